@@ -1,0 +1,35 @@
+"""Fixtures for all tests. Shapes and types of every signature are enforced from here on."""
+
+import os
+from pathlib import Path
+
+# Compile tests run in a process of their own with JAXTYPING_DISABLE=1: a decorated forward does not compile.
+if os.environ.get("JAXTYPING_DISABLE") != "1":
+    from jaxtyping import install_import_hook
+
+    install_import_hook("pdeops", "beartype.beartype")
+
+import pytest
+import torch
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real inputs from elsewhere; the test is skipped where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"real data from elsewhere are not beside this checkout ({SHARED_DATA.name}/)")
+    return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_per_worker():
+    """Two test processes on two cores: one thread each, and the same sums whatever the machine."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def generator():
+    """A seeded source of random numbers; the global one is never used."""
+    return torch.Generator().manual_seed(0)
