@@ -1,0 +1,71 @@
+"""pdeops: neural PDE solvers and operator learning, compared honestly with classical solvers.
+
+    import pdeops
+    operator = pdeops.load_run("runs/mgno_darcy65/...")
+    pressure = operator(permeability)
+
+Names are resolved on first use, so that importing the package does nothing and costs little.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "Grid": "grid",
+    "LinearOperator": "linop",
+    "Preconditioner": "linop",
+    "check_spd": "linop",
+    "Recipe": "recipe",
+    "Run": "run",
+    "load_run": "run",
+    "evaluate": "run",
+    "train": "run",
+    "generate": "datasets",
+    "open_dataset": "datasets",
+    "compare": "compare",
+    "datasets": "datasets",
+    "models": "models",
+    "solvers": "solvers",
+}
+_ROOMS = ("compare", "datasets", "models", "solvers")
+
+__all__ = [
+    "Grid",
+    "LinearOperator",
+    "Preconditioner",
+    "Recipe",
+    "Run",
+    "check_spd",
+    "compare",
+    "datasets",
+    "evaluate",
+    "generate",
+    "load_run",
+    "models",
+    "open_dataset",
+    "solvers",
+    "train",
+]
+
+if TYPE_CHECKING:
+    from . import compare, datasets, models, solvers
+    from .datasets import generate, open_dataset
+    from .grid import Grid
+    from .linop import LinearOperator, Preconditioner, check_spd
+    from .recipe import Recipe
+    from .run import Run, evaluate, load_run, train
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("pdeops")
+    if name not in _HOME:
+        raise AttributeError(f"module 'pdeops' has no attribute {name!r}; it has {__all__}")
+    module = import_module(f".{_HOME[name]}", __name__)
+    return module if name in _ROOMS else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -3,16 +3,21 @@
 import os
 from pathlib import Path
 
-# Compile tests run in a process of their own with JAXTYPING_DISABLE=1: a decorated forward does not compile.
+ROOT = Path(__file__).resolve().parents[1]
+
+# Compile tests run in a process of their own with JAXTYPING_DISABLE=1: a decorated forward does not
+# compile. Numba's kernels cannot be decorated either; their callers check the shapes.
 if os.environ.get("JAXTYPING_DISABLE") != "1":
     from jaxtyping import install_import_hook
 
-    install_import_hook("pdeops", "beartype.beartype")
+    rooms = [p.stem for p in (ROOT / "pdeops").iterdir() if not p.name.startswith("_")]
+    hooked = [f"pdeops.{room}" for room in rooms if room != "kernels"]
+    install_import_hook(hooked, "beartype.beartype")
 
 import pytest
 import torch
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,48 @@
+"""The command line: one file for each verb, wired together here."""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from . import compare, data, doctor, evaluate, models, predict, quickstart, train
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="pdeops",
+    help="Neural PDE solvers and operator learning, compared honestly with classical solvers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data.app, name="data")
+for verb in (train, evaluate, predict, compare, models, doctor, quickstart):
+    app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
+
+
+@app.callback()
+def _log(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings in the log.")] = False,
+) -> None:
+    """Send the log to standard error; standard output belongs to the results."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("pdeops")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.propagate = False
+
+
+def main() -> None:
+    """Run the command line; an error of the user's is one line on standard error and status 1."""
+    try:
+        app()
+    except (ValueError, OSError, ArithmeticError) as error:
+        # Bad input, a missing or unreadable file, a full disk, a diverged training.
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

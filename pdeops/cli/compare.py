@@ -1,0 +1,28 @@
+"""`pdeops compare`: the operator of a run beside classical solvers, error against seconds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .output import Device, Json, emit
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="A run's folder; the report is written there.")],
+    samples: Annotated[int, typer.Option(help="Unseen samples to solve.")] = 16,
+    device: Device = "cpu",
+    json: Json = False,
+) -> None:
+    """Compare a run with classical solvers against a reference on a finer grid.
+
+    Writes compare.csv, plots/ and report.md into the run's folder, and prints the table and the verdict.
+    """
+    from ..compare import compare_runs
+    from ..run import load_run
+
+    report = compare_runs({"operator": load_run(run, device=device)}, folder=run, num_samples=samples)
+    if json:
+        emit(report.to_dict(), as_json=True)
+    else:
+        print(report.to_markdown())

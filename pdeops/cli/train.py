@@ -1,0 +1,51 @@
+"""`pdeops train`: a recipe becomes a run folder."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .output import Device, Json, emit
+
+INTERRUPTED = 130  # exit status after Ctrl-C
+
+
+def command(
+    recipe: Annotated[
+        str | None, typer.Argument(help="A TOML file, or a shipped recipe such as mgno_darcy65.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="key=value, dotted: --set optimizer.lr=1e-3. Repeatable."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's own folder.")] = None,
+    device: Device = "auto",
+    seed: Annotated[int | None, typer.Option(help="Same as --set seed=N.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Same as --set training.epochs=N.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Continue this run exactly where it stopped.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Train a neural operator; prints the run's folder and its best validation metrics."""
+    from .. import run as runs
+    from ..recipe import Recipe, shipped_recipes
+
+    if resume is not None:
+        if recipe or settings or out or seed is not None or epochs is not None:
+            raise ValueError("--resume DIR goes on with the run's own recipe; give nothing else.")
+        _, report = runs.resume(resume, device=device)
+    else:
+        if recipe is None:
+            raise ValueError(f"Name a recipe: a file, or one of {', '.join(shipped_recipes())}.")
+        overrides = list(settings or [])
+        if seed is not None:
+            overrides.append(f"seed={seed}")
+        if epochs is not None:
+            overrides.append(f"training.epochs={epochs}")
+        _, report = runs.train(Recipe.load(recipe, overrides), out=out, device=device)
+    emit(report, as_json=json)
+    if report["reason"] == "interrupted":
+        logging.getLogger("pdeops").warning("interrupted; pdeops train --resume %s", report["run"])
+        raise typer.Exit(INTERRUPTED)

@@ -1,0 +1,271 @@
+"""Recipes: TOML files that say all a run depends on, checked against the constructors they name."""
+
+import difflib
+import hashlib
+import inspect
+import tomllib
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self, Union, get_args, get_origin
+
+from .losses import LOSSES
+from .models import MODELS
+from .training.optim import OPTIMIZERS, SCHEDULES
+from .training.trainer import TrainingOptions
+
+# What the run passes to a constructor itself; a recipe never names these.
+_FROM_THE_RUN = ("self", "in_channels", "out_channels", "grid")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A class of a registry, by name, and the arguments to call it with."""
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DataTable:
+    """Which files a run reads and how the training file is used.
+
+    Attributes:
+        train: file to train on.
+        test: file to evaluate on when none is named; never looked at while training.
+        validation: samples held out from the end of `train` (a count, or a fraction below 1), or a file.
+        samples: use only the first so many samples of `train`, before the holding out; None means all.
+        symmetries: move each training sample by a random symmetry of the box, in every epoch anew. Right
+            only where the equation and its boundary share the symmetry (Darcy flow with f = 1 does).
+    """
+
+    train: str
+    test: str | None = None
+    validation: int | float | str = 0.1
+    samples: int | None = None
+    symmetries: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a run depends on; `to_toml` and `load` are inverse to each other.
+
+    Raises:
+        ValueError: an unknown table or key (with the nearest valid one), or a value of the wrong type.
+    """
+
+    name: str
+    data: DataTable
+    model: Choice
+    loss: Choice = Choice("RelativeL2")
+    optimizer: Choice = Choice("AdamW")
+    schedule: Choice = Choice("OneCycle")
+    training: TrainingOptions = TrainingOptions()
+    seed: int = 0
+
+    @classmethod
+    def load(cls, source: str | Path, overrides: Iterable[str] = ()) -> Self:
+        """The recipe in a file, or one shipped with the package, by name; then `key=value` overrides."""
+        plain = tomllib.loads(_read(source))
+        for override in overrides:
+            _override(plain, override)
+        return cls.from_dict(plain)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """The recipe that nested plain tables describe."""
+        _check_keys(plain, [f.name for f in fields(cls)], "recipe")
+        for table in ("data", "model"):
+            if not isinstance(plain.get(table), Mapping):
+                raise ValueError(f"A recipe needs a table [{table}]; got {sorted(plain)}.")
+        arguments: dict[str, Any] = {
+            "name": _coerce(plain.get("name", "run"), str, "name"),
+            "seed": _coerce(plain.get("seed", 0), int, "seed"),
+            "data": _build(DataTable, plain["data"], "data"),
+            "training": _build(TrainingOptions, plain.get("training", {}), "training"),
+        }
+        for table, registry in _REGISTRIES.items():
+            if table in plain:
+                arguments[table] = _choose(registry, plain[table], table)
+            else:
+                default = getattr(cls, table)
+                arguments[table] = _choose(registry, {"name": default.name}, table)
+        return cls(**arguments)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain tables; `from_dict` reads them."""
+        plain: dict[str, Any] = {"name": self.name, "seed": self.seed}
+        for table in ("data", *_REGISTRIES, "training"):
+            value = getattr(self, table)
+            if isinstance(value, Choice):
+                plain[table] = {"name": value.name, **value.arguments}
+            else:
+                plain[table] = {f.name: getattr(value, f.name) for f in fields(value)}
+        return plain
+
+    def to_toml(self) -> str:
+        """The recipe as TOML text, every default written out (None is left out)."""
+        plain = self.to_dict()
+        lines = [f"{key} = {_toml(v)}" for key, v in plain.items() if not isinstance(v, dict)]
+        for table, entries in plain.items():
+            if isinstance(entries, dict):
+                lines += ["", f"[{table}]"]
+                lines += [f"{key} = {_toml(v)}" for key, v in entries.items() if v is not None]
+        return "\n".join(lines) + "\n"
+
+    @property
+    def digest(self) -> str:
+        """Six hexadecimal digits that differ when anything in the recipe does."""
+        return hashlib.sha256(self.to_toml().encode()).hexdigest()[:6]
+
+    def with_data(self, **changes: Any) -> Self:
+        """The recipe on other files."""
+        return replace(self, data=replace(self.data, **changes))
+
+
+_REGISTRIES: dict[str, Mapping[str, Callable[..., Any]]] = {
+    "model": MODELS,
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+}
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes inside the package."""
+    folder = resources.files("pdeops.configs")
+    return sorted(p.name for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def _read(source: str | Path) -> str:
+    """Text of a recipe file, or of a shipped recipe named with or without its ending."""
+    path = Path(source)
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    name = path.name.removesuffix(".toml") + ".toml"
+    # configs/NAME names the shipped recipe also where no such folder is at hand.
+    if path.parent in (Path("."), Path("configs")) and name in shipped_recipes():
+        return (resources.files("pdeops.configs") / name).read_text(encoding="utf-8")
+    raise ValueError(
+        f"No recipe {str(source)!r}: neither a file nor a shipped recipe."
+        f"{_nearest(name, shipped_recipes())} Shipped: {', '.join(shipped_recipes())}."
+    )
+
+
+def _override(plain: dict[str, Any], text: str) -> None:
+    """Put `a.b=value` into nested tables; the value is read as TOML, else as a bare string."""
+    key, equals, value = text.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise ValueError(f"An override reads key=value, as in optimizer.lr=1e-3; got {text!r}.")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    table = plain
+    for part in path[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ValueError(f"Override {text!r}: {part!r} is a value, not a table.")
+    if path[-1] == "name" and len(path) == 2 and table.get("name") != parsed:
+        table.clear()  # the arguments of one class are not those of another
+    table[path[-1]] = parsed
+
+
+def _choose(registry: Mapping[str, Callable[..., Any]], plain: Any, table: str) -> Choice:
+    """The named class of a registry with its arguments checked and its defaults filled in."""
+    if not isinstance(plain, Mapping) or "name" not in plain:
+        raise ValueError(f"Table [{table}] needs a name; choose from {', '.join(registry)}.")
+    name = plain["name"]
+    if name not in registry:
+        raise ValueError(
+            f"Unknown {table} {name!r}.{_nearest(str(name), registry)} "
+            f"Choose from {', '.join(registry)}."
+        )
+    given = {key: value for key, value in plain.items() if key != "name"}
+    return Choice(name, _arguments(registry[name], given, table))
+
+
+def _build(cls: Callable[..., Any], plain: Any, table: str) -> Any:
+    """An instance of a dataclass from a table."""
+    if not isinstance(plain, Mapping):
+        raise ValueError(f"[{table}] is a table; got {plain!r}.")
+    return cls(**_arguments(cls, plain, table))
+
+
+def _arguments(call: Callable[..., Any], given: Mapping[str, Any], table: str) -> dict[str, Any]:
+    """The arguments of a call: those given, checked by the annotations, and the defaults of the rest."""
+    parameters = {
+        name: p for name, p in inspect.signature(call).parameters.items() if name not in _FROM_THE_RUN
+    }
+    _check_keys(given, list(parameters), f"[{table}]")
+    arguments = {}
+    for name, parameter in parameters.items():
+        if name in given:
+            arguments[name] = _coerce(given[name], parameter.annotation, f"{table}.{name}")
+        elif parameter.default is parameter.empty:
+            raise ValueError(f"{table}.{name} is missing; set it with --set {table}.{name}=VALUE.")
+        else:
+            arguments[name] = parameter.default
+    return arguments
+
+
+def _check_keys(given: Iterable[str], valid: Sequence[str], where: str) -> None:
+    for key in given:
+        if key not in valid:
+            raise ValueError(
+                f"Unknown key {key!r} in {where}.{_nearest(key, valid)} Valid: {', '.join(valid)}."
+            )
+
+
+def _coerce(value: Any, annotation: Any, key: str) -> Any:
+    """The value as the annotated type: an int may stand for a float, a list for a tuple, nothing else."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        options = get_args(annotation)
+        # The exact type first, so that 100 stays an int under `int | float | str`.
+        for option in sorted(options, key=lambda o: o is not type(value)):
+            try:
+                return _coerce(value, option, key)
+            except ValueError:
+                continue
+    elif annotation is inspect.Parameter.empty or annotation is Any:
+        return value
+    elif annotation in (None, type(None)):
+        if value is None:
+            return None
+    elif annotation is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    elif get_origin(annotation) in (tuple, list, Sequence):
+        if isinstance(value, list | tuple):
+            inner = next((a for a in get_args(annotation) if a is not Ellipsis), Any)
+            return [_coerce(v, inner, key) for v in value]
+    elif isinstance(annotation, type) and isinstance(value, annotation):
+        if not (isinstance(value, bool) and annotation is not bool):
+            return value
+    elif get_origin(annotation) is not None and value in get_args(annotation):  # Literal
+        return value
+    wanted = getattr(annotation, "__name__", str(annotation))
+    raise ValueError(f"{key} must be of type {wanted}; got {value!r} ({type(value).__name__}).")
+
+
+def _nearest(word: str, choices: Iterable[str]) -> str:
+    """' Did you mean …?' when a choice is close to the word, else nothing."""
+    close = difflib.get_close_matches(word, list(choices), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _toml(value: Any) -> str:
+    """A plain value as TOML."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+        case str():
+            escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+            return f'"{escaped}"'
+        case list() | tuple():
+            return "[" + ", ".join(_toml(v) for v in value) + "]"
+    raise ValueError(f"A recipe holds numbers, strings, booleans and lists; got {value!r}.")

@@ -1,0 +1,368 @@
+"""Runs: a recipe becomes model, data and normalizers, is trained, and is loaded again as an operator."""
+
+import json
+import logging
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .datasets import FieldDataset, Problem, open_dataset, problem_of
+from .datasets.spec import DatasetSpec
+from .datasets.symmetry import DihedralAugmentation
+from .grid import Grid
+from .losses import LOSSES
+from .metrics import MetricMean
+from .models import MODELS
+from .normalizer import Normalizer
+from .recipe import Recipe
+from .training import checkpoint, distributed
+from .training.optim import OPTIMIZERS, SCHEDULES
+from .training.trainer import Trainer
+
+log = logging.getLogger("pdeops")
+Field = TypeVar("Field", Tensor, np.ndarray)
+
+# Validation and model selection look at this metric; the lower the better.
+MONITOR = "relative_l2"
+
+
+class Operator(nn.Module):
+    """Physical fields → physical fields: a model between the normalizers of its training data."""
+
+    def __init__(
+        self, model: nn.Module, input_normalizer: Normalizer, output_normalizer: Normalizer
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.input_normalizer = input_normalizer
+        self.output_normalizer = output_normalizer
+
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:
+        return self.output_normalizer.inverse(self.model(self.input_normalizer(x)).to(x.dtype))
+
+
+class Supervised:
+    """Objective of a data set of pairs: the loss between operator(x) and y, on the physical scale."""
+
+    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.loss = loss
+
+    def __call__(self, operator: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        return self.loss(operator(batch["x"]), batch["y"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, callable on physical fields.
+
+    Attributes:
+        folder: the run's own folder.
+        recipe: the resolved recipe it was trained from.
+        operator: the trained network with its normalizers, in evaluation mode.
+        grid: the grid of the training data.
+        spec: what the training file says of itself; None for a foreign file.
+    """
+
+    folder: Path
+    recipe: Recipe
+    operator: Operator
+    grid: Grid
+    spec: DatasetSpec | None
+    in_channels: int
+
+    @property
+    def problem(self) -> Problem | None:
+        """The equation behind the training data, where the file names one that pdeops knows."""
+        return problem_of(self.spec) if self.spec else None
+
+    def __call__(self, x: Field, *, batch_size: int = 32) -> Field:
+        """The predicted fields for x, on the grid x is given on.
+
+        x is a tensor or array of shape (*space), (b, *space) when there is one input channel, or
+        (b, c, *space); the prediction has the same form, type and precision.
+
+        Raises:
+            ValueError: x has another number of axes or channels.
+        """
+        if isinstance(x, np.ndarray):
+            return self(torch.from_numpy(x), batch_size=batch_size).numpy()
+        missing = self.grid.ndim + 2 - x.ndim
+        if missing not in (0, 1, 2) or (missing and self.in_channels > 1):
+            raise ValueError(
+                f"The operator maps fields of shape (batch, {self.in_channels}, "
+                f"{self.grid.ndim} space axes); got {tuple(x.shape)}."
+            )
+        fields = x[(None,) * (missing == 2)][(slice(None), None) if missing else ()]
+        if fields.shape[1] != self.in_channels:
+            raise ValueError(
+                f"The operator takes {self.in_channels} input channel(s); got {fields.shape[1]} in "
+                f"{tuple(x.shape)}."
+            )
+        parameter = next(self.operator.parameters())
+        with torch.no_grad():
+            y = torch.cat([self.operator(b.to(parameter)) for b in fields.split(batch_size)])
+        if missing and y.shape[1] == 1:
+            y = y[:, 0]
+        return (y[0] if missing == 2 else y).to(x.device, x.dtype)
+
+
+def train(
+    recipe: Recipe, *, out: str | Path | None = None, device: str = "auto"
+) -> tuple[Run, dict[str, Any]]:
+    """Train a recipe into a fresh run folder; returns the run and what its training reached.
+
+    The folder is `out`, or runs/<name>/<time>-<hash> below the working directory.
+
+    Raises:
+        ValueError: the data do not fit the recipe, or `out` already holds a run.
+    """
+    with distributed.process_group(device) as group:
+        folder = group.broadcast(_fresh_folder(recipe, out) if group.is_main else None)
+        trainer, setup = _assemble(recipe, folder, group)
+        if group.is_main:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+            environment = json.dumps(_environment(group.device), indent=2) + "\n"
+            (folder / "environment.json").write_text(environment, encoding="utf-8")
+        return _finish(trainer, trainer.fit, recipe, folder, setup)
+
+
+def resume(folder: str | Path, *, device: str = "auto") -> tuple[Run, dict[str, Any]]:
+    """Continue an interrupted run exactly where its last checkpoint stands."""
+    folder = Path(folder)
+    recipe = _recipe_of(folder)
+    with distributed.process_group(device) as group:
+        trainer, setup = _assemble(recipe, folder, group)
+        return _finish(trainer, trainer.resume, recipe, folder, setup)
+
+
+def load_run(folder: str | Path, *, checkpoint_name: str = "best", device: str = "cpu") -> Run:
+    """The trained operator of a run folder, by default with its best weights on validation.
+
+    Raises:
+        ValueError: the folder holds no run, or a checkpoint of another format version.
+    """
+    folder = Path(folder)
+    recipe = _recipe_of(folder)
+    state = checkpoint.load(folder / "checkpoints" / f"{checkpoint_name}.pt", map_location=device)
+    carry = state["carry"]
+    grid = Grid.from_dict(carry["grid"])
+    model = MODELS[carry["model"]](
+        carry["in_channels"], carry["out_channels"], grid, **carry["arguments"]
+    )
+    operator = Operator(
+        model,
+        Normalizer.identity(carry["in_channels"]),
+        Normalizer.identity(carry["out_channels"]),
+    )
+    operator.load_state_dict(state["model"])
+    spec = DatasetSpec.from_json(carry["spec"]) if carry["spec"] else None
+    return Run(folder, recipe, operator.to(device).eval(), grid, spec, carry["in_channels"])
+
+
+def evaluate(run: Run, data: str | Path | FieldDataset | None = None) -> dict[str, Any]:
+    """Mean metrics of a run over a test set, on the physical scale; by default the recipe's test file.
+
+    Returns every metric of `pdeops.metrics`, the relative residual of the discrete equation (None where
+    the file names no equation), and the number of samples.
+    """
+    if data is None:
+        data = run.recipe.data.test
+        if data is None:
+            raise ValueError("The recipe names no test file; name one with --data FILE.")
+    dataset = data if isinstance(data, FieldDataset) else open_dataset(data)
+    _check_channels(dataset, run.in_channels, "the run's operator")
+    problem = problem_of(dataset.spec) if dataset.spec else None
+    metrics = MetricMean(dataset.grid)
+    residual = 0.0
+    for batch in dataset.batches(32):
+        prediction = run(batch["x"])
+        metrics.update(prediction, batch["y"])
+        if problem is not None:
+            residual += problem.residual(batch["x"], prediction, dataset.grid).sum().item()
+    report: dict[str, Any] = dict(metrics.compute())
+    report["residual"] = None if problem is None else residual / len(dataset)
+    report["samples"] = len(dataset)
+    return report
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What a trained run needs besides its weights."""
+
+    operator: Operator
+    grid: Grid
+    spec: DatasetSpec | None
+    in_channels: int
+    device: torch.device
+
+
+def _assemble(
+    recipe: Recipe, folder: Path, group: distributed.ProcessGroup
+) -> tuple[Trainer, _Setup]:
+    """Data, normalizers, model and trainer of a recipe."""
+    training, validation = _data(recipe)
+    grid = training.grid
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)  # torch's layers initialise from the global generator
+        model = MODELS[recipe.model.name](
+            training.in_channels, training.out_channels, grid, **recipe.model.arguments
+        )
+    operator = Operator(
+        model,
+        Normalizer.fit(batch["x"] for batch in training.batches(64)),
+        Normalizer.fit(batch["y"] for batch in training.batches(64)),
+    ).to(group.device)
+    spec = training.spec
+    carry = {
+        "model": recipe.model.name,
+        "arguments": dict(recipe.model.arguments),
+        "in_channels": training.in_channels,
+        "out_channels": training.out_channels,
+        "grid": grid.to_dict(),
+        "spec": spec.to_json() if spec else None,
+    }
+    loss = LOSSES[recipe.loss.name](grid, **recipe.loss.arguments)
+    trainer = Trainer(
+        operator,
+        Supervised(loss),
+        DihedralAugmentation(training, recipe.seed) if recipe.data.symmetries else training,
+        options=recipe.training,
+        optimizer=OPTIMIZERS[recipe.optimizer.name](**recipe.optimizer.arguments),
+        schedule=SCHEDULES[recipe.schedule.name](**recipe.schedule.arguments),
+        evaluate=_Validation(validation, group),
+        monitor=MONITOR,
+        folder=folder,
+        seed=recipe.seed,
+        device=group.device,
+        carry=carry,
+    )
+    return trainer, _Setup(operator, grid, spec, training.in_channels, group.device)
+
+
+class _Validation:
+    """Mean metrics of an operator on the held-out samples, summed over all processes."""
+
+    def __init__(self, dataset: FieldDataset, group: distributed.ProcessGroup) -> None:
+        self.dataset, self.group = dataset, group
+
+    def __call__(self, operator: nn.Module) -> Mapping[str, float]:
+        names = (MONITOR, "relative_h1")
+        metrics = MetricMean(self.dataset.grid, names=names)
+        for batch in self.group.shard(self.dataset).batches(32):
+            with torch.no_grad():
+                metrics.update(operator(batch["x"].to(self.group.device)).cpu(), batch["y"])
+        metrics.all_reduce()
+        return metrics.compute()
+
+
+def _data(recipe: Recipe) -> tuple[FieldDataset, FieldDataset]:
+    """Training and validation samples, checked; the test file is checked against them, not read."""
+    table = recipe.data
+    training = open_dataset(table.train)
+    if table.samples is not None:
+        if not 1 <= table.samples <= len(training):
+            raise ValueError(f"data.samples must lie in 1..{len(training)}; got {table.samples}.")
+        training = training.subset(range(table.samples))
+    training.check()
+    if isinstance(table.validation, str):
+        validation = open_dataset(table.validation)
+        validation.check()
+        _check_compatible(training, validation, table.validation)
+    else:
+        fraction = table.validation < 1
+        held_out = round(table.validation * len(training)) if fraction else int(table.validation)
+        held_out = max(held_out, 1)
+        if held_out >= len(training):
+            raise ValueError(
+                f"data.validation = {table.validation} leaves no sample to train on: the file has "
+                f"{len(training)}. Hold out fewer, or name a validation file."
+            )
+        validation = training.subset(range(len(training) - held_out, len(training)))
+        training = training.subset(range(len(training) - held_out))
+    if table.test is not None and Path(table.test).exists():
+        _check_compatible(training, open_dataset(table.test), table.test)
+    elif table.test is not None:
+        log.warning("test file %s does not exist yet; evaluation will need it", table.test)
+    return training, validation
+
+
+def _check_compatible(training: FieldDataset, other: FieldDataset, name: str) -> None:
+    """The other file must hold fields of the same channels and dimension; the resolution may differ."""
+    expected = (training.in_channels, training.out_channels, training.grid.ndim)
+    got = (other.in_channels, other.out_channels, other.grid.ndim)
+    if expected != got:
+        raise ValueError(
+            f"{name} does not fit the training data: expected {expected[0]} input and {expected[1]} "
+            f"target channel(s) in {expected[2]}D, got {got[0]} and {got[1]} in {got[2]}D."
+        )
+
+
+def _check_channels(dataset: FieldDataset, in_channels: int, whose: str) -> None:
+    if dataset.in_channels != in_channels:
+        raise ValueError(
+            f"{whose} takes {in_channels} input channel(s); the file holds {dataset.in_channels}. "
+            f"Choose a file of the same problem."
+        )
+
+
+def _finish(
+    trainer: Trainer, work: Callable[[], Any], recipe: Recipe, folder: Path, setup: _Setup
+) -> tuple[Run, dict[str, Any]]:
+    """Run the training to its end (or its interruption) and report."""
+    history = work()
+    if (folder / "checkpoints" / "best.pt").is_file():
+        run = load_run(folder, device=str(setup.device))
+    else:  # interrupted before the first validation
+        run = Run(folder, recipe, setup.operator, setup.grid, setup.spec, setup.in_channels)
+    return run, {
+        "run": str(folder),
+        "validation": dict(history.best_metrics),
+        "best_epoch": history.best_epoch,
+        "reason": history.reason,
+        "seconds": history.seconds,
+    }
+
+
+def _fresh_folder(recipe: Recipe, out: str | Path | None) -> Path:
+    """The folder of a new run; one that already holds a run is refused."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    folder = Path(out) if out else Path("runs") / recipe.name / f"{stamp}-{recipe.digest}"
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; --out names the folder of the run.")
+    if (folder / "recipe.toml").exists() or (folder / "checkpoints").exists():
+        raise ValueError(
+            f"{folder} already holds a run. Continue it with `pdeops train --resume {folder}`, or "
+            f"choose another --out."
+        )
+    return folder
+
+
+def _recipe_of(folder: Path) -> Recipe:
+    """The resolved recipe that a run folder was made from."""
+    if not (folder / "recipe.toml").is_file():
+        raise ValueError(f"{folder} holds no run (no recipe.toml); name the folder `train` printed.")
+    return Recipe.load(folder / "recipe.toml")
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    """What the figures of a run depend on besides its recipe."""
+    from importlib.metadata import version
+
+    packages = ("pdeops", "torch", "numpy", "scipy", "h5py")
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        **{name: version(name) for name in packages},
+    }

@@ -1,0 +1,136 @@
+"""Which way imports point: the floors of the house, enforced on every import statement."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "pdeops"
+
+FLOOR = {
+    "grid": 1, "linop": 1, "normalizer": 1,
+    "kernels": 2,
+    "spectral": 3,
+    "norms": 4, "nn": 4, "solvers": 4,
+    "losses": 5, "metrics": 5, "certify": 5,
+    "models": 6, "datasets": 6, "training": 6,
+    "recipe": 7, "run": 7, "compare": 7,
+    "cli": 8, "__init__": 8, "configs": 0, "weights": 0,
+}  # fmt: skip
+# On one floor an import may point to the left, within these lines only.
+ORDERED = [["grid", "linop"], ["recipe", "run", "compare"]]
+
+
+def modules():
+    """(room, dotted parts below pdeops, file) of every module, through the links."""
+    for folder in [PACKAGE, *[PACKAGE / link for link in ("datasets", "solvers", "configs")]]:
+        for file in sorted(folder.rglob("*.py")):
+            parts = file.relative_to(PACKAGE).with_suffix("").parts
+            yield parts[0], parts, file
+
+
+def imported_rooms(parts, file):
+    """The rooms that a module imports from, at the top or inside a function."""
+    package = parts[:-1]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            path = [*base, *(node.module.split(".") if node.module else [])]
+            targets = [path] if path else [[alias.name] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pdeops":
+            targets = [node.module.split(".")[1:] or [alias.name] for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+            targets = [name[1:] or ["__init__"] for name in names if name[0] == "pdeops"]
+        else:
+            continue
+        for target in targets:
+            yield node.lineno, tuple(target)
+
+
+def violation(parts, target):
+    """Why this import points the wrong way, or None."""
+    source, room = parts[0], target[0]
+    if room not in FLOOR:
+        return f"unknown room {room!r}; give it a floor in tests/test_layers.py"
+    if source == "models" and room == "models" and parts[-1] != "__init__" and len(target) > 1:
+        return "a model imports no other model"
+    if source == room or FLOOR[room] < FLOOR[source]:
+        return None
+    for line in ORDERED:
+        if source in line and room in line and line.index(room) < line.index(source):
+            return None
+    return f"{source} (floor {FLOOR[source]}) may not import {room} (floor {FLOOR[room]})"
+
+
+def test_imports_point_downward():
+    seen, wrong = 0, []
+    for _, parts, file in modules():
+        if parts == ("__init__",):
+            continue  # resolves its names lazily, from every floor
+        for line, target in imported_rooms(parts, file):
+            seen += 1
+            reason = violation(parts, target)
+            if reason:
+                wrong.append(f"{'/'.join(parts)}.py:{line}: {reason}")
+    assert seen > 50, "the test found too few imports to mean anything"
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (("grid",), ("linop",)),
+        (("solvers", "cg"), ("models",)),
+        (("training", "trainer"), ("datasets",)),
+        (("models", "fno"), ("models", "mgno")),
+        (("recipe",), ("run",)),
+        (("norms",), ("nn",)),
+    ],
+)
+def test_the_wrong_way_is_seen(source, target):
+    assert violation(source, target)
+
+
+@pytest.mark.parametrize("room", ["datasets", "solvers"])
+def test_linked_rooms_import_upward_relatively(room):
+    for file in (ROOT / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not any((n or "").split(".")[0] == "pdeops" for n in names), (
+                f"{file.name}:{node.lineno} imports pdeops absolutely; write `from ..room import name`"
+            )
+
+
+def test_datasets_refuses_to_be_top_level():
+    """A stray `import datasets` from the checkout must fail at once, and say what to do."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import datasets"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode != 0
+    assert "pdeops.datasets" in done.stderr
+
+
+IMPORT_PROBE = """
+import sys, time, torch
+threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+state = torch.random.get_rng_state()
+start = time.perf_counter()
+import pdeops
+pdeops.Grid, pdeops.load_run, pdeops.solvers, pdeops.datasets
+seconds = time.perf_counter() - start
+assert torch.get_num_threads() == threads and torch.get_default_dtype() == dtype
+assert torch.equal(torch.random.get_rng_state(), state)
+heavy = {"neuralop", "wandb", "matplotlib", "xarray", "pandas", "tensorboard", "torch_harmonics"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+
+
+def test_importing_does_nothing():
+    """No output, no global switch, none of the slow optional packages."""
+    done = subprocess.run([sys.executable, "-c", IMPORT_PROBE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "" and done.stderr == ""
