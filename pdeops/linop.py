@@ -1,4 +1,4 @@
-"""Linear operators on fields, preconditioners, and the probe that keeps conjugate gradients valid."""
+"""Linear operators on fields, preconditioners, and the probe that keeps CG valid."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
@@ -10,14 +10,15 @@ from torch import Tensor
 from .grid import Grid
 
 if TYPE_CHECKING:
+    import scipy.sparse
     import scipy.sparse.linalg
 
 
 class LinearOperator(ABC):
     """A linear map A from fields on a grid to fields on the same grid; `A @ u` applies it.
 
-    Subclasses set `grid` and declare what holds of A; solvers query the declarations, `check_spd` probes
-    them. Leading axes of u are a batch.
+    Subclasses set `grid` and declare what holds of A; solvers query the declarations, `check_spd`
+    probes them. Leading axes of u are a batch.
 
     Attributes:
         grid: the grid of the unknowns.
@@ -33,6 +34,15 @@ class LinearOperator(ABC):
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """A u for u of shape (..., *grid.shape)."""
 
+    def apply_into(
+        self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
+    ) -> Float[Tensor, "*batch_space"]:
+        """A u written to `out`, which is returned; u and out do not overlap.
+
+        The loops of the solvers call this one; an operator with a kernel of its own allocates nothing.
+        """
+        return out.copy_(self.apply(u))
+
     def diagonal(self) -> Float[Tensor, "*space"]:
         """The diagonal of A as a field."""
         raise NotImplementedError(f"{type(self).__name__} does not know its diagonal.")
@@ -46,15 +56,25 @@ class LinearOperator(ABC):
         """(N, N), N the number of unknowns."""
         return (self.grid.num_nodes, self.grid.num_nodes)
 
+    def to_csr(self) -> "scipy.sparse.csr_array":
+        """A as a sparse float64 matrix on flat vectors (C order)."""
+        raise NotImplementedError(f"{type(self).__name__} has no sparse matrix.")
+
     def to_scipy(self) -> "scipy.sparse.linalg.LinearOperator":
-        """A on flat float64 vectors (C order), for scipy's solvers."""
+        """A on flat float64 vectors (C order), for scipy's solvers.
+
+        A symmetric A is its own adjoint; else the adjoint is not available to scipy.
+        """
         from scipy.sparse.linalg import LinearOperator as ScipyLinearOperator
 
+        @torch.no_grad()
         def matvec(u):
-            field = torch.from_numpy(u.astype("float64", copy=False).reshape(self.grid.shape))
+            # A copy: scipy may pass a read-only vector, and A u must never share memory with u.
+            field = torch.tensor(u, dtype=torch.float64).reshape(self.grid.shape)
             return self.apply(field).numpy().ravel()
 
-        return ScipyLinearOperator(self.shape, matvec=matvec, dtype="float64")
+        adjoint = matvec if self.symmetric else None
+        return ScipyLinearOperator(self.shape, matvec=matvec, rmatvec=adjoint, dtype="float64")
 
 
 class Preconditioner(LinearOperator):
@@ -64,40 +84,46 @@ class Preconditioner(LinearOperator):
     positive_definite = True
 
 
+@torch.no_grad()
 def check_spd(M: LinearOperator, *, probes: int = 4, rtol: float = 1e-10, seed: int = 0) -> None:
     """Probe that M is linear, symmetric and positive definite, as conjugate gradients need.
 
-    For random u, v and scalars a, b: M(au + bv) = a Mu + b Mv and ⟨Mu, v⟩ = ⟨u, Mv⟩, both relative to the
-    terms' size, and ⟨u, Mu⟩ > 0.
+    For random u, v and scalars a, b: M(au + bv) = a Mu + b Mv and ⟨Mu, v⟩ = ⟨u, Mv⟩, both relative
+    to the terms' size, and ⟨u, Mu⟩ > 0. Probes refute, they do not prove: an M that is indefinite
+    on few directions passes unless a probe meets them.
 
     Raises:
         ValueError: one of the three fails; the message names which, by how much, and the way out.
     """
+    if probes < 1:
+        raise ValueError(f"check_spd needs at least one probe; got probes={probes}.")
     generator = torch.Generator().manual_seed(seed)
 
-    def draw() -> Tensor:
-        return torch.randn(M.grid.shape, generator=generator, dtype=torch.float64)
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
     name = type(M).__name__
     for _ in range(probes):
-        u, v = draw(), draw()
-        a, b = torch.randn(2, generator=generator, dtype=torch.float64)
+        u, v = draw(*M.grid.shape), draw(*M.grid.shape)
+        a, b = draw(2)
         Mu, Mv = M @ u, M @ v
         if not (Mu.isfinite().all() and Mv.isfinite().all()):
             raise ValueError(f"{name} is not finite on random fields; it cannot precondition.")
-        gap = ((M @ (a * u + b * v)) - (a * Mu + b * Mv)).norm() / (
-            (a * Mu).norm() + (b * Mv).norm()
-        )
-        if not gap <= rtol:
+        gap = ((M @ (a * u + b * v)) - (a * Mu + b * Mv)).norm()
+        size = (a * Mu).norm() + (b * Mv).norm()
+        if not gap <= rtol * size:
             raise ValueError(
-                f"{name} is not linear: M(au + bv) differs from a Mu + b Mv by {gap:.1e} (limit "
-                f"{rtol:.0e}). Plain CG needs a fixed linear M; use flexible CG or conjugate directions."
+                f"{name} is not linear: M(au + bv) differs from a Mu + b Mv by {gap / size:.1e} "
+                f"(limit {rtol:.0e}). Plain CG needs a fixed linear M; use flexible CG or "
+                f"conjugate directions."
             )
-        gap = ((Mu * v).sum() - (u * Mv).sum()).abs() / (Mu.norm() * v.norm())
-        if not gap <= rtol:
+        gap = ((Mu * v).sum() - (u * Mv).sum()).abs()
+        size = Mu.norm() * v.norm()
+        if not gap <= rtol * size:
             raise ValueError(
-                f"{name} is not symmetric: ⟨Mu, v⟩ and ⟨u, Mv⟩ differ by {gap:.1e} of |Mu||v| (limit "
-                f"{rtol:.0e}). Give the cycle an adjoint post-smoother and R = Pᵀ, or use flexible CG."
+                f"{name} is not symmetric: ⟨Mu, v⟩ and ⟨u, Mv⟩ differ by {gap / size:.1e} of "
+                f"|Mu||v| (limit {rtol:.0e}). Give the cycle an adjoint post-smoother and R = Pᵀ, "
+                f"or use flexible CG."
             )
         energy = (u * Mu).sum()
         if not energy > 0:
