@@ -1,0 +1,16 @@
+"""Neural operators: one paper, one file, one class. `MODELS` is the registry that recipes name.
+
+A model is built as Model(in_channels, out_channels, grid, **hyperparameters) and maps fields (b, c,
+*space) on any grid of the same box to fields (b, c_out, *space). It keeps its hyperparameters in
+`arguments` as plain values: Model(in_channels, out_channels, grid, **model.arguments) has the same
+architecture and loads its weights.
+"""
+
+from torch import nn
+
+from .fno import FNO
+from .mgno import MgNO
+
+__all__ = ["FNO", "MODELS", "MgNO"]
+
+MODELS: dict[str, type[nn.Module]] = {"FNO": FNO, "MgNO": MgNO}

@@ -1,0 +1,174 @@
+"""A linear multigrid cycle on fields of many channels, its stencils learned."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..grid import Grid, Placement
+from .boundary import ZERO, add_ghosts, ghost_modes
+
+# Axes: b batch, f channels of the right-hand side, u of the solution, x y fine space, X Y coarse.
+
+
+class Stencil(nn.Conv2d):
+    """u -> W * u on the same nodes, W 3x3, no bias; ghost nodes by the boundary of each axis."""
+
+    def __init__(self, in_channels: int, out_channels: int, grid: Grid) -> None:
+        super().__init__(in_channels, out_channels, 3, bias=False)
+        modes = ghost_modes(grid)
+        self.zeros = tuple(int(m == ZERO) for m in modes)  # padded inside the convolution: no copy
+        self.ghosts = tuple(None if m == ZERO else m for m in modes)
+
+    def forward(self, u: Float[Tensor, "b c x y"]) -> Float[Tensor, "b c_out x y"]:
+        u = add_ghosts(u, self.ghosts, (1, 1), (1, 1))
+        return F.conv2d(u, self.weight, padding=self.zeros)
+
+
+class Restriction(nn.Conv2d):
+    """R, fine to coarse: a 3x3 stencil around every second node.
+
+    Coarse node j is fine node 2j, and n nodes become ceil(n/2), so that stored end nodes nest: 65,
+    33, 17, 9, 5. Where both ends are known and not stored, coarse node j is fine node 2j + 1, and n
+    nodes become floor(n/2): 63, 31, 15, 7, 3. Other sizes and cell centres are matched only nearly.
+    """
+
+    def __init__(self, channels: int, grid: Grid) -> None:
+        super().__init__(channels, channels, 3, stride=2, bias=False)
+        modes = ghost_modes(grid)
+        self.left = _first_node_kept(grid)
+        self.zeros = tuple(k * int(m == ZERO) for k, m in zip(self.left, modes, strict=True))
+        self.ghosts = tuple(None if z else m for z, m in zip(self.zeros, modes, strict=True))
+
+    def forward(self, u: Float[Tensor, "b c x y"]) -> Float[Tensor, "b c X Y"]:
+        u = add_ghosts(u, self.ghosts, self.left, (1, 1))
+        return F.conv2d(u, self.weight, stride=2, padding=self.zeros)
+
+
+class Prolongation(nn.ConvTranspose2d):
+    """P, coarse to fine: the transposed stencil between the same nodes as R.
+
+    With equal kernels P = Rᵀ to the last bit on Dirichlet axes of any n and periodic axes of even
+    n. On Neumann axes P interpolates; it is adjoint to R in the trapezoidal inner product where
+    ends nest.
+    """
+
+    def __init__(self, channels: int, grid: Grid) -> None:
+        super().__init__(channels, channels, 3, stride=2, bias=False)
+        self.cut = _first_node_kept(grid)
+        # The coarse node beyond the last: none, the other end, or the mirror image about the end.
+        self.ghosts = tuple(
+            {ZERO: None, "reflect": "replicate"}.get(m, m) for m in ghost_modes(grid)
+        )
+
+    def forward(  # type: ignore[override]
+        self, u: Float[Tensor, "b c X Y"], shape: Sequence[int]
+    ) -> Float[Tensor, "b c x y"]:
+        """P u on `shape` fine nodes."""
+        u = add_ghosts(u, self.ghosts, (0, 0), (1, 1))
+        # m coarse nodes reach 2m + 1 fine ones; a cut drops the first, and the last if unwanted.
+        reach = [2 * m + 1 - 2 * c for m, c in zip(u.shape[2:], self.cut, strict=True)]
+        more = [max(0, n - r) for n, r in zip(shape, reach, strict=True)]
+        u = F.conv_transpose2d(u, self.weight, stride=2, padding=self.cut, output_padding=more)
+        return u[..., : shape[0], : shape[1]]
+
+
+def _first_node_kept(grid: Grid) -> tuple[int, ...]:
+    """1 on axes whose coarse nodes are the fine nodes 0, 2, 4, ..., 0 where they are 1, 3, ..."""
+    return tuple(int(p is not Placement.INTERIOR) for p in grid.placement)
+
+
+def coarse_shapes(grid: Grid) -> list[tuple[int, ...]]:
+    """Shapes of all possible levels, finest first, with two nodes per axis or more."""
+    shapes = [grid.shape]
+    while True:
+        kept = zip(shapes[-1], _first_node_kept(grid), strict=True)
+        coarse = tuple((n + k) // 2 for n, k in kept)
+        if min(coarse) < 2:
+            return shapes
+        shapes.append(coarse)
+
+
+def default_levels(grid: Grid) -> int:
+    """Levels until the shortest axis has at most 5 nodes: 16 -> 3, 64 -> 5, 65 -> 5, 129 -> 6."""
+    shapes = coarse_shapes(grid)
+    return next((l for l, s in enumerate(shapes, 1) if min(s) <= 5), len(shapes))
+
+
+class MultigridCycle(nn.Module):
+    """f -> u ≈ A⁻¹ f: one cycle from u = 0, linear in f, all of its stencils learned.
+
+    On each level, with one A per level and one S per level and sweep (Trottenberg, Oosterlee &
+    Schüller 2001, sec. 2.4; He, Liu & Xu 2024):
+
+        u <- u + S (f - A u)            sweeps[0] times, from u = 0
+        u <- u + P coarser(R (f - A u)) the residual is restricted, the correction prolonged
+        u <- u + S (f - A u)            sweeps[1] times
+
+    and `coarse_sweeps` times the first line on the coarsest level. sweeps = (1, 0) is the backslash
+    cycle, (1, 1) the V-cycle. No bias and no activation stand inside, so W is linear and W(0) = 0.
+    The stencils know no size: the same weights act on every grid that can be coarsened as often.
+
+    Raises:
+        ValueError: the grid is not 2D or too small for the levels, or there are too few sweeps.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        grid: Grid,
+        *,
+        levels: int,
+        sweeps: Sequence[int] = (1, 1),
+        coarse_sweeps: int = 2,
+    ) -> None:
+        super().__init__()
+        _check(grid, levels, sweeps, coarse_sweeps)
+        before, after = sweeps if levels > 1 else (coarse_sweeps, 0)
+
+        def smoothers(number: int) -> nn.ModuleList:
+            return nn.ModuleList(Stencil(in_channels, channels, grid) for _ in range(number))
+
+        self.A = Stencil(channels, in_channels, grid)
+        self.pre, self.post = smoothers(before), smoothers(after)
+        self.coarser: MultigridCycle | None = None
+        if levels > 1:
+            self.R = Restriction(in_channels, grid)
+            self.P = Prolongation(channels, grid)
+            self.coarser = MultigridCycle(
+                in_channels,
+                channels,
+                grid.with_shape(coarse_shapes(grid)[1]),
+                levels=levels - 1,
+                sweeps=sweeps,
+                coarse_sweeps=coarse_sweeps,
+            )
+
+    def forward(self, f: Float[Tensor, "b f x y"]) -> Float[Tensor, "b u x y"]:
+        u = self.pre[0](f)  # from u = 0 the residual is f
+        for S in self.pre[1:]:
+            u = u + S(f - self.A(u))
+        if self.coarser is not None:
+            r = self.R(f - self.A(u))
+            u = u + self.P(self.coarser(r), f.shape[2:])
+        for S in self.post:
+            u = u + S(f - self.A(u))
+        return u
+
+
+def _check(grid: Grid, levels: int, sweeps: Sequence[int], coarse_sweeps: int) -> None:
+    if grid.ndim != 2:
+        raise ValueError(f"The cycle is two-dimensional; got a grid of shape {grid.shape}.")
+    if len(sweeps) != 2 or sweeps[0] < 1 or sweeps[1] < 0 or coarse_sweeps < 2:
+        raise ValueError(
+            f"A cycle needs sweeps = (before, after) the correction, at least one before, and two "
+            f"coarse sweeps; got {tuple(sweeps)} and coarse_sweeps={coarse_sweeps}. Use (1, 1), 2."
+        )
+    most = len(coarse_shapes(grid))
+    if not 1 <= levels <= most:
+        raise ValueError(
+            f"A grid of shape {grid.shape} has at most {most} levels with two nodes per axis; got "
+            f"levels={levels}. Use 1 to {most}, or a finer grid."
+        )
