@@ -1,0 +1,137 @@
+"""Checkpoints: plain containers in one file, written whole or not at all, readable without pickles.
+
+A file holds a dict that `torch.load(path, weights_only=True)` opens on any machine. `save` adds
+the two keys that `load` checks, `format` and `format_version`.
+"""
+
+import os
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+FORMAT = "pdeops checkpoint"
+FORMAT_VERSION = 1
+
+_SCALARS = (type(None), bool, int, float, str)
+_TENSORS = (Tensor, nn.Parameter)
+
+
+class CheckpointError(ValueError):
+    """A file that is not a checkpoint we can read; the message says what to do."""
+
+
+def save(path: Path | str, state: Mapping[str, Any]) -> None:
+    """Write the state to path, atomically: at every moment path is the old file or the new one.
+
+    The bytes go to a temporary file in the same folder, are flushed to disk, and take the name by
+    `os.replace`; a process killed in between leaves the old file and a `.<name>.tmp`, which the
+    next save overwrites.
+
+    Raises:
+        ValueError: the state holds something other than dicts, lists, tuples, tensors, numbers,
+            strings and None.
+        OSError: the disk is full or the folder cannot be written; the old file is intact.
+    """
+    path = Path(path)
+    _require_plain(state, "state")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(
+            error.errno,
+            f"Could not write the checkpoint ({error.strerror}); an earlier one is untouched. "
+            f"Free some space or choose another folder",
+            str(path),
+        ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def load(path: Path | str, map_location: str | torch.device = "cpu") -> dict[str, Any]:
+    """The state that `save` wrote, tensors on `map_location`.
+
+    Raises:
+        CheckpointError: path is missing, not a checkpoint, truncated, or of another format version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"There is no checkpoint {path}. Name a file such as checkpoints/best.pt."
+        )
+    with open(path, "rb") as file:
+        if file.read(2) != b"PK":
+            raise CheckpointError(
+                f"{path} is not a checkpoint: expected a zip container as torch.save writes it. "
+                f"Name the file checkpoints/best.pt or last.pt of a run."
+            )
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(
+            f"{path} is truncated: its zip directory is missing ({path.stat().st_size} bytes). "
+            f"Copy it again, or use the run's other checkpoint."
+        )
+    try:
+        state = torch.load(path, map_location=map_location, weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of pdeops: torch.load(weights_only=True) refuses it "
+            f"({str(error).splitlines()[0]}). Use a file that pdeops wrote."
+        ) from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is a torch file but not a checkpoint of pdeops: it lacks the mark {FORMAT!r}. "
+            f"Name the file checkpoints/best.pt or last.pt of a run."
+        )
+    if state["format_version"] != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has checkpoint format version {state['format_version']}; this pdeops reads "
+            f"version {FORMAT_VERSION}. Load it with the pdeops that wrote it, or train again."
+        )
+    return state
+
+
+def _require_plain(value: Any, where: str) -> None:
+    """Raise unless torch.load(weights_only=True) will open the value again."""
+    if type(value) in _SCALARS or type(value) in _TENSORS:
+        return
+    if type(value) in (dict, OrderedDict) or (where == "state" and isinstance(value, Mapping)):
+        for key, item in value.items():
+            if type(key) not in (str, int):
+                raise ValueError(
+                    f"Keys in a checkpoint are strings or integers; {where} has {key!r}."
+                )
+            _require_plain(item, f"{where}[{key!r}]")
+    elif type(value) in (list, tuple):
+        for index, item in enumerate(value):
+            _require_plain(item, f"{where}[{index}]")
+    else:
+        raise ValueError(
+            f"A checkpoint holds dicts, lists, tensors, numbers and strings; {where} is a "
+            f"{type(value).__name__}. Store plain data, such as its to_dict()."
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself durable, where the system lets a folder be opened."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,74 @@
+"""Exponential moving average of a model's weights."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA:
+    """A second set of weights, the moving average of the trained ones (Polyak & Juditsky 1992).
+
+    After the t-th optimizer step, t = 1, 2, …,
+
+        a ← d a + (1 − d) θ,    d = min(decay, (1 + t)/(10 + t)),
+
+    so that the average forgets the random start early on instead of after 1/(1 − decay) steps.
+    Averages start at the model's own weights; buffers are not averaged.
+
+    Raises:
+        ValueError: `decay` is not in (0, 1). 0.99 suits some hundred steps, 0.999 some thousand.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        if not 0 < decay < 1:
+            raise ValueError(
+                f"The EMA decay must lie in (0, 1); got {decay}. Use None for no average."
+            )
+        self.decay = decay
+        self.num_updates = 0
+        self.average = {
+            name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad
+        }
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take the model's weights into the average, after an optimizer step."""
+        self.num_updates += 1
+        d = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+        torch._foreach_lerp_(list(self.average.values()), self._weights(model), 1 - d)
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """The model carries the averaged weights inside the block and its own again after it."""
+        weights = self._weights(model)
+        own = [w.clone() for w in weights]
+        try:
+            _assign(weights, list(self.average.values()))
+            yield
+        finally:
+            _assign(weights, own)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data for a checkpoint."""
+        return {
+            "decay": self.decay,
+            "num_updates": self.num_updates,
+            "average": dict(self.average),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the averages and the count, not the decay (that one is the caller's)."""
+        self.num_updates = state["num_updates"]
+        _assign(list(self.average.values()), [state["average"][name] for name in self.average])
+
+    def _weights(self, model: nn.Module) -> list[Tensor]:
+        parameters = dict(model.named_parameters())
+        return [parameters[name].detach() for name in self.average]
+
+
+def _assign(targets: list[Tensor], sources: list[Tensor]) -> None:
+    for target, source in zip(targets, sources, strict=True):
+        target.copy_(source)

@@ -1,0 +1,51 @@
+"""Ctrl-C and SIGTERM as a request that the training loop grants between two steps."""
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class Interrupts:
+    """Inside the block, SIGINT and SIGTERM set `requested` instead of tearing a step in half.
+
+    A second Ctrl-C raises KeyboardInterrupt at once, for a step that hangs; with `patient=True`
+    (several processes, whose launcher signals again) it does not. Outside the main thread signals
+    cannot be caught, and the block changes nothing.
+    """
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self, *, patient: bool = False) -> None:
+        self.requested = False
+        self._patient = patient
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in self._SIGNALS:
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and not self._patient and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested = True
+        # Not the logger: a signal may arrive while its stream is being written.
+        os.write(2, b"\nStopping after this step; the checkpoint is written first.\n")
+
+
+def leave_to_parent(worker: int) -> None:
+    """For a data-loading process: Ctrl-C is the parent's affair, SIGTERM ends the worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,161 @@
+"""One optimizer step: gradients of the objective over a batch, clipped, applied, averaged."""
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from . import distributed
+from .ema import EMA
+from .options import TrainingOptions
+from .sampling import Batch
+
+Objective = Callable[[nn.Module, Batch], Tensor]
+
+
+class OptimizerSpec(Protocol):
+    """A frozen dataclass that builds an optimizer, such as `optim.AdamW(lr=1e-3)`."""
+
+    def build(self, parameters: Any) -> torch.optim.Optimizer: ...
+
+
+class ScheduleSpec(Protocol):
+    """A frozen dataclass that builds a schedule, such as `optim.OneCycle(warmup=0.2)`."""
+
+    def build(self, optimizer: torch.optim.Optimizer, total_steps: int) -> LRScheduler: ...
+
+
+class Learner:
+    """A model with all that changes it: objective, optimizer, schedule, averaged weights.
+
+    A step is `gradients` and then `update`; between the two nothing of the state has changed, so
+    that a loss that is not finite can still be refused.
+
+    Raises:
+        ValueError: nothing of the model can be trained.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        *,
+        options: TrainingOptions,
+        optimizer: OptimizerSpec,
+        schedule: ScheduleSpec,
+        total_steps: int,
+        device: torch.device,
+    ) -> None:
+        self.model = model.to(device)
+        self.device, self.options, self.objective = device, options, objective
+        self._trainable = [p for p in self.model.parameters() if p.requires_grad]
+        if not self._trainable:
+            raise ValueError(
+                "The model has no parameter that requires a gradient: there is nothing to train. "
+                "Call requires_grad_() on what should be learned."
+            )
+        self._parallel = distributed.wrap(self.model, device)
+        self._forward: Any = torch.compile(self._parallel) if options.compile else self._parallel
+        self.optimizer = optimizer.build(self._trainable)
+        self.schedule = schedule.build(self.optimizer, total_steps)
+        self.ema = EMA(self.model, options.ema) if options.ema is not None else None
+        # What must be the same when a run is resumed.
+        self.settings = {
+            "optimizer": _describe(optimizer),
+            "schedule": _describe(schedule),
+            **{name: getattr(options, name) for name in ("clip", "ema", "autocast")},
+        }
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    def gradients(self, batch: Batch, num_samples: int) -> float:
+        """Set the gradients of the mean loss over a global batch of which this rank holds a slice.
+
+        Each piece's mean counts by its share of the batch. DDP averages over ranks, hence the
+        factor world_size. Returns this rank's contribution to the mean loss.
+        """
+        self.optimizer.zero_grad()
+        mine = distributed.my_slice(num_samples)
+        pieces = _split(batch, self.options.accumulate)
+        total = 0.0
+        for i, piece in enumerate(pieces):
+            size = len(next(iter(piece.values())))
+            share = size / num_samples if mine.stop > mine.start else 0.0
+            last = i == len(pieces) - 1
+            with nullcontext() if last else distributed.no_sync(self._parallel):
+                loss = self._loss(piece)
+                (loss * (share * distributed.world_size())).backward()
+            total += loss.item() * share
+        return total
+
+    def _loss(self, piece: Batch) -> Tensor:
+        """The objective's mean loss over a piece, in bfloat16 where autocast is on and allows."""
+        with torch.autocast(self.device.type, torch.bfloat16, self.options.autocast):
+            loss = self.objective(self._forward, {k: v.to(self.device) for k, v in piece.items()})
+        if loss.ndim != 0:
+            raise ValueError(
+                f"An objective returns a scalar, the batch's mean loss; got shape "
+                f"{tuple(loss.shape)}. Take its mean."
+            )
+        return loss
+
+    def gradient_norm(self) -> Tensor:
+        """Euclidean norm of the gradients of all parameters together, the same on every rank."""
+        return torch.nn.utils.get_total_norm(
+            [p.grad for p in self._trainable if p.grad is not None]
+        )
+
+    def update(self, gradient_norm: Tensor) -> None:
+        """Apply the gradients: clip, optimizer, schedule, average."""
+        if self.options.clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(self._trainable, self.options.clip, gradient_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        if self.ema is not None:
+            self.ema.update(self.model)
+
+    def evaluated_weights(self) -> AbstractContextManager[None]:
+        """Inside the block the model carries the weights that are used: averaged if EMA is on."""
+        return self.ema.applied(self.model) if self.ema is not None else nullcontext()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data for a checkpoint; `model` holds the weights being trained."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": None,  # bfloat16 needs no loss scaling; float16 would
+            "ema": self.ema.state_dict() if self.ema is not None else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put back what `state_dict` gave."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+
+
+def _split(batch: Batch, num_pieces: int) -> list[Batch]:
+    """The batch cut along its first axis into at most num_pieces pieces, none empty."""
+    num_samples = len(next(iter(batch.values())))
+    size = math.ceil(num_samples / num_pieces)
+    return [
+        {name: v[start : start + size] for name, v in batch.items()}
+        for start in range(0, num_samples, size)
+    ]
+
+
+def _describe(spec: Any) -> dict[str, Any]:
+    """A dataclass as plain data, with its name."""
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}
+    return {"name": type(spec).__name__, **plain}

@@ -1,0 +1,173 @@
+"""Optimizers and learning-rate schedules: the constructors are the recipe's tables.
+
+A spec is plain data (so that it can be written to a file and compared on resume); `build` makes the
+torch object. Every schedule scales the optimizer's `lr` by a factor of t = k/(n-1), where k counts
+the optimizer steps done and n is their number in the whole run.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def _require(condition: bool, expected: str, got: object) -> None:
+    if not condition:
+        raise ValueError(f"Expected {expected}; got {got}.")
+
+
+@dataclass(frozen=True)
+class _Adaptive:
+    """Shared arguments of the Adam family, checked.
+
+    Attributes:
+        lr: peak learning rate, positive; 1e-3 is a good start for both FNO and MgNO.
+        weight_decay: at least 0; what it multiplies is the subclass's affair.
+        betas: decay rates of the first and second moment, in [0, 1).
+        eps: added to the root of the second moment.
+    """
+
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    betas: Sequence[float] = (0.9, 0.999)
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        _require(self.lr > 0 and math.isfinite(self.lr), "a positive finite lr", self.lr)
+        _require(self.weight_decay >= 0, "weight_decay >= 0", self.weight_decay)
+        _require(
+            len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
+            "betas to be two numbers in [0, 1)",
+            self.betas,
+        )
+        _require(self.eps > 0, "eps > 0", self.eps)
+
+
+@dataclass(frozen=True)
+class Adam(_Adaptive):
+    """Adam (Kingma & Ba 2015). Weight decay is an L2 term: wd·θ is added to the gradient, and so is
+    rescaled by the second moment. Real pairs and complex parameters take the same steps."""
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The torch optimizer of these parameters."""
+        b1, b2 = self.betas
+        return torch.optim.Adam(
+            parameters, self.lr, (b1, b2), self.eps, weight_decay=self.weight_decay
+        )
+
+
+@dataclass(frozen=True)
+class AdamW(_Adaptive):
+    """AdamW (Loshchilov & Hutter 2019). Weight decay is decoupled: each step takes θ ← θ − lr·wd·θ
+    beside the Adam step, with the scheduled lr, on every trainable parameter, biases included."""
+
+    weight_decay: float = 1e-4
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The torch optimizer of these parameters."""
+        b1, b2 = self.betas
+        return torch.optim.AdamW(
+            parameters, self.lr, (b1, b2), self.eps, weight_decay=self.weight_decay
+        )
+
+
+class Schedule(ABC):
+    """A factor on the learning rate for each optimizer step of a run."""
+
+    @abstractmethod
+    def factor(self, k: int, n: int) -> float:
+        """What lr is multiplied by in step k = 0 … n-1 of n."""
+
+    def build(self, optimizer: torch.optim.Optimizer, total_steps: int) -> LambdaLR:
+        """The torch scheduler; call its `step()` once after each `optimizer.step()`."""
+        return LambdaLR(optimizer, lambda k: self.factor(min(k, total_steps - 1), total_steps))
+
+
+def _half_cosine(start: float, end: float, t: float) -> float:
+    """From start at t = 0 to end at t = 1 with zero slope at both."""
+    return end + (start - end) * (1 + math.cos(math.pi * t)) / 2
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Up and down once in half cosines (Smith & Topin 2018): `start_factor` → 1 → `final_factor`.
+
+    Attributes:
+        warmup: share of the run that goes up, in [0, 1); 0.1 to 0.3 are good values.
+        start_factor: factor of the first step, in (0, 1].
+        final_factor: factor of the last step, in [0, 1].
+    """
+
+    warmup: float = 0.2
+    start_factor: float = 0.04
+    final_factor: float = 1e-4
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.warmup < 1, "warmup in [0, 1)", self.warmup)
+        _require(0 < self.start_factor <= 1, "start_factor in (0, 1]", self.start_factor)
+        _require(0 <= self.final_factor <= 1, "final_factor in [0, 1]", self.final_factor)
+
+    def factor(self, k: int, n: int) -> float:
+        t = k / max(n - 1, 1)
+        if t < self.warmup:
+            return _half_cosine(self.start_factor, 1.0, t / self.warmup)
+        return _half_cosine(1.0, self.final_factor, (t - self.warmup) / (1 - self.warmup))
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """A half cosine from 1 to `final_factor` (Loshchilov & Hutter 2017, without restarts), after a
+    linear rise over the share `warmup` of the run, whose first step already moves."""
+
+    warmup: float = 0.0
+    final_factor: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.warmup < 1, "warmup in [0, 1)", self.warmup)
+        _require(0 <= self.final_factor <= 1, "final_factor in [0, 1]", self.final_factor)
+
+    def factor(self, k: int, n: int) -> float:
+        rise = round(self.warmup * n)
+        if k < rise:
+            return (k + 1) / (rise + 1)
+        return _half_cosine(1.0, self.final_factor, (k - rise) / max(n - 1 - rise, 1))
+
+
+@dataclass(frozen=True)
+class Step(Schedule):
+    """γ^j in the j-th stretch of the run; each stretch is the share `every` of all steps.
+
+    FNO's published schedule, halving every 100 of 500 epochs, is `Step(every=0.2, gamma=0.5)`.
+    """
+
+    every: float = 0.2
+    gamma: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require(0 < self.every <= 1, "every in (0, 1], a share of the run", self.every)
+        _require(0 < self.gamma <= 1, "gamma in (0, 1]", self.gamma)
+
+    def factor(self, k: int, n: int) -> float:
+        return self.gamma ** (k // max(round(self.every * n), 1))
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The same learning rate throughout; the only one that does not depend on the run's length."""
+
+    def factor(self, k: int, n: int) -> float:
+        return 1.0
+
+
+OPTIMIZERS: dict[str, type[Adam] | type[AdamW]] = {"Adam": Adam, "AdamW": AdamW}
+SCHEDULES: dict[str, type[Schedule]] = {
+    "OneCycle": OneCycle,
+    "Cosine": Cosine,
+    "Step": Step,
+    "Constant": Constant,
+}

@@ -1,0 +1,119 @@
+"""Which samples each step sees: a function of (seed, epoch, step), whatever process loads them."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from . import distributed, rng
+from .interrupt import leave_to_parent
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Epoch e visits all samples in an order drawn from (seed, e), in batches, the last one short.
+
+    A batch here is the global one, over all processes and accumulated pieces.
+    """
+
+    seed: int
+    num_samples: int
+    batch_size: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches in an epoch, the short one included."""
+        return math.ceil(self.num_samples / self.batch_size)
+
+    def order(self, epoch: int) -> list[int]:
+        """The permutation of all sample indices in this epoch."""
+        draw = rng.generator(self.seed, rng.ORDER, epoch)
+        return torch.randperm(self.num_samples, generator=draw).tolist()
+
+    def size(self, step: int) -> int:
+        """Number of samples in the batch of this step."""
+        return min(self.batch_size, self.num_samples - step * self.batch_size)
+
+    def batches(self, epoch: int, step: int = 0) -> Iterator[list[int]]:
+        """The batches of an epoch from the given step on."""
+        order = self.order(epoch)
+        for start in range(step * self.batch_size, self.num_samples, self.batch_size):
+            yield order[start : start + self.batch_size]
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """(epoch, index) of this rank's samples, batch by batch, from a position to the end of the run.
+
+    A rank whose slice of a short batch is empty gets one sample, which will count with weight
+    zero: it must take part in the exchange of gradients.
+    """
+
+    sampler: Sampler
+    epoch: int
+    step: int
+    end: int
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for epoch in range(self.epoch, self.end):
+            for batch in self.sampler.batches(epoch, self.step if epoch == self.epoch else 0):
+                mine = batch[distributed.my_slice(len(batch))] or batch[:1]
+                yield [(epoch, index) for index in mine]
+
+
+class _EpochAware(Dataset):
+    """A dataset asked by (epoch, index): in every loading process it hears of each new epoch."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset: Any = dataset
+        self.epoch: int | None = None
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> Any:
+        epoch = keys[0][0]
+        if epoch != self.epoch:
+            self.epoch = epoch
+            if hasattr(self.dataset, "set_epoch"):
+                self.dataset.set_epoch(epoch)
+        indices = [index for _, index in keys]
+        if hasattr(self.dataset, "__getitems__"):
+            return self.dataset.__getitems__(indices)
+        return [self.dataset[index] for index in indices]
+
+
+def _collate(samples: Any) -> Batch:
+    """One dict of stacked tensors; a dataset that reads a batch at once has made it already."""
+    batch = samples if isinstance(samples, Mapping) else default_collate(samples)
+    if not isinstance(batch, Mapping) or not all(isinstance(v, Tensor) for v in batch.values()):
+        raise ValueError(
+            f"A training dataset yields dicts of tensors such as {{'x': ..., 'y': ...}}; got "
+            f"{type(batch).__name__}. Wrap it in a Dataset whose __getitem__ returns such a dict."
+        )
+    return dict(batch)
+
+
+def stream(
+    dataset: Dataset, sampler: Sampler, *, epoch: int, step: int, end: int, num_workers: int
+) -> Iterator[Batch]:
+    """This rank's slice of every batch from (epoch, step) to the end of epoch end-1.
+
+    Workers are spawned once for the whole stream (a fork of a process with threads can deadlock),
+    so the dataset must pickle. What a dataset draws at random should depend on its epoch
+    (`set_epoch`) and the index alone; then resuming in mid-epoch is exact with any number of
+    workers.
+    """
+    loader: DataLoader = DataLoader(
+        _EpochAware(dataset),
+        batch_sampler=_Keys(sampler, epoch, step, end),
+        collate_fn=_collate,
+        num_workers=num_workers,
+        worker_init_fn=leave_to_parent,
+        multiprocessing_context="spawn" if num_workers else None,
+        generator=rng.generator(sampler.seed, rng.WORKERS, epoch, step),
+    )
+    return iter(loader)
