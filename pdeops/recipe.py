@@ -6,7 +6,7 @@ import inspect
 import tomllib
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self, Union, get_args, get_origin
@@ -14,7 +14,7 @@ from typing import Any, Self, Union, get_args, get_origin
 from .losses import LOSSES
 from .models import MODELS
 from .training.optim import OPTIMIZERS, SCHEDULES
-from .training.trainer import TrainingOptions
+from .training.options import TrainingOptions
 
 # What the run passes to a constructor itself; a recipe never names these.
 _FROM_THE_RUN = ("self", "in_channels", "out_channels", "grid")
@@ -68,7 +68,10 @@ class Recipe:
     @classmethod
     def load(cls, source: str | Path, overrides: Iterable[str] = ()) -> Self:
         """The recipe in a file, or one shipped with the package, by name; then `key=value` overrides."""
-        plain = tomllib.loads(_read(source))
+        try:
+            plain = tomllib.loads(_read(source))
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{source} is not valid TOML: {error}.") from None
         for override in overrides:
             _override(plain, override)
         return cls.from_dict(plain)
@@ -119,10 +122,6 @@ class Recipe:
     def digest(self) -> str:
         """Six hexadecimal digits that differ when anything in the recipe does."""
         return hashlib.sha256(self.to_toml().encode()).hexdigest()[:6]
-
-    def with_data(self, **changes: Any) -> Self:
-        """The recipe on other files."""
-        return replace(self, data=replace(self.data, **changes))
 
 
 _REGISTRIES: dict[str, Mapping[str, Callable[..., Any]]] = {
@@ -198,7 +197,9 @@ def _build(cls: Callable[..., Any], plain: Any, table: str) -> Any:
 def _arguments(call: Callable[..., Any], given: Mapping[str, Any], table: str) -> dict[str, Any]:
     """The arguments of a call: those given, checked by the annotations, and the defaults of the rest."""
     parameters = {
-        name: p for name, p in inspect.signature(call).parameters.items() if name not in _FROM_THE_RUN
+        name: p
+        for name, p in inspect.signature(call).parameters.items()
+        if name not in _FROM_THE_RUN
     }
     _check_keys(given, list(parameters), f"[{table}]")
     arguments = {}
@@ -208,7 +209,8 @@ def _arguments(call: Callable[..., Any], given: Mapping[str, Any], table: str) -
         elif parameter.default is parameter.empty:
             raise ValueError(f"{table}.{name} is missing; set it with --set {table}.{name}=VALUE.")
         else:
-            arguments[name] = parameter.default
+            default = parameter.default
+            arguments[name] = list(default) if isinstance(default, tuple) else default
     return arguments
 
 

@@ -5,7 +5,7 @@ import logging
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .datasets import FieldDataset, Problem, open_dataset, problem_of
+from .datasets import FieldDataset, Problem, compatible, open_dataset, problem_of
+from .datasets import hdf5
 from .datasets.spec import DatasetSpec
+from .datasets.spec import Field as FieldSpec
 from .datasets.symmetry import DihedralAugmentation
 from .grid import Grid
 from .losses import LOSSES
@@ -25,11 +27,14 @@ from .normalizer import Normalizer
 from .recipe import Recipe
 from .training import checkpoint, distributed
 from .training.optim import OPTIMIZERS, SCHEDULES
+from .training.record import History
 from .training.trainer import Trainer
 
 log = logging.getLogger("pdeops")
 Field = TypeVar("Field", Tensor, np.ndarray)
 
+# An operator is tested at other resolutions and on other problems than it was trained on; that is no error.
+_MAY_DIFFER = ("resolution", "problem")
 # Validation and model selection look at this metric; the lower the better.
 MONITOR = "relative_l2"
 
@@ -114,45 +119,44 @@ class Run:
         return (y[0] if missing == 2 else y).to(x.device, x.dtype)
 
 
-def train(
-    recipe: Recipe, *, out: str | Path | None = None, device: str = "auto"
-) -> tuple[Run, dict[str, Any]]:
-    """Train a recipe into a fresh run folder; returns the run and what its training reached.
+def train(recipe: Recipe, *, out: str | Path | None = None, device: str = "auto") -> dict[str, Any]:
+    """Train a recipe into a fresh run folder: its name, best validation metrics, and why it ended.
 
     The folder is `out`, or runs/<name>/<time>-<hash> below the working directory.
 
     Raises:
         ValueError: the data do not fit the recipe, or `out` already holds a run.
     """
-    with distributed.process_group(device) as group:
-        folder = group.broadcast(_fresh_folder(recipe, out) if group.is_main else None)
-        trainer, setup = _assemble(recipe, folder, group)
-        if group.is_main:
+    with distributed.process_group(_device(device)) as place:
+        folder = distributed.from_main(_fresh_folder(recipe, out))
+        trainer = _assemble(recipe, folder, place)
+        if distributed.is_main():
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-            environment = json.dumps(_environment(group.device), indent=2) + "\n"
+            environment = json.dumps(_environment(place), indent=2) + "\n"
             (folder / "environment.json").write_text(environment, encoding="utf-8")
-        return _finish(trainer, trainer.fit, recipe, folder, setup)
+        return _report(trainer.fit(), folder)
 
 
-def resume(folder: str | Path, *, device: str = "auto") -> tuple[Run, dict[str, Any]]:
+def resume(folder: str | Path, *, device: str = "auto") -> dict[str, Any]:
     """Continue an interrupted run exactly where its last checkpoint stands."""
     folder = Path(folder)
     recipe = _recipe_of(folder)
-    with distributed.process_group(device) as group:
-        trainer, setup = _assemble(recipe, folder, group)
-        return _finish(trainer, trainer.resume, recipe, folder, setup)
+    with distributed.process_group(_device(device)) as place:
+        trainer = _assemble(recipe, folder, place)
+        trainer.resume()
+        return _report(trainer.fit(), folder)
 
 
-def load_run(folder: str | Path, *, checkpoint_name: str = "best", device: str = "cpu") -> Run:
-    """The trained operator of a run folder, by default with its best weights on validation.
+def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu") -> Run:
+    """The trained operator of a run folder, with its best weights on validation or its last ones.
 
     Raises:
         ValueError: the folder holds no run, or a checkpoint of another format version.
     """
-    folder = Path(folder)
+    folder, place = Path(folder), _device(device)
     recipe = _recipe_of(folder)
-    state = checkpoint.load(folder / "checkpoints" / f"{checkpoint_name}.pt", map_location=device)
+    state = checkpoint.load(folder / "checkpoints" / f"{weights}.pt", map_location=place)
     carry = state["carry"]
     grid = Grid.from_dict(carry["grid"])
     model = MODELS[carry["model"]](
@@ -165,7 +169,7 @@ def load_run(folder: str | Path, *, checkpoint_name: str = "best", device: str =
     )
     operator.load_state_dict(state["model"])
     spec = DatasetSpec.from_json(carry["spec"]) if carry["spec"] else None
-    return Run(folder, recipe, operator.to(device).eval(), grid, spec, carry["in_channels"])
+    return Run(folder, recipe, operator.to(place).eval(), grid, spec, carry["in_channels"])
 
 
 def evaluate(run: Run, data: str | Path | FieldDataset | None = None) -> dict[str, Any]:
@@ -179,7 +183,7 @@ def evaluate(run: Run, data: str | Path | FieldDataset | None = None) -> dict[st
         if data is None:
             raise ValueError("The recipe names no test file; name one with --data FILE.")
     dataset = data if isinstance(data, FieldDataset) else open_dataset(data)
-    _check_channels(dataset, run.in_channels, "the run's operator")
+    _check_channels(dataset, run.in_channels, "The run's operator")
     problem = problem_of(dataset.spec) if dataset.spec else None
     metrics = MetricMean(dataset.grid)
     residual = 0.0
@@ -194,20 +198,44 @@ def evaluate(run: Run, data: str | Path | FieldDataset | None = None) -> dict[st
     return report
 
 
-@dataclass(frozen=True)
-class _Setup:
-    """What a trained run needs besides its weights."""
+def predict(run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
+    """Write the predictions for every input of a file to a new file of the project's format.
 
-    operator: Operator
-    grid: Grid
-    spec: DatasetSpec | None
-    in_channels: int
-    device: torch.device
+    It holds the inputs and, under the targets' names, what the operator says; on the input file's grid.
+
+    Raises:
+        ValueError: `out` exists, or the file's inputs are not those of the operator.
+    """
+    hdf5.refuse_existing(Path(out))
+    dataset = open_dataset(data)
+    _check_channels(dataset, run.in_channels, "The run's operator")
+    x = torch.cat([batch["x"] for batch in dataset.batches(256)])
+    y = run(x)
+    channels = dict(
+        zip((*dataset.inputs, *dataset.targets), torch.cat([x, y], 1).unbind(1), strict=True)
+    )
+    source = f"predicted by {run.recipe.model.name}, run {run.folder.name}"
+    if dataset.spec:
+        spec = replace(dataset.spec, source=source, num_samples=len(dataset))
+    else:
+        roles = [(n, "input") for n in dataset.inputs] + [(n, "target") for n in dataset.targets]
+        spec = DatasetSpec(
+            name="prediction",
+            kind=run.recipe.name,
+            equation="not stated in the input file",
+            fields=tuple(FieldSpec(name, role, name) for name, role in roles),
+            grid=dataset.grid,
+            parameters={},
+            seed=None,
+            num_samples=len(dataset),
+            source=source,
+            licence="that of the input file",
+        )
+    hdf5.write(out, spec, channels)
+    return {"out": str(out), "samples": len(dataset), "grid": list(dataset.grid.shape)}
 
 
-def _assemble(
-    recipe: Recipe, folder: Path, group: distributed.ProcessGroup
-) -> tuple[Trainer, _Setup]:
+def _assemble(recipe: Recipe, folder: Path, device: torch.device) -> Trainer:
     """Data, normalizers, model and trainer of a recipe."""
     training, validation = _data(recipe)
     grid = training.grid
@@ -220,7 +248,7 @@ def _assemble(
         model,
         Normalizer.fit(batch["x"] for batch in training.batches(64)),
         Normalizer.fit(batch["y"] for batch in training.batches(64)),
-    ).to(group.device)
+    )
     spec = training.spec
     carry = {
         "model": recipe.model.name,
@@ -231,35 +259,33 @@ def _assemble(
         "spec": spec.to_json() if spec else None,
     }
     loss = LOSSES[recipe.loss.name](grid, **recipe.loss.arguments)
-    trainer = Trainer(
+    return Trainer(
         operator,
         Supervised(loss),
         DihedralAugmentation(training, recipe.seed) if recipe.data.symmetries else training,
         options=recipe.training,
         optimizer=OPTIMIZERS[recipe.optimizer.name](**recipe.optimizer.arguments),
         schedule=SCHEDULES[recipe.schedule.name](**recipe.schedule.arguments),
-        evaluate=_Validation(validation, group),
+        evaluate=_Validation(validation, device),
         monitor=MONITOR,
         folder=folder,
         seed=recipe.seed,
-        device=group.device,
+        device=device,
         carry=carry,
     )
-    return trainer, _Setup(operator, grid, spec, training.in_channels, group.device)
 
 
 class _Validation:
     """Mean metrics of an operator on the held-out samples, summed over all processes."""
 
-    def __init__(self, dataset: FieldDataset, group: distributed.ProcessGroup) -> None:
-        self.dataset, self.group = dataset, group
+    def __init__(self, dataset: FieldDataset, device: torch.device) -> None:
+        self.dataset, self.device = dataset, device
 
     def __call__(self, operator: nn.Module) -> Mapping[str, float]:
-        names = (MONITOR, "relative_h1")
-        metrics = MetricMean(self.dataset.grid, names=names)
-        for batch in self.group.shard(self.dataset).batches(32):
-            with torch.no_grad():
-                metrics.update(operator(batch["x"].to(self.group.device)).cpu(), batch["y"])
+        metrics = MetricMean(self.dataset.grid, names=(MONITOR, "relative_h1"))
+        mine = distributed.my_slice(len(self.dataset))
+        for batch in self.dataset.subset(range(mine.start, mine.stop)).batches(32):
+            metrics.update(operator(batch["x"].to(self.device)).cpu(), batch["y"])
         metrics.all_reduce()
         return metrics.compute()
 
@@ -276,7 +302,7 @@ def _data(recipe: Recipe) -> tuple[FieldDataset, FieldDataset]:
     if isinstance(table.validation, str):
         validation = open_dataset(table.validation)
         validation.check()
-        _check_compatible(training, validation, table.validation)
+        compatible(training, validation, may_differ=_MAY_DIFFER)
     else:
         fraction = table.validation < 1
         held_out = round(table.validation * len(training)) if fraction else int(table.validation)
@@ -289,21 +315,10 @@ def _data(recipe: Recipe) -> tuple[FieldDataset, FieldDataset]:
         validation = training.subset(range(len(training) - held_out, len(training)))
         training = training.subset(range(len(training) - held_out))
     if table.test is not None and Path(table.test).exists():
-        _check_compatible(training, open_dataset(table.test), table.test)
+        compatible(training, open_dataset(table.test), may_differ=_MAY_DIFFER)
     elif table.test is not None:
         log.warning("test file %s does not exist yet; evaluation will need it", table.test)
     return training, validation
-
-
-def _check_compatible(training: FieldDataset, other: FieldDataset, name: str) -> None:
-    """The other file must hold fields of the same channels and dimension; the resolution may differ."""
-    expected = (training.in_channels, training.out_channels, training.grid.ndim)
-    got = (other.in_channels, other.out_channels, other.grid.ndim)
-    if expected != got:
-        raise ValueError(
-            f"{name} does not fit the training data: expected {expected[0]} input and {expected[1]} "
-            f"target channel(s) in {expected[2]}D, got {got[0]} and {got[1]} in {got[2]}D."
-        )
 
 
 def _check_channels(dataset: FieldDataset, in_channels: int, whose: str) -> None:
@@ -314,22 +329,28 @@ def _check_channels(dataset: FieldDataset, in_channels: int, whose: str) -> None
         )
 
 
-def _finish(
-    trainer: Trainer, work: Callable[[], Any], recipe: Recipe, folder: Path, setup: _Setup
-) -> tuple[Run, dict[str, Any]]:
-    """Run the training to its end (or its interruption) and report."""
-    history = work()
-    if (folder / "checkpoints" / "best.pt").is_file():
-        run = load_run(folder, device=str(setup.device))
-    else:  # interrupted before the first validation
-        run = Run(folder, recipe, setup.operator, setup.grid, setup.spec, setup.in_channels)
-    return run, {
+def _report(history: History, folder: Path) -> dict[str, Any]:
+    """What a training reached, for people and machines."""
+    return {
         "run": str(folder),
         "validation": dict(history.best_metrics),
         "best_epoch": history.best_epoch,
+        "epochs": history.epochs,
         "reason": history.reason,
-        "seconds": history.seconds,
     }
+
+
+def _device(name: str) -> torch.device:
+    """The named device; auto is a GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"Unknown device {name!r}; use auto, cpu, cuda or cuda:1.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"Device {name!r} asked for, but torch sees no GPU; use --device cpu.")
+    return device
 
 
 def _fresh_folder(recipe: Recipe, out: str | Path | None) -> Path:
@@ -349,7 +370,9 @@ def _fresh_folder(recipe: Recipe, out: str | Path | None) -> Path:
 def _recipe_of(folder: Path) -> Recipe:
     """The resolved recipe that a run folder was made from."""
     if not (folder / "recipe.toml").is_file():
-        raise ValueError(f"{folder} holds no run (no recipe.toml); name the folder `train` printed.")
+        raise ValueError(
+            f"{folder} holds no run (no recipe.toml); name the folder `train` printed."
+        )
     return Recipe.load(folder / "recipe.toml")
 
 

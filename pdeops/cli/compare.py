@@ -21,7 +21,9 @@ def command(
     from ..compare import compare_runs
     from ..run import load_run
 
-    report = compare_runs({"operator": load_run(run, device=device)}, folder=run, num_samples=samples)
+    report = compare_runs(
+        {"operator": load_run(run, device=device)}, folder=run, num_samples=samples
+    )
     if json:
         emit(report.to_dict(), as_json=True)
     else:

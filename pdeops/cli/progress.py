@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def bar(what: str, total: int) -> Iterator[Callable[[float], None]]:
     """A function that is told how many of `total` are done."""
     if not sys.stderr.isatty():
         yield lambda done: None

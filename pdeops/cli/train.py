@@ -1,6 +1,5 @@
 """`pdeops train`: a recipe becomes a run folder."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +34,7 @@ def command(
     if resume is not None:
         if recipe or settings or out or seed is not None or epochs is not None:
             raise ValueError("--resume DIR goes on with the run's own recipe; give nothing else.")
-        _, report = runs.resume(resume, device=device)
+        report = runs.resume(resume, device=device)
     else:
         if recipe is None:
             raise ValueError(f"Name a recipe: a file, or one of {', '.join(shipped_recipes())}.")
@@ -44,8 +43,7 @@ def command(
             overrides.append(f"seed={seed}")
         if epochs is not None:
             overrides.append(f"training.epochs={epochs}")
-        _, report = runs.train(Recipe.load(recipe, overrides), out=out, device=device)
+        report = runs.train(Recipe.load(recipe, overrides), out=out, device=device)
     emit(report, as_json=json)
     if report["reason"] == "interrupted":
-        logging.getLogger("pdeops").warning("interrupted; pdeops train --resume %s", report["run"])
         raise typer.Exit(INTERRUPTED)

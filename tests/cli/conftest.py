@@ -1,0 +1,91 @@
+"""The command line, run in this process; and one small trained run that the verbs can act on."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from pdeops.cli import main
+
+
+@dataclass
+class Done:
+    """What a command left behind."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self):
+        return json.loads(self.stdout)
+
+
+@pytest.fixture
+def pdeops(monkeypatch, capfd):
+    """Run `pdeops ARGUMENTS` in this process."""
+
+    def run(*arguments):
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["pdeops", *map(str, arguments)])
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = stop.code or 0
+        out, err = capfd.readouterr()
+        return Done(status, out, err)
+
+    return run
+
+
+@dataclass
+class Workshop:
+    """Small files and a small trained run."""
+
+    folder: object
+    train: object
+    test: object
+    run: object
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory):
+    """Darcy at 17 x 17: 12 training and 4 test samples, and an FNO trained on them for two epochs."""
+    from pdeops.datasets import generate, problem_named
+    from pdeops.recipe import Recipe
+    from pdeops.run import train
+
+    folder = tmp_path_factory.mktemp("workshop")
+    problem = problem_named("darcy", "piecewise")
+    for name, samples, seed in (("train", 12, 0), ("test", 4, 1)):
+        generate(
+            problem,
+            problem.grid((17, 17)),
+            num_samples=samples,
+            seed=seed,
+            out=folder / f"{name}.h5",
+        )
+    torch.set_num_threads(1)
+    report = train(
+        Recipe.load("fno_darcy65", overrides(folder, "model.n_modes=[8,8]")),
+        out=folder / "run",
+        device="cpu",
+    )
+    return Workshop(folder, folder / "train.h5", folder / "test.h5", Path(report["run"]))
+
+
+def overrides(folder, *more):
+    """Settings that make a shipped recipe a matter of seconds on the workshop's files."""
+    return [
+        f"data.train='{folder / 'train.h5'}'",
+        f"data.test='{folder / 'test.h5'}'",
+        "data.validation=2",
+        "model.hidden_channels=4",
+        "training.epochs=2",
+        "training.batch_size=5",
+        *more,
+    ]

@@ -1,0 +1,143 @@
+"""The verbs, each on a small trained run: what they print, what they write, and that figures agree."""
+
+import csv
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import pdeops as package
+
+from .conftest import overrides
+
+
+def test_generate_and_inspect(pdeops, tmp_path):
+    out = tmp_path / "d.h5"
+    arguments = ("--samples", 3, "--resolution", "17,33", "--seed", 4, "--out", out)
+    done = pdeops("data", "generate", "darcy", "--kind", "piecewise", *arguments, "--json")
+    assert done.status == 0, done.stderr
+    with h5py.File(out) as file:
+        assert file["pressure"].shape == (3, 17, 33)
+        assert file["residual"][:].max() <= 1e-10
+    inspected = pdeops("data", "inspect", out, "--json").json
+    assert inspected["samples"] == 3
+    assert inspected["grid"]["shape"] == [17, 33]
+
+
+def test_train_prints_its_own_folder(pdeops, workshop, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pairs = [part for pair in overrides(workshop.folder) for part in ("--set", pair)]
+    done = pdeops("train", "mgno_darcy65", *pairs, "--device", "cpu", "--seed", 3, "--json")
+    assert done.status == 0, done.stderr
+    report = done.json
+    folder = tmp_path / report["run"]
+    for name in ("recipe.toml", "environment.json", "metrics.csv"):
+        assert (folder / name).is_file()
+    assert package.Recipe.load(folder / "recipe.toml").seed == 3
+    assert report["validation"]["relative_l2"] > 0
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    assert len(rows) == 2
+
+
+def test_evaluate_agrees_with_a_loop_over_samples(pdeops, workshop):
+    done = pdeops("evaluate", workshop.run, "--json")
+    assert done.status == 0, done.stderr
+    report = done.json
+    assert report["samples"] == 4
+    operator = package.load_run(workshop.run)
+    with h5py.File(workshop.test) as file:
+        k = torch.from_numpy(file["permeability"][:])
+        p = torch.from_numpy(file["pressure"][:])
+    errors = []
+    for i in range(4):
+        w = torch.ones(17, dtype=torch.float64)
+        w[[0, -1]] = 0.5
+        weight = w[:, None] * w
+        e = (operator(k[i]) - p[i]).double()
+        errors.append(((weight * e**2).sum() / (weight * p[i].double() ** 2).sum()).sqrt().item())
+    assert report["relative_l2"] == pytest.approx(np.mean(errors), rel=1e-5)
+    assert report["residual"] > 0
+    assert report["relative_h1"] > report["relative_l2"]
+
+
+def test_the_true_solution_has_no_residual(workshop):
+    """The residual that `evaluate` reports vanishes for the data's own solutions (float32 rounding)."""
+    data = package.open_dataset(workshop.test)
+    problem = package.datasets.problem_of(data.spec)
+    batch = next(iter(data.batches(4)))
+    assert problem.residual(batch["x"], batch["y"], data.grid).max() < 1e-4
+    assert problem.residual(batch["x"], 1.1 * batch["y"], data.grid).min() > 0.05
+
+
+def test_run_keeps_the_form_of_its_input(workshop):
+    operator = package.load_run(workshop.run)
+    field = np.full((17, 17), 3.0)
+    field[5:9, 4:8] = 12.0
+    one = operator(field)
+    assert one.shape == (17, 17)
+    assert one.dtype == field.dtype
+    assert isinstance(one, np.ndarray)
+    many = operator(torch.from_numpy(field).float()[None, None])
+    assert many.shape == (1, 1, 17, 17)
+    assert many.dtype == torch.float32
+    np.testing.assert_allclose(many[0, 0].numpy(), one, rtol=1e-5, atol=1e-8)
+    with pytest.raises(ValueError, match="input channel"):
+        operator(torch.ones(1, 2, 17, 17))
+    with pytest.raises(ValueError, match="space axes"):
+        operator(torch.ones(17))
+
+
+def test_predict_writes_what_the_operator_says(pdeops, workshop, tmp_path):
+    out = tmp_path / "prediction.h5"
+    done = pdeops("predict", workshop.run, "--data", workshop.test, "--out", out, "--json")
+    assert done.status == 0, done.stderr
+    operator = package.load_run(workshop.run)
+    with h5py.File(out) as written, h5py.File(workshop.test) as data:
+        k = torch.from_numpy(data["permeability"][:])
+        np.testing.assert_array_equal(written["permeability"][:], k)
+        np.testing.assert_allclose(written["pressure"][:], operator(k).numpy(), rtol=1e-6)
+    again = pdeops("predict", workshop.run, "--data", workshop.test, "--out", out)
+    assert again.status == 1
+    assert "exists" in again.stderr
+
+
+def test_models_lists_each_model_with_its_recipes(pdeops):
+    listed = pdeops("models", "--json").json
+    assert set(listed) == set(package.models.MODELS)
+    for name, entry in listed.items():
+        assert entry["summary"]
+        assert f"{name.lower()}_darcy65.toml" in entry["recipes"]
+
+
+def test_help_names_every_verb(pdeops):
+    done = pdeops("--help")
+    assert done.status == 0
+    for verb in (
+        "data",
+        "train",
+        "evaluate",
+        "predict",
+        "compare",
+        "models",
+        "doctor",
+        "quickstart",
+    ):
+        assert verb in done.stdout
+
+
+@pytest.mark.slow
+def test_doctor_tries_every_pair(pdeops):
+    report = pdeops("doctor", "--json").json
+    assert report["loads"]["torch-harmonics beside torch"] == "yes"
+    assert report["loads"]["neuraloperator beside torch"] == "yes"
+
+
+@pytest.mark.slow
+def test_compare_writes_table_picture_and_report(pdeops, workshop):
+    done = pdeops("compare", workshop.run, "--samples", 2, "--json")
+    assert done.status == 0, done.stderr
+    report = done.json
+    assert report["verdict"]
+    assert (workshop.run / "compare.csv").is_file()
+    assert "classical" in (workshop.run / "report.md").read_text()
