@@ -35,10 +35,11 @@ class DataTable:
     Attributes:
         train: file to train on.
         test: file to evaluate on when none is named; never looked at while training.
-        validation: samples held out from the end of `train` (a count, or a fraction below 1), or a file.
-        samples: use only the first so many samples of `train`, before the holding out; None means all.
-        symmetries: move each training sample by a random symmetry of the box, in every epoch anew. Right
-            only where the equation and its boundary share the symmetry (Darcy flow with f = 1 does).
+        validation: samples held out from the end of `train` (a count, or a fraction below 1), or a
+            file of their own.
+        samples: use only the first so many samples of `train`, before any are held out.
+        symmetries: move each training sample by a random symmetry of the box, in every epoch anew.
+            Right only where equation and boundary share it (Darcy flow with f = 1 does).
     """
 
     train: str
@@ -53,7 +54,7 @@ class Recipe:
     """All that a run depends on; `to_toml` and `load` are inverse to each other.
 
     Raises:
-        ValueError: an unknown table or key (with the nearest valid one), or a value of the wrong type.
+        ValueError: an unknown table or key (with the nearest valid one), or a wrong type.
     """
 
     name: str
@@ -62,12 +63,12 @@ class Recipe:
     loss: Choice = Choice("RelativeL2")
     optimizer: Choice = Choice("AdamW")
     schedule: Choice = Choice("OneCycle")
-    training: TrainingOptions = TrainingOptions()
+    training: TrainingOptions = field(default_factory=TrainingOptions)
     seed: int = 0
 
     @classmethod
     def load(cls, source: str | Path, overrides: Iterable[str] = ()) -> Self:
-        """The recipe in a file, or one shipped with the package, by name; then `key=value` overrides."""
+        """The recipe in a file, or shipped with the package; then `key=value` overrides."""
         try:
             plain = tomllib.loads(_read(source))
         except tomllib.TOMLDecodeError as error:
@@ -195,7 +196,7 @@ def _build(cls: Callable[..., Any], plain: Any, table: str) -> Any:
 
 
 def _arguments(call: Callable[..., Any], given: Mapping[str, Any], table: str) -> dict[str, Any]:
-    """The arguments of a call: those given, checked by the annotations, and the defaults of the rest."""
+    """The arguments of a call: those given, checked by the annotations, defaults for the rest."""
     parameters = {
         name: p
         for name, p in inspect.signature(call).parameters.items()
@@ -223,7 +224,7 @@ def _check_keys(given: Iterable[str], valid: Sequence[str], where: str) -> None:
 
 
 def _coerce(value: Any, annotation: Any, key: str) -> Any:
-    """The value as the annotated type: an int may stand for a float, a list for a tuple, nothing else."""
+    """The value as annotated: an int may stand for a float, a list for a tuple, nothing else."""
     if get_origin(annotation) in (Union, types.UnionType):
         options = get_args(annotation)
         # The exact type first, so that 100 stays an int under `int | float | str`.

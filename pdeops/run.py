@@ -1,4 +1,4 @@
-"""Runs: a recipe becomes model, data and normalizers, is trained, and is loaded again as an operator."""
+"""Runs: a recipe becomes data, normalizers and model, is trained, and is loaded as an operator."""
 
 import json
 import logging
@@ -14,8 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .datasets import FieldDataset, Problem, compatible, open_dataset, problem_of
-from .datasets import hdf5
+from .datasets import FieldDataset, Problem, compatible, hdf5, open_dataset, problem_of
 from .datasets.spec import DatasetSpec
 from .datasets.spec import Field as FieldSpec
 from .datasets.symmetry import DihedralAugmentation
@@ -33,7 +32,7 @@ from .training.trainer import Trainer
 log = logging.getLogger("pdeops")
 Field = TypeVar("Field", Tensor, np.ndarray)
 
-# An operator is tested at other resolutions and on other problems than it was trained on; that is no error.
+# An operator may be tested at other resolutions and on other problems than it was trained on.
 _MAY_DIFFER = ("resolution", "problem")
 # Validation and model selection look at this metric; the lower the better.
 MONITOR = "relative_l2"
@@ -55,7 +54,7 @@ class Operator(nn.Module):
 
 
 class Supervised:
-    """Objective of a data set of pairs: the loss between operator(x) and y, on the physical scale."""
+    """Objective of pairs (x, y): the loss between operator(x) and y, on the physical scale."""
 
     def __init__(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.loss = loss
@@ -173,10 +172,10 @@ def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu") 
 
 
 def evaluate(run: Run, data: str | Path | FieldDataset | None = None) -> dict[str, Any]:
-    """Mean metrics of a run over a test set, on the physical scale; by default the recipe's test file.
+    """Mean metrics of a run over a test set (by default the recipe's), on the physical scale.
 
-    Returns every metric of `pdeops.metrics`, the relative residual of the discrete equation (None where
-    the file names no equation), and the number of samples.
+    Returns every metric of `pdeops.metrics`, the relative residual of the discrete equation (None
+    where the file names no equation), and the number of samples.
     """
     if data is None:
         data = run.recipe.data.test
@@ -201,7 +200,7 @@ def evaluate(run: Run, data: str | Path | FieldDataset | None = None) -> dict[st
 def predict(run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
     """Write the predictions for every input of a file to a new file of the project's format.
 
-    It holds the inputs and, under the targets' names, what the operator says; on the input file's grid.
+    It holds the inputs and, under the targets' names, what the operator says, on the same grid.
 
     Raises:
         ValueError: `out` exists, or the file's inputs are not those of the operator.

@@ -14,8 +14,8 @@ if os.environ.get("JAXTYPING_DISABLE") != "1":
     hooked = [f"pdeops.{room}" for room in rooms if room != "kernels"]
     install_import_hook(hooked, "beartype.beartype")
 
-import pytest
-import torch
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 

@@ -102,7 +102,7 @@ def test_linked_rooms_import_upward_relatively(room):
             names = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             assert not any((n or "").split(".")[0] == "pdeops" for n in names), (
-                f"{file.name}:{node.lineno} imports pdeops absolutely; write `from ..room import name`"
+                f"{file.name}:{node.lineno} imports pdeops absolutely; write `from ..room import x`"
             )
 
 
@@ -133,4 +133,5 @@ def test_importing_does_nothing():
     """No output, no global switch, none of the slow optional packages."""
     done = subprocess.run([sys.executable, "-c", IMPORT_PROBE], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "" and done.stderr == ""
+    assert done.stdout == ""
+    assert done.stderr == ""

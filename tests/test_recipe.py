@@ -102,12 +102,12 @@ def test_a_malformed_override_is_refused(override):
 
 
 def test_unknown_recipe_names_the_nearest():
-    with pytest.raises(ValueError, match="Did you mean 'fno_darcy16.toml'"):
+    with pytest.raises(ValueError, match=r"Did you mean 'fno_darcy16\.toml'"):
         Recipe.load("fno_darcy61")
 
 
 def test_broken_toml_names_the_file(tmp_path):
     file = tmp_path / "broken.toml"
     file.write_text("name = \n")
-    with pytest.raises(ValueError, match="broken.toml"):
+    with pytest.raises(ValueError, match=r"broken\.toml"):
         Recipe.load(file)

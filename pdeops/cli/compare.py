@@ -16,14 +16,13 @@ def command(
 ) -> None:
     """Compare a run with classical solvers against a reference on a finer grid.
 
-    Writes compare.csv, plots/ and report.md into the run's folder, and prints the table and the verdict.
+    Writes compare.csv, plots/ and report.md into the run's folder; prints table and verdict.
     """
     from ..compare import compare_runs
     from ..run import load_run
 
-    report = compare_runs(
-        {"operator": load_run(run, device=device)}, folder=run, num_samples=samples
-    )
+    loaded = load_run(run, device=device)
+    report = compare_runs({loaded.recipe.model.name: loaded}, folder=run, num_samples=samples)
     if json:
         emit(report.to_dict(), as_json=True)
     else:

@@ -14,16 +14,12 @@ app = typer.Typer(help="Generate benchmark data; say what is in a file.", no_arg
 def generate(
     problem: Annotated[str, typer.Argument(help="darcy or poisson")],
     samples: Annotated[int, typer.Option(help="Number of samples.")],
-    resolution: Annotated[
-        str, typer.Option(help="Nodes per axis, boundary included: 65 or 65,97.")
-    ],
+    resolution: Annotated[str, typer.Option(help="Nodes per axis with the boundary: 65 or 65,97.")],
     out: Annotated[Path, typer.Option(help="File to write; must not exist.")],
     seed: Annotated[int, typer.Option(help="Sample i depends on (seed, i) alone.")] = 0,
-    kind: Annotated[
-        str | None, typer.Option(help="Kind of random input; piecewise for Darcy.")
-    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Kind of random input, as piecewise.")] = None,
     workers: Annotated[int, typer.Option(help="Number of processes.")] = 1,
-    dtype: Annotated[str, typer.Option(help="float32 or float64; solved in float64.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="float32 or float64, as stored.")] = "float32",
     json: Json = False,
 ) -> None:
     """Generate a data set: random inputs and their solutions, each solved to 1e-10.

@@ -16,9 +16,9 @@ TRAIN_SAMPLES, TEST_SAMPLES, COMPARED_SAMPLES = 320, 32, 8
 RECIPES = ("mgno_quickstart", "fno_quickstart")
 
 INTRODUCTION = """\
-Steady Darcy flow, −∇·(k ∇p) = 1 with p = 0 on the boundary of the unit square; k is 3 or 12, piecewise
-constant. The operators map k to p. This run is small, so that it takes minutes: it shows the whole path, not
-what the models can reach (README, "Figures")."""
+Steady Darcy flow, −∇·(k ∇p) = 1 with p = 0 on the boundary of the unit square; k is 3 or 12,
+piecewise constant. The operators map k to p. This run is small, so that it takes minutes: it shows
+the whole path, not what the models can reach (README, "Figures")."""
 
 
 def command(
@@ -92,9 +92,7 @@ def command(
     print(comparison.to_markdown())
     for line in evaluations:
         print(", ".join(f"{key} {value}" for key, value in line.items()))
-    print(
-        f"\nWrote {report_file} in {seconds:.0f} s. Runs: {', '.join(map(str, folder.glob('*NO')))}"
-    )
+    print(f"\nWrote {report_file} in {seconds:.0f} s. Each run is a folder beside it.")
 
 
 def _line(model: str, shape: tuple[int, ...], figures: dict[str, Any]) -> dict[str, object]:

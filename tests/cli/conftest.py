@@ -54,7 +54,7 @@ class Workshop:
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory):
-    """Darcy at 17 x 17: 12 training and 4 test samples, and an FNO trained on them for two epochs."""
+    """Darcy at 17 x 17: 12 training and 4 test samples, and an FNO trained for two epochs."""
     from pdeops.datasets import generate, problem_named
     from pdeops.recipe import Recipe
     from pdeops.run import train

@@ -1,4 +1,4 @@
-"""Bad input: a clear message, exit status not 0, no traceback, nothing half-written, nothing lost."""
+"""Bad input: a clear message, exit status not 0, no traceback, nothing half-written or lost."""
 
 import resource
 import shutil

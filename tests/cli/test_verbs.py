@@ -1,4 +1,4 @@
-"""The verbs, each on a small trained run: what they print, what they write, and that figures agree."""
+"""The verbs, each on a small trained run: what they print and write, and that figures agree."""
 
 import csv
 
@@ -62,7 +62,7 @@ def test_evaluate_agrees_with_a_loop_over_samples(pdeops, workshop):
 
 
 def test_the_true_solution_has_no_residual(workshop):
-    """The residual that `evaluate` reports vanishes for the data's own solutions (float32 rounding)."""
+    """The residual that `evaluate` reports vanishes for the data's own solutions (in float32)."""
     data = package.open_dataset(workshop.test)
     problem = package.datasets.problem_of(data.spec)
     batch = next(iter(data.batches(4)))
