@@ -52,6 +52,16 @@ _FIRST_NODE = {
     Placement.INTERIOR: 1.0,
     Placement.CENTERS: 0.5,
 }
+# Waves that fit = n + _EXTRA_WAVES; a series that is not listed is not determined by those nodes.
+_EXTRA_WAVES = {
+    (Series.FOURIER, Placement.LEFT): 0,
+    (Series.FOURIER, Placement.CENTERS): 0,
+    (Series.SINE, Placement.ENDPOINTS): -2,  # a sine is zero at both ends, whatever is stored there
+    (Series.SINE, Placement.INTERIOR): 0,
+    (Series.SINE, Placement.CENTERS): 0,
+    (Series.COSINE, Placement.ENDPOINTS): 0,
+    (Series.COSINE, Placement.CENTERS): 0,
+}
 _MIN_NODES = {
     Placement.LEFT: 1,
     Placement.ENDPOINTS: 2,
@@ -64,9 +74,9 @@ _MIN_NODES = {
 class Grid:
     """Uniform nodes of the box [0, L_1] x ... x [0, L_d].
 
-    `Grid((65, 65))` is the unit square with its boundary stored, `Grid((64,), boundary="periodic")` a
-    circle. One value for `extent`, `boundary` or `placement` serves every axis. By default a periodic
-    axis stores its left end (`placement="left"`) and any other axis both ends (`"endpoints"`).
+    `Grid((65, 65))` is the unit square with its boundary stored, `Grid((64,), boundary="periodic")`
+    a circle. One value for `extent`, `boundary` or `placement` serves every axis. By default a
+    periodic axis stores its left end (`placement="left"`), any other axis both (`"endpoints"`).
 
     Attributes:
         shape: number of stored nodes per axis, each at least 1 (2 where both ends are stored).
@@ -109,20 +119,25 @@ class Grid:
         ):
             if n < _MIN_NODES[p]:
                 raise ValueError(
-                    f"Axis {axis} needs at least {_MIN_NODES[p]} node(s) for placement {p.value!r}; "
-                    f"got {n}. Use a larger shape than {self.shape}."
+                    f"Axis {axis} needs at least {_MIN_NODES[p]} node(s) for placement "
+                    f"{p.value!r}; got {n}. Use a larger shape than {self.shape}."
                 )
             if not (L > 0 and math.isfinite(L)):
                 raise ValueError(f"Axis {axis} needs a positive finite extent; got {L}.")
             if b is Boundary.PERIODIC and p in (Placement.ENDPOINTS, Placement.INTERIOR):
                 raise ValueError(
-                    f"Axis {axis} is periodic, so its ends are one point; got placement {p.value!r}. "
-                    f"Use 'left' or 'centers'."
+                    f"Axis {axis} is periodic, so its ends are one point; got placement "
+                    f"{p.value!r}. Use 'left' or 'centers'."
                 )
             if b is not Boundary.PERIODIC and p is Placement.LEFT:
                 raise ValueError(
-                    f"Axis {axis} has a {b.value} boundary, but placement 'left' stores one end only. "
-                    f"Use 'endpoints', 'interior' or 'centers'."
+                    f"Axis {axis} has a {b.value} boundary, but placement 'left' stores one end "
+                    f"only. Use 'endpoints' or 'centers'."
+                )
+            if b is Boundary.NEUMANN and p is Placement.INTERIOR:
+                raise ValueError(
+                    f"Axis {axis} is Neumann, so the values at its ends are unknowns; got "
+                    f"placement 'interior', without them. Use 'endpoints' or 'centers'."
                 )
 
     @property
@@ -145,10 +160,15 @@ class Grid:
         """Node distance h per axis."""
         return tuple(L / m for L, m in zip(self.extent, self.cells, strict=True))
 
+    @property
+    def offset(self) -> tuple[float, ...]:
+        """Position of the first node per axis, in cells: it lies at offset · spacing."""
+        return tuple(_FIRST_NODE[p] for p in self.placement)
+
     def axis(self, index: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, " n"]:
         """Coordinates of the nodes along one axis."""
         i = torch.arange(self.shape[index], dtype=torch.float64)
-        return ((i + _FIRST_NODE[self.placement[index]]) * self.spacing[index]).to(dtype)
+        return ((i + self.offset[index]) * self.spacing[index]).to(dtype)
 
     def nodes(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "d *space"]:
         """Coordinates of all nodes, one channel per axis."""
@@ -168,32 +188,56 @@ class Grid:
             weights.append(w)
         return reduce(lambda a, b: a[..., None] * b, weights)
 
-    def series(self) -> tuple[Series, ...]:
-        """The waves that represent any field of this grid.
+    def series(self, choice: Sequence[str] | str | None = None) -> tuple[Series, ...]:
+        """The waves of each axis: `choice`, or those that represent any field of this grid.
 
-        Fourier on a periodic axis; sines where the ends are known and zero (not stored, Dirichlet);
-        else cosines, which also hold for a field that does not vanish at a stored end.
+        By default Fourier on a periodic axis; sines where the ends are known and zero (not stored,
+        Dirichlet); else cosines, which also hold for a field that does not vanish at a stored end.
+
+        Raises:
+            ValueError: the nodes of an axis do not determine the coefficients of the chosen series.
         """
-        return tuple(
-            Series.FOURIER
-            if b is Boundary.PERIODIC
-            else Series.SINE
-            if b is Boundary.DIRICHLET and p is Placement.INTERIOR
-            else Series.COSINE
-            for b, p in zip(self.boundary, self.placement, strict=True)
-        )
+        if choice is None:
+            return tuple(
+                Series.FOURIER
+                if b is Boundary.PERIODIC
+                else Series.SINE
+                if p is Placement.INTERIOR
+                else Series.COSINE
+                for b, p in zip(self.boundary, self.placement, strict=True)
+            )
+        chosen = _per_axis("series", choice, self.ndim, Series)
+        for axis, (s, p) in enumerate(zip(chosen, self.placement, strict=True)):
+            if (s, p) not in _EXTRA_WAVES:
+                fitting = [t.value for t, q in _EXTRA_WAVES if q is p]
+                raise ValueError(
+                    f"Axis {axis} has placement {p.value!r}, whose nodes do not determine a "
+                    f"{s.value} series. Use {' or '.join(map(repr, fitting))}, or another grid."
+                )
+            if self.num_waves(axis, s) < 1:
+                raise ValueError(
+                    f"Axis {axis} has {self.shape[axis]} nodes, both of them ends where every sine "
+                    f"is zero. Use a larger grid, or a cosine series."
+                )
+        return chosen
 
-    def wavenumbers(self, series: Sequence[Series] | None = None) -> tuple[Tensor, ...]:
+    def num_waves(self, axis: int, series: Series) -> int:
+        """How many waves of a series the nodes of an axis determine."""
+        return self.shape[axis] + _EXTRA_WAVES[series, self.placement[axis]]
+
+    def wavenumbers(self, series: Sequence[str] | str | None = None) -> tuple[Tensor, ...]:
         """Angular wavenumbers ξ per axis (float64): 2πk/L for Fourier, πk/L for sines and cosines.
 
-        As many as the axis has nodes; Fourier in `torch.fft.fftfreq` order, sines from k = 1.
+        As many as fit: one per node, two fewer for sines on stored ends. Fourier in
+        `torch.fft.fftfreq` order, sines from k = 1, cosines from k = 0.
         """
         xi = []
-        for n, L, s in zip(self.shape, self.extent, series or self.series(), strict=True):
+        for axis, (L, s) in enumerate(zip(self.extent, self.series(series), strict=True)):
+            num_waves = self.num_waves(axis, s)
             if s is Series.FOURIER:
-                k = 2 * torch.fft.fftfreq(n, 1 / n, dtype=torch.float64)
+                k = 2 * torch.fft.fftfreq(num_waves, 1 / num_waves, dtype=torch.float64)
             else:
-                k = torch.arange(n, dtype=torch.float64) + (1 if s is Series.SINE else 0)
+                k = torch.arange(num_waves, dtype=torch.float64) + (1 if s is Series.SINE else 0)
             xi.append(math.pi / L * k)
         return tuple(xi)
 
@@ -207,7 +251,7 @@ class Grid:
 
     @property
     def interior(self) -> "Grid":
-        """The same box without its stored Dirichlet ends: the unknowns of a boundary-value problem."""
+        """The same box without its stored Dirichlet ends: the unknowns of a boundary problem."""
         drop = [
             b is Boundary.DIRICHLET and p is Placement.ENDPOINTS
             for b, p in zip(self.boundary, self.placement, strict=True)
@@ -216,10 +260,7 @@ class Grid:
             [n - 2 if d else n for n, d in zip(self.shape, drop, strict=True)],
             self.extent,
             self.boundary,
-            [
-                Placement.INTERIOR if d else p
-                for p, d in zip(self.placement, drop, strict=True)
-            ],
+            [Placement.INTERIOR if d else p for p, d in zip(self.placement, drop, strict=True)],
         )
 
     def with_shape(self, shape: Sequence[int]) -> "Grid":
@@ -236,8 +277,8 @@ class Grid:
         """Raise a ValueError unless the last axes of u are those of the grid."""
         if tuple(u.shape[-self.ndim :]) != self.shape:
             raise ValueError(
-                f"The {name} must have shape (..., {', '.join(map(str, self.shape))}) on this grid; "
-                f"got {tuple(u.shape)}. Resample it, or make the grid from its shape."
+                f"The {name} must have shape (..., {', '.join(map(str, self.shape))}) on this "
+                f"grid; got {tuple(u.shape)}. Resample it, or make the grid from its shape."
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class LinearOperator(ABC):
     ) -> Float[Tensor, "*batch_space"]:
         """A u written to `out`, which is returned; u and out do not overlap.
 
-        The loops of the solvers call this one; an operator with a kernel of its own allocates nothing.
+        The loops of the solvers call this one; an operator with its own kernel allocates nothing.
         """
         return out.copy_(self.apply(u))
 

@@ -1,0 +1,100 @@
+"""What training minimises: a scalar from predicted and true fields of one grid.
+
+A loss object is bound to its grid and refuses fields of another; it is cheap, so for another
+resolution build another.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .grid import Grid
+from .norms import Lp, Norm, Sobolev
+
+
+class Loss(ABC):
+    """(prediction, target), both (b, c, *space) ↦ the mean over the batch of `per_sample`."""
+
+    def __call__(
+        self, prediction: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]
+    ) -> Float[Tensor, ""]:
+        """The mean over the batch."""
+        return self.per_sample(prediction, target).mean()
+
+    @abstractmethod
+    def per_sample(
+        self, prediction: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]
+    ) -> Float[Tensor, " b"]:
+        """One number per sample."""
+
+
+class Relative(Loss):
+    """‖prediction - target‖ / ‖target‖ per sample, channels pooled.
+
+    Where a target is zero there is nothing to be relative to, and the error itself, ‖prediction‖,
+    counts. The gradient is finite everywhere, 0 where the error is zero.
+    """
+
+    def __init__(self, norm: Norm) -> None:
+        self.norm = norm
+
+    def per_sample(
+        self, prediction: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]
+    ) -> Float[Tensor, " b"]:
+        check_alike(prediction, target)
+        size = self.norm(target)
+        return self.norm(prediction - target) / torch.where(size > 0, size, 1.0)
+
+    def __repr__(self) -> str:
+        return f"Relative({self.norm!r})"
+
+
+class MeanSquare(Loss):
+    """∫ Σ_c (prediction_c - target_c)² dx / (C |Ω|) per sample, by the quadrature of the grid.
+
+    On grids that store no end of an axis, or a periodic one, that is the plain mean over nodes;
+    stored ends weigh half, as they do in the integral.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self.norm = Lp(2.0, grid=grid)
+
+    def per_sample(
+        self, prediction: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]
+    ) -> Float[Tensor, " b"]:
+        check_alike(prediction, target)
+        volume = math.prod(self.norm.grid.extent)
+        return self.norm(prediction - target).square() / (target.shape[1] * volume)
+
+    def __repr__(self) -> str:
+        return f"MeanSquare({self.norm.grid})"
+
+
+def check_alike(prediction: Tensor, target: Tensor) -> None:
+    """Raise a ValueError unless the two shapes are equal: broadcasting would hide a mistake."""
+    if prediction.shape != target.shape:
+        raise ValueError(
+            f"Prediction and target must have one shape; got {tuple(prediction.shape)} and "
+            f"{tuple(target.shape)}."
+        )
+
+
+def relative_l2(grid: Grid) -> Relative:
+    """Relative L² error."""
+    return Relative(Lp(2.0, grid=grid))
+
+
+def relative_h1(grid: Grid, alpha: float = 1.0) -> Relative:
+    """Relative H¹ error by the grid's own waves, every one of them."""
+    return Relative(Sobolev(1.0, grid, alpha))
+
+
+LOSSES: dict[str, Callable[..., Loss]] = {
+    "RelativeL2": relative_l2,
+    "RelativeH1": relative_h1,
+    "MSE": MeanSquare,
+}

@@ -1,0 +1,121 @@
+"""Per-channel affine scaling of fields, fitted once on training data and then frozen."""
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Normalizer(nn.Module):
+    """Fields (b, c, *space) ↦ (u - mean_c) / std_c; `inverse` undoes it.
+
+    One pair of numbers per channel, whatever the resolution. They are buffers, kept in float64 and
+    applied in the field's dtype, so they travel in the state_dict and are never trained. Build it
+    with `Normalizer.fit(batches)` or `Normalizer.identity(channels)`.
+
+    Raises:
+        ValueError: mean and std are not finite, std is not positive, or they differ in length.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Float[Tensor, " c"], std: Float[Tensor, " c"]) -> None:
+        super().__init__()
+        if mean.ndim != 1 or mean.shape != std.shape:
+            raise ValueError(
+                f"A normalizer needs one mean and one std per channel; got shapes "
+                f"{tuple(mean.shape)} and {tuple(std.shape)}."
+            )
+        if not (mean.isfinite().all() and std.isfinite().all() and (std > 0).all()):
+            raise ValueError(
+                f"A normalizer needs finite means and positive finite stds; got mean "
+                f"{mean.tolist()}, std {std.tolist()}. A constant channel takes std 1."
+            )
+        self.register_buffer("mean", mean.detach().double().clone())
+        self.register_buffer("std", std.detach().double().clone())
+
+    @classmethod
+    def identity(cls, channels: int) -> Self:
+        """The normalizer that changes nothing."""
+        return cls(torch.zeros(channels), torch.ones(channels))
+
+    @classmethod
+    def fit(cls, batches: Iterable[Tensor]) -> Self:
+        """Mean and (population) standard deviation per channel over all batches (b, c, *space).
+
+        One pass in float64, batches merged by Chan, Golub and LeVeque (1979), so a mean far above
+        the deviation costs no digits, and the split into batches does not matter. A constant
+        channel, by its exact minimum and maximum, gets std 1.
+
+        Raises:
+            ValueError: no data, a channel count that changes, or values that are not finite.
+        """
+        count = 0
+        mean = squares = low = high = torch.empty(0, dtype=torch.float64)
+        for batch in batches:
+            if batch.ndim < 2 or (count and batch.shape[1] != len(mean)):
+                raise ValueError(
+                    f"Every batch must have shape (b, {len(mean) if count else 'c'}, *space); got "
+                    f"{tuple(batch.shape)}."
+                )
+            u = batch.detach().transpose(0, 1).flatten(1).to("cpu", torch.float64)
+            if u.shape[1] == 0:
+                continue
+            bad = ~u.isfinite().all(1)
+            if bad.any():
+                raise ValueError(
+                    f"Cannot fit a normalizer: channel(s) {bad.nonzero().flatten().tolist()} hold "
+                    f"NaN or infinite values. Clean the data first."
+                )
+            batch_mean = u.mean(1)
+            batch_squares = (u - batch_mean[:, None]).square().sum(1)
+            if count == 0:
+                count, mean, squares = u.shape[1], batch_mean, batch_squares
+                low, high = u.amin(1), u.amax(1)
+                continue
+            total = count + u.shape[1]
+            gap = batch_mean - mean
+            mean = mean + gap * (u.shape[1] / total)
+            squares = squares + batch_squares + gap.square() * (count * u.shape[1] / total)
+            low, high = torch.minimum(low, u.amin(1)), torch.maximum(high, u.amax(1))
+            count = total
+        if count == 0:
+            raise ValueError("Cannot fit a normalizer to no data; give at least one sample.")
+        std = (squares / count).sqrt()
+        return cls(mean, torch.where((low == high) | (std == 0), 1.0, std))
+
+    def forward(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
+        """u on the normalised scale."""
+        mean, std = self._statistics(u)
+        return (u - mean) / std
+
+    def inverse(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
+        """u back on the physical scale."""
+        mean, std = self._statistics(u)
+        return u * std + mean
+
+    def _statistics(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and std in the dtype of u, shaped to broadcast over it."""
+        channels = len(self.mean)
+        if u.ndim < 2 or u.shape[1] != channels:
+            raise ValueError(
+                f"This normalizer was fitted to {channels} channel(s) and takes fields "
+                f"(b, {channels}, *space); got shape {tuple(u.shape)}."
+            )
+        shape = (channels, *[1] * (u.ndim - 2))
+        return self.mean.to(u).reshape(shape), self.std.to(u).reshape(shape)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists, for files; `from_dict` reads them."""
+        return {"mean": self.mean.tolist(), "std": self.std.tolist()}
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Self:
+        """The normalizer that `to_dict` described."""
+        return cls(*(torch.tensor(plain[name], dtype=torch.float64) for name in ("mean", "std")))
+
+    def extra_repr(self) -> str:
+        return f"mean={self.mean.tolist()}, std={self.std.tolist()}"
