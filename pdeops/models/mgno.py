@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -114,7 +114,7 @@ class MgNO(nn.Module):
             u = self.dropout(F.gelu(layer(u, self.position)))
         return self.head(u)
 
-    def on(self, grid: Grid) -> Self:
+    def on(self, grid: Grid) -> "MgNO":
         """A copy of this model, same weights, whose layers run on another grid of the box."""
         model = copy.deepcopy(self)
         model.grid = grid

@@ -1,0 +1,217 @@
+"""The contract of every model: one row each. What a new model must pass before it may be named."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from pdeops.grid import Grid
+from pdeops.models import MODELS
+
+SMALL = {
+    "FNO": {"n_modes": [8, 8], "hidden_channels": 6, "n_layers": 2, "padding": 0.25},
+    "MgNO": {"hidden_channels": 6, "n_layers": 2},
+}
+SHAPE = (17, 17)
+
+every_model = pytest.mark.parametrize("name", sorted(MODELS))
+
+
+def build(name, grid=None, *, seed=0, **arguments):
+    torch.manual_seed(seed)
+    grid = grid or Grid(SHAPE)
+    return MODELS[name](2, 3, grid, **{**SMALL[name], **arguments})
+
+
+def field(generator, shape=SHAPE, *, batch=2):
+    return torch.randn(batch, 2, *shape, generator=generator)
+
+
+def test_every_model_has_a_row():
+    assert sorted(SMALL) == sorted(MODELS)
+
+
+@every_model
+@pytest.mark.parametrize("boundary", ["dirichlet", "periodic", "neumann", ("periodic", "neumann")])
+@pytest.mark.parametrize("shape", [(16, 16), (17, 17), (15, 26)])
+def test_maps_fields_of_its_grid(name, boundary, shape, generator):
+    y = build(name, Grid(shape, boundary=boundary))(field(generator, shape))
+    assert y.shape == (2, 3, *shape)
+    assert y.isfinite().all()
+    assert y.dtype == torch.float32
+
+
+@every_model
+def test_every_parameter_has_a_gradient(name, generator):
+    model = build(name)
+    y = model(field(generator))
+    (y * torch.randn(y.shape, generator=generator)).sum().backward()
+    dead = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not dead
+
+
+@every_model
+def test_gradient_is_that_of_differences(name, generator):
+    """Directional derivative in weights and input against a central difference, in float64."""
+    model = build(name).double()
+    x = field(generator).double()
+    parameters = {n: p.detach() for n, p in model.named_parameters()}
+    step = {n: torch.randn(p.shape, generator=generator).double() for n, p in parameters.items()}
+    dx = field(generator).double()
+
+    def loss(t):
+        moved = {n: p + t * step[n] for n, p in parameters.items()}
+        return torch.func.functional_call(model, moved, (x + t * dx,)).square().mean()
+
+    t = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(loss(t), t)
+    h = 1e-6
+    difference = (loss(torch.tensor(h).double()) - loss(torch.tensor(-h).double())) / (2 * h)
+    assert difference.item() == pytest.approx(slope.item(), rel=1e-5)
+
+
+@every_model
+def test_deterministic(name, generator):
+    x = field(generator)
+    y = build(name)(x)
+    assert torch.equal(y, build(name)(x))
+    assert not torch.equal(y, build(name, seed=1)(x))  # negative control: the seed matters
+
+
+@every_model
+def test_evaluation_draws_no_random_numbers(name, generator):
+    model = build(name, dropout=0.5).eval()
+    x = field(generator)
+    state = torch.get_rng_state()
+    y = model(x)
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(y, model(x))
+    assert not torch.equal(model.train()(x), y)  # dropout acts while training
+
+
+@every_model
+def test_saved_and_rebuilt(name, generator):
+    """Arguments (as JSON) and weights (as a plain container) are all that a checkpoint needs."""
+    grid, x = Grid(SHAPE), field(generator)
+    model = build(name, grid)
+    file = io.BytesIO()
+    torch.save({"arguments": model.arguments, "weights": model.state_dict()}, file)
+    file.seek(0)
+    saved = torch.load(file, weights_only=True)
+    arguments = json.loads(json.dumps(saved["arguments"]))
+    torch.manual_seed(7)
+    again = MODELS[name](2, 3, Grid.from_dict(grid.to_dict()), **arguments)
+    assert again.arguments == model.arguments
+    again.load_state_dict(saved["weights"])
+    assert torch.equal(again(x), model(x))
+
+
+@every_model
+def test_real_parameters(name):
+    """Complex numbers are real pairs: DDP, export and compile stumble on complex parameters."""
+    assert {p.dtype for p in build(name).state_dict().values()} == {torch.float32}
+
+
+@every_model
+def test_autocast(name, generator):
+    """bfloat16 where it is harmless: about three digits, finite gradients in float32."""
+    model, x = build(name), field(generator)
+    y = model(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y_half = model(x)
+    assert (y_half.float() - y).norm() < 0.03 * y.norm()
+    y_half.float().square().mean().backward()
+    assert all(
+        p.grad.isfinite().all() and p.grad.dtype == torch.float32 for p in model.parameters()
+    )
+
+
+@every_model
+def test_float64(name, generator):
+    model, x = build(name), field(generator)
+    y = model(x).double()
+    torch.testing.assert_close(model.double()(x.double()), y, rtol=1e-4, atol=1e-5)
+
+
+@every_model
+def test_samples_do_not_see_each_other(name, generator):
+    model, x = build(name), field(generator, batch=3)
+    y = model(x)
+    for i in range(3):
+        torch.testing.assert_close(model(x[i : i + 1]), y[i : i + 1], rtol=1e-4, atol=1e-5)
+
+
+def smooth(grid, batch=1):
+    """Two channels that are the same functions on every grid, zero slope at the ends."""
+    x, y = grid.nodes()
+    u = torch.cos(torch.pi * x) * torch.cos(2 * torch.pi * y)
+    v = torch.cos(2 * torch.pi * x) + 0.5 * torch.cos(torch.pi * y)
+    return torch.stack([u, v]).float()[None].expand(batch, 2, *grid.shape)
+
+
+@every_model
+@pytest.mark.parametrize("boundary", ["dirichlet", "periodic"])
+@pytest.mark.parametrize("shape", [(33, 33), (65, 33), (24, 40), (9, 9)])
+def test_changes_resolution(name, boundary, shape, generator):
+    model = build(name, Grid(SHAPE, boundary=boundary))
+    y = model(field(generator, shape))
+    assert y.shape == (2, 3, *shape)
+    assert y.isfinite().all()
+
+
+@every_model
+def test_is_one_operator_on_nested_grids(name):
+    """A smooth input on a grid twice as fine gives nearly the same output at the common nodes."""
+    grid = Grid((33, 33))
+    model = build(name, grid)
+    coarse = model(smooth(grid))
+    fine = model(smooth(grid.refined(2)))[..., ::2, ::2]
+    gap = (fine - coarse).norm() / coarse.norm()
+    # MgNO computes on its training grid; FNO's padded field has a jump, so it differs by O(h).
+    assert gap < {"FNO": 0.05, "MgNO": 1e-5}[name]
+
+
+@every_model
+def test_periodic_model_commutes_with_shifts(name, generator):
+    """Of the input alone; position channels are removed by giving them constant values."""
+    model = build(name, Grid((16, 16), boundary="periodic")).double()
+    model.position.fill_(0.3)
+    x = field(generator, (16, 16)).double()
+    by = {"shifts": (4, -8), "dims": (2, 3)}
+    torch.testing.assert_close(model(x.roll(**by)), model(x).roll(**by), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.slow
+@every_model
+def test_compiled_equals_eager(name, tmp_path):
+    """In a process of its own, without shape checks: a decorated forward does not compile."""
+    script = tmp_path / "compiled.py"
+    script.write_text(
+        f"""
+import torch
+from pdeops.grid import Grid
+from pdeops.models import MODELS
+torch.manual_seed(0)
+model = MODELS[{name!r}](2, 3, Grid({SHAPE}), **{SMALL[name]!r})
+x = torch.randn(2, 2, *{SHAPE})
+y = model(x)
+y.square().mean().backward()
+eager = [p.grad.clone() for p in model.parameters()]
+model.zero_grad()
+z = torch.compile(model)(x)
+z.square().mean().backward()
+torch.testing.assert_close(z, y, rtol=1e-4, atol=1e-5)
+torch.testing.assert_close([p.grad for p in model.parameters()], eager, rtol=1e-3, atol=1e-5)
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "JAXTYPING_DISABLE": "1", "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
