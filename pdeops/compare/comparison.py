@@ -1,0 +1,368 @@
+"""The record of an error-time study: rows, opponents, verdict, CSV and Markdown."""
+
+import csv
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .wording import grid_name, markdown_table, percent, seconds_text
+
+DUEL_HEADER = (
+    *("operator", "error", "per solve", "opponent", "error", "per solve"),
+    *("ratio of seconds", "pays after (solves)"),
+)
+ROW_HEADER = (
+    *("method", "grid", "tolerance", "batch", "error (mean ± std)", "max error"),
+    *("per solve", "of it set-up", "iterations", "threads", "dtype"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to solve the test problems: its error and what a solve costs.
+
+    Attributes:
+        method: name of the operator or of the classical method.
+        kind: "operator" or "classical".
+        grid: nodes per axis of the grid it works on.
+        tolerance: relative residual at which an iteration stops; None for direct methods and
+            operators.
+        batch: number of problems in one call.
+        error, error_std, error_max: relative L2 error against the reference over the samples: mean,
+            population standard deviation, maximum.
+        seconds: per solve, median of the calls, time of a call / batch; set-up and the transfer
+            of the solution to the test grid included.
+        seconds_low, seconds_high: the quartiles of the same calls.
+        setup_seconds: the part of `seconds` that assembles and sets up, measured apart; None: none.
+        iterations: mean over the samples; None for operators.
+        converged: every solve reached its tolerance.
+        threads: threads the method may use.
+        dtype: of its arithmetic.
+    """
+
+    method: str
+    kind: str
+    grid: tuple[int, ...]
+    tolerance: float | None
+    batch: int
+    error: float
+    error_std: float
+    error_max: float
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+    setup_seconds: float | None
+    iterations: float | None
+    converged: bool
+    threads: int
+    dtype: str
+
+    @property
+    def label(self) -> str:
+        """The row in words, e.g. "multigrid-cg on 17×17 to 1e-02" or "MgNO on 65×65, batch 8"."""
+        if self.kind == "operator":
+            return f"{self.method} on {grid_name(self.grid)}, batch {self.batch}"
+        target = "" if self.tolerance is None else f" to {self.tolerance:.0e}"
+        return f"{self.method} on {grid_name(self.grid)}{target}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds paid before an operator's first prediction; None: not known, counted as zero."""
+
+    training_seconds: float | None = None
+    data_seconds: float | None = None
+
+    @property
+    def total(self) -> float:
+        """The sum of what is known."""
+        return (self.training_seconds or 0.0) + (self.data_seconds or 0.0)
+
+    @property
+    def unknown(self) -> list[str]:
+        """What is not known: "training", "data"."""
+        parts = {"training": self.training_seconds, "data": self.data_seconds}
+        return [name for name, value in parts.items() if value is None]
+
+
+@dataclass(frozen=True)
+class Duel:
+    """An operator's row beside its opponent, the cheapest classical row of equal or better error.
+
+    Attributes:
+        operator: the operator's row.
+        opponent: the classical row; None where no classical row is as accurate.
+        cost: what the operator cost beforehand.
+    """
+
+    operator: Row
+    opponent: Row | None
+    cost: Cost
+
+    @property
+    def ratio(self) -> float | None:
+        """Seconds of the operator / seconds of its opponent: below 1 the operator wins."""
+        return None if self.opponent is None else self.operator.seconds / self.opponent.seconds
+
+    @property
+    def break_even(self) -> float | None:
+        """Solves after which the seconds saved pay the cost; inf: never; None: no opponent.
+
+        n (seconds of the opponent - seconds of the operator) >= training + data.
+        """
+        if self.opponent is None:
+            return None
+        saved = self.opponent.seconds - self.operator.seconds
+        return float(math.ceil(self.cost.total / saved)) if saved > 0 else math.inf
+
+    @property
+    def break_even_text(self) -> str:
+        """The number of solves in words: "never", "12,000", "at least 12,000" or "-"."""
+        if self.break_even is None:
+            return "-"
+        if math.isinf(self.break_even):
+            return "never"
+        return ("at least " if self.cost.unknown else "") + f"{self.break_even:,.0f}"
+
+
+def opponent_of(row: Row, rows: Sequence[Row]) -> Row | None:
+    """The cheapest classical row of at most the mean error of `row`; of equals the more accurate.
+
+    A classical row that missed its tolerance still counts with the error and seconds that it had.
+    """
+    able = [r for r in rows if r.kind == "classical" and r.error <= row.error]
+    return min(able, key=lambda r: (r.seconds, r.error), default=None)
+
+
+def most_favourable(duels: Sequence[Duel]) -> Duel:
+    """The duel in which an operator looks best.
+
+    No opponent is best (of several the smallest error), then the smallest ratio of seconds.
+    """
+    if not duels:
+        raise ValueError("There is no duel to choose from; the study has no operator row.")
+    return min(duels, key=lambda d: (d.ratio or 0.0, d.operator.error))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Errors and seconds of operators beside classical solvers, with what is needed to judge them.
+
+    Attributes:
+        rows: all that was measured, lost and won.
+        costs: per operator, what it cost beforehand.
+        problem: name of the PDE family.
+        grid: nodes per axis of the test grid, that of training.
+        reference: nodes per axis of the reference's grid.
+        num_samples, seed: the test problems are samples 0 .. num_samples - 1 of this seed.
+        context: the machine, the threads, the dtypes.
+        notes: how it was measured, and what was left out and why.
+    """
+
+    rows: list[Row]
+    costs: dict[str, Cost]
+    problem: str
+    grid: tuple[int, ...]
+    reference: tuple[int, ...]
+    num_samples: int
+    seed: int
+    context: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def operators(self) -> list[str]:
+        """Names of the operators, in order."""
+        return list(dict.fromkeys(r.method for r in self.rows if r.kind == "operator"))
+
+    def duels(self, operator: str) -> list[Duel]:
+        """Each row of an operator beside its opponent."""
+        cost = self.costs.get(operator, Cost())
+        return [
+            Duel(row, opponent_of(row, self.rows), cost)
+            for row in self.rows
+            if row.kind == "operator" and row.method == operator
+        ]
+
+    @property
+    def floor(self) -> Row | None:
+        """The most accurate classical row on the test grid: its error is the discretisation's."""
+        there = [r for r in self.rows if r.kind == "classical" and r.grid == self.grid]
+        return min(there, key=lambda r: r.error, default=None)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence for each operator, whatever it says."""
+        return "\n".join(self._sentence(name) for name in self.operators)
+
+    @property
+    def floor_sentence(self) -> str:
+        """How accurate the data's own discretisation is."""
+        row = self.floor
+        if row is None:
+            return f"No classical row on the test grid {grid_name(self.grid)} was measured."
+        return (
+            f"The discretisation error of the test grid is {percent(row.error)} ({row.label}, "
+            f"against the reference on {grid_name(self.reference)}): solutions like the "
+            "training data are no more accurate than that, and an operator cannot be expected "
+            "to be."
+        )
+
+    def _sentence(self, name: str) -> str:
+        duels = self.duels(name)
+        best = most_favourable(duels)
+        single = [d for d in duels if d.operator.batch == 1]
+        also = ""
+        if single and (alone := most_favourable(single)) != best:
+            op, versus = alone.operator, alone.opponent
+            also = f"; one problem at a time (on {grid_name(op.grid)}, {percent(op.error)}) "
+            if versus is None:
+                also += "no classical row is as accurate either"
+            else:
+                also += f"it takes {_times(alone.ratio)} the seconds of {versus.label} "
+                also += f"and {_pays(alone)}"
+        op, versus = best.operator, best.opponent
+        start = (
+            f"{op.method} at its most favourable (on {grid_name(op.grid)}, batch {op.batch}) has "
+            f"{percent(op.error)} error in {seconds_text(op.seconds)} per solve"
+        )
+        if versus is None:
+            return f"{start}, and no classical row measured reaches that error{also}."
+        return (
+            f"{start}; the cheapest classical solve of equal or better error is {versus.label} "
+            f"({percent(versus.error)} in {seconds_text(versus.seconds)}), so the operator takes "
+            f"{_times(best.ratio)} its seconds ({_speed(best.ratio)}) and {_pays(best)}{also}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: rows, duels, verdict, context."""
+        return {
+            "problem": self.problem,
+            "grid": list(self.grid),
+            "reference": list(self.reference),
+            "num_samples": self.num_samples,
+            "seed": self.seed,
+            "verdict": self.verdict.splitlines(),
+            "floor": self.floor.error if self.floor else None,
+            "duels": [
+                {
+                    "operator": d.operator.label,
+                    "opponent": d.opponent.label if d.opponent else None,
+                    "ratio": d.ratio,
+                    "break_even": d.break_even_text if d.break_even == math.inf else d.break_even,
+                    "training_seconds": d.cost.training_seconds,
+                    "data_seconds": d.cost.data_seconds,
+                }
+                for name in self.operators
+                for d in self.duels(name)
+            ],
+            "rows": [dataclasses.asdict(r) | {"grid": list(r.grid)} for r in self.rows],
+            "context": dict(self.context),
+            "notes": list(self.notes),
+        }
+
+    def to_csv(self, path: str | Path) -> Path:
+        """One line for each row, the machine described in the last columns; returns the path."""
+        columns = [f.name for f in dataclasses.fields(Row)]
+        shared = {"problem": self.problem, "test_grid": grid_name(self.grid, "x")}
+        shared |= {"reference_grid": grid_name(self.reference, "x")}
+        shared |= {"num_samples": str(self.num_samples), "seed": str(self.seed), **self.context}
+        path = Path(path)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [*columns, *shared])
+            writer.writeheader()
+            for row in self.rows:
+                plain = {c: getattr(row, c) for c in columns} | {"grid": grid_name(row.grid, "x")}
+                writer.writerow(plain | shared)
+        return path
+
+    def to_markdown(self) -> str:
+        """Verdict, duels, all rows and conditions as Markdown sections of level 3."""
+        duels = [d for name in self.operators for d in self.duels(name)]
+        return "\n\n".join(
+            [
+                "\n\n".join(f"**{line}**" for line in self.verdict.splitlines()),
+                self.floor_sentence,
+                "### Each operator row and its opponent",
+                markdown_table(
+                    DUEL_HEADER,
+                    [_duel_cells(d) for d in duels],
+                ),
+                "A ratio below 1 is a win for the operator. " + self._costs_sentence(),
+                "### All rows",
+                markdown_table(
+                    ROW_HEADER,
+                    [_row_cells(r) for r in self.rows],
+                ),
+                "### Conditions",
+                "\n".join(f"- {note}" for note in self.notes)
+                + "\n"
+                + "\n".join(f"- {key}: {value}" for key, value in self.context.items()),
+            ]
+        )
+
+    def _costs_sentence(self) -> str:
+        parts = []
+        for name in self.operators:
+            cost = self.costs.get(name, Cost())
+            training, data = (
+                "not known" if s is None else seconds_text(s)
+                for s in (cost.training_seconds, cost.data_seconds)
+            )
+            parts.append(f"{name}: training {training}, data {data}")
+        return "Paid beforehand: " + "; ".join(parts) + "."
+
+    def plot(self, path: str | Path) -> Path:
+        """Error over seconds per solve as a picture; returns the path."""
+        from .plots import error_time
+
+        return error_time(self, path)
+
+
+def _times(ratio: float | None) -> str:
+    assert ratio is not None
+    return f"{ratio:.2g}×" if ratio < 100 else f"{ratio:,.0f}×"
+
+
+def _speed(ratio: float | None) -> str:
+    assert ratio is not None
+    speed = 1 / ratio
+    return f"it is {speed:.2g}× as fast" if speed < 100 else f"it is {speed:,.0f}× as fast"
+
+
+def _pays(duel: Duel) -> str:
+    if duel.break_even == math.inf:
+        return "never pays for its data and training"
+    unknown = f" (cost of {' and '.join(duel.cost.unknown)} not known)" if duel.cost.unknown else ""
+    return f"pays for its data and training after {duel.break_even_text} solves{unknown}"
+
+
+def _duel_cells(duel: Duel) -> list[str]:
+    op, versus = duel.operator, duel.opponent
+    cells = [op.label, percent(op.error), seconds_text(op.seconds)]
+    if versus is None:
+        return [*cells, "none is as accurate", "-", "-", "-", "-"]
+    cells += [versus.label, percent(versus.error), seconds_text(versus.seconds)]
+    return [*cells, _times(duel.ratio), duel.break_even_text]
+
+
+def _row_cells(row: Row) -> list[str]:
+    if row.kind == "operator":
+        tolerance = "-"
+    else:
+        tolerance = "direct" if row.tolerance is None else f"{row.tolerance:.0e}"
+    return [
+        row.method,
+        grid_name(row.grid),
+        tolerance if row.converged else f"{tolerance} (missed)",
+        str(row.batch),
+        f"{percent(row.error)} ± {percent(row.error_std)}",
+        percent(row.error_max),
+        seconds_text(row.seconds),
+        "-" if row.setup_seconds is None else seconds_text(row.setup_seconds),
+        "-" if row.iterations is None else f"{row.iterations:.1f}",
+        str(row.threads),
+        row.dtype,
+    ]

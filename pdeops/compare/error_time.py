@@ -1,0 +1,317 @@
+"""The error-time study: operators and classical solvers against one finer reference."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..datasets.problem import Problem
+from ..grid import Grid, Placement
+from ..norms import Lp
+from .candidates import Candidate, ClassicalCandidate, Inputs, OperatorCandidate
+from .comparison import Comparison, Cost
+from .machine import describe_machine
+from .methods import ClassicalMethod, methods_for
+from .transfer import Transfer
+from .wording import grid_name
+
+MIN_NODES = 9  # per axis; a coarser grid says nothing about these problems
+REFERENCE_FACTOR = 4  # times finer than the finest grid that is compared
+REFERENCE_RTOL = 1e-10
+MAX_REFERENCE_NODES = 5_000_000  # about 1 GB while it is solved
+
+
+# Maps physical inputs on any grid, (b, c, *space) float32, to physical solutions on that grid.
+Operator = Callable[[Tensor], Tensor]
+
+
+def study(
+    operator: Operator | Mapping[str, Operator],
+    problem: Problem | None,
+    grid: Grid,
+    *,
+    seed: int,
+    num_samples: int = 16,
+    training_seconds: float | Mapping[str, float | None] | None = None,
+    data_seconds: float | Mapping[str, float | None] | None = None,
+    classical: Sequence[ClassicalMethod] | None = None,
+    classical_scales: Sequence[float] = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0),
+    tolerances: Sequence[float] = (1e-2, 1e-4, 1e-8),
+    operator_scales: Sequence[float] = (1 / 2, 1.0, 2.0),
+    batch_sizes: Sequence[int] = (1, 8, 32),
+    repeats: int = 5,
+    clock: Callable[[], float] = time.perf_counter,
+    progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Errors and seconds per solve of operators and classical solvers → their comparison.
+
+    The test problems are samples 0 .. num_samples - 1 of `seed`, each the same functions on every
+    grid. The reference is solved to 1e-10 on a grid 4 times finer than the finest that is
+    compared, and taken over at the nodes of `grid`. Every candidate receives the input at the
+    nodes of its own grid, and its solution is moved to the nodes of `grid` within the time that
+    is measured: at common nodes as it is, else by a cubic spline. Errors are relative L2 with the
+    quadrature of `grid`.
+
+    Calls are interleaved: in each round every candidate has one call, after one round that is not
+    counted (compilation, caches). A row's seconds are the median of its calls; classical set-up
+    is part of each. Classical methods have one thread, operators as many as torch has.
+
+    Args:
+        operator: a callable on physical fields, as `pdeops.load_run` returns, or several by name.
+        problem: the equation and its random inputs.
+        grid: the grid of the training data, on whose nodes all errors are taken.
+        seed: of the test problems; choose one that no training sample had.
+        training_seconds, data_seconds: paid before the first prediction, one value for all
+            operators or one per name; None: not known.
+        classical: the methods beside the operator; by default `methods_for(problem)`.
+        classical_scales, operator_scales: grids, as multiples of the cells of `grid`.
+        tolerances: relative residuals at which the iterative methods stop.
+        batch_sizes: problems per call of the operator.
+        repeats: least number of timed calls per row.
+        clock: seconds, as time.perf_counter.
+        progress: told (calls done, calls in all).
+
+    Raises:
+        ValueError: there is no problem to compute a reference from, the reference does not
+            converge, or an argument is out of range.
+    """
+    if problem is None:
+        raise ValueError(
+            "A comparison needs the equation behind the data, to compute a reference on a finer "
+            "grid; this data file names none that pdeops can solve. Train on data made by "
+            "`pdeops data generate`."
+        )
+    if num_samples < 1 or repeats < 1 or min(batch_sizes, default=0) < 1:
+        raise ValueError(
+            "A comparison needs at least one sample, one repeat and one batch size, each >= 1; "
+            f"got num_samples={num_samples}, repeats={repeats}, "
+            f"batch_sizes={tuple(batch_sizes)}."
+        )
+    operators = dict(operator) if isinstance(operator, Mapping) else {"operator": operator}
+    notes: list[str] = []
+    fitting = _scales_that_fit(grid, [*classical_scales, *operator_scales], notes)
+    inputs = Inputs(problem, seed)
+    candidates: list[Candidate] = [
+        *_operator_candidates(
+            operators, grid, operator_scales, fitting, batch_sizes, inputs, notes
+        ),
+        *_classical_candidates(
+            methods_for(problem) if classical is None else classical,
+            *(grid, classical_scales, fitting, tolerances, inputs, notes),
+        ),
+    ]
+    fine = grid.refined(_reference_factor(grid, max(fitting)))
+    truth = solve_reference(problem, grid, fine, seed, num_samples)
+    _measure(candidates, grid, truth, repeats, clock, progress)
+    return Comparison(
+        rows=[c.row() for c in candidates],
+        costs={
+            name: Cost(_for(name, training_seconds), _for(name, data_seconds)) for name in operators
+        },
+        problem=problem.name,
+        grid=grid.shape,
+        reference=fine.shape,
+        num_samples=num_samples,
+        seed=seed,
+        context=describe_machine()
+        | {"operator threads": str(torch.get_num_threads()), "classical threads": "1"},
+        notes=[*_method_notes(grid, fine, num_samples, seed, repeats), *notes],
+    )
+
+
+def _for(name: str, seconds: float | Mapping[str, float | None] | None) -> float | None:
+    return seconds.get(name) if isinstance(seconds, Mapping) else seconds
+
+
+def _scaled(grid: Grid, scale: float) -> Grid:
+    """The grid with `scale` times as many cells per axis, to the nearest number."""
+    pairs = zip(grid.shape, grid.cells, strict=True)
+    return grid.with_shape([n + round(m * scale) - m for n, m in pairs])
+
+
+def _reference_factor(grid: Grid, scale: float) -> int:
+    """How many times finer than `grid` the reference is; odd where cell centres are to nest."""
+    factor = REFERENCE_FACTOR * math.ceil(scale)
+    return factor + 1 if Placement.CENTERS in grid.placement else factor
+
+
+def _scales_that_fit(grid: Grid, scales: Sequence[float], notes: list[str]) -> list[float]:
+    """The scales whose grid has nodes enough and whose reference is not too large."""
+    fit = []
+    for scale in sorted(set(scales)):
+        if scale < 1 and min(round(m * scale) for m in grid.cells) + 1 < MIN_NODES:
+            continue
+        num_nodes = grid.refined(_reference_factor(grid, scale)).num_nodes
+        if scale > 1 and num_nodes > MAX_REFERENCE_NODES:
+            notes.append(f"Left out: grids {scale:g} times finer; their reference is too large.")
+            continue
+        fit.append(scale)
+    if not fit:
+        raise ValueError(
+            f"No grid is left to compare on: scales {sorted(set(scales))} of "
+            f"{grid_name(grid.shape)} have fewer than {MIN_NODES} nodes per axis. Include scale "
+            "1."
+        )
+    return fit
+
+
+def _operator_candidates(
+    operators: Mapping[str, Operator],
+    grid: Grid,
+    scales: Sequence[float],
+    fitting: Sequence[float],
+    batch_sizes: Sequence[int],
+    inputs: Inputs,
+    notes: list[str],
+) -> Iterator[OperatorCandidate]:
+    for name, operator in operators.items():
+        for scale in scales:
+            if scale not in fitting:
+                continue
+            own = _scaled(grid, scale)
+            rows = [
+                OperatorCandidate(
+                    *(name, own, Transfer(own, grid), inputs, torch.get_num_threads(), batch),
+                    operator=operator,
+                )
+                for batch in batch_sizes
+            ]
+            try:
+                rows[0].predict(rows[0].prepare([0]))
+            except ValueError as refusal:  # e.g. more modes than this grid has
+                if scale == 1:
+                    raise
+                notes.append(f"Left out: {name} on {grid_name(own.shape)}; it refused: {refusal}")
+                continue
+            yield from rows
+
+
+def _classical_candidates(
+    methods: Sequence[ClassicalMethod],
+    grid: Grid,
+    scales: Sequence[float],
+    fitting: Sequence[float],
+    tolerances: Sequence[float],
+    inputs: Inputs,
+    notes: list[str],
+) -> Iterator[ClassicalCandidate]:
+    for method in methods:
+        for scale in scales:
+            if scale not in fitting:
+                continue
+            own = _scaled(grid, scale)
+            if method.max_nodes is not None and own.num_nodes > method.max_nodes:
+                notes.append(f"Left out: {method.name} on {grid_name(own.shape)}; too slow there.")
+                continue
+            transfer = Transfer(own, grid)
+            for rtol in tolerances if method.iterative else [None]:
+                yield ClassicalCandidate(
+                    *(method.name, own, transfer, inputs, 1, 1, rtol), solver=method
+                )
+
+
+def solve_reference(
+    problem: Problem, grid: Grid, fine: Grid, seed: int, num_samples: int
+) -> Float[Tensor, "sample channel *space"]:
+    """The solutions on the fine grid at the nodes of `grid`, which it nests."""
+    take, truth = Transfer(fine, grid), []
+    for index in range(num_samples):
+        result = problem.solve(problem.sample_input(fine, seed, index), fine, REFERENCE_RTOL)
+        if not result.converged:
+            raise ValueError(
+                f"The reference of sample {index} on {grid_name(fine.shape)} did not reach "
+                f"{REFERENCE_RTOL:.0e}: {result.reason}. Compare on a coarser grid or an easier "
+                "problem."
+            )
+        truth.append(take(result.x)[None])
+    return torch.stack(truth)
+
+
+def _measure(
+    candidates: Sequence[Candidate],
+    grid: Grid,
+    truth: Float[Tensor, "sample channel *space"],
+    repeats: int,
+    clock: Callable[[], float],
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Call the candidates in turn, round after round, until each has seen every sample.
+
+    In round r a candidate of batch b solves samples r b, ..., r b + b - 1, modulo their number.
+    """
+    num_samples, norm = len(truth), Lp(2.0, grid=grid)
+    rounds = [max(repeats, math.ceil(num_samples / c.batch)) for c in candidates]
+    total, done = sum(rounds), 0
+    for candidate in candidates:  # the round that is not counted
+        with _threads(candidate.threads):
+            x = candidate.prepare([i % num_samples for i in range(candidate.batch)])
+            candidate.set_up(x)
+            candidate.predict(x)
+        candidate.iterations.clear()
+    for r in range(max(rounds)):
+        for candidate, own_rounds in zip(candidates, rounds, strict=True):
+            if r >= own_rounds:
+                continue
+            indices = [(r * candidate.batch + j) % num_samples for j in range(candidate.batch)]
+            x = candidate.prepare(indices)
+            with _threads(candidate.threads):
+                start = clock()
+                prediction = candidate.predict(x)
+                solved = clock()
+                told_apart = candidate.set_up(x)
+                set_up = clock()
+            candidate.seconds.append((solved - start) / candidate.batch)
+            if told_apart:
+                candidate.setup_seconds.append((set_up - solved) / candidate.batch)
+            errors = _relative_error(norm, prediction.double(), truth[indices], candidate)
+            candidate.errors.update(zip(indices, errors.tolist(), strict=True))
+            done += 1
+            if progress is not None:
+                progress(done, total)
+
+
+def _relative_error(norm: Lp, prediction: Tensor, truth: Tensor, who: Candidate) -> Tensor:
+    if prediction.shape != truth.shape:
+        raise ValueError(
+            f"{who.method} on {grid_name(who.grid.shape)} must predict fields of shape "
+            f"{tuple(truth.shape)} at the test nodes; got {tuple(prediction.shape)}. Does it map "
+            f"(batch, channel, *space) to the problem's solution?"
+        )
+    return norm(prediction - truth) / norm(truth)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """torch with this many threads, and as before afterwards."""
+    before = torch.get_num_threads()
+    if count != before:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if count != before:
+            torch.set_num_threads(before)
+
+
+def _method_notes(grid: Grid, fine: Grid, num_samples: int, seed: int, repeats: int) -> list[str]:
+    test = grid_name(grid.shape)
+    return [
+        f"Errors: relative L2 at the nodes of the {test} test grid, the grid of the training "
+        f"data, mean over {num_samples} problems (seed {seed}) that no training saw, learned "
+        f"and classical alike against a reference on {grid_name(fine.shape)} solved to "
+        f"{REFERENCE_RTOL:.0e}.",
+        "Input: given at the nodes of the grid that a method works on, on both sides; its cost "
+        f"is counted on neither. A solution on another grid is moved to the {test} nodes within "
+        "the time: taken over at common nodes, else by cubic spline.",
+        f"Time: wall-clock per solve, median of at least {repeats} calls, the methods' calls "
+        "interleaved, after one call that is not counted (compilation). For an operator the "
+        "time of a batch / its size. Classical set-up (assembly, hierarchy, factorisation) is "
+        "part of every solve.",
+        "Threads: a classical solve has one; with as many solves side by side as the operator "
+        "has threads, the classical side gains up to that factor.",
+        "A classical iteration starts from zero and stops at the tolerance, a relative residual.",
+    ]

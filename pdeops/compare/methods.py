@@ -1,0 +1,90 @@
+"""The classical side of a comparison: which solvers stand beside an operator."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..datasets.problem import Problem
+from ..grid import Boundary, Grid, Placement
+from ..solvers.result import SolveResult
+
+
+@dataclass(frozen=True)
+class ClassicalMethod:
+    """A classical solver to compare with.
+
+    Attributes:
+        name: in tables.
+        solve: (problem, x, grid, rtol) -> SolveResult with x of grid.shape.
+        set_up: (problem, x, grid) -> anything: the part of solve that assembles and sets up, timed
+            apart; None where there is none to be told apart.
+        iterative: stops at a tolerance; a direct method is run once for all tolerances.
+        max_nodes: left out on larger grids.
+    """
+
+    name: str
+    solve: Callable[[Problem, Tensor, Grid, float], SolveResult]
+    set_up: Callable[[Problem, Tensor, Grid], Any] | None = None
+    iterative: bool = True
+    max_nodes: int | None = None
+
+
+def methods_for(problem: Problem) -> list[ClassicalMethod]:
+    """The strongest solver we have for this problem, and the sparse LU that anybody can call."""
+    own = ClassicalMethod("classical solver", _own_solver)
+    return [STRONGEST.get(problem.name, own), SPARSE_DIRECT]
+
+
+def with_boundary(u: Float[Tensor, "*interior"], grid: Grid) -> Float[Tensor, "*space"]:
+    """A field on `grid.interior` with its zero Dirichlet values around it."""
+    pad = [
+        int(b is Boundary.DIRICHLET and p is Placement.ENDPOINTS)
+        for b, p in zip(grid.boundary, grid.placement, strict=True)
+    ]
+    # F.pad takes (left, right) of the last axis first.
+    return torch.nn.functional.pad(u, [width for w in reversed(pad) for width in (w, w)])
+
+
+def _own_solver(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:
+    return problem.solve(x, grid, rtol)
+
+
+def _hierarchy(problem: Problem, x: Tensor, grid: Grid) -> Any:
+    """The grids and coefficients of a multigrid cycle."""
+    from ..solvers.multigrid import Multigrid
+
+    return Multigrid(problem.operator(x, grid))
+
+
+def _sine_transform(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:
+    """The direct solve alone: problem.solve would also take the time to check its residual."""
+    from ..solvers.dst import solve_poisson
+
+    u = with_boundary(solve_poisson(problem.rhs(x, grid), grid), grid)
+    return SolveResult(x=u, converged=True, iterations=1, residuals=[], reason="direct")
+
+
+def _sparse_direct(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:
+    """scipy's sparse LU of the assembled matrix."""
+    from ..solvers.direct import solve_sparse
+
+    result = solve_sparse(problem.operator(x, grid), problem.rhs(x, grid))
+    return replace(result, x=with_boundary(result.x, grid))
+
+
+def _assembled(problem: Problem, x: Tensor, grid: Grid) -> Any:
+    """The sparse matrix, before its factorisation."""
+    return problem.operator(x, grid).to_csr()
+
+
+SPARSE_DIRECT = ClassicalMethod(
+    "sparse direct", _sparse_direct, _assembled, iterative=False, max_nodes=70_000
+)
+STRONGEST = {
+    "darcy": ClassicalMethod("multigrid-CG", _own_solver, _hierarchy),
+    "poisson": ClassicalMethod("sine transform", _sine_transform, iterative=False),
+}

@@ -1,0 +1,294 @@
+"""The report's pictures: error over seconds, fields beside their predictions, training curves.
+
+Drawn through matplotlib's objects on its Agg canvas; pyplot and its global state stay untouched.
+"""
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from .comparison import Comparison, Row
+from .wording import grid_name, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito's colours, told apart by all: warm ones for operators, blues for classical solvers.
+OPERATOR_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00")
+CLASSICAL_COLOURS = ("#0072B2", "#56B4E9", "#1B3A57", "#7FA6C9")
+CLASSICAL_MARKERS = ("s", "D", "^", "v")
+DIRECT_COLOUR = "#7A7A7A"
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
+
+
+def error_time(comparison: Comparison, path: str | Path) -> Path:
+    """Relative error over seconds per solve, logarithmic; lower left is better. Returns the path.
+
+    One line for each classical method and tolerance over its grids, one row of points for each
+    operator and grid over its batch sizes; the step line is the classical frontier, what an
+    operator has to beat.
+    """
+    with _figure(path, (7.6, 5.0)) as figure:
+        ax = figure.add_subplot()
+        ax.set(xscale="log", yscale="log")
+        _frontier(ax, [r for r in comparison.rows if r.kind == "classical"])
+        _classical_lines(ax, comparison)
+        _operator_points(ax, comparison)
+        if comparison.floor is not None:
+            floor = comparison.floor.error
+            ax.axhline(floor, color="#999999", lw=0.8, ls=(0, (4, 3)), zorder=0)
+            text = f"discretisation error of {grid_name(comparison.grid)}: {percent(floor)}"
+            ax.annotate(
+                text,
+                xy=(1, floor),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, -3),
+                textcoords="offset points",
+                ha="right",
+                va="top",
+                fontsize=7,
+                color="#666666",
+            )
+        ax.set_xlabel("seconds per solve (median), s")
+        ax.set_ylabel(f"relative L2 error against {grid_name(comparison.reference)}")
+        ax.set_title(
+            f"{comparison.problem}: operators and classical solvers on the same "
+            f"{comparison.num_samples} problems",
+            loc="left",
+        )
+        ax.grid(which="major", color="#E6E6E6", lw=0.6)
+        ax.set_axisbelow(True)
+        figure.legend(loc="outside right upper", fontsize=7.5)
+    return Path(path)
+
+
+def _frontier(ax: "Axes", rows: Sequence[Row]) -> None:
+    """The best classical error for any given seconds, as a step line with the lost side shaded."""
+    best: list[Row] = []
+    for row in sorted(rows, key=lambda r: (r.seconds, r.error)):
+        if not best or row.error < best[-1].error:
+            best.append(row)
+    if not best:
+        return
+    x, y = [r.seconds for r in best], [r.error for r in best]
+    x, y = [x[0], *x, 1e3 * x[-1]], [1e3 * y[0], *y, y[-1]]
+    limits = _limits(ax, rows)
+    ax.step(x, y, where="post", color="#B8CBDD", lw=5, solid_joinstyle="round", zorder=1)
+    ax.plot([], [], color="#B8CBDD", lw=5, label="classical frontier")
+    ax.set(xlim=limits[0], ylim=limits[1])
+
+
+def _limits(ax: "Axes", rows: Sequence[Row]) -> tuple[tuple[float, float], tuple[float, float]]:
+    x, y = [r.seconds for r in rows], [r.error for r in rows]
+    return (min(x) / 2, max(x) * 2), (min(y) / 2, max(y) * 2)
+
+
+def _classical_lines(ax: "Axes", comparison: Comparison) -> None:
+    rows = [r for r in comparison.rows if r.kind == "classical"]
+    lines = list(dict.fromkeys((r.method, r.tolerance) for r in rows))
+    iterative = [line for line in lines if line[1] is not None]
+    for method, tolerance in lines:
+        own = sorted(
+            (r for r in rows if (r.method, r.tolerance) == (method, tolerance)),
+            key=lambda r: math.prod(r.grid),
+        )
+        if tolerance is None:
+            style: dict[str, Any] = {"color": DIRECT_COLOUR, "marker": "x", "ls": ":"}
+            label = method
+        else:
+            i = iterative.index((method, tolerance))
+            style = {
+                "color": CLASSICAL_COLOURS[i % len(CLASSICAL_COLOURS)],
+                "marker": CLASSICAL_MARKERS[i % len(CLASSICAL_MARKERS)],
+            }
+            label = f"{method}, to {tolerance:.0e}"
+        ax.plot(
+            [r.seconds for r in own],
+            [r.error for r in own],
+            lw=1.1,
+            ms=4.5,
+            label=label,
+            zorder=3,
+            **style,
+        )
+        if (method, tolerance) == min(iterative, key=lambda line: line[1] or 0, default=None):
+            for r in own:
+                _note(ax, r, grid_name(r.grid), (-5, -4), ha="right", va="top", color="#35506B")
+
+
+def _operator_points(ax: "Axes", comparison: Comparison) -> None:
+    for name, colour in zip(comparison.operators, _cycle(OPERATOR_COLOURS), strict=False):
+        rows = [r for r in comparison.rows if r.kind == "operator" and r.method == name]
+        batches = sorted({r.batch for r in rows})
+        sizes = {b: 30 + 45 * i for i, b in enumerate(batches)}
+        for shape in dict.fromkeys(r.grid for r in rows):
+            own = sorted((r for r in rows if r.grid == shape), key=lambda r: r.batch)
+            seconds, errors = [r.seconds for r in own], [r.error for r in own]
+            ax.plot(seconds, errors, color=colour, lw=0.9, alpha=0.6, zorder=4)
+            slowest = max(own, key=lambda r: r.seconds)
+            _note(ax, slowest, grid_name(shape), (9, 0), ha="left", va="center", color=colour)
+        for batch in batches:
+            own = [r for r in rows if r.batch == batch]
+            ax.scatter(
+                [r.seconds for r in own],
+                [r.error for r in own],
+                s=sizes[batch],
+                color=colour,
+                edgecolor="white",
+                lw=0.7,
+                zorder=5,
+                label=f"{name}, batch {batch}",
+            )
+
+
+def _note(ax: "Axes", row: Row, text: str, offset: tuple[float, float], **style: Any) -> None:
+    point = (row.seconds, row.error)
+    ax.annotate(text, point, offset, textcoords="offset points", fontsize=7, zorder=6, **style)
+
+
+def field_panel(
+    path: str | Path,
+    inputs: Float[Tensor, "b x y"],
+    truths: Float[Tensor, "b x y"],
+    predictions: Mapping[str, Float[Tensor, "b x y"]],
+    *,
+    extent: tuple[float, float] = (1.0, 1.0),
+    names: tuple[str, str] = ("input", "truth"),
+) -> Path:
+    """One row per sample: input, truth, then each operator's prediction and absolute error.
+
+    Truth and predictions of a row share one scale, its errors another; the first axis runs to the
+    right.
+    """
+    num_samples, columns = len(inputs), 2 + 2 * len(predictions)
+    with _figure(path, (2.15 * columns + 0.4, 2.05 * num_samples + 0.3)) as figure:
+        axes = figure.subplots(num_samples, columns, squeeze=False)
+        for row, (a, u) in enumerate(zip(inputs, truths, strict=True)):
+            guesses = {name: p[row] for name, p in predictions.items()}
+            lowest = min(float(v.min()) for v in [u, *guesses.values()])
+            highest = max(float(v.max()) for v in [u, *guesses.values()])
+            worst = max((float((p - u).abs().max()) for p in guesses.values()), default=0.0) or 1.0
+            shared = {"cmap": "viridis", "vmin": lowest, "vmax": highest}
+            panels: list[tuple[str, Tensor, dict[str, Any]]] = [
+                (names[0], a, {"cmap": "cividis"}),
+                (names[1], u, shared),
+            ]
+            for name, p in guesses.items():
+                relative = float((p - u).norm() / u.norm())
+                panels.append((name, p, shared))
+                errors = {"cmap": "magma", "vmin": 0.0, "vmax": worst}
+                panels.append((f"error of {name}: {percent(relative)}", (p - u).abs(), errors))
+            for ax, (title, field, style) in zip(axes[row], panels, strict=True):
+                image = ax.imshow(
+                    field.detach().cpu().double().numpy().T,
+                    origin="lower",
+                    extent=(0, extent[0], 0, extent[1]),
+                    **style,
+                )
+                bar = figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02)
+                bar.ax.tick_params(labelsize=6)
+                bar.outline.set_visible(False)
+                ax.set(xticks=[], yticks=[])
+                if row == 0 or title.startswith("error"):
+                    ax.set_title(title, fontsize=8)
+    return Path(path)
+
+
+def training_curves(
+    path: str | Path, files: Mapping[str, str | Path], *, column: str = "relative_l2"
+) -> Path:
+    """Validation error (solid) and training loss (dashed) over epochs, one colour for each run.
+
+    Args:
+        path: of the picture.
+        files: label -> `metrics.csv` of a run.
+        column: the validation metric to draw.
+
+    Raises:
+        ValueError: a file holds no epochs, or not that column.
+    """
+    with _figure(path, (6.4, 3.8)) as figure:
+        ax = figure.add_subplot()
+        for (label, file), colour in zip(files.items(), _cycle(OPERATOR_COLOURS), strict=False):
+            curves = read_metrics(file)
+            if column not in curves:
+                raise ValueError(f"{file} has no column {column!r}; it has {', '.join(curves)}.")
+            epochs = curves["epoch"]
+            marker = "o" if len(epochs) < 8 else None
+            known = ~np.isnan(curves[column])
+            ax.plot(
+                epochs[known],
+                curves[column][known],
+                color=colour,
+                lw=1.6,
+                marker=marker,
+                ms=3,
+                label=f"{label}, validation",
+            )
+            if "train_loss" in curves:
+                known = ~np.isnan(curves["train_loss"])
+                ax.plot(
+                    epochs[known],
+                    curves["train_loss"][known],
+                    color=colour,
+                    lw=1.0,
+                    ls="--",
+                    alpha=0.8,
+                    label=f"{label}, training loss",
+                )
+        ax.set(
+            yscale="log",
+            xlabel="epoch",
+            ylabel=f"validation {column.replace('_', ' ')}, training loss",
+        )
+        ax.set_title("Training", loc="left")
+        ax.grid(which="both", color="#EBEBEB", lw=0.5)
+        ax.legend(fontsize=8)
+    return Path(path)
+
+
+def read_metrics(file: str | Path) -> dict[str, np.ndarray]:
+    """Columns of a run's metrics.csv by name, NaN where a cell is empty.
+
+    Raises:
+        ValueError: the file has no lines, or no column "epoch".
+    """
+    with Path(file).open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    if not rows or "epoch" not in rows[0]:
+        raise ValueError(f"{file} holds no training curve; expected a CSV with a column 'epoch'.")
+    return {name: np.array([float(r[name] or "nan") for r in rows]) for name in rows[0]}
+
+
+def _cycle(colours: Sequence[str]) -> Iterator[str]:
+    while True:
+        yield from colours
+
+
+@contextmanager
+def _figure(path: str | Path, size: tuple[float, float]) -> Iterator["Figure"]:
+    """An empty figure that is written to `path` when the drawing has succeeded."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained", facecolor="white")
+        FigureCanvasAgg(figure)
+        yield figure
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150)

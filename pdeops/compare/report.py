@@ -1,0 +1,104 @@
+"""The report of a run, or of several: tables, pictures and verdict in one Markdown file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+
+from .comparison import Comparison
+from .plots import error_time, field_panel, training_curves
+from .wording import markdown_table
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A few test problems to look at: inputs, truths and each operator's predictions."""
+
+    inputs: Float[Tensor, "b x y"]
+    truths: Float[Tensor, "b x y"]
+    predictions: Mapping[str, Float[Tensor, "b x y"]]
+    names: tuple[str, str] = ("input", "truth")
+    extent: tuple[float, float] = (1.0, 1.0)
+
+
+def write_report(
+    folder: str | Path,
+    *,
+    title: str,
+    introduction: str = "",
+    evaluations: Sequence[Mapping[str, object]] = (),
+    samples: Samples | None = None,
+    curves: Mapping[str, str | Path] | None = None,
+    comparison: Comparison | None = None,
+) -> Path:
+    """Writes report.md, its pictures in plots/ and compare.csv into the folder; returns report.md.
+
+    Links are relative, so that the folder can be moved as a whole. What is not given is left out.
+
+    Args:
+        folder: made where it does not exist.
+        title: first heading.
+        introduction: Markdown between the title and the first table.
+        evaluations: table of test results, one mapping (column -> text or number) for each line.
+        samples: test problems to draw.
+        curves: label -> metrics.csv of a run.
+        comparison: the study beside classical solvers.
+
+    Raises:
+        ValueError: the lines of `evaluations` differ in their columns, or a metrics.csv is empty.
+    """
+    folder = Path(folder)
+    plots = folder / "plots"
+    plots.mkdir(parents=True, exist_ok=True)
+    parts = [f"# {title}"]
+    if introduction:
+        parts.append(introduction.strip())
+    if evaluations:
+        parts += ["## Evaluation on unseen data", evaluation_table(evaluations)]
+    if comparison is not None:
+        error_time(comparison, plots / "error_time.png")
+        comparison.to_csv(folder / "compare.csv")
+        parts += [
+            "## Beside classical solvers",
+            "![Relative error over seconds per solve](plots/error_time.png)",
+            comparison.to_markdown(),
+            "All rows with their spread: [compare.csv](compare.csv).",
+        ]
+    if samples is not None:
+        field_panel(
+            *(plots / "fields.png", samples.inputs, samples.truths, samples.predictions),
+            extent=samples.extent,
+            names=samples.names,
+        )
+        parts += ["## Fields", "![Input, truth, predictions and errors](plots/fields.png)"]
+    if curves:
+        training_curves(plots / "training.png", curves)
+        parts += ["## Training", "![Error and loss over epochs](plots/training.png)"]
+    report = folder / "report.md"
+    draft = report.with_name("report.md.part")
+    draft.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    draft.replace(report)
+    return report
+
+
+def evaluation_table(lines: Sequence[Mapping[str, object]]) -> str:
+    """Test results as a Markdown table; numbers with three digits, None as "-".
+
+    Raises:
+        ValueError: the lines differ in their columns.
+    """
+    header = list(lines[0])
+    for line in lines:
+        if list(line) != header:
+            raise ValueError(
+                f"All lines of a table have the same columns; expected {header}, got {list(line)}."
+            )
+    return markdown_table(header, [[_cell(value) for value in line.values()] for line in lines])
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

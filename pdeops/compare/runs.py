@@ -1,0 +1,144 @@
+"""From finished runs to a report: the study, the pictures and report.md, in one call."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..datasets.problem import Problem
+from ..grid import Grid
+from ..run import Run
+from .comparison import Comparison
+from .error_time import REFERENCE_FACTOR, solve_reference, study
+from .plots import read_metrics
+from .report import Samples, write_report
+from .wording import grid_name, seconds_text
+
+SHOWN = 3  # samples in the picture
+UNSEEN = 1_000_003  # added to the seed of the training data: test problems that nobody trained on
+TIMED = 4  # samples generated to estimate what the training data cost
+
+
+def compare_runs(
+    runs: Mapping[str, Run],
+    *,
+    folder: str | Path,
+    num_samples: int = 16,
+    seed: int | None = None,
+    training_seconds: Mapping[str, float | None] | None = None,
+    data_seconds: float | None = None,
+    title: str | None = None,
+    introduction: str = "",
+    evaluations: Sequence[Mapping[str, object]] = (),
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> Comparison:
+    """Finished runs on one training grid → their comparison with classical solvers, and report.md.
+
+    Args:
+        runs: name -> run; all trained on the same problem and grid.
+        folder: where report.md, compare.csv and plots/ are written.
+        num_samples, seed, progress, **options: of the study; by default a seed that the
+            training data do not have.
+        training_seconds: per run; by default what its metrics.csv says.
+        data_seconds: of generating the training data; by default estimated from a few samples.
+        title, introduction, evaluations: of the report.
+
+    Raises:
+        ValueError: a run's data name no equation, or the runs differ in problem or grid.
+    """
+    problem, grid, spec = _common(runs)
+    assert spec is not None
+    seed = spec.seed + UNSEEN if seed is None else seed
+    spent: dict[str, float | None] = {name: _training_seconds(run) for name, run in runs.items()}
+    estimated = data_seconds is None
+    if data_seconds is None:
+        data_seconds = _generation_seconds(problem, grid, spec.seed, spec.num_samples)
+    comparison = study(
+        runs,
+        problem,
+        grid,
+        seed=seed,
+        num_samples=num_samples,
+        training_seconds=spent | dict(training_seconds or {}),
+        data_seconds=data_seconds,
+        progress=progress,
+        **options,
+    )
+    if estimated:
+        comparison.notes.append(
+            f"Cost of the data: estimated as {spec.num_samples} samples at the time of generating "
+            f"{TIMED} of them on one core, {seconds_text(data_seconds)} in all."
+        )
+    write_report(
+        folder,
+        title=title or f"{', '.join(runs)} for {problem.name} at {grid_name(grid.shape)}",
+        introduction=introduction,
+        evaluations=evaluations,
+        samples=_samples(runs, problem, grid, seed) if grid.ndim == 2 else None,
+        curves={n: f for n, r in runs.items() if (f := r.folder / "metrics.csv").is_file()},
+        comparison=comparison,
+    )
+    return comparison
+
+
+def _common(runs: Mapping[str, Run]) -> tuple[Problem, Grid, Any]:
+    """The problem, training grid and spec that all runs share."""
+    if not runs:
+        raise ValueError("A comparison needs at least one run; got none.")
+    first_name, first = next(iter(runs.items()))
+    for name, run in runs.items():
+        if run.problem is None or run.spec is None:
+            raise ValueError(
+                f"Run {name!r} cannot be compared with classical solvers: its training data "
+                "name no equation, so no finer reference can be computed. Train on data made "
+                "by `pdeops data generate`."
+            )
+        if run.grid != first.grid:
+            raise ValueError(
+                f"Runs are compared on one training grid; {first_name!r} has "
+                f"{grid_name(first.grid.shape)}, {name!r} {grid_name(run.grid.shape)}. Compare "
+                "them one by one."
+            )
+        assert first.spec is not None
+        here, there = ((s.name, s.kind, s.parameters) for s in (first.spec, run.spec))
+        if here != there:
+            raise ValueError(
+                f"Runs are compared on one problem; {first_name!r} was trained on {here}, {name!r} "
+                f"on {there}. Compare them one by one."
+            )
+    assert first.problem is not None
+    return first.problem, first.grid, first.spec
+
+
+def _training_seconds(run: Run) -> float | None:
+    """What the run's metrics.csv says of the time spent; None where there is none."""
+    file = run.folder / "metrics.csv"
+    if not file.is_file():
+        return None
+    seconds = read_metrics(file).get("seconds")
+    return None if seconds is None else float(seconds[-1])
+
+
+def _generation_seconds(problem: Problem, grid: Grid, seed: int, num_samples: int) -> float:
+    """Estimated seconds of generating a training set: sampling and solving, one after the other."""
+
+    def make(index: int) -> None:
+        problem.solve(problem.sample_input(grid, seed, index), grid, 1e-10)
+
+    make(0)  # compilation is not the data's cost
+    start = time.perf_counter()
+    for index in range(TIMED):
+        make(index)
+    return (time.perf_counter() - start) / TIMED * num_samples
+
+
+def _samples(runs: Mapping[str, Run], problem: Problem, grid: Grid, seed: int) -> Samples:
+    """The first test problems with their reference solutions and predictions."""
+    x = torch.stack([problem.sample_input(grid, seed, i) for i in range(SHOWN)])
+    truth = solve_reference(problem, grid, grid.refined(REFERENCE_FACTOR), seed, SHOWN)
+    guesses = {name: run(x.float()).double()[:, 0] for name, run in runs.items()}
+    names = [next(f.name for f in problem.fields if f.role == role) for role in ("input", "target")]
+    return Samples(*(x[:, 0], truth[:, 0], guesses), names=(names[0], names[1]), extent=grid.extent)

@@ -1,0 +1,185 @@
+"""The verdict's logic on rows with known figures; CSV and Markdown say what the rows say."""
+
+import csv
+import json
+import math
+
+import pytest
+
+from pdeops.compare.comparison import Comparison, Cost, Duel, Row, most_favourable, opponent_of
+
+
+def row(method, error, seconds, kind="classical", grid=(33, 33), batch=1, tolerance=1e-4):
+    return Row(
+        method=method,
+        kind=kind,
+        grid=grid,
+        tolerance=tolerance if kind == "classical" else None,
+        batch=batch,
+        error=error,
+        error_std=error / 10,
+        error_max=2 * error,
+        seconds=seconds,
+        seconds_low=0.9 * seconds,
+        seconds_high=1.2 * seconds,
+        setup_seconds=seconds / 4 if kind == "classical" else None,
+        iterations=5.0 if kind == "classical" else None,
+        converged=True,
+        threads=1,
+        dtype="float64" if kind == "classical" else "float32",
+    )
+
+
+def net(error, seconds, batch=1, grid=(33, 33), name="net"):
+    return row(name, error, seconds, kind="operator", batch=batch, grid=grid)
+
+
+CLASSICAL = [
+    row("solver", 0.10, 1e-4, grid=(9, 9)),
+    row("solver", 0.03, 4e-4, grid=(17, 17)),
+    row("solver", 0.01, 2e-3),
+]
+
+
+def comparison(*operators, cost=None, classical=CLASSICAL):
+    return Comparison(
+        rows=[*operators, *classical],
+        costs={"net": cost or Cost(90.0, 10.0)},
+        problem="darcy",
+        grid=(33, 33),
+        reference=(257, 257),
+        num_samples=16,
+        seed=3,
+        context={"processor": "a, with a comma", "cores": "2"},
+        notes=["Measured with care."],
+    )
+
+
+def test_the_opponent_is_the_cheapest_of_equal_or_better_error():
+    assert opponent_of(net(0.05, 1e-3), CLASSICAL) is CLASSICAL[1]
+    assert opponent_of(net(0.5, 1e-3), CLASSICAL) is CLASSICAL[0]
+    assert opponent_of(net(0.03, 1e-3), CLASSICAL) is CLASSICAL[1], "equal error counts"
+    assert opponent_of(net(0.03 - 1e-12, 1e-3), CLASSICAL) is CLASSICAL[2]
+    assert opponent_of(net(0.009, 1e-3), CLASSICAL) is None
+
+
+def test_an_accurate_solver_that_is_cheaper_than_a_coarse_one_is_the_opponent():
+    better = row("direct", 0.001, 5e-5)
+    assert opponent_of(net(0.5, 1e-3), [*CLASSICAL, better]) is better
+
+
+def test_of_equally_cheap_opponents_the_more_accurate():
+    twin = row("twin", 0.02, 4e-4)
+    for order in ([*CLASSICAL, twin], [twin, *CLASSICAL]):
+        assert opponent_of(net(0.05, 1e-3), order) is twin
+
+
+def test_an_operator_is_no_opponent_of_another():
+    other = net(0.0001, 1e-9, name="other")
+    assert opponent_of(net(0.05, 1e-3), [other, *CLASSICAL]) is CLASSICAL[1]
+
+
+def test_break_even_is_cost_over_seconds_saved():
+    duel = Duel(net(0.05, 1e-4), CLASSICAL[1], Cost(90.0, 10.0))
+    assert duel.ratio == pytest.approx(0.25)
+    n = duel.break_even  # 100 s / 3e-4 s
+    assert n == 333_334
+    assert n * 3e-4 >= 100 > (n - 1) * 3e-4
+    assert duel.break_even_text == "333,334"
+
+
+@pytest.mark.parametrize("seconds", [4e-4, 5e-4])
+def test_nothing_saved_never_breaks_even(seconds):
+    duel = Duel(net(0.05, seconds), CLASSICAL[1], Cost(0.0, 0.0))
+    assert duel.ratio >= 1
+    assert math.isinf(duel.break_even)
+    assert duel.break_even_text == "never"
+
+
+def test_an_unknown_cost_gives_a_lower_bound():
+    duel = Duel(net(0.05, 1e-4), CLASSICAL[1], Cost(training_seconds=30.0))
+    assert duel.break_even == 100_000
+    assert duel.break_even_text == "at least 100,000"
+
+
+def test_most_favourable_is_unmatched_accuracy_then_the_smallest_ratio():
+    lost, close, won, unmatched = (
+        Duel(net(0.05, 8e-4), CLASSICAL[1], Cost()),
+        Duel(net(0.04, 5e-4), CLASSICAL[1], Cost()),
+        Duel(net(0.02, 1e-3), CLASSICAL[2], Cost()),
+        Duel(net(0.001, 9.0), None, Cost()),
+    )
+    assert most_favourable([lost, close]) is close
+    assert most_favourable([lost, close, won]) is won
+    assert most_favourable([lost, won, unmatched]) is unmatched
+    with pytest.raises(ValueError, match="no duel"):
+        most_favourable([])
+
+
+def test_the_verdict_of_a_lost_comparison():
+    verdict = comparison(net(0.05, 4e-3), net(0.05, 2e-3, batch=8)).verdict
+    assert "\n" not in verdict
+    assert "(on 33×33, batch 8) has 5.00 % error in 2.00 ms" in verdict
+    assert "solver on 17×17 to 1e-04 (3.00 % in 400 µs)" in verdict
+    assert "takes 5× its seconds (it is 0.2× as fast) and never pays" in verdict
+    assert "one problem at a time" in verdict
+    assert "10× the seconds of solver on 17×17" in verdict
+
+
+def test_the_verdict_of_a_won_comparison():
+    verdict = comparison(net(0.05, 1e-4)).verdict
+    assert "takes 0.25× its seconds (it is 4× as fast)" in verdict
+    assert "after 333,334 solves" in verdict
+    assert "one problem at a time" not in verdict, "the best row is that of batch 1"
+
+
+def test_the_verdict_where_no_classical_row_is_as_accurate():
+    assert "no classical row measured reaches that error" in comparison(net(0.001, 1.0)).verdict
+
+
+def test_the_floor_is_the_best_classical_row_on_the_test_grid():
+    finer = row("solver", 0.002, 1e-2, grid=(65, 65))
+    record = comparison(net(0.05, 1e-3), classical=[*CLASSICAL, finer])
+    assert record.floor is CLASSICAL[2]
+    assert "1.00 %" in record.floor_sentence
+    bare = comparison(net(0.05, 1e-3), classical=[finer])
+    assert bare.floor is None
+    assert "No classical row" in bare.floor_sentence
+
+
+def test_csv_reads_back(tmp_path):
+    record = comparison(net(0.05, 1 / 3000), net(0.06, 1e-3, batch=8))
+    with record.to_csv(tmp_path / "compare.csv").open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(record.rows) == 5
+    for line, r in zip(lines, record.rows, strict=True):
+        for name in ("error", "error_std", "error_max", "seconds", "seconds_low"):
+            assert float(line[name]) == getattr(r, name), "written in full"
+        assert line["method"] == r.method
+        assert tuple(map(int, line["grid"].split("x"))) == r.grid
+        assert (line["tolerance"] == "") == (r.tolerance is None)
+        assert line["reference_grid"] == "257x257"
+        assert line["processor"] == "a, with a comma"
+
+
+def test_markdown_prints_every_row_lost_or_won():
+    record = comparison(net(0.05, 1e-4), net(0.05, 9e-3, batch=8))
+    text = record.to_markdown()
+    table = text.split("### All rows")[1].split("### Conditions")[0].strip().splitlines()
+    assert len(table) == 2 + len(record.rows)
+    assert len({line.count("|") for line in table}) == 1
+    duels = text.split("### All rows")[0]
+    assert "| net on 33×33, batch 1 | 5.00 % | 100 µs | solver on 17×17 to 1e-04 " in duels
+    assert "| 22× | never |" in duels
+    assert "training 90.0 s, data 10.0 s" in duels
+    assert "- Measured with care." in text
+    assert "- processor: a, with a comma" in text
+
+
+def test_json_has_no_infinities():
+    record = comparison(net(0.05, 9e-3), net(0.001, 9e-3, batch=8))
+    plain = json.loads(json.dumps(record.to_dict(), allow_nan=False))
+    assert [d["break_even"] for d in plain["duels"]] == ["never", None]
+    assert plain["duels"][0]["ratio"] == pytest.approx(22.5)
+    assert plain["verdict"] == [record.verdict]
+    assert len(plain["rows"]) == 5
