@@ -4,30 +4,18 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler
 
 from . import distributed
 from .ema import EMA
+from .optim import OptimizerSpec, Schedule
 from .options import TrainingOptions
 from .sampling import Batch
 
 Objective = Callable[[nn.Module, Batch], Tensor]
-
-
-class OptimizerSpec(Protocol):
-    """A frozen dataclass that builds an optimizer, such as `optim.AdamW(lr=1e-3)`."""
-
-    def build(self, parameters: Any) -> torch.optim.Optimizer: ...
-
-
-class ScheduleSpec(Protocol):
-    """A frozen dataclass that builds a schedule, such as `optim.OneCycle(warmup=0.2)`."""
-
-    def build(self, optimizer: torch.optim.Optimizer, total_steps: int) -> LRScheduler: ...
 
 
 class Learner:
@@ -47,7 +35,7 @@ class Learner:
         *,
         options: TrainingOptions,
         optimizer: OptimizerSpec,
-        schedule: ScheduleSpec,
+        schedule: Schedule,
         total_steps: int,
         device: torch.device,
     ) -> None:

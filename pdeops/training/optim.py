@@ -20,8 +20,16 @@ def _require(condition: bool, expected: str, got: object) -> None:
         raise ValueError(f"Expected {expected}; got {got}.")
 
 
+class OptimizerSpec(ABC):
+    """Plain data that an optimizer is built from."""
+
+    @abstractmethod
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The torch optimizer of these parameters."""
+
+
 @dataclass(frozen=True)
-class _Adaptive:
+class _Adaptive(OptimizerSpec):
     """Shared arguments of the Adam family, checked.
 
     Attributes:
@@ -54,7 +62,6 @@ class Adam(_Adaptive):
     rescaled by the second moment. Real pairs and complex parameters take the same steps."""
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimizer of these parameters."""
         b1, b2 = self.betas
         return torch.optim.Adam(
             parameters, self.lr, (b1, b2), self.eps, weight_decay=self.weight_decay
@@ -69,7 +76,6 @@ class AdamW(_Adaptive):
     weight_decay: float = 1e-4
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimizer of these parameters."""
         b1, b2 = self.betas
         return torch.optim.AdamW(
             parameters, self.lr, (b1, b2), self.eps, weight_decay=self.weight_decay
@@ -164,7 +170,7 @@ class Constant(Schedule):
         return 1.0
 
 
-OPTIMIZERS: dict[str, type[Adam] | type[AdamW]] = {"Adam": Adam, "AdamW": AdamW}
+OPTIMIZERS: dict[str, type[OptimizerSpec]] = {"Adam": Adam, "AdamW": AdamW}
 SCHEDULES: dict[str, type[Schedule]] = {
     "OneCycle": OneCycle,
     "Cosine": Cosine,

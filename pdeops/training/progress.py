@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from .record import Row
 
@@ -25,7 +25,7 @@ class Progress:
         self._start = self._shown = time.perf_counter()
         self._bar: Any = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Progress":
         if self._enabled and sys.stderr.isatty():
             self._bar = _make_bar()
             self._bar.start()

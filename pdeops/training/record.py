@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 Row = dict[str, float | int | None]
 
@@ -59,7 +59,7 @@ class MetricsLog:
             folder.mkdir(parents=True, exist_ok=True)
             self._rewrite()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "MetricsLog":
         return self
 
     def __exit__(

@@ -20,7 +20,8 @@ from torch.utils.data import Dataset
 
 from . import checkpoint, distributed, rng
 from .interrupt import Interrupts
-from .learner import Learner, Objective, OptimizerSpec, ScheduleSpec
+from .learner import Learner, Objective
+from .optim import OptimizerSpec, Schedule
 from .options import TrainingOptions
 from .progress import Progress
 from .record import COLUMNS, History, MetricsLog, Row
@@ -93,7 +94,7 @@ class Trainer:
         *,
         options: TrainingOptions,
         optimizer: OptimizerSpec,
-        schedule: ScheduleSpec,
+        schedule: Schedule,
         evaluate: Evaluate,
         monitor: str,
         folder: Path,

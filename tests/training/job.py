@@ -1,0 +1,202 @@
+"""A small but complete training job, shared by the tests; run as a script it is the job of a subprocess.
+
+The model has a spectral layer with real-pair weights and dropout, the dataset changes with the epoch, and
+the options turn on everything that carries state: EMA, clipping, accumulation, OneCycle.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from pdeops.training import Trainer, TrainingOptions, checkpoint, distributed
+from pdeops.training.optim import AdamW, OneCycle
+
+NUM_SAMPLES, BATCH, EPOCHS = 27, 5, 4  # six steps per epoch, the last of two samples
+OPTIONS = dict(epochs=EPOCHS, batch_size=BATCH, accumulate=2, clip=0.5, ema=0.9)
+
+
+class Spectral(nn.Module):
+    """Multiplies the lowest waves of a field by complex weights, stored as real pairs."""
+
+    def __init__(self, channels, modes, generator):
+        super().__init__()
+        self.weight = nn.Parameter(
+            torch.randn(channels, channels, modes, 2, generator=generator) / channels
+        )
+
+    def forward(self, u):
+        with torch.autocast(u.device.type, enabled=False):
+            u_hat = torch.fft.rfft(u.to(self.weight.dtype))
+            weight = torch.view_as_complex(self.weight)
+            v_hat = torch.einsum("bix,iox->box", u_hat[..., : weight.shape[-1]], weight)
+            return torch.fft.irfft(v_hat, n=u.shape[-1])
+
+
+class Net(nn.Module):
+    """Pointwise lift, spectral layer with bypass, dropout, projection."""
+
+    def __init__(self, seed=0, dropout=0.2):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.lift, self.bypass, self.project = (
+                nn.Conv1d(a, b, 1) for a, b in ((1, 6), (6, 6), (6, 1))
+            )
+        self.spectral = Spectral(6, 5, generator)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x):
+        u = self.lift(x)
+        u = torch.nn.functional.gelu(self.spectral(u) + self.bypass(u))
+        return self.project(self.dropout(u))
+
+
+class Fields(Dataset):
+    """Smooth periodic fields and their derivative-like images; shifted anew in each epoch."""
+
+    def __init__(self, num_samples=NUM_SAMPLES, seed=1, shift=True):
+        generator = torch.Generator().manual_seed(seed)
+        u_hat = torch.zeros(num_samples, 1, 9, dtype=torch.complex64)
+        u_hat[..., 1:5] = torch.randn(num_samples, 1, 4, generator=generator, dtype=torch.complex64)
+        self.x = torch.fft.irfft(u_hat, n=16) * 4
+        self.y = torch.fft.irfft(1j * u_hat * torch.arange(9), n=16)
+        self.shift, self.epoch, self.epochs_heard = shift, 0, []
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+        self.epochs_heard.append(epoch)
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, i):
+        roll = (7 * self.epoch + i) % 16 if self.shift else 0
+        return {"x": self.x[i].roll(roll, -1), "y": self.y[i].roll(roll, -1)}
+
+
+def mse(model, batch):
+    """The mean squared error of a batch."""
+    return (model(batch["x"]) - batch["y"]).square().mean()
+
+
+def evaluate_on(dataset):
+    """A sample-weighted mean error, summed over ranks."""
+
+    def evaluate(model):
+        part = distributed.shard(dataset)
+        device = next(model.parameters()).device
+        total = 0.0
+        for i in range(len(part)):
+            batch = {k: v[None].to(device) for k, v in part[i].items()}
+            total += mse(model, batch).item()
+        total, count = distributed.all_reduce_sum([total, float(len(part))], device)
+        return {"error": total / count, "samples": count}
+
+    return evaluate
+
+
+def make_trainer(folder, *, model=None, objective=mse, dataset=None, seed=3, **changes):
+    """The job's trainer, with everything on that carries state unless `changes` says otherwise."""
+    arguments = {
+        "optimizer": AdamW(lr=1e-2, weight_decay=1e-2),
+        "schedule": OneCycle(),
+        "evaluate": evaluate_on(Fields(7, seed=2, shift=False)),
+        "monitor": "error",
+        "carry": {"model": "Net", "arguments": {"dropout": 0.2}},
+        "device": "cpu",
+    }
+    arguments |= {k: changes.pop(k) for k in list(changes) if k in arguments}
+    return Trainer(
+        Net() if model is None else model,
+        objective,
+        Fields() if dataset is None else dataset,
+        options=TrainingOptions(**{**OPTIONS, **changes}),
+        folder=Path(folder),
+        seed=seed,
+        **arguments,
+    )
+
+
+def main():
+    """The job of a subprocess: train, resume, die in mid-write, or take 20 steps on several ranks."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=["train", "die", "ranks"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--pause", type=float, default=0.0)
+    parser.add_argument("--double", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.what == "ranks":
+        train_on_ranks(arguments.folder, double=arguments.double)
+        return 0
+
+    def slow(model, batch):
+        print("piece", flush=True)
+        time.sleep(arguments.pause)
+        return mse(model, batch)
+
+    if arguments.what == "die":
+        die_in_mid_write(at=5)
+    history = make_trainer(arguments.folder, objective=slow, num_workers=arguments.workers).fit()
+    return 130 if history.reason == "interrupted" else 0
+
+
+def die_in_mid_write(at):
+    """From now on, the at-th checkpoint is half written when the process is killed."""
+    whole_save, count = torch.save, 0
+
+    def half_save(state, file):
+        nonlocal count
+        count += 1
+        whole_save(state, file)
+        if count == at:
+            file.flush()
+            os.ftruncate(file.fileno(), file.tell() // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    checkpoint.torch.save = half_save
+
+
+def train_on_ranks(folder, *, double):
+    """20 steps without dropout; 27 = 5 · 5 + 2 and 26 = 5 · 5 + 1 samples leave uneven last batches."""
+    dtype = torch.float64 if double else torch.float32
+    with distributed.process_group("cpu") as device:
+        for num_samples in (27, 26):
+            dataset = Fields(num_samples)
+            dataset.x, dataset.y = dataset.x.to(dtype), dataset.y.to(dtype)
+            scores = Fields(7, seed=2, shift=False)
+            scores.x, scores.y = scores.x.to(dtype), scores.y.to(dtype)
+            trainer = make_trainer(
+                folder / str(num_samples),
+                model=Net(dropout=0.0).to(dtype),
+                dataset=dataset,
+                device=device,
+                evaluate=evaluate_on(scores),
+                epochs=4,
+            )
+            at_20(trainer)
+            trainer.fit()
+
+
+def at_20(trainer):
+    """Ask the trainer to stop at step 20, which is in mid-epoch."""
+    step = trainer._step
+
+    def counted(batch, num_samples, interrupts):
+        interrupts.requested = interrupts.requested or trainer.learner.schedule.last_epoch == 19
+        return step(batch, num_samples, interrupts)
+
+    trainer._step = counted
+
+
+if __name__ == "__main__":
+    sys.exit(main())
