@@ -1,0 +1,529 @@
+"""Fused loops for -div(a grad u) on a uniform 2D grid and its black-box multigrid cycle (numba).
+
+The plain twin, which says what is computed and why, is `multigrid_reference.py`; the tests compare
+the two. Here: one dispatch for a whole set-up and one for a whole cycle, rows pipelined so that a
+smoothing step, the residual and its restriction read each array once, and no work on values that
+are overwritten.
+
+Layout as in the twin: nodes (i, j) with i = 0 and i = n+1 (j alike) on the boundary; couplings
+cx (i,j)-(i+1,j), cy (i,j)-(i,j+1), cd (i,j)-(i+1,j+1), ca (i+1,j)-(i,j+1); r = 1/diagonal. Capital
+letters belong to the coarser level. b and the coarse right-hand side B hold interior nodes only.
+
+All levels live in one flat array; `table` says where (`layout`). Nothing here starts threads, so
+the loops are safe after fork; they release the GIL.
+"""
+
+import numba
+import numpy as np
+
+from .multigrid_reference import COARSEST, padded
+
+# No "nnan" and "ninf": a NaN that comes in must come out.
+_jit = numba.njit(
+    cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}
+)
+_pad = _jit(padded)
+
+# Columns of `table`: unknowns of the level, then offsets into the flat array.
+_N, _M, _CX, _CY, _CD, _CA, _R, _U, _B, _Q, _W, _L = range(12)
+
+
+def layout(n: int, m: int) -> tuple[np.ndarray, int]:
+    """Where the arrays of each level start in one flat array, and its length."""
+    rows: list[list[int]] = []
+    size = 0
+
+    def take(count: int) -> int:
+        nonlocal size
+        size += count
+        return size - count
+
+    while True:
+        finest, coarsest = not rows, min(n, m) <= COARSEST
+        nodes = padded(n) * padded(m)
+        cells = (n // 2 + 1) * (m // 2 + 1)
+        row = [n, m]
+        row += [0 if finest else take(nodes) for _ in (_CX, _CY, _CD, _CA)]  # finest: the caller's
+        row += [take(nodes), take(nodes), 0 if finest else take(n * m)]
+        row += [0, 0] if coarsest else [take((n // 2 + 1) * (m // 2 + 2)), take(4 * cells)]
+        row += [take(n * m * (min(n, m) + 2)) if coarsest else 0]
+        rows.append(row)
+        if coarsest:
+            return np.array(rows, dtype=np.int64), size
+        n, m = n // 2, m // 2
+
+
+@_jit
+def faces(k, per_hx2, per_hy2, cx, cy):
+    """Couplings from the coefficient at all nodes: harmonic means at the faces, over h squared."""
+    n, m = k.shape[0] - 2, k.shape[1] - 2
+    for i in range(n + 1):
+        for j in range(1, m + 1):
+            cx[i, j] = 2 * per_hx2 * k[i, j] * (k[i + 1, j] / (k[i, j] + k[i + 1, j]))
+    for i in range(1, n + 1):
+        for j in range(m + 1):
+            cy[i, j] = 2 * per_hy2 * k[i, j] * (k[i, j + 1] / (k[i, j] + k[i, j + 1]))
+
+
+@_jit
+def apply(u, cx, cy, out):
+    """out = A u on interior nodes, five-point."""
+    n, m = u.shape
+    zero = np.zeros(m, u.dtype)
+    for i in range(n):
+        c = u[i]
+        up = u[i - 1] if i > 0 else zero
+        down = u[i + 1] if i < n - 1 else zero
+        o, above, below, side = out[i], cx[i], cx[i + 1], cy[i + 1]
+        for j in range(m):
+            o[j] = above[j + 1] * (c[j] - up[j]) + below[j + 1] * (c[j] - down[j])
+        o[0] += side[0] * c[0]
+        for j in range(m - 1):
+            o[j] += side[j + 1] * (c[j] - c[j + 1])
+        for j in range(1, m):
+            o[j] += side[j] * (c[j] - c[j - 1])
+        o[m - 1] += side[m] * c[m - 1]
+
+
+@_jit
+def _view(store, offset, rows, cols):
+    return store[offset : offset + rows * cols].reshape(rows, cols)
+
+
+@_jit
+def _share(a, b):
+    """a / (a + b), the part of the first of two neighbours; half where there is no coupling."""
+    total = a + b
+    return a / total if total > 0 else 0.5
+
+
+@_jit
+def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
+    """Interpolation q, w of a level and the couplings of the next, cell by cell.
+
+    `nine` is False on the finest level, where cd and ca do not exist.
+    """
+    N, M = n // 2, m // 2
+    w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
+    p0 = np.full(M + 1, 0.5, cx.dtype)
+    p1 = np.full(M + 1, 0.5, cx.dtype)
+    for I in range(N + 1):
+        i = 2 * I
+        # Nodes (i+1, j) on lines of coarse nodes along x.
+        q[I, 0] = q[I, M + 1] = 0.5
+        for J in range(1, M + 1):
+            j = 2 * J
+            before, after = cx[i, j], cx[i + 1, j]
+            if nine:
+                before += ca[i, j] + cd[i, j - 1]
+                after += cd[i + 1, j] + ca[i + 1, j - 1]
+            q[I, J] = _share(before, after) if i < n else 0.0
+            CX[I, J] += cx[i, j] * (1 - q[I, J]) ** 2 + cx[i + 1, j] * q[I, J] ** 2
+        # Nodes (i+2, j+1) on lines of coarse nodes along y.
+        p0, p1 = p1, p0
+        x = i + 2
+        for J in range(M + 1):
+            j = 2 * J
+            p1[J] = 0.5
+            if I < N:
+                before, after = cy[x, j], cy[x, j + 1]
+                if nine:
+                    before += cd[x - 1, j] + ca[x, j]
+                    after += cd[x, j + 1] + ca[x - 1, j + 1]
+                p1[J] = _share(before, after) if j < m else 0.0
+                CY[I + 1, J] += cy[x, j] * (1 - p1[J]) ** 2 + cy[x, j + 1] * p1[J] ** 2
+        # Centres (i+1, j+1), and what each coarse cell adds to the couplings of its corners.
+        for J in range(M + 1):
+            j = 2 * J
+            l0, l1 = cx[i, j + 1], cx[i + 1, j + 1]
+            k0, k1 = cy[i + 1, j], cy[i + 1, j + 1]
+            p, P, r, R = p0[J], p1[J], q[I, J], q[I, J + 1]
+            v00 = l0 * p + k0 * r
+            v01 = l0 * (1 - p) + k1 * R
+            v10 = l1 * P + k0 * (1 - r)
+            v11 = l1 * (1 - P) + k1 * (1 - R)
+            if nine:
+                v00 += cd[i, j]
+                v01 += ca[i, j + 1]
+                v10 += ca[i + 1, j]
+                v11 += cd[i + 1, j + 1]
+            t = v00 + v01 + v10 + v11
+            if i < n and j < m:
+                s = 1 / t
+                a00, a01, a10, a11 = s * v00, s * v01, s * v10, s * v11
+            else:  # the centre itself lies on the boundary: known, like the corners beyond it
+                a00 = 0.0
+                a01 = 0.5 if i < n else 0.0
+                a10 = 0.5 if j < m else 0.0
+                a11 = 1 - a01 - a10
+            w00[I, J], w01[I, J], w10[I, J], w11[I, J] = a00, a01, a10, a11
+            x0 = a00 * v10 + a10 * v00 - t * a00 * a10 - k0 * r * (1 - r)
+            x1 = a01 * v11 + a11 * v01 - t * a01 * a11 - k1 * R * (1 - R)
+            y0 = a00 * v01 + a01 * v00 - t * a00 * a01 - l0 * p * (1 - p)
+            y1 = a10 * v11 + a11 * v10 - t * a10 * a11 - l1 * P * (1 - P)
+            d = a00 * v11 + a11 * v00 - t * a00 * a11
+            a = a01 * v10 + a10 * v01 - t * a01 * a10
+            if nine:
+                c = ca[i, j]
+                x0 -= c * (r - p) * (1 - r)
+                y0 += c * (r - p) * (1 - p)
+                a += c * (1 - r) * (1 - p)
+                c = cd[i, j + 1]
+                y0 -= c * p * (1 - p - R)
+                d += c * p * (1 - R)
+                x1 += c * (1 - p - R) * (1 - R)
+                c = cd[i + 1, j]
+                x0 -= c * r * (1 - r - P)
+                d += c * r * (1 - P)
+                y1 += c * (1 - r - P) * (1 - P)
+                c = ca[i + 1, j + 1]
+                a += c * P * R
+                y1 -= c * P * (R - P)
+                x1 += c * R * (R - P)
+            CX[I, J] += x0
+            CX[I, J + 1] += x1
+            CY[I, J] += y0
+            CY[I + 1, J] += y1
+            CD[I, J] = d
+            CA[I, J] = a
+
+
+@_jit
+def invert_diagonal(n, m, cx, cy, cd, ca, nine, r):
+    """r = 1 / diagonal at interior nodes; the diagonal is the sum of a node's couplings."""
+    for i in range(1, n + 1):
+        for j in range(1, m + 1):
+            d = cx[i - 1, j] + cx[i, j] + cy[i, j - 1] + cy[i, j]
+            if nine:
+                d += cd[i - 1, j - 1] + cd[i, j] + ca[i - 1, j] + ca[i, j - 1]
+            r[i, j] = 1 / d
+
+
+@_jit
+def factor_band(n, m, cx, cy, cd, ca, nine, r, L):
+    """Cholesky factor of the coarsest level's band matrix, numbered along the shorter axis.
+
+    L[k, c] = entry (k, k - c); the diagonal is stored inverted. Returns False where A is not
+    positive.
+    """
+    si, sj = (m, 1) if m <= n else (1, n)
+    size, width = n * m, min(n, m) + 1
+    L[:] = 0
+    for i in range(1, n + 1):
+        for j in range(1, m + 1):
+            k = (i - 1) * si + (j - 1) * sj
+            L[k, 0] = 1 / r[i, j]
+            if i > 1:
+                L[k, si] = -cx[i - 1, j]
+            if j > 1:
+                L[k, sj] = -cy[i, j - 1]
+            if nine and i > 1 and j > 1:
+                L[k, si + sj] = -cd[i - 1, j - 1]
+            # (i, j) and (i-1, j+1): the one with the higher number holds the entry.
+            if nine and i > 1 and j < m:
+                other = k - si + sj
+                L[max(k, other), abs(k - other)] = -ca[i - 1, j]
+    for k in range(size):
+        for c in range(min(width, k), -1, -1):
+            value = L[k, c]
+            for e in range(c + 1, min(width, k) + 1):
+                if e - c <= width:
+                    value -= L[k, e] * L[k - c, e - c]
+            if c > 0:
+                L[k, c] = value * L[k - c, 0]
+            else:
+                if not value > 0:
+                    return False
+                L[k, 0] = 1 / np.sqrt(value)
+    return True
+
+
+@_jit
+def solve_band(n, m, L, b, u):
+    """u = A⁻¹ b on the coarsest level by the factor of `factor_band`."""
+    si, sj = (m, 1) if m <= n else (1, n)
+    size, width = n * m, min(n, m) + 1
+    y = np.empty(size, b.dtype)
+    for i in range(n):
+        for j in range(m):
+            y[i * si + j * sj] = b[i, j]
+    for k in range(size):
+        value = y[k]
+        for c in range(1, min(width, k) + 1):
+            value -= L[k, c] * y[k - c]
+        y[k] = value * L[k, 0]
+    for k in range(size - 1, -1, -1):
+        y[k] *= L[k, 0]
+        for c in range(1, min(width, k) + 1):
+            y[k - c] -= L[k, c] * y[k]
+    for i in range(n):
+        for j in range(m):
+            u[i + 1, j + 1] = y[i * si + j * sj]
+
+
+@_jit
+def _neighbours5(u, cx, cy, i, j):
+    return (
+        cx[i - 1, j] * u[i - 1, j]
+        + cx[i, j] * u[i + 1, j]
+        + cy[i, j - 1] * u[i, j - 1]
+        + cy[i, j] * u[i, j + 1]
+    )
+
+
+@_jit
+def _neighbours9(u, cx, cy, cd, ca, i, j):
+    return (
+        cx[i - 1, j] * u[i - 1, j]
+        + cx[i, j] * u[i + 1, j]
+        + cy[i, j - 1] * u[i, j - 1]
+        + cy[i, j] * u[i, j + 1]
+        + cd[i - 1, j - 1] * u[i - 1, j - 1]
+        + cd[i, j] * u[i + 1, j + 1]
+        + ca[i - 1, j] * u[i - 1, j + 1]
+        + ca[i, j - 1] * u[i + 1, j - 1]
+    )
+
+
+@_jit
+def descend5(b, u, cx, cy, r, w, B):
+    """Red, then black Gauss-Seidel from zero; B = Pᵀ(b - A u). Finest level.
+
+    After the sweep the residual of a black node is zero and that of a red one is what its black
+    neighbours added. Coarse nodes and centres are red, so the weights q of the lines are not
+    needed.
+    """
+    n, m = b.shape
+    N, M = B.shape
+    w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
+    above = np.zeros(M + 1, u.dtype)  # residual at the centres of the row of cells before ...
+    below = np.zeros(M + 1, u.dtype)  # ... and after a row of coarse nodes
+    for i in range(1, n + 3):
+        if i <= n:
+            for j in range(2 - i % 2, m + 1, 2):
+                u[i, j] = r[i, j] * b[i - 1, j - 1]
+        k = i - 1
+        if 1 <= k <= n:
+            for j in range(1 + k % 2, m + 1, 2):
+                u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, k, j))
+        k = i - 2
+        if k >= 1 and k % 2 == 1:
+            I = k // 2
+            for J in range((m + 1) // 2):
+                below[J] = _neighbours5(u, cx, cy, k, 2 * J + 1)
+        elif k >= 1:
+            I = k // 2
+            for J in range(1, M + 1):
+                B[I - 1, J - 1] = _neighbours5(u, cx, cy, k, 2 * J)
+            above, below = below, above
+            for J in range(1, M + 1):
+                B[I - 1, J - 1] += w10[I - 1, J] * above[J] + w11[I - 1, J - 1] * above[J - 1]
+        if k >= 3 and k % 2 == 1 and k // 2 <= N:
+            I = k // 2
+            for J in range(1, M + 1):
+                B[I - 1, J - 1] += w00[I, J] * below[J] + w01[I, J - 1] * below[J - 1]
+
+
+@_jit
+def ascend5(b, u, cx, cy, r, w, U, out):
+    """u + P U at red nodes, then black, then red Gauss-Seidel; `out` is the result. Finest level.
+
+    Black nodes need no correction: their first step does not read their own value.
+    """
+    n, m = b.shape
+    w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
+    for i in range(1, n + 3):
+        I = i // 2
+        if i <= n and i % 2 == 0:
+            for J in range(1, m // 2 + 1):
+                u[i, 2 * J] += U[I, J]
+        elif i <= n:
+            for J in range((m + 1) // 2):
+                u[i, 2 * J + 1] += (
+                    w00[I, J] * U[I, J]
+                    + w01[I, J] * U[I, J + 1]
+                    + w10[I, J] * U[I + 1, J]
+                    + w11[I, J] * U[I + 1, J + 1]
+                )
+        k = i - 1
+        if 1 <= k <= n:
+            for j in range(1 + k % 2, m + 1, 2):
+                u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, k, j))
+        k = i - 2
+        if k >= 1:
+            for j in range(2 - k % 2, m + 1, 2):
+                u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, k, j))
+            for j in range(m):
+                out[k - 1, j] = u[k, j + 1]
+
+
+@_jit
+def relax9(b, u, cx, cy, cd, ca, r, i0, j0):
+    """Gauss-Seidel at the nodes (i0, j0) modulo 2, which are not neighbours of each other."""
+    n, m = b.shape
+    for i in range(i0, n + 1, 2):
+        for j in range(j0, m + 1, 2):
+            u[i, j] = r[i, j] * (b[i - 1, j - 1] + _neighbours9(u, cx, cy, cd, ca, i, j))
+
+
+@_jit
+def descend9(b, u, cx, cy, cd, ca, r, q, w, B):
+    """Four-colour Gauss-Seidel from zero; B = Pᵀ(b - A u). The last colour's residual is zero."""
+    n, m = b.shape
+    N, M = B.shape
+    w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
+    u[:] = 0
+    relax9(b, u, cx, cy, cd, ca, r, 2, 2)
+    relax9(b, u, cx, cy, cd, ca, r, 1, 1)
+    relax9(b, u, cx, cy, cd, ca, r, 1, 2)
+    relax9(b, u, cx, cy, cd, ca, r, 2, 1)
+    line0 = np.zeros(M + 2, u.dtype)
+    line1 = np.zeros(M + 2, u.dtype)
+    centre0 = np.zeros(M + 1, u.dtype)
+    centre1 = np.zeros(M + 1, u.dtype)
+    for I in range(N + 1):
+        i = 2 * I + 1
+        line0, line1, centre0, centre1 = line1, line0, centre1, centre0
+        if i <= n:
+            for J in range((m + 1) // 2):
+                j = 2 * J + 1
+                centre1[J] = (
+                    b[i - 1, j - 1] + _neighbours9(u, cx, cy, cd, ca, i, j) - u[i, j] / r[i, j]
+                )
+            for J in range(1, M + 1):
+                j = 2 * J
+                line1[J] = (
+                    b[i - 1, j - 1] + _neighbours9(u, cx, cy, cd, ca, i, j) - u[i, j] / r[i, j]
+                )
+        else:
+            line1[:] = 0
+            centre1[:] = 0
+        if I == 0:
+            continue
+        i = 2 * I
+        for J in range(1, M + 1):
+            j = 2 * J
+            B[I - 1, J - 1] = (
+                b[i - 1, j - 1]
+                + _neighbours9(u, cx, cy, cd, ca, i, j)
+                - u[i, j] / r[i, j]
+                + q[I, J] * line1[J]
+                + (1 - q[I - 1, J]) * line0[J]
+                + w00[I, J] * centre1[J]
+                + w01[I, J - 1] * centre1[J - 1]
+                + w10[I - 1, J] * centre0[J]
+                + w11[I - 1, J - 1] * centre0[J - 1]
+            )
+
+
+@_jit
+def ascend9(b, u, cx, cy, cd, ca, r, q, w, U):
+    """u + P U, then four-colour Gauss-Seidel in the reversed order.
+
+    The first colour needs no correction: its step does not read its own value.
+    """
+    n, m = b.shape
+    w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
+    for i in range(1, n + 1):
+        I = i // 2
+        if i % 2 == 0:
+            for J in range(1, m // 2 + 1):
+                u[i, 2 * J] += U[I, J]
+        else:
+            for J in range(1, m // 2 + 1):
+                u[i, 2 * J] += q[I, J] * U[I, J] + (1 - q[I, J]) * U[I + 1, J]
+            for J in range((m + 1) // 2):
+                u[i, 2 * J + 1] += (
+                    w00[I, J] * U[I, J]
+                    + w01[I, J] * U[I, J + 1]
+                    + w10[I, J] * U[I + 1, J]
+                    + w11[I, J] * U[I + 1, J + 1]
+                )
+    relax9(b, u, cx, cy, cd, ca, r, 2, 1)
+    relax9(b, u, cx, cy, cd, ca, r, 1, 2)
+    relax9(b, u, cx, cy, cd, ca, r, 1, 1)
+    relax9(b, u, cx, cy, cd, ca, r, 2, 2)
+
+
+@_jit
+def _stencil(store, t, cx, cy, level):
+    """cx, cy, cd, ca of a level; on the finest the last two stand for nothing."""
+    if level == 0:
+        return cx, cy, cx, cy
+    rows, cols = _pad(t[_N]), _pad(t[_M])
+    return (
+        _view(store, t[_CX], rows, cols),
+        _view(store, t[_CY], rows, cols),
+        _view(store, t[_CD], rows, cols),
+        _view(store, t[_CA], rows, cols),
+    )
+
+
+@_jit
+def _weights(store, t):
+    """q and w of a level that is not the coarsest."""
+    N, M = t[_N] // 2, t[_M] // 2
+    size = 4 * (N + 1) * (M + 1)
+    q = _view(store, t[_Q], N + 1, M + 2)
+    return q, store[t[_W] : t[_W] + size].reshape(4, N + 1, M + 1)
+
+
+@_jit
+def _factor(store, t):
+    return _view(store, t[_L], t[_N] * t[_M], min(t[_N], t[_M]) + 2)
+
+
+@_jit
+def setup(cx, cy, store, table):
+    """Fill all levels; `store` comes in as zeros. False where a level is not positive definite."""
+    last = len(table) - 1
+    for level in range(last + 1):
+        t = table[level]
+        n, m = t[_N], t[_M]
+        fx, fy, fd, fa = _stencil(store, t, cx, cy, level)
+        r = _view(store, t[_R], _pad(n), _pad(m))
+        invert_diagonal(n, m, fx, fy, fd, fa, level > 0, r)
+        if level == last:
+            return factor_band(n, m, fx, fy, fd, fa, level > 0, r, _factor(store, t))
+        q, w = _weights(store, t)
+        CX, CY, CD, CA = _stencil(store, table[level + 1], cx, cy, level + 1)
+        coarsen(n, m, fx, fy, fd, fa, level > 0, q, w, CX, CY, CD, CA)
+    return False
+
+
+@_jit
+def cycle(b, cx, cy, store, table, out):
+    """out = M b: one symmetric V(1,1) cycle from zero."""
+    last = len(table) - 1
+    for level in range(last):
+        t, T = table[level], table[level + 1]
+        n, m = t[_N], t[_M]
+        fx, fy, fd, fa = _stencil(store, t, cx, cy, level)
+        r = _view(store, t[_R], _pad(n), _pad(m))
+        u = _view(store, t[_U], _pad(n), _pad(m))
+        q, w = _weights(store, t)
+        B = _view(store, T[_B], T[_N], T[_M])
+        if level == 0:
+            descend5(b, u, fx, fy, r, w, B)
+        else:
+            descend9(_view(store, t[_B], n, m), u, fx, fy, fd, fa, r, q, w, B)
+    t = table[last]
+    n, m = t[_N], t[_M]
+    u = _view(store, t[_U], _pad(n), _pad(m))
+    solve_band(n, m, _factor(store, t), b if last == 0 else _view(store, t[_B], n, m), u)
+    for level in range(last - 1, -1, -1):
+        t, T = table[level], table[level + 1]
+        n, m = t[_N], t[_M]
+        fx, fy, fd, fa = _stencil(store, t, cx, cy, level)
+        r = _view(store, t[_R], _pad(n), _pad(m))
+        u = _view(store, t[_U], _pad(n), _pad(m))
+        q, w = _weights(store, t)
+        U = _view(store, T[_U], _pad(T[_N]), _pad(T[_M]))
+        if level == 0:
+            ascend5(b, u, fx, fy, r, w, U, out)
+        else:
+            ascend9(_view(store, t[_B], n, m), u, fx, fy, fd, fa, r, q, w, U)
+    if last == 0:
+        for i in range(n):
+            for j in range(m):
+                out[i, j] = u[i + 1, j + 1]

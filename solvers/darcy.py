@@ -1,0 +1,63 @@
+"""Steady Darcy flow."""
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from ..grid import Grid
+from .cg import cg
+from .diffusion import Diffusion
+from .direct import solve_sparse
+from .multigrid import Multigrid
+from .result import SolveResult
+
+
+def multigrid_cg(A: Diffusion, b: Float[Tensor, "x y"], rtol: float) -> SolveResult:
+    """Conjugate gradients with one multigrid cycle as preconditioner."""
+    return cg(A, b, M=Multigrid(A), rtol=rtol, max_iterations=200)
+
+
+def direct(A: Diffusion, b: Float[Tensor, "x y"], rtol: float) -> SolveResult:
+    """Sparse LU; rtol only decides `converged`."""
+    return solve_sparse(A, b, rtol=rtol)
+
+
+METHODS: dict[str, Callable[[Diffusion, Tensor, float], SolveResult]] = {
+    "multigrid-cg": multigrid_cg,
+    "direct": direct,
+}
+
+
+def solve_darcy(
+    k: Float[Tensor, "x y"],
+    f: Float[Tensor, "x y"],
+    grid: Grid,
+    *,
+    rtol: float = 1e-10,
+    method: str = "multigrid-cg",
+) -> SolveResult:
+    """Pressure p of steady Darcy flow, -div(k grad p) = f, with p = 0 on the boundary.
+
+    Five-point finite volumes (`Diffusion`). k and f stand at all nodes of `grid`, and so does p,
+    zero at the boundary nodes; f there is not used. Computed in float64 whatever the dtype of k and
+    f: in float32 the residual of a 421 x 421 grid cannot fall below 1e-3.
+
+    Args:
+        k: permeability, positive.
+        f: source.
+        grid: 2D, Dirichlet, end points stored.
+        rtol: |f - A p| <= rtol |f| at the interior nodes.
+        method: a key of `METHODS`.
+
+    Raises:
+        ValueError: unknown method, shapes that do not fit, or k not positive and finite.
+    """
+    if method not in METHODS:
+        raise ValueError(f"Unknown method {method!r}; choose one of {', '.join(METHODS)}.")
+    A = Diffusion(k.double(), grid)
+    grid.check(f, "source")
+    result = METHODS[method](A, f[1:-1, 1:-1].double().contiguous(), rtol)
+    result.x = F.pad(result.x, (1, 1, 1, 1))
+    return result

@@ -1,0 +1,81 @@
+"""Black-box multigrid as a preconditioner of `Diffusion`."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..kernels import multigrid_reference as reference
+from ..linop import Preconditioner
+from .diffusion import KERNEL_DTYPES, Diffusion
+
+
+class Multigrid(Preconditioner):
+    """M ≈ A⁻¹: one symmetric V(1,1) cycle of black-box multigrid (Dendy 1982) from zero.
+
+    Interpolation takes its weights from A, coarse operators are Pᵀ A P, the smoother is
+    Gauss-Seidel by colours, reversed after the correction; `kernels/multigrid_reference.py` says
+    why. Any grid size. As M in CG: 8 or 9 iterations to 1e-8 for a in {3, 12}, 10 or 11 for jumps
+    of 1e4, whatever the size. It is point-smoothed: spacings that differ by more than 2 slow it
+    down (22 iterations to 1e-10 at 2.5, where equal spacings take 10).
+
+    Set-up costs less than one cycle. Work arrays belong to the object: do not share it between
+    threads.
+
+    Raises:
+        ValueError: the hierarchy of A is not positive definite in its dtype.
+    """
+
+    def __init__(self, A: Diffusion) -> None:
+        self.grid = A.grid
+        self.dtype = A.cx.dtype
+        self._cx, self._cy = A.cx.detach(), A.cy.detach()
+        if A.cx.device.type == "cpu" and self.dtype in KERNEL_DTYPES:
+            self._setup_kernel()
+        else:
+            self._levels = reference.setup(self._cx, self._cy, *self.grid.shape)
+
+    def _setup_kernel(self) -> None:
+        from ..kernels import multigrid as kernels
+
+        self._table, size = kernels.layout(*self.grid.shape)
+        self._store = torch.zeros(size, dtype=self.dtype)
+        arrays = (self._cx.numpy(), self._cy.numpy(), self._store.numpy(), self._table)
+        if not kernels.setup(*arrays):
+            raise ValueError(
+                f"{self!r} lost positive definiteness in {self.dtype}: the coefficient's jumps "
+                f"are beyond its precision. Use float64, or solve with method='direct'."
+            )
+        self._cycle = kernels.cycle
+        self._arrays = arrays
+
+    def apply(self, u: Float[Tensor, "*batch x y"]) -> Float[Tensor, "*batch x y"]:
+        """M u in u's dtype; computed in that of A."""
+        out = torch.empty_like(u, dtype=self.dtype, memory_format=torch.contiguous_format)
+        return self.apply_into(u, out).to(u.dtype)
+
+    def apply_into(
+        self, u: Float[Tensor, "*batch x y"], out: Float[Tensor, "*batch x y"]
+    ) -> Float[Tensor, "*batch x y"]:
+        """M u written to `out`, which is returned."""
+        b = u.detach().to(self.dtype)
+        if not hasattr(self, "_cycle"):
+            return out.copy_(reference.cycle(b, self._levels))
+        if out.dtype != self.dtype or not out.is_contiguous():
+            return out.copy_(self.apply(b))
+        fields = b.contiguous().reshape(-1, *self.grid.shape).numpy()
+        for field, result in zip(fields, out.view(fields.shape).numpy(), strict=True):
+            self._cycle(field, *self._arrays, result)
+        return out
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Unknowns per axis on each level, finest first."""
+        n, m = self.grid.shape
+        shapes = [(n, m)]
+        while min(n, m) > reference.COARSEST:
+            n, m = n // 2, m // 2
+            shapes.append((n, m))
+        return shapes
+
+    def __repr__(self) -> str:
+        return f"Multigrid({' > '.join(f'{n} x {m}' for n, m in self.shapes)})"
