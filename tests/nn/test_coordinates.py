@@ -1,4 +1,4 @@
-"""Position channels and bias are functions: the same at every resolution, periodic if the box is."""
+"""Position channels and bias are functions: the same at every resolution, periodic with the box."""
 
 import math
 
