@@ -55,9 +55,12 @@ def _own_solver(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveRe
 
 def _hierarchy(problem: Problem, x: Tensor, grid: Grid) -> Any:
     """The grids and coefficients of a multigrid cycle."""
+    from ..solvers.diffusion import Diffusion
     from ..solvers.multigrid import Multigrid
 
-    return Multigrid(problem.operator(x, grid))
+    A = problem.operator(x, grid)
+    assert isinstance(A, Diffusion)
+    return Multigrid(A)
 
 
 def _sine_transform(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:

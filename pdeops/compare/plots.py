@@ -26,7 +26,7 @@ OPERATOR_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00")
 CLASSICAL_COLOURS = ("#0072B2", "#56B4E9", "#1B3A57", "#7FA6C9")
 CLASSICAL_MARKERS = ("s", "D", "^", "v")
 DIRECT_COLOUR = "#7A7A7A"
-STYLE = {
+STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.spines.top": False,
@@ -45,6 +45,10 @@ def error_time(comparison: Comparison, path: str | Path) -> Path:
     with _figure(path, (7.6, 5.0)) as figure:
         ax = figure.add_subplot()
         ax.set(xscale="log", yscale="log")
+        seconds = [r.seconds for r in comparison.rows]
+        errors = [r.error for r in comparison.rows]
+        ax.set(xlim=(min(seconds) / 1.8, max(seconds) * 1.8))
+        ax.set(ylim=(min(errors) / 1.8, max(errors) * 1.8))
         _frontier(ax, [r for r in comparison.rows if r.kind == "classical"])
         _classical_lines(ax, comparison)
         _operator_points(ax, comparison)
@@ -85,16 +89,9 @@ def _frontier(ax: "Axes", rows: Sequence[Row]) -> None:
     if not best:
         return
     x, y = [r.seconds for r in best], [r.error for r in best]
-    x, y = [x[0], *x, 1e3 * x[-1]], [1e3 * y[0], *y, y[-1]]
-    limits = _limits(ax, rows)
+    x, y = [x[0], *x, 1e6 * x[-1]], [1e6 * y[0], *y, y[-1]]
     ax.step(x, y, where="post", color="#B8CBDD", lw=5, solid_joinstyle="round", zorder=1)
     ax.plot([], [], color="#B8CBDD", lw=5, label="classical frontier")
-    ax.set(xlim=limits[0], ylim=limits[1])
-
-
-def _limits(ax: "Axes", rows: Sequence[Row]) -> tuple[tuple[float, float], tuple[float, float]]:
-    x, y = [r.seconds for r in rows], [r.error for r in rows]
-    return (min(x) / 2, max(x) * 2), (min(y) / 2, max(y) * 2)
 
 
 def _classical_lines(ax: "Axes", comparison: Comparison) -> None:
@@ -127,7 +124,7 @@ def _classical_lines(ax: "Axes", comparison: Comparison) -> None:
         )
         if (method, tolerance) == min(iterative, key=lambda line: line[1] or 0, default=None):
             for r in own:
-                _note(ax, r, grid_name(r.grid), (-5, -4), ha="right", va="top", color="#35506B")
+                _note(ax, r, grid_name(r.grid), (5, 3), ha="left", va="bottom", color="#35506B")
 
 
 def _operator_points(ax: "Axes", comparison: Comparison) -> None:
@@ -155,7 +152,7 @@ def _operator_points(ax: "Axes", comparison: Comparison) -> None:
             )
 
 
-def _note(ax: "Axes", row: Row, text: str, offset: tuple[float, float], **style: Any) -> None:
+def _note(ax: "Axes", row: Row, text: str, offset: tuple[int, int], **style: Any) -> None:
     point = (row.seconds, row.error)
     ax.annotate(text, point, offset, textcoords="offset points", fontsize=7, zorder=6, **style)
 
@@ -166,7 +163,7 @@ def field_panel(
     truths: Float[Tensor, "b x y"],
     predictions: Mapping[str, Float[Tensor, "b x y"]],
     *,
-    extent: tuple[float, float] = (1.0, 1.0),
+    extent: tuple[float, ...] = (1.0, 1.0),
     names: tuple[str, str] = ("input", "truth"),
 ) -> Path:
     """One row per sample: input, truth, then each operator's prediction and absolute error.
@@ -174,6 +171,8 @@ def field_panel(
     Truth and predictions of a row share one scale, its errors another; the first axis runs to the
     right.
     """
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
     num_samples, columns = len(inputs), 2 + 2 * len(predictions)
     with _figure(path, (2.15 * columns + 0.4, 2.05 * num_samples + 0.3)) as figure:
         axes = figure.subplots(num_samples, columns, squeeze=False)
@@ -199,8 +198,16 @@ def field_panel(
                     extent=(0, extent[0], 0, extent[1]),
                     **style,
                 )
-                bar = figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02)
-                bar.ax.tick_params(labelsize=6)
+                digits = ScalarFormatter()
+                digits.set_powerlimits((-2, 3))
+                levels = field.unique()  # a piecewise constant input shows its values
+                ticks = levels.tolist() if len(levels) <= 4 else MaxNLocator(4, steps=[1, 2, 5, 10])
+                bar = figure.colorbar(
+                    image, ax=ax, shrink=0.8, pad=0.02, ticks=ticks, format=digits
+                )
+                bar.ax.tick_params(labelsize=6, length=2)
+                bar.ax.yaxis.get_offset_text().set_fontsize(6)
+                ax.spines[:].set_visible(False)
                 bar.outline.set_visible(False)
                 ax.set(xticks=[], yticks=[])
                 if row == 0 or title.startswith("error"):
@@ -253,7 +260,7 @@ def training_curves(
         ax.set(
             yscale="log",
             xlabel="epoch",
-            ylabel=f"validation {column.replace('_', ' ')}, training loss",
+            ylabel=f"validation {column.replace('_l', ' L').replace('_h', ' H')}, training loss",
         )
         ax.set_title("Training", loc="left")
         ax.grid(which="both", color="#EBEBEB", lw=0.5)

@@ -20,7 +20,7 @@ class Samples:
     truths: Float[Tensor, "b x y"]
     predictions: Mapping[str, Float[Tensor, "b x y"]]
     names: tuple[str, str] = ("input", "truth")
-    extent: tuple[float, float] = (1.0, 1.0)
+    extent: tuple[float, ...] = (1.0, 1.0)
 
 
 def write_report(

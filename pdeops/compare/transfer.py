@@ -36,7 +36,7 @@ class Transfer:
         d = self.source.ndim
         for i, along in enumerate(self._axes):
             if isinstance(along, slice):
-                u = u[(..., along, *[slice(None)] * (d - 1 - i))]
+                u = u.movedim(i - d, -1)[..., along].movedim(-1, i - d)
             elif i == d - 1:
                 u = u @ along.T.to(u)
             else:

@@ -1,0 +1,176 @@
+"""Pictures show what they are about, and the report holds together when its folder is moved."""
+
+import csv
+import re
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from pdeops.compare import Samples, write_report
+from pdeops.compare.comparison import Comparison, Cost, Row
+from pdeops.compare.plots import (
+    CLASSICAL_COLOURS,
+    OPERATOR_COLOURS,
+    error_time,
+    field_panel,
+    read_metrics,
+    training_curves,
+)
+
+
+def row(method, kind, n, error, seconds, batch=1, tolerance=None):
+    spread = {"error_std": error / 9, "error_max": 2 * error, "seconds_low": seconds}
+    return Row(
+        method, kind, (n, n), tolerance, batch, error, seconds=seconds, seconds_high=seconds,
+        setup_seconds=None, iterations=None, converged=True, threads=1, dtype="float64", **spread,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def comparison():
+    operators = [
+        row(name, "operator", n, error, 1e-3 * n / 33 / batch**0.5, batch)
+        for name, error in (("MgNO", 0.02), ("FNO", 0.04))
+        for n in (17, 33)
+        for batch in (1, 8)
+    ]
+    classical = [
+        row("multigrid-CG", "classical", n, 3 / n**1.5 + rtol, 1e-6 * n**1.5, tolerance=rtol)
+        for n in (9, 17, 33)
+        for rtol in (1e-2, 1e-6)
+    ]
+    direct = [row("sparse direct", "classical", n, 3 / n**1.5, 1e-6 * n**2) for n in (9, 17)]
+    return Comparison(
+        [*operators, *classical, *direct],
+        {"MgNO": Cost(60.0, 5.0), "FNO": Cost(30.0, 5.0)},
+        *("darcy", (33, 33), (257, 257), 8, 1),
+        context={"processor": "one"},
+    )
+
+
+@pytest.fixture
+def metrics(tmp_path):
+    """The metrics.csv of a run that validates every second epoch."""
+    file = tmp_path / "metrics.csv"
+    with file.open("w", newline="") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(["epoch", "step", "lr", "train_loss", "relative_l2", "seconds"])
+        for epoch in range(1, 21):
+            validated = 0.8 * 0.9**epoch if epoch % 2 == 0 else ""
+            writer.writerow([epoch, 10 * epoch, 1e-3, 0.9**epoch, validated, 2.5 * epoch])
+    return file
+
+
+def fields(seed=0, samples=2):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(samples, 17, 17, generator=generator, dtype=torch.float64)
+
+
+def pixels(path):
+    from matplotlib.image import imread
+
+    return imread(path)[..., :3]
+
+
+def count(path, colour):
+    """Pixels of about this colour."""
+    from matplotlib.colors import to_rgb
+
+    return int((np.abs(pixels(path) - to_rgb(colour)).max(-1) < 0.02).sum())
+
+
+def test_both_sides_are_drawn(tmp_path, comparison):
+    both = error_time(comparison, tmp_path / "both.png")
+    for colour in (*OPERATOR_COLOURS[:2], *CLASSICAL_COLOURS[:2]):
+        assert count(both, colour) > 100
+    alone = [r for r in comparison.rows if r.kind == "classical"]
+    comparison.rows[:] = alone
+    without = error_time(comparison, tmp_path / "alone.png")
+    assert count(without, OPERATOR_COLOURS[0]) == 0
+    assert count(without, CLASSICAL_COLOURS[0]) > 100
+
+
+def test_pictures_leave_pyplot_alone(tmp_path, comparison):
+    from matplotlib import rcParams
+
+    before = dict(rcParams)
+    had_pyplot = "matplotlib.pyplot" in sys.modules
+    comparison.plot(tmp_path / "picture.png")
+    assert dict(rcParams) == before
+    assert ("matplotlib.pyplot" in sys.modules) == had_pyplot
+
+
+def test_a_better_prediction_has_a_darker_error(tmp_path):
+    a, u = fields(0), 1 + fields(1)
+    rough = field_panel(tmp_path / "rough.png", a, u, {"net": u * 1.1})
+    exact = field_panel(tmp_path / "exact.png", a, u, {"net": u.clone()})
+    dark = [(pixels(path).max(-1) < 0.03).mean() for path in (exact, rough)]
+    assert dark[0] > dark[1] + 0.08, "the panel of errors is black where there is none"
+
+
+def test_training_curves_skip_epochs_without_validation(tmp_path, metrics):
+    curves = read_metrics(metrics)
+    assert np.isnan(curves["relative_l2"][0])
+    assert curves["seconds"][-1] == 50.0
+    path = training_curves(tmp_path / "curves.png", {"one": metrics, "two": metrics})
+    assert count(path, OPERATOR_COLOURS[1]) > 200
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no training curve"),
+        ("epoch,seconds\n", "no training curve"),
+        ("a,b\n1,2\n", "'epoch'"),
+    ],
+)
+def test_an_empty_curve_is_refused(tmp_path, text, message):
+    file = tmp_path / "metrics.csv"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        training_curves(tmp_path / "curves.png", {"one": file})
+
+
+def test_an_unknown_column_is_refused(tmp_path, metrics):
+    with pytest.raises(ValueError, match="'nrmse'; it has epoch"):
+        training_curves(tmp_path / "curves.png", {"one": metrics}, column="nrmse")
+
+
+def test_the_report_links_what_lies_beside_it(tmp_path, comparison, metrics):
+    a, u = fields(0), 1 + fields(1)
+    report = write_report(
+        tmp_path / "made",
+        title="Title",
+        introduction="What was done.",
+        evaluations=[{"model": "MgNO", "relative L2": 0.012345, "residual": None, "samples": 32}],
+        samples=Samples(a, u, {"MgNO": u * 1.01}),
+        curves={"MgNO": metrics},
+        comparison=comparison,
+    )
+    moved = tmp_path / "moved"
+    shutil.move(report.parent, moved)
+    text = (moved / "report.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) == 4
+    for link in links:
+        assert not link.startswith("/")
+        assert (moved / link).stat().st_size > 1000
+    assert text.startswith("# Title\n\nWhat was done.\n")
+    assert "| MgNO | 0.0123 | - | 32 |" in text
+    assert comparison.verdict.splitlines()[1] in text
+    assert str(tmp_path) not in text
+    assert sorted(p.name for p in moved.iterdir()) == ["compare.csv", "plots", "report.md"]
+
+
+def test_what_is_not_given_is_left_out(tmp_path):
+    text = write_report(tmp_path, title="Bare").read_text(encoding="utf-8")
+    assert text == "# Bare\n"
+
+
+def test_a_table_has_one_set_of_columns(tmp_path):
+    with pytest.raises(ValueError, match="same columns"):
+        write_report(tmp_path, title="Bad", evaluations=[{"a": 1}, {"b": 2}])
+    assert not (tmp_path / "report.md").exists()
