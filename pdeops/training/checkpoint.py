@@ -48,16 +48,17 @@ def save(path: Path | str, state: Mapping[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        raise OSError(
-            error.errno,
-            f"Could not write the checkpoint ({error.strerror}); an earlier one is untouched. "
-            f"Free some space or choose another folder",
-            str(path),
-        ) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        # torch's zip writer follows an OSError of the file by a RuntimeError of its own.
+        cause = error.__context__ if isinstance(error, RuntimeError) else error
+        if isinstance(cause, OSError):
+            raise OSError(
+                cause.errno,
+                f"Could not write the checkpoint ({cause.strerror}); an earlier one is untouched. "
+                f"Free some space or choose another folder",
+                str(path),
+            ) from error
         raise
     _sync_folder(path.parent)
 

@@ -71,7 +71,7 @@ def test_two_fits_of_one_trainer(job, whole_run, tmp_path):
 
 @pytest.mark.parametrize("piece", [1, 2, 15, 23, 24, 25])
 def test_ctrl_c_in_any_piece_of_any_step(job, whole_run, tmp_path, piece):
-    # Twelve pieces per epoch; 23 and 24 are the last step of the second one, 25 the first of the third.
+    # Twelve pieces per epoch; 23 and 24 are the last step of the second, 25 starts the third.
     count = 0
 
     def interrupted(model, batch):
@@ -111,12 +111,33 @@ def test_ctrl_c_while_evaluating(job, whole_run, tmp_path):
     assert same_run(whole_run, tmp_path)
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 0)])
-def test_a_signal_to_the_process_group(job, start, whole_run, tmp_path, number, workers):
-    process = start("train", tmp_path, "--pause", "0.02", "--workers", workers)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_granted_after_the_step(job, whole_run, tmp_path, number):
+    count = 0
+
+    def interrupted(model, batch):
+        nonlocal count
+        count += 1
+        if count == 15:
+            os.kill(os.getpid(), number)
+        return job.mse(model, batch)
+
+    before = signal.getsignal(number)
+    assert job.make_trainer(tmp_path, objective=interrupted).fit().reason == "interrupted"
+    assert signal.getsignal(number) is before
+    position = checkpoint.load(tmp_path / "checkpoints" / "last.pt")["position"]
+    assert (position["epoch"], position["step"]) == (1, 2)  # the step of piece 15 is done
+    resumed = job.make_trainer(tmp_path)
+    resumed.resume()
+    resumed.fit()
+    assert same_run(whole_run, tmp_path)
+
+
+def test_ctrl_c_of_a_process_with_a_loading_worker(job, start, whole_run, tmp_path):
+    process = start("train", tmp_path, "--pause", "0.02", "--workers", 1)
     for _ in range(2 * 6 + 5):  # into the third step of the second epoch
         assert process.stdout.readline() == "piece\n"
-    os.killpg(process.pid, number)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the worker hears it too
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "Traceback" not in output
@@ -207,7 +228,7 @@ def test_another_run_is_refused(job, tmp_path):
         job.make_trainer(tmp_path).fit()
     with pytest.raises(ValueError, match=r"sampler was .*'seed': 3.*'seed': 4"):
         job.make_trainer(tmp_path, seed=4).resume()
-    with pytest.raises(ValueError, match="clip was 0.5, now is None"):
+    with pytest.raises(ValueError, match=r"clip was 0\.5, now is None"):
         job.make_trainer(tmp_path, clip=None).resume()
     with pytest.raises(ValueError, match="There is no checkpoint"):
         job.make_trainer(tmp_path / "elsewhere").resume()

@@ -1,0 +1,70 @@
+"""Two processes take the steps that one takes at the same global batch."""
+
+import pytest
+import torch
+
+from pdeops.training import checkpoint, distributed
+
+
+@pytest.fixture(scope="module")
+def one_and_two(job, start, tmp_path_factory):
+    """The folders of the same jobs on one process and on two."""
+    folder = tmp_path_factory.mktemp("ranks")
+    process = start("ranks", folder / "two", torchrun=2)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    job.train_on_ranks(folder / "one")
+    return folder / "one", folder / "two"
+
+
+@pytest.mark.parametrize("samples", [26, 27])
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-6)])
+def test_two_ranks_equal_one_after_20_steps(job, one_and_two, dtype, rtol, samples):
+    one, two = (
+        checkpoint.load(folder / f"{dtype}-{samples}" / "checkpoints" / "last.pt")
+        for folder in one_and_two
+    )
+    assert one["schedule"]["last_epoch"] == two["schedule"]["last_epoch"] == 20
+    assert (len(one["rng"]), len(two["rng"])) == (1, 2)
+    for name, weight in one["model"].items():
+        difference = (two["model"][name] - weight).norm() / weight.norm()
+        assert difference <= rtol, f"{name} differs by {difference:.1e}"
+    moved = job.Net(dropout=0.0).spectral.weight - one["model"]["spectral.weight"]
+    assert moved.norm() > 0.1  # or the comparison would be idle
+    for ours, theirs in zip(one["rows"], two["rows"], strict=True):
+        assert theirs["train_loss"] == pytest.approx(ours["train_loss"], rel=10 * rtol)
+        assert theirs["error"] == pytest.approx(ours["error"], rel=10 * rtol)
+        assert theirs["samples"] == ours["samples"] == 7  # each once, over both shards
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 8])
+def test_slices_cover_each_sample_once(monkeypatch, world):
+    monkeypatch.setattr(distributed, "world_size", lambda: world)
+    for num_samples in range(20):
+        seen = []
+        for r in range(world):
+            monkeypatch.setattr(distributed, "rank", lambda r=r: r)
+            part = distributed.my_slice(num_samples)
+            assert abs((part.stop - part.start) - num_samples / world) < 1
+            seen += range(part.start, part.stop)
+        assert seen == list(range(num_samples))
+
+
+def test_without_torchrun_there_is_one_process(monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    with distributed.process_group("cpu") as device:
+        assert device == torch.device("cpu")
+        assert (distributed.rank(), distributed.world_size()) == (0, 1)
+        assert distributed.all_reduce_sum([1.5, 2.0], device) == [1.5, 2.0]
+        assert distributed.gather("a") == ["a"]
+
+
+def test_complex_parameters_are_refused_on_several_ranks(monkeypatch):
+    class Phase(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.factor = torch.nn.Parameter(torch.ones(2, dtype=torch.complex64))
+
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    with pytest.raises(ValueError, match=r"factor is complex.*real pairs"):
+        distributed.wrap(Phase(), torch.device("cpu"))
