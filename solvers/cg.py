@@ -10,6 +10,7 @@ from ..linop import LinearOperator
 from .result import SolveResult
 
 
+@torch.no_grad()
 def cg(
     A: LinearOperator,
     b: Float[Tensor, "*space"],
@@ -24,7 +25,7 @@ def cg(
     A and M ≈ A⁻¹ are symmetric positive definite; M is fixed and linear (`check_spd` probes it). A
     prediction of x can be given as x0. Success is claimed on the true residual, recomputed. Where
     that one stays above the tolerance, the method starts again from it; when this no longer helps,
-    round-off is the limit and the reason says so.
+    round-off is the limit and the reason says so. x carries no gradient.
 
     Raises:
         ValueError: A or M declares itself not symmetric positive definite, or shapes or dtypes

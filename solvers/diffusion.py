@@ -72,7 +72,7 @@ class Diffusion(LinearOperator):
             return out.copy_(reference.apply(u, self.cx, self.cy))
         from ..kernels import multigrid as kernels
 
-        cx, cy = self.cx.numpy(), self.cy.numpy()
+        cx, cy = self.cx.detach().numpy(), self.cy.detach().numpy()
         fields = u.detach().contiguous().reshape(-1, *self.grid.shape).numpy()
         for field, result in zip(fields, out.view(fields.shape).numpy(), strict=True):
             kernels.apply(field, cx, cy, result)

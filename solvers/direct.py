@@ -10,6 +10,7 @@ from ..linop import LinearOperator
 from .result import SolveResult, relative_residual
 
 
+@torch.no_grad()
 def solve_sparse(
     A: LinearOperator, b: Float[Tensor, "*space"], *, rtol: float = 1e-10
 ) -> SolveResult:

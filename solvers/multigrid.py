@@ -32,7 +32,10 @@ class Multigrid(Preconditioner):
         if A.cx.device.type == "cpu" and self.dtype in KERNEL_DTYPES:
             self._setup_kernel()
         else:
-            self._levels = reference.setup(self._cx, self._cy, *self.grid.shape)
+            try:
+                self._levels = reference.setup(self._cx, self._cy, *self.grid.shape)
+            except torch.linalg.LinAlgError:
+                raise self._not_positive() from None
 
     def _setup_kernel(self) -> None:
         from ..kernels import multigrid as kernels
@@ -41,15 +44,18 @@ class Multigrid(Preconditioner):
         self._store = torch.zeros(size, dtype=self.dtype)
         arrays = (self._cx.numpy(), self._cy.numpy(), self._store.numpy(), self._table)
         if not kernels.setup(*arrays):
-            raise ValueError(
-                f"{self!r} lost positive definiteness in {self.dtype}: the coefficient's jumps "
-                f"are beyond its precision. Use float64, or solve with method='direct'."
-            )
+            raise self._not_positive()
         self._cycle = kernels.cycle
         self._arrays = arrays
 
+    def _not_positive(self) -> ValueError:
+        return ValueError(
+            f"{self!r} lost positive definiteness in {self.dtype}: the coefficient's jumps "
+            f"are beyond its precision. Use float64, or solve with method='direct'."
+        )
+
     def apply(self, u: Float[Tensor, "*batch x y"]) -> Float[Tensor, "*batch x y"]:
-        """M u in u's dtype; computed in that of A."""
+        """M u in u's dtype, computed in that of A; it carries no gradient."""
         out = torch.empty_like(u, dtype=self.dtype, memory_format=torch.contiguous_format)
         return self.apply_into(u, out).to(u.dtype)
 

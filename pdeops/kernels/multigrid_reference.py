@@ -34,7 +34,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 COARSEST = 8  # an axis with at most this many unknowns ends the coarsening
@@ -341,7 +341,3 @@ def cycle(b: Float[Tensor, "*b n m"], levels: list[Level]) -> Float[Tensor, "*b 
     finest = levels[0]
     return v(pad(b), 0)[..., 1 : finest.n + 1, 1 : finest.m + 1]
 
-
-def is_positive(levels: list[Level]) -> Bool[Tensor, ""]:
-    """Whether every diagonal came out positive, as it must for Gauss-Seidel to converge."""
-    return torch.stack([(1 / x.r[x.r != 0] > 0).all() for x in levels]).all()

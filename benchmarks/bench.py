@@ -1,0 +1,146 @@
+"""What a benchmark is, how it is timed, and what is written down."""
+
+import csv
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Two ways to the same tensor.
+
+    Attributes:
+        name: also that of the CSV file.
+        size: of the problem, in words.
+        dtype: of the computation.
+        setup: builds what both sides receive; not timed.
+        work: ours.
+        reference: the peer, or the plain twin.
+        work_name, reference_name: what the two sides are, in words.
+        tolerance: largest relative difference of the two results; more is an error.
+        repeats: timed calls of each side, taken in turns after one that is not timed.
+    """
+
+    name: str
+    size: str
+    dtype: str
+    setup: Callable[[], Any]
+    work: Callable[[Any], Tensor]
+    reference: Callable[[Any], Tensor]
+    work_name: str
+    reference_name: str
+    tolerance: float
+    repeats: int = 9
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Quartiles of the wall-clock seconds of one side."""
+
+    q1: float
+    median: float
+    q3: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> "Timing":
+        return cls(*statistics.quantiles(seconds, n=4, method="inclusive"))
+
+    def __str__(self) -> str:
+        return f"{1e3 * self.median:9.2f} ms ({1e3 * self.q1:.2f} to {1e3 * self.q3:.2f})"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Both timings and the relative difference of the two results."""
+
+    work: Timing
+    reference: Timing
+    difference: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster our side is, by medians."""
+        return self.reference.median / self.work.median
+
+
+def run(bench: Bench) -> Outcome:
+    """Time both sides in turns, so that a busy machine slows both.
+
+    Raises:
+        RuntimeError: the two sides do not give the same result.
+    """
+    state = bench.setup()
+    ours, theirs = bench.work(state), bench.reference(state)  # compiles, fills caches
+    difference = ((ours - theirs).norm() / theirs.norm()).item()
+    if not difference <= bench.tolerance:
+        raise RuntimeError(
+            f"{bench.name}: the two sides differ by {difference:.1e}, more than "
+            f"{bench.tolerance:.0e}; their times cannot be compared."
+        )
+    seconds: dict[str, list[float]] = {"work": [], "reference": []}
+    for _ in range(bench.repeats):
+        for side, times in seconds.items():
+            start = time.perf_counter()
+            getattr(bench, side)(state)
+            times.append(time.perf_counter() - start)
+    return Outcome(Timing.of(seconds["work"]), Timing.of(seconds["reference"]), difference)
+
+
+def machine() -> dict[str, str]:
+    """Processor, cores and versions; no names of hosts, users or folders."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = (line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
+        cpu = next((v.strip() for k, v in lines if k.strip() == "model name"), cpu)
+    packages = ("torch", "numpy", "scipy", "numba")
+    return {
+        "cpu": cpu,
+        "cores": str(os.cpu_count()),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
+
+
+def write(bench: Bench, outcome: Outcome, folder: Path = RESULTS) -> Path:
+    """One row per side in folder/<name>.csv, with the machine's description."""
+    rows = []
+    for side, label in (("work", bench.work_name), ("reference", bench.reference_name)):
+        timing: Timing = getattr(outcome, side)
+        rows.append(
+            {
+                "bench": bench.name,
+                "side": side,
+                "method": label,
+                "size": bench.size,
+                "dtype": bench.dtype,
+                "threads": torch.get_num_threads(),
+                "repeats": bench.repeats,
+                "q1_s": f"{timing.q1:.3e}",
+                "median_s": f"{timing.median:.3e}",
+                "q3_s": f"{timing.q3:.3e}",
+                "times_faster": f"{outcome.ratio:.2f}" if side == "work" else "1.00",
+                "difference": f"{outcome.difference:.1e}",
+                **machine(),
+            }
+        )
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{bench.name}.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
