@@ -1,6 +1,7 @@
 """Operators beside classical solvers: error against seconds per solve, the verdict, the report."""
 
-from .comparison import Comparison, Cost, Duel, Row
+from .comparison import Comparison
+from .duel import Cost, Duel, Row
 from .error_time import study
 from .methods import ClassicalMethod
 from .report import Samples, write_report

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..datasets.problem import Problem
 from ..grid import Grid
-from .comparison import Row
+from .duel import Row
 from .methods import ClassicalMethod
 from .transfer import Transfer
 

@@ -53,14 +53,27 @@ def _own_solver(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveRe
     return problem.solve(x, grid, rtol)
 
 
+def _multigrid_cg(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:
+    """Assembly, hierarchy and conjugate gradients, nothing else."""
+    from ..solvers.darcy import multigrid_cg
+
+    result = multigrid_cg(_diffusion(problem, x, grid), problem.rhs(x, grid), rtol)
+    return replace(result, x=with_boundary(result.x, grid))
+
+
 def _hierarchy(problem: Problem, x: Tensor, grid: Grid) -> Any:
     """The grids and coefficients of a multigrid cycle."""
-    from ..solvers.diffusion import Diffusion
     from ..solvers.multigrid import Multigrid
+
+    return Multigrid(_diffusion(problem, x, grid))
+
+
+def _diffusion(problem: Problem, x: Tensor, grid: Grid) -> Any:
+    from ..solvers.diffusion import Diffusion
 
     A = problem.operator(x, grid)
     assert isinstance(A, Diffusion)
-    return Multigrid(A)
+    return A
 
 
 def _sine_transform(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:
@@ -88,6 +101,6 @@ SPARSE_DIRECT = ClassicalMethod(
     "sparse direct", _sparse_direct, _assembled, iterative=False, max_nodes=70_000
 )
 STRONGEST = {
-    "darcy": ClassicalMethod("multigrid-CG", _own_solver, _hierarchy),
+    "darcy": ClassicalMethod("multigrid-CG", _multigrid_cg, _hierarchy),
     "poisson": ClassicalMethod("sine transform", _sine_transform, iterative=False),
 }

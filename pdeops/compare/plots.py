@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from .comparison import Comparison, Row
+from .comparison import Comparison
+from .duel import Row
 from .wording import grid_name, percent
 
 if TYPE_CHECKING:

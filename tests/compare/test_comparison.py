@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from pdeops.compare.comparison import Comparison, Cost, Duel, Row, most_favourable, opponent_of
+from pdeops.compare.comparison import Comparison
+from pdeops.compare.duel import Cost, Duel, Row, most_favourable, opponent_of
 
 
 def row(method, error, seconds, kind="classical", grid=(33, 33), batch=1, tolerance=1e-4):
@@ -88,6 +89,13 @@ def test_break_even_is_cost_over_seconds_saved():
     assert duel.break_even_text == "333,334"
 
 
+def test_of_an_unknown_cost_nothing_is_claimed():
+    duel = Duel(net(0.05, 1e-4), CLASSICAL[1], Cost())
+    assert duel.break_even is None
+    assert duel.break_even_text == "not known"
+    assert "cost is not known" in comparison(net(0.05, 1e-4), cost=Cost()).verdict
+
+
 @pytest.mark.parametrize("seconds", [4e-4, 5e-4])
 def test_nothing_saved_never_breaks_even(seconds):
     duel = Duel(net(0.05, seconds), CLASSICAL[1], Cost(0.0, 0.0))
@@ -139,7 +147,8 @@ def test_the_verdict_where_no_classical_row_is_as_accurate():
 
 def test_the_floor_is_the_best_classical_row_on_the_test_grid():
     finer = row("solver", 0.002, 1e-2, grid=(65, 65))
-    record = comparison(net(0.05, 1e-3), classical=[*CLASSICAL, finer])
+    lucky = row("solver", 0.009, 1e-3, tolerance=1e-1)
+    record = comparison(net(0.05, 1e-3), classical=[*CLASSICAL, finer, lucky])
     assert record.floor is CLASSICAL[2]
     assert "1.00 %" in record.floor_sentence
     bare = comparison(net(0.05, 1e-3), classical=[finer])

@@ -19,7 +19,7 @@ def average(x):
 
 @pytest.fixture(scope="module")
 def comparison():
-    return study(average, Darcy(), Grid((17, 17)), seed=7, num_samples=3, repeats=1)
+    return study(average, Darcy(), Grid((17, 17)), seed=7, num_samples=2, repeats=1)
 
 
 def test_grids_and_methods(comparison):

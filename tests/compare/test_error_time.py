@@ -151,6 +151,22 @@ def test_threads_are_one_for_classical_and_put_back(problem, clock, make_operato
     assert {r.threads for r in rows(comparison, kind="classical")} == {1}
 
 
+def test_an_operator_that_is_faster_on_one_thread_has_one(problem, clock, make_operator):
+    inner = make_operator(0.02)
+
+    def spinning(x):
+        clock.advance(1.0 if torch.get_num_threads() > 1 else 0.0)
+        return inner(x)
+
+    torch.set_num_threads(2)
+    try:
+        comparison = run(spinning, problem, clock, num_samples=1)
+    finally:
+        torch.set_num_threads(1)
+    assert {r.threads for r in rows(comparison, kind="operator")} == {1}
+    assert max(r.seconds for r in rows(comparison, kind="operator")) < 1
+
+
 def test_coarse_grids_stop_at_nine_nodes(problem, clock, make_operator):
     grids = {r.grid for r in run(make_operator(0.02), problem, clock).rows}
     assert grids == {(9, 9), (17, 17), (33, 33), (65, 65)}

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from pdeops.compare import Samples, write_report
-from pdeops.compare.comparison import Comparison, Cost, Row
+from pdeops.compare.comparison import Comparison
+from pdeops.compare.duel import Cost, Row
 from pdeops.compare.plots import (
     CLASSICAL_COLOURS,
     OPERATOR_COLOURS,

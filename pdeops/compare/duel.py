@@ -1,0 +1,138 @@
+"""An operator's row beside its opponent, the cheapest classical row of equal or better error."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .wording import grid_name
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to solve the test problems: its error and what a solve costs.
+
+    Attributes:
+        method: name of the operator or of the classical method.
+        kind: "operator" or "classical".
+        grid: nodes per axis of the grid it works on.
+        tolerance: relative residual at which an iteration stops; None for direct methods and
+            operators.
+        batch: number of problems in one call.
+        error, error_std, error_max: relative L2 error against the reference over the samples: mean,
+            population standard deviation, maximum.
+        seconds: per solve, median of the calls, time of a call / batch; set-up and the transfer
+            of the solution to the test grid included.
+        seconds_low, seconds_high: the quartiles of the same calls.
+        setup_seconds: the part of `seconds` that assembles and sets up, measured apart; None: none.
+        iterations: mean over the samples; None for operators.
+        converged: every solve reached its tolerance.
+        threads: threads the method may use.
+        dtype: of its arithmetic.
+    """
+
+    method: str
+    kind: str
+    grid: tuple[int, ...]
+    tolerance: float | None
+    batch: int
+    error: float
+    error_std: float
+    error_max: float
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+    setup_seconds: float | None
+    iterations: float | None
+    converged: bool
+    threads: int
+    dtype: str
+
+    @property
+    def label(self) -> str:
+        """The row in words, e.g. "multigrid-cg on 17×17 to 1e-02" or "MgNO on 65×65, batch 8"."""
+        if self.kind == "operator":
+            return f"{self.method} on {grid_name(self.grid)}, batch {self.batch}"
+        target = "" if self.tolerance is None else f" to {self.tolerance:.0e}"
+        return f"{self.method} on {grid_name(self.grid)}{target}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds paid before an operator's first prediction; None: not known, counted as zero."""
+
+    training_seconds: float | None = None
+    data_seconds: float | None = None
+
+    @property
+    def total(self) -> float:
+        """The sum of what is known."""
+        return (self.training_seconds or 0.0) + (self.data_seconds or 0.0)
+
+    @property
+    def unknown(self) -> list[str]:
+        """What is not known: "training", "data"."""
+        parts = {"training": self.training_seconds, "data": self.data_seconds}
+        return [name for name, value in parts.items() if value is None]
+
+
+@dataclass(frozen=True)
+class Duel:
+    """An operator's row beside its opponent, the cheapest classical row of equal or better error.
+
+    Attributes:
+        operator: the operator's row.
+        opponent: the classical row; None where no classical row is as accurate.
+        cost: what the operator cost beforehand.
+    """
+
+    operator: Row
+    opponent: Row | None
+    cost: Cost
+
+    @property
+    def ratio(self) -> float | None:
+        """Seconds of the operator / seconds of its opponent: below 1 the operator wins."""
+        return None if self.opponent is None else self.operator.seconds / self.opponent.seconds
+
+    @property
+    def break_even(self) -> float | None:
+        """Solves after which the seconds saved pay the cost: the least n with
+
+        n (seconds of the opponent - seconds of the operator) >= training + data.
+
+        inf: nothing is saved; None: no opponent, or nothing known of the cost.
+        """
+        if self.opponent is None:
+            return None
+        saved = self.opponent.seconds - self.operator.seconds
+        if saved <= 0:
+            return math.inf
+        return None if len(self.cost.unknown) == 2 else float(math.ceil(self.cost.total / saved))
+
+    @property
+    def break_even_text(self) -> str:
+        """The solves in words: "never", "12,000", "at least 12,000", "not known" or "-"."""
+        if self.break_even is None:
+            return "-" if self.opponent is None else "not known"
+        if math.isinf(self.break_even):
+            return "never"
+        return ("at least " if self.cost.unknown else "") + f"{self.break_even:,.0f}"
+
+
+def opponent_of(row: Row, rows: Sequence[Row]) -> Row | None:
+    """The cheapest classical row of at most the mean error of `row`; of equals the more accurate.
+
+    A classical row that missed its tolerance still counts with the error and seconds that it had.
+    """
+    able = [r for r in rows if r.kind == "classical" and r.error <= row.error]
+    return min(able, key=lambda r: (r.seconds, r.error), default=None)
+
+
+def most_favourable(duels: Sequence[Duel]) -> Duel:
+    """The duel in which an operator looks best.
+
+    No opponent is best (of several the smallest error), then the smallest ratio of seconds.
+    """
+    if not duels:
+        raise ValueError("There is no duel to choose from; the study has no operator row.")
+    return min(duels, key=lambda d: (d.ratio or 0.0, d.operator.error))
