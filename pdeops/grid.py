@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import reduce
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -96,7 +96,7 @@ class Grid:
     def __init__(
         self,
         shape: Sequence[int],
-        extent: Sequence[float] | float = 1.0,
+        extent: Sequence[float] | float | int = 1.0,
         boundary: Sequence[str] | str = Boundary.DIRICHLET,
         placement: Sequence[str] | str | None = None,
     ) -> None:
@@ -291,7 +291,7 @@ class Grid:
         }
 
     @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> Self:
+    def from_dict(cls, plain: dict[str, Any]) -> "Grid":
         """The grid that `to_dict` described."""
         return cls(plain["shape"], plain["extent"], plain["boundary"], plain["placement"])
 

@@ -88,7 +88,7 @@ def relative_l2(grid: Grid) -> Relative:
     return Relative(Lp(2.0, grid=grid))
 
 
-def relative_h1(grid: Grid, alpha: float = 1.0) -> Relative:
+def relative_h1(grid: Grid, alpha: int | float = 1.0) -> Relative:
     """Relative H¹ error by the grid's own waves, every one of them."""
     return Relative(Sobolev(1.0, grid, alpha))
 

@@ -10,7 +10,6 @@ import difflib
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -175,7 +174,7 @@ class MetricMean:
             self._sums += torch.stack(values).to("cpu", torch.float64)
         self.num_samples += len(target)
 
-    def all_reduce(self) -> Self:
+    def all_reduce(self) -> "MetricMean":
         """Sum over all processes of torch.distributed, if there are any; returns itself."""
         distributed = torch.distributed
         if distributed.is_available() and distributed.is_initialized() and not self._reduced:

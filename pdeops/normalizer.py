@@ -1,7 +1,7 @@
 """Per-channel affine scaling of fields, fitted once on training data and then frozen."""
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -38,23 +38,23 @@ class Normalizer(nn.Module):
         self.register_buffer("std", std.detach().double().clone())
 
     @classmethod
-    def identity(cls, channels: int) -> Self:
+    def identity(cls, channels: int) -> "Normalizer":
         """The normalizer that changes nothing."""
         return cls(torch.zeros(channels), torch.ones(channels))
 
     @classmethod
-    def fit(cls, batches: Iterable[Tensor]) -> Self:
+    def fit(cls, batches: Iterable[Tensor]) -> "Normalizer":
         """Mean and (population) standard deviation per channel over all batches (b, c, *space).
 
-        One pass in float64, batches merged by Chan, Golub and LeVeque (1979), so a mean far above
-        the deviation costs no digits, and the split into batches does not matter. A constant
-        channel, by its exact minimum and maximum, gets std 1.
+        One pass in float64, shifted by the mean of the first batch, batches merged by Chan, Golub
+        and LeVeque (1979): a mean far above the deviation costs no digits, and the split into
+        batches does not matter. A constant channel, by its exact minimum and maximum, gets std 1.
 
         Raises:
             ValueError: no data, a channel count that changes, or values that are not finite.
         """
         count = 0
-        mean = squares = low = high = torch.empty(0, dtype=torch.float64)
+        shift = mean = squares = low = high = torch.empty(0, dtype=torch.float64)
         for batch in batches:
             if batch.ndim < 2 or (count and batch.shape[1] != len(mean)):
                 raise ValueError(
@@ -70,22 +70,24 @@ class Normalizer(nn.Module):
                     f"Cannot fit a normalizer: channel(s) {bad.nonzero().flatten().tolist()} hold "
                     f"NaN or infinite values. Clean the data first."
                 )
+            if count == 0:
+                shift = u.mean(1)
+                mean, squares = torch.zeros_like(shift), torch.zeros_like(shift)
+                low, high = u.amin(1), u.amax(1)
+            low, high = torch.minimum(low, u.amin(1)), torch.maximum(high, u.amax(1))
+            u = u - shift[:, None]
             batch_mean = u.mean(1)
             batch_squares = (u - batch_mean[:, None]).square().sum(1)
-            if count == 0:
-                count, mean, squares = u.shape[1], batch_mean, batch_squares
-                low, high = u.amin(1), u.amax(1)
-                continue
             total = count + u.shape[1]
             gap = batch_mean - mean
             mean = mean + gap * (u.shape[1] / total)
             squares = squares + batch_squares + gap.square() * (count * u.shape[1] / total)
-            low, high = torch.minimum(low, u.amin(1)), torch.maximum(high, u.amax(1))
             count = total
         if count == 0:
             raise ValueError("Cannot fit a normalizer to no data; give at least one sample.")
         std = (squares / count).sqrt()
-        return cls(mean, torch.where((low == high) | (std == 0), 1.0, std))
+        constant = (low == high) | (std == 0)
+        return cls(torch.where(constant, low, shift + mean), torch.where(constant, 1.0, std))
 
     def forward(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """u on the normalised scale."""
@@ -113,7 +115,7 @@ class Normalizer(nn.Module):
         return {"mean": self.mean.tolist(), "std": self.std.tolist()}
 
     @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> Self:
+    def from_dict(cls, plain: dict[str, Any]) -> "Normalizer":
         """The normalizer that `to_dict` described."""
         return cls(*(torch.tensor(plain[name], dtype=torch.float64) for name in ("mean", "std")))
 

@@ -50,7 +50,7 @@ class Lp(Norm):
         ValueError: p < 1, where it is no norm.
     """
 
-    def __init__(self, p: float = 2.0, *, grid: Grid) -> None:
+    def __init__(self, p: int | float = 2.0, *, grid: Grid) -> None:
         if not p >= 1:
             raise ValueError(f"An L^p norm needs p >= 1; got {p}.")
         self.p, self.grid = float(p), grid
@@ -88,7 +88,9 @@ class Sobolev(Norm):
             values that are not zero at the stored ends.
     """
 
-    def __init__(self, order: float, grid: Grid, alpha: float = 1.0, series: Choice = None) -> None:
+    def __init__(
+        self, order: int | float, grid: Grid, alpha: int | float = 1.0, series: Choice = None
+    ) -> None:
         self.order, self.grid, self.alpha = float(order), grid, float(alpha)
         self.series = grid.series(series)
         multiplier = sobolev_multiplier(grid, self.order, self.alpha, self.series)

@@ -118,7 +118,7 @@ def parseval_weights(grid: Grid, series: Choice = None) -> Float[Tensor, "*waves
 
 
 def sobolev_multiplier(
-    grid: Grid, order: float, alpha: float = 1.0, series: Choice = None
+    grid: Grid, order: int | float, alpha: int | float = 1.0, series: Choice = None
 ) -> Float[Tensor, "*waves"]:
     """(α + |ξ|²)^{s/2} (float64) for any real order s, at every wave: nothing is cut off.
 
