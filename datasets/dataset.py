@@ -1,0 +1,174 @@
+"""Pairs of fields x -> y on one grid, read lazily from a file or held in memory.
+
+Axes: b batch, c channel, x y space.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..grid import Grid
+from .sources import Batch, Source, TensorSource
+from .spec import DatasetSpec
+
+
+class FieldDataset(torch.utils.data.Dataset):
+    """Samples {"x": (c *space), "y": (d *space)} on one grid, float32 unless asked otherwise.
+
+    Safe in DataLoader workers, forked or spawned. A batch is read in one go (`__getitems__`, which
+    the DataLoader calls).
+
+    Attributes:
+        grid: the nodes of every field.
+        spec: what the file says of itself; None for a file of another project.
+        in_channels, out_channels: number of input and target fields.
+        inputs, targets: their names.
+        half_open: the nodes are x_i = i L/n although the axes are not periodic: the left end is
+            stored, the right one not. `grid` cannot say so; symmetries need it.
+        notes: what was concluded from the data rather than read in the file.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        grid: Grid,
+        *,
+        spec: DatasetSpec | None = None,
+        path: Path | None = None,
+        dtype: torch.dtype = torch.float32,
+        half_open: bool = False,
+        notes: tuple[str, ...] = (),
+        indices: np.ndarray | None = None,
+    ) -> None:
+        self.source, self.grid, self.spec, self.path = source, grid, spec, path
+        self.dtype, self.half_open, self.notes = dtype, half_open, notes
+        self.indices = np.arange(len(source)) if indices is None else indices
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the channels of x."""
+        return self.source.inputs
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the channels of y."""
+        return self.source.targets
+
+    @property
+    def in_channels(self) -> int:
+        """Number of channels of x."""
+        return len(self.inputs)
+
+    @property
+    def out_channels(self) -> int:
+        """Number of channels of y."""
+        return len(self.targets)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> Batch:
+        """The given samples as one batch {"x": (b c *space), "y": (b d *space)}."""
+        return self.source.read(self.indices[np.asarray(indices, dtype=np.int64)], self.dtype)
+
+    def __getitem__(self, index: int) -> Batch:
+        batch = self.read([index])
+        return {"x": batch["x"][0], "y": batch["y"][0]}
+
+    def __getitems__(self, indices: list[int]) -> list[Batch]:
+        batch = self.read(indices)
+        return [{"x": x, "y": y} for x, y in zip(batch["x"], batch["y"], strict=True)]
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All samples in their order, `size` at a time; the last batch may be short."""
+        for start in range(0, len(self), size):
+            yield self.read(range(start, min(start + size, len(self))))
+
+    def subset(self, indices: Iterable[int]) -> "FieldDataset":
+        """The given samples only, in the given order, with the same grid, spec and channels.
+
+        Raises:
+            ValueError: an index is out of range.
+        """
+        chosen = np.fromiter(indices, dtype=np.int64)
+        outside = chosen[(chosen < 0) | (chosen >= len(self))]
+        if len(outside):
+            raise ValueError(f"The data set has samples 0..{len(self) - 1}; got {outside[0]}.")
+        return self._with(self.source, self.indices[chosen])
+
+    def in_memory(self) -> "FieldDataset":
+        """The same samples held in memory, for sets much smaller than it."""
+        everything = self.read(range(len(self)))
+        source = TensorSource(everything["x"], everything["y"], self.inputs, self.targets)
+        return self._with(source, np.arange(len(self)))
+
+    def check(self) -> None:
+        """Read everything once.
+
+        Raises:
+            ValueError: a field holds NaN or infinity; the message names field and sample, and
+            counts.
+        """
+        bad: list[tuple[str, int]] = []
+        for start, batch in zip(range(0, len(self), 64), self.batches(64), strict=True):
+            for key, names in (("x", self.inputs), ("y", self.targets)):
+                for channel, name in enumerate(names):
+                    u = batch[key][:, channel].flatten(1)
+                    rows = (~u.isfinite()).any(1).nonzero().flatten()
+                    bad += [(name, int(self.indices[start + int(i)])) for i in rows]
+        if bad:
+            name, index = bad[0]
+            raise ValueError(
+                f"{self.path or 'The data'} holds values that are not finite: first in field "
+                f"{name!r} of sample {index}, {len(bad)} damaged field(s) in all. Leave these "
+                f"samples out, or generate the file again."
+            )
+
+    def _with(self, source: Source, indices: np.ndarray) -> "FieldDataset":
+        return type(self)(
+            source,
+            self.grid,
+            spec=self.spec,
+            path=self.path,
+            dtype=self.dtype,
+            half_open=self.half_open,
+            notes=self.notes,
+            indices=indices,
+        )
+
+    def __repr__(self) -> str:
+        mapping = f"{', '.join(self.inputs)} -> {', '.join(self.targets)}"
+        return f"FieldDataset({len(self)} samples, {mapping}, {self.grid}, {self.path})"
+
+
+# What two data sets must share, and how each is read off; a caller may let "resolution" differ.
+_SHARED: dict[str, Callable[[FieldDataset], Any]] = {
+    "dimension": lambda d: d.grid.ndim,
+    "input channels": lambda d: d.in_channels,
+    "target channels": lambda d: d.out_channels,
+    "box": lambda d: d.grid.extent,
+    "boundary": lambda d: tuple(b.value for b in d.grid.boundary),
+    "placement": lambda d: tuple(p.value for p in d.grid.placement),
+    "resolution": lambda d: d.grid.shape,
+    "problem": lambda d: d.spec and (d.spec.name, d.spec.kind, d.spec.parameters),
+}
+
+
+def compatible(train: FieldDataset, test: FieldDataset, *, may_differ: Sequence[str] = ()) -> None:
+    """Raise a ValueError, with what differs, unless one model can be trained on one and tested on
+    the other.
+
+    `may_differ` lists what the caller knows to differ: "resolution", "problem", ... (see the
+    message). A file without a spec fits any problem.
+    """
+    for name, read in _SHARED.items():
+        expected, got = read(train), read(test)
+        if name in may_differ or expected == got or (name == "problem" and None in (expected, got)):
+            continue
+        raise ValueError(
+            f"{test.path or 'The test data'} does not fit {train.path or 'the training data'}: "
+            f"{name} {expected} there, {got} here. Choose a file of the same kind."
+        )

@@ -1,0 +1,141 @@
+"""A PDE family with random inputs: what a data set is generated from and checked against."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from difflib import get_close_matches
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..grid import Grid
+from ..linop import LinearOperator
+from ..solvers.result import SolveResult
+from .random_fields import sample_generator
+from .spec import DatasetSpec, Field
+
+
+class Kind(Protocol):
+    """A distribution of inputs: a frozen dataclass whose fields are its parameters."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def sample(self, grid: Grid, random: np.random.Generator) -> Tensor:
+        """One input (c, *space) in float64, the same function on every grid."""
+        ...
+
+
+class Problem(ABC):
+    """A linear boundary-value problem A(x) u = b(x) with a random input x.
+
+    A subclass is a table of `KINDS` and three methods: `operator`, `rhs` and `solve`.
+
+    Attributes:
+        name: the key in `DATASETS`.
+        equation: what the fields satisfy, for the file and the card.
+        fields: the channels of input and solution.
+        isometric: rotating and reflecting the box maps samples to samples.
+        KINDS: name of a kind -> dataclass of its parameters; the first is the default.
+
+    Raises:
+        ValueError: an unknown kind or parameter (the message lists the choices and the nearest
+        one).
+    """
+
+    name: ClassVar[str]
+    equation: ClassVar[str]
+    fields: ClassVar[tuple[Field, ...]]
+    isometric: ClassVar[bool] = False
+    KINDS: ClassVar[dict[str, Any]]
+
+    def __init__(self, kind: str | None = None, **parameters: Any) -> None:
+        self.kind = next(iter(self.KINDS)) if kind is None else kind
+        if self.kind not in self.KINDS:
+            raise ValueError(unknown(f"kind of {self.name}", self.kind, list(self.KINDS)))
+        row = self.KINDS[self.kind]
+        names = [f.name for f in fields(row)]
+        for key in parameters:
+            if key not in names:
+                raise ValueError(unknown(f"parameter of {self.name} {self.kind}", key, names))
+        self.inputs: Kind = row(**parameters)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The numbers of the kind, defaults included."""
+        return asdict(self.inputs)
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        """The unit box with this many nodes per axis, boundary included: (65, 65) has 63²
+        unknowns."""
+        grid = Grid(shape)
+        self.check_grid(grid)
+        return grid
+
+    def check_grid(self, grid: Grid) -> None:
+        """Raise a ValueError unless the problem is posed on such a grid.
+
+        Two axes, zero Dirichlet values at stored end nodes, and at least one unknown.
+        """
+        expected = Grid([max(n, 3) for n in grid.shape], grid.extent)
+        if grid != expected or grid.ndim != 2:
+            raise ValueError(
+                f"{self.name} is solved on 2D grids that store their Dirichlet boundary, with at "
+                f"least 3 nodes per axis; got {grid}. Use for example Grid((65, 65))."
+            )
+
+    def spec(self, grid: Grid, seed: int, num_samples: int) -> DatasetSpec:
+        """What a data set of this problem says of itself."""
+        return DatasetSpec(
+            name=self.name,
+            kind=self.kind,
+            equation=self.equation,
+            fields=self.fields,
+            grid=grid,
+            parameters=self.parameters,
+            seed=seed,
+            num_samples=num_samples,
+            isometric=self.isometric,
+        )
+
+    def sample_input(self, grid: Grid, seed: int, index: int) -> Float[Tensor, "c *space"]:
+        """Input number `index` in float64: the same function on every grid, order and worker."""
+        return self.inputs.sample(grid, sample_generator(seed, index))
+
+    @abstractmethod
+    def operator(self, x: Float[Tensor, "c *space"], grid: Grid) -> LinearOperator:
+        """The discrete operator A for one input, on `grid.interior`."""
+
+    @abstractmethod
+    def rhs(self, x: Float[Tensor, "c *space"], grid: Grid) -> Float[Tensor, "*interior"]:
+        """The discrete right-hand side b for one input, on `grid.interior`."""
+
+    @abstractmethod
+    def solve(self, x: Float[Tensor, "c *space"], grid: Grid, rtol: float = 1e-10) -> SolveResult:
+        """The solution of the discrete equation to |b - A u| <= rtol |b|, boundary included."""
+
+    def residual(
+        self, x: Float[Tensor, "b c *space"], y: Float[Tensor, "b d *space"], grid: Grid
+    ) -> Float[Tensor, " b"]:
+        """|b - A u| / |b| of each pair in float64, fields on the physical scale.
+
+        The unknowns are the interior nodes; values of y on the boundary do not enter (they are
+        known, and `boundary_error` measures them). For b = 0 it is |A u|.
+        """
+        interior = tuple(slice(1, -1) for _ in range(grid.ndim))
+        relative = []
+        for x_i, y_i in zip(x.detach().double().cpu(), y.detach().double().cpu(), strict=True):
+            b = self.rhs(x_i, grid)
+            r = b - self.operator(x_i, grid) @ y_i[0][interior].contiguous()
+            scale = b.norm()
+            relative.append(r.norm() / scale if scale > 0 else r.norm())
+        return torch.stack(relative) if relative else torch.zeros(0, dtype=torch.float64)
+
+
+def unknown(what: str, got: str, choices: list[str]) -> str:
+    """'Unknown kind of darcy: "piecwise". Did you mean "piecewise"? Choices: piecewise, ...'."""
+    near = get_close_matches(got, choices, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"Unknown {what}: {got!r}.{hint} Choices: {', '.join(choices)}."

@@ -1,0 +1,113 @@
+"""Training on rotated and reflected samples: the same equation, eight times the data."""
+
+from itertools import permutations, product
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..grid import Grid
+from .dataset import FieldDataset
+from .sources import Batch
+
+Isometry = tuple[
+    tuple[int, ...], tuple[int, ...]
+]  # permutation of the axes, axes to reflect after it
+
+
+def isometries(grid: Grid) -> list[Isometry]:
+    """The symmetries of the grid, the identity first: 8 of a square, 4 of another rectangle."""
+    axes = range(grid.ndim)
+    like = list(zip(grid.shape, grid.extent, grid.boundary, grid.placement, strict=True))
+    return [
+        (order, tuple(a for a, flip in zip(axes, flips, strict=True) if flip))
+        for order in permutations(axes)
+        if [like[a] for a in order] == like
+        for flips in product((False, True), repeat=grid.ndim)
+    ]
+
+
+class DihedralAugmentation(torch.utils.data.Dataset):
+    """A data set whose sample i is, in each epoch, moved by one of the symmetries of its box.
+
+    x and y are moved alike, chosen by a hash of (seed, epoch, i): the same in any batch, worker
+    and rank. Valid where all fields are scalar and the equation, the boundary condition and the
+    law of the inputs do not prefer a direction (`spec.isometric`): -div(k grad p) = 1 with p = 0
+    on the boundary is such a case. A file without a spec is taken at the caller's word.
+
+    Nodes i/n without the right end (`half_open`) are reflected by i -> n - i. Their line i = 0
+    would come from the line that is not stored: x takes there its nearest stored values, y keeps
+    those that it has on its own (near zero) boundary line.
+
+    Raises:
+        ValueError: the spec says that the problem is not isometric.
+    """
+
+    def __init__(self, dataset: FieldDataset, seed: int) -> None:
+        if dataset.spec is not None and not dataset.spec.isometric:
+            raise ValueError(
+                f"Samples of {dataset.spec.name} ({dataset.spec.kind}) are not symmetric under "
+                f"rotations and reflections. Train without symmetries."
+            )
+        self.dataset, self.seed = dataset, seed
+        self.isometries = isometries(dataset.grid)
+        # Shared memory: persistent workers see the epoch that the main process sets.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def __getattr__(self, name: str) -> Any:
+        """grid, spec, in_channels, ... of the data set itself."""
+        if name.startswith("_") or name == "dataset":  # while unpickling there is no data set yet
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch."""
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the symmetries of this epoch from now on."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[Batch]:
+        chosen = _hash(self.seed, self.epoch, np.asarray(indices)) % np.uint64(len(self.isometries))
+        return [
+            {key: self._move(u, self.isometries[int(g)], key) for key, u in sample.items()}
+            for g, sample in zip(chosen, self.dataset.__getitems__(indices), strict=True)
+        ]
+
+    def _move(self, u: Tensor, isometry: Isometry, key: str) -> Tensor:
+        order, reflected = isometry
+        u = u.permute(0, *(a + 1 for a in order))
+        for axis in reflected:
+            u = self._reflect(u, axis + 1, key)
+        return u.contiguous()
+
+    def _reflect(self, u: Tensor, axis: int, key: str) -> Tensor:
+        if not self.dataset.half_open:
+            return u.flip(axis)
+        n = u.shape[axis]
+        first = 0 if key == "y" else n - 1
+        return u.index_select(axis, torch.tensor([first, *range(n - 1, 0, -1)]))
+
+
+def _hash(seed: int, epoch: int, index: np.ndarray) -> np.ndarray:
+    """64 well-mixed bits per index: SplitMix64 (Steele, Lea, Flood 2014) over the three numbers."""
+    z = np.full(index.shape, np.uint64(seed))
+    for word in (np.uint64(epoch), index.astype(np.uint64)):
+        z = _mix(z) + word
+    return _mix(z)
+
+
+def _mix(z: np.ndarray) -> np.ndarray:
+    z = z + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
