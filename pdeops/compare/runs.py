@@ -1,5 +1,6 @@
 """From finished runs to a report: the study, the pictures and report.md, in one call."""
 
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -53,9 +54,8 @@ def compare_runs(
     assert spec is not None
     seed = spec.seed + UNSEEN if seed is None else seed
     spent: dict[str, float | None] = {name: _training_seconds(run) for name, run in runs.items()}
-    estimated = data_seconds is None
-    if data_seconds is None:
-        data_seconds = _generation_seconds(problem, grid, spec.seed, spec.num_samples)
+    num_used = {name: _num_used(run) for name, run in runs.items()}
+    per_sample = _seconds_per_sample(problem, grid, spec.seed) if data_seconds is None else None
     comparison = study(
         runs,
         problem,
@@ -63,14 +63,20 @@ def compare_runs(
         seed=seed,
         num_samples=num_samples,
         training_seconds=spent | dict(training_seconds or {}),
-        data_seconds=data_seconds,
+        data_seconds=data_seconds
+        if per_sample is None
+        else {name: n * per_sample for name, n in num_used.items()},
         progress=progress,
         **options,
     )
-    if estimated:
+    for name, run in runs.items():
+        comparison.context[f"device of {name}"] = next(run.operator.parameters()).device.type
+    if per_sample is not None:
+        counts = ", ".join(f"{name} {n}" for name, n in num_used.items())
         comparison.notes.append(
-            f"Cost of the data: estimated as {spec.num_samples} samples at the time of generating "
-            f"{TIMED} of them on one core, {seconds_text(data_seconds)} in all."
+            f"Cost of the data: estimated as the samples used for training and validation "
+            f"({counts}) at {seconds_text(per_sample)} each, the median of generating {TIMED} "
+            f"of them again, one after the other."
         )
     write_report(
         folder,
@@ -122,17 +128,20 @@ def _training_seconds(run: Run) -> float | None:
     return None if seconds is None else float(seconds[-1])
 
 
-def _generation_seconds(problem: Problem, grid: Grid, seed: int, num_samples: int) -> float:
-    """Estimated seconds of generating a training set: sampling and solving, one after the other."""
+def _num_used(run: Run) -> int:
+    """Samples of the training file that the run used, for training and validation together."""
+    assert run.spec is not None
+    return min(run.recipe.data.samples or run.spec.num_samples, run.spec.num_samples)
 
-    def make(index: int) -> None:
+
+def _seconds_per_sample(problem: Problem, grid: Grid, seed: int) -> float:
+    """Seconds of generating one sample: drawing the input and solving, median of a few."""
+    seconds = []
+    for index in [0, *range(TIMED)]:  # the first also compiles
+        start = time.perf_counter()
         problem.solve(problem.sample_input(grid, seed, index), grid, 1e-10)
-
-    make(0)  # compilation is not the data's cost
-    start = time.perf_counter()
-    for index in range(TIMED):
-        make(index)
-    return (time.perf_counter() - start) / TIMED * num_samples
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
 
 
 def _samples(runs: Mapping[str, Run], problem: Problem, grid: Grid, seed: int) -> Samples:

@@ -1,0 +1,114 @@
+"""Finished runs become a report: two small trained operators beside classical solvers."""
+
+import csv
+from dataclasses import replace
+
+import pytest
+
+from pdeops.compare import compare_runs, runs
+from pdeops.datasets import generate, problem_named
+from pdeops.recipe import Recipe
+from pdeops.run import load_run, train
+
+NETWORKS = {"narrow": 4, "wide": 8}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two FNOs of different width after two epochs on Darcy at 17 x 17."""
+    folder = tmp_path_factory.mktemp("runs")
+    problem = problem_named("darcy")
+    data = folder / "train.h5"
+    generate(problem, problem.grid((17, 17)), num_samples=12, seed=3, out=data)
+    done = {}
+    for name, width in NETWORKS.items():
+        values = {
+            "data.train": str(data),
+            "data.validation": 2,
+            "model.n_modes": [6, 6],
+            "model.hidden_channels": width,
+            "model.n_layers": 1,
+            "training.epochs": 2,
+        }
+        settings = [f"{key}={value!r}" for key, value in values.items()]
+        train(Recipe.load("fno_quickstart", settings), out=folder / name, device="cpu")
+        done[name] = load_run(folder / name)
+    return done
+
+
+@pytest.fixture(scope="module")
+def reported(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    options = {"num_samples": 2, "repeats": 1, "batch_sizes": (1, 2)}
+    return folder, compare_runs(trained, folder=folder, **options)
+
+
+def test_every_run_is_measured_at_three_resolutions(reported):
+    _, comparison = reported
+    assert comparison.operators == list(NETWORKS)
+    for name in NETWORKS:
+        rows = [r for r in comparison.rows if r.method == name]
+        assert {(r.grid, r.batch) for r in rows} == {
+            ((n, n), batch) for n in (9, 17, 33) for batch in (1, 2)
+        }
+        assert all(0.001 < r.error < 1.5 for r in rows)
+
+
+def test_the_test_problems_are_not_those_of_training(reported, trained):
+    _, comparison = reported
+    assert comparison.seed != trained["wide"].spec.seed
+
+
+def test_costs_are_those_of_the_runs(reported, trained):
+    _, comparison = reported
+    for name, run in trained.items():
+        with (run.folder / "metrics.csv").open(newline="") as lines:
+            seconds = float(list(csv.DictReader(lines))[-1]["seconds"])
+        cost = comparison.costs[name]
+        assert cost.training_seconds == seconds
+        assert cost.data_seconds > 0
+        assert cost.unknown == []
+    assert any("(narrow 12, wide 12)" in note for note in comparison.notes)
+
+
+def test_the_report_has_all_its_pictures(reported):
+    folder, comparison = reported
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert comparison.verdict.splitlines()[0] in text
+    pictures = sorted(p.name for p in (folder / "plots").iterdir())
+    assert pictures == ["error_time.png", "fields.png", "training.png"]
+    assert all((folder / "plots" / name).stat().st_size > 10_000 for name in pictures)
+
+
+def test_the_truth_of_the_picture_is_the_finer_reference(trained):
+    run = trained["wide"]
+    shown = runs._samples({"wide": run}, run.problem, run.grid, seed=9)
+    for a, u in zip(shown.inputs, shown.truths, strict=True):
+        coarse = run.problem.solve(a[None], run.grid).x
+        gap = (coarse - u).norm() / u.norm()
+        assert 1e-3 < gap < 0.2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda run: replace(run, spec=None), "pdeops data generate"),
+        (lambda run: replace(run, grid=run.grid.refined(2)), "one training grid"),
+        (
+            lambda run: replace(run, spec=replace(run.spec, parameters={"low": 1.0, "high": 9.0})),
+            "one problem",
+        ),
+    ],
+    ids=["foreign", "grid", "problem"],
+)
+def test_runs_that_do_not_compare_are_refused(trained, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        compare_runs(
+            {"narrow": trained["narrow"], "wide": change(trained["wide"])}, folder=tmp_path
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_runs_no_comparison(tmp_path):
+    with pytest.raises(ValueError, match="at least one run"):
+        compare_runs({}, folder=tmp_path)
