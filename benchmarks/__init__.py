@@ -1,1 +1,1 @@
-"""Benchmarks as data: each compares our work with a reference, in one run. `python -m benchmarks`."""
+"""Our work beside a reference, timed in one run: `python -m benchmarks`."""

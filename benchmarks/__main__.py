@@ -1,4 +1,4 @@
-"""python -m benchmarks [NAME ...] [--threads N]: run, print, and write benchmarks/results/NAME.csv."""
+"""python -m benchmarks [NAME ...] [--threads N]: run, print, write benchmarks/results/NAME.csv."""
 
 import argparse
 

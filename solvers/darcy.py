@@ -16,7 +16,7 @@ from .result import SolveResult
 
 def multigrid_cg(A: Diffusion, b: Float[Tensor, "x y"], rtol: float) -> SolveResult:
     """Conjugate gradients with one multigrid cycle as preconditioner."""
-    return cg(A, b, M=Multigrid(A), rtol=rtol, max_iterations=200)
+    return cg(A, b, M=Multigrid(A), rtol=rtol)
 
 
 def direct(A: Diffusion, b: Float[Tensor, "x y"], rtol: float) -> SolveResult:

@@ -17,7 +17,9 @@ def solve_sparse(
     """x = A⁻¹ b by SuperLU in float64; A must give its matrix (`to_csr`).
 
     A symmetric A is factored without pivoting in the minimum-degree order of Aᵀ + A, which on
-    five-point grids is faster and leaner than SuperLU's default. `rtol` only decides `converged`.
+    five-point grids is faster and leaner than SuperLU's default (COLAMD). Where round-off leaves
+    the residual above `rtol`, up to two steps of iterative refinement follow; they are the
+    iterations of the result.
 
     Raises:
         ValueError: b has another shape than A's unknowns.
@@ -43,9 +45,18 @@ def solve_sparse(
         factor = splu(A.to_csr().tocsc(), **options)
     except RuntimeError as error:  # SuperLU's "Factor is exactly singular"
         return SolveResult(torch.zeros_like(b), False, 0, [1.0], f"no factor: {error}")
-    solution = factor.solve(b.detach().cpu().double().numpy().ravel())
-    x = torch.from_numpy(solution).reshape(b.shape).to(b)
-    true = relative_residual(A, x, b)
+
+    def solve(r: Tensor) -> Tensor:
+        return torch.from_numpy(factor.solve(r.cpu().double().numpy().ravel())).reshape(b.shape)
+
+    x = solve(b).to(b)
+    residuals = [relative_residual(A, x, b)]
+    for _ in range(2):
+        if residuals[-1] <= rtol:
+            break
+        x = x + solve(b - A @ x).to(b)
+        residuals.append(relative_residual(A, x, b))
+    true = residuals[-1]
     sign = "<=" if true <= rtol else ">"
     reason = f"sparse direct: |b - A x| = {true:.1e} |b| {sign} {rtol:.0e} |b|"
-    return SolveResult(x, true <= rtol, 0, [true], reason)
+    return SolveResult(x, true <= rtol, len(residuals) - 1, residuals, reason)

@@ -16,7 +16,7 @@ class SolveResult:
     Attributes:
         x: the solution, or the last iterate where it did not converge.
         converged: the tolerance is met by the true residual b - A x, recomputed.
-        iterations: applications of the method's step; 0 for a direct solver.
+        iterations: steps of the method; of refinement for a direct solver.
         residuals: |b - A x| / |b| at the start and after each iteration. Within a Krylov method
         these
             are the recursive residuals; the last entry is always the true one.

@@ -36,6 +36,17 @@ def test_recovers_a_known_solution(generator):
     assert result.residual < 1e-12
 
 
+def test_refines_where_round_off_is_above_the_tolerance(piecewise):
+    grid = Grid((129, 129))
+    A = Diffusion(piecewise(grid, 1.0, 1e4), grid)
+    b = torch.ones(A.grid.shape, dtype=torch.float64)
+    rtol = 0.7 * solve_sparse(A, b).residual
+    result = solve_sparse(A, b, rtol=rtol)
+    assert result.iterations > 0
+    assert result.residual < result.residuals[0]
+    assert result.residual == ((b - A @ result.x).norm() / b.norm()).item()
+
+
 def test_an_unsymmetric_matrix_is_pivoted():
     A = Matrix([[0.0, 1.0, 0.0], [2.0, 0.0, 1.0], [0.0, 3.0, 4.0]])
     x = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
