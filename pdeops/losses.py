@@ -8,12 +8,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from .grid import Grid
-from .norms import Lp, Norm, Sobolev
+from .norms import Lp, Norm, Sobolev, check_alike, relative_error
 
 
 class Loss(ABC):
@@ -33,10 +32,9 @@ class Loss(ABC):
 
 
 class Relative(Loss):
-    """‖prediction - target‖ / ‖target‖ per sample, channels pooled.
+    """‖prediction - target‖ / ‖target‖ per sample, channels pooled; see `norms.relative_error`.
 
-    Where a target is zero there is nothing to be relative to, and the error itself, ‖prediction‖,
-    counts. The gradient is finite everywhere, 0 where the error is zero.
+    The gradient is finite everywhere, 0 where the error is zero.
     """
 
     def __init__(self, norm: Norm) -> None:
@@ -45,9 +43,7 @@ class Relative(Loss):
     def per_sample(
         self, prediction: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]
     ) -> Float[Tensor, " b"]:
-        check_alike(prediction, target)
-        size = self.norm(target)
-        return self.norm(prediction - target) / torch.where(size > 0, size, 1.0)
+        return relative_error(self.norm, prediction, target)
 
     def __repr__(self) -> str:
         return f"Relative({self.norm!r})"
@@ -72,15 +68,6 @@ class MeanSquare(Loss):
 
     def __repr__(self) -> str:
         return f"MeanSquare({self.norm.grid})"
-
-
-def check_alike(prediction: Tensor, target: Tensor) -> None:
-    """Raise a ValueError unless the two shapes are equal: broadcasting would hide a mistake."""
-    if prediction.shape != target.shape:
-        raise ValueError(
-            f"Prediction and target must have one shape; got {tuple(prediction.shape)} and "
-            f"{tuple(target.shape)}."
-        )
 
 
 def relative_l2(grid: Grid) -> Relative:

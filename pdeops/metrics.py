@@ -16,8 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .grid import Boundary, Grid, Placement
-from .losses import Relative, check_alike
-from .norms import Lp, Sobolev
+from .norms import Lp, Norm, Sobolev, check_alike, relative_error
 from .spectral import parseval_weights, squared_length, transform, wave_indices
 
 # Axes: b batch, c channel, *space nodes, n all nodes.
@@ -25,7 +24,7 @@ Field = Float[Tensor, "b c *space"]
 PerSample = Float[Tensor, " b"]
 Metric = Callable[[Tensor, Tensor, Grid], Tensor]
 
-# Lower edges of the middle and the high band of |k|, as in PDEBench (Takamoto et al. 2022, app. B).
+# Lower edges of the middle and the high band of |k|, as in PDEBench (Takamoto et al. 2022).
 _BAND_EDGES = (4, 12)
 # Added to the variance by The Well (Ohana et al. 2024) in VRMSE.
 _WELL_EPS = 1e-7
@@ -33,12 +32,12 @@ _WELL_EPS = 1e-7
 
 def relative_l2(prediction: Field, target: Field, grid: Grid) -> PerSample:
     """‖p - t‖ / ‖t‖ in L², channels pooled."""
-    return _relative(0.0, grid).per_sample(*_exact(prediction, target, grid))
+    return relative_error(Lp(2.0, grid=grid), *_exact(prediction, target, grid))
 
 
 def relative_h1(prediction: Field, target: Field, grid: Grid) -> PerSample:
     """‖p - t‖ / ‖t‖ in H¹ = (∫ u² + |∇u|²)^{1/2}, every wave of the grid, channels pooled."""
-    return _relative(1.0, grid).per_sample(*_exact(prediction, target, grid))
+    return relative_error(_h1(grid), *_exact(prediction, target, grid))
 
 
 def nrmse(prediction: Field, target: Field, grid: Grid) -> PerSample:
@@ -199,9 +198,9 @@ class MetricMean:
 
 
 @lru_cache(maxsize=16)
-def _relative(order: float, grid: Grid) -> Relative:
-    """The relative error of one order on one grid; its multipliers are worth keeping."""
-    return Relative(Sobolev(order, grid) if order else Lp(2.0, grid=grid))
+def _h1(grid: Grid) -> Norm:
+    """The H¹ norm of a grid; its multiplier is worth keeping."""
+    return Sobolev(1.0, grid)
 
 
 @lru_cache(maxsize=16)

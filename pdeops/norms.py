@@ -109,3 +109,25 @@ class Sobolev(Norm):
     def __repr__(self) -> str:
         waves = ", ".join(s.value for s in self.series)
         return f"Sobolev({self.order:g}, {self.grid}, alpha={self.alpha:g}, series=({waves}))"
+
+
+def relative_error(
+    norm: Norm, prediction: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]
+) -> Float[Tensor, " b"]:
+    """‖prediction - target‖ / ‖target‖ per sample.
+
+    Where a target is zero there is nothing to be relative to, and the error itself, ‖prediction‖,
+    counts: finite.
+    """
+    check_alike(prediction, target)
+    size = norm(target)
+    return norm(prediction - target) / torch.where(size > 0, size, 1.0)
+
+
+def check_alike(prediction: Tensor, target: Tensor) -> None:
+    """Raise a ValueError unless the two shapes are equal: broadcasting would hide a mistake."""
+    if prediction.shape != target.shape:
+        raise ValueError(
+            f"Prediction and target must have one shape; got {tuple(prediction.shape)} and "
+            f"{tuple(target.shape)}."
+        )

@@ -311,17 +311,19 @@ def _analyse(u: Tensor, grid: Grid, axis: int, s: Series) -> Tensor:
     if s is Series.FOURIER:
         U = torch.fft.rfft(u, dim=dim, norm="forward")
         return _shift(U, grid, axis, -2 * math.pi / L * _count(n // 2 + 1))
-    if grid.placement[axis] is Placement.ENDPOINTS:
-        if s is Series.SINE:
-            _check_zero_ends(u, axis, dim)
-        w = torch.ones(n, dtype=u.dtype, device=u.device)
-        w[:: n - 1] = 0.5
-        u = u * _along(w, dim)
+    ends_stored = grid.placement[axis] is Placement.ENDPOINTS
     num_waves = grid.num_waves(axis, s)
+    scale = _along(_multiplicity(num_waves, s, m, u) / m, dim)
+    if ends_stored and s is Series.COSINE:
+        # The DCT-I is its own inverse; with a real result it and its gradient are half the work.
+        # irfft counts both end values once and all others twice: 2 w_j.
+        U = torch.fft.irfft(u, n=2 * m, dim=dim, norm="forward").narrow(dim, 0, n)
+        return U * (scale / 2)
+    if ends_stored:
+        _check_zero_ends(u, axis, dim)
     U = torch.fft.rfft(u, n=2 * m, dim=dim).narrow(dim, _LOWEST[s], num_waves)
     U = _shift(U, grid, axis, -math.pi / L * (_LOWEST[s] + _count(num_waves)))
-    part, sign = (U.real, 1) if s is Series.COSINE else (U.imag, -1)
-    return part * _along((sign / m) * _multiplicity(num_waves, s, m, u), dim)
+    return U.real * scale if s is Series.COSINE else U.imag * -scale
 
 
 def _synthesise(u_hat: Tensor, grid: Grid, axis: int, s: Series) -> Tensor:
@@ -369,7 +371,8 @@ def _multiplicity(num_waves: int, s: Series, m: int, like: Tensor) -> Tensor:
 
 def _halved_axis(chosen: Sequence[Series]) -> int | None:
     """The last Fourier axis."""
-    return max((i for i, s in enumerate(chosen) if s is Series.FOURIER), default=None)
+    fourier = [i for i, s in enumerate(chosen) if s is Series.FOURIER]
+    return fourier[-1] if fourier else None
 
 
 def _along(v: Tensor, dim: int) -> Tensor:
