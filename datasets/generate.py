@@ -119,7 +119,8 @@ class _Work:
 
 def _produce(work: _Work, todo: list[int], workers: int) -> Iterator[dict[int, float]]:
     """Make the samples, in this process or in spawned ones; yields as they are stored."""
-    size = max(1, min(16, len(todo) // (4 * workers)))
+    # A chunk takes well under a second, so that Ctrl-C does not wait for long.
+    size = max(1, min(16, len(todo) // (4 * workers), 500_000 // work.spec.grid.num_nodes))
     chunks = [todo[i : i + size] for i in range(0, len(todo), size)]
     if workers == 1 or len(chunks) < 2:
         with _one_thread():

@@ -102,25 +102,18 @@ class HDF5Source(Source):
         return self.num_samples
 
     def read(self, indices: np.ndarray, dtype: torch.dtype) -> Batch:
-        """The given samples, in any order and with repetitions; each run of neighbours in one
-        read."""
+        """The given samples, in any order and with repetitions: one read per variable.
+
+        HDF5 wants increasing numbers, so each sample is read once and put in its places afterwards.
+        """
         unique, inverse = np.unique(indices, return_inverse=True)
-        in_order = len(unique) == len(indices) and bool((inverse == np.arange(len(indices))).all())
-        starts = np.flatnonzero(np.diff(unique, prepend=-2) != 1)
-        runs = list(zip(starts, [*starts[1:], len(unique)], strict=True))
+        neighbours = len(unique) and unique[-1] - unique[0] == len(unique) - 1
+        rows = slice(unique[0], unique[-1] + 1) if neighbours else unique
+        in_order = np.array_equal(unique, indices)
         batch = {}
         for key, names in (("x", self.inputs), ("y", self.targets)):
-            space = self.file[names[0]].shape[1:]
-            fields = torch.empty((len(unique), len(names), *space), dtype=dtype)
-            for channel, name in enumerate(names):
-                # h5py fills contiguous memory only, so one channel goes straight in, more via a
-                # copy.
-                values = fields[:, 0] if len(names) == 1 else torch.empty_like(fields[:, 0])
-                for a, b in runs:
-                    slab = np.s_[int(unique[a]) : int(unique[b - 1]) + 1]
-                    self.file[name].read_direct(values.numpy(), slab, np.s_[int(a) : int(b)])
-                if len(names) > 1:
-                    fields[:, channel] = values
+            channels = [torch.from_numpy(self.file[name][rows]).to(dtype) for name in names]
+            fields = torch.stack(channels, 1) if len(names) > 1 else channels[0].unsqueeze(1)
             batch[key] = fields if in_order else fields[torch.from_numpy(inverse)]
         return batch
 

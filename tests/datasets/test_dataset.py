@@ -68,6 +68,12 @@ def test_items_batches_and_negative_numbers(dataset, truth):
     )
 
 
+def test_no_samples_are_an_empty_batch(dataset):
+    assert dataset.read([])["x"].shape == (0, 1, 17, 17)
+    assert dataset.__getitems__([]) == []
+    assert list(dataset.subset([]).batches(4)) == []
+
+
 def test_float64_on_request(poisson_file):
     dataset = open_dataset(poisson_file, dtype=torch.float64)
     with h5py.File(poisson_file) as file:
