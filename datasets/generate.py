@@ -48,7 +48,8 @@ def generate(
         ValueError: an argument is out of range, `out` exists, or an unfinished file of other
             arguments is in the way.
         OSError: the disk is full.
-        RuntimeError: a solve misses the tolerance, or a worker died.
+        ArithmeticError: a solve misses the tolerance.
+        ChildProcessError: a worker died.
     """
     limits = {"num_samples": (num_samples, 1), "workers": (workers, 1), "seed": (seed, 0)}
     for name, (value, least) in limits.items():
@@ -106,7 +107,7 @@ class _Work:
         y = solution.x[None]
         residual = self.problem.residual(x[None], y[None], spec.grid).item()
         if not residual <= spec.tolerance:
-            raise RuntimeError(
+            raise ArithmeticError(
                 f"Sample {index} of {spec.name} (seed {spec.seed}) misses the tolerance: |b - A u| "
                 f"= {residual:.1e} |b| instead of {spec.tolerance:.0e} ({solution.reason}). "
                 f"Nothing of it was stored."
@@ -135,7 +136,7 @@ def _produce(work: _Work, todo: list[int], workers: int) -> Iterator[dict[int, f
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool:
-        raise RuntimeError(
+        raise ChildProcessError(
             "A worker process died (out of memory, or killed). Finished samples are kept: call "
             "again with the same arguments, perhaps with fewer workers."
         ) from None

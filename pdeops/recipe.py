@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from .losses import LOSSES
 from .models import MODELS
@@ -67,7 +67,7 @@ class Recipe:
     seed: int = 0
 
     @classmethod
-    def load(cls, source: str | Path, overrides: Iterable[str] = ()) -> Self:
+    def load(cls, source: str | Path, overrides: Iterable[str] = ()) -> "Recipe":
         """The recipe in a file, or shipped with the package; then `key=value` overrides."""
         try:
             plain = tomllib.loads(_read(source))
@@ -78,7 +78,7 @@ class Recipe:
         return cls.from_dict(plain)
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+    def from_dict(cls, plain: Mapping[str, Any]) -> "Recipe":
         """The recipe that nested plain tables describe."""
         _check_keys(plain, [f.name for f in fields(cls)], "recipe")
         for table in ("data", "model"):

@@ -313,8 +313,16 @@ def _data(recipe: Recipe) -> tuple[FieldDataset, FieldDataset]:
             )
         validation = training.subset(range(len(training) - held_out, len(training)))
         training = training.subset(range(len(training) - held_out))
+    if table.symmetries and training.spec and not training.spec.isometric:
+        raise ValueError(
+            f"data.symmetries is set, but a rotated or reflected sample of {training.spec.name} "
+            f"({training.spec.kind}) is none of its samples. Set data.symmetries=false."
+        )
     if table.test is not None and Path(table.test).exists():
-        compatible(training, open_dataset(table.test), may_differ=_MAY_DIFFER)
+        test = open_dataset(table.test)
+        compatible(training, test, may_differ=_MAY_DIFFER)
+        if training.spec and test.spec and training.spec.seed == test.spec.seed:
+            log.warning("training and test data share seed %s: same samples", test.spec.seed)
     elif table.test is not None:
         log.warning("test file %s does not exist yet; evaluation will need it", table.test)
     return training, validation

@@ -103,7 +103,7 @@ def test_a_malformed_override_is_refused(override):
 
 def test_unknown_recipe_names_the_nearest():
     with pytest.raises(ValueError, match=r"Did you mean 'fno_darcy16\.toml'"):
-        Recipe.load("fno_darcy61")
+        Recipe.load("fno_darci16")
 
 
 def test_broken_toml_names_the_file(tmp_path):
