@@ -26,7 +26,10 @@ def main() -> None:
         print(f"\n{name}: {bench.size}, {bench.dtype}, {bench.repeats} repeats in turns")
         print(f"  {outcome.work}  {bench.work_name}")
         print(f"  {outcome.reference}  {bench.reference_name}")
-        print(f"  {outcome.ratio:.2f} times faster; results differ by {outcome.difference:.1e}")
+        print(
+            f"  {outcome.ratio:.2f} times faster, {outcome.cpu_ratio:.2f} by processor time; "
+            f"results differ by {outcome.difference:.1e}"
+        )
         write(bench, outcome)
 
 
