@@ -340,4 +340,3 @@ def cycle(b: Float[Tensor, "*b n m"], levels: list[Level]) -> Float[Tensor, "*b 
 
     finest = levels[0]
     return v(pad(b), 0)[..., 1 : finest.n + 1, 1 : finest.m + 1]
-
