@@ -72,12 +72,13 @@ def test_bad_file_to_evaluate_predict_or_inspect(pdeops, workshop, broken, tmp_p
     refused(pdeops("data", "inspect", broken[which]), name)
 
 
-def test_test_file_of_another_dimension(pdeops, workshop, tmp_path):
+def test_wrong_shapes_between_train_and_test(pdeops, workshop, tmp_path):
     other = tmp_path / "other.pt"
-    torch.save({"x": torch.ones(4, 16), "y": torch.ones(4, 16)}, other)
+    torch.save({"x": torch.randn(4, 2, 16, 16) > 0, "y": torch.ones(4, 1, 16, 16)}, other)
     out = tmp_path / "run"
-    refused(train(pdeops, workshop, out, f"data.test={other}"), "other.pt", "expected")
+    refused(train(pdeops, workshop, out, f"data.test={other}"), "other.pt", "channels")
     assert not out.exists()
+    refused(pdeops("evaluate", workshop.run, "--data", other), "channel")
 
 
 def test_unknown_recipe(pdeops):

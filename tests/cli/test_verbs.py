@@ -36,7 +36,7 @@ def test_train_prints_its_own_folder(pdeops, workshop, tmp_path, monkeypatch):
         assert (folder / name).is_file()
     assert package.Recipe.load(folder / "recipe.toml").seed == 3
     assert report["validation"]["relative_l2"] > 0
-    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     assert len(rows) == 2
 
 
