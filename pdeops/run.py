@@ -313,11 +313,6 @@ def _data(recipe: Recipe) -> tuple[FieldDataset, FieldDataset]:
             )
         validation = training.subset(range(len(training) - held_out, len(training)))
         training = training.subset(range(len(training) - held_out))
-    if table.symmetries and training.spec and not training.spec.isometric:
-        raise ValueError(
-            f"data.symmetries is set, but a rotated or reflected sample of {training.spec.name} "
-            f"({training.spec.kind}) is none of its samples. Set data.symmetries=false."
-        )
     if table.test is not None and Path(table.test).exists():
         test = open_dataset(table.test)
         compatible(training, test, may_differ=_MAY_DIFFER)
