@@ -109,9 +109,9 @@ class MgNO(nn.Module):
 
     def on_compute_grid(self, u: Float[Tensor, "b c x y"]) -> Float[Tensor, "b c_out x y"]:
         """The network itself, on fields of shape `grid.shape`."""
-        u = u.contiguous(memory_format=torch.channels_last)  # 3x3 convolutions are 1.4-2x faster so
         for layer in self.layers:
             u = self.dropout(F.gelu(layer(u, self.position)))
+            u = u.contiguous(memory_format=torch.channels_last)  # convolutions are faster so
         return self.head(u)
 
     def on(self, grid: Grid) -> "MgNO":

@@ -13,7 +13,7 @@ from pdeops.grid import Grid
 from pdeops.models import MODELS
 
 SMALL = {
-    "FNO": {"n_modes": [8, 8], "hidden_channels": 6, "n_layers": 2, "padding": 0.25},
+    "FNO": {"n_modes": [8, 8], "hidden_channels": 6, "n_layers": 2, "mlp_channels": 5},
     "MgNO": {"hidden_channels": 6, "n_layers": 2},
 }
 SHAPE = (17, 17)
