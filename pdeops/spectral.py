@@ -215,6 +215,8 @@ def derivative(
     num_waves = u_hat.shape[dim]
     odd = order % 2 == 1
     k = torch.arange(num_waves, dtype=u.dtype, device=u.device)
+    # Of the highest wave an odd derivative is imaginary, or a sine of k = m: dropped here, because
+    # not every back end's irfft ignores what a real field cannot have.
     if s is Series.FOURIER:
         factor = (2 * math.pi / L * k) ** order
         if odd:
