@@ -6,13 +6,13 @@ Every function also works without a group, as rank 0 of 1.
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 
@@ -43,6 +43,9 @@ def process_group(device: str | torch.device = "cpu") -> Iterator[torch.device]:
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ or dist.is_initialized():
         yield place
         return
+    # Imported later (the first optimizer step does it) this module keeps a reference to the group,
+    # whose gloo threads then outlive it and may abort the process at exit (torch 2.13).
+    import_module("torch._dynamo")
     if place.type == "cuda":
         place = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(place)
@@ -55,29 +58,41 @@ def process_group(device: str | torch.device = "cpu") -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
-def wrap(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model whose backward pass averages gradients over ranks; the model itself for one
-    process.
+def share_start(model: nn.Module) -> None:
+    """Give every rank the weights and buffers that rank 0 starts from."""
+    if world_size() > 1:
+        model.load_state_dict(from_main(model.state_dict() if is_main() else None))
 
-    All ranks start from rank 0's weights. Parameters must be real (store complex ones as real
-    pairs: the imaginary part of a complex gradient is not safe there) and all take part in the
-    objective.
+
+def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Replace each gradient by its sum over ranks; one that is None on all ranks stays None.
+
+    One exchange of a flat vector per dtype, after backward. Unlike DistributedDataParallel, which
+    hooks into `forward`, this leaves the model as it is: the objective may call any of its methods,
+    as often as it likes, use a part of the weights, and complex parameters are safe. DDP would
+    overlap the exchange with the backward pass, which pays for models larger than ours.
     """
     if world_size() == 1:
-        return model
-    for name, p in model.named_parameters():
-        if p.is_complex():
-            raise ValueError(
-                f"Parameter {name} is complex; several processes need real parameters. Store it as "
-                f"real pairs and use torch.view_as_complex in forward."
-            )
-    on_gpu = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=on_gpu, broadcast_buffers=False)
+        return
+    for dtype in dict.fromkeys(p.dtype for p in parameters):
+        group = [p for p in parameters if p.dtype == dtype]
+        found = torch.tensor([p.grad is not None for p in group], device=group[0].device)
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in group]
+        flat = torch.cat([_real(g).reshape(-1) for g in gradients])
+        flat = torch.cat([flat, found.to(flat.dtype)])
+        dist.all_reduce(flat)
+        sums = flat.split([_real(g).numel() for g in gradients] + [len(group)])
+        for p, gradient, total, count in zip(
+            group, gradients, sums[:-1], sums[-1].tolist(), strict=True
+        ):
+            if count > 0:
+                _real(gradient).copy_(total.view(_real(gradient).shape))
+                p.grad = gradient
 
 
-def no_sync(model: nn.Module) -> AbstractContextManager[None]:
-    """A block whose backward passes only accumulate, without talking to other ranks."""
-    return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
+def _real(tensor: Tensor) -> Tensor:
+    """The numbers of a tensor, complex ones as pairs; shares its memory."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
 def my_slice(num_samples: int) -> slice:
@@ -116,4 +131,8 @@ def gather(value: Any) -> list[Any]:
 
 def from_main(value: Any) -> Any:
     """Rank 0's value on every rank, so that all take the same decision."""
-    return gather(value)[0]
+    if world_size() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]

@@ -47,8 +47,8 @@ class Learner:
                 "The model has no parameter that requires a gradient: there is nothing to train. "
                 "Call requires_grad_() on what should be learned."
             )
-        self._parallel = distributed.wrap(self.model, device)
-        self._forward: Any = torch.compile(self._parallel) if options.compile else self._parallel
+        distributed.share_start(self.model)
+        self._forward: Any = torch.compile(self.model) if options.compile else self.model
         self.optimizer = optimizer.build(self._trainable)
         self.schedule = schedule.build(self.optimizer, total_steps)
         self.ema = EMA(self.model, options.ema) if options.ema is not None else None
@@ -65,23 +65,21 @@ class Learner:
         return self.optimizer.param_groups[0]["lr"]
 
     def gradients(self, batch: Batch, num_samples: int) -> float:
-        """Set the gradients of the mean loss over a global batch of which this rank holds a slice.
+        """Set the gradients of the mean loss over a global batch; this rank holds a slice of it.
 
-        Each piece's mean counts by its share of the batch. DDP averages over ranks, hence the
-        factor world_size. Returns this rank's contribution to the mean loss.
+        Each piece's mean counts by its share of the batch; the sum over pieces and ranks is the
+        mean over the batch. Returns this rank's contribution to the mean loss.
         """
         self.optimizer.zero_grad()
         mine = distributed.my_slice(num_samples)
-        pieces = _split(batch, self.options.accumulate)
         total = 0.0
-        for i, piece in enumerate(pieces):
+        for piece in _split(batch, self.options.accumulate):
             size = len(next(iter(piece.values())))
             share = size / num_samples if mine.stop > mine.start else 0.0
-            last = i == len(pieces) - 1
-            with nullcontext() if last else distributed.no_sync(self._parallel):
-                loss = self._loss(piece)
-                (loss * (share * distributed.world_size())).backward()
+            loss = self._loss(piece)
+            (loss * share).backward()
             total += loss.item() * share
+        distributed.sum_gradients(self._trainable)
         return total
 
     def _loss(self, piece: Batch) -> Tensor:

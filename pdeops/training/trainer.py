@@ -66,8 +66,8 @@ class Trainer:
     as given.
 
     Under torchrun (inside `distributed.process_group`) each rank computes its slice of every
-    batch, and gradients are averaged so that the result is that of one process. `evaluate` is
-    called on all ranks with the plain model in eval mode, without gradients; it scores
+    batch, and gradients are summed so that the result is that of one process. `evaluate` is
+    called on all ranks with the model in eval mode, without gradients; it scores
     `distributed.shard(dataset)` and sums its metrics over ranks, or scores everything everywhere.
     Rank 0's metrics count.
 

@@ -29,6 +29,8 @@ def test_two_ranks_equal_one_after_20_steps(job, one_and_two, dtype, rtol, sampl
     for name, weight in one["model"].items():
         difference = (two["model"][name] - weight).norm() / weight.norm()
         assert difference <= rtol, f"{name} differs by {difference:.1e}"
+    assert one["model"]["phase"].is_complex()
+    assert (one["model"]["phase"] - 1).imag.norm() > 1e-3
     moved = job.Net(dropout=0.0).spectral.weight - one["model"]["spectral.weight"]
     assert moved.norm() > 0.1  # or the comparison would be idle
     for ours, theirs in zip(one["rows"], two["rows"], strict=True):
@@ -59,12 +61,7 @@ def test_without_torchrun_there_is_one_process(monkeypatch):
         assert distributed.gather("a") == ["a"]
 
 
-def test_complex_parameters_are_refused_on_several_ranks(monkeypatch):
-    class Phase(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.factor = torch.nn.Parameter(torch.ones(2, dtype=torch.complex64))
-
-    monkeypatch.setattr(distributed, "world_size", lambda: 2)
-    with pytest.raises(ValueError, match=r"factor is complex.*real pairs"):
-        distributed.wrap(Phase(), torch.device("cpu"))
+def test_a_weight_that_nobody_uses_stays_untouched(one_and_two):
+    for folder in one_and_two:
+        state = checkpoint.load(folder / "float64-26" / "checkpoints" / "last.pt")
+        assert torch.equal(state["model"]["unused"], torch.ones(3, dtype=torch.float64))
