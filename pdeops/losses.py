@@ -52,8 +52,8 @@ class Relative(Loss):
 class MeanSquare(Loss):
     """∫ Σ_c (prediction_c - target_c)² dx / (C |Ω|) per sample, by the quadrature of the grid.
 
-    On grids that store no end of an axis, or a periodic one, that is the plain mean over nodes;
-    stored ends weigh half, as they do in the integral.
+    On periodic axes and cell centres that is the plain mean over nodes; stored ends weigh half, and
+    ends that are known but not stored count as zeros, as they do in the integral.
     """
 
     def __init__(self, grid: Grid) -> None:

@@ -26,8 +26,6 @@ Metric = Callable[[Tensor, Tensor, Grid], Tensor]
 
 # Lower edges of the middle and the high band of |k|, as in PDEBench (Takamoto et al. 2022).
 _BAND_EDGES = (4, 12)
-# Added to the variance by The Well (Ohana et al. 2024) in VRMSE.
-_WELL_EPS = 1e-7
 
 
 def relative_l2(prediction: Field, target: Field, grid: Grid) -> PerSample:
@@ -48,15 +46,15 @@ def nrmse(prediction: Field, target: Field, grid: Grid) -> PerSample:
 
 
 def vrmse(prediction: Field, target: Field, grid: Grid) -> PerSample:
-    """(MSE / (variance of the target + 1e-7))^{1/2} per channel, then the mean over channels.
+    """(MSE / variance of the target)^{1/2} per channel, then the mean over channels.
 
-    The variance is unbiased and the constant absolute, as in The Well: 1 for a prediction that is
-    the target's mean, but fields with a variance not far above 1e-7 want rescaling.
+    1 for a prediction that is the target's mean; the variance is unbiased, as in The Well, which adds
+    1e-7 to it: here nothing is added, so that the units of a field do not matter.
     """
     p, t = _exact(prediction, target, grid)
     mse = (p - t).flatten(2).square().mean(2)
     variance = t.flatten(2).var(2, correction=min(1, grid.num_nodes - 1))
-    return (mse / (variance + _WELL_EPS)).sqrt().mean(1)
+    return (mse / _or_one(variance)).sqrt().mean(1)
 
 
 def max_error(prediction: Field, target: Field, grid: Grid) -> PerSample:
