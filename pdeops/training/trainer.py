@@ -32,7 +32,7 @@ logger = logging.getLogger("pdeops")
 Evaluate = Callable[[nn.Module], Mapping[str, float]]
 
 
-class DivergedError(RuntimeError):
+class DivergedError(ArithmeticError):
     """Loss or gradient is no longer finite; the message names epoch and step."""
 
 
