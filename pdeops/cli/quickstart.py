@@ -2,18 +2,25 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import Json, emit
+from .output import Json, emit, rows
+from .progress import bar
+
+if TYPE_CHECKING:
+    from ..run import Run
 
 log = logging.getLogger("pdeops")
 
 RESOLUTION = 33  # nodes per axis of the training data; evaluated there and at twice the cells
-TRAIN_SAMPLES, TEST_SAMPLES, COMPARED_SAMPLES = 320, 32, 8
 RECIPES = ("mgno_quickstart", "fno_quickstart")
+# file -> (cells relative to the training grid, samples, seed)
+FILES = {"train": (1, 320, 0), "test": (1, 32, 1), "test_fine": (2, 32, 1)}
+COMPARED_SAMPLES = 8
 
 INTRODUCTION = """\
 Steady Darcy flow, −∇·(k ∇p) = 1 with p = 0 on the boundary of the unit square; k is 3 or 12,
@@ -29,80 +36,87 @@ def command(
 ) -> None:
     """Generate Darcy data, train MgNO and FNO, evaluate both, compare with classical: report.md."""
     from ..compare import compare_runs
-    from ..datasets import generate, problem_named
-    from ..recipe import Recipe
-    from ..run import evaluate, load_run, train
-    from .progress import bar
 
     start = time.perf_counter()
     folder = out or Path("runs") / "quickstart" / time.strftime("%Y%m%d-%H%M%S")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not an empty folder; choose another --out.")
-
-    problem = problem_named("darcy", "piecewise")
-    grid = problem.grid((RESOLUTION, RESOLUTION))
-    files = {
-        "train": (grid, TRAIN_SAMPLES, 0),
-        "test": (grid, TEST_SAMPLES, 1),
-        "test_fine": (grid.refined(2), TEST_SAMPLES, 1),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, (nodes, samples, seed) in files.items():
-        log.info("generating %s: %d samples at %s", name, samples, nodes.shape)
-        with bar("samples", samples) as advance:
-            generate(
-                problem,
-                nodes,
-                num_samples=samples,
-                seed=seed,
-                out=folder / f"{name}.h5",
-                progress=advance,
-            )
-
-    runs, evaluations = {}, []
-    for name in RECIPES:
-        recipe = Recipe.load(name, [f"data.{n}='{folder / n}.h5'" for n in ("train", "test")])
-        model = recipe.model.name
-        log.info("training %s for %d epochs", model, recipe.training.epochs)
-        report = train(recipe, out=folder / model, device="cpu")
-        if report["reason"] == "interrupted":
-            raise KeyboardInterrupt
-        runs[model] = load_run(report["run"])
-        for file in ("test", "test_fine"):
-            figures = evaluate(runs[model], folder / f"{file}.h5")
-            evaluations.append(_line(model, files[file][0].shape, figures))
-
+    data_seconds = _generate(folder)
+    runs = {}
+    for recipe in RECIPES:
+        run = _train(recipe, folder)
+        runs[run.recipe.model.name] = run
+    evaluations = _evaluate(runs, folder)
     log.info("comparing with classical solvers")
-    with bar("calls", 1) as advance:
+    with bar("of the calls", 1) as advance:
         comparison = compare_runs(
             runs,
             folder=folder,
             num_samples=COMPARED_SAMPLES,
+            data_seconds=data_seconds,
             title="Quickstart: MgNO and FNO for Darcy flow, beside a classical solver",
             introduction=INTRODUCTION,
             evaluations=evaluations,
             progress=lambda done, total: advance(done / total),
         )
-    seconds = time.perf_counter() - start
-    report_file = folder / "report.md"
+    result: dict[str, Any] = {
+        "report": str(folder / "report.md"),
+        "seconds": time.perf_counter() - start,
+        "evaluations": evaluations,
+        "verdict": comparison.verdict,
+    }
     if json:
-        result: dict[str, Any] = {"report": str(report_file), "seconds": seconds}
-        emit({**result, "evaluations": evaluations, "verdict": comparison.verdict}, as_json=True)
+        emit(result, as_json=True)
         return
     print(comparison.to_markdown())
-    for line in evaluations:
-        print(", ".join(f"{key} {value}" for key, value in line.items()))
-    print(f"\nWrote {report_file} in {seconds:.0f} s. Each run is a folder beside it.")
+    lines = [list(line.values()) for line in evaluations]
+    rows(list(evaluations[0]), lines, title="On unseen data")
+    print(f"Wrote {result['report']} in {result['seconds']:.0f} s; the runs lie beside it.")
 
 
-def _line(model: str, shape: tuple[int, ...], figures: dict[str, Any]) -> dict[str, object]:
-    """One line of the report's table of test results."""
-    return {
-        "model": model,
-        "grid": " x ".join(map(str, shape)),
-        "relative L2": figures["relative_l2"],
-        "relative H1": figures["relative_h1"],
-        "max error": figures["max_error"],
-        "residual": figures["residual"],
-        "samples": figures["samples"],
-    }
+def _generate(folder: Path) -> float:
+    """Write the data files; seconds that the training data took."""
+    from ..datasets import generate, problem_named
+
+    problem = problem_named("darcy", "piecewise")
+    coarse = problem.grid((RESOLUTION, RESOLUTION))
+    folder.mkdir(parents=True, exist_ok=True)
+    seconds = {}
+    for name, (factor, num_samples, seed) in FILES.items():
+        grid, out = coarse.refined(factor), folder / f"{name}.h5"
+        log.info("generating %s: %d samples on %s nodes", out, num_samples, grid.shape)
+        with bar("samples", num_samples) as advance:
+            report = generate(
+                problem, grid, num_samples=num_samples, seed=seed, out=out, progress=advance
+            )
+        seconds[name] = report["seconds"]
+    return seconds["train"]
+
+
+def _train(name: str, folder: Path) -> "Run":
+    """Train a shipped recipe on the generated files."""
+    from ..recipe import Recipe
+    from ..run import load_run, train
+
+    files = [f"data.{role}='{(folder / role).as_posix()}.h5'" for role in ("train", "test")]
+    recipe = Recipe.load(name, files)
+    log.info("training %s for %d epochs", recipe.model.name, recipe.training.epochs)
+    report = train(recipe, out=folder / recipe.model.name)
+    if report["reason"] == "interrupted":
+        raise KeyboardInterrupt
+    return load_run(report["run"])
+
+
+def _evaluate(runs: Mapping[str, "Run"], folder: Path) -> list[dict[str, object]]:
+    """One line per run and test file: what the report's table shows."""
+    from ..run import evaluate
+
+    lines: list[dict[str, object]] = []
+    for model, run in runs.items():
+        for name in ("test", "test_fine"):
+            figures = evaluate(run, folder / f"{name}.h5")
+            nodes = FILES[name][0] * (RESOLUTION - 1) + 1
+            line: dict[str, object] = {"model": model, "nodes": f"{nodes} x {nodes}"}
+            shown = ("relative_l2", "relative_h1", "max_error", "residual", "samples")
+            lines.append(line | {key.replace("_", " "): figures[key] for key in shown})
+    return lines
