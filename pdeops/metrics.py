@@ -48,8 +48,8 @@ def nrmse(prediction: Field, target: Field, grid: Grid) -> PerSample:
 def vrmse(prediction: Field, target: Field, grid: Grid) -> PerSample:
     """(MSE / variance of the target)^{1/2} per channel, then the mean over channels.
 
-    1 for a prediction that is the target's mean; the variance is unbiased, as in The Well, which adds
-    1e-7 to it: here nothing is added, so that the units of a field do not matter.
+    1 for a prediction that is the target's mean. The variance is unbiased, as in The Well, which
+    adds 1e-7 to it; here nothing is added, so that the units of a field do not matter.
     """
     p, t = _exact(prediction, target, grid)
     mse = (p - t).flatten(2).square().mean(2)

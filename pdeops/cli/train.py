@@ -1,5 +1,6 @@
 """`pdeops train`: a recipe becomes a run folder."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,7 @@ def command(
         if epochs is not None:
             overrides.append(f"training.epochs={epochs}")
         report = runs.train(Recipe.load(recipe, overrides), out=out, device=device)
-    emit(report, as_json=json)
+    if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks for all
+        emit(report, as_json=json)
     if report["reason"] == "interrupted":
         raise typer.Exit(INTERRUPTED)

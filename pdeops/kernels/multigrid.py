@@ -10,8 +10,8 @@ cx (i,j)-(i+1,j), cy (i,j)-(i,j+1), cd (i,j)-(i+1,j+1), ca (i+1,j)-(i,j+1); r = 
 letters belong to the coarser level. b and the coarse right-hand side B hold interior nodes only.
 
 All levels live in one flat array; `table` says where (`layout`). One file, because numba's cache of
-compiled code notices changes only in the file of the function that is called. Nothing here starts threads, so
-the loops are safe after fork; they release the GIL.
+compiled code notices changes only in the file of the function that is called. Nothing here starts
+threads, so the loops are safe after fork; they release the GIL.
 """
 
 import numba
