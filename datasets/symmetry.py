@@ -1,31 +1,14 @@
 """Training on rotated and reflected samples: the same equation, eight times the data."""
 
-from itertools import permutations, product
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..grid import Grid
+from ..nn.symmetry import Isometry, isometries
 from .dataset import FieldDataset
 from .sources import Batch
-
-Isometry = tuple[
-    tuple[int, ...], tuple[int, ...]
-]  # permutation of the axes, axes to reflect after it
-
-
-def isometries(grid: Grid) -> list[Isometry]:
-    """The symmetries of the grid, the identity first: 8 of a square, 4 of another rectangle."""
-    axes = range(grid.ndim)
-    like = list(zip(grid.shape, grid.extent, grid.boundary, grid.placement, strict=True))
-    return [
-        (order, tuple(a for a, flip in zip(axes, flips, strict=True) if flip))
-        for order in permutations(axes)
-        if [like[a] for a in order] == like
-        for flips in product((False, True), repeat=grid.ndim)
-    ]
 
 
 class DihedralAugmentation(torch.utils.data.Dataset):

@@ -40,6 +40,7 @@ class DataTable:
         samples: use only the first so many samples of `train`, before any are held out.
         symmetries: move each training sample by a random symmetry of the box, in every epoch anew.
             Right only where equation and boundary share it (Darcy flow with f = 1 does).
+        average_symmetries: predict the average over these symmetries, 8 evaluations on a square.
     """
 
     train: str
@@ -47,6 +48,7 @@ class DataTable:
     validation: int | float | str = 0.1
     samples: int | None = None
     symmetries: bool = False
+    average_symmetries: bool = False
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from .grid import Grid
 from .losses import LOSSES
 from .metrics import MetricMean
 from .models import MODELS
+from .nn.symmetry import SymmetricAverage
 from .normalizer import Normalizer
 from .recipe import Recipe
 from .training import checkpoint, distributed
@@ -157,16 +158,9 @@ def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu") 
     recipe = _recipe_of(folder)
     state = checkpoint.load(folder / "checkpoints" / f"{weights}.pt", map_location=place)
     carry = state["carry"]
-    grid = Grid.from_dict(carry["grid"])
-    model = MODELS[carry["model"]](
-        carry["in_channels"], carry["out_channels"], grid, **carry["arguments"]
-    )
-    operator = Operator(
-        model,
-        Normalizer.identity(carry["in_channels"]),
-        Normalizer.identity(carry["out_channels"]),
-    )
+    operator = _build(carry)
     operator.load_state_dict(state["model"])
+    grid = Grid.from_dict(carry["grid"])
     spec = DatasetSpec.from_json(carry["spec"]) if carry["spec"] else None
     return Run(folder, recipe, operator.to(place).eval(), grid, spec, carry["in_channels"])
 
@@ -238,25 +232,22 @@ def _assemble(recipe: Recipe, folder: Path, device: torch.device) -> Trainer:
     """Data, normalizers, model and trainer of a recipe."""
     training, validation = _data(recipe)
     grid = training.grid
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)  # torch's layers initialise from the global generator
-        model = MODELS[recipe.model.name](
-            training.in_channels, training.out_channels, grid, **recipe.model.arguments
-        )
-    operator = Operator(
-        model,
-        Normalizer.fit(batch["x"] for batch in training.batches(64)),
-        Normalizer.fit(batch["y"] for batch in training.batches(64)),
-    )
     spec = training.spec
-    carry = {
+    half_open = {"half_open": training.half_open}
+    carry: dict[str, Any] = {
         "model": recipe.model.name,
         "arguments": dict(recipe.model.arguments),
         "in_channels": training.in_channels,
         "out_channels": training.out_channels,
         "grid": grid.to_dict(),
+        "symmetries": half_open if recipe.data.average_symmetries else None,
         "spec": spec.to_json() if spec else None,
     }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)  # torch's layers initialise from the global generator
+        operator = _build(carry)
+    operator.input_normalizer = Normalizer.fit(batch["x"] for batch in training.batches(64))
+    operator.output_normalizer = Normalizer.fit(batch["y"] for batch in training.batches(64))
     loss = LOSSES[recipe.loss.name](grid, **recipe.loss.arguments)
     return Trainer(
         operator,
@@ -272,6 +263,15 @@ def _assemble(recipe: Recipe, folder: Path, device: torch.device) -> Trainer:
         device=device,
         carry=carry,
     )
+
+
+def _build(carry: Mapping[str, Any]) -> Operator:
+    """The operator that a checkpoint describes, freshly initialised, its normalizers not fitted."""
+    channels, grid = (carry["in_channels"], carry["out_channels"]), Grid.from_dict(carry["grid"])
+    model = MODELS[carry["model"]](*channels, grid, **carry["arguments"])
+    if carry["symmetries"] is not None:
+        model = SymmetricAverage(model, grid, **carry["symmetries"])
+    return Operator(model, *(Normalizer.identity(c) for c in channels))
 
 
 class _Validation:

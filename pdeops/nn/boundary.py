@@ -1,4 +1,4 @@
-"""What a stencil sees beyond the last node, and the zero that a Dirichlet field has on its ends."""
+"""What a stencil sees beyond the last node."""
 
 from collections.abc import Sequence
 
@@ -42,17 +42,4 @@ def add_ghosts(
             last = 2 * (len(modes) - 1 - i)  # torch counts axes from the last
             width[last : last + 2] = [left[i], right[i]]
             u = F.pad(u, width, mode=mode)
-    return u
-
-
-def zero_ends(u: Float[Tensor, "*batch_space"], grid: Grid) -> Float[Tensor, "*batch_space"]:
-    """u with zeros at the stored end nodes of the Dirichlet axes, where the solution is known.
-
-    For fields on the physical scale: a normalised zero is not zero.
-    """
-    grid.check(u)
-    for i, (b, p) in enumerate(zip(grid.boundary, grid.placement, strict=True)):
-        if b is Boundary.DIRICHLET and p is Placement.ENDPOINTS:
-            inside = u.narrow(i - grid.ndim, 1, grid.shape[i] - 2)
-            u = F.pad(inside, [0, 0] * (grid.ndim - 1 - i) + [1, 1])
     return u

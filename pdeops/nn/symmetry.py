@@ -28,8 +28,8 @@ class SymmetricAverage(nn.Module):
 
     Right for scalar fields and equations that prefer no direction, such as -div(k grad p) = 1 with
     p = 0 on the boundary. Averaging removes the part of the error that is not symmetric, at the
-    price of 8 evaluations on a square. It has no parameters; train the model itself, on moved
-    samples, and wrap it afterwards.
+    price of 8 evaluations on a square. In training mode it is the model itself, for there the
+    samples are moved at random instead, one evaluation each.
 
     Args:
         grid: gives the box; fields on other grids of it are moved in the same way.
@@ -44,6 +44,8 @@ class SymmetricAverage(nn.Module):
         self.isometries = isometries(grid)
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:
+        if self.training:
+            return self.model(x)
         total = torch.zeros((), dtype=x.dtype, device=x.device)
         for order, reflected in self.isometries:
             moved = x.permute(0, 1, *(a + 2 for a in order))

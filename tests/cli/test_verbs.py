@@ -88,6 +88,18 @@ def test_run_keeps_the_form_of_its_input(workshop):
         operator(torch.ones(17))
 
 
+def test_averaged_symmetries_travel_with_the_run(workshop, tmp_path):
+    """The run predicts alike for a turned permeability, after loading too; without, it does not."""
+    settings = overrides(workshop.folder, "model.n_modes=[8,8]", "data.average_symmetries=true")
+    recipe = package.Recipe.load("fno_darcy65", settings)
+    folder = package.train(recipe, out=tmp_path / "run", device="cpu")["run"]
+    k = package.open_dataset(workshop.test)[0]["x"]
+    for run, symmetric in ((folder, True), (workshop.run, False)):
+        operator = package.load_run(run)
+        gap = (operator(k.mT) - operator(k).mT).norm() / operator(k).norm()
+        assert (gap < 1e-5) == symmetric
+
+
 def test_predict_writes_what_the_operator_says(pdeops, workshop, tmp_path):
     out = tmp_path / "prediction.h5"
     done = pdeops("predict", workshop.run, "--data", workshop.test, "--out", out, "--json")

@@ -1,10 +1,10 @@
-"""Ghost nodes continue a field as its boundary condition says; zero_ends touches nothing else."""
+"""Ghost nodes continue a field as its boundary condition says."""
 
 import pytest
 import torch
 
 from pdeops.grid import Grid
-from pdeops.nn.boundary import add_ghosts, ghost_modes, zero_ends
+from pdeops.nn.boundary import add_ghosts, ghost_modes
 
 
 @pytest.mark.parametrize(
@@ -28,15 +28,3 @@ def test_ghosts_differ_per_axis():
     v = add_ghosts(u, ghost_modes(grid), (1, 1), (1, 1))[0, 0]
     assert torch.equal(v[0, 1:-1], u[0, 0, -1])
     assert torch.equal(v[1:-1, 0], u[0, 0, :, 1])
-
-
-def test_zero_ends():
-    grid = Grid((4, 5), boundary=("dirichlet", "periodic"))
-    u = torch.ones(2, 1, 4, 5)
-    v = zero_ends(u, grid)
-    assert torch.equal(v[..., [0, -1], :], torch.zeros(2, 1, 2, 5))
-    assert torch.equal(v[..., 1:-1, :], u[..., 1:-1, :])
-    interior = Grid((4, 5), placement="interior")  # no stored end: nothing to do
-    assert torch.equal(zero_ends(u, interior), u)
-    square = zero_ends(torch.ones(5, 5), Grid((5, 5)))
-    assert torch.equal(square == 0, Grid((5, 5)).boundary_mask())

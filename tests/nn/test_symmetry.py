@@ -22,7 +22,7 @@ def crooked():
 
 @pytest.mark.parametrize("move", MOVES.values(), ids=MOVES.keys())
 def test_commutes_with_the_symmetries(move, generator):
-    model = SymmetricAverage(crooked(), Grid((7, 7)))
+    model = SymmetricAverage(crooked(), Grid((7, 7))).eval()
     x = torch.randn(2, 1, 7, 7, generator=generator, dtype=torch.float64)
     torch.testing.assert_close(model(move(x)), move(model(x)))
     assert not torch.allclose(crooked()(move(x)), move(crooked()(x)))  # negative control
@@ -31,9 +31,16 @@ def test_commutes_with_the_symmetries(move, generator):
 def test_a_symmetric_model_is_unchanged(generator):
     x = torch.randn(2, 1, 6, 6, generator=generator)
     for half_open in (False, True):
-        model = SymmetricAverage(torch.nn.GELU(), Grid((6, 6)), half_open=half_open)
+        model = SymmetricAverage(torch.nn.GELU(), Grid((6, 6)), half_open=half_open).eval()
         y = model(x)[..., 1:, 1:]  # line 0 of half-open nodes is not known on the other side
         torch.testing.assert_close(y, torch.nn.functional.gelu(x)[..., 1:, 1:])
+
+
+def test_while_training_it_is_the_model_itself(generator):
+    x = torch.randn(2, 1, 7, 7, generator=generator, dtype=torch.float64)
+    model = SymmetricAverage(crooked(), Grid((7, 7)))
+    assert torch.equal(model.train()(x), crooked()(x))
+    assert not torch.equal(model.eval()(x), crooked()(x))
 
 
 def test_number_of_symmetries():
