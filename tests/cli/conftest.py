@@ -1,6 +1,7 @@
 """The command line, run in this process; and one small trained run that the verbs can act on."""
 
 import json
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,9 @@ class Done:
 
 @pytest.fixture
 def pdeops(monkeypatch, capfd):
-    """Run `pdeops ARGUMENTS` in this process."""
+    """Run `pdeops ARGUMENTS` in this process; the log is put back as it was."""
+    logger = logging.getLogger("pdeops")
+    before = (logger.handlers[:], logger.level, logger.propagate)
 
     def run(*arguments):
         capfd.readouterr()
@@ -39,7 +42,8 @@ def pdeops(monkeypatch, capfd):
         out, err = capfd.readouterr()
         return Done(status, out, err)
 
-    return run
+    yield run
+    logger.handlers[:], logger.level, logger.propagate = before
 
 
 @dataclass
