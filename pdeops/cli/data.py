@@ -54,7 +54,10 @@ def inspect(
     """Say what a data file holds: layout, fields, shapes, range, grid, spec."""
     from ..datasets import inspect as inspect_file
 
-    emit(inspect_file(file), as_json=json, title=str(file))
+    report = inspect_file(file)
+    if not json:
+        report.pop("spec", None)  # what matters of it stands in the other entries
+    emit(report, as_json=json, title=str(file))
 
 
 def _resolution(text: str) -> tuple[int, ...]:

@@ -1,5 +1,9 @@
 """The fused loops agree with their plain twin, step by step and as a whole, in each dtype."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -183,3 +187,25 @@ def test_the_twin_refuses_a_long_strip():
     cx, cy = plain.faces(torch.ones(6, 2000), 1.0, 1.0)
     with pytest.raises(ValueError, match="too many for a dense factor"):
         plain.setup(cx, cy, 4, 1998)
+
+
+SOLVE = """
+import torch
+from pdeops.datasets import Darcy
+problem = Darcy(num_modes=8)
+grid = problem.grid((33, 17))
+x = problem.sample_input(grid, 0, 0)
+print(problem.solve(x, grid, 1e-8).x.numpy().tobytes().hex())
+"""
+
+
+@pytest.mark.slow
+def test_bits_do_not_depend_on_the_compiler_cache(tmp_path):
+    """Freshly compiled and read from the cache: the same numbers, so that data files are the same."""
+    command = [sys.executable, "-c", SOLVE]
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    fresh, cached = (
+        subprocess.run(command, env=env, capture_output=True, check=True).stdout for _ in range(2)
+    )
+    assert fresh == cached
+    assert len(fresh) > 1000
