@@ -19,9 +19,9 @@ import numpy as np
 
 from .multigrid_reference import COARSEST, padded
 
-# No fastmath: with it the last bits depend on what a function was inlined into, hence on whether it
-# was compiled in this process or read from numba's cache, and generated files would differ. It gained
-# nothing (a solve at 419 x 419: 32 ms with and without).
+# No fastmath: with it the last bits depend on what a function was inlined into, hence on whether
+# it was compiled in this process or read from numba's cache, and generated files would differ. It
+# gained nothing (a solve at 419 x 419: 32 ms with and without).
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 _pad = _jit(padded)
 

@@ -201,7 +201,7 @@ print(problem.solve(x, grid, 1e-8).x.numpy().tobytes().hex())
 
 @pytest.mark.slow
 def test_bits_do_not_depend_on_the_compiler_cache(tmp_path):
-    """Freshly compiled and read from the cache: the same numbers, so that data files are the same."""
+    """Freshly compiled or read from the cache: the same numbers, so the same data files."""
     command = [sys.executable, "-c", SOLVE]
     env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     fresh, cached = (
