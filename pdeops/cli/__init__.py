@@ -22,9 +22,20 @@ for verb in (train, evaluate, predict, compare, models, doctor, quickstart):
     app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("pdeops"))
+        raise typer.Exit
+
+
 @app.callback()
 def _log(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings in the log.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
 ) -> None:
     """Send the log to standard error; standard output belongs to the results."""
     handler = logging.StreamHandler(sys.stderr)
