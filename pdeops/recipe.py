@@ -34,7 +34,8 @@ class DataTable:
 
     Attributes:
         train: file to train on.
-        test: file to evaluate on when none is named; never looked at while training.
+        test: file on the same grid to evaluate on when none is named; its samples are never looked
+            at while training.
         validation: samples held out from the end of `train` (a count, or a fraction below 1), or a
             file of their own.
         samples: use only the first so many samples of `train`, before any are held out.

@@ -33,8 +33,6 @@ from .training.trainer import Trainer
 log = logging.getLogger("pdeops")
 Field = TypeVar("Field", Tensor, np.ndarray)
 
-# An operator may be tested at other resolutions and on other problems than it was trained on.
-_MAY_DIFFER = ("resolution", "problem")
 # Validation and model selection look at this metric; the lower the better.
 MONITOR = "relative_l2"
 
@@ -301,7 +299,7 @@ def _data(recipe: Recipe) -> tuple[FieldDataset, FieldDataset]:
     if isinstance(table.validation, str):
         validation = open_dataset(table.validation)
         validation.check()
-        compatible(training, validation, may_differ=_MAY_DIFFER)
+        compatible(training, validation)
     else:
         fraction = table.validation < 1
         held_out = round(table.validation * len(training)) if fraction else int(table.validation)
@@ -315,7 +313,7 @@ def _data(recipe: Recipe) -> tuple[FieldDataset, FieldDataset]:
         training = training.subset(range(len(training) - held_out))
     if table.test is not None and Path(table.test).exists():
         test = open_dataset(table.test)
-        compatible(training, test, may_differ=_MAY_DIFFER)
+        compatible(training, test)
         if training.spec and test.spec and training.spec.seed == test.spec.seed:
             log.warning("training and test data share seed %s: same samples", test.spec.seed)
     elif table.test is not None:

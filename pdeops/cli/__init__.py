@@ -22,12 +22,13 @@ for verb in (train, evaluate, predict, compare, models, doctor, quickstart):
     app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool | None) -> bool:
     if wanted:
         from importlib.metadata import version
 
         print(version("pdeops"))
         raise typer.Exit
+    return False
 
 
 @app.callback()

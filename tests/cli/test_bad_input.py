@@ -81,6 +81,17 @@ def test_wrong_shapes_between_train_and_test(pdeops, workshop, tmp_path):
     refused(pdeops("evaluate", workshop.run, "--data", other), "channel")
 
 
+def test_another_resolution_is_asked_for_not_slipped_in(pdeops, workshop, tmp_path):
+    """A recipe's test file has the training grid; `evaluate --data` takes any resolution."""
+    fine = tmp_path / "fine.h5"
+    arguments = ("--samples", 2, "--resolution", 33, "--seed", 1, "--out", fine)
+    assert pdeops("data", "generate", "darcy", *arguments).status == 0
+    out = tmp_path / "run"
+    refused(train(pdeops, workshop, out, f"data.test={fine}"), "fine.h5", "resolution")
+    assert not out.exists()
+    assert pdeops("evaluate", workshop.run, "--data", fine, "--json").json["samples"] == 2
+
+
 def test_unknown_recipe(pdeops):
     refused(pdeops("train", "mgno_darcy56"), "mgno_darcy56", "mgno_darcy65")
 
