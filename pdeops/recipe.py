@@ -42,6 +42,9 @@ class DataTable:
         symmetries: move each training sample by a random symmetry of the box, in every epoch anew.
             Right only where equation and boundary share it (Darcy flow with f = 1 does).
         average_symmetries: predict the average over these symmetries, 8 evaluations on a square.
+
+    Raises:
+        ValueError: nothing to train on or to validate with.
     """
 
     train: str
@@ -50,6 +53,15 @@ class DataTable:
     samples: int | None = None
     symmetries: bool = False
     average_symmetries: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.validation, str) and not self.validation > 0:
+            raise ValueError(
+                f"data.validation is a file, a number of samples or a fraction below 1, above 0; "
+                f"got {self.validation}."
+            )
+        if self.samples is not None and self.samples < 1:
+            raise ValueError(f"data.samples must be at least 1; got {self.samples}.")
 
 
 @dataclass(frozen=True)

@@ -292,8 +292,11 @@ def _data(recipe: Recipe) -> tuple[FieldDataset, FieldDataset]:
     table = recipe.data
     training = open_dataset(table.train)
     if table.samples is not None:
-        if not 1 <= table.samples <= len(training):
-            raise ValueError(f"data.samples must lie in 1..{len(training)}; got {table.samples}.")
+        if table.samples > len(training):
+            raise ValueError(
+                f"data.samples = {table.samples}, but {table.train} has {len(training)}. Ask for "
+                f"fewer."
+            )
         training = training.subset(range(table.samples))
     training.check()
     if isinstance(table.validation, str):
@@ -301,24 +304,33 @@ def _data(recipe: Recipe) -> tuple[FieldDataset, FieldDataset]:
         validation.check()
         compatible(training, validation)
     else:
-        fraction = table.validation < 1
-        held_out = round(table.validation * len(training)) if fraction else int(table.validation)
-        held_out = max(held_out, 1)
-        if held_out >= len(training):
-            raise ValueError(
-                f"data.validation = {table.validation} leaves no sample to train on: the file has "
-                f"{len(training)}. Hold out fewer, or name a validation file."
-            )
-        validation = training.subset(range(len(training) - held_out, len(training)))
-        training = training.subset(range(len(training) - held_out))
-    if table.test is not None and Path(table.test).exists():
-        test = open_dataset(table.test)
-        compatible(training, test)
-        if training.spec and test.spec and training.spec.seed == test.spec.seed:
-            log.warning("training and test data share seed %s: same samples", test.spec.seed)
-    elif table.test is not None:
-        log.warning("test file %s does not exist yet; evaluation will need it", table.test)
+        training, validation = _hold_out(training, table.validation)
+    if table.test is not None:
+        _check_test(training, table.test)
     return training, validation
+
+
+def _hold_out(dataset: FieldDataset, amount: int | float) -> tuple[FieldDataset, FieldDataset]:
+    """The first samples to train on, and the last ones (a count, or a fraction) held out."""
+    number = max(round(amount * len(dataset)) if amount < 1 else int(amount), 1)
+    kept = len(dataset) - number
+    if kept < 1:
+        raise ValueError(
+            f"data.validation = {amount} leaves no sample to train on: the file has "
+            f"{len(dataset)}. Hold out fewer, or name a validation file."
+        )
+    return dataset.subset(range(kept)), dataset.subset(range(kept, len(dataset)))
+
+
+def _check_test(training: FieldDataset, file: str) -> None:
+    """Refuse a test file that cannot be evaluated; one that is not there yet is only mentioned."""
+    if not Path(file).exists():
+        log.warning("test file %s does not exist yet; evaluation will need it", file)
+        return
+    test = open_dataset(file)
+    compatible(training, test)
+    if training.spec and test.spec and training.spec.seed == test.spec.seed:
+        log.warning("%s has the seed of the training data, hence the same samples", file)
 
 
 def _check_channels(dataset: FieldDataset, in_channels: int, whose: str) -> None:

@@ -88,6 +88,8 @@ def test_another_class_drops_the_arguments_of_the_first():
         ({"optimizer": {"name": "AdamW", "lr": True}}, r"optimizer\.lr must be of type float"),
         ({"data": {"test": "t.h5"}}, r"data\.train is missing"),
         ({"data": "train.h5"}, r"needs a table \[data\]"),
+        ({"data": {"train": "t.h5", "validation": 0}}, r"data\.validation .* above 0; got 0"),
+        ({"data": {"train": "t.h5", "samples": 0}}, r"data\.samples must be at least 1"),
     ],
 )
 def test_a_wrong_recipe_is_refused(change, message):
