@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from pdeops.solvers.result import SolveResult
 
 from pdeops.datasets.problem import Problem
 from pdeops.datasets.spec import Field
+from pdeops.solvers.result import SolveResult
 
 
 def bump(grid):
