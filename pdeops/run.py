@@ -128,12 +128,14 @@ def train(recipe: Recipe, *, out: str | Path | None = None, device: str = "auto"
     with distributed.process_group(_device(device)) as place:
         folder = distributed.from_main(_fresh_folder(recipe, out))
         trainer = _assemble(recipe, folder, place)
-        if distributed.is_main():
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-            environment = json.dumps(_environment(place), indent=2) + "\n"
-            (folder / "environment.json").write_text(environment, encoding="utf-8")
-        return _report(trainer.fit(), folder)
+        try:
+            if distributed.is_main():
+                _open_folder(folder, recipe, place)
+            return _report(trainer.fit(), folder)
+        except BaseException:
+            if distributed.is_main() and not trainer.last_path.exists():
+                _withdraw(folder)
+            raise
 
 
 def resume(folder: str | Path, *, device: str = "auto") -> dict[str, Any]:
@@ -377,6 +379,23 @@ def _fresh_folder(recipe: Recipe, out: str | Path | None) -> Path:
             f"choose another --out."
         )
     return folder
+
+
+def _open_folder(folder: Path, recipe: Recipe, device: torch.device) -> None:
+    """Make the folder and write down what the run depends on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+    environment = json.dumps(_environment(device), indent=2) + "\n"
+    (folder / "environment.json").write_text(environment, encoding="utf-8")
+
+
+def _withdraw(folder: Path) -> None:
+    """Remove what a run left that ended before its first checkpoint: there is nothing to resume."""
+    for name in ("recipe.toml", "environment.json", "metrics.csv", "checkpoints/best.pt"):
+        (folder / name).unlink(missing_ok=True)
+    for empty in (folder / "checkpoints", folder):
+        if empty.is_dir() and not any(empty.iterdir()):
+            empty.rmdir()
 
 
 def _recipe_of(folder: Path) -> Recipe:

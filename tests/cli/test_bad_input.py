@@ -160,17 +160,42 @@ def test_resume_takes_nothing_else(pdeops, workshop):
     refused(pdeops("train", "fno_darcy65", "--resume", workshop.run), "--resume")
 
 
-def test_full_disk_leaves_nothing_half_written(tmp_path):
+def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing(pdeops, workshop, tmp_path):
+    out = tmp_path / "run"
+    done = train(pdeops, workshop, out, "optimizer.lr=1e30", "training.batch_size=5")
+    refused(done, "not finite", "epoch 1")
+    assert not out.exists()
+
+
+def test_full_disk_while_training(workshop, tmp_path):
+    """No checkpoint fits: a clear error, and no folder that claims to hold a run."""
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "pdeops.cli", "train", "fno_darcy65", "--epochs", "1"]
+    command += [*settings(workshop, "model.n_modes=[8,8]"), "--out", str(out)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, preexec_fn=restrict_files_to(9000)
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Could not write the checkpoint" in done.stderr
+    assert not out.exists()
+
+
+def restrict_files_to(num_bytes):
     """The file-size limit plays the full disk; SIGXFSZ would kill, a clear error is wanted."""
-    out = tmp_path / "d.h5"
-    limit = 200_000
 
     def restrict():
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
 
+    return restrict
+
+
+def test_full_disk_while_generating(tmp_path):
+    out = tmp_path / "d.h5"
     command = [sys.executable, "-m", "pdeops.cli", *GENERATE, "--samples", "400", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=restrict, timeout=120)
+    full = restrict_files_to(200_000)
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=full, timeout=120)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "error:" in done.stderr
