@@ -4,14 +4,13 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from .datasets import FieldDataset, Problem, compatible, hdf5, open_dataset, problem_of
@@ -22,10 +21,12 @@ from .grid import Grid
 from .losses import LOSSES
 from .metrics import MetricMean
 from .models import MODELS
+from .nn.operator import Operator
 from .nn.symmetry import SymmetricAverage
 from .normalizer import Normalizer
 from .recipe import Recipe
 from .training import checkpoint, distributed
+from .training.objectives import Supervised
 from .training.optim import OPTIMIZERS, SCHEDULES
 from .training.record import History
 from .training.trainer import Trainer
@@ -35,31 +36,6 @@ Field = TypeVar("Field", Tensor, np.ndarray)
 
 # Validation and model selection look at this metric; the lower the better.
 MONITOR = "relative_l2"
-
-
-class Operator(nn.Module):
-    """Physical fields → physical fields: a model between the normalizers of its training data."""
-
-    def __init__(
-        self, model: nn.Module, input_normalizer: Normalizer, output_normalizer: Normalizer
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self.input_normalizer = input_normalizer
-        self.output_normalizer = output_normalizer
-
-    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:
-        return self.output_normalizer.inverse(self.model(self.input_normalizer(x)).to(x.dtype))
-
-
-class Supervised:
-    """Objective of pairs (x, y): the loss between operator(x) and y, on the physical scale."""
-
-    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
-        self.loss = loss
-
-    def __call__(self, operator: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        return self.loss(operator(batch["x"]), batch["y"])
 
 
 @dataclass(frozen=True)
