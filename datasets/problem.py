@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from difflib import get_close_matches
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from ..grid import Grid
 from ..linop import LinearOperator
+from ..nearest import did_you_mean
 from ..solvers.result import SolveResult
 from .random_fields import sample_generator
 from .spec import DatasetSpec, Field
@@ -136,6 +136,4 @@ class Problem(ABC):
 
 def unknown(what: str, got: str, choices: list[str]) -> str:
     """'Unknown kind of darcy: "piecwise". Did you mean "piecewise"? Choices: piecewise, ...'."""
-    near = get_close_matches(got, choices, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"Unknown {what}: {got!r}.{hint} Choices: {', '.join(choices)}."
+    return f"Unknown {what}: {got!r}.{did_you_mean(got, choices)} Choices: {', '.join(choices)}."

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..nn.symmetry import Isometry, isometries
+from ..nn.symmetry import Isometry, isometries, reflect
 from .dataset import FieldDataset
 from .sources import Batch
 
@@ -70,15 +70,9 @@ class DihedralAugmentation(torch.utils.data.Dataset):
         order, reflected = isometry
         u = u.permute(0, *(a + 1 for a in order))
         for axis in reflected:
-            u = self._reflect(u, axis + 1, key)
+            first = 0 if key == "y" else -1
+            u = reflect(u, axis + 1, half_open=self.dataset.half_open, first=first)
         return u.contiguous()
-
-    def _reflect(self, u: Tensor, axis: int, key: str) -> Tensor:
-        if not self.dataset.half_open:
-            return u.flip(axis)
-        n = u.shape[axis]
-        first = 0 if key == "y" else n - 1
-        return u.index_select(axis, torch.tensor([first, *range(n - 1, 0, -1)]))
 
 
 def _hash(seed: int, epoch: int, index: np.ndarray) -> np.ndarray:

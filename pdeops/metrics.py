@@ -6,7 +6,6 @@ computed in float64, integrals by the quadrature of the grid. Where a metric div
 the target and that size is 0, it reports the numerator itself: the absolute error, finite.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -16,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .grid import Boundary, Grid, Placement
+from .nearest import did_you_mean
 from .norms import Lp, Norm, Sobolev, check_alike, relative_error
 from .spectral import parseval_weights, squared_length, transform, wave_indices
 
@@ -149,10 +149,9 @@ class MetricMean:
         self.names = tuple(METRICS if names is None else names)
         for name in self.names:
             if name not in METRICS:
-                near = difflib.get_close_matches(name, METRICS, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise ValueError(
-                    f"There is no metric {name!r}; choose from {', '.join(METRICS)}.{hint}"
+                    f"There is no metric {name!r}; choose from {', '.join(METRICS)}."
+                    f"{did_you_mean(name, METRICS)}"
                 )
         self.num_samples = 0
         self._sums = torch.zeros(len(self.names), dtype=torch.float64)

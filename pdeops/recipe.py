@@ -1,6 +1,5 @@
 """Recipes: TOML files that say all a run depends on, checked against the constructors they name."""
 
-import difflib
 import hashlib
 import inspect
 import tomllib
@@ -13,6 +12,7 @@ from typing import Any, Union, get_args, get_origin
 
 from .losses import LOSSES
 from .models import MODELS
+from .nearest import did_you_mean
 from .training.optim import OPTIMIZERS, SCHEDULES
 from .training.options import TrainingOptions
 
@@ -165,7 +165,7 @@ def _read(source: str | Path) -> str:
         return (resources.files("pdeops.configs") / name).read_text(encoding="utf-8")
     raise ValueError(
         f"No recipe {str(source)!r}: neither a file nor a shipped recipe."
-        f"{_nearest(name, shipped_recipes())} Shipped: {', '.join(shipped_recipes())}."
+        f"{did_you_mean(name, shipped_recipes())} Shipped: {', '.join(shipped_recipes())}."
     )
 
 
@@ -196,7 +196,7 @@ def _choose(registry: Mapping[str, Callable[..., Any]], plain: Any, table: str) 
     name = plain["name"]
     if name not in registry:
         raise ValueError(
-            f"Unknown {table} {name!r}.{_nearest(str(name), registry)} "
+            f"Unknown {table} {name!r}.{did_you_mean(str(name), registry)} "
             f"Choose from {', '.join(registry)}."
         )
     given = {key: value for key, value in plain.items() if key != "name"}
@@ -234,7 +234,8 @@ def _check_keys(given: Iterable[str], valid: Sequence[str], where: str) -> None:
     for key in given:
         if key not in valid:
             raise ValueError(
-                f"Unknown key {key!r} in {where}.{_nearest(key, valid)} Valid: {', '.join(valid)}."
+                f"Unknown key {key!r} in {where}.{did_you_mean(key, valid)} "
+                f"Valid: {', '.join(valid)}."
             )
 
 
@@ -266,12 +267,6 @@ def _coerce(value: Any, annotation: Any, key: str) -> Any:
         return value
     wanted = getattr(annotation, "__name__", str(annotation))
     raise ValueError(f"{key} must be of type {wanted}; got {value!r} ({type(value).__name__}).")
-
-
-def _nearest(word: str, choices: Iterable[str]) -> str:
-    """' Did you mean …?' when a choice is close to the word, else nothing."""
-    close = difflib.get_close_matches(word, list(choices), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _toml(value: Any) -> str:

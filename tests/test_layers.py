@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pdeops"
 
 FLOOR = {
-    "grid": 1, "linop": 1, "normalizer": 1,
+    "grid": 1, "linop": 1, "normalizer": 1, "nearest": 1,
     "kernels": 2,
     "spectral": 3,
     "norms": 4, "nn": 4, "solvers": 4,

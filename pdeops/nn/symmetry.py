@@ -23,6 +23,14 @@ def isometries(grid: Grid) -> list[Isometry]:
     ]
 
 
+def reflect(u: Tensor, dim: int, *, half_open: bool, first: int) -> Tensor:
+    """u mirrored along a dimension; on half-open nodes line 0 is filled by line `first` of u."""
+    if not half_open:
+        return u.flip(dim)
+    n = u.shape[dim]
+    return u.index_select(dim, torch.tensor([first % n, *range(n - 1, 0, -1)], device=u.device))
+
+
 class SymmetricAverage(nn.Module):
     """x -> mean of g⁻¹ model(g x) over the symmetries g of the box: M(g x) = g M(x) exactly.
 
@@ -50,18 +58,10 @@ class SymmetricAverage(nn.Module):
         for order, reflected in self.isometries:
             moved = x.permute(0, 1, *(a + 2 for a in order))
             for axis in reflected:
-                moved = self.reflect(moved, axis, first=-1)
+                moved = reflect(moved, axis + 2, half_open=self.half_open, first=-1)
             y = self.model(moved)
             for axis in reflected:
-                y = self.reflect(y, axis, first=0)
+                y = reflect(y, axis + 2, half_open=self.half_open, first=0)
             back = sorted(range(len(order)), key=order.__getitem__)
             total = total + y.permute(0, 1, *(a + 2 for a in back))
         return total / len(self.isometries)
-
-    def reflect(self, u: Tensor, axis: int, *, first: int) -> Tensor:
-        """u mirrored along an axis; on half-open nodes line 0 is filled by line `first` of u."""
-        if not self.half_open:
-            return u.flip(axis + 2)
-        n = u.shape[axis + 2]
-        index = torch.tensor([first % n, *range(n - 1, 0, -1)], device=u.device)
-        return u.index_select(axis + 2, index)

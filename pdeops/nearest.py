@@ -1,0 +1,10 @@
+"""The hint in an error about a wrong name."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """ " Did you mean 'lr'?", with a leading blank, when a choice is close to the word; else ""."""
+    close = difflib.get_close_matches(word, list(choices), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
