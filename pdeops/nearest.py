@@ -5,6 +5,6 @@ from collections.abc import Iterable
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """ " Did you mean 'lr'?", with a leading blank, when a choice is close to the word; else ""."""
+    """A sentence such as `Did you mean 'lr'?` where a choice is close to the word, else nothing."""
     close = difflib.get_close_matches(word, list(choices), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
