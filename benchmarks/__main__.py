@@ -1,8 +1,6 @@
-"""python -m benchmarks [NAME ...] [--threads N]: run, print, write benchmarks/results/NAME.csv."""
+"""python -m benchmarks [NAME ...]: run, print, write benchmarks/results/NAME.csv."""
 
 import argparse
-
-import torch
 
 from .bench import machine, run, write
 from .solvers import BENCHES as SOLVERS
@@ -13,17 +11,15 @@ BENCHES = {bench.name: bench for bench in [*SOLVERS]}
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
-    parser.add_argument("--threads", type=int, default=1, help="of torch, both sides (default 1)")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in BENCHES]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(BENCHES)}")
-    torch.set_num_threads(arguments.threads)
-    print(", ".join(f"{k} {v}" for k, v in machine().items()) + f"; threads {arguments.threads}")
+    print(", ".join(f"{k} {v}" for k, v in machine().items()))
     for name in arguments.names or BENCHES:
         bench = BENCHES[name]
         outcome = run(bench)
-        print(f"\n{name}: {bench.size}, {bench.dtype}, {bench.repeats} repeats in turns")
+        print(f"\n{name}: {bench.size}, {bench.dtype}, {bench.threads} threads, {bench.repeats} turns")
         print(f"  {outcome.work}  {bench.work_name}")
         print(f"  {outcome.reference}  {bench.reference_name}")
         print(

@@ -1,0 +1,77 @@
+"""python -m benchmarks.search TRAIN TEST: the same trials for every model, judged on validation alone.
+
+Each of RECIPES is trained once with each of TRIALS, all with the same seed, the same epochs and the
+same held-out training samples. The test file is named because a recipe needs one; it is not
+evaluated here. A trial that is in the CSV already is not run again.
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+from .bench import RESULTS
+
+RECIPES = ("mgno_darcy16", "fno_darcy16")
+TRIALS = [
+    {"optimizer.lr": lr, "optimizer.weight_decay": decay, "model.dropout": dropout}
+    for lr, (decay, dropout) in product(
+        (1e-3, 2e-3, 4e-3), ((1e-2, 0.0), (5e-2, 0.0), (5e-2, 0.03))
+    )
+]
+COMMON = {"data.validation": 100, "training.batch_size": 16, "training.epochs": 50, "seed": 0}
+
+
+def validation_error(recipe: str, settings: dict[str, object]) -> float:
+    """Relative L2 on the held-out samples at the best epoch of one training."""
+    with tempfile.TemporaryDirectory() as folder:
+        overrides = [f"--set={key}={value}" for key, value in settings.items()]
+        command = [sys.executable, "-m", "pdeops.cli", "train", recipe, *overrides]
+        done = subprocess.run(
+            [*command, "--out", f"{folder}/run", "--json"], stdout=subprocess.PIPE, check=True
+        )
+    return json.loads(done.stdout)["validation"]["relative_l2"]
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def search(train: str, test: str, out: Path, recipes: Sequence[str] = RECIPES) -> None:
+    rows = read(out)
+    for trial, recipe in product(TRIALS, recipes):
+        settings = {**COMMON, **trial}
+        key = {"recipe": recipe, **{name: str(value) for name, value in settings.items()}}
+        if any(key.items() <= row.items() for row in rows):
+            continue
+        start = time.perf_counter()
+        error = validation_error(recipe, {**settings, "data.train": train, "data.test": test})
+        seconds = time.perf_counter() - start
+        rows.append({**key, "validation_relative_l2": f"{error:.5f}", "seconds": f"{seconds:.0f}"})
+        with out.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        print(rows[-1], flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.search")
+    parser.add_argument("train")
+    parser.add_argument("test")
+    parser.add_argument("--out", type=Path, default=RESULTS / "search16.csv")
+    arguments = parser.parse_args()
+    search(arguments.train, arguments.test, arguments.out)
+
+
+if __name__ == "__main__":
+    main()
