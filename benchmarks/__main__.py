@@ -19,12 +19,13 @@ def main() -> None:
     for name in arguments.names or BENCHES:
         bench = BENCHES[name]
         outcome = run(bench)
-        print(f"\n{name}: {bench.size}, {bench.dtype}, {bench.threads} threads, {bench.repeats} turns")
+        conditions = f"{bench.size}, {bench.dtype}, threads {bench.threads}"
+        print(f"\n{name}: {conditions}, {bench.repeats} turns")
         print(f"  {outcome.work}  {bench.work_name}")
         print(f"  {outcome.reference}  {bench.reference_name}")
         print(
-            f"  {outcome.ratio:.2f} times faster, {outcome.cpu_ratio:.2f} by processor time; "
-            f"results differ by {outcome.difference:.1e}"
+            f"  {outcome.ratio:.2f} times faster, {outcome.cpu_ratio:.2f} by processor time"
+            + (f"; results differ by {outcome.difference:.1e}" if bench.tolerance else "")
         )
         write(bench, outcome)
 

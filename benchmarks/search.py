@@ -1,4 +1,4 @@
-"""python -m benchmarks.search TRAIN TEST: the same trials for every model, judged on validation alone.
+"""python -m benchmarks.search TRAIN TEST: the same trials for every model, judged on validation.
 
 Each of RECIPES is trained once with each of TRIALS, all with the same seed, the same epochs and the
 same held-out training samples. The test file is named because a recipe needs one; it is not
