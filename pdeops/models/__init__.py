@@ -10,7 +10,23 @@ from torch import nn
 
 from .fno import FNO
 from .mgno import MgNO
+from .neuraloperator import NeuralopFNO, NeuralopSFNO, NeuralopTFNO, NeuralopUNO
 
-__all__ = ["FNO", "MODELS", "MgNO"]
+__all__ = [
+    "FNO",
+    "MODELS",
+    "MgNO",
+    "NeuralopFNO",
+    "NeuralopSFNO",
+    "NeuralopTFNO",
+    "NeuralopUNO",
+]
 
-MODELS: dict[str, type[nn.Module]] = {"FNO": FNO, "MgNO": MgNO}
+MODELS: dict[str, type[nn.Module]] = {
+    "FNO": FNO,
+    "MgNO": MgNO,
+    "NeuralopFNO": NeuralopFNO,
+    "NeuralopTFNO": NeuralopTFNO,
+    "NeuralopUNO": NeuralopUNO,
+    "NeuralopSFNO": NeuralopSFNO,
+}
