@@ -1,6 +1,8 @@
 """Steady Darcy flow through a random permeability; see cards/darcy.md."""
 
+import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,6 +30,8 @@ class Piecewise:
     alpha: float = 2.0
     num_modes: int = 128
 
+    isometric: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         if not (self.low > 0 and self.high > 0):
             raise ValueError(
@@ -38,6 +42,62 @@ class Piecewise:
         """The permeability at the nodes, in float64."""
         field = GaussianField(self.tau, self.alpha, self.num_modes).sample(grid, random)
         return torch.where(field >= 0, self.high, self.low).to(torch.float64)[None]
+
+
+@dataclass(frozen=True)
+class Rough(Piecewise):
+    """As `Piecewise`, with more and smaller blobs and a contrast of 6: values {2, 12}, τ = 5.
+
+    256 modes per axis: structure down to two cells of 257 nodes.
+    """
+
+    low: float = 2.0
+    tau: float = 5.0
+    num_modes: int = 256
+
+
+@dataclass(frozen=True)
+class Lognormal:
+    """k = exp(g), g ~ N(0, scale² (-Δ + τ²)^(-α)), constant mode included: smooth, k > 0."""
+
+    tau: float = 3.0
+    alpha: float = 2.0
+    scale: float = 1.0
+    num_modes: int = 128
+
+    isometric: ClassVar[bool] = True
+
+    def sample(self, grid: Grid, random: np.random.Generator) -> Float[Tensor, "1 *space"]:
+        """The permeability at the nodes, in float64."""
+        field = GaussianField(self.tau, self.alpha, self.num_modes, self.scale, zero_mean=False)
+        return field.sample(grid, random).exp()[None]
+
+
+@dataclass(frozen=True)
+class Multiscale:
+    """k = Π_(j=1..n) (1 + ½ cos(a_j π (x + y))) (1 + ½ sin(a_j π (y - 3x))): waves on n scales.
+
+    a_j is uniform in [2^(j-1), 1.5·2^(j-1)]. The waves run along (1, 1) and (-3, 1), and all peak
+    at the corner x = y = 0: no symmetry of the box maps the law to itself.
+    """
+
+    num_scales: int = 6
+
+    isometric: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.num_scales < 1:
+            raise ValueError(f"num_scales must be at least 1; got {self.num_scales}.")
+
+    def sample(self, grid: Grid, random: np.random.Generator) -> Float[Tensor, "1 *space"]:
+        """The permeability at the nodes, in float64."""
+        lowest = 2.0 ** np.arange(self.num_scales)
+        x, y = grid.nodes()
+        k = torch.ones(grid.shape, dtype=torch.float64)
+        for a in random.uniform(lowest, 1.5 * lowest).tolist():
+            k *= 1 + torch.cos(a * math.pi * (x + y)) / 2
+            k *= 1 + torch.sin(a * math.pi * (y - 3 * x)) / 2
+        return k[None]
 
 
 class Darcy(Problem):
@@ -54,8 +114,12 @@ class Darcy(Problem):
         Field("permeability", "input", "permeability k at the nodes"),
         Field("pressure", "target", "pressure p at the nodes, zero on the boundary"),
     )
-    isometric = True
-    KINDS = {"piecewise": Piecewise}  # noqa: RUF012 - a ClassVar of Problem
+    KINDS = {  # noqa: RUF012 - a ClassVar of Problem
+        "piecewise": Piecewise,
+        "lognormal": Lognormal,
+        "rough": Rough,
+        "multiscale": Multiscale,
+    }
 
     def operator(self, x: Float[Tensor, "1 x y"], grid: Grid) -> LinearOperator:
         """-div(k grad .) on the interior nodes."""

@@ -10,18 +10,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..grid import Grid
+from ..grid import Boundary, Grid, Placement
 from ..linop import LinearOperator
 from ..nearest import did_you_mean
+from ..solvers.boundary import without_boundary
 from ..solvers.result import SolveResult
 from .random_fields import sample_generator
 from .spec import DatasetSpec, Field
 
 
 class Kind(Protocol):
-    """A distribution of inputs: a frozen dataclass whose fields are its parameters."""
+    """A distribution of inputs: a frozen dataclass whose fields, all numbers, are its parameters.
+
+    Attributes:
+        isometric: every symmetry of the grid (`nn.symmetry.isometries`) maps it to itself.
+    """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
+    isometric: ClassVar[bool]
 
     def sample(self, grid: Grid, random: np.random.Generator) -> Tensor:
         """One input (c, *space) in float64, the same function on every grid."""
@@ -37,18 +43,16 @@ class Problem(ABC):
         name: the key in `DATASETS`.
         equation: what the fields satisfy, for the file and the card.
         fields: the channels of input and solution.
-        isometric: rotating and reflecting the box maps samples to samples.
         KINDS: name of a kind -> dataclass of its parameters; the first is the default.
 
     Raises:
         ValueError: an unknown kind or parameter (the message lists the choices and the nearest
-        one).
+        one), or a parameter of another type.
     """
 
     name: ClassVar[str]
-    equation: ClassVar[str]
+    equation: str
     fields: ClassVar[tuple[Field, ...]]
-    isometric: ClassVar[bool] = False
     KINDS: ClassVar[dict[str, Any]]
 
     def __init__(self, kind: str | None = None, **parameters: Any) -> None:
@@ -56,10 +60,12 @@ class Problem(ABC):
         if self.kind not in self.KINDS:
             raise ValueError(unknown(f"kind of {self.name}", self.kind, list(self.KINDS)))
         row = self.KINDS[self.kind]
-        names = [f.name for f in fields(row)]
-        for key in parameters:
-            if key not in names:
-                raise ValueError(unknown(f"parameter of {self.name} {self.kind}", key, names))
+        types = {f.name: f.type for f in fields(row)}
+        for key, value in parameters.items():
+            if key not in types:
+                what = f"parameter of {self.name} {self.kind}"
+                raise ValueError(unknown(what, key, list(types)))
+            parameters[key] = _number(key, value, types[key])
         self.inputs: Kind = row(**parameters)
 
     @property
@@ -67,23 +73,39 @@ class Problem(ABC):
         """The numbers of the kind, defaults included."""
         return asdict(self.inputs)
 
+    @property
+    def isometric(self) -> bool:
+        """Every symmetry of the grid maps samples to samples."""
+        return self.inputs.isometric
+
+    @property
+    def boundary(self) -> tuple[Boundary, Boundary]:
+        """What holds at the sides of the box, per axis."""
+        return (Boundary.DIRICHLET, Boundary.DIRICHLET)
+
     def grid(self, shape: Sequence[int]) -> Grid:
-        """The unit box with this many nodes per axis, boundary included: (65, 65) has 63²
-        unknowns."""
-        grid = Grid(shape)
+        """The unit box with this many nodes per axis, both ends stored: (65, 65) has 63² unknowns
+        where all sides are Dirichlet."""
+        grid = Grid(shape, boundary=self.boundary if len(shape) == 2 else Boundary.DIRICHLET)
         self.check_grid(grid)
         return grid
 
     def check_grid(self, grid: Grid) -> None:
         """Raise a ValueError unless the problem is posed on such a grid.
 
-        Two axes, zero Dirichlet values at stored end nodes, and at least one unknown.
+        Two axes with the boundary of the problem, both ends stored, and at least one node inside.
         """
-        expected = Grid([max(n, 3) for n in grid.shape], grid.extent)
-        if grid != expected or grid.ndim != 2:
+        if (
+            grid.boundary != self.boundary
+            or any(p is not Placement.ENDPOINTS for p in grid.placement)
+            or min(grid.shape) < 3
+        ):
+            x, y = (b.value.capitalize() for b in self.boundary)
+            sides = x if x == y else f"{x} (x) and {y} (y)"
             raise ValueError(
-                f"{self.name} is solved on 2D grids that store their Dirichlet boundary, with at "
-                f"least 3 nodes per axis; got {grid}. Use for example Grid((65, 65))."
+                f"{self.name} {self.kind} is solved on 2D grids that store their {sides} boundary, "
+                f"with at least 3 nodes per axis; got {grid}. Use {self.name}'s grid((65, 65)), or "
+                f"one like it."
             )
 
     def spec(self, grid: Grid, seed: int, num_samples: int) -> DatasetSpec:
@@ -121,17 +143,25 @@ class Problem(ABC):
     ) -> Float[Tensor, " b"]:
         """|b - A u| / |b| of each pair in float64, fields on the physical scale.
 
-        The unknowns are the interior nodes; values of y on the boundary do not enter (they are
-        known, and `boundary_error` measures them). For b = 0 it is |A u|.
+        The unknowns are the nodes of `grid.interior`; values of y on a Dirichlet side do not enter
+        (they are known, and `boundary_error` measures them). For b = 0 it is |A u|.
         """
-        interior = tuple(slice(1, -1) for _ in range(grid.ndim))
         relative = []
         for x_i, y_i in zip(x.detach().double().cpu(), y.detach().double().cpu(), strict=True):
             b = self.rhs(x_i, grid)
-            r = b - self.operator(x_i, grid) @ y_i[0][interior].contiguous()
+            r = b - self.operator(x_i, grid) @ without_boundary(y_i[0], grid)
             scale = b.norm()
             relative.append(r.norm() / scale if scale > 0 else r.norm())
         return torch.stack(relative) if relative else torch.zeros(0, dtype=torch.float64)
+
+
+def _number(key: str, value: Any, kind: Any) -> Any:
+    """The value as the parameter's type; an int may stand for a float."""
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise ValueError(f"Parameter {key} is of type {kind.__name__}; got {value!r}.")
+    return value
 
 
 def unknown(what: str, got: str, choices: list[str]) -> str:

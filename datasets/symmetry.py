@@ -28,11 +28,7 @@ class DihedralAugmentation(torch.utils.data.Dataset):
     """
 
     def __init__(self, dataset: FieldDataset, seed: int) -> None:
-        if dataset.spec is not None and not dataset.spec.isometric:
-            raise ValueError(
-                f"Samples of {dataset.spec.name} ({dataset.spec.kind}) are not symmetric under "
-                f"rotations and reflections. Train without symmetries."
-            )
+        check_isometric(dataset)
         self.dataset, self.seed = dataset, seed
         self.isometries = isometries(dataset.grid)
         # Shared memory: persistent workers see the epoch that the main process sets.
@@ -73,6 +69,16 @@ class DihedralAugmentation(torch.utils.data.Dataset):
             first = 0 if key == "y" else -1
             u = reflect(u, axis + 1, half_open=self.dataset.half_open, first=first)
         return u.contiguous()
+
+
+def check_isometric(dataset: FieldDataset) -> None:
+    """Raise a ValueError where the file says that the symmetries of its box are not its own."""
+    if dataset.spec is not None and not dataset.spec.isometric:
+        raise ValueError(
+            f"Samples of {dataset.spec.name} ({dataset.spec.kind}) are not symmetric under "
+            f"rotations and reflections. Train with data.symmetries and data.average_symmetries "
+            f"false."
+        )
 
 
 def _hash(seed: int, epoch: int, index: np.ndarray) -> np.ndarray:

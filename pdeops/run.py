@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .datasets import FieldDataset, Problem, compatible, hdf5, open_dataset, problem_of
 from .datasets.spec import DatasetSpec
 from .datasets.spec import Field as FieldSpec
-from .datasets.symmetry import DihedralAugmentation
+from .datasets.symmetry import DihedralAugmentation, check_isometric
 from .grid import Grid
 from .losses import LOSSES
 from .metrics import MetricMean
@@ -209,6 +209,8 @@ def _assemble(recipe: Recipe, folder: Path, device: torch.device) -> Trainer:
     training, validation = _data(recipe)
     grid = training.grid
     spec = training.spec
+    if recipe.data.average_symmetries:
+        check_isometric(training)
     half_open = {"half_open": training.half_open}
     carry: dict[str, Any] = {
         "model": recipe.model.name,

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from ..datasets.problem import Problem
-from ..grid import Boundary, Grid, Placement
+from ..grid import Boundary, Grid
+from ..solvers.boundary import with_boundary
 from ..solvers.result import SolveResult
 
 
@@ -34,19 +33,12 @@ class ClassicalMethod:
 
 
 def methods_for(problem: Problem) -> list[ClassicalMethod]:
-    """The strongest solver we have for this problem, and the sparse LU that anybody can call."""
-    own = ClassicalMethod("classical solver", _own_solver)
-    return [STRONGEST.get(problem.name, own), SPARSE_DIRECT]
+    """The strongest solver we have for this problem, and the sparse LU that anybody can call.
 
-
-def with_boundary(u: Float[Tensor, "*interior"], grid: Grid) -> Float[Tensor, "*space"]:
-    """A field on `grid.interior` with its zero Dirichlet values around it."""
-    pad = [
-        int(b is Boundary.DIRICHLET and p is Placement.ENDPOINTS)
-        for b, p in zip(grid.boundary, grid.placement, strict=True)
-    ]
-    # F.pad takes (left, right) of the last axis first.
-    return torch.nn.functional.pad(u, [width for w in reversed(pad) for width in (w, w)])
+    With Neumann sides alone the matrix is singular: a sparse LU fixes no constant and is left out.
+    """
+    own = STRONGEST.get(problem.name, ClassicalMethod("classical solver", _own_solver))
+    return [own, SPARSE_DIRECT] if Boundary.DIRICHLET in problem.boundary else [own]
 
 
 def _own_solver(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:

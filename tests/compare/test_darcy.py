@@ -72,6 +72,7 @@ def test_poisson_has_its_sine_transform():
         batch_sizes=(1,),
     )
     assert [m.name for m in methods_for(Poisson())] == ["sine transform", "sparse direct"]
+    assert [m.name for m in methods_for(Poisson("neumann"))] == ["sine transform"]  # singular
     errors = {(r.method, r.grid[0]): r.error for r in comparison.rows if r.kind == "classical"}
     for n in (9, 17, 33):
         assert errors["sine transform", n] == pytest.approx(errors["sparse direct", n], rel=1e-6)
