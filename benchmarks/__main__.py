@@ -3,9 +3,10 @@
 import argparse
 
 from .bench import machine, run, write
+from .generation import BENCHES as GENERATION
 from .solvers import BENCHES as SOLVERS
 
-BENCHES = {bench.name: bench for bench in [*SOLVERS]}
+BENCHES = {bench.name: bench for bench in [*SOLVERS, *GENERATION]}
 
 
 def main() -> None:
