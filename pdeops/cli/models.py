@@ -1,26 +1,70 @@
 """`pdeops models`: what can be trained."""
 
+from typing import Any
+
 from .output import Json, emit, rows
 
 
 def command(json: Json = False) -> None:
-    """List the models, what each one is, and the recipes that train it."""
+    """List the models: what each is, its size at the defaults, and the recipes that train it.
+
+    Parameters are counted with one channel in and out, on the first grid that the model accepts
+    of 128 x 128 nodes, the sizes that published models are tied to, and a sphere; --json names it,
+    and the arguments with their defaults.
+    """
     import inspect
 
     from ..models import MODELS
     from ..recipe import Recipe, shipped_recipes
 
     recipes: dict[str, list[str]] = {name: [] for name in MODELS}
-    for name in shipped_recipes():
-        recipes[Recipe.load(name).model.name].append(name)
+    for recipe in shipped_recipes():
+        recipes[Recipe.load(recipe).model.name].append(recipe)
     lines = {
-        name: {"summary": (inspect.getdoc(cls) or "").split("\n")[0], "recipes": recipes[name]}
+        name: {
+            "summary": (inspect.getdoc(cls) or "").split("\n")[0],
+            **_at_defaults(cls),
+            "recipes": recipes[name],
+        }
         for name, cls in MODELS.items()
     }
     if json:
         emit(lines, as_json=True)
-    else:
-        rows(
-            ("model", "what it is", "recipes"),
-            [(name, line["summary"], line["recipes"]) for name, line in lines.items()],
-        )
+        return
+    rows(
+        ("model", "what it is", "parameters", "recipes"),
+        [
+            (
+                name,
+                line["summary"],
+                "-" if line["parameters"] is None else f"{line['parameters']:,}",
+                [recipe.removesuffix(".toml") for recipe in line["recipes"]],
+            )
+            for name, line in lines.items()
+        ],
+    )
+
+
+def _at_defaults(cls: Any) -> dict[str, Any]:
+    """Parameters and arguments of a model built with its defaults, and the grid it was built on."""
+    import math
+
+    import torch
+
+    from ..grid import Grid
+    from ..nn.parameters import num_parameters
+
+    grids = [Grid((n, n)) for n in (128, 64, 101, 211)]
+    grids.append(Grid((65, 128), (math.pi, 2 * math.pi), ("neumann", "periodic")))
+    for grid in grids:
+        try:
+            with torch.device("meta"):  # shapes alone, no memory and no random numbers
+                model = cls(1, 1, grid)
+        except ValueError:
+            continue
+        return {
+            "parameters": num_parameters(model),
+            "grid": list(grid.shape),
+            "arguments": model.arguments,
+        }
+    return {"parameters": None, "grid": None, "arguments": None}

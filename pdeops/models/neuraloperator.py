@@ -12,7 +12,6 @@ import math
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -54,7 +53,7 @@ class _Neuraloperator(nn.Module):
         self.allow_odd = allow_odd
         self.check_sizes(grid.shape)
         with _silent():
-            cls = getattr(_package(), network)
+            cls = _network(network)
             self.network = cls(in_channels=in_channels, out_channels=out_channels, **options)
         self.register_state_dict_post_hook(_drop_metadata)
 
@@ -354,24 +353,23 @@ class NeuralopSFNO(_Neuraloperator):
             )
 
 
-def _package() -> ModuleType:
-    """neuralop.models, imported without wandb; inside `_silent`.
+def _network(name: str) -> type[nn.Module]:
+    """A class of neuralop.models, imported without wandb; to be called inside `_silent`.
 
     wandb takes half of the time of the import and serves neuralop's own Trainer alone. A program
     that imported wandb or neuralop before keeps them as they are.
     """
-    hidden = "wandb" not in sys.modules and "neuralop" not in sys.modules
-    if hidden:
+    hide = "wandb" not in sys.modules and "neuralop" not in sys.modules
+    if hide:
         sys.modules["wandb"] = None  # type: ignore[assignment]  # `import wandb` now fails
     try:
-        import neuralop.models
+        from neuralop import models
     finally:
-        if hidden:
+        if hide:
             del sys.modules["wandb"]
-    if not hasattr(neuralop.models, "SFNO"):
-        # neuraloperator swallows the reason; here it is.
-        import torch_harmonics  # noqa: F401
-    return neuralop.models
+    if name == "SFNO" and not hasattr(models, name):
+        import torch_harmonics  # noqa: F401  # neuralop leaves SFNO out without a word: here is why
+    return getattr(models, name)
 
 
 @contextlib.contextmanager
