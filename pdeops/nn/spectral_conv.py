@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.fft import fft, ifft, irfft, rfft
 
-# Axes: b batch, i and o channels in and out, k kept modes.
+from ..kernels import spectral_conv as fast
+
+# Axes: b batch, i and o channels in and out, p channels after a pointwise map.
 
 
 class SpectralConv(nn.Module):
@@ -20,7 +21,9 @@ class SpectralConv(nn.Module):
     grid resolves gives the same function at every size, odd or even. A mode that a grid cannot hold
     is left out there.
 
-    Weights are real pairs (in, out, *modes, 2); transforms run in float32 also under autocast.
+    Weights are real, (*modes, in, 2, out): real and imaginary part of W_k beside each other, so
+    that products read them where they lie. Transforms run in float32 also under autocast, and any
+    number of derivatives exists. How: `kernels/spectral_conv.py`, and its twin, which is shorter.
 
     Raises:
         ValueError: a number of modes is not positive and even.
@@ -34,45 +37,21 @@ class SpectralConv(nn.Module):
             )
         self.n_modes = tuple(n_modes)
         modes = (*self.n_modes[:-1], self.n_modes[-1] // 2 + 1)
-        self.weight = nn.Parameter(torch.empty(in_channels, out_channels, *modes, 2))
-        nn.init.normal_(self.weight, std=math.sqrt(1 / (in_channels + out_channels)))
+        drawn = torch.empty(in_channels, out_channels, *modes, 2)
+        nn.init.normal_(drawn, std=math.sqrt(1 / (in_channels + out_channels)))
+        self.weight = nn.Parameter(drawn.movedim((0, -1, 1), (-3, -2, -1)).contiguous())
 
     def forward(self, u: Float[Tensor, "b i *space"]) -> Float[Tensor, "b o *space"]:
-        dtype, shape = u.dtype, u.shape[2:]
-        k = [modes.to(u.device) for modes in self.kept_modes(shape)]
-        with torch.autocast(u.device.type, enabled=False):
-            u = u.to(torch.promote_types(dtype, torch.float32))
-            u_hat = rfft(u, norm="forward")[..., : len(k[-1])]
-            for axis, n in enumerate(shape[:-1]):
-                u_hat = fft(u_hat, dim=axis + 2, norm="forward").index_select(axis + 2, k[axis] % n)
-            v_hat = torch.einsum("bi...,io...->bo...", u_hat, self.matrices(k, shape))
-            for axis, n in enumerate(shape[:-1]):
-                size = (*v_hat.shape[: axis + 2], n, *v_hat.shape[axis + 3 :])
-                v_hat = v_hat.new_zeros(size).index_copy(axis + 2, k[axis] % n, v_hat)
-                v_hat = ifft(v_hat, dim=axis + 2, norm="forward")
-            v = irfft(v_hat, n=shape[-1], norm="forward")
-        return v.to(dtype)
+        return self.channels_last(u.movedim(1, -1)).movedim(-1, 1)
 
-    def kept_modes(self, shape: Sequence[int]) -> list[Tensor]:
-        """The k per axis that the weights have and a grid of this shape holds."""
-        *first, last = self.n_modes
-        k = [
-            torch.arange(max(-(m // 2), -(n // 2)), min(m // 2, (n + 1) // 2))
-            for m, n in zip(first, shape, strict=False)
-        ]
-        return [*k, torch.arange(min(last // 2, shape[-1] // 2) + 1)]
+    def channels_last(
+        self, u: Float[Tensor, "b *space i"], pointwise: Float[Tensor, "p o"] | None = None
+    ) -> Float[Tensor, "b *space p"]:
+        """The same for fields whose channels are the last axis, then times a matrix if given.
 
-    def matrices(self, k: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
-        """W_k (in, out, *modes), complex, for the modes of a grid of this shape.
-
-        On the planes where exp(2πi k_last y) is real, the inverse transform takes the real part,
-        which halves a mode whose opposite is not kept: k = -12 of -12..11. There W_k counts twice.
+        That costs less than a product at every node.
         """
-        W = torch.view_as_complex(self.weight)
-        unpaired = torch.zeros(1, dtype=torch.bool, device=W.device)
-        for axis, (m, n) in enumerate(zip(self.n_modes[:-1], shape, strict=False)):
-            W = W.narrow(axis + 2, int(m // 2 - min(m // 2, n // 2)), len(k[axis]))
-            unpaired = unpaired[..., None] | ((k[axis] == -(m // 2)) & (n > m))
-        W = W[..., : len(k[-1])]
-        real = (k[-1] == 0) | (2 * k[-1] == shape[-1])
-        return W * (1 + (unpaired[..., None] & real).to(self.weight.dtype))
+        with torch.autocast(u.device.type, enabled=False):
+            v = u.to(torch.promote_types(u.dtype, torch.float32))
+            pointwise = None if pointwise is None else pointwise.to(v.dtype)
+            return fast.convolve(v, self.weight, pointwise).to(u.dtype)

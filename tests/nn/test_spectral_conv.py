@@ -24,7 +24,7 @@ def identity(n_modes, channels=2):
     K = SpectralConv(channels, channels, n_modes).double()
     K.weight.data.zero_()
     for c in range(channels):
-        K.weight.data[c, c, ..., 0] = 1
+        K.weight.data[..., c, 0, c] = 1
     return K
 
 

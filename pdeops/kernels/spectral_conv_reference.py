@@ -1,0 +1,78 @@
+"""Spectral convolution by fast Fourier transforms, in plain torch: to be read.
+
+Twin of `spectral_conv.py`, which writes the truncated transforms as matrix products.
+
+    v(x) = Σ_k W_k û_k exp(2πi k·x/L),    û_k = (1/N) Σ_x u(x) exp(-2πi k·x/L),  N nodes
+
+**Modes.** Weights of m modes along an axis belong to k = -m/2 .. m/2 - 1, along the last axis to
+k = 0 .. m/2; the other half follows from u being real. A mode that a grid cannot hold is left out
+there.
+
+**Modes without their opposite.** On the planes where exp(2πi k_last y) is real, the inverse
+transform takes the real part, which halves a mode whose opposite is not kept: k = -12 of -12..11.
+There W_k counts twice.
+
+**Weights** are real, (*modes, in, 2, out): W_k (in x out) has the real part [k, :, 0, :] and the
+imaginary part [k, :, 1, :].
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.fft import fft, ifft, irfft, rfft
+
+# Axes: b batch, i and o channels in and out, k kept modes.
+
+
+def kept_modes(shape: Sequence[int], n_modes: Sequence[int]) -> list[range]:
+    """The k per axis that weights of so many modes have and a grid of this shape holds."""
+    *first, last = n_modes
+    k = [
+        range(max(-(m // 2), -(n // 2)), min(m // 2, (n + 1) // 2))
+        for m, n in zip(first, shape, strict=False)
+    ]
+    return [*k, range(min(last // 2, shape[-1] // 2) + 1)]
+
+
+def weights_of_kept_modes(
+    weight: Float[Tensor, "*modes i two o"], shape: Sequence[int]
+) -> Float[Tensor, "*kept i two o"]:
+    """The weights of those modes that a grid of this shape holds."""
+    *first, last = weight.shape[:-3]
+    for axis, k in enumerate(kept_modes(shape, [*first, 2 * (last - 1)])):
+        start = k[0] + weight.shape[axis] // 2 if axis < len(first) else 0
+        weight = weight.narrow(axis, start, len(k))
+    return weight
+
+
+def counts_twice(shape: Sequence[int], n_modes: Sequence[int]) -> Bool[np.ndarray, "*kept"]:
+    """Where a kept mode has no kept opposite and the inverse transform takes its real part."""
+    *k, k_last = [np.array(k) for k in kept_modes(shape, n_modes)]
+    unpaired = np.array(False)
+    for k_axis, m, n in zip(k, n_modes, shape, strict=False):
+        unpaired = unpaired[..., None] | ((k_axis == -(m // 2)) & (n > m))
+    return unpaired[..., None] & ((k_last == 0) | (2 * k_last == shape[-1]))
+
+
+def convolve(
+    u: Float[Tensor, "b i *space"], weight: Float[Tensor, "*modes i two o"]
+) -> Float[Tensor, "b o *space"]:
+    """The spectral convolution of u in u's dtype, float32 or float64."""
+    shape = u.shape[2:]
+    n_modes = [*weight.shape[:-4], 2 * (weight.shape[-4] - 1)]
+    k = [torch.tensor(k, device=u.device) for k in kept_modes(shape, n_modes)]
+    W = torch.view_as_complex(weights_of_kept_modes(weight, shape).movedim(-2, -1).contiguous())
+    W = W * (1 + torch.from_numpy(counts_twice(shape, n_modes)).to(weight))[..., None, None]
+
+    u_hat = rfft(u, norm="forward")[..., : len(k[-1])]
+    for axis, n in enumerate(shape[:-1]):
+        u_hat = fft(u_hat, dim=axis + 2, norm="forward").index_select(axis + 2, k[axis] % n)
+    v_hat = torch.einsum("bi...,...io->bo...", u_hat, W)
+    for axis, n in enumerate(shape[:-1]):
+        size = (*v_hat.shape[: axis + 2], n, *v_hat.shape[axis + 3 :])
+        v_hat = v_hat.new_zeros(size).index_copy(axis + 2, k[axis] % n, v_hat)
+        v_hat = ifft(v_hat, dim=axis + 2, norm="forward")
+    return irfft(v_hat, n=shape[-1], norm="forward")
