@@ -89,7 +89,7 @@ class Recipe:
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{source} is not valid TOML: {error}.") from None
         for override in overrides:
-            _override(plain, override)
+            put(plain, override)
         return cls.from_dict(plain)
 
     @classmethod
@@ -169,7 +169,7 @@ def _read(source: str | Path) -> str:
     )
 
 
-def _override(plain: dict[str, Any], text: str) -> None:
+def put(plain: dict[str, Any], text: str) -> None:
     """Put `a.b=value` into nested tables; the value is read as TOML, else as a bare string."""
     key, equals, value = text.partition("=")
     path = key.strip().split(".")

@@ -1,13 +1,15 @@
-"""`pdeops data`: generate benchmark data, and say what is in a file."""
+"""`pdeops data`: generate benchmark data, convert data of other formats, say what is in a file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .output import Json, emit
 
-app = typer.Typer(help="Generate benchmark data; say what is in a file.", no_args_is_help=True)
+app = typer.Typer(
+    help="Generate benchmark data; convert and inspect data files.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -17,7 +19,17 @@ def generate(
     resolution: Annotated[str, typer.Option(help="Nodes per axis with the boundary: 65 or 65,97.")],
     out: Annotated[Path, typer.Option(help="File to write; must not exist.")],
     seed: Annotated[int, typer.Option(help="Sample i depends on (seed, i) alone.")] = 0,
-    kind: Annotated[str | None, typer.Option(help="Kind of random input, as piecewise.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="darcy: piecewise (default), lognormal, rough, multiscale; poisson: gaussian "
+            "(default; zero on all sides), neumann, mixed. The cards say what each is."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A parameter of the kind: --set tau=5. Repeatable."),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Number of processes.")] = 1,
     dtype: Annotated[str, typer.Option(help="float32 or float64, as stored.")] = "float32",
     json: Json = False,
@@ -28,10 +40,16 @@ def generate(
     """
     from ..datasets import generate as generate_dataset
     from ..datasets import problem_named
+    from ..recipe import put
     from .progress import bar
 
     grid_shape = _resolution(resolution)
-    chosen = problem_named(problem, kind)
+    parameters: dict[str, Any] = {}
+    for text in settings or []:
+        put(parameters, text)
+    for option in {"name", "kind"} & parameters.keys():
+        raise ValueError(f"--set takes a parameter of the kind; {option!r} is not one.")
+    chosen = problem_named(problem, kind, **parameters)
     with bar("samples", samples) as advance:
         report = generate_dataset(
             chosen,
@@ -47,17 +65,109 @@ def generate(
 
 
 @app.command()
+def convert(
+    src: Annotated[
+        Path, typer.Argument(help="A file of any format that pdeops reads, or a folder of .npy.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="To write; must not exist.")],
+    input: Annotated[
+        list[str] | None,
+        typer.Option(help="Array that is an input: repeat it, or separate names by commas."),
+    ] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Array that is a target.")] = None,
+    axes: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the axes of the arrays are, in their order, of sample, channel, x, y, z: "
+            "sample,x,y for all, u=x,y,sample for one; repeat it. By default sample first, then "
+            "space, or as the file names them."
+        ),
+    ] = None,
+    extent: Annotated[str | None, typer.Option(help="Side lengths of the box: 1, or 2,1.")] = None,
+    boundary: Annotated[
+        str | None, typer.Option(help="dirichlet, neumann or periodic; per axis with commas.")
+    ] = None,
+    placement: Annotated[
+        str | None,
+        typer.Option(help="Where the nodes lie: endpoints, left, interior or centers."),
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32 or float64, as stored; by default as in SRC.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write arrays of a MATLAB, NumPy, torch, HDF5 or netCDF file as inputs and targets to a file
+    of the project, which then trains, evaluates and compares.
+
+    What is not said of the grid is taken from coordinates in SRC or assumed, and the report says
+    what was.
+    """
+    from ..datasets import convert as convert_file
+    from .progress import bar
+
+    said = {
+        "extent": extent and [_number("--extent", part) for part in extent.split(",")],
+        "boundary": boundary and boundary.split(","),
+        "placement": placement and placement.split(","),
+    }
+    # One value serves every axis.
+    grid = {k: v[0] if len(v) == 1 else v for k, v in said.items() if v}
+    with bar("percent", 100) as advance:
+        report = convert_file(
+            src,
+            out,
+            inputs=_names(input),
+            targets=_names(target),
+            axes=_axes(axes),
+            grid=grid or None,
+            dtype=dtype,
+            progress=lambda fraction: advance(100 * fraction),
+        )
+    emit(report, as_json=json)
+
+
+@app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(help="A data file of any format that pdeops reads.")],
     json: Json = False,
 ) -> None:
-    """Say what a data file holds: layout, fields, shapes, range, grid, spec."""
+    """Say what a data file holds: layout, fields, shapes, range, grid, and how to train on it."""
     from ..datasets import inspect as inspect_file
 
     report = inspect_file(file)
     if not json:
         report.pop("spec", None)  # what matters of it stands in the other entries
     emit(report, as_json=json, title=str(file))
+
+
+def _names(given: list[str] | None) -> list[str] | None:
+    """['a', 'b'] from ['a,b'] and from ['a', 'b']; None from nothing."""
+    return [name.strip() for part in given for name in part.split(",")] if given else None
+
+
+def _axes(given: list[str] | None) -> str | dict[str, str] | None:
+    """'sample,x' from ['sample,x'], {'u': 'x,sample'} from ['u=x,sample']."""
+    if not given:
+        return None
+    if not any("=" in part for part in given):
+        if len(given) > 1:
+            raise ValueError(
+                f"--axes is said once for all arrays, or as NAME=... for some; got {given}."
+            )
+        return given[0]
+    pairs = [part.rpartition("=") for part in given]
+    if not all(name for name, _, _ in pairs):
+        raise ValueError(
+            f"--axes is said once for all arrays, or as NAME=... for each; got {given}."
+        )
+    return {name: axes for name, _, axes in pairs}
+
+
+def _number(option: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{option} reads numbers, as 1 or 2,1; got {text!r}.") from None
 
 
 def _resolution(text: str) -> tuple[int, ...]:

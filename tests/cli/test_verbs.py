@@ -25,6 +25,22 @@ def test_generate_and_inspect(pdeops, tmp_path):
     assert inspected["grid"]["shape"] == [17, 33]
 
 
+def test_generate_sets_the_parameters_of_a_kind(pdeops, tmp_path):
+    out = tmp_path / "d.h5"
+    command = ("data", "generate", "poisson", "--kind", "mixed", "--samples", 2)
+    command += ("--resolution", "9", "--out", out)
+    for wrong, said in (("kind=gaussian", "'kind' is not one"), ("scal=3", "Did you mean 'scale'")):
+        done = pdeops(*command, "--set", wrong)
+        assert done.status != 0
+        assert said in done.stderr
+        assert not out.exists()
+    done = pdeops(*command, "--set", "dirichlet_axis=1", "--set", "scale=3")
+    assert done.status == 0, done.stderr
+    inspected = pdeops("data", "inspect", out, "--json").json
+    assert inspected["grid"]["boundary"] == ["neumann", "dirichlet"]
+    assert inspected["spec"]["parameters"]["scale"] == 3.0
+
+
 def test_train_prints_its_own_folder(pdeops, workshop, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pairs = [part for pair in overrides(workshop.folder) for part in ("--set", pair)]
