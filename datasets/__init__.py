@@ -10,6 +10,7 @@ if __name__ != "pdeops.datasets":
 
 from typing import Any
 
+from .convert import convert
 from .darcy import Darcy
 from .dataset import FieldDataset, compatible
 from .generate import generate
@@ -30,6 +31,7 @@ __all__ = [
     "Poisson",
     "Problem",
     "compatible",
+    "convert",
     "generate",
     "inspect",
     "open_dataset",

@@ -15,6 +15,23 @@ from .sources import Batch, Source, TensorSource
 from .spec import DatasetSpec
 
 
+class Samples(Sequence[Batch]):
+    """The samples of a batch that was read in one go, each a view of it.
+
+    Attributes:
+        batch: all of them; who takes this saves a copy of each.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return len(self.batch["x"])
+
+    def __getitem__(self, index: Any) -> Any:
+        return {key: u[index] for key, u in self.batch.items()}
+
+
 class FieldDataset(torch.utils.data.Dataset):
     """Samples {"x": (c *space), "y": (d *space)} on one grid, float32 unless asked otherwise.
 
@@ -78,14 +95,40 @@ class FieldDataset(torch.utils.data.Dataset):
         batch = self.read([index])
         return {"x": batch["x"][0], "y": batch["y"][0]}
 
-    def __getitems__(self, indices: list[int]) -> list[Batch]:
-        batch = self.read(indices)
-        return [{"x": x, "y": y} for x, y in zip(batch["x"], batch["y"], strict=True)]
+    def __getitems__(self, indices: list[int]) -> "Samples":
+        return Samples(self.read(indices))
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """All samples in their order, `size` at a time; the last batch may be short."""
-        for start in range(0, len(self), size):
-            yield self.read(range(start, min(start + size, len(self))))
+        """All samples in their order, `size` at a time; the last batch may be short.
+
+        Neighbours in a chunk of the file are read in one go, so that it is decompressed once.
+        """
+        rest: Batch = {}
+        for part in self._in_chunks(size):
+            batch = self.source.read(part, self.dtype)
+            if rest:
+                batch = {key: torch.cat([rest[key], u]) for key, u in batch.items()}
+            pieces = [
+                {k: u[i : i + size] for k, u in batch.items()}
+                for i in range(0, len(batch["x"]), size)
+            ]
+            rest = pieces.pop() if len(pieces[-1]["x"]) < size else {}
+            yield from pieces
+        if rest:
+            yield rest
+
+    def _in_chunks(self, size: int) -> Iterator[np.ndarray]:
+        """Our samples' numbers in the file, cut where its chunks end, at least `size` at a time."""
+        chunk = self.source.together
+        start = 0
+        while start < len(self):
+            stop = min(start + size, len(self))
+            while stop < len(self) and (
+                self.indices[stop] // chunk == self.indices[stop - 1] // chunk
+            ):
+                stop += 1
+            yield self.indices[start:stop]
+            start = stop
 
     def subset(self, indices: Iterable[int]) -> "FieldDataset":
         """The given samples only, in the given order, with the same grid, spec and channels.

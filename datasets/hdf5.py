@@ -176,6 +176,12 @@ def part_of(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
+def free_name(name: str, role: str) -> str:
+    """A field's name in the file: its own, or "input_x" where x is a coordinate of every file."""
+    taken = {"sample", "residual", *AXES}
+    return f"{role}_{name}" if name in taken else name
+
+
 def refuse_existing(path: Path) -> None:
     """Raise a ValueError if something stands where the file should go."""
     if path.exists():

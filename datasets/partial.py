@@ -65,9 +65,13 @@ class PartialFile:
         self._pending, self._flushed = [], time.monotonic()
 
     def finish(self, target: Path) -> None:
-        """Give the whole file its name."""
+        """Give the file its name once all samples are finished."""
         self.flush()
         assert not self.unfinished
+        self.publish(target)
+
+    def publish(self, target: Path) -> None:
+        """Give the file its name, whatever is known of its residuals."""
         os.fsync(self.descriptor)
         os.rename(self.path, target)
 

@@ -3,16 +3,23 @@
 Axes: b batch, c channel, x y space.
 """
 
-import os
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .selection import SPACE, Selection
+from .stores import Store
+
 Batch = dict[str, Tensor]
+
+# Stored numbers go straight to these; to any other type through torch.
+_NUMPY: dict[torch.dtype, np.dtype] = {
+    torch.float32: np.dtype(np.float32),
+    torch.float64: np.dtype(np.float64),
+}
 
 
 class Source(ABC):
@@ -35,7 +42,12 @@ class Source(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Shape, dtype and layout of each stored variable."""
+        """Of each channel: shape, axes, dtype and layout of what it is stored in."""
+
+    @property
+    def together(self) -> int:
+        """How many neighbours, from a multiple of this number on, are best read in one go."""
+        return 1
 
     def residuals(self) -> np.ndarray | None:
         """The relative residual of each stored solution, where that is known."""
@@ -59,76 +71,65 @@ class TensorSource(Source):
         return {"x": self.x[at].to(dtype).contiguous(), "y": self.y[at].to(dtype).contiguous()}
 
     def describe(self) -> dict[str, Any]:
-        """Shape, dtype and strides of both tensors."""
-        return {
-            name: {
+        """Of each channel: shape, axes, dtype and layout of the tensor it is part of."""
+        described: dict[str, Any] = {}
+        for u, names in ((self.x, self.inputs), (self.y, self.targets)):
+            entry = {
                 "shape": list(u.shape),
+                "axes": ",".join(("sample", "channel", *SPACE[: u.ndim - 2])),
                 "dtype": str(u.dtype).removeprefix("torch."),
                 "layout": "contiguous" if u.is_contiguous() else "strided",
             }
-            for name, u in (("x", self.x), ("y", self.y))
-        }
+            described |= dict.fromkeys(names, entry)
+        return described
 
 
-class HDF5Source(Source):
-    """Fields of an HDF5 file with one variable (sample, *space) per channel.
+class ArraySource(Source):
+    """Chosen arrays of a file: the channels of x and of y, each cut into samples along its own
+    axis."""
 
-    The file is opened in each process that reads, on first use; no handle is pickled or forked
-    into use. It is opened with HDF5's default locking, as h5py and xarray open it: HDF5 refuses to
-    open a file twice in one process with different locking. Where the file system has no locks,
-    set HDF5_USE_FILE_LOCKING=FALSE.
-    """
-
-    def __init__(
-        self, path: Path, num_samples: int, inputs: tuple[str, ...], targets: tuple[str, ...]
-    ) -> None:
-        self.path, self.num_samples, self.inputs, self.targets = path, num_samples, inputs, targets
-        self._handle: Any = None
-        self._owner = 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_handle": None, "_owner": 0}
-
-    @property
-    def file(self) -> Any:
-        """This process's handle."""
-        if self._owner != os.getpid():
-            import h5py
-
-            self._handle, self._owner = h5py.File(self.path, "r"), os.getpid()
-        return self._handle
+    def __init__(self, store: Store, selection: Selection) -> None:
+        self.store, self.selection = store, selection
+        self.inputs, self.targets = selection.input_names, selection.target_names
 
     def __len__(self) -> int:
-        return self.num_samples
+        return self.selection.num_samples
+
+    @property
+    def together(self) -> int:
+        """The largest number of samples that one chunk of the file holds."""
+        chosen = (*self.selection.inputs, *self.selection.targets)
+        chunks = [(self.store.arrays[c.name].chunk, c.sample_axis) for c in chosen]
+        return max(chunk[axis] if chunk else 1 for chunk, axis in chunks)
 
     def read(self, indices: np.ndarray, dtype: torch.dtype) -> Batch:
-        """The given samples, in any order and with repetitions: one read per variable.
-
-        HDF5 wants increasing numbers, so each sample is read once and put in its places afterwards.
-        """
-        unique, inverse = np.unique(indices, return_inverse=True)
-        neighbours = len(unique) and unique[-1] - unique[0] == len(unique) - 1
-        rows = slice(unique[0], unique[-1] + 1) if neighbours else unique
-        in_order = np.array_equal(unique, indices)
+        """The given samples, in any order and with repetitions: one read per array."""
         batch = {}
-        for key, names in (("x", self.inputs), ("y", self.targets)):
-            channels = [torch.from_numpy(self.file[name][rows]).to(dtype) for name in names]
-            fields = torch.stack(channels, 1) if len(names) > 1 else channels[0].unsqueeze(1)
-            batch[key] = fields if in_order else fields[torch.from_numpy(inverse)]
+        for key, chosen in (("x", self.selection.inputs), ("y", self.selection.targets)):
+            arrays = [
+                c.fields(self.store.take(c.name, c.sample_axis, indices), _NUMPY.get(dtype))
+                for c in chosen
+            ]
+            fields = [torch.from_numpy(array).to(dtype) for array in arrays]
+            batch[key] = torch.cat(fields, 1) if len(fields) > 1 else fields[0]
         return batch
 
     def describe(self) -> dict[str, Any]:
-        """Shape, dtype and layout of each variable."""
-        variables = [self.file[name] for name in (*self.inputs, *self.targets)]
-        return {
-            v.name.lstrip("/"): {
-                "shape": list(v.shape),
-                "dtype": str(v.dtype),
-                "layout": f"chunks {v.chunks}" if v.chunks else "contiguous",
+        """Of each channel: shape, axes, dtype and layout of the array that it is stored in."""
+        described: dict[str, Any] = {}
+        for chosen in (*self.selection.inputs, *self.selection.targets):
+            array = self.store.arrays[chosen.name]
+            entry = {
+                "shape": list(array.shape),
+                "axes": ",".join(chosen.axes),
+                "dtype": str(array.dtype),
+                "layout": array.layout,
             }
-            for v in variables
-        }
+            described |= dict.fromkeys(chosen.channels, entry)
+        return described
 
     def residuals(self) -> np.ndarray | None:
         """The stored relative residuals, where the file has them."""
-        return self.file["residual"][()] if "residual" in self.file else None
+        if "residual" not in self.store.arrays:
+            return None
+        return np.array(self.store.read("residual", (slice(None),)))

@@ -73,7 +73,7 @@ class DihedralAugmentation(torch.utils.data.Dataset):
 
 def check_isometric(dataset: FieldDataset) -> None:
     """Raise a ValueError where the file says that the symmetries of its box are not its own."""
-    if dataset.spec is not None and not dataset.spec.isometric:
+    if dataset.spec is not None and dataset.spec.isometric is False:
         raise ValueError(
             f"Samples of {dataset.spec.name} ({dataset.spec.kind}) are not symmetric under "
             f"rotations and reflections. Train with data.symmetries and data.average_symmetries "

@@ -309,7 +309,7 @@ def _check_test(training: FieldDataset, file: str) -> None:
         return
     test = open_dataset(file)
     compatible(training, test)
-    if training.spec and test.spec and training.spec.seed == test.spec.seed:
+    if training.spec and test.spec and None is not training.spec.seed == test.spec.seed:
         log.warning("%s has the seed of the training data, hence the same samples", file)
 
 

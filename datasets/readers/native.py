@@ -4,26 +4,55 @@ from pathlib import Path
 
 import torch
 
-from ...grid import Grid
+from ..coordinates import GridLike
 from ..dataset import FieldDataset
-from ..hdf5 import FORMAT, FORMAT_VERSION
-from ..sources import HDF5Source
-from ..spec import DatasetSpec
+from ..hdf5 import AXES, FORMAT, FORMAT_VERSION
+from ..selection import Chosen, Selection
+from ..sources import ArraySource
+from ..spec import DatasetSpec, Field
+from ..stores import HDF5Store
 
 DESCRIPTION = "HDF5 files written by pdeops"
 
 
 def recognises(path: Path, head: bytes) -> bool:
-    """Any HDF5 file: what is inside is said by `open`."""
-    return head.startswith(b"\x89HDF\r\n\x1a\n")
+    """An HDF5 file that says so; or one that cannot be opened, of which `open` tells why."""
+    return kind_of(path, head) in (FORMAT, "damaged")
 
 
-def open(path: Path, grid: Grid | None, dtype: torch.dtype) -> FieldDataset:
+def kind_of(path: Path, head: bytes) -> str | None:
+    """What wrote an HDF5 file: "pdeops", "mat" (MATLAB 7.3), "netcdf", "plain", "damaged"; None for
+    no HDF5 file.
+
+    MATLAB puts 512 bytes of text in front of HDF5's signature.
+    """
+    matlab = head.startswith(b"MATLAB 7.3 MAT-file")
+    if not (matlab or head.startswith(b"\x89HDF\r\n\x1a\n")):
+        return None
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") == FORMAT:
+                return FORMAT
+            attributes = [set(item.attrs) for item in file.values()]
+    except OSError:
+        return "mat" if matlab else "damaged"
+    if matlab or any("MATLAB_class" in names for names in attributes):
+        return "mat"
+    return "netcdf" if any({"CLASS", "DIMENSION_LIST"} & names for names in attributes) else "plain"
+
+
+def store(path: Path) -> HDF5Store:
+    """The fields, `residual` and the coordinates."""
+    return HDF5Store(path)
+
+
+def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
     """The data set of a finished file.
 
     Raises:
-        ValueError: truncated, of another project or format version, unfinished, or `grid`
-        disagrees.
+        ValueError: truncated, of another format version, unfinished, or `grid` disagrees.
     """
     import h5py
 
@@ -34,12 +63,6 @@ def open(path: Path, grid: Grid | None, dtype: torch.dtype) -> FieldDataset:
             f"{path} is a damaged HDF5 file ({error}). Copy, download or generate it again."
         ) from None
     with file:
-        if file.attrs.get("format") != FORMAT:
-            raise ValueError(
-                f"{path} is an HDF5 file of another kind: it holds {_contents(file)}, and no "
-                f"attribute format = {FORMAT!r}. Convert it, or generate one with `pdeops data "
-                f"generate`."
-            )
         version = file.attrs.get("format_version")
         if version != FORMAT_VERSION:
             raise ValueError(
@@ -58,23 +81,23 @@ def open(path: Path, grid: Grid | None, dtype: torch.dtype) -> FieldDataset:
                 )
     if path.name.endswith(".part"):
         raise ValueError(
-            f"{path} is unfinished: run its `pdeops data generate` again to complete it."
+            f"{path} is unfinished: run its `pdeops data generate` or `convert` again."
         )
     if grid is not None and grid != spec.grid:
         raise ValueError(
             f"{path} says that its grid is {spec.grid}; got {grid}. Leave the grid out."
         )
-    inputs, targets = (tuple(f.name for f in role) for role in (spec.inputs, spec.targets))
     return FieldDataset(
-        HDF5Source(path, spec.num_samples, inputs, targets),
-        spec.grid,
-        spec=spec,
-        path=path,
-        dtype=dtype,
+        ArraySource(HDF5Store(path), _selection(spec)), spec.grid, spec=spec, path=path, dtype=dtype
     )
 
 
-def _contents(file) -> str:
-    """'a (100, 64), b (100, 64), ...': the first variables of a foreign file."""
-    names = [f"{n} {getattr(d, 'shape', '(group)')}" for n, d in list(file.items())[:6]]
-    return ", ".join(names) + (", ..." if len(file) > 6 else "") or "nothing"
+def _selection(spec: DatasetSpec) -> Selection:
+    """One variable (sample, x, y, z as far as they go) for each field."""
+    shape = (spec.num_samples, *spec.grid.shape)
+
+    def chosen(fields: tuple[Field, ...]) -> tuple[Chosen, ...]:
+        axes = ("sample", *AXES[: spec.grid.ndim])
+        return tuple(Chosen(f.name, axes, shape, (f.name,)) for f in fields)
+
+    return Selection(chosen(spec.inputs), chosen(spec.targets))

@@ -13,15 +13,21 @@ symmetries are taken exactly.
 
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...grid import Grid
+from ..coordinates import GridLike
 from ..dataset import FieldDataset
-from ..sources import TensorSource
+from ..selection import SPACE, AmbiguousError, select
+from ..sources import ArraySource
+from ..stores import MemoryStore, Store
+from . import foreign
 
 DESCRIPTION = "neuraloperator's .pt files (dict of tensors x and y)"
 
@@ -41,7 +47,7 @@ def recognises(path: Path, head: bytes) -> bool:
     return head.startswith(b"\x80\x02")
 
 
-def open(path: Path, grid: Grid | None, dtype: torch.dtype) -> FieldDataset:
+def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
     """The pairs x -> y; bool, float64 and strided tensors are cast as they are read.
 
     Without `grid`, a file with a two-valued x in 2D is taken for Darcy flow on the unit square, see
@@ -51,45 +57,98 @@ def open(path: Path, grid: Grid | None, dtype: torch.dtype) -> FieldDataset:
         ValueError: damaged, not a dict with x and y, shapes that do not fit, or the grid is
         unknown.
     """
-    content = _load(path)
-    if not (isinstance(content, dict) and all(isinstance(content.get(k), Tensor) for k in "xy")):
-        keys = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(
-            f"{path} is a torch file of another kind: it holds {keys}, expected a dict with "
-            f"tensors x and y."
+    content = _content(path)
+    if not {"x", "y"} <= set(content):
+        raise AmbiguousError(
+            f"{path} is a torch file of another kind: it holds {_shapes(content)}, expected x and "
+            f"y. Name input and target: {foreign.command(TorchStore(path))}"
         )
+    if isinstance(grid, Mapping):
+        return foreign.open_pair(TorchStore(path), grid, dtype)
     x, y = content["x"], content["y"]
     shapes = f"x {tuple(x.shape)} and y {tuple(y.shape)}"
     ndim = grid.ndim if grid else 2
     if x.ndim not in (ndim + 1, ndim + 2) or x.ndim != y.ndim or len(x) != len(y) or len(x) == 0:
-        raise ValueError(
+        raise AmbiguousError(
             f"{path} holds {shapes}. pdeops reads pairs of fields in {ndim}D, both (samples, "
-            f"*space) or both (samples, channels, *space); for other dimensions give the grid, and "
-            f"trajectories in time are not read here."
+            f"*space) or both (samples, channels, *space); for other dimensions give the grid, or "
+            f"say what the axes are (time steps can be channels): "
+            f"{foreign.command(TorchStore(path), foreign.XY, 'x=sample,x', 'y=sample,channel,x')}"
         )
     half_open = False
     notes: tuple[str, ...] = ("the file says nothing of its grid; the caller gave it",)
     if grid is None:
         if x.shape[-2:] != y.shape[-2:] or not _two_valued(x):
-            raise ValueError(
+            raise AmbiguousError(
                 f"{path} holds {shapes} and does not say where its nodes lie. Give the grid, for "
                 f"example open_dataset(path, grid=Grid({tuple(x.shape[-2:])}, "
-                f"boundary='periodic'))."
+                f"boundary='periodic')), or convert it: "
+                f"{foreign.command(TorchStore(path), foreign.XY)} --boundary periodic"
             )
         grid, half_open, note = _darcy_grid(y)
         notes = (note,)
     grid.check(x, f"input of {path}")
     grid.check(y, f"target of {path}")
-    if x.ndim == ndim + 1:
-        x, y = x.unsqueeze(1), y.unsqueeze(1)
+    channel = ("channel",) * (x.ndim - ndim - 1)
+    store = TorchStore(path)
+    selection = select(store, ["x"], ["y"], ("sample", *channel, *SPACE[:ndim]))
     return FieldDataset(
-        TensorSource(x, y, _names("x", x), _names("y", y)),
+        ArraySource(store, selection),
         grid,
         path=path,
         dtype=dtype,
         half_open=half_open,
-        notes=notes,
+        notes=(*notes, *selection.notes),
     )
+
+
+class TorchStore(Store):
+    """The tensors of a torch file, memory-mapped where its format allows."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.arrays, self.refused = self.handle.arrays, self.handle.refused
+
+    def _open(self) -> MemoryStore:
+        assert self.path is not None
+        content = _content(self.path)
+        as_numpy = {k: u for k, u in content.items() if u.dtype not in (torch.bfloat16,)}
+        return MemoryStore({k: u.detach().resolve_conj().numpy() for k, u in as_numpy.items()})
+
+    def read(self, name: str, key: tuple[slice | np.ndarray, ...]) -> np.ndarray:
+        """A view of the block."""
+        return self.handle.read(name, key)
+
+    def take(self, name: str, axis: int, indices: np.ndarray) -> np.ndarray:
+        """The given entries along one axis, copied."""
+        return self.handle.take(name, axis, indices)
+
+
+def store(path: Path) -> TorchStore:
+    """The tensors by name.
+
+    Raises:
+        ValueError: damaged, or not a dict with tensors.
+    """
+    return TorchStore(path)
+
+
+def _content(path: Path) -> dict[str, Tensor]:
+    """The tensors of the dict that the file holds."""
+    content = _load(path)
+    tensors = content if isinstance(content, dict) else {}
+    tensors = {str(k): u for k, u in tensors.items() if isinstance(u, Tensor)}
+    if not tensors:
+        keys = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(
+            f"{path} is a torch file of another kind: it holds {keys}, expected a dict with "
+            f"tensors x and y."
+        )
+    return tensors
+
+
+def _shapes(content: dict[str, Tensor]) -> str:
+    return ", ".join(f"{name} {tuple(u.shape)}" for name, u in content.items())
 
 
 def _load(path: Path) -> Any:
@@ -135,9 +194,3 @@ def _darcy_grid(y: Tensor) -> tuple[Grid, bool, str]:
             return Grid(shape, placement="centers"), True, note
         case _:
             return Grid(shape, placement="centers"), False, "y vanishes on no edge: cell centres"
-
-
-def _names(name: str, u: Tensor) -> tuple[str, ...]:
-    """("x",) for one channel, ("x0", "x1", ...) for more."""
-    channels = u.shape[1]
-    return (name,) if channels == 1 else tuple(f"{name}{i}" for i in range(channels))

@@ -18,10 +18,11 @@ def emit(result: Mapping[str, Any], *, as_json: bool, title: str = "") -> None:
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title or None, show_header=False, title_justify="left")
     for key, value in _flat(result):
-        table.add_row(key, _text(value))
+        table.add_row(key, Text(_text(value)))  # rich would take [data] for a style
     Console().print(table)
 
 

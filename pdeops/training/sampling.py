@@ -88,7 +88,8 @@ class _EpochAware(Dataset):
 
 def _collate(samples: Any) -> Batch:
     """One dict of stacked tensors; a dataset that reads a batch at once has made it already."""
-    batch = samples if isinstance(samples, Mapping) else default_collate(samples)
+    whole = getattr(samples, "batch", samples)  # who reads a batch in one go may keep it so
+    batch = whole if isinstance(whole, Mapping) else default_collate(samples)
     if not isinstance(batch, Mapping) or not all(isinstance(v, Tensor) for v in batch.values()):
         raise ValueError(
             f"A training dataset yields dicts of tensors such as {{'x': ..., 'y': ...}}; got "
