@@ -6,10 +6,6 @@ evaluated here. A trial that is in the CSV already is not run again.
 """
 
 import argparse
-import csv
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,6 +13,7 @@ from itertools import product
 from pathlib import Path
 
 from .bench import RESULTS
+from .trainings import overrides, pdeops, read, write
 
 RECIPES = ("mgno_darcy16", "fno_darcy16")
 TRIALS = [
@@ -31,19 +28,8 @@ COMMON = {"data.validation": 100, "training.batch_size": 16, "training.epochs": 
 def validation_error(recipe: str, settings: dict[str, object]) -> float:
     """Relative L2 on the held-out samples at the best epoch of one training."""
     with tempfile.TemporaryDirectory() as folder:
-        overrides = [f"--set={key}={value}" for key, value in settings.items()]
-        command = [sys.executable, "-m", "pdeops.cli", "train", recipe, *overrides]
-        done = subprocess.run(
-            [*command, "--out", f"{folder}/run", "--json"], stdout=subprocess.PIPE, check=True
-        )
-    return json.loads(done.stdout)["validation"]["relative_l2"]
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        report = pdeops("train", recipe, *overrides(settings), "--out", f"{folder}/run")
+    return report["validation"]["relative_l2"]
 
 
 def search(train: str, test: str, out: Path, recipes: Sequence[str] = RECIPES) -> None:
@@ -57,10 +43,7 @@ def search(train: str, test: str, out: Path, recipes: Sequence[str] = RECIPES) -
         error = validation_error(recipe, {**settings, "data.train": train, "data.test": test})
         seconds = time.perf_counter() - start
         rows.append({**key, "validation_relative_l2": f"{error:.5f}", "seconds": f"{seconds:.0f}"})
-        with out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write(out, rows)
         print(rows[-1], flush=True)
 
 

@@ -1,0 +1,259 @@
+"""python -m benchmarks.study rough --minutes 60 --seeds 0 1: models in one table, by one command.
+
+Generates the data where they are absent, trains every recipe of the study with every seed, one
+after the other, evaluates on the test file, and writes a CSV and a Markdown table. What is done is
+not done again: samples that are written, rows that are in the CSV, epochs that are in a checkpoint.
+So the command may be stopped at any time and given again.
+
+Equal budgets are equal processor time, not equal epochs: a few epochs on a share of the samples
+give each recipe's seconds per epoch, and the epochs follow, so that every schedule runs its whole
+length within the budget. The table names both.
+"""
+
+import argparse
+import csv
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .bench import RESULTS
+from .trainings import Row, overrides, pdeops, processor_seconds, read, write
+
+
+@dataclass(frozen=True)
+class Study:
+    """A kind of Darcy data, and the recipes that meet on it.
+
+    Attributes:
+        kind: of `pdeops data generate darcy`.
+        recipes: files or shipped recipes; the study sets their data, seed and epochs.
+        resolution: nodes per axis with the boundary; even, for neuraloperator's sake.
+        training, validation, test: numbers of samples; the first two are from one file, seed 0.
+    """
+
+    kind: str
+    recipes: tuple[str, ...]
+    resolution: int = 128
+    training: int = 1000
+    validation: int = 100
+    test: int = 200
+
+    def file(self, role: str, folder: Path) -> Path:
+        """Where the samples of a role are, in a folder of data."""
+        return folder / f"{self.kind}{self.resolution}_{role}.h5"
+
+    def generate(self, folder: Path) -> None:
+        """Write the two files, or what is missing of them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        roles = {"train": (self.training + self.validation, 0), "test": (self.test, 1)}
+        for role, (samples, seed) in roles.items():
+            out = self.file(role, folder)
+            if not out.exists():
+                arguments = {
+                    "--kind": self.kind,
+                    "--samples": samples,
+                    "--resolution": self.resolution,
+                    "--seed": seed,
+                    "--out": out,
+                }
+                flat = [str(part) for pair in arguments.items() for part in pair]
+                pdeops("data", "generate", "darcy", *flat)
+
+    def settings(self, folder: Path) -> dict[str, object]:
+        """What the study sets in each recipe."""
+        return {
+            "data.train": f"'{self.file('train', folder)}'",
+            "data.test": f"'{self.file('test', folder)}'",
+            "data.validation": self.validation,
+        }
+
+
+STUDIES = {
+    kind: Study(kind, tuple(f"{model}_{kind}128" for model in ("mgno", "fno", "tfno", "uno")))
+    for kind in ("rough", "multiscale")
+}
+PROBE = (1, 3)  # epochs of the two short trainings that a rate is measured with
+PROBE_SHARE = 0.1  # of the samples
+
+
+def seconds_per_epoch(
+    plan: Study, recipe: str, settings: Mapping[str, object], threads: int
+) -> float:
+    """Processor seconds of one epoch with its validation, once everything is warm.
+
+    The difference of two short trainings on a share of the samples: what start and first epoch
+    cost cancels.
+    """
+    samples = plan.training + plan.validation
+    few = max(round(PROBE_SHARE * samples), 4)
+    held_out = max(round(few * plan.validation / samples), 1)
+    used = []
+    for epochs in PROBE:
+        short = {
+            **settings,
+            "data.samples": few,
+            "data.validation": held_out,
+            "training.epochs": epochs,
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            before = processor_seconds()
+            pdeops("train", recipe, *overrides(short), "--out", f"{folder}/run", threads=threads)
+            used.append(processor_seconds() - before)
+    return max(used[1] - used[0], 0.01) / (PROBE[1] - PROBE[0]) * samples / few
+
+
+def train(recipe: str, folder: Path, settings: Mapping[str, object], threads: int) -> None:
+    """Train into the folder, or go on where an earlier attempt stopped."""
+    if (folder / "checkpoints" / "last.pt").exists():
+        pdeops("train", "--resume", folder, threads=threads)
+        return
+    if folder.exists():
+        shutil.rmtree(folder)  # killed before its first checkpoint: nothing to go on from
+    pdeops("train", recipe, *overrides(settings), "--out", folder, threads=threads)
+
+
+def result(folder: Path, test: Path) -> dict[str, str]:
+    """The figures of a finished run."""
+    from pdeops.nn.parameters import num_parameters
+    from pdeops.run import load_run
+
+    run = load_run(folder)
+    with (folder / "metrics.csv").open(newline="") as file:
+        seconds = float(list(csv.DictReader(file))[-1]["seconds"])
+    errors = pdeops("evaluate", folder, "--data", test)
+    return {
+        "model": run.recipe.model.name,
+        "parameters": str(num_parameters(run.operator)),
+        "epochs": str(run.recipe.training.epochs),
+        "training_seconds": f"{seconds:.0f}",
+        "relative_l2": f"{errors['relative_l2']:.5f}",
+        "relative_h1": f"{errors['relative_h1']:.5f}",
+    }
+
+
+def study(
+    plan: Study,
+    *,
+    minutes: float,
+    seeds: Sequence[int],
+    threads: int,
+    data: Path,
+    runs: Path,
+    out: Path,
+    settings: Mapping[str, object] | None = None,
+) -> list[Row]:
+    """Fill the CSV `out` and the Markdown table beside it; returns the rows.
+
+    Rows, runs and measured rates of other budgets, thread counts and settings are kept apart. A
+    rate is measured once and noted among the runs, so that all seeds have the same epochs.
+    """
+    given = dict(settings or {})
+    plan.generate(data)
+    rows = read(out)
+    for seed in seeds:
+        for recipe in plan.recipes:
+            budget = {
+                "kind": plan.kind,
+                "recipe": recipe,
+                "minutes": f"{minutes:g}",
+                "threads": str(threads),
+                "settings": " ".join(f"{k}={v}" for k, v in given.items()),
+            }
+            key = {**budget, "seed": str(seed)}
+            if any(key.items() <= row.items() for row in rows):
+                continue
+            name = "-".join(filter(None, budget.values())).replace("/", "_")
+            folder = runs / f"{name}-seed{seed}"
+            chosen = {**plan.settings(data), **given, "seed": seed}
+            note = runs / f"{name}.seconds_per_epoch"
+            if not note.exists():
+                runs.mkdir(parents=True, exist_ok=True)
+                note.write_text(f"{seconds_per_epoch(plan, recipe, chosen, threads):.4g}\n")
+            rate = float(note.read_text())
+            epochs = max(int(60 * minutes / rate), 1)
+            train(recipe, folder, {**chosen, "training.epochs": epochs}, threads)
+            figures = result(folder, plan.file("test", data))
+            rows.append({**key, "seconds_per_epoch": f"{rate:g}", **figures})
+            write(out, rows)
+            out.with_suffix(".md").write_text(table(rows), encoding="utf-8")
+            print(rows[-1], file=sys.stderr, flush=True)
+    return rows
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown: one table for each kind, budget and thread count; means over seeds, and ranges."""
+    groups: dict[tuple[str, ...], dict[str, list[Row]]] = {}
+    for row in rows:
+        conditions = tuple(row[name] for name in ("kind", "minutes", "threads", "settings"))
+        groups.setdefault(conditions, {}).setdefault(row["recipe"], []).append(row)
+    lines = []
+    for (kind, minutes, threads, settings), recipes in groups.items():
+        lines += [
+            f"## {kind}: {minutes} processor minutes for each training, {threads} thread(s)"
+            + (f", {settings}" if settings else ""),
+            "",
+            "| recipe | model | parameters | epochs | seconds | seeds | relative L2 | relative H1 |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        for recipe, found in recipes.items():
+            first = found[0]
+            seconds = statistics.mean(float(row["training_seconds"]) for row in found)
+            cells = [
+                recipe,
+                first["model"],
+                f"{int(first['parameters']):,}",
+                first["epochs"],
+                f"{seconds:.0f}",
+                str(len(found)),
+                *(percent([float(row[f"relative_{n}"]) for row in found]) for n in ("l2", "h1")),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def percent(values: Sequence[float]) -> str:
+    """The mean, and the range where there is more than one."""
+    text = f"{100 * statistics.mean(values):.3f} %"
+    if len(values) > 1:
+        text += f" ({100 * min(values):.3f} to {100 * max(values):.3f})"
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.study")
+    parser.add_argument("kind", choices=STUDIES)
+    parser.add_argument("--minutes", type=float, required=True, help="processor time per training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data files")
+    parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="folder of the runs")
+    parser.add_argument("--out", type=Path, help="CSV; the table goes beside it, as .md")
+    parser.add_argument("--set", action="append", default=[], help="key=value for every recipe")
+    given = parser.parse_args()
+    try:
+        study(
+            STUDIES[given.kind],
+            minutes=given.minutes,
+            seeds=given.seeds,
+            threads=given.threads,
+            data=given.data,
+            runs=given.runs,
+            out=given.out or RESULTS / f"study_{given.kind}128.csv",
+            settings=dict(pair.split("=", 1) for pair in given.set),
+        )
+    except KeyboardInterrupt:
+        sys.exit("Interrupted; the same command goes on from here.")
+    except subprocess.CalledProcessError as error:
+        sys.exit(
+            f"{' '.join(error.cmd)}\nended with status {error.returncode}; what is done stays."
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What searches and studies share: the command line as a process of its own, and rows in a CSV."""
+
+import csv
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, str]
+
+
+def pdeops(*arguments: str | Path, threads: int | None = None) -> dict[str, Any]:
+    """What `pdeops ARGUMENTS --json` reports; its log goes to our standard error.
+
+    Raises:
+        subprocess.CalledProcessError: it failed, or was interrupted.
+    """
+    environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
+    command = [sys.executable, "-m", "pdeops.cli", *map(str, arguments), "--json"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        try:
+            report, _ = process.communicate()
+        except KeyboardInterrupt:
+            process.wait()  # Ctrl-C reached it too: let it finish its step and its checkpoint
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return json.loads(report)
+
+
+def processor_seconds() -> float:
+    """Processor time of all child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def overrides(settings: Mapping[str, object]) -> list[str]:
+    """Settings as `pdeops train` takes them."""
+    return [f"--set={key}={value}" for key, value in settings.items()]
+
+
+def read(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

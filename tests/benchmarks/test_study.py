@@ -1,0 +1,156 @@
+"""The study at toy size, its commands run in this process: what is done is not done again."""
+
+import contextlib
+import io
+import json
+import sys
+
+import pytest
+
+from benchmarks import study as module
+from benchmarks.study import STUDIES, Study, percent, seconds_per_epoch, study, table
+from pdeops.cli import main
+from pdeops.recipe import Recipe
+
+RECIPE = """
+name = "toy"
+
+[data]
+train = "absent"
+
+[model]
+name = "{model}"
+n_modes = [4, 4]
+hidden_channels = 4
+n_layers = 2
+
+[training]
+batch_size = 4
+"""
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """8 training samples on 16 x 16 nodes for our FNO and neuraloperator's TFNO."""
+    recipes = []
+    for model in ("FNO", "NeuralopTFNO"):
+        path = tmp_path / f"{model}.toml"
+        path.write_text(RECIPE.format(model=model))
+        recipes.append(str(path))
+    return Study("piecewise", tuple(recipes), resolution=16, training=8, validation=2, test=2)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The verbs that were called; the command line runs here instead of in its own process."""
+    called = []
+
+    def here(*arguments, threads=None):
+        verb = "resume" if "--resume" in arguments else arguments[0]
+        called.append(verb)
+        monkeypatch.setattr(sys, "argv", ["pdeops", *map(str, arguments), "--json"])
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+            main()
+        return json.loads(out.getvalue())
+
+    monkeypatch.setattr(module, "pdeops", here)
+    return called
+
+
+@pytest.fixture
+def half_second_epochs(monkeypatch):
+    """A rate that is not measured: half a second for each epoch."""
+    monkeypatch.setattr(module, "seconds_per_epoch", lambda *_: 0.5)
+
+
+def run(plan, tmp_path, **changed):
+    options = {"minutes": 0.025, "seeds": [0], "threads": 1, **changed}
+    places = {"data": tmp_path / "data", "runs": tmp_path / "runs", "out": tmp_path / "s.csv"}
+    return study(plan, **options, **places)
+
+
+def test_trains_evaluates_and_writes_the_table(plan, tmp_path, calls, half_second_epochs):
+    rows = run(plan, tmp_path)
+    assert [row["model"] for row in rows] == ["FNO", "NeuralopTFNO"]
+    assert {row["epochs"] for row in rows} == {"3"}  # 1.5 s in all
+    assert all(float(row["relative_l2"]) > 0 for row in rows)
+    markdown = (tmp_path / "s.md").read_text()
+    assert markdown == table(rows)
+    assert f"| {int(rows[0]['parameters']):,} | 3 |" in markdown
+    done = list(calls)
+    assert run(plan, tmp_path) == rows
+    assert calls == done  # nothing is run twice
+
+
+def test_goes_on_where_it_was_stopped(plan, tmp_path, calls, half_second_epochs, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "result", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(plan, tmp_path)
+    assert not (tmp_path / "s.csv").exists()
+    calls.clear()
+    rows = run(plan, tmp_path)
+    assert calls == ["resume", "evaluate", "train", "evaluate"]
+    assert len(rows) == 2
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_anew(
+    plan, tmp_path, calls, half_second_epochs
+):
+    folder = tmp_path / "half"
+    folder.mkdir()
+    (folder / "recipe.toml").write_text("half written")
+    plan.generate(tmp_path / "data")
+    chosen = {**plan.settings(tmp_path / "data"), "training.epochs": 1}
+    module.train(plan.recipes[0], folder, chosen, 1)
+    assert (folder / "checkpoints" / "last.pt").exists()
+
+
+def test_seeds_share_a_rate_but_not_a_row(plan, tmp_path, calls, half_second_epochs):
+    rows = run(Study(**{**vars(plan), "recipes": plan.recipes[:1]}), tmp_path, seeds=[0, 1])
+    assert [row["seed"] for row in rows] == ["0", "1"]
+    assert rows[0]["relative_l2"] != rows[1]["relative_l2"]
+    assert len(list((tmp_path / "runs").glob("*.seconds_per_epoch"))) == 1
+    assert table(rows).count("| 2 |") == 1
+
+
+def test_the_rate_leaves_start_and_first_epoch_out(plan, tmp_path, monkeypatch):
+    """Of 110 samples 11 are used; each epoch on them takes 2 s, the start 7 s."""
+    seconds = 0.0
+    seen = []
+
+    def training(verb, recipe, *arguments, threads):
+        nonlocal seconds
+        settings = dict(a.removeprefix("--set=").split("=", 1) for a in arguments if "=" in a)
+        seen.append((settings["data.samples"], settings["data.validation"], threads))
+        seconds += 7 + 2 * int(settings["training.epochs"])
+
+    monkeypatch.setattr(module, "pdeops", training)
+    monkeypatch.setattr(module, "processor_seconds", lambda: seconds)
+    larger = Study("piecewise", plan.recipes, training=100, validation=10)
+    rate = seconds_per_epoch(larger, plan.recipes[0], {"seed": 3}, threads=2)
+    assert rate == pytest.approx(20.0)
+    assert seen == [("11", "1", 2)] * 2
+
+
+def test_percent_names_the_range():
+    assert percent([0.0123]) == "1.230 %"
+    assert percent([0.01, 0.02]) == "1.500 % (1.000 to 2.000)"
+
+
+@pytest.mark.parametrize("kind", sorted(STUDIES))
+def test_studies_differ_in_the_model_alone(kind):
+    """Same data, loss, optimizer, schedule and options; the files that the study writes."""
+    plain = [Recipe.load(name).to_dict() for name in STUDIES[kind].recipes]
+    models = [entries.pop("model")["name"] for entries in plain]
+    assert models == ["MgNO", "FNO", "NeuralopTFNO", "NeuralopUNO"]
+    for entries in plain:
+        entries.pop("name")
+        assert entries == plain[0]
+    data = plain[0]["data"]
+    assert data["train"] == str(STUDIES[kind].file("train", module.Path("data")))
+    assert data["test"] == str(STUDIES[kind].file("test", module.Path("data")))
+    assert data["validation"] == STUDIES[kind].validation
