@@ -9,6 +9,8 @@ import torch
 from pdeops.datasets import Darcy, DihedralAugmentation, generate, open_dataset
 from pdeops.datasets.random_fields import GaussianField
 from pdeops.grid import Grid
+from pdeops.recipe import Recipe
+from pdeops.run import train
 
 
 def observed_orders(errors, ratio=2.0):
@@ -91,6 +93,9 @@ def test_multigrid_does_not_slow_down_on_many_scales():
             assert result.iterations <= 13
 
 
+WISHES = ("symmetries", "average_symmetries")
+
+
 def test_samples_without_symmetries_are_not_augmented(tmp_path):
     grid = Grid((9, 9))
     for kind in ("multiscale", "rough"):
@@ -99,6 +104,13 @@ def test_samples_without_symmetries_are_not_augmented(tmp_path):
     assert len(DihedralAugmentation(open_dataset(tmp_path / "rough.h5"), seed=0)) == 2
     with pytest.raises(ValueError, match=r"Samples of darcy \(multiscale\) are not symmetric"):
         DihedralAugmentation(open_dataset(tmp_path / "multiscale.h5"), seed=0)
+    table = [f"data.train={tmp_path}/multiscale.h5", "data.validation=1", "data.samples=2"]
+    for wish in WISHES:
+        wishes = [f"data.{w}={'true' if w == wish else 'false'}" for w in WISHES]
+        recipe = Recipe.load("mgno_quickstart", [*table, *wishes])
+        with pytest.raises(ValueError, match=f"are not symmetric.*data.{wish}"):
+            train(recipe, out=tmp_path / "run", device="cpu")
+        assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
