@@ -197,7 +197,7 @@ def table(rows: Sequence[Row]) -> str:
             f"## {kind}: {minutes} processor minutes for each training, {threads} thread(s)"
             + (f", {settings}" if settings else ""),
             "",
-            "| recipe | model | parameters | epochs | seconds | seeds | relative L2 | relative H1 |",
+            "| recipe | model | parameters | epochs | seconds | seeds | rel. L2 | rel. H1 |",
             "|---|---|---|---|---|---|---|---|",
         ]
         for recipe, found in recipes.items():

@@ -68,8 +68,9 @@ class _Neuraloperator(nn.Module):
     def _apply(self, *args: Any, **kwargs: Any) -> "_Neuraloperator":
         # The package keeps the coordinates of its last call beside its buffers: on another device
         # or in another precision they are stale.
-        if self.network.positional_embedding is not None:
-            self.network.positional_embedding._grid = None
+        embedding: Any = self.network.positional_embedding
+        if embedding is not None:
+            embedding._grid = None
         return super()._apply(*args, **kwargs)
 
     def check_sizes(self, shape: Sequence[int]) -> None:

@@ -135,6 +135,8 @@ def test_models_lists_each_model_with_its_recipes(pdeops):
     assert set(listed) == set(package.models.MODELS)
     for entry in listed.values():
         assert entry["summary"]
+        assert entry["parameters"] > 0
+        assert entry["arguments"]
     for name in ("FNO", "MgNO"):
         assert f"{name.lower()}_darcy65.toml" in listed[name]["recipes"]
 
