@@ -91,17 +91,21 @@ def _measured(
             f"distances are {np.abs(steps).min():.4g} to {np.abs(steps).max():.4g}. Interpolate "
             f"the fields to a uniform grid, or give the Grid they are to be read on."
         )
+
+    def length(cells: int) -> float:
+        return float(f"{cells * h:.6g}")  # without the round-off of coordinates in float32
+
     first = min(x[0], x[-1]) / h
     periodic = boundary is Boundary.PERIODIC
     if abs(first - 0.5) < 0.01:
-        return Placement.CENTERS, float(n * h)
+        return Placement.CENTERS, length(n)
     if abs(first - 1) < 0.01 and boundary is Boundary.DIRICHLET:
-        return Placement.INTERIOR, float((n + 1) * h)
+        return Placement.INTERIOR, length(n + 1)
     if abs(first) >= 0.01:
         notes.append(f"{name} begins at {x.min():.6g}; a grid begins at 0, so it is shifted")
     if periodic:
-        return Placement.LEFT, float(n * h)
-    return Placement.ENDPOINTS, float((n - 1) * h)
+        return Placement.LEFT, length(n)
+    return Placement.ENDPOINTS, length(n - 1)
 
 
 def _coordinates(store: Store, selection: Selection, axis: int) -> tuple[str, np.ndarray] | None:

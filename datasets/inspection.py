@@ -98,7 +98,13 @@ def _fields(dataset: FieldDataset) -> dict[str, Any]:
 def _arrays(store: Store) -> dict[str, Any]:
     """What the arrays are, where it is not known which of them are fields."""
     rows: dict[str, Any] = {}
+    refused = dict(store.refused)
     for name, array in store.arrays.items():
+        try:
+            store.check(name)
+        except AmbiguousError as error:
+            refused[name] = str(error)
+            continue
         values = _Range()
         for block in array.blocks():
             values.add(store.read(name, block))
@@ -110,7 +116,7 @@ def _arrays(store: Store) -> dict[str, Any]:
             "layout": array.layout,
             **values.to_dict(),
         }
-    return {"fields": rows, "not_read": store.refused}
+    return {"fields": rows, "not_read": refused}
 
 
 def _grid_type(grid: Grid) -> str:

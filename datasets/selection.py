@@ -23,8 +23,8 @@ Axes = str | Sequence[str] | Mapping[str, str | Sequence[str]]
 
 
 class AmbiguousError(ValueError):
-    """The file is sound, but which of its arrays are input and target, or their axes, is not
-    said."""
+    """The file is sound, but which of its arrays are input and target, or what their axes are, is
+    not said, or a wanted array holds no numbers."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def contents(store: Store) -> str:
 
 def _readable(store: Store, name: str) -> None:
     if name in store.refused:
-        raise ValueError(f"{name!r} in {store.title} holds {store.refused[name]}.")
+        raise AmbiguousError(f"{name!r} in {store.title} holds {store.refused[name]}.")
     if name not in store.arrays:
         hint = did_you_mean(name, store.arrays)
         raise ValueError(

@@ -180,14 +180,14 @@ def predict(run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
     _check_channels(dataset, run.in_channels, "The run's operator")
     x = torch.cat([batch["x"] for batch in dataset.batches(256)])
     y = run(x)
-    channels = dict(
-        zip((*dataset.inputs, *dataset.targets), torch.cat([x, y], 1).unbind(1), strict=True)
-    )
+    roles = [(hdf5.free_name(n, "input"), "input") for n in dataset.inputs]
+    roles += [(hdf5.free_name(n, "target"), "target") for n in dataset.targets]
+    names = [name for name, _ in roles]
+    channels = dict(zip(names, torch.cat([x, y], 1).unbind(1), strict=True))
     source = f"predicted by {run.recipe.model.name}, run {run.folder.name}"
     if dataset.spec:
         spec = replace(dataset.spec, source=source, num_samples=len(dataset))
     else:
-        roles = [(n, "input") for n in dataset.inputs] + [(n, "target") for n in dataset.targets]
         spec = DatasetSpec(
             name="prediction",
             kind=run.recipe.name,

@@ -12,6 +12,7 @@ import torch
 
 from ..coordinates import GridLike
 from ..dataset import FieldDataset
+from ..selection import AmbiguousError
 from ..stores import Array, HDF5Store, Store, entries, why_not
 from . import foreign
 from .native import kind_of
@@ -77,7 +78,7 @@ class Mat5Store(Store):
         values = self._values(name)
         reason = why_not(values.dtype)
         if reason:
-            raise ValueError(f"{name!r} in {self.path} holds {reason}.")
+            raise AmbiguousError(f"{name!r} in {self.path} holds {reason}.")
 
     def read(self, name: str, key: tuple[slice | np.ndarray, ...]) -> np.ndarray:
         """A view of the block."""

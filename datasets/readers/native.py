@@ -1,6 +1,7 @@
 """The project's own files; the layout stands in `pdeops.datasets.hdf5`."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -44,8 +45,24 @@ def kind_of(path: Path, head: bytes) -> str | None:
 
 
 def store(path: Path) -> HDF5Store:
-    """The fields, `residual` and the coordinates."""
+    """The fields, `residual` and the coordinates.
+
+    Raises:
+        ValueError: truncated.
+    """
+    _file(path).close()
     return HDF5Store(path)
+
+
+def _file(path: Path) -> Any:
+    import h5py
+
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(
+            f"{path} is a damaged HDF5 file ({error}). Copy, download or generate it again."
+        ) from None
 
 
 def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
@@ -54,15 +71,7 @@ def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
     Raises:
         ValueError: truncated, of another format version, unfinished, or `grid` disagrees.
     """
-    import h5py
-
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(
-            f"{path} is a damaged HDF5 file ({error}). Copy, download or generate it again."
-        ) from None
-    with file:
+    with _file(path) as file:
         version = file.attrs.get("format_version")
         if version != FORMAT_VERSION:
             raise ValueError(

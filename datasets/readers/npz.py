@@ -5,8 +5,9 @@ Nothing in them is unpickled: arrays of Python objects are refused.
 
 import zipfile
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -143,7 +144,7 @@ class NumpyStore(Store):
             ) from None
 
 
-def _header(path: Path, file: BinaryIO) -> _Header:
+def _header(path: Path, file: BufferedIOBase) -> _Header:
     """Shape, order, type and length of the header of an array file."""
     try:
         version = np.lib.format.read_magic(file)
@@ -156,7 +157,7 @@ def _header(path: Path, file: BinaryIO) -> _Header:
     return _Header(shape, fortran, dtype, file.tell())
 
 
-def _start(raw: BinaryIO, info: zipfile.ZipInfo) -> int:
+def _start(raw: BufferedIOBase, info: zipfile.ZipInfo) -> int:
     """Where the bytes of an uncompressed member begin: after its local header of 30 bytes, its name
     and its extra field, whose lengths stand in it."""
     raw.seek(info.header_offset)
