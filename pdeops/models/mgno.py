@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..grid import Grid
+from ..nn.convolution import CHANNELS_LAST, CONV, DROPOUT
 from ..nn.coordinates import BiasFunction, position_channels
 from ..nn.interpolation import interpolate
 from ..nn.multigrid import MultigridCycle, default_levels
@@ -22,13 +22,13 @@ class MgNOLayer(nn.Module):
     def __init__(self, in_channels: int, channels: int, grid: Grid, **cycle: Any) -> None:
         super().__init__()
         self.multigrid = MultigridCycle(in_channels, channels, grid, **cycle)
-        self.pointwise = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.pointwise = CONV[grid.ndim](in_channels, channels, 1, bias=False)
         self.bias = BiasFunction(grid, channels)
 
     def forward(
-        self, u: Float[Tensor, "b c x y"], position: Float[Tensor, "p x y"]
-    ) -> Float[Tensor, "b c_out x y"]:
-        return self.multigrid(u) + self.pointwise(u) + self.bias(position)
+        self, u: Float[Tensor, "b c *space"], position: Float[Tensor, "p *space"]
+    ) -> Float[Tensor, "b c_out *space"]:
+        return self.multigrid(u).add_(self.pointwise(u)).add_(self.bias(position))
 
 
 class MgNO(nn.Module):
@@ -53,7 +53,7 @@ class MgNO(nn.Module):
     number of levels, time with hidden_channels² and the number of nodes.
 
     Args:
-        grid: training grid, 2D, of any size and any boundary per axis.
+        grid: training grid, one to three axes, of any size and any boundary per axis.
         levels: grids in the cycle; by default the coarsest has 3 to 5 nodes along its shortest
             axis.
         sweeps: smoothing steps before and after the coarse correction; (1, 0) is the backslash
@@ -62,7 +62,7 @@ class MgNO(nn.Module):
         dropout: probability of dropping a whole channel after each layer, while training.
 
     Raises:
-        ValueError: the grid is not 2D or has too few nodes for `levels`.
+        ValueError: the grid has more than three axes, or too few nodes for `levels`.
     """
 
     position: Tensor
@@ -96,8 +96,9 @@ class MgNO(nn.Module):
             MgNOLayer(i, o, grid, levels=levels, sweeps=sweeps, coarse_sweeps=coarse_sweeps)
             for i, o in pairwise(widths)
         )
-        self.dropout = nn.Dropout2d(dropout)
-        self.head = nn.Conv2d(hidden_channels, out_channels, 1)
+        self.dropout = DROPOUT[grid.ndim](dropout)
+        self.head = CONV[grid.ndim](hidden_channels, out_channels, 1)
+        self.to(memory_format=CHANNELS_LAST[grid.ndim])
         self.register_buffer("position", position_channels(grid), persistent=False)
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:
@@ -107,11 +108,11 @@ class MgNO(nn.Module):
         y = self.on_compute_grid(interpolate(x, given, self.grid, points=2))
         return interpolate(y, self.grid, given, points=4)
 
-    def on_compute_grid(self, u: Float[Tensor, "b c x y"]) -> Float[Tensor, "b c_out x y"]:
+    def on_compute_grid(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:
         """The network itself, on fields of shape `grid.shape`."""
+        u = u.clone(memory_format=CHANNELS_LAST[self.grid.ndim])  # one channel lies so only by copy
         for layer in self.layers:
             u = self.dropout(F.gelu(layer(u, self.position)))
-            u = u.contiguous(memory_format=torch.channels_last)  # convolutions are faster so
         return self.head(u)
 
     def on(self, grid: Grid) -> "MgNO":

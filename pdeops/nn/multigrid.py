@@ -2,32 +2,35 @@
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..grid import Grid, Placement
 from .boundary import ZERO, add_ghosts, ghost_modes
+from .convolution import CONV, CONV_TRANSPOSE, CONVOLVE, CONVOLVE_TRANSPOSED
 
-# Axes: b batch, f channels of the right-hand side, u of the solution, x y fine space, X Y coarse.
+# Axes: b batch, f channels of the right-hand side, u of the solution, fine and coarse space.
 
 
-class Stencil(nn.Conv2d):
-    """u -> W * u on the same nodes, W 3x3, no bias; ghost nodes by the boundary of each axis."""
+class Stencil(nn.Module):
+    """u -> W * u on the same nodes, W of 3 nodes per axis; ghost nodes by the boundary of each."""
 
     def __init__(self, in_channels: int, out_channels: int, grid: Grid) -> None:
-        super().__init__(in_channels, out_channels, 3, bias=False)
+        super().__init__()
+        self.weight = CONV[grid.ndim](in_channels, out_channels, 3, bias=False).weight
         modes = ghost_modes(grid)
         self.zeros = tuple(int(m == ZERO) for m in modes)  # padded inside the convolution: no copy
         self.ghosts = tuple(None if m == ZERO else m for m in modes)
+        self.ones = (1,) * grid.ndim
+        self.convolve = CONVOLVE[grid.ndim]
 
-    def forward(self, u: Float[Tensor, "b c x y"]) -> Float[Tensor, "b c_out x y"]:
-        u = add_ghosts(u, self.ghosts, (1, 1), (1, 1))
-        return F.conv2d(u, self.weight, padding=self.zeros)
+    def forward(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:
+        u = add_ghosts(u, self.ghosts, self.ones, self.ones)
+        return self.convolve(u, self.weight, padding=self.zeros)
 
 
-class Restriction(nn.Conv2d):
-    """R, fine to coarse: a 3x3 stencil around every second node.
+class Restriction(nn.Module):
+    """R, fine to coarse: a stencil of 3 nodes per axis around every second node.
 
     Coarse node j is fine node 2j, and n nodes become ceil(n/2), so that stored end nodes nest: 65,
     33, 17, 9, 5. Where both ends are known and not stored, coarse node j is fine node 2j + 1, and n
@@ -35,18 +38,21 @@ class Restriction(nn.Conv2d):
     """
 
     def __init__(self, channels: int, grid: Grid) -> None:
-        super().__init__(channels, channels, 3, stride=2, bias=False)
+        super().__init__()
+        self.weight = CONV[grid.ndim](channels, channels, 3, bias=False).weight
         modes = ghost_modes(grid)
         self.left = _first_node_kept(grid)
         self.zeros = tuple(k * int(m == ZERO) for k, m in zip(self.left, modes, strict=True))
         self.ghosts = tuple(None if z else m for z, m in zip(self.zeros, modes, strict=True))
+        self.right = (1,) * grid.ndim
+        self.convolve = CONVOLVE[grid.ndim]
 
-    def forward(self, u: Float[Tensor, "b c x y"]) -> Float[Tensor, "b c X Y"]:
-        u = add_ghosts(u, self.ghosts, self.left, (1, 1))
-        return F.conv2d(u, self.weight, stride=2, padding=self.zeros)
+    def forward(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *coarse"]:
+        u = add_ghosts(u, self.ghosts, self.left, self.right)
+        return self.convolve(u, self.weight, stride=2, padding=self.zeros)
 
 
-class Prolongation(nn.ConvTranspose2d):
+class Prolongation(nn.Module):
     """P, coarse to fine: the transposed stencil between the same nodes as R.
 
     With equal kernels P = Rᵀ to the last bit on Dirichlet axes of any n and periodic axes of even
@@ -55,23 +61,28 @@ class Prolongation(nn.ConvTranspose2d):
     """
 
     def __init__(self, channels: int, grid: Grid) -> None:
-        super().__init__(channels, channels, 3, stride=2, bias=False)
+        super().__init__()
+        self.weight = CONV_TRANSPOSE[grid.ndim](channels, channels, 3, bias=False).weight
         self.cut = _first_node_kept(grid)
         # The coarse node beyond the last: none, the other end, or the mirror image about the end.
         self.ghosts = tuple(
             {ZERO: None, "reflect": "replicate"}.get(m, m) for m in ghost_modes(grid)
         )
+        self.left, self.right = (0,) * grid.ndim, (1,) * grid.ndim
+        self.convolve = CONVOLVE_TRANSPOSED[grid.ndim]
 
-    def forward(  # type: ignore[override]
-        self, u: Float[Tensor, "b c X Y"], shape: Sequence[int]
-    ) -> Float[Tensor, "b c x y"]:
+    def forward(
+        self, u: Float[Tensor, "b c *coarse"], shape: Sequence[int]
+    ) -> Float[Tensor, "b c *space"]:
         """P u on `shape` fine nodes."""
-        u = add_ghosts(u, self.ghosts, (0, 0), (1, 1))
+        u = add_ghosts(u, self.ghosts, self.left, self.right)
         # m coarse nodes reach 2m + 1 fine ones; a cut drops the first, and the last if unwanted.
         reach = [2 * m + 1 - 2 * c for m, c in zip(u.shape[2:], self.cut, strict=True)]
         more = [max(0, n - r) for n, r in zip(shape, reach, strict=True)]
-        u = F.conv_transpose2d(u, self.weight, stride=2, padding=self.cut, output_padding=more)
-        return u[..., : shape[0], : shape[1]]
+        u = self.convolve(u, self.weight, stride=2, padding=self.cut, output_padding=more)
+        for axis, (n, m) in enumerate(zip(shape, u.shape[2:], strict=True), 2):
+            u = u if n == m else u.narrow(axis, 0, n)
+        return u
 
 
 def _first_node_kept(grid: Grid) -> tuple[int, ...]:
@@ -111,7 +122,8 @@ class MultigridCycle(nn.Module):
     The stencils know no size: the same weights act on every grid that can be coarsened as often.
 
     Raises:
-        ValueError: the grid is not 2D or too small for the levels, or there are too few sweeps.
+        ValueError: the grid has more than three axes or is too small for the levels, or there are
+            too few sweeps.
     """
 
     def __init__(
@@ -146,21 +158,29 @@ class MultigridCycle(nn.Module):
                 coarse_sweeps=coarse_sweeps,
             )
 
-    def forward(self, f: Float[Tensor, "b f x y"]) -> Float[Tensor, "b u x y"]:
+    def forward(self, f: Float[Tensor, "b f *space"]) -> Float[Tensor, "b u *space"]:
         u = self.pre[0](f)  # from u = 0 the residual is f
         for S in self.pre[1:]:
-            u = u + S(f - self.A(u))
+            u = u - S(self._defect(u, f))
         if self.coarser is not None:
-            r = self.R(f - self.A(u))
-            u = u + self.P(self.coarser(r), f.shape[2:])
+            u = u - self.P(self.coarser(self.R(self._defect(u, f))), f.shape[2:])
         for S in self.post:
-            u = u + S(f - self.A(u))
+            u = u - S(self._defect(u, f))
         return u
+
+    def _defect(
+        self, u: Float[Tensor, "b u *space"], f: Float[Tensor, "b f *space"]
+    ) -> Float[Tensor, "b f *space"]:
+        """A u - f, minus the residual, in the memory of A u: a fresh page costs more than a sum.
+
+        All that acts on it is linear, so the sign is turned where the result is used, exactly.
+        """
+        return self.A(u).sub_(f)
 
 
 def _check(grid: Grid, levels: int, sweeps: Sequence[int], coarse_sweeps: int) -> None:
-    if grid.ndim != 2:
-        raise ValueError(f"The cycle is two-dimensional; got a grid of shape {grid.shape}.")
+    if grid.ndim not in CONV:
+        raise ValueError(f"The cycle needs one to three axes; got a grid of shape {grid.shape}.")
     if len(sweeps) != 2 or sweeps[0] < 1 or sweeps[1] < 0 or coarse_sweeps < 2:
         raise ValueError(
             f"A cycle needs sweeps = (before, after) the correction, at least one before, and two "

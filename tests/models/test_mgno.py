@@ -6,6 +6,7 @@ import torch
 from pdeops.grid import Grid
 from pdeops.models import MgNO
 from pdeops.nn.interpolation import interpolate
+from pdeops.nn.multigrid import MultigridCycle
 
 
 def mgno(grid, **arguments):
@@ -35,6 +36,42 @@ def test_computes_on_the_training_grid(generator):
     torch.testing.assert_close(y, interpolate(y[..., ::2, ::2], grid, fine, points=4))
 
 
+@pytest.mark.parametrize(
+    ("grid", "shape"),
+    [
+        (Grid((33,)), (65,)),
+        (Grid((32,), boundary="periodic"), (64,)),
+        (Grid((9, 9, 9)), (17, 17, 17)),
+        (Grid((9, 8, 10), boundary=("neumann", "periodic", "dirichlet")), (17, 16, 19)),
+    ],
+)
+def test_one_to_three_axes(grid, shape, generator):
+    """On its own grid, on a nested one by injection and cubic interpolation, and with gradients."""
+    model = mgno(grid)
+    fine = grid.with_shape(shape)
+    every_second = (..., *(slice(None, None, 2),) * grid.ndim)
+    x = torch.randn(2, 1, *shape, generator=generator)
+    y = model(x)
+    assert y.shape == (2, 1, *shape)
+    torch.testing.assert_close(y[every_second], model(x[every_second]))
+    torch.testing.assert_close(y, interpolate(y[every_second], grid, fine, points=4))
+    y.square().sum().backward()
+    assert all(p.grad.any() for p in model.parameters())
+
+
+def test_a_field_of_one_axis_is_a_constant_one_of_two(generator):
+    """1D and 2D are one implementation: fields that do not vary along a periodic axis stay so."""
+    line, plane = Grid((17,)), Grid((17, 8), boundary=("dirichlet", "periodic"))
+    one = MultigridCycle(2, 3, line, levels=2)
+    two = MultigridCycle(2, 3, plane, levels=2)
+    for p, q in zip(one.parameters(), two.parameters(), strict=True):
+        q.data.zero_()[..., 1].copy_(p.data)
+    two.P.weight.data[..., [0, 2]] = 0.5 * two.P.weight.data[..., [1]]  # odd nodes: between two
+    f = torch.randn(1, 2, 17, generator=generator)
+    flat = f[..., None].expand(1, 2, 17, 8)
+    torch.testing.assert_close(two(flat), one(f)[..., None].expand(1, 3, 17, 8))
+
+
 def test_on_another_grid(generator):
     """`on` runs the same weights natively: on nested grids the nodes between are then seen."""
     grid = Grid((17, 17))
@@ -55,5 +92,5 @@ def test_size_within_the_limit_at_65():
 def test_needs_a_grid_fit_for_the_levels():
     with pytest.raises(ValueError, match="at most 4 levels"):
         mgno(Grid((16, 16)), levels=7)
-    with pytest.raises(ValueError, match="two-dimensional"):
-        mgno(Grid((16,)), levels=2)
+    with pytest.raises(ValueError, match="one to three axes"):
+        mgno(Grid((4, 4, 4, 4)), levels=1)

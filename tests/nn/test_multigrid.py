@@ -1,6 +1,7 @@
 """The cycle is linear, is the recursion of the book, and contains classical multigrid."""
 
 import math
+from functools import reduce
 
 import pytest
 import torch
@@ -8,8 +9,26 @@ import torch
 from pdeops.grid import Grid
 from pdeops.nn.multigrid import MultigridCycle, Prolongation, Restriction, default_levels
 
-BILINEAR = torch.tensor([[1, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=torch.float64) / 4
-FIVE_POINT = torch.tensor([[0, -1, 0], [-1, 4, -1], [0, -1, 0]], dtype=torch.float64)
+HAT = torch.tensor([0.5, 1, 0.5], dtype=torch.float64)
+CENTRE = torch.tensor([0, 1, 0], dtype=torch.float64)
+SECOND_DIFFERENCE = torch.tensor([-1, 2, -1], dtype=torch.float64)
+
+
+def tensor_product(factors):
+    return reduce(lambda a, b: a[..., None] * b, factors)
+
+
+def multilinear(ndim):
+    """Weights of linear interpolation along every axis."""
+    return tensor_product([HAT] * ndim)
+
+
+def laplacian(ndim):
+    """Sum of second differences along the axes: 2d in the middle, -1 beside it."""
+    axes = range(ndim)
+    return sum(
+        tensor_product([SECOND_DIFFERENCE if i == j else CENTRE for j in axes]) for i in axes
+    )
 
 
 def cycle(grid, *, channels=(2, 3), seed=0, **arguments):
@@ -26,8 +45,10 @@ def matrix(linear, shape, channels):
 
 
 @pytest.mark.parametrize("boundary", ["dirichlet", "periodic", "neumann", ("periodic", "neumann")])
-@pytest.mark.parametrize("shape", [(17, 17), (16, 21)])
+@pytest.mark.parametrize("shape", [(17, 17), (16, 21), (17,), (40,), (9, 12, 8)])
 def test_linear(boundary, shape, generator):
+    if isinstance(boundary, tuple):
+        boundary = (*boundary, "dirichlet")[: len(shape)]
     W = cycle(Grid(shape, boundary=boundary))
     x, y = torch.randn(2, 1, 2, *shape, generator=generator, dtype=torch.float64)
     gap = W(2.5 * x - 0.3 * y) - (2.5 * W(x) - 0.3 * W(y))
@@ -43,12 +64,17 @@ def test_linear(boundary, shape, generator):
         Grid((9, 6)),
         Grid((8, 8), boundary="periodic"),
         Grid((9, 8), boundary="neumann"),
+        Grid((15,), placement="interior"),
+        Grid((18,)),
+        Grid((16,), boundary="periodic"),
+        Grid((17,), boundary="neumann"),
+        Grid((5, 4, 6), boundary=("dirichlet", "periodic", "neumann")),
     ],
-    ids=["interior", "endpoints", "periodic", "neumann"],
+    ids=lambda grid: f"{grid.ndim}D-" + "-".join(dict.fromkeys(grid.placement + grid.boundary)),
 )
 def test_is_the_recursion_of_matrices(grid, sweeps):
     """B = smoothing, residual restricted, correction prolonged, smoothing; with dense matrices."""
-    W = cycle(grid, channels=(2, 3), levels=2, sweeps=sweeps)
+    W = cycle(grid, channels=(2, 3), levels=3 if grid.ndim == 1 else 2, sweeps=sweeps)
 
     def recursion(level, shape):
         A = matrix(level.A, shape, 3)
@@ -77,39 +103,57 @@ def test_is_the_recursion_of_matrices(grid, sweeps):
 def test_prolongation_is_adjoint_to_restriction(n, boundary, placement, generator):
     if boundary == "periodic" and n % 2:
         pytest.skip("the two ends of an odd periodic axis are coarse nodes side by side")
-    grid = Grid((n, 8), boundary=boundary, placement=placement)
+    check_adjoint(Grid((n, 8), boundary=boundary, placement=placement), generator)
+
+
+@pytest.mark.parametrize("shape", [(9,), (12,), (15,), (8, 6, 10), (9, 7, 6)])
+@pytest.mark.parametrize(
+    ("boundary", "placement"),
+    [("dirichlet", "endpoints"), ("dirichlet", "interior"), ("periodic", "left")],
+)
+def test_transfers_are_adjoint_along_any_number_of_axes(shape, boundary, placement, generator):
+    if boundary == "periodic":
+        shape = tuple(n + n % 2 for n in shape)
+    check_adjoint(Grid(shape, boundary=boundary, placement=placement), generator)
+
+
+def check_adjoint(grid, generator):
+    """(R f, u) = (f, P u) for random fields, once both have the same kernels."""
     R, P = Restriction(2, grid).double(), Prolongation(2, grid).double()
     P.load_state_dict(R.state_dict())
-    f = torch.randn(1, 2, n, 8, generator=generator, dtype=torch.float64)
+    f = torch.randn(1, 2, *grid.shape, generator=generator, dtype=torch.float64)
     Rf = R(f)
     u = torch.randn(Rf.shape, generator=generator, dtype=torch.float64)
     torch.testing.assert_close((Rf * u).sum(), (f * P(u, f.shape[2:])).sum())
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "neumann"])
-@pytest.mark.parametrize("shape", [(16, 16), (9, 17), (10, 9)])
-def test_bilinear_prolongation_keeps_constants(boundary, shape):
+@pytest.mark.parametrize("shape", [(16, 16), (9, 17), (10, 9), (16,), (9,), (6, 9, 8)])
+def test_multilinear_prolongation_keeps_constants(boundary, shape):
     grid = Grid(shape, boundary=boundary)
     P = Prolongation(1, grid).double()
-    P.weight.data[:] = BILINEAR
+    P.weight.data[:] = multilinear(grid.ndim)
     coarse = [(n + 1) // 2 for n in shape]
     fine = P(torch.ones(1, 1, *coarse, dtype=torch.float64), shape)
     torch.testing.assert_close(fine, torch.ones_like(fine))
 
 
 def classical(grid, *, levels, coarse_sweeps, omega=0.8):
-    """V(1,1) for the 5-point Laplacian: damped Jacobi, bilinear P, R = Pᵀ, so that one stencil
-    [-1, 4, -1] serves all levels (in finite-element scaling, h drops out in 2D)."""
+    """V(1,1) for the Laplacian of second differences: damped Jacobi, multilinear P, R ~ Pᵀ.
+
+    R = 2^(2-d) Pᵀ takes the factor h² of A along, so that one stencil serves all levels: in two
+    dimensions, where finite elements know no h, R = Pᵀ.
+    """
+    d = grid.ndim
     W = cycle(grid, channels=(1, 1), levels=levels, coarse_sweeps=coarse_sweeps)
-    weights = {"A": FIVE_POINT, "R": BILINEAR, "P": BILINEAR}
     level = W
     while level is not None:
-        level.A.weight.data[:] = weights["A"]
+        level.A.weight.data[:] = laplacian(d)
         for S in [*level.pre, *level.post]:
-            S.weight.data.zero_()[..., 1, 1] = omega / 4
+            S.weight.data[:] = omega / (2 * d) * tensor_product([CENTRE] * d)
         if level.coarser is not None:
-            level.R.weight.data[:] = weights["R"]
-            level.P.weight.data[:] = weights["P"]
+            level.P.weight.data[:] = multilinear(d)
+            level.R.weight.data[:] = 2 ** (2 - d) * multilinear(d)
         level = level.coarser
     return W.requires_grad_(False)
 
@@ -143,6 +187,24 @@ def test_contains_classical_multigrid(grid, levels, expected, generator):
     assert convergence_factor(W, grid.shape, generator) == pytest.approx(expected, abs=0.006)
 
 
+@pytest.mark.parametrize(
+    ("grid", "levels", "omega", "expected"),
+    [
+        # Two grids in 1D: the smoothing factor 1/3 of damped Jacobi for each of the two sweeps.
+        (Grid((15,), placement="interior"), 2, 2 / 3, 1 / 9),
+        (Grid((127,), placement="interior"), 6, 2 / 3, 0.19),
+        (Grid((128,), boundary="periodic"), 6, 2 / 3, 0.19),
+        # In 3D it is 5/7 per sweep, (5/7)² = 0.51, approached from below.
+        (Grid((15, 15, 15), placement="interior"), 3, 6 / 7, 0.48),
+        (Grid((16, 16, 16), boundary="periodic"), 3, 6 / 7, 25 / 49),
+    ],
+    ids=["two-grid15", "interior127", "periodic128", "interior15x15x15", "periodic16x16x16"],
+)
+def test_contains_classical_multigrid_in_1d_and_3d(grid, levels, omega, expected, generator):
+    W = classical(grid, levels=levels, coarse_sweeps=400 if levels == 2 else 40, omega=omega)
+    assert convergence_factor(W, grid.shape, generator) == pytest.approx(expected, abs=0.006)
+
+
 def test_classical_limit_needs_the_correction(generator):
     """Negative control: without the coarser levels the same smoother hardly converges."""
     grid = Grid((31, 31), placement="interior")
@@ -163,7 +225,20 @@ def test_periodic_shift_commutes(generator):
 
 
 @pytest.mark.parametrize(
-    ("shape", "levels"), [((16, 16), 3), ((64, 64), 5), ((65, 65), 5), ((129, 129), 6), ((3, 9), 1)]
+    ("shape", "by", "odd"), [((64,), (16,), (1,)), ((16, 8, 24), (4, 4, -8), (0, 1, 0))]
+)
+def test_periodic_shift_commutes_in_1d_and_3d(shape, by, odd, generator):
+    W = cycle(Grid(shape, boundary="periodic"), levels=3)
+    f = torch.randn(1, 2, *shape, generator=generator, dtype=torch.float64)
+    axes = tuple(range(2, 2 + len(shape)))
+    gap = W(f.roll(by, axes)) - W(f).roll(by, axes)
+    assert gap.norm() <= 1e-12 * W(f).norm()
+    assert (W(f.roll(odd, axes)) - W(f).roll(odd, axes)).norm() > 1e-3 * W(f).norm()
+
+
+@pytest.mark.parametrize(
+    ("shape", "levels"),
+    [((16, 16), 3), ((64, 64), 5), ((65, 65), 5), ((129, 129), 6), ((3, 9), 1), ((129,), 6)],
 )
 def test_default_levels(shape, levels):
     assert default_levels(Grid(shape)) == levels
@@ -173,7 +248,7 @@ def test_default_levels(shape, levels):
     ("grid", "arguments", "message"),
     [
         (Grid((16, 16)), {"levels": 6}, "at most 4 levels"),
-        (Grid((16,)), {"levels": 2}, "two-dimensional"),
+        (Grid((4, 4, 4, 4)), {"levels": 1}, "one to three axes"),
         (Grid((16, 16)), {"levels": 2, "sweeps": (0, 1)}, "at least one before"),
         (Grid((16, 16)), {"levels": 2, "coarse_sweeps": 1}, "two coarse sweeps"),
     ],
