@@ -229,9 +229,14 @@ class HDF5Store(Store):
         mapped = self._map(name)
         if mapped is not None:
             return mapped[key]
-        if self.reverse:
-            return self.handle[name][key[::-1]].T
-        return self.handle[name][key]
+        try:
+            if self.reverse:
+                return self.handle[name][key[::-1]].T
+            return self.handle[name][key]
+        except OSError as error:
+            raise ValueError(
+                f"{name!r} in {self.path} is damaged ({error}). Copy or download the file again."
+            ) from None
 
     def take(self, name: str, axis: int, indices: np.ndarray) -> np.ndarray:
         """The given entries along one axis: copied from the mapped file, or as h5py reads them."""

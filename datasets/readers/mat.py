@@ -4,6 +4,7 @@ MATLAB stores the first axis fastest. scipy gives its arrays in MATLAB's order; 
 HDF5 counts axes, they stand in reverse: u(sample, x, y) is (y, x, sample) there.
 """
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ class Mat5Store(Store):
         super().__init__(path)
         import scipy.io
 
+        _check_length(path)
         for name, shape, kind in _sound(path, scipy.io.whosmat, path):
             if kind in _DTYPES:
                 layout = "in memory once read"
@@ -115,6 +117,26 @@ class Mat73Store(HDF5Store):
             self.refused[name] = "an empty array"
         else:
             super()._enter(name, item)
+
+
+def _check_length(path: Path) -> None:
+    """Raise a ValueError where the last variable ends after the file does.
+
+    scipy passes over such a variable in silence. A file of version 5 is a header of 128 bytes, with
+    the byte order at its end, and then variables, each with 8 bytes in front that give its length.
+    """
+    size, position = path.stat().st_size, 128
+    with path.open("rb") as file:
+        file.seek(position - 2)
+        order = "<II" if file.read(2) == b"IM" else ">II"
+        while position + 8 <= size:
+            file.seek(position)
+            position += 8 + struct.unpack(order, file.read(8))[1]
+    if position > size:
+        raise ValueError(
+            f"{path} is a damaged MATLAB file: {position - size} bytes are missing at its end. "
+            f"Copy or download it again."
+        )
 
 
 def _whole(path: Path) -> Path:

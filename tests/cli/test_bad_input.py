@@ -1,5 +1,6 @@
 """Bad input: a clear message, exit status not 0, no traceback, nothing half-written or lost."""
 
+import pickle
 import resource
 import shutil
 import signal
@@ -7,7 +8,9 @@ import subprocess
 import sys
 
 import h5py
+import numpy as np
 import pytest
+import scipy.io
 import torch
 
 GENERATE = ("data", "generate", "darcy", "--kind", "piecewise", "--resolution", "17", "--seed", "0")
@@ -70,6 +73,150 @@ def test_bad_file_to_evaluate_predict_or_inspect(pdeops, workshop, broken, tmp_p
     refused(pdeops("predict", workshop.run, "--data", broken[which], "--out", out), name)
     assert not out.exists()
     refused(pdeops("data", "inspect", broken[which]), name)
+
+
+class Trace:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+def mat(path, **arrays):
+    scipy.io.savemat(path, arrays, do_compression=True)
+
+
+def write_html(folder):
+    (folder / "a.mat").write_text("<!DOCTYPE html><html>Quota exceeded</html>")
+    return folder / "a.mat"
+
+
+def write_truncated(folder):
+    mat(folder / "a.mat", coeff=FIELD, sol=FIELD)
+    whole = (folder / "a.mat").read_bytes()
+    (folder / "a.mat").write_bytes(whole[: len(whole) // 2])
+    return folder / "a.mat"
+
+
+def write_truncated_73(folder):
+    text = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512)
+    with h5py.File(folder / "a.mat", "w", userblock_size=512) as file:
+        file["coeff"] = FIELD
+    whole = text + (folder / "a.mat").read_bytes()[512:]
+    (folder / "a.mat").write_bytes(whole[: len(whole) // 2])
+    return folder / "a.mat"
+
+
+def write_other_names(folder):
+    mat(folder / "a.mat", permeability=FIELD, pressure=FIELD)
+    return folder / "a.mat"
+
+
+def write_complex(folder):
+    np.savez(folder / "a.npz", coeff=FIELD + 1j, sol=FIELD)
+    return folder / "a.npz"
+
+
+def write_other_lengths(folder):
+    np.savez(folder / "a.npz", coeff=FIELD, sol=FIELD[:5])
+    return folder / "a.npz"
+
+
+def write_objects(folder):
+    np.savez(folder / "a.npz", coeff=np.array([Trace(folder / "trace")]), sol=FIELD)
+    return folder / "a.npz"
+
+
+def write_pickle(folder):
+    (folder / "a.npz").write_bytes(pickle.dumps({"coeff": Trace(folder / "trace")}))
+    return folder / "a.npz"
+
+
+def write_torch_code(folder):
+    torch.save({"x": Trace(folder / "trace"), "y": torch.zeros(3, 4)}, folder / "a.pt")
+    return folder / "a.pt"
+
+
+FIELD = np.random.default_rng(0).random((12, 17, 17))
+
+# What is wrong with a foreign file -> (who writes it, words of the answer).
+FOREIGN = {
+    "html": (write_html, ["HTML", "Download it again"]),
+    "truncated": (write_truncated, ["damaged MATLAB file"]),
+    "truncated 7.3": (write_truncated_73, ["damaged MATLAB file"]),
+    "complex": (write_complex, ["complex", "real and imaginary part"]),
+    "other lengths": (write_other_lengths, ["same samples", "12", "5"]),
+    "objects": (write_objects, ["Python objects"]),
+    "pickle": (write_pickle, ["pickle", "not read"]),
+    "torch code": (write_torch_code, ["could run code"]),
+}
+
+
+@pytest.mark.parametrize("wrong", [*FOREIGN, "other names"])
+def test_bad_foreign_file_to_train(pdeops, workshop, tmp_path, wrong):
+    write, words = FOREIGN.get(wrong) or (write_other_names, ["data convert", "pressure"])
+    path, out = write(tmp_path), tmp_path / "run"
+    refused(train(pdeops, workshop, out, f"data.train={path}"), path.name, *words)
+    assert not out.exists()
+    assert not (tmp_path / "trace").exists()
+
+
+@pytest.mark.parametrize("wrong", FOREIGN)
+def test_bad_foreign_file_to_convert(pdeops, tmp_path, wrong):
+    write, words = FOREIGN[wrong]
+    path, out = write(tmp_path), tmp_path / "own.h5"
+    names = ("x", "y") if wrong == "torch code" else ("coeff", "sol")
+    named = ("--input", names[0], "--target", names[1])
+    for arguments in ((), named):
+        refused(pdeops("data", "convert", path, out, *arguments), *words)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [path.name]
+
+
+def test_a_73_file_with_a_wrong_extension_is_read(pdeops, workshop, tmp_path):
+    """Not refused: the content says what it is."""
+    path = tmp_path / "train.csv"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name in ("coeff", "sol"):
+            file[name] = FIELD.T
+            file[name].attrs["MATLAB_class"] = np.bytes_("double")
+    path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512) + path.read_bytes()[512:])
+    inspected = pdeops("data", "inspect", path, "--json").json
+    assert (inspected["format"], inspected["samples"]) == ("MATLAB", 12)
+    done = train(pdeops, workshop, tmp_path / "run", f"data.train={path}", "data.test=none.h5")
+    assert done.status == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--input", "permeabilty", "--target", "pressure"), ["Did you mean 'permeability'"]),
+        (("--input", "permeability"), ["at least one input and one target"]),
+        (("--axes", "sample,x,y"), ["name those too"]),
+        (("--extent", "wide"), ["--extent", "'wide'"]),
+        (("--boundary", "perodic"), ["periodic", "dirichlet"]),
+        (("--boundary", "periodic", "--placement", "endpoints"), ["periodic", "placement"]),
+        (("--dtype", "float16"), ["float32, float64"]),
+        (("--axes", "x,y"), ["sample once"]),
+        (("--axes", "sample,x,y", "--axes", "x,y,sample"), ["said once"]),
+        (("--axes", "sample,x,y", "--axes", "pressure=x,y,sample"), ["NAME="]),
+        (("--axes", "sample,x,y,channel"), ["3 axes", "4 names"]),
+    ],
+)
+def test_bad_arguments_to_convert(pdeops, tmp_path, arguments, words):
+    source, out = write_other_names(tmp_path), tmp_path / "own.h5"
+    if "--input" not in arguments and words != ["name those too"]:
+        arguments = ("--input", "permeability", "--target", "pressure", *arguments)
+    refused(pdeops("data", "convert", source, out, *arguments), *words)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_converted_data_are_not_overwritten(pdeops, workshop, tmp_path):
+    before = workshop.test.read_bytes()
+    refused(pdeops("data", "convert", write_other_names(tmp_path), workshop.test), "exists")
+    assert workshop.test.read_bytes() == before
 
 
 def test_wrong_shapes_between_train_and_test(pdeops, workshop, tmp_path):

@@ -1,10 +1,12 @@
 """The verbs, each on a small trained run: what they print and write, and that figures agree."""
 
 import csv
+import tomllib
 
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 import torch
 
 import pdeops as package
@@ -39,6 +41,85 @@ def test_generate_sets_the_parameters_of_a_kind(pdeops, tmp_path):
     inspected = pdeops("data", "inspect", out, "--json").json
     assert inspected["grid"]["boundary"] == ["neumann", "dirichlet"]
     assert inspected["spec"]["parameters"]["scale"] == 3.0
+
+
+def test_convert_then_train_in_three_commands(pdeops, tmp_path):
+    """Own data as FNO's .mat with sample last: converted, inspected, trained as the report says."""
+    a = np.random.default_rng(0).random((9, 17, 12))
+    scipy.io.savemat(tmp_path / "own.mat", {"k": a, "p": np.cumsum(a, 1)})
+    arguments = ("--input", "k", "--target", "p", "--axes", "x,y,sample", "--dtype", "float32")
+    arguments += ("--boundary", "dirichlet,periodic", "--extent", "1,2")
+    done = pdeops(
+        "data", "convert", tmp_path / "own.mat", tmp_path / "own.h5", *arguments, "--json"
+    )
+    assert done.status == 0, done.stderr
+    grid = {
+        "shape": [9, 17],
+        "extent": [1.0, 2.0],
+        "boundary": ["dirichlet", "periodic"],
+        "placement": ["endpoints", "left"],
+    }
+    assert done.json["grid"] == grid
+    with h5py.File(tmp_path / "own.h5") as file:
+        np.testing.assert_array_equal(file["p"][5], np.cumsum(a, 1)[:, :, 5].astype("f4"))
+    shown = pdeops("data", "inspect", tmp_path / "own.h5")
+    assert "[data]" in shown.stdout
+    recipe = tomllib.loads(pdeops("data", "inspect", tmp_path / "own.h5", "--json").json["train"])
+    file = recipe["data"]["train"]
+    small = ("model.n_modes=[4,4]", "model.hidden_channels=4", "training.batch_size=5")
+    small += (f"data.train={file}", "data.validation=2")
+    pairs = [part for setting in small for part in ("--set", setting)]
+    out = tmp_path / "run"
+    done = pdeops("train", "fno_darcy65", *pairs, "--epochs", 1, "--device", "cpu", "--out", out)
+    assert done.status == 0, done.stderr
+    assert pdeops("evaluate", out, "--data", file, "--json").json["samples"] == 12
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("--input", "a,b", "--target", "u"), ("--input", "a", "--input", "b", "--target", "u")],
+)
+def test_names_are_repeated_or_separated_by_commas(pdeops, tmp_path, names):
+    """One .npy per array in a folder; axes of one array, the others by convention."""
+    (tmp_path / "own").mkdir()
+    u = np.random.default_rng(0).random((3, 4, 5))
+    for name in "abu":
+        np.save(tmp_path / "own" / f"{name}.npy", u.T if name == "u" else u)
+    done = pdeops(
+        *("data", "convert", tmp_path / "own", tmp_path / "o.h5", *names),
+        *("--axes", "u=y,x,sample", "--json"),
+    )
+    assert done.status == 0, done.stderr
+    assert (done.json["inputs"], done.json["targets"]) == (["a", "b"], ["u"])
+    with h5py.File(tmp_path / "o.h5") as file:
+        np.testing.assert_array_equal(file["u"], file["a"])
+
+
+def test_a_matlab_file_trains_as_it_is(pdeops, workshop, tmp_path):
+    """FNO's names need no conversion: the same numbers, the same training."""
+    with h5py.File(workshop.train) as file:
+        fields = {"coeff": file["permeability"][:], "sol": file["pressure"][:]}
+    scipy.io.savemat(tmp_path / "train.mat", fields)
+    errors = []
+    for train in (workshop.train, tmp_path / "train.mat"):
+        settings = overrides(workshop.folder, "model.n_modes=[8,8]", f"data.train='{train}'")
+        recipe = package.Recipe.load("fno_darcy65", [*settings, "data.test='none.h5'"])
+        report = package.train(recipe, out=tmp_path / f"run{len(errors)}", device="cpu")
+        errors.append(report["validation"]["relative_l2"])
+    assert errors[0] == errors[1]
+
+
+def test_predict_on_a_file_whose_fields_are_called_as_axes(pdeops, workshop, tmp_path):
+    """neuraloperator's x and y."""
+    rng = torch.Generator().manual_seed(0)
+    content = {"x": torch.rand(3, 17, 17, generator=rng) > 0.5, "y": torch.rand(3, 17, 17)}
+    torch.save(content, tmp_path / "d.pt")
+    out = tmp_path / "p.h5"
+    done = pdeops("predict", workshop.run, "--data", tmp_path / "d.pt", "--out", out)
+    assert done.status == 0, done.stderr
+    with h5py.File(out) as file:
+        np.testing.assert_array_equal(file["input_x"], content["x"].numpy())
+        assert file["target_y"].shape == (3, 17, 17)
 
 
 def test_train_prints_its_own_folder(pdeops, workshop, tmp_path, monkeypatch):
