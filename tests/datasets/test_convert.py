@@ -1,0 +1,265 @@
+"""Own data to a file of the project: what is written, where, and what happens when it cannot be."""
+
+import os
+import subprocess
+import sys
+import tracemalloc
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from pdeops.datasets import compatible, convert, generate, inspect, open_dataset, problem_of
+from pdeops.datasets.darcy import Darcy
+from pdeops.datasets.stores import Array
+from pdeops.datasets.symmetry import DihedralAugmentation
+from pdeops.grid import Grid
+
+from . import foreign_files as files
+from .foreign_files import SHAPE, place
+
+
+def test_three_lines_for_arrays_in_memory(tmp_path):
+    a, u = place(), torch.from_numpy(place(-3.0))
+    report = convert({"a": a, "u": u}, tmp_path / "own.h5", inputs=["a"], targets=["u"])
+    data = open_dataset(tmp_path / "own.h5")
+    assert (data.inputs, data.targets, data.grid) == (("a",), ("u",), Grid(SHAPE[1:]))
+    batch = data.read([3, 0])
+    np.testing.assert_array_equal(batch["x"][:, 0], a[[3, 0]])
+    np.testing.assert_array_equal(batch["y"][:, 0], u[[3, 0]])
+    assert report["samples"] == 4
+    assert len(report["notes"]) == 3  # boundary, extent and placement were assumed
+    assert data.spec.source == "converted from arrays in memory"
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_axes_in_any_order_channels_and_all_dimensions(tmp_path, ndim):
+    shape = (3, 2, 4, 5, 6)[: 2 + ndim]  # sample, channel, space
+    a, u = place(shape=shape), place(7.0, shape=(shape[0], *shape[2:]))
+    letters = "xyz"[:ndim]
+    arrays = {"a": np.moveaxis(a, (0, 1), (-1, 1)), "u": np.moveaxis(u, 0, 1)}
+    axes = {
+        "a": ",".join((letters[0], "channel", *letters[1:], "sample")),
+        "u": [letters[0], "sample", *letters[1:]],
+    }
+    grid = Grid(shape[2:], extent=2.0, boundary="periodic")
+    convert(arrays, tmp_path / "o.h5", inputs=["a"], targets=["u"], axes=axes, grid=grid)
+    data = open_dataset(tmp_path / "o.h5")
+    assert (data.inputs, data.targets, data.grid) == (("a0", "a1"), ("u",), grid)
+    batch = data.read([2, 0])
+    np.testing.assert_array_equal(batch["x"], a[[2, 0]])
+    np.testing.assert_array_equal(batch["y"][:, 0], u[[2, 0]])
+    with h5py.File(tmp_path / "o.h5") as file:
+        names = [dim[0].name for dim in file["u"].dims]
+        assert names == ["/sample", *(f"/{letter}" for letter in letters)]
+
+
+def test_several_inputs_and_targets_keep_their_order(tmp_path):
+    arrays = {name: place(s) for name, s in zip("abcd", (1.0, 2.0, 3.0, 4.0), strict=True)}
+    convert(arrays, tmp_path / "o.h5", inputs=["c", "a"], targets=["d", "b"])
+    batch = open_dataset(tmp_path / "o.h5").read([1])
+    for key, scales in (("x", (3.0, 1.0)), ("y", (4.0, 2.0))):
+        for channel, scale in enumerate(scales):
+            np.testing.assert_array_equal(batch[key][0, channel], place(scale)[1])
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "stored"),
+    [
+        (("f4", "f4"), "float32"),
+        (("f4", "f8"), "float64"),
+        (("?", "f4"), "float32"),
+        (("u1", "i2"), "float32"),
+        (("i4", "f4"), "float64"),
+        (("f2", "f4"), "float32"),
+    ],
+)
+def test_the_stored_type_holds_every_value(tmp_path, dtypes, stored):
+    a, u = (place().astype(dtype) for dtype in dtypes)
+    report = convert({"a": a, "u": u}, tmp_path / "o.h5", inputs=["a"], targets=["u"])
+    assert report["dtype"] == stored
+    with h5py.File(tmp_path / "o.h5") as file:
+        assert file["a"].dtype == file["u"].dtype == stored
+        np.testing.assert_array_equal(file["a"][()], a.astype(stored))
+        np.testing.assert_array_equal(file["u"][()], u.astype(stored))
+    report = convert(
+        {"a": a, "u": u}, tmp_path / "p.h5", inputs=["a"], targets=["u"], dtype="float32"
+    )
+    assert report["dtype"] == "float32"
+
+
+def test_what_the_file_says_of_itself(tmp_path):
+    files.mat73(tmp_path / "train.mat", {"coeff": place(), "sol": place(2.0)})
+    files.mat5(tmp_path / "test.mat", {"coeff": place(), "sol": place(5.0)})
+    for name in ("train", "test"):
+        report = convert(tmp_path / f"{name}.mat", tmp_path / f"{name}.h5")
+        assert report["grid"] == Grid(SHAPE[1:]).to_dict()
+    train, test = (open_dataset(tmp_path / f"{name}.h5") for name in ("train", "test"))
+    compatible(train, test)
+    assert problem_of(train.spec) is None
+    assert train.spec.source == "converted from train.mat"
+    assert "train.mat" in train.spec.licence
+    assert str(tmp_path) not in train.spec.to_json()
+    report = inspect(tmp_path / "train.h5")
+    assert report["largest_residual"] is None
+    assert report["grid_type"].startswith("x: 5 nodes, endpoints, dirichlet; y: 7")
+    # Nobody said that the problem has no symmetries: the caller decides.
+    square = {"a": place()[:, :, :5], "u": place()[:, :, :5]}
+    convert(square, tmp_path / "s.h5", inputs=["a"], targets=["u"])
+    DihedralAugmentation(open_dataset(tmp_path / "s.h5"), 0)
+
+
+def test_names_of_coordinates_are_kept_apart(tmp_path):
+    """neuraloperator's names, x and y, are those of the axes here."""
+    report = convert(
+        {"x": place(), "y": place(2.0)}, tmp_path / "o.h5", inputs=["x"], targets=["y"]
+    )
+    assert (report["inputs"], report["targets"]) == (["input_x"], ["target_y"])
+    assert "x is called input_x, since x is a coordinate in the file" in report["notes"]
+    np.testing.assert_array_equal(open_dataset(tmp_path / "o.h5")[2]["y"][0], place(2.0)[2])
+
+
+def test_the_published_file_is_converted_on_its_grid(shared_data, tmp_path):
+    source = shared_data / "neuraloperator" / "darcy_test_16.pt"
+    report = convert(source, tmp_path / "o.h5")
+    raw, data = open_dataset(source), open_dataset(tmp_path / "o.h5")
+    assert data.grid == raw.grid == Grid((16, 16), placement="centers")
+    for key in "xy":
+        assert torch.equal(data.read(range(50))[key], raw.read(range(50))[key])
+    assert any("right end" in note for note in report["notes"])
+    source = shared_data / "neuraloperator" / "burgers_train_16.pt"
+    axes = {"x": "sample,x", "y": "sample,channel,x"}
+    boundary = {"boundary": "periodic"}
+    convert(source, tmp_path / "b.h5", inputs=["x"], targets=["y"], axes=axes, grid=boundary)
+    y = torch.load(source, weights_only=True)["y"]
+    data = open_dataset(tmp_path / "b.h5", dtype=torch.float64)
+    assert torch.equal(data.read([5, 700])["y"], y[[5, 700]])
+
+
+def test_our_own_files_and_lists_of_their_fields(darcy_file, tmp_path):
+    convert(darcy_file, tmp_path / "o.h5", inputs=["pressure"], targets=["permeability"])
+    data, ours = open_dataset(tmp_path / "o.h5"), open_dataset(darcy_file)
+    assert data.grid == ours.grid
+    assert torch.equal(data.read([3])["x"], ours.read([3])["y"])
+
+
+class TestBlocks:
+    """Streaming: every value once, in pieces as they lie on the disk."""
+
+    @pytest.mark.parametrize("chunk", [None, (2, 3, 4), (5, 1, 7)])
+    @pytest.mark.parametrize("first_axis_fastest", [False, True])
+    @pytest.mark.parametrize("num_bytes", [1, 100, 400, 10**9])
+    def test_blocks_cover_the_array_once(self, chunk, first_axis_fastest, num_bytes):
+        shape = (5, 6, 7)
+        array = Array(
+            "a", shape, np.dtype("f4"), "", chunk=chunk, first_axis_fastest=first_axis_fastest
+        )
+        count = np.zeros(shape, int)
+        for block in array.blocks(num_bytes):
+            count[block] += 1
+            bytes_of_chunk = 4 * np.prod(chunk or (1, 1, 1))
+            assert count[block].size * 4 <= max(num_bytes, bytes_of_chunk)
+            for part, size in zip(block, chunk or (1, 1, 1), strict=True):
+                assert part.start % size == 0
+        assert (count == 1).all()
+
+    def test_blocks_are_neighbours_on_the_disk(self):
+        first = next(Array("a", (5, 6, 7), np.dtype("f4"), "").blocks(4 * 14))
+        assert first == (slice(0, 1), slice(0, 2), slice(0, 7))
+        reverse = Array("a", (5, 6, 7), np.dtype("f4"), "", first_axis_fastest=True)
+        assert next(reverse.blocks(4 * 10)) == (slice(0, 5), slice(0, 2), slice(0, 1))
+
+    @pytest.mark.parametrize("write", [files.hdf5_chunked, files.mat73, files.npz])
+    def test_small_blocks_give_the_same_file(self, tmp_path, monkeypatch, write):
+        write(tmp_path / "a", {"a": place(), "u": place(2.0)})
+        convert(tmp_path / "a", tmp_path / "whole.h5", inputs=["a"], targets=["u"])
+        blocks = Array.blocks
+        monkeypatch.setattr(Array, "blocks", lambda array: blocks(array, 60))
+        seen = []
+        arguments = {"inputs": ["a"], "targets": ["u"], "progress": seen.append}
+        convert(tmp_path / "a", tmp_path / "parts.h5", **arguments)
+        assert len(seen) > 4
+        assert seen == sorted(seen)
+        assert seen[-1] == 1.0
+        with h5py.File(tmp_path / "whole.h5") as a, h5py.File(tmp_path / "parts.h5") as b:
+            for name in ("a", "u"):
+                np.testing.assert_array_equal(a[name][()], b[name][()])
+
+    def test_memory_does_not_grow_with_the_file(self, tmp_path, monkeypatch):
+        """16 MB of a chunked file, read in blocks of 1 MB."""
+        with h5py.File(tmp_path / "a", "w") as file:
+            for name in ("a", "u"):
+                file.create_dataset(name, (128, 128, 128), "f4", chunks=(4, 128, 128))
+        blocks = Array.blocks
+        monkeypatch.setattr(Array, "blocks", lambda array: blocks(array, 2**20))
+        tracemalloc.start()
+        try:
+            convert(tmp_path / "a", tmp_path / "o.h5", inputs=["a"], targets=["u"])
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 6 * 2**20
+
+
+class TestAllOrNothing:
+    def test_an_existing_file_is_not_overwritten(self, tmp_path):
+        (tmp_path / "o.h5").write_text("precious")
+        with pytest.raises(ValueError, match="exists already"):
+            convert({"a": place(), "u": place()}, tmp_path / "o.h5", inputs=["a"], targets=["u"])
+        assert (tmp_path / "o.h5").read_text() == "precious"
+
+    def test_an_error_half_way_leaves_nothing(self, tmp_path, monkeypatch):
+        files.hdf5_chunked(tmp_path / "a", {"a": place(), "u": place()})
+        with h5py.File(tmp_path / "a") as file:
+            where = file["u"].id.get_chunk_info(3).byte_offset
+        with open(tmp_path / "a", "r+b") as file:
+            file.seek(where)
+            file.write(bytes(8))
+        with pytest.raises(ValueError, match=r"'u' in .*a is damaged"):
+            convert(tmp_path / "a", tmp_path / "o.h5", inputs=["a"], targets=["u"])
+        assert os.listdir(tmp_path) == ["a"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ({"inputs": ["b"], "targets": ["u"]}, "no array 'b' in these arrays"),
+            ({"inputs": ["a"], "targets": None}, "Name inputs and targets among"),
+            ({"inputs": ["a"], "targets": ["u"], "dtype": "float16"}, "dtype must be one of"),
+            ({"inputs": ["a"], "targets": ["u"], "grid": Grid((3, 3))}, "on this grid"),
+            ({"inputs": ["a"], "targets": ["u"], "axes": "x,y,sample,z"}, "has 3 axes"),
+        ],
+    )
+    def test_wrong_arguments_leave_nothing(self, tmp_path, arguments, said):
+        with pytest.raises(ValueError, match=said):
+            convert({"a": place(), "u": place()}, tmp_path / "o.h5", **arguments)
+        assert os.listdir(tmp_path) == []
+
+    def test_an_unfinished_generation_is_not_lost(self, tmp_path):
+        part = tmp_path / "o.h5.part"
+
+        def stop(done):
+            raise KeyboardInterrupt
+
+        arguments = {"num_samples": 3, "seed": 0, "out": tmp_path / "o.h5"}
+        with pytest.raises(KeyboardInterrupt):
+            generate(Darcy(num_modes=8), Grid((9, 9)), **arguments, progress=stop)
+        before = part.read_bytes()
+        with pytest.raises(ValueError, match="unfinished data set of other arguments"):
+            convert({"a": place(), "u": place()}, tmp_path / "o.h5", inputs=["a"], targets=["u"])
+        assert part.read_bytes() == before
+
+    def test_a_full_disk(self, tmp_path):
+        code = (
+            "import resource, signal, numpy as np; from pdeops.datasets import convert\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+            "a = np.zeros((64, 32, 32), 'f4')\n"
+            "try: convert({'a': a, 'u': a}, 'o.h5', inputs=['a'], targets=['u'])\n"
+            "except OSError as error: print(error)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+        )
+        assert "Cannot write" in done.stdout, done.stderr
+        assert os.listdir(tmp_path) == []
