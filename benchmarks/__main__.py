@@ -4,9 +4,10 @@ import argparse
 
 from .bench import machine, run, write
 from .generation import BENCHES as GENERATION
+from .loading import BENCHES as LOADING
 from .solvers import BENCHES as SOLVERS
 
-BENCHES = {bench.name: bench for bench in [*SOLVERS, *GENERATION]}
+BENCHES = {bench.name: bench for bench in [*SOLVERS, *GENERATION, *LOADING]}
 
 
 def main() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .buffers import Buffers
+
 # Streaming reads take blocks of about this size.
 BLOCK_BYTES = 2**25
 
@@ -199,6 +201,7 @@ class HDF5Store(Store):
 
             file.visititems(enter)
         self._mapped: dict[str, np.ndarray | None] = {}
+        self._buffers = Buffers()
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_mapped": {}}
@@ -243,7 +246,10 @@ class HDF5Store(Store):
         mapped = self._map(name)
         if mapped is None:
             return super().take(name, axis, indices)
-        return entries(mapped, axis, indices)
+        if axis > 0 or not (mapped.flags.aligned and mapped.flags.c_contiguous):
+            return entries(mapped, axis, indices)
+        out = self._buffers.empty((len(indices), *mapped.shape[1:]), mapped.dtype)
+        return np.take(mapped, indices, 0, out=out, mode="clip")  # other modes copy twice
 
     def _map(self, name: str) -> np.ndarray | None:
         """The array mapped into memory; None where HDF5 has to take part in reading it."""

@@ -249,7 +249,9 @@ class TestBadFiles:
             open_dataset(save(tmp_path / "a.pt", content))
 
     def test_trajectories(self, shared_data):
-        with pytest.raises(ValueError, match=r"time steps can be channels\): .* --axes y=sample,channel,x"):
+        with pytest.raises(
+            ValueError, match=r"time steps can be channels\): .* --axes y=sample,channel,x"
+        ):
             open_dataset(shared_data / "neuraloperator" / "burgers_train_16.pt")
 
     def test_pt_with_code_in_it_is_not_run(self, tmp_path):

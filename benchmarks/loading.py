@@ -1,0 +1,107 @@
+"""One epoch of shuffled batches: our HDF5 through the trainer's loader, beside neuraloperator's
+loader and beside whole batches out of memory-mapped .npy files.
+
+All files hold the same fields, uncompressed, and are in the page cache. Each side returns the
+corners of all fields it delivered, in their order, so that a wrong sample, or a lazy one, shows.
+"""
+
+import contextlib
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pdeops.datasets import FieldDataset, convert, open_dataset
+from pdeops.training.sampling import Sampler, stream
+
+from .bench import Bench
+
+NUM_SAMPLES, BATCH_SIZE, N = 1000, 32, 128
+
+
+@dataclass
+class Files:
+    """The same pairs of fields as each side wants them, and the order in which they are read."""
+
+    folder: TemporaryDirectory
+    ours: FieldDataset
+    theirs: Dataset
+    arrays: tuple[np.ndarray, np.ndarray]
+    sampler: Sampler
+
+
+def files() -> Files:
+    folder = TemporaryDirectory()
+    path = Path(folder.name)
+    rng = np.random.default_rng(0)
+    a, u = (rng.standard_normal((NUM_SAMPLES, N, N), dtype=np.float32) for _ in range(2))
+    convert({"a": a, "u": u}, path / "ours.h5", inputs=["a"], targets=["u"])
+    with h5py.File(path / "theirs.h5", "w") as file:
+        file["x"], file["y"] = a, u
+    np.save(path / "a.npy", a)
+    np.save(path / "u.npy", u)
+    with contextlib.redirect_stdout(io.StringIO()):  # its import prints
+        from neuralop.data.datasets.hdf5_dataset import H5pyDataset
+    return Files(
+        folder,
+        open_dataset(path / "ours.h5"),
+        # By its table resolution 1024 is step 1: every point of the file, whatever its size.
+        H5pyDataset(str(path / "theirs.h5"), resolution=1024),
+        (np.load(path / "a.npy", mmap_mode="r"), np.load(path / "u.npy", mmap_mode="r")),
+        Sampler(seed=0, num_samples=NUM_SAMPLES, batch_size=BATCH_SIZE),
+    )
+
+
+def corners(batches: Iterable[dict[str, Tensor]]) -> Tensor:
+    """First value of every x and last value of every y."""
+    seen = [torch.stack([b["x"].flatten(1)[:, 0], b["y"].flatten(1)[:, -1]]) for b in batches]
+    return torch.cat(seen, 1)
+
+
+def by_pdeops(state: Files) -> Tensor:
+    return corners(stream(state.ours, state.sampler, epoch=0, step=0, end=1, num_workers=0))
+
+
+def by_neuraloperator(state: Files) -> Tensor:
+    batches = list(state.sampler.batches(0))
+    return corners(DataLoader(state.theirs, batch_sampler=batches))
+
+
+def by_numpy(state: Files) -> Tensor:
+    x, y = state.arrays
+    return corners(
+        {"x": torch.from_numpy(x[batch]), "y": torch.from_numpy(y[batch])}
+        for batch in state.sampler.batches(0)
+    )
+
+
+SIZE = (
+    f"{NUM_SAMPLES} pairs of {N} x {N}, batch {BATCH_SIZE}, shuffled, no workers, page cache warm"
+)
+
+BENCHES = [
+    Bench(
+        name=name,
+        size=SIZE,
+        dtype="float32",
+        setup=files,
+        work=by_pdeops,
+        reference=reference,
+        work_name="HDF5 of pdeops through the trainer's loader",
+        reference_name=reference_name,
+        tolerance=0.0,
+        repeats=15,
+        threads=2,
+    )
+    for name, reference, reference_name in (
+        ("loading_neuraloperator", by_neuraloperator, "neuraloperator's H5pyDataset, DataLoader"),
+        ("loading_npy", by_numpy, "whole batches of memory-mapped .npy, no loader"),
+    )
+]

@@ -1,0 +1,37 @@
+"""Memory for batches that is used again, since fresh pages cost more than the copy into them."""
+
+import sys
+import threading
+from collections import deque
+
+import numpy as np
+
+
+class Buffers:
+    """Arrays that are handed out again once nobody refers to them, nor to a view of them.
+
+    A loop over batches holds two at a time, the last one and the next, each with x and y.
+    """
+
+    MAX_ARRAYS = 6
+    MAX_BYTES = 2**26  # of one array; larger ones are left to the allocator
+
+    def __init__(self) -> None:
+        self._kept: deque[np.ndarray] = deque(maxlen=self.MAX_ARRAYS)
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type["Buffers"], tuple[()]]:
+        return Buffers, ()  # another process begins with none
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An array of any content that nobody else has."""
+        with self._lock:
+            for i in range(len(self._kept)):
+                array = self._kept[i]
+                # Three references: the deque's, ours, and that of the call that counts.
+                if array.shape == shape and array.dtype == dtype and sys.getrefcount(array) == 3:
+                    return array
+            array = np.empty(shape, dtype)
+            if array.nbytes <= self.MAX_BYTES:
+                self._kept.append(array)
+            return array
