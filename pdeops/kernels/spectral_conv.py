@@ -106,11 +106,18 @@ def constants(
 
 def analysis(u: Float[Tensor, "b *space c"], A: Matrices) -> Float[Tensor, "b two *modes c"]:
     """A u. The axes go from last to first; the modes that each leaves are few."""
-    b, *space, c = u.shape
     if _channels_first(u):
         h = F.linear(u.movedim(-1, 1), A[-1]).movedim(1, -1)
     else:
-        h = torch.matmul(A[-1], u.reshape(-1, space[-1], c))
+        h = torch.matmul(A[-1], u.reshape(-1, *u.shape[-2:]))
+    return analysis_of_lines(h.reshape(*u.shape[:-2], -1, u.shape[-1]), A)
+
+
+def analysis_of_lines(
+    h: Float[Tensor, "b *space rk c"], A: Matrices
+) -> Float[Tensor, "b two *modes c"]:
+    """A, from where the last axis is transformed."""
+    b, *space, _, c = h.shape
     modes = [m.shape[0] // 2 for m in A]
     for axis in reversed(range(len(A) - 1)):
         inner = math.prod(modes[axis + 1 :]) * c
@@ -122,17 +129,23 @@ def synthesis(
     v_hat: Float[Tensor, "b two *modes c"], A: Matrices, channels_first: bool
 ) -> Float[Tensor, "b *space c"]:
     """Aᵀ v_hat, the axes from first to last."""
+    h = synthesis_to_lines(v_hat, A)
+    if channels_first:
+        return torch.matmul(h.movedim(-1, 1).contiguous(), A[-1]).movedim(1, -1)
+    h_lines = torch.matmul(A[-1].t(), h.reshape(-1, *h.shape[-2:]))
+    return h_lines.view(*h.shape[:-2], *h_lines.shape[-2:])
+
+
+def synthesis_to_lines(
+    v_hat: Float[Tensor, "b two *modes c"], A: Matrices
+) -> Float[Tensor, "b *space rk c"]:
+    """Aᵀ v_hat but for the last axis."""
     b, _, *modes, c = v_hat.shape
-    space = [m.shape[1] // 2 for m in A[:-1]] + [A[-1].shape[1]]
     h = v_hat
     for axis, n_modes in enumerate(modes[:-1]):
         inner = math.prod(modes[axis + 1 :]) * c
         h = torch.matmul(A[axis].t(), h.reshape(-1, 2 * n_modes, inner))
-    if channels_first:
-        h = h.reshape(b, *space[:-1], 2 * modes[-1], c).movedim(-1, 1).contiguous()
-        return torch.matmul(h, A[-1]).movedim(1, -1)
-    h = torch.matmul(A[-1].t(), h.reshape(-1, 2 * modes[-1], c))
-    return h.view(b, *space, c)
+    return h.reshape(b, *(m.shape[1] // 2 for m in A[:-1]), 2 * modes[-1], c)
 
 
 def _channels_first(u: Tensor) -> bool:
@@ -180,23 +193,41 @@ class Synthesis(Function):
         return analysis(g, A), None, *[None] * len(A)
 
 
-class Mix(Function):
-    """û, W, c -> c_k W_k û_k, (b, r, k, i), (k, i, r, o), (k) -> (b, r, k, o).
+def mix(
+    u_hat: Float[Tensor, "b two k i"], W: Float[Tensor, "k i two o"], c: Float[Tensor, " k"]
+) -> Float[Tensor, "b two k o"]:
+    """c_k W_k û_k.
 
-    W_k times û_k is one product of real matrices, [Re û; Im û] (2b x i) [Re W, Im W] (i x 2o), of
-    which real and imaginary part of the result are sums. The transposed sums give
-    G = [[Re g, Im g], [Im g, -Re g]], and with it both gradients are one product.
+    One product of real matrices, [Re û; Im û] (2b x i) [Re W, Im W] (i x 2o), of which real and
+    imaginary part of the result are sums.
     """
+    b, _, k, i = u_hat.shape
+    products = torch.bmm(u_hat.reshape(2 * b, k, i).transpose(0, 1), W.flatten(2))
+    (rr, ri), (ir, ii) = products.view(k, b, 2, 2, -1).permute(2, 3, 1, 0, 4)
+    return torch.stack([rr - ii, ri + ir], dim=1).mul_(c[:, None])
+
+
+def mix_gradients(g: Tensor, u_hat: Tensor, W: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of `mix` in û and W: each one product with G = [[Re g, Im g], [Im g, -Re g]]."""
+    b, _, k, i = u_hat.shape
+    g = (g * c[:, None]).permute(2, 0, 1, 3)
+    G = g.new_empty(k, b, 2, *g.shape[2:])
+    G[:, :, 0] = g
+    G[:, :, 1, 0] = g[:, :, 1]
+    G[:, :, 1, 1] = -g[:, :, 0]
+    G = G.view(k, 2 * b, -1)
+    du_hat = torch.bmm(G, W.flatten(2).mT).view(k, b, 2, i).permute(1, 2, 0, 3)
+    return du_hat, torch.bmm(u_hat.reshape(2 * b, k, i).permute(1, 2, 0), G).view_as(W)
+
+
+class Mix(Function):
+    """û, W, c -> c_k W_k û_k."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(u_hat: Tensor, W: Tensor, c: Tensor) -> Tensor:
-        b, _, k, i = u_hat.shape
-        products = torch.bmm(u_hat.reshape(2 * b, k, i).transpose(0, 1), W.flatten(2))
-        (rr, ri), (ir, ii) = products.view(k, b, 2, 2, -1).permute(2, 3, 1, 0, 4)
-        v_hat = torch.stack([rr - ii, ri + ir], dim=1)
-        return v_hat.mul_(c[:, None])
+        return mix(u_hat, W, c)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -204,36 +235,41 @@ class Mix(Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
-        u_hat, W, c = ctx.saved_tensors
-        b, _, k, i = u_hat.shape
-        g = (g * c[:, None]).permute(2, 0, 1, 3)
-        G = g.new_empty(k, b, 2, *g.shape[2:])
-        G[:, :, 0] = g
-        G[:, :, 1, 0] = g[:, :, 1]
-        G[:, :, 1, 1] = -g[:, :, 0]
-        G = G.view(k, 2 * b, -1)
-        du_hat = torch.bmm(G, W.flatten(2).mT).view(k, b, 2, i).permute(1, 2, 0, 3)
-        dW = torch.bmm(u_hat.reshape(2 * b, k, i).permute(1, 2, 0), G).view_as(W)
-        return du_hat, dW, None
+        return *mix_gradients(g, *ctx.saved_tensors), None
 
 
 def convolve(
     u: Float[Tensor, "b *space i"],
     weight: Float[Tensor, "*modes i two o"],
-    pointwise: Float[Tensor, "p o"] | None = None,
+    pointwise: tuple[Float[Tensor, "p o"], Float[Tensor, " p"]] | None = None,
 ) -> Float[Tensor, "b *space p"]:
     """The spectral convolution of u, float32 or float64, stored as u is (channels last or first).
 
-    pointwise: a matrix M that is applied to the result. It acts on the coefficients, which are
-    fewer than the nodes: M Σ_k v̂_k e_k = Σ_k M v̂_k e_k.
+    pointwise: M and m, result M v + m instead of v. It acts on the coefficients, which are fewer
+    than the nodes: M Σ_k v̂_k e_k + m = Σ_k M v̂_k e_k + m e_0.
     """
     shape = tuple(u.shape[1:-1])
-    n_modes = (*weight.shape[:-4], 2 * (weight.shape[-4] - 1))
-    A, c = constants(shape, n_modes, u.dtype, u.device)
+    A, c = constants(shape, modes_of(weight), u.dtype, u.device)
     W = weights_of_kept_modes(weight, shape).flatten(0, -4)
     u_hat = Analysis.apply(u, *A)
     v_hat = Mix.apply(u_hat.flatten(2, -2), W, c)
     if pointwise is not None:
-        v_hat = F.linear(v_hat, pointwise)
-    v_hat = v_hat.reshape(*u_hat.shape[:-1], v_hat.shape[-1])
+        M, m = pointwise
+        v_hat = F.linear(v_hat, M)
+        v_hat[:, 0, mode_zero(shape, weight)] += m
+    v_hat = v_hat.view(*u_hat.shape[:-1], v_hat.shape[-1])
     return Synthesis.apply(v_hat, _channels_first(u), *A)
+
+
+def modes_of(weight: Float[Tensor, "*modes i two o"]) -> tuple[int, ...]:
+    """n_modes, the argument of `SpectralConv`."""
+    *first, last = weight.shape[:-3]
+    return (*first, 2 * (last - 1))
+
+
+def mode_zero(shape: Sequence[int], weight: Float[Tensor, "*modes i two o"]) -> int:
+    """Where k = 0 is among the kept modes, counted through all axes."""
+    place = 0
+    for k in kept_modes(shape, modes_of(weight)):
+        place = place * len(k) + k.index(0)
+    return place

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..grid import Boundary, Grid
+from ..kernels.fno import fourier_layer
 from ..nn.coordinates import num_position_channels, position_channels
-from ..nn.pointwise import Pointwise, pointwise_mlp
+from ..nn.pointwise import Pointwise, PointwiseMLP
 from ..nn.spectral_conv import SpectralConv
 
 
@@ -75,16 +76,16 @@ class FNO(nn.Module):
         _check_modes(n_modes, self.period_cells, grid)
         lifted = in_channels + num_position_channels(grid)
         width = hidden_channels
-        self.lifting = pointwise_mlp(lifted, 2 * width, width)
+        self.lifting = PointwiseMLP(lifted, 2 * width, width)
         self.convolutions = nn.ModuleList(
             SpectralConv(width, width, n_modes) for _ in range(n_layers)
         )
         self.mlps = nn.ModuleList(
-            pointwise_mlp(width, mlp_channels, width) if mlp_channels else nn.Identity()
+            PointwiseMLP(width, mlp_channels, width) if mlp_channels else nn.Identity()
             for _ in range(n_layers)
         )
         self.skips = nn.ModuleList(Pointwise(width, width) for _ in range(n_layers))
-        self.projection = pointwise_mlp(width, 2 * width, out_channels)
+        self.projection = PointwiseMLP(width, 2 * width, out_channels)
         self.dropout = nn.Dropout1d(dropout)
         self.register_buffer("position", position_channels(grid), persistent=False)
 
@@ -94,19 +95,38 @@ class FNO(nn.Module):
             grid = self.grid.with_shape(x.shape[2:])
             shape, padded = grid.shape, self.padded_shape(grid)
             position = position_channels(grid).to(position)
-        u = self.lifting(torch.cat([x, position.to(x).expand(len(x), *position.shape)], dim=1))
-        for axis, (n, N) in enumerate(zip(shape, padded, strict=True)):
-            u = F.pad(u, [0, 0] * (len(shape) - 1 - axis) + [0, N - n])
-        last = len(self.skips) - 1
+        # Channels are the last axis from here on.
+        position = position.to(x).movedim(0, -1).expand(len(x), *shape, -1)
+        u = self.lifting.channels_last(torch.cat([x.movedim(1, -1), position], dim=-1), padded)
         parts = zip(self.convolutions, self.mlps, self.skips, strict=True)
         for l, (K, M, W) in enumerate(parts):
-            u = M(K(u)) + W(u)
-            if l < last:
-                u = F.gelu(u)
-            u = self.dropout(u.flatten(2)).unflatten(2, padded)
-        for axis, n in enumerate(shape):
-            u = u.narrow(axis + 2, 0, n)
-        return self.projection(u)
+            u = self.layer(u, K, M, W, activate=l < len(self.skips) - 1)
+            u = self.drop_channels(u)
+        return self.projection.channels_last(u, shape).movedim(-1, 1)
+
+    def layer(
+        self,
+        u: Float[Tensor, "b *space c"],
+        K: SpectralConv,
+        M: nn.Module,
+        W: Pointwise,
+        *,
+        activate: bool,
+    ) -> Float[Tensor, "b *space c"]:
+        """M(K u) + W u + b, then gelu."""
+        if isinstance(M, PointwiseMLP):
+            first, _, second = M
+            maps = (first.matrix, first.bias, second.matrix, W.matrix, second.bias + W.bias)
+            return fourier_layer(u, K.weight, *maps, activate=activate)
+        v = K.channels_last(u) + W.channels_last(u)
+        return F.gelu(v) if activate else v
+
+    def drop_channels(self, u: Float[Tensor, "b *space c"]) -> Float[Tensor, "b *space c"]:
+        """Dropout of whole channels."""
+        if not (self.training and self.dropout.p):
+            return u
+        kept = self.dropout(u.new_ones(len(u), u.shape[-1], 1))
+        return u * kept.view(len(u), *[1] * (u.ndim - 2), -1)
 
     def padded_shape(self, grid: Grid) -> tuple[int, ...]:
         """Nodes of one period on another grid of the same box."""

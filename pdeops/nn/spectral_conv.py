@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..kernels import spectral_conv as fast
+from .pointwise import Pointwise
 
 # Axes: b batch, i and o channels in and out, p channels after a pointwise map.
 
@@ -45,13 +46,13 @@ class SpectralConv(nn.Module):
         return self.channels_last(u.movedim(1, -1)).movedim(-1, 1)
 
     def channels_last(
-        self, u: Float[Tensor, "b *space i"], pointwise: Float[Tensor, "p o"] | None = None
+        self, u: Float[Tensor, "b *space i"], then: Pointwise | None = None
     ) -> Float[Tensor, "b *space p"]:
-        """The same for fields whose channels are the last axis, then times a matrix if given.
+        """The same for fields whose channels are the last axis; then a pointwise map, if given.
 
-        That costs less than a product at every node.
+        That acts on the few kept modes, and so costs less than at every node.
         """
         with torch.autocast(u.device.type, enabled=False):
             v = u.to(torch.promote_types(u.dtype, torch.float32))
-            pointwise = None if pointwise is None else pointwise.to(v.dtype)
+            pointwise = None if then is None else (then.matrix.to(v), then.bias.to(v))
             return fast.convolve(v, self.weight, pointwise).to(u.dtype)

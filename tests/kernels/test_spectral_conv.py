@@ -93,9 +93,11 @@ def test_memory_layout_of_the_result_is_that_of_the_field():
     assert channels_last(u, weight).movedim(1, -1).is_contiguous()
 
 
-def test_pointwise_matrix_acts_on_the_result():
-    u, weight, M = draw(2, 20, 21, 3), weights((8, 8), 3, 4, torch.float64), draw(5, 4, seed=3)
-    close(fast.convolve(u, weight, M), fast.convolve(u, weight) @ M.T, 1e-14)
+@every_case
+def test_pointwise_map_acts_on_the_result(shape, n_modes):
+    u, weight = draw(2, *shape, 3), weights(n_modes, 3, 4, torch.float64)
+    M, m = draw(5, 4, seed=3), draw(5, seed=4)
+    close(fast.convolve(u, weight, (M, m)), fast.convolve(u, weight) @ M.T + m, 1e-14)
 
 
 @every_case
@@ -114,9 +116,13 @@ def test_adjoint(shape, n_modes):
 def test_second_derivatives():
     """Networks whose loss contains derivatives in the input (PINNs) need them."""
     u, weight = draw(1, 5, 6, 2).requires_grad_(), weights((4, 4), 2, 2, torch.float64)
-    M = draw(2, 2, seed=3)
+    M, m = draw(1, 2, seed=3).requires_grad_(), draw(1, seed=4).requires_grad_()
     weight.requires_grad_()
-    assert torch.autograd.gradgradcheck(lambda u, W: fast.convolve(u, W, M), (u, weight))
+
+    def loss(u, weight, M, m):
+        return fast.convolve(u, weight, (M, m))
+
+    assert torch.autograd.gradgradcheck(loss, (u, weight, M, m))
 
 
 def test_gradient_is_that_of_differences():
