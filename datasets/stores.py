@@ -253,10 +253,9 @@ class HDF5Store(Store):
 
     def _map(self, name: str) -> np.ndarray | None:
         """The array mapped into memory; None where HDF5 has to take part in reading it."""
-        dataset = self.handle[name]
         if name not in self._mapped:
             assert self.path is not None
-            self._mapped[name] = _mapped(self.path, dataset)
+            self._mapped[name] = _mapped(self.path, self.handle[name])
         mapped = self._mapped[name]
         return mapped.T if mapped is not None and self.reverse else mapped
 

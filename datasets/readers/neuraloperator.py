@@ -51,19 +51,14 @@ def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
     """The pairs x -> y; bool, float64 and strided tensors are cast as they are read.
 
     Without `grid`, a file with a two-valued x in 2D is taken for Darcy flow on the unit square, see
-    above; for any other the grid must be given.
+    above; for any other the grid must be given. Without x and y, other pairs of known names are
+    looked for.
 
     Raises:
-        ValueError: damaged, not a dict with x and y, shapes that do not fit, or the grid is
-        unknown.
+        ValueError: damaged, no dict of tensors, shapes that do not fit, or the grid is unknown.
     """
     content = _content(path)
-    if not {"x", "y"} <= set(content):
-        raise AmbiguousError(
-            f"{path} is a torch file of another kind: it holds {_shapes(content)}, expected x and "
-            f"y. Name input and target: {foreign.command(TorchStore(path))}"
-        )
-    if isinstance(grid, Mapping):
+    if isinstance(grid, Mapping) or not {"x", "y"} <= set(content):
         return foreign.open_pair(TorchStore(path), grid, dtype)
     x, y = content["x"], content["y"]
     shapes = f"x {tuple(x.shape)} and y {tuple(y.shape)}"
@@ -112,8 +107,12 @@ class TorchStore(Store):
     def _open(self) -> MemoryStore:
         assert self.path is not None
         content = _content(self.path)
-        as_numpy = {k: u for k, u in content.items() if u.dtype not in (torch.bfloat16,)}
-        return MemoryStore({k: u.detach().resolve_conj().numpy() for k, u in as_numpy.items()})
+        dense = {k: u.detach() for k, u in content.items() if u.layout is torch.strided}
+        # NumPy has no bfloat16; float32 holds every value of it.
+        as_numpy = {k: u.float() if u.dtype is torch.bfloat16 else u for k, u in dense.items()}
+        store = MemoryStore({k: u.resolve_conj().numpy() for k, u in as_numpy.items()})
+        store.refused |= dict.fromkeys(set(content) - set(dense), "a sparse tensor; make it dense")
+        return store
 
     def read(self, name: str, key: tuple[slice | np.ndarray, ...]) -> np.ndarray:
         """A view of the block."""
@@ -145,10 +144,6 @@ def _content(path: Path) -> dict[str, Tensor]:
             f"tensors x and y."
         )
     return tensors
-
-
-def _shapes(content: dict[str, Tensor]) -> str:
-    return ", ".join(f"{name} {tuple(u.shape)}" for name, u in content.items())
 
 
 def _load(path: Path) -> Any:
