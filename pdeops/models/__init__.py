@@ -10,6 +10,7 @@ from torch import nn
 
 from .fno import FNO
 from .mgno import MgNO
+from .mgno_published import PublishedMgNO
 from .neuraloperator import NeuralopFNO, NeuralopSFNO, NeuralopTFNO, NeuralopUNO
 
 __all__ = [
@@ -20,11 +21,13 @@ __all__ = [
     "NeuralopSFNO",
     "NeuralopTFNO",
     "NeuralopUNO",
+    "PublishedMgNO",
 ]
 
 MODELS: dict[str, type[nn.Module]] = {
     "FNO": FNO,
     "MgNO": MgNO,
+    "PublishedMgNO": PublishedMgNO,
     "NeuralopFNO": NeuralopFNO,
     "NeuralopTFNO": NeuralopTFNO,
     "NeuralopUNO": NeuralopUNO,

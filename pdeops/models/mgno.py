@@ -98,7 +98,7 @@ class MgNO(nn.Module):
         )
         self.dropout = DROPOUT[grid.ndim](dropout)
         self.head = CONV[grid.ndim](hidden_channels, out_channels, 1)
-        self.to(memory_format=CHANNELS_LAST[grid.ndim])
+        self.to(memory_format=CHANNELS_LAST[grid.ndim])  # type: ignore[call-overload]
         self.register_buffer("position", position_channels(grid), persistent=False)
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:

@@ -161,21 +161,18 @@ class MultigridCycle(nn.Module):
     def forward(self, f: Float[Tensor, "b f *space"]) -> Float[Tensor, "b u *space"]:
         u = self.pre[0](f)  # from u = 0 the residual is f
         for S in self.pre[1:]:
-            u = u - S(self._defect(u, f))
+            u = S(self._residual(u, f)).add_(u)
         if self.coarser is not None:
-            u = u - self.P(self.coarser(self.R(self._defect(u, f))), f.shape[2:])
+            u = u + self.P(self.coarser(self.R(self._residual(u, f))), f.shape[2:])
         for S in self.post:
-            u = u - S(self._defect(u, f))
+            u = S(self._residual(u, f)).add_(u)
         return u
 
-    def _defect(
+    def _residual(
         self, u: Float[Tensor, "b u *space"], f: Float[Tensor, "b f *space"]
     ) -> Float[Tensor, "b f *space"]:
-        """A u - f, minus the residual, in the memory of A u: a fresh page costs more than a sum.
-
-        All that acts on it is linear, so the sign is turned where the result is used, exactly.
-        """
-        return self.A(u).sub_(f)
+        """f - A u, in the memory of A u: no fresh pages, and a single channel stays last."""
+        return self.A(u).neg_().add_(f)
 
 
 def _check(grid: Grid, levels: int, sweeps: Sequence[int], coarse_sweeps: int) -> None:

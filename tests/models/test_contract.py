@@ -43,6 +43,10 @@ def even_on_all_levels(grid):
     return grid.shape[0] % 4 == 0
 
 
+def multiple_of_32(grid):
+    return all(n % 32 == 0 for n in grid.shape)
+
+
 def spherical(grid):
     return grid.extent[1] == 2 * math.pi
 
@@ -56,6 +60,16 @@ NEURALOPERATOR = {
 ROWS = {
     "FNO": Row({"n_modes": [8, 8], "hidden_channels": 6, "n_layers": 2, "mlp_channels": 5}),
     "MgNO": Row({"hidden_channels": 6, "n_layers": 2}),
+    "PublishedMgNO": Row(  # its variants: test_mgno_published.py
+        {"hidden_channels": 6, "n_layers": 2},
+        grid=Grid((32, 32)),
+        accepts=multiple_of_32,
+        exempt={
+            "test_evaluation_draws_no_random_numbers": "it has no dropout",
+            "test_is_one_operator_on_nested_grids": "grids that nest with their ends are refused",
+            "test_periodic_model_commutes_with_shifts": "it has no 16 x 16 grid, and zeros outside",
+        },
+    ),
     "NeuralopFNO": Row(
         {"n_modes": [8, 8], "hidden_channels": 6, "n_layers": 2},
         grid=Grid((16, 17)),

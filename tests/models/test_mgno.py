@@ -6,7 +6,7 @@ import torch
 from pdeops.grid import Grid
 from pdeops.models import MgNO
 from pdeops.nn.interpolation import interpolate
-from pdeops.nn.multigrid import MultigridCycle
+from pdeops.nn.multigrid import MultigridCycle, Prolongation, Restriction, Stencil
 
 
 def mgno(grid, **arguments):
@@ -94,3 +94,19 @@ def test_needs_a_grid_fit_for_the_levels():
         mgno(Grid((16, 16)), levels=7)
     with pytest.raises(ValueError, match="one to three axes"):
         mgno(Grid((4, 4, 4, 4)), levels=1)
+
+
+@pytest.mark.parametrize("shape", [(17, 16), (9, 8, 10)])
+def test_channels_stay_last(shape, generator):
+    """No stencil changes the format, which would cost a copy each way."""
+    model, seen = mgno(Grid(shape, boundary="dirichlet")), []
+
+    def look(module, arguments, y):
+        seen.append(arguments[0].stride(1) == 1 and (y.shape[1] == 1 or y.stride(1) == 1))
+
+    for module in model.modules():
+        if isinstance(module, Stencil | Restriction | Prolongation):
+            module.register_forward_hook(look)
+    model(torch.randn(2, 1, *shape, generator=generator))
+    assert len(seen) > 15
+    assert all(seen)
