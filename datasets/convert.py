@@ -122,6 +122,11 @@ def _opened(
             if axes is not None:
                 raise ValueError("axes go with inputs and targets; name those too.")
             dataset = reader.open(path, grid, torch.float64)
+            if dataset.spec is not None:
+                raise ValueError(
+                    f"{path} is a file of the project already. Name inputs and targets to make "
+                    f"other pairs of its fields."
+                )
             source = dataset.source
             assert isinstance(source, ArraySource)
             return source.store, source.selection, dataset.grid, list(dataset.notes)

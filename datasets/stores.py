@@ -152,7 +152,7 @@ class MemoryStore(Store):
 
     def read(self, name: str, key: tuple[slice | np.ndarray, ...]) -> np.ndarray:
         """The block; a view where it can be."""
-        return self.handle[name][key]
+        return np.asarray(self.handle[name][key])
 
     def take(self, name: str, axis: int, indices: np.ndarray) -> np.ndarray:
         """The given entries along one axis, copied."""
@@ -235,7 +235,7 @@ class HDF5Store(Store):
         try:
             if self.reverse:
                 return self.handle[name][key[::-1]].T
-            return self.handle[name][key]
+            return np.asarray(self.handle[name][key])
         except OSError as error:
             raise ValueError(
                 f"{name!r} in {self.path} is damaged ({error}). Copy or download the file again."

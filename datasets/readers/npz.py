@@ -115,7 +115,7 @@ class NumpyStore(Store):
 
     def read(self, name: str, key: tuple[slice | np.ndarray, ...]) -> np.ndarray:
         """A view of the block."""
-        return self._values(name)[key]
+        return np.asarray(self._values(name)[key])
 
     def take(self, name: str, axis: int, indices: np.ndarray) -> np.ndarray:
         """The given entries along one axis, copied."""
@@ -130,6 +130,8 @@ class NumpyStore(Store):
     def _load(self, name: str) -> np.ndarray:
         assert self.path is not None
         header, offset = self._headers[name], self._offsets[name]
+        if 0 in header.shape:
+            return np.empty(header.shape, header.dtype)
         order: Literal["C", "F"] = "F" if header.fortran else "C"
         try:
             if offset is not None:

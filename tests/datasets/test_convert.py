@@ -142,6 +142,8 @@ def test_our_own_files_and_lists_of_their_fields(darcy_file, tmp_path):
     data, ours = open_dataset(tmp_path / "o.h5"), open_dataset(darcy_file)
     assert data.grid == ours.grid
     assert torch.equal(data.read([3])["x"], ours.read([3])["y"])
+    with pytest.raises(ValueError, match="a file of the project already"):
+        convert(darcy_file, tmp_path / "p.h5")
 
 
 class TestBlocks:

@@ -436,6 +436,21 @@ def test_torch_files_of_other_names_bfloat16_and_sparse(tmp_path):
         open_dataset(tmp_path / "a", inputs=["s"], targets=["u"])
 
 
+@pytest.mark.parametrize("write", ["npz", "npz_compressed", "hdf5", "mat5", "npy_folder"])
+def test_inspect_takes_numbers_text_and_empty_arrays_as_they_are(tmp_path, write):
+    arrays = {"visc": np.float64(0.5), "empty": np.zeros((0, 3)), "u": place()}
+    if write != "hdf5":
+        arrays["words"] = np.array(["a", "b"])
+    WRITERS[write][0](tmp_path / "a", {k: np.asarray(u) for k, u in arrays.items()})
+    report = inspect(tmp_path / "a")
+    assert report["fields"]["visc"]["mean"] == 0.5
+    assert report["fields"]["u"]["max"] == place().max()
+    assert report["fields"]["empty"]["min"] is None
+    assert set(report["not_read"]) == {"words"} & set(arrays)
+    with pytest.raises(ValueError, match=r"'empty' is empty: its shape is \(0, 3\)"):
+        open_dataset(tmp_path / "a", inputs=["empty"], targets=["u"], axes={"empty": "sample,x"})
+
+
 def test_mixed_precision_is_converted_and_said(tmp_path):
     files.mat73(tmp_path / "a", {"coeff": place(dtype="f4"), "sol": place(1 / 3, dtype="f8")})
     data = open_dataset(tmp_path / "a", dtype=torch.float64)
