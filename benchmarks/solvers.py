@@ -58,7 +58,8 @@ def cycles(n: int) -> Cycles:
     k, _, grid = darcy(n, 3.0, 12.0)
     A = Diffusion(k, grid)
     b = torch.randn(A.grid.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    return Cycles(Multigrid(A), multigrid_reference.setup(A.cx, A.cy, *A.grid.shape), b)
+    couplings = multigrid_reference.from_faces(*A.faces)
+    return Cycles(Multigrid(A), multigrid_reference.setup(*couplings, *A.grid.shape), b)
 
 
 BENCHES = [

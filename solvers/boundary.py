@@ -1,13 +1,13 @@
 """Fields at all nodes of a boundary problem, and at its unknowns: the nodes of `grid.interior`."""
 
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from ..grid import Boundary, Grid, Placement
 
 
-def without_boundary(u: Float[Tensor, "*space"], grid: Grid) -> Float[Tensor, "*interior"]:
+def without_boundary(u: Shaped[Tensor, "*space"], grid: Grid) -> Shaped[Tensor, "*interior"]:
     """A field on `grid` at the unknowns: stored Dirichlet ends are left out, all else is kept."""
     grid.check(u, "field at all nodes")
     for axis, (w, n) in enumerate(_known(grid)):

@@ -10,6 +10,7 @@ from ..grid import Grid
 from .cg import cg
 from .diffusion import Diffusion
 from .direct import solve_sparse
+from .faces import known_ends
 from .multigrid import Multigrid
 from .result import SolveResult
 
@@ -56,6 +57,12 @@ def solve_darcy(
     """
     if method not in METHODS:
         raise ValueError(f"Unknown method {method!r}; choose one of {', '.join(METHODS)}.")
+    if grid.ndim != 2 or not all(known_ends(grid)):
+        raise ValueError(
+            f"solve_darcy needs a 2D grid with stored Dirichlet ends, as Grid((65, 65)) makes; got "
+            f"shape {grid.shape}, boundary {[b.value for b in grid.boundary]}. Use Diffusion, and "
+            f"cg with Multigrid, for other grids."
+        )
     A = Diffusion(k.double(), grid)
     grid.check(f, "source")
     result = METHODS[method](A, f[1:-1, 1:-1].double().contiguous(), rtol)

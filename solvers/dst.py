@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..grid import Boundary, Grid
+from ..grid import Boundary, Grid, Placement
 from .laplacian import Laplacian
 
 
@@ -31,6 +31,7 @@ def solve_poisson(
         ValueError: another boundary or placement, b of another shape, not finite, or without a
             solution (Neumann sides alone, and b does not sum to zero).
     """
+    _check_ends(grid)
     A = Laplacian(grid)
     inner = A.grid
     inner.check(b, "right-hand side at the unknowns")
@@ -48,6 +49,16 @@ def solve_poisson(
     for axis in range(-inner.ndim, 0):
         f_hat = _backward(f_hat, inner.boundary[axis], axis, workers)
     return torch.from_numpy(f_hat).to(b)
+
+
+def _check_ends(grid: Grid) -> None:
+    for axis, (b, p) in enumerate(zip(grid.boundary, grid.placement, strict=True)):
+        if b is Boundary.PERIODIC or p is Placement.CENTERS:
+            raise ValueError(
+                f"solve_poisson needs Dirichlet or Neumann nodes at the ends of every axis; axis "
+                f"{axis} has boundary {b.value!r}, placement {p.value!r}. Use for example "
+                f"Grid({grid.shape}, boundary='neumann')."
+            )
 
 
 def _forward(u, boundary: Boundary, axis: int, workers: int):

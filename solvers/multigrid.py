@@ -30,9 +30,10 @@ class Multigrid(Preconditioner):
 
     def __init__(self, A: Diffusion) -> None:
         self.grid = A.grid
-        self.dtype = A.cx.dtype
-        self._cx, self._cy = A.cx.detach(), A.cy.detach()
-        if A.cx.device.type == "cpu" and self.dtype in KERNEL_DTYPES:
+        self.dtype = A.dtype
+        faces = (face.detach().contiguous() for face in A.faces)
+        self._cx, self._cy = reference.from_faces(*faces)
+        if self._cx.device.type == "cpu" and self.dtype in KERNEL_DTYPES:
             self._setup_kernel()
         else:
             try:

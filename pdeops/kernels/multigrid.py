@@ -55,38 +55,6 @@ def layout(n: int, m: int) -> tuple[np.ndarray, int]:
 
 
 @_jit
-def faces(k, per_hx2, per_hy2, cx, cy):
-    """Couplings from the coefficient at all nodes: harmonic means at the faces, over h squared."""
-    n, m = k.shape[0] - 2, k.shape[1] - 2
-    for i in range(n + 1):
-        for j in range(1, m + 1):
-            cx[i, j] = 2 * per_hx2 * k[i, j] * (k[i + 1, j] / (k[i, j] + k[i + 1, j]))
-    for i in range(1, n + 1):
-        for j in range(m + 1):
-            cy[i, j] = 2 * per_hy2 * k[i, j] * (k[i, j + 1] / (k[i, j] + k[i, j + 1]))
-
-
-@_jit
-def apply(u, cx, cy, out):
-    """out = A u on interior nodes, five-point."""
-    n, m = u.shape
-    zero = np.zeros(m, u.dtype)
-    for i in range(n):
-        c = u[i]
-        up = u[i - 1] if i > 0 else zero
-        down = u[i + 1] if i < n - 1 else zero
-        o, above, below, side = out[i], cx[i], cx[i + 1], cy[i + 1]
-        for j in range(m):
-            o[j] = above[j + 1] * (c[j] - up[j]) + below[j + 1] * (c[j] - down[j])
-        o[0] += side[0] * c[0]
-        for j in range(m - 1):
-            o[j] += side[j + 1] * (c[j] - c[j + 1])
-        for j in range(1, m):
-            o[j] += side[j] * (c[j] - c[j - 1])
-        o[m - 1] += side[m] * c[m - 1]
-
-
-@_jit
 def _view(store, offset, rows, cols):
     return store[offset : offset + rows * cols].reshape(rows, cols)
 

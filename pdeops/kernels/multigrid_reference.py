@@ -89,43 +89,16 @@ def pad(u: Float[Tensor, "*b n m"]) -> Float[Tensor, "*b i j"]:
     return F.pad(u, (1, padded(m) - m - 1, 1, padded(n) - n - 1))
 
 
-def faces(
-    k: Float[Tensor, "*b x y"], per_hx2: float, per_hy2: float
+def from_faces(
+    fx: Float[Tensor, "*b n+1 m"], fy: Float[Tensor, "*b n m+1"]
 ) -> tuple[Float[Tensor, "*b i j"], Float[Tensor, "*b i j"]]:
-    """Couplings cx, cy from the coefficient at all nodes: harmonic face means over h squared.
-
-    Only faces between an unknown and a neighbour count; between two boundary nodes they are zero.
-    """
-
-    def mean(a: Tensor, b: Tensor) -> Tensor:
-        return 2 * a * (b / (a + b))
-
-    n, m = k.shape[-2] - 2, k.shape[-1] - 2
+    """Couplings cx, cy of the finest level from those at the faces (`diffusion_reference.py`)."""
+    n, m = fy.shape[-2], fx.shape[-1]
     rows, cols = padded(n), padded(m)
-    cx = per_hx2 * mean(k[..., :-1, 1:-1], k[..., 1:, 1:-1])
-    cy = per_hy2 * mean(k[..., 1:-1, :-1], k[..., 1:-1, 1:])
     return (
-        F.pad(cx, (1, cols - m - 1, 0, rows - n - 1)),
-        F.pad(cy, (0, cols - m - 1, 1, rows - n - 1)),
+        F.pad(fx, (1, cols - m - 1, 0, rows - n - 1)),
+        F.pad(fy, (0, cols - m - 1, 1, rows - n - 1)),
     )
-
-
-def apply(
-    u: Float[Tensor, "*b n m"], cx: Float[Tensor, "*b i j"], cy: Float[Tensor, "*b i j"]
-) -> Float[Tensor, "*b n m"]:
-    """A u on interior nodes from fluxes, five-point; differentiable in u, cx and cy."""
-    n, m = u.shape[-2:]
-    flux_x = cx[..., : n + 1, 1 : m + 1] * F.pad(u, (0, 0, 1, 1)).diff(dim=-2)
-    flux_y = cy[..., 1 : n + 1, : m + 1] * F.pad(u, (1, 1)).diff(dim=-1)
-    return -(flux_x.diff(dim=-2) + flux_y.diff(dim=-1))
-
-
-def diagonal(
-    cx: Float[Tensor, "*b i j"], cy: Float[Tensor, "*b i j"], n: int, m: int
-) -> Float[Tensor, "*b n m"]:
-    """Diagonal of the five-point operator: the sum of a node's couplings."""
-    x, y = cx[..., : n + 1, 1 : m + 1], cy[..., 1 : n + 1, : m + 1]
-    return x[..., :-1, :] + x[..., 1:, :] + y[..., :-1] + y[..., 1:]
 
 
 def symmetric(cx: Tensor, cy: Tensor, cd: Tensor | None, ca: Tensor | None) -> Couplings:

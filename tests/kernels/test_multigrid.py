@@ -34,8 +34,10 @@ class Case:
             return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
         self.draw = draw
-        self.k = torch.exp(1.2 * draw(self.n + 2, self.m + 2))
-        self.cx, self.cy = plain.faces(self.k, 3.0, 2.0)
+        self.cx, self.cy = plain.from_faces(
+            3 * torch.exp(1.2 * draw(self.n + 1, self.m)),
+            2 * torch.exp(1.2 * draw(self.n, self.m + 1)),
+        )
         self.levels = plain.setup(self.cx, self.cy, self.n, self.m)
 
     def arrays(self, depth):
@@ -61,19 +63,6 @@ def case(shape, dtype):
 
 def inner(u, level):
     return u[..., 1 : level.n + 1, 1 : level.m + 1].contiguous()
-
-
-@all_shapes
-@both_dtypes
-def test_faces_and_apply(case):
-    cx, cy = np.zeros_like(case.cx.numpy()), np.zeros_like(case.cy.numpy())
-    fused.faces(case.k.numpy(), 3.0, 2.0, cx, cy)
-    close(cx, case.cx)
-    close(cy, case.cy)
-    u = case.draw(case.n, case.m)
-    out = np.empty_like(u.numpy())
-    fused.apply(u.numpy(), cx, cy, out)
-    close(out, plain.apply(u, case.cx, case.cy))
 
 
 @all_shapes
@@ -176,7 +165,7 @@ def test_the_twin_works_on_batches():
 
 
 def test_an_indefinite_level_is_noticed():
-    cx, cy = plain.faces(torch.ones(20, 20, dtype=torch.float64), 1.0, 1.0)
+    cx, cy = plain.from_faces(torch.ones(19, 18).double(), torch.ones(18, 19).double())
     table, size = fused.layout(18, 18)
     assert not fused.setup(-cx.numpy(), -cy.numpy(), np.zeros(size), table)
     with pytest.raises(torch.linalg.LinAlgError):
@@ -184,7 +173,7 @@ def test_an_indefinite_level_is_noticed():
 
 
 def test_the_twin_refuses_a_long_strip():
-    cx, cy = plain.faces(torch.ones(6, 2000), 1.0, 1.0)
+    cx, cy = plain.from_faces(torch.ones(5, 1998), torch.ones(4, 1999))
     with pytest.raises(ValueError, match="too many for a dense factor"):
         plain.setup(cx, cy, 4, 1998)
 

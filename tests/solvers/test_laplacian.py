@@ -139,17 +139,3 @@ def test_conjugate_gradients_refuse_the_singular_operator():
     A = Laplacian(Grid((5, 5), boundary="neumann"))
     with pytest.raises(ValueError, match="positive_definite=False"):
         cg(A, torch.zeros(5, 5, dtype=torch.float64))
-
-
-@pytest.mark.parametrize(
-    "grid",
-    [
-        Grid((8, 8), boundary="periodic"),
-        Grid((8, 8), boundary="neumann", placement="centers"),
-        Grid((8, 8), placement=("interior", "centers")),
-    ],
-    ids=["periodic", "neumann cells", "dirichlet cells"],
-)
-def test_other_grids_are_refused(grid):
-    with pytest.raises(ValueError, match="Dirichlet or Neumann nodes at the ends of every axis"):
-        Laplacian(grid)

@@ -17,7 +17,7 @@ class Twin(Preconditioner):
 
     def __init__(self, A):
         self.grid = A.grid
-        self.levels = reference.setup(A.cx, A.cy, *A.grid.shape)
+        self.levels = reference.setup(*reference.from_faces(*A.faces), *A.grid.shape)
 
     def apply(self, u):
         return reference.cycle(u, self.levels)

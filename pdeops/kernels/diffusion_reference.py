@@ -1,0 +1,66 @@
+"""-div(a grad u) + c u from couplings at the faces, in plain torch: to be read.
+
+Twin of `diffusion.py`. Any device, dtype and dimension, leading batch axes, differentiable.
+
+**Faces.** An axis with n unknowns has n + 1 faces; face i lies between the unknowns i - 1 and i,
+and `faces[axis]` holds its coupling: the coefficient there over h², times the share of the face
+that belongs to the node. What lies beyond the faces 0 and n is a value of zero; without flux their
+coupling is zero. On a periodic axis both are one and the same face, between the last unknown and
+the first.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def harmonic(a: Tensor, b: Tensor) -> Tensor:
+    """2 a b / (a + b), without overflow: the flux is exact where a jumps midway between nodes."""
+    return 2 * a * (b / (a + b))
+
+
+def outer(profiles: Sequence[Float[Tensor, " n"]]) -> Tensor:
+    """The product of one profile per axis as a field."""
+    return reduce(lambda a, b: a[..., None] * b, profiles)
+
+
+def along(u: Tensor, axis: int, ndim: int, first: int, length: int) -> Tensor:
+    """`length` entries of the axis from `first`; the last `ndim` axes are those of space."""
+    return u.narrow(axis - ndim, first, length)
+
+
+def beyond(u: Tensor, axis: int, ndim: int, periodic: bool) -> Tensor:
+    """u with one value more at either end of the axis: zeros, or its own other end."""
+    n = u.shape[axis - ndim]
+    first, last = along(u, axis, ndim, 0, 1), along(u, axis, ndim, n - 1, 1)
+    ends = (last, first) if periodic else (torch.zeros_like(first), torch.zeros_like(last))
+    return torch.cat((ends[0], u, ends[1]), dim=axis - ndim)
+
+
+def apply(
+    u: Float[Tensor, "*batch_space"],
+    faces: Sequence[Tensor],
+    excess: Tensor | None,
+    periodic: Sequence[bool],
+) -> Float[Tensor, "*batch_space"]:
+    """A u: what flows out of each cell, plus excess u."""
+    ndim = len(faces)
+    result = torch.zeros_like(u) if excess is None else excess * u
+    for axis, c in enumerate(faces):
+        flux = c * beyond(u, axis, ndim, periodic[axis]).diff(dim=axis - ndim)
+        result = result - flux.diff(dim=axis - ndim)
+    return result
+
+
+def diagonal(faces: Sequence[Tensor], excess: Tensor | None) -> Float[Tensor, "*space"]:
+    """The diagonal of A: the couplings of each node's faces and its excess."""
+    ndim = len(faces)
+    total = 0.0 if excess is None else excess
+    for axis, c in enumerate(faces):
+        n = c.shape[axis - ndim] - 1
+        total = total + along(c, axis, ndim, 0, n) + along(c, axis, ndim, 1, n)
+    assert isinstance(total, Tensor)
+    return total

@@ -1,0 +1,87 @@
+"""Finite volumes around the nodes of a grid: shares of a cell, and couplings through the faces."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..grid import Boundary, Grid, Placement
+from ..kernels.diffusion_reference import along, beyond, harmonic, outer
+
+
+def known_ends(grid: Grid) -> list[bool]:
+    """Per axis, whether its stored ends are known: nodes, but no unknowns."""
+    return [
+        b is Boundary.DIRICHLET and p is Placement.ENDPOINTS
+        for b, p in zip(grid.boundary, grid.placement, strict=True)
+    ]
+
+
+def shares(grid: Grid) -> list[Float[Tensor, " n"]]:
+    """Per axis, the share of a whole cell that belongs to each unknown: 1, or ½ at a stored end."""
+    result = []
+    for n, p in zip(grid.shape, grid.placement, strict=True):
+        s = torch.ones(n, dtype=torch.float64)
+        if p is Placement.ENDPOINTS:
+            s[[0, -1]] = 0.5
+        result.append(s)
+    return result
+
+
+def couplings(grid: Grid) -> list[Float[Tensor, " faces"]]:
+    """Per axis, 1/h² at its n + 1 faces as the boundary wants it: 0 without flux, 2/h² where u is
+    zero at half the distance."""
+    result = []
+    for n, b, p, h in zip(grid.shape, grid.boundary, grid.placement, grid.spacing, strict=True):
+        t = torch.full((n + 1,), 1 / h**2, dtype=torch.float64)
+        if b is Boundary.NEUMANN or (b is Boundary.PERIODIC and n == 1):
+            t[[0, -1]] = 0
+        elif b is Boundary.DIRICHLET and p is Placement.CENTERS:
+            t[[0, -1]] *= 2
+        result.append(t)
+    return result
+
+
+def constant_faces(grid: Grid, axis: int) -> Float[Tensor, "*faces"]:
+    """The couplings through the faces of an axis for a = 1."""
+    t, s = couplings(grid), shares(grid)
+    return outer([t[a] if a == axis else s[a] for a in range(grid.ndim)])
+
+
+def variable_faces(
+    coefficient: Float[Tensor, "*nodes"],
+    grid: Grid,
+    fluid: Bool[Tensor, "*nodes"] | None,
+    axis: int,
+) -> Float[Tensor, "*faces"]:
+    """The couplings through the faces of an axis for a at all nodes, known ends included."""
+    a = _between(coefficient, grid, axis)
+    n = a.shape[axis] - 1
+    result = harmonic(along(a, axis, grid.ndim, 0, n), along(a, axis, grid.ndim, 1, n))
+    # A profile at a time: a product with 1 is exact, and a field of factors is not needed.
+    inner = grid.interior
+    for b, (t, s) in enumerate(zip(couplings(inner), shares(inner), strict=True)):
+        profile = t if b == axis else s
+        if b == axis or not (profile == 1).all():
+            result = result * profile.to(result)[(..., *(None,) * (grid.ndim - 1 - b))]
+    if fluid is not None:
+        wet = _between(fluid, grid, axis)
+        result = result * (
+            along(wet, axis, grid.ndim, 0, n) & along(wet, axis, grid.ndim, 1, n)
+        ).to(result)
+    return result
+
+
+def _between(u: Tensor, grid: Grid, axis: int) -> Tensor:
+    """Values at the unknowns of all other axes, and on `axis` at n + 2 nodes: those beyond the ends
+    are known, or the other end, or the same again."""
+    known = known_ends(grid)
+    for other in range(grid.ndim):
+        if other != axis and known[other]:
+            u = along(u, other, grid.ndim, 1, grid.shape[other] - 2)
+    if known[axis]:
+        return u
+    if grid.boundary[axis] is Boundary.PERIODIC:
+        return beyond(u, axis, grid.ndim, periodic=True)
+    n = u.shape[axis]
+    ends = (along(u, axis, grid.ndim, 0, 1), along(u, axis, grid.ndim, n - 1, 1))
+    return torch.cat((ends[0], u, ends[1]), dim=axis)

@@ -1,0 +1,116 @@
+"""The connected regions of an operator's unknowns, and the constants in its kernel."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..kernels.diffusion_reference import along
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Which unknowns hang together, and which of these regions float: the kernel of A.
+
+    A floating region has neither a Dirichlet end nor a reaction: the field that is 1 there and 0
+    elsewhere is in the kernel. Solid nodes are in the kernel one by one.
+
+    Attributes:
+        shape: of the unknowns.
+        num_floating: number of floating regions.
+        labels: 1 .. num_floating in the floating regions, 0 in the others, -1 at solid nodes; None
+            where one region fills the box.
+    """
+
+    shape: tuple[int, ...]
+    num_floating: int
+    labels: Int[Tensor, "*space"] | None = None
+
+    @classmethod
+    def whole(cls, shape: tuple[int, ...], definite: bool) -> "Regions":
+        """One region that fills the box."""
+        return cls(shape, 0 if definite else 1)
+
+    @classmethod
+    def connected(
+        cls,
+        fluid: Bool[Tensor, "*space"],
+        faces: Sequence[Tensor],
+        excess: Tensor | None,
+        periodic: Sequence[bool],
+    ) -> "Regions":
+        """The regions that couplings at the faces connect (`kernels/diffusion_reference.py`)."""
+        import numpy as np
+        import scipy.sparse
+        from scipy.sparse.csgraph import connected_components
+
+        index = torch.arange(fluid.numel()).reshape(fluid.shape)
+        ndim = fluid.ndim
+        held = torch.zeros(fluid.shape, dtype=torch.bool) if excess is None else excess.cpu() > 0
+        pairs = []
+        for axis, c in enumerate(faces):
+            c, n = c.detach().cpu(), fluid.shape[axis]
+            open_ = along(c, axis, ndim, 1, n - 1) > 0
+            first, second = (along(index, axis, ndim, i, n - 1) for i in (0, 1))
+            pairs.append(torch.stack((first[open_], second[open_])))
+            low, high = (along(index, axis, ndim, i, 1) for i in (0, n - 1))
+            at_low, at_high = (along(c, axis, ndim, i, 1) > 0 for i in (0, n))
+            if periodic[axis]:
+                pairs.append(torch.stack((high[at_low], low[at_low])))
+            else:
+                held.view(-1)[low[at_low]] = True
+                held.view(-1)[high[at_high]] = True
+        i, j = torch.cat(pairs, dim=1).numpy()
+        graph = scipy.sparse.coo_array((np.ones(len(i)), (i, j)), shape=(fluid.numel(),) * 2)
+        _, component = connected_components(graph, directed=False)
+        component = torch.from_numpy(component.astype(np.int64))
+        wet = fluid.cpu().flatten()
+        floats = torch.zeros(int(component.max()) + 1, dtype=torch.bool)
+        floats[component[wet]] = True
+        floats[component[held.flatten() & wet]] = False
+        number = torch.where(floats, floats.cumsum(0), 0)
+        labels = torch.where(wet, number[component], -1).reshape(fluid.shape).to(fluid.device)
+        return cls(tuple(fluid.shape), int(floats.sum()), labels)
+
+    @property
+    def full_rank(self) -> bool:
+        """Neither floating regions nor solid nodes: A is regular."""
+        return self.num_floating == 0 and (self.labels is None or bool((self.labels >= 0).all()))
+
+    def means(
+        self, u: Float[Tensor, "*batch_space"], weights: Float[Tensor, "*space"] | None = None
+    ) -> Float[Tensor, "*batch_space"]:
+        """The weighted mean of u over each floating region, as a field; 0 in the others and at
+        solid nodes."""
+        if self.num_floating == 0:
+            return torch.zeros_like(u)
+        ndim = len(self.shape)
+        w = torch.ones(self.shape, dtype=u.dtype, device=u.device) if weights is None else weights
+        w = w.to(u)
+        flat, w = (u * w).flatten(-ndim), w.flatten()
+        if self.labels is None:
+            return (flat.sum(-1) / w.sum())[(..., *(None,) * ndim)].expand_as(u)
+        bins = self.labels.clamp(min=0).flatten().to(u.device)
+        sums = flat.new_zeros(*flat.shape[:-1], self.num_floating + 1).index_add(-1, bins, flat)
+        sizes = w.new_zeros(self.num_floating + 1).index_add(0, bins, w)
+        means = sums / sizes.clamp(min=torch.finfo(w.dtype).tiny)
+        means[..., 0] = 0
+        return means[..., bins].reshape(u.shape)
+
+    def project(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
+        """The part of u orthogonal to the kernel: its mean over each floating region taken away,
+        and zero at solid nodes."""
+        if self.num_floating:
+            u = u - self.means(u)
+        if self.labels is not None:
+            u = torch.where(self.labels.to(u.device) >= 0, u, 0)
+        return u
+
+    def __str__(self) -> str:
+        if self.labels is None:
+            return "one region, floating" if self.num_floating else "one region"
+        solid = int((self.labels < 0).sum())
+        return f"{self.num_floating} floating regions, {solid} of {math.prod(self.shape)} solid"
