@@ -5,9 +5,11 @@ import argparse
 from .bench import machine, run, write
 from .generation import BENCHES as GENERATION
 from .loading import BENCHES as LOADING
+from .mgno import BENCHES as MGNO
 from .solvers import BENCHES as SOLVERS
+from .spectral import BENCHES as SPECTRAL
 
-BENCHES = {bench.name: bench for bench in [*SOLVERS, *GENERATION, *LOADING]}
+BENCHES = {bench.name: bench for bench in [*SOLVERS, *GENERATION, *LOADING, *MGNO, *SPECTRAL]}
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from pdeops.nn.spectral_conv import SpectralConv
 from .bench import Bench
 
 BATCH, WIDTH, LAYERS = 8, 32, 4
+THEIR_PARAMETERS = {12: 701_409, 24: 2_569_185}  # by n_modes; checked when the bench is set up
 
 
 @cache
@@ -131,7 +132,9 @@ def trainings(n: int, n_modes: int) -> Trainings:
     generator = torch.Generator().manual_seed(0)
     x, y = (torch.randn(BATCH, 1, n, n, generator=generator) for _ in range(2))
     torch.manual_seed(0)
-    return Trainings(*(step(model(n, n_modes), x, y) for model in (our_fno, their_fno)))
+    models = our_fno(n, n_modes), their_fno(n, n_modes)
+    assert num_parameters(models[1]) == THEIR_PARAMETERS[n_modes]
+    return Trainings(*(step(model, x, y) for model in models))
 
 
 def convolution_bench(n: int) -> Bench:
@@ -163,7 +166,7 @@ def fno_bench(n: int, n_modes: int) -> Bench:
         work=lambda models: models.ours(),
         reference=lambda models: models.theirs(),
         work_name=f"FNO, {ours:,} parameters",
-        reference_name="neuraloperator's FNO",
+        reference_name=f"neuraloperator's FNO, {THEIR_PARAMETERS[n_modes]:,} parameters",
         tolerance=None,
         repeats=9 if n > 64 else 15,
         threads=2,

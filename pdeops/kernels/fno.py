@@ -215,9 +215,7 @@ class PointwiseMLP(Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:
-        *tensors, shape = inputs
-        mapped = torch.vmap(lambda *x: composed_mlp(*x, shape), in_dims[:-1])
-        return mapped(*tensors), 0
+        return torch.vmap(composed_mlp, (*in_dims[:-1], None))(*inputs), 0
 
 
 def _coefficients(u: Tensor, K: Tensor, M1: Tensor, m1: Tensor) -> tuple[Any, ...]:

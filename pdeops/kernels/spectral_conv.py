@@ -106,8 +106,10 @@ def constants(
 
 def analysis(u: Float[Tensor, "b *space c"], A: Matrices) -> Float[Tensor, "b two *modes c"]:
     """A u. The axes go from last to first; the modes that each leaves are few."""
-    if _channels_first(u):
-        h = F.linear(u.movedim(-1, 1), A[-1]).movedim(1, -1)
+    if _channels_first(u) and len(A) > 1:
+        planes = u.movedim(-1, 1)  # the last two axes of space, transposed in the product
+        h = torch.matmul(A[-1], planes.reshape(-1, *planes.shape[-2:]).mT)
+        h = h.view(*planes.shape[:-2], *h.shape[-2:]).mT.movedim(1, -1)
     else:
         h = torch.matmul(A[-1], u.reshape(-1, *u.shape[-2:]))
     return analysis_of_lines(h.reshape(*u.shape[:-2], -1, u.shape[-1]), A)
@@ -131,7 +133,9 @@ def synthesis(
     """Aᵀ v_hat, the axes from first to last."""
     h = synthesis_to_lines(v_hat, A)
     if channels_first:
-        return torch.matmul(h.movedim(-1, 1).contiguous(), A[-1]).movedim(1, -1)
+        planes = h.movedim(-1, 1).mT.contiguous()
+        v = torch.matmul(planes.view(-1, *planes.shape[-2:]).mT, A[-1])
+        return v.view(*planes.shape[:-2], *v.shape[-2:]).movedim(1, -1)
     h_lines = torch.matmul(A[-1].t(), h.reshape(-1, *h.shape[-2:]))
     return h_lines.view(*h.shape[:-2], *h_lines.shape[-2:])
 

@@ -44,7 +44,8 @@ def weights_of_kept_modes(
     *first, last = weight.shape[:-3]
     for axis, k in enumerate(kept_modes(shape, [*first, 2 * (last - 1)])):
         start = k[0] + weight.shape[axis] // 2 if axis < len(first) else 0
-        weight = weight.narrow(axis, start, len(k))
+        if len(k) < weight.shape[axis]:
+            weight = weight.narrow(axis, start, len(k))
     return weight
 
 

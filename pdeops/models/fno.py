@@ -1,6 +1,6 @@
 """FNO: the Fourier neural operator (Li et al., ICLR 2021)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -98,7 +98,7 @@ class FNO(nn.Module):
         # Channels are the last axis from here on.
         position = position.to(x).movedim(0, -1).expand(len(x), *shape, -1)
         u = self.lifting.channels_last(torch.cat([x.movedim(1, -1), position], dim=-1), padded)
-        parts = zip(self.convolutions, self.mlps, self.skips, strict=True)
+        parts: Iterable[Any] = zip(self.convolutions, self.mlps, self.skips, strict=True)
         for l, (K, M, W) in enumerate(parts):
             u = self.layer(u, K, M, W, activate=l < len(self.skips) - 1)
             u = self.drop_channels(u)
@@ -115,9 +115,8 @@ class FNO(nn.Module):
     ) -> Float[Tensor, "b *space c"]:
         """M(K u) + W u + b, then gelu."""
         if isinstance(M, PointwiseMLP):
-            first, _, second = M
-            maps = (first.matrix, first.bias, second.matrix, W.matrix, second.bias + W.bias)
-            return fourier_layer(u, K.weight, *maps, activate=activate)
+            M1, m1, M2, m2 = M.maps()
+            return fourier_layer(u, K.weight, M1, m1, M2, W.matrix, m2 + W.bias, activate=activate)
         v = K.channels_last(u) + W.channels_last(u)
         return F.gelu(v) if activate else v
 

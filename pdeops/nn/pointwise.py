@@ -50,6 +50,11 @@ class PointwiseMLP(nn.Sequential):
 
         Cropped, or continued by zeros, axis by axis.
         """
+        return pointwise_mlp(u, shape, *self.maps())
+
+    def maps(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """W₁, b₁, W₂, b₂."""
         first, _, second = self
-        maps = (first.matrix, first.bias, second.matrix, second.bias)
-        return pointwise_mlp(u, shape, *maps)
+        assert isinstance(first, Pointwise)
+        assert isinstance(second, Pointwise)
+        return first.matrix, first.bias, second.matrix, second.bias

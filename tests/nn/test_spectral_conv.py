@@ -111,6 +111,16 @@ def test_gradient_is_that_of_differences(generator):
     )
 
 
+def test_the_seed_decides_the_function():
+    """The seed decides the function, whatever the order in which weights are stored."""
+    torch.manual_seed(0)
+    drawn = torch.empty(3, 4, 8, 5, 2).normal_(std=math.sqrt(1 / 7))
+    torch.manual_seed(0)
+    weight = SpectralConv(3, 4, (8, 8)).weight
+    assert weight.shape == (8, 5, 3, 2, 4)
+    assert torch.equal(weight[1, 2, 0, 1], drawn[0, :, 1, 2, 1])
+
+
 def test_odd_numbers_of_modes_are_refused():
     with pytest.raises(ValueError, match=r"even and positive per axis; got \(12, 7\)"):
         SpectralConv(1, 1, (12, 7))
