@@ -39,7 +39,7 @@ def plain_forward(model: PublishedMgNO, x: Tensor) -> Tensor:
 
 
 class Training:
-    """A model, its optimizer and one batch; `step` gives the loss before the update."""
+    """A model, its optimizer and one batch; `step` gives the prediction before the update."""
 
     def __init__(
         self, model: nn.Module, forward: Callable[[nn.Module, Tensor], Tensor] | None = None
@@ -52,10 +52,10 @@ class Training:
 
     def step(self) -> Tensor:
         self.optimizer.zero_grad()
-        loss = self.loss(self.forward(self.model, self.x), self.y)
-        loss.backward()
+        prediction = self.forward(self.model, self.x)
+        self.loss(prediction, self.y).backward()
         self.optimizer.step()
-        return loss.detach()
+        return prediction.detach()
 
 
 def published() -> PublishedMgNO:

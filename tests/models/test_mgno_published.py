@@ -10,9 +10,12 @@ import torch
 from torch import nn
 
 from benchmarks.mgno import plain_cycle, plain_forward
+from pdeops.datasets import generate, problem_named
 from pdeops.grid import Grid
 from pdeops.models import PublishedMgNO
 from pdeops.models.mgno_published import PUBLISHED, PublishedCycle
+from pdeops.recipe import Recipe
+from pdeops.run import evaluate, load_run, train
 
 # variant: input channels, nodes per axis, parameters, of which never used
 SIZES = {
@@ -243,3 +246,24 @@ torch.testing.assert_close([p.grad for p in model.parameters()], eager, rtol=1e-
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_trains_from_a_recipe(tmp_path):
+    """The recipe of rough Darcy flow with another model's name, on small data."""
+    problem = problem_named("darcy", "rough")
+    for name, seed in (("train", 0), ("test", 1)):
+        file = tmp_path / f"{name}.h5"
+        generate(problem, problem.grid((32, 32)), num_samples=6, seed=seed, out=file)
+    overrides = [
+        "model.name=PublishedMgNO",
+        "model.hidden_channels=4",
+        "model.n_layers=2",
+        "data.validation=2",
+        "training.epochs=1",
+        *(f"data.{name}='{tmp_path / name}.h5'" for name in ("train", "test")),
+    ]
+    recipe = Recipe.load("mgno_rough128", overrides)
+    train(recipe, out=tmp_path / "run", device="cpu")
+    run = load_run(tmp_path / "run")
+    assert run.recipe.model.arguments["variant"] == "darcy_rough"
+    assert evaluate(run)["relative_l2"] < 2
