@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pdeops.grid import Grid
-from pdeops.kernels import multigrid_reference
-from pdeops.linop import Preconditioner
+from pdeops.kernels import blackbox_layout, blackbox_reference
 from pdeops.solvers import Diffusion, Multigrid, cg, solve_darcy, solve_poisson
 
 from .bench import Bench
@@ -25,8 +24,8 @@ class Darcy(NamedTuple):
 class Cycles(NamedTuple):
     """The same cycle twice, and what it is applied to."""
 
-    fused: Preconditioner
-    levels: list[multigrid_reference.Level]
+    fused: Multigrid
+    levels: list[blackbox_reference.Level]
     b: Tensor
 
 
@@ -58,8 +57,16 @@ def cycles(n: int) -> Cycles:
     k, _, grid = darcy(n, 3.0, 12.0)
     A = Diffusion(k, grid)
     b = torch.randn(A.grid.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    couplings = multigrid_reference.from_faces(*A.faces)
-    return Cycles(Multigrid(A), multigrid_reference.setup(*couplings, *A.grid.shape), b)
+    M = Multigrid(A)
+    both = [(True, True)] * (len(M.shapes) - 1)
+    levels = blackbox_reference.setup(A.faces, None, A.periodic, both, singular=False)
+    return Cycles(M, levels, b)
+
+
+def plain_cycle(c: Cycles) -> Tensor:
+    """The plain twin of the cycle."""
+    steps = blackbox_layout.schedule(len(c.levels), "V").tolist()
+    return blackbox_reference.cycle(c.b, c.levels, steps)
 
 
 BENCHES = [
@@ -102,7 +109,7 @@ BENCHES = [
         dtype="float64",
         setup=lambda: cycles(421),
         work=lambda c: c.fused @ c.b,
-        reference=lambda c: multigrid_reference.cycle(c.b, c.levels),
+        reference=plain_cycle,
         work_name="fused loops (numba)",
         reference_name="plain twin (torch)",
         tolerance=1e-12,

@@ -6,13 +6,14 @@ So here nothing of the size of a field is made but results and their gradients. 
 thousand nodes go through all steps in scratch tensors, which serve the next tile again, and
 backward computes inner values anew from the field and the coefficients of the kept modes.
 
-Scratch belongs to one call, so threads and nested calls share nothing. Channels are the last axis.
+Scratch belongs to a thread and never leaves a call. Channels are the last axis.
 
 `composed_layer` and `composed_mlp` are the same maps from differentiable steps. They serve where
 tiles do not pay or cannot be (GPUs, autocast, compiled code, vmap), and higher derivatives.
 """
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -22,11 +23,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 
+from .memory import empty, traced
 from .spectral_conv import (
     analysis,
     analysis_of_lines,
     constants,
     convolve,
+    each,
     mix,
     mix_gradients,
     mode_zero,
@@ -111,7 +114,7 @@ class FourierLayer(Function):
     def forward(*inputs: Any) -> Tensor:
         u, K, M1, m1, M2, W, w, activate = inputs
         *_, lines, A, _ = _coefficients(u, K, M1, m1)
-        z = u.new_empty(*u.shape[:-1], len(w))
+        z = empty((*u.shape[:-1], len(w)), u)
         scratch = _Scratch(u)
         for (u_t, z_t), (lines_t,) in _tiles([u, z], [lines]):
             h, gelu_h = (scratch(name, len(u_t), len(m1)) for name in ("h", "gelu h"))
@@ -127,12 +130,12 @@ class FourierLayer(Function):
 
     @staticmethod
     def backward(ctx: Any, dz: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
+        if traced():
             return _gradients_with_graph(composed_layer, ctx, dz)
         u, K, M1, m1, M2, W, w = ctx.saved_tensors
         activate, dz = ctx.last, dz.contiguous()
         u_hat, v_hat, lines, A, c = _coefficients(u, K, M1, m1)
-        du, dh_lines = torch.empty_like(u), torch.empty_like(lines)
+        du, dh_lines = empty(u.shape, u), torch.empty_like(lines)
         dM2, dW, dw = torch.zeros_like(M2), torch.zeros_like(W), torch.zeros_like(w)
         scratch = _Scratch(u)
         for (u_t, ds, du_t), (lines_t, dh_lines_t) in _tiles([u, dz, du], [lines, dh_lines]):
@@ -147,7 +150,7 @@ class FourierLayer(Function):
             torch.mm(ds, W, out=du_t)
             torch.mm(ds, M2, out=dh)
             _gelu_backward(dh, h, grad_input=dh)
-            torch.bmm(_each(A[-1], lines_t), dh.view(len(lines_t), -1, len(m1)), out=dh_lines_t)
+            torch.bmm(each(A[-1], lines_t), dh.view(len(lines_t), -1, len(m1)), out=dh_lines_t)
 
         # Through M₁ K, where fields are few coefficients.
         g = analysis_of_lines(dh_lines, A).flatten(2, -2)
@@ -160,7 +163,7 @@ class FourierLayer(Function):
         du_lines = synthesis_to_lines(du_hat.reshape(u_hat.shape), A)
         for (du_t,), (du_lines_t,) in _tiles([du], [du_lines]):
             of_lines = du_t.view(len(du_lines_t), -1, du.shape[-1])
-            of_lines.baddbmm_(_each(A[-1].t(), du_lines_t), du_lines_t)
+            of_lines.baddbmm_(each(A[-1].t(), du_lines_t), du_lines_t)
         return du, dK, dM1, dm1, dM2, dW, dw, None
 
     @staticmethod
@@ -174,7 +177,7 @@ class PointwiseMLP(Function):
     @staticmethod
     def forward(*inputs: Any) -> Tensor:
         u, W1, b1, W2, b2, shape = inputs
-        v = _zero_outside(u.new_empty(len(u), *shape, len(b2)), u)
+        v = _zero_outside(empty((len(u), *shape, len(b2)), u), u)
         scratch = _Scratch(u)
         for u_t, v_t in _blocks(u, v):
             x = u_t.reshape(-1, u.shape[-1])
@@ -191,11 +194,11 @@ class PointwiseMLP(Function):
 
     @staticmethod
     def backward(ctx: Any, dv: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
+        if traced():
             return _gradients_with_graph(composed_mlp, ctx, dv)
         u, W1, b1, W2, b2 = ctx.saved_tensors
         needs_du = ctx.needs_input_grad[0]
-        du = _zero_outside(u.new_empty(u.shape), dv) if needs_du else u
+        du = _zero_outside(empty(u.shape, u), dv) if needs_du else u
         dW1, db1, dW2, db2 = (torch.zeros_like(x) for x in (W1, b1, W2, b2))
         scratch = _Scratch(u)
         for u_t, dv_t, du_t in _blocks(u, dv, du):
@@ -233,29 +236,26 @@ def _coefficients(u: Tensor, K: Tensor, M1: Tensor, m1: Tensor) -> tuple[Any, ..
 def _inside(h: Tensor, gelu_h: Tensor, s: Tensor, u: Tensor, lines: Tensor, *maps: Tensor) -> None:
     """Of one tile, into the first three: h = M₁ K u + m₁, gelu(h), s = M₂ gelu(h) + W u + w."""
     A, M2, W, w = maps
-    torch.bmm(_each(A.t(), lines), lines, out=h.view(len(lines), -1, h.shape[1]))
+    torch.bmm(each(A.t(), lines), lines, out=h.view(len(lines), -1, h.shape[1]))
     _gelu(h, out=gelu_h)
     torch.addmm(w, u, W.t(), out=s)
     s.addmm_(gelu_h, M2.t())
 
 
-def _each(matrix: Tensor, lines: Tensor) -> Tensor:
-    """The same matrix for each line."""
-    return matrix.expand(len(lines), *matrix.shape)
-
-
 class _Scratch:
-    """Tensors that are used again for each tile."""
+    """Tensors of a tile's size that are used again for each tile, and by the thread's next call."""
+
+    kept = threading.local()
 
     def __init__(self, like: Tensor) -> None:
         self.like = like
-        self.tensors: dict[str, Tensor] = {}
 
     def __call__(self, name: str, nodes: int, channels: int) -> Tensor:
-        size = nodes * channels
-        if name not in self.tensors or self.tensors[name].numel() < size:
-            self.tensors[name] = self.like.new_empty(size)
-        return self.tensors[name][:size].view(nodes, channels)
+        key, size = f"{name} {self.like.dtype}", nodes * channels
+        tensor = self.kept.__dict__.get(key)
+        if tensor is None or tensor.numel() < size:
+            tensor = self.kept.__dict__[key] = empty((size,), self.like)
+        return tensor[:size].view(nodes, channels)
 
 
 def _tiles(
@@ -299,5 +299,7 @@ def _gradients_with_graph(
     """Gradients that can be differentiated again."""
     inputs, needed = ctx.saved_tensors, ctx.needs_input_grad
     wanted = [x for x, need in zip(inputs, needed, strict=False) if need]
-    found = iter(torch.autograd.grad(composed(*inputs, ctx.last), wanted, g, create_graph=True))
+    with torch.enable_grad():
+        v = composed(*inputs, ctx.last)
+    found = iter(torch.autograd.grad(v, wanted, g, create_graph=torch.is_grad_enabled()))
     return *(next(found) if need else None for need in needed[: len(inputs)]), None

@@ -37,6 +37,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 
+from .memory import empty, traced
 from .spectral_conv_reference import counts_twice, kept_modes, weights_of_kept_modes
 
 # Axes: b batch, i and o channels in and out, k kept modes of all axes, r real and imaginary part.
@@ -133,11 +134,24 @@ def synthesis(
     """Aᵀ v_hat, the axes from first to last."""
     h = synthesis_to_lines(v_hat, A)
     if channels_first:
-        planes = h.movedim(-1, 1).mT.contiguous()
-        v = torch.matmul(planes.view(-1, *planes.shape[-2:]).mT, A[-1])
-        return v.view(*planes.shape[:-2], *v.shape[-2:]).movedim(1, -1)
-    h_lines = torch.matmul(A[-1].t(), h.reshape(-1, *h.shape[-2:]))
-    return h_lines.view(*h.shape[:-2], *h_lines.shape[-2:])
+        h = h.movedim(-1, 1).mT.contiguous()
+        planes = h.view(-1, *h.shape[-2:]).mT
+        v = _product(planes, each(A[-1], planes))
+        return v.view(*h.shape[:-2], *v.shape[-2:]).movedim(1, -1)
+    lines = h.view(-1, *h.shape[-2:])
+    v = _product(each(A[-1].t(), lines), lines)
+    return v.view(*h.shape[:-2], *v.shape[-2:])
+
+
+def _product(a: Float[Tensor, "l n k"], b: Float[Tensor, "l k m"]) -> Float[Tensor, "l n m"]:
+    if traced():
+        return torch.bmm(a, b)
+    return torch.bmm(a, b, out=empty((*a.shape[:2], b.shape[2]), a))
+
+
+def each(matrix: Float[Tensor, "n k"], lines: Tensor) -> Float[Tensor, "l n k"]:
+    """The same matrix for each line."""
+    return matrix.expand(len(lines), *matrix.shape)
 
 
 def synthesis_to_lines(

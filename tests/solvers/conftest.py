@@ -11,8 +11,9 @@ def piecewise():
 
     def make(grid, low=3.0, high=12.0, seed=0):
         generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(1, 1, 12, 12, generator=generator, dtype=torch.float64)
-        smooth = F.interpolate(noise, size=grid.shape, mode="bicubic", align_corners=True)[0, 0]
+        noise = torch.randn(1, 1, *[12] * grid.ndim, generator=generator, dtype=torch.float64)
+        mode = "bicubic" if grid.ndim == 2 else "trilinear"
+        smooth = F.interpolate(noise, size=grid.shape, mode=mode, align_corners=True)[0, 0]
         return torch.where(smooth > 0, high, low).double()
 
     return make

@@ -1,26 +1,16 @@
+import math
 import pickle
 
 import pytest
 import torch
 
 from pdeops.grid import Grid
-from pdeops.kernels import multigrid_reference as reference
-from pdeops.linop import Preconditioner, check_spd
-from pdeops.solvers import Diffusion, Multigrid, cg
+from pdeops.kernels import blackbox_layout as layout
+from pdeops.linop import check_spd
+from pdeops.solvers import Diffusion, Laplacian, Multigrid, cg, solve_multigrid
 
 # Nodes with the boundary: odd and even, square and not, one level and several.
 SHAPES = [(65, 65), (66, 66), (65, 40), (42, 103), (33, 20), (21, 21), (12, 50), (3, 30), (3, 3)]
-
-
-class Twin(Preconditioner):
-    """The cycle of the plain-torch twin."""
-
-    def __init__(self, A):
-        self.grid = A.grid
-        self.levels = reference.setup(*reference.from_faces(*A.faces), *A.grid.shape)
-
-    def apply(self, u):
-        return reference.cycle(u, self.levels)
 
 
 @pytest.mark.parametrize("contrast", [1.0, 4.0, 1e4])
@@ -30,20 +20,25 @@ def test_is_symmetric_positive_definite(shape, contrast, piecewise):
     check_spd(Multigrid(Diffusion(piecewise(grid, 1.0, contrast), grid)))
 
 
-def test_unreversed_colours_are_not_symmetric(monkeypatch, piecewise):
-    grid = Grid((34, 34))
-    M = Twin(Diffusion(piecewise(grid), grid))
-    check_spd(M)
-
-    def same_order(u, b, level, P, U):
-        u = u + reference.prolong(U, P, level.n, level.m)
-        for colour in reference.COLOURS:
-            reference.relax(u, b, level, colour)
-        return u
-
-    monkeypatch.setattr(reference, "ascend", same_order)
-    with pytest.raises(ValueError, match="not symmetric"):
+def test_other_cycles_are_symmetric_only_where_they_say_so(piecewise, monkeypatch):
+    monkeypatch.setattr(layout, "DIRECT", 100)  # on two levels all cycles are one
+    grid = Grid((42, 40))
+    A = Diffusion(piecewise(grid), grid)
+    for cycle, sweeps in (("V", (2, 2)), ("W", (1, 1)), ("W", (2, 2))):
+        M = Multigrid(A, cycle=cycle, sweeps=sweeps)
+        assert M.symmetric
         check_spd(M)
+    for wrong in (
+        Multigrid(A, mirrored=False),
+        Multigrid(A, sweeps=(2, 1)),
+        Multigrid(A, cycle="F"),
+        Multigrid(A, cycle="full"),
+    ):
+        assert not wrong.symmetric
+        with pytest.raises(ValueError, match="not symmetric"):
+            check_spd(wrong)
+        with pytest.raises(ValueError, match="symmetric=False"):
+            cg(A, torch.ones(A.grid.shape, dtype=torch.float64), M=wrong)
 
 
 def iterations(grid, k, rtol=1e-8):
@@ -70,17 +65,141 @@ def test_any_size_converges_alike(n, piecewise):
     assert iterations(grid, piecewise(grid)) <= 10
 
 
-def test_stand_alone_cycle_contracts_independently_of_the_size(generator):
-    """|e| per cycle for Poisson, by the power method on I - M A: 0.24 with reversed colours."""
+def contraction(A, M, generator, steps=15):
+    """|e| per cycle by the power method on I - M A."""
+    e = A.project(torch.randn(A.grid.shape, generator=generator, dtype=torch.float64))
+    for _ in range(steps):
+        e /= e.norm()
+        e = A.project(e - M @ (A @ e))
+    return e.norm().item()
+
+
+def test_mirrored_cycle_contracts_independently_of_the_size(generator):
+    """V(1,1) for Poisson with reversed colours: 0.24."""
     for n in (33, 65, 129):
+        A = Diffusion(torch.ones(n, n, dtype=torch.float64), Grid((n, n)))
+        assert contraction(A, Multigrid(A), generator) < 0.25
+
+
+@pytest.mark.parametrize("shape", [(65, 65), (129, 129), (257, 257), (33, 33, 33)])
+@pytest.mark.parametrize("boundary", ["dirichlet", "neumann"])
+def test_two_sweeps_before_and_one_after_contract_by_a_tenth(shape, boundary, generator):
+    """V(2,1), red-black, for Poisson on any grid."""
+    A = Laplacian(Grid(shape, boundary=boundary))
+    M = Multigrid(A, sweeps=(2, 1), mirrored=False)
+    assert contraction(A, M, generator) < (0.1 if len(shape) == 2 else 0.15)
+
+
+# Boundary, extent, and what else makes trouble; with the bound on iterations of CG to 1e-8.
+HARD = {
+    "neumann": ({"boundary": "neumann"}, {}, 14),
+    "periodic": ({"boundary": "periodic"}, {}, 20),
+    "mixed": ({"boundary": ("periodic", "neumann")}, {}, 20),
+    "centres": ({"placement": "centers"}, {}, 12),
+    "reaction": ({"boundary": "neumann"}, {"reaction": 100.0}, 15),
+    "flat cells": ({"extent": (1.0, 1000**0.5)}, {}, 14),
+    "long cells": ({"extent": (1000**0.5, 1.0)}, {}, 14),
+    "cells 2 : 1": ({"extent": (2.0, 1.0)}, {}, 12),
+}
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_iterations_do_not_grow_on_any_boundary_and_spacing(case, piecewise, generator):
+    """Jumps of 1e4."""
+    box, more, bound = HARD[case]
+    counts = []
+    for n in (64, 128, 256):
+        n += "periodic" not in str(box)
+        grid = Grid((n, n), **box)
+        A = Diffusion(piecewise(grid, 1.0, 1e4, seed=1), grid, **more)
+        b = A.load(torch.randn(A.grid.shape, generator=generator, dtype=torch.float64))
+        result = cg(A, b, M=Multigrid(A), rtol=1e-8, max_iterations=60)
+        assert result.converged, result
+        counts.append(result.iterations)
+    assert max(counts) <= bound, counts
+    assert counts[-1] <= counts[0] + 3
+
+
+@pytest.mark.parametrize("boundary", ["dirichlet", "neumann", "periodic"])
+@pytest.mark.parametrize(("contrast", "bound"), [(1.0, 13), (1e4, 17), (1e6, 17)])
+def test_iterations_in_three_dimensions(boundary, contrast, bound, piecewise, generator):
+    n = 32 + (boundary != "periodic")
+    grid = Grid((n, n, n), boundary=boundary)
+    A = Diffusion(piecewise(grid, 1.0, contrast, seed=1), grid)
+    b = A.load(torch.randn(A.grid.shape, generator=generator, dtype=torch.float64))
+    result = cg(A, b, M=Multigrid(A), rtol=1e-8)
+    assert result.converged
+    assert result.iterations <= bound
+
+
+def test_walls_and_floating_regions(generator):
+    """Two chambers and a closed cell, each with its own constant."""
+    fluid = torch.ones(66, 50, dtype=torch.bool)
+    fluid[:, 20:23] = False
+    fluid[40:44, 30:40] = False
+    fluid[42, 35] = True
+    grid = Grid(tuple(fluid.shape), boundary="neumann", placement="centers")
+    A = Diffusion(1.0, grid, fluid=fluid)
+    assert A.regions.num_floating == 3
+    M = Multigrid(A)
+    b = A.project(torch.randn(grid.shape, generator=generator, dtype=torch.float64))
+    result = cg(A, b, M=M, rtol=1e-9)
+    assert result.converged
+    assert result.iterations <= 20
+    assert result.x[~fluid].count_nonzero() == 0
+    u, v = (A.project(torch.randn(grid.shape, generator=generator).double()) for _ in range(2))
+    assert ((M @ u) * v).sum().item() == pytest.approx(((M @ v) * u).sum().item(), rel=1e-9)
+
+
+def test_one_dimension_is_solved_exactly(generator):
+    for boundary in ("dirichlet", "neumann", "periodic"):
+        grid = Grid((1001,), boundary=boundary)
+        A = Diffusion(torch.rand(1001, generator=generator, dtype=torch.float64) + 0.01, grid)
+        u = A.project(torch.randn(A.grid.shape, generator=generator, dtype=torch.float64))
+        torch.testing.assert_close(Multigrid(A) @ (A @ u), u, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("boundary", ["dirichlet", "neumann", "periodic"])
+def test_multigrid_alone_solves(boundary, generator):
+    grid = Grid((128, 128), boundary=boundary)
+    A = Laplacian(grid)
+    b = A.load(torch.randn(A.grid.shape, generator=generator, dtype=torch.float64))
+    result = solve_multigrid(A, b, rtol=1e-10)
+    assert result.converged
+    assert result.iterations <= 10
+    true = (b - A @ result.x).norm() / b.norm()
+    assert result.residual == pytest.approx(true.item())
+    assert true <= 1e-10
+
+
+def test_full_multigrid_reaches_the_error_of_the_discretisation():
+    for n in (65, 129, 257):
         grid = Grid((n, n))
-        A = Diffusion(torch.ones(n, n, dtype=torch.float64), grid)
-        M = Multigrid(A)
-        e = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
-        for _ in range(15):
-            e /= e.norm()
-            e = e - M @ (A @ e)
-        assert e.norm() < 0.25
+        x, y = grid.nodes()[:, 1:-1, 1:-1]
+        exact = torch.sin(math.pi * x) * torch.sin(2 * math.pi * y)
+        A = Laplacian(grid)
+        b = 5 * math.pi**2 * exact
+        fine = cg(A, b, M=Multigrid(A), rtol=1e-12).x
+        once = Multigrid(A, cycle="full", sweeps=(2, 1), mirrored=False) @ b
+        discretisation = (fine - exact).norm()
+        assert (once - fine).norm() < 0.5 * discretisation
+
+
+def test_multigrid_alone_says_why_it_stops(generator):
+    A = Laplacian(Grid((20, 20), boundary="neumann"))
+    b = torch.ones(A.grid.shape, dtype=torch.float64)
+    b[3, 4] = 2
+    result = solve_multigrid(A, b)
+    assert not result.converged
+    assert "outside the range" in result.reason
+    assert not solve_multigrid(A, b * math.nan).converged
+    assert solve_multigrid(A, 0 * b).converged
+    with pytest.raises(ValueError, match="shape"):
+        solve_multigrid(A, b[1:])
+    with pytest.raises(ValueError, match="at least one sweep"):
+        Multigrid(A, sweeps=(0, 0))
+    with pytest.raises(ValueError, match="Unknown cycle"):
+        Multigrid(A, cycle="X") @ b
 
 
 def test_a_single_level_is_the_exact_inverse(generator):
@@ -132,6 +251,6 @@ def test_works_as_scipys_preconditioner_and_survives_pickling(piecewise):
 
 
 def test_repr_shows_the_hierarchy():
-    grid = Grid((65, 42))
-    M = Multigrid(Diffusion(torch.ones(65, 42), grid))
+    grid = Grid((65, 42), (1.0, 0.7))
+    M = Multigrid(Diffusion(torch.rand(65, 42) + 1, grid))
     assert repr(M) == "Multigrid(63 x 40 > 31 x 20 > 15 x 10 > 7 x 5)"

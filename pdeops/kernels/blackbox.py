@@ -1,0 +1,332 @@
+"""Fused loops of black-box multigrid in one to three dimensions, any boundary (numba).
+
+The plain twin, which says what is computed and why, is `blackbox_reference.py`; the tests compare
+the two. A level is described by a row of `table`, and all its arrays lie in one flat `store`
+(`blackbox_layout.py`); fields have three axes here, of which leading ones may be missing: those
+hold one node at index 0 and no ghosts. Present axes hold the unknowns at 1 .. n between their
+ghosts.
+
+Loops run over whole rows, so that they are vectorised, and write every other node; a sum over the
+points of the stencil is a sum over rows, so one code serves 3, 5, 7, 9 and 27 points.
+
+One dispatch for a whole set-up and for a whole cycle; set-up is in `blackbox_setup.py`. Numba's
+cache of compiled code notices changes in the file of the function that is called, not in those it
+calls: `cycle` and `setup` are called, each from its own file, and all they use stands in the same
+file or in `blackbox_layout.py`, which holds plain constants.
+
+No fastmath: the last bits must not depend on whether a function was compiled in this process or
+read from the cache. Nothing here starts threads, so the loops are safe after fork; they release the
+GIL.
+"""
+
+import numba
+import numpy as np
+
+from .blackbox_layout import (
+    ASCEND,
+    B_,
+    C_,
+    COARSEN,
+    E_,
+    EXACT,
+    F_,
+    K_,
+    L_,
+    N_,
+    PRESENT,
+    PROLONG,
+    R_,
+    RESTRICT,
+    S_,
+    SIZE,
+    START,
+    STRIDE,
+    U_,
+    W_,
+)
+
+_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_jit
+def sync(u, t, wrap):
+    """Fill the ghosts of periodic axes."""
+    s0, s1, s2 = t[SIZE], t[SIZE + 1], t[SIZE + 2]
+    v = u.reshape(s0, s1, s2)
+    if wrap[0]:
+        n = t[N_]
+        v[0] = v[n]
+        for g in range(n + 1, s0):
+            v[g] = v[g - n]
+    if wrap[1]:
+        n = t[N_ + 1]
+        for i in range(s0):
+            v[i, 0] = v[i, n]
+            for g in range(n + 1, s1):
+                v[i, g] = v[i, g - n]
+    if wrap[2]:
+        n = t[N_ + 2]
+        for i in range(s0):
+            for j in range(s1):
+                v[i, j, 0] = v[i, j, n]
+                for g in range(n + 1, s2):
+                    v[i, j, g] = v[i, j, g - n]
+
+
+@_jit
+def steps(t, offsets, out):
+    """Distances of the stencil's half of neighbours in a flat array; how many there are."""
+    for k in range(t[K_]):
+        out[k] = 0
+        for a in range(3):
+            out[k] += offsets[k, a] * t[STRIDE + a]
+    return t[K_]
+
+
+@_jit
+def row_sum(u, c, step, K, S, x, m, y):
+    """y += the couplings of the nodes x .. x+m-1 times their neighbours' values."""
+    if K == 2:
+        o, p = step[0], step[1]
+        a, b = c[x : x + m], c[x - o : x - o + m]
+        d, e = c[S + x : S + x + m], c[S + x - p : S + x - p + m]
+        ua, ub = u[x + o : x + o + m], u[x - o : x - o + m]
+        ud, ue = u[x + p : x + p + m], u[x - p : x - p + m]
+        for q in range(m):
+            y[q] += a[q] * ua[q] + b[q] * ub[q] + d[q] * ud[q] + e[q] * ue[q]
+        return
+    for k in range(K):
+        o, at = step[k], k * S + x
+        a, b = c[at : at + m], c[at - o : at - o + m]
+        ua, ub = u[x + o : x + o + m], u[x - o : x - o + m]
+        for q in range(m):
+            y[q] += a[q] * ua[q] + b[q] * ub[q]
+
+
+@_jit
+def relax(u, b, c, r, step, K, S, t, start, y):
+    """Gauss-Seidel at every other node of each axis from `start`; these are no neighbours."""
+    m = t[N_ + 2]
+    for i in range(start[0], t[N_] + 1 if t[PRESENT] else 1, 2):
+        for j in range(start[1], t[N_ + 1] + 1 if t[PRESENT + 1] else 1, 2):
+            x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+            br, rr, ur = b[x : x + m], r[x : x + m], u[x : x + m]
+            for q in range(m):
+                y[q] = br[q]
+            row_sum(u, c, step, K, S, x, m, y)
+            for q in range(start[2] - 1, m, 2):
+                ur[q] = rr[q] * y[q]
+
+
+@_jit
+def smooth(u, b, c, r, step, K, S, t, wrap, colours, backward, y):
+    """One sweep of Gauss-Seidel by colours, in their order or in the reversed one."""
+    for s in range(len(colours)):
+        start = colours[len(colours) - 1 - s] if backward else colours[s]
+        relax(u, b, c, r, step, K, S, t, start, y)
+        sync(u, t, wrap)
+
+
+@_jit
+def residual(u, b, c, e, has_e, step, K, S, t, wrap, out):
+    """out = b - A u at the unknowns; other entries are left as they are: zero, or ghosts."""
+    m = t[N_ + 2]
+    for i in range(t[PRESENT], t[N_] + 1 if t[PRESENT] else 1):
+        for j in range(t[PRESENT + 1], t[N_ + 1] + 1 if t[PRESENT + 1] else 1):
+            x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+            br, ur, y = b[x : x + m], u[x : x + m], out[x : x + m]
+            if has_e:
+                er = e[x : x + m]
+                for q in range(m):
+                    y[q] = br[q] - er[q] * ur[q]
+            else:
+                for q in range(m):
+                    y[q] = br[q]
+            for k in range(K):
+                o, at = step[k], k * S + x
+                a, d = c[at : at + m], c[at - o : at - o + m]
+                ua, ud = u[x + o : x + o + m], u[x - o : x - o + m]
+                for q in range(m):
+                    y[q] += a[q] * (ua[q] - ur[q]) + d[q] * (ud[q] - ur[q])
+    sync(out, t, wrap)
+
+
+@_jit
+def digits(code, t, out):
+    """The ternary digits of a weight: per axis 0 at even nodes, 1 and 2 from the low and the high
+    coarse node to the odd node between them; always 0 on an axis that is not coarsened."""
+    for a in range(2, -1, -1):
+        out[a] = 0
+        if t[COARSEN + a]:
+            out[a] = code % 3
+            code //= 3
+
+
+@_jit
+def restrict(res, w, num_weights, t, T, B):
+    """B = Pᵀ res at the coarse unknowns."""
+    d = np.empty(3, np.int64)
+    M = T[N_ + 2]
+    for I in range(T[PRESENT], T[N_] + 1 if T[PRESENT] else 1):
+        for J in range(T[PRESENT + 1], T[N_ + 1] + 1 if T[PRESENT + 1] else 1):
+            X = I * T[STRIDE] + J * T[STRIDE + 1] + 1
+            out = B[X : X + M]
+            for code in range(num_weights):
+                digits(code, t, d)
+                x, at = 0, code * T[S_] + X
+                for a in range(3):
+                    P = I if a == 0 else (J if a == 1 else 1)
+                    if t[COARSEN + a]:
+                        x += (2 * P + (d[a] == 1) - (d[a] == 2)) * t[STRIDE + a]
+                        at -= (d[a] == 2) * T[STRIDE + a]
+                    else:
+                        x += P * t[STRIDE + a]
+                if t[COARSEN + 2]:
+                    fine = res[x : x + 2 * M - 1 : 2]
+                else:
+                    fine = res[x : x + M : 1]
+                if code == 0:
+                    for q in range(M):
+                        out[q] = fine[q]
+                else:
+                    weight = w[at : at + M]
+                    for q in range(M):
+                        out[q] += weight[q] * fine[q]
+
+
+@_jit
+def prolong(U, w, num_weights, t, T, u):
+    """u += P U at the unknowns."""
+    d = np.empty(3, np.int64)
+    first = np.empty(3, np.int64)
+    last = np.empty(3, np.int64)
+    for code in range(num_weights):
+        digits(code, t, d)
+        shift = 0  # to the coarse node that the weight belongs to
+        for a in range(3):
+            n = t[N_ + a]
+            if not t[PRESENT + a]:
+                first[a], last[a] = 0, 0
+            elif not t[COARSEN + a]:
+                first[a], last[a] = 1, n
+            elif d[a] == 0:
+                first[a], last[a] = 1, n // 2
+            else:
+                first[a], last[a] = 0, (n - 1) // 2
+                shift += (d[a] == 2) * T[STRIDE + a]
+        M = last[2] - first[2] + 1
+        for I in range(first[0], last[0] + 1):
+            for J in range(first[1], last[1] + 1):
+                X, x = 0, 0
+                for a in range(3):
+                    P = I if a == 0 else (J if a == 1 else first[2])
+                    X += P * T[STRIDE + a]
+                    x += (2 * P + (d[a] > 0) if t[COARSEN + a] else P) * t[STRIDE + a]
+                if t[COARSEN + 2]:
+                    fine = u[x : x + 2 * M - 1 : 2]
+                else:
+                    fine = u[x : x + M : 1]
+                coarse = U[X + shift : X + shift + M]
+                if code == 0:
+                    for q in range(M):
+                        fine[q] += coarse[q]
+                else:
+                    at = code * T[S_] + X
+                    weight = w[at : at + M]
+                    for q in range(M):
+                        fine[q] += weight[q] * coarse[q]
+
+
+@_jit
+def solve_band(L, number, b, u):
+    """u = A⁻¹ b on the coarsest level by the factor of `factor_band`; ghosts included."""
+    size, width = L.shape
+    y = np.zeros(size, b.dtype)
+    for x in range(len(number)):
+        # A ghost has the number of its unknown, but b is right at the unknown only, which stands at
+        # the smallest index but for ghosts at the low end: those are numbered below -1.
+        if number[x] >= 0:
+            y[number[x]] = b[x]
+    for k in range(size):
+        value = y[k]
+        for c in range(1, min(width - 1, k) + 1):
+            value -= L[k, c] * y[k - c]
+        y[k] = value * L[k, 0]
+    for k in range(size - 1, -1, -1):
+        y[k] *= L[k, 0]
+        for c in range(1, min(width - 1, k) + 1):
+            y[k - c] -= L[k, c] * y[k]
+    for x in range(len(number)):
+        if number[x] >= 0:
+            u[x] = y[number[x]]
+        elif number[x] < -1:
+            u[x] = y[-2 - number[x]]
+
+
+@_jit
+def fill(u, value):
+    for x in range(len(u)):
+        u[x] = value
+
+
+@_jit
+def cycle(b, store, table, offsets, colours, number, wrap, has_e, schedule, sweeps, out):
+    """out = M b: from zero through the steps of `schedule`, pairs of what to do and on which level.
+
+    sweeps: before and after the correction; whether the colours are reversed after it.
+    """
+    pre, post, mirrored = sweeps
+    step = np.empty(len(offsets), np.int64)
+    t = table[0]
+    S = t[S_]
+    B = store[t[B_] : t[B_] + S].reshape(t[SIZE], t[SIZE + 1], t[SIZE + 2])
+    n0, n1, n2 = b.shape
+    p0, p1 = t[PRESENT], t[PRESENT + 1]
+    for i in range(n0):
+        for j in range(n1):
+            for k in range(n2):
+                B[i + p0, j + p1, k + 1] = b[i, j, k]
+    y = np.empty(n2 + 2, b.dtype)
+    for s in range(len(schedule)):
+        what, level = schedule[s, 0], schedule[s, 1]
+        t = table[level]
+        S = t[S_]
+        u, b_ = store[t[U_] : t[U_] + S], store[t[B_] : t[B_] + S]
+        if what == EXACT:
+            size, width = t[L_ + 1], t[L_ + 2]
+            L = store[t[L_] : t[L_] + size * width].reshape(size, width)
+            solve_band(L, number, b_, u)
+            continue
+        T = table[level + 1]
+        K = steps(t, offsets, step)
+        c = store[t[C_] : t[C_] + K * S]
+        r = store[t[R_] : t[R_] + S]
+        e = store[t[E_] : t[E_] + (S if has_e else 0)]
+        res = store[t[F_] : t[F_] + S]
+        w = store[t[W_] : t[W_] + t[W_ + 1] * T[S_]]
+        U, B_coarse = store[T[U_] : T[U_] + T[S_]], store[T[B_] : T[B_] + T[S_]]
+        if what == RESTRICT:
+            sync(b_, t, wrap)
+            restrict(b_, w, t[W_ + 1], t, T, B_coarse)
+        elif what == PROLONG:
+            fill(u, 0)
+            prolong(U, w, t[W_ + 1], t, T, u)
+            sync(u, t, wrap)
+        elif what == ASCEND:
+            prolong(U, w, t[W_ + 1], t, T, u)
+            sync(u, t, wrap)
+            for _ in range(post):
+                smooth(u, b_, c, r, step, K, S, t, wrap, colours, mirrored, y)
+        else:
+            if what == START:
+                fill(u, 0)
+            for _ in range(pre):
+                smooth(u, b_, c, r, step, K, S, t, wrap, colours, False, y)
+            residual(u, b_, c, e, has_e, step, K, S, t, wrap, res)
+            restrict(res, w, t[W_ + 1], t, T, B_coarse)
+    t = table[0]
+    u3 = store[t[U_] : t[U_] + t[S_]].reshape(t[SIZE], t[SIZE + 1], t[SIZE + 2])
+    for i in range(n0):
+        for j in range(n1):
+            for k in range(n2):
+                out[i, j, k] = u3[i + p0, j + p1, k + 1]

@@ -1,0 +1,372 @@
+"""Black-box multigrid (Dendy 1982) in any dimension, on any boundary, in plain torch: to be read.
+
+Twin of `blackbox.py` and `blackbox_setup.py`, which do the same with loops. Any device and dtype;
+leading axes of the fields are a batch.
+
+**Nodes.** An axis with n unknowns stores 2 (n // 2) + 3 nodes: the unknowns have the indices 1 ..
+n. What lies beyond is a boundary node, where u = 0, or on a periodic axis a ghost: node 0 is node
+n, and n + 1 is 1.
+
+**Operators.** A is the graph Laplacian of the grid, boundary nodes included, and an excess e >= 0:
+(A u)_p = Σ_δ c_δ(p) (u_p - u_(p+δ)) + e_p u_p over the neighbours p + δ. It stays of this form on
+every level, since interpolation keeps constants and coarse operators are Pᵀ A P; e is lumped. A
+side without flux and a solid node have no couplings: nothing else is to be said of them.
+
+**Coarse nodes** are those with even indices on the axes that are coarsened. Only axes along which A
+couples strongly are (semicoarsening): across the others smoothing point by point would do nothing.
+Solids may be coarse nodes; then they stand for the fluid around them.
+
+**Interpolation** takes its weights from A. Nodes with one odd index first, then two, then three:
+the stencil is summed over the axes where the index is even, and A u = 0 there gives the value from
+nodes with fewer odd indices. So it follows jumps of the coefficient and stops at walls.
+
+**Cycle.** Gauss-Seidel by colours (indices modulo 2), residual restricted by R = Pᵀ, corrections
+prolonged by P, Gauss-Seidel in the reversed order: symmetric, and positive definite because
+S + Sᵀ - Sᵀ A S is. On three, five and seven points it is red-black. The coarsest level is solved
+directly; if A has a kernel, up to it.
+
+A weight of P is known by its digits, one per axis: 0 at even indices (and where an axis is not
+coarsened), 1 and 2 at odd ones, from the coarse node before and the one behind. Weights are stored
+by
+cells: cell I of an axis is that of the nodes 2I and 2I + 1. Capital letters belong to the coarser
+level.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from .blackbox_layout import (
+    ASCEND,
+    DESCEND,
+    EXACT,
+    PROLONG,
+    RESTRICT,
+    START,
+    colours,
+    padded,
+)
+
+Offset = tuple[int, ...]
+DENSE = 4096  # unknowns of a coarsest level that is solved by a dense factor
+
+
+@dataclass
+class Level:
+    """One grid.
+
+    Attributes:
+        n: unknowns per axis.
+        wrap: which axes are periodic.
+        couplings: to the neighbour in each direction, right at the unknowns.
+        excess: e at the unknowns.
+        coarsen: which axes the next level has half as many nodes on.
+        weights: of P, by digits.
+        inverse: of A, on the coarsest level.
+    """
+
+    n: tuple[int, ...]
+    wrap: tuple[bool, ...]
+    couplings: dict[Offset, Tensor]
+    excess: Tensor
+    coarsen: tuple[bool, ...]
+    weights: dict[Offset, Tensor] = field(default_factory=dict)
+    inverse: Tensor | None = None
+
+    @property
+    def inside(self) -> Any:
+        """The unknowns."""
+        return (..., *(slice(1, n + 1) for n in self.n))
+
+    @property
+    def N(self) -> tuple[int, ...]:
+        """Unknowns per axis of the next level."""
+        return tuple(n // 2 if c else n for n, c in zip(self.n, self.coarsen, strict=True))
+
+
+def pad(u: Float[Tensor, "*b_n"], ndim: int) -> Float[Tensor, "*b_stored"]:
+    """Values at the unknowns with zeros around them."""
+    return F.pad(u, [w for n in reversed(u.shape[-ndim:]) for w in (1, padded(n) - n - 1)])
+
+
+def sync(u: Tensor, n: Sequence[int], wrap: Sequence[bool]) -> Tensor:
+    """u with the ghosts of periodic axes filled, in place."""
+    for a, k in enumerate(n):
+        if wrap[a]:
+            v = u.movedim(a - len(n), 0)
+            v[0] = v[k]
+            for g in range(k + 1, len(v)):
+                v[g] = v[g - k]
+    return u
+
+
+def shift(u: Tensor, delta: Offset) -> Tensor:
+    """The value of the neighbour p + δ at p."""
+    return u.roll(tuple(-d for d in delta), tuple(range(-len(delta), 0)))
+
+
+def residual(u: Tensor, b: Tensor, level: Level) -> Tensor:
+    """b - A u at the unknowns, zero elsewhere."""
+    r = b - level.excess * u
+    for delta, c in level.couplings.items():
+        r = r + c * (shift(u, delta) - u)
+    return pad(r[level.inside], len(level.n))
+
+
+def diagonal(level: Level) -> Tensor:
+    """The sum of a node's couplings and its excess."""
+    return sum(level.couplings.values(), level.excess)
+
+
+def connected(level: Level, digits: Offset) -> tuple[Any, Any, Any]:
+    """What a weight connects: fine nodes, its cells, coarse nodes."""
+    fine: list[slice] = []
+    cells: list[slice] = []
+    coarse: list[slice] = []
+    for n, wrap, coarsen, d in zip(level.n, level.wrap, level.coarsen, digits, strict=True):
+        if not coarsen:
+            for axis in (fine, cells, coarse):
+                axis.append(slice(1, n + 1) if wrap else slice(None))
+            continue
+        if d == 0:
+            first, last = (1, n // 2) if wrap else (0, n // 2 + 1)
+        else:
+            first, last = 0, n // 2 - 1 if wrap else n // 2
+        fine.append(slice(2 * first + (d > 0), 2 * last + (d > 0) + 1, 2))
+        cells.append(slice(first, last + 1))
+        coarse.append(slice(first + (d == 2), last + 1 + (d == 2)))
+    return (..., *fine), tuple(cells), (..., *coarse)
+
+
+def prolong(U: Tensor, level: Level) -> Tensor:
+    """P U at all nodes."""
+    u = U.new_zeros(*U.shape[: -len(level.n)], *map(padded, level.n))
+    for digits, w in level.weights.items():
+        fine, cells, coarse = connected(level, digits)
+        u[fine] += w[cells] * U[coarse]
+    return sync(u, level.n, level.wrap)
+
+
+def restrict(r: Tensor, level: Level) -> Tensor:
+    """Pᵀ r at the coarse unknowns."""
+    ndim = len(level.n)
+    B = r.new_zeros(*r.shape[:-ndim], *map(padded, level.N))
+    for digits, w in level.weights.items():
+        fine, cells, coarse = connected(level, digits)
+        B[coarse] += w[cells] * r[fine]
+    for a, n in enumerate(level.N):
+        if level.wrap[a]:
+            V = B.movedim(a - ndim, 0)
+            V[n] += V[0]
+            V[1] += V[n + 1]
+    inside: Any = (..., *(slice(1, n + 1) for n in level.N))
+    return pad(B[inside], ndim)
+
+
+def interpolation(level: Level) -> dict[Offset, Tensor]:
+    """The weights of P."""
+    N = level.N
+    like = level.excess
+    digits = list(product(*[(0, 1, 2) if c else (0,) for c in level.coarsen]))
+    w = {d: like.new_full([padded(k) for k in N], 0.5 ** sum(x > 0 for x in d)) for d in digits}
+    for d, x in w.items():
+        for a, n in enumerate(level.n):
+            # Where n is even the odd nodes n + 1 are boundary nodes: they take the value beyond.
+            if d[a] and n % 2 == 0:
+                x.movedim(a, 0)[n // 2] *= 0 if d[a] == 1 else 2
+    outside = diagonal(level) - level.excess
+    kinds = {tuple(x > 0 for x in d) for d in digits if any(d)}
+    for odd in sorted(kinds, key=sum):
+        nodes, cells = [], []
+        for a, n in enumerate(level.n):
+            if odd[a]:
+                nodes.append(slice(1, n + 1, 2))
+                cells.append((0, (n - 1) // 2 + 1))
+            elif level.coarsen[a]:
+                nodes.append(slice(2, n + 1, 2))
+                cells.append((1, n // 2 + 1))
+            else:
+                nodes.append(slice(1, n + 1))
+                cells.append((1, n + 1))
+        here = tuple(slice(*c) for c in cells)
+        corners = [d for d in digits if tuple(x > 0 for x in d) == odd]
+        v = {d: torch.zeros_like(w[d][here]) for d in corners}
+        total = torch.zeros_like(v[corners[0]])
+        for delta, c in level.couplings.items():
+            if not any(o and x for o, x in zip(odd, delta, strict=True)):
+                continue
+            coupling = c[tuple(nodes)]
+            total = total + coupling
+            for d in corners:
+                # The neighbour has fewer odd indices; this corner must be on its side.
+                if any(o and x and x != 2 * y - 3 for o, x, y in zip(odd, delta, d, strict=True)):
+                    continue
+                of = tuple(0 if o and x else y for o, x, y in zip(odd, delta, d, strict=True))
+                there = tuple(
+                    slice(s + (o and x > 0), e + (o and x > 0))
+                    for o, x, (s, e) in zip(odd, delta, cells, strict=True)
+                )
+                v[d] = v[d] + coupling * w[of][there]
+        solid = outside[tuple(nodes)] <= 0
+        for d in corners:
+            kept = torch.where(solid, 0, w[d][here])
+            w[d][here] = torch.where(total > 0, v[d] / total, kept)
+            for a, k in enumerate(N):
+                if level.wrap[a]:
+                    x = w[d].movedim(a, 0)
+                    if d[a]:
+                        x[k] = x[0]
+                    else:
+                        x[0], x[k + 1] = x[k].clone(), x[1].clone()
+    return w
+
+
+def combs(n: int, wrap: bool) -> list[list[int]]:
+    """Indices in groups whose members are at least three apart, boundary nodes included."""
+    if not wrap:
+        return [list(range(first, n + 2, 3)) for first in range(3)]
+    groups = [list(range(first, n // 3 * 3 + 1, 3)) for first in range(1, 4)]
+    return [g for g in groups if g] + [[i] for i in range(n // 3 * 3 + 1, n + 1)]
+
+
+def galerkin(level: Level) -> tuple[dict[Offset, Tensor], Tensor]:
+    """Couplings and excess of Pᵀ A P, read off from its action on combs of coarse nodes.
+
+    Coarse nodes three apart share no neighbour, so a comb shows one entry of each row. On a
+    periodic axis of two nodes both neighbours are one node, and half of the entry goes to each
+    side.
+    """
+    N, wrap = level.N, level.wrap
+    shape = [padded(k) for k in N]
+    plain = Level(level.n, wrap, level.couplings, torch.zeros_like(level.excess), level.coarsen)
+    plain.weights = level.weights
+    directions = [d for d in product((-1, 0, 1), repeat=len(N)) if any(d)]
+    C = {d: level.excess.new_zeros(shape) for d in directions}
+    for groups in product(*[combs(k, w) for k, w in zip(N, wrap, strict=True)]):
+        comb = level.excess.new_zeros(shape)
+        where = torch.meshgrid(*[torch.tensor(g) for g in groups], indexing="ij")
+        comb[where] = 1
+        u = prolong(sync(comb, N, wrap), level)
+        y = restrict(residual(u, torch.zeros_like(u), plain), level)  # minus the entries
+        for d in directions:
+            rows = shift(comb, d) * y
+            for a, k in enumerate(N):
+                if wrap[a] and k == 2 and d[a]:
+                    rows = rows / 2
+            C[d] += rows
+    for d, c in C.items():
+        C[d] = pad(c[tuple(slice(1, k + 1) for k in N)], len(N))
+    return C, restrict(level.excess, level)
+
+
+def relax(u: Tensor, b: Tensor, level: Level, start: Sequence[int]) -> None:
+    """Gauss-Seidel in place at every other node from `start`; these are no neighbours."""
+    at: Any = (..., *(slice(s, n + 1, 2) for s, n in zip(start, level.n, strict=True)))
+    total = b + sum(c * shift(u, d) for d, c in level.couplings.items())
+    d = diagonal(level)[at]
+    u[at] = torch.where(d > 0, total[at] / d, 0)
+    sync(u, level.n, level.wrap)
+
+
+def smooth(u: Tensor, b: Tensor, level: Level, backward: bool = False) -> None:
+    """One sweep by colours, in place."""
+    order = colours([True] * len(level.n)).tolist()
+    for start in reversed(order) if backward else order:
+        relax(u, b, level, start)
+
+
+def invert(level: Level, singular: bool) -> Tensor:
+    """A⁻¹ on all unknowns; the pseudo-inverse if A is singular.
+
+    Raises:
+        ValueError: too many unknowns for a dense matrix.
+        torch.linalg.LinAlgError: A is not positive definite.
+    """
+    size = math.prod(level.n)
+    if size > DENSE:
+        raise ValueError(
+            f"The coarsest level has {' x '.join(map(str, level.n))} unknowns, too many for a "
+            f"dense factor. Elongated grids need the numba cycle: float32 or float64, on the CPU."
+        )
+    basis = torch.eye(size, dtype=level.excess.dtype, device=level.excess.device)
+    u = sync(pad(basis.reshape(size, *level.n), len(level.n)), level.n, level.wrap)
+    A = -residual(u, torch.zeros_like(u), level)[level.inside].reshape(size, size)
+    if singular:
+        small = 1e-12 if A.dtype == torch.float64 else 1e-5  # eigenvalues of round-off
+        return torch.linalg.pinv(A, hermitian=True, rtol=small)
+    return torch.cholesky_inverse(torch.linalg.cholesky(A))
+
+
+def setup(
+    faces: Sequence[Tensor],
+    excess: Tensor | None,
+    wrap: Sequence[bool],
+    coarsened: Sequence[Sequence[bool]],
+    singular: bool,
+) -> list[Level]:
+    """All levels, finest first, from the couplings at the faces (`diffusion_reference.py`).
+
+    coarsened: which axes each level but the last coarsens (`blackbox_layout.layout`).
+    """
+    ndim = len(faces)
+    n = tuple(k - (a == 0) for a, k in enumerate(faces[0].shape))
+    couplings = {}
+    for axis, f in enumerate(faces):
+        unit = tuple(int(a == axis) for a in range(ndim))
+        couplings[tuple(-x for x in unit)] = pad(f.narrow(axis, 0, n[axis]), ndim)
+        couplings[unit] = pad(f.narrow(axis, 1, n[axis]), ndim)
+    e = pad(torch.zeros_like(faces[0].narrow(0, 0, n[0])) if excess is None else excess, ndim)
+    levels: list[Level] = []
+    for coarsen in coarsened:
+        level = Level(n, tuple(wrap), couplings, e, tuple(coarsen))
+        level.weights = interpolation(level)
+        levels.append(level)
+        couplings, e = galerkin(level)
+        n = level.N
+    last = Level(n, tuple(wrap), couplings, e, (False,) * ndim)
+    last.inverse = invert(last, singular)
+    return [*levels, last]
+
+
+def cycle(
+    b: Float[Tensor, "*b_n"],
+    levels: list[Level],
+    schedule: Sequence[Sequence[int]],
+    pre: int = 1,
+    post: int = 1,
+    mirrored: bool = True,
+) -> Float[Tensor, "*b_n"]:
+    """M b: from zero through the steps of a schedule (`blackbox_layout.schedule`)."""
+    u: dict[int, Tensor] = {}
+    ndim = len(levels[0].n)
+    rhs = {0: pad(b, ndim)}
+    for what, i in schedule:
+        level = levels[i]
+        if what == EXACT:
+            assert level.inverse is not None
+            inner = rhs[i][level.inside]
+            exact = (inner.flatten(-ndim) @ level.inverse).reshape(inner.shape)
+            u[i] = sync(pad(exact, ndim), level.n, level.wrap)
+        elif what == RESTRICT:
+            rhs[i + 1] = restrict(sync(rhs[i].clone(), level.n, level.wrap), level)
+        elif what == PROLONG:
+            u[i] = prolong(u[i + 1], level)
+        elif what == ASCEND:
+            u[i] = u[i] + prolong(u[i + 1], level)
+            for _ in range(post):
+                smooth(u[i], rhs[i], level, backward=mirrored)
+        else:
+            assert what in (START, DESCEND)
+            if what == START:
+                u[i] = torch.zeros_like(rhs[i])
+            for _ in range(pre):
+                smooth(u[i], rhs[i], level)
+            rhs[i + 1] = restrict(residual(u[i], rhs[i], level), level)
+    return u[0][levels[0].inside]

@@ -1,0 +1,172 @@
+"""The ways to run a multigrid cycle: fused loops for a plane, for any box, and the plain twin."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..kernels import blackbox_layout as layout
+from .diffusion import KERNEL_DTYPES, Diffusion
+
+
+@dataclass(frozen=True)
+class CycleSpec:
+    """Which cycle: the order in which levels are visited, and sweeps before and after the
+    correction.
+
+    Attributes:
+        kind: "V", "W", "F", or "full" (full multigrid: a V-cycle on each level from the coarsest
+        up). pre, post: Gauss-Seidel sweeps.
+        mirrored: the colours are reversed after the correction.
+    """
+
+    kind: str = "V"
+    pre: int = 1
+    post: int = 1
+    mirrored: bool = True
+
+    @property
+    def symmetric(self) -> bool:
+        """The cycle is a symmetric operator."""
+        return self.kind in ("V", "W") and self.pre == self.post and self.mirrored
+
+
+class NotPositiveError(Exception):
+    """A level is not positive definite."""
+
+
+class PlaneCycle:
+    """V(1,1) by `kernels/blackbox_plane.py`."""
+
+    def __init__(self, A: Diffusion) -> None:
+        from ..kernels import blackbox_plane as kernels
+
+        n, m = A.grid.shape
+        fx, fy = (f.detach() for f in A.faces)
+        cx, cy = (fx.new_zeros(layout.padded(n), layout.padded(m)) for _ in range(2))
+        cx[: n + 1, 1 : m + 1] = fx
+        cy[1 : n + 1, : m + 1] = fy
+        table, size = kernels.layout(n, m)
+        self.shapes: list[tuple[int, ...]] = [(int(row[0]), int(row[1])) for row in table]
+        store = torch.zeros(size, dtype=fx.dtype)
+        self._arrays = (cx.numpy(), cy.numpy(), store.numpy(), table)
+        self._cycle: Any = kernels.cycle
+        if not kernels.setup(*self._arrays):
+            raise NotPositiveError
+
+    def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
+        for field, result in zip(b.numpy(), out.numpy(), strict=True):
+            self._cycle(field, *self._arrays, result)
+
+    @staticmethod
+    def fits(A: Diffusion, spec: CycleSpec) -> bool:
+        """A plane without ghosts and excess, coarsened along both axes, in V(1,1)."""
+        return (
+            A.ndim == 2
+            and spec == CycleSpec()
+            and not any(A.periodic)
+            and A.positive_definite
+            and A.excess is None
+            and min(strength(A)) >= layout.STRONG * max(strength(A))
+        )
+
+
+class BoxCycle:
+    """Any cycle in one to three dimensions by `kernels/blackbox.py`."""
+
+    def __init__(self, A: Diffusion) -> None:
+        from ..kernels import blackbox, blackbox_setup
+
+        missing = 3 - A.ndim
+        lead = (1,) * missing
+        faces = [f.detach().contiguous().reshape(lead + tuple(f.shape)).numpy() for f in A.faces]
+        excess = faces[0][:0] if A.excess is None else A.excess.detach().contiguous()
+        if isinstance(excess, Tensor):
+            excess = excess.reshape(lead + tuple(excess.shape)).numpy()
+        table, number, size = hierarchy(A)
+        self.shapes = [tuple(int(k) for k in row[missing:3]) for row in table]
+        self._missing = missing
+        store = torch.zeros(size, dtype=A.dtype).numpy()
+        present = [False] * missing + [True] * A.ndim
+        offsets, colours = layout.half_stencil(present), layout.colours(present)
+        wrap = torch.tensor([False] * missing + list(A.periodic)).numpy()
+        has_excess = A.excess is not None
+        setup: Any = blackbox_setup.setup
+        if not setup(
+            *[faces[0]] * missing,
+            *faces,
+            excess,
+            store,
+            table,
+            offsets,
+            number,
+            wrap,
+            has_excess,
+            not A.positive_definite,
+        ):
+            raise NotPositiveError
+        self._cycle: Any = blackbox.cycle
+        self._arguments = (store, table, offsets, colours, number, wrap, has_excess)
+
+    def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
+        shape = (-1, *(1,) * self._missing, *b.shape[1:])
+        steps = layout.schedule(len(self.shapes), spec.kind)
+        sweeps = (spec.pre, spec.post, spec.mirrored)
+        for field, result in zip(b.view(shape).numpy(), out.view(shape).numpy(), strict=True):
+            self._cycle(field, *self._arguments, steps, sweeps, result)
+
+    @staticmethod
+    def fits(A: Diffusion, spec: CycleSpec) -> bool:
+        return A.ndim <= 3
+
+
+class TwinCycle:
+    """Any cycle by the plain twin, `kernels/blackbox_reference.py`, on any device."""
+
+    def __init__(self, A: Diffusion) -> None:
+        from ..kernels import blackbox_reference as reference
+
+        table, _, _ = hierarchy(A)
+        first = layout.COARSEN + 3 - A.ndim
+        coarsened = [[bool(x) for x in row[first : layout.COARSEN + 3]] for row in table[:-1]]
+        faces = [f.detach() for f in A.faces]
+        excess = A.excess if A.excess is None else A.excess.detach()
+        try:
+            self._levels = reference.setup(
+                faces, excess, A.periodic, coarsened, not A.positive_definite
+            )
+        except torch.linalg.LinAlgError:
+            raise NotPositiveError from None
+        self.shapes = [level.n for level in self._levels]
+
+    def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
+        from ..kernels import blackbox_reference as reference
+
+        steps = layout.schedule(len(self.shapes), spec.kind).tolist()
+        out.copy_(reference.cycle(b, self._levels, steps, spec.pre, spec.post, spec.mirrored))
+
+
+def choose(A: Diffusion, spec: CycleSpec) -> PlaneCycle | BoxCycle | TwinCycle:
+    """The fastest way to run the cycle; `PlaneCycle` runs no other."""
+    if A.faces[0].device.type == "cpu" and A.dtype in KERNEL_DTYPES:
+        for way in (PlaneCycle, BoxCycle):
+            if way.fits(A, spec):
+                return way(A)
+    return TwinCycle(A)
+
+
+def strength(A: Diffusion) -> list[float]:
+    """The mean coupling along each axis."""
+    return [f.detach().sum().item() / A.grid.num_nodes for f in A.faces]
+
+
+def hierarchy(A: Diffusion):
+    """The table of levels, the numbers of the coarsest unknowns, and the store's length."""
+    missing = 3 - A.ndim
+    return layout.layout(
+        [0] * missing + list(A.grid.shape),
+        [False] * missing + list(A.periodic),
+        [0.0] * missing + strength(A),
+        A.excess is not None,
+    )

@@ -1,0 +1,216 @@
+"""The fused loops of black-box multigrid agree with their plain twin, in each dtype."""
+
+import os
+import subprocess
+import sys
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from pdeops.grid import Grid
+from pdeops.kernels import blackbox_layout as layout
+from pdeops.kernels import blackbox_plane as plane
+from pdeops.kernels import blackbox_reference as plain
+from pdeops.solvers import Diffusion
+from pdeops.solvers.cycles import BoxCycle, CycleSpec, PlaneCycle, TwinCycle
+
+TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-5}
+both_dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
+ENDS = ("dirichlet", "neumann", "periodic")
+
+
+def close(actual, expected):
+    expected = torch.as_tensor(expected)
+    gap = (torch.as_tensor(actual) - expected).abs().max() / expected.abs().max()
+    assert gap < TOLERANCE[expected.dtype]
+
+
+def lognormal(shape, generator):
+    """Contrast about 1e4."""
+    return torch.exp(1.2 * torch.randn(*shape, generator=generator, dtype=torch.float64))
+
+
+def problem(shape, dtype, generator, boundary="dirichlet", extent=1.0, reaction=0.0, solid=0.0):
+    grid = Grid(shape, extent, boundary)
+    fluid = torch.rand(shape, generator=generator) >= solid if solid else None
+    k = lognormal(shape, generator).to(dtype)
+    return Diffusion(k, grid, reaction=reaction, fluid=fluid)
+
+
+def results(A, ours, twin, spec, generator):
+    """Both ways applied to a field, up to the kernel of A; twice, as arrays are used again."""
+    for _ in range(2):
+        b = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
+        b = A.project(b.to(A.dtype))
+        out = []
+        for way in (ours, twin):
+            u = torch.full((1, *A.grid.shape), torch.nan, dtype=A.dtype)
+            way(b[None], u, spec)
+            out.append(A.project(u[0]))
+    return out
+
+
+PROBLEMS = {
+    "line": {"shape": (140,)},
+    "periodic line": {"shape": (96,), "boundary": "periodic"},
+    "plane, even and odd": {"shape": (22, 19)},
+    "reaction": {"shape": (22, 19), "reaction": 3.0},
+    "neumann and periodic": {"shape": (22, 20), "boundary": ("neumann", "periodic")},
+    "torus": {"shape": (24, 28), "boundary": "periodic"},
+    "weak in x": {"shape": (22, 20), "boundary": ("neumann", "periodic"), "extent": (8.0, 1.0)},
+    "weak in y": {"shape": (19, 24), "extent": (1.0, 5.0)},
+    "walls": {"shape": (22, 20), "boundary": "neumann", "solid": 0.25},
+    "box": {"shape": (10, 12, 9), "boundary": ENDS},
+    "box, weak in y": {"shape": (9, 10, 12), "boundary": ENDS, "extent": (1.0, 6.0, 3.0)},
+    "box with walls": {"shape": (8, 10, 9), "boundary": "neumann", "solid": 0.3},
+}
+
+
+@pytest.mark.parametrize("case", PROBLEMS)
+@both_dtypes
+def test_box(case, dtype, generator, monkeypatch):
+    monkeypatch.setattr(layout, "DIRECT", 100)  # several levels on small grids
+    A = problem(dtype=dtype, generator=generator, **PROBLEMS[case])
+    ours, twin = BoxCycle(A), TwinCycle(A)
+    assert ours.shapes == twin.shapes
+    assert len(ours.shapes) > 1 + ("line" not in case)
+    close(*results(A, ours, twin, CycleSpec(), generator))
+
+
+@pytest.mark.parametrize("kind", ["V", "W", "F", "full"])
+@pytest.mark.parametrize(("pre", "post", "mirrored"), [(2, 1, False), (1, 2, True)])
+def test_schedules(kind, pre, post, mirrored, generator, monkeypatch):
+    monkeypatch.setattr(layout, "DIRECT", 100)
+    A = problem((24, 21), torch.float64, generator, ("periodic", "dirichlet"))
+    spec = CycleSpec(kind, pre, post, mirrored)
+    close(*results(A, BoxCycle(A), TwinCycle(A), spec, generator))
+
+
+class Plane:
+    """`TwinCycle` on the levels of `PlaneCycle`."""
+
+    def __init__(self, A, shapes):
+        coarsened = [(True, True)] * (len(shapes) - 1)
+        self.levels = plain.setup(A.faces, None, A.periodic, coarsened, singular=False)
+        self.steps = layout.schedule(len(shapes), "V").tolist()
+
+    def __call__(self, b, out, spec):
+        out.copy_(plain.cycle(b, self.levels, self.steps))
+
+
+@pytest.mark.parametrize(
+    "shape", [(19, 19), (20, 19), (19, 20), (22, 26), (39, 23), (11, 52), (3, 9)]
+)
+@pytest.mark.parametrize("boundary", ["dirichlet", ("dirichlet", "neumann")])
+@both_dtypes
+def test_plane(shape, boundary, dtype, generator):
+    A = problem(shape, dtype, generator, boundary)
+    ours = PlaneCycle(A)
+    twin = Plane(A, ours.shapes)
+    assert ours.shapes == [level.n for level in twin.levels]
+    close(*results(A, ours, twin, CycleSpec(), generator))
+
+
+@pytest.mark.parametrize("shape", [(39, 28), (28, 39)])
+def test_plane_sets_up_the_twins_second_level(shape, generator):
+    """On later ones the two share a corner's couplings differently among the nodes beyond it."""
+    A = problem(shape, torch.float64, generator)
+    ours = PlaneCycle(A)
+    n, m = ours.shapes[1]
+    expected = Plane(A, ours.shapes).levels[1].couplings
+    cx, cy, store, table = ours._arrays
+    inner = np.s_[1 : n + 1, 1 : m + 1]
+    for c, offset in zip(
+        plane._stencil(store, table[1], cx, cy, 1), [(1, 0), (0, 1), (1, 1), (-1, 1)], strict=True
+    ):
+        # ca, (i+1, j)-(i, j+1), is kept at (i, j); the twin keeps it at (i+1, j).
+        c = np.roll(c, 1, axis=0) if offset == (-1, 1) else c
+        close(c[inner], expected[offset][inner])
+
+
+@pytest.mark.parametrize("n", [(0, 7, 5), (0, 4, 9), (3, 4, 5), (0, 0, 6), (0, 1, 1)])
+@pytest.mark.parametrize("periodic", [False, True])
+def test_numbering_is_a_permutation_with_its_band_width(n, periodic):
+    wrap = [periodic and k > 0 for k in n]
+    number, width = layout.numbering(n, wrap)
+    own = np.sort(number[number >= 0])
+    np.testing.assert_array_equal(own, np.arange(np.prod([max(k, 1) for k in n])))
+    stored = number.reshape([layout.padded(k) if k else 1 for k in n])
+    plain_numbers = np.where(stored < -1, -2 - stored, stored)
+    widest = 0
+    for where in np.argwhere(stored >= 0):
+        for offset in product(*[(-1, 0, 1) if k else (0,) for k in n]):
+            there = plain_numbers[tuple(where + offset)]
+            assert (there == -1) <= (not periodic)
+            if there >= 0:
+                widest = max(widest, abs(int(there) - int(stored[tuple(where)])))
+    assert widest == width
+
+
+def test_a_visit_to_every_level():
+    assert layout.schedule(1, "W").tolist() == [[layout.EXACT, 0]]
+    for kind, solves in (("V", 1), ("W", 4), ("F", 3), ("full", 4)):
+        steps = layout.schedule(4, kind).tolist()
+        assert steps.count([layout.EXACT, 3]) == solves
+        assert steps.count([layout.ASCEND, 0]) == 1
+    with pytest.raises(ValueError, match="Unknown cycle 'X'"):
+        layout.schedule(3, "X")
+
+
+def test_an_odd_torus_too_large_for_a_factor_is_refused():
+    with pytest.raises(ValueError, match="even"):
+        layout.layout([0, 1001, 1001], [False, True, True], [0.0, 1.0, 1.0], False)
+
+
+def test_the_twin_works_on_batches(generator):
+    A = problem((20, 18), torch.float64, generator, ("neumann", "dirichlet"))
+    levels = plain.setup(A.faces, None, A.periodic, [(True, True)] * 2, singular=False)
+    steps = layout.schedule(3, "V").tolist()
+    b = torch.randn(2, 3, *A.grid.shape, generator=generator, dtype=torch.float64)
+    z = plain.cycle(b, levels, steps)
+    close(z[1, 2], plain.cycle(b[1, 2], levels, steps))
+
+
+def test_an_indefinite_level_is_noticed():
+    fx, fy = (torch.ones(s, dtype=torch.float64).neg() for s in ((19, 18), (18, 19)))
+    table, size = plane.layout(18, 18)
+    cx, cy = (np.zeros((21, 21)) for _ in range(2))
+    cx[:19, 1:19], cy[1:19, :19] = fx, fy
+    assert not plane.setup(cx, cy, np.zeros(size), table)
+    with pytest.raises(torch.linalg.LinAlgError):
+        plain.setup((fx, fy), None, (False, False), [(True, True)], singular=False)
+
+
+def test_the_twin_refuses_a_long_strip():
+    faces = (torch.ones(5, 1998), torch.ones(4, 1999))
+    with pytest.raises(ValueError, match="too many for a dense factor"):
+        plain.setup(faces, None, (False, False), [], singular=False)
+
+
+SOLVE = """
+import torch
+from pdeops.datasets import Darcy
+from pdeops.grid import Grid
+from pdeops.solvers import Diffusion, Multigrid
+problem = Darcy(num_modes=8)
+grid = problem.grid((33, 17))
+x = problem.sample_input(grid, 0, 0)
+print(problem.solve(x, grid, 1e-8).x.numpy().tobytes().hex())
+grid = Grid((12, 11, 10), boundary=("periodic", "neumann", "dirichlet"))
+M = Multigrid(Diffusion(1 + grid.nodes()[0], grid))
+print((M @ torch.ones(M.grid.shape, dtype=torch.float64)).numpy().tobytes().hex())
+"""
+
+
+@pytest.mark.slow
+def test_bits_do_not_depend_on_the_compiler_cache(tmp_path):
+    """Freshly compiled or read from the cache: the same numbers, so the same data files."""
+    command = [sys.executable, "-c", SOLVE]
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    fresh, cached = (
+        subprocess.run(command, env=env, capture_output=True, check=True).stdout for _ in range(2)
+    )
+    assert fresh == cached
+    assert len(fresh) > 1000
