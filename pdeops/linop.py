@@ -24,11 +24,13 @@ class LinearOperator(ABC):
         grid: the grid of the unknowns.
         symmetric: ⟨A u, v⟩ = ⟨u, A v⟩.
         positive_definite: ⟨u, A u⟩ > 0 for u ≠ 0.
+        semidefinite: ⟨u, A u⟩ > 0 unless u is in the kernel, which `project` takes away.
     """
 
     grid: Grid
     symmetric: bool = False
     positive_definite: bool = False
+    semidefinite: bool = False
 
     @abstractmethod
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
@@ -42,6 +44,10 @@ class LinearOperator(ABC):
         The loops of the solvers call this one; an operator with its own kernel allocates nothing.
         """
         return out.copy_(self.apply(u))
+
+    def project(self, b: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
+        """The part of b in the range of A; b itself unless A is singular and knows its kernel."""
+        return b
 
     def diagonal(self) -> Float[Tensor, "*space"]:
         """The diagonal of A as a field."""

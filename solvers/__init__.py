@@ -1,23 +1,36 @@
 """Classical solvers: one file for each method and each equation."""
 
+from .bicgstab import bicgstab
 from .boundary import with_boundary, without_boundary
 from .cg import cg
 from .darcy import solve_darcy
 from .diffusion import Diffusion
 from .direct import solve_sparse
 from .dst import solve_poisson
+from .flexible_cg import flexible_cg
 from .laplacian import Laplacian
-from .multigrid import Multigrid
+from .matrix import Matrix
+from .minres import minres
+from .multigrid import Multigrid, solve_multigrid
 from .result import SolveResult
+from .richardson import richardson
+from .scipy_krylov import solve_scipy
 
 __all__ = [
     "Diffusion",
     "Laplacian",
+    "Matrix",
     "Multigrid",
     "SolveResult",
+    "bicgstab",
     "cg",
+    "flexible_cg",
+    "minres",
+    "richardson",
     "solve_darcy",
+    "solve_multigrid",
     "solve_poisson",
+    "solve_scipy",
     "solve_sparse",
     "with_boundary",
     "without_boundary",

@@ -56,6 +56,7 @@ class Diffusion(LinearOperator):
     """
 
     symmetric = True
+    semidefinite = True
 
     def __init__(
         self,

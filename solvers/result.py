@@ -1,5 +1,6 @@
 """The record that every solver returns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,14 +14,17 @@ from ..linop import LinearOperator
 class SolveResult:
     """A solution x of A x = b, how good it is, and why the solver stopped.
 
+    For a batch of right-hand sides: whether all converged, the iterations of the slowest, the
+    largest residual after each, and a result for each of them in `columns`.
+
     Attributes:
         x: the solution, or the last iterate where it did not converge.
         converged: the tolerance is met by the true residual b - A x, recomputed.
         iterations: steps of the method; of refinement for a direct solver.
         residuals: |b - A x| / |b| at the start and after each iteration. Within a Krylov method
-        these
-            are the recursive residuals; the last entry is always the true one.
+            these are the recursive residuals; the last entry is always the true one.
         reason: why the solver stopped, in words.
+        columns: one result for each right-hand side of a batch, in C order; empty without a batch.
     """
 
     x: Float[Tensor, "*space"]
@@ -28,6 +32,25 @@ class SolveResult:
     iterations: int
     residuals: list[float]
     reason: str
+    columns: "tuple[SolveResult, ...]" = ()
+
+    @classmethod
+    def of_columns(
+        cls, x: Float[Tensor, "*batch_space"], columns: "Sequence[SolveResult]"
+    ) -> "SolveResult":
+        """The result for a batch, from those of its right-hand sides."""
+        length = max((len(c.residuals) for c in columns), default=1)
+        kept = [c.residuals + [c.residual] * (length - len(c.residuals)) for c in columns]
+        failed = [(j, c.reason) for j, c in enumerate(columns) if not c.converged]
+        if failed:
+            j, why = failed[0]
+            reason = f"{len(failed)} of {len(columns)} did not converge; column {j}: {why}"
+        else:
+            slowest = max(columns, key=lambda c: c.iterations, default=None)
+            last = f"; the slowest: {slowest.reason}" if slowest else ""
+            reason = f"all {len(columns)} converged{last}"
+        residuals = [max(step) for step in zip(*kept, strict=True)] or [0.0]
+        return cls(x, not failed, length - 1, residuals, reason, tuple(columns))
 
     @property
     def residual(self) -> float:
