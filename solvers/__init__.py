@@ -7,23 +7,36 @@ from .darcy import solve_darcy
 from .diffusion import Diffusion
 from .direct import solve_sparse
 from .dst import solve_poisson
+from .etdrk4 import ETDRK4
+from .evolution import Evolution, Stepper, Trajectory, evolve
 from .flexible_cg import flexible_cg
 from .laplacian import Laplacian
 from .matrix import Matrix
 from .minres import minres
 from .multigrid import Multigrid, solve_multigrid
+from .navier_stokes import NavierStokes
 from .result import SolveResult
 from .richardson import richardson
 from .scipy_krylov import solve_scipy
+from .steppers import RK2CN, RK4CN, IMEXEuler
 
 __all__ = [
+    "ETDRK4",
+    "RK2CN",
+    "RK4CN",
     "Diffusion",
+    "Evolution",
+    "IMEXEuler",
     "Laplacian",
     "Matrix",
     "Multigrid",
+    "NavierStokes",
     "SolveResult",
+    "Stepper",
+    "Trajectory",
     "bicgstab",
     "cg",
+    "evolve",
     "flexible_cg",
     "minres",
     "richardson",
