@@ -147,6 +147,18 @@ def test_transforms_of_functions():
         torch.testing.assert_close(gradient, *torch.autograd.grad(loss(K, sample), K))
 
 
+def test_jacobian():
+    """Many gradients at once, by torch.func."""
+    u, *maps = layer_arguments((6, 5), (4, 4), c=1, o=1)
+    _, *mlp = mlp_arguments((1,), c=1)
+
+    def f(u):
+        return fast.pointwise_mlp(fast.fourier_layer(u, *maps, activate=True), (6, 4), *mlp)
+
+    expected = torch.autograd.functional.jacobian(f, u)
+    torch.testing.assert_close(torch.func.jacrev(f)(u), expected)
+
+
 def test_threads_share_nothing():
     cases = [layer_arguments((n, n + 1), (8, 8)) for n in range(20, 26)]
 
