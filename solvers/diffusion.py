@@ -142,6 +142,11 @@ class Diffusion(LinearOperator):
         """Number of axes."""
         return self.grid.ndim
 
+    @property
+    def device(self) -> torch.device:
+        """Where the coefficient lies; the CPU for a number."""
+        return self._like().device if self._faces is None else self._faces[0].device
+
     def _like(self) -> Tensor:
         return self.coefficient if isinstance(self.coefficient, Tensor) else torch.zeros(0).double()
 
