@@ -1,6 +1,7 @@
-"""Multigrid-CG beside sparse direct and the sine transform; its cycle beside the plain twin."""
+"""Multigrid-CG beside PyAMG, sparse direct and the sine transform; its cycle beside the twin."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,15 @@ class Darcy(NamedTuple):
     k: Tensor
     f: Tensor
     grid: Grid
+
+
+class System(NamedTuple):
+    """One problem for us, and its matrix for others: assembled before the clock starts."""
+
+    k: Tensor
+    grid: Grid
+    matrix: Any
+    b: Tensor
 
 
 class Cycles(NamedTuple):
@@ -51,6 +61,50 @@ def poisson_by_multigrid(problem: Darcy) -> Tensor:
     result = cg(A, problem.f[1:-1, 1:-1].contiguous(), M=Multigrid(A), rtol=1e-10)
     assert result.converged, result
     return result.x
+
+
+def system(k: Tensor, grid: Grid) -> System:
+    """b is one everywhere."""
+    A = Diffusion(k, grid)
+    return System(k, grid, A.to_csr(), torch.ones(A.grid.shape, dtype=torch.float64))
+
+
+def by_multigrid(problem: System) -> Tensor:
+    """Multigrid-CG to 1e-10; couplings, hierarchy and solution."""
+    A = Diffusion(problem.k, problem.grid)
+    result = cg(A, problem.b, M=Multigrid(A), rtol=1e-10)
+    assert result.converged, result
+    return result.x
+
+
+def by_ruge_stuben(problem: System) -> Tensor:
+    """PyAMG's best here: CG with Ruge-Stüben to 1e-10; hierarchy and solution."""
+    import pyamg
+    from scipy.sparse import csr_matrix
+
+    levels = pyamg.ruge_stuben_solver(csr_matrix(problem.matrix))
+    x = levels.solve(problem.b.numpy().ravel(), tol=1e-10, accel="cg", maxiter=100)
+    return torch.from_numpy(x).reshape(problem.b.shape)
+
+
+def beside_pyamg(name: str, size: str, setup: Callable[[], System], repeats: int) -> Bench:
+    return Bench(
+        name=name,
+        size=f"{size}, to 1e-10, set-up included",
+        dtype="float64",
+        setup=setup,
+        work=by_multigrid,
+        reference=by_ruge_stuben,
+        work_name="multigrid-CG (numba)",
+        reference_name="PyAMG Ruge-Stüben CG",
+        tolerance=1e-7,
+        repeats=repeats,
+    )
+
+
+def blobs512(low: float, high: float) -> System:
+    k, _, grid = darcy(514, low, high)
+    return system(k, grid)
 
 
 def cycles(n: int) -> Cycles:
@@ -114,5 +168,34 @@ BENCHES = [
         reference_name="plain twin (torch)",
         tolerance=1e-12,
         repeats=21,
+    ),
+    beside_pyamg(
+        "poisson1023_pyamg",
+        "1023 x 1023 unknowns, k = 1",
+        lambda: system(torch.ones(1025, 1025, dtype=torch.float64), Grid((1025, 1025))),
+        repeats=5,
+    ),
+    beside_pyamg(
+        "poisson127_3d",
+        "127 x 127 x 127 unknowns, k = 1",
+        lambda: system(torch.ones(129, 129, 129, dtype=torch.float64), Grid((129,) * 3)),
+        repeats=3,
+    ),
+    beside_pyamg(
+        "darcy512", "512 x 512 unknowns, k in {3, 12}", lambda: blobs512(3.0, 12.0), repeats=7
+    ),
+    beside_pyamg(
+        "darcy512_contrast1e4",
+        "512 x 512 unknowns, k in {1, 1e4}",
+        lambda: blobs512(1.0, 1e4),
+        repeats=7,
+    ),
+    beside_pyamg(
+        "anisotropy512",
+        "512 x 512 unknowns, spacings 1 : 1000^½, k = 1",
+        lambda: system(
+            torch.ones(514, 514, dtype=torch.float64), Grid((514, 514), (1000**0.5, 1.0))
+        ),
+        repeats=7,
     ),
 ]

@@ -1,4 +1,4 @@
-"""The ways to run a multigrid cycle: fused loops for three kinds of problems, and the plain twin."""
+"""The ways to run a multigrid cycle: fused loops for three kinds of problems, and the twin."""
 
 from dataclasses import dataclass
 from typing import Any

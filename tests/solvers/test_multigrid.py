@@ -87,7 +87,7 @@ def test_two_sweeps_before_and_one_after_contract_by_a_tenth(shape, boundary, ge
     """V(2,1), red-black, for Poisson on any grid."""
     A = Laplacian(Grid(shape, boundary=boundary))
     M = Multigrid(A, sweeps=(2, 1), mirrored=False)
-    assert contraction(A, M, generator) < (0.1 if len(shape) == 2 else 0.15)
+    assert contraction(A, M, generator) < 0.1
 
 
 # Boundary, extent, and what else makes trouble; with the bound on iterations of CG to 1e-8.
