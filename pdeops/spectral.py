@@ -236,15 +236,15 @@ def derivative(
     return _synthesise(u_hat, grid, axis, s)
 
 
-def dealias_mask(grid: Grid, series: Choice = None) -> Bool[Tensor, "*waves"]:
+def dealias_mask(grid: Grid, series: Choice = None, *, degree: int = 2) -> Bool[Tensor, "*waves"]:
     """The 2/3 rule: True for waves whose products, aliased, miss all waves that are True.
 
     On an axis of period N nodes (n for Fourier, 2 cells for sines and cosines) those with 3|k| < N;
-    k and -k always together.
+    k and -k always together. For products of `degree` fields those with (degree + 1)|k| < N.
     """
     chosen = grid.series(series)
     keep = [
-        3 * k.abs() < (m if s is Series.FOURIER else 2 * m)
+        (degree + 1) * k.abs() < (m if s is Series.FOURIER else 2 * m)
         for k, m, s in zip(wave_indices(grid, chosen), grid.cells, chosen, strict=True)
     ]
     return reduce(lambda a, b: a[..., None] & b, keep)

@@ -1,7 +1,9 @@
 """Classical solvers: one file for each method and each equation."""
 
+from .allen_cahn import AllenCahn
 from .bicgstab import bicgstab
 from .boundary import with_boundary, without_boundary
+from .burgers import Burgers, cole_hopf
 from .cg import cg
 from .darcy import solve_darcy
 from .diffusion import Diffusion
@@ -10,32 +12,49 @@ from .dst import solve_poisson
 from .etdrk4 import ETDRK4
 from .evolution import Evolution, Stepper, Trajectory, evolve
 from .flexible_cg import flexible_cg
+from .gray_scott import GrayScott
+from .heat import AdvectionDiffusion, Heat
+from .kdv import KortewegDeVries
+from .kuramoto_sivashinsky import KuramotoSivashinsky
 from .laplacian import Laplacian
 from .matrix import Matrix
 from .minres import minres
 from .multigrid import Multigrid, solve_multigrid
 from .navier_stokes import NavierStokes
+from .pseudospectral import Linear, PseudoSpectral
 from .result import SolveResult
 from .richardson import richardson
 from .scipy_krylov import solve_scipy
 from .steppers import RK2CN, RK4CN, IMEXEuler
+from .wave import Wave
 
 __all__ = [
     "ETDRK4",
     "RK2CN",
     "RK4CN",
+    "AdvectionDiffusion",
+    "AllenCahn",
+    "Burgers",
     "Diffusion",
     "Evolution",
+    "GrayScott",
+    "Heat",
     "IMEXEuler",
+    "KortewegDeVries",
+    "KuramotoSivashinsky",
     "Laplacian",
+    "Linear",
     "Matrix",
     "Multigrid",
     "NavierStokes",
+    "PseudoSpectral",
     "SolveResult",
     "Stepper",
     "Trajectory",
+    "Wave",
     "bicgstab",
     "cg",
+    "cole_hopf",
     "evolve",
     "flexible_cg",
     "minres",

@@ -44,9 +44,9 @@ class ETDRK4(Stepper):
         u_hat.copy_(new)
 
     def _product(self, factor: Tensor, u_hat: Tensor) -> Tensor:
-        if not self.equation.coupled:
-            return factor * u_hat
-        return torch.einsum("ij...,bj...->bi...", factor, u_hat)
+        if self.equation.coupled:
+            return torch.einsum("ij...,bj...->bi...", factor, u_hat)
+        return factor * u_hat
 
     def _table(self, dt: float, like: Tensor) -> list[Tensor]:
         if dt not in self._tables:
@@ -59,7 +59,9 @@ class ETDRK4(Stepper):
             table = [E, E2, dt / 2 * half]
             table += [dt * (p1 - 3 * p2 + 4 * p3), dt * (p2 - 2 * p3), dt * (4 * p3 - p2)]
             real = torch.empty(0, dtype=like.dtype).real.dtype
-            dtype = real.to_complex() if L.is_complex() else real
+            # einsum wants one dtype; a product of real factors and complex fields does not.
+            dtype = like.dtype if self.equation.coupled else real
+            dtype = dtype.to_complex() if L.is_complex() else dtype
             self._tables[dt] = [m.to(like.device, dtype) for m in table]
         return self._tables[dt]
 

@@ -1,8 +1,8 @@
 """Time-dependent equations in waves, and the loop that takes them through time.
 
-An equation is u_t = L u + N(u, t) with L diagonal in waves. How the field becomes its state, the
+An equation is u_t = L u + N(u, t) with L diagonal in waves. How a field becomes its state, the
 coefficients û, is the equation's own business (`encode`, `decode`): steppers see a complex or real
-tensor, its symbol, and N. A new equation is a symbol and a nonlinear term.
+tensor, a symbol, and N.
 """
 # Axes: b batch, t time, c channel, *space nodes, *waves coefficients as the equation lays them out.
 
@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Float, Inexact, Shaped
 from torch import Tensor
 
-from .. import spectral
 from ..grid import Grid
 
 _STEPS_PER_CHECK = 8  # of the Courant number: two transforms, one percent of the steps' time
@@ -55,26 +54,32 @@ class Trajectory:
 
 
 class Evolution(ABC):
-    """u_t = L u + N(u, t) on a box, by coefficients.
+    """u_t = L u + N(u, t): how a field becomes coefficients, the symbol of L, and N.
 
-    A subclass gives the symbol of L and `nonlinear`; the default state is that of
-    `spectral.transform`, (b, c, *waves), and any `series` that suits the equation will do: Fourier
-    on periodic axes, sines and cosines for an equation without odd derivatives.
+    `PseudoSpectral` is the usual base: its state is that of `spectral.transform`.
 
     Attributes:
         grid: the nodes.
         num_channels: of the field.
-        symbol: L per wave (float64 or complex128), of a shape that broadcasts to the state's; or a
-            matrix per wave, (c, c, *waves), where `coupled`.
+        symbol: L per wave (float64 or complex128), of a shape that broadcasts to the state's; or,
+            where `coupled`, a matrix per wave, (c, c, *waves).
         coupled: L mixes the channels.
     """
 
     num_channels: int = 1
     coupled: bool = False
 
-    def __init__(self, grid: Grid, symbol: Tensor, series: spectral.Choice = None) -> None:
-        self.grid, self.symbol, self.series = grid, symbol, series
+    def __init__(self, grid: Grid, symbol: Tensor) -> None:
+        self.grid, self.symbol = grid, symbol
         self._casts: dict[tuple[int, torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
+
+    @abstractmethod
+    def encode(self, u: Float[Tensor, "b c *space"]) -> Inexact[Tensor, "*state"]:
+        """The state of a field."""
+
+    @abstractmethod
+    def decode(self, u_hat: Inexact[Tensor, "*state"]) -> Float[Tensor, "b c *space"]:
+        """The field of a state."""
 
     @abstractmethod
     def nonlinear(self, u_hat: Inexact[Tensor, "*state"], t: float) -> Inexact[Tensor, "*state"]:
@@ -85,14 +90,6 @@ class Evolution(ABC):
     ) -> Inexact[Tensor, "*state"]:
         """The same written to `out`, which is returned; equations with buffers override this."""
         return out.copy_(self.nonlinear(u_hat, t))
-
-    def encode(self, u: Float[Tensor, "b c *space"]) -> Inexact[Tensor, "*state"]:
-        """The state of a field."""
-        return spectral.transform(u, self.grid, self.series)
-
-    def decode(self, u_hat: Inexact[Tensor, "*state"]) -> Float[Tensor, "b c *space"]:
-        """The field of a state."""
-        return spectral.inverse_transform(u_hat, self.grid, self.series)
 
     def rate(self, u_hat: Inexact[Tensor, "*state"]) -> Float[Tensor, ""] | None:
         """max Σ_a |u_a|/h_a, cells crossed per unit of time; None where nothing is advected."""
@@ -214,7 +211,7 @@ class _Interval:
             missed and no step is a remainder.
     """
 
-    def __init__(self, start: float, end: float, dt: float) -> None:
+    def __init__(self, start: float, end: float, dt: float | int) -> None:
         parts = max(1, math.ceil((end - start) / dt * (1 - 1e-12)))  # 0.1 / 0.02 is a bit above 5
         self.whole, self.end = (end - start) / parts, end
         self.left, self.finest = parts if end > start else 0, 0

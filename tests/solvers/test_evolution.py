@@ -5,14 +5,14 @@ import torch
 
 from pdeops import spectral
 from pdeops.grid import Grid
-from pdeops.solvers import ETDRK4, RK2CN, RK4CN, Evolution, IMEXEuler, evolve
+from pdeops.solvers import ETDRK4, RK2CN, RK4CN, IMEXEuler, PseudoSpectral, evolve
 from pdeops.solvers.evolution import _Interval
 
 GRID = Grid((8,), extent=2 * math.pi, boundary="periodic")
 STEPPERS = [IMEXEuler, RK2CN, RK4CN, ETDRK4]
 
 
-class Riccati(Evolution):
+class Riccati(PseudoSpectral):
     """u_t = u² at each node: u = u0/(1 - u0 t) blows up at t = 1/u0."""
 
     def __init__(self):
@@ -22,7 +22,7 @@ class Riccati(Evolution):
         return spectral.transform(self.decode(u_hat) ** 2, self.grid)
 
 
-class Decay(Evolution):
+class Decay(PseudoSpectral):
     """u_t = -λ u + cos(ω t), the force being N."""
 
     def __init__(self, rate, frequency):
