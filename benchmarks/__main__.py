@@ -3,13 +3,16 @@
 import argparse
 
 from .bench import machine, run, write
+from .evolution import BENCHES as EVOLUTION
 from .generation import BENCHES as GENERATION
 from .loading import BENCHES as LOADING
 from .mgno import BENCHES as MGNO
 from .solvers import BENCHES as SOLVERS
 from .spectral import BENCHES as SPECTRAL
 
-BENCHES = {bench.name: bench for bench in [*SOLVERS, *GENERATION, *LOADING, *MGNO, *SPECTRAL]}
+BENCHES = {
+    bench.name: bench for bench in [*SOLVERS, *EVOLUTION, *GENERATION, *LOADING, *MGNO, *SPECTRAL]
+}
 
 
 def main() -> None:

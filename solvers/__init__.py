@@ -11,9 +11,11 @@ from .direct import solve_sparse
 from .dst import solve_poisson
 from .etdrk4 import ETDRK4
 from .evolution import Evolution, Stepper, Trajectory, evolve
+from .finite_volume import BurgersFlux, Flux, LinearFlux, solve_conservation_law
 from .flexible_cg import flexible_cg
 from .gray_scott import GrayScott
 from .heat import AdvectionDiffusion, Heat
+from .hopf_lax import hopf_lax
 from .kdv import KortewegDeVries
 from .kuramoto_sivashinsky import KuramotoSivashinsky
 from .laplacian import Laplacian
@@ -35,8 +37,10 @@ __all__ = [
     "AdvectionDiffusion",
     "AllenCahn",
     "Burgers",
+    "BurgersFlux",
     "Diffusion",
     "Evolution",
+    "Flux",
     "GrayScott",
     "Heat",
     "IMEXEuler",
@@ -44,6 +48,7 @@ __all__ = [
     "KuramotoSivashinsky",
     "Laplacian",
     "Linear",
+    "LinearFlux",
     "Matrix",
     "Multigrid",
     "NavierStokes",
@@ -57,8 +62,10 @@ __all__ = [
     "cole_hopf",
     "evolve",
     "flexible_cg",
+    "hopf_lax",
     "minres",
     "richardson",
+    "solve_conservation_law",
     "solve_darcy",
     "solve_multigrid",
     "solve_poisson",

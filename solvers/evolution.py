@@ -163,7 +163,11 @@ def evolve(
     from .etdrk4 import ETDRK4
 
     equation.check(u0)
-    _check_times(times, dt, courant)
+    check_times(times)
+    if not (dt > 0 and math.isfinite(dt)):
+        raise ValueError(f"dt must be positive and finite; got {dt}.")
+    if courant is not None and not courant > 0:
+        raise ValueError(f"courant must be positive; got {courant}. Good values lie near 0.5.")
     u_hat = equation.encode(u0)
     method = (stepper or ETDRK4)(equation, u_hat)
     watch = _Watch(u_hat, largest)
@@ -275,13 +279,8 @@ def _size(u_hat: Tensor) -> Tensor:
     return torch.linalg.vector_norm(parts, math.inf)
 
 
-def _check_times(
-    times: Sequence[float | int], dt: float | int, courant: float | int | None
-) -> None:
+def check_times(times: Sequence[float | int]) -> None:
+    """Raise a ValueError unless the times increase from 0 or later."""
     ordered = all(a < b for a, b in pairwise(times))
     if not times or not ordered or not (times[0] >= 0 and math.isfinite(times[-1])):
         raise ValueError(f"times must increase from 0 or later, and be finite; got {list(times)}.")
-    if not (dt > 0 and math.isfinite(dt)):
-        raise ValueError(f"dt must be positive and finite; got {dt}.")
-    if courant is not None and not courant > 0:
-        raise ValueError(f"courant must be positive; got {courant}. Good values lie near 0.5.")

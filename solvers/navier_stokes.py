@@ -164,7 +164,7 @@ class _Workspace:
 
     def __init__(self, flow: NavierStokes, u_hat: Tensor) -> None:
         (nx, ny), (_, Ky), b = flow.grid.shape, flow.K, len(u_hat)
-        self.ny, self.num_l, self.chunk = ny, Ky + 1, b
+        self.nx, self.ny, self.num_l, self.chunk = nx, ny, Ky + 1, b
         self.loops: ModuleType = vorticity_reference
         if u_hat.device.type == "cpu":
             from ..kernels import vorticity
@@ -174,24 +174,33 @@ class _Workspace:
         self.per_x, self.per_y, self.a, self.c = (
             flow.cast(m, u_hat) for m in (flow.per_x, flow.per_y, flow.a, flow.c)
         )
-        # The gap between positive and negative waves stays zero, as do the columns beyond Ky.
-        self.padded = u_hat.new_zeros(2, self.chunk, self.num_l, nx)
-        self.wide = u_hat.new_zeros(2, self.chunk, nx, ny // 2 + 1)
-        self.narrow = torch.empty_like(self.padded)
+        self.like = u_hat.new_empty(0)
+        self._views: dict[int, tuple[Tensor, ...]] = {}
 
     def convect(self, u_hat: Tensor, out: Tensor) -> None:
         """out = (-u·∇ω)^."""
-        for i in range(0, len(u_hat), self.chunk):
-            self._convect(u_hat[i : i + self.chunk], out[i : i + self.chunk])
+        if len(u_hat) == self.chunk:
+            self._convect(u_hat, out)
+            return
+        for w, N in zip(u_hat.split(self.chunk), out.split(self.chunk), strict=True):
+            self._convect(w, N)
 
     def _convect(self, u_hat: Tensor, out: Tensor) -> None:
-        b = len(u_hat)
-        padded, wide, narrow = self.padded[:, :b], self.wide[:, :b], self.narrow[:, :b]
+        padded, wide, wide_rows, narrow, narrow_columns = self._buffers(len(u_hat))
         self.loops.velocity(u_hat, self.per_x, self.per_y, padded)
-        rows = torch.fft.ifft(padded, norm="forward")
-        wide[..., : self.num_l].transpose(-1, -2).copy_(rows)
+        wide_rows.copy_(torch.fft.ifft(padded, norm="forward"))
         uv = torch.fft.irfft(wide, n=self.ny, norm="forward")
         self.loops.products(uv)
-        columns = torch.fft.rfft(uv, norm="forward")
-        narrow.transpose(-1, -2).copy_(columns[..., : self.num_l])
+        narrow_columns.copy_(torch.fft.rfft(uv, norm="forward")[..., : self.num_l])
         self.loops.tendency(torch.fft.fft(narrow, norm="forward"), self.a, self.c, out)
+
+    def _buffers(self, b: int) -> tuple[Tensor, ...]:
+        """Padded waves; nodes of x with waves of y, all and the kept; the same on the way back."""
+        if b not in self._views:  # b is the chunk, or what is left of the batch
+            # The gap between positive and negative waves stays zero, as do the columns beyond K.
+            padded = self.like.new_zeros(2, b, self.num_l, self.nx)
+            wide = self.like.new_zeros(2, b, self.nx, self.ny // 2 + 1)
+            narrow = torch.empty_like(padded)
+            wide_rows = wide[..., : self.num_l].transpose(-1, -2)
+            self._views[b] = (padded, wide, wide_rows, narrow, narrow.transpose(-1, -2))
+        return self._views[b]
