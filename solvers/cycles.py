@@ -144,43 +144,41 @@ class BoxCycle:
     def __init__(self, A: Diffusion) -> None:
         from ..kernels import blackbox, blackbox_setup
 
+        box = Box.of(A)
         missing = 3 - A.ndim
         lead = (1,) * missing
-        faces = [f.detach().contiguous().reshape(lead + tuple(f.shape)).numpy() for f in A.faces]
-        excess = faces[0][:0] if A.excess is None else A.excess.detach().contiguous()
-        if isinstance(excess, Tensor):
-            excess = excess.reshape(lead + tuple(excess.shape)).numpy()
-        table, number, size = hierarchy(A)
-        self.shapes = [tuple(int(k) for k in row[missing:3]) for row in table]
-        self._missing = missing
+        faces = [f.contiguous().reshape(lead + tuple(f.shape)).numpy() for f in box.faces]
+        excess = faces[0][:0]
+        if box.excess is not None:
+            excess = box.excess.contiguous().reshape(lead + tuple(box.excess.shape)).numpy()
+        table, number, size = box.hierarchy()
+        self.shapes = box.shapes(table)
+        self._order, self._missing = box.order, missing
         store = torch.zeros(size, dtype=A.dtype).numpy()
         present = [False] * missing + [True] * A.ndim
         offsets, colours = layout.half_stencil(present), layout.colours(present)
-        wrap = torch.tensor([False] * missing + list(A.periodic)).numpy()
-        has_excess = A.excess is not None
+        wrap = torch.tensor([False] * missing + box.periodic).numpy()
+        levels = (store, table, offsets)
+        where = (number, wrap, A.excess is not None)
         setup: Any = blackbox_setup.setup
-        if not setup(
-            *[faces[0]] * missing,
-            *faces,
-            excess,
-            store,
-            table,
-            offsets,
-            number,
-            wrap,
-            has_excess,
-            not A.positive_definite,
-        ):
+        three = [faces[0]] * missing + faces
+        if not setup(*three, excess, *levels, *where, not A.positive_definite):
             raise NotPositiveError
         self._cycle: Any = blackbox.cycle
-        self._arguments = (store, table, offsets, colours, number, wrap, has_excess)
+        self._arguments = (*levels, colours, *where)
 
     def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
-        shape = (-1, *(1,) * self._missing, *b.shape[1:])
+        axes = (0, *(1 + a for a in self._order))
+        fields = b.permute(axes).contiguous()
+        results = out.permute(axes)
+        mine = results if results.is_contiguous() else torch.empty_like(fields)
+        shape = (-1, *(1,) * self._missing, *fields.shape[1:])
         steps = layout.schedule(len(self.shapes), spec.kind)
         sweeps = (spec.pre, spec.post, spec.mirrored)
-        for field, result in zip(b.view(shape).numpy(), out.view(shape).numpy(), strict=True):
+        for field, result in zip(fields.view(shape).numpy(), mine.view(shape).numpy(), strict=True):
             self._cycle(field, *self._arguments, steps, sweeps, result)
+        if mine is not results:
+            results.copy_(mine)
 
     @staticmethod
     def fits(A: Diffusion, spec: CycleSpec) -> bool:
@@ -193,24 +191,73 @@ class TwinCycle:
     def __init__(self, A: Diffusion) -> None:
         from ..kernels import blackbox_reference as reference
 
-        table, _, _ = hierarchy(A)
+        box = Box.of(A)
+        table, _, _ = box.hierarchy()
         first = layout.COARSEN + 3 - A.ndim
         coarsened = [[bool(x) for x in row[first : layout.COARSEN + 3]] for row in table[:-1]]
-        faces = [f.detach() for f in A.faces]
-        excess = A.excess if A.excess is None else A.excess.detach()
+        self.shapes = box.shapes(table)
+        self._order = box.order
         try:
             self._levels = reference.setup(
-                faces, excess, A.periodic, coarsened, not A.positive_definite
+                box.faces, box.excess, box.periodic, coarsened, not A.positive_definite
             )
         except torch.linalg.LinAlgError:
             raise NotPositiveError from None
-        self.shapes = [level.n for level in self._levels]
 
     def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
         from ..kernels import blackbox_reference as reference
 
+        axes = (0, *(1 + a for a in self._order))
         steps = layout.schedule(len(self.shapes), spec.kind).tolist()
-        out.copy_(reference.cycle(b, self._levels, steps, spec.pre, spec.post, spec.mirrored))
+        sweeps = (spec.pre, spec.post, spec.mirrored)
+        out.permute(axes).copy_(reference.cycle(b.permute(axes), self._levels, steps, *sweeps))
+
+
+@dataclass(frozen=True)
+class Box:
+    """An operator as the cycles for any box take it: no gradients, axes in a good order.
+
+    Where axes are coupled unlike, the strongest comes first: it is coarsened alone, and rows of the
+    other, which the loops run along, stay long.
+    """
+
+    order: tuple[int, ...]
+    n: list[int]
+    periodic: list[bool]
+    strength: list[float]
+    faces: list[Tensor]
+    excess: Tensor | None
+
+    @classmethod
+    def of(cls, A: Diffusion) -> "Box":
+        own = strength(A)
+        order = tuple(range(A.ndim))
+        if min(own) < layout.STRONG * max(own):
+            order = tuple(sorted(order, key=lambda a: -own[a]))
+        return cls(
+            order,
+            [A.grid.shape[a] for a in order],
+            [A.periodic[a] for a in order],
+            [own[a] for a in order],
+            [A.faces[a].detach().permute(order) for a in order],
+            None if A.excess is None else A.excess.detach().permute(order),
+        )
+
+    def hierarchy(self):
+        """The table of levels, the numbers of the coarsest unknowns, and the store's length."""
+        missing = 3 - len(self.n)
+        return layout.layout(
+            [0] * missing + self.n,
+            [False] * missing + self.periodic,
+            [0.0] * missing + self.strength,
+            self.excess is not None,
+        )
+
+    def shapes(self, table) -> list[tuple[int, ...]]:
+        """Unknowns per axis on each level, axes in the order of the grid."""
+        missing = 3 - len(self.n)
+        back = sorted(range(len(self.n)), key=lambda a: self.order[a])
+        return [tuple(int(row[missing + a]) for a in back) for row in table]
 
 
 def choose(A: Diffusion, spec: CycleSpec) -> ConstantCycle | PlaneCycle | BoxCycle | TwinCycle:
@@ -225,14 +272,3 @@ def choose(A: Diffusion, spec: CycleSpec) -> ConstantCycle | PlaneCycle | BoxCyc
 def strength(A: Diffusion) -> list[float]:
     """The mean coupling along each axis."""
     return [f.detach().sum().item() / A.grid.num_nodes for f in A.faces]
-
-
-def hierarchy(A: Diffusion):
-    """The table of levels, the numbers of the coarsest unknowns, and the store's length."""
-    missing = 3 - A.ndim
-    return layout.layout(
-        [0] * missing + list(A.grid.shape),
-        [False] * missing + list(A.periodic),
-        [0.0] * missing + strength(A),
-        A.excess is not None,
-    )

@@ -85,27 +85,56 @@ def steps(t, offsets, out):
 
 @_jit
 def row_sum(u, c, step, K, S, x, m, y):
-    """y += the couplings of the nodes x .. x+m-1 times their neighbours' values."""
-    if K == 2:
-        o, p = step[0], step[1]
-        a, b = c[x : x + m], c[x - o : x - o + m]
-        d, e = c[S + x : S + x + m], c[S + x - p : S + x - p + m]
-        ua, ub = u[x + o : x + o + m], u[x - o : x - o + m]
-        ud, ue = u[x + p : x + p + m], u[x - p : x - p + m]
+    """y += the couplings of the nodes x .. x+m-1 times their neighbours' values; by fours, then one
+    by one: y is read and written less often."""
+    k = 0
+    while K - k >= 4:
+        o0, o1, o2, o3 = step[k], step[k + 1], step[k + 2], step[k + 3]
+        at = k * S + x
+        a0, b0 = c[at : at + m], c[at - o0 : at - o0 + m]
+        at += S
+        a1, b1 = c[at : at + m], c[at - o1 : at - o1 + m]
+        at += S
+        a2, b2 = c[at : at + m], c[at - o2 : at - o2 + m]
+        at += S
+        a3, b3 = c[at : at + m], c[at - o3 : at - o3 + m]
+        u0, v0 = u[x + o0 : x + o0 + m], u[x - o0 : x - o0 + m]
+        u1, v1 = u[x + o1 : x + o1 + m], u[x - o1 : x - o1 + m]
+        u2, v2 = u[x + o2 : x + o2 + m], u[x - o2 : x - o2 + m]
+        u3, v3 = u[x + o3 : x + o3 + m], u[x - o3 : x - o3 + m]
         for q in range(m):
-            y[q] += a[q] * ua[q] + b[q] * ub[q] + d[q] * ud[q] + e[q] * ue[q]
-        return
-    for k in range(K):
-        o, at = step[k], k * S + x
-        a, b = c[at : at + m], c[at - o : at - o + m]
-        ua, ub = u[x + o : x + o + m], u[x - o : x - o + m]
+            y[q] += (
+                (a0[q] * u0[q] + b0[q] * v0[q])
+                + (a1[q] * u1[q] + b1[q] * v1[q])
+                + (a2[q] * u2[q] + b2[q] * v2[q])
+                + (a3[q] * u3[q] + b3[q] * v3[q])
+            )
+        k += 4
+    if K - k >= 2:
+        o0, o1 = step[k], step[k + 1]
+        at = k * S + x
+        a0, b0 = c[at : at + m], c[at - o0 : at - o0 + m]
+        at += S
+        a1, b1 = c[at : at + m], c[at - o1 : at - o1 + m]
+        u0, v0 = u[x + o0 : x + o0 + m], u[x - o0 : x - o0 + m]
+        u1, v1 = u[x + o1 : x + o1 + m], u[x - o1 : x - o1 + m]
         for q in range(m):
-            y[q] += a[q] * ua[q] + b[q] * ub[q]
+            y[q] += (a0[q] * u0[q] + b0[q] * v0[q]) + (a1[q] * u1[q] + b1[q] * v1[q])
+        k += 2
+    if K - k == 1:
+        o0, at = step[k], k * S + x
+        a0, b0 = c[at : at + m], c[at - o0 : at - o0 + m]
+        u0, v0 = u[x + o0 : x + o0 + m], u[x - o0 : x - o0 + m]
+        for q in range(m):
+            y[q] += a0[q] * u0[q] + b0[q] * v0[q]
 
 
 @_jit
-def relax(u, b, c, r, step, K, S, t, start, y):
-    """Gauss-Seidel at every other node of each axis from `start`; these are no neighbours."""
+def relax(u, b, c, r, step, K, S, t, start, alone, y):
+    """Gauss-Seidel at every other node of each axis from `start`; these are no neighbours.
+
+    `alone` says that all others are zero.
+    """
     m = t[N_ + 2]
     for i in range(start[0], t[N_] + 1 if t[PRESENT] else 1, 2):
         for j in range(start[1], t[N_ + 1] + 1 if t[PRESENT + 1] else 1, 2):
@@ -113,17 +142,18 @@ def relax(u, b, c, r, step, K, S, t, start, y):
             br, rr, ur = b[x : x + m], r[x : x + m], u[x : x + m]
             for q in range(m):
                 y[q] = br[q]
-            row_sum(u, c, step, K, S, x, m, y)
+            if not alone:
+                row_sum(u, c, step, K, S, x, m, y)
             for q in range(start[2] - 1, m, 2):
                 ur[q] = rr[q] * y[q]
 
 
 @_jit
-def smooth(u, b, c, r, step, K, S, t, wrap, colours, backward, y):
+def smooth(u, b, c, r, step, K, S, t, wrap, colours, backward, from_zero, y):
     """One sweep of Gauss-Seidel by colours, in their order or in the reversed one."""
     for s in range(len(colours)):
         start = colours[len(colours) - 1 - s] if backward else colours[s]
-        relax(u, b, c, r, step, K, S, t, start, y)
+        relax(u, b, c, r, step, K, S, t, start, from_zero and s == 0, y)
         sync(u, t, wrap)
 
 
@@ -316,12 +346,13 @@ def cycle(b, store, table, offsets, colours, number, wrap, has_e, schedule, swee
             prolong(U, w, t[W_ + 1], t, T, u)
             sync(u, t, wrap)
             for _ in range(post):
-                smooth(u, b_, c, r, step, K, S, t, wrap, colours, mirrored, y)
+                smooth(u, b_, c, r, step, K, S, t, wrap, colours, mirrored, False, y)
         else:
             if what == START:
                 fill(u, 0)
-            for _ in range(pre):
-                smooth(u, b_, c, r, step, K, S, t, wrap, colours, False, y)
+            for sweep in range(pre):
+                zero = what == START and sweep == 0
+                smooth(u, b_, c, r, step, K, S, t, wrap, colours, False, zero, y)
             residual(u, b_, c, e, has_e, step, K, S, t, wrap, res)
             restrict(res, w, t[W_ + 1], t, T, B_coarse)
     t = table[0]

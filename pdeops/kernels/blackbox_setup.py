@@ -99,6 +99,17 @@ def uniform(w, t, T):
 
 
 @_jit
+def start_of_row(I, J, L, parity, t, T):
+    """Where the fine node of this parity in the cell (I, J, L), and the cell, lie in arrays."""
+    x, X = 0, 0
+    for a in range(3):
+        P = I if a == 0 else (J if a == 1 else L)
+        x += (2 * P + parity[a] if t[COARSEN + a] else P) * t[STRIDE + a]
+        X += P * T[STRIDE + a]
+    return x, X
+
+
+@_jit
 def weights(c, offsets, t, T, wrap, w):
     """The weights of P from the couplings of the finer level.
 
@@ -118,7 +129,10 @@ def weights(c, offsets, t, T, wrap, w):
     inner = np.zeros(26, np.bool_)
     code, cell = np.zeros((26, 8), np.int64), np.zeros((26, 8), np.int64)
     target = np.zeros(8, np.int64)
-    v = np.zeros(8, c.dtype)
+    longest = t[N_ + 2] + 2
+    v = np.zeros((8, longest), c.dtype)
+    total, outside = np.zeros(longest, c.dtype), np.zeros(longest, c.dtype)
+    stretch = 2 if t[COARSEN + 2] else 1
     for count in range(1, 4):
         for pattern in range(1, 8):
             for a in range(3):
@@ -168,31 +182,36 @@ def weights(c, offsets, t, T, wrap, w):
                     first[a], last[a] = 1, n // 2
                 else:
                     first[a], last[a] = t[PRESENT + a], n if t[PRESENT + a] else 0
+            M = last[2] - first[2] + 1
             for I in range(first[0], last[0] + 1):
                 for J in range(first[1], last[1] + 1):
-                    for L in range(first[2], last[2] + 1):
-                        X = I * T[STRIDE] + J * T[STRIDE + 1] + L * T[STRIDE + 2]
-                        x = 0
-                        for a in range(3):
-                            P = I if a == 0 else (J if a == 1 else L)
-                            x += (2 * P + odd[a] if t[COARSEN + a] else P) * t[STRIDE + a]
-                        v[:] = 0
-                        total, outside = v[0], v[0]
-                        for s in range(2 * K):
-                            coupling = c[which[s] * S + x + where[s]]
-                            if inner[s]:
-                                outside += coupling
-                                continue
-                            total += coupling
-                            for z in range(corners):
-                                if code[s, z] >= 0:
-                                    v[z] += coupling * w[code[s, z] * SC + X + cell[s, z]]
-                        if total > 0:
-                            for z in range(corners):
-                                w[target[z] * SC + X] = v[z] / total
-                        elif not outside > 0:  # solid
-                            for z in range(corners):
-                                w[target[z] * SC + X] = 0
+                    x, X = start_of_row(I, J, first[2], odd, t, T)
+                    total[:M] = 0
+                    outside[:M] = 0
+                    v[:, :M] = 0
+                    for s in range(2 * K):
+                        at = which[s] * S + x + where[s]
+                        row = c[at : at + stretch * (M - 1) + 1 : stretch]
+                        if inner[s]:
+                            for q in range(M):
+                                outside[q] += row[q]
+                            continue
+                        for q in range(M):
+                            total[q] += row[q]
+                        for z in range(corners):
+                            if code[s, z] >= 0:
+                                at = code[s, z] * SC + X + cell[s, z]
+                                share = w[at : at + M]
+                                for q in range(M):
+                                    v[z, q] += row[q] * share[q]
+                    for z in range(corners):
+                        at = target[z] * SC + X
+                        share = w[at : at + M]
+                        for q in range(M):
+                            if total[q] > 0:
+                                share[q] = v[z, q] / total[q]
+                            elif not outside[q] > 0:  # solid
+                                share[q] = 0
             for z in range(corners):
                 fill_weights(w[target[z] * SC : (target[z] + 1) * SC], odd, t, T, wrap)
 
@@ -270,21 +289,23 @@ def galerkin(c, e, has_e, offsets, t, T, wrap, w, C, E):
     code, at = np.zeros((8, 2), np.int64), np.zeros((8, 2), np.int64)
     pair = np.zeros((8, 8), np.int64)  # where the coupling of two corners is kept
     used = np.zeros(8, np.int64)
-    g = np.zeros(8, c.dtype)
+    g = np.zeros((8, t[N_ + 2] + 2), c.dtype)
+    y = np.zeros(t[N_ + 2] + 2, c.dtype)
+    stretch = 2 if t[COARSEN + 2] else 1
     none = np.zeros(3, np.int64)
     for z in range(8):
-        for y in range(z):
+        for o in range(z):
             for k in range(KC):
                 same, opposite = True, True
                 for a in range(3):
-                    step = ((z >> a) & 1) - ((y >> a) & 1)
+                    step = ((z >> a) & 1) - ((o >> a) & 1)
                     same = same and offsets[k, a] == step
                     opposite = opposite and offsets[k, a] == -step
                 if same or opposite:
-                    low, start = (y if same else z), k * SC
+                    low, start = (o if same else z), k * SC
                     for a in range(3):
                         start += ((low >> a) & 1) * T[STRIDE + a]
-                    pair[z, y] = pair[y, z] = start
+                    pair[z, o] = pair[o, z] = start
     for k in range(K + 1 if has_e else K):
         delta = offsets[k] if k < K else none  # the last round is for the excess
         reach = 0
@@ -316,36 +337,43 @@ def galerkin(c, e, has_e, offsets, t, T, wrap, w, C, E):
                     first[a], last[a] = (low - parity[a] + 1) // 2, (high - parity[a]) // 2
                 else:
                     first[a], last[a] = low, high
+            M = last[2] - first[2] + 1
             for I in range(first[0], last[0] + 1):
                 for J in range(first[1], last[1] + 1):
-                    for L in range(first[2], last[2] + 1):
-                        x, X = 0, 0
-                        for a in range(3):
-                            P = I if a == 0 else (J if a == 1 else L)
-                            x += (2 * P + parity[a] if t[COARSEN + a] else P) * t[STRIDE + a]
-                            X += (P - place[a]) * T[STRIDE + a]
-                        if k == K:
-                            value = e[x]
-                            if value != 0:
-                                for z in range(num):
-                                    corner = 0
-                                    for a in range(3):
-                                        corner += ((used[z] >> a) & 1) * T[STRIDE + a]
-                                    E[X + corner] += value * w[X + at[z, 0]]
-                            continue
-                        value = c[k * S + x]
-                        if value == 0:
-                            continue
+                    x, X = start_of_row(I, J, first[2], parity, t, T)
+                    for a in range(3):
+                        X -= place[a] * T[STRIDE + a]
+                    if k == K:
+                        row = e[x : x + stretch * (M - 1) + 1 : stretch]
                         for z in range(num):
-                            g[z] = 0
-                            if code[z, 0] >= 0:
-                                g[z] += w[X + at[z, 0]]
-                            if code[z, 1] >= 0:
-                                g[z] -= w[X + at[z, 1]]
-                        for z in range(1, num):
-                            gz = -value * g[z]
-                            for y in range(z):
-                                C[X + pair[used[z], used[y]]] += gz * g[y]
+                            to = X
+                            for a in range(3):
+                                to += ((used[z] >> a) & 1) * T[STRIDE + a]
+                            share, out = w[X + at[z, 0] : X + at[z, 0] + M], E[to : to + M]
+                            for q in range(M):
+                                out[q] += row[q] * share[q]
+                        continue
+                    row = c[k * S + x : k * S + x + stretch * (M - 1) + 1 : stretch]
+                    for z in range(num):
+                        own = g[z, :M]
+                        own[:] = 0
+                        if code[z, 0] >= 0:
+                            share = w[X + at[z, 0] : X + at[z, 0] + M]
+                            for q in range(M):
+                                own[q] += share[q]
+                        if code[z, 1] >= 0:
+                            share = w[X + at[z, 1] : X + at[z, 1] + M]
+                            for q in range(M):
+                                own[q] -= share[q]
+                    for z in range(1, num):
+                        own = g[z, :M]
+                        for q in range(M):
+                            y[q] = -row[q] * own[q]
+                        for o in range(z):
+                            to = X + pair[used[z], used[o]]
+                            out, other = C[to : to + M], g[o, :M]
+                            for q in range(M):
+                                out[q] += y[q] * other[q]
     for k in range(KC):
         fold(C[k * SC : (k + 1) * SC], T, wrap)
     if has_e:
@@ -355,18 +383,26 @@ def galerkin(c, e, has_e, offsets, t, T, wrap, w, C, E):
 @_jit
 def invert_diagonal(c, e, has_e, offsets, t, r):
     """r = 1 / diagonal at the unknowns; 0 at solid ones."""
-    S, K = t[S_], t[K_]
+    S, K, m = t[S_], t[K_], t[N_ + 2]
     for i in range(t[PRESENT], t[N_] + 1 if t[PRESENT] else 1):
         for j in range(t[PRESENT + 1], t[N_ + 1] + 1 if t[PRESENT + 1] else 1):
-            for l in range(1, t[N_ + 2] + 1):
-                x = i * t[STRIDE] + j * t[STRIDE + 1] + l
-                total = e[x] if has_e else c[0] * 0
-                for k in range(K):
-                    o = 0
-                    for a in range(3):
-                        o += offsets[k, a] * t[STRIDE + a]
-                    total += c[k * S + x] + c[k * S + x - o]
-                r[x] = 1 / total if total > 0 else 0.0
+            x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+            out = r[x : x + m]
+            out[:] = 0
+            if has_e:
+                own = e[x : x + m]
+                for q in range(m):
+                    out[q] += own[q]
+            for k in range(K):
+                at = k * S + x
+                there = at
+                for a in range(3):
+                    there -= offsets[k, a] * t[STRIDE + a]
+                one, two = c[at : at + m], c[there : there + m]
+                for q in range(m):
+                    out[q] += one[q] + two[q]
+            for q in range(m):
+                out[q] = 1 / out[q] if out[q] > 0 else 0.0
 
 
 @_jit
