@@ -84,7 +84,7 @@ def test_mirrored_cycle_contracts_independently_of_the_size(generator):
 @pytest.mark.parametrize("shape", [(65, 65), (129, 129), (257, 257), (33, 33, 33)])
 @pytest.mark.parametrize("boundary", ["dirichlet", "neumann"])
 def test_two_sweeps_before_and_one_after_contract_by_a_tenth(shape, boundary, generator):
-    """V(2,1), red-black, for Poisson on any grid; 0.12 in a box without a coarse node at its ends."""
+    """V(2,1), red-black, for Poisson; 0.12 in a box that ends between coarse nodes."""
     A = Laplacian(Grid(shape, boundary=boundary))
     M = Multigrid(A, sweeps=(2, 1), mirrored=False)
     bound = 0.12 if len(shape) == 3 and boundary == "neumann" else 0.1
