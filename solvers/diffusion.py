@@ -1,6 +1,7 @@
 """The operator -div(a grad u) + c u on a uniform grid, finite volumes around the nodes."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -118,6 +119,43 @@ class Diffusion(LinearOperator):
             self._excess = self.shares().to(a) * c
             if fluid is not None:
                 self._excess = self._excess * without_boundary(fluid, grid).to(a)
+
+    @classmethod
+    def from_faces(
+        cls, faces: Sequence[Tensor], grid: Grid, excess: Float[Tensor, "*space"] | None = None
+    ) -> "Diffusion":
+        """The operator with these couplings (`kernels/diffusion_reference.py`) on the unknowns of
+        `grid`, whatever they came from; nodes without any are solid.
+
+        Raises:
+            ValueError: shapes that do not fit, or a coupling or excess negative or not finite.
+        """
+        A = cls.__new__(cls)
+        A.grid = grid.interior
+        wanted = [
+            tuple(n + (a == axis) for a, n in enumerate(A.grid.shape)) for axis in range(grid.ndim)
+        ]
+        if [tuple(f.shape) for f in faces] != wanted:
+            raise ValueError(
+                f"Couplings at the faces of {A.grid.shape} unknowns have the shapes {wanted}; got "
+                f"{[tuple(f.shape) for f in faces]}."
+            )
+        given = [*faces] if excess is None else [*faces, excess]
+        if not all((f >= 0).all() and f.isfinite().all() for f in given):
+            raise ValueError("Couplings and excess must be finite and not negative.")
+        if excess is not None:
+            A.grid.check(excess, "excess")
+        largest = max(f.max().item() for f in faces)
+        positive = [f[f > 0].min().item() for f in faces if (f > 0).any()]
+        A.coefficient, A.reaction = faces[0], 0.0
+        A.periodic = tuple(b is Boundary.PERIODIC for b in grid.boundary)
+        A.bounds = (min(positive, default=0.0), largest)
+        A.dtype, A.constant, A._profiles = faces[0].dtype, None, {}
+        A._faces, A._excess = tuple(faces), excess
+        fluid = reference.diagonal(A._faces, excess) > 0
+        A.regions = Regions.connected(fluid, A._faces, excess, A.periodic)
+        A.positive_definite = A.regions.full_rank
+        return A
 
     @property
     def faces(self) -> tuple[Tensor, ...]:
