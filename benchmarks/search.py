@@ -18,9 +18,7 @@ from .trainings import overrides, pdeops, read, write
 RECIPES = ("mgno_darcy16", "fno_darcy16")
 TRIALS = [
     {"optimizer.lr": lr, "optimizer.weight_decay": decay, "model.dropout": dropout}
-    for lr, (decay, dropout) in product(
-        (1e-3, 2e-3, 4e-3), ((1e-2, 0.0), (5e-2, 0.0), (5e-2, 0.03))
-    )
+    for (decay, dropout), lr in product(((1e-2, 0.0), (5e-2, 0.03)), (1e-3, 2e-3, 4e-3))
 ]
 COMMON = {"data.validation": 100, "training.batch_size": 16, "training.epochs": 50, "seed": 0}
 
