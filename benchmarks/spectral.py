@@ -168,7 +168,7 @@ def fno_bench(n: int, n_modes: int) -> Bench:
         work_name=f"FNO, {ours:,} parameters",
         reference_name=f"neuraloperator's FNO, {THEIR_PARAMETERS[n_modes]:,} parameters",
         tolerance=None,
-        repeats=9 if n > 64 else 15,
+        repeats={64: 15, 128: 9}.get(n, 5),
         threads=2,
     )
 

@@ -31,6 +31,7 @@ from .spectral_conv import (
     constants,
     convolve,
     each,
+    fft_is_faster,
     mix,
     mix_gradients,
     mode_zero,
@@ -59,7 +60,7 @@ def fourier_layer(
     activate: bool,
 ) -> Float[Tensor, "b *space o"]:
     """M₂ gelu(M₁ K u + m₁) + W u + w, K the spectral convolution with these weights; then gelu."""
-    if _in_tiles(u):
+    if _in_tiles(u) and not fft_is_faster(u.shape[1:-1], K):
         return FourierLayer.apply(u.contiguous(), K, M1, m1, M2, W, w, activate)[0]
     return composed_layer(u, K, M1, m1, M2, W, w, activate)
 

@@ -37,6 +37,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 
+from . import spectral_conv_reference
 from .memory import empty, traced
 from .spectral_conv_reference import counts_twice, kept_modes, weights_of_kept_modes
 
@@ -267,6 +268,9 @@ def convolve(
     than the nodes: M Σ_k v̂_k e_k + m = Σ_k M v̂_k e_k + m e_0.
     """
     shape = tuple(u.shape[1:-1])
+    if fft_is_faster(shape, weight):
+        v = spectral_conv_reference.convolve(u.movedim(-1, 1), weight).movedim(1, -1)
+        return v if pointwise is None else F.linear(v, *pointwise)
     A, c = constants(shape, modes_of(weight), u.dtype, u.device)
     W = weights_of_kept_modes(weight, shape).flatten(0, -4)
     u_hat = Analysis.apply(u, *A)
@@ -277,6 +281,17 @@ def convolve(
         v_hat[:, 0, mode_zero(shape, weight)] += m
     v_hat = v_hat.view(*u_hat.shape[:-1], v_hat.shape[-1])
     return Synthesis.apply(v_hat, _channels_first(u), *A)
+
+
+def fft_is_faster(shape: Sequence[int], weight: Float[Tensor, "*modes i two o"]) -> bool:
+    """Only for many modes of long fields on a line.
+
+    Measured forward and backward, one thread, 16 channels, time of FFT over products: 4096 nodes
+    with 64, 128, 512, 1024 modes 0.9, 0.5, 0.3, 0.3; 1024 with 64 modes 1.0. In more dimensions
+    products win throughout: 512² with 64, 128, 256 modes 3.0, 1.3, 1.4; 64³ with 16, 32 modes 3.7,
+    1.8; 128² with all modes 3.3; 32³ with all modes 4.4.
+    """
+    return len(shape) == 1 and shape[0] >= 1024 and weight.shape[0] > 33
 
 
 def modes_of(weight: Float[Tensor, "*modes i two o"]) -> tuple[int, ...]:
