@@ -1,7 +1,8 @@
 """The ways to run a multigrid cycle: fused loops for three kinds of problems, and the twin."""
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +12,55 @@ from ..kernels import blackbox_layout as layout
 from .diffusion import KERNEL_DTYPES, Diffusion
 
 SMALLEST = 31  # unknowns of an axis that `ConstantCycle` still halves
+
+
+@dataclass(frozen=True)
+class GaussSeidel:
+    """Node by node, by colours; red and black on five and seven points."""
+
+    lengths: ClassVar[tuple[float, ...]] = ()
+
+
+@dataclass(frozen=True)
+class Jacobi:
+    """u += ω D⁻¹ (b - A u), damped by ω in (0, 1); 0.8 is good in a plane, 0.86 in a box.
+
+    The eigenvalues of D⁻¹ A lie in (0, 2) on the finest level, so that it converges.
+    """
+
+    damping: float | int = 0.8
+
+    def __post_init__(self) -> None:
+        if not 0 < self.damping < 1:
+            raise ValueError(f"Jacobi's damping lies between 0 and 1; got {self.damping}. Use 0.8.")
+
+    @property
+    def lengths(self) -> tuple[float, ...]:
+        """Of its one step."""
+        return (float(self.damping),)
+
+
+@dataclass(frozen=True)
+class Chebyshev:
+    """The polynomial in D⁻¹ A that is smallest on the upper three quarters of (0, 2).
+
+    Degree k costs k products with A and is a sweep like k - 1 of Gauss-Seidel; it knows no colours.
+    """
+
+    degree: int = 2
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.degree <= 8:
+            raise ValueError(f"Chebyshev smoothing uses a degree of 1 to 8; got {self.degree}.")
+
+    @property
+    def lengths(self) -> tuple[float, ...]:
+        """The inverse roots of the Chebyshev polynomial on [½, 2]."""
+        angles = [math.pi * (2 * i + 1) / (2 * self.degree) for i in range(self.degree)]
+        return tuple(1 / (1.25 + 0.75 * math.cos(angle)) for angle in angles)
+
+
+Smoother = GaussSeidel | Jacobi | Chebyshev
 
 
 @dataclass(frozen=True)
@@ -28,11 +78,13 @@ class CycleSpec:
     pre: int = 1
     post: int = 1
     mirrored: bool = True
+    smoother: Smoother = GaussSeidel()
 
     @property
     def symmetric(self) -> bool:
         """The cycle is a symmetric operator."""
-        return self.kind in ("V", "W") and self.pre == self.post and self.mirrored
+        ordered = self.mirrored or not isinstance(self.smoother, GaussSeidel)
+        return self.kind in ("V", "W") and self.pre == self.post and ordered
 
 
 class NotPositiveError(Exception):
@@ -175,8 +227,9 @@ class BoxCycle:
         shape = (-1, *(1,) * self._missing, *fields.shape[1:])
         steps = layout.schedule(len(self.shapes), spec.kind)
         sweeps = (spec.pre, spec.post, spec.mirrored)
+        lengths = torch.tensor(spec.smoother.lengths, dtype=b.dtype).numpy()
         for field, result in zip(fields.view(shape).numpy(), mine.view(shape).numpy(), strict=True):
-            self._cycle(field, *self._arguments, steps, sweeps, result)
+            self._cycle(field, *self._arguments, steps, sweeps, lengths, result)
         if mine is not results:
             results.copy_(mine)
 
@@ -209,8 +262,12 @@ class TwinCycle:
 
         axes = (0, *(1 + a for a in self._order))
         steps = layout.schedule(len(self.shapes), spec.kind).tolist()
-        sweeps = (spec.pre, spec.post, spec.mirrored)
+        sweeps = (spec.pre, spec.post, spec.mirrored, spec.smoother.lengths)
         out.permute(axes).copy_(reference.cycle(b.permute(axes), self._levels, steps, *sweeps))
+
+    @staticmethod
+    def fits(A: Diffusion, spec: CycleSpec) -> bool:
+        return True
 
 
 @dataclass(frozen=True)

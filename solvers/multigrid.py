@@ -3,13 +3,14 @@
 import math
 from copy import copy
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..linop import Preconditioner
-from .cycles import CycleSpec, NotPositiveError, choose
+from .cycles import CycleSpec, GaussSeidel, NotPositiveError, Smoother, choose
 from .diffusion import Diffusion
 from .result import SolveResult
 
@@ -48,6 +49,8 @@ class Multigrid(Preconditioner):
             cycle contracts better: V(1,1) for Poisson by 0.07 instead of 0.26, in 3D by 0.19
             instead of 0.42.
 
+        smoother: `GaussSeidel()`, `Jacobi(damping)` or `Chebyshev(degree)` of `solvers.cycles`.
+
     Raises:
         ValueError: the hierarchy of A is not positive definite in its dtype, an unknown cycle, or a
             coarsest level too large to be solved.
@@ -60,11 +63,12 @@ class Multigrid(Preconditioner):
         cycle: str = "V",
         sweeps: tuple[int, int] = (1, 1),
         mirrored: bool = True,
+        smoother: Smoother = GaussSeidel(),  # noqa: B008 - it has no state
     ) -> None:
         if min(sweeps) < 0 or sum(sweeps) == 0:
             raise ValueError(f"A cycle needs at least one sweep of its smoother; got {sweeps}.")
-        self.grid, self.dtype = A.grid, A.dtype
-        self._spec = CycleSpec(cycle, *sweeps, mirrored)
+        self.grid, self.dtype, self._A = A.grid, A.dtype, A
+        self._spec = CycleSpec(cycle, *sweeps, mirrored, smoother)
         self.symmetric = self._spec.symmetric
         self.positive_definite = self.symmetric  # on the range of A
         self._regions = None if A.positive_definite else A.regions
@@ -96,12 +100,22 @@ class Multigrid(Preconditioner):
             out.copy_(self._regions.project(out))
         return out
 
-    def visiting(self, cycle: str) -> "Multigrid":
-        """The same levels in another cycle, sharing the work arrays."""
+    def variant(self, **changes: Any) -> "Multigrid":
+        """Another cycle of the same levels, sharing the work arrays: `kind`, `pre`, `post`,
+        `mirrored` or `smoother` of `CycleSpec` changed."""
+        spec = replace(self._spec, **changes)
+        if not self._cycle.fits(self._A, spec):  # loops for one kind of cycle only
+            sweeps = (spec.pre, spec.post)
+            return Multigrid(
+                self._A,
+                cycle=spec.kind,
+                sweeps=sweeps,
+                mirrored=spec.mirrored,
+                smoother=spec.smoother,
+            )
         other = copy(self)
-        other._spec = replace(self._spec, kind=cycle)
-        other.symmetric = other._spec.symmetric
-        other.positive_definite = other.symmetric
+        other._spec, other.symmetric = spec, spec.symmetric
+        other.positive_definite = spec.symmetric
         return other
 
     @property
@@ -152,7 +166,7 @@ def solve_multigrid(
     note = f"; {outside:.1e} |b| lies outside the range of A" if outside > rtol / 10 else ""
     for iteration in range(1, max_iterations + 1):
         x += M @ r
-        M = M.visiting(cycle)
+        M = M.variant(kind=cycle)
         torch.sub(b, A @ x, out=r)
         residuals.append(torch.linalg.vector_norm(r).item() / size)
         now = f"|b - A x| = {residuals[-1]:.1e} |b|"

@@ -182,6 +182,21 @@ def residual(u, b, c, e, has_e, step, K, S, t, wrap, out):
 
 
 @_jit
+def richardson(u, b, c, e, has_e, r, step, K, S, t, wrap, res, lengths):
+    """u += ω D⁻¹ (b - A u) for each step length ω."""
+    m = t[N_ + 2]
+    for s in range(len(lengths)):
+        residual(u, b, c, e, has_e, step, K, S, t, wrap, res)
+        for i in range(t[PRESENT], t[N_] + 1 if t[PRESENT] else 1):
+            for j in range(t[PRESENT + 1], t[N_ + 1] + 1 if t[PRESENT + 1] else 1):
+                x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+                ur, rr, d = u[x : x + m], r[x : x + m], res[x : x + m]
+                for q in range(m):
+                    ur[q] += lengths[s] * (rr[q] * d[q])
+        sync(u, t, wrap)
+
+
+@_jit
 def digits(code, t, out):
     """The ternary digits of a weight: per axis 0 at even nodes, 1 and 2 from the low and the high
     coarse node to the odd node between them; always 0 on an axis that is not coarsened."""
@@ -300,12 +315,14 @@ def fill(u, value):
 
 
 @_jit
-def cycle(b, store, table, offsets, colours, number, wrap, has_e, schedule, sweeps, out):
+def cycle(b, store, table, offsets, colours, number, wrap, has_e, schedule, sweeps, lengths, out):
     """out = M b: from zero through the steps of `schedule`, pairs of what to do and on which level.
 
-    sweeps: before and after the correction; whether the colours are reversed after it.
+    sweeps: before and after the correction; whether the colours are reversed after it. lengths: of
+    the steps of damped Jacobi or Chebyshev that are one sweep; empty for Gauss-Seidel.
     """
     pre, post, mirrored = sweeps
+    colourful = len(lengths) == 0
     step = np.empty(len(offsets), np.int64)
     t = table[0]
     S = t[S_]
@@ -346,13 +363,19 @@ def cycle(b, store, table, offsets, colours, number, wrap, has_e, schedule, swee
             prolong(U, w, t[W_ + 1], t, T, u)
             sync(u, t, wrap)
             for _ in range(post):
-                smooth(u, b_, c, r, step, K, S, t, wrap, colours, mirrored, False, y)
+                if colourful:
+                    smooth(u, b_, c, r, step, K, S, t, wrap, colours, mirrored, False, y)
+                else:
+                    richardson(u, b_, c, e, has_e, r, step, K, S, t, wrap, res, lengths)
         else:
             if what == START:
                 fill(u, 0)
             for sweep in range(pre):
                 zero = what == START and sweep == 0
-                smooth(u, b_, c, r, step, K, S, t, wrap, colours, False, zero, y)
+                if colourful:
+                    smooth(u, b_, c, r, step, K, S, t, wrap, colours, False, zero, y)
+                else:
+                    richardson(u, b_, c, e, has_e, r, step, K, S, t, wrap, res, lengths)
             residual(u, b_, c, e, has_e, step, K, S, t, wrap, res)
             restrict(res, w, t[W_ + 1], t, T, B_coarse)
     t = table[0]

@@ -275,8 +275,16 @@ def relax(u: Tensor, b: Tensor, level: Level, start: Sequence[int]) -> None:
     sync(u, level.n, level.wrap)
 
 
-def smooth(u: Tensor, b: Tensor, level: Level, backward: bool = False) -> None:
-    """One sweep by colours, in place."""
+def smooth(
+    u: Tensor, b: Tensor, level: Level, backward: bool = False, lengths: Sequence[float] = ()
+) -> None:
+    """One sweep in place: by colours, or u += ω D⁻¹ (b - A u) for each step length ω."""
+    for omega in lengths:
+        d = diagonal(level)
+        u += torch.where(d > 0, omega * residual(u, b, level) / d, 0)
+        sync(u, level.n, level.wrap)
+    if lengths:
+        return
     order = colours([True] * len(level.n)).tolist()
     for start in reversed(order) if backward else order:
         relax(u, b, level, start)
@@ -342,6 +350,7 @@ def cycle(
     pre: int = 1,
     post: int = 1,
     mirrored: bool = True,
+    lengths: Sequence[float] = (),
 ) -> Float[Tensor, "*b_n"]:
     """M b: from zero through the steps of a schedule (`blackbox_layout.schedule`)."""
     u: dict[int, Tensor] = {}
@@ -361,12 +370,12 @@ def cycle(
         elif what == ASCEND:
             u[i] = u[i] + prolong(u[i + 1], level)
             for _ in range(post):
-                smooth(u[i], rhs[i], level, backward=mirrored)
+                smooth(u[i], rhs[i], level, mirrored, lengths)
         else:
             assert what in (START, DESCEND)
             if what == START:
                 u[i] = torch.zeros_like(rhs[i])
             for _ in range(pre):
-                smooth(u[i], rhs[i], level)
+                smooth(u[i], rhs[i], level, False, lengths)
             rhs[i + 1] = restrict(residual(u[i], rhs[i], level), level)
     return u[0][levels[0].inside]

@@ -14,7 +14,7 @@ from pdeops.kernels import blackbox_layout as layout
 from pdeops.kernels import blackbox_plane as plane
 from pdeops.kernels import blackbox_reference as plain
 from pdeops.solvers import Diffusion
-from pdeops.solvers.cycles import BoxCycle, CycleSpec, PlaneCycle, TwinCycle
+from pdeops.solvers.cycles import BoxCycle, Chebyshev, CycleSpec, Jacobi, PlaneCycle, TwinCycle
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-5}
 both_dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
@@ -85,6 +85,15 @@ def test_schedules(kind, pre, post, mirrored, generator, monkeypatch):
     monkeypatch.setattr(layout, "DIRECT", 100)
     A = problem((24, 21), torch.float64, generator, ("periodic", "dirichlet"))
     spec = CycleSpec(kind, pre, post, mirrored)
+    close(*results(A, BoxCycle(A), TwinCycle(A), spec, generator))
+
+
+@pytest.mark.parametrize("smoother", [Jacobi(0.7), Chebyshev(3)], ids=repr)
+@pytest.mark.parametrize("case", ["torus", "walls", "box"])
+def test_smoothers(smoother, case, generator, monkeypatch):
+    monkeypatch.setattr(layout, "DIRECT", 100)
+    A = problem(dtype=torch.float64, generator=generator, **PROBLEMS[case])
+    spec = CycleSpec("V", 2, 1, smoother=smoother)
     close(*results(A, BoxCycle(A), TwinCycle(A), spec, generator))
 
 

@@ -8,6 +8,7 @@ from pdeops.grid import Grid
 from pdeops.kernels import blackbox_layout as layout
 from pdeops.linop import check_spd
 from pdeops.solvers import Diffusion, Laplacian, Multigrid, cg, solve_multigrid, solve_poisson
+from pdeops.solvers.cycles import Chebyshev, Jacobi
 
 # Nodes with the boundary: odd and even, square and not, one level and several.
 SHAPES = [(65, 65), (66, 66), (65, 40), (42, 103), (33, 20), (21, 21), (12, 50), (3, 30), (3, 3)]
@@ -145,6 +146,49 @@ def test_a_constant_coefficient_is_solved_without_storing_it(shape, bound, gener
     assert A._faces is None
     exact = solve_poisson(b, Grid(shape))
     assert (result.x - exact).norm() < 1e-6 * exact.norm()
+
+
+@pytest.mark.parametrize(
+    ("smoother", "bound"), [(Jacobi(0.8), 13), (Chebyshev(2), 11), (Chebyshev(4), 8)], ids=repr
+)
+def test_smoothers_without_colours(smoother, bound, piecewise, generator):
+    """Symmetric without mirroring; iterations do not grow."""
+    for n in (65, 257):
+        grid = Grid((n, n))
+        A = Diffusion(piecewise(grid), grid)
+        M = Multigrid(A, smoother=smoother, mirrored=False)
+        check_spd(M)
+        b = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
+        result = cg(A, b, M=M, rtol=1e-8)
+        assert result.converged
+        assert result.iterations <= bound
+
+
+def test_variants_share_their_levels(piecewise, generator):
+    grid = Grid((66, 60))
+    A = Diffusion(piecewise(grid), grid)
+    M = Multigrid(A, smoother=Jacobi(0.8))
+    u = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
+    for damping in (0.5, 0.7):
+        other = M.variant(smoother=Jacobi(damping))
+        assert other._cycle is M._cycle
+        assert torch.equal(other @ u, Multigrid(A, smoother=Jacobi(damping)) @ u)
+    assert not M.variant(kind="F").symmetric
+    # The loops for a plane run one cycle only: another one is set up.
+    plane = Multigrid(A)
+    torch.testing.assert_close(plane.variant(pre=2) @ u, Multigrid(A, sweeps=(2, 1)) @ u)
+
+
+def test_chebyshev_is_the_smallest_polynomial_on_its_interval():
+    x = torch.linspace(0.5, 2, 1001, dtype=torch.float64)
+    for degree in (1, 2, 3, 5):
+        p = torch.stack([1 - omega * x for omega in Chebyshev(degree).lengths]).prod(0)
+        smallest = 1 / math.cosh(degree * math.acosh(1.25 / 0.75))  # 1 / T_k
+        assert p.abs().max().item() == pytest.approx(smallest, rel=1e-9)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Jacobi(1.5)
+    with pytest.raises(ValueError, match="degree of 1 to 8"):
+        Chebyshev(0)
 
 
 def test_walls_and_floating_regions(generator):
