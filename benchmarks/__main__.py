@@ -1,8 +1,10 @@
 """python -m benchmarks [NAME ...]: run, print, write benchmarks/results/NAME.csv."""
 
 import argparse
+import subprocess
+import sys
 
-from .bench import machine, run, write
+from .bench import Bench, machine, run, write
 from .evolution import BENCHES as EVOLUTION
 from .generation import BENCHES as GENERATION
 from .loading import BENCHES as LOADING
@@ -22,19 +24,28 @@ def main() -> None:
     unknown = [name for name in arguments.names if name not in BENCHES]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(BENCHES)}")
-    print(", ".join(f"{k} {v}" for k, v in machine().items()))
+    if len(arguments.names) == 1:
+        measure(BENCHES[arguments.names[0]])
+        return
+    print(", ".join(f"{k} {v}" for k, v in machine().items()), flush=True)
+    # Each in a process of its own: what one bench has freed makes the next one's allocations
+    # cheaper, for one side more than for the other.
     for name in arguments.names or BENCHES:
-        bench = BENCHES[name]
-        outcome = run(bench)
-        conditions = f"{bench.size}, {bench.dtype}, threads {bench.threads}"
-        print(f"\n{name}: {conditions}, {bench.repeats} turns")
-        print(f"  {outcome.work}  {bench.work_name}")
-        print(f"  {outcome.reference}  {bench.reference_name}")
-        print(
-            f"  {outcome.ratio:.2f} times faster, {outcome.cpu_ratio:.2f} by processor time"
-            + (f"; results differ by {outcome.difference:.1e}" if bench.tolerance else "")
-        )
-        write(bench, outcome)
+        subprocess.run([sys.executable, "-m", "benchmarks", name], check=True)
+
+
+def measure(bench: Bench) -> None:
+    """Run one bench, print it, write its file."""
+    outcome = run(bench)
+    conditions = f"{bench.size}, {bench.dtype}, threads {bench.threads}"
+    print(f"\n{bench.name}: {conditions}, {bench.repeats} turns")
+    print(f"  {outcome.work}  {bench.work_name}")
+    print(f"  {outcome.reference}  {bench.reference_name}")
+    print(
+        f"  {outcome.ratio:.2f} times faster, {outcome.cpu_ratio:.2f} by processor time"
+        + (f"; results differ by {outcome.difference:.1e}" if bench.tolerance else "")
+    )
+    write(bench, outcome)
 
 
 if __name__ == "__main__":
