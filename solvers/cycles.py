@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -111,7 +112,7 @@ class ConstantCycle:
             middle = w[1:-1] or [0.0]
             weights.append([w[0], *middle, w[-1], 1 / (2 * sum(w) + c)])
         table, size = kernels.layout(self.shapes)
-        store = torch.zeros(size, dtype=A.dtype)
+        store = zeros(size, A.dtype)
         last = table[-1]
         inner = (slice(1, -1), slice(1, -1) if A.ndim == 3 else slice(None), slice(1, -1))
         l, n, m = (int(k) for k in last[:3])
@@ -167,7 +168,7 @@ class PlaneCycle:
         cy[1 : n + 1, : m + 1] = fy
         table, size = kernels.layout(n, m)
         self.shapes: list[tuple[int, ...]] = [(int(row[0]), int(row[1])) for row in table]
-        store = torch.zeros(size, dtype=fx.dtype)
+        store = zeros(size, A.dtype)
         self._arrays = (cx.numpy(), cy.numpy(), store.numpy(), table)
         self._cycle: Any = kernels.cycle
         if not kernels.setup(*self._arrays):
@@ -206,7 +207,7 @@ class BoxCycle:
         table, number, size = box.hierarchy()
         self.shapes = box.shapes(table)
         self._order, self._missing = box.order, missing
-        store = torch.zeros(size, dtype=A.dtype).numpy()
+        store = zeros(size, A.dtype).numpy()
         present = [False] * missing + [True] * A.ndim
         offsets, colours = layout.half_stencil(present), layout.colours(present)
         wrap = torch.tensor([False] * missing + box.periodic).numpy()
@@ -329,3 +330,9 @@ def choose(A: Diffusion, spec: CycleSpec) -> ConstantCycle | PlaneCycle | BoxCyc
 def strength(A: Diffusion) -> list[float]:
     """The mean coupling along each axis."""
     return [f.detach().sum().item() / A.grid.num_nodes for f in A.faces]
+
+
+def zeros(size: int, dtype: torch.dtype) -> Tensor:
+    """By numpy, which asks for huge pages where torch does not (`kernels/memory.py`)."""
+    like = torch.empty(0, dtype=dtype).numpy()
+    return torch.from_numpy(np.zeros(size, dtype=like.dtype))
