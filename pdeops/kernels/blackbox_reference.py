@@ -35,6 +35,7 @@ level.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -80,6 +81,11 @@ class Level:
     weights: dict[Offset, Tensor] = field(default_factory=dict)
     inverse: Tensor | None = None
 
+    @cached_property
+    def diagonal(self) -> Tensor:
+        """The sum of a node's couplings and its excess."""
+        return sum(self.couplings.values(), self.excess)
+
     @property
     def inside(self) -> Any:
         """The unknowns."""
@@ -118,11 +124,6 @@ def residual(u: Tensor, b: Tensor, level: Level) -> Tensor:
     for delta, c in level.couplings.items():
         r = r + c * (shift(u, delta) - u)
     return pad(r[level.inside], len(level.n))
-
-
-def diagonal(level: Level) -> Tensor:
-    """The sum of a node's couplings and its excess."""
-    return sum(level.couplings.values(), level.excess)
 
 
 def connected(level: Level, digits: Offset) -> tuple[Any, Any, Any]:
@@ -181,7 +182,7 @@ def interpolation(level: Level) -> dict[Offset, Tensor]:
             # Where n is even the odd nodes n + 1 are boundary nodes: they take the value beyond.
             if d[a] and n % 2 == 0:
                 x.movedim(a, 0)[n // 2] *= 0 if d[a] == 1 else 2
-    outside = diagonal(level) - level.excess
+    outside = level.diagonal - level.excess
     kinds = {tuple(x > 0 for x in d) for d in digits if any(d)}
     for odd in sorted(kinds, key=sum):
         nodes, cells = [], []
@@ -268,10 +269,18 @@ def galerkin(level: Level) -> tuple[dict[Offset, Tensor], Tensor]:
 
 def relax(u: Tensor, b: Tensor, level: Level, start: Sequence[int]) -> None:
     """Gauss-Seidel in place at every other node from `start`; these are no neighbours."""
-    at: Any = (..., *(slice(s, n + 1, 2) for s, n in zip(start, level.n, strict=True)))
-    total = b + sum(c * shift(u, d) for d, c in level.couplings.items())
-    d = diagonal(level)[at]
-    u[at] = torch.where(d > 0, total[at] / d, 0)
+
+    def at(x: Tensor, delta: Offset | None = None) -> Tensor:
+        shifts = delta or (0,) * len(level.n)
+        own = (slice(s + d, n + 1 + d, 2) for s, n, d in zip(start, level.n, shifts, strict=True))
+        where: Any = (..., *own)
+        return x[where]
+
+    total = at(b).clone()
+    for delta, c in level.couplings.items():
+        total += at(c) * at(u, delta)
+    d = at(level.diagonal)
+    at(u).copy_(torch.where(d > 0, total / d, 0))
     sync(u, level.n, level.wrap)
 
 
@@ -280,7 +289,7 @@ def smooth(
 ) -> None:
     """One sweep in place: by colours, or u += ω D⁻¹ (b - A u) for each step length ω."""
     for omega in lengths:
-        d = diagonal(level)
+        d = level.diagonal
         u += torch.where(d > 0, omega * residual(u, b, level) / d, 0)
         sync(u, level.n, level.wrap)
     if lengths:
