@@ -10,24 +10,31 @@ if __name__ != "pdeops.datasets":
 
 from typing import Any
 
+from .burgers import Burgers
 from .convert import convert
 from .darcy import Darcy
 from .dataset import FieldDataset, compatible
+from .evolution import EvolutionProblem
 from .generate import generate
 from .inspection import inspect
+from .navier_stokes import NavierStokes
 from .poisson import Poisson
-from .problem import Problem, unknown
+from .problem import Generated, Problem, unknown
 from .readers import open_dataset
 from .spec import DatasetSpec, Field
 from .symmetry import DihedralAugmentation
 
 __all__ = [
     "DATASETS",
+    "EVOLUTIONS",
+    "Burgers",
     "Darcy",
     "DatasetSpec",
     "DihedralAugmentation",
+    "EvolutionProblem",
     "Field",
     "FieldDataset",
+    "NavierStokes",
     "Poisson",
     "Problem",
     "compatible",
@@ -40,21 +47,25 @@ __all__ = [
 ]
 
 DATASETS: dict[str, type[Problem]] = {problem.name: problem for problem in (Darcy, Poisson)}
+EVOLUTIONS: dict[str, type[EvolutionProblem]] = {
+    problem.name: problem for problem in (NavierStokes, Burgers)
+}
 
 
-def problem_named(name: str, kind: str | None = None, **parameters: Any) -> Problem:
-    """The problem of this name and kind (its first one by default).
+def problem_named(name: str, kind: str | None = None, **parameters: Any) -> Generated:
+    """What `generate` writes under this name and kind (its first one by default).
 
     Raises:
         ValueError: there is none; the message lists the choices.
     """
-    if name not in DATASETS:
-        raise ValueError(unknown("problem", name, list(DATASETS)))
-    return DATASETS[name](kind, **parameters)
+    problems: dict[str, type[Generated]] = {**DATASETS, **EVOLUTIONS}
+    if name not in problems:
+        raise ValueError(unknown("problem", name, list(problems)))
+    return problems[name](kind, **parameters)
 
 
 def problem_of(spec: DatasetSpec) -> Problem | None:
-    """The problem that a data set was generated from; None if pdeops does not know it."""
+    """The linear problem that a data set was generated from; None if pdeops knows none."""
     if spec.name not in DATASETS:
         return None
-    return problem_named(spec.name, spec.kind, **spec.parameters)
+    return DATASETS[spec.name](spec.kind, **spec.parameters)

@@ -18,12 +18,12 @@ import torch
 from ..grid import Grid
 from . import hdf5
 from .partial import partial_file
-from .problem import Problem
+from .problem import Generated
 from .spec import DatasetSpec
 
 
 def generate(
-    problem: Problem,
+    problem: Generated,
     grid: Grid,
     *,
     num_samples: int,
@@ -85,7 +85,7 @@ def generate(
 class _Work:
     """All that a worker needs to make and store any sample."""
 
-    problem: Problem
+    problem: Generated
     spec: DatasetSpec
     path: Path
     places: dict[str, hdf5.Variable]
@@ -100,21 +100,18 @@ class _Work:
 
     def _one(self, descriptor: int, index: int) -> float:
         spec = self.spec
-        assert spec.seed is not None
-        x = self.problem.sample_input(spec.grid, spec.seed, index)
-        # Half the tolerance leaves room for the rounding between the solver's residual and ours.
-        solution = self.problem.solve(x, spec.grid, rtol=spec.tolerance / 2)
-        y = solution.x[None]
-        residual = self.problem.residual(x[None], y[None], spec.grid).item()
+        x, y, residual, reason = self.problem.solved_sample(spec, index)
         if not residual <= spec.tolerance:
             raise ArithmeticError(
-                f"Sample {index} of {spec.name} (seed {spec.seed}) misses the tolerance: |b - A u| "
-                f"= {residual:.1e} |b| instead of {spec.tolerance:.0e} ({solution.reason}). "
-                f"Nothing of it was stored."
+                f"Sample {index} of {spec.name} (seed {spec.seed}) misses the tolerance: "
+                f"{spec.measure} = {residual:.1e} instead of {spec.tolerance:.0e} "
+                f"({reason}). Nothing of it was stored."
             )
         for names, values in ((spec.inputs, x), (spec.targets, y)):
-            for field, u in zip(names, values, strict=True):
-                self.places[field.name].write(descriptor, index, u.numpy())
+            parts = values.split([len(f.channels) for f in names])
+            for field, u in zip(names, parts, strict=True):
+                place = self.places[field.name]
+                place.write(descriptor, index, u.reshape(place.sample_shape).numpy())
         return residual
 
 

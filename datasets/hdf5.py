@@ -3,8 +3,10 @@ alike.
 
     /permeability  (sample, x, y)   one variable per field, contiguous, with units, long_name and
     role /pressure      (sample, x, y)
-    /residual      (sample)         |b - A u| / |b| of each solution in float64; NaN: not yet solved
+    /residual      (sample)         |b - A u| / |b| of each solution in float64, or what
+                                    `DatasetSpec.measure` says; NaN: not yet solved
     /sample /x /y                   coordinates, attached as HDF5 dimension scales
+    /time                           of trajectories, fields of shape (sample, time, x, y)
     attributes     format, format_version, title, equation, spec (JSON), seed, code_version,
                    solver_tolerance, licence, source
 
@@ -87,10 +89,12 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
     grid = spec.grid
-    shape = (spec.num_samples, *grid.shape)
-    dims = ("sample", *AXES[: grid.ndim])
-    size = len(spec.fields) * int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    size += 16 * sum(shape) + 65536  # coordinates, residuals, structure
+    shapes = {f.name: f.shape(spec.num_samples, grid) for f in spec.fields}
+    axes = AXES[: grid.ndim]
+    dims = ("sample", *axes, "time") if spec.times else ("sample", *axes)
+    values = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
+    size = values * np.dtype(dtype).itemsize
+    size += 16 * (spec.num_samples + sum(grid.shape)) + 65536  # coordinates, residuals, structure
     allocated = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     allocated.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     allocated.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
@@ -100,7 +104,10 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
             file.attrs.update(attributes(spec))
             file["sample"] = np.arange(spec.num_samples)
             file["sample"].attrs["long_name"] = "sample number, input of its random numbers"
-            for i, name in enumerate(dims[1:]):
+            if spec.times:
+                file["time"] = np.array(spec.times)
+                file["time"].attrs.update(units="1", long_name="time")
+            for i, name in enumerate(axes):
                 file[name] = grid.axis(i).numpy()
                 file[name].attrs.update(units="1", long_name=f"{name} coordinate")
             for i, name in enumerate(dims):
@@ -108,16 +115,19 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
                 file[name].attrs["_Netcdf4Dimid"] = np.int32(i)
             for field in spec.fields:
                 stored = np.dtype(dtype).newbyteorder("<")
-                variable = file.create_dataset(field.name, shape, stored, dcpl=allocated)
+                variable = file.create_dataset(
+                    field.name, shapes[field.name], stored, dcpl=allocated
+                )
                 variable.attrs.update(
                     units=field.units, long_name=field.description, role=field.role
                 )
             file["residual"] = np.full(spec.num_samples, np.nan)
             file["residual"].attrs.update(
-                units="1", long_name="|b - A u| / |b| of the solution in float64"
+                units="1", long_name=f"{spec.measure} of the solution in float64"
             )
-            for name in (*(f.name for f in spec.fields), "residual"):
-                for i, dim in enumerate(dims[: file[name].ndim]):
+            own = {f.name: ("sample", "time", *axes) for f in spec.fields if f.times}
+            for name in (*shapes, "residual"):
+                for i, dim in enumerate(own.get(name, dims)[: file[name].ndim]):
                     file[name].dims[i].attach_scale(file[dim])
         _reserve(path, path.stat().st_size)
     except (OSError, RuntimeError) as error:  # h5py reports a failed close as RuntimeError
@@ -141,13 +151,15 @@ def write(
 ) -> Path:
     """Write whole fields (num_samples, *space) by name, as predictions are; all or nothing.
 
+    A trajectory is one field (num_samples, time, *space).
+
     Raises:
         ValueError: the file exists, or the fields are not those of the spec.
         OSError: the disk is full; nothing is left behind.
     """
     path = Path(path)
     refuse_existing(path)
-    expected = {f.name: (spec.num_samples, *spec.grid.shape) for f in spec.fields}
+    expected = {f.name: f.shape(spec.num_samples, spec.grid) for f in spec.fields}
     got = {name: tuple(u.shape) for name, u in fields.items()}
     if got != expected:
         raise ValueError(f"The fields must be {expected} as in the spec; got {got}.")

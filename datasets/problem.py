@@ -34,15 +34,12 @@ class Kind(Protocol):
         ...
 
 
-class Problem(ABC):
-    """A linear boundary-value problem A(x) u = b(x) with a random input x.
-
-    A subclass is a table of `KINDS` and three methods: `operator`, `rhs` and `solve`.
+class Generated(ABC):
+    """A family of fields that `generate` writes: a table of `KINDS`, and how a sample is solved.
 
     Attributes:
-        name: the key in `DATASETS`.
+        name: the key in `DATASETS` or `EVOLUTIONS`.
         equation: what the fields satisfy, for the file and the card.
-        fields: the channels of input and solution.
         KINDS: name of a kind -> dataclass of its parameters; the first is the default.
 
     Raises:
@@ -52,7 +49,6 @@ class Problem(ABC):
 
     name: ClassVar[str]
     equation: str
-    fields: ClassVar[tuple[Field, ...]]
     KINDS: ClassVar[dict[str, Any]]
 
     def __init__(self, kind: str | None = None, **parameters: Any) -> None:
@@ -77,6 +73,39 @@ class Problem(ABC):
     def isometric(self) -> bool:
         """Every symmetry of the grid maps samples to samples."""
         return self.inputs.isometric
+
+    @abstractmethod
+    def grid(self, shape: Sequence[int]) -> Grid:
+        """The box of the problem with this many nodes per axis."""
+
+    @abstractmethod
+    def check_grid(self, grid: Grid) -> None:
+        """Raise a ValueError unless the problem is posed on such a grid."""
+
+    @abstractmethod
+    def spec(self, grid: Grid, seed: int, num_samples: int) -> DatasetSpec:
+        """What a data set of this problem says of itself."""
+
+    @abstractmethod
+    def solved_sample(self, spec: DatasetSpec, index: int) -> tuple[Tensor, Tensor, float, str]:
+        """Input (c, *space) and solution (d, *space) of a sample in float64, the value of
+        `spec.measure`, and why the solver stopped."""
+
+    def sample_input(self, grid: Grid, seed: int, index: int) -> Float[Tensor, "c *space"]:
+        """Input number `index` in float64: the same function on every grid, order and worker."""
+        return self.inputs.sample(grid, sample_generator(seed, index))
+
+
+class Problem(Generated):
+    """A linear boundary-value problem A(x) u = b(x) with a random input x.
+
+    A subclass is a table of `KINDS` and three methods: `operator`, `rhs` and `solve`.
+
+    Attributes:
+        fields: the channels of input and solution.
+    """
+
+    fields: ClassVar[tuple[Field, ...]]
 
     @property
     def boundary(self) -> tuple[Boundary, Boundary]:
@@ -122,9 +151,14 @@ class Problem(ABC):
             isometric=self.isometric,
         )
 
-    def sample_input(self, grid: Grid, seed: int, index: int) -> Float[Tensor, "c *space"]:
-        """Input number `index` in float64: the same function on every grid, order and worker."""
-        return self.inputs.sample(grid, sample_generator(seed, index))
+    def solved_sample(self, spec: DatasetSpec, index: int) -> tuple[Tensor, Tensor, float, str]:
+        """Drawn, solved and checked."""
+        assert spec.seed is not None
+        x = self.sample_input(spec.grid, spec.seed, index)
+        # Half the tolerance leaves room for the rounding between the solver's residual and ours.
+        solution = self.solve(x, spec.grid, rtol=spec.tolerance / 2)
+        y = solution.x[None]
+        return x, y, self.residual(x[None], y[None], spec.grid).item(), solution.reason
 
     @abstractmethod
     def operator(self, x: Float[Tensor, "c *space"], grid: Grid) -> LinearOperator:

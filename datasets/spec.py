@@ -3,6 +3,7 @@ file."""
 
 import json
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from ..grid import Grid
@@ -14,18 +15,36 @@ ROLES = ("input", "target")
 class Field:
     """One scalar field of a data set: a channel of x (role "input") or of y (role "target").
 
+    A field with `times` is a trajectory: a channel for each of them.
+
     Raises:
-        ValueError: the role is neither.
+        ValueError: the role is neither, or times do not increase.
     """
 
     name: str
     role: str
     description: str
     units: str = "1"
+    times: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
             raise ValueError(f"Field {self.name!r} needs a role of {ROLES}; got {self.role!r}.")
+        if any(a >= b for a, b in pairwise(self.times)):
+            raise ValueError(f"times of field {self.name!r} must increase; got {self.times}.")
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """One name per channel: its own, or "vorticity(t=0.5)" for each time."""
+        return tuple(f"{self.name}(t={t:g})" for t in self.times) or (self.name,)
+
+    def shape(self, num_samples: int, grid: Grid) -> tuple[int, ...]:
+        """Of its variable in a file: (sample, x, y), or (sample, time, x, y)."""
+        return (num_samples, *([len(self.times)] if self.times else []), *grid.shape)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain entries; no times where there are none."""
+        return {key: value for key, value in asdict(self).items() if key != "times" or value}
 
 
 @dataclass(frozen=True)
@@ -40,7 +59,7 @@ class DatasetSpec:
         grid: the nodes of every field.
         parameters: numbers of the kind and the equation, JSON-able.
         seed, num_samples: sample i depends on (seed, i) alone; no seed where nothing was drawn.
-        tolerance: bound of |b - A u| / |b| in float64, before a solution is stored; infinite where
+        tolerance: bound of `measure` in float64, before a solution is stored; infinite where
             nothing is known.
         isometric: rotating and reflecting the box maps samples to samples (all fields are scalar);
             None: nobody said so, the caller decides.
@@ -70,10 +89,27 @@ class DatasetSpec:
         """The channels of y."""
         return tuple(f for f in self.fields if f.role == "target")
 
+    @property
+    def measure(self) -> str:
+        """What the variable `residual` holds and `tolerance` bounds."""
+        return "|u_dt - u_2dt| / |u_dt|" if self.times else "|b - A u| / |b|"
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Those of the trajectories, () without any.
+
+        Raises:
+            ValueError: the trajectories have different times.
+        """
+        times = {f.times for f in self.fields if f.times}
+        if len(times) > 1:
+            raise ValueError(f"All trajectories of a file have the same times; got {times}.")
+        return times.pop() if times else ()
+
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, strings and numbers; `from_dict` reads them."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        plain["fields"] = [asdict(f) for f in self.fields]
+        plain["fields"] = [f.to_dict() for f in self.fields]
         plain["grid"] = self.grid.to_dict()
         return plain
 
@@ -85,7 +121,9 @@ class DatasetSpec:
             ValueError: an entry is missing or unknown.
         """
         try:
-            fields = tuple(Field(**f) for f in plain["fields"])
+            fields = tuple(
+                Field(**{**f, "times": tuple(f.get("times", ()))}) for f in plain["fields"]
+            )
             return cls(**{**plain, "fields": fields, "grid": Grid.from_dict(plain["grid"])})
         except (KeyError, TypeError) as error:
             raise ValueError(

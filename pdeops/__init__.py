@@ -49,7 +49,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from . import compare, datasets, models, solvers
-    from .datasets import generate, open_dataset
+    from .datasets import open_dataset
+    from .datasets.generate import generate
     from .grid import Grid
     from .linop import LinearOperator, Preconditioner, check_spd
     from .recipe import Recipe

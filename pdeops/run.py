@@ -186,6 +186,9 @@ def predict(run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
     channels = dict(zip(names, torch.cat([x, y], 1).unbind(1), strict=True))
     source = f"predicted by {run.recipe.model.name}, run {run.folder.name}"
     if dataset.spec:
+        fields = (*dataset.spec.inputs, *dataset.spec.targets)
+        parts = torch.cat([x, y], 1).split([len(f.channels) for f in fields], 1)
+        channels = {f.name: u if f.times else u[:, 0] for f, u in zip(fields, parts, strict=True)}
         spec = replace(dataset.spec, source=source, num_samples=len(dataset))
     else:
         spec = DatasetSpec(

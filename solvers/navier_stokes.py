@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from .. import spectral
 from ..grid import Boundary, Grid
 from ..kernels import vorticity_reference
+from ..spectral import check_zero_mean, wavenumbers
 from .evolution import Evolution
 
 _NODES_AT_ONCE = 1 << 17  # of the samples that are transformed together on a CPU
@@ -58,7 +58,7 @@ class NavierStokes(Evolution):
                 f"viscosity and drag must be finite and >= 0; got {viscosity} and {drag}."
             )
         self.K = tuple((n - 1) // 3 for n in grid.shape)  # the highest wave kept per axis
-        wx, wy = spectral.wavenumbers(grid)
+        wx, wy = wavenumbers(grid)
         wx = torch.cat([wx[: self.K[0] + 1], wx[len(wx) - self.K[0] :]])[None]
         wy = wy[: self.K[1] + 1, None]
         squared = wx**2 + wy**2
@@ -77,7 +77,7 @@ class NavierStokes(Evolution):
     def check(self, u: Float[Tensor, "b c *space"]) -> None:
         """As its parent's; the mean must be zero, and a forcing per sample of as many samples."""
         super().check(u)
-        spectral.check_zero_mean(u, self.grid, purpose="The vorticity of a periodic flow")
+        check_zero_mean(u, self.grid, purpose="The vorticity of a periodic flow")
         if self._f_hat is not None and self._f_hat.ndim == 3 and len(self._f_hat) != len(u):
             raise ValueError(
                 f"The forcing is of {len(self._f_hat)} samples, the initial field of {len(u)}."

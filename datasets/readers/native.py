@@ -81,7 +81,7 @@ def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
             )
         spec = DatasetSpec.from_json(file.attrs["spec"])
         for field in spec.fields:
-            expected = (spec.num_samples, *spec.grid.shape)
+            expected = field.shape(spec.num_samples, spec.grid)
             got = file[field.name].shape if field.name in file else "nothing"
             if got != expected:
                 raise ValueError(
@@ -102,11 +102,18 @@ def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
 
 
 def _selection(spec: DatasetSpec) -> Selection:
-    """One variable (sample, x, y, z as far as they go) for each field."""
-    shape = (spec.num_samples, *spec.grid.shape)
+    """One variable (sample, x, y, z as far as they go) for each field; times are channels."""
+    space = AXES[: spec.grid.ndim]
 
     def chosen(fields: tuple[Field, ...]) -> tuple[Chosen, ...]:
-        axes = ("sample", *AXES[: spec.grid.ndim])
-        return tuple(Chosen(f.name, axes, shape, (f.name,)) for f in fields)
+        return tuple(
+            Chosen(
+                f.name,
+                ("sample", "channel", *space) if f.times else ("sample", *space),
+                f.shape(spec.num_samples, spec.grid),
+                f.channels,
+            )
+            for f in fields
+        )
 
     return Selection(chosen(spec.inputs), chosen(spec.targets))

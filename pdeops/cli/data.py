@@ -14,7 +14,7 @@ app = typer.Typer(
 
 @app.command()
 def generate(
-    problem: Annotated[str, typer.Argument(help="darcy or poisson")],
+    problem: Annotated[str, typer.Argument(help="darcy, poisson, navier_stokes or burgers")],
     samples: Annotated[int, typer.Option(help="Number of samples.")],
     resolution: Annotated[str, typer.Option(help="Nodes per axis with the boundary: 65 or 65,97.")],
     out: Annotated[Path, typer.Option(help="File to write; must not exist.")],
@@ -23,7 +23,9 @@ def generate(
         str | None,
         typer.Option(
             help="darcy: piecewise (default), lognormal, rough, multiscale; poisson: gaussian "
-            "(default; zero on all sides), neumann, mixed. The cards say what each is."
+            "(default; zero on all sides), neumann, mixed; navier_stokes: fno_1e-3 (default), "
+            "fno_1e-4, fno_1e-5, kolmogorov, mcwilliams; burgers: gaussian (default), thin. The "
+            "cards say what each is."
         ),
     ] = None,
     settings: Annotated[
@@ -34,7 +36,7 @@ def generate(
     dtype: Annotated[str, typer.Option(help="float32 or float64, as stored.")] = "float32",
     json: Json = False,
 ) -> None:
-    """Generate a data set: random inputs and their solutions, each solved to 1e-10.
+    """Generate a data set: random inputs and their solutions, each solved and checked.
 
     Interrupted, it goes on where it stopped when called again with the same arguments.
     """
