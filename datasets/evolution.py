@@ -22,6 +22,7 @@ class EvolutionKind(Protocol):
         t_end, num_frames: the solution is stored at num_frames equal steps up to t_end.
         dt: largest step of time; shorter where the flow is fast.
         refinement: the solver's grid has this many times the nodes per axis of what is stored.
+        num_waves: of the initial field, per axis.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -38,6 +39,9 @@ class EvolutionKind(Protocol):
 
     @property
     def refinement(self) -> int: ...
+
+    @property
+    def num_waves(self) -> int: ...
 
     @property
     def extent(self) -> tuple[float, ...]:
@@ -83,7 +87,8 @@ class EvolutionProblem(Generated):
         return grid
 
     def check_grid(self, grid: Grid) -> None:
-        """Raise a ValueError unless the grid is the kind's box, periodic, left ends stored."""
+        """Raise a ValueError unless the grid is the kind's box, periodic, left ends stored, and the
+        solver's holds the waves of an initial field."""
         if (
             grid.extent != self.inputs.extent
             or set(grid.boundary) != {Boundary.PERIODIC}
@@ -95,6 +100,13 @@ class EvolutionProblem(Generated):
                 f"{self.name} {self.kind} is solved on a periodic box of sides "
                 f"{self.inputs.extent} with at least 8 nodes per axis; got {grid}. Use "
                 f"{self.name}'s grid(({shape},))."
+            )
+        nodes, needed = min(grid.shape) * self.inputs.refinement, 2 * self.inputs.num_waves + 1
+        if nodes < needed:
+            raise ValueError(
+                f"The initial fields of {self.name} {self.kind} have {self.inputs.num_waves} waves "
+                f"per axis, for which the solver needs {needed} nodes; got {nodes} (the grid's, "
+                f"times refinement). Use more nodes, a larger refinement, or fewer num_waves."
             )
 
     def spec(self, grid: Grid, seed: int, num_samples: int) -> DatasetSpec:

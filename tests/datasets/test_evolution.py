@@ -86,6 +86,9 @@ class TestEveryKind:
         ):
             with pytest.raises(ValueError, match=r"is solved on a periodic box"):
                 problem.check_grid(wrong)
+        many = problem_named(problem.name, problem.kind, **SMALL | {"num_waves": 24})
+        with pytest.raises(ValueError, match="needs 49 nodes; got 48"):
+            grid_of(many)
 
 
 def test_a_file_of_trajectories(tmp_path):
@@ -180,7 +183,7 @@ def test_every_problem_has_a_card_that_names_its_kinds_and_parameters(name):
     for kind in EVOLUTIONS[name].KINDS:
         assert f"`{kind}`" in card
         problem = problem_named(name, kind)
-        for field in problem.spec(grid_of(problem), 0, 1).fields:
+        for field in problem.spec(grid_of(problem, 256), 0, 1).fields:
             assert f'"{field.name}"' in card
         for key, value in problem.parameters.items():
             assert f"`{key}` {value:.4g}" in card

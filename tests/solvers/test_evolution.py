@@ -6,7 +6,7 @@ import torch
 from pdeops import spectral
 from pdeops.grid import Grid
 from pdeops.solvers import ETDRK4, RK2CN, RK4CN, IMEXEuler, PseudoSpectral, evolve
-from pdeops.solvers.evolution import _Interval
+from pdeops.solvers.evolution import _Interval, _Watch
 
 GRID = Grid((8,), extent=2 * math.pi, boundary="periodic")
 STEPPERS = [IMEXEuler, RK2CN, RK4CN, ETDRK4]
@@ -98,3 +98,20 @@ def test_an_interval_is_gone_through_in_halves():
     assert sizes == [0.25, 0.0625, 0.25, 0.125, 0.25, 0.0625]
     assert interval.left == 0
     assert interval.time == 2.0
+
+
+def test_on_an_accelerator_the_step_is_found_afterwards():
+    """Sizes are gathered and read together; the step and the time are those of the first large."""
+    u_hat = torch.ones(2, 3, dtype=torch.complex128)
+    watch = _Watch(u_hat, 100)
+    watch.every = 4
+    reasons = [watch.after(u_hat * 10.0**i, 0.1 * (i + 1)) for i in range(4)]
+    assert reasons[:3] == ["", "", ""]
+    assert "blow-up at t = 0.4, step 4: the largest coefficient is 1e+03, after 100" in reasons[3]
+    assert watch.num_steps == 4
+    watch = _Watch(u_hat, None)
+    watch.every = 4
+    sizes = (1.0, math.inf, math.nan)
+    assert [watch.after(torch.full((2,), s), float(i)) for i, s in enumerate(sizes)] == ["", "", ""]
+    assert "blow-up at t = 1, step 2: the largest coefficient is inf, after 1 a" in watch.flush()
+    assert watch.num_steps == 2
