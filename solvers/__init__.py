@@ -1,6 +1,7 @@
 """Classical solvers: one file for each method and each equation."""
 
 from .allen_cahn import AllenCahn
+from .amg import RugeStueben, SmoothedAggregation
 from .bicgstab import bicgstab
 from .boundary import with_boundary, without_boundary
 from .burgers import Burgers, cole_hopf
@@ -16,6 +17,7 @@ from .flexible_cg import flexible_cg
 from .gray_scott import GrayScott
 from .heat import AdvectionDiffusion, Heat
 from .hopf_lax import hopf_lax
+from .incomplete_cholesky import IncompleteCholesky
 from .kdv import KortewegDeVries
 from .kuramoto_sivashinsky import KuramotoSivashinsky
 from .laplacian import Laplacian
@@ -27,6 +29,7 @@ from .pseudospectral import Linear, PseudoSpectral
 from .result import SolveResult
 from .richardson import richardson
 from .scipy_krylov import solve_scipy
+from .sor import SOR, SSOR, sor, ssor
 from .steppers import RK2CN, RK4CN, IMEXEuler
 from .wave import Wave
 
@@ -34,6 +37,8 @@ __all__ = [
     "ETDRK4",
     "RK2CN",
     "RK4CN",
+    "SOR",
+    "SSOR",
     "AdvectionDiffusion",
     "AllenCahn",
     "Burgers",
@@ -44,6 +49,7 @@ __all__ = [
     "GrayScott",
     "Heat",
     "IMEXEuler",
+    "IncompleteCholesky",
     "KortewegDeVries",
     "KuramotoSivashinsky",
     "Laplacian",
@@ -53,6 +59,8 @@ __all__ = [
     "Multigrid",
     "NavierStokes",
     "PseudoSpectral",
+    "RugeStueben",
+    "SmoothedAggregation",
     "SolveResult",
     "Stepper",
     "Trajectory",
@@ -71,6 +79,8 @@ __all__ = [
     "solve_poisson",
     "solve_scipy",
     "solve_sparse",
+    "sor",
+    "ssor",
     "with_boundary",
     "without_boundary",
 ]
