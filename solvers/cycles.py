@@ -295,7 +295,7 @@ class Box:
         return cls(
             order,
             [A.grid.shape[a] for a in order],
-            [A.periodic[a] for a in order],
+            [A.periodic[a] and A.grid.shape[a] > 1 for a in order],  # one node has no neighbour
             [own[a] for a in order],
             [A.faces[a].detach().permute(order) for a in order],
             None if A.excess is None else A.excess.detach().permute(order),

@@ -2,9 +2,10 @@
 
 The plain twin, which says what is computed and why, is `blackbox_reference.py`; the tests compare
 the two. `blackbox.py` does the same for all other cases; on a plane without reaction, coarsened
-along both axes, this one sets up ten times and solves one and a half times as fast: rows are
+along both axes, this one sets up five times and solves one and a half times as fast: rows are
 pipelined so that a smoothing step, the residual and its restriction read each array once, no work
 is done on values that are overwritten, and coarse operators are summed cell by cell from formulas.
+Unlike the twin it keeps negative weights, which rough coefficients bring about on coarse levels.
 
 Layout as in the twin: nodes (i, j) with i = 0 and i = n+1 (j alike) on the boundary; couplings
 cx (i,j)-(i+1,j), cy (i,j)-(i,j+1), cd (i,j)-(i+1,j+1), ca (i+1,j)-(i,j+1); r = 1/diagonal. q is the

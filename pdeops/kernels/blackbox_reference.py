@@ -18,7 +18,8 @@ Solids may be coarse nodes; then they stand for the fluid around them.
 
 **Interpolation** takes its weights from A. Nodes with one odd index first, then two, then three:
 the stencil is summed over the axes where the index is even, and A u = 0 there gives the value from
-nodes with fewer odd indices. So it follows jumps of the coefficient and stops at walls.
+nodes with fewer odd indices; a negative weight, which only coarse levels know, is left out. So it
+follows jumps of the coefficient and stops at walls.
 
 **Cycle.** Gauss-Seidel by colours (indices modulo 2), residual restricted by R = Pᵀ, corrections
 prolonged by P, Gauss-Seidel in the reversed order: symmetric, and positive definite because
@@ -182,7 +183,7 @@ def interpolation(level: Level) -> dict[Offset, Tensor]:
             # Where n is even the odd nodes n + 1 are boundary nodes: they take the value beyond.
             if d[a] and n % 2 == 0:
                 x.movedim(a, 0)[n // 2] *= 0 if d[a] == 1 else 2
-    outside = level.diagonal - level.excess
+    every = level.diagonal - level.excess
     kinds = {tuple(x > 0 for x in d) for d in digits if any(d)}
     for odd in sorted(kinds, key=sum):
         nodes, cells = [], []
@@ -199,12 +200,10 @@ def interpolation(level: Level) -> dict[Offset, Tensor]:
         here = tuple(slice(*c) for c in cells)
         corners = [d for d in digits if tuple(x > 0 for x in d) == odd]
         v = {d: torch.zeros_like(w[d][here]) for d in corners}
-        total = torch.zeros_like(v[corners[0]])
         for delta, c in level.couplings.items():
             if not any(o and x for o, x in zip(odd, delta, strict=True)):
                 continue
             coupling = c[tuple(nodes)]
-            total = total + coupling
             for d in corners:
                 # The neighbour has fewer odd indices; this corner must be on its side.
                 if any(o and x and x != 2 * y - 3 for o, x, y in zip(odd, delta, d, strict=True)):
@@ -215,7 +214,9 @@ def interpolation(level: Level) -> dict[Offset, Tensor]:
                     for o, x, (s, e) in zip(odd, delta, cells, strict=True)
                 )
                 v[d] = v[d] + coupling * w[of][there]
-        solid = outside[tuple(nodes)] <= 0
+        v = {d: x.clamp(min=0) for d, x in v.items()}
+        total = sum(v.values())
+        solid = every[tuple(nodes)] <= 0
         for d in corners:
             kept = torch.where(solid, 0, w[d][here])
             w[d][here] = torch.where(total > 0, v[d] / total, kept)

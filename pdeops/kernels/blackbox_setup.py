@@ -114,7 +114,7 @@ def weights(c, offsets, t, T, wrap, w):
     """The weights of P from the couplings of the finer level.
 
     Nodes with one odd index first, then two, then three: the stencil is summed over the axes where
-    the index is even, and A u = 0 there gives the node by those before it.
+    the index is even, and A u = 0 there gives the node by those before it. No weight is negative.
     """
     S, SC, K = t[S_], T[S_], t[K_]
     uniform(w, t, T)
@@ -131,7 +131,7 @@ def weights(c, offsets, t, T, wrap, w):
     target = np.zeros(8, np.int64)
     longest = t[N_ + 2] + 2
     v = np.zeros((8, longest), c.dtype)
-    total, outside = np.zeros(longest, c.dtype), np.zeros(longest, c.dtype)
+    total, every = np.zeros(longest, c.dtype), np.zeros(longest, c.dtype)
     stretch = 2 if t[COARSEN + 2] else 1
     for count in range(1, 4):
         for pattern in range(1, 8):
@@ -187,17 +187,15 @@ def weights(c, offsets, t, T, wrap, w):
                 for J in range(first[1], last[1] + 1):
                     x, X = start_of_row(I, J, first[2], odd, t, T)
                     total[:M] = 0
-                    outside[:M] = 0
+                    every[:M] = 0
                     v[:, :M] = 0
                     for s in range(2 * K):
                         at = which[s] * S + x + where[s]
                         row = c[at : at + stretch * (M - 1) + 1 : stretch]
-                        if inner[s]:
-                            for q in range(M):
-                                outside[q] += row[q]
-                            continue
                         for q in range(M):
-                            total[q] += row[q]
+                            every[q] += row[q]
+                        if inner[s]:
+                            continue
                         for z in range(corners):
                             if code[s, z] >= 0:
                                 at = code[s, z] * SC + X + cell[s, z]
@@ -205,12 +203,16 @@ def weights(c, offsets, t, T, wrap, w):
                                 for q in range(M):
                                     v[z, q] += row[q] * share[q]
                     for z in range(corners):
+                        for q in range(M):
+                            v[z, q] = max(v[z, q], 0)
+                            total[q] += v[z, q]
+                    for z in range(corners):
                         at = target[z] * SC + X
                         share = w[at : at + M]
                         for q in range(M):
                             if total[q] > 0:
                                 share[q] = v[z, q] / total[q]
-                            elif not outside[q] > 0:  # solid
+                            elif not every[q] > 0:  # solid
                                 share[q] = 0
             for z in range(corners):
                 fill_weights(w[target[z] * SC : (target[z] + 1) * SC], odd, t, T, wrap)
