@@ -103,7 +103,7 @@ def _benches(n: int, batch: int, steps: int) -> list[Bench]:
             setup=lambda: flow(n, batch, steps),
             work=fused,
             reference=reference,
-            work_name="four transforms, fused loops (numba)",
+            work_name="two complex transforms each way, fused loops",
             reference_name=reference_name,
             tolerance=tolerance,
             repeats=9,

@@ -1,5 +1,5 @@
 """2D incompressible Navier-Stokes on a periodic box, by vorticity and pseudo-spectral methods."""
-# Axes: b batch, x y nodes, l k stored waves of y and x (3|k| < n), p waves of x padded to n.
+# Axes: b batch, x y nodes, l k stored waves of y (0..K) and x (-K..K), 3K < n.
 
 import math
 from collections.abc import Callable
@@ -59,11 +59,11 @@ class NavierStokes(Evolution):
             )
         self.K = tuple((n - 1) // 3 for n in grid.shape)  # the highest wave kept per axis
         wx, wy = wavenumbers(grid)
-        wx = torch.cat([wx[: self.K[0] + 1], wx[len(wx) - self.K[0] :]])[None]
+        wx = torch.cat([wx[len(wx) - self.K[0] :], wx[: self.K[0] + 1]])[None]
         wy = wy[: self.K[1] + 1, None]
         squared = wx**2 + wy**2
         symbol = -viscosity * squared - drag
-        symbol[0, 0] = 0.0  # the mean of a curl is zero, and stays
+        symbol[0, self.K[0]] = 0.0  # the mean of a curl is zero, and stays
         super().__init__(grid, symbol)
         inverse = 1 / squared.masked_fill(squared == 0, math.inf)
         self.per_x, self.per_y = wx * inverse, wy * inverse
@@ -124,13 +124,13 @@ class NavierStokes(Evolution):
         """Stored coefficients of fields at the nodes."""
         hat = torch.fft.rfft(u, norm="forward")[..., : self.K[1] + 1].transpose(-1, -2)
         hat = torch.fft.fft(hat, norm="forward")
-        return torch.cat([hat[..., : self.K[0] + 1], hat[..., hat.shape[-1] - self.K[0] :]], -1)
+        return torch.cat([hat[..., hat.shape[-1] - self.K[0] :], hat[..., : self.K[0] + 1]], -1)
 
     def _inverse(self, u_hat: Complex[Tensor, "*batch l k"]) -> Float[Tensor, "*batch x y"]:
         """Fields at the nodes from their stored coefficients."""
         nx, ny = self.grid.shape
         gap = u_hat.new_zeros(*u_hat.shape[:-1], nx - u_hat.shape[-1])
-        hat = torch.cat([u_hat[..., : self.K[0] + 1], gap, u_hat[..., self.K[0] + 1 :]], -1)
+        hat = torch.cat([u_hat[..., self.K[0] :], gap, u_hat[..., : self.K[0]]], -1)
         hat = torch.fft.ifft(hat, norm="forward").transpose(-1, -2)
         return torch.fft.irfft(hat, n=ny, norm="forward")
 
@@ -157,20 +157,20 @@ class NavierStokes(Evolution):
 class _Workspace:
     """What the nonlinear term needs for one batch: padded buffers, cast constants, the loops.
 
-    Of 20 transforms a step, those along x act on the two thirds of the waves of y that are kept. On
-    a CPU a few samples at a time: their fields stay in the cache, and the FFTs' results in memory
-    that the allocator has at hand (fresh pages of a whole batch took ten times the FFTs' time).
+    Two complex transforms there and back, each for two real ones; those along x act on the kept
+    waves of y only. On a CPU a few samples at a time: their fields stay in the cache, and the FFTs'
+    results in memory that the allocator has at hand (fresh pages of a whole batch took ten times
+    the FFTs' time).
     """
 
     def __init__(self, flow: NavierStokes, u_hat: Tensor) -> None:
-        (nx, ny), (_, Ky), b = flow.grid.shape, flow.K, len(u_hat)
-        self.nx, self.ny, self.num_l, self.chunk = nx, ny, Ky + 1, b
+        self.shape, self.K, self.chunk = flow.grid.shape, flow.K[1], len(u_hat)
         self.loops: ModuleType = vorticity_reference
         if u_hat.device.type == "cpu":
             from ..kernels import vorticity
 
             self.loops = vorticity
-            self.chunk = min(b, max(1, _NODES_AT_ONCE // (nx * ny)))
+            self.chunk = min(self.chunk, max(1, _NODES_AT_ONCE // math.prod(self.shape)))
         self.per_x, self.per_y, self.a, self.c = (
             flow.cast(m, u_hat) for m in (flow.per_x, flow.per_y, flow.a, flow.c)
         )
@@ -186,21 +186,21 @@ class _Workspace:
             self._convect(w, N)
 
     def _convect(self, u_hat: Tensor, out: Tensor) -> None:
-        padded, wide, wide_rows, narrow, narrow_columns = self._buffers(len(u_hat))
-        self.loops.velocity(u_hat, self.per_x, self.per_y, padded)
-        wide_rows.copy_(torch.fft.ifft(padded, norm="forward"))
-        uv = torch.fft.irfft(wide, n=self.ny, norm="forward")
-        self.loops.products(uv)
-        narrow_columns.copy_(torch.fft.rfft(uv, norm="forward")[..., : self.num_l])
-        self.loops.tendency(torch.fft.fft(narrow, norm="forward"), self.a, self.c, out)
+        rows, wide, wide_rows, back, back_columns = self._buffers(len(u_hat))
+        self.loops.velocity(u_hat, self.per_x, self.per_y, rows)
+        wide_rows.copy_(torch.fft.ifft(rows, norm="forward"))
+        z = torch.fft.ifft(wide, norm="forward")
+        self.loops.products(z)
+        back_columns.copy_(torch.fft.fft(z, norm="forward")[..., self.K : 3 * self.K + 1])
+        self.loops.tendency(torch.fft.fft(back, norm="forward"), self.a, self.c, out)
 
     def _buffers(self, b: int) -> tuple[Tensor, ...]:
-        """Padded waves; nodes of x with waves of y, all and the kept; the same on the way back."""
+        """Waves of y by places of x; nodes of x by places of y, and the part of them that is not
+        zero; the first again for the way back, and its transpose."""
         if b not in self._views:  # b is the chunk, or what is left of the batch
-            # The gap between positive and negative waves stays zero, as do the columns beyond K.
-            padded = self.like.new_zeros(2, b, self.num_l, self.nx)
-            wide = self.like.new_zeros(2, b, self.nx, self.ny // 2 + 1)
-            narrow = torch.empty_like(padded)
-            wide_rows = wide[..., : self.num_l].transpose(-1, -2)
-            self._views[b] = (padded, wide, wide_rows, narrow, narrow.transpose(-1, -2))
+            nx, ny = self.shape
+            rows, back = (self.like.new_zeros(b, 2 * self.K + 1, nx) for _ in range(2))
+            wide = self.like.new_zeros(b, nx, ny)
+            wide_rows = wide[..., : 2 * self.K + 1].transpose(-1, -2)
+            self._views[b] = (rows, wide, wide_rows, back, back.transpose(-1, -2))
         return self._views[b]

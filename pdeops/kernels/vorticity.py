@@ -1,8 +1,8 @@
 """The pointwise work of 2D vorticity in waves as fused loops (numba), on the CPU.
 
 The plain twin, which says what is computed and why, is `vorticity_reference.py`. Complex fields
-come as their parts: the factors are real or imaginary, and torch would make complex ones of them.
-Nothing here starts threads, so the loops are safe after fork; they release the GIL.
+come as their parts, side by side. Nothing here starts threads, so the loops are safe after fork;
+they release the GIL.
 """
 
 from typing import Any
@@ -18,14 +18,14 @@ def velocity(w: Tensor, per_x: Tensor, per_y: Tensor, out: Tensor) -> None:
     _velocity(_parts(w), per_x.numpy(), per_y.numpy(), _parts(out))
 
 
-def products(uv: Tensor) -> None:
+def products(z: Tensor) -> None:
     """As the twin."""
-    _products(*uv.view(2, -1).numpy())
+    _square(_parts(z).reshape(-1))
 
 
-def tendency(hat: Tensor, a: Tensor, c: Tensor, out: Tensor) -> None:
+def tendency(square: Tensor, a: Tensor, c: Tensor, out: Tensor) -> None:
     """As the twin."""
-    _tendency(_parts(hat), a.numpy(), c.numpy(), _parts(out))
+    _tendency(_parts(square), a.numpy(), c.numpy(), _parts(out))
 
 
 def _parts(z: Tensor) -> Any:
@@ -37,37 +37,42 @@ def _parts(z: Tensor) -> Any:
 @_jit
 def _velocity(w, per_x, per_y, out):
     num_b, num_l, num_k = w.shape[0], w.shape[1], per_x.shape[1]
-    positive = (num_k + 1) // 2
-    gap = out.shape[3] - 2 * num_k  # of zeros, in parts
+    last = 2 * (num_k - 1)
     for b in range(num_b):
         for l in range(num_l):
-            s, u, v, fx, fy = w[b, l], out[0, b, l], out[1, b, l], per_x[l], per_y[l]
-            for start, end, shift in ((0, positive, 0), (positive, num_k, gap)):
-                for k in range(start, end):
+            s, z, fx, fy = w[b, l], out[b, num_l - 1 + l], per_x[l], per_y[l]
+            for k in range(num_k):
+                re, im = s[2 * k], s[2 * k + 1]
+                z[2 * k] = fx[k] * re - fy[k] * im
+                z[2 * k + 1] = fx[k] * im + fy[k] * re
+            if l > 0:
+                z = out[b, num_l - 1 - l]
+                for k in range(num_k):
                     re, im = s[2 * k], s[2 * k + 1]
-                    u[2 * k + shift] = -fy[k] * im
-                    u[2 * k + shift + 1] = fy[k] * re
-                    v[2 * k + shift] = fx[k] * im
-                    v[2 * k + shift + 1] = -fx[k] * re
+                    z[last - 2 * k] = -fx[k] * re - fy[k] * im
+                    z[last - 2 * k + 1] = fx[k] * im - fy[k] * re
 
 
 @_jit
-def _products(p, q):
-    for x in range(p.size):
-        u, v = p[x], q[x]
-        p[x] = u * v
-        q[x] = (v - u) * (v + u)
+def _square(z):
+    for i in range(z.size // 2):
+        u, v = z[2 * i], z[2 * i + 1]
+        z[2 * i] = (u - v) * (u + v)
+        z[2 * i + 1] = 2 * u * v
 
 
 @_jit
-def _tendency(hat, a, c, out):
+def _tendency(square, a, c, out):
     num_b, num_l, num_k = out.shape[0], out.shape[1], a.shape[1]
-    positive = (num_k + 1) // 2
-    gap = hat.shape[3] - 2 * num_k
+    first = num_k - 1  # place K of x, in parts
+    last = first + 2 * (num_k - 1)
+    quarter, half = a.dtype.type(0.25), a.dtype.type(0.5)
     for b in range(num_b):
         for l in range(num_l):
-            p, q, o, fa, fc = hat[0, b, l], hat[1, b, l], out[b, l], a[l], c[l]
-            for start, end, shift in ((0, positive, 0), (positive, num_k, gap)):
-                for k in range(start, end):
-                    o[2 * k] = fa[k] * p[2 * k + shift] + fc[k] * q[2 * k + shift]
-                    o[2 * k + 1] = fa[k] * p[2 * k + shift + 1] + fc[k] * q[2 * k + shift + 1]
+            here, there = square[b, num_l - 1 + l], square[b, num_l - 1 - l]
+            o, fa, fc = out[b, l], a[l], c[l]
+            for k in range(num_k):
+                re, im = here[first + 2 * k], here[first + 2 * k + 1]
+                re_, im_ = there[last - 2 * k], -there[last - 2 * k + 1]
+                o[2 * k] = quarter * fa[k] * (im - im_) - half * fc[k] * (re + re_)
+                o[2 * k + 1] = -quarter * fa[k] * (re - re_) - half * fc[k] * (im + im_)

@@ -2,38 +2,42 @@
 
     ω_t = -curl div(u ⊗ u) = -[(∂xx - ∂yy)(uv) + ∂xy(v² - u²)],   u = ψ_y, v = -ψ_x, -Δψ = ω,
 
-so two inverse transforms (u, v) and two forward ones (uv, v² - u²) are enough; u·∇ω by its parts
-takes five. Only waves with 3|k| < n are stored, those of x last, where the complex transform acts.
+so the velocity to the nodes and two products back are enough; u·∇ω by its parts takes five real
+transforms in place of four. These four are two complex ones: z = u + iv holds the velocity, and
+z² = -(v² - u²) + 2i uv both products.
+
+Only waves with 3|k| < n are stored, those of x last, -K..K, and of y 0..K. The spectrum of z is
+laid at 0..2K of each axis in place of -K..K, which turns z² by the same factor twice: its waves
+-K..K then lie at K..3K, in one piece, and those that wrap around miss them, as 4K - n < K.
 """
-# Axes: b batch, l waves of y (0..K), k waves of x (0..K, -K..-1), p the same padded to n places,
-# x y nodes. The leading axis of two is that of (u, v) or of (uv, v² - u²).
+# Axes: b batch, l waves of y (0..K), m waves of y (-K..K), k waves of x (-K..K), p n places.
 
 import torch
 from torch import Tensor
 
 
 def velocity(w: Tensor, per_x: Tensor, per_y: Tensor, out: Tensor) -> None:
-    """out[:, b, l, p] = (i ξ_y/|ξ|² w, -i ξ_x/|ξ|² w); what lies between is left as it is.
+    """out[b, m, :2K+1] = ẑ, of û = i ξ_y/|ξ|² ŵ and v̂ = -i ξ_x/|ξ|² ŵ; the rest is left as it is.
 
-    w is (b, l, k); per_x = ξ_x/|ξ|² and per_y = ξ_y/|ξ|² are (l, k).
+    w is (b, l, k), of a real field; per_x = ξ_x/|ξ|² and per_y = ξ_y/|ξ|² are (l, k).
     """
-    K = w.shape[-1] // 2
-    uv = torch.stack([w * (1j * per_y), w * (-1j * per_x)])
-    out[..., : K + 1] = uv[..., : K + 1]
-    out[..., out.shape[-1] - K :] = uv[..., K + 1 :]
+    factor = torch.complex(per_x, per_y)
+    out[:, w.shape[1] - 1 :, : w.shape[2]] = factor * w
+    out[:, : w.shape[1] - 1, : w.shape[2]] = (-factor * w.conj())[:, 1:].flip(1, 2)
 
 
-def products(uv: Tensor) -> None:
-    """(u, v) becomes (uv, v² - u²), in place."""
-    u, v = uv
-    uv[0], uv[1] = u * v, (v - u) * (v + u)
+def products(z: Tensor) -> None:
+    """z becomes z², in place."""
+    z.square_()
 
 
-def tendency(hat: Tensor, a: Tensor, c: Tensor, out: Tensor) -> None:
+def tendency(square: Tensor, a: Tensor, c: Tensor, out: Tensor) -> None:
     """out = a (uv)^ + c (v² - u²)^ at the stored waves, with a = ξ_x² - ξ_y², c = ξ_x ξ_y.
 
-    hat is (2, b, l, p), out (b, l, k), a and c (l, k).
+    square is (b, m, p), the waves of z² from K of x on; out (b, l, k), a and c (l, k).
     """
-    K = out.shape[-1] // 2
-    p, q = torch.cat([hat[..., : K + 1], hat[..., hat.shape[-1] - K :]], -1)
-    torch.mul(p, a, out=out).addcmul_(q, c.to(q.dtype))
+    K, num_l = out.shape[2] // 2, out.shape[1]
+    here = square[:, :, K : 3 * K + 1]
+    opposite = here.flip(1, 2)[:, num_l - 1 :].conj()
+    here = here[:, num_l - 1 :]
+    out.copy_((here - opposite) * (-0.25j * a) - (here + opposite) * (0.5 * c))
