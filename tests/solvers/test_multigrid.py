@@ -211,14 +211,17 @@ def test_walls_and_floating_regions(generator):
 
 
 def test_rough_coefficients_leave_coarse_levels_positive(generator, monkeypatch):
-    """With negative weights the lumped reaction of a coarse level would be negative."""
+    """With negative weights the lumped reaction of a coarse level is negative in 8 of these 20."""
     monkeypatch.setattr(layout, "DIRECT", 1)
-    boxes = {(8, 11, 3): ("dirichlet", "periodic", "neumann"), (15, 5): "periodic"}
-    for shape, boundary in boxes.items():
-        grid = Grid(shape, [20.0] + [1.0] * (len(shape) - 1), boundary)
-        for _ in range(5):
-            noise = torch.randn(shape, generator=generator, dtype=torch.float64)
-            check_spd(Multigrid(Diffusion(torch.exp(1.5 * noise), grid, reaction=1000.0)))
+    grid = Grid(
+        (8, 6, 6),
+        (20.0, 3.0, 20.0),
+        ("neumann", "periodic", "dirichlet"),
+        ("endpoints", "left", "interior"),
+    )
+    for _ in range(20):
+        noise = torch.randn(grid.shape, generator=generator, dtype=torch.float64)
+        check_spd(Multigrid(Diffusion(torch.exp(1.5 * noise), grid, reaction=1000.0)))
 
 
 def test_one_dimension_is_solved_exactly(generator):
