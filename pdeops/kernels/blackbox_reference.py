@@ -215,7 +215,7 @@ def interpolation(level: Level) -> dict[Offset, Tensor]:
                 )
                 v[d] = v[d] + coupling * w[of][there]
         v = {d: x.clamp(min=0) for d, x in v.items()}
-        total = sum(v.values())
+        total = sum(v.values(), torch.zeros_like(v[corners[0]]))
         solid = every[tuple(nodes)] <= 0
         for d in corners:
             kept = torch.where(solid, 0, w[d][here])
