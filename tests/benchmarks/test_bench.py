@@ -92,3 +92,10 @@ def test_every_bench_has_a_name_of_its_own():
     files = {p.stem for p in RESULTS.glob("*.csv")}
     studies = {"search16"}
     assert files - studies <= set(BENCHES), "a result without its bench"
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.csv")), ids=lambda path: path.stem)
+def test_results_are_tables(path):
+    with path.open(newline="") as file:
+        lines = list(csv.reader(file))
+    assert len({len(line) for line in lines}) == 1, "a row with more or fewer columns"
