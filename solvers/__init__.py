@@ -6,6 +6,7 @@ from .bicgstab import bicgstab
 from .boundary import with_boundary, without_boundary
 from .burgers import Burgers, cole_hopf
 from .cg import cg
+from .chebcb import ChebCB
 from .darcy import solve_darcy
 from .diffusion import Diffusion
 from .direct import solve_sparse
@@ -26,11 +27,14 @@ from .minres import minres
 from .multigrid import Multigrid, solve_multigrid
 from .navier_stokes import NavierStokes
 from .pseudospectral import Linear, PseudoSpectral
+from .recognise import recognise
+from .relax import Binned, Relaxation
 from .result import SolveResult
 from .richardson import richardson
 from .scipy_krylov import solve_scipy
 from .sor import SOR, SSOR, sor, ssor
 from .steppers import RK2CN, RK4CN, IMEXEuler
+from .tsallis_inf import TsallisINF
 from .wave import Wave
 
 __all__ = [
@@ -41,8 +45,10 @@ __all__ = [
     "SSOR",
     "AdvectionDiffusion",
     "AllenCahn",
+    "Binned",
     "Burgers",
     "BurgersFlux",
+    "ChebCB",
     "Diffusion",
     "Evolution",
     "Flux",
@@ -59,11 +65,13 @@ __all__ = [
     "Multigrid",
     "NavierStokes",
     "PseudoSpectral",
+    "Relaxation",
     "RugeStueben",
     "SmoothedAggregation",
     "SolveResult",
     "Stepper",
     "Trajectory",
+    "TsallisINF",
     "Wave",
     "bicgstab",
     "cg",
@@ -72,6 +80,7 @@ __all__ = [
     "flexible_cg",
     "hopf_lax",
     "minres",
+    "recognise",
     "richardson",
     "solve_conservation_law",
     "solve_darcy",

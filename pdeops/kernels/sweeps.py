@@ -7,6 +7,7 @@ Matrices are CSR with sorted columns. No fastmath, no threads; the loops release
 import math
 
 import numba
+import numpy as np
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -117,3 +118,44 @@ def relax(starts, columns, values, scale, symmetric, b, x, tolerance, norms):
         if norms[count] <= tolerance or not math.isfinite(norms[count]):
             return count
     return len(norms) - 1
+
+
+@_jit
+def relax_many(starts, columns, values, scale, b, x, tolerances, limit, counts):
+    """`relax` without the sweeps back, for many systems of one pattern; systems are the last axis.
+
+    The loops over systems are vector instructions. All go on until the last is done, so systems of
+    like counts belong together; counts are those each would have alone, at most `limit`.
+    """
+    n, size = b.shape
+    total, square = np.empty(size), np.empty(size)
+    counts[:] = limit
+    for count in range(limit + 1):
+        square[:] = 0
+        left = 0
+        for i in range(n):
+            for l in range(size):
+                total[l] = b[i, l]
+            for s in range(starts[i], starts[i + 1]):
+                j = columns[s]
+                for l in range(size):
+                    total[l] -= values[s, l] * x[j, l]
+            for l in range(size):
+                square[l] += total[l] * total[l]
+        for l in range(size):
+            if counts[l] == limit:
+                if math.sqrt(square[l]) <= tolerances[l]:
+                    counts[l] = count
+                else:
+                    left += 1
+        if left == 0:
+            return
+        for i in range(n):
+            for l in range(size):
+                total[l] = b[i, l]
+            for s in range(starts[i], starts[i + 1]):
+                j = columns[s]
+                for l in range(size):
+                    total[l] -= values[s, l] * x[j, l]
+            for l in range(size):
+                x[i, l] += scale[i, l] * total[l]

@@ -79,3 +79,24 @@ def test_relax_counts_sweeps_and_stops_where_the_norm_is_lost():
     assert norms[count] == pytest.approx(np.linalg.norm(b - A @ x), rel=1e-9)
     x[:] = np.nan
     assert sweeps.relax(A.indptr, A.indices, A.data, scale, False, b, x, 1e-6, norms) == 0
+
+
+def test_systems_side_by_side_take_the_sweeps_they_take_alone():
+    A, b = matrix(), np.random.default_rng(2).standard_normal((23, 5))
+    shifts = np.array([0.0, 0.3, 1.0, 0.1, 5.0])
+    values = np.repeat(A.data[:, None], 5, axis=1)
+    rows = np.repeat(np.arange(23), np.diff(A.indptr))
+    values[rows == A.indices] += shifts
+    scale = 1.2 / (A.diagonal()[:, None] + shifts)
+    counts = np.empty(5, dtype=np.int64)
+    pattern = (A.indptr, A.indices)
+    sweeps.relax_many(*pattern, values, scale, b, np.zeros_like(b), np.full(5, 1e-6), 800, counts)
+    alone = [
+        sweeps.relax(
+            *pattern, values[:, t].copy(), scale[:, t].copy(), False, b[:, t].copy(), np.zeros(23),
+            1e-6, np.empty(801),
+        )
+        for t in range(5)
+    ]  # fmt: skip
+    assert counts.tolist() == alone
+    assert len(set(alone)) > 2
