@@ -10,7 +10,7 @@ from .chebcb import ChebCB
 from .darcy import solve_darcy
 from .diffusion import Diffusion
 from .direct import solve_sparse
-from .dst import solve_poisson
+from .dst import FastPoisson, solve_poisson
 from .etdrk4 import ETDRK4
 from .evolution import Evolution, Stepper, Trajectory, evolve
 from .finite_volume import BurgersFlux, Flux, LinearFlux, solve_conservation_law
@@ -51,6 +51,7 @@ __all__ = [
     "ChebCB",
     "Diffusion",
     "Evolution",
+    "FastPoisson",
     "Flux",
     "GrayScott",
     "Heat",

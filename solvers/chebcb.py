@@ -80,7 +80,7 @@ class ChebCB(Tuner):
         self._moment[i] += phi * y
         self._square[i] += y * y
         self.count += 1
-        self.least, self.largest = min(self.least, cost), max(self.largest, cost)
+        self.least, self.largest = min(self.least, float(cost)), max(self.largest, float(cost))
         if self._scale() == before:
             self._fit(i)
         else:

@@ -282,8 +282,11 @@ def require_definite(A: LinearOperator, M: Apply) -> None:
 
 
 def require_definite_preconditioner(M: Apply, method: str, way_out: str) -> None:
-    """Raise a ValueError unless M declares itself symmetric positive definite."""
-    if isinstance(M, LinearOperator) and not (M.symmetric and M.positive_definite):
+    """Raise a ValueError unless M declares itself symmetric positive definite, or semidefinite as
+    the inverse of a singular A is."""
+    if not isinstance(M, LinearOperator):
+        return
+    if not (M.symmetric and (M.positive_definite or M.semidefinite)):
         raise ValueError(
             f"{method} needs a symmetric positive definite M; {type(M).__name__} declares "
             f"symmetric={M.symmetric}, positive_definite={M.positive_definite}. Use {way_out}."

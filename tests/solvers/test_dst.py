@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from pdeops.grid import Grid
-from pdeops.solvers import Diffusion, Laplacian, solve_poisson, solve_sparse, without_boundary
+from pdeops.linop import check_spd
+from pdeops.solvers import (
+    Diffusion,
+    FastPoisson,
+    Laplacian,
+    cg,
+    solve_poisson,
+    solve_sparse,
+    without_boundary,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +32,14 @@ from pdeops.solvers import Diffusion, Laplacian, solve_poisson, solve_sparse, wi
         Grid((2, 2), boundary="neumann"),
         Grid((40, 3), boundary=("neumann", "dirichlet"), placement=("endpoints", "interior")),
         Grid((9, 12, 17), (1.0, 2.0, 0.5), ("neumann", "dirichlet", "neumann")),
+        Grid((16, 15), (1.0, 0.7), "periodic"),
+        Grid((15, 16), (1.0, 0.7), "periodic", "centers"),
+        Grid((17,), boundary="periodic"),
+        Grid((12, 11), placement="centers"),
+        Grid((12, 11), boundary="neumann", placement="centers"),
+        Grid((9, 12, 17), (1.0, 2.0, 0.5), ("periodic", "dirichlet", "neumann")),
+        Grid((9, 8, 7), (1.0, 2.0, 0.5), ("neumann", "periodic", "periodic"), "centers"),
+        Grid((6, 7, 1), (1.0, 2.0, 0.5), ("dirichlet", "periodic", "neumann"), "centers"),
     ],
     ids=lambda grid: "x".join(map(str, grid.shape)) + " " + "-".join(grid.boundary),
 )
@@ -109,12 +126,64 @@ def test_a_batch_equals_its_fields_in_any_dtype(generator):
     ("f", "grid", "match"),
     [
         (torch.ones(9, 9), Grid((9, 9)), "must have shape"),
-        (torch.ones(9, 9), Grid((9, 9), boundary="periodic"), "'periodic'"),
+        (torch.ones(9, 9), Grid((9, 9), boundary="periodic"), "Without a Dirichlet side"),
         (torch.ones(7, 7), Grid((9, 9), boundary=("neumann", "dirichlet")), "must have shape"),
-        (torch.ones(9, 9), Grid((9, 9), placement="centers"), "'centers'"),
         (torch.full((7, 7), math.nan), Grid((9, 9)), "NaN"),
     ],
 )
 def test_bad_input_is_refused(f, grid, match):
     with pytest.raises(ValueError, match=match):
         solve_poisson(f, grid)
+
+
+SOME = [
+    Grid((13, 12)),
+    Grid((13, 12), boundary=("periodic", "neumann")),
+    Grid((12, 9), boundary=("neumann", "dirichlet"), placement="centers"),
+]
+
+
+@pytest.mark.parametrize("grid", SOME, ids=str)
+def test_reaction_and_coefficient_are_solved_exactly(grid, generator):
+    A = Diffusion(3.0, grid, reaction=2.0)
+    u = torch.randn(2, *A.grid.shape, generator=generator, dtype=torch.float64)
+    M = FastPoisson.of(A)
+    check_spd(M)
+    torch.testing.assert_close(M @ (A @ u), u, rtol=1e-10, atol=1e-11)
+    torch.testing.assert_close(
+        solve_poisson((A @ u) / 3, grid, reaction=2 / 3), u, rtol=1e-10, atol=1e-11
+    )
+
+
+@pytest.mark.parametrize("grid", SOME, ids=str)
+def test_preconditions_variable_coefficients_as_the_contrast_says(grid, generator):
+    """κ(M A) <= max a / min a, on the complement of the kernel."""
+    a = torch.where(torch.rand(grid.shape, generator=generator) < 0.5, 1.0, 5.0).double()
+    A = Diffusion(a, grid)
+    M = FastPoisson.of(A)
+    n = A.grid.num_nodes
+    unit = torch.eye(n, dtype=torch.float64).reshape(n, *A.grid.shape)
+    MA = (M @ (A @ unit)).reshape(n, n)
+    values = torch.linalg.eigvals(MA).real.sort().values
+    values = values[values > 1e-9]
+    assert len(values) == n - (not A.positive_definite)
+    assert values[-1] / values[0] <= 5.0001
+    b = A.project(torch.randn(A.grid.shape, generator=generator, dtype=torch.float64))
+    result = cg(A, b, M=M, rtol=1e-8)
+    assert result.converged
+    assert result.iterations <= 25
+
+
+def test_does_not_change_what_it_is_applied_to(generator):
+    for grid in SOME:
+        M = FastPoisson(grid)
+        u = torch.randn(M.grid.shape, generator=generator, dtype=torch.float64)
+        kept = u.clone()
+        assert M @ u is not u
+        assert torch.equal(u, kept)
+
+
+def test_numbers_of_an_indefinite_operator_are_refused():
+    for kwargs in ({"coefficient": 0.0}, {"reaction": -1.0}):
+        with pytest.raises(ValueError, match="coefficient > 0"):
+            FastPoisson(Grid((9, 9)), **kwargs)

@@ -335,10 +335,10 @@ def test_a_preconditioner_that_is_not_definite_is_named():
     M = Matrix(np.diag([1.0, -9.0, 1.0]), positive_definite=True)
     for solve in (cg, minres):
         assert "M is not positive definite" in solve(A, torch.ones(3).double(), M=M).reason
-        M.positive_definite = False
+        M.positive_definite = M.semidefinite = False
         with pytest.raises(ValueError, match="symmetric positive definite M"):
             solve(A, torch.ones(3).double(), M=M)
-        M.positive_definite = True
+        M.positive_definite = M.semidefinite = True
 
 
 def test_bad_input_is_refused(darcy):
