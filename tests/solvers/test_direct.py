@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import scipy.sparse
 import torch
@@ -7,6 +8,7 @@ import torch
 from pdeops.grid import Grid
 from pdeops.linop import LinearOperator
 from pdeops.solvers import Diffusion, solve_sparse
+from pdeops.solvers import Matrix as Sparse
 
 
 class Matrix(LinearOperator):
@@ -69,3 +71,37 @@ def test_zero_b_gives_zero():
     result = solve_sparse(A, torch.zeros(7, 7, dtype=torch.float64))
     assert result.converged
     assert not result.x.any()
+
+
+def test_a_batch_is_solved_column_by_column(generator):
+    A = Diffusion(2.0, Grid((9, 12)))
+    b = torch.randn(2, 2, *A.grid.shape, generator=generator, dtype=torch.float64)
+    b[1, 1, 0, 0] = math.nan
+    result = solve_sparse(A, b)
+    assert [c.converged for c in result.columns] == [True, True, True, False]
+    assert "NaN" in result.reason
+    torch.testing.assert_close(result.x[1, 0], solve_sparse(A, b[1, 0]).x)
+
+
+def test_singular_systems_are_projected_and_inconsistent_ones_reported(generator):
+    """Two rooms, a solid corner: the solution that a pseudo-inverse gives."""
+    fluid = torch.ones(8, 9, dtype=torch.bool)
+    fluid[:, 4] = fluid[0, 0] = False
+    A = Diffusion(1.0, Grid((8, 9), boundary="neumann", placement="centers"), fluid=fluid)
+    raw = torch.randn(8, 9, generator=generator, dtype=torch.float64)
+    b = A.project(raw)
+    exact = torch.linalg.pinv(torch.from_numpy(A.to_csr().toarray())) @ b.flatten()
+    good, bad = solve_sparse(A, b), solve_sparse(A, raw)
+    assert good.converged
+    torch.testing.assert_close(good.x.flatten(), exact, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(bad.x, good.x, rtol=1e-9, atol=1e-12)
+    assert not bad.converged
+    assert "inconsistent" in bad.reason
+
+
+def test_real_pressure_systems_to_round_off(shared_data):
+    folder = shared_data / "dcdm"
+    A = Sparse(scipy.sparse.load_npz(folder / "A_Sparse_3D_N15.npz"))
+    for number in (1, 50, 120):
+        b = torch.from_numpy(np.fromfile(folder / f"div_v_star_N15_{number}.bin", "<f8")[1:])
+        assert solve_sparse(A, b, rtol=1e-13).converged
