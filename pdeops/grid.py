@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, TypeVar
 
 import torch
@@ -249,7 +249,7 @@ class Grid:
                 mask.index_fill_(i, torch.tensor([0, self.shape[i] - 1]), True)
         return mask
 
-    @property
+    @cached_property
     def interior(self) -> "Grid":
         """The same box without its stored Dirichlet ends: the unknowns of a boundary problem."""
         drop = [

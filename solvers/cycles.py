@@ -187,7 +187,7 @@ class PlaneCycle:
             and not any(A.periodic)
             and A.positive_definite
             and A.excess is None
-            and min(strength(A)) >= layout.STRONG * max(strength(A))
+            and min(strengths := strength(A)) >= layout.STRONG * max(strengths)
         )
 
 

@@ -1,5 +1,7 @@
 """Finite volumes around the nodes of a grid: shares of a cell, and couplings through the faces."""
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -47,6 +49,15 @@ def constant_faces(grid: Grid, axis: int) -> Float[Tensor, "*faces"]:
     return outer([t[a] if a == axis else s[a] for a in range(grid.ndim)])
 
 
+@lru_cache(maxsize=64)
+def _profiles(inner: Grid, axis: int) -> tuple[Float[Tensor, " _"] | None, ...]:
+    """The factors of the faces of an axis, None where all are 1; kept, as small solves want it."""
+    t, s = couplings(inner), shares(inner)
+    return tuple(
+        t[a] if a == axis else s[a] if (s[a] != 1).any() else None for a in range(inner.ndim)
+    )
+
+
 def variable_faces(
     coefficient: Float[Tensor, "*nodes"],
     grid: Grid,
@@ -58,10 +69,8 @@ def variable_faces(
     n = a.shape[axis] - 1
     result = harmonic(along(a, axis, grid.ndim, 0, n), along(a, axis, grid.ndim, 1, n))
     # A profile at a time: a product with 1 is exact, and a field of factors is not needed.
-    inner = grid.interior
-    for b, (t, s) in enumerate(zip(couplings(inner), shares(inner), strict=True)):
-        profile = t if b == axis else s
-        if b == axis or not (profile == 1).all():
+    for b, profile in enumerate(_profiles(grid.interior, axis)):
+        if profile is not None:
             result = result * profile.to(result)[(..., *(None,) * (grid.ndim - 1 - b))]
     if fluid is not None:
         wet = _between(fluid, grid, axis)

@@ -17,6 +17,8 @@ compiled code notices changes only in the file of the function that is called. N
 threads, so the loops are safe after fork; they release the GIL.
 """
 
+from functools import lru_cache
+
 import numba
 import numpy as np
 
@@ -34,6 +36,7 @@ _pad = _jit(padded)
 _N, _M, _CX, _CY, _CD, _CA, _R, _U, _B, _Q, _W, _L = range(12)
 
 
+@lru_cache(maxsize=64)  # a third of the set-up of a small solve
 def layout(n: int, m: int) -> tuple[np.ndarray, int]:
     """Where the arrays of each level start in one flat array, and its length."""
     rows: list[list[int]] = []
