@@ -1,6 +1,7 @@
 """Ctrl-C through the command line: status 130, a checkpoint, and a resume that changes nothing."""
 
 import csv
+import os
 import signal
 import subprocess
 import sys
@@ -15,12 +16,15 @@ EPOCHS = 40
 
 
 def start(workshop, out):
-    """`pdeops train` as a process of its own."""
+    """`pdeops train` as a process of its own, with one thread as this one: sums over two round
+    differently."""
     small = overrides(workshop.folder, "model.n_modes=[8,8]", "model.dropout=0.1")
     settings = [part for pair in small for part in ("--set", pair)]
     command = [sys.executable, "-m", "pdeops.cli", "train", "fno_darcy65", *settings]
     command += ["--epochs", str(EPOCHS), "--device", "cpu", "--out", str(out)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=env)
 
 
 def epochs_done(folder):
