@@ -19,6 +19,10 @@ class Buffers:
     def __init__(self) -> None:
         self._kept: deque[np.ndarray] = deque(maxlen=self.MAX_ARRAYS)
         self._lock = threading.Lock()
+        # What an array counts that nobody has: measured, since it depends on the interpreter.
+        self._kept.append(np.empty(0))
+        self._free = self._references(0)
+        self._kept.clear()
 
     def __reduce__(self) -> tuple[type["Buffers"], tuple[()]]:
         return Buffers, ()  # another process begins with none
@@ -27,11 +31,15 @@ class Buffers:
         """An array of any content that nobody else has."""
         with self._lock:
             for i in range(len(self._kept)):
-                array = self._kept[i]
-                # Three references: the deque's, ours, and that of the call that counts.
-                if array.shape == shape and array.dtype == dtype and sys.getrefcount(array) == 3:
-                    return array
+                if self._references(i) == self._free:
+                    array = self._kept[i]
+                    if array.shape == shape and array.dtype == dtype:
+                        return array
             array = np.empty(shape, dtype)
             if array.nbytes <= self.MAX_BYTES:
                 self._kept.append(array)
             return array
+
+    def _references(self, i: int) -> int:
+        array = self._kept[i]
+        return sys.getrefcount(array)

@@ -1,9 +1,6 @@
 """Runs: a recipe becomes data, normalizers and model, is trained, and is loaded as an operator."""
 
-import json
 import logging
-import platform
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +22,7 @@ from .nn.operator import Operator
 from .nn.symmetry import SymmetricAverage
 from .normalizer import Normalizer
 from .recipe import Recipe
+from .run_folder import fresh_folder, open_folder, recipe_of, withdraw
 from .training import checkpoint, distributed
 from .training.objectives import Supervised
 from .training.optim import OPTIMIZERS, SCHEDULES
@@ -102,22 +100,22 @@ def train(recipe: Recipe, *, out: str | Path | None = None, device: str = "auto"
         ValueError: the data do not fit the recipe, or `out` already holds a run.
     """
     with distributed.process_group(_device(device)) as place:
-        folder = distributed.from_main(_fresh_folder(recipe, out))
+        folder = distributed.from_main(fresh_folder(recipe, out))
         trainer = _assemble(recipe, folder, place)
         try:
             if distributed.is_main():
-                _open_folder(folder, recipe, place)
+                open_folder(folder, recipe, place)
             return _report(trainer.fit(), folder)
         except BaseException:
             if distributed.is_main() and not trainer.last_path.exists():
-                _withdraw(folder)
+                withdraw(folder)
             raise
 
 
 def resume(folder: str | Path, *, device: str = "auto") -> dict[str, Any]:
     """Continue an interrupted run exactly where its last checkpoint stands."""
     folder = Path(folder)
-    recipe = _recipe_of(folder)
+    recipe = recipe_of(folder)
     with distributed.process_group(_device(device)) as place:
         trainer = _assemble(recipe, folder, place)
         trainer.resume()
@@ -131,7 +129,7 @@ def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu") 
         ValueError: the folder holds no run, or a checkpoint of another format version.
     """
     folder, place = Path(folder), _device(device)
-    recipe = _recipe_of(folder)
+    recipe = recipe_of(folder)
     state = checkpoint.load(folder / "checkpoints" / f"{weights}.pt", map_location=place)
     carry = state["carry"]
     operator = _build(carry)
@@ -180,22 +178,17 @@ def predict(run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
     _check_channels(dataset, run.in_channels, "The run's operator")
     x = torch.cat([batch["x"] for batch in dataset.batches(256)])
     y = run(x)
-    roles = [(hdf5.free_name(n, "input"), "input") for n in dataset.inputs]
-    roles += [(hdf5.free_name(n, "target"), "target") for n in dataset.targets]
-    names = [name for name, _ in roles]
-    channels = dict(zip(names, torch.cat([x, y], 1).unbind(1), strict=True))
     source = f"predicted by {run.recipe.model.name}, run {run.folder.name}"
     if dataset.spec:
-        fields = (*dataset.spec.inputs, *dataset.spec.targets)
-        parts = torch.cat([x, y], 1).split([len(f.channels) for f in fields], 1)
-        channels = {f.name: u if f.times else u[:, 0] for f, u in zip(fields, parts, strict=True)}
         spec = replace(dataset.spec, source=source, num_samples=len(dataset))
     else:
+        roles = [(name, "input") for name in dataset.inputs]
+        roles += [(name, "target") for name in dataset.targets]
         spec = DatasetSpec(
             name="prediction",
             kind=run.recipe.name,
             equation="not stated in the input file",
-            fields=tuple(FieldSpec(name, role, name) for name, role in roles),
+            fields=tuple(FieldSpec(hdf5.free_name(n, role), role, n) for n, role in roles),
             grid=dataset.grid,
             parameters={},
             seed=None,
@@ -203,6 +196,9 @@ def predict(run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
             source=source,
             licence="that of the input file",
         )
+    fields = (*spec.inputs, *spec.targets)
+    parts = torch.cat([x, y], 1).split([len(f.channels) for f in fields], 1)
+    channels = {f.name: u if f.times else u[:, 0] for f, u in zip(fields, parts, strict=True)}
     hdf5.write(out, spec, channels)
     return {"out": str(out), "samples": len(dataset), "grid": list(dataset.grid.shape)}
 
@@ -346,58 +342,3 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"Device {name!r} asked for, but torch sees no GPU; use --device cpu.")
     return device
-
-
-def _fresh_folder(recipe: Recipe, out: str | Path | None) -> Path:
-    """The folder of a new run; one that already holds a run is refused."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = Path(out) if out else Path("runs") / recipe.name / f"{stamp}-{recipe.digest}"
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; --out names the folder of the run.")
-    if (folder / "recipe.toml").exists() or (folder / "checkpoints").exists():
-        raise ValueError(
-            f"{folder} already holds a run. Continue it with `pdeops train --resume {folder}`, or "
-            f"choose another --out."
-        )
-    return folder
-
-
-def _open_folder(folder: Path, recipe: Recipe, device: torch.device) -> None:
-    """Make the folder and write down what the run depends on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-    environment = json.dumps(_environment(device), indent=2) + "\n"
-    (folder / "environment.json").write_text(environment, encoding="utf-8")
-
-
-def _withdraw(folder: Path) -> None:
-    """Remove what a run left that ended before its first checkpoint: there is nothing to resume."""
-    for name in ("recipe.toml", "environment.json", "metrics.csv", "checkpoints/best.pt"):
-        (folder / name).unlink(missing_ok=True)
-    for empty in (folder / "checkpoints", folder):
-        if empty.is_dir() and not any(empty.iterdir()):
-            empty.rmdir()
-
-
-def _recipe_of(folder: Path) -> Recipe:
-    """The resolved recipe that a run folder was made from."""
-    if not (folder / "recipe.toml").is_file():
-        raise ValueError(
-            f"{folder} holds no run (no recipe.toml); name the folder `train` printed."
-        )
-    return Recipe.load(folder / "recipe.toml")
-
-
-def _environment(device: torch.device) -> dict[str, Any]:
-    """What the figures of a run depend on besides its recipe."""
-    from importlib.metadata import version
-
-    packages = ("pdeops", "torch", "numpy", "scipy", "h5py")
-    return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        **{name: version(name) for name in packages},
-    }
