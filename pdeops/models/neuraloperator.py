@@ -20,6 +20,9 @@ from torch import Tensor, nn
 
 from ..grid import Boundary, Grid, Placement
 
+# Our arguments that the package knows by another name or form, or not at all.
+_RENAMED = ("domain_padding", "dropout", "positional_embedding", "allow_odd")
+
 
 class _Neuraloperator(nn.Module):
     """Input field -> output field by a network of neuraloperator.
@@ -31,9 +34,8 @@ class _Neuraloperator(nn.Module):
 
     Args:
         network: name of the class in neuraloperator.
-        arguments: our hyperparameters, plain values.
-        options: what the class is called with.
-        allow_odd: run on odd sizes as the package does, wrong as it is.
+        arguments: our hyperparameters, plain values; most have neuraloperator's names.
+        options: what the class is called with besides.
     """
 
     def __init__(
@@ -44,14 +46,17 @@ class _Neuraloperator(nn.Module):
         grid: Grid,
         *,
         arguments: Mapping[str, Any],
-        options: Mapping[str, Any],
-        allow_odd: bool = True,
+        **options: Any,
     ) -> None:
         super().__init__()
         self.grid = grid
         self.arguments: dict[str, Any] = dict(arguments)
-        self.allow_odd = allow_odd
+        self.allow_odd = arguments.get("allow_odd", True)
         self.check_sizes(grid.shape)
+        options |= {key: value for key, value in arguments.items() if key not in _RENAMED}
+        options["domain_padding"] = _padding(grid, arguments.get("domain_padding", 0.0))
+        options["channel_mlp_dropout"] = arguments["dropout"]
+        options["positional_embedding"] = "grid" if arguments["positional_embedding"] else None
         with _silent():
             cls = _network(network)
             self.network = cls(in_channels=in_channels, out_channels=out_channels, **options)
@@ -136,22 +141,8 @@ class NeuralopFNO(_Neuraloperator):
             "positional_embedding": positional_embedding,
             "allow_odd": allow_odd,
         }
-        options = {
-            "n_modes": tuple(n_modes),
-            "hidden_channels": hidden_channels,
-            "n_layers": n_layers,
-            "factorization": "ComplexDense",
-            **_shared(grid, domain_padding, dropout, positional_embedding),
-        }
-        super().__init__(
-            "FNO",
-            in_channels,
-            out_channels,
-            grid,
-            arguments=arguments,
-            options=options,
-            allow_odd=allow_odd,
-        )
+        channels = (in_channels, out_channels)
+        super().__init__("FNO", *channels, grid, arguments=arguments, factorization="ComplexDense")
 
 
 class NeuralopTFNO(_Neuraloperator):
@@ -191,22 +182,9 @@ class NeuralopTFNO(_Neuraloperator):
             "positional_embedding": positional_embedding,
             "allow_odd": allow_odd,
         }
-        options = {
-            "n_modes": tuple(n_modes),
-            "hidden_channels": hidden_channels,
-            "n_layers": n_layers,
-            "factorization": "ComplexTucker",
-            "rank": rank,
-            **_shared(grid, domain_padding, dropout, positional_embedding),
-        }
+        channels = (in_channels, out_channels)
         super().__init__(
-            "TFNO",
-            in_channels,
-            out_channels,
-            grid,
-            arguments=arguments,
-            options=options,
-            allow_odd=allow_odd,
+            "TFNO", *channels, grid, arguments=arguments, factorization="ComplexTucker"
         )
 
 
@@ -267,24 +245,15 @@ class NeuralopUNO(_Neuraloperator):
         }
         self.scalings = arguments["uno_scalings"]
         self.padding = _padding(grid, domain_padding)
-        options = {
-            **{name: arguments[name] for name in arguments if name.startswith("uno_")},
-            "hidden_channels": hidden_channels,
-            "n_layers": len(uno_out_channels),
-            "lifting_channels": lifting_channels,
-            "projection_channels": projection_channels,
-            "factorization": "ComplexDense",
-            "channel_mlp_skip": "linear",  # its default cannot change the number of channels
-            **_shared(grid, domain_padding, dropout, positional_embedding),
-        }
         super().__init__(
             "UNO",
             in_channels,
             out_channels,
             grid,
             arguments=arguments,
-            options=options,
-            allow_odd=allow_odd,
+            n_layers=len(uno_out_channels),
+            factorization="ComplexDense",
+            channel_mlp_skip="linear",  # its default cannot change the number of channels
         )
 
     def convolution_shapes(self, shape: Sequence[int]) -> list[tuple[int, ...]]:
@@ -334,15 +303,7 @@ class NeuralopSFNO(_Neuraloperator):
             "dropout": dropout,
             "positional_embedding": positional_embedding,
         }
-        options = {
-            "n_modes": tuple(n_modes),
-            "hidden_channels": hidden_channels,
-            "n_layers": n_layers,
-            **_shared(grid, 0.0, dropout, positional_embedding),
-        }
-        super().__init__(
-            "SFNO", in_channels, out_channels, grid, arguments=arguments, options=options
-        )
+        super().__init__("SFNO", in_channels, out_channels, grid, arguments=arguments)
 
     def check_sizes(self, shape: Sequence[int]) -> None:
         """Raise a ValueError where the nodes do not determine the coefficients."""
@@ -391,17 +352,6 @@ def _drop_metadata(module: nn.Module, state: dict[str, Any], prefix: str, local:
 def _padding(grid: Grid, domain_padding: float) -> list[float]:
     """Relative padding of each side, per axis: none where the field is periodic."""
     return [0.0 if b is Boundary.PERIODIC else domain_padding for b in grid.boundary]
-
-
-def _shared(
-    grid: Grid, domain_padding: float, dropout: float, positional_embedding: bool
-) -> dict[str, Any]:
-    """Options that the four networks share, under neuraloperator's names."""
-    return {
-        "domain_padding": _padding(grid, domain_padding),
-        "channel_mlp_dropout": dropout,
-        "positional_embedding": "grid" if positional_embedding else None,
-    }
 
 
 def _check_dimension(name: str, values: Sequence[Any], grid: Grid) -> None:

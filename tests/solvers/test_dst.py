@@ -187,3 +187,12 @@ def test_numbers_of_an_indefinite_operator_are_refused():
     for kwargs in ({"coefficient": 0.0}, {"reaction": -1.0}):
         with pytest.raises(ValueError, match="coefficient > 0"):
             FastPoisson(Grid((9, 9)), **kwargs)
+
+
+@pytest.mark.parametrize("boundary", ["neumann", "periodic"])
+def test_constants_are_mapped_to_zero_where_they_are_the_kernel(boundary):
+    """A right-hand side may carry a constant that no solution explains; M must not amplify it."""
+    grid = Grid((9, 12), boundary=boundary, placement="centers")
+    ones = torch.ones(grid.shape, dtype=torch.float64)
+    assert FastPoisson(grid).apply(ones).abs().max() < 1e-14
+    assert FastPoisson(grid, reaction=2.0).apply(ones).allclose(ones / 2)  # the control
