@@ -1,25 +1,22 @@
-"""Writing a data set: each sample drawn, solved and verified, by any number of processes."""
+"""Writing a data set: each sample drawn, solved and verified, by any number of workers."""
 
-import multiprocessing
 import os
-import signal
-import threading
+import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from ..grid import Grid
 from . import hdf5
-from .partial import partial_file
+from . import workers as workforce
+from .partial import differences, partial_file
 from .problem import Generated
 from .spec import DatasetSpec
+
+if TYPE_CHECKING:
+    import distributed
 
 
 def generate(
@@ -29,7 +26,7 @@ def generate(
     num_samples: int,
     seed: int,
     out: str | Path,
-    workers: int = 1,
+    workers: "int | distributed.Client" = 1,
     dtype: str = "float32",
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
@@ -41,17 +38,22 @@ def generate(
     its name when complete: called again with the same arguments after an interruption, it goes on
     where it stopped.
 
-    Workers are spawned: a script that asks for more than one calls this below
-    `if __name__ == "__main__"`. `progress` is told the number of finished samples.
+    Workers are processes of this machine, or those of a cluster where a `dask.distributed.Client`
+    is given (the extra `dask`). Processes are spawned: a script that asks for more than one calls
+    this below `if __name__ == "__main__"`. The workers of a cluster write to the file themselves,
+    so all of them see its folder under the same name; start them with one thread each. The samples
+    of one that is lost are made again by the others. `progress` is told the number of finished
+    samples.
 
     Raises:
-        ValueError: an argument is out of range, `out` exists, or an unfinished file of other
-            arguments is in the way.
+        ValueError: an argument is out of range, `out` exists, an unfinished file of other
+            arguments is in the way, or a worker of the cluster does not see the file.
         OSError: the disk is full.
         ArithmeticError: a solve misses the tolerance.
-        ChildProcessError: a worker died.
+        ChildProcessError: a worker process died, or the cluster did.
     """
-    limits = {"num_samples": (num_samples, 1), "workers": (workers, 1), "seed": (seed, 0)}
+    processes = workers if isinstance(workers, int) else 1
+    limits = {"num_samples": (num_samples, 1), "workers": (processes, 1), "seed": (seed, 0)}
     for name, (value, least) in limits.items():
         if value < least:
             raise ValueError(f"{name} must be at least {least}; got {value}.")
@@ -60,15 +62,19 @@ def generate(
     spec = problem.spec(grid, seed, num_samples)
     start = time.perf_counter()
     with partial_file(out, spec, dtype) as part:
-        work = _Work(problem, spec, part.path, part.places)
+        work = _Work(problem, spec, dtype, part.path.absolute(), part.places)
         todo = part.unfinished
+        # A chunk takes well under a second, so that Ctrl-C does not wait for long.
+        most = max(1, min(16, 500_000 // grid.num_nodes))
         if progress:
             progress(part.num_finished)
         try:
-            for finished in _produce(work, todo, workers):
+            for finished in workforce.produce(work, todo, workers, most):
                 part.enter(finished)
                 if progress:
                     progress(part.num_finished)
+        except ChildProcessError:
+            raise
         except OSError as error:
             raise hdf5.no_room(error, out, part.path.stat().st_size) from None
         part.finish(out)
@@ -82,11 +88,12 @@ def generate(
 
 
 @dataclass(frozen=True)
-class _Work:
+class _Work(workforce.Work):
     """All that a worker needs to make and store any sample."""
 
     problem: Generated
     spec: DatasetSpec
+    dtype: str
     path: Path
     places: dict[str, hdf5.Variable]
 
@@ -95,6 +102,28 @@ class _Work:
         descriptor = os.open(self.path, os.O_WRONLY)
         try:
             return {i: self._one(descriptor, i) for i in indices}
+        finally:
+            os.close(descriptor)
+
+    def check(self) -> None:
+        """Raise a ValueError unless the file is seen from here, and begun by the same code."""
+        lines = differences(self.path, self.spec, self.dtype)
+        if lines is None:
+            raise ValueError(
+                f"The worker on {platform.node()} does not see {self.path}. Write to a folder that "
+                f"all workers share, under the same name."
+            )
+        if lines:
+            raise ValueError(
+                f"The worker on {platform.node()} cannot go on with {self.path} "
+                f"({'; '.join(lines)}). Install the same pdeops for all workers."
+            )
+
+    def sync(self) -> None:
+        """Bring what was written from this machine to the disk."""
+        descriptor = os.open(self.path, os.O_WRONLY)
+        try:
+            os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -113,54 +142,3 @@ class _Work:
                 place = self.places[field.name]
                 place.write(descriptor, index, u.reshape(place.sample_shape).numpy())
         return residual
-
-
-def _produce(work: _Work, todo: list[int], workers: int) -> Iterator[dict[int, float]]:
-    """Make the samples, in this process or in spawned ones; yields as they are stored."""
-    # A chunk takes well under a second, so that Ctrl-C does not wait for long.
-    size = max(1, min(16, len(todo) // (4 * workers), 500_000 // work.spec.grid.num_nodes))
-    chunks = [todo[i : i + size] for i in range(0, len(todo), size)]
-    if workers == 1 or len(chunks) < 2:
-        with _one_thread():
-            for chunk in chunks:
-                yield work.run(chunk)
-        return
-    pool = ProcessPoolExecutor(
-        min(workers, len(chunks)), multiprocessing.get_context("spawn"), _start_worker
-    )
-    try:
-        futures = [pool.submit(work.run, chunk) for chunk in chunks]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool:
-        raise ChildProcessError(
-            "A worker process died (out of memory, or killed). Finished samples are kept: call "
-            "again with the same arguments, perhaps with fewer workers."
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """One thread per worker; Ctrl-C is the parent's business; no worker outlives the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread, as in a worker: sums in the same order whatever the number of workers."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -98,9 +98,9 @@ def partial_file(target: Path, spec: DatasetSpec, dtype: str) -> Iterator[Partia
             ) from None
         try:
             hdf5.refuse_existing(target)  # another process may have finished it a moment ago
-            if _differences(path, spec, dtype) is None:
+            if differences(path, spec, dtype) is None:
                 hdf5.create(path, spec, dtype)
-            lines = _differences(path, spec, dtype)
+            lines = differences(path, spec, dtype)
             if lines:
                 raise ValueError(
                     f"{path} holds an unfinished data set of other arguments ({'; '.join(lines)}). "
@@ -118,7 +118,7 @@ def partial_file(target: Path, spec: DatasetSpec, dtype: str) -> Iterator[Partia
         os.close(descriptor)
 
 
-def _differences(path: Path, spec: DatasetSpec, dtype: str) -> list[str] | None:
+def differences(path: Path, spec: DatasetSpec, dtype: str) -> list[str] | None:
     """How a partial file differs from what is asked; None if no sample can be in it.
 
     That is so while it is empty, and after a kill before its structure was complete.

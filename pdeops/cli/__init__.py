@@ -51,8 +51,8 @@ def main() -> None:
     """Run the command line; an error of the user's is one line on standard error and status 1."""
     try:
         app()
-    except (ValueError, OSError, ArithmeticError) as error:
-        # Bad input, a missing or unreadable file, a full disk, a diverged training.
+    except (ValueError, OSError, ArithmeticError, ImportError) as error:
+        # Bad input, a missing or unreadable file, a full disk, a diverged training, an extra.
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """`pdeops data`: generate benchmark data, convert data of other formats, say what is in a file."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +34,15 @@ def generate(
         typer.Option("--set", help="A parameter of the kind: --set tau=5. Repeatable."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Number of processes.")] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Scheduler of a dask cluster whose workers do the work instead: "
+            "tcp://host:8786. They must see the folder of FILE under the same name. Needs the "
+            "extra pdeops[dask].",
+        ),
+    ] = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64, as stored.")] = "float32",
     json: Json = False,
 ) -> None:
@@ -42,9 +52,12 @@ def generate(
     """
     from ..datasets import generate as generate_dataset
     from ..datasets import problem_named
+    from ..datasets.workers import cluster
     from ..recipe import put
     from .progress import bar
 
+    if dask is not None and workers != 1:
+        raise ValueError(f"Give --workers or --dask; got --workers {workers} --dask {dask}.")
     grid_shape = _resolution(resolution)
     parameters: dict[str, Any] = {}
     for text in settings or []:
@@ -52,14 +65,17 @@ def generate(
     for option in {"name", "kind"} & parameters.keys():
         raise ValueError(f"--set takes a parameter of the kind; {option!r} is not one.")
     chosen = problem_named(problem, kind, **parameters)
-    with bar("samples", samples) as advance:
+    with (
+        cluster(dask) if dask else nullcontext(workers) as crew,
+        bar("samples", samples) as advance,
+    ):
         report = generate_dataset(
             chosen,
             chosen.grid(grid_shape),
             num_samples=samples,
             seed=seed,
             out=out,
-            workers=workers,
+            workers=crew,
             dtype=dtype,
             progress=advance,
         )

@@ -19,8 +19,9 @@ _PROBES = {
     "neuraloperator's spherical FNO": "from neuralop.models import SFNO",
     "tensorboard": "import torch.utils.tensorboard",
     "pyamg": "import pyamg",
+    "dask.distributed": "import distributed",
 }
-_OPTIONAL = ("tensorboard", "pyamg")
+_OPTIONAL = ("tensorboard", "pyamg", "dask.distributed")
 
 
 def command(json: Json = False) -> None:
