@@ -8,6 +8,7 @@ from .burgers import Burgers, cole_hopf
 from .cg import cg
 from .chebcb import ChebCB
 from .darcy import solve_darcy
+from .deep_conjugate_direction import deep_conjugate_direction
 from .diffusion import Diffusion
 from .direct import solve_sparse
 from .dst import FastPoisson, solve_poisson
@@ -77,6 +78,7 @@ __all__ = [
     "bicgstab",
     "cg",
     "cole_hopf",
+    "deep_conjugate_direction",
     "evolve",
     "flexible_cg",
     "hopf_lax",

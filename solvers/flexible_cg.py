@@ -32,7 +32,8 @@ def flexible_cg(
         p = M r - Σ ⟨M r, A q⟩ / ⟨q, A q⟩ q,    x ← x + ⟨p, r⟩ / ⟨p, A p⟩ p,
 
     so |x - A⁻¹b|_A never grows, whatever M does. Where M r is of no use (zero, NaN, orthogonal to
-    r) the step is made from r. With a fixed symmetric positive definite M this is `cg`.
+    r) the step is made from r, and `reason` counts such steps. With a fixed symmetric positive
+    definite M this is `cg`.
 
     Args:
         directions: how many of the last directions; 1 is the Polak-Ribière formula
@@ -57,7 +58,7 @@ def flexible_cg(
 class FlexibleCG(Method):
     """Notay (2000), Alg. 2.1, truncated; orthogonalisation by modified Gram-Schmidt."""
 
-    state = ("x", "r", "ps", "Aps", "pAps", "pAp")
+    state = ("x", "r", "ps", "Aps", "pAps", "pAp", "from_r")
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class FlexibleCG(Method):
         self.Aps: list[Tensor] = []
         self.pAps: list[Scalars] = []
         self.pAp = columns.full(r, torch.inf)
+        self.from_r = columns.full(r, 0.0)
         self.eps = torch.finfo(r.dtype).eps
 
     def step(self) -> Scalars:
@@ -86,6 +88,7 @@ class FlexibleCG(Method):
         pAp, pr, fine = self._conjugate(p, Ap)
         if not c.all(fine):
             p.copy_(c.where(fine, p, r))
+            self.from_r = c.where(fine, self.from_r, self.from_r + 1)
             pAp, pr, fine = self._conjugate(p, Ap)
         alpha = c.ratio(pr, pAp, fine)
         c.add(self.x, alpha, p)
@@ -113,6 +116,9 @@ class FlexibleCG(Method):
         if self.directions is not None and len(self.ps) > self.directions:
             for past in (self.ps, self.Aps, self.pAps):
                 past.pop(0)
+
+    def replaced(self, column: int) -> int:
+        return int(self.columns.numbers(self.from_r)[column])
 
     def explain(self, column: int) -> str:
         pAp = self.columns.numbers(self.pAp)[column]

@@ -46,6 +46,10 @@ class Method(ABC):
     def explain(self, column: int) -> str:
         """Which breakdown it was."""
 
+    def replaced(self, column: int) -> int:
+        """How many steps were made from r because M r was of no use."""
+        return 0
+
     def keep(self, index: Tensor) -> None:
         """Go on with these columns."""
         for name in self.state:
@@ -79,6 +83,7 @@ class _Column:
     residuals: list[float] = field(default_factory=list)
     last_true: float = math.inf
     note: str = ""
+    replaced: int = 0
     reason: str = ""
     converged: bool = False
 
@@ -239,6 +244,7 @@ def _run(method: Method, live: list[int], table: list[_Column], x: Tensor) -> No
         for i, j in enumerate(active):
             if table[j].leaves(step[i], x_norms[i]):
                 leaving.append(i)
+                table[j].replaced += method.replaced(i)
                 if not math.isfinite(step[i]):
                     table[j].note = method.explain(i)
         if not leaving:
@@ -257,6 +263,9 @@ def _run(method: Method, live: list[int], table: list[_Column], x: Tensor) -> No
 
 def _result(x: Tensor, table: list[_Column], batched: bool) -> SolveResult:
     fields = x if batched else x[None]
+    for c in table:
+        if c.replaced:
+            c.reason += f"; {c.replaced} steps were made from r, where M r was of no use"
     results = [
         SolveResult(u, c.converged, len(c.residuals) - 1, c.residuals, c.reason)
         for u, c in zip(fields, table, strict=True)
