@@ -13,7 +13,7 @@ PACKAGE = ROOT / "pdeops"
 FLOOR = {
     "grid": 1, "linop": 1, "normalizer": 1, "nearest": 1,
     "kernels": 2,
-    "spectral": 3,
+    "spectral": 3, "spherical": 3,
     "norms": 4, "nn": 4, "solvers": 4,
     "losses": 5, "metrics": 5, "certify": 5,
     "models": 6, "datasets": 6, "training": 6,
