@@ -33,6 +33,7 @@ from .relax import Binned, Relaxation
 from .result import SolveResult
 from .richardson import richardson
 from .scipy_krylov import solve_scipy
+from .shallow_water import ShallowWater
 from .sor import SOR, SSOR, sor, ssor
 from .steppers import RK2CN, RK4CN, IMEXEuler
 from .tsallis_inf import TsallisINF
@@ -69,6 +70,7 @@ __all__ = [
     "PseudoSpectral",
     "Relaxation",
     "RugeStueben",
+    "ShallowWater",
     "SmoothedAggregation",
     "SolveResult",
     "Stepper",
