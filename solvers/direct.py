@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..linop import LinearOperator
-from .krylov import knows_range
-from .result import SolveResult, relative_residual
+from .krylov import check, knows_range
+from .result import SolveResult, at_once, relative_residual
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -32,13 +32,9 @@ def solve_sparse(
     no part in the kernel. If b is not in the range, the result says so.
 
     Raises:
-        ValueError: b has another shape than A's unknowns.
+        ValueError: b has another shape than A's unknowns or is not real, or rtol is not positive.
     """
-    if tuple(b.shape[-A.grid.ndim :]) != A.grid.shape:
-        raise ValueError(
-            f"b must have the shape {A.grid.shape} of A's unknowns, behind any batch axes; got "
-            f"{tuple(b.shape)}. Boundary nodes are not unknowns."
-        )
+    check(A, b, None, None, rtol)
     fields = b.reshape(-1, *A.grid.shape)
     try:
         solve = _factor(A)
@@ -97,8 +93,8 @@ def _regular(A: LinearOperator) -> "scipy.sparse.csr_array":
 def _solve(
     A: LinearOperator, b: Tensor, solve: Callable[[Tensor], Tensor], rtol: float
 ) -> SolveResult:
-    if not b.isfinite().all():
-        return SolveResult(torch.zeros_like(b), False, 0, [math.nan], "b holds NaN or infinity")
+    if done := at_once(b, torch.linalg.vector_norm(b).item(), rtol):
+        return done
     singular = knows_range(A)
     right = A.project(b) if singular else b
     x = solve(right).to(b)

@@ -88,7 +88,15 @@ class FastPoisson(Preconditioner):
         """The inverse of A with its coefficient and reaction replaced by their means.
 
         Exact where they are constant and there are no walls.
+
+        Raises:
+            ValueError: A is no `Diffusion`.
         """
+        if not isinstance(A, Diffusion):
+            raise ValueError(
+                f"FastPoisson.of needs a Diffusion; got {type(A).__name__}. For a matrix with a "
+                f"stencil there is GhostElimination; else use IncompleteCholesky or RugeStueben."
+            )
         a, c = (
             float(value.double().mean()) if isinstance(value, Tensor) else float(value)
             for value in (A.coefficient, A.reaction)
@@ -143,11 +151,16 @@ def solve_poisson(
         workers: threads of the transform.
 
     Raises:
-        ValueError: b of another shape, not finite, or without a solution (no Dirichlet side, c = 0,
-            and b does not sum to zero), or c negative.
+        ValueError: b of another shape, not real or not finite, or without a solution (no Dirichlet
+            side, c = 0, and b does not sum to zero), or c negative.
     """
     M = FastPoisson(grid, reaction=reaction, workers=workers)
     M.grid.check(b, "right-hand side at the unknowns")
+    if not b.is_floating_point():
+        raise ValueError(
+            f"The right-hand side must be of real floating-point numbers; got {b.dtype}. Convert "
+            f"it by b.double(); solve for real and imaginary part one by one."
+        )
     if not b.isfinite().all():
         raise ValueError("The right-hand side holds NaN or infinity. Check where it was made.")
     if M.floats:

@@ -107,6 +107,7 @@ class Evolution(ABC):
     def check(self, u: Float[Tensor, "b c *space"]) -> None:
         """Raise a ValueError unless u can be the equation's initial field."""
         self.grid.check(u, "initial field")
+        require_real(u)
         if u.shape[1] != self.num_channels:
             raise ValueError(
                 f"{type(self).__name__} has {self.num_channels} channel(s), so an initial field is "
@@ -157,8 +158,8 @@ def evolve(
         stepper: the method, `ETDRK4` by default.
 
     Raises:
-        ValueError: the field is not the equation's, times do not increase from 0 on, or dt is not
-            positive.
+        ValueError: the field is not the equation's, times do not increase from 0 on, or dt, courant
+            or largest is not positive.
     """
     from .etdrk4 import ETDRK4
 
@@ -166,8 +167,15 @@ def evolve(
     check_times(times)
     if not (dt > 0 and math.isfinite(dt)):
         raise ValueError(f"dt must be positive and finite; got {dt}.")
-    if courant is not None and not courant > 0:
-        raise ValueError(f"courant must be positive; got {courant}. Good values lie near 0.5.")
+    if courant is not None and not 0 < courant < math.inf:
+        raise ValueError(
+            f"courant must be positive and finite; got {courant}. Good values lie near 0.5."
+        )
+    if largest is not None and not largest > 0:
+        raise ValueError(
+            f"largest must be positive; got {largest}. It bounds the coefficients; leave it out for "
+            f"1e6 times the initial ones."
+        )
     u_hat = equation.encode(u0)
     method = (stepper or ETDRK4)(equation, u_hat)
     watch = _Watch(u_hat, largest)
@@ -277,6 +285,17 @@ class _Watch:
 def _size(u_hat: Tensor) -> Tensor:
     parts = torch.view_as_real(u_hat) if u_hat.is_complex() else u_hat
     return torch.linalg.vector_norm(parts, math.inf)
+
+
+def require_real(u: Tensor) -> None:
+    """Raise a ValueError unless u holds a field of float32 or float64 for one sample or more."""
+    if u.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"An initial field is of float32 or float64; got {u.dtype}. Convert it by u.double(); "
+            f"make channels of real and imaginary part."
+        )
+    if u.numel() == 0:
+        raise ValueError(f"The initial field holds no sample; got shape {tuple(u.shape)}.")
 
 
 def check_times(times: Sequence[float | int]) -> None:

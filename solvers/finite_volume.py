@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..grid import Boundary, Grid, Placement
-from .evolution import Trajectory, check_times
+from .evolution import Trajectory, check_times, require_real
 
 
 class Flux(ABC):
@@ -31,6 +31,10 @@ class LinearFlux(Flux):
     """f = c u: u is carried along at c."""
 
     c: float | int = 1.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.c):
+            raise ValueError(f"The speed c must be finite; got {self.c}.")
 
     def between(self, left: Tensor, right: Tensor) -> Tensor:
         """c times the value upwind."""
@@ -67,7 +71,8 @@ def solve_conservation_law(
 
     Second order where u is smooth: linear reconstruction with van Leer's limiter, Godunov's flux,
     Heun in time (van Leer 1979; Shu and Osher 1988). In 1D total variation never grows; at shocks
-    and kinks the order in L¹ is one. Conserves ∫u to round-off.
+    and kinks the order in L¹ is one. Conserves ∫u to round-off. A step after which a value is not
+    finite ends the loop with the time, and so does a speed at which steps are too short to add up.
 
     Args:
         flux: one for all axes, or one per axis.
@@ -82,23 +87,36 @@ def solve_conservation_law(
     _check(fluxes, u0, grid, courant)
     check_times(times)
     u, t, num_steps, largest = u0.clone(), 0.0, 0, 0.0
-    saved = []
+    saved: list[Tensor] = []
+    size = u0.abs().amax().item()
+
+    def stop(reason: str, completed: bool = False) -> Trajectory:
+        fields = torch.stack(saved, 1) if saved else u0[:, None][:, :0]
+        reached = torch.tensor([float(s) for s in times[: len(saved)]], dtype=torch.float64)
+        return Trajectory(fields, reached, completed, num_steps, largest, reason)
+
     for target in times:
         while t < target:
             rate = sum(
                 f.speed(u).abs().amax().item() / h
                 for f, h in zip(fluxes, grid.spacing, strict=True)
             )
+            if not (target - t) * rate / courant < 1e15:  # t + dt would be t
+                return stop(f"speeds of {rate:.3g} cells per unit of time at t = {t:.6g}: no end")
             parts = max(1, math.ceil((target - t) * rate / courant))
             dt = (target - t) / parts
             first = u + dt * _change(u, fluxes, grid)
             u = (u + first + dt * _change(first, fluxes, grid)) / 2
             t = float(target) if parts == 1 else t + dt
             num_steps, largest = num_steps + 1, max(largest, rate * dt)
+            before, size = size, u.abs().amax().item()
+            if not math.isfinite(size):
+                return stop(
+                    f"blow-up at t = {t:.6g}, step {num_steps}: the largest value is {size:.3g}, "
+                    f"after {before:.3g} a step before"
+                )
         saved.append(u)
-    reached = torch.tensor([float(s) for s in times], dtype=torch.float64)
-    reason = f"t = {t:.6g} reached in {num_steps} steps"
-    return Trajectory(torch.stack(saved, 1), reached, True, num_steps, largest, reason)
+    return stop(f"t = {t:.6g} reached in {num_steps} steps", completed=True)
 
 
 def _change(u: Tensor, fluxes: list[Flux], grid: Grid) -> Tensor:
@@ -126,6 +144,12 @@ def _change(u: Tensor, fluxes: list[Flux], grid: Grid) -> Tensor:
 
 def _check(fluxes: list[Flux], u0: Tensor, grid: Grid, courant: float | int) -> None:
     grid.check(u0, "initial field")
+    require_real(u0)
+    if u0.ndim != grid.ndim + 2 or u0.shape[1] != 1:
+        raise ValueError(
+            f"An initial field is of shape (batch, 1, ...); got {tuple(u0.shape)}. The law is for "
+            f"one unknown."
+        )
     if len(fluxes) != grid.ndim:
         raise ValueError(f"Give one flux, or one per axis ({grid.ndim}); got {len(fluxes)}.")
     if not 0 < courant <= 0.5:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..linop import LinearOperator
 from .columns import Columns, ManyColumns, OneColumn, Scalars
-from .result import SolveResult
+from .result import SolveResult, at_once
 
 Apply = LinearOperator | Callable[[Tensor], Tensor] | None  # M, or any map r -> z, or the identity
 
@@ -167,7 +167,7 @@ def solve(
             no method gets further than that order, whatever rtol says. For an M-matrix
             2 max(diagonal) is such a bound.
     """
-    check(A, b, M, x0, rtol)
+    check(A, b, M, x0, rtol, max_iterations)
     batched = b.ndim > A.grid.ndim
     columns: Columns = ManyColumns() if batched else OneColumn()
     fields = b.detach().reshape(-1, *A.grid.shape) if batched else b.detach().contiguous()
@@ -188,13 +188,9 @@ def solve(
     ]
     x = torch.zeros_like(fields) if x0 is None else x0.detach().reshape(fields.shape).clone()
     for j, column in enumerate(table):
-        if not math.isfinite(column.size):
-            column.residuals = [math.nan]
-            column.reason = "b holds NaN or infinity, or its norm overflows"
-        elif column.size == 0:
-            column.residuals, column.converged = [0.0], True
-            column.reason = "b = 0, so x = 0"
-        if column.reason:
+        if done := at_once(fields[j] if batched else fields, column.size, rtol):
+            column.residuals, column.converged = done.residuals, done.converged
+            column.reason = done.reason
             (x[j] if batched else x).zero_()
         if column.outside < 100 * eps:
             column.outside = 0.0  # round-off of the projection
@@ -302,10 +298,26 @@ def require_definite_preconditioner(M: Apply, method: str, way_out: str) -> None
         )
 
 
-def check(A: LinearOperator, b: Tensor, M: Apply, x0: Tensor | None, rtol: float) -> None:
-    """Raise a ValueError unless shapes and dtypes fit."""
-    if not rtol > 0:
-        raise ValueError(f"rtol must be positive; got {rtol}. Relative tolerances lie near 1e-8.")
+def check(
+    A: LinearOperator,
+    b: Tensor,
+    M: Apply,
+    x0: Tensor | None,
+    rtol: float,
+    max_iterations: int = 0,
+) -> None:
+    """Raise a ValueError unless shapes and dtypes fit, and the limits are sensible."""
+    if not 0 < rtol < math.inf:
+        raise ValueError(
+            f"rtol must be positive and finite; got {rtol}. Relative tolerances lie near 1e-8."
+        )
+    if max_iterations < 0:
+        raise ValueError(f"max_iterations must be at least 0; got {max_iterations}.")
+    if not b.is_floating_point():
+        raise ValueError(
+            f"b must be of real floating-point numbers; got {b.dtype}. Convert it by b.double(); "
+            f"solve for real and imaginary part as a batch of two."
+        )
     space = A.grid.shape
     if tuple(b.shape[-len(space) :]) != space:
         raise ValueError(

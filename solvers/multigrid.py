@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..linop import Preconditioner
+from ..linop import LinearOperator, Preconditioner
 from .cycles import CycleSpec, GaussSeidel, NotPositiveError, Smoother, choose
 from .diffusion import Diffusion
-from .result import SolveResult
+from .krylov import check
+from .result import SolveResult, at_once
 
 
 class Multigrid(Preconditioner):
@@ -52,8 +53,8 @@ class Multigrid(Preconditioner):
         smoother: `GaussSeidel()`, `Jacobi(damping)` or `Chebyshev(degree)` of `solvers.cycles`.
 
     Raises:
-        ValueError: the hierarchy of A is not positive definite in its dtype, an unknown cycle, or a
-            coarsest level too large to be solved.
+        ValueError: A is no `Diffusion`, its hierarchy is not positive definite in its dtype, an
+            unknown cycle, or a coarsest level too large to be solved.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Multigrid(Preconditioner):
         mirrored: bool = True,
         smoother: Smoother = GaussSeidel(),  # noqa: B008 - it has no state
     ) -> None:
+        _require_stencil(A)
         if min(sweeps) < 0 or sum(sweeps) == 0:
             raise ValueError(f"A cycle needs at least one sweep of its smoother; got {sweeps}.")
         self.grid, self.dtype, self._A = A.grid, A.dtype, A
@@ -146,23 +148,23 @@ def solve_multigrid(
     for the part of b in its range, and x has no part in its kernel.
 
     Raises:
-        ValueError: b has another shape or dtype than A's unknowns.
+        ValueError: A is no `Diffusion`, b has another shape or dtype than its unknowns, or a limit
+            is out of range.
     """
+    _require_stencil(A)
+    check(A, b, None, None, rtol, max_iterations)
     if tuple(b.shape) != A.grid.shape or b.dtype != A.dtype:
         raise ValueError(
             f"b must be {A.dtype} of the shape {A.grid.shape} of A's unknowns; got {b.dtype}, "
             f"{tuple(b.shape)}. Boundary nodes are not unknowns; solve batches one by one."
         )
     size = torch.linalg.vector_norm(b).item()
-    if not math.isfinite(size):
-        reason = "b holds NaN or infinity, or its norm overflows"
-        return SolveResult(torch.zeros_like(b), False, 0, [math.nan], reason)
-    if size == 0:
-        return SolveResult(torch.zeros_like(b), True, 0, [0.0], "b = 0, so x = 0")
+    if done := at_once(b, size, rtol):
+        return done
     outside = torch.linalg.vector_norm(b - A.project(b)).item() / size
     M = Multigrid(A, cycle="full", sweeps=sweeps, mirrored=False)
     x, r = torch.zeros_like(b), b.clone()
-    residuals = [1.0]
+    residuals, now = [1.0], "|b - A x| = 1.0e+00 |b|"
     note = f"; {outside:.1e} |b| lies outside the range of A" if outside > rtol / 10 else ""
     for iteration in range(1, max_iterations + 1):
         x += M @ r
@@ -179,3 +181,11 @@ def solve_multigrid(
             return SolveResult(x, False, iteration, residuals, reason)
     reason = f"max_iterations = {max_iterations}: {now} > {rtol:.0e} |b|{note}"
     return SolveResult(x, False, max_iterations, residuals, reason)
+
+
+def _require_stencil(A: LinearOperator) -> None:
+    if not isinstance(A, Diffusion):
+        raise ValueError(
+            f"Multigrid needs a Diffusion; got {type(A).__name__}. Where its matrix is a stencil, "
+            f"recognise(A.to_csr()).operator is one; else use RugeStueben."
+        )

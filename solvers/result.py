@@ -1,5 +1,6 @@
 """The record that every solver returns."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,3 +73,41 @@ def relative_residual(
     """|b - A x| / |b| in the Euclidean norm; |b - A x| itself where b = 0."""
     norm = torch.linalg.vector_norm(b).item()
     return torch.linalg.vector_norm(b - A @ x).item() / (norm or 1.0)
+
+
+def at_once(b: Float[Tensor, "*space"], size: float, rtol: float) -> SolveResult | None:
+    """The result where no solver is needed, or none can serve: b is zero, not finite, or so small
+    that the square of a residual underflows; else None. `size` is |b|."""
+    zero = torch.zeros_like(b)
+    if not math.isfinite(size):
+        reason = "b holds NaN or infinity, or its norm overflows"
+        return SolveResult(zero, False, 0, [math.nan], reason)
+    limits = torch.finfo(b.dtype)
+    if size * max(rtol, limits.eps) >= math.sqrt(limits.tiny):
+        return None
+    if not b.any():
+        return SolveResult(zero, True, 0, [0.0], "b = 0, so x = 0")
+    reason = (
+        f"|b| is below {math.sqrt(limits.tiny) / max(rtol, limits.eps):.0e}: the squares of its "
+        f"residuals underflow in {b.dtype}. Scale b up, and x down"
+    )
+    return SolveResult(zero, False, 0, [1.0], reason)
+
+
+def rounded(
+    result: SolveResult, A: LinearOperator, b: Float[Tensor, "*space"], rtol: float
+) -> SolveResult:
+    """The same with x in b's dtype, and judged again where that is not the one it was found in."""
+    if result.x.dtype == b.dtype:
+        result.x = result.x.to(b.device)
+        return result
+    result.x = result.x.to(b)
+    wide = b.double().cpu()
+    result.residuals[-1] = true = relative_residual(A, result.x.double().cpu(), wide)
+    if result.converged and not true <= rtol:
+        result.converged = False
+        result.reason = (
+            f"round-off: {result.reason} in float64, but {true:.1e} |b| once x is rounded to "
+            f"{b.dtype}; rtol = {rtol:.0e} is below"
+        )
+    return result

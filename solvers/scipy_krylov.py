@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..linop import LinearOperator
 from .krylov import check, knows_range
-from .result import SolveResult, relative_residual
+from .result import SolveResult, at_once, relative_residual, rounded
 
 METHODS = ("cg", "minres", "gmres", "bicgstab")
 _RESTART = 20  # scipy's own default for GMRES
@@ -41,11 +41,11 @@ def solve_scipy(
         options: passed on, for example `restart=` of GMRES (20).
 
     Raises:
-        ValueError: unknown method, or shapes or dtypes differ.
+        ValueError: unknown method, shapes or dtypes differ, or a limit is out of range.
     """
     if method not in METHODS:
         raise ValueError(f"Unknown method {method!r}; choose one of {', '.join(METHODS)}.")
-    check(A, b, M, x0, rtol)
+    check(A, b, M, x0, rtol, max_iterations)
     if b.ndim > A.grid.ndim:
         fields = b.reshape(-1, *A.grid.shape)
         guesses = [None] * len(fields) if x0 is None else list(x0.reshape(fields.shape))
@@ -56,15 +56,10 @@ def solve_scipy(
         ]
         x = torch.stack([result.x for result in results]) if results else fields.clone()
         return SolveResult.of_columns(x.reshape(b.shape), results)
-    size = torch.linalg.vector_norm(b).item()
-    if not math.isfinite(size):
-        reason = "b holds NaN or infinity, or its norm overflows"
-        return SolveResult(torch.zeros_like(b), False, 0, [math.nan], reason)
-    if size == 0:
-        return SolveResult(torch.zeros_like(b), True, 0, [0.0], "b = 0, so x = 0")
+    if done := at_once(b, torch.linalg.vector_norm(b).item(), rtol):
+        return done
     result = _one(A, b.double().cpu(), method, M, x0, rtol, max_iterations, options)
-    result.x = result.x.to(b)
-    return result
+    return rounded(result, A, b, rtol)
 
 
 def _one(
@@ -100,7 +95,7 @@ def _one(
     inside, target = relative_residual(A, x, right), rtol
     for _ in range(5):
         left = max_iterations - (len(residuals) - 1)
-        if inside <= rtol or left < 1:
+        if inside <= rtol or left < 1 or not math.isfinite(inside):
             break
         call.update(x0=x.numpy().ravel(), rtol=target, maxiter=math.ceil(left / cycle))
         x = torch.tensor(getattr(scipy.sparse.linalg, method)(operator, vector, **call)[0])
@@ -112,7 +107,9 @@ def _one(
     x = A.project(x) if singular and A.symmetric else x
     residuals[-1] = true = relative_residual(A, x, b)
     size = f"|b - A x| = {true:.1e} |b|"
-    if inside <= rtol < outside:
+    if not math.isfinite(true):
+        reason = "the residual is not finite: x0, A or M holds NaN or infinity, or overflows"
+    elif inside <= rtol < outside:
         reason = (
             f"inconsistent: {outside:.1e} |b| of b is outside the range of A, which is singular; x "
             f"solves the projected system, |P b - A x| = {inside:.1e} |P b|"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..linop import LinearOperator, Preconditioner
 from .krylov import check, knows_range
-from .result import SolveResult, relative_residual
+from .result import SolveResult, at_once, relative_residual, rounded
 
 
 class SOR(LinearOperator):
@@ -89,7 +89,8 @@ def sor(
         A: with `to_csr`; for many right-hand sides of one A, a `Matrix`.
 
     Raises:
-        ValueError: ω outside (0, 2), a zero on the diagonal, or shapes or dtypes differ.
+        ValueError: ω outside (0, 2), a zero on the diagonal, shapes or dtypes differ, or a limit is
+            out of range.
     """
     return _solve(A, b, omega, False, x0, rtol, max_iterations)
 
@@ -136,14 +137,15 @@ def _solve(
     rtol: float,
     max_iterations: int,
 ) -> SolveResult:
-    check(A, b, None, x0, rtol)
+    check(A, b, None, x0, rtol, max_iterations)
     rows = _rows(A, float(omega))
     fields = b.double().cpu().reshape(-1, *A.grid.shape)
     x = torch.zeros_like(fields) if x0 is None else x0.double().cpu().reshape(fields.shape).clone()
     call = (A, rows, symmetric, rtol, max_iterations)
-    results = [_one(*call, field, u) for field, u in zip(fields, x, strict=True)]
-    for result in results:
-        result.x = result.x.to(b)
+    results = [
+        rounded(_one(*call, field, u), A, column, rtol)
+        for field, u, column in zip(fields, x, b.reshape(fields.shape), strict=True)
+    ]
     if b.ndim == A.grid.ndim:
         return results[0]
     return SolveResult.of_columns(x.reshape(b.shape).to(b), results)
@@ -161,11 +163,9 @@ def _one(
     from ..kernels import sweeps
 
     size = torch.linalg.vector_norm(b).item()
-    if not math.isfinite(size):
-        reason = "b holds NaN or infinity, or its norm overflows"
-        return SolveResult(x.zero_(), False, 0, [math.nan], reason)
-    if size == 0:
-        return SolveResult(x.zero_(), True, 0, [0.0], "b = 0, so x = 0")
+    if done := at_once(b, size, rtol):
+        x.zero_()
+        return done
     right = A.project(b).contiguous() if knows_range(A) else b
     norms = torch.empty(max_iterations + 1, dtype=torch.float64)
     arrays = (right.numpy().ravel(), x.numpy().reshape(-1))
