@@ -1,6 +1,8 @@
 """Linear operators on fields, preconditioners, and the probe that keeps CG valid."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -44,6 +46,16 @@ class LinearOperator(ABC):
         The loops of the solvers call this one; an operator with its own kernel allocates nothing.
         """
         return out.copy_(self.apply(u))
+
+    def bind(
+        self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
+    ) -> Callable[[], object]:
+        """`apply_into(u, out)` without arguments, to be called again and again.
+
+        An operator with its own kernel looks at u and out once: on a small system this takes longer
+        than the arithmetic.
+        """
+        return partial(self.apply_into, u, out)
 
     def project(self, b: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """The part of b in the range of A; b itself unless A is singular and knows its kernel."""

@@ -1,13 +1,21 @@
 """Preconditioned conjugate gradients."""
 
+import math
+from functools import partial
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..linop import LinearOperator
-from .columns import Columns, Scalars
+from .columns import Columns, OneColumn, Scalars
+from .faces import KERNEL_DTYPES
 from .krylov import Apply, Method, require_definite, solve
+from .race import Run, race
 from .result import SolveResult
+
+LONG = 32768  # from this size torch divides the work on a field among its threads
 
 
 def cg(
@@ -19,6 +27,7 @@ def cg(
     rtol: float = 1e-8,
     max_iterations: int = 1000,
     A_norm: float | int | None = None,
+    safeguard: LinearOperator | None = None,
 ) -> SolveResult:
     """x with |b - A x| <= rtol |b| by conjugate gradients (Saad 2003, Alg. 9.1).
 
@@ -32,12 +41,17 @@ def cg(
     reason says so. What `A_norm` is for, and what happens to a singular system without a solution,
     `krylov.solve` says.
 
+    Args:
+        safeguard: another preconditioner, of which one knows what it is worth, where M is learned:
+            CG with it runs beside, as for `flexible_cg`.
+
     Raises:
         ValueError: A or M declares itself not symmetric positive definite, or shapes or dtypes
         differ.
     """
     require_definite(A, M)
-    return solve(CG, A, b, M=M, x0=x0, rtol=rtol, max_iterations=max_iterations, A_norm=A_norm)
+    run: Run = solve if safeguard is None else partial(race, safeguard=safeguard)
+    return run(start, A, b, M=M, x0=x0, rtol=rtol, max_iterations=max_iterations, A_norm=A_norm)
 
 
 class CG(Method):
@@ -72,3 +86,45 @@ class CG(Method):
         if not rz > 0:
             return f"breakdown: ⟨r, M r⟩ = {rz:.1e}, so M is not positive definite"
         return f"breakdown: ⟨p, A p⟩ = {pAp:.1e}, so A is not positive definite"
+
+
+class FusedCG(CG):
+    """The same for one field on a CPU, its vector work in two loops (`kernels/conjugate.py`)."""
+
+    def __init__(self, A: LinearOperator, M: Apply, x: Tensor, r: Tensor, columns: Columns) -> None:
+        from ..kernels import conjugate as kernels
+
+        super().__init__(A, M, x, r, columns)
+        self._apply_A = A.bind(self.p, self.Ap)
+        if isinstance(M, LinearOperator):
+            self._apply_M = M.bind(r, self.z)
+        else:
+            self._apply_M = partial(self.precondition, r, self.z)
+        arrays = (u.view(-1).numpy() for u in (self.p, self.Ap, x, r, self.z))
+        self._p, self._Ap, self._x, self._r, self._z = arrays
+        self._direction: Any = kernels.direction
+        self._descend: Any = kernels.descend
+
+    def step(self) -> float:
+        self._apply_M()
+        self.rz = rz = self._direction(self._r, self._z, self.rz, self._p)
+        self._apply_A()
+        self.pAp, rr = self._descend(self._p, self._Ap, rz, self._x, self._r)
+        return math.sqrt(rr) if rz > 0 and self.pAp > 0 else math.nan
+
+    @staticmethod
+    def fits(x: Tensor, r: Tensor, columns: Columns) -> bool:
+        """One contiguous field in a compiled dtype, too short to be worth torch's threads."""
+        return (
+            isinstance(columns, OneColumn)
+            and r.device.type == "cpu"
+            and r.dtype in KERNEL_DTYPES
+            and x.is_contiguous()
+            and r.is_contiguous()
+            and (r.numel() < LONG or torch.get_num_threads() == 1)
+        )
+
+
+def start(A: LinearOperator, M: Apply, x: Tensor, r: Tensor, columns: Columns) -> CG:
+    """The faster of both."""
+    return (FusedCG if FusedCG.fits(x, r, columns) else CG)(A, M, x, r, columns)

@@ -1,7 +1,10 @@
 """The ways to run a multigrid cycle: fused loops for three kinds of problems, and the twin."""
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +13,8 @@ from torch import Tensor
 
 from ..grid import Boundary, Grid, Placement
 from ..kernels import blackbox_layout as layout
-from .diffusion import KERNEL_DTYPES, Diffusion
+from .diffusion import Diffusion
+from .faces import KERNEL_DTYPES
 
 SMALLEST = 31  # unknowns of an axis that `ConstantCycle` still halves
 
@@ -92,7 +96,26 @@ class NotPositiveError(Exception):
     """A level is not positive definite."""
 
 
-class ConstantCycle:
+class Cycle(ABC):
+    """One way to run a cycle on the levels of an operator."""
+
+    shapes: list[tuple[int, ...]]
+
+    @abstractmethod
+    def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
+        """out = M b for a batch of fields, contiguous, in the dtype of the levels."""
+
+    def bind(self, b: Tensor, out: Tensor, spec: CycleSpec) -> Callable[[], object]:
+        """The same for one field, to be called again and again."""
+        return partial(self, b[None], out[None], spec)
+
+    @staticmethod
+    @abstractmethod
+    def fits(A: Diffusion, spec: CycleSpec) -> bool:
+        """Whether it can run this cycle for this operator."""
+
+
+class ConstantCycle(Cycle):
     """V(1,1) on re-discretised operators by `kernels/constant.py`; `BoxCycle` from where a number
     of unknowns is even or small."""
 
@@ -155,28 +178,26 @@ class ConstantCycle:
         )
 
 
-class PlaneCycle:
+class PlaneCycle(Cycle):
     """V(1,1) by `kernels/blackbox_plane.py`."""
 
     def __init__(self, A: Diffusion) -> None:
         from ..kernels import blackbox_plane as kernels
 
-        n, m = A.grid.shape
-        fx, fy = (f.detach() for f in A.faces)
-        cx, cy = (fx.new_zeros(layout.padded(n), layout.padded(m)) for _ in range(2))
-        cx[: n + 1, 1 : m + 1] = fx
-        cy[1 : n + 1, : m + 1] = fy
-        table, size = kernels.layout(n, m)
-        self.shapes: list[tuple[int, ...]] = [(int(row[0]), int(row[1])) for row in table]
-        store = zeros(size, A.dtype)
-        self._arrays = (cx.numpy(), cy.numpy(), store.numpy(), table)
+        table, size = kernels.layout(*A.grid.shape)
+        self.shapes = [(n, m) for n, m in table[:, :2].tolist()]
+        self._arrays = (zeros(size, A.dtype).numpy(), table)
         self._cycle: Any = kernels.cycle
-        if not kernels.setup(*self._arrays):
+        setup: Any = kernels.setup
+        if not setup(*(f.detach().contiguous().numpy() for f in A.faces), *self._arrays):
             raise NotPositiveError
 
     def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
         for field, result in zip(b.numpy(), out.numpy(), strict=True):
             self._cycle(field, *self._arrays, result)
+
+    def bind(self, b: Tensor, out: Tensor, spec: CycleSpec) -> Callable[[], object]:
+        return partial(self._cycle, b.numpy(), *self._arrays, out.numpy())
 
     @staticmethod
     def fits(A: Diffusion, spec: CycleSpec) -> bool:
@@ -191,7 +212,7 @@ class PlaneCycle:
         )
 
 
-class BoxCycle:
+class BoxCycle(Cycle):
     """Any cycle in one to three dimensions by `kernels/blackbox.py`."""
 
     def __init__(self, A: Diffusion) -> None:
@@ -239,7 +260,7 @@ class BoxCycle:
         return A.ndim <= 3
 
 
-class TwinCycle:
+class TwinCycle(Cycle):
     """Any cycle by the plain twin, `kernels/blackbox_reference.py`, on any device."""
 
     def __init__(self, A: Diffusion) -> None:
@@ -318,10 +339,12 @@ class Box:
         return [tuple(int(row[missing + a]) for a in back) for row in table]
 
 
-def choose(A: Diffusion, spec: CycleSpec) -> ConstantCycle | PlaneCycle | BoxCycle | TwinCycle:
+def choose(A: Diffusion, spec: CycleSpec) -> Cycle:
     """The fastest way to run the cycle; `PlaneCycle` runs no other."""
     if A.device.type == "cpu" and A.dtype in KERNEL_DTYPES:
-        for way in (ConstantCycle, PlaneCycle, BoxCycle):
+        ways: tuple[type[ConstantCycle | PlaneCycle | BoxCycle], ...]
+        ways = (ConstantCycle, PlaneCycle, BoxCycle)
+        for way in ways:
             if way.fits(A, spec):
                 return way(A)
     return TwinCycle(A)

@@ -1,7 +1,8 @@
 """The operator -div(a grad u) + c u on a uniform grid, finite volumes around the nodes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,13 +13,18 @@ from ..grid import Boundary, Grid
 from ..kernels import diffusion_reference as reference
 from ..linop import LinearOperator
 from .boundary import without_boundary
-from .faces import constant_faces, couplings, known_ends, shares, variable_faces
+from .faces import (
+    constant_faces,
+    couplings,
+    has_kernel,
+    known_ends,
+    shares,
+    variable_faces,
+)
 from .regions import Regions
 
 if TYPE_CHECKING:
     import scipy.sparse
-
-KERNEL_DTYPES = (torch.float64, torch.float32)
 
 
 class Diffusion(LinearOperator):
@@ -227,16 +233,28 @@ class Diffusion(LinearOperator):
         """A u written to `out`, which is returned."""
         if not (self._fast(u) and out.dtype == u.dtype and out.is_contiguous()):
             return out.copy_(self._reference(u))
-        from ..kernels import diffusion as kernels
-
-        missing = 3 - self.ndim
-        shape = (-1, *(1,) * missing, *self.grid.shape)
-        kernel: Any = kernels.apply_constant if self.constant else kernels.apply
-        arguments = self._arguments(u.dtype)
-        fields = u.detach().contiguous().reshape(shape).numpy()
-        for field, result in zip(fields, out.view(fields.shape).numpy(), strict=True):
+        kernel, arguments = self._kernel(), self._arguments(u.dtype)
+        shape = (-1, *(1,) * (3 - self.ndim), *self.grid.shape)
+        fields = u.detach().contiguous().view(shape).numpy()
+        for field, result in zip(fields, out.view(shape).numpy(), strict=True):
             kernel(field, *arguments, result)
         return out
+
+    def bind(
+        self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
+    ) -> Callable[[], object]:
+        """`apply_into(u, out)` without arguments; for one field the bare loop."""
+        plain = u.is_contiguous() and out.is_contiguous() and u.shape == self.grid.shape
+        if not (plain and out.dtype == u.dtype and self._fast(u)):
+            return super().bind(u, out)
+        shape = (1,) * (3 - self.ndim) + self.grid.shape
+        field, result = u.detach().view(shape).numpy(), out.view(shape).numpy()
+        return partial(self._kernel(), field, *self._arguments(u.dtype), result)
+
+    def _kernel(self) -> Any:
+        from ..kernels import diffusion as kernels
+
+        return kernels.apply_constant if self.constant else kernels.apply
 
     def _arguments(self, dtype: torch.dtype) -> tuple:
         """What the fused loops want beside the fields, on three axes."""
@@ -270,10 +288,10 @@ class Diffusion(LinearOperator):
 
     def _fast(self, u: Tensor) -> bool:
         if self.constant and not isinstance(self.coefficient, Tensor):
-            return _has_kernel(u) and self.ndim <= 3
+            return has_kernel(u) and self.ndim <= 3
         own = self.coefficient if self._faces is None else self._faces[0]
         assert isinstance(own, Tensor)
-        return _has_kernel(u) and _has_kernel(own) and u.dtype == own.dtype and self.ndim <= 3
+        return has_kernel(u) and has_kernel(own) and u.dtype == own.dtype and self.ndim <= 3
 
     def diagonal(self) -> Float[Tensor, "*space"]:
         """The couplings of each node's faces, known ends included, and c."""
@@ -326,8 +344,3 @@ def _range(value: Tensor | float | int, grid: Grid, name: str) -> tuple[float, f
 
 def _has_gradient(value: Tensor | float | int) -> bool:
     return isinstance(value, Tensor) and value.requires_grad and torch.is_grad_enabled()
-
-
-def _has_kernel(u: Tensor) -> bool:
-    """On the CPU, in a compiled dtype, and no gradient is asked for."""
-    return u.device.type == "cpu" and u.dtype in KERNEL_DTYPES and not _has_gradient(u)

@@ -1,6 +1,7 @@
 """Finite volumes around the nodes of a grid: shares of a cell, and couplings through the faces."""
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from ..grid import Boundary, Grid, Placement
 from ..kernels.diffusion_reference import along, beyond, harmonic, outer
+from ..kernels.memory import empty
 
 
 def known_ends(grid: Grid) -> list[bool]:
@@ -49,6 +51,9 @@ def constant_faces(grid: Grid, axis: int) -> Float[Tensor, "*faces"]:
     return outer([t[a] if a == axis else s[a] for a in range(grid.ndim)])
 
 
+KERNEL_DTYPES = (torch.float64, torch.float32)
+
+
 @lru_cache(maxsize=64)
 def _profiles(inner: Grid, axis: int) -> tuple[Float[Tensor, " _"] | None, ...]:
     """The factors of the faces of an axis, None where all are 1; kept, as small solves want it."""
@@ -58,6 +63,15 @@ def _profiles(inner: Grid, axis: int) -> tuple[Float[Tensor, " _"] | None, ...]:
     )
 
 
+@lru_cache(maxsize=64)
+def _arrays(inner: Grid, axis: int, dtype: torch.dtype) -> list[Any]:
+    """The same on three axes for the fused loops."""
+    profiles = _profiles(inner, axis)
+    each = [torch.ones(n + (b == axis), dtype=dtype) for b, n in enumerate(inner.shape)]
+    filled = [one if p is None else p.to(dtype) for p, one in zip(profiles, each, strict=True)]
+    return [p.numpy() for p in [torch.ones(1, dtype=dtype)] * (3 - inner.ndim) + filled]
+
+
 def variable_faces(
     coefficient: Float[Tensor, "*nodes"],
     grid: Grid,
@@ -65,6 +79,29 @@ def variable_faces(
     axis: int,
 ) -> Float[Tensor, "*faces"]:
     """The couplings through the faces of an axis for a at all nodes, known ends included."""
+    if has_kernel(coefficient) and grid.ndim <= 3:
+        result = _fused(coefficient.detach(), grid, axis)
+    else:
+        result = _plain(coefficient, grid, axis)
+    if fluid is not None:
+        wet, n = _between(fluid, grid, axis), result.shape[axis]
+        result = result * (
+            along(wet, axis, grid.ndim, 0, n) & along(wet, axis, grid.ndim, 1, n)
+        ).to(result)
+    return result
+
+
+def has_kernel(u: Tensor) -> bool:
+    """On the CPU, in a compiled dtype, and no gradient is asked for."""
+    return (
+        u.device.type == "cpu"
+        and u.dtype in KERNEL_DTYPES
+        and not (u.requires_grad and torch.is_grad_enabled())
+    )
+
+
+def _plain(coefficient: Tensor, grid: Grid, axis: int) -> Tensor:
+    """Twin of `_fused`: any device and dtype, differentiable."""
     a = _between(coefficient, grid, axis)
     n = a.shape[axis] - 1
     result = harmonic(along(a, axis, grid.ndim, 0, n), along(a, axis, grid.ndim, 1, n))
@@ -72,11 +109,27 @@ def variable_faces(
     for b, profile in enumerate(_profiles(grid.interior, axis)):
         if profile is not None:
             result = result * profile.to(result)[(..., *(None,) * (grid.ndim - 1 - b))]
-    if fluid is not None:
-        wet = _between(fluid, grid, axis)
-        result = result * (
-            along(wet, axis, grid.ndim, 0, n) & along(wet, axis, grid.ndim, 1, n)
-        ).to(result)
+    return result
+
+
+def _fused(coefficient: Tensor, grid: Grid, axis: int) -> Tensor:
+    """Each value read once; `_between` costs no copy where the ends of the axis are nodes."""
+    from ..kernels import diffusion as kernels
+
+    missing, inner = 3 - grid.ndim, grid.interior
+    known = known_ends(grid)
+    if known[axis]:
+        a, offsets = coefficient, [int(k and b != axis) for b, k in enumerate(known)]
+    else:
+        a, offsets = _between(coefficient, grid, axis), [0] * grid.ndim
+    result = empty([n + (b == axis) for b, n in enumerate(inner.shape)], a)
+    lead = (1,) * missing
+    fill: Any = kernels.faces
+    fill(
+        a.contiguous().view(lead + a.shape).numpy(),
+        missing + axis, *[0] * missing, *offsets, *_arrays(inner, axis, a.dtype),
+        result.view(lead + result.shape).numpy(),
+    )  # fmt: skip
     return result
 
 

@@ -52,7 +52,8 @@ def layout(n: int, m: int) -> tuple[np.ndarray, int]:
         nodes = padded(n) * padded(m)
         cells = (n // 2 + 1) * (m // 2 + 1)
         row = [n, m]
-        row += [0 if finest else take(nodes) for _ in (_CX, _CY, _CD, _CA)]  # finest: the caller's
+        row += [take(nodes), take(nodes)]
+        row += [0, 0] if finest else [take(nodes), take(nodes)]  # finest: five points
         row += [take(nodes), take(nodes), 0 if finest else take(n * m)]
         row += [0, 0] if coarsest else [take((n // 2 + 1) * (m // 2 + 2)), take(4 * cells)]
         row += [take(n * m * (min(n, m) + 2)) if coarsest else 0]
@@ -423,17 +424,13 @@ def ascend9(b, u, cx, cy, cd, ca, r, q, w, U):
 
 
 @_jit
-def _stencil(store, t, cx, cy, level):
+def _stencil(store, t, level):
     """cx, cy, cd, ca of a level; on the finest the last two stand for nothing."""
+    rows, cols = _pad(t[_N]), _pad(t[_M])
+    cx, cy = _view(store, t[_CX], rows, cols), _view(store, t[_CY], rows, cols)
     if level == 0:
         return cx, cy, cx, cy
-    rows, cols = _pad(t[_N]), _pad(t[_M])
-    return (
-        _view(store, t[_CX], rows, cols),
-        _view(store, t[_CY], rows, cols),
-        _view(store, t[_CD], rows, cols),
-        _view(store, t[_CA], rows, cols),
-    )
+    return cx, cy, _view(store, t[_CD], rows, cols), _view(store, t[_CA], rows, cols)
 
 
 @_jit
@@ -451,31 +448,38 @@ def _factor(store, t):
 
 
 @_jit
-def setup(cx, cy, store, table):
-    """Fill all levels; `store` comes in as zeros. False where a level is not positive definite."""
+def setup(x_faces, y_faces, store, table):
+    """Fill all levels from the couplings at all faces; `store` comes in as zeros.
+
+    False where a level is not positive definite.
+    """
     last = len(table) - 1
+    n, m = table[0][_N], table[0][_M]
+    cx, cy, _, _ = _stencil(store, table[0], 0)
+    cx[: n + 1, 1 : m + 1] = x_faces
+    cy[1 : n + 1, : m + 1] = y_faces
     for level in range(last + 1):
         t = table[level]
         n, m = t[_N], t[_M]
-        fx, fy, fd, fa = _stencil(store, t, cx, cy, level)
+        fx, fy, fd, fa = _stencil(store, t, level)
         r = _view(store, t[_R], _pad(n), _pad(m))
         invert_diagonal(n, m, fx, fy, fd, fa, level > 0, r)
         if level == last:
             return factor_band(n, m, fx, fy, fd, fa, level > 0, r, _factor(store, t))
         q, w = _weights(store, t)
-        CX, CY, CD, CA = _stencil(store, table[level + 1], cx, cy, level + 1)
+        CX, CY, CD, CA = _stencil(store, table[level + 1], level + 1)
         coarsen(n, m, fx, fy, fd, fa, level > 0, q, w, CX, CY, CD, CA)
     return False
 
 
 @_jit
-def cycle(b, cx, cy, store, table, out):
+def cycle(b, store, table, out):
     """out = M b: one symmetric V(1,1) cycle from zero."""
     last = len(table) - 1
     for level in range(last):
         t, T = table[level], table[level + 1]
         n, m = t[_N], t[_M]
-        fx, fy, fd, fa = _stencil(store, t, cx, cy, level)
+        fx, fy, fd, fa = _stencil(store, t, level)
         r = _view(store, t[_R], _pad(n), _pad(m))
         u = _view(store, t[_U], _pad(n), _pad(m))
         q, w = _weights(store, t)
@@ -491,7 +495,7 @@ def cycle(b, cx, cy, store, table, out):
     for level in range(last - 1, -1, -1):
         t, T = table[level], table[level + 1]
         n, m = t[_N], t[_M]
-        fx, fy, fd, fa = _stencil(store, t, cx, cy, level)
+        fx, fy, fd, fa = _stencil(store, t, level)
         r = _view(store, t[_R], _pad(n), _pad(m))
         u = _view(store, t[_U], _pad(n), _pad(m))
         q, w = _weights(store, t)

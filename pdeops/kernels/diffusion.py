@@ -87,3 +87,24 @@ def apply_constant(u, t0, t1, t2, s0, s1, s2, c, first, wrap, out):
             if m > 1:
                 o[m - 1] += s * t2[m - 1] * (row[m - 1] - row[m - 2])
             o[m - 1] += s * t2[m] * (row[m - 1] - (row[0] if wrap[2] else 0))
+
+
+@_jit
+def faces(a, axis, o0, o1, o2, t0, t1, t2, out):
+    """out = the harmonic means of neighbours along an axis, times three profiles.
+
+    The first of the two nodes at the face (i, j, k) is a[i + o0, j + o1, k + o2].
+    """
+    l, n, m = out.shape
+    two = a.dtype.type(2)
+    for i in range(l):
+        for j in range(n):
+            here, row, s, t = a[i + o0, j + o1, o2 : o2 + m], out[i, j], t0[i], t1[j]
+            if axis == 0:
+                there = a[i + o0 + 1, j + o1, o2 : o2 + m]
+            elif axis == 1:
+                there = a[i + o0, j + o1 + 1, o2 : o2 + m]
+            else:
+                there = a[i + o0, j + o1, o2 + 1 : o2 + 1 + m]
+            for k in range(m):
+                row[k] = two * here[k] * (there[k] / (here[k] + there[k])) * s * t * t2[k]

@@ -1,5 +1,6 @@
 """Memory for large results on a CPU, and when it may be written in place."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ def empty(shape: Sequence[int], like: Tensor) -> Tensor:
     asks for huge pages, torch does not, and filling 45 MB for the first time takes 9 ms instead of
     27. Values start at 64 bytes, as products of matrices like them.
     """
-    size = int(np.prod(shape)) * like.element_size()
+    size = math.prod(shape) * like.element_size()
     if like.device.type != "cpu" or size < HUGE or traced():
         return like.new_empty(shape)
     memory = np.empty(size + 64, dtype=np.uint8)

@@ -7,7 +7,7 @@ import torch
 
 from pdeops.grid import Grid
 from pdeops.linop import check_spd
-from pdeops.solvers import Diffusion, cg
+from pdeops.solvers import Diffusion, cg, faces
 
 SHAPES = [(9, 9), (10, 17), (17, 8), (3, 12), (12, 3), (3, 3)]
 
@@ -130,3 +130,40 @@ def test_shapes_are_checked():
         Diffusion(torch.ones(7, 7), Grid((9, 9)))
     with pytest.raises(ValueError, match="argument of Diffusion"):
         Diffusion(torch.ones(9, 9), Grid((9, 9))) @ torch.ones(9, 9)
+
+
+@pytest.mark.parametrize(
+    ("shape", "box"),
+    [
+        ((7,), {}),
+        ((6, 9), {}),
+        ((6, 9), {"boundary": ("dirichlet", "neumann")}),
+        ((6, 9), {"boundary": ("periodic", "dirichlet"), "placement": ("left", "centers")}),
+        ((4, 6, 5), {"boundary": ("neumann", "dirichlet", "periodic"), "extent": (1.0, 2.0, 3.0)}),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_fused_couplings_are_those_of_the_twin_to_the_last_bit(shape, box, dtype, generator):
+    grid = Grid(shape, **box)
+    a = torch.rand(shape, generator=generator, dtype=dtype) + 0.1
+    for axis in range(grid.ndim):
+        plain = faces.variable_faces(a.clone().requires_grad_(), grid, None, axis)
+        assert plain.requires_grad
+        assert torch.equal(faces.variable_faces(a, grid, None, axis), plain.detach())
+
+
+@pytest.mark.parametrize("a", [1.0, None], ids=["constant", "variable"])
+def test_bound_to_its_fields_it_is_the_same(a, generator):
+    grid = Grid((7, 6))
+    a = torch.rand(grid.shape, generator=generator, dtype=torch.float64) + 1 if a is None else a
+    A = Diffusion(a, grid)
+    u = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
+    out = torch.empty_like(u)
+    product = A.bind(u, out)
+    for _ in range(2):
+        product()
+        assert torch.equal(out, A @ u)
+        u += 1
+    batch, result = torch.stack((u, 2 * u)), torch.empty(2, *A.grid.shape, dtype=u.dtype)
+    A.bind(batch, result)()
+    assert torch.equal(result, A @ batch)

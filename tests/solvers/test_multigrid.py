@@ -327,3 +327,17 @@ def test_repr_shows_the_hierarchy():
     grid = Grid((65, 42), (1.0, 0.7))
     M = Multigrid(Diffusion(torch.rand(65, 42) + 1, grid))
     assert repr(M) == "Multigrid(63 x 40 > 31 x 20 > 15 x 10 > 7 x 5)"
+
+
+@pytest.mark.parametrize("boundary", ["dirichlet", "neumann", "periodic"])
+def test_bound_to_its_fields_it_is_the_same(boundary, piecewise, generator):
+    """On a plane, in the loops for any box, and where constants are projected away."""
+    grid = Grid((24, 20), boundary=boundary)
+    M = Multigrid(Diffusion(piecewise(grid), grid))
+    b = torch.randn(M.grid.shape, generator=generator, dtype=torch.float64)
+    out = torch.empty_like(b)
+    cycle = M.bind(b, out)
+    for _ in range(2):
+        cycle()
+        assert torch.equal(out, M @ b)
+        b += torch.randn(b.shape, generator=generator, dtype=torch.float64)
