@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..linop import LinearOperator
 from .flexible_cg import FlexibleCG
 from .krylov import require_definite, solve
+from .race import Run, race
 from .result import SolveResult
 
 Net = LinearOperator | Callable[[Tensor], Tensor]
@@ -25,6 +26,7 @@ def deep_conjugate_direction(
     rtol: float = 1e-8,
     max_iterations: int = 1000,
     A_norm: float | int | None = None,
+    safeguard: LinearOperator | None = None,
 ) -> SolveResult:
     """x with |b - A x| <= rtol |b| along directions that a network proposes.
 
@@ -46,6 +48,10 @@ def deep_conjugate_direction(
             them in the precision and on the device of its parameters; call its `eval()` before.
         num_previous: directions to be A-orthogonal to, at the price of two fields each. One is
             enough where f is nearly linear and symmetric; 0 is steepest descent along f.
+        safeguard: a preconditioner of the classical kind, such as `Multigrid(A)`: CG with it runs
+            beside, by turns of measured time, and the first to be done ends it. So the time is at
+            most twice that of CG alone plus one application of net, whatever net does;
+            the result is a `RaceResult`, which says who won (`solvers/race.py`).
 
     Everything else is as for `cg`.
 
@@ -56,7 +62,8 @@ def deep_conjugate_direction(
     require_definite(A, None)
     if num_previous < 0:
         raise ValueError(f"num_previous must be 0 or more; got {num_previous}. 2 is a good value.")
-    return solve(
+    run: Run = solve if safeguard is None else partial(race, safeguard=safeguard)
+    return run(
         partial(FlexibleCG, directions=num_previous),
         A, b, M=_directions(net, A), x0=x0, rtol=rtol, max_iterations=max_iterations, A_norm=A_norm,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..linop import LinearOperator
 from .columns import Columns, Scalars
 from .krylov import Apply, Method, require_definite, solve
+from .race import Run, race
 from .result import SolveResult
 
 
@@ -23,6 +24,7 @@ def flexible_cg(
     max_iterations: int = 1000,
     directions: int | None = 1,
     A_norm: float | int | None = None,
+    safeguard: LinearOperator | None = None,
 ) -> SolveResult:
     """x with |b - A x| <= rtol |b| by conjugate directions made from M r (Notay 2000).
 
@@ -39,6 +41,10 @@ def flexible_cg(
         directions: how many of the last directions; 1 is the Polak-Ribière formula
             β = ⟨r - r_old, M r⟩ / ⟨r_old, M r_old⟩ (since r - r_old = -α A p), None is all of them,
             at the price of two fields for each iteration.
+        safeguard: a preconditioner of the classical kind, such as `Multigrid(A)`: CG with it runs
+            beside, by turns of measured time, and the first to be done ends it. So the time is at
+            most twice that of CG alone plus one application of M, whatever M does;
+            the result is a `RaceResult`, which says who won (`solvers/race.py`).
 
     Everything else is as for `cg`.
 
@@ -49,7 +55,8 @@ def flexible_cg(
     require_definite(A, None)
     if directions is not None and directions < 1:
         raise ValueError(f"directions must be at least 1, or None for all; got {directions}.")
-    return solve(
+    run: Run = solve if safeguard is None else partial(race, safeguard=safeguard)
+    return run(
         partial(FlexibleCG, directions=directions),
         A, b, M=M, x0=x0, rtol=rtol, max_iterations=max_iterations, A_norm=A_norm,
     )  # fmt: skip

@@ -7,7 +7,7 @@ residuals only, starts again where the recursion ran ahead of them, and says why
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -119,7 +119,7 @@ class _Column:
         tail = f"; {self.outside:.1e} |b| of b is outside A's range" if self.outside else ""
         if not math.isfinite(inside):
             self.reason = (
-                "the residual is not finite: x0, A or M holds NaN or infinity, or overflows"
+                "the residual is not finite: x0, A or M holds NaN, or the iteration diverges"
             )
         elif inside <= self.tolerance(x_norm) and self.outside > self.rtol:
             self.reason = (
@@ -167,6 +167,29 @@ def solve(
             no method gets further than that order, whatever rtol says. For an M-matrix
             2 max(diagonal) is such a bound.
     """
+    run = steps(start, A, b, M=M, x0=x0, rtol=rtol, max_iterations=max_iterations, A_norm=A_norm)
+    while True:
+        try:
+            next(run)
+        except StopIteration as stop:
+            return stop.value
+
+
+def steps(
+    start: Start,
+    A: LinearOperator,
+    b: Float[Tensor, "*batch_space"],
+    *,
+    M: Apply,
+    x0: Float[Tensor, "*batch_space"] | None,
+    rtol: float,
+    max_iterations: int,
+    A_norm: float | int | None = None,
+) -> Generator[Method, None, SolveResult]:
+    """`solve` one iteration at a time: yields the method before each, returns the result.
+
+    Gradients must be switched off by the caller.
+    """
     check(A, b, M, x0, rtol, max_iterations)
     batched = b.ndim > A.grid.ndim
     columns: Columns = ManyColumns() if batched else OneColumn()
@@ -197,18 +220,23 @@ def solve(
 
     live = [j for j, column in enumerate(table) if not column.reason]
     untouched, final = x0 is None, True
+    r: Tensor | None = None
     while live:
-        whole = len(live) == len(table)
-        index = torch.tensor(live, device=b.device)
-        x_live, b_live = (x, right) if whole else (x[index], right[index])
+        x_live, b_live = x, right
+        if len(live) < len(table):
+            index = torch.tensor(live, device=b.device)
+            x_live, b_live = x[index], right[index]
         if untouched:
             r = b_live.clone()
         else:
-            r = b_live - A @ x_live
+            # The last r has served; a large one costs more to get than to fill.
+            out = r if r is not None and r.shape == x_live.shape else torch.empty_like(x_live)
+            r = torch.sub(b_live, A.apply_into(x_live, out), out=out)
             r = A.project(r) if singular else r
+        r_norms = [sizes[j] for j in live] if untouched and not singular else norms(r)
+        x_norms = [0.0] * len(live) if untouched or A_norm is None else norms(x_live)
         untouched = False
-        x_norms = norms(x_live) if A_norm is not None else [0.0] * len(live)
-        for j, norm, x_norm in zip(live, norms(r), x_norms, strict=True):
+        for j, norm, x_norm in zip(live, r_norms, x_norms, strict=True):
             table[j].judge(norm, x_norm, final)
         stay = [i for i, j in enumerate(live) if not table[j].reason]
         if not stay:
@@ -219,7 +247,10 @@ def solve(
             x_live, r = x_live[index], r[index]
         method = start(A, M, x_live, r, columns)
         final = method.stops_at_breakdown
-        _run(method, live, table, x)
+        if batched:
+            yield from _run(method, live, table, x)
+        else:
+            yield from _run_one(method, table[0])
     if singular and A.symmetric:
         x = A.project(x)
     result = _result(x, table, batched)
@@ -227,11 +258,27 @@ def solve(
     return result
 
 
-def _run(method: Method, live: list[int], table: list[_Column], x: Tensor) -> None:
-    """Iterate until every column has left to have its true residual looked at."""
+def _run_one(method: Method, column: _Column) -> Iterator[Method]:
+    """Iterate until the true residual is to be looked at."""
+    needs_size, norm, x_norm = column.A_norm is not None, 0.0, 0.0
+    leaves = False
+    while not leaves:
+        yield method
+        norm = method.step()
+        if needs_size:
+            x_norm = torch.linalg.vector_norm(method.x).item()
+        leaves = column.leaves(norm, x_norm)
+    column.replaced += method.replaced(0)
+    if not math.isfinite(norm):
+        column.note = method.explain(0)
+
+
+def _run(method: Method, live: list[int], table: list[_Column], x: Tensor) -> Iterator[Method]:
+    """The same for a batch, which columns leave one by one."""
     columns, active = method.columns, list(live)
     needs_size = table[0].A_norm is not None
     while active:
+        yield method
         step = columns.numbers(method.step())
         x_norms = [0.0] * len(active)
         if needs_size:
@@ -245,16 +292,13 @@ def _run(method: Method, live: list[int], table: list[_Column], x: Tensor) -> No
                     table[j].note = method.explain(i)
         if not leaving:
             continue
-        if isinstance(columns, ManyColumns):
-            if method.x is not x:
-                where = torch.tensor([active[i] for i in leaving], device=x.device)
-                x[where] = method.x[torch.tensor(leaving, device=x.device)]
-            stay = [i for i in range(len(active)) if i not in set(leaving)]
-            active = [active[i] for i in stay]
-            if active:
-                method.keep(torch.tensor(stay, device=x.device))
-        else:
-            active = []
+        if method.x is not x:
+            where = torch.tensor([active[i] for i in leaving], device=x.device)
+            x[where] = method.x[torch.tensor(leaving, device=x.device)]
+        stay = [i for i in range(len(active)) if i not in set(leaving)]
+        active = [active[i] for i in stay]
+        if active:
+            method.keep(torch.tensor(stay, device=x.device))
 
 
 def _result(x: Tensor, table: list[_Column], batched: bool) -> SolveResult:
