@@ -108,7 +108,7 @@ def _one(
     residuals[-1] = true = relative_residual(A, x, b)
     size = f"|b - A x| = {true:.1e} |b|"
     if not math.isfinite(true):
-        reason = "the residual is not finite: x0, A or M holds NaN or infinity, or overflows"
+        reason = "the residual is not finite: x0, A or M holds NaN, or the iteration diverges"
     elif inside <= rtol < outside:
         reason = (
             f"inconsistent: {outside:.1e} |b| of b is outside the range of A, which is singular; x "
