@@ -21,6 +21,7 @@ from .navier_stokes import NavierStokes
 from .poisson import Poisson
 from .problem import Generated, Problem, unknown
 from .readers import open_dataset
+from .shallow_water import ShallowWater
 from .spec import DatasetSpec, Field
 from .symmetry import DihedralAugmentation
 
@@ -37,6 +38,7 @@ __all__ = [
     "NavierStokes",
     "Poisson",
     "Problem",
+    "ShallowWater",
     "compatible",
     "convert",
     "generate",
@@ -48,7 +50,7 @@ __all__ = [
 
 DATASETS: dict[str, type[Problem]] = {problem.name: problem for problem in (Darcy, Poisson)}
 EVOLUTIONS: dict[str, type[EvolutionProblem]] = {
-    problem.name: problem for problem in (NavierStokes, Burgers)
+    problem.name: problem for problem in (NavierStokes, Burgers, ShallowWater)
 }
 
 

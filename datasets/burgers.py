@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..grid import Grid
 from ..solvers.evolution import Evolution
-from .evolution import EvolutionProblem
+from .evolution import PeriodicProblem
 from .periodic_fields import PeriodicGaussianField
 
 
@@ -51,12 +51,12 @@ class Thin(Gaussian):
     num_frames: int = 10
 
 
-class Burgers(EvolutionProblem):
+class Burgers(PeriodicProblem):
     """u(0) -> u(t_1), .., u(t_m) by u_t + u u_x = ν u_xx."""
 
     name = "burgers"
     equation = "u_t + u u_x = viscosity u_xx, periodic"
-    field = ("u", "velocity at the nodes")
+    fields = (("u", "velocity at the nodes", "1"),)
     KINDS = {"gaussian": Gaussian, "thin": Thin}  # noqa: RUF012 - a ClassVar of Generated
     inputs: Gaussian
 

@@ -21,8 +21,6 @@ class EvolutionKind(Protocol):
     Attributes:
         t_end, num_frames: the solution is stored at num_frames equal steps up to t_end.
         dt: largest step of time; shorter where the flow is fast.
-        refinement: the solver's grid has this many times the nodes per axis of what is stored.
-        num_waves: of the initial field, per axis.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -37,6 +35,19 @@ class EvolutionKind(Protocol):
     @property
     def dt(self) -> float: ...
 
+    def sample(self, grid: Any, random: np.random.Generator) -> Tensor:
+        """One initial field (c, *space) in float64, the same function on every grid."""
+        ...
+
+
+class PeriodicKind(EvolutionKind, Protocol):
+    """A recipe on a periodic box.
+
+    Attributes:
+        refinement: the solver's grid has this many times the nodes per axis of what is stored.
+        num_waves: of the initial field, per axis.
+    """
+
     @property
     def refinement(self) -> int: ...
 
@@ -48,37 +59,94 @@ class EvolutionKind(Protocol):
         """Side lengths of the periodic box."""
         ...
 
-    def sample(self, grid: Grid, random: np.random.Generator) -> Tensor:
-        """One initial field (c, *space) in float64, the same function on every grid."""
-        ...
-
 
 class EvolutionProblem(Generated):
-    """u_t = L u + N(u, t) from a random u(0) on a periodic box: u(0) -> u(t_1), .., u(t_m).
+    """u_t = L u + N(u, t) from a random u(0): u(0) -> u(t_1), .., u(t_m).
 
-    Solved by ETDRK4 in float64 on a grid `refinement` times as fine, whose values at the stored
-    nodes are kept, with steps of Courant number 0.5 at most; and again with steps twice as long:
-    the difference of both, relative to the solution in L², is stored as the residual. The method is
-    of order four, so the error in time is about a fifteenth of it.
+    Solved by ETDRK4 in float64 on the solver's own grid, with steps of Courant number 0.5 at most;
+    and again with steps twice as long: the difference of both, relative to the solution in L², is
+    stored as the residual (of the field where it is largest). The method is of order four, so the
+    error in time is about a fifteenth of it.
 
     Attributes:
-        field: name and description of the one field.
+        fields: name, description and units of each field.
+        time_units: of `times` and t_end, and how many of the solver's there are in one.
         tolerance: bound of that difference.
     """
 
-    field: ClassVar[tuple[str, str]]
+    fields: ClassVar[tuple[tuple[str, str, str], ...]]
+    time_units: ClassVar[tuple[str, float]] = ("1", 1.0)
     tolerance: ClassVar[float] = 1e-2
     inputs: EvolutionKind
 
     @abstractmethod
-    def equation_on(self, grid: Grid) -> Evolution:
-        """The equation to solve."""
+    def equation_on(self, grid: Any) -> Evolution:
+        """The equation to solve, on the solver's grid."""
+
+    @abstractmethod
+    def solver_grid(self, grid: Any) -> Grid:
+        """Where to solve what is stored on `grid`."""
+
+    @abstractmethod
+    def stored(self, u: Float[Tensor, "*batch_fine"], grid: Any) -> Float[Tensor, "*batch_space"]:
+        """What the solver found, at the nodes of `grid`."""
 
     @property
     def times(self) -> tuple[float, ...]:
         """When the solution is stored."""
         kind = self.inputs
         return tuple(kind.t_end * (i + 1) / kind.num_frames for i in range(kind.num_frames))
+
+    def spec(self, grid: Grid, seed: int, num_samples: int) -> DatasetSpec:
+        """What a data set of this problem says of itself."""
+        return DatasetSpec(
+            name=self.name,
+            kind=self.kind,
+            equation=self.equation,
+            fields=(
+                *(Field(f"initial_{n}", "input", f"{d} at t = 0", u) for n, d, u in self.fields),
+                *(Field(n, "target", d, u, times=self.times) for n, d, u in self.fields),
+            ),
+            grid=grid,
+            parameters=self.parameters,
+            seed=seed,
+            num_samples=num_samples,
+            tolerance=self.tolerance,
+            isometric=self.isometric,
+            time_units=self.time_units[0],
+        )
+
+    def solve(self, u0: Float[Tensor, "c *fine"], grid: Grid, *, courant: float) -> Trajectory:
+        """The trajectory on `grid`, of the initial field given on its solver's grid."""
+        equation = self.equation_on(self.solver_grid(grid))
+        times = [t * self.time_units[1] for t in self.times]
+        dt = self.inputs.dt * courant / 0.5
+        result = evolve(equation, u0[None], times, dt=dt, courant=courant)
+        result.u = self.stored(result.u, grid)
+        return result
+
+    def solved_sample(self, spec: DatasetSpec, index: int) -> tuple[Tensor, Tensor, float, str]:
+        """Drawn, solved with both steps, compared."""
+        assert spec.seed is not None
+        grid = spec.grid
+        u0 = self.sample_input(self.solver_grid(grid), spec.seed, index)
+        result, coarse = (self.solve(u0, grid, courant=c) for c in (0.5, 1.0))
+        x = self.sample_input(grid, spec.seed, index)
+        if not (result.completed and coarse.completed):
+            reason = coarse.reason if result.completed else result.reason
+            return x, torch.empty(0), float("nan"), reason
+        difference = max(
+            ((u - v).norm() / u.norm()).item()
+            for u, v in zip(result.u.unbind(2), coarse.u.unbind(2), strict=True)
+        )
+        return x, result.u[0].transpose(0, 1).flatten(0, 1), difference, result.reason
+
+
+class PeriodicProblem(EvolutionProblem):
+    """The same on a periodic box, solved on a grid `refinement` times as fine, whose values at the
+    stored nodes are kept."""
+
+    inputs: PeriodicKind
 
     def grid(self, shape: Sequence[int]) -> Grid:
         """The box with this many nodes per axis."""
@@ -109,44 +177,11 @@ class EvolutionProblem(Generated):
                 f"times refinement). Use more nodes, a larger refinement, or fewer num_waves."
             )
 
-    def spec(self, grid: Grid, seed: int, num_samples: int) -> DatasetSpec:
-        """What a data set of this problem says of itself."""
-        name, description = self.field
-        return DatasetSpec(
-            name=self.name,
-            kind=self.kind,
-            equation=self.equation,
-            fields=(
-                Field(f"initial_{name}", "input", f"{description} at t = 0"),
-                Field(name, "target", description, times=self.times),
-            ),
-            grid=grid,
-            parameters=self.parameters,
-            seed=seed,
-            num_samples=num_samples,
-            tolerance=self.tolerance,
-            isometric=self.isometric,
-        )
+    def solver_grid(self, grid: Grid) -> Grid:
+        """The same box, finer."""
+        return grid.refined(self.inputs.refinement)
 
-    def solve(self, u0: Float[Tensor, "c *fine"], grid: Grid, *, courant: float) -> Trajectory:
-        """The trajectory on `grid`, of the initial field given on its refinement."""
-        fine = grid.refined(self.inputs.refinement)
-        dt = self.inputs.dt * courant / 0.5
-        result = evolve(self.equation_on(fine), u0[None], self.times, dt=dt, courant=courant)
-        stored: Any = (..., *[slice(None, None, self.inputs.refinement)] * grid.ndim)
-        result.u = result.u[stored].contiguous()
-        return result
-
-    def solved_sample(self, spec: DatasetSpec, index: int) -> tuple[Tensor, Tensor, float, str]:
-        """Drawn, solved with both steps, compared."""
-        assert spec.seed is not None
-        grid = spec.grid
-        fine = grid.refined(self.inputs.refinement)
-        u0 = self.sample_input(fine, spec.seed, index)
-        result, coarse = (self.solve(u0, grid, courant=c) for c in (0.5, 1.0))
-        x = self.sample_input(grid, spec.seed, index)
-        if not (result.completed and coarse.completed):
-            reason = coarse.reason if result.completed else result.reason
-            return x, torch.empty(0), float("nan"), reason
-        difference = (result.u - coarse.u).norm() / result.u.norm()
-        return x, result.u[0].flatten(0, 1), difference.item(), result.reason
+    def stored(self, u: Float[Tensor, "*batch_fine"], grid: Grid) -> Float[Tensor, "*batch_space"]:
+        """The values at the shared nodes."""
+        shared: Any = (..., *[slice(None, None, self.inputs.refinement)] * grid.ndim)
+        return u[shared].contiguous()

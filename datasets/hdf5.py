@@ -7,6 +7,7 @@ alike.
                                     `DatasetSpec.measure` says; NaN: not yet solved
     /sample /x /y                   coordinates, attached as HDF5 dimension scales
     /time                           of trajectories, fields of shape (sample, time, x, y)
+    /latitude /longitude            in degrees, in place of /x /y on a sphere
     attributes     format, format_version, title, equation, spec (JSON), seed, code_version,
                    solver_tolerance, licence, source
 
@@ -24,11 +25,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ..grid import Grid, SphereGrid
 from .spec import DatasetSpec
 
 FORMAT = "pdeops"
 FORMAT_VERSION = 1
 AXES = ("x", "y", "z")
+SPHERE_AXES = ("latitude", "longitude")
 DTYPES = ("float32", "float64")
 
 
@@ -90,10 +93,10 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
     grid = spec.grid
     shapes = {f.name: f.shape(spec.num_samples, grid) for f in spec.fields}
-    axes = AXES[: grid.ndim]
+    axes = coordinates(grid)
     dims = ("sample", *axes, "time") if spec.times else ("sample", *axes)
-    values = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
-    size = values * np.dtype(dtype).itemsize
+    count = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
+    size = count * np.dtype(dtype).itemsize
     size += 16 * (spec.num_samples + sum(grid.shape)) + 65536  # coordinates, residuals, structure
     allocated = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     allocated.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -106,10 +109,10 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
             file["sample"].attrs["long_name"] = "sample number, input of its random numbers"
             if spec.times:
                 file["time"] = np.array(spec.times)
-                file["time"].attrs.update(units="1", long_name="time")
-            for i, name in enumerate(axes):
-                file[name] = grid.axis(i).numpy()
-                file[name].attrs.update(units="1", long_name=f"{name} coordinate")
+                file["time"].attrs.update(units=spec.time_units, long_name="time")
+            for name, (values, units, meaning) in axes.items():
+                file[name] = values
+                file[name].attrs.update(units=units, long_name=meaning)
             for i, name in enumerate(dims):
                 file[name].make_scale(name)
                 file[name].attrs["_Netcdf4Dimid"] = np.int32(i)
@@ -133,6 +136,22 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
     except (OSError, RuntimeError) as error:  # h5py reports a failed close as RuntimeError
         path.unlink(missing_ok=True)
         raise no_room(error, path, size) from None
+
+
+def coordinates(grid: Grid) -> dict[str, tuple[np.ndarray, str, str]]:
+    """Values, units and meaning of each axis of space, in their order."""
+    places = [grid.axis(i).numpy() for i in range(grid.ndim)]
+    if isinstance(grid, SphereGrid):
+        degrees = (90 - np.degrees(places[0]), np.degrees(places[1]))
+        units = ("degrees_north", "degrees_east")
+        return {
+            name: (values, unit, name)
+            for name, values, unit in zip(SPHERE_AXES, degrees, units, strict=True)
+        }
+    return {
+        name: (values, "1", f"{name} coordinate")
+        for name, values in zip(AXES, places, strict=False)
+    }
 
 
 def variables(path: Path) -> dict[str, Variable]:
@@ -190,7 +209,7 @@ def part_of(path: Path) -> Path:
 
 def free_name(name: str, role: str) -> str:
     """A field's name in the file: its own, or "input_x" where x is a coordinate of every file."""
-    taken = {"sample", "residual", *AXES}
+    taken = {"sample", "residual", *AXES, *SPHERE_AXES}
     return f"{role}_{name}" if name in taken else name
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..grid import Grid
+from ..grid import Grid, SphereGrid
 from .dataset import FieldDataset
 from .readers import READERS, format_of
 from .selection import SPACE, AmbiguousError
@@ -121,6 +121,11 @@ def _arrays(store: Store) -> dict[str, Any]:
 
 def _grid_type(grid: Grid) -> str:
     """'x: 64 nodes, left, periodic; y: ...'."""
+    if isinstance(grid, SphereGrid):
+        return (
+            f"latitude: {grid.shape[0]} nodes, {grid.latitudes.value}; longitude: {grid.shape[1]} "
+            f"nodes; sphere of radius {grid.radius:g}"
+        )
     return "; ".join(
         f"{letter}: {n} nodes, {p.value}, {b.value}"
         for letter, n, p, b in zip(SPACE, grid.shape, grid.placement, grid.boundary, strict=False)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..grid import Grid
 from ..solvers.evolution import Evolution
-from .evolution import EvolutionProblem
+from .evolution import PeriodicProblem
 from .periodic_fields import PeriodicGaussianField, RingVorticity
 
 
@@ -113,7 +113,7 @@ class Kolmogorov(McWilliams):
         return -self.amplitude * self.wavenumber * torch.cos(self.wavenumber * y)
 
 
-class NavierStokes(EvolutionProblem):
+class NavierStokes(PeriodicProblem):
     """Vorticity of 2D incompressible flow, ω(0) -> ω(t_1), .., ω(t_m)."""
 
     name = "navier_stokes"
@@ -121,7 +121,7 @@ class NavierStokes(EvolutionProblem):
         "vorticity_t + u . grad vorticity = viscosity laplace vorticity - drag vorticity + f, "
         "div u = 0, curl u = vorticity, periodic"
     )
-    field = ("vorticity", "vorticity at the nodes")
+    fields = (("vorticity", "vorticity at the nodes", "1"),)
     KINDS = {  # noqa: RUF012 - a ClassVar of Generated
         "fno_1e-3": FNO,
         "fno_1e-4": FNO1em4,

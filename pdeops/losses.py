@@ -4,7 +4,6 @@ A loss object is bound to its grid and refuses fields of another; it is cheap, s
 resolution build another.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -63,8 +62,8 @@ class MeanSquare(Loss):
         self, prediction: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]
     ) -> Float[Tensor, " b"]:
         check_alike(prediction, target)
-        volume = math.prod(self.norm.grid.extent)
-        return self.norm(prediction - target).square() / (target.shape[1] * volume)
+        size = target.shape[1] * self.norm.grid.volume
+        return self.norm(prediction - target).square() / size
 
     def __repr__(self) -> str:
         return f"MeanSquare({self.norm.grid})"

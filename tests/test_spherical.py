@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pdeops.grid import Grid, Latitudes, SphereGrid
+from pdeops.losses import MeanSquare
 from pdeops.spherical import SphericalTransform, evaluate, unaliased_degree
 
 GRIDS = [
@@ -242,3 +243,11 @@ class TestGrid:
         assert SphereGrid((8, 16)).series() == Grid((8, 16), 1.0, ("neumann", "periodic")).series()
         with pytest.raises(ValueError, match="not equally spaced"):
             SphereGrid((8, 16), "gauss").series()
+
+
+def test_losses_integrate_over_the_sphere():
+    """The mean of sin² φ is 1/3, whatever the number of nodes near the poles."""
+    grid = SphereGrid((33, 64), radius=7.0)
+    u = grid.latitude().sin().expand(1, 1, *grid.shape)
+    assert MeanSquare(grid)(u, torch.zeros_like(u)).item() == pytest.approx(1 / 3, rel=1e-12)
+    assert (u**2).mean().item() > 0.4

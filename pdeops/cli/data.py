@@ -15,7 +15,9 @@ app = typer.Typer(
 
 @app.command()
 def generate(
-    problem: Annotated[str, typer.Argument(help="darcy, poisson, navier_stokes or burgers")],
+    problem: Annotated[
+        str, typer.Argument(help="darcy, poisson, navier_stokes, burgers or shallow_water")
+    ],
     samples: Annotated[int, typer.Option(help="Number of samples.")],
     resolution: Annotated[str, typer.Option(help="Nodes per axis with the boundary: 65 or 65,97.")],
     out: Annotated[Path, typer.Option(help="File to write; must not exist.")],
@@ -25,8 +27,8 @@ def generate(
         typer.Option(
             help="darcy: piecewise (default), lognormal, rough, multiscale; poisson: gaussian "
             "(default; zero on all sides), neumann, mixed; navier_stokes: fno_1e-3 (default), "
-            "fno_1e-4, fno_1e-5, kolmogorov, mcwilliams; burgers: gaussian (default), thin. The "
-            "cards say what each is."
+            "fno_1e-4, fno_1e-5, kolmogorov, mcwilliams; burgers: gaussian (default), thin; "
+            "shallow_water: random (default), galewsky. The cards say what each is."
         ),
     ] = None,
     settings: Annotated[
