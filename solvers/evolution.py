@@ -173,8 +173,8 @@ def evolve(
         )
     if largest is not None and not largest > 0:
         raise ValueError(
-            f"largest must be positive; got {largest}. It bounds the coefficients; leave it out for "
-            f"1e6 times the initial ones."
+            f"largest must be positive; got {largest}. It bounds the coefficients; leave it out "
+            f"for 1e6 times the initial ones."
         )
     u_hat = equation.encode(u0)
     method = (stepper or ETDRK4)(equation, u_hat)
