@@ -16,6 +16,7 @@ from .etdrk4 import ETDRK4
 from .evolution import Evolution, Stepper, Trajectory, evolve
 from .finite_volume import BurgersFlux, Flux, LinearFlux, solve_conservation_law
 from .flexible_cg import flexible_cg
+from .ghosts import GhostElimination
 from .gray_scott import GrayScott
 from .heat import AdvectionDiffusion, Heat
 from .hopf_lax import hopf_lax
@@ -37,6 +38,7 @@ from .shallow_water import ShallowWater
 from .sor import SOR, SSOR, sor, ssor
 from .steppers import RK2CN, RK4CN, IMEXEuler
 from .tsallis_inf import TsallisINF
+from .vector_file import read_vector
 from .wave import Wave
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "Evolution",
     "FastPoisson",
     "Flux",
+    "GhostElimination",
     "GrayScott",
     "Heat",
     "IMEXEuler",
@@ -85,6 +88,7 @@ __all__ = [
     "flexible_cg",
     "hopf_lax",
     "minres",
+    "read_vector",
     "recognise",
     "richardson",
     "solve_conservation_law",

@@ -37,15 +37,15 @@ class Structure:
     coupling: float | None = None
     box: tuple[tuple[int, int], ...] | None = None
 
-    def reduce(self, b: Float[Tensor, "*space"]) -> Float[Tensor, "*space"]:
+    def reduce(self, b: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """The right-hand side for `inner`: what is given at ghosts goes to their neighbours."""
         operator, ghosts = self._both()
         moved = torch.where(ghosts, b, 0)
         return torch.where(ghosts, 0, b) + _gather(moved, operator, weighted=False)
 
     def extend(
-        self, x: Float[Tensor, "*space"], b: Float[Tensor, "*space"]
-    ) -> Float[Tensor, "*space"]:
+        self, x: Float[Tensor, "*batch_space"], b: Float[Tensor, "*batch_space"]
+    ) -> Float[Tensor, "*batch_space"]:
         """The solution at all nodes from that of `inner`: u_ghost = u_inner + b_ghost / c."""
         operator, ghosts = self._both()
         c = operator.diagonal()
@@ -66,6 +66,15 @@ def recognise(
     Couplings may be constant or variable, axes periodic; rows may be empty (solid nodes), or those
     of ghosts. What a diagonal has beyond its couplings is that to known ends at nodes on the sides,
     a reaction elsewhere. `shape` is found from where the entries stand if it is not given.
+
+    A system of a flow solver, its walls by ghost rows, right-hand side in a file (`read_vector`):
+
+        found = recognise(scipy.sparse.load_npz("A.npz"))
+        b = read_vector("b.bin").reshape(found.operator.grid.shape)
+        result = cg(found.operator, b, M=GhostElimination(found), rtol=1e-12)
+
+    x is that of the whole system. Where b is outside the range of A the result says so, and x
+    solves the system of `found.operator.project(b)`.
 
     Never raises for a matrix it does not recognise: `operator` is None and `reason` says why.
     """
@@ -231,7 +240,7 @@ def _at_ends(shape: tuple[int, ...], axis: int) -> Tensor:
 def _gather(u: Tensor, A: Diffusion, weighted: bool) -> Tensor:
     """The sum of u over the neighbours of each node, times the couplings if `weighted`."""
     result = torch.zeros_like(u)
-    for axis, c in enumerate(A.faces):
+    for axis, c in enumerate(A.faces, start=-A.ndim):
         c = c if weighted else (c > 0).to(u)
         n = A.grid.shape[axis]
         behind = c.narrow(axis, 1, n) * u.roll(-1, axis)
