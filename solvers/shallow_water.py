@@ -33,8 +33,8 @@ class ShallowWater(Evolution):
     winds have, cκ/R with κ² = l(l+1): so the linear part, gravity waves in a fluid of depth H, is
     [[0, -ω], [ω, 0]] of frequency ω = cκ/R, and ETDRK4 has it exact. It is not diagonal, hence no
     other stepper takes it; steps are bound by the wind and by h' alone, not by c, which on the
-    earth is three to five times as fast. Good values: dt = 600 s at degree 85 with winds of
-    80 m/s, ν = 1e15 m⁴/s of order 4 at degree 85, less as L⁻⁴.
+    earth is three to five times as fast. Good values at degree 85: dt = 600 s with winds of 80 m/s
+    (400 s where the divergence of fast waves counts), ν = 2e15 m⁴/s, in proportion to L⁻⁴.
 
     Args:
         grid: with Gauss's latitudes, its radius R in m; 2 n_lat longitudes suit.
@@ -161,9 +161,9 @@ class ShallowWater(Evolution):
 
     def invariants(self, u: Float[Tensor, "b 3 lat lon"]) -> dict[str, Float[Tensor, " b"]]:
         """Per sample mass ∫h, energy ∫ h|v|²/2 + g(h²/2 + hb), potential enstrophy ∫ (ζ+f)²/2h."""
-        w = self.cast(self.grid.quadrature(), u)
+        w = self.grid.quadrature().to(u)
         v = self.transform.wind(self.transform.forward(u[:, 1:]))
-        b = self.cast(self.transform.inverse(self.b_hat), u)
+        b = self.transform.inverse(self.b_hat).to(u)
         h, absolute = u[:, 0], u[:, 1] + self.cast(self.coriolis, u)
         energy = h * v.square().sum(1) / 2 + self.gravity * (h.square() / 2 + h * b)
         densities = {"mass": h, "energy": energy, "enstrophy": absolute.square() / (2 * h)}
