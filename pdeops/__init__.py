@@ -17,6 +17,7 @@ _HOME = {
     "check_spd": "linop",
     "Recipe": "recipe",
     "Run": "run",
+    "load_correction": "run_systems",
     "load_run": "run",
     "evaluate": "run",
     "train": "run",
@@ -40,6 +41,7 @@ __all__ = [
     "datasets",
     "evaluate",
     "generate",
+    "load_correction",
     "load_run",
     "models",
     "open_dataset",
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from .linop import LinearOperator, Preconditioner, check_spd
     from .recipe import Recipe
     from .run import Run, evaluate, load_run, train
+    from .run_systems import load_correction
 
 
 def __getattr__(name: str) -> Any:

@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin
 
+from .datasets.systems import SYSTEMS
 from .losses import LOSSES
-from .models import MODELS
+from .models import CORRECTIONS, MODELS
 from .nearest import did_you_mean
+from .training.objectives import OBJECTIVES
 from .training.optim import OPTIMIZERS, SCHEDULES
 from .training.options import TrainingOptions
 
 # What the run passes to a constructor itself; a recipe never names these.
-_FROM_THE_RUN = ("self", "in_channels", "out_channels", "grid")
+_FROM_THE_RUN = ("self", "in_channels", "out_channels", "grid", "ndim", "seed")
 
 
 @dataclass(frozen=True)
@@ -64,48 +66,40 @@ class DataTable:
             raise ValueError(f"data.samples must be at least 1; got {self.samples}.")
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """All that a run depends on; `to_toml` and `load` are inverse to each other.
+_Registry = Mapping[str, Callable[..., Any]]
+_AnyRecipe = TypeVar("_AnyRecipe", bound="_Tables")
 
-    Raises:
-        ValueError: an unknown table or key (with the nearest valid one), or a wrong type.
-    """
+
+class _Tables:
+    """Tables and TOML, alike in recipes of both kinds: dataclasses that list their tables here."""
 
     name: str
-    data: DataTable
-    model: Choice
-    loss: Choice = Choice("RelativeL2")
-    optimizer: Choice = Choice("AdamW")
-    schedule: Choice = Choice("OneCycle")
-    training: TrainingOptions = field(default_factory=TrainingOptions)
-    seed: int = 0
+    seed: int
+    built: ClassVar[Mapping[str, type]] = {}
+    chosen: ClassVar[Mapping[str, _Registry]] = {}
 
     @classmethod
-    def load(cls, source: str | Path, overrides: Iterable[str] = ()) -> "Recipe":
+    def load(
+        cls: type[_AnyRecipe], source: str | Path, overrides: Iterable[str] = ()
+    ) -> _AnyRecipe:
         """The recipe in a file, or shipped with the package; then `key=value` overrides."""
-        try:
-            plain = tomllib.loads(_read(source))
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{source} is not valid TOML: {error}.") from None
-        for override in overrides:
-            put(plain, override)
-        return cls.from_dict(plain)
+        return cls.from_dict(_tables(source, overrides))
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> "Recipe":
+    def from_dict(cls: type[_AnyRecipe], plain: Mapping[str, Any]) -> _AnyRecipe:
         """The recipe that nested plain tables describe."""
-        _check_keys(plain, [f.name for f in fields(cls)], "recipe")
-        for table in ("data", "model"):
-            if not isinstance(plain.get(table), Mapping):
-                raise ValueError(f"A recipe needs a table [{table}]; got {sorted(plain)}.")
+        _check_keys(plain, [f.name for f in fields(cls)], "recipe")  # type: ignore[arg-type]
         arguments: dict[str, Any] = {
             "name": _coerce(plain.get("name", "run"), str, "name"),
             "seed": _coerce(plain.get("seed", 0), int, "seed"),
-            "data": _build(DataTable, plain["data"], "data"),
             "training": _build(TrainingOptions, plain.get("training", {}), "training"),
         }
-        for table, registry in _REGISTRIES.items():
+        for table in (*cls.built, *cls.chosen):
+            if not hasattr(cls, table) and not isinstance(plain.get(table), Mapping):
+                raise ValueError(f"A recipe needs a table [{table}]; got {sorted(plain)}.")
+        for table, make in cls.built.items():
+            arguments[table] = _build(make, plain[table], table)
+        for table, registry in cls.chosen.items():
             if table in plain:
                 arguments[table] = _choose(registry, plain[table], table)
             else:
@@ -116,7 +110,7 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Nested plain tables; `from_dict` reads them."""
         plain: dict[str, Any] = {"name": self.name, "seed": self.seed}
-        for table in ("data", *_REGISTRIES, "training"):
+        for table in (*self.built, *self.chosen, "training"):
             value = getattr(self, table)
             if isinstance(value, Choice):
                 plain[table] = {"name": value.name, **value.arguments}
@@ -140,18 +134,80 @@ class Recipe:
         return hashlib.sha256(self.to_toml().encode()).hexdigest()[:6]
 
 
-_REGISTRIES: dict[str, Mapping[str, Callable[..., Any]]] = {
-    "model": MODELS,
-    "loss": LOSSES,
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-}
+@dataclass(frozen=True)
+class Recipe(_Tables):
+    """All that a run on pairs of fields depends on; `to_toml` and `load` are inverse to each other.
+
+    Raises:
+        ValueError: an unknown table or key (with the nearest valid one), or a wrong type.
+    """
+
+    built: ClassVar[Mapping[str, type]] = {"data": DataTable}
+    chosen: ClassVar[Mapping[str, _Registry]] = {
+        "model": MODELS,
+        "loss": LOSSES,
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+    }
+
+    name: str
+    data: DataTable
+    model: Choice
+    loss: Choice = Choice("RelativeL2")
+    optimizer: Choice = Choice("AdamW")
+    schedule: Choice = Choice("OneCycle")
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SystemsRecipe(_Tables):
+    """The same for a network inside a solver, which trains on linear systems without solutions.
+
+    Raises:
+        ValueError: as for `Recipe`.
+    """
+
+    chosen: ClassVar[Mapping[str, _Registry]] = {
+        "systems": SYSTEMS,
+        "model": CORRECTIONS,
+        "objective": OBJECTIVES,
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+    }
+
+    name: str
+    systems: Choice
+    model: Choice
+    objective: Choice
+    optimizer: Choice = Choice("AdamW")
+    schedule: Choice = Choice("OneCycle")
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    seed: int = 0
+
+
+def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe | SystemsRecipe:
+    """The recipe in a file, or shipped with the package, of the kind it is: with a table [systems]
+    one for a network inside a solver."""
+    plain = _tables(source, overrides)
+    return SystemsRecipe.from_dict(plain) if "systems" in plain else Recipe.from_dict(plain)
 
 
 def shipped_recipes() -> list[str]:
     """Names of the recipes inside the package."""
     folder = resources.files("pdeops.configs")
     return sorted(p.name for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def _tables(source: str | Path, overrides: Iterable[str]) -> dict[str, Any]:
+    """The nested plain tables of a recipe file, `key=value` overrides put in."""
+    try:
+        plain = tomllib.loads(_read(source))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{source} is not valid TOML: {error}.") from None
+    for override in overrides:
+        put(plain, override)
+    return plain
 
 
 def _read(source: str | Path) -> str:

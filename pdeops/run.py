@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from . import run_systems
 from .datasets import FieldDataset, Problem, compatible, hdf5, open_dataset, problem_of
 from .datasets.spec import DatasetSpec
 from .datasets.spec import Field as FieldSpec
@@ -21,7 +22,7 @@ from .models import MODELS
 from .nn.operator import Operator
 from .nn.symmetry import SymmetricAverage
 from .normalizer import Normalizer
-from .recipe import Recipe
+from .recipe import Recipe, SystemsRecipe
 from .run_folder import fresh_folder, open_folder, recipe_of, withdraw
 from .training import checkpoint, distributed
 from .training.objectives import Supervised
@@ -91,7 +92,9 @@ class Run:
         return (y[0] if missing == 2 else y).to(x.device, x.dtype)
 
 
-def train(recipe: Recipe, *, out: str | Path | None = None, device: str = "auto") -> dict[str, Any]:
+def train(
+    recipe: Recipe | SystemsRecipe, *, out: str | Path | None = None, device: str = "auto"
+) -> dict[str, Any]:
     """Train a recipe into a fresh run folder: its name, best validation metrics, and why it ended.
 
     The folder is `out`, or runs/<name>/<time>-<hash> below the working directory.
@@ -130,6 +133,10 @@ def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu") 
     """
     folder, place = Path(folder), _device(device)
     recipe = recipe_of(folder)
+    if isinstance(recipe, SystemsRecipe):
+        raise ValueError(
+            f"{folder} holds a network inside a solver, not an operator; use load_correction."
+        )
     state = checkpoint.load(folder / "checkpoints" / f"{weights}.pt", map_location=place)
     carry = state["carry"]
     operator = _build(carry)
@@ -203,8 +210,10 @@ def predict(run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
     return {"out": str(out), "samples": len(dataset), "grid": list(dataset.grid.shape)}
 
 
-def _assemble(recipe: Recipe, folder: Path, device: torch.device) -> Trainer:
+def _assemble(recipe: Recipe | SystemsRecipe, folder: Path, device: torch.device) -> Trainer:
     """Data, normalizers, model and trainer of a recipe."""
+    if isinstance(recipe, SystemsRecipe):
+        return run_systems.assemble(recipe, folder, device)
     training, validation = _data(recipe)
     grid = training.grid
     spec = training.spec

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from .recipe import Recipe
+from .recipe import Recipe, SystemsRecipe, load_recipe
 
 
-def fresh_folder(recipe: Recipe, out: str | Path | None) -> Path:
+def fresh_folder(recipe: Recipe | SystemsRecipe, out: str | Path | None) -> Path:
     """The folder of a new run; one that already holds a run is refused."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     folder = Path(out) if out else Path("runs") / recipe.name / f"{stamp}-{recipe.digest}"
@@ -29,7 +29,7 @@ def fresh_folder(recipe: Recipe, out: str | Path | None) -> Path:
     return folder
 
 
-def open_folder(folder: Path, recipe: Recipe, device: torch.device) -> None:
+def open_folder(folder: Path, recipe: Recipe | SystemsRecipe, device: torch.device) -> None:
     """Make the folder and write down what the run depends on."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
@@ -46,13 +46,13 @@ def withdraw(folder: Path) -> None:
             empty.rmdir()
 
 
-def recipe_of(folder: Path) -> Recipe:
+def recipe_of(folder: Path) -> Recipe | SystemsRecipe:
     """The resolved recipe that a run folder was made from."""
     if not (folder / "recipe.toml").is_file():
         raise ValueError(
             f"{folder} holds no run (no recipe.toml); name the folder `train` printed."
         )
-    return Recipe.load(folder / "recipe.toml")
+    return load_recipe(folder / "recipe.toml")
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

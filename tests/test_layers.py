@@ -17,11 +17,11 @@ FLOOR = {
     "norms": 4, "nn": 4, "solvers": 4,
     "losses": 5, "metrics": 5, "certify": 5,
     "models": 6, "datasets": 6, "training": 6,
-    "recipe": 7, "run_folder": 7, "run": 7, "compare": 7,
+    "recipe": 7, "run_folder": 7, "run_systems": 7, "run": 7, "compare": 7,
     "cli": 8, "__init__": 8, "configs": 0, "weights": 0,
 }  # fmt: skip
 # On one floor an import may point to the left, within these lines only.
-ORDERED = [["grid", "linop"], ["recipe", "run_folder", "run", "compare"]]
+ORDERED = [["grid", "linop"], ["recipe", "run_folder", "run_systems", "run", "compare"]]
 
 
 def modules():

@@ -4,24 +4,24 @@ import tomllib
 
 import pytest
 
-from pdeops.recipe import Recipe, shipped_recipes
+from pdeops.recipe import Recipe, SystemsRecipe, load_recipe, shipped_recipes
 
 MINIMAL = {"data": {"train": "train.h5"}, "model": {"name": "FNO", "n_modes": [8, 8]}}
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_shipped_recipe_loads_and_survives_writing(name, tmp_path):
-    recipe = Recipe.load(name)
-    assert Recipe.load(name.removesuffix(".toml")) == recipe
+    recipe = load_recipe(name)
+    assert load_recipe(name.removesuffix(".toml")) == recipe
     file = tmp_path / "recipe.toml"
     file.write_text(recipe.to_toml())
-    assert Recipe.load(file) == recipe
-    assert Recipe.load(file).digest == recipe.digest
+    assert load_recipe(file) == recipe
+    assert load_recipe(file).digest == recipe.digest
 
 
 def test_a_file_wins_over_a_shipped_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    name = shipped_recipes()[0]
+    name = "fno_darcy16.toml"
     (tmp_path / name).write_text(Recipe.load(name).to_toml().replace("seed = 0", "seed = 5"))
     assert Recipe.load(name).seed == 5
     assert Recipe.load(f"configs/{name}").seed == 0
@@ -113,3 +113,22 @@ def test_broken_toml_names_the_file(tmp_path):
     file.write_text("name = \n")
     with pytest.raises(ValueError, match=r"broken\.toml"):
         Recipe.load(file)
+
+
+def test_a_table_of_systems_makes_the_other_kind_of_recipe():
+    recipe = load_recipe("dcdm_poisson", ["systems.walls=0.1", "objective.steps=2"])
+    assert isinstance(recipe, SystemsRecipe)
+    assert recipe.systems.arguments["walls"] == 0.1
+    assert recipe.objective.arguments == {"steps": 2, "measure": "energy"}
+    assert "seed" not in recipe.systems.arguments  # the run's own
+    assert isinstance(load_recipe("fno_darcy16"), Recipe)
+    with pytest.raises(ValueError, match="Unknown key 'systems' in recipe"):
+        Recipe.load("dcdm_poisson")
+    with pytest.raises(ValueError, match=r"systems\.walls must be of type float"):
+        load_recipe("dcdm_poisson", ["systems.walls=many"])
+    with pytest.raises(ValueError, match=r"Unknown model 'FNO'.*Choose from DeepConjugate"):
+        load_recipe("dcdm_poisson", ["model.name=FNO"])
+    with pytest.raises(ValueError, match=r"needs a table \[objective\]"):
+        SystemsRecipe.from_dict({"systems": {"name": "PoissonSystems"}, "model": {}})
+    with pytest.raises(ValueError, match=r"objective\.measure must be of type"):
+        load_recipe("dcdm_poisson", ["objective.measure=enrgy"])

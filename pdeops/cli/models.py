@@ -10,23 +10,24 @@ def command(json: Json = False) -> None:
 
     Parameters are counted with one channel in and out, on the first grid that the model accepts
     of 128 x 128 nodes, the sizes that published models are tied to, and a sphere; --json names it,
-    and the arguments with their defaults.
+    and the arguments with their defaults. Networks inside solvers know no grid: in 2D.
     """
     import inspect
 
-    from ..models import MODELS
-    from ..recipe import Recipe, shipped_recipes
+    from ..models import CORRECTIONS, MODELS
+    from ..recipe import load_recipe, shipped_recipes
 
-    recipes: dict[str, list[str]] = {name: [] for name in MODELS}
+    models = {**MODELS, **CORRECTIONS}
+    recipes: dict[str, list[str]] = {name: [] for name in models}
     for recipe in shipped_recipes():
-        recipes[Recipe.load(recipe).model.name].append(recipe)
+        recipes[load_recipe(recipe).model.name].append(recipe)
     lines = {
         name: {
             "summary": (inspect.getdoc(cls) or "").split("\n")[0],
-            **_at_defaults(cls),
+            **(_at_defaults(cls) if name in MODELS else _in_a_solver(cls)),
             "recipes": recipes[name],
         }
-        for name, cls in MODELS.items()
+        for name, cls in models.items()
     }
     if json:
         emit(lines, as_json=True)
@@ -68,3 +69,14 @@ def _at_defaults(cls: Any) -> dict[str, Any]:
             "arguments": model.arguments,
         }
     return {"parameters": None, "grid": None, "arguments": None}
+
+
+def _in_a_solver(cls: Any) -> dict[str, Any]:
+    """The same for a network inside a solver."""
+    import torch
+
+    from ..nn.parameters import num_parameters
+
+    with torch.device("meta"):
+        model = cls()
+    return {"parameters": num_parameters(model), "grid": None, "arguments": model.arguments}

@@ -30,7 +30,7 @@ def command(
 ) -> None:
     """Train a neural operator; prints the run's folder and its best validation metrics."""
     from .. import run as runs
-    from ..recipe import Recipe, shipped_recipes
+    from ..recipe import load_recipe, shipped_recipes
 
     if resume is not None:
         if recipe or settings or out or seed is not None or epochs is not None:
@@ -44,7 +44,7 @@ def command(
             overrides.append(f"seed={seed}")
         if epochs is not None:
             overrides.append(f"training.epochs={epochs}")
-        report = runs.train(Recipe.load(recipe, overrides), out=out, device=device)
+        report = runs.train(load_recipe(recipe, overrides), out=out, device=device)
     if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks for all
         emit(report, as_json=json)
     if report["reason"] == "interrupted":

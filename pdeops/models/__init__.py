@@ -4,23 +4,32 @@ A model is built as Model(in_channels, out_channels, grid, **hyperparameters) an
 *space) on any grid of the same box to fields (b, c_out, *space). It keeps its hyperparameters in
 `arguments` as plain values: Model(in_channels, out_channels, grid, **model.arguments) has the same
 architecture and loads its weights.
+
+`CORRECTIONS` are the networks inside solvers: Model(ndim, **hyperparameters) maps residuals
+(b, 1, *space) to corrections, `at(faces)` for systems with these couplings
+(`kernels/diffusion_reference.py`) while training, `on(A)` for a given one.
 """
 
 from torch import nn
 
+from .deep_conjugate import DeepConjugate
+from .deep_conjugate_published import PublishedDeepConjugate
 from .fno import FNO
 from .mgno import MgNO
 from .mgno_published import PublishedMgNO
 from .neuraloperator import NeuralopFNO, NeuralopSFNO, NeuralopTFNO, NeuralopUNO
 
 __all__ = [
+    "CORRECTIONS",
     "FNO",
     "MODELS",
+    "DeepConjugate",
     "MgNO",
     "NeuralopFNO",
     "NeuralopSFNO",
     "NeuralopTFNO",
     "NeuralopUNO",
+    "PublishedDeepConjugate",
     "PublishedMgNO",
 ]
 
@@ -32,4 +41,9 @@ MODELS: dict[str, type[nn.Module]] = {
     "NeuralopTFNO": NeuralopTFNO,
     "NeuralopUNO": NeuralopUNO,
     "NeuralopSFNO": NeuralopSFNO,
+}
+
+CORRECTIONS: dict[str, type[nn.Module]] = {
+    "DeepConjugate": DeepConjugate,
+    "PublishedDeepConjugate": PublishedDeepConjugate,
 }

@@ -74,9 +74,7 @@ class PublishedDeepConjugate(nn.Module):
         self.head = CONV[ndim](channels, 1, 1)
         self.to(memory_format=CHANNELS_LAST[ndim])  # type: ignore[call-overload]
 
-    def forward(
-        self, r: Float[Tensor, "b 1 *space"], faces: Sequence[Tensor] = ()
-    ) -> Float[Tensor, "b 1 *space"]:
+    def forward(self, r: Float[Tensor, "b 1 *space"]) -> Float[Tensor, "b 1 *space"]:
         u = F.relu(self.first(self.lift(r)))
         u = _through(self.blocks, u)
         if self.before_coarse is not None:
@@ -85,8 +83,12 @@ class PublishedDeepConjugate(nn.Module):
             u = u + F.interpolate(coarse, scale_factor=2)[_within(u)]
         return self.head(_through(self.blocks_after, u))
 
-    def on(self, A: LinearOperator) -> "PublishedDeepConjugate":
+    def at(self, faces: Sequence[Tensor]) -> "PublishedDeepConjugate":
         """The network itself: it is the same for every system."""
+        return self
+
+    def on(self, A: LinearOperator) -> "PublishedDeepConjugate":
+        """The network itself."""
         return self
 
 

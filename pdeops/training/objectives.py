@@ -1,9 +1,10 @@
 """What a step minimises: objective(model, batch) → the batch's mean loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
+from .conjugate_direction import ConjugateDirection
 from .sampling import Batch
 
 
@@ -15,3 +16,7 @@ class Supervised:
 
     def __call__(self, operator: nn.Module, batch: Batch) -> Tensor:
         return self.loss(operator(batch["x"]), batch["y"])
+
+
+# Of learned solvers, which need no pairs: called without a grid, on batches of systems.
+OBJECTIVES: Mapping[str, type[ConjugateDirection]] = {"ConjugateDirection": ConjugateDirection}

@@ -1,0 +1,92 @@
+"""Objective of networks that propose directions: how much of the error each step takes away."""
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..kernels.diffusion_reference import apply
+from .sampling import Batch
+
+# Axes: b batch, k steps of the method.
+
+
+class ConjugateDirection:
+    """Mean over systems and over the first `steps` of `solvers.deep_conjugate_direction`.
+
+    A batch holds the couplings `faces0`, `faces1`, ... of systems A and errors e. The model's own
+    steps are walked: r = A e, z = f(r/|r|) made A-orthogonal to the last direction, e ← e - α z.
+    So beside the errors of the data it trains on those that it leaves itself, which soon are the
+    ones that matter. No gradient flows from a step to the next. A step counts, with
+    α = ⟨z, r⟩ / ⟨z, A z⟩, as
+
+    - energy: |e - α z|_A / |e|_A, what the method makes least; it needs e, which costs nothing
+      where systems are made from their errors;
+    - log_energy: its logarithm, the rate of convergence, in which easy systems count as much as
+      hard ones;
+    - residual: |r - α A z|² / |r|², as published (Kaneda et al. 2023): r alone is needed.
+
+    Both are invariant to scale and sign of z and to what it has in the kernel of A.
+
+    The model has `at(faces)`, which gives a map of residuals (b, 1, *space) to directions.
+
+    Args:
+        steps: of the method; 1 trains on the errors of the data alone.
+        measure: energy, log_energy or residual.
+
+    Raises:
+        ValueError: no step.
+    """
+
+    def __init__(
+        self, *, steps: int = 4, measure: Literal["energy", "log_energy", "residual"] = "energy"
+    ) -> None:
+        if steps < 1:
+            raise ValueError(f"ConjugateDirection needs steps of 1 or more; got {steps}.")
+        self.steps, self.measure = steps, measure
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+        rates, reductions = self.walk(model, batch)
+        match self.measure:
+            case "energy":
+                return rates.exp().mean()
+            case "log_energy":
+                return rates.mean()
+        return reductions.mean()
+
+    def walk(self, model: Any, batch: Batch) -> tuple[Float[Tensor, "k b"], Float[Tensor, "k b"]]:
+        """Per step and system log(|e - α z|_A / |e|_A) and |r - α A z|² / |r|²."""
+        e, faces = batch["error"], [v for k, v in sorted(batch.items()) if k.startswith("faces")]
+        closed = (False,) * len(faces)
+        direction = model.at(faces)
+        rates, reductions = [], []
+        p = Ap = None
+        for _ in range(self.steps):
+            r = apply(e, faces, None, closed)
+            size = _dot(r, r).sqrt().clamp(min=1e-30)
+            e, r = _times(1 / size, e), _times(1 / size, r)
+            z = direction(r[:, None])[:, 0]
+            Az = apply(z, faces, None, closed)
+            if p is not None and Ap is not None:
+                beta = _dot(z, Ap) / _dot(p, Ap).clamp(min=1e-30)
+                z, Az = z - _times(beta, p), Az - _times(beta, Ap)
+            energy, along = _dot(z, Az).clamp(min=1e-30), _dot(z, r)
+            left = 1 - along.square() / (energy * _dot(e, r))
+            # Below 1e-9 single precision sees nothing, and a step so good is good enough.
+            rates.append(left.clamp(min=1e-9).log() / 2)
+            alpha = along / energy
+            rest = r - _times(alpha, Az)
+            reductions.append(_dot(rest, rest))
+            p, Ap = z.detach(), Az.detach()
+            e = (e - _times(alpha.detach(), p)).detach()
+        return torch.stack(rates), torch.stack(reductions)
+
+
+def _dot(u: Tensor, v: Tensor) -> Float[Tensor, " b"]:
+    return (u * v).flatten(1).sum(1)
+
+
+def _times(a: Tensor, u: Tensor) -> Tensor:
+    """One number per sample times its field."""
+    return a.reshape(-1, *(1,) * (u.ndim - 1)) * u
