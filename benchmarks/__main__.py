@@ -9,11 +9,13 @@ from .evolution import BENCHES as EVOLUTION
 from .generation import BENCHES as GENERATION
 from .loading import BENCHES as LOADING
 from .mgno import BENCHES as MGNO
+from .peers import BENCHES as PEERS
 from .solvers import BENCHES as SOLVERS
 from .spectral import BENCHES as SPECTRAL
 
 BENCHES = {
-    bench.name: bench for bench in [*SOLVERS, *EVOLUTION, *GENERATION, *LOADING, *MGNO, *SPECTRAL]
+    bench.name: bench
+    for bench in [*SOLVERS, *EVOLUTION, *GENERATION, *LOADING, *MGNO, *PEERS, *SPECTRAL]
 }
 
 

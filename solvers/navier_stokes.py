@@ -11,10 +11,12 @@ from torch import Tensor
 
 from ..grid import Boundary, Grid
 from ..kernels import vorticity_reference
+from ..kernels.threads import one_thread
 from ..spectral import check_zero_mean, wavenumbers
 from .evolution import Evolution
 
 _NODES_AT_ONCE = 1 << 17  # of the samples that are transformed together on a CPU
+_NODES_ALONE = 1 << 15  # from this number on two threads are worth their waiting for each other
 
 Force = Callable[[Tensor, float], Tensor]
 
@@ -166,41 +168,43 @@ class _Workspace:
     def __init__(self, flow: NavierStokes, u_hat: Tensor) -> None:
         self.shape, self.K, self.chunk = flow.grid.shape, flow.K[1], len(u_hat)
         self.loops: ModuleType = vorticity_reference
+        self.alone = False
         if u_hat.device.type == "cpu":
             from ..kernels import vorticity
 
             self.loops = vorticity
             self.chunk = min(self.chunk, max(1, _NODES_AT_ONCE // math.prod(self.shape)))
+            self.alone = len(u_hat) * math.prod(self.shape) < _NODES_ALONE
         self.per_x, self.per_y, self.a, self.c = (
             flow.cast(m, u_hat) for m in (flow.per_x, flow.per_y, flow.a, flow.c)
         )
         self.like = u_hat.new_empty(0)
-        self._views: dict[int, tuple[Tensor, ...]] = {}
+        self._fields: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
     def convect(self, u_hat: Tensor, out: Tensor) -> None:
         """out = (-u·∇ω)^."""
-        if len(u_hat) == self.chunk:
-            self._convect(u_hat, out)
+        if self.alone:
+            with one_thread():
+                self._convect(u_hat, out)
             return
         for w, N in zip(u_hat.split(self.chunk), out.split(self.chunk), strict=True):
             self._convect(w, N)
 
     def _convect(self, u_hat: Tensor, out: Tensor) -> None:
-        rows, wide, wide_rows, back, back_columns = self._buffers(len(u_hat))
-        self.loops.velocity(u_hat, self.per_x, self.per_y, rows)
-        wide_rows.copy_(torch.fft.ifft(rows, norm="forward"))
+        rows, wide, back = self._buffers(len(u_hat))
+        loops, K, nx = self.loops, self.K, self.shape[0]
+        loops.velocity(u_hat, self.per_x, self.per_y, rows)
+        loops.turn(torch.fft.ifft(rows, norm="forward"), 0, nx, wide)
         z = torch.fft.ifft(wide, norm="forward")
-        self.loops.products(z)
-        back_columns.copy_(torch.fft.fft(z, norm="forward")[..., self.K : 3 * self.K + 1])
-        self.loops.tendency(torch.fft.fft(back, norm="forward"), self.a, self.c, out)
+        loops.products(z)
+        loops.turn(torch.fft.fft(z, norm="forward"), K, 2 * K + 1, back)
+        loops.tendency(torch.fft.fft(back, norm="forward"), self.a, self.c, out)
 
-    def _buffers(self, b: int) -> tuple[Tensor, ...]:
-        """Waves of y by places of x; nodes of x by places of y, and the part of them that is not
-        zero; the first again for the way back, and its transpose."""
-        if b not in self._views:  # b is the chunk, or what is left of the batch
+    def _buffers(self, b: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Waves of y by places of x; nodes of x by places of y, of which 2K + 1 are not zero; the
+        first again for the way back."""
+        if b not in self._fields:  # b is the chunk, or what is left of the batch
             nx, ny = self.shape
             rows, back = (self.like.new_zeros(b, 2 * self.K + 1, nx) for _ in range(2))
-            wide = self.like.new_zeros(b, nx, ny)
-            wide_rows = wide[..., : 2 * self.K + 1].transpose(-1, -2)
-            self._views[b] = (rows, wide, wide_rows, back, back.transpose(-1, -2))
-        return self._views[b]
+            self._fields[b] = (rows, self.like.new_zeros(b, nx, ny), back)
+        return self._fields[b]

@@ -8,6 +8,7 @@ they release the GIL.
 from typing import Any
 
 import numba
+import numpy as np
 from torch import Tensor
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -23,6 +24,11 @@ def products(z: Tensor) -> None:
     _square(_parts(z).reshape(-1))
 
 
+def turn(z: Tensor, first: int, count: int, out: Tensor) -> None:
+    """As the twin; contiguous fields."""
+    _turn(_words(z), first, count, _words(out))
+
+
 def tendency(square: Tensor, a: Tensor, c: Tensor, out: Tensor) -> None:
     """As the twin."""
     _tendency(_parts(square), a.numpy(), c.numpy(), _parts(out))
@@ -32,6 +38,12 @@ def _parts(z: Tensor) -> Any:
     """Real and imaginary parts side by side, along the last axis."""
     array = z.numpy()  # a third of the time of torch.view_as_real and flatten
     return array.view(array.real.dtype)
+
+
+def _words(z: Tensor) -> Any:
+    """Complex numbers as what one load moves: two floats in the place of a double."""
+    array = z.numpy()
+    return array.view(np.float64) if array.dtype == np.complex64 else array
 
 
 @_jit
@@ -59,6 +71,22 @@ def _square(z):
         u, v = z[2 * i], z[2 * i + 1]
         z[2 * i] = (u - v) * (u + v)
         z[2 * i + 1] = 2 * u * v
+
+
+@_jit
+def _turn(z, first, count, out):
+    """By tiles of 8 x 16: a third of the time of torch's copy, which reads a line for each value.
+
+    Wider ones are twice as slow where rows are a power of two apart, and fall on each other in the
+    cache.
+    """
+    num_i = z.shape[1]
+    for b in range(z.shape[0]):
+        for i0 in range(0, num_i, 8):
+            for j0 in range(0, count, 16):
+                for j in range(j0, min(j0 + 16, count)):
+                    for i in range(i0, min(i0 + 8, num_i)):
+                        out[b, j, i] = z[b, i, first + j]
 
 
 @_jit

@@ -31,6 +31,11 @@ def products(z: Tensor) -> None:
     z.square_()
 
 
+def turn(z: Tensor, first: int, count: int, out: Tensor) -> None:
+    """out[b, j, i] = z[b, i, first + j], j < count; the rest of out is left as it is."""
+    out[:, :count, : z.shape[1]] = z[..., first : first + count].transpose(-1, -2)
+
+
 def tendency(square: Tensor, a: Tensor, c: Tensor, out: Tensor) -> None:
     """out = a (uv)^ + c (v² - u²)^ at the stored waves, with a = ξ_x² - ξ_y², c = ξ_x ξ_y.
 

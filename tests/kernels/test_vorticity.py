@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from pdeops.kernels import low_storage, low_storage_reference, vorticity, vorticity_reference
+from pdeops.kernels import (
+    etdrk4,
+    etdrk4_reference,
+    low_storage,
+    low_storage_reference,
+    vorticity,
+    vorticity_reference,
+)
+from pdeops.kernels.threads import one_thread
 
 REAL = {torch.complex64: torch.float32, torch.complex128: torch.float64}
 
@@ -41,6 +49,32 @@ def test_the_loops_equal_the_plain_twin(n, random):
     torch.testing.assert_close(fast, plain, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("rows", "first", "count"), [(7, 0, 13), (13, 3, 7), (33, 5, 21)])
+def test_turned_by_tiles(rows, first, count, random):
+    z = random(2, rows, first + count + 1)
+    fast, plain = random(2, count, rows + 2).repeat(2, 1, 1, 1)
+    vorticity.turn(z, first, count, fast)
+    vorticity_reference.turn(z, first, count, plain)
+    assert torch.equal(fast, plain)
+
+
+def test_sums_of_etdrk4(random):
+    """Twice: the second update starts from the result of the first."""
+    factors = [random(4, 5, real=True) for _ in range(6)]
+    E, E2, Q, f1, f2, f3 = factors
+    u, *N = (random(3, 2, 4, 5) for _ in range(5))
+    results = []
+    for sums in (etdrk4, etdrk4_reference):
+        state, a, b = u.clone(), torch.empty_like(u), torch.empty_like(u)
+        sums.pair(E2, state, Q, N[0], a)
+        sums.last_stage(E2, a, Q, N[2], N[0], b)
+        for _ in range(2):
+            sums.update(state, (E, f1, f2, f3), N)
+        results.append((a, b, state))
+    for x, y in zip(*results, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("beta", [0.0, -0.7])
 def test_low_storage_stage(beta, random):
     u, h, N = random(3, 2, 4, 5), random(3, 2, 4, 5), random(3, 2, 4, 5)
@@ -61,3 +95,21 @@ def test_low_storage_declines_what_it_cannot_do(random):
     assert not low_storage.serves(u, random(3, 4))
     assert not low_storage.serves(u, random(1, 4, real=True))
     assert not low_storage.serves(u.real.contiguous(), symbol)
+
+
+def test_one_thread_for_a_while():
+    """Restored also where the work fails."""
+
+    def fail():
+        with one_thread():
+            assert torch.get_num_threads() == 1
+            raise ZeroDivisionError
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
