@@ -39,25 +39,6 @@ def alone(tmp_path_factory):
     return out.read_bytes()
 
 
-def test_a_worker_killed_in_the_middle_costs_nothing(client, alone, tmp_path):
-    pids = set(client.run(os.getpid).values())
-    assert len(pids) == 2
-    victim, killed_at = pids.pop(), []
-
-    def kill(done):
-        if done >= 8 and not killed_at:
-            os.kill(victim, signal.SIGKILL)
-            killed_at.append(done)
-
-    out = tmp_path / "a.h5"
-    report = generate(Darcy(), GRID, out=out, workers=client, progress=kill, **MAKE)
-    assert 8 <= killed_at[0] < 60
-    assert victim not in client.run(os.getpid).values()
-    assert (report["samples"], report["resumed"]) == (60, 0)
-    assert out.read_bytes() == alone
-    assert os.listdir(tmp_path) == ["a.h5"]
-
-
 def test_a_cluster_finishes_what_one_process_began(client, alone, tmp_path, monkeypatch):
     def interrupt(done):
         if done >= 20:
@@ -81,29 +62,6 @@ def test_cancelled_futures_leave_what_is_finished(client, tmp_path):
     with pytest.raises(ChildProcessError, match=r"cluster is gone.*Finished samples are kept"):
         generate(Darcy(), GRID, out=tmp_path / "a.h5", workers=client, progress=cancel, **MAKE)
     assert os.listdir(tmp_path) == ["a.h5.part"]
-
-
-class Deadly(Darcy):
-    """A problem whose samples kill their worker, as one that wants too much memory does."""
-
-    def solve(self, x, grid, rtol=1e-10):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_sample_that_kills_its_workers_is_not_tried_for_ever(client, tmp_path):
-    scheduler = client.cluster.scheduler
-    allowed, scheduler.allowed_failures = scheduler.allowed_failures, 0
-    try:
-        with pytest.raises(ChildProcessError, match=r"workers died.*Finished samples are kept"):
-            generate(Deadly(), GRID, out=tmp_path / "a.h5", workers=client, num_samples=1, seed=0)
-    finally:
-        scheduler.allowed_failures = allowed
-
-
-def test_a_worker_that_dies_is_told_from_a_full_disk(tmp_path):
-    """ChildProcessError is an OSError too."""
-    with pytest.raises(ChildProcessError, match="worker process died"):
-        generate(Deadly(), GRID, out=tmp_path / "a.h5", workers=2, num_samples=2, seed=0)
 
 
 def replace(name, value):
@@ -132,6 +90,48 @@ def test_other_code_and_other_folders_are_refused(client, tmp_path, name, value,
     finally:
         client.run(replace, name, next(iter(before.values())))
     assert os.listdir(tmp_path) == ["a.h5.part"]
+
+
+def test_a_worker_killed_in_the_middle_costs_nothing(client, alone, tmp_path):
+    pids = set(client.run(os.getpid).values())
+    assert len(pids) == 2
+    victim, killed_at = pids.pop(), []
+
+    def kill(done):
+        if done >= 8 and not killed_at:
+            os.kill(victim, signal.SIGKILL)
+            killed_at.append(done)
+
+    out = tmp_path / "a.h5"
+    report = generate(Darcy(), GRID, out=out, workers=client, progress=kill, **MAKE)
+    assert 8 <= killed_at[0] < 60
+    assert victim not in client.run(os.getpid).values()
+    assert (report["samples"], report["resumed"]) == (60, 0)
+    assert out.read_bytes() == alone
+    assert os.listdir(tmp_path) == ["a.h5"]
+
+
+class Deadly(Darcy):
+    """A problem whose samples kill their worker, as one that wants too much memory does."""
+
+    def solve(self, x, grid, rtol=1e-10):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_sample_that_kills_its_workers_is_not_tried_for_ever(client, tmp_path):
+    scheduler = client.cluster.scheduler
+    allowed, scheduler.allowed_failures = scheduler.allowed_failures, 0
+    try:
+        with pytest.raises(ChildProcessError, match=r"workers died.*Finished samples are kept"):
+            generate(Deadly(), GRID, out=tmp_path / "a.h5", workers=client, num_samples=1, seed=0)
+    finally:
+        scheduler.allowed_failures = allowed
+
+
+def test_a_worker_that_dies_is_told_from_a_full_disk(tmp_path):
+    """ChildProcessError is an OSError too."""
+    with pytest.raises(ChildProcessError, match="worker process died"):
+        generate(Deadly(), GRID, out=tmp_path / "a.h5", workers=2, num_samples=2, seed=0)
 
 
 def test_the_address_of_no_scheduler(monkeypatch):
