@@ -37,7 +37,7 @@ class Random:
     num_waves: int = 32
     t_end: float = 48.0
     num_frames: int = 8
-    dt: float = 450.0
+    dt: float = 360.0
     degree: int = 85
     viscosity: float = 2e15
 
@@ -90,7 +90,7 @@ class Galewsky:
     num_bumps: int = 3
     t_end: float = 144.0
     num_frames: int = 12
-    dt: float = 360.0
+    dt: float = 240.0
     degree: int = 85
     viscosity: float = 2e15
 
