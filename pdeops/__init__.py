@@ -18,6 +18,7 @@ _HOME = {
     "Recipe": "recipe",
     "Run": "run",
     "load_correction": "run_systems",
+    "load_preconditioner": "preconditioner",
     "load_run": "run",
     "evaluate": "run",
     "train": "run",
@@ -42,6 +43,7 @@ __all__ = [
     "evaluate",
     "generate",
     "load_correction",
+    "load_preconditioner",
     "load_run",
     "models",
     "open_dataset",
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from .datasets.generate import generate
     from .grid import Grid
     from .linop import LinearOperator, Preconditioner, check_spd
+    from .preconditioner import load_preconditioner
     from .recipe import Recipe
     from .run import Run, evaluate, load_run, train
     from .run_systems import load_correction

@@ -9,6 +9,7 @@ from .cg import cg
 from .chebcb import ChebCB
 from .darcy import solve_darcy
 from .deep_conjugate_direction import deep_conjugate_direction
+from .diagonal import Diagonal
 from .diffusion import Diffusion
 from .direct import solve_sparse
 from .dst import FastPoisson, solve_poisson
@@ -23,12 +24,14 @@ from .hopf_lax import hopf_lax
 from .incomplete_cholesky import IncompleteCholesky
 from .kdv import KortewegDeVries
 from .kuramoto_sivashinsky import KuramotoSivashinsky
+from .lanczos import condition
 from .laplacian import Laplacian
 from .matrix import Matrix
 from .minres import minres
 from .multigrid import Multigrid, solve_multigrid
 from .navier_stokes import NavierStokes
 from .pseudospectral import Linear, PseudoSpectral
+from .race import RaceResult, race
 from .recognise import recognise
 from .relax import Binned, Relaxation
 from .result import SolveResult
@@ -53,6 +56,7 @@ __all__ = [
     "Burgers",
     "BurgersFlux",
     "ChebCB",
+    "Diagonal",
     "Diffusion",
     "Evolution",
     "FastPoisson",
@@ -71,6 +75,7 @@ __all__ = [
     "Multigrid",
     "NavierStokes",
     "PseudoSpectral",
+    "RaceResult",
     "Relaxation",
     "RugeStueben",
     "ShallowWater",
@@ -83,11 +88,13 @@ __all__ = [
     "bicgstab",
     "cg",
     "cole_hopf",
+    "condition",
     "deep_conjugate_direction",
     "evolve",
     "flexible_cg",
     "hopf_lax",
     "minres",
+    "race",
     "read_vector",
     "recognise",
     "richardson",

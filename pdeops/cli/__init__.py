@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import compare, data, doctor, evaluate, models, predict, quickstart, train
+from . import compare, data, doctor, evaluate, models, predict, quickstart, solve, train
 
 __all__ = ["app", "main"]
 
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
-for verb in (train, evaluate, predict, compare, models, doctor, quickstart):
+for verb in (train, evaluate, predict, solve, compare, models, doctor, quickstart):
     app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
 
 

@@ -1,0 +1,162 @@
+"""`pdeops solve`: a linear system from files, by preconditioned conjugate gradients."""
+
+import logging
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .linear_system import read_matrix, read_rhs
+from .output import Json, emit
+from .preconditioners import build, default_preconditioner
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+    from ..linop import LinearOperator
+    from ..solvers import Matrix
+    from ..solvers.recognise import Structure
+
+log = logging.getLogger("pdeops")
+
+
+def command(
+    matrix: Annotated[Path, typer.Option(help="A: of scipy.sparse.save_npz, or Matrix Market.")],
+    rhs: Annotated[
+        Path, typer.Option(help="b: .npy, Matrix Market, or .bin (uint64 count, float64).")
+    ],
+    preconditioner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN|multigrid|elimination|amg|ic0|ssor|jacobi|none",
+            help="A trained run, its checkpoint, the name of shipped weights, or a classical one; "
+            "elimination of ghost rows is for pressure systems that have them. Default: the best "
+            "for the matrix.",
+        ),
+    ] = None,
+    rtol: Annotated[float, typer.Option(help="Solve to |b - A x| <= RTOL |b|.")] = 1e-8,
+    max_iterations: Annotated[int, typer.Option(help="Stop there.")] = 1000,
+    guess: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Start from this run's prediction.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write x to (.npy); must not exist.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Solve A x = b for a symmetric positive definite A by conjugate gradients.
+
+    A matrix that is a stencil on a grid is recognised and solved without it. Exit status 1 where
+    the tolerance is not met; x is saved all the same, the best there is. For a singular A without
+    solution it solves the projected system.
+    """
+    import numpy as np
+    import torch
+
+    from ..run import load_run
+    from ..solvers import recognise
+    from ..solvers.lanczos import cg_and_condition
+
+    if out is not None and (out.exists() or not out.parent.is_dir()):
+        why = "exists already" if out.exists() else "would lie in a folder that does not exist"
+        raise ValueError(f"{out} {why}; choose another --out.")
+    csr = read_matrix(matrix)
+    vector = torch.from_numpy(read_rhs(rhs, csr.shape[0]))
+    run = None if guess is None else load_run(guess)
+    _small(2)
+
+    begin = time.perf_counter()
+    found = recognise(csr)
+    log.info("%s", found.reason if found.operator else f"no stencil: {found.reason}")
+    A = found.operator or as_matrix(csr)
+    set_up = time.perf_counter() - begin
+    name = preconditioner or default_preconditioner(found)
+    _warm_up(name, A)
+    begin = time.perf_counter()
+    M = build(name, A, found)
+    set_up += time.perf_counter() - begin
+    log.info("A: %s", A)
+    log.info("M: %s", M)
+
+    b = vector.reshape(A.grid.shape)
+    begin = time.perf_counter()
+    x0 = None if run is None else _guess(run, found, b)
+    result, condition = cg_and_condition(A, b, M=M, x0=x0, rtol=rtol, max_iterations=max_iterations)
+    seconds = time.perf_counter() - begin
+    if out is not None:
+        with open(out, "wb") as file:  # np.save would add .npy to another name
+            np.save(file, result.x.numpy().ravel())
+    report = {
+        "setup_seconds": set_up,
+        "solve_seconds": seconds,
+        "iterations": result.iterations,
+        "residual": result.residual,
+        "condition": condition,
+        "converged": result.converged,
+        "method": f"conjugate gradients, {name}" + (f", guess of {guess}" if guess else ""),
+    }
+    emit(report, as_json=json, title=str(matrix))
+    if not result.converged:
+        log.warning("not converged: %s", result.reason)
+        raise typer.Exit(1)
+    log.info("%s", result.reason)
+
+
+def as_matrix(csr: "scipy.sparse.csr_array") -> "Matrix":
+    """The matrix as an operator that conjugate gradients take.
+
+    Raises:
+        ValueError: not symmetric, or a diagonal entry is negative.
+    """
+    from ..solvers import Matrix
+
+    A = Matrix(csr)
+    lowest = csr.diagonal().min()
+    if not A.symmetric or lowest < 0:
+        gap = abs(csr - csr.T).max() / abs(csr).max()
+        why = f"its smallest diagonal entry is {lowest:.3g}"
+        if not A.symmetric:
+            why = f"|A - Aᵀ| is {gap:.1e} of its largest entry"
+        raise ValueError(
+            f"Conjugate gradients need a symmetric positive definite matrix; {why}. Use "
+            f"scipy.sparse.linalg.gmres or minres, or solvers.bicgstab(Matrix(A), b)."
+        )
+    if not (A.positive_definite or A.semidefinite):
+        log.info("taken for positive definite, which its entries do not show")
+        A = Matrix(csr, positive_definite=True)
+    return A
+
+
+def _guess(run: Any, found: "Structure", b: Any) -> Any:
+    from ..guess import first_guess
+
+    if found.operator is None:
+        raise ValueError(
+            f"--guess is for matrices that are a stencil on a grid; this one is none: "
+            f"{found.reason}. Leave it out."
+        )
+    return first_guess(run, found.operator, b)
+
+
+def _warm_up(name: str, A: "LinearOperator") -> None:
+    """Solve a small system of A's kind: what is loaded and compiled once is not to be timed."""
+    import torch
+
+    from ..solvers import Matrix
+    from ..solvers.lanczos import cg_and_condition
+
+    found = _small(A.grid.ndim)
+    small: Any = found.operator
+    small = Matrix(small.to_csr()) if isinstance(A, Matrix) else small
+    with suppress(ValueError):  # what is wrong is wrong for A too, and is said there
+        b = torch.ones(small.grid.shape, dtype=torch.float64)
+        cg_and_condition(small, b, M=build(name, small, found))
+
+
+def _small(ndim: int) -> "Structure":
+    from ..grid import Grid
+    from ..solvers import Laplacian, recognise
+
+    return recognise(Laplacian(Grid((8,) * ndim)).to_csr())

@@ -1,0 +1,325 @@
+"""`pdeops solve`: systems from files, each preconditioner, and files that are none."""
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from scipy.io import mmwrite
+
+from pdeops.datasets import Darcy
+from pdeops.grid import Grid
+from pdeops.solvers import Diffusion, Laplacian
+
+from .test_bad_input import refused
+
+KEYS = {
+    "setup_seconds", "solve_seconds", "iterations", "residual", "condition", "converged", "method",
+}  # fmt: skip
+
+
+@pytest.fixture
+def write(tmp_path):
+    """write(A, b): the two files, and x's."""
+
+    def make(A, b):
+        sp.save_npz(tmp_path / "A.npz", sp.csr_array(A))
+        np.save(tmp_path / "b.npy", b)
+        return ("--matrix", tmp_path / "A.npz", "--rhs", tmp_path / "b.npy")
+
+    return make
+
+
+@pytest.fixture
+def darcy(write, generator):
+    """A stencil with variable couplings, and b."""
+    grid = Grid((40, 33))
+    a = torch.rand(grid.shape, generator=generator, dtype=torch.float64) + 0.1
+    A = Diffusion(a, grid).to_csr()
+    b = np.random.default_rng(0).standard_normal(A.shape[0])
+    return A, b, write(A, b)
+
+
+def finite_elements(n=12):
+    """A mass matrix plus stiffness of P1 elements on a skewed mesh: no stencil, not an M-matrix."""
+    random = np.random.default_rng(1)
+    points = random.permutation(n * n)
+    i, j = np.divmod(points, n)
+    near = (abs(i[:, None] - i) <= 1) & (abs(j[:, None] - j) <= 1)
+    couplings = np.where(near, random.uniform(-1, 0.2, near.shape), 0)
+    couplings = (couplings + couplings.T) / 2
+    np.fill_diagonal(couplings, 0)
+    return sp.csr_array(couplings + np.diag(abs(couplings).sum(1) + 0.01))
+
+
+@pytest.mark.parametrize("name", ["multigrid", "amg", "ic0", "ssor", "jacobi", "none", None])
+def test_every_preconditioner_solves_a_stencil(pdeops, darcy, name, tmp_path):
+    A, b, files = darcy
+    choice = () if name is None else ("--preconditioner", name)
+    done = pdeops("solve", *files, *choice, "--rtol", 1e-9, "--out", tmp_path / "x.npy", "--json")
+    assert done.status == 0, done.stderr
+    assert set(done.json) == KEYS
+    x = np.load(tmp_path / "x.npy")
+    true = np.linalg.norm(b - A @ x) / np.linalg.norm(b)
+    assert done.json["converged"]
+    assert true <= 1e-9
+    assert done.json["residual"] == pytest.approx(true, rel=1e-3)
+    assert done.json["method"] == f"conjugate gradients, {name or 'multigrid'}"
+    assert done.json["setup_seconds"] > 0
+    assert done.json["solve_seconds"] > 0
+
+
+def test_the_condition_number_is_that_of_the_preconditioned_matrix(pdeops, darcy):
+    A, _, files = darcy
+    values = np.linalg.eigvalsh(A.toarray())
+    found = pdeops("solve", *files, "--preconditioner", "none", "--json").json["condition"]
+    assert found == pytest.approx(values[-1] / values[0], rel=1e-2)
+    assert 1 < pdeops("solve", *files, "--json").json["condition"] < 20
+
+
+def test_the_table_for_people(pdeops, darcy):
+    done = pdeops("solve", *darcy[2])
+    assert done.status == 0
+    assert all(key in done.stdout for key in KEYS)
+    assert "5-point stencil on 38 x 31 nodes, variable couplings" in done.stderr
+    assert "<= 1e-08 |b|" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["amg", "ic0", "ssor", "jacobi", "none", None])
+def test_a_matrix_that_is_no_stencil(pdeops, write, name, tmp_path):
+    A = finite_elements()
+    b = np.ones(A.shape[0])
+    choice = () if name is None else ("--preconditioner", name)
+    done = pdeops("solve", *write(A, b), *choice, "--out", tmp_path / "x.npy", "--json")
+    assert done.status == 0, done.stderr
+    assert "no stencil" in done.stderr
+    assert np.linalg.norm(b - A @ np.load(tmp_path / "x.npy")) <= 1e-8 * np.linalg.norm(b)
+    assert done.json["method"].endswith(name or "ic0")
+
+
+def test_what_is_for_stencils_says_so(pdeops, write, workshop):
+    files = write(finite_elements(), np.ones(144))
+    refused(pdeops("solve", *files, "--preconditioner", "multigrid"), "stencil", "amg, ic0")
+    refused(pdeops("solve", *files, "--guess", workshop.run), "--guess", "stencil")
+
+
+def test_definite_though_its_entries_do_not_show_it(pdeops, write):
+    """Far off-diagonals outweigh the diagonal; CG finds out whether it is positive."""
+    L = np.linalg.cholesky(np.eye(20) + 0.9 * np.ones((20, 20)))
+    definite = sp.csr_array(L @ L.T)
+    done = pdeops("solve", *write(definite, np.arange(20.0)), "--json")
+    assert done.status == 0, done.stderr
+    assert "taken for positive definite" in done.stderr
+    for shift, words in ((1.5, ("not converged", "breakdown")), (3.0, ("smallest diagonal",))):
+        indefinite = sp.csr_array(definite - shift * sp.eye_array(20))
+        done = pdeops("solve", *write(indefinite, np.arange(20.0)), "--preconditioner", "none")
+        refused(done, *words, "positive definite")
+
+
+def test_matrix_market_and_counted_binary(pdeops, darcy, tmp_path):
+    A, b, _ = darcy
+    mmwrite(tmp_path / "A.mtx", A, symmetry="symmetric")
+    mmwrite(tmp_path / "b.mtx", b[:, None])
+    (tmp_path / "b.bin").write_bytes(np.uint64(b.size).tobytes() + b.tobytes())
+    for rhs in ("b.npy", "b.mtx", "b.bin"):
+        out = tmp_path / f"{rhs}.x"
+        done = pdeops(
+            "solve", "--matrix", tmp_path / "A.mtx", "--rhs", tmp_path / rhs, "--out", out
+        )
+        assert done.status == 0, done.stderr
+        assert np.linalg.norm(b - A @ np.load(out)) <= 1e-8 * np.linalg.norm(b)
+
+
+def test_not_converged_is_an_exit_status_and_x_is_kept(pdeops, darcy, tmp_path):
+    A, b, files = darcy
+    out = tmp_path / "x.npy"
+    arguments = ("--preconditioner", "none", "--max-iterations", 5, "--out", out, "--json")
+    done = pdeops("solve", *files, *arguments)
+    assert done.status == 1
+    assert not done.json["converged"]
+    assert done.json["iterations"] == 5
+    assert "not converged: max_iterations = 5" in done.stderr
+    residual = np.linalg.norm(b - A @ np.load(out)) / np.linalg.norm(b)
+    assert done.json["residual"] == pytest.approx(residual)
+
+
+@pytest.mark.parametrize("kind", ["stencil", "matrix"])
+def test_singular_systems(pdeops, write, kind, tmp_path):
+    """Consistent: solved. Without a solution: the projected system, and it is said."""
+    A = Laplacian(Grid((18, 16), boundary="neumann")).to_csr()
+    if kind == "matrix":
+        order = np.random.default_rng(3).permutation(A.shape[0])
+        A = sp.csr_array(A[order][:, order])
+    b = np.random.default_rng(0).standard_normal(A.shape[0])
+    done = pdeops("solve", *write(A, b - b.mean()), "--json")
+    assert done.status == 0, done.stderr
+    done = pdeops("solve", *write(A, b), "--out", tmp_path / "x.npy", "--json")
+    assert done.status == 1
+    refused(done, "inconsistent", "outside the range of A")
+    x = np.load(tmp_path / "x.npy")
+    assert np.linalg.norm(b - b.mean() - A @ x) <= 2e-8 * np.linalg.norm(b)
+    done = pdeops("solve", *write(A, b - b.mean() + 1e-4), "--rtol", 1e-3, "--json")
+    assert done.status == 0, done.stderr
+
+
+def test_pressure_systems_with_ghost_rows(pdeops, shared_data, tmp_path):
+    """Frames of a flow solver: frame 1 is consistent, the 3D frame at 64 cells is not."""
+    dcdm = shared_data / "dcdm"
+    A = sp.load_npz(dcdm / "A_Sparse_3D_N15.npz")
+    b = np.fromfile(dcdm / "div_v_star_N15_1.bin")[1:]
+    files = ("--matrix", dcdm / "A_Sparse_3D_N15.npz", "--rhs", dcdm / "div_v_star_N15_1.bin")
+    for name, most in ((None, 2), ("multigrid", 13), ("amg", 10), ("ic0", 45)):
+        out = tmp_path / f"{name}.npy"
+        choice = () if name is None else ("--preconditioner", name)
+        done = pdeops("solve", *files, *choice, "--out", out, "--json")
+        assert done.status == 0, done.stderr
+        assert done.json["iterations"] <= most
+        assert np.linalg.norm(b - A @ np.load(out)) <= 1e-8 * np.linalg.norm(b)
+    assert "1176 ghosts" in done.stderr
+
+    big = ("--matrix", dcdm / "A_Sparse_3D_N63.npz", "--rhs", dcdm / "div_v_star_N63_10.bin")
+    done = pdeops("solve", *big, "--json")
+    assert done.status == 1
+    assert done.json["residual"] == pytest.approx(7.8e-5, rel=0.01)  # what no x can take away
+    refused(done, "inconsistent: 7.8e-05 |b|")
+    assert pdeops("solve", *big, "--rtol", 1e-3).status == 0
+
+
+def test_start_from_the_prediction_of_a_run(pdeops, write, workshop):
+    problem = Darcy("piecewise")
+    grid = problem.grid((33, 33))
+    A = problem.operator(problem.sample_input(grid, seed=7, index=0), grid).to_csr()
+    files = write(A, np.ones(A.shape[0]))
+    done = pdeops("solve", *files, "--guess", workshop.run, "--json")
+    assert done.status == 0, done.stderr
+    assert done.json["converged"]
+    assert "guess of" in done.json["method"]
+    refused(pdeops("solve", *files, "--guess", "no_such_run"), "no run")
+    A = Laplacian(Grid((9, 9, 9))).to_csr()
+    done = pdeops("solve", *write(A, np.ones(A.shape[0])), "--guess", workshop.run)
+    refused(done, "darcy", "3 axes")
+
+
+def bad_matrices(folder, A):
+    sp.save_npz(folder / "complex.npz", A.astype(complex))
+    sp.save_npz(folder / "oblong.npz", A[:5])
+    sp.save_npz(folder / "nan.npz", A * np.nan)
+    np.savez(folder / "dense.npz", A=A.toarray())
+    np.savez(folder / "objects.npz", format=np.array([{}], dtype=object))
+    np.save(folder / "dense.npy", A.toarray())
+    (folder / "truncated.npz").write_bytes((folder / "A.npz").read_bytes()[:400])
+    (folder / "html.npz").write_text("<!DOCTYPE html><html>Quota exceeded</html>")
+    (folder / "text.npz").write_text("4 -1 0\n-1 4 -1\n")
+    (folder / "pickle.npz").write_bytes(pickle.dumps(A))
+    (folder / "empty.npz").write_bytes(b"")
+    head = "%%MatrixMarket matrix coordinate real general\n"
+    (folder / "short.mtx").write_text(f"{head}5 5 3\n1 1 2.0\n")
+    broken = A.tocsr().copy()
+    broken.indices = broken.indices + 10**6
+    np.savez(
+        folder / "indices.npz", format=b"csr", shape=A.shape,
+        data=broken.data, indices=broken.indices, indptr=broken.indptr,
+    )  # fmt: skip
+    sp.save_npz(folder / "unsymmetric.npz", A + sp.eye_array(*A.shape, k=3))
+
+
+BAD_MATRICES = {
+    "missing.npz": "There is no file",
+    "complex.npz": "complex128",
+    "oblong.npz": "must be square",
+    "nan.npz": "NaN or infinity",
+    "dense.npz": "does not contain a sparse array",
+    "objects.npz": "allow_pickle=False",
+    "dense.npy": "scipy.sparse.save_npz",
+    "truncated.npz": "not a zip file",
+    "html.npz": "HTML page",
+    "text.npz": "unknown format",
+    "pickle.npz": "never opened",
+    "empty.npz": "is empty",
+    "short.mtx": "Truncated",
+    "indices.npz": "indices",
+    "unsymmetric.npz": "Aᵀ",
+}
+
+
+@pytest.mark.parametrize("name", BAD_MATRICES)
+def test_files_that_are_no_matrix(pdeops, darcy, tmp_path, name):
+    bad_matrices(tmp_path, darcy[0])
+    out = tmp_path / "x.npy"
+    done = pdeops("solve", "--matrix", tmp_path / name, "--rhs", tmp_path / "b.npy", "--out", out)
+    refused(done, BAD_MATRICES[name])
+    assert not out.exists()
+
+
+def bad_vectors(folder, b):
+    np.save(folder / "long.npy", np.append(b, 0))
+    np.save(folder / "batch.npy", np.stack([b, b]))
+    np.save(folder / "strings.npy", np.array(["a"] * b.size))
+    np.save(folder / "objects.npy", np.array([{}] * b.size, dtype=object))
+    spoiled = b.copy()
+    spoiled[7] = np.nan
+    np.save(folder / "nan.npy", spoiled)
+    (folder / "truncated.npy").write_bytes((folder / "b.npy").read_bytes()[:-20])
+    (folder / "html.npy").write_text("<html>")
+    (folder / "pickle.npy").write_bytes(pickle.dumps(b))
+    (folder / "short.bin").write_bytes(np.uint64(b.size).tobytes() + b[:-1].tobytes())
+    (folder / "text.txt").write_text("1.0\n2.0\n")
+
+
+BAD_VECTORS = {
+    "missing.npy": "There is no file",
+    "long.npy": "1179 numbers",
+    "batch.npy": "One right-hand side",
+    "strings.npy": "real ones are needed",
+    "objects.npy": "allow_pickle=False",
+    "nan.npy": "first in entry 7",
+    "truncated.npy": "Failed to read all data",
+    "html.npy": "HTML page",
+    "pickle.npy": "never opened",
+    "short.bin": "is no vector",
+    "text.txt": "unknown format",
+}
+
+
+@pytest.mark.parametrize("name", BAD_VECTORS)
+def test_files_that_are_no_right_hand_side(pdeops, darcy, tmp_path, name):
+    bad_vectors(tmp_path, darcy[1])
+    done = pdeops("solve", "--matrix", tmp_path / "A.npz", "--rhs", tmp_path / name)
+    refused(done, BAD_VECTORS[name])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("--preconditioner", "multgrid"), "Did you mean 'multigrid'"),
+        (("--rtol", 0), "rtol must be positive"),
+        (("--rtol", "nan"), "rtol must be positive"),
+        (("--max-iterations", -3), "max_iterations"),
+        (("--out", "no/such/folder/x.npy"), "folder"),
+    ],
+)
+def test_arguments_that_are_wrong(pdeops, darcy, arguments, word):
+    refused(pdeops("solve", *darcy[2], *arguments), word)
+
+
+def test_files_are_not_overwritten(pdeops, darcy, tmp_path):
+    before = (tmp_path / "b.npy").read_bytes()
+    refused(pdeops("solve", *darcy[2], "--out", tmp_path / "b.npy"), "exists")
+    assert (tmp_path / "b.npy").read_bytes() == before
+
+
+def test_a_preconditioner_file_that_is_not_ours(pdeops, darcy, tmp_path, workshop):
+    for content in (b"<!DOCTYPE html>", pickle.dumps({"weights": 1})):
+        (tmp_path / "weights.pt").write_bytes(content)
+        done = pdeops("solve", *darcy[2], "--preconditioner", tmp_path / "weights.pt")
+        refused(done, "not a checkpoint")
+    refused(pdeops("solve", *darcy[2], "--preconditioner", workshop.run), "operator")
+
+
+def test_b_of_zeros(pdeops, write):
+    A = Laplacian(Grid((9, 9))).to_csr()
+    done = pdeops("solve", *write(A, np.zeros(A.shape[0])), "--json")
+    assert done.status == 0
+    assert done.json["iterations"] == 0
+    assert done.json["condition"] is None
