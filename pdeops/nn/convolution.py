@@ -6,10 +6,41 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+
+class Conv3d(nn.Conv3d):
+    """torch's, but oneDNN computes also one small field at a time, where torch takes loops that
+    were measured to be 6 to 12 times slower (16 channels on 16³ and 32³ cells)."""
+
+    def forward(self, u: Tensor) -> Tensor:
+        padding = self.padding
+        if (
+            isinstance(padding, str)
+            or self.padding_mode != "zeros"
+            or torch.is_grad_enabled()
+            or not _suits_onednn(u)
+        ):
+            return super().forward(u)
+        return torch.mkldnn_convolution(
+            u, self.weight, self.bias, padding, self.stride, self.dilation, self.groups
+        )
+
+
+def _suits_onednn(u: Tensor) -> bool:
+    """One field that torch would not give to oneDNN, though it could."""
+    return (
+        u.device.type == "cpu"
+        and u.dtype == torch.float32
+        and u.ndim == 5
+        and len(u) == 1
+        and not torch.is_autocast_enabled("cpu")
+        and torch.backends.mkldnn.is_available()
+    )
+
+
 CONV: dict[int, type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]] = {
     1: nn.Conv1d,
     2: nn.Conv2d,
-    3: nn.Conv3d,
+    3: Conv3d,
 }
 CONV_TRANSPOSE: dict[
     int, type[nn.ConvTranspose1d] | type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]

@@ -64,7 +64,9 @@ class ConjugateDirection:
         p = Ap = None
         for _ in range(self.steps):
             r = apply(e, faces, None, closed)
-            size = _dot(r, r).sqrt().clamp(min=1e-30)
+            size = _dot(r, r).sqrt()
+            solved = size == 0
+            size = torch.where(solved, 1.0, size)
             e, r = _times(1 / size, e), _times(1 / size, r)
             z = direction(r[:, None])[:, 0]
             Az = apply(z, faces, None, closed)
@@ -72,9 +74,9 @@ class ConjugateDirection:
                 beta = _dot(z, Ap) / _dot(p, Ap).clamp(min=1e-30)
                 z, Az = z - _times(beta, p), Az - _times(beta, Ap)
             energy, along = _dot(z, Az).clamp(min=1e-30), _dot(z, r)
-            left = 1 - along.square() / (energy * _dot(e, r))
+            left = 1 - along.square() / (energy * _dot(e, r)).clamp(min=1e-30)
             # Below 1e-9 single precision sees nothing, and a step so good is good enough.
-            rates.append(left.clamp(min=1e-9).log() / 2)
+            rates.append(torch.where(solved, 1e-9, left.clamp(min=1e-9)).log() / 2)
             alpha = along / energy
             rest = r - _times(alpha, Az)
             reductions.append(_dot(rest, rest))

@@ -85,6 +85,22 @@ def test_the_inverse_leaves_nothing(system):
         assert ConjugateDirection(steps=1, measure=measure)(exact, batch) < least
 
 
+def test_what_is_solved_stays_finite(system):
+    """A zero residual: a finite loss that counts as solved, a finite gradient."""
+    _, batch = system
+    scale = torch.ones((), dtype=torch.float64, requires_grad=True)
+    model = Anything(lambda r: scale * nonlinear(r))
+    zero = {**batch, "error": batch["error"] * torch.tensor([1.0, 0.0, 1.0])[:, None, None]}
+    rates, _ = ConjugateDirection(steps=3).walk(model, zero)
+    assert (rates[:, 1] < -10).all()
+    torch.testing.assert_close(
+        rates[:, ::2], ConjugateDirection(steps=3).walk(model, batch)[0][:, ::2]
+    )
+    rates.exp().mean().backward()
+    assert scale.grad is not None
+    assert scale.grad.isfinite()
+
+
 @pytest.mark.parametrize("measure", ["energy", "log_energy", "residual"])
 def test_gradient_is_that_of_differences_at_one_step(system, measure):
     """Later steps start from where this one ended, as constants: so only one is differentiable."""
