@@ -34,7 +34,7 @@ class Side:
     reason: str
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, repr=False)
 class RaceResult(SolveResult):
     """The result of the side that was first, and how far the other had come.
 

@@ -62,7 +62,7 @@ class SolveResult:
         state = "converged" if self.converged else "NOT converged"
         dtype = str(self.x.dtype).removeprefix("torch.")
         return (
-            f"SolveResult({state}, {self.iterations} iterations, "
+            f"{type(self).__name__}({state}, {self.iterations} iterations, "
             f"|b - A x| = {self.residual:.1e} |b|, x: {tuple(self.x.shape)} {dtype}; {self.reason})"
         )
 

@@ -153,6 +153,7 @@ def test_a_good_network_wins_and_a_slow_one_does_not():
     assert fast.safeguard.reason == "the other side was first"
     assert fast.safeguard.iterations <= 3
     assert "learned won (learned: 1 iterations" in fast.reason
+    assert str(fast).startswith("RaceResult(converged, 1 iterations, ")
     slow, _ = Racing(NETWORKS["identity"], net_cost=10.0).run()
     assert slow.winner is slow.safeguard
     assert "safeguard won" in slow.reason
