@@ -334,6 +334,11 @@ def _range(value: Tensor | float | int, grid: Grid, name: str) -> tuple[float, f
     if not isinstance(value, Tensor):
         return float(value), float(value)
     grid.check(value, name)
+    if not value.is_floating_point():
+        raise ValueError(
+            f"The {name} must be of real floating-point numbers; got {value.dtype}. Convert it by "
+            f"{name}.double()."
+        )
     if value.ndim != grid.ndim:
         raise ValueError(
             f"{name} must have shape {grid.shape}, one field; got {tuple(value.shape)}."

@@ -375,6 +375,12 @@ if UNHOOKED:
         with pytest.raises(ValueError, match=r"real floating-point numbers; got torch.*Convert"):
             solve_poisson(b, GRID)
 
+    @pytest.mark.parametrize("dtype", [torch.complex128, torch.int64])
+    def test_cell_of_an_operator(dtype):
+        k = torch.ones(GRID.shape, dtype=dtype)
+        with pytest.raises(ValueError, match=r"coefficient must be of real .* got torch.*Convert"):
+            Diffusion(k, GRID)
+
 else:
 
     def test_cells_that_check_types():
@@ -388,4 +394,4 @@ else:
         )
         assert done.returncode == 0, done.stdout
         number = sum(needs_types(row, solver) for row in ROWS for solver in ROWS[row][2])
-        assert f"{number + 2} passed" in done.stdout, done.stdout
+        assert f"{number + 4} passed" in done.stdout, done.stdout
