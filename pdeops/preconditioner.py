@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from .linop import LinearOperator, check_spd
 from .run_systems import load_correction
@@ -93,5 +93,7 @@ class _Correction(LinearOperator):
 
     @torch.no_grad()
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
-        fields = u.reshape(-1, 1, *self.grid.shape)
-        return self.correction(fields).to(u).reshape(u.shape)
+        r = u.reshape(-1, 1, *self.grid.shape)
+        if isinstance(self.correction, nn.Module):
+            r = r.to(next(self.correction.parameters()))
+        return self.correction(r).to(u).reshape(u.shape)

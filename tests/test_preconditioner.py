@@ -15,7 +15,7 @@ from torch import nn
 import pdeops
 from pdeops.grid import Grid
 from pdeops.linop import Preconditioner
-from pdeops.models import CORRECTIONS
+from pdeops.models import CORRECTIONS, DeepConjugate, PublishedDeepConjugate
 from pdeops.preconditioner import learned_preconditioner
 from pdeops.solvers import Diffusion, Laplacian, Multigrid, cg
 from pdeops.training import checkpoint
@@ -184,3 +184,11 @@ def test_a_name_that_is_nothing(tmp_path):
         pdeops.load_preconditioner("vcyle", Laplacian(Grid((9, 9))))
     with pytest.raises(ValueError, match="no checkpoint"):
         pdeops.load_preconditioner(tmp_path, Laplacian(Grid((9, 9))))
+
+
+@pytest.mark.parametrize(
+    ("model", "why"), [(DeepConjugate, "not symmetric"), (PublishedDeepConjugate, "not linear")]
+)
+def test_networks_of_conjugate_directions_are_refused(model, why, trained):
+    with pytest.raises(ValueError, match=f"{model.__name__}, which is no.*{why}"):
+        pdeops.load_preconditioner(trained(model), Laplacian(Grid((20, 17))))
