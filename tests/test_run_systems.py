@@ -52,6 +52,26 @@ def test_a_trained_network_is_of_use_on_another_grid(run):
     assert left[1] < 0.85 * left[0]
 
 
+def test_the_published_network_trains_too(tmp_path):
+    """In 3D, with the published measure, from Ritz vectors."""
+    sizes = {"channels": 4, "convolutions": 2, "blocks": 1, "coarse_blocks": 1}
+    plain = {
+        **RECIPE,
+        "systems": {
+            "name": "PoissonSystems",
+            "shapes": [[8, 9, 8]],
+            "num_samples": 8,
+            "errors": "ritz_mixtures",
+        },
+        "model": {"name": "PublishedDeepConjugate", **sizes},
+        "objective": {"name": "ConjugateDirection", "steps": 1, "measure": "residual"},
+        "training": {"epochs": 2, "batch_size": 4},
+    }
+    report = train(SystemsRecipe.from_dict(plain), out=tmp_path / "run", device="cpu")
+    assert report["reason"] == "finished"
+    assert load_correction(report["run"]).arguments["coarse_blocks"] == 1
+
+
 def test_a_run_can_be_resumed_and_names_its_kind(run, tmp_path):
     folder, _ = run
     assert resume(folder)["epochs"] == 6
