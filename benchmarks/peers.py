@@ -121,7 +121,6 @@ def _benches(n: int, batch: int, steps: int) -> list[Bench]:
 
     return [
         make("exponax", ETDRK4, exponax, "ETDRK4", "exponax, ETDRK4 (jax, compiled)"),
-        make("exponax_rk4cn", RK4CN, exponax, "RK4-CN", "exponax, ETDRK4 (jax, compiled)"),
         make("jaxcfd", RK4CN, jax_cfd, "RK4-CN", "jax-cfd, RK4-CN (jax, compiled)"),
     ]
 

@@ -63,7 +63,7 @@ class CG(Method):
         super().__init__(A, M, x, r, columns)
         # All fields of the loop; it allocates nothing more.
         self.p, self.Ap = torch.zeros_like(r), torch.empty_like(r)
-        self.z = r if M is None else torch.empty_like(r)
+        self.z = r if M is None else self.Ap  # z has served when A p is made
         self.rz = columns.full(r, torch.inf)  # so that β = 0 in the first step
         self.pAp = columns.full(r, torch.inf)
 

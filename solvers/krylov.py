@@ -251,6 +251,7 @@ def steps(
             yield from _run(method, live, table, x)
         else:
             yield from _run_one(method, table[0])
+        del method  # its fields are free before the next one takes its own
     if singular and A.symmetric:
         x = A.project(x)
     result = _result(x, table, batched)

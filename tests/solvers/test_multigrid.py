@@ -92,6 +92,15 @@ def test_two_sweeps_before_and_one_after_contract_by_a_tenth(shape, boundary, ge
     assert contraction(A, M, generator) < bound
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(n, n) for n in (31, 127, 511, 1023)] + [(63,) * 3, (127,) * 3])
+def test_the_tenth_does_not_depend_on_the_size(shape, generator):
+    """Unknowns per axis; the factor of a long run, not of its first cycles."""
+    grid = Grid(tuple(n + 2 for n in shape))
+    for A in (Laplacian(grid), Diffusion(torch.ones(grid.shape, dtype=torch.float64), grid)):
+        assert contraction(A, Multigrid(A, sweeps=(2, 1), mirrored=False), generator) < 0.1
+
+
 # Boundary, extent, and what else makes trouble; with the bound on iterations of CG to 1e-8.
 HARD = {
     "neumann": ({"boundary": "neumann"}, {}, 14),
