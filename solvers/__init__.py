@@ -31,7 +31,7 @@ from .minres import minres
 from .multigrid import Multigrid, solve_multigrid
 from .navier_stokes import NavierStokes
 from .pseudospectral import Linear, PseudoSpectral
-from .race import RaceResult, race
+from .race import RaceResult
 from .recognise import recognise
 from .relax import Binned, Relaxation
 from .result import SolveResult
@@ -94,7 +94,6 @@ __all__ = [
     "flexible_cg",
     "hopf_lax",
     "minres",
-    "race",
     "read_vector",
     "recognise",
     "richardson",
