@@ -47,7 +47,7 @@ def learned_preconditioner(run: str | Path, A: Diffusion) -> LinearOperator:
     M = model.on(A)
     if isinstance(M, LinearOperator):
         return M
-    M = _Correction(M, A)
+    M = Correction(M, A)
     try:
         check_spd(M, rtol=1e-5)  # of a network in float32
     except ValueError as error:
@@ -83,7 +83,7 @@ def stencil(A: Any) -> Diffusion:
     return found.operator
 
 
-class _Correction(LinearOperator):
+class Correction(LinearOperator):
     """A map of residuals (b, 1, *space) to corrections as an operator on fields, to be probed."""
 
     symmetric = positive_definite = True
