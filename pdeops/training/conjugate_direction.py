@@ -17,9 +17,8 @@ class ConjugateDirection:
 
     A batch holds the couplings `faces0`, `faces1`, ... of systems A and errors e. The model's own
     steps are walked: r = A e, z = f(r/|r|) made A-orthogonal to the last direction, e ← e - α z.
-    So beside the errors of the data it trains on those that it leaves itself, which soon are the
-    ones that matter. No gradient flows from a step to the next. A step counts, with
-    α = ⟨z, r⟩ / ⟨z, A z⟩, as
+    So beside the errors of the data it trains on those that it leaves itself. No gradient flows
+    from a step to the next. A step counts, with α = ⟨z, r⟩ / ⟨z, A z⟩, as
 
     - energy: |e - α z|_A / |e|_A, what the method makes least; it needs e, which costs nothing
       where systems are made from their errors;
@@ -27,7 +26,7 @@ class ConjugateDirection:
       hard ones;
     - residual: |r - α A z|² / |r|², as published (Kaneda et al. 2023): r alone is needed.
 
-    Both are invariant to scale and sign of z and to what it has in the kernel of A.
+    All are invariant to scale and sign of z and to what it has in the kernel of A.
 
     The model has `at(faces)`, which gives a map of residuals (b, 1, *space) to directions.
 

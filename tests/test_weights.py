@@ -1,0 +1,113 @@
+"""The trained networks inside the package: small, described, and as good as their cards say."""
+
+from importlib import resources
+
+import pytest
+import scipy.sparse
+import torch
+
+from pdeops.grid import Grid
+from pdeops.run_systems import load_correction, shipped_weights
+from pdeops.solvers import Diffusion, Matrix, deep_conjugate_direction, read_vector, recognise
+
+PUBLISHED = {"work": 453_505, "counts": (5, 8, 10, 13)}  # multiply-adds per cell; to 1e-4 ... 1e-10
+TOLERANCES = (1e-4, 1e-6, 1e-8, 1e-10)
+
+
+def counts(result, scale=1.0):
+    return [next(i for i, r in enumerate(result.residuals) if r <= t * scale) for t in TOLERANCES]
+
+
+def poisson(fluid):
+    grid = Grid(fluid.shape, [float(n) for n in fluid.shape], "neumann", "centers")
+    return Diffusion(1.0, grid, fluid=fluid)
+
+
+def walled(*shape):
+    fluid = torch.zeros(shape, dtype=torch.bool)
+    fluid[(slice(1, -1),) * len(shape)] = True
+    return fluid
+
+
+def discs(n, generator, number):
+    """Walls of a kind that no training has: twelve discs, a tenth of the box across."""
+    fluid = walled(n, n)
+    where = torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
+    for middle in torch.rand(number, 2, generator=generator) * n:
+        fluid &= sum((x - c) ** 2 for x, c in zip(where, middle, strict=True)) > (0.06 * n) ** 2
+    return fluid
+
+
+def noise(A, generator):
+    return A @ torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", shipped_weights())
+def test_weights_are_small_and_have_a_card(name):
+    folder = resources.files("pdeops.weights")
+    assert len((folder / f"{name}.pt").read_bytes()) < 2 * 2**20
+    card = (folder / f"{name}.md").read_text(encoding="utf-8")
+    for part in ("Trained on", "Where it wins", "Where it loses"):
+        assert part in card
+
+
+@pytest.fixture(scope="module")
+def plane():
+    return load_correction("dcdm_poisson")
+
+
+def test_2d_has_a_tenth_of_the_published_work(plane):
+    assert plane.work <= PUBLISHED["work"] / 10
+
+
+def test_2d_takes_fewer_steps_than_published_on_the_published_system(plane, shared_data, generator):
+    matrix = scipy.sparse.load_npz(shared_data / "dcdm" / "A_Sparse_N63.npz")
+    found = recognise(matrix)
+    A = Matrix(matrix, Grid((64, 64), boundary="neumann", placement="centers"))
+    for _ in range(3):
+        b = noise(A, generator)
+        reduced = found.reduce(b)
+        scale = (b.norm() / reduced.norm()).item()  # of |b - A x|: ghosts have no residual
+        result = deep_conjugate_direction(
+            found.inner, reduced, plane.on(found.inner), rtol=1e-10 * scale
+        )
+        x = found.extend(result.x, b)
+        assert (b - A @ x).norm() <= 1.01e-10 * b.norm()
+        assert all(i <= j for i, j in zip(counts(result, scale), PUBLISHED["counts"], strict=True))
+
+
+@pytest.mark.parametrize("n", [64, 128])
+@pytest.mark.parametrize("walls", [0, 1, 12])
+def test_2d_on_larger_boxes_and_walls_it_never_saw(plane, n, walls, generator):
+    A = poisson(discs(n, generator, walls))
+    result = deep_conjugate_direction(A, noise(A, generator), plane.on(A), rtol=1e-10)
+    assert all(i <= 1.5 * j for i, j in zip(counts(result), PUBLISHED["counts"], strict=True)), (
+        counts(result)
+    )
+
+
+def test_2d_does_not_slow_down_with_size(plane, generator):
+    """From 64² to 512² at most half as many steps again: training ended at 64²."""
+    steps = []
+    for n in (64, 512):
+        A = poisson(walled(n, n))
+        steps.append(
+            deep_conjugate_direction(A, noise(A, generator), plane.on(A), rtol=1e-8).iterations
+        )
+    assert steps[1] <= 1.5 * steps[0]
+
+
+def test_3d_on_real_frames_takes_fewer_than_a_fifth_of_the_steps_of_cg(shared_data):
+    """CG takes 129 to 1e-4; the training never saw more than 9,000 cells at once."""
+    folder = shared_data / "dcdm"
+    matrix = scipy.sparse.load_npz(folder / "A_Sparse_3D_N63.npz")
+    found = recognise(matrix)
+    A, net = found.operator, load_correction("dcdm_poisson3d").on(found.inner)
+    for frame in (10, 20):
+        b = A.project(read_vector(folder / f"div_v_star_N63_{frame}.bin").reshape(A.grid.shape))
+        reduced = found.reduce(b)
+        scale = (b.norm() / reduced.norm()).item()
+        result = deep_conjugate_direction(found.inner, reduced, net, rtol=1e-4 * scale)
+        assert result.converged
+        assert result.iterations < 129 / 5
+        assert (b - A @ found.extend(result.x, b)).norm() <= 1.01e-4 * b.norm()
