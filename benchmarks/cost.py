@@ -38,7 +38,7 @@ def one(kind: str, n: int) -> None:
     solve(problem)
     fields = (memory("VmHWM") - before) / (8 * n * n)
     seconds = []
-    while len(seconds) < 3 or sum(seconds) < 0.5:
+    while len(seconds) < 2 or sum(seconds) < 1.0:
         start = time.perf_counter()
         solve(problem)
         seconds.append(time.perf_counter() - start)

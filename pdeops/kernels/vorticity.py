@@ -9,7 +9,12 @@ from typing import Any
 
 import numba
 import numpy as np
+import torch
 from torch import Tensor
+
+from . import vorticity_reference
+
+_TILED = 1 << 15  # below, two threads of torch are faster than one with tiles
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -26,7 +31,10 @@ def products(z: Tensor) -> None:
 
 def turn(z: Tensor, first: int, count: int, out: Tensor) -> None:
     """As the twin; contiguous fields."""
-    _turn(_words(z), first, count, _words(out))
+    if z.shape[1] * count < _TILED and torch.get_num_threads() > 1:
+        vorticity_reference.turn(z, first, count, out)
+    else:
+        _turn(_words(z), first, count, _words(out))
 
 
 def tendency(square: Tensor, a: Tensor, c: Tensor, out: Tensor) -> None:

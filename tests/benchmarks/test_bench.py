@@ -90,7 +90,7 @@ def test_timing_is_by_quartiles():
 def test_every_bench_has_a_name_of_its_own():
     assert all(name == bench.name for name, bench in BENCHES.items())
     files = {p.stem for p in RESULTS.glob("*.csv")}
-    studies = {"relax_sor", "search16"}  # of commands of their own
+    studies = {"classical", "cost", "relax_sor", "search16"}  # of commands of their own
     assert files - studies <= set(BENCHES), "a result without its bench"
 
 
