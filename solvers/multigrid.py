@@ -1,6 +1,7 @@
 """Black-box multigrid: a cycle as preconditioner of `Diffusion`, and as a solver of its own."""
 
 import math
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -101,6 +102,15 @@ class Multigrid(Preconditioner):
         if self._regions is not None:
             out.copy_(self._regions.project(out))
         return out
+
+    def bind(
+        self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
+    ) -> Callable[[], object]:
+        """`apply_into(u, out)` without arguments; for one field the bare cycle."""
+        plain = u.is_contiguous() and out.is_contiguous() and u.shape == self.grid.shape
+        if not (plain and u.dtype == out.dtype == self.dtype and self._regions is None):
+            return super().bind(u, out)
+        return self._cycle.bind(u.detach(), out, self._spec)
 
     def variant(self, **changes: Any) -> "Multigrid":
         """Another cycle of the same levels, sharing the work arrays: `kind`, `pre`, `post`,
