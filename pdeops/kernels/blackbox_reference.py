@@ -1,8 +1,7 @@
 """Black-box multigrid (Dendy 1982) in any dimension, on any boundary, in plain torch: to be read.
 
 Twin of `blackbox.py` and `blackbox_setup.py`, which do the same with loops. Any device and dtype;
-leading axes of the fields are a batch, those of the couplings a batch of operators. Differentiable
-in both.
+leading axes of the fields are a batch.
 
 **Nodes.** An axis with n unknowns stores 2 (n // 2) + 3 nodes: the unknowns have the indices 1 ..
 n. What lies beyond is a boundary node, where u = 0, or on a periodic axis a ghost: node 0 is node
@@ -20,9 +19,7 @@ Solids may be coarse nodes; then they stand for the fluid around them.
 **Interpolation** takes its weights from A. Nodes with one odd index first, then two, then three:
 the stencil is summed over the axes where the index is even, and A u = 0 there gives the value from
 nodes with fewer odd indices; a negative weight, which only coarse levels know, is left out. So it
-follows jumps of the coefficient and stops at walls. Each weight may be multiplied by a factor of
-its own before those of a node are made to sum to one (`Learn`): a constant stays a constant, and
-A symmetric and positive definite on every level, whatever the factors are.
+follows jumps of the coefficient and stops at walls.
 
 **Cycle.** Gauss-Seidel by colours (indices modulo 2), residual restricted by R = Pᵀ, corrections
 prolonged by P, Gauss-Seidel in the reversed order: symmetric, and positive definite because
@@ -37,7 +34,7 @@ level.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -60,7 +57,6 @@ from .blackbox_layout import (
 )
 
 Offset = tuple[int, ...]
-Learn = Callable[["Level"], dict[Offset, Tensor] | None]
 DENSE = 4096  # unknowns of a coarsest level that is solved by a dense factor
 
 
@@ -95,11 +91,6 @@ class Level:
     def inside(self) -> Any:
         """The unknowns."""
         return (..., *(slice(1, n + 1) for n in self.n))
-
-    def batch(self, u: Tensor) -> torch.Size:
-        """The leading axes of a field that is combined with this level's couplings."""
-        ndim = len(self.n)
-        return torch.broadcast_shapes(u.shape[:-ndim], self.excess.shape[:-ndim])
 
     @property
     def N(self) -> tuple[int, ...]:
@@ -153,12 +144,12 @@ def connected(level: Level, digits: Offset) -> tuple[Any, Any, Any]:
         fine.append(slice(2 * first + (d > 0), 2 * last + (d > 0) + 1, 2))
         cells.append(slice(first, last + 1))
         coarse.append(slice(first + (d == 2), last + 1 + (d == 2)))
-    return (..., *fine), (..., *cells), (..., *coarse)
+    return (..., *fine), tuple(cells), (..., *coarse)
 
 
 def prolong(U: Tensor, level: Level) -> Tensor:
     """P U at all nodes."""
-    u = U.new_zeros(*level.batch(U), *map(padded, level.n))
+    u = U.new_zeros(*U.shape[: -len(level.n)], *map(padded, level.n))
     for digits, w in level.weights.items():
         fine, cells, coarse = connected(level, digits)
         u[fine] += w[cells] * U[coarse]
@@ -168,7 +159,7 @@ def prolong(U: Tensor, level: Level) -> Tensor:
 def restrict(r: Tensor, level: Level) -> Tensor:
     """Pᵀ r at the coarse unknowns."""
     ndim = len(level.n)
-    B = r.new_zeros(*level.batch(r), *map(padded, level.N))
+    B = r.new_zeros(*r.shape[:-ndim], *map(padded, level.N))
     for digits, w in level.weights.items():
         fine, cells, coarse = connected(level, digits)
         B[coarse] += w[cells] * r[fine]
@@ -181,20 +172,17 @@ def restrict(r: Tensor, level: Level) -> Tensor:
     return pad(B[inside], ndim)
 
 
-def interpolation(
-    level: Level, factors: dict[Offset, Tensor] | None = None
-) -> dict[Offset, Tensor]:
-    """The weights of P; `factors` multiply them, by digits and cells."""
-    N, ndim = level.N, len(level.n)
+def interpolation(level: Level) -> dict[Offset, Tensor]:
+    """The weights of P."""
+    N = level.N
     like = level.excess
-    shape = [*like.shape[:-ndim], *map(padded, N)]
     digits = list(product(*[(0, 1, 2) if c else (0,) for c in level.coarsen]))
-    w = {d: like.new_full(shape, 0.5 ** sum(x > 0 for x in d)) for d in digits}
+    w = {d: like.new_full([padded(k) for k in N], 0.5 ** sum(x > 0 for x in d)) for d in digits}
     for d, x in w.items():
         for a, n in enumerate(level.n):
             # Where n is even the odd nodes n + 1 are boundary nodes: they take the value beyond.
             if d[a] and n % 2 == 0:
-                x.movedim(a - ndim, 0)[n // 2] *= 0 if d[a] == 1 else 2
+                x.movedim(a, 0)[n // 2] *= 0 if d[a] == 1 else 2
     every = level.diagonal - level.excess
     kinds = {tuple(x > 0 for x in d) for d in digits if any(d)}
     for odd in sorted(kinds, key=sum):
@@ -209,37 +197,32 @@ def interpolation(
             else:
                 nodes.append(slice(1, n + 1))
                 cells.append((1, n + 1))
-        here: Any = (..., *(slice(*c) for c in cells))
-        fine: Any = (..., *nodes)
+        here = tuple(slice(*c) for c in cells)
         corners = [d for d in digits if tuple(x > 0 for x in d) == odd]
         v = {d: torch.zeros_like(w[d][here]) for d in corners}
         for delta, c in level.couplings.items():
             if not any(o and x for o, x in zip(odd, delta, strict=True)):
                 continue
-            coupling = c[fine]
+            coupling = c[tuple(nodes)]
             for d in corners:
                 # The neighbour has fewer odd indices; this corner must be on its side.
                 if any(o and x and x != 2 * y - 3 for o, x, y in zip(odd, delta, d, strict=True)):
                     continue
                 of = tuple(0 if o and x else y for o, x, y in zip(odd, delta, d, strict=True))
-                there: Any = tuple(
+                there = tuple(
                     slice(s + (o and x > 0), e + (o and x > 0))
                     for o, x, (s, e) in zip(odd, delta, cells, strict=True)
                 )
-                v[d] = v[d] + coupling * w[of][(..., *there)]
+                v[d] = v[d] + coupling * w[of][there]
         v = {d: x.clamp(min=0) for d, x in v.items()}
-        if factors is not None:
-            v = {d: x * factors[d][here] for d, x in v.items()}
         total = sum(v.values(), torch.zeros_like(v[corners[0]]))
-        solid = every[fine] <= 0
+        solid = every[tuple(nodes)] <= 0
         for d in corners:
             kept = torch.where(solid, 0, w[d][here])
-            # The inner `where` keeps the gradient finite at solid nodes.
-            share = v[d] / torch.where(total > 0, total, 1)
-            w[d][here] = torch.where(total > 0, share, kept)
+            w[d][here] = torch.where(total > 0, v[d] / total, kept)
             for a, k in enumerate(N):
                 if level.wrap[a]:
-                    x = w[d].movedim(a - ndim, 0)
+                    x = w[d].movedim(a, 0)
                     if d[a]:
                         x[k] = x[0]
                     else:
@@ -267,11 +250,11 @@ def galerkin(level: Level) -> tuple[dict[Offset, Tensor], Tensor]:
     plain = Level(level.n, wrap, level.couplings, torch.zeros_like(level.excess), level.coarsen)
     plain.weights = level.weights
     directions = [d for d in product((-1, 0, 1), repeat=len(N)) if any(d)]
-    leading = level.batch(level.excess)
-    C = {d: level.excess.new_zeros(*leading, *shape) for d in directions}
+    C = {d: level.excess.new_zeros(shape) for d in directions}
     for groups in product(*[combs(k, w) for k, w in zip(N, wrap, strict=True)]):
         comb = level.excess.new_zeros(shape)
-        comb[torch.meshgrid(*[torch.tensor(g) for g in groups], indexing="ij")] = 1
+        where = torch.meshgrid(*[torch.tensor(g) for g in groups], indexing="ij")
+        comb[where] = 1
         u = prolong(sync(comb, N, wrap), level)
         y = restrict(residual(u, torch.zeros_like(u), plain), level)  # minus the entries
         for d in directions:
@@ -281,12 +264,12 @@ def galerkin(level: Level) -> tuple[dict[Offset, Tensor], Tensor]:
                     rows = rows / 2
             C[d] += rows
     for d, c in C.items():
-        C[d] = pad(c[(..., *(slice(1, k + 1) for k in N))], len(N))
+        C[d] = pad(c[tuple(slice(1, k + 1) for k in N)], len(N))
     return C, restrict(level.excess, level)
 
 
-def relax(u: Tensor, b: Tensor, level: Level, start: Sequence[int]) -> Tensor:
-    """u after Gauss-Seidel at every other node from `start`; these are no neighbours."""
+def relax(u: Tensor, b: Tensor, level: Level, start: Sequence[int]) -> None:
+    """Gauss-Seidel in place at every other node from `start`; these are no neighbours."""
 
     def at(x: Tensor, delta: Offset | None = None) -> Tensor:
         shifts = delta or (0,) * len(level.n)
@@ -298,25 +281,23 @@ def relax(u: Tensor, b: Tensor, level: Level, start: Sequence[int]) -> Tensor:
     for delta, c in level.couplings.items():
         total += at(c) * at(u, delta)
     d = at(level.diagonal)
-    u = u.clone()
-    at(u).copy_(torch.where(d > 0, total / torch.where(d > 0, d, 1), 0))
-    return sync(u, level.n, level.wrap)
+    at(u).copy_(torch.where(d > 0, total / d, 0))
+    sync(u, level.n, level.wrap)
 
 
 def smooth(
     u: Tensor, b: Tensor, level: Level, backward: bool = False, lengths: Sequence[float] = ()
-) -> Tensor:
-    """u after one sweep: by colours, or u + ω D⁻¹ (b - A u) for each step length ω."""
+) -> None:
+    """One sweep in place: by colours, or u += ω D⁻¹ (b - A u) for each step length ω."""
     for omega in lengths:
         d = level.diagonal
-        u = u + torch.where(d > 0, omega * residual(u, b, level) / torch.where(d > 0, d, 1), 0)
+        u += torch.where(d > 0, omega * residual(u, b, level) / d, 0)
         sync(u, level.n, level.wrap)
     if lengths:
-        return u
+        return
     order = colours([True] * len(level.n)).tolist()
     for start in reversed(order) if backward else order:
-        u = relax(u, b, level, start)
-    return u
+        relax(u, b, level, start)
 
 
 def invert(level: Level, singular: bool) -> Tensor:
@@ -332,18 +313,12 @@ def invert(level: Level, singular: bool) -> Tensor:
             f"The coarsest level has {' x '.join(map(str, level.n))} unknowns, too many for a "
             f"dense factor. Elongated grids need the numba cycle: float32 or float64, on the CPU."
         )
-    ndim = len(level.n)
     basis = torch.eye(size, dtype=level.excess.dtype, device=level.excess.device)
-    u = sync(pad(basis.reshape(size, *level.n), ndim), level.n, level.wrap)
-    # One axis more for the columns, behind those of the batch of operators.
-    couplings = {d: c.unsqueeze(-ndim - 1) for d, c in level.couplings.items()}
-    excess = level.excess.unsqueeze(-ndim - 1)
-    one = Level(level.n, level.wrap, couplings, excess, level.coarsen)
-    A = -residual(u, torch.zeros_like(u), one)[level.inside].flatten(-ndim)
+    u = sync(pad(basis.reshape(size, *level.n), len(level.n)), level.n, level.wrap)
+    A = -residual(u, torch.zeros_like(u), level)[level.inside].reshape(size, size)
     if singular:
         small = 1e-12 if A.dtype == torch.float64 else 1e-5  # eigenvalues of round-off
         return torch.linalg.pinv(A, hermitian=True, rtol=small)
-    A = A + torch.diag_embed((A.diagonal(dim1=-2, dim2=-1) <= 0).to(A))  # solid nodes
     return torch.cholesky_inverse(torch.linalg.cholesky(A))
 
 
@@ -353,26 +328,23 @@ def setup(
     wrap: Sequence[bool],
     coarsened: Sequence[Sequence[bool]],
     singular: bool,
-    learn: Learn = lambda level: None,
 ) -> list[Level]:
     """All levels, finest first, from the couplings at the faces (`diffusion_reference.py`).
 
     coarsened: which axes each level but the last coarsens (`blackbox_layout.layout`).
-    learn: the factors of a level's weights of P, by digits and cells; None for all ones.
     """
     ndim = len(faces)
-    n = tuple(k - (a == 0) for a, k in enumerate(faces[0].shape[-ndim:]))
+    n = tuple(k - (a == 0) for a, k in enumerate(faces[0].shape))
     couplings = {}
     for axis, f in enumerate(faces):
         unit = tuple(int(a == axis) for a in range(ndim))
-        couplings[tuple(-x for x in unit)] = pad(f.narrow(axis - ndim, 0, n[axis]), ndim)
-        couplings[unit] = pad(f.narrow(axis - ndim, 1, n[axis]), ndim)
-    none = torch.zeros_like(faces[0].narrow(-ndim, 0, n[0]))
-    e = pad(none if excess is None else excess, ndim)
+        couplings[tuple(-x for x in unit)] = pad(f.narrow(axis, 0, n[axis]), ndim)
+        couplings[unit] = pad(f.narrow(axis, 1, n[axis]), ndim)
+    e = pad(torch.zeros_like(faces[0].narrow(0, 0, n[0])) if excess is None else excess, ndim)
     levels: list[Level] = []
     for coarsen in coarsened:
         level = Level(n, tuple(wrap), couplings, e, tuple(coarsen))
-        level.weights = interpolation(level, learn(level))
+        level.weights = interpolation(level)
         levels.append(level)
         couplings, e = galerkin(level)
         n = level.N
@@ -399,7 +371,7 @@ def cycle(
         if what == EXACT:
             assert level.inverse is not None
             inner = rhs[i][level.inside]
-            exact = (inner.flatten(-ndim).unsqueeze(-2) @ level.inverse).reshape(inner.shape)
+            exact = (inner.flatten(-ndim) @ level.inverse).reshape(inner.shape)
             u[i] = sync(pad(exact, ndim), level.n, level.wrap)
         elif what == RESTRICT:
             rhs[i + 1] = restrict(sync(rhs[i].clone(), level.n, level.wrap), level)
@@ -408,12 +380,12 @@ def cycle(
         elif what == ASCEND:
             u[i] = u[i] + prolong(u[i + 1], level)
             for _ in range(post):
-                u[i] = smooth(u[i], rhs[i], level, mirrored, lengths)
+                smooth(u[i], rhs[i], level, mirrored, lengths)
         else:
             assert what in (START, DESCEND)
             if what == START:
                 u[i] = torch.zeros_like(rhs[i])
             for _ in range(pre):
-                u[i] = smooth(u[i], rhs[i], level, False, lengths)
+                smooth(u[i], rhs[i], level, False, lengths)
             rhs[i + 1] = restrict(residual(u[i], rhs[i], level), level)
     return u[0][levels[0].inside]
