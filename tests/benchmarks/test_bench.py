@@ -91,6 +91,7 @@ def test_every_bench_has_a_name_of_its_own():
     assert all(name == bench.name for name, bench in BENCHES.items())
     files = {p.stem for p in RESULTS.glob("*.csv")}
     studies = {"classical", "cost", "relax_sor", "search16"}  # of commands of their own
+    studies |= {f"study_{kind}128" for kind in ("rough", "multiscale")}
     assert files - studies <= set(BENCHES), "a result without its bench"
 
 
