@@ -316,10 +316,11 @@ def _coerce(value: Any, annotation: Any, key: str) -> Any:
         if isinstance(value, list | tuple):
             inner = next((a for a in get_args(annotation) if a is not Ellipsis), Any)
             return [_coerce(v, inner, key) for v in value]
-    elif isinstance(annotation, type) and isinstance(value, annotation):
-        if not (isinstance(value, bool) and annotation is not bool):
-            return value
-    elif get_origin(annotation) is not None and value in get_args(annotation):  # Literal
+    elif (
+        isinstance(annotation, type)
+        and isinstance(value, annotation)
+        and not (isinstance(value, bool) and annotation is not bool)
+    ):
         return value
     wanted = getattr(annotation, "__name__", str(annotation))
     raise ValueError(f"{key} must be of type {wanted}; got {value!r} ({type(value).__name__}).")

@@ -1,15 +1,24 @@
 """Objective of networks that propose directions: how much of the error each step takes away."""
 
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..kernels.diffusion_reference import apply
+from ..nearest import did_you_mean
 from .sampling import Batch
 
 # Axes: b batch, k steps of the method.
+
+# How a step counts, from what `ConjugateDirection.walk` gives.
+MEASURES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "energy": lambda rates, reductions: rates.exp().mean(),
+    "log_energy": lambda rates, reductions: rates.mean(),
+    "residual": lambda rates, reductions: reductions.mean(),
+}
 
 
 class ConjugateDirection:
@@ -32,27 +41,24 @@ class ConjugateDirection:
 
     Args:
         steps: of the method; 1 trains on the errors of the data alone.
-        measure: energy, log_energy or residual.
+        measure: a name in `MEASURES`.
 
     Raises:
-        ValueError: no step.
+        ValueError: no step, or a measure that there is not.
     """
 
-    def __init__(
-        self, *, steps: int = 4, measure: Literal["energy", "log_energy", "residual"] = "energy"
-    ) -> None:
+    def __init__(self, *, steps: int = 4, measure: str = "energy") -> None:
         if steps < 1:
             raise ValueError(f"ConjugateDirection needs steps of 1 or more; got {steps}.")
+        if measure not in MEASURES:
+            raise ValueError(
+                f"ConjugateDirection has no measure {measure!r}; choose from "
+                f"{', '.join(MEASURES)}.{did_you_mean(measure, MEASURES)}"
+            )
         self.steps, self.measure = steps, measure
 
     def __call__(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-        rates, reductions = self.walk(model, batch)
-        match self.measure:
-            case "energy":
-                return rates.exp().mean()
-            case "log_energy":
-                return rates.mean()
-        return reductions.mean()
+        return MEASURES[self.measure](*self.walk(model, batch))
 
     def walk(self, model: Any, batch: Batch) -> tuple[Float[Tensor, "k b"], Float[Tensor, "k b"]]:
         """Per step and system log(|e - α z|_A / |e|_A) and |r - α A z|² / |r|²."""

@@ -8,7 +8,7 @@ from torch import nn
 
 from pdeops.grid import Grid
 from pdeops.solvers import Diffusion, deep_conjugate_direction
-from pdeops.training.conjugate_direction import ConjugateDirection
+from pdeops.training.conjugate_direction import MEASURES, ConjugateDirection
 
 
 class Anything(nn.Module):
@@ -65,7 +65,7 @@ def test_the_residual_measure_is_that_of_the_first_step(system):
     torch.testing.assert_close(loss, expected.mean())
 
 
-@pytest.mark.parametrize("measure", ["energy", "log_energy", "residual"])
+@pytest.mark.parametrize("measure", MEASURES)
 def test_scale_sign_and_kernel_do_not_matter(system, measure):
     _, batch = system
     objective = ConjugateDirection(steps=3, measure=measure)
@@ -101,7 +101,7 @@ def test_what_is_solved_stays_finite(system):
     assert scale.grad.isfinite()
 
 
-@pytest.mark.parametrize("measure", ["energy", "log_energy", "residual"])
+@pytest.mark.parametrize("measure", MEASURES)
 def test_gradient_is_that_of_differences_at_one_step(system, measure):
     """Later steps start from where this one ended, as constants: so only one is differentiable."""
     _, batch = system
@@ -119,3 +119,5 @@ def test_gradient_is_that_of_differences_at_one_step(system, measure):
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="steps of 1 or more"):
         ConjugateDirection(steps=0)
+    with pytest.raises(ValueError, match=r"from energy, log_energy, residual\. .* 'log_energy'"):
+        ConjugateDirection(measure="log-energy")
