@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import torch
+from ..kernels.threads import one_thread
 
 if TYPE_CHECKING:
     import distributed
@@ -152,15 +152,5 @@ _one_at_a_time = threading.Lock()  # a worker of a cluster may have several thre
 
 def _alone(work: Work, chunk: Sequence[int]) -> Finished:
     """Run by one thread: sums in the same order whoever the worker is."""
-    with _one_at_a_time, _one_thread():
+    with _one_at_a_time, one_thread():
         return work.run(chunk)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
