@@ -1,6 +1,5 @@
 """What a benchmark is, how it is timed, and what is written down."""
 
-import csv
 import os
 import platform
 import statistics
@@ -13,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from . import results_file
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -157,10 +158,6 @@ def write(bench: Bench, outcome: Outcome, folder: Path = RESULTS) -> Path:
                 **machine(),
             }
         )
-    folder.mkdir(exist_ok=True)
     path = folder / f"{bench.name}.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    results_file.write(path, rows)
     return path

@@ -10,7 +10,6 @@ SSOR with ω = 1. Our sweeps look at the residual after each, PyAMG's do not.
 python -m benchmarks.classical: print, and write results/classical.csv.
 """
 
-import csv
 import statistics
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import torch
 
 from pdeops.solvers import SSOR, Diffusion, IncompleteCholesky, Multigrid, cg, sor
 
+from . import results_file
 from .bench import RESULTS, machine
 from .solvers import darcy
 
@@ -172,10 +172,7 @@ def main(folder: Path = RESULTS) -> None:
     rows = [{**row, "repeats": REPEATS, "threads": 1, **machine()} for row in measure()]
     for row in rows:
         print("  ".join(str(row[key]) for key in list(row)[:7]))
-    with (folder / "classical.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    results_file.write(folder / "classical.csv", rows)
 
 
 if __name__ == "__main__":

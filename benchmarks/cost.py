@@ -8,7 +8,6 @@ has loaded. Times are medians, set-up included.
 python -m benchmarks.cost: print, and write results/cost.csv.
 """
 
-import csv
 import math
 import statistics
 import subprocess
@@ -20,6 +19,7 @@ import torch
 
 from pdeops.solvers import Diffusion, Multigrid, cg
 
+from . import results_file
 from .bench import RESULTS, machine
 from .solvers import Darcy, darcy
 
@@ -77,7 +77,7 @@ def slope(seconds: dict[int, float]) -> float:
 def main(folder: Path = RESULTS) -> None:
     rows = []
     for kind in KINDS:
-        seconds = {}
+        seconds: dict[int, float] = {}
         for n in SIZES:
             command = [sys.executable, "-m", "benchmarks.cost", kind, str(n)]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -92,10 +92,7 @@ def main(folder: Path = RESULTS) -> None:
             }
             print("  ".join(row.values()), flush=True)
             rows.append({**row, "threads": 1, **machine()})
-    with (folder / "cost.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    results_file.write(folder / "cost.csv", rows)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ transform solves at once: what counts here is what is learned from iteration cou
 python -m benchmarks.relax: print, and write results/relax_sor.csv.
 """
 
-import csv
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pdeops.kernels import sweeps
 from pdeops.solvers import Binned, ChebCB, TsallisINF
 from pdeops.solvers.relax import Tuner
 
+from . import results_file
 from .bench import RESULTS, machine
 
 ARMS = tuple(round(1 + 0.05 * i, 2) for i in range(20))
@@ -149,11 +149,7 @@ def main(folder: Path = RESULTS) -> None:
             }
             print("  ".join(map(str, row.values())))
             rows.append({**row, **machine()})
-    folder.mkdir(exist_ok=True)
-    with (folder / "relax_sor.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    results_file.write(folder / "relax_sor.csv", rows)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from itertools import product
 from pathlib import Path
 
 from .bench import RESULTS
-from .trainings import overrides, pdeops, read, write
+from .results_file import read, write
+from .trainings import overrides, pdeops
 
 RECIPES = ("mgno_darcy16", "fno_darcy16")
 RATES = (1e-3, 2e-3, 4e-3)

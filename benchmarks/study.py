@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .bench import RESULTS
-from .trainings import Row, overrides, pdeops, processor_seconds, read, write
+from .results_file import Row, read, write
+from .trainings import overrides, pdeops, processor_seconds
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,17 @@
-"""What searches and studies share: the command line as a process of its own, and rows in a CSV."""
+"""What searches and studies share: the command line as a process of its own."""
 
-import csv
 import json
 import os
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-Row = dict[str, str]
+from .results_file import Row as Row
+from .results_file import read as read
+from .results_file import write as write
 
 
 def pdeops(*arguments: str | Path, threads: int | None = None) -> dict[str, Any]:
@@ -41,17 +42,3 @@ def processor_seconds() -> float:
 def overrides(settings: Mapping[str, object]) -> list[str]:
     """Settings as `pdeops train` takes them."""
     return [f"--set={key}={value}" for key, value in settings.items()]
-
-
-def read(path: Path) -> list[Row]:
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write(path: Path, rows: Sequence[Row]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

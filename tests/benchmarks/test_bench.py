@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import results_file
 from benchmarks.__main__ import BENCHES
 from benchmarks.bench import RESULTS, Bench, Timing, run, write
 
@@ -80,6 +81,16 @@ def test_rows_name_their_conditions(bench, tmp_path):
     text = path.read_text()
     for personal in (platform.node(), str(Path.home()), f"/{getpass.getuser()}/"):
         assert not personal or personal not in text
+
+
+def test_rows_come_back_from_a_file(tmp_path):
+    file = tmp_path / "new" / "rows.csv"
+    assert results_file.read(file) == []
+    results_file.write(file, [{"method": "ω, scaled", "runs": 3}, {"method": "", "runs": 4}])
+    assert results_file.read(file) == [
+        {"method": "ω, scaled", "runs": "3"},
+        {"method": "", "runs": "4"},
+    ]
 
 
 def test_timing_is_by_quartiles():
