@@ -9,12 +9,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..linop import LinearOperator
-from ..nn.convolution import CHANNELS_LAST, CONV, CONV_TRANSPOSE
+from ..nn.convolution import (
+    CHANNELS_LAST,
+    CONV,
+    CONV_TRANSPOSE,
+    POOL,
+    mean_of_pairs,
+    pad_to_even,
+    within,
+)
 from ..solvers.diffusion import Diffusion
 
 # Axes: b batch, c channel, f features of the system. Level 0 is the finest.
 
-POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 Gates = list[list[Tensor]]  # of one block, per convolution and level
 
 
@@ -130,12 +137,12 @@ class DeepConjugate(nn.Module):
             for level in range(last):
                 u = self._of(self.before, level)(u, down[level])
                 left.append(u)
-                u = self._of(self.restrict, level)(_even(u))
+                u = self._of(self.restrict, level)(pad_to_even(u))
             u = self._of(self.before, last)(u, down[last])
             u = self._of(self.after, last)(u, up[last])
             for level in reversed(range(last)):
                 fine = left.pop()
-                u = fine + self._of(self.prolong, level)(u)[_within(fine)]
+                u = fine + self._of(self.prolong, level)(u)[within(fine)]
                 u = self._of(self.after, level)(u, up[level])
             return self.head(u)
 
@@ -174,7 +181,7 @@ class DeepConjugate(nn.Module):
         fluid: Tensor | None = None
         while True:
             around = _around(faces)
-            fluid = around.amax(1, keepdim=True).sign() if fluid is None else _mean(fluid)
+            fluid = around.amax(1, keepdim=True).sign() if fluid is None else mean_of_pairs(fluid)
             features = self._of(self.read, len(down))(torch.cat((around, fluid), dim=1))
             for gates, blocks in ((down, self.before), (up, self.after)):
                 block = self._of(blocks, len(gates))
@@ -226,18 +233,3 @@ def _coarse_faces(c: Tensor, axis: int) -> Tensor:
     window = [1 if a == axis else 2 for a in range(c.ndim - 2)]
     pad = [p for k, m in zip(window[::-1], c.shape[:1:-1], strict=True) for p in (0, -m % k)]
     return POOL[c.ndim - 2](F.pad(c, pad), window)[:, 0]
-
-
-def _mean(u: Tensor) -> Tensor:
-    """The mean over two cells per axis."""
-    return POOL[u.ndim - 2](_even(u), 2)
-
-
-def _even(u: Tensor) -> Tensor:
-    """u with a zero more at the end of each axis of odd length."""
-    pad = [p for n in reversed(u.shape[2:]) for p in (0, n % 2)]
-    return F.pad(u, pad) if any(pad) else u
-
-
-def _within(u: Tensor) -> tuple[slice, ...]:
-    return (slice(None), slice(None), *(slice(n) for n in u.shape[2:]))

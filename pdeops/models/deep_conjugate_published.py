@@ -10,9 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..linop import LinearOperator
-from ..nn.convolution import CHANNELS_LAST, CONV
-
-POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+from ..nn.convolution import CHANNELS_LAST, CONV, mean_of_pairs, within
 
 
 class PublishedDeepConjugate(nn.Module):
@@ -79,8 +77,8 @@ class PublishedDeepConjugate(nn.Module):
         u = _through(self.blocks, u)
         if self.before_coarse is not None:
             u = F.relu(self.before_coarse(u))
-            coarse = _through(self.coarse_blocks, POOL[self.ndim](_even(u), 2))
-            u = u + F.interpolate(coarse, scale_factor=2)[_within(u)]
+            coarse = _through(self.coarse_blocks, mean_of_pairs(u))
+            u = u + F.interpolate(coarse, scale_factor=2)[within(u)]
         return self.head(_through(self.blocks_after, u))
 
     def at(self, faces: Sequence[Tensor]) -> "PublishedDeepConjugate":
@@ -100,16 +98,6 @@ def _through(blocks: nn.ModuleList, u: Tensor) -> Tensor:
             v = F.relu_(conv(v))
         u = u + v
     return u
-
-
-def _even(u: Tensor) -> Tensor:
-    """u with a zero more at the end of each axis of odd length."""
-    pad = [p for n in reversed(u.shape[2:]) for p in (0, n % 2)]
-    return F.pad(u, pad) if any(pad) else u
-
-
-def _within(u: Tensor) -> tuple[slice, ...]:
-    return tuple(slice(n) for n in u.shape)
 
 
 def load_keras(weights: str | Path, graph: str | Path) -> PublishedDeepConjugate:

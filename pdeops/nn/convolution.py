@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -51,6 +52,7 @@ CONVOLVE_TRANSPOSED: dict[int, Callable[..., Tensor]] = {
     2: F.conv_transpose2d,
     3: F.conv_transpose3d,
 }
+POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 DROPOUT: dict[int, type[nn.Module]] = {1: nn.Dropout1d, 2: nn.Dropout2d, 3: nn.Dropout3d}
 # How fields lie in memory: oneDNN's convolutions are about twice as fast with the channels last,
 # which torch knows for two and three axes.
@@ -59,3 +61,19 @@ CHANNELS_LAST: dict[int, torch.memory_format] = {
     2: torch.channels_last,
     3: torch.channels_last_3d,
 }
+
+
+def pad_to_even(u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *even"]:
+    """u with a zero more at the end of each axis of odd length."""
+    pad = [p for n in reversed(u.shape[2:]) for p in (0, n % 2)]
+    return F.pad(u, pad) if any(pad) else u
+
+
+def mean_of_pairs(u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *coarse"]:
+    """The mean over two cells per axis; what lies beyond an odd end counts as zero."""
+    return POOL[u.ndim - 2](pad_to_even(u), 2)
+
+
+def within(u: Tensor) -> tuple[slice, ...]:
+    """The index that cuts a larger field to the shape of u: undoes what `pad_to_even` appended."""
+    return tuple(slice(n) for n in u.shape)
