@@ -78,20 +78,19 @@ def relative_residual(
 def at_once(b: Float[Tensor, "*space"], size: float, rtol: float) -> SolveResult | None:
     """The result where no solver is needed, or none can serve: b is zero, not finite, or so small
     that the square of a residual underflows; else None. `size` is |b|."""
-    zero = torch.zeros_like(b)
     if not math.isfinite(size):
         reason = "b holds NaN or infinity, or its norm overflows"
-        return SolveResult(zero, False, 0, [math.nan], reason)
+        return SolveResult(torch.zeros_like(b), False, 0, [math.nan], reason)
     limits = torch.finfo(b.dtype)
     if size * max(rtol, limits.eps) >= math.sqrt(limits.tiny):
         return None
     if not b.any():
-        return SolveResult(zero, True, 0, [0.0], "b = 0, so x = 0")
+        return SolveResult(torch.zeros_like(b), True, 0, [0.0], "b = 0, so x = 0")
     reason = (
         f"|b| is below {math.sqrt(limits.tiny) / max(rtol, limits.eps):.0e}: the squares of its "
         f"residuals underflow in {b.dtype}. Scale b up, and x down"
     )
-    return SolveResult(zero, False, 0, [1.0], reason)
+    return SolveResult(torch.zeros_like(b), False, 0, [1.0], reason)
 
 
 def rounded(
