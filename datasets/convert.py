@@ -13,10 +13,11 @@ from . import hdf5
 from .coordinates import GridLike, grid_of
 from .partial import partial_file
 from .readers import READERS, format_of
-from .selection import Axes, Chosen, Selection, select
+from .selection import SPACE, Axes, Chosen, Selection, select
 from .sources import ArraySource
 from .spec import DatasetSpec, Field
 from .stores import MemoryStore, Store
+from .thinning import thinned
 
 
 def convert(
@@ -27,6 +28,7 @@ def convert(
     targets: Sequence[str] | None = None,
     axes: Axes | None = None,
     grid: GridLike | None = None,
+    stride: int = 1,
     dtype: str | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
@@ -43,9 +45,10 @@ def convert(
         inputs, targets: names of arrays; both may be left out where `open_dataset(src)` needs none.
         axes: what the axes are, in the order of the arrays, as `select` reads it:
             "sample,x,y", or {"u": "x,sample"} for single arrays.
-        grid: where the nodes lie: a Grid, or its arguments without the shape, as
+        grid: where the nodes of src lie: a Grid, or its arguments without the shape, as
             {"boundary": "periodic"}. What is not said is taken from coordinates in the file, else
             from the defaults of `Grid`, with a note.
+        stride: keep every stride-th node of each axis of space; 5 makes 421 x 421 nodes 85 x 85.
         dtype: "float32" or "float64", as stored; by default that of the most precise array.
         progress: is told which fraction is written.
 
@@ -53,13 +56,15 @@ def convert(
         The file, its samples, fields, dtype and grid, and in "notes" what was concluded.
 
     Raises:
-        ValueError: `out` exists, no such array, shapes or grid that do not fit, values that are no
-            real numbers. Nothing is left behind then.
+        ValueError: `out` exists, no such array, shapes, grid or stride that do not fit, values that
+            are no real numbers. Nothing is left behind then.
         OSError: no room.
     """
     out = Path(out)
     hdf5.refuse_existing(out)
-    store, selection, nodes, notes = _opened(src, inputs, targets, axes, grid)
+    store, selection, fine, notes = _opened(src, inputs, targets, axes, grid)
+    nodes, first = thinned(fine, stride)
+    thinning = f", one node of {stride} along each axis" if stride > 1 else ""
     fields = _fields(selection, _origin(src))
     if dtype is None:
         dtype = _widest(store, selection)
@@ -74,12 +79,13 @@ def convert(
         num_samples=selection.num_samples,
         tolerance=math.inf,
         isometric=None,
-        source=f"converted from {_origin(src)}",
+        source=f"converted from {_origin(src)}{thinning}",
         licence=f"that of {_origin(src)}",
     )
     with partial_file(out, spec, dtype) as part:
         try:
-            _write(part.path, store, selection, fields, progress or (lambda done: None))
+            kept = tuple(slice(i, None, stride) for i in first)
+            _write(part.path, store, selection, fields, kept, progress or (lambda done: None))
             part.publish(out)
         except BaseException:
             part.path.unlink(missing_ok=True)
@@ -161,9 +167,10 @@ def _write(
     store: Store,
     selection: Selection,
     fields: Sequence[Field],
+    kept: tuple[slice, ...],
     progress: Callable[[float], None],
 ) -> None:
-    """Copy all arrays block by block."""
+    """Copy the nodes that are kept of all arrays, block by block."""
     chosen = (*selection.inputs, *selection.targets)
     total = sum(int(np.prod(c.shape)) for c in chosen)
     done, names = 0, iter(f.name for f in fields)
@@ -174,21 +181,38 @@ def _write(
             variables = [file[next(names)] for _ in c.channels]
             for block in store.arrays[c.name].blocks():
                 values = store.read(c.name, block)
-                _copy(values, variables, c, block)
+                _copy(values, variables, c, block, kept)
                 done += values.size
                 progress(done / total)
 
 
 def _copy(
-    values: np.ndarray, variables: Sequence[Any], c: Chosen, block: tuple[slice, ...]
+    values: np.ndarray,
+    variables: Sequence[Any],
+    c: Chosen,
+    block: tuple[slice, ...],
+    kept: tuple[slice, ...],
 ) -> None:
-    """Put one block of an array at its place in the variables of its channels."""
+    """Put what is kept of one block of an array at its place in the variables of its channels."""
     where = dict(zip(c.axes, block, strict=True))
+    for axis, every in zip(SPACE, kept, strict=False):
+        i = c.axes.index(axis)
+        inside, where[axis] = _cut(where[axis].start, values.shape[i], every)
+        values = values[(*(slice(None),) * i, inside)]
     channels = variables[where.pop("channel", slice(None))]
-    place = tuple(where[axis] for axis in ("sample", *hdf5.AXES) if axis in where)
+    place = tuple(where[axis] for axis in ("sample", *SPACE) if axis in where)
     u = c.fields(values, variables[0].dtype)
-    for i, variable in enumerate(channels):
-        variable[place] = u[:, i]
+    if u.size:
+        for i, variable in enumerate(channels):
+            variable[place] = u[:, i]
+
+
+def _cut(start: int, size: int, kept: slice) -> tuple[slice, slice]:
+    """Which of the `size` nodes from `start` on are kept, counted from there, and which numbers
+    they get."""
+    before = max(-((kept.start - start) // kept.step), 0)  # kept ones in front of `start`
+    inside = slice(kept.start + before * kept.step - start, None, kept.step)
+    return inside, slice(before, before + len(range(inside.start, size, kept.step)))
 
 
 def _origin(src: str | Path | Mapping[str, Any]) -> str:

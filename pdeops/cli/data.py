@@ -111,6 +111,10 @@ def convert(
         str | None,
         typer.Option(help="Where the nodes lie: endpoints, left, interior or centers."),
     ] = None,
+    stride: Annotated[
+        int,
+        typer.Option(metavar="K", help="Keep every K-th node per axis: 5 makes 421 nodes 85."),
+    ] = 1,
     dtype: Annotated[
         str | None, typer.Option(help="float32 or float64, as stored; by default as in SRC.")
     ] = None,
@@ -140,6 +144,7 @@ def convert(
             targets=_names(target),
             axes=_axes(axes),
             grid=grid or None,
+            stride=stride,
             dtype=dtype,
             progress=lambda fraction: advance(100 * fraction),
         )

@@ -203,6 +203,8 @@ def test_a_73_file_with_a_wrong_extension_is_read(pdeops, workshop, tmp_path):
         (("--axes", "sample,x,y", "--axes", "x,y,sample"), ["said once"]),
         (("--axes", "sample,x,y", "--axes", "pressure=x,y,sample"), ["NAME="]),
         (("--axes", "sample,x,y,channel"), ["3 axes", "4 names"]),
+        (("--stride", "7"), ["stride of 7", "17 x 17 nodes", "one of 2, 4, 8, 16"]),
+        (("--stride", "two"), ["--stride", "integer"]),
     ],
 )
 def test_bad_arguments_to_convert(pdeops, tmp_path, arguments, words):

@@ -204,6 +204,56 @@ class TestBlocks:
         assert peak < 6 * 2**20
 
 
+class TestStride:
+    """Every K-th node of each axis of space, whatever the order of axes and blocks."""
+
+    def test_of_arrays_in_any_order_with_channels(self, tmp_path):
+        a, u = place(shape=(3, 2, 9, 13)), place(7.0, shape=(3, 9, 13))
+        arrays = {"a": np.moveaxis(a, (0, 1), (-1, 1)), "u": u}
+        axes = {"a": "x,channel,y,sample"}
+        arguments = {"inputs": ["a"], "targets": ["u"], "axes": axes}
+        report = convert(arrays, tmp_path / "o.h5", **arguments, stride=4)
+        data = open_dataset(tmp_path / "o.h5")
+        assert data.grid == Grid((3, 4))
+        assert report["grid"] == data.grid.to_dict()
+        assert data.spec.source == "converted from arrays in memory, one node of 4 along each axis"
+        batch = data.read([2, 0])
+        np.testing.assert_array_equal(batch["x"], a[[2, 0], :, ::4, ::4])
+        np.testing.assert_array_equal(batch["y"][:, 0], u[[2, 0], ::4, ::4])
+
+    @pytest.mark.parametrize(
+        ("shape", "placement", "first"), [((8, 11), "interior", 2), ((9, 15), "centers", 1)]
+    )
+    def test_begins_where_the_coarse_grid_does(self, tmp_path, shape, placement, first):
+        a = place(shape=(2, *shape))
+        arguments = {"inputs": ["a"], "targets": ["u"], "grid": {"placement": placement}}
+        convert({"a": a, "u": -a}, tmp_path / "o.h5", **arguments, stride=3)
+        y = open_dataset(tmp_path / "o.h5").read([0, 1])["y"]
+        np.testing.assert_array_equal(y[:, 0], -a[:, first::3, first::3])
+
+    @pytest.mark.parametrize("write", [files.hdf5_chunked, files.mat73, files.npz])
+    @pytest.mark.parametrize("num_bytes", [4, 60, 300])
+    def test_small_blocks_give_the_same_file(self, tmp_path, monkeypatch, write, num_bytes):
+        write(tmp_path / "a", {"a": place(), "u": place(2.0)})
+        blocks = Array.blocks
+        monkeypatch.setattr(Array, "blocks", lambda array: blocks(array, num_bytes))
+        convert(tmp_path / "a", tmp_path / "o.h5", inputs=["a"], targets=["u"], stride=2)
+        with h5py.File(tmp_path / "o.h5") as file:
+            np.testing.assert_array_equal(file["a"][()], place()[:, ::2, ::2])
+            np.testing.assert_array_equal(file["u"][()], place(2.0)[:, ::2, ::2])
+
+    def test_one_that_does_not_fit_leaves_nothing(self, tmp_path):
+        with pytest.raises(ValueError, match=r"stride of 4 .* 5 x 7 nodes .* choose one of 2, say"):
+            convert(
+                {"a": place(), "u": place()},
+                tmp_path / "o.h5",
+                inputs=["a"],
+                targets=["u"],
+                stride=4,
+            )
+        assert os.listdir(tmp_path) == []
+
+
 class TestAllOrNothing:
     def test_an_existing_file_is_not_overwritten(self, tmp_path):
         (tmp_path / "o.h5").write_text("precious")
