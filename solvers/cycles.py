@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..grid import Boundary, Grid, Placement
 from ..kernels import blackbox_layout as layout
+from ..kernels.collapse import Shares
 from .diffusion import Diffusion
 from .faces import KERNEL_DTYPES
 
@@ -181,23 +182,30 @@ class ConstantCycle(Cycle):
 class PlaneCycle(Cycle):
     """V(1,1) by `kernels/blackbox_plane.py`."""
 
-    def __init__(self, A: Diffusion) -> None:
+    def __init__(self, A: Diffusion, shares: Shares | None = None) -> None:
         from ..kernels import blackbox_plane as kernels
 
-        table, size = kernels.layout(*A.grid.shape)
+        thin = shares is not None
+        table, size = kernels.layout(*A.grid.shape, thin)
         self.shapes = [(n, m) for n, m in table[:, :2].tolist()]
-        self._arrays = (zeros(size, A.dtype).numpy(), table)
+        levels = (zeros(size, A.dtype).numpy(), table)
+        self._arrays, self._thin = levels, thin
         self._cycle: Any = kernels.cycle
         setup: Any = kernels.setup
-        if not setup(*(f.detach().contiguous().numpy() for f in A.faces), *self._arrays):
+        if shares is not None:
+            from ..kernels.blackbox_thin import setup_plane
+
+            setup = partial(setup_plane, shares=shares)
+        faces = (f.detach().contiguous().numpy() for f in A.faces)
+        if not setup(*faces, *levels):
             raise NotPositiveError
 
     def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
         for field, result in zip(b.numpy(), out.numpy(), strict=True):
-            self._cycle(field, *self._arrays, result)
+            self._cycle(field, *self._arrays, self._thin, result)
 
     def bind(self, b: Tensor, out: Tensor, spec: CycleSpec) -> Callable[[], object]:
-        return partial(self._cycle, b.numpy(), *self._arrays, out.numpy())
+        return partial(self._cycle, b.numpy(), *self._arrays, self._thin, out.numpy())
 
     @staticmethod
     def fits(A: Diffusion, spec: CycleSpec) -> bool:
@@ -215,7 +223,7 @@ class PlaneCycle(Cycle):
 class BoxCycle(Cycle):
     """Any cycle in one to three dimensions by `kernels/blackbox.py`."""
 
-    def __init__(self, A: Diffusion) -> None:
+    def __init__(self, A: Diffusion, shares: Shares | None = None) -> None:
         from ..kernels import blackbox, blackbox_setup
 
         box = Box.of(A)
@@ -225,7 +233,7 @@ class BoxCycle(Cycle):
         excess = faces[0][:0]
         if box.excess is not None:
             excess = box.excess.contiguous().reshape(lead + tuple(box.excess.shape)).numpy()
-        table, number, size = box.hierarchy()
+        table, number, size = box.hierarchy(thin=shares is not None)
         self.shapes = box.shapes(table)
         self._order, self._missing = box.order, missing
         store = zeros(size, A.dtype).numpy()
@@ -234,9 +242,16 @@ class BoxCycle(Cycle):
         wrap = torch.tensor([False] * missing + box.periodic).numpy()
         levels = (store, table, offsets)
         where = (number, wrap, A.excess is not None)
-        setup: Any = blackbox_setup.setup
         three = [faces[0]] * missing + faces
-        if not setup(*three, excess, *levels, *where, not A.positive_definite):
+        arguments = (excess, *levels, *where, not A.positive_definite)
+        setup: Any = blackbox_setup.setup
+        if shares is not None:
+            from ..kernels.blackbox_thin import setup_box
+
+            positive = setup_box(three, *arguments, shares)
+        else:
+            positive = setup(*three, *arguments)
+        if not positive:
             raise NotPositiveError
         self._cycle: Any = blackbox.cycle
         self._arguments = (*levels, colours, *where)
@@ -263,7 +278,7 @@ class BoxCycle(Cycle):
 class TwinCycle(Cycle):
     """Any cycle by the plain twin, `kernels/blackbox_reference.py`, on any device."""
 
-    def __init__(self, A: Diffusion) -> None:
+    def __init__(self, A: Diffusion, shares: Shares | None = None) -> None:
         from ..kernels import blackbox_reference as reference
 
         box = Box.of(A)
@@ -274,7 +289,12 @@ class TwinCycle(Cycle):
         self._order = box.order
         try:
             self._levels = reference.setup(
-                box.faces, box.excess, box.periodic, coarsened, not A.positive_definite
+                box.faces,
+                box.excess,
+                box.periodic,
+                coarsened,
+                not A.positive_definite,
+                shares,
             )
         except torch.linalg.LinAlgError:
             raise NotPositiveError from None
@@ -322,7 +342,7 @@ class Box:
             None if A.excess is None else A.excess.detach().permute(order),
         )
 
-    def hierarchy(self):
+    def hierarchy(self, thin: bool = False):
         """The table of levels, the numbers of the coarsest unknowns, and the store's length."""
         missing = 3 - len(self.n)
         return layout.layout(
@@ -330,6 +350,7 @@ class Box:
             [False] * missing + self.periodic,
             [0.0] * missing + self.strength,
             self.excess is not None,
+            thin,
         )
 
     def shapes(self, table) -> list[tuple[int, ...]]:
@@ -339,15 +360,13 @@ class Box:
         return [tuple(int(row[missing + a]) for a in back) for row in table]
 
 
-def choose(A: Diffusion, spec: CycleSpec) -> Cycle:
+def choose(A: Diffusion, spec: CycleSpec, shares: Shares | None = None) -> Cycle:
     """The fastest way to run the cycle; `PlaneCycle` runs no other."""
-    if A.device.type == "cpu" and A.dtype in KERNEL_DTYPES:
-        ways: tuple[type[ConstantCycle | PlaneCycle | BoxCycle], ...]
-        ways = (ConstantCycle, PlaneCycle, BoxCycle)
-        for way in ways:
-            if way.fits(A, spec):
-                return way(A)
-    return TwinCycle(A)
+    if A.device.type != "cpu" or A.dtype not in KERNEL_DTYPES:
+        return TwinCycle(A, shares)
+    if shares is None and ConstantCycle.fits(A, spec):
+        return ConstantCycle(A)
+    return (PlaneCycle if PlaneCycle.fits(A, spec) else BoxCycle)(A, shares)
 
 
 def strength(A: Diffusion) -> list[float]:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..kernels.collapse import Shares
 from ..linop import LinearOperator, Preconditioner
 from .cycles import CycleSpec, GaussSeidel, NotPositiveError, Smoother, choose
 from .diffusion import Diffusion
@@ -51,6 +52,8 @@ class Multigrid(Preconditioner):
             cycle contracts better: V(1,1) for Poisson by 0.07 instead of 0.26, in 3D by 0.19
             instead of 0.42.
 
+        shares: on coarse levels, give couplings along diagonals to those along the axes in these
+            shares (`kernels/collapse.py`): cheaper cycles, a few more of them where a jumps.
         smoother: `GaussSeidel()`, `Jacobi(damping)` or `Chebyshev(degree)` of `solvers.cycles`.
 
     Raises:
@@ -66,8 +69,14 @@ class Multigrid(Preconditioner):
         sweeps: tuple[int, int] = (1, 1),
         mirrored: bool = True,
         smoother: Smoother = GaussSeidel(),  # noqa: B008 - it has no state
+        shares: Shares | None = None,
     ) -> None:
         _require_stencil(A)
+        if shares is not None and any(A.periodic):
+            raise ValueError(
+                f"Coarse levels are collapsed on axes that are not periodic; A is on {A.grid}. "
+                f"Leave `shares` out."
+            )
         if min(sweeps) < 0 or sum(sweeps) == 0:
             raise ValueError(f"A cycle needs at least one sweep of its smoother; got {sweeps}.")
         self.grid, self.dtype, self._A = A.grid, A.dtype, A
@@ -75,8 +84,9 @@ class Multigrid(Preconditioner):
         self.symmetric = self._spec.symmetric
         self.positive_definite = self.symmetric  # on the range of A
         self._regions = None if A.positive_definite else A.regions
+        self._shares = shares
         try:
-            self._cycle = choose(A, self._spec)
+            self._cycle = choose(A, self._spec, shares)
         except NotPositiveError:
             raise ValueError(
                 f"Multigrid for {A} lost positive definiteness in {self.dtype}: the coefficient's "
@@ -124,6 +134,7 @@ class Multigrid(Preconditioner):
                 sweeps=sweeps,
                 mirrored=spec.mirrored,
                 smoother=spec.smoother,
+                shares=self._shares,
             )
         other = copy(self)
         other._spec, other.symmetric = spec, spec.symmetric

@@ -94,12 +94,17 @@ def choose_axes(n: Sequence[int], wrap: Sequence[bool], strength: Sequence[float
 
 
 def layout(
-    n: Sequence[int], wrap: Sequence[bool], strength: Sequence[float], has_e: bool
+    n: Sequence[int],
+    wrap: Sequence[bool],
+    strength: Sequence[float],
+    has_e: bool,
+    thin: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """The table of levels, the numbers of the coarsest one's unknowns, and the length of the store.
 
     n: unknowns per axis, 0 where it is missing (leading axes only). strength: mean coupling along
-    each axis; coarsening an axis divides its strength by four, against the others.
+    each axis; coarsening an axis divides its strength by four, against the others. thin: coarse
+    levels keep couplings along the axes only (`collapse.py`).
 
     Raises:
         ValueError: a level that cannot be coarsened is too large for a band factor.
@@ -119,7 +124,7 @@ def layout(
         size = [padded(k) if k else 1 for k in n]
         stride = [size[1] * size[2], size[2], 1]
         stored = int(np.prod(size))
-        K = neighbours if rows else sum(present)
+        K = neighbours if rows and not thin else sum(present)
         unknowns = int(np.prod([max(k, 1) for k in n]))
         chosen = choose_axes(n, wrap, strength)
         number, width = np.zeros(0, np.int64), 0

@@ -37,8 +37,11 @@ _N, _M, _CX, _CY, _CD, _CA, _R, _U, _B, _Q, _W, _L = range(12)
 
 
 @lru_cache(maxsize=64)  # a third of the set-up of a small solve
-def layout(n: int, m: int) -> tuple[np.ndarray, int]:
-    """Where the arrays of each level start in one flat array, and its length."""
+def layout(n: int, m: int, thin: bool = False) -> tuple[np.ndarray, int]:
+    """Where the arrays of each level start in one flat array, and its length.
+
+    `thin`: coarse levels keep couplings along the axes only (`collapse.py`).
+    """
     rows: list[list[int]] = []
     size = 0
 
@@ -53,7 +56,7 @@ def layout(n: int, m: int) -> tuple[np.ndarray, int]:
         cells = (n // 2 + 1) * (m // 2 + 1)
         row = [n, m]
         row += [take(nodes), take(nodes)]
-        row += [0, 0] if finest else [take(nodes), take(nodes)]  # finest: five points
+        row += [0, 0] if finest or thin else [take(nodes), take(nodes)]  # five points
         row += [take(nodes), take(nodes), 0 if finest else take(n * m)]
         row += [0, 0] if coarsest else [take((n // 2 + 1) * (m // 2 + 2)), take(4 * cells)]
         row += [take(n * m * (min(n, m) + 2)) if coarsest else 0]
@@ -424,11 +427,11 @@ def ascend9(b, u, cx, cy, cd, ca, r, q, w, U):
 
 
 @_jit
-def _stencil(store, t, level):
-    """cx, cy, cd, ca of a level; on the finest the last two stand for nothing."""
+def _stencil(store, t, nine):
+    """cx, cy, cd, ca of a level; on five points the last two stand for nothing."""
     rows, cols = _pad(t[_N]), _pad(t[_M])
     cx, cy = _view(store, t[_CX], rows, cols), _view(store, t[_CY], rows, cols)
-    if level == 0:
+    if not nine:
         return cx, cy, cx, cy
     return cx, cy, _view(store, t[_CD], rows, cols), _view(store, t[_CA], rows, cols)
 
@@ -448,44 +451,63 @@ def _factor(store, t):
 
 
 @_jit
-def setup(x_faces, y_faces, store, table):
-    """Fill all levels from the couplings at all faces; `store` comes in as zeros.
-
-    False where a level is not positive definite.
-    """
-    last = len(table) - 1
+def begin(x_faces, y_faces, store, table):
+    """The finest level from the couplings at all faces; `store` comes in as zeros."""
     n, m = table[0][_N], table[0][_M]
-    cx, cy, _, _ = _stencil(store, table[0], 0)
+    cx, cy, _, _ = _stencil(store, table[0], False)
     cx[: n + 1, 1 : m + 1] = x_faces
     cy[1 : n + 1, : m + 1] = y_faces
-    for level in range(last + 1):
-        t = table[level]
-        n, m = t[_N], t[_M]
-        fx, fy, fd, fa = _stencil(store, t, level)
-        r = _view(store, t[_R], _pad(n), _pad(m))
-        invert_diagonal(n, m, fx, fy, fd, fa, level > 0, r)
-        if level == last:
-            return factor_band(n, m, fx, fy, fd, fa, level > 0, r, _factor(store, t))
-        q, w = _weights(store, t)
-        CX, CY, CD, CA = _stencil(store, table[level + 1], level + 1)
-        coarsen(n, m, fx, fy, fd, fa, level > 0, q, w, CX, CY, CD, CA)
-    return False
 
 
 @_jit
-def cycle(b, store, table, out):
-    """out = M b: one symmetric V(1,1) cycle from zero."""
+def descend(store, table, level, nine, CX, CY, CD, CA):
+    """What a level needs of its own, and the couplings of the next, which come in as zeros."""
+    t = table[level]
+    n, m = t[_N], t[_M]
+    fx, fy, fd, fa = _stencil(store, t, nine)
+    invert_diagonal(n, m, fx, fy, fd, fa, nine, _view(store, t[_R], _pad(n), _pad(m)))
+    q, w = _weights(store, t)
+    coarsen(n, m, fx, fy, fd, fa, nine, q, w, CX, CY, CD, CA)
+
+
+@_jit
+def finish(store, table, nine):
+    """The factor of the coarsest level. False where it is not positive definite."""
+    t = table[-1]
+    n, m = t[_N], t[_M]
+    fx, fy, fd, fa = _stencil(store, t, nine)
+    r = _view(store, t[_R], _pad(n), _pad(m))
+    invert_diagonal(n, m, fx, fy, fd, fa, nine, r)
+    return factor_band(n, m, fx, fy, fd, fa, nine, r, _factor(store, t))
+
+
+@_jit
+def setup(x_faces, y_faces, store, table):
+    """Fill all levels. False where one is not positive definite."""
+    begin(x_faces, y_faces, store, table)
+    last = len(table) - 1
+    for level in range(last):
+        CX, CY, CD, CA = _stencil(store, table[level + 1], True)
+        descend(store, table, level, level > 0, CX, CY, CD, CA)
+    return finish(store, table, last > 0)
+
+
+@_jit
+def cycle(b, store, table, thin, out):
+    """out = M b: one symmetric V(1,1) cycle from zero. `thin`: coarse levels have five points."""
     last = len(table) - 1
     for level in range(last):
         t, T = table[level], table[level + 1]
         n, m = t[_N], t[_M]
-        fx, fy, fd, fa = _stencil(store, t, level)
+        fx, fy, fd, fa = _stencil(store, t, level > 0 and not thin)
         r = _view(store, t[_R], _pad(n), _pad(m))
         u = _view(store, t[_U], _pad(n), _pad(m))
         q, w = _weights(store, t)
         B = _view(store, T[_B], T[_N], T[_M])
         if level == 0:
             descend5(b, u, fx, fy, r, w, B)
+        elif thin:
+            descend5(_view(store, t[_B], n, m), u, fx, fy, r, w, B)
         else:
             descend9(_view(store, t[_B], n, m), u, fx, fy, fd, fa, r, q, w, B)
     t = table[last]
@@ -495,13 +517,16 @@ def cycle(b, store, table, out):
     for level in range(last - 1, -1, -1):
         t, T = table[level], table[level + 1]
         n, m = t[_N], t[_M]
-        fx, fy, fd, fa = _stencil(store, t, level)
+        fx, fy, fd, fa = _stencil(store, t, level > 0 and not thin)
         r = _view(store, t[_R], _pad(n), _pad(m))
         u = _view(store, t[_U], _pad(n), _pad(m))
         q, w = _weights(store, t)
         U = _view(store, T[_U], _pad(T[_N]), _pad(T[_M]))
         if level == 0:
             ascend5(b, u, fx, fy, r, w, U, out)
+        elif thin:
+            mine = _view(store, t[_B], n, m)
+            ascend5(mine, u, fx, fy, r, w, U, mine)  # rows of the result are not read any more
         else:
             ascend9(_view(store, t[_B], n, m), u, fx, fy, fd, fa, r, q, w, U)
     if last == 0:

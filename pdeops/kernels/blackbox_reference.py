@@ -1,7 +1,8 @@
 """Black-box multigrid (Dendy 1982) in any dimension, on any boundary, in plain torch: to be read.
 
 Twin of `blackbox.py` and `blackbox_setup.py`, which do the same with loops. Any device and dtype;
-leading axes of the fields are a batch.
+leading axes of the fields are a batch, those of the couplings a batch of operators. Differentiable
+in both.
 
 **Nodes.** An axis with n unknowns stores 2 (n // 2) + 3 nodes: the unknowns have the indices 1 ..
 n. What lies beyond is a boundary node, where u = 0, or on a periodic axis a ghost: node 0 is node
@@ -55,8 +56,8 @@ from .blackbox_layout import (
     colours,
     padded,
 )
+from .collapse import Offset, Shares, Stencil, collapse
 
-Offset = tuple[int, ...]
 DENSE = 4096  # unknowns of a coarsest level that is solved by a dense factor
 
 
@@ -91,6 +92,11 @@ class Level:
     def inside(self) -> Any:
         """The unknowns."""
         return (..., *(slice(1, n + 1) for n in self.n))
+
+    def batch(self, u: Tensor) -> torch.Size:
+        """The leading axes of a field that is combined with this level's couplings."""
+        ndim = len(self.n)
+        return torch.broadcast_shapes(u.shape[:-ndim], self.excess.shape[:-ndim])
 
     @property
     def N(self) -> tuple[int, ...]:
@@ -144,12 +150,12 @@ def connected(level: Level, digits: Offset) -> tuple[Any, Any, Any]:
         fine.append(slice(2 * first + (d > 0), 2 * last + (d > 0) + 1, 2))
         cells.append(slice(first, last + 1))
         coarse.append(slice(first + (d == 2), last + 1 + (d == 2)))
-    return (..., *fine), tuple(cells), (..., *coarse)
+    return (..., *fine), (..., *cells), (..., *coarse)
 
 
 def prolong(U: Tensor, level: Level) -> Tensor:
     """P U at all nodes."""
-    u = U.new_zeros(*U.shape[: -len(level.n)], *map(padded, level.n))
+    u = U.new_zeros(*level.batch(U), *map(padded, level.n))
     for digits, w in level.weights.items():
         fine, cells, coarse = connected(level, digits)
         u[fine] += w[cells] * U[coarse]
@@ -159,7 +165,7 @@ def prolong(U: Tensor, level: Level) -> Tensor:
 def restrict(r: Tensor, level: Level) -> Tensor:
     """Pᵀ r at the coarse unknowns."""
     ndim = len(level.n)
-    B = r.new_zeros(*r.shape[:-ndim], *map(padded, level.N))
+    B = r.new_zeros(*level.batch(r), *map(padded, level.N))
     for digits, w in level.weights.items():
         fine, cells, coarse = connected(level, digits)
         B[coarse] += w[cells] * r[fine]
@@ -174,17 +180,18 @@ def restrict(r: Tensor, level: Level) -> Tensor:
 
 def interpolation(level: Level) -> dict[Offset, Tensor]:
     """The weights of P."""
-    N = level.N
+    N, ndim = level.N, len(level.n)
     like = level.excess
-    digits = list(product(*[(0, 1, 2) if c else (0,) for c in level.coarsen]))
-    w = {d: like.new_full([padded(k) for k in N], 0.5 ** sum(x > 0 for x in d)) for d in digits}
+    shape = [*like.shape[:-ndim], *map(padded, N)]
+    codes = list(product(*[(0, 1, 2) if c else (0,) for c in level.coarsen]))
+    w = {d: like.new_full(shape, 0.5 ** sum(x > 0 for x in d)) for d in codes}
     for d, x in w.items():
         for a, n in enumerate(level.n):
             # Where n is even the odd nodes n + 1 are boundary nodes: they take the value beyond.
             if d[a] and n % 2 == 0:
-                x.movedim(a, 0)[n // 2] *= 0 if d[a] == 1 else 2
+                x.movedim(a - ndim, 0)[n // 2] *= 0 if d[a] == 1 else 2
     every = level.diagonal - level.excess
-    kinds = {tuple(x > 0 for x in d) for d in digits if any(d)}
+    kinds = {tuple(x > 0 for x in d) for d in codes if any(d)}
     for odd in sorted(kinds, key=sum):
         nodes, cells = [], []
         for a, n in enumerate(level.n):
@@ -197,32 +204,35 @@ def interpolation(level: Level) -> dict[Offset, Tensor]:
             else:
                 nodes.append(slice(1, n + 1))
                 cells.append((1, n + 1))
-        here = tuple(slice(*c) for c in cells)
-        corners = [d for d in digits if tuple(x > 0 for x in d) == odd]
+        here: Any = (..., *(slice(*c) for c in cells))
+        fine: Any = (..., *nodes)
+        corners = [d for d in codes if tuple(x > 0 for x in d) == odd]
         v = {d: torch.zeros_like(w[d][here]) for d in corners}
         for delta, c in level.couplings.items():
             if not any(o and x for o, x in zip(odd, delta, strict=True)):
                 continue
-            coupling = c[tuple(nodes)]
+            coupling = c[fine]
             for d in corners:
                 # The neighbour has fewer odd indices; this corner must be on its side.
                 if any(o and x and x != 2 * y - 3 for o, x, y in zip(odd, delta, d, strict=True)):
                     continue
                 of = tuple(0 if o and x else y for o, x, y in zip(odd, delta, d, strict=True))
-                there = tuple(
+                there: Any = tuple(
                     slice(s + (o and x > 0), e + (o and x > 0))
                     for o, x, (s, e) in zip(odd, delta, cells, strict=True)
                 )
-                v[d] = v[d] + coupling * w[of][there]
+                v[d] = v[d] + coupling * w[of][(..., *there)]
         v = {d: x.clamp(min=0) for d, x in v.items()}
         total = sum(v.values(), torch.zeros_like(v[corners[0]]))
-        solid = every[tuple(nodes)] <= 0
+        solid = every[fine] <= 0
         for d in corners:
             kept = torch.where(solid, 0, w[d][here])
-            w[d][here] = torch.where(total > 0, v[d] / total, kept)
+            # The inner `where` keeps the gradient finite at solid nodes.
+            share = v[d] / torch.where(total > 0, total, 1)
+            w[d][here] = torch.where(total > 0, share, kept)
             for a, k in enumerate(N):
                 if level.wrap[a]:
-                    x = w[d].movedim(a, 0)
+                    x = w[d].movedim(a - ndim, 0)
                     if d[a]:
                         x[k] = x[0]
                     else:
@@ -250,11 +260,11 @@ def galerkin(level: Level) -> tuple[dict[Offset, Tensor], Tensor]:
     plain = Level(level.n, wrap, level.couplings, torch.zeros_like(level.excess), level.coarsen)
     plain.weights = level.weights
     directions = [d for d in product((-1, 0, 1), repeat=len(N)) if any(d)]
-    C = {d: level.excess.new_zeros(shape) for d in directions}
+    leading = level.batch(level.excess)
+    C = {d: level.excess.new_zeros(*leading, *shape) for d in directions}
     for groups in product(*[combs(k, w) for k, w in zip(N, wrap, strict=True)]):
         comb = level.excess.new_zeros(shape)
-        where = torch.meshgrid(*[torch.tensor(g) for g in groups], indexing="ij")
-        comb[where] = 1
+        comb[torch.meshgrid(*[torch.tensor(g) for g in groups], indexing="ij")] = 1
         u = prolong(sync(comb, N, wrap), level)
         y = restrict(residual(u, torch.zeros_like(u), plain), level)  # minus the entries
         for d in directions:
@@ -264,12 +274,36 @@ def galerkin(level: Level) -> tuple[dict[Offset, Tensor], Tensor]:
                     rows = rows / 2
             C[d] += rows
     for d, c in C.items():
-        C[d] = pad(c[tuple(slice(1, k + 1) for k in N)], len(N))
+        C[d] = pad(c[(..., *(slice(1, k + 1) for k in N))], len(N))
     return C, restrict(level.excess, level)
 
 
-def relax(u: Tensor, b: Tensor, level: Level, start: Sequence[int]) -> None:
-    """Gauss-Seidel in place at every other node from `start`; these are no neighbours."""
+def thin(
+    couplings: dict[Offset, Tensor], N: tuple[int, ...], shares: Shares
+) -> dict[Offset, Tensor]:
+    """Couplings along the axes only (`collapse.py`)."""
+    ndim = len(N)
+    stored = next(iter(couplings.values()))
+    unknown = pad(torch.ones(N, dtype=stored.dtype, device=stored.device), ndim) > 0
+    edges = {
+        o: torch.where(unknown, c, shift(couplings[tuple(-x for x in o)], o))
+        for o, c in couplings.items()
+        if next(x for x in o if x) > 0
+    }
+    stencil = Stencil(N, edges)
+    none = torch.zeros_like(stored)
+    thinned = dict.fromkeys(couplings, none)
+    for axis, edge in enumerate(collapse(stencil, shares(stencil))):
+        unit = tuple(int(a == axis) for a in range(ndim))
+        back = tuple(-x for x in unit)
+        inside = (..., *(slice(1, k + 1) for k in N))
+        thinned[unit] = pad(edge[inside], ndim)
+        thinned[back] = pad(shift(edge, back)[inside], ndim)
+    return thinned
+
+
+def relax(u: Tensor, b: Tensor, level: Level, start: Sequence[int]) -> Tensor:
+    """u after Gauss-Seidel at every other node from `start`; these are no neighbours."""
 
     def at(x: Tensor, delta: Offset | None = None) -> Tensor:
         shifts = delta or (0,) * len(level.n)
@@ -281,23 +315,25 @@ def relax(u: Tensor, b: Tensor, level: Level, start: Sequence[int]) -> None:
     for delta, c in level.couplings.items():
         total += at(c) * at(u, delta)
     d = at(level.diagonal)
-    at(u).copy_(torch.where(d > 0, total / d, 0))
-    sync(u, level.n, level.wrap)
+    u = u.clone()
+    at(u).copy_(torch.where(d > 0, total / torch.where(d > 0, d, 1), 0))
+    return sync(u, level.n, level.wrap)
 
 
 def smooth(
     u: Tensor, b: Tensor, level: Level, backward: bool = False, lengths: Sequence[float] = ()
-) -> None:
-    """One sweep in place: by colours, or u += ω D⁻¹ (b - A u) for each step length ω."""
+) -> Tensor:
+    """u after one sweep: by colours, or u + ω D⁻¹ (b - A u) for each step length ω."""
     for omega in lengths:
         d = level.diagonal
-        u += torch.where(d > 0, omega * residual(u, b, level) / d, 0)
+        u = u + torch.where(d > 0, omega * residual(u, b, level) / torch.where(d > 0, d, 1), 0)
         sync(u, level.n, level.wrap)
     if lengths:
-        return
+        return u
     order = colours([True] * len(level.n)).tolist()
     for start in reversed(order) if backward else order:
-        relax(u, b, level, start)
+        u = relax(u, b, level, start)
+    return u
 
 
 def invert(level: Level, singular: bool) -> Tensor:
@@ -313,13 +349,25 @@ def invert(level: Level, singular: bool) -> Tensor:
             f"The coarsest level has {' x '.join(map(str, level.n))} unknowns, too many for a "
             f"dense factor. Elongated grids need the numba cycle: float32 or float64, on the CPU."
         )
+    ndim = len(level.n)
     basis = torch.eye(size, dtype=level.excess.dtype, device=level.excess.device)
-    u = sync(pad(basis.reshape(size, *level.n), len(level.n)), level.n, level.wrap)
-    A = -residual(u, torch.zeros_like(u), level)[level.inside].reshape(size, size)
-    if singular:
-        small = 1e-12 if A.dtype == torch.float64 else 1e-5  # eigenvalues of round-off
-        return torch.linalg.pinv(A, hermitian=True, rtol=small)
-    return torch.cholesky_inverse(torch.linalg.cholesky(A))
+    u = sync(pad(basis.reshape(size, *level.n), ndim), level.n, level.wrap)
+    # One axis more for the columns, behind those of the batch of operators.
+    couplings = {d: c.unsqueeze(-ndim - 1) for d, c in level.couplings.items()}
+    excess = level.excess.unsqueeze(-ndim - 1)
+    one = Level(level.n, level.wrap, couplings, excess, level.coarsen)
+    A = -residual(u, torch.zeros_like(u), one)[level.inside].flatten(-ndim)
+    if not singular:
+        return torch.cholesky_inverse(torch.linalg.cholesky(A))
+    # The kernel K takes no part in the derivative, which `pinv` could not give: where eigenvalues
+    # coincide, as those of a kernel do, that of eigenvectors does not exist.
+    eigenvalues, vectors = torch.linalg.eigh(A.detach())
+    size = eigenvalues[..., -1:].clamp(min=torch.finfo(A.dtype).tiny)
+    small = 1e-12 if A.dtype == torch.float64 else 1e-5  # eigenvalues of round-off
+    kernel = vectors * (eigenvalues <= small * size).to(A).unsqueeze(-2)
+    K = kernel @ kernel.mT
+    scale = size.unsqueeze(-1)
+    return torch.cholesky_inverse(torch.linalg.cholesky(A + scale * K)) - K / scale
 
 
 def setup(
@@ -328,19 +376,22 @@ def setup(
     wrap: Sequence[bool],
     coarsened: Sequence[Sequence[bool]],
     singular: bool,
+    shares: Shares | None = None,
 ) -> list[Level]:
     """All levels, finest first, from the couplings at the faces (`diffusion_reference.py`).
 
     coarsened: which axes each level but the last coarsens (`blackbox_layout.layout`).
+    shares: how couplings along diagonals are given to the axes on coarse levels; None leaves them.
     """
     ndim = len(faces)
-    n = tuple(k - (a == 0) for a, k in enumerate(faces[0].shape))
+    n = tuple(k - (a == 0) for a, k in enumerate(faces[0].shape[-ndim:]))
     couplings = {}
     for axis, f in enumerate(faces):
         unit = tuple(int(a == axis) for a in range(ndim))
-        couplings[tuple(-x for x in unit)] = pad(f.narrow(axis, 0, n[axis]), ndim)
-        couplings[unit] = pad(f.narrow(axis, 1, n[axis]), ndim)
-    e = pad(torch.zeros_like(faces[0].narrow(0, 0, n[0])) if excess is None else excess, ndim)
+        couplings[tuple(-x for x in unit)] = pad(f.narrow(axis - ndim, 0, n[axis]), ndim)
+        couplings[unit] = pad(f.narrow(axis - ndim, 1, n[axis]), ndim)
+    none = torch.zeros_like(faces[0].narrow(-ndim, 0, n[0]))
+    e = pad(none if excess is None else excess, ndim)
     levels: list[Level] = []
     for coarsen in coarsened:
         level = Level(n, tuple(wrap), couplings, e, tuple(coarsen))
@@ -348,6 +399,8 @@ def setup(
         levels.append(level)
         couplings, e = galerkin(level)
         n = level.N
+        if shares is not None:
+            couplings = thin(couplings, n, shares)
     last = Level(n, tuple(wrap), couplings, e, (False,) * ndim)
     last.inverse = invert(last, singular)
     return [*levels, last]
@@ -371,7 +424,7 @@ def cycle(
         if what == EXACT:
             assert level.inverse is not None
             inner = rhs[i][level.inside]
-            exact = (inner.flatten(-ndim) @ level.inverse).reshape(inner.shape)
+            exact = (inner.flatten(-ndim).unsqueeze(-2) @ level.inverse).reshape(inner.shape)
             u[i] = sync(pad(exact, ndim), level.n, level.wrap)
         elif what == RESTRICT:
             rhs[i + 1] = restrict(sync(rhs[i].clone(), level.n, level.wrap), level)
@@ -380,12 +433,12 @@ def cycle(
         elif what == ASCEND:
             u[i] = u[i] + prolong(u[i + 1], level)
             for _ in range(post):
-                smooth(u[i], rhs[i], level, mirrored, lengths)
+                u[i] = smooth(u[i], rhs[i], level, mirrored, lengths)
         else:
             assert what in (START, DESCEND)
             if what == START:
                 u[i] = torch.zeros_like(rhs[i])
             for _ in range(pre):
-                smooth(u[i], rhs[i], level, False, lengths)
+                u[i] = smooth(u[i], rhs[i], level, False, lengths)
             rhs[i + 1] = restrict(residual(u[i], rhs[i], level), level)
     return u[0][levels[0].inside]

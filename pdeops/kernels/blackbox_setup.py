@@ -455,44 +455,61 @@ def factor_band(c, e, has_e, offsets, t, number, singular, L):
 
 
 @_jit
-def setup(f0, f1, f2, excess, store, table, offsets, number, wrap, has_e, singular):
-    """Fill all levels from the couplings at the faces; `store` comes in as zeros.
+def begin(f0, f1, f2, excess, store, table, offsets, wrap, has_e):
+    """The finest level from the couplings at the faces; `store` comes in as zeros."""
+    t = table[0]
+    S, K = t[S_], t[K_]
+    for a in range(3):
+        if t[PRESENT + a]:
+            f = f0 if a == 0 else (f1 if a == 1 else f2)
+            at = t[C_] + axis_of(offsets, K, a) * S
+            first_couplings(f, a, t, wrap, store[at : t[C_] + K * S])
+    if has_e:
+        e = store[t[E_] : t[E_] + S]
+        l, m, n = excess.shape
+        for i in range(l):
+            for j in range(m):
+                for q in range(n):
+                    x = (i + t[PRESENT]) * t[STRIDE] + (j + t[PRESENT + 1]) * t[STRIDE + 1]
+                    e[x + q + 1] = excess[i, j, q]
+        refill(e, t, wrap)
 
-    False where a level is not positive definite.
-    """
+
+@_jit
+def descend(store, t, T, offsets, wrap, has_e, C):
+    """What a level needs of its own, and couplings C, given as zeros, and excess of the next."""
+    S, K = t[S_], t[K_]
+    c = store[t[C_] : t[C_] + K * S]
+    e = store[t[E_] : t[E_] + (S if has_e else 0)]
+    invert_diagonal(c, e, has_e, offsets, t, store[t[R_] : t[R_] + S])
+    w = store[t[W_] : t[W_] + t[W_ + 1] * T[S_]]
+    weights(c, offsets, t, T, wrap, w)
+    E = store[T[E_] : T[E_] + (T[S_] if has_e else 0)]
+    galerkin(c, e, has_e, offsets, t, T, wrap, w, C, E)
+
+
+@_jit
+def finish(store, t, offsets, number, has_e, singular):
+    """The factor of the coarsest level. False where it is not positive definite."""
+    S = t[S_]
+    c = store[t[C_] : t[C_] + t[K_] * S]
+    e = store[t[E_] : t[E_] + (S if has_e else 0)]
+    invert_diagonal(c, e, has_e, offsets, t, store[t[R_] : t[R_] + S])
+    size, width = t[L_ + 1], t[L_ + 2]
+    L = store[t[L_] : t[L_] + size * width].reshape(size, width)
+    return factor_band(c, e, has_e, offsets, t, number, singular, L)
+
+
+@_jit
+def setup(f0, f1, f2, excess, store, table, offsets, number, wrap, has_e, singular):
+    """Fill all levels. False where one is not positive definite."""
+    begin(f0, f1, f2, excess, store, table, offsets, wrap, has_e)
     last = len(table) - 1
-    for level in range(last + 1):
-        t = table[level]
-        S, K = t[S_], t[K_]
-        c = store[t[C_] : t[C_] + K * S]
-        e = store[t[E_] : t[E_] + (S if has_e else 0)]
-        if level == 0:
-            k = 0
-            for a in range(3):
-                if t[PRESENT + a]:
-                    f = f0 if a == 0 else (f1 if a == 1 else f2)
-                    first_couplings(f, a, t, wrap, c[axis_of(offsets, K, a) * S :])
-                    k += 1
-            if has_e:
-                l, m, n = excess.shape
-                for i in range(l):
-                    for j in range(m):
-                        for q in range(n):
-                            x = (i + t[PRESENT]) * t[STRIDE] + (j + t[PRESENT + 1]) * t[STRIDE + 1]
-                            e[x + q + 1] = excess[i, j, q]
-                refill(e, t, wrap)
-        invert_diagonal(c, e, has_e, offsets, t, store[t[R_] : t[R_] + S])
-        if level == last:
-            size, width = t[L_ + 1], t[L_ + 2]
-            L = store[t[L_] : t[L_] + size * width].reshape(size, width)
-            return factor_band(c, e, has_e, offsets, t, number, singular, L)
+    for level in range(last):
         T = table[level + 1]
-        w = store[t[W_] : t[W_] + t[W_ + 1] * T[S_]]
-        weights(c, offsets, t, T, wrap, w)
         C = store[T[C_] : T[C_] + T[K_] * T[S_]]
-        E = store[T[E_] : T[E_] + (T[S_] if has_e else 0)]
-        galerkin(c, e, has_e, offsets, t, T, wrap, w, C, E)
-    return False
+        descend(store, table[level], T, offsets, wrap, has_e, C)
+    return finish(store, table[last], offsets, number, has_e, singular)
 
 
 @_jit
