@@ -7,7 +7,8 @@ So the command may be stopped at any time and given again.
 
 Equal budgets are equal processor time, not equal epochs: a few epochs on a share of the samples
 give each recipe's seconds per epoch, and the epochs follow, so that every schedule runs its whole
-length within the budget. The table names both.
+length within the budget. The table names both, and the time of one training step with two threads,
+measured by turns when all recipes are trained.
 """
 
 import argparse
@@ -24,6 +25,9 @@ from pathlib import Path
 from .bench import RESULTS
 from .results_file import Row, read, write
 from .trainings import overrides, pdeops, processor_seconds
+
+STEP_THREADS = 2
+STEP = f"step_seconds_{STEP_THREADS}_threads"  # the column; `threads` are those of the training
 
 
 @dataclass(frozen=True)
@@ -154,8 +158,7 @@ def study(
     rate is measured once and noted among the runs, so that all seeds have the same epochs.
     """
     given = dict(settings or {})
-    plan.generate(data)
-    rows = read(out)
+    rows = [{**row, STEP: row.get(STEP, "")} for row in read(out)]
     for seed in seeds:
         for recipe in plan.recipes:
             budget = {
@@ -163,11 +166,12 @@ def study(
                 "recipe": recipe,
                 "minutes": f"{minutes:g}",
                 "threads": str(threads),
-                "settings": " ".join(f"{k}={v}" for k, v in given.items()),
+                "settings": as_text(given),
             }
             key = {**budget, "seed": str(seed)}
             if any(key.items() <= row.items() for row in rows):
                 continue
+            plan.generate(data)
             name = "-".join(filter(None, budget.values())).replace("/", "_")
             folder = runs / f"{name}-seed{seed}"
             chosen = {**plan.settings(data), **given, "seed": seed}
@@ -179,11 +183,41 @@ def study(
             epochs = max(int(60 * minutes / rate), 1)
             train(recipe, folder, {**chosen, "training.epochs": epochs}, threads)
             figures = result(folder, plan.file("test", data))
-            rows.append({**key, "seconds_per_epoch": f"{rate:g}", **figures})
-            write(out, rows)
-            out.with_suffix(".md").write_text(table(rows), encoding="utf-8")
+            rows.append({**key, "seconds_per_epoch": f"{rate:g}", **figures, STEP: ""})
+            save(out, rows)
             print(rows[-1], file=sys.stderr, flush=True)
+    time_steps(plan, rows, given)
+    save(out, rows)
     return rows
+
+
+def as_text(settings: Mapping[str, object]) -> str:
+    """Settings as the column of that name has them."""
+    return " ".join(f"{k}={v}" for k, v in settings.items())
+
+
+def save(out: Path, rows: Sequence[Row]) -> None:
+    """Write the rows, and the table beside them."""
+    write(out, rows)
+    out.with_suffix(".md").write_text(table(rows), encoding="utf-8")
+
+
+def time_steps(plan: Study, rows: Sequence[Row], settings: Mapping[str, object]) -> None:
+    """Put the seconds of a training step into the rows with these settings that have none; all
+    recipes are timed by turns."""
+    from pdeops.grid import Grid
+    from pdeops.recipe import Recipe
+
+    from .steps import step_seconds
+
+    mine = {"kind": plan.kind, "settings": as_text(settings), STEP: ""}
+    empty = [row for row in rows if mine.items() <= row.items()]
+    names = list(dict.fromkeys(row["recipe"] for row in empty))
+    recipes = [Recipe.load(name, [f"{k}={v}" for k, v in settings.items()]) for name in names]
+    grid = Grid((plan.resolution, plan.resolution))
+    seconds = dict(zip(names, step_seconds(recipes, grid, threads=STEP_THREADS), strict=True))
+    for row in empty:
+        row[STEP] = f"{seconds[row['recipe']]:.3e}"
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -198,8 +232,9 @@ def table(rows: Sequence[Row]) -> str:
             f"## {kind}: {minutes} processor minutes for each training, {threads} thread(s)"
             + (f", {settings}" if settings else ""),
             "",
-            "| recipe | model | parameters | epochs | seconds | seeds | rel. L2 | rel. H1 |",
-            "|---|---|---|---|---|---|---|---|",
+            f"| recipe | model | parameters | step, {STEP_THREADS} threads "
+            "| epochs | seconds | seeds | rel. L2 | rel. H1 |",
+            "|---|---|---|---|---|---|---|---|---|",
         ]
         for recipe, found in recipes.items():
             first = found[0]
@@ -208,6 +243,7 @@ def table(rows: Sequence[Row]) -> str:
                 recipe,
                 first["model"],
                 f"{int(first['parameters']):,}",
+                milliseconds(first[STEP]),
                 first["epochs"],
                 f"{seconds:.0f}",
                 str(len(found)),
@@ -216,6 +252,11 @@ def table(rows: Sequence[Row]) -> str:
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def milliseconds(seconds: str) -> str:
+    """Of a step, where it was timed."""
+    return f"{1e3 * float(seconds):.0f} ms" if seconds else "-"
 
 
 def percent(values: Sequence[float]) -> str:
