@@ -37,7 +37,7 @@ def solve_sparse(
     check(A, b, None, None, rtol)
     fields = b.reshape(-1, *A.grid.shape)
     try:
-        solve = _factor(A)
+        solve = factor(A)
     except RuntimeError as error:  # SuperLU's "Factor is exactly singular"
         reason = f"no factor: {error}"
         results = [SolveResult(torch.zeros_like(u), False, 0, [1.0], reason) for u in fields]
@@ -49,7 +49,12 @@ def solve_sparse(
     return SolveResult.of_columns(x.reshape(b.shape), results)
 
 
-def _factor(A: LinearOperator) -> Callable[[Tensor], Tensor]:
+def factor(A: LinearOperator) -> Callable[[Tensor], Tensor]:
+    """b -> A⁻¹ b by SuperLU; where A is singular, for b in its range, one solution of many.
+
+    Raises:
+        RuntimeError: there is no factor.
+    """
     from scipy.sparse.linalg import splu
 
     options: dict[str, Any] = {}
@@ -60,10 +65,10 @@ def _factor(A: LinearOperator) -> Callable[[Tensor], Tensor]:
             "diag_pivot_thresh": 0.0 if definite else 1.0,
             "options": {"SymmetricMode": True},
         }
-    factor = splu(_regular(A).tocsc(), **options)
+    lu = splu(_regular(A).tocsc(), **options)
 
     def solve(r: Tensor) -> Tensor:
-        return torch.from_numpy(factor.solve(r.cpu().double().numpy().ravel())).reshape(r.shape)
+        return torch.from_numpy(lu.solve(r.cpu().double().numpy().ravel())).reshape(r.shape)
 
     return solve
 

@@ -18,14 +18,17 @@ FLOOR = {
     "losses": 5, "metrics": 5, "certify": 5,
     "models": 6, "datasets": 6, "training": 6,
     "recipe": 7, "run_folder": 7, "run_systems": 7, "run": 7, "compare": 7,
-    "preconditioner": 7, "guess": 7,
+    "preconditioner": 7, "named_preconditioners": 7, "evaluate_systems": 7, "guess": 7,
     "cli": 8, "__init__": 8, "configs": 0, "weights": 0,
 }  # fmt: skip
 # On one floor an import may point to the left, within these lines only.
 ORDERED = [
     ["grid", "linop"],
-    ["recipe", "run_folder", "run_systems", "preconditioner", "run", "guess", "compare"],
-]
+    [
+        "recipe", "run_folder", "run_systems", "preconditioner", "named_preconditioners",
+        "evaluate_systems", "run", "guess", "compare",
+    ],
+]  # fmt: skip
 
 
 def modules():

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..named_preconditioners import build, default_preconditioner
 from .linear_system import read_matrix, read_rhs
 from .output import Json, emit
-from .preconditioners import build, default_preconditioner
 
 if TYPE_CHECKING:
     import scipy.sparse

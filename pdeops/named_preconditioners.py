@@ -1,16 +1,16 @@
-"""The preconditioners that `pdeops solve` knows by name."""
+"""Preconditioners by name: classical ones, trained runs, and weights that pdeops ships."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..linop import LinearOperator
-    from ..solvers.recognise import Structure
+    from .linop import LinearOperator
+    from .solvers.recognise import Structure
 
 
 def default_preconditioner(found: "Structure") -> str:
-    """The name of what is best for such a matrix, as `--preconditioner` takes it."""
+    """The name of what is best for such a matrix, as `pdeops solve --preconditioner` takes it."""
     if found.operator is None:
         return "ic0"
     assert found.ghosts is not None
@@ -19,17 +19,17 @@ def default_preconditioner(found: "Structure") -> str:
 
 def build(name: str, A: "LinearOperator", found: "Structure") -> "LinearOperator | None":
     """The preconditioner of this name for A."""
-    from ..nearest import did_you_mean
-    from ..preconditioner import learned_preconditioner
-    from ..run_systems import shipped_weights
+    from .nearest import did_you_mean
+    from .preconditioner import learned_preconditioner
+    from .run_systems import shipped_weights
 
-    if name in _FOR_STENCILS and found.operator is not None:
-        return _FOR_STENCILS[name](found)
-    if name in _CLASSICAL:
-        return _CLASSICAL[name](A)
+    if name in FOR_STENCILS and found.operator is not None:
+        return FOR_STENCILS[name](found)
+    if name in CLASSICAL:
+        return CLASSICAL[name](A)
     shipped = shipped_weights()
-    if name not in (*_FOR_STENCILS, *shipped) and not Path(name).exists():
-        choices = [*_FOR_STENCILS, *_CLASSICAL, *shipped]
+    if name not in (*FOR_STENCILS, *shipped) and not Path(name).exists():
+        choices = [*FOR_STENCILS, *CLASSICAL, *shipped]
         raise ValueError(
             f"No preconditioner {name!r}: neither a run nor one of {', '.join(choices)}."
             f"{did_you_mean(name, choices)}"
@@ -37,20 +37,20 @@ def build(name: str, A: "LinearOperator", found: "Structure") -> "LinearOperator
     if found.operator is None:
         raise ValueError(
             f"{name} is for matrices that are a stencil on a grid; this one is none: "
-            f"{found.reason}. Use --preconditioner {', '.join(_CLASSICAL)}."
+            f"{found.reason}. Use --preconditioner {', '.join(CLASSICAL)}."
         )
     return learned_preconditioner(name, found.operator)
 
 
 def _multigrid(found: "Structure") -> "LinearOperator":
-    from ..solvers import Multigrid
+    from .solvers import Multigrid
 
     assert found.operator is not None
     return Multigrid(found.operator)
 
 
 def _elimination(found: "Structure") -> "LinearOperator":
-    from ..solvers import GhostElimination
+    from .solvers import GhostElimination
 
     return GhostElimination(found)
 
@@ -59,35 +59,35 @@ def _algebraic(A: "LinearOperator") -> "LinearOperator":
     """Ruge-Stüben where no coupling is positive, else smoothed aggregation."""
     import scipy.sparse
 
-    from ..solvers import RugeStueben, SmoothedAggregation
+    from .solvers import RugeStueben, SmoothedAggregation
 
     positive = scipy.sparse.tril(A.to_csr(), -1).max() > 0
     return SmoothedAggregation(A) if positive else RugeStueben(A)
 
 
 def _incomplete(A: "LinearOperator") -> "LinearOperator":
-    from ..solvers import IncompleteCholesky
+    from .solvers import IncompleteCholesky
 
     return IncompleteCholesky(A)
 
 
 def _relaxed(A: "LinearOperator") -> "LinearOperator":
-    from ..solvers import SSOR
+    from .solvers import SSOR
 
     return SSOR(A, omega=1.5)
 
 
 def _diagonal(A: "LinearOperator") -> "LinearOperator":
-    from ..solvers import Diagonal
+    from .solvers import Diagonal
 
     return Diagonal(A)
 
 
-_FOR_STENCILS: dict[str, Callable[[Any], Any]] = {
+FOR_STENCILS: dict[str, Callable[[Any], Any]] = {
     "multigrid": _multigrid,
     "elimination": _elimination,
 }
-_CLASSICAL: dict[str, Callable[[Any], Any]] = {
+CLASSICAL: dict[str, Callable[[Any], Any]] = {
     "amg": _algebraic,
     "ic0": _incomplete,
     "ssor": _relaxed,
