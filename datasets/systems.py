@@ -15,6 +15,7 @@ from torch import Tensor
 from ..grid import Grid
 from ..nearest import did_you_mean
 from ..solvers.diffusion import Diffusion
+from .darcy_systems import DarcySystems
 from .random_fields import sample_generator
 from .ritz import ritz_pairs
 
@@ -152,4 +153,7 @@ ERRORS: dict[str, Callable[[Tensor, np.random.Generator], Tensor]] = {
     "smooth_to_rough": smooth_to_rough,
     "ritz_mixtures": ritz_mixtures,
 }
-SYSTEMS: dict[str, type[PoissonSystems]] = {"PoissonSystems": PoissonSystems}
+SYSTEMS: dict[str, type[PoissonSystems | DarcySystems]] = {
+    "PoissonSystems": PoissonSystems,
+    "DarcySystems": DarcySystems,
+}

@@ -41,9 +41,17 @@ class Stencil:
     edges: dict[Offset, Tensor]
 
     def at_cells(self, o: Offset) -> Float[Tensor, "..."]:
-        """Couplings by the lower corner of their cell, 0 .. n per axis."""
+        """Couplings by the lower corner of their cell, 0 .. n per axis; zero between known nodes,
+        where their value depends on who computed them."""
         cells: Any = (..., *(slice(x < 0, n + 1 + (x < 0)) for x, n in zip(o, self.n, strict=True)))
-        return self.edges[o][cells]
+        c = self.edges[o][cells]
+        near, far = c.new_ones(()), c.new_ones(())
+        for a, (x, n) in enumerate(zip(o, self.n, strict=True)):
+            i = torch.arange(n + 1, device=c.device).reshape(-1, *(1,) * (len(self.n) - 1 - a))
+            p = i + (x < 0)
+            near = near * ((p >= 1) & (p <= n))
+            far = far * ((p + x >= 1) & (p + x <= n))
+        return c * torch.maximum(near, far)
 
     def at_unknowns(self, o: Offset) -> Float[Tensor, "..."]:
         """Couplings of the unknowns with their neighbours at any offset o."""

@@ -18,6 +18,7 @@ from .fno import FNO
 from .mgno import MgNO
 from .mgno_published import PublishedMgNO
 from .neuraloperator import NeuralopFNO, NeuralopSFNO, NeuralopTFNO, NeuralopUNO
+from .vcycle import VCyclePreconditioner
 
 __all__ = [
     "CORRECTIONS",
@@ -31,6 +32,7 @@ __all__ = [
     "NeuralopUNO",
     "PublishedDeepConjugate",
     "PublishedMgNO",
+    "VCyclePreconditioner",
 ]
 
 MODELS: dict[str, type[nn.Module]] = {
@@ -46,4 +48,5 @@ MODELS: dict[str, type[nn.Module]] = {
 CORRECTIONS: dict[str, type[nn.Module]] = {
     "DeepConjugate": DeepConjugate,
     "PublishedDeepConjugate": PublishedDeepConjugate,
+    "VCyclePreconditioner": VCyclePreconditioner,
 }

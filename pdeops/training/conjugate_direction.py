@@ -69,31 +69,31 @@ class ConjugateDirection:
         p = Ap = None
         for _ in range(self.steps):
             r = apply(e, faces, None, closed)
-            size = _dot(r, r).sqrt()
+            size = dot(r, r).sqrt()
             solved = size == 0
             size = torch.where(solved, 1.0, size)
-            e, r = _times(1 / size, e), _times(1 / size, r)
+            e, r = times(1 / size, e), times(1 / size, r)
             z = direction(r[:, None])[:, 0]
             Az = apply(z, faces, None, closed)
             if p is not None and Ap is not None:
-                beta = _dot(z, Ap) / _dot(p, Ap).clamp(min=1e-30)
-                z, Az = z - _times(beta, p), Az - _times(beta, Ap)
-            energy, along = _dot(z, Az).clamp(min=1e-30), _dot(z, r)
-            left = 1 - along.square() / (energy * _dot(e, r)).clamp(min=1e-30)
+                beta = dot(z, Ap) / dot(p, Ap).clamp(min=1e-30)
+                z, Az = z - times(beta, p), Az - times(beta, Ap)
+            energy, along = dot(z, Az).clamp(min=1e-30), dot(z, r)
+            left = 1 - along.square() / (energy * dot(e, r)).clamp(min=1e-30)
             # Below 1e-9 single precision sees nothing, and a step so good is good enough.
             rates.append(torch.where(solved, 1e-9, left.clamp(min=1e-9)).log() / 2)
             alpha = along / energy
-            rest = r - _times(alpha, Az)
-            reductions.append(_dot(rest, rest))
+            rest = r - times(alpha, Az)
+            reductions.append(dot(rest, rest))
             p, Ap = z.detach(), Az.detach()
-            e = (e - _times(alpha.detach(), p)).detach()
+            e = (e - times(alpha.detach(), p)).detach()
         return torch.stack(rates), torch.stack(reductions)
 
 
-def _dot(u: Tensor, v: Tensor) -> Float[Tensor, " b"]:
+def dot(u: Tensor, v: Tensor) -> Float[Tensor, " b"]:
     return (u * v).flatten(1).sum(1)
 
 
-def _times(a: Tensor, u: Tensor) -> Tensor:
+def times(a: Tensor, u: Tensor) -> Tensor:
     """One number per sample times its field."""
     return a.reshape(-1, *(1,) * (u.ndim - 1)) * u

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor, nn
 
 from .conjugate_direction import ConjugateDirection
+from .conjugate_gradients import ConjugateGradients
 from .sampling import Batch
 
 
@@ -19,4 +20,7 @@ class Supervised:
 
 
 # Of learned solvers, which need no pairs: called without a grid, on batches of systems.
-OBJECTIVES: Mapping[str, type[ConjugateDirection]] = {"ConjugateDirection": ConjugateDirection}
+OBJECTIVES: Mapping[str, type[ConjugateDirection | ConjugateGradients]] = {
+    "ConjugateDirection": ConjugateDirection,
+    "ConjugateGradients": ConjugateGradients,
+}

@@ -1,0 +1,190 @@
+"""Linear systems −∇·(a∇u) = b with coefficients, walls and sides of many kinds, to train on."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..grid import Grid
+from ..nearest import did_you_mean
+from .random_fields import GaussianField, sample_generator
+
+# Cell arrays in numpy: a coefficient >= 0, which is 0 in solid cells.
+
+
+class DarcySystems(torch.utils.data.Dataset):
+    """Diffusion on cells: jumps, noise, obstacles, anisotropy, open and closed sides.
+
+    Sample i of epoch e depends on (seed, e, i) alone: {"faces0": ..., "error": (*space)}, float64,
+    `faces<axis>` as in `kernels/diffusion_reference.py`: harmonic means of the coefficient at inner
+    faces, its value at open sides, 0 at closed ones. Each side is open (zero Dirichlet) with
+    probability 0.6, one at least, and all fluid is connected with an open one, so that A is
+    definite. The error is white noise in the fluid.
+
+    Args:
+        shapes: cells per axis; epoch e has shapes[e mod their number].
+        num_samples: per epoch.
+        kinds: names in `COEFFICIENTS`, drawn with equal probability; one named twice comes twice
+            as often.
+        contrast: the largest ratio of coefficients; drawn between 1 and this, its logarithm
+            uniform.
+        anisotropy: the largest ratio of couplings between axes, the same for an epoch: its
+            logarithm is uniform in every other epoch; the rest has 1.
+
+    Raises:
+        ValueError: shapes of different dimensions or below 4 cells, an unknown kind, a contrast or
+            an anisotropy below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        shapes: Sequence[Sequence[int]],
+        num_samples: int = 64,
+        kinds: Sequence[str] = ("blobs", "lognormal", "boxes", "cells"),
+        contrast: int | float = 1e4,
+        anisotropy: int | float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        if len({len(s) for s in shapes}) != 1 or min(min(s) for s in shapes) < 4:
+            raise ValueError(
+                f"shapes must be one or more, all of one dimension, 4 or more cells per axis, such "
+                f"as [[32, 32], [63, 63]]; got {shapes}."
+            )
+        for kind in kinds:
+            if kind not in COEFFICIENTS:
+                raise ValueError(
+                    f"Unknown kind of coefficient {kind!r}.{did_you_mean(kind, COEFFICIENTS)} "
+                    f"Choose from {', '.join(COEFFICIENTS)}."
+                )
+        if min(contrast, anisotropy) < 1 or not kinds:
+            raise ValueError(
+                f"contrast and anisotropy must be 1 or more, and kinds not empty; got {contrast}, "
+                f"{anisotropy}, {list(kinds)}."
+            )
+        self.shapes = [tuple(s) for s in shapes]
+        self.num_samples, self.kinds, self.seed = num_samples, list(kinds), seed
+        self.contrast, self.anisotropy = float(contrast), float(anisotropy)
+        self.ndim, self.epoch = len(self.shapes[0]), 0
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Other samples, of the epoch's own shape and anisotropy."""
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        shape = self.shapes[self.epoch % len(self.shapes)]
+        random = sample_generator(self.seed, self.epoch * self.num_samples + index)
+        while True:
+            kind = self.kinds[random.integers(len(self.kinds))]
+            contrast = self.contrast ** random.random()
+            a = COEFFICIENTS[kind](shape, contrast, random)
+            is_open = random.random((self.ndim, 2)) < 0.6
+            is_open.flat[random.integers(is_open.size)] = True
+            a = np.where(_reached(a > 0, is_open), a, 0.0)
+            if (a > 0).mean() > 1 / 3:
+                break
+        faces = _faces(a, is_open, self._scale())
+        error = random.standard_normal(shape) * (a > 0)
+        named = {f"faces{axis}": torch.from_numpy(f) for axis, f in enumerate(faces)}
+        return {**named, "error": torch.from_numpy(error)}
+
+    def _scale(self) -> list[float]:
+        """Of the couplings along each axis, in this epoch: those of the weak axes."""
+        if self.epoch % 2 == 0:
+            return [1.0] * self.ndim
+        random = sample_generator(self.seed + 1, self.epoch)
+        scale = [self.anisotropy ** -random.random() for _ in range(self.ndim)]
+        scale[random.integers(self.ndim)] = 1.0
+        return scale
+
+    def held_out(self, num_samples: int) -> "DarcySystems":
+        """Other samples of the same kinds, of the last of the shapes, isotropic, the same in every
+        epoch."""
+        return DarcySystems(
+            shapes=self.shapes[-1:],
+            num_samples=num_samples,
+            kinds=self.kinds,
+            contrast=self.contrast,
+            seed=self.seed + 2**31,
+        )
+
+
+def blobs(shape: tuple[int, ...], contrast: float, random: np.random.Generator) -> np.ndarray:
+    """1 or the contrast, by the sign of a Gaussian field; the seam is rough (α = 2)."""
+    return np.where(_gaussian(shape, random) > 0, contrast, 1.0)
+
+
+def lognormal(shape: tuple[int, ...], contrast: float, random: np.random.Generator) -> np.ndarray:
+    """exp of a Gaussian field, four standard deviations of which make the contrast."""
+    g = _gaussian(shape, random)
+    return np.exp(math.log(contrast) / 4 * (g - g.mean()) / g.std())
+
+
+def noise(shape: tuple[int, ...], contrast: float, random: np.random.Generator) -> np.ndarray:
+    """Log-uniform from cell to cell, without any correlation."""
+    return contrast ** random.random(shape)
+
+
+def boxes(shape: tuple[int, ...], contrast: float, random: np.random.Generator) -> np.ndarray:
+    """1 around solid boxes that fill up to 40 %."""
+    a, fluid = np.ones(shape), 1 - 0.4 * random.random()
+    while a.mean() > fluid:
+        size = [1 + int(n * random.uniform(0, 0.2)) for n in shape]
+        low = [random.integers(0, n) for n in shape]
+        a[tuple(slice(i, i + k) for i, k in zip(low, size, strict=True))] = 0.0
+    return a
+
+
+def cells(shape: tuple[int, ...], contrast: float, random: np.random.Generator) -> np.ndarray:
+    """1 between solid grains of 1 to 4 cells across, at random, up to 40 % of all."""
+    k = int(random.integers(1, 5))
+    grains = random.random([-(-n // k) for n in shape]) >= 0.4 * random.random()
+    fluid = np.kron(grains, np.ones([k] * len(shape)))
+    return fluid[tuple(slice(n) for n in shape)]
+
+
+def _gaussian(shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
+    grid = Grid(shape, 1.0, "neumann", "centers")
+    modes = min(max(shape), 128 if len(shape) < 3 else 32)
+    return GaussianField(tau=random.uniform(3, 15), num_modes=modes).sample(grid, random).numpy()
+
+
+def _reached(fluid: np.ndarray, is_open: np.ndarray) -> np.ndarray:
+    """The fluid cells that are connected with an open side."""
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(fluid)
+    ends = [
+        labels.take(0 if side == 0 else -1, axis).ravel()
+        for axis, sides in enumerate(is_open)
+        for side, opened in enumerate(sides)
+        if opened
+    ]
+    found = np.unique(np.concatenate(ends))
+    return np.isin(labels, found[found > 0])
+
+
+def _faces(a: np.ndarray, is_open: np.ndarray, scale: Sequence[float]) -> list[np.ndarray]:
+    """Per axis the couplings at all faces."""
+    faces = []
+    for axis, n in enumerate(a.shape):
+        before, behind = a.take(range(n - 1), axis), a.take(range(1, n), axis)
+        total = before + behind
+        inner = 2 * before * behind / np.where(total > 0, total, 1)
+        ends = [a.take([i], axis) * opened for i, opened in zip((0, -1), is_open[axis], strict=True)]
+        faces.append(scale[axis] * np.concatenate((ends[0], inner, ends[1]), axis))
+    return faces
+
+
+COEFFICIENTS: dict[str, Callable[[tuple[int, ...], float, np.random.Generator], np.ndarray]] = {
+    "blobs": blobs,
+    "lognormal": lognormal,
+    "noise": noise,
+    "boxes": boxes,
+    "cells": cells,
+}

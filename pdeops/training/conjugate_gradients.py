@@ -1,0 +1,125 @@
+"""Objective of learned preconditioners: how fast conjugate gradients converge with them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..kernels.diffusion_reference import apply
+from ..nearest import did_you_mean
+from .conjugate_direction import dot, times
+from .sampling import Batch
+
+# Axes: b batch, k steps of the method.
+Map = Callable[[Tensor], Tensor]
+
+
+class ConjugateGradients:
+    """Mean over systems of what CG with M = model.at(faces) is slowed down by.
+
+    A batch holds the couplings `faces0`, `faces1`, ... of systems A and errors e, from which CG
+    starts; no solution is needed. M must be symmetric and positive definite.
+
+    - condition: log(λ_max/λ_min) of M A. The Lanczos process of k steps of CG, without gradients,
+      gives Ritz vectors v of the two ends; their Rayleigh quotients ⟨Av, M A v⟩ / ⟨v, A v⟩ carry
+      the gradient, which for an eigenvector is that of its eigenvalue. Two applications of M with
+      gradients, whatever k is.
+    - energy: log(|e_k|_A / |e_0|_A) / k, differentiated through all k steps.
+
+    Args:
+        steps: of CG.
+        measure: condition or energy.
+
+    Raises:
+        ValueError: fewer than two steps, or an unknown measure.
+    """
+
+    def __init__(self, *, steps: int = 8, measure: str = "condition") -> None:
+        if steps < 2:
+            raise ValueError(f"ConjugateGradients needs steps of 2 or more; got {steps}.")
+        measures: dict[str, Callable[[Map, Map, Tensor], Tensor]] = {
+            "condition": self.log_condition,
+            "energy": lambda A, M, e: _walk(A, M, e, self.steps)[0].mean(0),
+        }
+        if measure not in measures:
+            raise ValueError(
+                f"Unknown measure {measure!r}.{did_you_mean(measure, measures)} Choose from "
+                f"{', '.join(measures)}."
+            )
+        self.steps, self.measure = steps, measures[measure]
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+        return self.measure(*_system(model, batch)).mean()
+
+    def walk(self, model: Any, batch: Batch) -> tuple[Float[Tensor, "k b"], Float[Tensor, "k b"]]:
+        """Per step and system log(|e'|_A / |e|_A) and |r'|² / |r|²."""
+        with torch.no_grad():
+            rates, reductions, _ = _walk(*_system(model, batch), self.steps)
+        return rates, reductions
+
+    def log_condition(self, A: Map, M: Map, e: Tensor) -> Float[Tensor, " b"]:
+        """log κ(M A), from below, differentiable in M."""
+        with torch.no_grad():
+            low, high = _ritz_vectors(A, M, e, self.steps)
+        # One batch of both ends would want M for a batch twice as large.
+        return _rayleigh(A, M, high).log() - _rayleigh(A, M, low).log()
+
+
+def _system(model: Any, batch: Batch) -> tuple[Map, Map, Tensor]:
+    """A, M and the error."""
+    e, faces = batch["error"], [v for k, v in sorted(batch.items()) if k.startswith("faces")]
+    closed = (False,) * len(faces)
+    correction = model.at(faces)
+    return (
+        lambda u: apply(u, faces, None, closed),
+        lambda r: correction(r[:, None])[:, 0],
+        e,
+    )
+
+
+def _walk(A: Map, M: Map, e: Tensor, steps: int) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """CG from the error e: log(|e'|_A / |e|_A) and |r'|² / |r|² per step; and α, β, and z
+    divided by its norm ⟨r, z⟩^½."""
+    r = A(e)
+    z = M(r)
+    p, rz, energy, size = z, dot(r, z), dot(e, r), dot(r, r)
+    rates, reductions, alphas, betas, basis = [], [], [], [], []
+    for _ in range(steps):
+        basis.append(times(rz.rsqrt(), z))
+        Ap = A(p)
+        alpha = rz / dot(p, Ap)
+        e, r = e - times(alpha, p), r - times(alpha, Ap)
+        z = M(r)
+        before, rz = rz, dot(r, z)
+        beta = rz / before
+        p = z + times(beta, p)
+        left, rest = dot(e, r), dot(r, r)
+        rates.append((left / energy).log() / 2)
+        reductions.append(rest / size)
+        alphas.append(alpha)
+        betas.append(beta)
+        energy, size = left, rest
+    parts = torch.stack(alphas), torch.stack(betas), torch.stack(basis)
+    return torch.stack(rates), torch.stack(reductions), parts
+
+
+def _ritz_vectors(A: Map, M: Map, e: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Of the smallest and the largest Ritz value of M A, from the coefficients of CG."""
+    _, _, (alpha, beta, basis) = _walk(A, M, e, steps)
+    diagonal = 1 / alpha
+    diagonal[1:] += beta[:-1] / alpha[:-1]
+    beside = -beta[:-1].sqrt() / alpha[:-1]
+    T = torch.diag_embed(diagonal.T)
+    T = T + torch.diag_embed(beside.T, 1) + torch.diag_embed(beside.T, -1)
+    _, vectors = torch.linalg.eigh(T)
+    return (
+        torch.einsum("bk,kb...->b...", vectors[..., 0], basis),
+        torch.einsum("bk,kb...->b...", vectors[..., -1], basis),
+    )
+
+
+def _rayleigh(A: Map, M: Map, v: Tensor) -> Float[Tensor, " b"]:
+    Av = A(v)
+    return dot(Av, M(Av)) / dot(v, Av)
