@@ -77,6 +77,17 @@ def load_correction(
     return model.to(device).eval()
 
 
+def training_seconds(source: str | Path) -> float | None:
+    """How long the training of a run folder, of a file, or of shipped weights took by the clock;
+    None where it was not written down."""
+    path = Path(source)
+    if path.is_dir():
+        path = path / "checkpoints" / "last.pt"
+    elif not path.is_file():
+        path = _shipped(str(source))
+    return checkpoint.load(path).get("seconds") if path.is_file() else None
+
+
 def shipped_weights() -> list[str]:
     """Names of the trained networks inside the package."""
     folder = resources.files("pdeops.weights")

@@ -301,7 +301,13 @@ class Trainer:
                 weights = self.model.state_dict()
                 checkpoint.save(
                     self.best_path,
-                    {"model": weights, "epoch": number, "metrics": metrics, "carry": self.carry},
+                    {
+                        "model": weights,
+                        "epoch": number,
+                        "metrics": metrics,
+                        "seconds": self._elapsed(),
+                        "carry": self.carry,
+                    },
                 )
 
     def _out_of_patience(self) -> bool:
