@@ -1,6 +1,5 @@
 """Linear systems −∇·(a∇u) = b with coefficients, walls and sides of many kinds, to train on."""
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -120,9 +119,9 @@ def blobs(shape: tuple[int, ...], contrast: float, random: np.random.Generator) 
 
 
 def lognormal(shape: tuple[int, ...], contrast: float, random: np.random.Generator) -> np.ndarray:
-    """exp of a Gaussian field, four standard deviations of which make the contrast."""
+    """exp of a Gaussian field, scaled so that its ends are 1 and the contrast."""
     g = _gaussian(shape, random)
-    return np.exp(math.log(contrast) / 4 * (g - g.mean()) / g.std())
+    return contrast ** ((g - g.min()) / (g.max() - g.min()))
 
 
 def noise(shape: tuple[int, ...], contrast: float, random: np.random.Generator) -> np.ndarray:
@@ -176,7 +175,9 @@ def _faces(a: np.ndarray, is_open: np.ndarray, scale: Sequence[float]) -> list[n
         before, behind = a.take(range(n - 1), axis), a.take(range(1, n), axis)
         total = before + behind
         inner = 2 * before * behind / np.where(total > 0, total, 1)
-        ends = [a.take([i], axis) * opened for i, opened in zip((0, -1), is_open[axis], strict=True)]
+        ends = [
+            a.take([i], axis) * opened for i, opened in zip((0, -1), is_open[axis], strict=True)
+        ]
         faces.append(scale[axis] * np.concatenate((ends[0], inner, ends[1]), axis))
     return faces
 

@@ -99,16 +99,19 @@ def layout(
     strength: Sequence[float],
     has_e: bool,
     thin: bool = False,
+    direct: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """The table of levels, the numbers of the coarsest one's unknowns, and the length of the store.
 
     n: unknowns per axis, 0 where it is missing (leading axes only). strength: mean coupling along
     each axis; coarsening an axis divides its strength by four, against the others. thin: coarse
-    levels keep couplings along the axes only (`collapse.py`).
+    levels keep couplings along the axes only (`collapse.py`). direct: unknowns times squared band
+    width up to which a level is solved instead of coarsened, else `DIRECT`.
 
     Raises:
         ValueError: a level that cannot be coarsened is too large for a band factor.
     """
+    direct = DIRECT if direct is None else direct
     present = [k > 0 for k in n]
     n, strength = list(n), list(strength)
     neighbours = len(half_stencil(present))
@@ -129,7 +132,7 @@ def layout(
         chosen = choose_axes(n, wrap, strength)
         number, width = np.zeros(0, np.int64), 0
         plane = unknowns // max(n)  # the band is at least as wide
-        if unknowns * plane**2 <= DIRECT or not any(chosen):
+        if unknowns * plane**2 <= direct or not any(chosen):
             number, width = numbering(n, wrap)
             if not any(chosen) and unknowns * width**2 > TOO_MUCH:
                 raise ValueError(
@@ -137,7 +140,7 @@ def layout(
                     f"many for a band factor. A periodic axis is coarsened as long as its number "
                     f"of nodes is even: use one that is divisible by a higher power of two."
                 )
-            if unknowns * width**2 <= DIRECT:
+            if unknowns * width**2 <= direct:
                 chosen = [False] * 3
         last = not any(chosen)
         row = [*n, *map(int, present), *size, *stride, *map(int, chosen)]

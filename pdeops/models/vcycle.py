@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..solvers.multigrid import Multigrid
 
 _WEAK = 1e-6  # a coupling below this part of the diagonal is taken for none
+_SMALL = 2**12  # a level of 8 x 8 unknowns is the coarsest while training: more levels learn
 _REACH = 3.0  # a share is changed by at most e^±3
 
 
@@ -79,17 +80,21 @@ class VCyclePreconditioner(nn.Module):
 
     def at(self, faces: Sequence[Float[Tensor, "..."]]) -> Callable[[Tensor], Tensor]:
         """The map r -> M r for systems with these couplings (`kernels/diffusion_reference.py`),
-        by plain torch, differentiable; computed in their precision."""
+        by plain torch, differentiable; computed in their precision.
+
+        Raises:
+            torch.linalg.LinAlgError: A is singular, and not only at solid cells.
+        """
         n = [k - (a == 0) for a, k in enumerate(faces[0].shape[-self.ndim :])]
         missing = 3 - self.ndim
         strength = [f.mean().item() for f in faces]
         table, _, _ = layout.layout(
-            [0] * missing + n, [False] * 3, [0.0] * missing + strength, False
+            [0] * missing + n, [False] * 3, [0.0] * missing + strength, False, direct=_SMALL
         )
         first = layout.COARSEN + missing
         coarsened = [[bool(x) for x in row[first : layout.COARSEN + 3]] for row in table[:-1]]
         closed = (False,) * self.ndim
-        levels = reference.setup(faces, None, closed, coarsened, True, self.shares)
+        levels = reference.setup(faces, None, closed, coarsened, False, self.shares)
         steps = layout.schedule(len(levels), "V").tolist()
 
         def correction(r: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from .sampling import Batch
 
 # Axes: b batch, k steps of the method.
 Map = Callable[[Tensor], Tensor]
+_NOTHING = 1e-30  # under what is left of an error once CG is done
 
 
 class ConjugateGradients:
@@ -22,15 +23,9 @@ class ConjugateGradients:
     A batch holds the couplings `faces0`, `faces1`, ... of systems A and errors e, from which CG
     starts; no solution is needed. M must be symmetric and positive definite.
 
-    - condition: log(λ_max/λ_min) of M A. The Lanczos process of k steps of CG, without gradients,
-      gives Ritz vectors v of the two ends; their Rayleigh quotients ⟨Av, M A v⟩ / ⟨v, A v⟩ carry
-      the gradient, which for an eigenvector is that of its eigenvalue. Two applications of M with
-      gradients, whatever k is.
-    - energy: log(|e_k|_A / |e_0|_A) / k, differentiated through all k steps.
-
     Args:
         steps: of CG.
-        measure: condition or energy.
+        measure: a name in `MEASURES`.
 
     Raises:
         ValueError: fewer than two steps, or an unknown measure.
@@ -39,19 +34,15 @@ class ConjugateGradients:
     def __init__(self, *, steps: int = 8, measure: str = "condition") -> None:
         if steps < 2:
             raise ValueError(f"ConjugateGradients needs steps of 2 or more; got {steps}.")
-        measures: dict[str, Callable[[Map, Map, Tensor], Tensor]] = {
-            "condition": self.log_condition,
-            "energy": lambda A, M, e: _walk(A, M, e, self.steps)[0].mean(0),
-        }
-        if measure not in measures:
+        if measure not in MEASURES:
             raise ValueError(
-                f"Unknown measure {measure!r}.{did_you_mean(measure, measures)} Choose from "
-                f"{', '.join(measures)}."
+                f"Unknown measure {measure!r}.{did_you_mean(measure, MEASURES)} Choose from "
+                f"{', '.join(MEASURES)}."
             )
-        self.steps, self.measure = steps, measures[measure]
+        self.steps, self.measure = steps, measure
 
     def __call__(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-        return self.measure(*_system(model, batch)).mean()
+        return MEASURES[self.measure](*_system(model, batch), self.steps).mean()
 
     def walk(self, model: Any, batch: Batch) -> tuple[Float[Tensor, "k b"], Float[Tensor, "k b"]]:
         """Per step and system log(|e'|_A / |e|_A) and |r'|² / |r|²."""
@@ -59,12 +50,26 @@ class ConjugateGradients:
             rates, reductions, _ = _walk(*_system(model, batch), self.steps)
         return rates, reductions
 
-    def log_condition(self, A: Map, M: Map, e: Tensor) -> Float[Tensor, " b"]:
-        """log κ(M A), from below, differentiable in M."""
-        with torch.no_grad():
-            low, high = _ritz_vectors(A, M, e, self.steps)
-        # One batch of both ends would want M for a batch twice as large.
-        return _rayleigh(A, M, high).log() - _rayleigh(A, M, low).log()
+
+def condition(A: Map, M: Map, e: Float[Tensor, "b *space"], steps: int) -> Float[Tensor, " b"]:
+    """log(λ_max/λ_min) of M A. The Lanczos process of k steps of CG, without gradients, gives Ritz
+    vectors v of the two ends; their Rayleigh quotients ⟨Av, M A v⟩ / ⟨v, A v⟩ carry the gradient,
+    which for an eigenvector is that of its eigenvalue. Two applications of M with gradients,
+    whatever k is."""
+    with torch.no_grad():
+        low, high = _ritz_vectors(A, M, e, steps)
+    return _rayleigh(A, M, high).log() - _rayleigh(A, M, low).log()
+
+
+def energy(A: Map, M: Map, e: Float[Tensor, "b *space"], steps: int) -> Float[Tensor, " b"]:
+    """log(|e_k|_A / |e_0|_A) / k, differentiated through all k steps."""
+    return _walk(A, M, e, steps)[0].mean(0)
+
+
+MEASURES: dict[str, Callable[[Map, Map, Tensor, int], Tensor]] = {
+    "condition": condition,
+    "energy": energy,
+}
 
 
 def _system(model: Any, batch: Batch) -> tuple[Map, Map, Tensor]:
@@ -87,17 +92,17 @@ def _walk(A: Map, M: Map, e: Tensor, steps: int) -> tuple[Tensor, Tensor, tuple[
     p, rz, energy, size = z, dot(r, z), dot(e, r), dot(r, r)
     rates, reductions, alphas, betas, basis = [], [], [], [], []
     for _ in range(steps):
-        basis.append(times(rz.rsqrt(), z))
+        basis.append(times(rz.clamp(min=_NOTHING).rsqrt(), z))
         Ap = A(p)
-        alpha = rz / dot(p, Ap)
+        alpha = rz / dot(p, Ap).clamp(min=_NOTHING)
         e, r = e - times(alpha, p), r - times(alpha, Ap)
         z = M(r)
-        before, rz = rz, dot(r, z)
-        beta = rz / before
+        before, rz = rz, dot(r, z).clamp(min=0)
+        beta = rz / before.clamp(min=_NOTHING)
         p = z + times(beta, p)
         left, rest = dot(e, r), dot(r, r)
-        rates.append((left / energy).log() / 2)
-        reductions.append(rest / size)
+        rates.append((left / energy.clamp(min=_NOTHING)).clamp(min=_NOTHING).log() / 2)
+        reductions.append(rest / size.clamp(min=_NOTHING))
         alphas.append(alpha)
         betas.append(beta)
         energy, size = left, rest
@@ -108,9 +113,9 @@ def _walk(A: Map, M: Map, e: Tensor, steps: int) -> tuple[Tensor, Tensor, tuple[
 def _ritz_vectors(A: Map, M: Map, e: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Of the smallest and the largest Ritz value of M A, from the coefficients of CG."""
     _, _, (alpha, beta, basis) = _walk(A, M, e, steps)
-    diagonal = 1 / alpha
-    diagonal[1:] += beta[:-1] / alpha[:-1]
-    beside = -beta[:-1].sqrt() / alpha[:-1]
+    inverse = 1 / alpha.clamp(min=_NOTHING)
+    diagonal, beside = inverse.clone(), -beta[:-1].sqrt() * inverse[:-1]
+    diagonal[1:] += beta[:-1] * inverse[:-1]
     T = torch.diag_embed(diagonal.T)
     T = T + torch.diag_embed(beside.T, 1) + torch.diag_embed(beside.T, -1)
     _, vectors = torch.linalg.eigh(T)
@@ -121,5 +126,7 @@ def _ritz_vectors(A: Map, M: Map, e: Tensor, steps: int) -> tuple[Tensor, Tensor
 
 
 def _rayleigh(A: Map, M: Map, v: Tensor) -> Float[Tensor, " b"]:
+    """⟨Av, M A v⟩ / ⟨v, A v⟩; 1 for v = 0, of a step after CG was done."""
     Av = A(v)
-    return dot(Av, M(Av)) / dot(v, Av)
+    size = dot(v, Av)
+    return torch.where(size > _NOTHING, dot(Av, M(Av)) / size.clamp(min=_NOTHING), 1.0)
