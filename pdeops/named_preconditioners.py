@@ -18,7 +18,12 @@ def default_preconditioner(found: "Structure") -> str:
 
 
 def build(name: str, A: "LinearOperator", found: "Structure") -> "LinearOperator | None":
-    """The preconditioner of this name for A."""
+    """The preconditioner of this name for A.
+
+    Raises:
+        NotForCGError: it is a network for conjugate directions; `directions` gives those.
+        ValueError: no such name, or it is not for A.
+    """
     from .nearest import did_you_mean
     from .preconditioner import learned_preconditioner
     from .run_systems import shipped_weights
@@ -40,6 +45,17 @@ def build(name: str, A: "LinearOperator", found: "Structure") -> "LinearOperator
             f"{found.reason}. Use --preconditioner {', '.join(CLASSICAL)}."
         )
     return learned_preconditioner(name, found.operator)
+
+
+def directions(name: str, found: "Structure") -> Callable[[Any], Any]:
+    """The directions that a trained network proposes for the `operator` of a structure, for
+    `deep_conjugate_direction`: ghosts are eliminated before, and put back."""
+    from .run_systems import load_correction
+
+    assert found.ghosts is not None
+    network: Any = load_correction(name)
+    net = network.on(found.inner)
+    return (lambda r: found.extend(net(found.reduce(r)), r)) if found.ghosts.any() else net
 
 
 def _multigrid(found: "Structure") -> "LinearOperator":

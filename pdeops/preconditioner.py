@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import scipy.sparse.linalg
 
 
+class NotForCGError(ValueError):
+    """A network that plain conjugate gradients must not have; conjugate directions may."""
+
+
 def load_preconditioner(run: str | Path, A: Any) -> "scipy.sparse.linalg.LinearOperator":
     """The learned M ≈ A⁻¹ of a run on flat float64 vectors: `scipy.sparse.linalg.cg(A, b, M=M)`.
 
@@ -36,6 +40,10 @@ def learned_preconditioner(run: str | Path, A: Diffusion) -> LinearOperator:
 
     A network that is not symmetric and positive definite by construction is probed by `check_spd`,
     and refused where it fails.
+
+    Raises:
+        NotForCGError: it is.
+        ValueError: as for `load_preconditioner`.
     """
     model: Any = load_correction(run)
     if model.ndim != A.grid.ndim:
@@ -51,7 +59,7 @@ def learned_preconditioner(run: str | Path, A: Diffusion) -> LinearOperator:
     try:
         check_spd(M, rtol=1e-5)  # of a network in float32
     except ValueError as error:
-        raise ValueError(
+        raise NotForCGError(
             f"{run} holds a {type(model).__name__}, which is no preconditioner for plain CG: "
             f"{error} deep_conjugate_direction(A, b, load_correction(run).on(A)) is made for it."
         ) from None

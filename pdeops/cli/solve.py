@@ -2,13 +2,15 @@
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ..named_preconditioners import build, default_preconditioner
+from ..named_preconditioners import build, default_preconditioner, directions
 from .linear_system import read_matrix, read_rhs
 from .output import Json, emit
 
@@ -46,7 +48,8 @@ def command(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Solve A x = b for a symmetric positive definite A by conjugate gradients.
+    """Solve A x = b for a symmetric positive definite A by conjugate gradients, or by conjugate
+    directions where the preconditioner is a network for these.
 
     A matrix that is a stencil on a grid is recognised and solved without it. Exit status 1 where
     the tolerance is not met; x is saved all the same, the best there is. For a singular A without
@@ -57,7 +60,6 @@ def command(
 
     from ..run import load_run
     from ..solvers import recognise
-    from ..solvers.lanczos import cg_and_condition
 
     if out is not None and (out.exists() or not out.parent.is_dir()):
         why = "exists already" if out.exists() else "would lie in a folder that does not exist"
@@ -75,15 +77,15 @@ def command(
     name = preconditioner or default_preconditioner(found)
     _warm_up(name, A)
     begin = time.perf_counter()
-    M = build(name, A, found)
+    method = _method(name, A, found)
     set_up += time.perf_counter() - begin
     log.info("A: %s", A)
-    log.info("M: %s", M)
+    log.info("M: %s", method.M)
 
     b = vector.reshape(A.grid.shape)
     begin = time.perf_counter()
     x0 = None if run is None else _guess(run, found, b)
-    result, condition = cg_and_condition(A, b, M=M, x0=x0, rtol=rtol, max_iterations=max_iterations)
+    result, condition = method.solve(b, x0=x0, rtol=rtol, max_iterations=max_iterations)
     seconds = time.perf_counter() - begin
     if out is not None:
         with open(out, "wb") as file:  # np.save would add .npy to another name
@@ -95,13 +97,40 @@ def command(
         "residual": result.residual,
         "condition": condition,
         "converged": result.converged,
-        "method": f"conjugate gradients, {name}" + (f", guess of {guess}" if guess else ""),
+        "method": f"{method.name}, {name}" + (f", guess of {guess}" if guess else ""),
     }
     emit(report, as_json=json, title=str(matrix))
     if not result.converged:
         log.warning("not converged: %s", result.reason)
         raise typer.Exit(1)
     log.info("%s", result.reason)
+
+
+class _Method(NamedTuple):
+    """A way to solve, by its name, with M: (b, ...) -> (result, condition of M A if known)."""
+
+    name: str
+    M: Any
+    solve: Callable[..., tuple[Any, float | None]]
+
+
+def _method(name: str, A: "LinearOperator", found: "Structure") -> _Method:
+    """Conjugate gradients, or conjugate directions where M is a network for these, which say
+    nothing of the condition."""
+    from ..preconditioner import NotForCGError
+    from ..solvers import deep_conjugate_direction
+    from ..solvers.lanczos import cg_and_condition
+
+    try:
+        M = build(name, A, found)
+    except NotForCGError:
+        net = directions(name, found)
+        return _Method(
+            "conjugate directions",
+            f"{name}, a network of directions",
+            lambda b, **options: (deep_conjugate_direction(A, b, net, **options), None),
+        )
+    return _Method("conjugate gradients", M, partial(cg_and_condition, A, M=M))
 
 
 def as_matrix(csr: "scipy.sparse.csr_array") -> "Matrix":
@@ -145,14 +174,13 @@ def _warm_up(name: str, A: "LinearOperator") -> None:
     import torch
 
     from ..solvers import Matrix
-    from ..solvers.lanczos import cg_and_condition
 
     found = _small(A.grid.ndim)
     small: Any = found.operator
     small = Matrix(small.to_csr()) if isinstance(A, Matrix) else small
     with suppress(ValueError):  # what is wrong is wrong for A too, and is said there
         b = torch.ones(small.grid.shape, dtype=torch.float64)
-        cg_and_condition(small, b, M=build(name, small, found))
+        _method(name, small, found).solve(b)
 
 
 def _small(ndim: int) -> "Structure":

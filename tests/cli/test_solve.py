@@ -186,6 +186,42 @@ def test_pressure_systems_with_ghost_rows(pdeops, shared_data, tmp_path):
     assert pdeops("solve", *big, "--rtol", 1e-3).status == 0
 
 
+@pytest.mark.parametrize(
+    ("matrix", "name", "most"),
+    [("A_Sparse_N63", "dcdm_poisson", 5), ("A_Sparse_3D_N15", "dcdm_poisson3d", 8)],
+)
+def test_conjugate_directions_of_a_shipped_network(
+    pdeops, shared_data, tmp_path, matrix, name, most
+):
+    """On whole systems, ghosts eliminated and put back; where there is no solution, it is said."""
+    file = shared_data / "dcdm" / f"{matrix}.npz"
+    A = sp.load_npz(file)
+    b = A @ np.random.default_rng(0).standard_normal(A.shape[0])
+    np.save(tmp_path / "b.npy", b)
+    files = ("--matrix", file, "--rhs", tmp_path / "b.npy", "--preconditioner", name)
+    done = pdeops("solve", *files, "--out", tmp_path / "x.npy", "--json")
+    assert done.status == 0, done.stderr
+    assert done.json["method"] == f"conjugate directions, {name}"
+    assert done.json["iterations"] <= most
+    assert done.json["condition"] is None
+    x = np.load(tmp_path / "x.npy")
+    assert np.linalg.norm(b - A @ x) <= 1e-8 * np.linalg.norm(b)
+    np.save(tmp_path / "b.npy", b + (A.diagonal() > 0) * b.std() / 10)
+    refused(pdeops("solve", *files), "inconsistent", "outside the range of A")
+
+
+def test_networks_of_directions_take_any_stencil_and_nothing_else(pdeops, darcy, write):
+    """Neither variable couplings nor open sides were in its training: more iterations, the same
+    tolerance."""
+    files = darcy[2]
+    done = pdeops("solve", *files, "--preconditioner", "dcdm_poisson", "--json")
+    assert done.status == 0, done.stderr
+    assert done.json["residual"] <= 1e-8
+    refused(pdeops("solve", *files, "--preconditioner", "dcdm_poisson3d"), "trained for 3 axes")
+    files = write(finite_elements(), np.ones(144))
+    refused(pdeops("solve", *files, "--preconditioner", "dcdm_poisson"), "stencil", "amg, ic0")
+
+
 def test_start_from_the_prediction_of_a_run(pdeops, write, workshop):
     problem = Darcy("piecewise")
     grid = problem.grid((33, 33))
