@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..grid import Grid, SphereGrid
+from ..grid import Grid
+from ..sphere_grid import SphereGrid
 from .spec import DatasetSpec
 
 FORMAT = "pdeops"

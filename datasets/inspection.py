@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..grid import Grid, SphereGrid
+from ..grid import Grid
+from ..sphere_grid import SphereGrid
 from .dataset import FieldDataset
 from .readers import READERS, format_of
 from .selection import SPACE, AmbiguousError

@@ -12,11 +12,12 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ..grid import Grid, Latitudes, SphereGrid
+from ..grid import Grid
 from ..solvers.evolution import Evolution
 from ..solvers.shallow_water import EARTH_RADIUS
 from ..solvers.shallow_water import ShallowWater as Equation
 from ..solvers.williamson import bump, galewsky_jet
+from ..sphere_grid import Latitudes, SphereGrid
 from ..spherical import SphericalTransform, evaluate
 from .evolution import EvolutionProblem
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..grid import Grid
+from ..sphere_grid import grid_from_dict
 
 ROLES = ("input", "target")
 
@@ -129,7 +130,7 @@ class DatasetSpec:
             fields = tuple(
                 Field(**{**f, "times": tuple(f.get("times", ()))}) for f in plain["fields"]
             )
-            return cls(**{**plain, "fields": fields, "grid": Grid.from_dict(plain["grid"])})
+            return cls(**{**plain, "fields": fields, "grid": grid_from_dict(plain["grid"])})
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"This is not the spec of a data set ({error}). It may stem from another version "

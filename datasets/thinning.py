@@ -1,6 +1,7 @@
 """Every K-th node of a grid: fields computed finely, on a coarser grid of the same box."""
 
-from ..grid import Grid, Latitudes, SphereGrid
+from ..grid import Grid
+from ..sphere_grid import Latitudes, SphereGrid
 
 
 def thinned(grid: Grid, stride: int) -> tuple[Grid, tuple[int, ...]]:

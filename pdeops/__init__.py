@@ -14,6 +14,7 @@ _HOME = {
     "Grid": "grid",
     "LinearOperator": "linop",
     "Preconditioner": "linop",
+    "SphereGrid": "sphere_grid",
     "check_spd": "linop",
     "Recipe": "recipe",
     "Run": "run",
@@ -37,6 +38,7 @@ __all__ = [
     "Preconditioner",
     "Recipe",
     "Run",
+    "SphereGrid",
     "check_spd",
     "compare",
     "datasets",
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from .recipe import Recipe
     from .run import Run, evaluate, load_run, train
     from .run_systems import load_correction
+    from .sphere_grid import SphereGrid
 
 
 def __getattr__(name: str) -> Any:

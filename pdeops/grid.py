@@ -1,4 +1,4 @@
-"""Grids of a box or a sphere: where the nodes are, what holds on the boundary, which waves fit."""
+"""Grids of a box: where the nodes are, what holds on the boundary, which waves fit."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,6 @@ from enum import StrEnum
 from functools import cached_property, reduce
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -104,15 +103,15 @@ class Grid:
         ndim = len(shape)
         if ndim == 0:
             raise ValueError("A grid needs at least one axis; got shape (). Write Grid((64, 64)).")
-        bounds = _per_axis("boundary", boundary, ndim, Boundary)
+        bounds = per_axis("boundary", boundary, ndim, Boundary)
         if placement is None:
             nodes = tuple(
                 Placement.LEFT if b is Boundary.PERIODIC else Placement.ENDPOINTS for b in bounds
             )
         else:
-            nodes = _per_axis("placement", placement, ndim, Placement)
+            nodes = per_axis("placement", placement, ndim, Placement)
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
-        object.__setattr__(self, "extent", _per_axis("extent", extent, ndim, float))
+        object.__setattr__(self, "extent", per_axis("extent", extent, ndim, float))
         object.__setattr__(self, "boundary", bounds)
         object.__setattr__(self, "placement", nodes)
         for axis, (n, L, b, p) in enumerate(
@@ -212,7 +211,7 @@ class Grid:
                 else Series.COSINE
                 for b, p in zip(self.boundary, self.placement, strict=True)
             )
-        chosen = _per_axis("series", choice, self.ndim, Series)
+        chosen = per_axis("series", choice, self.ndim, Series)
         for axis, (s, p) in enumerate(zip(chosen, self.placement, strict=True)):
             if (s, p) not in _EXTRA_WAVES:
                 fitting = [t.value for t, q in _EXTRA_WAVES if q is p]
@@ -298,130 +297,20 @@ class Grid:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Grid":
-        """The grid that `to_dict` described."""
+        """The box that `to_dict` described; `grid_from_dict` reads a sphere too.
+
+        Raises:
+            ValueError: it is a sphere.
+        """
         if "latitudes" in plain:
-            return SphereGrid(plain["shape"], plain["latitudes"], radius=plain["radius"])
+            raise ValueError(
+                "This describes the grid of a sphere, not of a box. Read it by "
+                "pdeops.sphere_grid.grid_from_dict, which knows both."
+            )
         return Grid(plain["shape"], plain["extent"], plain["boundary"], plain["placement"])
 
 
-class Latitudes(StrEnum):
-    """Where the n circles of latitude of a sphere lie; θ is the angle from the north pole."""
-
-    EQUIANGULAR = "equiangular"  # θ_i = i π/(n-1): both poles are stored, n_lon times each
-    GAUSS = "gauss"  #             cos θ_i are the roots of the Legendre polynomial of degree n
-
-
-@dataclass(frozen=True)
-class SphereGrid(Grid):
-    """Nodes of a sphere: circles of latitude from north to south, on each longitudes λ_j = 2πj/n.
-
-    `SphereGrid((33, 64))` stores both poles; solvers take `SphereGrid((32, 64), "gauss")`. Axes and
-    nodes are the angles (θ, λ) in [0, π] x [0, 2π), as of the box with Neumann and periodic ends
-    that this also is: `series`, and with it `spectral`, Sobolev norms and bands, know that box (the
-    waves of a sphere are in `spherical`). Integrals are those of the sphere.
-
-    Attributes:
-        latitudes: their places, a `Latitudes`.
-        radius: R.
-
-    Raises:
-        ValueError: shape is not (n_lat, n_lon), or the radius is not positive.
-    """
-
-    latitudes: Latitudes = Latitudes.EQUIANGULAR
-    radius: float = 1.0
-
-    def __init__(
-        self,
-        shape: Sequence[int],
-        latitudes: str = Latitudes.EQUIANGULAR,
-        *,
-        radius: float | int = 1.0,
-    ) -> None:
-        if len(shape) != 2 or not (radius > 0 and math.isfinite(radius)):
-            raise ValueError(
-                f"A sphere's grid needs a shape (latitudes, longitudes) and a positive radius; got "
-                f"{tuple(shape)} and {radius}. Write SphereGrid((33, 64))."
-            )
-        places = _per_axis("latitudes", latitudes, 1, Latitudes)[0]
-        gauss = places is Latitudes.GAUSS  # near the cells' centres, within a twentieth of a cell
-        super().__init__(
-            shape,
-            (math.pi, 2 * math.pi),
-            (Boundary.NEUMANN, Boundary.PERIODIC),
-            (Placement.CENTERS if gauss else Placement.ENDPOINTS, Placement.LEFT),
-        )
-        object.__setattr__(self, "latitudes", places)
-        object.__setattr__(self, "radius", float(radius))
-
-    @property
-    def volume(self) -> float:
-        """Area 4πR²."""
-        return 4 * math.pi * self.radius**2
-
-    @property
-    def weights(self) -> np.ndarray:
-        """Those of the circles of latitude: ∫ u sin θ dθ ≈ Σ weights u."""
-        return self._circles[1]
-
-    @cached_property
-    def _circles(self) -> tuple[np.ndarray, np.ndarray]:
-        """θ of the circles of latitude, and weights of ∫ · sin θ dθ: Gauss's, or Clenshaw and
-        Curtis's, exact for polynomials in cos θ of degree 2n-1, or n-1."""
-        n = self.shape[0]
-        if self.latitudes is Latitudes.GAUSS:
-            cosines, weights = np.polynomial.legendre.leggauss(n)
-            return np.arccos(cosines[::-1]), weights[::-1].copy()
-        theta = np.linspace(0, math.pi, n)
-        k = np.arange(1, (n - 1) // 2 + 1)
-        b = np.where(2 * k == n - 1, 1.0, 2.0) / (4 * k**2 - 1)
-        weights = 2 / (n - 1) * (1 - np.cos(2 * np.outer(theta, k)) @ b)
-        weights[[0, -1]] /= 2
-        return theta, weights
-
-    def axis(self, index: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, " n"]:
-        """Colatitudes θ, or longitudes λ, in radians."""
-        if index % 2 == 1:
-            return super().axis(1, dtype)
-        return torch.from_numpy(self._circles[0]).to(dtype)
-
-    def latitude(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "n_lat 1"]:
-        """φ = π/2 - θ of each circle, shaped to broadcast over longitudes."""
-        return (math.pi / 2 - self.axis(0))[:, None].to(dtype)
-
-    def quadrature(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "n_lat n_lon"]:
-        """Weights w with ∫u dA ≈ Σ w u over the sphere of radius R."""
-        w = torch.from_numpy(self.weights) * (2 * math.pi / self.shape[1] * self.radius**2)
-        return w[:, None].expand(self.shape).to(dtype)
-
-    def series(self, choice: Sequence[str] | str | None = None) -> tuple[Series, ...]:
-        """As a box's, of the angles; not on Gauss's latitudes, which are not equally spaced."""
-        if self.latitudes is Latitudes.GAUSS:
-            raise ValueError(
-                "Gauss's latitudes are not equally spaced, so a field on them has no series of "
-                "cosines. Use spherical.SphericalTransform, or equiangular latitudes."
-            )
-        return super().series(choice)
-
-    @cached_property
-    def interior(self) -> "Grid":
-        """Itself: a sphere has no boundary."""
-        return self
-
-    def boundary_mask(self) -> Bool[Tensor, "*space"]:
-        """False everywhere."""
-        return torch.zeros(self.shape, dtype=torch.bool)
-
-    def with_shape(self, shape: Sequence[int]) -> "SphereGrid":
-        """The same sphere with another number of nodes."""
-        return SphereGrid(shape, self.latitudes, radius=self.radius)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain lists, strings and numbers."""
-        return {**super().to_dict(), "latitudes": self.latitudes.value, "radius": self.radius}
-
-
-def _per_axis(name: str, value: Any, ndim: int, kind: type[T]) -> tuple[T, ...]:
+def per_axis(name: str, value: Any, ndim: int, kind: type[T]) -> tuple[T, ...]:
     """One entry per axis from one value for all or a sequence of ndim values."""
     values = [value] * ndim if isinstance(value, str | float | int) else list(value)
     if len(values) != ndim:

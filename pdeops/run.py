@@ -24,6 +24,7 @@ from .nn.symmetry import SymmetricAverage
 from .normalizer import Normalizer
 from .recipe import Recipe, SystemsRecipe
 from .run_folder import fresh_folder, open_folder, recipe_of, withdraw
+from .sphere_grid import grid_from_dict
 from .training import checkpoint, distributed
 from .training.objectives import Supervised
 from .training.optim import OPTIMIZERS, SCHEDULES
@@ -141,7 +142,7 @@ def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu") 
     carry = state["carry"]
     operator = _build(carry)
     operator.load_state_dict(state["model"])
-    grid = Grid.from_dict(carry["grid"])
+    grid = grid_from_dict(carry["grid"])
     spec = DatasetSpec.from_json(carry["spec"]) if carry["spec"] else None
     return Run(folder, recipe, operator.to(place).eval(), grid, spec, carry["in_channels"])
 
@@ -253,7 +254,7 @@ def _assemble(recipe: Recipe | SystemsRecipe, folder: Path, device: torch.device
 
 def _build(carry: Mapping[str, Any]) -> Operator:
     """The operator that a checkpoint describes, freshly initialised, its normalizers not fitted."""
-    channels, grid = (carry["in_channels"], carry["out_channels"]), Grid.from_dict(carry["grid"])
+    channels, grid = (carry["in_channels"], carry["out_channels"]), grid_from_dict(carry["grid"])
     model = MODELS[carry["model"]](*channels, grid, **carry["arguments"])
     if carry["symmetries"] is not None:
         model = SymmetricAverage(model, grid, **carry["symmetries"])

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from .grid import Latitudes, SphereGrid
+from .sphere_grid import Latitudes, SphereGrid
 
 
 def unaliased_degree(grid: SphereGrid, *, factors: int = 2) -> int:

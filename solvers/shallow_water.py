@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ..grid import SphereGrid
+from ..sphere_grid import SphereGrid
 from ..spherical import SphericalTransform
 from .evolution import Evolution
 from .pseudospectral import require_coefficients

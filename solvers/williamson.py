@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..grid import SphereGrid
+from ..sphere_grid import SphereGrid
 from .shallow_water import EARTH_GRAVITY, EARTH_ROTATION
 
 _JET = (math.pi / 7, math.pi / 2 - math.pi / 7)  # latitudes between which the jet blows

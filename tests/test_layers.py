@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pdeops"
 
 FLOOR = {
-    "grid": 1, "linop": 1, "normalizer": 1, "nearest": 1,
+    "grid": 1, "sphere_grid": 1, "linop": 1, "normalizer": 1, "nearest": 1,
     "kernels": 2,
     "spectral": 3, "spherical": 3,
     "norms": 4, "nn": 4, "solvers": 4,
@@ -24,6 +24,7 @@ FLOOR = {
 # On one floor an import may point to the left, within these lines only.
 ORDERED = [
     ["grid", "linop"],
+    ["grid", "sphere_grid"],
     [
         "recipe", "run_folder", "run_systems", "preconditioner", "named_preconditioners",
         "evaluate_systems", "run", "guess", "compare",

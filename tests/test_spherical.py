@@ -1,12 +1,10 @@
-import math
 import warnings
 
 import numpy as np
 import pytest
 import torch
 
-from pdeops.grid import Grid, Latitudes, SphereGrid
-from pdeops.losses import MeanSquare
+from pdeops.sphere_grid import Latitudes, SphereGrid
 from pdeops.spherical import SphericalTransform, evaluate, unaliased_degree
 
 GRIDS = [
@@ -187,67 +185,3 @@ def test_other_shapes_are_refused():
         T.inverse(torch.zeros(9, 9, dtype=torch.complex128))
     with pytest.raises(ValueError, match=r"\(..., 24, 48\) on this grid"):
         T.forward(torch.zeros(48, 24, dtype=torch.float64))
-
-
-class TestGrid:
-    @pytest.mark.parametrize("grid", GRIDS, ids=ids)
-    def test_integrals_are_exact_up_to_a_degree(self, grid):
-        """∫ P_k(sin φ) dA = 0 for k > 0; the next even degree is seen."""
-        from scipy.special import eval_legendre
-
-        w, s = grid.quadrature(), grid.latitude().sin().numpy()
-        n = grid.shape[0]
-        exact_to = 2 * n - 1 if grid.latitudes is Latitudes.GAUSS else n - 1
-        assert grid.volume == pytest.approx(4 * math.pi * grid.radius**2)
-        assert w.sum().item() == pytest.approx(grid.volume, rel=1e-14)
-
-        def integral(k):
-            return (w * torch.from_numpy(eval_legendre(k, s))).sum().item() / grid.volume
-
-        assert max(abs(integral(k)) for k in range(1, exact_to + 1)) < 1e-14
-        assert abs(integral(exact_to // 2 * 2 + 2)) > 1e-6
-
-    def test_nodes(self):
-        grid = SphereGrid((5, 8))
-        quarter = math.pi / 4
-        assert grid.axis(0).tolist() == pytest.approx([i * quarter for i in range(5)])
-        assert grid.axis(-1).tolist() == pytest.approx([i * quarter for i in range(8)])
-        assert grid.latitude()[:, 0].tolist() == pytest.approx(
-            [math.pi / 2 - i * quarter for i in range(5)]
-        )
-        gauss = SphereGrid((3, 4), "gauss").latitude().sin()[:, 0]
-        assert gauss.tolist() == pytest.approx([0.6**0.5, 0, -(0.6**0.5)], abs=1e-15)
-        assert grid.refined(2).shape == (9, 16)
-        assert grid.interior == grid
-        assert not grid.boundary_mask().any()
-
-    @pytest.mark.parametrize("grid", GRIDS, ids=ids)
-    def test_dict_round_trip(self, grid):
-        again = Grid.from_dict(grid.to_dict())
-        assert again == grid
-        assert type(again) is SphereGrid
-        assert hash(again) == hash(grid)
-        assert again.with_shape((8, 16)) == SphereGrid((8, 16), grid.latitudes, radius=grid.radius)
-
-    def test_bad_arguments(self):
-        for arguments, message in (
-            ({"shape": (8,)}, "latitudes, longitudes"),
-            ({"shape": (8, 16), "radius": 0.0}, "positive radius"),
-            ({"shape": (8, 16), "latitudes": "uniform"}, "equiangular, gauss"),
-            ({"shape": (1, 16)}, "at least 2"),
-        ):
-            with pytest.raises(ValueError, match=message):
-                SphereGrid(**arguments)
-
-    def test_gauss_latitudes_are_no_box(self):
-        assert SphereGrid((8, 16)).series() == Grid((8, 16), 1.0, ("neumann", "periodic")).series()
-        with pytest.raises(ValueError, match="not equally spaced"):
-            SphereGrid((8, 16), "gauss").series()
-
-
-def test_losses_integrate_over_the_sphere():
-    """The mean of sin² φ is 1/3, whatever the number of nodes near the poles."""
-    grid = SphereGrid((33, 64), radius=7.0)
-    u = grid.latitude().sin().expand(1, 1, *grid.shape)
-    assert MeanSquare(grid)(u, torch.zeros_like(u)).item() == pytest.approx(1 / 3, rel=1e-12)
-    assert (u**2).mean().item() > 0.4

@@ -8,11 +8,12 @@ import torch
 
 from pdeops.datasets import ShallowWater, generate, inspect, open_dataset
 from pdeops.datasets.shallow_water import _gauss_grid
-from pdeops.grid import Grid, SphereGrid
+from pdeops.grid import Grid
 from pdeops.norms import Lp
 from pdeops.solvers import evolve
 from pdeops.solvers.shallow_water import EARTH_RADIUS
 from pdeops.solvers.shallow_water import ShallowWater as Equation
+from pdeops.sphere_grid import SphereGrid
 from pdeops.spherical import SphericalTransform
 
 SMALL = {"t_end": 2.0, "num_frames": 2, "dt": 900.0, "degree": 12, "viscosity": 1e17}

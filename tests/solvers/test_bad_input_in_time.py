@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from pdeops.grid import Grid, SphereGrid
+from pdeops.grid import Grid
 from pdeops.solvers import (
     ETDRK4,
     RK4CN,
@@ -30,6 +30,7 @@ from pdeops.solvers import (
     evolve,
     solve_conservation_law,
 )
+from pdeops.sphere_grid import SphereGrid
 
 UNHOOKED = os.environ.get("JAXTYPING_DISABLE") == "1"
 CIRCLE, TORUS = (Grid(n, boundary="periodic") for n in ((32,), (16, 16)))

@@ -4,9 +4,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from pdeops.grid import SphereGrid
 from pdeops.solvers import RK4CN, ShallowWater, evolve, williamson
 from pdeops.solvers.shallow_water import EARTH_GRAVITY, EARTH_RADIUS
+from pdeops.sphere_grid import SphereGrid
 from pdeops.spherical import SphericalTransform
 
 DAY = 86400
