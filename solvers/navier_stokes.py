@@ -2,7 +2,8 @@
 # Axes: b batch, x y nodes, l k stored waves of y (0..K) and x (-K..K), 3K < n.
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from functools import partial
 from types import ModuleType
 
 import torch
@@ -11,12 +12,13 @@ from torch import Tensor
 
 from ..grid import Boundary, Grid
 from ..kernels import vorticity_reference
-from ..kernels.threads import one_thread
+from ..kernels.threads import one_thread, side_by_side
 from ..spectral import check_zero_mean, wavenumbers
 from .evolution import Evolution
 
 _NODES_AT_ONCE = 1 << 17  # of the samples that are transformed together on a CPU
 _NODES_ALONE = 1 << 15  # from this number on two threads are worth their waiting for each other
+_NODES_PER_THREAD = 1 << 17  # from this number on each thread has samples of its own
 
 Force = Callable[[Tensor, float], Tensor]
 
@@ -74,7 +76,7 @@ class NavierStokes(Evolution):
         self.nodes = grid.nodes()
         self._f = forcing if callable(forcing) else None
         self._f_hat = None if forcing is None else self._force(forcing, self.nodes, 0.0)
-        self._spaces: dict[tuple[int, torch.dtype, torch.device], _Workspace] = {}
+        self._spaces: dict[tuple[Hashable, ...], list[_Workspace]] = {}
 
     def check(self, u: Float[Tensor, "b c *space"]) -> None:
         """As its parent's; the mean must be zero, and a forcing per sample of as many samples."""
@@ -114,13 +116,23 @@ class NavierStokes(Evolution):
         self, u_hat: Complex[Tensor, "b l k"], t: float, out: Complex[Tensor, "b l k"]
     ) -> Complex[Tensor, "b l k"]:
         """The same by fused loops where there are, in buffers that are used again."""
-        key = (len(u_hat), u_hat.dtype, u_hat.device)
+        parts = self._num_parts(u_hat)
+        key = (parts, len(u_hat), u_hat.dtype, u_hat.device)
         if key not in self._spaces:
-            self._spaces = {key: _Workspace(self, u_hat)}
-        self._spaces[key].convect(u_hat, out)
+            self._spaces = {key: [_Workspace(self, w) for w in u_hat.tensor_split(parts)]}
+        pairs = zip(u_hat.tensor_split(parts), out.tensor_split(parts), strict=True)
+        side_by_side(
+            [partial(s.convect, *p) for s, p in zip(self._spaces[key], pairs, strict=True)]
+        )
         if self._f_hat is not None:
             out.add_(self._forcing_at(t, u_hat))
         return out
+
+    def _num_parts(self, u_hat: Complex[Tensor, "b l k"]) -> int:
+        """In how many threads samples are worked on: those that torch has, or one."""
+        threads = torch.get_num_threads() if u_hat.device.type == "cpu" else 1
+        nodes = len(u_hat) * math.prod(self.grid.shape)
+        return threads if threads <= min(len(u_hat), nodes // _NODES_PER_THREAD) else 1
 
     def _forward(self, u: Float[Tensor, "*batch x y"]) -> Complex[Tensor, "*batch l k"]:
         """Stored coefficients of fields at the nodes."""

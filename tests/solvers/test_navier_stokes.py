@@ -57,6 +57,18 @@ def test_a_large_batch_is_worked_through_in_parts(generator, monkeypatch):
     assert torch.equal(parts, whole)
 
 
+def test_samples_divided_among_threads(generator, monkeypatch):
+    grid = torus(16)
+    w = random_vorticity(grid, generator, batch=7, waves=4)
+    whole = evolve(NavierStokes(grid, 1e-3), w, [0.1], dt=0.01).u
+    monkeypatch.setattr("pdeops.solvers.navier_stokes._NODES_PER_THREAD", 2 * 16**2)
+    torch.set_num_threads(3)
+    flow = NavierStokes(grid, 1e-3)
+    divided = evolve(flow, w, [0.1], dt=0.01).u
+    assert [len(spaces) for spaces in flow._spaces.values()] == [3]
+    torch.testing.assert_close(divided, whole, rtol=1e-12, atol=1e-12)  # FFTs round otherwise
+
+
 def taylor_green(grid):
     x, y = grid.nodes()
     return (torch.cos(2 * x) * torch.cos(2 * y))[None, None]
