@@ -25,6 +25,8 @@ import torch
 from torch import Tensor
 
 from pdeops.linop import LinearOperator
+from pdeops.models import DeepConjugate
+from pdeops.models.vcycle import VCyclePreconditioner
 from pdeops.run_systems import load_correction, shipped_weights
 from pdeops.solvers import (
     Diffusion,
@@ -107,7 +109,8 @@ class Method:
 
 
 def cycle_work(s: System, M: Multigrid) -> float:
-    """Sweeps and residuals on all levels, and CG's own product."""
+    """Sweeps and residuals on all levels, and CG's own product. Coarse levels couple along
+    diagonals too, unless these are shared out."""
     spec, ndim = M._spec, s.A.ndim
     each = spec.smoother.degree if isinstance(spec.smoother, Chebyshev) else 1
     visits = 2 if spec.kind == "W" else 1
@@ -115,7 +118,7 @@ def cycle_work(s: System, M: Multigrid) -> float:
     total = 0.0
     for level, shape in enumerate(M.shapes):
         share = torch.Size(shape).numel() / s.A.grid.num_nodes
-        points = 2 * ndim + 1 if level == 0 else 3**ndim
+        points = 3**ndim if level and M._shares is None else 2 * ndim + 1
         total += per_level * visits**level * share * points / (2 * ndim + 1)
     return total + 1
 
@@ -138,9 +141,10 @@ def direct(s: System, solve: Callable[[Tensor], Tensor]) -> SolveResult:
 
 
 def learned(name: str) -> Method:
-    """CG where the network makes a symmetric positive definite M, else conjugate directions."""
+    """A network by name or run folder: in CG where it makes a symmetric positive definite M, else
+    in conjugate directions, and then for Poisson systems."""
     network: Any = load_correction(name)
-    measured = getattr(network, "work", None)  # multiply-adds per unknown
+    proposes = isinstance(network, DeepConjugate)
 
     def solve(s: System, M: Any) -> SolveResult:
         if isinstance(M, LinearOperator):
@@ -148,11 +152,13 @@ def learned(name: str) -> Method:
         return deep_conjugate_direction(s.A, s.b, M, rtol=RTOL, max_iterations=PATIENCE)
 
     def fits(family: Family) -> bool:
-        poisson = family.kind == "obstacles" or family.kind == "constant"
-        return network.ndim == family.ndim and (poisson or not name.startswith("dcdm"))
+        poisson = family.kind in ("obstacles", "constant")
+        return network.ndim == family.ndim and (poisson or not proposes)
 
     def work(s: System, M: Any) -> float | None:
-        return None if measured is None else measured / (2 * network.ndim + 1) + 1
+        if isinstance(M, Multigrid):
+            return cycle_work(s, M)
+        return network.work / (2 * network.ndim + 1) + 1 if proposes else None
 
     return Method(lambda s: network.on(s.A), solve, work, fits)
 
@@ -160,6 +166,7 @@ def learned(name: str) -> Method:
 CLASSICAL = {
     "multigrid V(1,1)": Method(lambda s: Multigrid(s.A), work=cycle_work),
     "multigrid V(1,1) in float32": Method(lambda s: Multigrid(s.single), work=cycle_work),
+    "vcycle, untrained": Method(lambda s: VCyclePreconditioner(s.A.ndim).on(s.A), work=cycle_work),
     "PyAMG Ruge-Stüben": Method(lambda s: RugeStueben(s.assembled), work=algebraic_work),
     "PyAMG smoothed aggregation": Method(
         lambda s: SmoothedAggregation(s.assembled), work=algebraic_work
@@ -239,11 +246,13 @@ def best_cycle(s: System, small: System) -> str:
     return min(found, key=lambda name: found[name])
 
 
-def measure(family: Family, n: int, seed: int, turns: int, only: str = "") -> list[Row]:
+def measure(
+    family: Family, n: int, seed: int, turns: int, networks: Sequence[str], only: str = ""
+) -> list[Row]:
     """A row for each method that fits and whose name holds `only`."""
     s, small = System.draw(family, n, seed), System.draw(family, min(n, SMALL), seed)
     methods = dict(CLASSICAL)
-    methods.update({name: learned(name) for name in shipped_weights()})
+    methods.update({name: learned(name) for name in networks})
     methods = {k: m for k, m in methods.items() if m.fits(family) and only in k}
     if only in "multigrid, best by search":
         name = best_cycle(s, small)
@@ -332,6 +341,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=511, help="unknowns per axis")
     parser.add_argument("--ndim", type=int, default=2, choices=(2, 3))
     parser.add_argument("--families", nargs="*", choices=[*FAMILIES], metavar="NAME")
+    parser.add_argument("--learned", nargs="*", default=shipped_weights(), metavar="NAME|RUN")
     parser.add_argument("--only", default="", help="methods whose name holds this")
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--threads", type=int, default=2)
@@ -343,9 +353,8 @@ def main() -> None:
     stem = f"preconditioners{arguments.n}" + ("_3d" if arguments.ndim == 3 else "")
     rows: list[Row] = []
     for name in chosen:
-        found = measure(
-            FAMILIES[name], arguments.n, arguments.seed, arguments.turns, arguments.only
-        )
+        a = arguments
+        found = measure(FAMILIES[name], a.n, a.seed, a.turns, a.learned, a.only)
         print("\n".join(table(found)), flush=True)
         rows += [{**r, "threads": str(arguments.threads), **machine()} for r in found]
         write(arguments.out / f"{stem}.csv", rows)

@@ -41,8 +41,8 @@ class Family(NamedTuple):
 
 
 def signs(n: int, ndim: int, random: np.random.Generator) -> Tensor:
-    """Where a Gaussian field is not negative, at n + 2 nodes per axis."""
-    modes = min(128, n) if ndim == 2 else 32
+    """Where a Gaussian field is not negative, at n + 2 nodes per axis; one function for all n."""
+    modes = 128 if ndim == 2 else 32
     grid = Grid((n + 2,) * ndim)
     return GaussianField(TAU, ALPHA, num_modes=modes).sample(grid, random) >= 0
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import preconditioners
+from benchmarks import generalisation, preconditioners
 from benchmarks.preconditioners import CLASSICAL, COLUMNS, CYCLES, System, learned, measure, variant
 from benchmarks.systems import FAMILIES, UNSEEN
 from pdeops.recipe import load_recipe, shipped_recipes
@@ -52,7 +52,7 @@ def test_work_of_a_cycle_counts_products_with_a():
 @pytest.mark.parametrize("name", ["Darcy 1e2", "cells 20 %", "empty"])
 def test_every_method_solves(name, monkeypatch):
     """A row for each, to the tolerance, whatever it is called; small, and one turn."""
-    rows = measure(FAMILIES[name], 40, 0, turns=1)
+    rows = measure(FAMILIES[name], 40, 0, 1, ["dcdm_poisson"])
     assert [r["note"] for r in rows] == [""] * len(rows)
     assert all(float(r["residual"]) < 1.1e-8 for r in rows)
     assert all(float(r[c]) >= 0 for r in rows for c in COLUMNS if r[c])
@@ -69,7 +69,7 @@ def test_a_method_that_refuses_has_a_row_that_says_so(monkeypatch):
         raise ValueError("not today")
 
     monkeypatch.setitem(CLASSICAL, "IC(0)", preconditioners.Method(refuse))
-    (row,) = measure(FAMILIES["empty"], 20, 0, turns=2, only="IC(0)")
+    (row,) = measure(FAMILIES["empty"], 20, 0, 2, [], only="IC(0)")
     assert row["note"] == "failed: not today"
     assert row["s_at_1"] == ""
 
@@ -79,3 +79,30 @@ def test_networks_of_conjugate_directions_are_for_poisson_systems_of_their_dimen
     assert {f.name for f in FAMILIES.values() if fits(f)} == {
         "boxes 30 %, 3D", "cells 20 %, 3D", "empty, 3D",
     }  # fmt: skip
+
+
+def test_fields_are_the_same_functions_on_finer_grids():
+    coarse, fine = (FAMILIES["Darcy 1e2"](n, 4).coefficient for n in (31, 63))
+    assert torch.equal(coarse, fine[::2, ::2])
+
+
+def test_growth_is_over_the_coarsest_grid():
+    """Classical multigrid in the place of the network: both methods count the same."""
+
+    class Classical:
+        @staticmethod
+        def on(A):
+            return Multigrid(A)
+
+    found = generalisation.count(Classical(), ["Darcy 12/3", "cells 20 %"], [15, 63], 4)
+    assert {len(counts) for (kind, *_), counts in found.items() if kind == "all"} == {4}
+    for (kind, method, n), counts in found.items():
+        assert counts == found[kind, "multigrid", n], method
+    rows = generalisation.rows(found)
+    by = {(r["family"], r["method"], r["unknowns"]): r for r in rows}
+    start, end = (by["all", "learned", f"{n} x {n}"] for n in (15, 63))
+    assert float(start["mean_growth"]) == 1.0
+    assert float(end["mean_growth"]) == pytest.approx(
+        float(end["mean"]) / float(start["mean"]), abs=0.01
+    )
+    assert int(end["worst"]) == max(found["all", "learned", 63])

@@ -1,0 +1,101 @@
+"""python -m benchmarks.generalisation: does a learned preconditioner keep its iterations on finer
+grids?
+
+Fields of unseen seeds, dealt to FAMILIES in turn; each is solved on all grids, from zero to
+|b - A x| <= 1e-8 |b| with b white noise, by CG with the learned M and with classical multigrid.
+Where the coefficient is a function, the field is the same function on each grid. One thread.
+
+Writes results/generalisation_<name>.csv: iterations by family, grid and method, in the mean and at
+worst, and how they have grown since the coarsest grid.
+"""
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pdeops.run_systems import load_correction, shipped_weights
+from pdeops.solvers import Multigrid, cg
+
+from .bench import RESULTS, machine
+from .systems import FAMILIES
+from .trainings import Row, write
+
+KINDS = (
+    "Darcy 12/3",
+    "Darcy 1e2",
+    "Darcy 1e4",
+    "white noise 1e4",
+    "anisotropy 100",
+    "boxes 30 %",
+    "cells 5 %",
+    "cells 20 %",
+)
+SIZES = (63, 1023)
+RTOL, MOST, ALL = 1e-8, 3000, "all"
+Counts = dict[tuple[str, str, int], list[int]]  # by family, method and unknowns per axis
+
+
+def count(network: Any, kinds: Sequence[str], sizes: Sequence[int], fields: int) -> Counts:
+    """Iterations on each field; a solve that fails counts as MOST."""
+    found: Counts = {}
+    for index in range(fields):
+        kind = kinds[index % len(kinds)]
+        for n in sizes:
+            A = FAMILIES[kind](n, index)
+            generator = torch.Generator().manual_seed(index)
+            b = A.project(torch.randn(A.grid.shape, generator=generator, dtype=torch.float64))
+            for method, M in (("learned", network.on(A)), ("multigrid", Multigrid(A))):
+                result = cg(A, b, M=M, rtol=RTOL, max_iterations=MOST)
+                iterations = result.iterations if result.converged else MOST
+                for name in (kind, ALL):
+                    found.setdefault((name, method, n), []).append(iterations)
+        print(f"\r{index + 1} of {fields} fields", end="", flush=True)
+    print()
+    return found
+
+
+def rows(found: Counts) -> list[Row]:
+    """Means and worst, and how many times those on the coarsest grid they are."""
+    coarsest = min(n for _, _, n in found)
+    lines = []
+    for (kind, method, n), counts in sorted(found.items(), key=lambda entry: entry[0][:2]):
+        start = found[kind, method, coarsest]
+        mean, worst = statistics.mean(counts), max(counts)
+        lines.append(
+            {
+                "family": kind,
+                "method": method,
+                "unknowns": f"{n} x {n}",
+                "fields": str(len(counts)),
+                "mean": f"{mean:.2f}",
+                "worst": str(worst),
+                "mean_growth": f"{mean / statistics.mean(start):.2f}",
+                "worst_growth": f"{worst / max(start):.2f}",
+            }
+        )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.generalisation")
+    parser.add_argument("name", help=f"run folder, or one of {', '.join(shipped_weights())}")
+    parser.add_argument("--fields", type=int, default=100)
+    parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
+    parser.add_argument("--families", nargs="*", choices=[*FAMILIES], default=KINDS, metavar="NAME")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    network = load_correction(arguments.name)
+    found = rows(count(network, arguments.families, arguments.sizes, arguments.fields))
+    for row in found:
+        print("  ".join(row.values()))
+    stem = f"generalisation_{Path(arguments.name).name}"
+    write(arguments.out / f"{stem}.csv", [{**row, **machine()} for row in found])
+
+
+if __name__ == "__main__":
+    main()
