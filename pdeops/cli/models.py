@@ -78,5 +78,5 @@ def _in_a_solver(cls: Any) -> dict[str, Any]:
     from ..nn.parameters import num_parameters
 
     with torch.device("meta"):
-        model = cls()
+        model = cls(ndim=2)
     return {"parameters": num_parameters(model), "grid": None, "arguments": model.arguments}
