@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import results_file
 from benchmarks import study as module
+from benchmarks.bench import RESULTS
 from benchmarks.study import STEP, STUDIES, Study, percent, seconds_per_epoch, study, table
 from pdeops.cli import main
 from pdeops.recipe import Recipe
@@ -159,6 +160,28 @@ def test_the_rate_leaves_start_and_first_epoch_out(plan, tmp_path, monkeypatch):
 def test_percent_names_the_range():
     assert percent([0.0123]) == "1.230 %"
     assert percent([0.01, 0.02]) == "1.500 % (1.000 to 2.000)"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/models.md"])
+def test_pages_show_the_results_as_they_are(page):
+    """Parameters, step and errors of each model; the step is that of the rough study."""
+    root = module.Path(__file__).resolve().parents[2]
+    lines = (root / page).read_text(encoding="utf-8").splitlines()
+    rough, multiscale = (results_file.read(RESULTS / f"study_{kind}128.csv") for kind in STUDIES)
+    for name, a, b in zip(("MgNO", "FNO", "TFNO", "UNO"), rough, multiscale, strict=True):
+        assert a["model"] in (name, f"Neuralop{name}")
+        errors = [100 * float(row[f"relative_{norm}"]) for row in (a, b) for norm in ("l2", "h1")]
+        shown = [
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in lines
+            if line.startswith(f"| {name} ") and f"| {int(a['parameters']):,} |" in line
+        ]
+        (cells,) = [cells for cells in shown if cells[2].endswith("ms")]
+        assert cells[2] == f"{1e3 * float(a[STEP]):.0f} ms"
+        given = [cell.removesuffix(" %") for cell in cells[3:] if cell.endswith("%")]
+        for error, text in zip(errors, given, strict=True):
+            digits = len(text.partition(".")[2])
+            assert error == pytest.approx(float(text), abs=0.5001 * 10**-digits)
 
 
 @pytest.mark.parametrize("kind", sorted(STUDIES))
