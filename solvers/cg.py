@@ -38,8 +38,8 @@ def cg(
 
     Success is claimed on the true residual, recomputed. Where that one stays above the tolerance,
     the method starts again from it; when this no longer helps, round-off is the limit and the
-    reason says so. What `A_norm` is for, and what happens to a singular system without a solution,
-    `krylov.solve` says.
+    reason says so. What happens to a singular system without a solution, `krylov.solve` says, and
+    `krylov.steps` what `A_norm` is for.
 
     Args:
         safeguard: another preconditioner, of which one knows what it is worth, where M is learned:

@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -91,9 +91,8 @@ class _Column:
         """What |P b - A x| / |b| may be."""
         rtol = self.rtol
         if 0 < self.outside <= rtol:
-            rtol = (1 - 1e-12) * math.sqrt(
-                rtol**2 - self.outside**2
-            )  # the two parts are orthogonal
+            # The two parts are orthogonal; rounding must not lift their sum above rtol.
+            rtol = (1 - 1e-12) * math.sqrt(rtol**2 - self.outside**2)
         return max(rtol, self.limit(x_norm))
 
     def limit(self, x_norm: float) -> float:
@@ -148,26 +147,17 @@ def solve(
     start: Start,
     A: LinearOperator,
     b: Float[Tensor, "*batch_space"],
-    *,
-    M: Apply,
-    x0: Float[Tensor, "*batch_space"] | None,
-    rtol: float,
-    max_iterations: int,
-    A_norm: float | int | None = None,
+    **asked: Any,
 ) -> SolveResult:
-    """x with |b - A x| <= rtol |b| for each right-hand side, by the method that `start` makes.
+    """x with |b - A x| <= rtol |b| for each right-hand side, by the method that `start` makes; the
+    other arguments are those of `steps`.
 
     Leading axes of b are a batch; columns that have converged leave it. Where A is singular and
     knows its range (`A.project`), the system of P b is solved, and x has no part in the kernel of a
     symmetric A. What of b lies outside the range counts as residual: where it exceeds the
     tolerance, the system has no solution, and the result says so.
-
-    Args:
-        A_norm: |A|, or a bound. With it a residual of 10 ε (|A||x| + |b|) also counts as success:
-            no method gets further than that order, whatever rtol says. For an M-matrix
-            2 max(diagonal) is such a bound.
     """
-    run = steps(start, A, b, M=M, x0=x0, rtol=rtol, max_iterations=max_iterations, A_norm=A_norm)
+    run = steps(start, A, b, **asked)
     while True:
         try:
             next(run)
@@ -189,6 +179,11 @@ def steps(
     """`solve` one iteration at a time: yields the method before each, returns the result.
 
     Gradients must be switched off by the caller.
+
+    Args:
+        A_norm: |A|, or a bound. With it a residual of 10 ε (|A||x| + |b|) also counts as success:
+            no method gets further than that order, whatever rtol says. For an M-matrix
+            2 max(diagonal) is such a bound.
     """
     check(A, b, M, x0, rtol, max_iterations)
     batched = b.ndim > A.grid.ndim

@@ -11,10 +11,10 @@ from pdeops.losses import MeanSquare
 from pdeops.sphere_grid import Latitudes, SphereGrid, grid_from_dict
 
 GRIDS = [
-    SphereGrid((24, 48), "gauss"),
-    SphereGrid((25, 51), "gauss", radius=3.0),
-    SphereGrid((33, 64)),
-    SphereGrid((34, 60), radius=0.5),
+    SphereGrid((6, 12), "gauss"),
+    SphereGrid((7, 15), "gauss", radius=3.0),
+    SphereGrid((9, 16)),
+    SphereGrid((10, 18), radius=0.5),
 ]
 ids = [f"{g.latitudes.value}{g.shape[0]}" for g in GRIDS]
 

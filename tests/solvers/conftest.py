@@ -1,4 +1,8 @@
-"""Coefficients for the solvers' tests."""
+"""Coefficients for the solvers' tests; tests run as a user's call would."""
+
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -17,3 +21,22 @@ def piecewise():
         return torch.where(smooth > 0, high, low).double()
 
     return make
+
+
+@pytest.fixture
+def without_type_checks():
+    """without_type_checks(file, names): pytest's report on the tests of a file whose names hold
+    this, in a process that does not check every signature, as a user sees them; all must pass."""
+
+    def run(file, names):
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
+        done = subprocess.run(
+            [*command, "-k", names, file],
+            env={**os.environ, "JAXTYPING_DISABLE": "1"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    return run

@@ -9,8 +9,6 @@ table says, an answer that claims to have converged is checked against the matri
 import math
 import os
 import re
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
@@ -383,15 +381,6 @@ if UNHOOKED:
 
 else:
 
-    def test_cells_that_check_types():
-        """As a user sees them: without the tests' checks of every signature."""
-        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
-        done = subprocess.run(
-            [*command, "-k", "test_cell", __file__],
-            env={**os.environ, "JAXTYPING_DISABLE": "1"},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout
+    def test_cells_that_check_types(without_type_checks):
         number = sum(needs_types(row, solver) for row in ROWS for solver in ROWS[row][2])
-        assert f"{number + 4} passed" in done.stdout, done.stdout
+        assert f"{number + 4} passed" in without_type_checks(__file__, "test_cell")
