@@ -127,6 +127,8 @@ def relax_many(starts, columns, values, scale, b, x, tolerances, limit, counts):
     The loops over systems are vector instructions. All go on until the last is done, so systems of
     like counts belong together; counts are those each would have alone, at most `limit`.
     """
+    # The residual of a row is written out twice: as a function of its own it takes 1.45 times as
+    # long (16 systems of 100 unknowns).
     n, size = b.shape
     total, square = np.empty(size), np.empty(size)
     counts[:] = limit
