@@ -95,6 +95,13 @@ class Evolution(ABC):
         """max Σ_a |u_a|/h_a, cells crossed per unit of time; None where nothing is advected."""
         return None
 
+    def fault(self, u_hat: Inexact[Tensor, "*state"]) -> str:
+        """What shows, in words, that a state is no solution's, however small; nothing by default.
+
+        Looked at where the Courant number is.
+        """
+        return ""
+
     def cast(self, constant: Tensor, like: Shaped[Tensor, "..."]) -> Tensor:
         """A float64 or complex128 constant of this object in the precision and place of `like`."""
         real = torch.empty(0, dtype=like.dtype).real.dtype
@@ -203,6 +210,8 @@ def evolve(
                         f"{type(method).__name__} is unstable there; use "
                         f"dt <= {method.courant_limit / cells:.2g}, or courant=0.5"
                     )
+                if reason := equation.fault(u_hat):
+                    return stop(f"{reason} at t = {t:.6g}")
             method.step(u_hat, t, interval.take(level))
             t = interval.time
             steps_here += 1
@@ -210,6 +219,8 @@ def evolve(
                 return stop(reason)
         if reason := watch.flush():
             return stop(reason)
+        if reason := equation.fault(u_hat):
+            return stop(f"{reason} at t = {t:.6g}")
         saved.append(equation.decode(u_hat))
     return stop(f"t = {t:.6g} reached in {watch.num_steps} steps", completed=True)
 

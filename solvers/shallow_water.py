@@ -148,6 +148,13 @@ class ShallowWater(Evolution):
         wind = self.wind(u_hat)
         return wind.square().sum(1).amax().sqrt() * self.top
 
+    def fault(self, u_hat: Complex[Tensor, "b 3 l m"]) -> str:
+        """A depth that is not positive, of which the series of harmonics takes no notice."""
+        lowest = self.mean_depth * (1 + self.transform.inverse(u_hat[:, 0]).amin().item())
+        if not lowest <= 0:  # what is not finite is reported as a blow-up
+            return ""
+        return f"the layer is dry somewhere, with a depth of {lowest:.3g} m"
+
     def wind(self, u_hat: Complex[Tensor, "b 3 l m"]) -> Float[Tensor, "b 2 lat lon"]:
         """Eastward and northward wind of a state."""
         return self.transform.wind((u_hat * self.cast(self.units, u_hat))[:, 1:])

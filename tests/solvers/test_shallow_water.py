@@ -1,4 +1,5 @@
 import math
+import re
 from itertools import pairwise
 
 import pytest
@@ -232,6 +233,25 @@ def test_blow_up_and_fast_winds_are_reported():
     assert not result.completed
     assert "blow-up at t = " in result.reason
     assert "the largest coefficient is" in result.reason
+
+
+@pytest.mark.parametrize("times", [[3.0], [1.9 + 0.02 * i for i in range(56)]])
+def test_a_layer_that_runs_dry_is_no_solution(times):
+    """Water flows off the south for a while; later the depth would be positive again."""
+    grid = SphereGrid((32, 64), "gauss")
+    equation = ShallowWater(grid, 1.0, rotation=0.0, gravity=1.0)
+    h = torch.ones(grid.shape, dtype=torch.float64)
+    u0 = torch.stack([h, 0 * h, 1.5 * grid.latitude().sin() * h])[None]
+    result = evolve(equation, u0, times, dt=0.01)
+    assert not result.completed
+    found = re.fullmatch(
+        r"the layer is dry somewhere, with a depth of (-\S+) m at t = (\S+)", result.reason
+    )
+    depth, t = map(float, found.groups())
+    assert -0.1 < depth < 0
+    assert 2.0 < t < 2.3
+    assert (result.u[:, :, 0] > 0).all()
+    assert len(result.times) == sum(time < t for time in times)
 
 
 def test_bad_input_is_refused():
