@@ -185,7 +185,7 @@ class PlaneCycle(Cycle):
     def __init__(self, A: Diffusion, shares: Shares | None = None) -> None:
         from ..kernels import blackbox_plane as kernels
 
-        thin = shares is not None
+        thin = int(shares is not None)
         table, size = kernels.layout(*A.grid.shape, thin)
         self.shapes = [(n, m) for n, m in table[:, :2].tolist()]
         levels = (zeros(size, A.dtype).numpy(), table)
@@ -233,7 +233,7 @@ class BoxCycle(Cycle):
         excess = faces[0][:0]
         if box.excess is not None:
             excess = box.excess.contiguous().reshape(lead + tuple(box.excess.shape)).numpy()
-        table, number, size = box.hierarchy(thin=shares is not None)
+        table, number, size = box.hierarchy(thin=int(shares is not None))
         self.shapes = box.shapes(table)
         self._order, self._missing = box.order, missing
         store = zeros(size, A.dtype).numpy()
@@ -342,7 +342,7 @@ class Box:
             None if A.excess is None else A.excess.detach().permute(order),
         )
 
-    def hierarchy(self, thin: bool = False):
+    def hierarchy(self, thin: int = 0):
         """The table of levels, the numbers of the coarsest unknowns, and the store's length."""
         missing = 3 - len(self.n)
         return layout.layout(

@@ -52,8 +52,8 @@ class Multigrid(Preconditioner):
             cycle contracts better: V(1,1) for Poisson by 0.07 instead of 0.26, in 3D by 0.19
             instead of 0.42.
 
-        shares: on coarse levels, give couplings along diagonals to those along the axes in these
-            shares (`kernels/collapse.py`): cheaper cycles, a few more of them where a jumps.
+        shares: on the first coarse level, give couplings along diagonals to those along the axes in
+            these shares (`kernels/collapse.py`): cheaper cycles, a few more of them where a jumps.
         smoother: `GaussSeidel()`, `Jacobi(damping)` or `Chebyshev(degree)` of `solvers.cycles`.
 
     Raises:
@@ -74,7 +74,7 @@ class Multigrid(Preconditioner):
         _require_stencil(A)
         if shares is not None and any(A.periodic):
             raise ValueError(
-                f"Coarse levels are collapsed on axes that are not periodic; A is on {A.grid}. "
+                f"A coarse level is collapsed on axes that are not periodic; A is on {A.grid}. "
                 f"Leave `shares` out."
             )
         if min(sweeps) < 0 or sum(sweeps) == 0:

@@ -98,14 +98,14 @@ def layout(
     wrap: Sequence[bool],
     strength: Sequence[float],
     has_e: bool,
-    thin: bool = False,
+    thin: int = 0,
     direct: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """The table of levels, the numbers of the coarsest one's unknowns, and the length of the store.
 
     n: unknowns per axis, 0 where it is missing (leading axes only). strength: mean coupling along
-    each axis; coarsening an axis divides its strength by four, against the others. thin: coarse
-    levels keep couplings along the axes only (`collapse.py`). direct: unknowns times squared band
+    each axis; coarsening an axis divides its strength by four, against the others. thin: so
+    many coarse levels keep couplings along the axes only (`collapse.py`). direct: unknowns times squared band
     width up to which a level is solved instead of coarsened, else `DIRECT`.
 
     Raises:
@@ -127,7 +127,7 @@ def layout(
         size = [padded(k) if k else 1 for k in n]
         stride = [size[1] * size[2], size[2], 1]
         stored = int(np.prod(size))
-        K = neighbours if rows and not thin else sum(present)
+        K = neighbours if len(rows) > thin else sum(present)
         unknowns = int(np.prod([max(k, 1) for k in n]))
         chosen = choose_axes(n, wrap, strength)
         number, width = np.zeros(0, np.int64), 0

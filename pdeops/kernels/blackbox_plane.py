@@ -37,10 +37,10 @@ _N, _M, _CX, _CY, _CD, _CA, _R, _U, _B, _Q, _W, _L = range(12)
 
 
 @lru_cache(maxsize=64)  # a third of the set-up of a small solve
-def layout(n: int, m: int, thin: bool = False) -> tuple[np.ndarray, int]:
+def layout(n: int, m: int, thin: int = 0) -> tuple[np.ndarray, int]:
     """Where the arrays of each level start in one flat array, and its length.
 
-    `thin`: coarse levels keep couplings along the axes only (`collapse.py`).
+    `thin`: so many coarse levels keep couplings along the axes only (`collapse.py`).
     """
     rows: list[list[int]] = []
     size = 0
@@ -56,7 +56,7 @@ def layout(n: int, m: int, thin: bool = False) -> tuple[np.ndarray, int]:
         cells = (n // 2 + 1) * (m // 2 + 1)
         row = [n, m]
         row += [take(nodes), take(nodes)]
-        row += [0, 0] if finest or thin else [take(nodes), take(nodes)]  # five points
+        row += [0, 0] if len(rows) <= thin else [take(nodes), take(nodes)]  # five points
         row += [take(nodes), take(nodes), 0 if finest else take(n * m)]
         row += [0, 0] if coarsest else [take((n // 2 + 1) * (m // 2 + 2)), take(4 * cells)]
         row += [take(n * m * (min(n, m) + 2)) if coarsest else 0]
@@ -471,9 +471,14 @@ def descend(store, table, level, nine, CX, CY, CD, CA):
 
 
 @_jit
-def finish(store, table, nine):
-    """The factor of the coarsest level. False where it is not positive definite."""
-    t = table[-1]
+def complete(store, table, first, thin):
+    """All levels below `first`, whose couplings are there; those after the first `thin` coarse ones
+    have nine points. False where one is not positive definite."""
+    last = len(table) - 1
+    for level in range(first, last):
+        CX, CY, CD, CA = _stencil(store, table[level + 1], level + 1 > thin)
+        descend(store, table, level, level > thin, CX, CY, CD, CA)
+    t, nine = table[last], last > thin
     n, m = t[_N], t[_M]
     fx, fy, fd, fa = _stencil(store, t, nine)
     r = _view(store, t[_R], _pad(n), _pad(m))
@@ -485,28 +490,24 @@ def finish(store, table, nine):
 def setup(x_faces, y_faces, store, table):
     """Fill all levels. False where one is not positive definite."""
     begin(x_faces, y_faces, store, table)
-    last = len(table) - 1
-    for level in range(last):
-        CX, CY, CD, CA = _stencil(store, table[level + 1], True)
-        descend(store, table, level, level > 0, CX, CY, CD, CA)
-    return finish(store, table, last > 0)
+    return complete(store, table, 0, 0)
 
 
 @_jit
 def cycle(b, store, table, thin, out):
-    """out = M b: one symmetric V(1,1) cycle from zero. `thin`: coarse levels have five points."""
+    """out = M b: one symmetric V(1,1) cycle from zero; `thin` coarse levels have five points."""
     last = len(table) - 1
     for level in range(last):
         t, T = table[level], table[level + 1]
         n, m = t[_N], t[_M]
-        fx, fy, fd, fa = _stencil(store, t, level > 0 and not thin)
+        fx, fy, fd, fa = _stencil(store, t, level > thin)
         r = _view(store, t[_R], _pad(n), _pad(m))
         u = _view(store, t[_U], _pad(n), _pad(m))
         q, w = _weights(store, t)
         B = _view(store, T[_B], T[_N], T[_M])
         if level == 0:
             descend5(b, u, fx, fy, r, w, B)
-        elif thin:
+        elif level <= thin:
             descend5(_view(store, t[_B], n, m), u, fx, fy, r, w, B)
         else:
             descend9(_view(store, t[_B], n, m), u, fx, fy, fd, fa, r, q, w, B)
@@ -517,14 +518,14 @@ def cycle(b, store, table, thin, out):
     for level in range(last - 1, -1, -1):
         t, T = table[level], table[level + 1]
         n, m = t[_N], t[_M]
-        fx, fy, fd, fa = _stencil(store, t, level > 0 and not thin)
+        fx, fy, fd, fa = _stencil(store, t, level > thin)
         r = _view(store, t[_R], _pad(n), _pad(m))
         u = _view(store, t[_U], _pad(n), _pad(m))
         q, w = _weights(store, t)
         U = _view(store, T[_U], _pad(T[_N]), _pad(T[_M]))
         if level == 0:
             ascend5(b, u, fx, fy, r, w, U, out)
-        elif thin:
+        elif level <= thin:
             mine = _view(store, t[_B], n, m)
             ascend5(mine, u, fx, fy, r, w, U, mine)  # rows of the result are not read any more
         else:

@@ -382,7 +382,8 @@ def setup(
     """All levels, finest first, from the couplings at the faces (`diffusion_reference.py`).
 
     coarsened: which axes each level but the last coarsens (`blackbox_layout.layout`).
-    shares: how couplings along diagonals are given to the axes on coarse levels; None leaves them.
+    shares: how couplings along diagonals are given to the axes on the first coarse level; None
+    leaves them.
     """
     ndim = len(faces)
     n = tuple(k - (a == 0) for a, k in enumerate(faces[0].shape[-ndim:]))
@@ -400,7 +401,7 @@ def setup(
         levels.append(level)
         couplings, e = galerkin(level)
         n = level.N
-        if shares is not None:
+        if shares is not None and len(levels) == 1:
             couplings = thin(couplings, n, shares)
     last = Level(n, tuple(wrap), couplings, e, (False,) * ndim)
     last.inverse = invert(last, singular)

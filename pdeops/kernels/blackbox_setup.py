@@ -489,8 +489,15 @@ def descend(store, t, T, offsets, wrap, has_e, C):
 
 
 @_jit
-def finish(store, t, offsets, number, has_e, singular):
-    """The factor of the coarsest level. False where it is not positive definite."""
+def complete(store, table, first, offsets, number, wrap, has_e, singular):
+    """All levels below `first`, whose couplings are there. False where one is not positive
+    definite."""
+    last = len(table) - 1
+    for level in range(first, last):
+        T = table[level + 1]
+        C = store[T[C_] : T[C_] + T[K_] * T[S_]]
+        descend(store, table[level], T, offsets, wrap, has_e, C)
+    t = table[last]
     S = t[S_]
     c = store[t[C_] : t[C_] + t[K_] * S]
     e = store[t[E_] : t[E_] + (S if has_e else 0)]
@@ -504,12 +511,7 @@ def finish(store, t, offsets, number, has_e, singular):
 def setup(f0, f1, f2, excess, store, table, offsets, number, wrap, has_e, singular):
     """Fill all levels. False where one is not positive definite."""
     begin(f0, f1, f2, excess, store, table, offsets, wrap, has_e)
-    last = len(table) - 1
-    for level in range(last):
-        T = table[level + 1]
-        C = store[T[C_] : T[C_] + T[K_] * T[S_]]
-        descend(store, table[level], T, offsets, wrap, has_e, C)
-    return finish(store, table[last], offsets, number, has_e, singular)
+    return complete(store, table, 0, offsets, number, wrap, has_e, singular)
 
 
 @_jit
