@@ -358,7 +358,6 @@ def invert(level: Level, singular: bool) -> Tensor:
     one = Level(level.n, level.wrap, couplings, excess, level.coarsen)
     A = -residual(u, torch.zeros_like(u), one)[level.inside].flatten(-ndim)
     if not singular:
-        A = A + torch.diag_embed((A.diagonal(dim1=-2, dim2=-1) <= 0).to(A))  # solid nodes
         return torch.cholesky_inverse(torch.linalg.cholesky(A))
     # The kernel K takes no part in the derivative, which `pinv` could not give: where eigenvalues
     # coincide, as those of a kernel do, that of eigenvectors does not exist.

@@ -80,11 +80,7 @@ class VCyclePreconditioner(nn.Module):
 
     def at(self, faces: Sequence[Float[Tensor, "..."]]) -> Callable[[Tensor], Tensor]:
         """The map r -> M r for systems with these couplings (`kernels/diffusion_reference.py`),
-        by plain torch, differentiable; computed in their precision.
-
-        Raises:
-            torch.linalg.LinAlgError: A is singular, and not only at solid cells.
-        """
+        by plain torch, differentiable; computed in their precision."""
         n = [k - (a == 0) for a, k in enumerate(faces[0].shape[-self.ndim :])]
         missing = 3 - self.ndim
         strength = [f.mean().item() for f in faces]
@@ -94,7 +90,7 @@ class VCyclePreconditioner(nn.Module):
         first = layout.COARSEN + missing
         coarsened = [[bool(x) for x in row[first : layout.COARSEN + 3]] for row in table[:-1]]
         closed = (False,) * self.ndim
-        levels = reference.setup(faces, None, closed, coarsened, False, self.shares)
+        levels = reference.setup(faces, None, closed, coarsened, True, self.shares)
         steps = layout.schedule(len(levels), "V").tolist()
 
         def correction(r: Tensor) -> Tensor:
