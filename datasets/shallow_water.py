@@ -156,17 +156,17 @@ class ShallowWater(EvolutionProblem):
 
     def solver_grid(self, grid: SphereGrid) -> SphereGrid:
         """Gauss's latitudes for the degree, whatever is stored."""
-        return _gauss_grid(self.inputs.degree)
+        return gauss_grid(self.inputs.degree)
 
     def stored(
         self, u: Float[Tensor, "*batch_fine"], grid: SphereGrid
     ) -> Float[Tensor, "*batch_space"]:
         """The solution's values at the nodes, exact."""
-        transform = SphericalTransform(_gauss_grid(self.inputs.degree))
+        transform = SphericalTransform(gauss_grid(self.inputs.degree))
         return evaluate(transform.forward(u), grid)
 
 
-def _gauss_grid(degree: int) -> SphereGrid:
+def gauss_grid(degree: int) -> SphereGrid:
     """The coarsest grid on which products of two fields of this degree do not alias."""
     n_lat = 3 * degree // 2 + 1
     return SphereGrid((n_lat, 2 * n_lat), "gauss", radius=EARTH_RADIUS)
@@ -175,7 +175,7 @@ def _gauss_grid(degree: int) -> SphereGrid:
 @lru_cache(maxsize=4)
 def _solver(degree: int, mean_depth: float, viscosity: float) -> Equation:
     """The equation; its tables of Legendre functions are worth keeping."""
-    return Equation(_gauss_grid(degree), mean_depth, viscosity=viscosity, degree=degree)
+    return Equation(gauss_grid(degree), mean_depth, viscosity=viscosity, degree=degree)
 
 
 def _power(u_hat: Complex[Tensor, "l m"]) -> Float[Tensor, "l 1"]:

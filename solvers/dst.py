@@ -144,8 +144,8 @@ def solve_poisson(
     """u with A u = b, A = `Laplacian(grid)` + c, exact up to round-off (`FastPoisson`).
 
     Args:
-        b: `Laplacian(grid).load(f)` for -Δu = f; where no end is stored and Neumann this is f at
-            the unknowns. Shape (..., *grid.interior.shape); leading axes are a batch.
+        b: `Laplacian(grid).load(f)` for -Δu = f, which is f at the unknowns where no Neumann
+            axis stores its ends. Shape (..., *grid.interior.shape); leading axes are a batch.
         grid: any boundary and placement per axis, any dimension.
         reaction: c >= 0.
         workers: threads of the transform.

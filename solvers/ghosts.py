@@ -41,7 +41,10 @@ class GhostElimination(Preconditioner):
     def __init__(self, structure: Structure, inner: LinearOperator | None = None) -> None:
         A, S = structure.operator, structure.inner
         if A is None or S is None:
-            raise ValueError(f"No stencil was recognised: {structure.reason}")
+            raise ValueError(
+                f"No stencil was recognised: {structure.reason}. Take IncompleteCholesky or "
+                f"RugeStueben of Matrix(A), or solve_sparse."
+            )
         self.grid, self.structure = A.grid, structure
         self.positive_definite, self.semidefinite = A.positive_definite, True
         self._inside: tuple[Any, ...] = (...,)  # where the inner solver acts

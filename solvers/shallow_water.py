@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ..sphere_grid import SphereGrid
+from ..sphere_grid import Latitudes, SphereGrid
 from ..spherical import SphericalTransform
 from .evolution import Evolution
 from .pseudospectral import require_coefficients
@@ -74,7 +74,8 @@ class ShallowWater(Evolution):
         if order < 2 or order % 2:
             raise ValueError(f"{name}'s order of viscosity is even, 2 at least; got {order}.")
         unaliased = SphericalTransform(grid).degree
-        if grid.latitudes != "gauss" or (degree is not None and not 1 <= degree <= unaliased):
+        fits = degree is None or 1 <= degree <= unaliased
+        if grid.latitudes is not Latitudes.GAUSS or not fits:
             raise ValueError(
                 f"{name} is solved on Gauss's latitudes up to degree {unaliased} on {grid.shape} "
                 f"nodes; got {grid.latitudes.value} latitudes and degree {degree}. Use "
@@ -103,9 +104,9 @@ class ShallowWater(Evolution):
         ground = torch.zeros(grid.shape) if topography is None else topography
         grid.check(ground, "topography")
         if not ground.isfinite().all():
-            raise ValueError("The topography holds NaN or infinity.")
+            raise ValueError("The topography holds NaN or infinity. Check where it was made.")
         self.b_hat = self.transform.forward(ground.to("cpu", torch.float64))
-        self.top = float(kappa[-1]) / R * 3 / (2 * math.pi)  # 1/h of a grid of that waves
+        self.top = float(kappa[-1]) / R * 3 / (2 * math.pi)  # 1/h, h a third of the shortest wave
 
     def check(self, u: Float[Tensor, "b c *space"]) -> None:
         """Raise a ValueError unless u can be the equation's initial field."""
@@ -144,7 +145,7 @@ class ShallowWater(Evolution):
         return torch.stack([-mass, -vorticity, divergence], 1) / units
 
     def rate(self, u_hat: Complex[Tensor, "b 3 l m"]) -> Float[Tensor, ""]:
-        """max |v| over the width 2π/3κ of a node, had the highest degree three to a wave."""
+        """max |v| / h, h the spacing that gives the shortest wave, of length 2πR/κ, three nodes."""
         wind = self.wind(u_hat)
         return wind.square().sum(1).amax().sqrt() * self.top
 

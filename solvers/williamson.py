@@ -31,8 +31,8 @@ def steady_flow(
 ) -> Float[Tensor, "3 lat lon"]:
     """Case 2: rotation as a rigid body about the axis that leans by `tilt`, in balance: steady.
 
-    h = depth - (RΩu + u²/2) s²/g and ζ = 2u s/R with s = sin φ cos α - cos λ cos φ sin α; u is the
-    speed at the equator, depth that at the flow's poles without the second term.
+    h = depth - (RΩu + u²/2) s²/g and ζ = 2u s/R with s = sin φ cos α - cos λ cos φ sin α; speed
+    and depth are those at the flow's equator, s = 0.
     """
     phi, lam = grid.latitude(), grid.axis(1)
     s = phi.sin() * math.cos(tilt) - lam.cos() * phi.cos() * math.sin(tilt)

@@ -266,10 +266,18 @@ def test_no_samples(pdeops, tmp_path, samples):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("resolution", ["2", "abc", "17,17,17", "0"])
-def test_bad_resolution(pdeops, tmp_path, resolution):
+@pytest.mark.parametrize(
+    ("resolution", "word"),
+    [
+        ("2", "at least 3 nodes"),
+        ("abc", "resolution"),
+        ("17,17,17", "resolution"),
+        ("0", "at least 2 node"),
+    ],
+)
+def test_bad_resolution(pdeops, tmp_path, resolution, word):
     arguments = ("--samples", 2, "--resolution", resolution, "--out", tmp_path / "d.h5")
-    refused(pdeops("data", "generate", "darcy", *arguments))
+    refused(pdeops("data", "generate", "darcy", *arguments), word)
     assert not list(tmp_path.iterdir())
 
 
@@ -292,6 +300,24 @@ def test_modes_larger_than_the_grid(pdeops, workshop, tmp_path):
     out = tmp_path / "run"
     refused(train(pdeops, workshop, out, "model.n_modes=[64,64]"), "64", "mode")
     assert not out.exists()
+
+
+def test_targets_in_different_units_are_not_pooled(pdeops, workshop, tmp_path):
+    """By RelativeL2 the depth in metres would be all that is learnt, and by its metric measured."""
+    data, out = tmp_path / "sphere.h5", tmp_path / "run"
+    small = ("degree=10", "num_waves=4", "viscosity=1e17", "t_end=1", "num_frames=1", "dt=600")
+    sets = [part for pair in small for part in ("--set", pair)]
+    sphere = ("data", "generate", "shallow_water", "--resolution", "17,32", "--seed", "0")
+    assert pdeops(*sphere, "--samples", 4, *sets, "--out", data).status in (0, None)
+    here = [f"data.train={data}", "training.batch_size=2"]
+    here += ["data.symmetries=false", "data.average_symmetries=false"]
+    refused(train(pdeops, workshop, out, *here), "1/s, m", "loss.name = 'PerChannel'")
+    assert not out.exists()
+    done = train(pdeops, workshop, out, *here, "loss.name=PerChannel")
+    assert done.status in (0, None), done.stderr
+    header = (out / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert "vrmse" in header
+    assert "relative_l2" not in header
 
 
 def test_output_folder_that_holds_a_run(pdeops, workshop):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pdeops.datasets import ShallowWater, generate, inspect, open_dataset
-from pdeops.datasets.shallow_water import _gauss_grid
+from pdeops.datasets.shallow_water import gauss_grid
 from pdeops.grid import Grid
 from pdeops.norms import Lp
 from pdeops.solvers import evolve
@@ -22,7 +22,7 @@ RANDOM = SMALL | {"num_waves": 5}
 
 def test_winds_have_the_speed_and_waves_the_height_that_were_asked_for():
     calm, waves = (ShallowWater("random", **RANDOM, waves=w) for w in (0.0, 25.0))
-    grid = _gauss_grid(12)
+    grid = gauss_grid(12)
     a, b = (p.sample_input(grid, 0, 3) for p in (calm, waves))
     T = SphericalTransform(grid)
     wind = T.wind(T.forward(a[1:]))
@@ -36,7 +36,7 @@ def test_winds_have_the_speed_and_waves_the_height_that_were_asked_for():
 
 def test_the_depth_is_in_balance_but_for_the_waves():
     """At t = 0 the divergence does not change; with waves of 25 m it does."""
-    grid = _gauss_grid(12)
+    grid = gauss_grid(12)
     equation = Equation(grid, 10000.0, degree=12)
     rates = []
     for waves in (0.0, 25.0):
@@ -50,7 +50,7 @@ def test_the_depth_is_in_balance_but_for_the_waves():
 def test_degrees_have_their_variance():
     """Of ψ, κ⁻¹ (1 + (κ/peak)⁴)⁻¹ for each wave: ratios of mean squares."""
     problem = ShallowWater("random", **RANDOM, peak=3.0, waves=0.0)
-    grid = _gauss_grid(12)
+    grid = gauss_grid(12)
     T = SphericalTransform(grid)
     zeta = torch.stack([problem.sample_input(grid, 1, i)[1] for i in range(200)])
     psi = T.inverse_laplacian * T.forward(zeta)
@@ -86,7 +86,7 @@ def test_the_solution_is_stored_at_its_hours_whatever_the_stored_grid():
     _, y, *_ = problem.solved_sample(problem.spec(grid, 0, 1), 0)
     _, coarse, *_ = problem.solved_sample(problem.spec(problem.grid((9, 8)), 0, 1), 0)
     torch.testing.assert_close(coarse, y[:, ::2, ::4], rtol=1e-10, atol=1e-14)
-    solver = _gauss_grid(12)
+    solver = gauss_grid(12)
     u0 = problem.sample_input(solver, 0, 0)
     equation = Equation(solver, 10000.0, viscosity=1e17, degree=12)
     u = evolve(equation, u0[None], [3600, 7200], dt=300).u[0]

@@ -14,7 +14,8 @@ def test_exact_for_a_diagonal_matrix():
     M = Diagonal(A)
     check_spd(M)
     b = torch.tensor([1.0, 1.0, 0.0, 1.0]).double()
-    assert cg(A, b, M=M).iterations == 1
+    result = cg(A, b, M=M)
+    assert (result.converged, result.iterations) == (True, 1)
 
 
 def test_undoes_a_scaling_of_rows_and_columns(generator):

@@ -6,23 +6,7 @@ import scipy.sparse
 import torch
 
 from pdeops.grid import Grid
-from pdeops.linop import LinearOperator
-from pdeops.solvers import Diffusion, solve_sparse
-from pdeops.solvers import Matrix as Sparse
-
-
-class Matrix(LinearOperator):
-    """A dense matrix on an axis."""
-
-    def __init__(self, matrix):
-        self.matrix = torch.tensor(matrix, dtype=torch.float64)
-        self.grid = Grid((len(matrix),), placement="interior")
-
-    def apply(self, u):
-        return self.matrix @ u
-
-    def to_csr(self):
-        return scipy.sparse.csr_array(self.matrix.numpy())
+from pdeops.solvers import Diffusion, Matrix, solve_sparse
 
 
 def test_recovers_a_known_solution(generator):
@@ -101,7 +85,7 @@ def test_singular_systems_are_projected_and_inconsistent_ones_reported(generator
 
 def test_real_pressure_systems_to_round_off(shared_data):
     folder = shared_data / "dcdm"
-    A = Sparse(scipy.sparse.load_npz(folder / "A_Sparse_3D_N15.npz"))
+    A = Matrix(scipy.sparse.load_npz(folder / "A_Sparse_3D_N15.npz"))
     for number in (1, 50, 120):
         b = torch.from_numpy(np.fromfile(folder / f"div_v_star_N15_{number}.bin", "<f8")[1:])
         assert solve_sparse(A, b, rtol=1e-13).converged

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pdeops.grid import Grid
-from pdeops.solvers import Diffusion, IncompleteCholesky, Laplacian, Multigrid, cg
+from pdeops.solvers import Diffusion, FastPoisson, IncompleteCholesky, Laplacian, Multigrid, cg
 from pdeops.solvers.lanczos import cg_and_condition, condition
 
 
@@ -53,8 +53,6 @@ def test_the_solution_is_that_of_cg(generator):
 
 
 def test_an_exact_preconditioner_and_nothing_to_do():
-    from pdeops.solvers import FastPoisson
-
     grid = Grid((20, 20))
     A = Laplacian(grid)
     b = torch.ones(A.grid.shape, dtype=torch.float64)

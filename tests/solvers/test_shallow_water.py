@@ -36,6 +36,16 @@ class TestSteadyFlow:
         u0 = williamson.steady_flow(COARSE, tilt=tilt)
         assert drift(equation, final(equation, u0, 5 * DAY, 3600), u0) < 1e-11
 
+    def test_speed_and_depth_are_those_at_the_equator(self):
+        grid = SphereGrid((17, 32), radius=EARTH_RADIUS)
+        h, *rotation = williamson.steady_flow(grid, speed=30.0, depth=4000.0)
+        T = SphericalTransform(grid)
+        u, v = T.wind(T.forward(torch.stack(rotation)))
+        torch.testing.assert_close(h[8], torch.full_like(h[8], 4000.0))
+        torch.testing.assert_close(u[8], torch.full_like(u[8], 30.0))
+        assert h.max() == h[8].max()
+        assert v.abs().max() < 1e-10
+
     def test_is_not_steady_under_a_force_of_the_wrong_sign(self):
         equation = ShallowWater(COARSE, 2.5e3, rotation=-7.292e-5)
         u0 = williamson.steady_flow(COARSE)
@@ -207,7 +217,7 @@ def test_samples_of_a_batch_do_not_meet():
     assert drift(equation, together[0, 1], alone[0, 1]) < 1e-13
 
 
-def test_half_as_fine():
+def test_single_precision_stays_close_to_double():
     equation = ShallowWater(COARSE, 8000.0)
     u0 = williamson.rossby_haurwitz(COARSE)
     exact, u = (final(equation, v, DAY / 4, 900) for v in (u0, u0.float()))

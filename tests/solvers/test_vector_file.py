@@ -28,13 +28,13 @@ def test_reads_what_was_written(tmp_path, generator):
         (np.arange(4.0).tobytes(), "it has 32 bytes, and n = 0"),
         (np.array([7], dtype="<u8").tobytes() + bytes(48), "it has 56 bytes, and n = 7"),
         (np.array([1], dtype="<u8").tobytes() + bytes(12), "it has 20 bytes, and n = 1"),
-        (np.array([1], dtype=">u8").tobytes() + bytes(8), "is no vector"),
+        (np.array([1], dtype=">u8").tobytes() + bytes(8), f"and n = {1 << 56}"),
     ],
 )
 def test_other_files_are_refused(tmp_path, content, said):
     path = tmp_path / "b.bin"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"b.bin is no vector: .*{said}|{said}"):
+    with pytest.raises(ValueError, match=rf"b\.bin is no vector: .*{said}"):
         read_vector(path)
 
 
