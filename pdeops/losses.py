@@ -7,6 +7,7 @@ resolution build another.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,7 +16,13 @@ from .norms import Lp, Norm, Sobolev, check_alike, relative_error
 
 
 class Loss(ABC):
-    """(prediction, target), both (b, c, *space) ↦ the mean over the batch of `per_sample`."""
+    """(prediction, target), both (b, c, *space) ↦ the mean over the batch of `per_sample`.
+
+    Attributes:
+        pools_channels: errors of all channels are added up, so that their units must agree.
+    """
+
+    pools_channels = True
 
     def __call__(
         self, prediction: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]
@@ -69,6 +76,35 @@ class MeanSquare(Loss):
         return f"MeanSquare({self.norm.grid})"
 
 
+class PerChannel(Loss):
+    """‖prediction_c - target_c‖ / ‖target_c - its mean‖ in L², mean over channels c, per sample.
+
+    For channels in different units: each counts alike, and 1 is what its mean would reach, as by
+    the metric vrmse. Where a channel of a target is constant, the error itself counts.
+    """
+
+    pools_channels = False
+
+    def __init__(self, grid: Grid) -> None:
+        self.norm = Lp(2.0, grid=grid)
+
+    def per_sample(
+        self, prediction: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]
+    ) -> Float[Tensor, " b"]:
+        check_alike(prediction, target)
+        shape = (-1, 1, *target.shape[2:])
+        t = target.reshape(shape)
+        whole, error = self.norm(t), self.norm(prediction.reshape(shape) - t)
+        w = self.norm.grid.quadrature().to(t)
+        mean = (w * t).sum(tuple(range(2, t.ndim)), keepdim=True) / w.sum()
+        size = self.norm(t - mean)
+        constant = size <= 10 * torch.finfo(size.dtype).eps * whole  # round-off of the mean
+        return (error / torch.where(constant, 1.0, size)).view(target.shape[:2]).mean(1)
+
+    def __repr__(self) -> str:
+        return f"PerChannel({self.norm.grid})"
+
+
 def relative_l2(grid: Grid) -> Relative:
     """Relative L² error."""
     return Relative(Lp(2.0, grid=grid))
@@ -83,4 +119,5 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "RelativeL2": relative_l2,
     "RelativeH1": relative_h1,
     "MSE": MeanSquare,
+    "PerChannel": PerChannel,
 }

@@ -236,6 +236,14 @@ def _assemble(recipe: Recipe | SystemsRecipe, folder: Path, device: torch.device
     operator.input_normalizer = Normalizer.fit(batch["x"] for batch in training.batches(64))
     operator.output_normalizer = Normalizer.fit(batch["y"] for batch in training.batches(64))
     loss = LOSSES[recipe.loss.name](grid, **recipe.loss.arguments)
+    units = _units(spec)
+    if len(units) > 1 and loss.pools_channels:
+        raise ValueError(
+            f"The loss {recipe.loss.name} adds up the errors of all channels, and the targets are "
+            f"in {', '.join(units)}: the largest numbers would be all that is learnt. Set "
+            f"loss.name = 'PerChannel'."
+        )
+    monitor = MONITOR if len(units) < 2 else "vrmse"
     return Trainer(
         operator,
         Supervised(loss),
@@ -243,8 +251,8 @@ def _assemble(recipe: Recipe | SystemsRecipe, folder: Path, device: torch.device
         options=recipe.training,
         optimizer=OPTIMIZERS[recipe.optimizer.name](**recipe.optimizer.arguments),
         schedule=SCHEDULES[recipe.schedule.name](**recipe.schedule.arguments),
-        evaluate=_Validation(validation, device),
-        monitor=MONITOR,
+        evaluate=_Validation(validation, device, monitor),
+        monitor=monitor,
         folder=folder,
         seed=recipe.seed,
         device=device,
@@ -264,16 +272,22 @@ def _build(carry: Mapping[str, Any]) -> Operator:
 class _Validation:
     """Mean metrics of an operator on the held-out samples, summed over all processes."""
 
-    def __init__(self, dataset: FieldDataset, device: torch.device) -> None:
-        self.dataset, self.device = dataset, device
+    def __init__(self, dataset: FieldDataset, device: torch.device, monitor: str) -> None:
+        self.dataset, self.device, self.monitor = dataset, device, monitor
 
     def __call__(self, operator: nn.Module) -> Mapping[str, float]:
-        metrics = MetricMean(self.dataset.grid, names=(MONITOR, "relative_h1"))
+        metrics = MetricMean(self.dataset.grid, names=(self.monitor, "relative_h1"))
         mine = distributed.my_slice(len(self.dataset))
         for batch in self.dataset.subset(range(mine.start, mine.stop)).batches(32):
             metrics.update(operator(batch["x"].to(self.device)).cpu(), batch["y"])
         metrics.all_reduce()
         return metrics.compute()
+
+
+def _units(spec: DatasetSpec | None) -> list[str]:
+    """Of the targets, each once, where a file says them."""
+    fields = spec.fields if spec else ()
+    return sorted({f.units for f in fields if f.role == "target"})
 
 
 def _data(recipe: Recipe) -> tuple[FieldDataset, FieldDataset]:

@@ -17,7 +17,7 @@ def fields(generator):
 
 
 def test_names_and_norms():
-    assert set(LOSSES) == {"RelativeL2", "RelativeH1", "MSE"}
+    assert set(LOSSES) == {"RelativeL2", "RelativeH1", "MSE", "PerChannel"}
     assert LOSSES["RelativeH1"](GRID).norm.order == 1
     assert LOSSES["RelativeH1"](GRID, alpha=2.0).norm.alpha == 2
     assert LOSSES["RelativeL2"](GRID).norm.p == 2
@@ -50,6 +50,26 @@ def test_two_equal_channels_give_the_error_of_one(fields, name):
     loss = LOSSES[name](GRID)
     double = loss(p.repeat(1, 2, 1, 1), t.repeat(1, 2, 1, 1))
     assert double.item() == pytest.approx(loss(p, t).item(), rel=1e-13)
+
+
+def test_per_channel_knows_no_units_and_no_offset(fields):
+    p, t = fields
+    loss = LOSSES["PerChannel"](GRID)
+    a, b = torch.tensor([[1e4, 1e-5], [1e4, 0.0]], dtype=torch.float64)[..., None, None]
+    assert loss(a * p + b, a * t + b).item() == pytest.approx(loss(p, t).item(), rel=1e-9)
+    pooled = LOSSES["RelativeL2"](GRID)
+    only_depth = torch.cat([t[:, :1], p[:, 1:]], 1)
+    assert pooled(a * only_depth + b, a * t + b).item() < 1e-8  # what it is for
+    assert loss(a * only_depth + b, a * t + b).item() > 0.5
+
+
+def test_per_channel_is_one_for_the_mean_of_each_channel(fields):
+    t = fields[1]
+    w = GRID.quadrature() / GRID.quadrature().sum()
+    mean = (w * t).sum((-2, -1), keepdim=True).expand_as(t)
+    loss = LOSSES["PerChannel"](GRID)
+    torch.testing.assert_close(loss.per_sample(mean, t), torch.ones(5).double())
+    assert loss(mean + 1, mean).item() == pytest.approx(Lp(2.0, grid=GRID)(t[:1, :1] ** 0).item())
 
 
 def test_mean_square_is_the_plain_mean_where_no_end_is_stored(fields):
