@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +162,28 @@ class Diffusion(LinearOperator):
         fluid = reference.diagonal(A._faces, excess) > 0
         A.regions = Regions.connected(fluid, A._faces, excess, A.periodic)
         A.positive_definite = A.regions.full_rank
+        return A
+
+    def to(self, dtype: torch.dtype) -> "Diffusion":
+        """The same operator in another precision, its couplings rounded; it carries no gradient.
+
+        Raises:
+            ValueError: a coupling becomes zero or infinite.
+        """
+        A = copy(self)
+        A.dtype, A._profiles = dtype, {}
+        if isinstance(self.coefficient, Tensor):
+            A.coefficient = self.coefficient.detach().to(dtype)
+        if self._faces is not None:
+            A._faces = tuple(f.detach().to(dtype) for f in self._faces)
+            for own, f in zip(self._faces, A._faces, strict=True):
+                if not torch.equal(own > 0, f > 0) or f.isinf().any():
+                    raise ValueError(
+                        f"Couplings from {own[own > 0].min():.1e} to {own.max():.1e} do not fit "
+                        f"into {dtype}. Keep {self.dtype}."
+                    )
+        if self._excess is not None:
+            A._excess = self._excess.detach().to(dtype)
         return A
 
     @property

@@ -42,6 +42,9 @@ class Multigrid(Preconditioner):
     Where a jumps from node to node it slows down (white noise of contrast 1e4: more than 100;
     `solve_sparse` is the way out).
 
+    In single precision, `Multigrid(A.to(torch.float32))`, a cycle takes less time (0.75 of it at
+    1023²) and CG in double precision as many iterations, as long as A's jumps leave it definite.
+
     Work arrays belong to the object: do not share it between threads.
 
     Args:

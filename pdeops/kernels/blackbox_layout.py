@@ -104,9 +104,9 @@ def layout(
     """The table of levels, the numbers of the coarsest one's unknowns, and the length of the store.
 
     n: unknowns per axis, 0 where it is missing (leading axes only). strength: mean coupling along
-    each axis; coarsening an axis divides its strength by four, against the others. thin: so
-    many coarse levels keep couplings along the axes only (`collapse.py`). direct: unknowns times squared band
-    width up to which a level is solved instead of coarsened, else `DIRECT`.
+    each axis; coarsening an axis divides its strength by four, against the others. thin: so many
+    coarse levels keep couplings along the axes only (`collapse.py`). direct: unknowns times squared
+    band width up to which a level is solved instead of coarsened, else `DIRECT`.
 
     Raises:
         ValueError: a level that cannot be coarsened is too large for a band factor.

@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -26,21 +27,21 @@ _REACH = 3.0  # a share is changed by at most e^±3
 
 
 class VCyclePreconditioner(nn.Module):
-    """Operator A -> M ≈ A⁻¹: black-box multigrid with coarse operators of 5 or 7 points.
+    """Operator A -> M ≈ A⁻¹: black-box multigrid whose first coarse operator has 5 or 7 points.
 
     Interpolation and Pᵀ A P are those of Dendy (1982), the smoother is Gauss-Seidel by colours,
-    mirrored after the correction. But of the 9 or 27 points of Pᵀ A P only those along the axes are
-    kept: the coupling c of two nodes across a cell is given to the edges of the cell, in shares
-    (`kernels/collapse.py`) that classically are equal and here are multiplied by
-    exp(3 tanh(z/3)), z = net(log(c/d)). The network sees the couplings c of the nodes around as
-    parts of their diagonals d, so that neither the size of the coefficient nor h nor the number of
-    levels matters; one network serves all levels. Five points have loops that take a third of the
-    time of nine, and with equal shares CG takes more iterations where a jumps: to win those back is
-    what is learned.
+    mirrored after the correction. But on the first coarse level, where half of the work of a cycle
+    in the plane is done, only those of the 9 or 27 points of Pᵀ A P are kept that lie along the
+    axes: the coupling c of two nodes across a cell is given to the edges of the cell, in shares
+    (`kernels/collapse.py`) that classically are equal and here are multiplied by exp(3 tanh(z/3)),
+    z = net(log(c/d)). The network sees the couplings c of the nodes around as parts of their
+    diagonals d, so that neither the size of the coefficient nor h matters. Five points have loops
+    that take a third of the time of nine; with equal shares CG takes more iterations where a jumps,
+    and to win those back is what is learned.
 
     Couplings stay >= 0, whatever the weights of the network are. So each level is symmetric and
     positive definite, and so is M; M is linear. The untrained network (its last layer is zero)
-    gives the classical shares. Set-up costs Pᵀ A P and one pass over the cells of coarse levels.
+    gives the classical shares. Set-up costs Pᵀ A P and one pass over the cells of that level.
 
     Args:
         ndim: 2 or 3.
@@ -102,6 +103,9 @@ class VCyclePreconditioner(nn.Module):
     def on(self, A: "Diffusion") -> "Multigrid":
         """M for one operator, by compiled loops on the CPU: what `cg(A, b, M=model.on(A))` takes.
 
+        It is computed in the precision of the weights, single as they are trained, where A stays
+        definite in it, else in A's own; CG in double precision takes as many iterations.
+
         Raises:
             ValueError: A is no `Diffusion`, has another number of axes, or periodic ones.
         """
@@ -113,6 +117,8 @@ class VCyclePreconditioner(nn.Module):
                 f"This cycle reads the couplings of a Diffusion operator on {self.ndim} axes; got "
                 f"{A!r}. For a matrix take `recognise(matrix).operator`."
             )
+        with suppress(ValueError):  # jumps beyond single precision
+            return Multigrid(A.to(self.lift.weight.dtype), shares=self.shares)
         return Multigrid(A, shares=self.shares)
 
     def shares(self, stencil: Stencil) -> Float[Tensor, "..."]:
