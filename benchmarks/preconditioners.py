@@ -46,9 +46,9 @@ from .bench import RESULTS, machine
 from .systems import FAMILIES, Family
 from .trainings import Row, write
 
-RTOL, MOST, SMALL = 1e-8, 3000, 31
-PATIENCE = 100  # iterations of a method that may take seconds for each
-TURNS, SLOW = 3, 4.0  # a method that took so many seconds has no further turn
+RTOL, MOST, SMALL = 1e-8, 1000, 31
+PATIENCE = 50  # iterations of a method that may take seconds for each
+TURNS, SLOW = 3, 2.0  # a method that took so many seconds has no further turn
 AMORTISED = (1, 10, 100)
 
 

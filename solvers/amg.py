@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..linop import LinearOperator, Preconditioner
+from .direct import regular
 from .krylov import knows_range
 
 
@@ -14,8 +15,8 @@ class _AlgebraicMultigrid(Preconditioner):
     """M ≈ A⁻¹: one V(1,1) cycle of a hierarchy of PyAMG, in float64 on the CPU.
 
     Smoothed by symmetric Gauss-Seidel (PyAMG's default), so M is symmetric. Where A is singular and
-    knows its range P, M is P M P: the coarsest level would blow up what round-off leaves of the
-    kernel.
+    knows its regions, the hierarchy is that of a regular matrix (`direct.regular`), since levels
+    with many kernels are not positive definite; and M is P M P, P the projection on the range.
     """
 
     constructor: str
@@ -37,7 +38,7 @@ class _AlgebraicMultigrid(Preconditioner):
             )
         self.grid = A.grid
         self._project = A.project if knows_range(A) else None
-        matrix = A.to_csr()
+        matrix = regular(A)
         empty = (matrix.diagonal() == 0).astype("float64")
         if empty.any():  # solid nodes: the identity there
             matrix = matrix + scipy.sparse.diags_array(empty)

@@ -65,7 +65,7 @@ def factor(A: LinearOperator) -> Callable[[Tensor], Tensor]:
             "diag_pivot_thresh": 0.0 if definite else 1.0,
             "options": {"SymmetricMode": True},
         }
-    lu = splu(_regular(A).tocsc(), **options)
+    lu = splu(regular(A).tocsc(), **options)
 
     def solve(r: Tensor) -> Tensor:
         return torch.from_numpy(lu.solve(r.cpu().double().numpy().ravel())).reshape(r.shape)
@@ -73,7 +73,7 @@ def factor(A: LinearOperator) -> Callable[[Tensor], Tensor]:
     return solve
 
 
-def _regular(A: LinearOperator) -> "scipy.sparse.csr_array":
+def regular(A: LinearOperator) -> "scipy.sparse.csr_array":
     """The matrix of A; with one diagonal entry doubled in each floating region, 1 at solid nodes.
 
     For b in the range of A the rows of a region sum to a_ii x_i = Σ b = 0 there: x is a solution of

@@ -35,6 +35,19 @@ def test_singular_boxes_with_walls(kind):
     assert result.iterations <= 20
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", [0, 1, 5])
+def test_many_floating_regions(kind, seed):
+    """Half of the cells solid, one by one: hundreds of small regions, each with a kernel."""
+    fluid = torch.rand(100, 100, generator=torch.Generator().manual_seed(seed)) > 0.5
+    A = Diffusion(1.0, Grid((100, 100), boundary="neumann", placement="centers"), fluid=fluid)
+    assert A.regions.num_floating > 200
+    b = A.project(torch.randn(100, 100, generator=torch.Generator().manual_seed(0)).double())
+    result = cg(A, b, M=kind(A), rtol=1e-8)
+    assert result.converged, result
+    assert result.iterations <= 40
+
+
 def test_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyamg", None)
     with pytest.raises(ImportError, match=r"pdeops\[amg\]"):
