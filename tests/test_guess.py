@@ -92,7 +92,7 @@ def test_an_exact_operator_of_poissons_equation(kind):
 
 
 @pytest.mark.parametrize(
-    "predict", [torch.neg, torch.zeros_like, torch.rand_like, lambda k: k * torch.nan]
+    "predict", [torch.neg, torch.zeros_like, torch.sin, lambda k: k * torch.nan]
 )
 def test_a_wrong_operator_does_no_harm(blobs, predict):
     """In the norm that CG minimises the guess is never worse than zero."""

@@ -94,19 +94,22 @@ class TestEveryKind:
         assert spec.times == problem.times == pytest.approx([t_end / 2, t_end])
         assert problem_of(spec) is None  # no linear problem
 
-    def test_other_grids_are_refused(self, problem):
-        if not isinstance(problem, PeriodicProblem):
-            return  # in a file of its own
-        extent = [2 * L for L in problem.inputs.extent]
-        for wrong in (
-            Grid([24] * len(extent), extent, "periodic"),
-            Grid([24] * len(extent), problem.inputs.extent),
-        ):
-            with pytest.raises(ValueError, match=r"is solved on a periodic box"):
-                problem.check_grid(wrong)
-        many = problem_named(problem.name, problem.kind, **SMALL | {"num_waves": 24})
-        with pytest.raises(ValueError, match="needs 49 nodes; got 48"):
-            grid_of(many)
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [k for k in KINDS if issubclass(EVOLUTIONS[k[0]], PeriodicProblem)]
+)
+def test_other_grids_than_periodic_boxes_are_refused(name, kind):
+    problem = problem_named(name, kind, **SMALL)
+    extent = [2 * L for L in problem.inputs.extent]
+    for wrong in (
+        Grid([24] * len(extent), extent, "periodic"),
+        Grid([24] * len(extent), problem.inputs.extent),
+    ):
+        with pytest.raises(ValueError, match=r"is solved on a periodic box"):
+            problem.check_grid(wrong)
+    many = problem_named(name, kind, **SMALL | {"num_waves": 24})
+    with pytest.raises(ValueError, match="needs 49 nodes; got 48"):
+        grid_of(many)
 
 
 def test_a_file_of_trajectories(tmp_path):
