@@ -77,6 +77,7 @@ class EvolutionProblem(Generated):
     fields: ClassVar[tuple[tuple[str, str, str], ...]]
     time_units: ClassVar[tuple[str, float]] = ("1", 1.0)
     tolerance: ClassVar[float] = 1e-2
+    remedy = "Set dt below the mean of the steps that it took, in the solver's unit of time."
     inputs: EvolutionKind
 
     @abstractmethod

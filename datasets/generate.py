@@ -134,7 +134,7 @@ class _Work(workforce.Work):
             raise ArithmeticError(
                 f"Sample {index} of {spec.name} (seed {spec.seed}) misses the tolerance: "
                 f"{spec.measure} = {residual:.1e} instead of {spec.tolerance:.0e} "
-                f"({reason}). Nothing of it was stored."
+                f"({reason}). {self.problem.remedy} Nothing of it was stored."
             )
         for names, values in ((spec.inputs, x), (spec.targets, y)):
             parts = values.split([len(f.channels) for f in names])

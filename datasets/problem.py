@@ -41,6 +41,7 @@ class Generated(ABC):
         name: the key in `DATASETS` or `EVOLUTIONS`.
         equation: what the fields satisfy, for the file and the card.
         KINDS: name of a kind -> dataclass of its parameters; the first is the default.
+        remedy: what helps where a sample misses the tolerance, a sentence.
 
     Raises:
         ValueError: an unknown kind or parameter (the message lists the choices and the nearest
@@ -50,6 +51,7 @@ class Generated(ABC):
     name: ClassVar[str]
     equation: str
     KINDS: ClassVar[dict[str, Any]]
+    remedy: ClassVar[str]
 
     def __init__(self, kind: str | None = None, **parameters: Any) -> None:
         self.kind = next(iter(self.KINDS)) if kind is None else kind
@@ -106,6 +108,7 @@ class Problem(Generated):
     """
 
     fields: ClassVar[tuple[Field, ...]]
+    remedy = "Round-off grows with the number of nodes: take fewer per axis."
 
     @property
     def boundary(self) -> tuple[Boundary, Boundary]:
