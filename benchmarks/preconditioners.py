@@ -27,7 +27,7 @@ from torch import Tensor
 from pdeops.linop import LinearOperator
 from pdeops.models import DeepConjugate
 from pdeops.models.vcycle import VCyclePreconditioner
-from pdeops.run_systems import load_correction, shipped_weights
+from pdeops.run_systems import load_correction, shipped_weights, training_seconds
 from pdeops.solvers import (
     Diffusion,
     FastPoisson,
@@ -152,7 +152,7 @@ def learned(name: str) -> Method:
         return deep_conjugate_direction(s.A, s.b, M, rtol=RTOL, max_iterations=PATIENCE)
 
     def fits(family: Family) -> bool:
-        poisson = family.kind in ("obstacles", "constant")
+        poisson = family.kind in ("obstacles", "closed")
         return network.ndim == family.ndim and (poisson or not proposes)
 
     def work(s: System, M: Any) -> float | None:
@@ -324,7 +324,7 @@ COLUMNS = (
 )
 
 
-def table(rows: Sequence[Row]) -> Iterator[str]:
+def table(rows: Sequence[Row], networks: Sequence[str]) -> Iterator[str]:
     """The lines of a Markdown table, families one after the other."""
     shown = ["method", *COLUMNS[:-2]]
     for name in dict.fromkeys(r["family"] for r in rows):
@@ -334,6 +334,27 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         yield "|" + "---|" * len(shown)
         for r in of:
             yield "| " + " | ".join(r[key] for key in shown) + " |"
+        yield from repaid(of, networks)
+
+
+def repaid(rows: Sequence[Row], networks: Sequence[str]) -> Iterator[str]:
+    """For each network among the rows of a family, after how many solves its training is repaid:
+    seconds of the training over those that a solve takes less than by the best other method."""
+    others = [r for r in rows if r["method"] not in networks and not r["note"]]
+    for r in rows:
+        if r["method"] not in networks or r["note"]:
+            continue
+        trained = training_seconds(r["method"])
+        said = []
+        for k in AMORTISED:
+            seconds = {o["method"]: float(o[f"s_at_{k}"]) for o in others}
+            best = min(seconds, key=seconds.__getitem__)
+            saved = seconds[best] - float(r[f"s_at_{k}"])
+            after = "never" if saved <= 0 else "unknown"
+            if saved > 0 and trained is not None:
+                after = f"{trained / saved:.0f}"
+            said.append(f"{after} ({k} per set-up, {best})")
+        yield f"\n{r['method']} repays its training, in solves: {'; '.join(said)}."
 
 
 def main() -> None:
@@ -355,10 +376,11 @@ def main() -> None:
     for name in chosen:
         a = arguments
         found = measure(FAMILIES[name], a.n, a.seed, a.turns, a.learned, a.only)
-        print("\n".join(table(found)), flush=True)
+        print("\n".join(table(found, a.learned)), flush=True)
         rows += [{**r, "threads": str(arguments.threads), **machine()} for r in found]
         write(arguments.out / f"{stem}.csv", rows)
-    (arguments.out / f"{stem}.md").write_text("\n".join(table(rows)).lstrip() + "\n")
+    lines = "\n".join(table(rows, arguments.learned))
+    (arguments.out / f"{stem}.md").write_text(lines.lstrip() + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

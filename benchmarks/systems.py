@@ -28,7 +28,8 @@ class Family(NamedTuple):
         name: in tables.
         make: the operator for n unknowns per axis and a source of random numbers.
         ndim: axes.
-        kind: constant (a direct solution by waves exists), coefficient or obstacles.
+        kind: coefficient, obstacles, or where a direct solution by waves exists: constant with
+            u = 0 on the sides, closed without flux through them.
     """
 
     name: str
@@ -84,6 +85,16 @@ def empty(n: int, random: np.random.Generator, *, ndim: int = 2) -> Diffusion:
     return Diffusion(1.0, Grid((n + 2,) * ndim))
 
 
+def closed(n: int, random: np.random.Generator) -> Diffusion:
+    """The empty box of a pressure system."""
+    return Diffusion(1.0, Grid((n, n), float(n), "neumann", "centers"))
+
+
+def tiny(n: int, random: np.random.Generator) -> Diffusion:
+    """31 unknowns per axis, whatever n is."""
+    return two_values(min(n, 31), random, low=3.0, high=12.0)
+
+
 def around(fluid: np.ndarray) -> Diffusion:
     """Couplings 1 between fluid cells."""
     shape = fluid.shape
@@ -125,6 +136,8 @@ FAMILIES = {
         obstacle("cells 20 %", cells, solid=0.2),
         obstacle("cells 40 %", cells, solid=0.4),
         Family("empty", empty, kind="constant"),
+        Family("empty, closed", closed, kind="closed"),
+        Family("Darcy 12/3, tiny", tiny),
         Family("Darcy 1e4, 3D", partial(two_values, low=1.0, high=1e4, ndim=3), 3),
         obstacle("boxes 30 %, 3D", boxes, 3, solid=0.3),
         obstacle("cells 20 %, 3D", cells, 3, solid=0.2),
