@@ -188,24 +188,25 @@ class PlaneCycle(Cycle):
         thin = int(shares is not None)
         table, size = kernels.layout(*A.grid.shape, thin)
         self.shapes = [(n, m) for n, m in table[:, :2].tolist()]
-        levels = (zeros(size, A.dtype).numpy(), table)
-        self._arrays, self._thin = levels, thin
+        store = np.zeros(size, dtype=torch.empty(0, dtype=A.dtype).numpy().dtype)
         self._cycle: Any = kernels.cycle
         setup: Any = kernels.setup
         if shares is not None:
             from ..kernels.blackbox_thin import setup_plane
 
             setup = partial(setup_plane, shares=shares)
-        faces = (f.detach().contiguous().numpy() for f in A.faces)
-        if not setup(*faces, *levels):
+        faces = [f.detach().contiguous().numpy() for f in A.faces]
+        if not setup(*faces, store, table):
             raise NotPositiveError
+        store.resize(kernels.kept(table), refcheck=False)  # gives back two fields
+        self._arrays = (*faces, store, table, thin)
 
     def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
         for field, result in zip(b.numpy(), out.numpy(), strict=True):
-            self._cycle(field, *self._arrays, self._thin, result)
+            self._cycle(field, *self._arrays, result)
 
     def bind(self, b: Tensor, out: Tensor, spec: CycleSpec) -> Callable[[], object]:
-        return partial(self._cycle, b.numpy(), *self._arrays, self._thin, out.numpy())
+        return partial(self._cycle, b.numpy(), *self._arrays, out.numpy())
 
     @staticmethod
     def fits(A: Diffusion, spec: CycleSpec) -> bool:

@@ -12,9 +12,12 @@ cx (i,j)-(i+1,j), cy (i,j)-(i,j+1), cd (i,j)-(i+1,j+1), ca (i+1,j)-(i,j+1); r = 
 weight of (2I, 2J) at the node (2I+1, 2J), w those of the four corners at (2I+1, 2J+1). Capital
 letters belong to the coarser level. b and the coarse right-hand side B hold interior nodes only.
 
-All levels live in one flat array; `table` says where (`layout`). One file, because numba's cache of
-compiled code notices changes only in the file of the function that is called. Nothing here starts
-threads, so the loops are safe after fork; they release the GIL.
+All levels live in one flat array; `table` says where (`layout`). Its end, from `kept` on, is for
+the set-up alone: a cycle reads the finest couplings from the faces themselves, which have no margin of
+zeros. There (i, j) is (i, j - o) for cx and (i - o, j) for cy, o = 1; else o = 0.
+
+One file, because numba's cache of compiled code notices changes only in the file of the function
+that is called. Nothing here starts threads, so the loops are safe after fork; they release the GIL.
 """
 
 from functools import lru_cache
@@ -43,7 +46,7 @@ def layout(n: int, m: int, thin: int = 0) -> tuple[np.ndarray, int]:
     `thin`: so many coarse levels keep couplings along the axes only (`collapse.py`).
     """
     rows: list[list[int]] = []
-    size = 0
+    size, last = 0, []
 
     def take(count: int) -> int:
         nonlocal size
@@ -55,15 +58,25 @@ def layout(n: int, m: int, thin: int = 0) -> tuple[np.ndarray, int]:
         nodes = padded(n) * padded(m)
         cells = (n // 2 + 1) * (m // 2 + 1)
         row = [n, m]
-        row += [take(nodes), take(nodes)]
+        row += [0, 0] if finest else [take(nodes), take(nodes)]
         row += [0, 0] if len(rows) <= thin else [take(nodes), take(nodes)]  # five points
         row += [take(nodes), take(nodes), 0 if finest else take(n * m)]
-        row += [0, 0] if coarsest else [take((n // 2 + 1) * (m // 2 + 2)), take(4 * cells)]
+        lines = 0 if coarsest else (n // 2 + 1) * (m // 2 + 2)
+        row += [0 if finest else take(lines), 0 if coarsest else take(4 * cells)]
         row += [take(n * m * (min(n, m) + 2)) if coarsest else 0]
         rows.append(row)
+        if finest:
+            last = [(_CX, nodes), (_CY, nodes), (_Q, lines)]
         if coarsest:
+            for column, count in last:
+                rows[0][column] = take(count)
             return np.array(rows, dtype=np.int64), size
         n, m = n // 2, m // 2
+
+
+def kept(table: np.ndarray) -> int:
+    """How much of the flat array a cycle needs."""
+    return int(table[0, _CX])
 
 
 @_jit
@@ -243,12 +256,12 @@ def solve_band(n, m, L, b, u):
 
 
 @_jit
-def _neighbours5(u, cx, cy, i, j):
+def _neighbours5(u, cx, cy, o, i, j):
     return (
-        cx[i - 1, j] * u[i - 1, j]
-        + cx[i, j] * u[i + 1, j]
-        + cy[i, j - 1] * u[i, j - 1]
-        + cy[i, j] * u[i, j + 1]
+        cx[i - 1, j - o] * u[i - 1, j]
+        + cx[i, j - o] * u[i + 1, j]
+        + cy[i - o, j - 1] * u[i, j - 1]
+        + cy[i - o, j] * u[i, j + 1]
     )
 
 
@@ -267,7 +280,7 @@ def _neighbours9(u, cx, cy, cd, ca, i, j):
 
 
 @_jit
-def descend5(b, u, cx, cy, r, w, B):
+def descend5(b, u, cx, cy, o, r, w, B):
     """Red, then black Gauss-Seidel from zero; B = Pᵀ(b - A u). Finest level.
 
     After the sweep the residual of a black node is zero and that of a red one is what its black
@@ -286,16 +299,16 @@ def descend5(b, u, cx, cy, r, w, B):
         k = i - 1
         if 1 <= k <= n:
             for j in range(1 + k % 2, m + 1, 2):
-                u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, k, j))
+                u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, o, k, j))
         k = i - 2
         if k >= 1 and k % 2 == 1:
             I = k // 2
             for J in range((m + 1) // 2):
-                below[J] = _neighbours5(u, cx, cy, k, 2 * J + 1)
+                below[J] = _neighbours5(u, cx, cy, o, k, 2 * J + 1)
         elif k >= 1:
             I = k // 2
             for J in range(1, M + 1):
-                B[I - 1, J - 1] = _neighbours5(u, cx, cy, k, 2 * J)
+                B[I - 1, J - 1] = _neighbours5(u, cx, cy, o, k, 2 * J)
             above, below = below, above
             for J in range(1, M + 1):
                 B[I - 1, J - 1] += w10[I - 1, J] * above[J] + w11[I - 1, J - 1] * above[J - 1]
@@ -306,7 +319,7 @@ def descend5(b, u, cx, cy, r, w, B):
 
 
 @_jit
-def ascend5(b, u, cx, cy, r, w, U, out):
+def ascend5(b, u, cx, cy, o, r, w, U, out):
     """u + P U at red nodes, then black, then red Gauss-Seidel; `out` is the result. Finest level.
 
     Black nodes need no correction: their first step does not read their own value.
@@ -329,11 +342,11 @@ def ascend5(b, u, cx, cy, r, w, U, out):
         k = i - 1
         if 1 <= k <= n:
             for j in range(1 + k % 2, m + 1, 2):
-                u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, k, j))
+                u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, o, k, j))
         k = i - 2
         if k >= 1:
             for j in range(2 - k % 2, m + 1, 2):
-                u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, k, j))
+                u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, o, k, j))
             for j in range(m):
                 out[k - 1, j] = u[k, j + 1]
 
@@ -437,11 +450,11 @@ def _stencil(store, t, nine):
 
 
 @_jit
-def _weights(store, t):
-    """q and w of a level that is not the coarsest."""
+def _weights(store, t, lines=True):
+    """q and w of a level that is not the coarsest; without `lines` q stands for nothing."""
     N, M = t[_N] // 2, t[_M] // 2
     size = 4 * (N + 1) * (M + 1)
-    q = _view(store, t[_Q], N + 1, M + 2)
+    q = _view(store, t[_Q] if lines else 0, N + 1, M + 2)
     return q, store[t[_W] : t[_W] + size].reshape(4, N + 1, M + 1)
 
 
@@ -494,21 +507,22 @@ def setup(x_faces, y_faces, store, table):
 
 
 @_jit
-def cycle(b, store, table, thin, out):
+def cycle(b, x_faces, y_faces, store, table, thin, out):
     """out = M b: one symmetric V(1,1) cycle from zero; `thin` coarse levels have five points."""
     last = len(table) - 1
     for level in range(last):
         t, T = table[level], table[level + 1]
         n, m = t[_N], t[_M]
-        fx, fy, fd, fa = _stencil(store, t, level > thin)
         r = _view(store, t[_R], _pad(n), _pad(m))
         u = _view(store, t[_U], _pad(n), _pad(m))
-        q, w = _weights(store, t)
+        q, w = _weights(store, t, level > 0)
         B = _view(store, T[_B], T[_N], T[_M])
         if level == 0:
-            descend5(b, u, fx, fy, r, w, B)
-        elif level <= thin:
-            descend5(_view(store, t[_B], n, m), u, fx, fy, r, w, B)
+            descend5(b, u, x_faces, y_faces, 1, r, w, B)
+            continue
+        fx, fy, fd, fa = _stencil(store, t, level > thin)
+        if level <= thin:
+            descend5(_view(store, t[_B], n, m), u, fx, fy, 0, r, w, B)
         else:
             descend9(_view(store, t[_B], n, m), u, fx, fy, fd, fa, r, q, w, B)
     t = table[last]
@@ -518,16 +532,17 @@ def cycle(b, store, table, thin, out):
     for level in range(last - 1, -1, -1):
         t, T = table[level], table[level + 1]
         n, m = t[_N], t[_M]
-        fx, fy, fd, fa = _stencil(store, t, level > thin)
         r = _view(store, t[_R], _pad(n), _pad(m))
         u = _view(store, t[_U], _pad(n), _pad(m))
-        q, w = _weights(store, t)
+        q, w = _weights(store, t, level > 0)
         U = _view(store, T[_U], _pad(T[_N]), _pad(T[_M]))
         if level == 0:
-            ascend5(b, u, fx, fy, r, w, U, out)
-        elif level <= thin:
+            ascend5(b, u, x_faces, y_faces, 1, r, w, U, out)
+            continue
+        fx, fy, fd, fa = _stencil(store, t, level > thin)
+        if level <= thin:
             mine = _view(store, t[_B], n, m)
-            ascend5(mine, u, fx, fy, r, w, U, mine)  # rows of the result are not read any more
+            ascend5(mine, u, fx, fy, 0, r, w, U, mine)  # rows of the result are not read any more
         else:
             ascend9(_view(store, t[_B], n, m), u, fx, fy, fd, fa, r, q, w, U)
     if last == 0:

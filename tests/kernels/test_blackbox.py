@@ -139,7 +139,7 @@ def test_plane_sets_up_the_twins_second_level(shape, generator):
     ours = PlaneCycle(A)
     n, m = ours.shapes[1]
     expected = Plane(A, ours.shapes).levels[1].couplings
-    store, table = ours._arrays
+    _, _, store, table, _ = ours._arrays
     inner = np.s_[1 : n + 1, 1 : m + 1]
     for c, offset in zip(
         plane._stencil(store, table[1], 1), [(1, 0), (0, 1), (1, 1), (-1, 1)], strict=True

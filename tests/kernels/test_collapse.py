@@ -98,7 +98,7 @@ def test_plane_collapses_as_its_twin_does(shape, dtype, shares, generator):
     ours = PlaneCycle(A, shares)
     # The next level; later ones are Pᵀ A P, of which the two keep negative weights differently.
     levels = plain.setup(A.faces, None, A.periodic, [(True, True)], False, shares)
-    store, table = ours._arrays
+    _, _, store, table, _ = ours._arrays
     n, m = ours.shapes[1]
     cx, cy, _, _ = plane._stencil(store, table[1], False)
     for c, offset in ((cx, (1, 0)), (cy, (0, 1))):
