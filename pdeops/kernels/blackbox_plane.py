@@ -13,8 +13,8 @@ weight of (2I, 2J) at the node (2I+1, 2J), w those of the four corners at (2I+1,
 letters belong to the coarser level. b and the coarse right-hand side B hold interior nodes only.
 
 All levels live in one flat array; `table` says where (`layout`). Its end, from `kept` on, is for
-the set-up alone: a cycle reads the finest couplings from the faces themselves, which have no margin of
-zeros. There (i, j) is (i, j - o) for cx and (i - o, j) for cy, o = 1; else o = 0.
+the set-up alone: a cycle reads the finest couplings from the faces themselves, which have no margin
+of zeros. There (i, j) is (i, j - o) for cx and (i - o, j) for cy, o = 1; else o = 0.
 
 One file, because numba's cache of compiled code notices changes only in the file of the function
 that is called. Nothing here starts threads, so the loops are safe after fork; they release the GIL.
