@@ -177,7 +177,7 @@ class Diffusion(LinearOperator):
         if self._faces is not None:
             A._faces = tuple(f.detach().to(dtype) for f in self._faces)
             for own, f in zip(self._faces, A._faces, strict=True):
-                if not torch.equal(own > 0, f > 0) or f.isinf().any():
+                if own.count_nonzero() != f.count_nonzero() or f.max() == math.inf:
                     raise ValueError(
                         f"Couplings from {own[own > 0].min():.1e} to {own.max():.1e} do not fit "
                         f"into {dtype}. Keep {self.dtype}."

@@ -125,8 +125,8 @@ class VCyclePreconditioner(nn.Module):
         """The factors of equal shares (`kernels.collapse.Shares`) on one level."""
         z = self.lift(self._features(stencil))
         for layer in self.layers:
-            z = layer(F.gelu(z))
-        z = self.head(F.gelu(z))
+            z = layer(F.relu(z, inplace=True))
+        z = self.head(F.relu(z, inplace=True))
         like = next(iter(stencil.edges.values()))
         factors = torch.exp(_REACH * torch.tanh(z / _REACH)).to(like.dtype)
         return factors.reshape(*like.shape[: -self.ndim], *factors.shape[1:])
@@ -134,10 +134,15 @@ class VCyclePreconditioner(nn.Module):
     def _features(self, stencil: Stencil) -> Float[Tensor, "b f *nodes"]:
         """log(c/d) at the nodes 0 .. n + 1, from 1e-6 to 1 scaled to -1 .. 1; known nodes beyond
         the sides have -1."""
-        c = torch.stack([stencil.at_unknowns(o) for o in self._neighbours], -self.ndim - 1)
-        c = c.reshape(-1, *c.shape[-self.ndim - 1 :])
-        total = c.sum(1, keepdim=True)
-        parts = c / torch.where(total > 0, total, 1)
-        scaled = parts.clamp(min=_WEAK).log() * (-2 / math.log(_WEAK)) + 1
-        scaled = F.pad(scaled.to(self.lift.weight), [1] * (2 * self.ndim), value=-1.0)
-        return scaled.contiguous(memory_format=CHANNELS_LAST[self.ndim])
+        c = [stencil.at_unknowns(o) for o in self._neighbours]
+        total = sum(c[1:], c[0])
+        inverse = 1 / torch.where(total > 0, total, 1)
+        batch = c[0].shape[: -self.ndim].numel()
+        nodes = [n + 2 for n in stencil.n]
+        # Channels last, filled one by one: fewer passes over memory than by whole operations.
+        like = self.lift.weight
+        x = like.new_full((batch, *nodes, len(c)), _WEAK).movedim(-1, 1)
+        unknowns: Any = (slice(None), slice(None), *(slice(1, n + 1) for n in stencil.n))
+        for channel, coupling in zip(x[unknowns].unbind(1), c, strict=True):
+            channel.copy_((coupling * inverse).reshape(channel.shape))
+        return x.clamp_(min=_WEAK).log_().mul_(-2 / math.log(_WEAK)).add_(1)
