@@ -20,7 +20,11 @@ BENCHES = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        epilog="Tables of their own: python -m benchmarks.TABLE, one of classical, cost, "
+        "generalisation, preconditioners, relax, search, steps, study.",
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in BENCHES]

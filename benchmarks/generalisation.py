@@ -21,8 +21,8 @@ from pdeops.run_systems import load_correction, shipped_weights
 from pdeops.solvers import Multigrid, cg
 
 from .bench import RESULTS, machine
+from .results_file import Row, write
 from .systems import FAMILIES
-from .trainings import Row, write
 
 KINDS = (
     "Darcy 12/3",

@@ -43,8 +43,8 @@ from pdeops.solvers.cycles import Chebyshev, GaussSeidel
 from pdeops.solvers.direct import factor
 
 from .bench import RESULTS, machine
+from .results_file import Row, write
 from .systems import FAMILIES, Family
-from .trainings import Row, write
 
 RTOL, MOST, SMALL = 1e-8, 1000, 31
 PATIENCE = 50  # iterations of a method that may take seconds for each
