@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help quickstart test test-slow lint bench clean
 
 help:
-	@echo "make quickstart  generate data, train, evaluate, compare: a report in runs/quickstart (4 minutes)"
+	@echo "make quickstart  generate data, train, evaluate, compare: a report in runs/quickstart (2 minutes)"
 	@echo "make test        lint, types and all tests but the slow ones"
 	@echo "make test-slow   the slow tests"
 	@echo "make bench       benchmarks: ratios on the screen, CSV in benchmarks/results"
