@@ -9,10 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .results_file import Row as Row
-from .results_file import read as read
-from .results_file import write as write
-
 
 def pdeops(*arguments: str | Path, threads: int | None = None) -> dict[str, Any]:
     """What `pdeops ARGUMENTS --json` reports; its log goes to our standard error.

@@ -273,8 +273,9 @@ def galerkin(level: Level) -> tuple[dict[Offset, Tensor], Tensor]:
                 if wrap[a] and k == 2 and d[a]:
                     rows = rows / 2
             C[d] += rows
+    inside: Any = (..., *(slice(1, k + 1) for k in N))
     for d, c in C.items():
-        C[d] = pad(c[(..., *(slice(1, k + 1) for k in N))], len(N))
+        C[d] = pad(c[inside], len(N))
     return C, restrict(level.excess, level)
 
 
@@ -293,10 +294,10 @@ def thin(
     stencil = Stencil(N, edges)
     none = torch.zeros_like(stored)
     thinned = dict.fromkeys(couplings, none)
+    inside: Any = (..., *(slice(1, k + 1) for k in N))
     for axis, edge in enumerate(collapse(stencil, shares(stencil))):
         unit = tuple(int(a == axis) for a in range(ndim))
         back = tuple(-x for x in unit)
-        inside = (..., *(slice(1, k + 1) for k in N))
         thinned[unit] = pad(edge[inside], ndim)
         thinned[back] = pad(shift(edge, back)[inside], ndim)
     return thinned

@@ -45,7 +45,8 @@ def setup_box(
     shares: Shares,
 ) -> bool:
     """Fill all levels; no axis is periodic. False where one is not positive definite."""
-    box.begin(*faces, excess, store, table, offsets, wrap, has_e)
+    x, y, z = faces
+    box.begin(x, y, z, excess, store, table, offsets, wrap, has_e)
     if len(table) > 1:
         T, full = table[1], table[1].copy()
         full[K_] = len(offsets)

@@ -1,4 +1,4 @@
-"""Systems with coefficients of many kinds: definite, as asked for, and functions of their number."""
+"""Systems with coefficients of many kinds: definite, as asked for, the same for one number."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from pdeops.datasets import darcy_systems
 from pdeops.datasets.darcy_systems import COEFFICIENTS, DarcySystems
 from pdeops.grid import Grid
 from pdeops.kernels.diffusion_reference import apply
-from pdeops.solvers import Diffusion, cg
+from pdeops.solvers import Diffusion
 
 kinds = pytest.mark.parametrize("kind", COEFFICIENTS)
 

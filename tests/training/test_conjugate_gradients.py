@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pdeops.grid import Grid
-from pdeops.solvers import Diagonal, Diffusion, Matrix, cg
+from pdeops.solvers import Diagonal, Diffusion, cg
 from pdeops.training.conjugate_gradients import MEASURES, ConjugateGradients
 
 
