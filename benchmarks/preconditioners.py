@@ -84,8 +84,7 @@ class System(NamedTuple):
         A = family(n, seed)
         generator = torch.Generator().manual_seed(seed)
         b = A.project(torch.randn(A.grid.shape, generator=generator, dtype=torch.float64))
-        single = Diffusion.from_faces([f.float() for f in A.faces], A.grid)
-        return cls(A, Assembled(A), single, b)
+        return cls(A, Assembled(A), A.to(torch.float32), b)
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class Method:
 
 def cycle_work(s: System, M: Multigrid) -> float:
     """Sweeps and residuals on all levels, and CG's own product. Coarse levels couple along
-    diagonals too, unless these are shared out."""
+    diagonals too, except the first one where these are shared out."""
     spec, ndim = M._spec, s.A.ndim
     each = spec.smoother.degree if isinstance(spec.smoother, Chebyshev) else 1
     visits = 2 if spec.kind == "W" else 1
@@ -118,7 +117,8 @@ def cycle_work(s: System, M: Multigrid) -> float:
     total = 0.0
     for level, shape in enumerate(M.shapes):
         share = torch.Size(shape).numel() / s.A.grid.num_nodes
-        points = 3**ndim if level and M._shares is None else 2 * ndim + 1
+        thin = level == 0 or (level == 1 and M._shares is not None)
+        points = 2 * ndim + 1 if thin else 3**ndim
         total += per_level * visits**level * share * points / (2 * ndim + 1)
     return total + 1
 
