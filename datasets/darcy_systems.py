@@ -8,33 +8,31 @@ from torch import Tensor
 
 from ..grid import Grid
 from ..nearest import did_you_mean
+from .linear_systems import LinearSystems
 from .random_fields import GaussianField, sample_generator
 
 # Cell arrays in numpy: a coefficient >= 0, which is 0 in solid cells.
 
 
-class DarcySystems(torch.utils.data.Dataset):
+class DarcySystems(LinearSystems):
     """Diffusion on cells: jumps, noise, obstacles, anisotropy, open and closed sides.
 
-    Sample i of epoch e depends on (seed, e, i) alone: {"faces0": ..., "error": (*space)}, float64,
-    `faces<axis>` as in `kernels/diffusion_reference.py`: harmonic means of the coefficient at inner
-    faces, its value at open sides, 0 at closed ones. Each side is open (zero Dirichlet) with
-    probability 0.6, one at least, and all fluid is connected with an open one, so that A is
-    definite. The error is white noise in the fluid.
+    Couplings are harmonic means of the coefficient at inner faces, its value at open sides, 0 at
+    closed ones; all in float64. Each side is open (zero Dirichlet) with probability 0.6, one at
+    least, and all fluid is connected with an open one, so that A is definite. The error is white
+    noise in the fluid.
 
     Args:
-        shapes: cells per axis; epoch e has shapes[e mod their number].
-        num_samples: per epoch.
+        shapes, num_samples: as for `LinearSystems`.
         kinds: names in `COEFFICIENTS`, drawn with equal probability; one named twice comes twice
             as often.
         contrast: the largest ratio of coefficients; drawn between 1 and this, its logarithm
             uniform.
         anisotropy: the largest ratio of couplings between axes, the same for an epoch: its
-            logarithm is uniform in every other epoch; the rest has 1.
+            logarithm is uniform in every other epoch; the others, with the first, have 1.
 
     Raises:
-        ValueError: shapes of different dimensions or below 4 cells, an unknown kind, a contrast or
-            an anisotropy below 1.
+        ValueError: shapes that do not fit, an unknown kind, a contrast or an anisotropy below 1.
     """
 
     def __init__(
@@ -47,11 +45,9 @@ class DarcySystems(torch.utils.data.Dataset):
         anisotropy: int | float = 1.0,
         seed: int = 0,
     ) -> None:
-        if len({len(s) for s in shapes}) != 1 or min(min(s) for s in shapes) < 4:
-            raise ValueError(
-                f"shapes must be one or more, all of one dimension, 4 or more cells per axis, such "
-                f"as [[32, 32], [63, 63]]; got {shapes}."
-            )
+        super().__init__(
+            shapes, num_samples, seed, kinds=kinds, contrast=contrast, anisotropy=anisotropy
+        )
         for kind in kinds:
             if kind not in COEFFICIENTS:
                 raise ValueError(
@@ -63,21 +59,11 @@ class DarcySystems(torch.utils.data.Dataset):
                 f"contrast and anisotropy must be 1 or more, and kinds not empty; got {contrast}, "
                 f"{anisotropy}, {list(kinds)}."
             )
-        self.shapes = [tuple(s) for s in shapes]
-        self.num_samples, self.kinds, self.seed = num_samples, list(kinds), seed
-        self.contrast, self.anisotropy = float(contrast), float(anisotropy)
-        self.ndim, self.epoch = len(self.shapes[0]), 0
+        self.kinds, self.contrast, self.anisotropy = list(kinds), contrast, anisotropy
 
-    def __len__(self) -> int:
-        return self.num_samples
-
-    def set_epoch(self, epoch: int) -> None:
-        """Other samples, of the epoch's own shape and anisotropy."""
-        self.epoch = epoch
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        shape = self.shapes[self.epoch % len(self.shapes)]
-        random = sample_generator(self.seed, self.epoch * self.num_samples + index)
+    def draw(
+        self, shape: tuple[int, ...], random: np.random.Generator
+    ) -> tuple[list[Tensor], Tensor]:
         while True:
             kind = self.kinds[random.integers(len(self.kinds))]
             contrast = self.contrast ** random.random()
@@ -87,10 +73,9 @@ class DarcySystems(torch.utils.data.Dataset):
             a = np.where(_reached(a > 0, is_open), a, 0.0)
             if (a > 0).mean() > 1 / 3:
                 break
-        faces = _faces(a, is_open, self._scale())
         error = random.standard_normal(shape) * (a > 0)
-        named = {f"faces{axis}": torch.from_numpy(f) for axis, f in enumerate(faces)}
-        return {**named, "error": torch.from_numpy(error)}
+        faces = _faces(a, is_open, self._scale())
+        return [torch.from_numpy(f) for f in faces], torch.from_numpy(error)
 
     def _scale(self) -> list[float]:
         """Of the couplings along each axis, in this epoch: those of the weak axes."""
@@ -100,17 +85,6 @@ class DarcySystems(torch.utils.data.Dataset):
         scale = [self.anisotropy ** -random.random() for _ in range(self.ndim)]
         scale[random.integers(self.ndim)] = 1.0
         return scale
-
-    def held_out(self, num_samples: int) -> "DarcySystems":
-        """Other samples of the same kinds, of the last of the shapes, isotropic, the same in every
-        epoch."""
-        return DarcySystems(
-            shapes=self.shapes[-1:],
-            num_samples=num_samples,
-            kinds=self.kinds,
-            contrast=self.contrast,
-            seed=self.seed + 2**31,
-        )
 
 
 def blobs(shape: tuple[int, ...], contrast: float, random: np.random.Generator) -> np.ndarray:

@@ -16,27 +16,25 @@ from ..grid import Grid
 from ..nearest import did_you_mean
 from ..solvers.diffusion import Diffusion
 from .darcy_systems import DarcySystems
-from .random_fields import sample_generator
+from .linear_systems import LinearSystems
 from .ritz import ritz_pairs
 
 
-class PoissonSystems(torch.utils.data.Dataset):
+class PoissonSystems(LinearSystems):
     """Poisson systems without flux through sides and walls, cells of unit size.
 
-    Sample i of epoch e depends on (seed, e, i) alone: {"faces0": ..., "error": (*space)}, float32,
-    `faces<axis>` as in `kernels/diffusion_reference.py`, couplings 1, and 0 at walls. Walls: a box
-    one cell wide around the fluid in most samples (cells at the sides are often solid, or belong to
-    known values), and in the share `walls` of the samples up to six solid boxes anywhere, or else
-    single solid cells, up to a fifth of all. The error has norm 1.
+    Couplings are 1, and 0 at walls; all in float32. Walls: a box one cell wide around the fluid in
+    most samples (cells at the sides are often solid, or belong to known values), and in the share
+    `walls` of the samples up to six solid boxes anywhere, or else single solid cells, up to a fifth
+    of all. The error has norm 1.
 
     Args:
-        shapes: cells per axis; epoch e has shapes[e mod their number].
-        num_samples: per epoch.
+        shapes, num_samples: as for `LinearSystems`.
         walls: share of samples with solid boxes.
         errors: a name in `ERRORS`.
 
     Raises:
-        ValueError: shapes of different dimensions or below 4 cells, or an unknown name.
+        ValueError: shapes that do not fit, or an unknown name.
     """
 
     def __init__(
@@ -48,45 +46,21 @@ class PoissonSystems(torch.utils.data.Dataset):
         errors: str = "smooth_to_rough",
         seed: int = 0,
     ) -> None:
-        if len({len(s) for s in shapes}) != 1 or min(min(s) for s in shapes) < 4:
-            raise ValueError(
-                f"shapes must be one or more, all of one dimension, 4 or more cells per axis, such "
-                f"as [[32, 32], [64, 64]]; got {shapes}."
-            )
+        super().__init__(shapes, num_samples, seed, walls=walls, errors=errors)
         if errors not in ERRORS:
             raise ValueError(
                 f"Unknown errors {errors!r}.{did_you_mean(errors, ERRORS)} Choose from "
                 f"{', '.join(ERRORS)}."
             )
-        self.shapes = [tuple(s) for s in shapes]
-        self.num_samples, self.walls, self.errors, self.seed = num_samples, walls, errors, seed
-        self.ndim, self.epoch = len(self.shapes[0]), 0
+        self.walls, self.errors = walls, errors
 
-    def __len__(self) -> int:
-        return self.num_samples
-
-    def set_epoch(self, epoch: int) -> None:
-        """Other samples, of the epoch's own shape."""
-        self.epoch = epoch
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        shape = self.shapes[self.epoch % len(self.shapes)]
-        random = sample_generator(self.seed, self.epoch * self.num_samples + index)
+    def draw(
+        self, shape: tuple[int, ...], random: np.random.Generator
+    ) -> tuple[list[Tensor], Tensor]:
         fluid = _fluid(shape, self.walls, random)
         error = ERRORS[self.errors](fluid, random)
         error = torch.where(fluid, error - error[fluid].mean(), 0)
-        faces = {f"faces{axis}": c.float() for axis, c in enumerate(_open_faces(fluid))}
-        return {**faces, "error": (error / error.norm()).float()}
-
-    def held_out(self, num_samples: int) -> "PoissonSystems":
-        """Other samples of the same kind, of the last of the shapes, the same in every epoch."""
-        return PoissonSystems(
-            shapes=self.shapes[-1:],
-            num_samples=num_samples,
-            walls=self.walls,
-            errors=self.errors,
-            seed=self.seed + 2**31,
-        )
+        return [c.float() for c in _open_faces(fluid)], (error / error.norm()).float()
 
 
 def _fluid(
@@ -153,7 +127,7 @@ ERRORS: dict[str, Callable[[Tensor, np.random.Generator], Tensor]] = {
     "smooth_to_rough": smooth_to_rough,
     "ritz_mixtures": ritz_mixtures,
 }
-SYSTEMS: dict[str, type[PoissonSystems | DarcySystems]] = {
+SYSTEMS: dict[str, type[LinearSystems]] = {
     "PoissonSystems": PoissonSystems,
     "DarcySystems": DarcySystems,
 }
