@@ -2,13 +2,19 @@
 
 from importlib import resources
 
+import numpy
 import pytest
 import scipy.sparse
+import scipy.sparse.linalg
 import torch
 
+from pdeops.datasets.random_fields import GaussianField, sample_generator
 from pdeops.grid import Grid
+from pdeops.linop import check_spd
+from pdeops.models import VCyclePreconditioner
+from pdeops.preconditioner import load_preconditioner
 from pdeops.run_systems import load_correction, shipped_weights
-from pdeops.solvers import Diffusion, Matrix, deep_conjugate_direction, read_vector, recognise
+from pdeops.solvers import Diffusion, Matrix, cg, deep_conjugate_direction, read_vector, recognise
 
 PUBLISHED = {"work": 453_505, "counts": (5, 8, 10, 13)}  # multiply-adds per cell; to 1e-4 ... 1e-10
 TOLERANCES = (1e-4, 1e-6, 1e-8, 1e-10)
@@ -111,3 +117,54 @@ def test_3d_on_real_frames_takes_fewer_than_a_fifth_of_the_steps_of_cg(shared_da
         assert result.converged
         assert result.iterations < 129 / 5
         assert (b - A @ found.extend(result.x, b)).norm() <= 1.01e-4 * b.norm()
+
+
+def darcy(n, seed, contrast):
+    """Two values, the seam where a Gaussian field changes its sign; unseen in training."""
+    random = sample_generator(2**40 + seed, 0)
+    grid = Grid((n, n), 1.0, "dirichlet", "interior")
+    field = GaussianField(tau=random.uniform(3, 8)).sample(grid, random)
+    return Diffusion(torch.where(field > 0, contrast, 1.0).double(), grid)
+
+
+@pytest.mark.parametrize("contrast", [4.0, 1e2, 1e4])
+def test_vcycle_takes_as_many_iterations_on_sixteen_times_as_many_unknowns(contrast, generator):
+    """Within 30 %; and few on both."""
+    vcycle, mean = load_correction("vcycle_darcy"), []
+    for n in (63, 255):
+        counts = []
+        for seed in range(3):
+            A = darcy(n, seed, contrast)
+            b = torch.randn(n, n, generator=generator, dtype=torch.float64)
+            result = cg(A, b, M=vcycle.on(A), rtol=1e-8)
+            assert (b - A @ result.x).norm() <= 1.01e-8 * b.norm()
+            counts.append(result.iterations)
+        mean.append(sum(counts) / 3)
+    assert mean[0] < 14
+    assert mean[1] <= 1.3 * mean[0]
+
+
+def test_vcycle_serves_scipy_and_is_symmetric(generator):
+    """From the matrix alone."""
+    A = darcy(60, 7, 100.0)
+    matrix = scipy.sparse.csr_matrix(A.to_csr())
+    M = load_preconditioner("vcycle_darcy", matrix)
+    check_spd(load_correction("vcycle_darcy").double().on(A))
+    b, steps = torch.randn(3600, generator=generator, dtype=torch.float64).numpy(), []
+    x, info = scipy.sparse.linalg.cg(matrix, b, M=M, rtol=1e-8, callback=lambda xk: steps.append(1))
+    assert info == 0
+    assert len(steps) < 15
+    assert numpy.linalg.norm(b - matrix @ x) <= 1.01e-8 * numpy.linalg.norm(b)
+
+
+def test_vcycle_learned_more_than_nothing(generator):
+    """Fewer iterations over ten fields than with the shares it began with."""
+    trained = load_correction("vcycle_darcy")
+    fresh = VCyclePreconditioner(2, **trained.arguments)
+    total = {"trained": 0, "fresh": 0}
+    for seed in range(10):
+        A = darcy(63, seed, 1e2)
+        b = torch.randn(63, 63, generator=generator, dtype=torch.float64)
+        for name, model in (("trained", trained), ("fresh", fresh)):
+            total[name] += cg(A, b, M=model.on(A), rtol=1e-8).iterations
+    assert total["trained"] < total["fresh"]

@@ -190,6 +190,15 @@ def interpolation(level: Level) -> dict[Offset, Tensor]:
             # Where n is even the odd nodes n + 1 are boundary nodes: they take the value beyond.
             if d[a] and n % 2 == 0:
                 x.movedim(a - ndim, 0)[n // 2] *= 0 if d[a] == 1 else 2
+    uncoupled = {d: x.clone() for d, x in w.items()}
+    for d, x in uncoupled.items():
+        for a, n in enumerate(level.n):
+            # Beside a side they take that of the unknowns alone: a constant must not leak through.
+            if d[a] and not level.wrap[a]:
+                along = x.movedim(a - ndim, 0)
+                along[0] *= 0 if d[a] == 1 else 2
+                if n % 2:
+                    along[n // 2] *= 2 if d[a] == 1 else 0
     every = level.diagonal - level.excess
     kinds = {tuple(x > 0 for x in d) for d in codes if any(d)}
     for odd in sorted(kinds, key=sum):
@@ -226,7 +235,7 @@ def interpolation(level: Level) -> dict[Offset, Tensor]:
         total = sum(v.values(), torch.zeros_like(v[corners[0]]))
         solid = every[fine] <= 0
         for d in corners:
-            kept = torch.where(solid, 0, w[d][here])
+            kept = torch.where(solid, 0, uncoupled[d][here])
             # The inner `where` keeps the gradient finite at solid nodes.
             share = v[d] / torch.where(total > 0, total, 1)
             w[d][here] = torch.where(total > 0, share, kept)

@@ -110,6 +110,26 @@ def start_of_row(I, J, L, parity, t, T):
 
 
 @_jit
+def inward(z, odd, place, t, wrap):
+    """What the equal weight of corner z is multiplied by at a node that couples with no corner:
+    beside a side it takes the value of unknowns alone, for a constant must not leak through a
+    closed side."""
+    bit, factor = 0, 1.0
+    for a in range(3):
+        if not odd[a]:
+            continue
+        high = (z >> bit) & 1
+        bit += 1
+        if wrap[a]:
+            continue
+        if place[a] == 0:
+            factor *= 2.0 if high else 0.0
+        if t[N_ + a] % 2 and place[a] == t[N_ + a] // 2:
+            factor *= 0.0 if high else 2.0
+    return factor
+
+
+@_jit
 def weights(c, offsets, t, T, wrap, w):
     """The weights of P from the couplings of the finer level.
 
@@ -121,7 +141,7 @@ def weights(c, offsets, t, T, wrap, w):
     for x in range(SC):
         w[x] = 1
     odd = np.zeros(3, np.int64)
-    first, last = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    first, last, place = np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(3, np.int64)
     d, delta = np.zeros(3, np.int64), np.zeros(3, np.int64)
     # Per direction: which coupling, where it stands from the node, whether it counts; then per
     # corner: which weight of the neighbour, and where.
@@ -212,7 +232,10 @@ def weights(c, offsets, t, T, wrap, w):
                         for q in range(M):
                             if total[q] > 0:
                                 share[q] = v[z, q] / total[q]
-                            elif not every[q] > 0:  # solid
+                            elif every[q] > 0:
+                                place[0], place[1], place[2] = I, J, first[2] + q
+                                share[q] *= inward(z, odd, place, t, wrap)
+                            else:  # solid
                                 share[q] = 0
             for z in range(corners):
                 fill_weights(w[target[z] * SC : (target[z] + 1) * SC], odd, t, T, wrap)

@@ -231,3 +231,17 @@ def test_bits_do_not_depend_on_the_compiler_cache(tmp_path):
     )
     assert fresh == cached
     assert len(fresh) > 1000
+
+
+@pytest.mark.parametrize("shape", [(15, 18), (7, 8, 9)])
+@pytest.mark.parametrize("boundary", ["neumann", "periodic"])
+def test_interpolation_keeps_constants_between_closed_sides_and_walls(shape, boundary, generator):
+    shape = tuple(n + n % 2 for n in shape) if boundary == "periodic" else shape
+    fluid = torch.rand(shape, generator=generator) > 0.3
+    A = Diffusion(1.0, Grid(shape, 1.0, boundary, "centers"), fluid=fluid)
+    coarsened = [[True] * len(shape)]
+    level = plain.setup(A.faces, None, A.periodic, coarsened, singular=True)[0]
+    ones = plain.pad(torch.ones(level.N, dtype=torch.float64), len(shape))
+    u = plain.prolong(plain.sync(ones, level.N, level.wrap), level)[level.inside]
+    at_fluid = u[A.diagonal() > 0]
+    torch.testing.assert_close(at_fluid, torch.ones_like(at_fluid))

@@ -350,3 +350,17 @@ def test_bound_to_its_fields_it_is_the_same(boundary, piecewise, generator):
         cycle()
         assert torch.equal(out, M @ b)
         b += torch.randn(b.shape, generator=generator, dtype=torch.float64)
+
+
+def test_single_solid_cells_at_closed_sides_cost_nothing(generator):
+    """A node between a closed side and a solid cell must not take half of its correction from
+    beyond the side: constants would leak, more on each level (19 iterations at 511²)."""
+    shape = (127, 130)
+    fluid = torch.rand(shape, generator=generator) > 0.05
+    counts = []
+    for boundary in ("dirichlet", "neumann"):
+        placement = "interior" if boundary == "dirichlet" else "centers"
+        A = Diffusion(1.0, Grid(shape, 1.0, boundary, placement), fluid=fluid)
+        b = A.project(torch.randn(shape, generator=generator, dtype=torch.float64))
+        counts.append(cg(A, b, M=Multigrid(A), rtol=1e-8).iterations)
+    assert counts[1] <= counts[0] + 1
