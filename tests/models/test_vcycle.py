@@ -97,7 +97,7 @@ def test_neither_the_size_of_the_coefficient_nor_h_matters(scale, generator):
 def test_in_single_precision_cg_takes_as_many_iterations(contrast, generator):
     """Down to the round-off of the residual in double precision."""
     x, y = torch.meshgrid(*[torch.linspace(0, 9, n).double() for n in (95, 100)], indexing="ij")
-    a = torch.where(torch.sin(x + y) * torch.sin(x - 2 * y) > 0, contrast, 1.0)
+    a = torch.where(torch.sin(x + y) * torch.sin(x - 2 * y) > 0, contrast, 1.0).double()
     A, model = Diffusion(a, Grid((95, 100), 1.0, "dirichlet", "interior")), build(2, awake=False)
     b = torch.randn(95, 100, generator=generator, dtype=torch.float64)
     assert model.on(A).dtype == torch.float32
