@@ -326,8 +326,12 @@ class Diffusion(LinearOperator):
 
         size = self.grid.num_nodes
         index = torch.arange(size).reshape(self.grid.shape)
-        rows, columns, entries = [index.flatten()], [index.flatten()], [self.diagonal().flatten()]
-        for axis, c in enumerate(self.faces):
+        # In float64 from the start: rows must sum to what is left of them, not to round-off.
+        faces = [c.detach().cpu().double() for c in self.faces]
+        excess = None if self.excess is None else self.excess.detach().cpu().double()
+        diagonal = reference.diagonal(faces, excess)
+        rows, columns, entries = [index.flatten()], [index.flatten()], [diagonal.flatten()]
+        for axis, c in enumerate(faces):
             n = self.grid.shape[axis]
             pairs = [(index.narrow(axis, 0, n - 1), index.narrow(axis, 1, n - 1), 1, n - 1)]
             if self.periodic[axis] and n > 1:
@@ -336,7 +340,7 @@ class Diffusion(LinearOperator):
                 rows += [i.flatten(), j.flatten()]
                 columns += [j.flatten(), i.flatten()]
                 entries += [-c.narrow(axis, first, length).flatten()] * 2
-        values = torch.cat([x.detach().cpu().double() for x in entries]).numpy()
+        values = torch.cat(entries).numpy()
         where = (torch.cat(rows).numpy(), torch.cat(columns).numpy())
         A = scipy.sparse.coo_array((values, where), shape=(size, size)).tocsr()
         A.eliminate_zeros()

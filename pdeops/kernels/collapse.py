@@ -1,12 +1,13 @@
 """Coarse operators with couplings along the axes only, in plain torch: a third of the neighbours.
 
 Pᵀ A P couples a node with all nodes around it: nine points in a plane, 27 in a box, where A had
-five or seven. Here each coupling c along a diagonal is given away to those along the axes of its
-cell: m of the axes change along it, and c / 2^(m-1) goes to each of the 2^(m-1) parallel edges of
-each of these m axes. For a field that is linear in the cell, and diagonals alike, the energy stays
-what it was: Σ c (u_p - u_q)² over crossing diagonals = Σ over the axes of c |∂u|². What diagonals
-that differ would need, or a coefficient that jumps in the cell, equal shares do not know; `Shares`
-multiply them, and a network may say by what (`models/vcycle.py`).
+five or seven. That is dear on the first coarse level; deeper ones are small. Here each coupling c
+along a diagonal is given away to those along the axes of its cell: m of the axes change along it,
+and c / 2^(m-1) goes to each of the 2^(m-1) parallel edges of each of these m axes. For a field that
+is linear in the cell, and diagonals alike, the energy stays what it was: Σ c (u_p - u_q)² over
+crossing diagonals = Σ over the axes of c |∂u|². What diagonals that differ would need, or a
+coefficient that jumps in the cell, equal shares do not know; `Shares` multiply them, and a network
+may say by what (`models/vcycle.py`).
 
 All couplings stay >= 0 whatever the shares are, so that the level is symmetric and positive
 (semi)definite, and five or seven points have cheap loops on every level.

@@ -1,4 +1,4 @@
-"""A multigrid cycle whose coarse operators a network reads off: a preconditioner for plain CG."""
+"""A multigrid cycle with a coarse operator that a network reads off: a preconditioner for CG."""
 # Axes: b systems, f features of a node, k shares, the cells between the nodes 0 .. n + 1 per axis.
 
 import math
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..solvers.multigrid import Multigrid
 
 _WEAK = 1e-6  # a coupling below this part of the diagonal is taken for none
-_SMALL = 2**12  # a level of 8 x 8 unknowns is the coarsest while training: more levels learn
+_SMALL = 2**12  # while training the coarsest level has up to 8 x 8 unknowns: dense, but cheap
 _REACH = 3.0  # a share is changed by at most e^±3
 
 
@@ -128,7 +128,7 @@ class VCyclePreconditioner(nn.Module):
             z = layer(F.relu(z, inplace=True))
         z = self.head(F.relu(z, inplace=True))
         like = next(iter(stencil.edges.values()))
-        factors = torch.exp(_REACH * torch.tanh(z / _REACH)).to(like.dtype)
+        factors = torch.exp(_REACH * torch.tanh(z / _REACH)).to(like)
         return factors.reshape(*like.shape[: -self.ndim], *factors.shape[1:])
 
     def _features(self, stencil: Stencil) -> Float[Tensor, "b f *nodes"]:

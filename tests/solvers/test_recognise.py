@@ -141,3 +141,11 @@ def test_pressure_systems_with_ghost_rows(name, shape, ghosts, empty, shared_dat
     whole = cg(found.operator, b, M=Multigrid(found.operator), rtol=1e-8)
     assert whole.converged
     assert whole.iterations <= 25
+
+
+def test_an_operator_in_single_precision_is_recognised_by_its_matrix(generator):
+    """Its matrix is that of its couplings, summed in float64."""
+    a = torch.rand(9, 8, generator=generator) + 0.1
+    A = Diffusion(a, Grid((9, 8)))
+    assert A.dtype == torch.float32
+    assert recognise(A.to_csr()).operator is not None
