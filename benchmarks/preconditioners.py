@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pdeops.evaluate_systems import AMORTISED
 from pdeops.linop import LinearOperator
 from pdeops.models import DeepConjugate
 from pdeops.models.vcycle import VCyclePreconditioner
@@ -49,7 +50,6 @@ from .systems import FAMILIES, Family
 RTOL, MOST, SMALL = 1e-8, 1000, 31
 PATIENCE = 50  # iterations of a method that may take seconds for each
 TURNS, SLOW = 3, 2.0  # a method that took so many seconds has no further turn
-AMORTISED = (1, 10, 100)
 
 
 class Assembled(LinearOperator):

@@ -1,5 +1,6 @@
 """What sets of linear systems share: shapes by epoch, samples by number, systems held out."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from .random_fields import sample_generator
 
 
-class LinearSystems(torch.utils.data.Dataset):
+class LinearSystems(torch.utils.data.Dataset, ABC):
     """Systems with known errors, drawn anew in every epoch: sample i of epoch e depends on (seed,
     e, i) alone. It is {"faces0": ..., "error": (*space)}, `faces<axis>` the couplings as in
     `kernels/diffusion_reference.py`; the residual is r = A e.
@@ -45,11 +46,11 @@ class LinearSystems(torch.utils.data.Dataset):
         faces, error = self.draw(shape, random)
         return {**{f"faces{axis}": c for axis, c in enumerate(faces)}, "error": error}
 
+    @abstractmethod
     def draw(
         self, shape: tuple[int, ...], random: np.random.Generator
     ) -> tuple[Sequence[Tensor], Tensor]:
         """The couplings and the error of one system."""
-        raise NotImplementedError
 
     def set_epoch(self, epoch: int) -> None:
         """Other samples, of the epoch's own shape."""

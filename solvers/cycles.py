@@ -284,8 +284,7 @@ class TwinCycle(Cycle):
 
         box = Box.of(A)
         table, _, _ = box.hierarchy()
-        first = layout.COARSEN + 3 - A.ndim
-        coarsened = [[bool(x) for x in row[first : layout.COARSEN + 3]] for row in table[:-1]]
+        coarsened = layout.coarsened(table, A.ndim)
         self.shapes = box.shapes(table)
         self._order = box.order
         try:

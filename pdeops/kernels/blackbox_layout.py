@@ -157,6 +157,12 @@ def layout(
         strength = [s / 4 if c else s for s, c in zip(strength, chosen, strict=True)]
 
 
+def coarsened(table: np.ndarray, ndim: int) -> list[list[bool]]:
+    """Which axes each level but the last coarsens, as `blackbox_reference.setup` takes it."""
+    first = COARSEN + 3 - ndim
+    return [[bool(x) for x in row[first : COARSEN + 3]] for row in table[:-1]]
+
+
 def schedule(levels: int, kind: str) -> np.ndarray:
     """The steps of a cycle over so many levels: 'V', 'W', 'F' or 'full' (F-cycle full multigrid).
 

@@ -30,14 +30,14 @@ class VCyclePreconditioner(nn.Module):
     """Operator A -> M ≈ A⁻¹: black-box multigrid whose first coarse operator has 5 or 7 points.
 
     Interpolation and Pᵀ A P are those of Dendy (1982), the smoother is Gauss-Seidel by colours,
-    mirrored after the correction. But on the first coarse level, where half of the work of a cycle
-    in the plane is done, only those of the 9 or 27 points of Pᵀ A P are kept that lie along the
-    axes: the coupling c of two nodes across a cell is given to the edges of the cell, in shares
+    mirrored after the correction. But on the first coarse level, where a third of the time of a
+    cycle in the plane is spent, only those of the 9 or 27 points of Pᵀ A P are kept that lie along
+    the axes: the coupling c of two nodes across a cell is given to the edges of the cell, in shares
     (`kernels/collapse.py`) that classically are equal and here are multiplied by exp(3 tanh(z/3)),
     z = net(log(c/d)). The network sees the couplings c of the nodes around as parts of their
-    diagonals d, so that neither the size of the coefficient nor h matters. Five points have loops
-    that take a third of the time of nine; with equal shares CG takes more iterations where a jumps,
-    and to win those back is what is learned.
+    diagonals d, so that neither the size of the coefficient nor h matters. Five points take half of
+    the time of nine; with equal shares CG takes more iterations where a jumps, and to win those
+    back is what is learned.
 
     Couplings stay >= 0, whatever the weights of the network are. So each level is symmetric and
     positive definite, and so is M; M is linear. The untrained network (its last layer is zero)
@@ -88,8 +88,7 @@ class VCyclePreconditioner(nn.Module):
         table, _, _ = layout.layout(
             [0] * missing + n, [False] * 3, [0.0] * missing + strength, False, direct=_SMALL
         )
-        first = layout.COARSEN + missing
-        coarsened = [[bool(x) for x in row[first : layout.COARSEN + 3]] for row in table[:-1]]
+        coarsened = layout.coarsened(table, self.ndim)
         closed = (False,) * self.ndim
         levels = reference.setup(faces, None, closed, coarsened, True, self.shares)
         steps = layout.schedule(len(levels), "V").tolist()
