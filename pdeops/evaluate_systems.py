@@ -1,9 +1,8 @@
 """A trained network inside a solver beside every classical preconditioner, on held-out systems."""
 
 import statistics
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,61 +12,20 @@ from .datasets.systems import SYSTEMS
 from .grid import Grid
 from .linop import LinearOperator
 from .named_preconditioners import CLASSICAL, FOR_STENCILS
+from .phases import AMORTISED, Method, System, Tally, break_even, break_even_text, direct
 from .recipe import SystemsRecipe, load_recipe
 from .run_folder import recipe_of
 from .run_systems import load_correction, shipped_weights, training_seconds
-from .solvers import Diffusion, SolveResult, cg, deep_conjugate_direction, recognise
+from .solvers import Diffusion, recognise
 from .solvers.direct import factor
 from .solvers.recognise import Structure
 
-AMORTISED = (1, 10, 100)  # solves that share a set-up
-NEVER = "never"
-
 
 @dataclass(frozen=True)
-class System:
-    """One held-out system: A, its right-hand side, and A as `recognise` sees its matrix."""
+class Recognised(System):
+    """One held-out system, and A as `recognise` sees its matrix."""
 
-    A: Diffusion
-    b: Tensor
     found: Structure
-
-
-@dataclass(frozen=True)
-class Way:
-    """A method: M from a system, then x; `fits` says for which systems."""
-
-    setup: Callable[[System], Any]
-    solve: Callable[[System, Any], SolveResult]
-    fits: Callable[[System], bool] = lambda system: True
-
-
-@dataclass
-class Tally:
-    """What one method took, system by system."""
-
-    iterations: list[int] = field(default_factory=list)
-    setups: list[float] = field(default_factory=list)
-    solves: list[float] = field(default_factory=list)
-    failure: str | None = None
-
-    def seconds(self, solves: int) -> float:
-        """Per solve, the set-up shared by so many: the median over systems."""
-        pairs = zip(self.setups, self.solves, strict=True)
-        return statistics.median(setup / solves + solve for setup, solve in pairs)
-
-    def report(self) -> dict[str, Any]:
-        """Iterations in the mean and at worst, and medians of seconds; only what solved all systems
-        has seconds to compare."""
-        if self.failure is not None:
-            return {"failed": self.failure}
-        return {
-            "iterations": statistics.mean(self.iterations),
-            "most_iterations": max(self.iterations),
-            "setup_seconds": statistics.median(self.setups),
-            "solve_seconds": statistics.median(self.solves),
-            **{f"seconds_at_{k}": self.seconds(k) for k in AMORTISED},
-        }
 
 
 def is_systems_run(source: str | Path) -> bool:
@@ -115,18 +73,18 @@ def evaluate_systems(
     systems = held_out(recipe, num_systems, size)
     network: Any = load_correction(source)
     label = recipe.name if Path(source).is_dir() else str(source)
-    ways = {label: learned(network, rtol, max_iterations), **classical(rtol, max_iterations)}
+    methods = {label: Method(lambda system: network.on(system.A)), **classical()}
     tallies: dict[str, Tally] = {}
     for index in (0, *range(num_systems)):
         if index == 0:
-            tallies = {name: Tally() for name in ways}
-        system = as_system(systems[index])
-        for name, way in ways.items():
-            if way.fits(system) and tallies[name].failure is None:
-                _solve(way, system, tallies[name])
+            tallies = {name: Tally() for name in methods}
+        system = as_system(systems[index], rtol, max_iterations)
+        for name, method in methods.items():
+            if method.fits(system) and tallies[name].failure is None:
+                tallies[name].turn(method, system)
         if progress is not None:
             progress(index + 1)
-    for name in ways:  # what is not for all of them is not in the table
+    for name in methods:  # what is not for all of them is not in the table
         if tallies[name].failure is None and len(tallies[name].solves) < num_systems:
             del tallies[name]
     trained = training_seconds(source)
@@ -138,9 +96,9 @@ def evaluate_systems(
         "training_seconds": trained,
         "learned": label,
         "methods": {
-            name: {**t.report(), "break_even": _break_even(trained, tallies[label], t)}
+            name: {**_report(t), "break_even": _break_even(trained, tallies[label], t)}
             if name != label
-            else t.report()
+            else _report(t)
             for name, t in tallies.items()
         },
     }
@@ -166,91 +124,58 @@ def held_out(recipe: SystemsRecipe, number: int, size: int | None) -> Any:
     return SYSTEMS[recipe.systems.name](**arguments, seed=recipe.seed).held_out(number)
 
 
-def as_system(sample: dict[str, Tensor]) -> System:
+def as_system(sample: dict[str, Tensor], rtol: float, max_iterations: int) -> Recognised:
     """A sample of `datasets.systems` in float64."""
     faces = [v.double() for k, v in sorted(sample.items()) if k.startswith("faces")]
     error = sample["error"].double()
     grid = Grid(error.shape, [float(n) for n in error.shape], "neumann", "centers")
     A = Diffusion.from_faces(faces, grid)
-    return System(A, A.project(A @ error), recognise(A.to_csr(), A.grid.shape))
+    found = recognise(A.to_csr(), A.grid.shape)
+    return Recognised(A, A.project(A @ error), rtol, max_iterations, found)
 
 
-def learned(network: Any, rtol: float, max_iterations: int) -> Way:
-    """CG where the network is a preconditioner by construction, else conjugate directions."""
-
-    def solve(system: System, M: Any) -> SolveResult:
-        if isinstance(M, LinearOperator):
-            return cg(system.A, system.b, M=M, rtol=rtol, max_iterations=max_iterations)
-        return deep_conjugate_direction(
-            system.A, system.b, M, rtol=rtol, max_iterations=max_iterations
-        )
-
-    return Way(lambda system: network.on(system.A), solve)
-
-
-def classical(rtol: float, max_iterations: int) -> dict[str, Way]:
+def classical() -> dict[str, Method[Recognised]]:
     """The table of `named_preconditioners`, and sparse LU."""
 
-    def solve(system: System, M: Any) -> SolveResult:
-        return cg(system.A, system.b, M=M, rtol=rtol, max_iterations=max_iterations)
+    def stencil(build: Callable[[Structure], Any]) -> Method[Recognised]:
+        return Method(lambda s: build(s.found), fits=lambda s: s.found.operator is not None)
 
-    def direct(system: System, x: Callable[[Tensor], Tensor]) -> SolveResult:
-        left = system.b - system.A @ (solution := x(system.b))
-        residual = (left.norm() / system.b.norm()).item()
-        return SolveResult(solution, residual <= rtol, 0, [residual], "direct")
+    def matrix(build: Callable[[LinearOperator], Any]) -> Method[Recognised]:
+        return Method(lambda s: build(s.A))
 
-    def stencil(build: Callable[[Structure], Any]) -> Way:
-        return Way(
-            lambda system: build(system.found), solve, lambda s: s.found.operator is not None
-        )
-
-    def matrix(build: Callable[[LinearOperator], Any]) -> Way:
-        return Way(lambda system: build(system.A), solve)
-
-    ways = {name: stencil(build) for name, build in FOR_STENCILS.items()}
-    ways |= {name: matrix(build) for name, build in CLASSICAL.items()}
-    ways["elimination"] = Way(ways["elimination"].setup, solve, _by_waves)
-    ways["sparse LU"] = Way(lambda system: factor(system.A), direct)
-    return ways
+    methods = {name: stencil(build) for name, build in FOR_STENCILS.items()}
+    methods |= {name: matrix(build) for name, build in CLASSICAL.items()}
+    methods["elimination"] = replace(methods["elimination"], fits=_by_waves)
+    methods["sparse LU"] = Method(lambda s: factor(s.A), direct)
+    return methods
 
 
-def _by_waves(system: System) -> bool:
+def _by_waves(system: Recognised) -> bool:
     """Whether `elimination` is a direct solution by waves; else it is multigrid again."""
     found = system.found
     plain = found.inner is not None and found.inner.excess is None
     return plain and found.box is not None and found.coupling is not None
 
 
-def _solve(way: Way, system: System, tally: Tally) -> None:
-    try:
-        begin = time.perf_counter()
-        M = way.setup(system)
-        middle = time.perf_counter()
-        result = way.solve(system, M)
-        end = time.perf_counter()
-    except (ValueError, ImportError) as error:  # PyAMG is an extra
-        tally.failure = str(error).splitlines()[0]
-        return
-    if not result.converged:
-        tally.failure = result.reason
-        return
-    tally.iterations.append(result.iterations)
-    tally.setups.append(middle - begin)
-    tally.solves.append(end - middle)
+def _report(tally: Tally) -> dict[str, Any]:
+    """Iterations in the mean and at worst, and medians of seconds; only what solved all systems
+    has seconds to compare."""
+    if tally.failure is not None:
+        return {"failed": tally.failure}
+    return {
+        "iterations": statistics.mean(tally.iterations),
+        "most_iterations": max(tally.iterations),
+        "setup_seconds": tally.setup,
+        "solve_seconds": tally.solve,
+        **{f"seconds_at_{k}": tally.seconds(k) for k in AMORTISED},
+    }
 
 
 def _break_even(trained: float | None, ours: Tally, other: Tally) -> dict[str, Any]:
     """By how many solves share a set-up: the solves that repay the training."""
     if ours.failure is not None or other.failure is not None:
         return {}
-    found: dict[str, Any] = {}
-    for k in AMORTISED:
-        saved = other.seconds(k) - ours.seconds(k)
-        if saved <= 0:
-            found[str(k)] = NEVER
-        else:
-            found[str(k)] = None if trained is None else trained / saved
-    return found
+    return {str(k): break_even(trained, other.seconds(k) - ours.seconds(k)) for k in AMORTISED}
 
 
 def to_markdown(report: dict[str, Any]) -> str:
@@ -274,13 +199,6 @@ def to_markdown(report: dict[str, Any]) -> str:
             cells = [f"{m['iterations']:.1f}", str(m["most_iterations"])]
             cells += [f"{1e3 * m[key]:.3g}" for key in ("setup_seconds", "solve_seconds")]
             cells += [f"{1e3 * m[f'seconds_at_{k}']:.3g}" for k in AMORTISED]
-            cells += [_solves(repaid.get(str(k), "")) for k in AMORTISED]
+            cells += [break_even_text(repaid.get(str(k), "")) for k in AMORTISED]
         lines.append("| " + " | ".join([name, *cells]) + " |")
     return "\n".join(lines)
-
-
-def _solves(value: float | str | None) -> str:
-    """For the table: a whole number, or why there is none."""
-    if value is None:
-        return "unknown"
-    return value if isinstance(value, str) else f"{value:.0f}"

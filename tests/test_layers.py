@@ -15,7 +15,7 @@ FLOOR = {
     "kernels": 2,
     "spectral": 3, "spherical": 3,
     "norms": 4, "nn": 4, "solvers": 4,
-    "losses": 5, "metrics": 5, "certify": 5,
+    "losses": 5, "metrics": 5, "certify": 5, "phases": 5,
     "models": 6, "datasets": 6, "training": 6,
     "recipe": 7, "run_folder": 7, "run_systems": 7, "run": 7, "compare": 7,
     "preconditioner": 7, "named_preconditioners": 7, "evaluate_systems": 7, "guess": 7,

@@ -3,10 +3,13 @@
 import pytest
 import torch
 
-from benchmarks import generalisation, preconditioners
-from benchmarks.preconditioners import CLASSICAL, COLUMNS, CYCLES, System, learned, measure, variant
+from benchmarks import generalisation, preconditioners, results_file
+from benchmarks.bench import RESULTS
+from benchmarks.methods import CLASSICAL, CYCLES, Counted, Drawn, learned, variant
+from benchmarks.preconditioners import COLUMNS, measure, merged, table
 from benchmarks.systems import FAMILIES, UNSEEN
 from pdeops.recipe import load_recipe, shipped_recipes
+from pdeops.run_systems import training_seconds
 from pdeops.solvers import Multigrid
 
 
@@ -42,7 +45,7 @@ def test_no_recipe_trains_on_these_seeds():
 def test_work_of_a_cycle_counts_products_with_a():
     """Sweeps and a residual on five points, then on nine with a quarter of the nodes, and so on; a
     W-cycle comes by twice as often on each level, and its levels end."""
-    s = System.draw(FAMILIES["Darcy 12/3"], 255, 0)
+    s = Drawn.of(FAMILIES["Darcy 12/3"], 255, 0)
     method = CLASSICAL["multigrid V(1,1)"]
     assert method.work(s, Multigrid(s.A)) == pytest.approx(1 + 3 * (1 + 9 / 5 / 3), rel=0.02)
     name = "multigrid W(2,2) Chebyshev"
@@ -51,7 +54,7 @@ def test_work_of_a_cycle_counts_products_with_a():
 
 
 @pytest.mark.parametrize("name", ["Darcy 1e2", "cells 20 %", "empty, closed"])
-def test_every_method_solves(name, monkeypatch):
+def test_every_method_solves(name):
     """A row for each, to the tolerance, whatever it is called; small, and one turn."""
     rows = measure(FAMILIES[name], 40, 0, 1, ["dcdm_poisson"])
     assert [r["note"] for r in rows] == [""] * len(rows)
@@ -61,7 +64,8 @@ def test_every_method_solves(name, monkeypatch):
     assert methods[-1].endswith("best of 8")
     assert ("waves" in methods) == (name != "cells 20 %")
     assert ("dcdm_poisson" in methods) == (name != "Darcy 1e2")
-    lines = list(preconditioners.table(rows, ["dcdm_poisson"]))
+    lines = list(table(rows))
+    assert any(line.startswith("\ndcdm_poisson repays") for line in lines) == (name != "Darcy 1e2")
     assert len({line.count("|") for line in lines if "|" in line}) == 1
 
 
@@ -69,15 +73,22 @@ def test_a_method_that_refuses_has_a_row_that_says_so(monkeypatch):
     def refuse(s):
         raise ValueError("not today")
 
-    monkeypatch.setitem(CLASSICAL, "IC(0)", preconditioners.Method(refuse))
+    monkeypatch.setitem(CLASSICAL, "IC(0)", Counted(refuse))
     (row,) = measure(FAMILIES["empty"], 20, 0, 2, [], only="IC(0)")
     assert row["note"] == "failed: not today"
     assert row["s_at_1"] == ""
 
 
+def test_what_does_not_converge_has_its_count_and_no_further_turn(monkeypatch):
+    monkeypatch.setattr("benchmarks.methods.MOST", 3)
+    (row,) = measure(FAMILIES["empty"], 20, 0, 2, [], only="IC(0)")
+    assert row["note"].startswith("failed: max_iterations = 3")
+    assert (row["iterations"], row["turns"]) == ("> 3", "1")
+
+
 def test_networks_of_conjugate_directions_are_for_poisson_systems_of_their_dimension():
     fits = learned("dcdm_poisson3d").fits
-    assert {f.name for f in FAMILIES.values() if fits(f)} == {
+    assert {f.name for f in FAMILIES.values() if fits(Drawn.of(f, 8, 0))} == {
         "boxes 30 %, 3D", "cells 20 %, 3D",
     }  # fmt: skip
 
@@ -110,15 +121,86 @@ def test_growth_is_over_the_coarsest_grid():
 
 
 def test_a_training_is_repaid_by_what_the_best_other_method_takes_more(monkeypatch):
-    seconds = {"net": (3.0, 1.0, 0.9), "slow": (9.0, 8.0, 7.0), "best": (2.0, 1.5, 1.4)}
+    """Networks do not count among the others; that the last one's training is not known says
+    nothing where it saves nothing."""
+    seconds = {
+        "net": (3.0, 1.0, 0.9),
+        "IC(0)": (9.0, 8.0, 7.0),
+        "waves": (2.0, 1.5, 1.4),
+        "runs/gone": (9.0, 1.2, 7.0),
+    }
     keys = ("s_at_1", "s_at_10", "s_at_100")
     rows = [
         {"method": name, "note": "", **dict(zip(keys, map(str, s), strict=True))}
         for name, s in seconds.items()
     ]
-    monkeypatch.setattr(preconditioners, "training_seconds", {"net": 60.0, "slow": None}.get)
-    (line,) = preconditioners.repaid(rows, ["net"])
-    assert "never (1 per set-up, best); 120 (10 per set-up, best); 120 (100" in line
-    first, second = preconditioners.repaid(rows, ["net", "slow"])
-    assert first == line
-    assert second.count("never") == 3
+    monkeypatch.setattr(
+        preconditioners,
+        "training_seconds",
+        lambda name: 60.0 if name == "net" else training_seconds(name),
+    )
+    first, second = preconditioners.repaid(rows)
+    assert "never (1 per set-up, waves); 120 (10 per set-up, waves); 120 (100" in first
+    assert second.startswith("\nruns/gone repays")
+    assert "never (1 per set-up, waves); unknown (10 per set-up, waves); never (100" in second
+    assert list(preconditioners.repaid([rows[0]])) == []
+
+
+def command(monkeypatch, folder, *arguments):
+    few = ["--learned", "--turns", "1", "--threads", "1", "--out", str(folder)]
+    monkeypatch.setattr("sys.argv", ["preconditioners", "--n", "12", *few, *arguments])
+    preconditioners.main()
+
+
+def families(rows):
+    return list(dict.fromkeys(r["family"] for r in rows))
+
+
+def test_families_are_added_and_repeated_without_loss_of_the_others(tmp_path, monkeypatch, capsys):
+    """Each is replaced as a whole, also by fewer rows; the Markdown is of the whole file."""
+    csv, markdown = (tmp_path / f"preconditioners12.{kind}" for kind in ("csv", "md"))
+    command(monkeypatch, tmp_path, "--families", "cells 20 %", "empty")
+    first = results_file.read(csv)
+    assert families(first) == ["cells 20 %", "empty"]
+    marked = [{**r, "cpu": "another machine", "gone": "1"} for r in first]
+    results_file.write(csv, marked)
+    monkeypatch.delitem(CLASSICAL, "IC(0)")
+    command(monkeypatch, tmp_path, "--families", "empty", "Darcy 1e2")
+    rows = results_file.read(csv)
+    assert families(rows) == ["Darcy 1e2", "cells 20 %", "empty"]
+    assert [r for r in rows if r["family"] == "cells 20 %"] == [
+        r for r in marked if r["family"] == "cells 20 %"
+    ]
+    assert "IC(0)" not in {r["method"] for r in rows if r["family"] == "empty"}
+    assert {r["cpu"] for r in rows if r["family"] == "empty"} != {"another machine"}
+    assert {r["gone"] for r in rows if r["family"] == "empty"} == {""}
+    text = markdown.read_text(encoding="utf-8")
+    assert text == "\n".join(table(rows)).lstrip() + "\n"
+    assert text.count("###") == 3
+
+
+def test_a_part_of_a_family_is_printed_and_not_written(tmp_path, monkeypatch, capsys):
+    command(monkeypatch, tmp_path, "--families", "empty", "--only", "IC(0)")
+    assert "| IC(0) |" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_family_of_other_axes_is_refused(tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        command(monkeypatch, tmp_path, "--families", "empty, 3D")
+    assert "empty, 3D: not of 2 axes; give --ndim" in capsys.readouterr().err
+
+
+def test_rows_of_a_first_run_are_in_the_order_of_families():
+    rows = [{"family": f, "cpu": "x"} for f in ("of older days", "empty", "Darcy 1e2")]
+    assert merged([], rows) == [rows[2], rows[1], rows[0]]
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("preconditioners*.csv")), ids=lambda p: p.stem)
+def test_committed_tables_are_those_of_their_rows(path):
+    """All but the sentences, which depend on the weights that are shipped today."""
+    lines = "\n".join(table(results_file.read(path))).splitlines()
+    written = path.with_suffix(".md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith(("|", "#"))] == [
+        line for line in written if line.startswith(("|", "#"))
+    ]
