@@ -1,21 +1,22 @@
 """Preconditioned conjugate gradients."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..kernels import bands
 from ..linop import LinearOperator
 from .columns import Columns, OneColumn, Scalars
 from .faces import KERNEL_DTYPES
 from .krylov import Apply, Method, require_definite, solve
 from .race import Run, race
 from .result import SolveResult
-
-LONG = 32768  # from this size torch divides the work on a field among its threads
 
 
 def cg(
@@ -89,7 +90,8 @@ class CG(Method):
 
 
 class FusedCG(CG):
-    """The same for one field on a CPU, its vector work in two loops (`kernels/conjugate.py`)."""
+    """The same for one field on a CPU, its vector work in few loops (`kernels/conjugate.py`), which
+    threads share where the field is long (`kernels/bands.py`)."""
 
     def __init__(self, A: LinearOperator, M: Apply, x: Tensor, r: Tensor, columns: Columns) -> None:
         from ..kernels import conjugate as kernels
@@ -102,26 +104,43 @@ class FusedCG(CG):
             self._apply_M = partial(self.precondition, r, self.z)
         arrays = (u.view(-1).numpy() for u in (self.p, self.Ap, x, r, self.z))
         self._p, self._Ap, self._x, self._r, self._z = arrays
-        self._direction: Any = kernels.direction
-        self._descend: Any = kernels.descend
+        self._sums = np.empty(math.ceil(r.numel() / kernels.BLOCK))
+        self._parts = bands.count(r.numel(), bands.VAST)
+        self._kernels: Any = kernels
 
     def step(self) -> float:
+        kernels, rz_old = self._kernels, self.rz
         self._apply_M()
-        self.rz = rz = self._direction(self._r, self._z, self.rz, self._p)
-        self._apply_A()
-        self.pAp, rr = self._descend(self._p, self._Ap, rz, self._x, self._r)
-        return math.sqrt(rr) if rz > 0 and self.pAp > 0 else math.nan
+        if self._parts == 1:
+            self.rz = kernels.direction(self._r, self._z, rz_old, self._p, self._sums)
+            self._apply_A()
+            vectors = (self._p, self._Ap, self.rz, self._x, self._r)
+            self.pAp, rr = kernels.descend(*vectors, self._sums)
+        else:
+            self.rz = self._sum(kernels.dots, self._r, self._z)
+            self._share(kernels.turn, self._z, kernels.beta(self.rz, rz_old), self._p)
+            self._apply_A()
+            self.pAp = self._sum(kernels.dots, self._Ap, self._p)
+            alpha = kernels.alpha(self.rz, self.pAp)
+            rr = self._sum(kernels.move, self._p, self._Ap, alpha, self._x, self._r)
+        return math.sqrt(rr) if self.rz > 0 and self.pAp > 0 else math.nan
+
+    def _share(self, loop: Callable[..., object], *arguments: object) -> None:
+        bands.split(partial(loop, *arguments), len(self._sums), self._parts)
+
+    def _sum(self, loop: Callable[..., object], *vectors: object) -> float:
+        self._share(loop, *vectors, self._sums)
+        return self._kernels.total(self._sums)
 
     @staticmethod
     def fits(x: Tensor, r: Tensor, columns: Columns) -> bool:
-        """One contiguous field in a compiled dtype, too short to be worth torch's threads."""
+        """One contiguous field in a compiled dtype."""
         return (
             isinstance(columns, OneColumn)
             and r.device.type == "cpu"
             and r.dtype in KERNEL_DTYPES
             and x.is_contiguous()
             and r.is_contiguous()
-            and (r.numel() < LONG or torch.get_num_threads() == 1)
         )
 
 

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..grid import Boundary, Grid, Placement
+from ..kernels import bands
 from ..kernels import blackbox_layout as layout
 from ..kernels.collapse import Shares
 from .diffusion import Diffusion
@@ -151,17 +153,23 @@ class ConstantCycle(Cycle):
         self._middle = A.ndim == 2
         deep = A.ndim == 3
         self._arguments = (store.numpy(), table, torch.tensor(weights, dtype=A.dtype).numpy(), deep)
-        self._down: Any = kernels.down
-        self._up: Any = kernels.up
+        self._kernels: Any = kernels
 
     def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
         if self._middle:
             b, out = b.unsqueeze(2), out.unsqueeze(2)
+        wide = divided(self.shapes[: self.num_halved])
         for field, result in zip(b.numpy(), out.numpy(), strict=True):
-            self._down(field, *self._arguments)
+            for level, parts in enumerate(wide):
+                restrict = partial(self._kernels.restrict, field, *self._arguments, level)
+                bands.split(restrict, self.shapes[level + 1][0], parts)
+            self._kernels.down(field, *self._arguments, len(wide))
             self._coarse(self._coarse_b, self._coarse_out, spec)
             self._coarse_u.copy_(self._coarse_out.view(self._coarse_u.shape))
-            self._up(field, *self._arguments, result)
+            self._kernels.up(field, *self._arguments, len(wide), result)
+            for level, parts in reversed(list(enumerate(wide))):
+                correct = partial(self._kernels.correct, field, *self._arguments, level, result)
+                bands.chain(correct, self.shapes[level][0], 3, parts)
 
     @staticmethod
     def fits(A: Diffusion, spec: CycleSpec) -> bool:
@@ -189,7 +197,7 @@ class PlaneCycle(Cycle):
         table, size = kernels.layout(*A.grid.shape, thin)
         self.shapes = [(n, m) for n, m in table[:, :2].tolist()]
         store = np.zeros(size, dtype=torch.empty(0, dtype=A.dtype).numpy().dtype)
-        self._cycle: Any = kernels.cycle
+        self._kernels: Any = kernels
         setup: Any = kernels.setup
         if shares is not None:
             from ..kernels.blackbox_thin import setup_plane
@@ -199,14 +207,35 @@ class PlaneCycle(Cycle):
         if not setup(*faces, store, table):
             raise NotPositiveError
         store.resize(kernels.kept(table), refcheck=False)  # gives back two fields
+        self._thin = thin
         self._arrays = (*faces, store, table, thin)
 
     def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
         for field, result in zip(b.numpy(), out.numpy(), strict=True):
-            self._cycle(field, *self._arrays, result)
+            self._run(field, result)()
 
     def bind(self, b: Tensor, out: Tensor, spec: CycleSpec) -> Callable[[], object]:
-        return partial(self._cycle, b.numpy(), *self._arrays, out.numpy())
+        return self._run(b.numpy(), out.numpy())
+
+    def _run(self, b: Any, out: Any) -> Callable[[], object]:
+        wide = divided(self.shapes[:-1])
+        if not wide:
+            return partial(self._kernels.cycle, b, *self._arrays, 0, out)
+        return partial(self._run_wide, b, out, wide)
+
+    def _run_wide(self, b: Any, out: Any, wide: list[int]) -> None:
+        """Threads share the levels that are wide."""
+        kernels, thin = self._kernels, self._thin
+        for level, parts in enumerate(wide):
+            arguments = (b, *self._arrays, level)
+            if level > thin:
+                bands.chain(partial(kernels.relax, *arguments), self.shapes[level][0], 5, parts)
+            bands.split(partial(kernels.restrict, *arguments), self.shapes[level + 1][0], parts)
+        kernels.cycle(b, *self._arrays, len(wide), out)
+        for level, parts in reversed(list(enumerate(wide))):
+            correct = partial(kernels.correct, b, *self._arrays, level, out)
+            stages = 5 if level > thin else 3
+            bands.chain(correct, self.shapes[level][0], stages, parts)
 
     @staticmethod
     def fits(A: Diffusion, spec: CycleSpec) -> bool:
@@ -367,6 +396,12 @@ def choose(A: Diffusion, spec: CycleSpec, shares: Shares | None = None) -> Cycle
     if shares is None and ConstantCycle.fits(A, spec):
         return ConstantCycle(A)
     return (PlaneCycle if PlaneCycle.fits(A, spec) else BoxCycle)(A, shares)
+
+
+def divided(shapes: list[tuple[int, ...]]) -> list[int]:
+    """Among how many threads each level is divided, up to the first that is not."""
+    counts = (bands.count(math.prod(shape), bands.WIDE) for shape in shapes)
+    return list(takewhile(lambda parts: parts > 1, counts))
 
 
 def strength(A: Diffusion) -> list[float]:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..grid import Boundary, Grid
+from ..kernels import bands
 from ..kernels import diffusion_reference as reference
 from ..linop import LinearOperator
 from .boundary import without_boundary
@@ -260,7 +261,7 @@ class Diffusion(LinearOperator):
         shape = (-1, *(1,) * (3 - self.ndim), *self.grid.shape)
         fields = u.detach().contiguous().view(shape).numpy()
         for field, result in zip(fields, out.view(shape).numpy(), strict=True):
-            kernel(field, *arguments, result)
+            self._in_bands(partial(kernel, field, *arguments, result))()
         return out
 
     def bind(
@@ -272,7 +273,14 @@ class Diffusion(LinearOperator):
             return super().bind(u, out)
         shape = (1,) * (3 - self.ndim) + self.grid.shape
         field, result = u.detach().view(shape).numpy(), out.view(shape).numpy()
-        return partial(self._kernel(), field, *self._arguments(u.dtype), result)
+        return self._in_bands(partial(self._kernel(), field, *self._arguments(u.dtype), result))
+
+    def _in_bands(self, kernel: Callable[[int, int], object]) -> Callable[[], object]:
+        rows = math.prod(self.grid.shape[:-1])
+        parts = bands.count(self.grid.num_nodes, bands.VAST)
+        if parts == 1:
+            return partial(kernel, 0, rows)
+        return partial(bands.split, kernel, rows, parts)
 
     def _kernel(self) -> Any:
         from ..kernels import diffusion as kernels

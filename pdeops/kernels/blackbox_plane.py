@@ -17,7 +17,8 @@ the set-up alone: a cycle reads the finest couplings from the faces themselves, 
 of zeros. There (i, j) is (i, j - o) for cx and (i - o, j) for cy, o = 1; else o = 0.
 
 One file, because numba's cache of compiled code notices changes only in the file of the function
-that is called. Nothing here starts threads, so the loops are safe after fork; they release the GIL.
+that is called. Nothing here starts threads, so the loops are safe after fork; they release the GIL,
+so that others can give each thread a band of rows (`bands.py`).
 """
 
 from functools import lru_cache
@@ -280,58 +281,58 @@ def _neighbours9(u, cx, cy, cd, ca, i, j):
 
 
 @_jit
-def descend5(b, u, cx, cy, o, r, w, B):
-    """Red, then black Gauss-Seidel from zero; B = Pᵀ(b - A u). Finest level.
+def descend5(b, u, cx, cy, o, r, w, B, start, end):
+    """Red, then black Gauss-Seidel from zero; the rows [start, end) of B = Pᵀ(b - A u).
 
     After the sweep the residual of a black node is zero and that of a red one is what its black
     neighbours added. Coarse nodes and centres are red, so the weights q of the lines are not
-    needed.
+    needed. Beside each other, ranges of B write the same numbers to the rows of u that they share.
     """
     n, m = b.shape
-    N, M = B.shape
+    M = B.shape[1]
     w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
     above = np.zeros(M + 1, u.dtype)  # residual at the centres of the row of cells before ...
     below = np.zeros(M + 1, u.dtype)  # ... and after a row of coarse nodes
-    for i in range(1, n + 3):
+    first, last = 2 * start + 1, min(2 * end + 1, n)  # the rows whose residual B takes
+    for i in range(max(first - 2, 1), last + 3):
         if i <= n:
             for j in range(2 - i % 2, m + 1, 2):
                 u[i, j] = r[i, j] * b[i - 1, j - 1]
         k = i - 1
-        if 1 <= k <= n:
+        if max(first - 1, 1) <= k <= n:
             for j in range(1 + k % 2, m + 1, 2):
                 u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, o, k, j))
         k = i - 2
-        if k >= 1 and k % 2 == 1:
-            I = k // 2
+        I = k // 2
+        if k >= first and k % 2 == 1:
             for J in range((m + 1) // 2):
                 below[J] = _neighbours5(u, cx, cy, o, k, 2 * J + 1)
-        elif k >= 1:
-            I = k // 2
+        elif k >= first:
             for J in range(1, M + 1):
                 B[I - 1, J - 1] = _neighbours5(u, cx, cy, o, k, 2 * J)
             above, below = below, above
             for J in range(1, M + 1):
                 B[I - 1, J - 1] += w10[I - 1, J] * above[J] + w11[I - 1, J - 1] * above[J - 1]
-        if k >= 3 and k % 2 == 1 and k // 2 <= N:
-            I = k // 2
+        if k % 2 == 1 and start < I <= end:
             for J in range(1, M + 1):
                 B[I - 1, J - 1] += w00[I, J] * below[J] + w01[I, J - 1] * below[J - 1]
 
 
 @_jit
-def ascend5(b, u, cx, cy, o, r, w, U, out):
+def ascend5(b, u, cx, cy, o, r, w, U, out, rows):
     """u + P U at red nodes, then black, then red Gauss-Seidel; `out` is the result. Finest level.
 
-    Black nodes need no correction: their first step does not read their own value.
+    Black nodes need no correction: their first step does not read their own value. `rows` are the
+    first and the last of these three stages (`bands.py`).
     """
-    n, m = b.shape
+    m = b.shape[1]
     w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
-    for i in range(1, n + 3):
+    for i in range(min(rows[0, 0], rows[1, 0] + 1, rows[2, 0] + 2), rows[2, 1] + 3):
         I = i // 2
-        if i <= n and i % 2 == 0:
+        if rows[0, 0] <= i <= rows[0, 1] and i % 2 == 0:
             for J in range(1, m // 2 + 1):
                 u[i, 2 * J] += U[I, J]
-        elif i <= n:
+        elif rows[0, 0] <= i <= rows[0, 1]:
             for J in range((m + 1) // 2):
                 u[i, 2 * J + 1] += (
                     w00[I, J] * U[I, J]
@@ -340,11 +341,11 @@ def ascend5(b, u, cx, cy, o, r, w, U, out):
                     + w11[I, J] * U[I + 1, J + 1]
                 )
         k = i - 1
-        if 1 <= k <= n:
+        if rows[1, 0] <= k <= rows[1, 1]:
             for j in range(1 + k % 2, m + 1, 2):
                 u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, o, k, j))
         k = i - 2
-        if k >= 1:
+        if rows[2, 0] <= k <= rows[2, 1]:
             for j in range(2 - k % 2, m + 1, 2):
                 u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, o, k, j))
             for j in range(m):
@@ -352,30 +353,37 @@ def ascend5(b, u, cx, cy, o, r, w, U, out):
 
 
 @_jit
-def relax9(b, u, cx, cy, cd, ca, r, i0, j0):
-    """Gauss-Seidel at the nodes (i0, j0) modulo 2, which are not neighbours of each other."""
-    n, m = b.shape
-    for i in range(i0, n + 1, 2):
+def relax9(b, u, cx, cy, cd, ca, r, i0, j0, rows):
+    """Gauss-Seidel at the nodes (i0, j0) modulo 2, which are not neighbours of each other, from the
+    first to the last of `rows`."""
+    m = b.shape[1]
+    for i in range(rows[0] + (rows[0] + i0) % 2, rows[1] + 1, 2):
         for j in range(j0, m + 1, 2):
             u[i, j] = r[i, j] * (b[i - 1, j - 1] + _neighbours9(u, cx, cy, cd, ca, i, j))
 
 
 @_jit
-def descend9(b, u, cx, cy, cd, ca, r, q, w, B):
-    """Four-colour Gauss-Seidel from zero; B = Pᵀ(b - A u). The last colour's residual is zero."""
+def relax_from_zero(b, u, cx, cy, cd, ca, r, rows):
+    """Four-colour Gauss-Seidel from zero; `rows` of five stages, the first of which is zero."""
+    for i in range(rows[0, 0], rows[0, 1] + 1):
+        u[i] = 0
+    relax9(b, u, cx, cy, cd, ca, r, 2, 2, rows[1])
+    relax9(b, u, cx, cy, cd, ca, r, 1, 1, rows[2])
+    relax9(b, u, cx, cy, cd, ca, r, 1, 2, rows[3])
+    relax9(b, u, cx, cy, cd, ca, r, 2, 1, rows[4])
+
+
+@_jit
+def restrict9(b, u, cx, cy, cd, ca, r, q, w, B, start, end):
+    """The rows [start, end) of B = Pᵀ(b - A u). The last colour's residual is zero."""
     n, m = b.shape
-    N, M = B.shape
+    M = B.shape[1]
     w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
-    u[:] = 0
-    relax9(b, u, cx, cy, cd, ca, r, 2, 2)
-    relax9(b, u, cx, cy, cd, ca, r, 1, 1)
-    relax9(b, u, cx, cy, cd, ca, r, 1, 2)
-    relax9(b, u, cx, cy, cd, ca, r, 2, 1)
     line0 = np.zeros(M + 2, u.dtype)
     line1 = np.zeros(M + 2, u.dtype)
     centre0 = np.zeros(M + 1, u.dtype)
     centre1 = np.zeros(M + 1, u.dtype)
-    for I in range(N + 1):
+    for I in range(start, end + 1):
         i = 2 * I + 1
         line0, line1, centre0, centre1 = line1, line0, centre1, centre0
         if i <= n:
@@ -392,7 +400,7 @@ def descend9(b, u, cx, cy, cd, ca, r, q, w, B):
         else:
             line1[:] = 0
             centre1[:] = 0
-        if I == 0:
+        if start == I:  # its own row of B belongs to the range before
             continue
         i = 2 * I
         for J in range(1, M + 1):
@@ -411,14 +419,14 @@ def descend9(b, u, cx, cy, cd, ca, r, q, w, B):
 
 
 @_jit
-def ascend9(b, u, cx, cy, cd, ca, r, q, w, U):
-    """u + P U, then four-colour Gauss-Seidel in the reversed order.
+def ascend9(b, u, cx, cy, cd, ca, r, q, w, U, rows):
+    """u + P U, then four-colour Gauss-Seidel in the reversed order: five stages (`bands.py`).
 
     The first colour needs no correction: its step does not read its own value.
     """
-    n, m = b.shape
+    m = b.shape[1]
     w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
-    for i in range(1, n + 1):
+    for i in range(rows[0, 0], rows[0, 1] + 1):
         I = i // 2
         if i % 2 == 0:
             for J in range(1, m // 2 + 1):
@@ -433,10 +441,10 @@ def ascend9(b, u, cx, cy, cd, ca, r, q, w, U):
                     + w10[I, J] * U[I + 1, J]
                     + w11[I, J] * U[I + 1, J + 1]
                 )
-    relax9(b, u, cx, cy, cd, ca, r, 2, 1)
-    relax9(b, u, cx, cy, cd, ca, r, 1, 2)
-    relax9(b, u, cx, cy, cd, ca, r, 1, 1)
-    relax9(b, u, cx, cy, cd, ca, r, 2, 2)
+    relax9(b, u, cx, cy, cd, ca, r, 2, 1, rows[1])
+    relax9(b, u, cx, cy, cd, ca, r, 1, 2, rows[2])
+    relax9(b, u, cx, cy, cd, ca, r, 1, 1, rows[3])
+    relax9(b, u, cx, cy, cd, ca, r, 2, 2, rows[4])
 
 
 @_jit
@@ -507,44 +515,72 @@ def setup(x_faces, y_faces, store, table):
 
 
 @_jit
-def cycle(b, x_faces, y_faces, store, table, thin, out):
-    """out = M b: one symmetric V(1,1) cycle from zero; `thin` coarse levels have five points."""
-    last = len(table) - 1
-    for level in range(last):
-        t, T = table[level], table[level + 1]
-        n, m = t[_N], t[_M]
-        r = _view(store, t[_R], _pad(n), _pad(m))
-        u = _view(store, t[_U], _pad(n), _pad(m))
-        q, w = _weights(store, t, level > 0)
-        B = _view(store, T[_B], T[_N], T[_M])
-        if level == 0:
-            descend5(b, u, x_faces, y_faces, 1, r, w, B)
-            continue
+def _level(b, x_faces, y_faces, store, table, thin, level):
+    """Right-hand side, u, couplings, their offset and 1 / diagonal of a level, and its weights."""
+    t = table[level]
+    n, m = t[_N], t[_M]
+    if level == 0:
+        fx, fy, fd, fa = x_faces, y_faces, x_faces, y_faces
+    else:
         fx, fy, fd, fa = _stencil(store, t, level > thin)
-        if level <= thin:
-            descend5(_view(store, t[_B], n, m), u, fx, fy, 0, r, w, B)
-        else:
-            descend9(_view(store, t[_B], n, m), u, fx, fy, fd, fa, r, q, w, B)
+        b = _view(store, t[_B], n, m)
+    r = _view(store, t[_R], _pad(n), _pad(m))
+    u = _view(store, t[_U], _pad(n), _pad(m))
+    q, w = _weights(store, t, level > 0)
+    return b, u, fx, fy, fd, fa, 1 if level == 0 else 0, r, q, w
+
+
+@_jit
+def relax(b, x_faces, y_faces, store, table, thin, level, rows):
+    """The sweep from zero on a level of nine points."""
+    b, u, fx, fy, fd, fa, _, r, _, _ = _level(b, x_faces, y_faces, store, table, thin, level)
+    relax_from_zero(b, u, fx, fy, fd, fa, r, rows)
+
+
+@_jit
+def restrict(b, x_faces, y_faces, store, table, thin, level, start, end):
+    """Rows of the next level's right-hand side; on five points the sweep from zero goes with it."""
+    b, u, fx, fy, fd, fa, o, r, q, w = _level(b, x_faces, y_faces, store, table, thin, level)
+    T = table[level + 1]
+    B = _view(store, T[_B], T[_N], T[_M])
+    if level <= thin:
+        descend5(b, u, fx, fy, o, r, w, B, start, end)
+    else:
+        restrict9(b, u, fx, fy, fd, fa, r, q, w, B, start, end)
+
+
+@_jit
+def correct(b, x_faces, y_faces, store, table, thin, level, out, rows):
+    """Correction and sweep on a level; `out` is the result on the finest."""
+    b, u, fx, fy, fd, fa, o, r, q, w = _level(b, x_faces, y_faces, store, table, thin, level)
+    T = table[level + 1]
+    U = _view(store, T[_U], _pad(T[_N]), _pad(T[_M]))
+    if level > thin:
+        ascend9(b, u, fx, fy, fd, fa, r, q, w, U, rows)
+    else:  # below the finest, rows of b serve as `out`: they are not read any more
+        ascend5(b, u, fx, fy, o, r, w, U, out if level == 0 else b, rows)
+
+
+@_jit
+def cycle(b, x_faces, y_faces, store, table, thin, first, out):
+    """out = M b: one symmetric V(1,1) cycle from zero; `thin` coarse levels have five points.
+
+    Levels above `first` have been and will be visited by others (`relax`, `restrict`, `correct`).
+    """
+    last = len(table) - 1
+    rows = np.ones((5, 2), np.int64)
+    for level in range(first, last):
+        if level > thin:
+            rows[:, 1] = table[level, _N]
+            relax(b, x_faces, y_faces, store, table, thin, level, rows)
+        restrict(b, x_faces, y_faces, store, table, thin, level, 0, table[level + 1, _N])
     t = table[last]
     n, m = t[_N], t[_M]
     u = _view(store, t[_U], _pad(n), _pad(m))
     solve_band(n, m, _factor(store, t), b if last == 0 else _view(store, t[_B], n, m), u)
-    for level in range(last - 1, -1, -1):
-        t, T = table[level], table[level + 1]
-        n, m = t[_N], t[_M]
-        r = _view(store, t[_R], _pad(n), _pad(m))
-        u = _view(store, t[_U], _pad(n), _pad(m))
-        q, w = _weights(store, t, level > 0)
-        U = _view(store, T[_U], _pad(T[_N]), _pad(T[_M]))
-        if level == 0:
-            ascend5(b, u, x_faces, y_faces, 1, r, w, U, out)
-            continue
-        fx, fy, fd, fa = _stencil(store, t, level > thin)
-        if level <= thin:
-            mine = _view(store, t[_B], n, m)
-            ascend5(mine, u, fx, fy, 0, r, w, U, mine)  # rows of the result are not read any more
-        else:
-            ascend9(_view(store, t[_B], n, m), u, fx, fy, fd, fa, r, q, w, U)
+    for level in range(last - 1, first - 1, -1):
+        rows[:, 1] = table[level, _N]
+        correct(b, x_faces, y_faces, store, table, thin, level, out, rows)
     if last == 0:
         for i in range(n):
             for j in range(m):

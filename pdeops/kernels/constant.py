@@ -11,7 +11,7 @@ are those whose one-based indices have an even sum, coarse nodes those with even
 
 No fastmath: the last bits must not depend on whether a function was compiled in this process or
 read from numba's cache. Nothing here starts threads, so the loops are safe after fork; they release
-the GIL.
+the GIL, so that others can give each thread a band of rows (`bands.py`).
 """
 
 import numba
@@ -69,13 +69,13 @@ def neighbours(u, i, j, w, deep, y):
 
 
 @_jit
-def restrict_row(y, i, j, deep, scale, B):
-    """Add the residual y of a row of red nodes to the coarse right-hand sides it belongs to."""
-    L, N, M = B.shape
+def restrict_row(y, i, j, deep, scale, B, start, end):
+    """Add the residual y of a row of red nodes to the rows [start, end) of B it belongs to."""
+    _, N, M = B.shape
     even_i, even_j = i % 2 == 0, not deep or j % 2 == 0
     for I in range(i // 2, (i + 1) // 2 + 1):
         for J in range(j // 2 if deep else 1, ((j + 1) // 2 if deep else 1) + 1):
-            if I < 1 or I > L or J < 1 or J > N:
+            if not (start < I <= end and 1 <= J <= N):
                 continue
             out = B[I - 1, J - 1]
             if even_i and even_j:
@@ -90,11 +90,12 @@ def restrict_row(y, i, j, deep, scale, B):
 
 
 @_jit
-def descend(b, u, w, r, deep, B):
-    """u = one red-black sweep from zero; B = the restricted residual.
+def descend(b, u, w, r, deep, B, start, end):
+    """u = one red-black sweep from zero; the rows [start, end) of B = the restricted residual.
 
     The residual of black nodes is zero then, and that of a red one is what its black neighbours
     have added. Restriction is full weighting, Pᵀ over the number of fine nodes of a coarse cell.
+    Beside each other, ranges of B write the same numbers to the rows of u that they share.
     """
     l, n, m = b.shape
     y = np.empty(m, b.dtype)
@@ -102,11 +103,12 @@ def descend(b, u, w, r, deep, B):
     for k in range(m):
         mask[0, k], mask[1, k] = k % 2, 1 - k % 2
     scale = w[0] * 0 + (0.125 if deep else 0.25)
-    for i in range(len(B)):
+    for i in range(start, end):
         for j in range(B.shape[1]):
             for k in range(B.shape[2]):
                 B[i, j, k] = 0
-    for s in range(l + 1):
+    first, last = 2 * start + 1, 2 * end + 1  # one-based: the rows whose residual B takes
+    for s in range(max(first - 2, 0), last + 1):
         if s < l:
             for j in range(n):
                 # One-based indices sum to i + j + k + 3, or on a plane to i + k + 2.
@@ -114,10 +116,10 @@ def descend(b, u, w, r, deep, B):
                 # Black are the odd sums: k odd where the rest is even, k even where it is odd.
                 first_row(b, s, j, w, r, deep, mask[odd], y, u[s + 1, j + deep, 1 : m + 1])
         i = s  # one-based: the row before
-        if i >= 1:
+        if i >= first:
             for j in range(1, n + 1):
                 neighbours(u, i, j - 1 + deep, w, deep, y)
-                restrict_row(y, i, j, deep, scale, B)
+                restrict_row(y, i, j, deep, scale, B, start, end)
 
 
 @_jit
@@ -154,20 +156,21 @@ def relax_row(b, u, i, j, w, r, deep, first, y):
 
 
 @_jit
-def ascend(b, u, w, r, deep, U, out):
+def ascend(b, u, w, r, deep, U, out, rows):
     """u + P U, then black, then red Gauss-Seidel; copied to `out` unless that is empty.
 
-    Black nodes need no correction: their first step does not read their own value.
+    Black nodes need no correction: their first step does not read their own value. `rows` are the
+    first and the last of these three stages (`bands.py`).
     """
-    l, n, m = b.shape
+    _, n, m = b.shape
     y = np.empty(m, b.dtype)
-    for s in range(1, l + 3):
-        if s <= l:
+    for s in range(min(rows[0, 0], rows[1, 0] + 1, rows[2, 0] + 2), rows[2, 1] + 3):
+        if rows[0, 0] <= s <= rows[0, 1]:
             for j in range(1, n + 1):
                 correct_row(U, s, j, deep, u[s, j - 1 + deep])
         for lag in range(1, 3):
             i = s - lag
-            if i < 1 or i > l:
+            if i < rows[lag, 0] or i > rows[lag, 1]:
                 continue
             for j in range(1, n + 1):
                 even = (i + j) % 2 == 0 if deep else i % 2 == 0
@@ -195,26 +198,37 @@ def load(store, t):
 
 
 @_jit
-def down(b, store, table, weights, deep):
-    """All levels from the finest: sweep from zero, restrict. Leaves the last right-hand side."""
-    rhs = b
-    for level in range(len(table) - 1):
-        B = load(store, table[level + 1])
-        w = weights[level]
-        descend(rhs, field(store, table[level], deep), w, w[3], deep, B)
-        rhs = B
+def down(b, store, table, weights, deep, level):
+    """From this level to the last: sweep from zero, restrict. Leaves the last right-hand side."""
+    for current in range(level, len(table) - 1):
+        restrict(b, store, table, weights, deep, current, 0, table[current + 1, 0])
 
 
 @_jit
-def up(b, store, table, weights, deep, out):
-    """All levels from the last but one: correct, sweep; `out` is the finest."""
-    for level in range(len(table) - 2, -1, -1):
-        w = weights[level]
-        u, U = field(store, table[level], deep), field(store, table[level + 1], deep)
-        if level == 0:
-            ascend(b, u, w, w[3], deep, U, out)
-        else:
-            ascend(load(store, table[level]), u, w, w[3], deep, U, out[:0])
+def restrict(b, store, table, weights, deep, level, start, end):
+    """`descend` on one level."""
+    rhs = b if level == 0 else load(store, table[level])
+    w = weights[level]
+    B = load(store, table[level + 1])
+    descend(rhs, field(store, table[level], deep), w, w[3], deep, B, start, end)
+
+
+@_jit
+def up(b, store, table, weights, deep, level, out):
+    """From the last level but one to this: correct, sweep; `out` is the finest."""
+    rows = np.empty((3, 2), np.int64)
+    for current in range(len(table) - 2, level - 1, -1):
+        rows[:, 0], rows[:, 1] = 1, table[current, 0]
+        correct(b, store, table, weights, deep, current, out, rows)
+
+
+@_jit
+def correct(b, store, table, weights, deep, level, out, rows):
+    """`ascend` on one level."""
+    w = weights[level]
+    u, U = field(store, table[level], deep), field(store, table[level + 1], deep)
+    rhs = b if level == 0 else load(store, table[level])
+    ascend(rhs, u, w, w[3], deep, U, out if level == 0 else out[:0], rows)
 
 
 def layout(shapes):

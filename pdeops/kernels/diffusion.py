@@ -2,7 +2,8 @@
 
 The plain twin, which says what is computed, is `diffusion_reference.py`; the tests compare the two.
 A field of fewer axes is passed with leading axes of length one; `first` is the number of those.
-`wrap[axis]` says which axes are periodic. Each row is read once and stays in the first cache.
+`wrap[axis]` says which axes are periodic. Each row is read once and stays in the first cache. A
+call computes the rows [start, end), row i n + j being (i, j, ·).
 
 No fastmath: with it the last bits depend on what a function was inlined into, hence on whether it
 was compiled in this process or read from numba's cache, and generated files would differ. Nothing
@@ -16,12 +17,12 @@ _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @_jit
-def apply(u, f0, f1, f2, excess, first, wrap, out):
+def apply(u, f0, f1, f2, excess, first, wrap, out, start, end):
     """out = A u with couplings at all faces; `excess` of size zero stands for none."""
     l, n, m = u.shape
     zero = np.zeros(m, u.dtype)
-    for i in range(l):
-        for j in range(n):
+    for i in range(start // n, (end + n - 1) // n):
+        for j in range(max(start - i * n, 0), min(end - i * n, n)):
             c, o, side = u[i, j], out[i, j], f2[i, j]
             if first < 2:
                 up = u[i, j - 1] if j > 0 else (u[i, n - 1] if wrap[1] else zero)
@@ -50,7 +51,7 @@ def apply(u, f0, f1, f2, excess, first, wrap, out):
 
 
 @_jit
-def apply_constant(u, t0, t1, t2, s0, s1, s2, c, first, wrap, out):
+def apply_constant(u, t0, t1, t2, s0, s1, s2, c, first, wrap, out, start, end):
     """out = A u for a constant coefficient: couplings and shares are products of profiles.
 
     t are the couplings at the faces of each axis, s the nodes' shares of a cell, c is the excess of
@@ -58,8 +59,8 @@ def apply_constant(u, t0, t1, t2, s0, s1, s2, c, first, wrap, out):
     """
     l, n, m = u.shape
     zero = np.zeros(m, u.dtype)
-    for i in range(l):
-        for j in range(n):
+    for i in range(start // n, (end + n - 1) // n):
+        for j in range(max(start - i * n, 0), min(end - i * n, n)):
             row, o = u[i, j], out[i, j]
             up = u[i, j - 1] if j > 0 else (u[i, n - 1] if wrap[1] else zero)
             down = u[i, j + 1] if j < n - 1 else (u[i, 0] if wrap[1] else zero)

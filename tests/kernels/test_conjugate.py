@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from pdeops.grid import Grid
+from pdeops.kernels import bands
 from pdeops.linop import LinearOperator
 from pdeops.solvers import Diffusion, Multigrid
-from pdeops.solvers.cg import CG, LONG, FusedCG, start
+from pdeops.solvers.cg import CG, FusedCG, start
 from pdeops.solvers.columns import ManyColumns, OneColumn
 
 both_dtypes = pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -62,11 +63,23 @@ def test_breakdowns_agree(sign, generator):
     assert torch.equal(fused.x.isnan(), plain.x.isnan())
 
 
-def test_long_fields_and_batches_are_left_to_torch():
+def test_batches_are_left_to_torch():
     A = Diffusion(1.0, Grid((6, 5)))
     b = torch.ones(A.grid.shape, dtype=torch.float64)
     assert type(start(A, None, b.clone(), b, OneColumn())) is FusedCG
     assert type(start(A, None, b[None].clone(), b[None], ManyColumns())) is CG
-    long = torch.ones(LONG)
-    one_thread = torch.get_num_threads() == 1
-    assert FusedCG.fits(long, long, OneColumn()) == one_thread
+
+
+@both_dtypes
+def test_threads_do_not_change_a_bit(dtype, generator, monkeypatch):
+    monkeypatch.setattr(bands, "VAST", 1)
+    A = Diffusion(1.0, Grid((402, 403)))  # 40 blocks, the last not full
+    b = torch.randn(A.grid.shape, generator=generator, dtype=dtype)
+    results = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        run = FusedCG(A, None, torch.zeros_like(b), b.clone(), OneColumn())
+        assert run._parts == threads
+        results.append([torch.tensor([run.step() for _ in range(5)]), run.x, run.r, run.p])
+    for other in results[1:]:
+        assert all(torch.equal(u, v) for u, v in zip(results[0], other, strict=True))
