@@ -140,6 +140,15 @@ class Grid:
                     f"placement 'interior', without them. Use 'endpoints' or 'centers'."
                 )
 
+    def __str__(self) -> str:
+        """As errors name a grid: "65 x 64 nodes, [0, 1] x [0, 2], dirichlet x periodic, endpoints x
+        left", and what holds on all axes once. Grids that differ read differently."""
+        nodes = " x ".join(map(str, self.shape))
+        box = " x ".join(f"[0, {shortest(L)}]" for L in self.extent)
+        axes = (self.boundary, self.placement)
+        kinds = (" x ".join(each[:1] if len(set(each)) == 1 else each) for each in axes)
+        return ", ".join((f"{nodes} nodes", box, *kinds))
+
     @property
     def ndim(self) -> int:
         """Number d of axes."""
@@ -308,6 +317,11 @@ class Grid:
                 "pdeops.sphere_grid.grid_from_dict, which knows both."
             )
         return Grid(plain["shape"], plain["extent"], plain["boundary"], plain["placement"])
+
+
+def shortest(value: float) -> str:
+    """The fewest digits that give the value back: 1.0 -> "1", 0.1 -> "0.1"."""
+    return repr(value).removesuffix(".0")
 
 
 def per_axis(name: str, value: Any, ndim: int, kind: type[T]) -> tuple[T, ...]:

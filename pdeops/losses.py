@@ -73,7 +73,7 @@ class MeanSquare(Loss):
         return self.norm(prediction - target).square() / size
 
     def __repr__(self) -> str:
-        return f"MeanSquare({self.norm.grid})"
+        return f"MeanSquare({self.norm.grid!r})"
 
 
 class PerChannel(Loss):
@@ -102,7 +102,7 @@ class PerChannel(Loss):
         return (error / torch.where(constant, 1.0, size)).view(target.shape[:2]).mean(1)
 
     def __repr__(self) -> str:
-        return f"PerChannel({self.norm.grid})"
+        return f"PerChannel({self.norm.grid!r})"
 
 
 def relative_l2(grid: Grid) -> Relative:

@@ -61,7 +61,7 @@ class Lp(Norm):
         return torch.linalg.vector_norm(u.flatten(1), ord=self.p, dim=1)
 
     def __repr__(self) -> str:
-        return f"Lp({self.p}, grid={self.grid})"
+        return f"Lp({self.p}, grid={self.grid!r})"
 
 
 class Sobolev(Norm):
@@ -108,7 +108,7 @@ class Sobolev(Norm):
 
     def __repr__(self) -> str:
         waves = ", ".join(s.value for s in self.series)
-        return f"Sobolev({self.order:g}, {self.grid}, alpha={self.alpha:g}, series=({waves}))"
+        return f"Sobolev({self.order:g}, {self.grid!r}, alpha={self.alpha:g}, series=({waves}))"
 
 
 def relative_error(

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .grid import Boundary, Grid, Placement, Series, per_axis
+from .grid import Boundary, Grid, Placement, Series, per_axis, shortest
 
 
 class Latitudes(StrEnum):
@@ -64,6 +64,12 @@ class SphereGrid(Grid):
         )
         object.__setattr__(self, "latitudes", places)
         object.__setattr__(self, "radius", float(radius))
+
+    def __str__(self) -> str:
+        """As errors name it: "33 x 64 nodes, sphere of radius 1, equiangular"."""
+        n_lat, n_lon = self.shape
+        radius = shortest(self.radius)
+        return f"{n_lat} x {n_lon} nodes, sphere of radius {radius}, {self.latitudes}"
 
     @property
     def volume(self) -> float:

@@ -60,8 +60,7 @@ def solve_darcy(
     if grid.ndim != 2 or not all(known_ends(grid)):
         raise ValueError(
             f"solve_darcy needs a 2D grid with stored Dirichlet ends, as Grid((65, 65)) makes; got "
-            f"shape {grid.shape}, boundary {[b.value for b in grid.boundary]}. Use Diffusion, and "
-            f"cg with Multigrid, for other grids."
+            f"{grid}. Use Diffusion, and cg with Multigrid, for other grids."
         )
     A = Diffusion(k.double(), grid)
     grid.check(f, "source")

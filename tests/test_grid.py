@@ -26,6 +26,33 @@ def test_nodes_lie_where_the_placement_says(placement, boundary, nodes):
     assert grid.offset[0] * grid.spacing[0] == pytest.approx(nodes[0])
 
 
+@pytest.mark.parametrize(
+    ("grid", "text"),
+    [
+        (
+            Grid((511, 511), placement="interior"),
+            "511 x 511 nodes, [0, 1] x [0, 1], dirichlet, interior",
+        ),
+        (
+            Grid((65, 64), (1.0, 0.1), ("neumann", "periodic")),
+            "65 x 64 nodes, [0, 1] x [0, 0.1], neumann x periodic, endpoints x left",
+        ),
+        (Grid((8,), 1e-9, "periodic", "centers"), "8 nodes, [0, 1e-09], periodic, centers"),
+    ],
+)
+def test_errors_name_a_grid_in_words(grid, text):
+    assert str(grid) == f"{grid}" == text
+    assert "Grid(" in repr(grid)
+
+
+def test_grids_that_differ_read_differently():
+    """A message that says expected and got never says the same twice."""
+    grids = [Grid((n,), L, b, p) for n in (4, 5) for L in (1, 1 + 1e-15) for p, b, _ in PLACEMENTS]
+    grids += [Grid((4,) * d) for d in (2, 3)]
+    grids += [Grid((4, 4), 1, b) for b in (("dirichlet", "neumann"), ("neumann", "dirichlet"))]
+    assert len({str(g) for g in grids}) == len(set(grids)) == len(grids)
+
+
 def test_nodes_have_one_channel_per_axis():
     grid = Grid((3, 5), (1.0, 2.0))
     x, y = grid.nodes()

@@ -52,6 +52,11 @@ def test_nodes():
     assert not grid.boundary_mask().any()
 
 
+def test_errors_name_a_sphere_as_one():
+    assert str(SphereGrid((33, 64))) == "33 x 64 nodes, sphere of radius 1, equiangular"
+    assert str(GRIDS[1]) == "7 x 15 nodes, sphere of radius 3, gauss"
+
+
 @pytest.mark.parametrize("grid", GRIDS, ids=ids)
 def test_dict_round_trip(grid):
     again = grid_from_dict(grid.to_dict())
