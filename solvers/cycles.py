@@ -283,8 +283,9 @@ class BoxCycle(Cycle):
             positive = setup(*three, *arguments)
         if not positive:
             raise NotPositiveError
-        self._cycle: Any = blackbox.cycle
+        self._kernels: Any = blackbox
         self._arguments = (*levels, colours, *where)
+        self._divisible = A.ndim > 1 and not any(box.periodic)
 
     def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
         axes = (0, *(1 + a for a in self._order))
@@ -295,10 +296,51 @@ class BoxCycle(Cycle):
         steps = layout.schedule(len(self.shapes), spec.kind)
         sweeps = (spec.pre, spec.post, spec.mirrored)
         lengths = torch.tensor(spec.smoother.lengths, dtype=b.dtype).numpy()
+        wide = divided(self.shapes[:-1]) if self._divisible and len(lengths) == 0 else []
         for field, result in zip(fields.view(shape).numpy(), mine.view(shape).numpy(), strict=True):
-            self._cycle(field, *self._arguments, steps, sweeps, lengths, result)
+            if wide:
+                self._run_wide(field, result, steps, spec, lengths, wide)
+            else:
+                self._kernels.cycle(field, *self._arguments, steps, sweeps, lengths, result)
         if mine is not results:
             results.copy_(mine)
+
+    def _run_wide(
+        self, b: Any, out: Any, steps: Any, spec: CycleSpec, lengths: Any, wide: list[int]
+    ) -> None:
+        """Threads share the levels that are wide."""
+        store, table, *_ = self._arguments
+        self._kernels.load(b, store, table)
+        for what, level in steps.tolist():
+            if level < len(wide) and what in (layout.START, layout.DESCEND, layout.ASCEND):
+                self._visit(what, level, spec, wide[level])
+            else:
+                step, sweeps = np.array([(what, level)]), (spec.pre, spec.post, spec.mirrored)
+                self._kernels.visit(*self._arguments, step, sweeps, lengths)
+        self._kernels.unload(store, table, out)
+
+    def _visit(self, what: int, level: int, spec: CycleSpec, parts: int) -> None:
+        """`visit` of the kernels for one step, one colour after the other."""
+        kernels = self._kernels
+        store, table, offsets, colours, *_, has_e = self._arguments
+        rows, coarse_rows = (kernels.rows(t) for t in table[level : level + 2])
+        up = what == layout.ASCEND
+
+        def share(kernel: Any, rows: int, *arguments: Any) -> None:
+            bands.split(partial(kernel, store, table, *arguments), rows, parts)
+
+        if up:
+            share(kernels.prolong_rows, coarse_rows + 1, level)
+        elif what == layout.START:
+            share(kernels.clear, int(table[level, layout.S_]), level)
+        for sweep in range(spec.post if up else spec.pre):
+            for k in range(len(colours)):
+                colour = colours[len(colours) - 1 - k if up and spec.mirrored else k]
+                alone = what == layout.START and sweep == k == 0
+                share(kernels.relax_rows, rows, offsets, level, colour, alone)
+        if not up:
+            share(kernels.residual_rows, rows, offsets, level, has_e)
+            share(kernels.restrict_rows, coarse_rows, level)
 
     @staticmethod
     def fits(A: Diffusion, spec: CycleSpec) -> bool:

@@ -130,14 +130,31 @@ def row_sum(u, c, step, K, S, x, m, y):
 
 
 @_jit
-def relax(u, b, c, r, step, K, S, t, start, alone, y):
+def rows(t):
+    """How many there are along the slowest axis that is not missing; a line is one row."""
+    return t[N_] if t[PRESENT] else (t[N_ + 1] if t[PRESENT + 1] else 1)
+
+
+@_jit
+def limits(t, first, end):
+    """Where i and j begin and end in the rows [first, end), counted from zero."""
+    if t[PRESENT]:
+        return first + 1, end + 1, 1, t[N_ + 1] + 1
+    if t[PRESENT + 1]:
+        return 0, 1, first + 1, end + 1
+    return 0, 1, 0, 1
+
+
+@_jit
+def relax(u, b, c, r, step, K, S, t, start, alone, y, first, end):
     """Gauss-Seidel at every other node of each axis from `start`; these are no neighbours.
 
-    `alone` says that all others are zero.
+    `alone` says that all others are zero. Here and below [first, end) are the rows to be done.
     """
     m = t[N_ + 2]
-    for i in range(start[0], t[N_] + 1 if t[PRESENT] else 1, 2):
-        for j in range(start[1], t[N_ + 1] + 1 if t[PRESENT + 1] else 1, 2):
+    i0, i1, j0, j1 = limits(t, first, end)
+    for i in range(i0 + (i0 + start[0]) % 2, i1, 2):
+        for j in range(j0 + (j0 + start[1]) % 2, j1, 2):
             x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
             br, rr, ur = b[x : x + m], r[x : x + m], u[x : x + m]
             for q in range(m):
@@ -153,16 +170,17 @@ def smooth(u, b, c, r, step, K, S, t, wrap, colours, backward, from_zero, y):
     """One sweep of Gauss-Seidel by colours, in their order or in the reversed one."""
     for s in range(len(colours)):
         start = colours[len(colours) - 1 - s] if backward else colours[s]
-        relax(u, b, c, r, step, K, S, t, start, from_zero and s == 0, y)
+        relax(u, b, c, r, step, K, S, t, start, from_zero and s == 0, y, 0, rows(t))
         sync(u, t, wrap)
 
 
 @_jit
-def residual(u, b, c, e, has_e, step, K, S, t, wrap, out):
+def residual(u, b, c, e, has_e, step, K, S, t, out, first, end):
     """out = b - A u at the unknowns; other entries are left as they are: zero, or ghosts."""
     m = t[N_ + 2]
-    for i in range(t[PRESENT], t[N_] + 1 if t[PRESENT] else 1):
-        for j in range(t[PRESENT + 1], t[N_ + 1] + 1 if t[PRESENT + 1] else 1):
+    i0, i1, j0, j1 = limits(t, first, end)
+    for i in range(i0, i1):
+        for j in range(j0, j1):
             x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
             br, ur, y = b[x : x + m], u[x : x + m], out[x : x + m]
             if has_e:
@@ -178,7 +196,6 @@ def residual(u, b, c, e, has_e, step, K, S, t, wrap, out):
                 ua, ud = u[x + o : x + o + m], u[x - o : x - o + m]
                 for q in range(m):
                     y[q] += a[q] * (ua[q] - ur[q]) + d[q] * (ud[q] - ur[q])
-    sync(out, t, wrap)
 
 
 @_jit
@@ -186,9 +203,10 @@ def richardson(u, b, c, e, has_e, r, step, K, S, t, wrap, res, lengths):
     """u += ω D⁻¹ (b - A u) for each step length ω."""
     m = t[N_ + 2]
     for s in range(len(lengths)):
-        residual(u, b, c, e, has_e, step, K, S, t, wrap, res)
-        for i in range(t[PRESENT], t[N_] + 1 if t[PRESENT] else 1):
-            for j in range(t[PRESENT + 1], t[N_ + 1] + 1 if t[PRESENT + 1] else 1):
+        residual(u, b, c, e, has_e, step, K, S, t, res, 0, rows(t))
+        i0, i1, j0, j1 = limits(t, 0, rows(t))
+        for i in range(i0, i1):
+            for j in range(j0, j1):
                 x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
                 ur, rr, d = u[x : x + m], r[x : x + m], res[x : x + m]
                 for q in range(m):
@@ -208,12 +226,13 @@ def digits(code, t, out):
 
 
 @_jit
-def restrict(res, w, num_weights, t, T, B):
-    """B = Pᵀ res at the coarse unknowns."""
+def restrict(res, w, num_weights, t, T, B, first, end):
+    """B = Pᵀ res at the coarse unknowns; `res` with its ghosts."""
     d = np.empty(3, np.int64)
     M = T[N_ + 2]
-    for I in range(T[PRESENT], T[N_] + 1 if T[PRESENT] else 1):
-        for J in range(T[PRESENT + 1], T[N_ + 1] + 1 if T[PRESENT + 1] else 1):
+    I0, I1, J0, J1 = limits(T, first, end)
+    for I in range(I0, I1):
+        for J in range(J0, J1):
             X = I * T[STRIDE] + J * T[STRIDE + 1] + 1
             out = B[X : X + M]
             for code in range(num_weights):
@@ -240,11 +259,12 @@ def restrict(res, w, num_weights, t, T, B):
 
 
 @_jit
-def prolong(U, w, num_weights, t, T, u):
-    """u += P U at the unknowns."""
+def prolong(U, w, num_weights, t, T, u, low, end):
+    """u += P U at the unknowns between the coarse rows [low, end), of which row 0 is the side."""
     d = np.empty(3, np.int64)
     first = np.empty(3, np.int64)
     last = np.empty(3, np.int64)
+    slowest = 0 if t[PRESENT] else 1
     for code in range(num_weights):
         digits(code, t, d)
         shift = 0  # to the coarse node that the weight belongs to
@@ -259,6 +279,8 @@ def prolong(U, w, num_weights, t, T, u):
             else:
                 first[a], last[a] = 0, (n - 1) // 2
                 shift += (d[a] == 2) * T[STRIDE + a]
+            if a == slowest and t[PRESENT + a]:
+                first[a], last[a] = max(first[a], low), min(last[a], end - 1)
         M = last[2] - first[2] + 1
         for I in range(first[0], last[0] + 1):
             for J in range(first[1], last[1] + 1):
@@ -315,72 +337,152 @@ def fill(u, value):
 
 
 @_jit
-def cycle(b, store, table, offsets, colours, number, wrap, has_e, schedule, sweeps, lengths, out):
-    """out = M b: from zero through the steps of `schedule`, pairs of what to do and on which level.
-
-    sweeps: before and after the correction; whether the colours are reversed after it. lengths: of
-    the steps of damped Jacobi or Chebyshev that are one sweep; empty for Gauss-Seidel.
-    """
-    pre, post, mirrored = sweeps
-    colourful = len(lengths) == 0
-    step = np.empty(len(offsets), np.int64)
+def load(b, store, table):
+    """b to the finest level."""
     t = table[0]
-    S = t[S_]
-    B = store[t[B_] : t[B_] + S].reshape(t[SIZE], t[SIZE + 1], t[SIZE + 2])
+    B = store[t[B_] : t[B_] + t[S_]].reshape(t[SIZE], t[SIZE + 1], t[SIZE + 2])
     n0, n1, n2 = b.shape
     p0, p1 = t[PRESENT], t[PRESENT + 1]
     for i in range(n0):
         for j in range(n1):
             for k in range(n2):
                 B[i + p0, j + p1, k + 1] = b[i, j, k]
-    y = np.empty(n2 + 2, b.dtype)
+
+
+@_jit
+def unload(store, table, out):
+    """out = u of the finest level."""
+    t = table[0]
+    u = store[t[U_] : t[U_] + t[S_]].reshape(t[SIZE], t[SIZE + 1], t[SIZE + 2])
+    n0, n1, n2 = out.shape
+    p0, p1 = t[PRESENT], t[PRESENT + 1]
+    for i in range(n0):
+        for j in range(n1):
+            for k in range(n2):
+                out[i, j, k] = u[i + p0, j + p1, k + 1]
+
+
+@_jit
+def own(store, t, has_e):
+    """u, right-hand side, couplings, reaction, 1 / diagonal and residual of a level."""
+    S = t[S_]
+    u, b = store[t[U_] : t[U_] + S], store[t[B_] : t[B_] + S]
+    c, e = store[t[C_] : t[C_] + t[K_] * S], store[t[E_] : t[E_] + (S if has_e else 0)]
+    return u, b, c, e, store[t[R_] : t[R_] + S], store[t[F_] : t[F_] + S]
+
+
+@_jit
+def below(store, t, T):
+    """u and right-hand side of the next level, and the weights of P from it."""
+    S = T[S_]
+    U, B = store[T[U_] : T[U_] + S], store[T[B_] : T[B_] + S]
+    return U, B, store[t[W_] : t[W_] + t[W_ + 1] * S]
+
+
+@_jit
+def visit(store, table, offsets, colours, number, wrap, has_e, schedule, sweeps, lengths):
+    """The steps of `schedule`, pairs of what to do and on which level."""
+    pre, post, mirrored = sweeps
+    colourful = len(lengths) == 0
+    step = np.empty(len(offsets), np.int64)
+    y = np.empty(table[0, N_ + 2] + 2, store.dtype)
     for s in range(len(schedule)):
         what, level = schedule[s, 0], schedule[s, 1]
         t = table[level]
         S = t[S_]
-        u, b_ = store[t[U_] : t[U_] + S], store[t[B_] : t[B_] + S]
+        u, b, c, e, r, res = own(store, t, has_e)
         if what == EXACT:
             size, width = t[L_ + 1], t[L_ + 2]
             L = store[t[L_] : t[L_] + size * width].reshape(size, width)
-            solve_band(L, number, b_, u)
+            solve_band(L, number, b, u)
             continue
         T = table[level + 1]
         K = steps(t, offsets, step)
-        c = store[t[C_] : t[C_] + K * S]
-        r = store[t[R_] : t[R_] + S]
-        e = store[t[E_] : t[E_] + (S if has_e else 0)]
-        res = store[t[F_] : t[F_] + S]
-        w = store[t[W_] : t[W_] + t[W_ + 1] * T[S_]]
-        U, B_coarse = store[T[U_] : T[U_] + T[S_]], store[T[B_] : T[B_] + T[S_]]
+        U, B, w = below(store, t, T)
         if what == RESTRICT:
-            sync(b_, t, wrap)
-            restrict(b_, w, t[W_ + 1], t, T, B_coarse)
+            sync(b, t, wrap)
+            restrict(b, w, t[W_ + 1], t, T, B, 0, rows(T))
         elif what == PROLONG:
             fill(u, 0)
-            prolong(U, w, t[W_ + 1], t, T, u)
+            prolong(U, w, t[W_ + 1], t, T, u, 0, rows(T) + 1)
             sync(u, t, wrap)
         elif what == ASCEND:
-            prolong(U, w, t[W_ + 1], t, T, u)
+            prolong(U, w, t[W_ + 1], t, T, u, 0, rows(T) + 1)
             sync(u, t, wrap)
             for _ in range(post):
                 if colourful:
-                    smooth(u, b_, c, r, step, K, S, t, wrap, colours, mirrored, False, y)
+                    smooth(u, b, c, r, step, K, S, t, wrap, colours, mirrored, False, y)
                 else:
-                    richardson(u, b_, c, e, has_e, r, step, K, S, t, wrap, res, lengths)
+                    richardson(u, b, c, e, has_e, r, step, K, S, t, wrap, res, lengths)
         else:
             if what == START:
                 fill(u, 0)
             for sweep in range(pre):
                 zero = what == START and sweep == 0
                 if colourful:
-                    smooth(u, b_, c, r, step, K, S, t, wrap, colours, False, zero, y)
+                    smooth(u, b, c, r, step, K, S, t, wrap, colours, False, zero, y)
                 else:
-                    richardson(u, b_, c, e, has_e, r, step, K, S, t, wrap, res, lengths)
-            residual(u, b_, c, e, has_e, step, K, S, t, wrap, res)
-            restrict(res, w, t[W_ + 1], t, T, B_coarse)
-    t = table[0]
-    u3 = store[t[U_] : t[U_] + t[S_]].reshape(t[SIZE], t[SIZE + 1], t[SIZE + 2])
-    for i in range(n0):
-        for j in range(n1):
-            for k in range(n2):
-                out[i, j, k] = u3[i + p0, j + p1, k + 1]
+                    richardson(u, b, c, e, has_e, r, step, K, S, t, wrap, res, lengths)
+            residual(u, b, c, e, has_e, step, K, S, t, res, 0, rows(t))
+            sync(res, t, wrap)
+            restrict(res, w, t[W_ + 1], t, T, B, 0, rows(T))
+
+
+@_jit
+def cycle(b, store, table, offsets, colours, number, wrap, has_e, schedule, sweeps, lengths, out):
+    """out = M b: from zero through the steps of `schedule`.
+
+    sweeps: before and after the correction; whether the colours are reversed after it. lengths: of
+    the steps of damped Jacobi or Chebyshev that are one sweep; empty for Gauss-Seidel.
+    """
+    load(b, store, table)
+    visit(store, table, offsets, colours, number, wrap, has_e, schedule, sweeps, lengths)
+    unload(store, table, out)
+
+
+# What `visit` does on a level without periodic axes, in parts: each can be done in bands of rows,
+# side by side, when the one before is done.
+
+
+@_jit
+def relax_rows(store, table, offsets, level, colour, alone, first, end):
+    """One colour of a sweep."""
+    t = table[level]
+    u, b, c, _, r, _ = own(store, t, False)
+    step = np.empty(len(offsets), np.int64)
+    K = steps(t, offsets, step)
+    y = np.empty(t[N_ + 2], store.dtype)
+    relax(u, b, c, r, step, K, t[S_], t, colour, alone, y, first, end)
+
+
+@_jit
+def residual_rows(store, table, offsets, level, has_e, first, end):
+    """The residual."""
+    t = table[level]
+    u, b, c, e, _, res = own(store, t, has_e)
+    step = np.empty(len(offsets), np.int64)
+    K = steps(t, offsets, step)
+    residual(u, b, c, e, has_e, step, K, t[S_], t, res, first, end)
+
+
+@_jit
+def restrict_rows(store, table, level, first, end):
+    """The right-hand side of the next level."""
+    t, T = table[level], table[level + 1]
+    _, B, w = below(store, t, T)
+    restrict(store[t[F_] : t[F_] + t[S_]], w, t[W_ + 1], t, T, B, first, end)
+
+
+@_jit
+def prolong_rows(store, table, level, first, end):
+    """The correction from the next level."""
+    t, T = table[level], table[level + 1]
+    U, _, w = below(store, t, T)
+    prolong(U, w, t[W_ + 1], t, T, store[t[U_] : t[U_] + t[S_]], first, end)
+
+
+@_jit
+def clear(store, table, level, first, end):
+    """u = 0 at so many of a level's nodes."""
+    start = table[level, U_]
+    fill(store[start + first : start + end], 0)

@@ -10,7 +10,7 @@ from pdeops.kernels import bands
 from pdeops.kernels.collapse import equal_shares
 from pdeops.solvers import Diffusion
 from pdeops.solvers import cycles as ways
-from pdeops.solvers.cycles import ConstantCycle, CycleSpec, PlaneCycle
+from pdeops.solvers.cycles import BoxCycle, ConstantCycle, CycleSpec, PlaneCycle
 
 
 @pytest.mark.parametrize(("rows", "parts"), [(16, 2), (33, 2), (100, 3), (161, 7), (20, 1)])
@@ -62,6 +62,9 @@ CASES = {
     "plane": ((202, 203), None, PlaneCycle, None),
     "plane, odd": ((203, 75), None, PlaneCycle, None),
     "plane, collapsed": ((203, 202), None, PlaneCycle, equal_shares),
+    "any plane": ((203, 202), None, BoxCycle, None),
+    "box": ((66, 41, 67), None, BoxCycle, None),
+    "box, collapsed": ((66, 41, 67), None, BoxCycle, equal_shares),
 }
 
 
