@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..kernels import bands
+from ..kernels.threads import ours_alone
 from ..linop import LinearOperator
 from .columns import Columns, OneColumn, Scalars
 from .faces import KERNEL_DTYPES
@@ -52,7 +54,15 @@ def cg(
     """
     require_definite(A, M)
     run: Run = solve if safeguard is None else partial(race, safeguard=safeguard)
-    return run(start, A, b, M=M, x0=x0, rtol=rtol, max_iterations=max_iterations, A_norm=A_norm)
+    with ours_alone() if safeguard is None and _ours(A, b, M) else nullcontext():
+        return run(start, A, b, M=M, x0=x0, rtol=rtol, max_iterations=max_iterations, A_norm=A_norm)
+
+
+def _ours(A: LinearOperator, b: Tensor, M: LinearOperator | None) -> bool:
+    """All work is done by loops of ours: `FusedCG`, and operators that bring their own."""
+    single = b.device.type == "cpu" and b.dtype in KERNEL_DTYPES and b.ndim == A.grid.ndim
+    parts = (A,) if M is None else (A, M)
+    return single and all(type(part).bind is not LinearOperator.bind for part in parts)
 
 
 class CG(Method):

@@ -18,9 +18,8 @@ from functools import lru_cache, partial
 from itertools import pairwise
 
 import numpy as np
-import torch
 
-from .threads import side_by_side
+from .threads import num_threads, side_by_side
 
 # Nodes of a field that is worth the 60 µs which a thread takes to start on it: half of a sweep of
 # multigrid takes as long at WIDE, half of a product with A or of an inner product at VAST.
@@ -30,8 +29,8 @@ Rows = np.ndarray  # per stage its first and its last row, counted from one; fir
 
 
 def count(size: int, least: int) -> int:
-    """Among how many threads a field is divided: as many as torch has, if it is large enough."""
-    return 1 if size < least else torch.get_num_threads()
+    """Among how many threads a field is divided: all (`threads.num_threads`) if it is large."""
+    return 1 if size < least else num_threads()
 
 
 def split(do: Callable[[int, int], object], rows: int, parts: int) -> None:

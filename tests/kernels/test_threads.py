@@ -1,4 +1,4 @@
-"""One thread inside, as many as before outside; tasks in threads of their own."""
+"""Threads inside and outside of a context; tasks in threads of their own."""
 
 import multiprocessing
 import threading
@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from pdeops.kernels.threads import one_thread, side_by_side
+from pdeops.kernels.threads import num_threads, one_thread, ours_alone, side_by_side
 
 
 @pytest.mark.parametrize("before", [1, 3])
@@ -22,6 +22,25 @@ def test_it_comes_back_after_an_error():
     with pytest.raises(KeyError), one_thread():
         raise KeyError
     assert torch.get_num_threads() == 3
+
+
+def test_loops_of_ours_are_divided_as_torch_is_unless_it_works_alone_for_them():
+    torch.set_num_threads(3)
+    assert num_threads() == 3
+    with one_thread():
+        assert num_threads() == 1
+    with ours_alone():
+        assert (torch.get_num_threads(), num_threads()) == (1, 3)
+        with one_thread():
+            assert (torch.get_num_threads(), num_threads()) == (1, 1)
+        with ours_alone():
+            assert num_threads() == 3
+        elsewhere = []
+        other = threading.Thread(target=lambda: elsewhere.append(num_threads()))
+        other.start()
+        other.join()
+        assert elsewhere == [torch.get_num_threads()]
+    assert (torch.get_num_threads(), num_threads()) == (3, 3)
 
 
 def test_tasks_meet_each_in_a_thread_where_torch_works_alone():
