@@ -16,6 +16,9 @@ from torch import Tensor
 from . import results_file
 
 RESULTS = Path(__file__).parent / "results"
+# Seconds before each timed call: threads that the other side's libraries have had (of torch, of
+# numpy's products) keep a core busy for some 10 ms before they sleep, at the next call's expense.
+PAUSE = 0.05
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def run(bench: Bench) -> Outcome:
     cpu: dict[str, list[float]] = {"work": [], "reference": []}
     for _ in range(bench.repeats):
         for side in wall:
+            time.sleep(PAUSE)
             start, start_cpu = time.perf_counter(), time.process_time()
             getattr(bench, side)(state)
             wall[side].append(time.perf_counter() - start)

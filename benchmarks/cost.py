@@ -1,9 +1,10 @@
-"""Cost and memory of multigrid-CG over the number of unknowns.
+"""Cost, iterations and memory of multigrid-CG over the number of unknowns.
 
--div(a grad u) = 1 on the unit square, u = 0 on its sides, float64, to 1e-10 or to what round-off
-allows, 10 ε (|A||x| + |b|): a = 1, and blobs of 3 and 12. Each size in a process of its own, so
-that its peak of memory is its own: fields beyond a and b, on top of what a solve of 31² unknowns
-has loaded. Times are medians, set-up included.
+-div(a grad u) = 1 on a rectangle, u = 0 on its sides, float64, to 1e-10 or to what round-off
+allows, 10 ε (|A||x| + |b|); iterations to 1e-8. Each size in a process of its own, so that its peak
+of memory is its own: fields beyond a and b, on top of what a solve of 31² unknowns has loaded.
+Times are medians, set-up included, on one thread: two would help large systems alone, and flatter
+the slope.
 
 python -m benchmarks.cost: print, and write results/cost.csv.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from pdeops.grid import Grid
 from pdeops.solvers import Diffusion, Multigrid, cg
 
 from . import results_file
@@ -24,12 +26,17 @@ from .bench import RESULTS, machine
 from .solvers import Darcy, darcy
 
 SIZES = (127, 255, 511, 1023, 2047, 4095)
-KINDS = {"a = 1": (1.0, 1.0), "a in {3, 12}": (3.0, 12.0)}
+KINDS = {  # two values of a, in blobs, and the ratio of the sides
+    "a = 1": (1.0, 1.0, 1.0),
+    "a in {3, 12}": (3.0, 12.0, 1.0),
+    "a in {1, 1e4}": (1.0, 1e4, 1.0),
+    "a = 1, spacings 1 : 1000^½": (1.0, 1.0, 1000**0.5),
+}
 LARGE_ENOUGH = 1023  # below, the memory of a solve is lost in that of the process
 
 
 def one(kind: str, n: int) -> None:
-    """Print the seconds of a solve and its peak of memory in fields."""
+    """Print the seconds of a solve, its peak of memory in fields, and iterations to 1e-8."""
     torch.set_num_threads(1)
     solve(system(kind, 31))
     problem = system(kind, n)
@@ -42,21 +49,23 @@ def one(kind: str, n: int) -> None:
         start = time.perf_counter()
         solve(problem)
         seconds.append(time.perf_counter() - start)
-    print(statistics.median(seconds), fields)
+    print(statistics.median(seconds), fields, solve(problem, 1e-8))
 
 
 def system(kind: str, n: int) -> Darcy:
     """a at all nodes, b at the unknowns."""
-    k, f, grid = darcy(n + 2, *KINDS[kind])
-    return Darcy(k, f[1:-1, 1:-1].contiguous(), grid)
+    low, high, ratio = KINDS[kind]
+    k, f, grid = darcy(n + 2, low, high)
+    return Darcy(k, f[1:-1, 1:-1].contiguous(), Grid(grid.shape, (ratio, 1.0)))
 
 
-def solve(problem: Darcy) -> None:
-    """Couplings, hierarchy and solution."""
+def solve(problem: Darcy, rtol: float = 1e-10) -> int:
+    """Couplings, hierarchy and solution; how many iterations it took."""
     A = Diffusion(problem.k, problem.grid)
     largest = 8 * A.bounds[1] / min(A.grid.spacing) ** 2  # |A|, which bounds what round-off allows
-    result = cg(A, problem.f, M=Multigrid(A), rtol=1e-10, A_norm=largest)
+    result = cg(A, problem.f, M=Multigrid(A), rtol=rtol, A_norm=largest)
     assert result.converged, result
+    return result.iterations
 
 
 def memory(entry: str) -> int:
@@ -81,12 +90,13 @@ def main(folder: Path = RESULTS) -> None:
         for n in SIZES:
             command = [sys.executable, "-m", "benchmarks.cost", kind, str(n)]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            seconds[n], fields = map(float, out.split())
+            seconds[n], fields, iterations = map(float, out.split())
             row = {
                 "problem": kind,
                 "unknowns": f"{n} x {n}",
                 "median_s": f"{seconds[n]:.3e}",
                 "ns_per_unknown": f"{1e9 * seconds[n] / n**2:.0f}",
+                "iterations_1e-8": f"{iterations:.0f}",
                 "peak_fields": f"{fields:.1f}" if n >= LARGE_ENOUGH else "",
                 "slope_to_here": f"{slope(seconds):.3f}" if len(seconds) > 1 else "",
             }

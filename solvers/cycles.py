@@ -158,7 +158,7 @@ class ConstantCycle(Cycle):
     def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
         if self._middle:
             b, out = b.unsqueeze(2), out.unsqueeze(2)
-        wide = divided(self.shapes[: self.num_halved])
+        wide = divided(self.shapes[: self.num_halved], bands.WIDE)
         for field, result in zip(b.numpy(), out.numpy(), strict=True):
             for level, parts in enumerate(wide):
                 restrict = partial(self._kernels.restrict, field, *self._arguments, level)
@@ -218,7 +218,7 @@ class PlaneCycle(Cycle):
         return self._run(b.numpy(), out.numpy())
 
     def _run(self, b: Any, out: Any) -> Callable[[], object]:
-        wide = divided(self.shapes[:-1])
+        wide = divided(self.shapes[:-1], bands.WIDE)
         if not wide:
             return partial(self._kernels.cycle, b, *self._arrays, 0, out)
         return partial(self._run_wide, b, out, wide)
@@ -296,7 +296,9 @@ class BoxCycle(Cycle):
         steps = layout.schedule(len(self.shapes), spec.kind)
         sweeps = (spec.pre, spec.post, spec.mirrored)
         lengths = torch.tensor(spec.smoother.lengths, dtype=b.dtype).numpy()
-        wide = divided(self.shapes[:-1]) if self._divisible and len(lengths) == 0 else []
+        divisible = self._divisible and len(lengths) == 0
+        # VAST, since each colour is handed over alone.
+        wide = divided(self.shapes[:-1], bands.VAST) if divisible else []
         for field, result in zip(fields.view(shape).numpy(), mine.view(shape).numpy(), strict=True):
             if wide:
                 self._run_wide(field, result, steps, spec, lengths, wide)
@@ -440,9 +442,9 @@ def choose(A: Diffusion, spec: CycleSpec, shares: Shares | None = None) -> Cycle
     return (PlaneCycle if PlaneCycle.fits(A, spec) else BoxCycle)(A, shares)
 
 
-def divided(shapes: list[tuple[int, ...]]) -> list[int]:
-    """Among how many threads each level is divided, up to the first that is not."""
-    counts = (bands.count(math.prod(shape), bands.WIDE) for shape in shapes)
+def divided(shapes: list[tuple[int, ...]], least: int) -> list[int]:
+    """Among how many threads each level is divided, up to the first that is too small."""
+    counts = (bands.count(math.prod(shape), least) for shape in shapes)
     return list(takewhile(lambda parts: parts > 1, counts))
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..grid import Boundary, Grid
 from ..kernels import bands
 from ..kernels import diffusion_reference as reference
+from ..kernels.threads import ours_alone
 from ..linop import LinearOperator
 from .boundary import without_boundary
 from .faces import (
@@ -80,6 +81,16 @@ class Diffusion(LinearOperator):
                 f"A grid of shape {grid.shape} has no interior node; use at least 3 nodes per axis "
                 f"with stored Dirichlet ends."
             )
+        with ours_alone():
+            self._read(coefficient, grid, reaction, fluid)
+
+    def _read(
+        self,
+        coefficient: Tensor | float | int,
+        grid: Grid,
+        reaction: Tensor | float | int,
+        fluid: Tensor | None,
+    ) -> None:
         lowest, highest = _range(coefficient, grid, "coefficient")
         if not (lowest > 0 and highest < math.inf):  # a NaN fails both
             raise ValueError(

@@ -72,6 +72,7 @@ CASES = {
 def test_threads_do_not_change_a_bit_of_a_cycle(case, generator, monkeypatch):
     """Two calls, because the second finds what the first left behind."""
     monkeypatch.setattr(bands, "WIDE", 500)
+    monkeypatch.setattr(bands, "VAST", 500)
     monkeypatch.setattr(ways, "SMALLEST", 15)
     shape, a, kind, shares = CASES[case]
     if a is None:
@@ -83,7 +84,7 @@ def test_threads_do_not_change_a_bit_of_a_cycle(case, generator, monkeypatch):
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
         cycle = kind(A, shares) if shares else kind(A)
-        assert (len(ways.divided(cycle.shapes)) >= 3) == (threads > 1)
+        assert (len(ways.divided(cycle.shapes, 500)) >= 3) == (threads > 1)
         out = torch.full_like(b, torch.nan)
         for _ in range(2):
             cycle(b, out, CycleSpec())
