@@ -123,8 +123,6 @@ class ConstantCycle(Cycle):
     of unknowns is even or small."""
 
     def __init__(self, A: Diffusion) -> None:
-        from ..kernels import constant as kernels
-
         assert A.constant is not None
         a, c = A.constant
         shape, self.shapes = A.grid.shape, [A.grid.shape]
@@ -137,7 +135,7 @@ class ConstantCycle(Cycle):
             w = [a * ((n + 1) / L) ** 2 for n, L in zip(level, A.grid.extent, strict=True)]
             middle = w[1:-1] or [0.0]
             weights.append([w[0], *middle, w[-1], 1 / (2 * sum(w) + c)])
-        table, size = kernels.layout(self.shapes)
+        table, size = self._kernels.layout(self.shapes)
         store = zeros(size, A.dtype)
         last = table[-1]
         inner = (slice(1, -1), slice(1, -1) if A.ndim == 3 else slice(None), slice(1, -1))
@@ -153,7 +151,12 @@ class ConstantCycle(Cycle):
         self._middle = A.ndim == 2
         deep = A.ndim == 3
         self._arguments = (store.numpy(), table, torch.tensor(weights, dtype=A.dtype).numpy(), deep)
-        self._kernels: Any = kernels
+
+    @property
+    def _kernels(self) -> Any:
+        from ..kernels import constant
+
+        return constant  # looked up each time: a cycle is pickled, a module is not
 
     def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
         if self._middle:
@@ -191,24 +194,28 @@ class PlaneCycle(Cycle):
     """V(1,1) by `kernels/blackbox_plane.py`."""
 
     def __init__(self, A: Diffusion, shares: Shares | None = None) -> None:
-        from ..kernels import blackbox_plane as kernels
-
+        kernels = self._kernels
         thin = int(shares is not None)
-        table, size = kernels.layout(*A.grid.shape, thin)
+        table, size = kernels.layout(*A.grid.shape, thin, layout.DIRECT)
         self.shapes = [(n, m) for n, m in table[:, :2].tolist()]
         store = np.zeros(size, dtype=torch.empty(0, dtype=A.dtype).numpy().dtype)
-        self._kernels: Any = kernels
         setup: Any = kernels.setup
         if shares is not None:
             from ..kernels.blackbox_thin import setup_plane
 
             setup = partial(setup_plane, shares=shares)
         faces = [f.detach().contiguous().numpy() for f in A.faces]
-        if not setup(*faces, store, table):
+        if not setup(*faces, store, table, not A.positive_definite):
             raise NotPositiveError
         store.resize(kernels.kept(table), refcheck=False)  # gives back two fields
         self._thin = thin
         self._arrays = (*faces, store, table, thin)
+
+    @property
+    def _kernels(self) -> Any:
+        from ..kernels import blackbox_plane
+
+        return blackbox_plane  # looked up each time: a cycle is pickled, a module is not
 
     def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
         for field, result in zip(b.numpy(), out.numpy(), strict=True):
@@ -244,7 +251,6 @@ class PlaneCycle(Cycle):
             A.ndim == 2
             and spec == CycleSpec()
             and not any(A.periodic)
-            and A.positive_definite
             and A.excess is None
             and min(strengths := strength(A)) >= layout.STRONG * max(strengths)
         )
@@ -254,7 +260,7 @@ class BoxCycle(Cycle):
     """Any cycle in one to three dimensions by `kernels/blackbox.py`."""
 
     def __init__(self, A: Diffusion, shares: Shares | None = None) -> None:
-        from ..kernels import blackbox, blackbox_setup
+        from ..kernels import blackbox_setup
 
         box = Box.of(A)
         missing = 3 - A.ndim
@@ -283,9 +289,14 @@ class BoxCycle(Cycle):
             positive = setup(*three, *arguments)
         if not positive:
             raise NotPositiveError
-        self._kernels: Any = blackbox
         self._arguments = (*levels, colours, *where)
         self._divisible = A.ndim > 1 and not any(box.periodic)
+
+    @property
+    def _kernels(self) -> Any:
+        from ..kernels import blackbox
+
+        return blackbox  # looked up each time: a cycle is pickled, a module is not
 
     def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
         axes = (0, *(1 + a for a in self._order))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from ..linop import LinearOperator, Preconditioner
 from .cycles import CycleSpec, GaussSeidel, NotPositiveError, Smoother, choose
 from .diffusion import Diffusion
 from .krylov import check
+from .regions import Regions
 from .result import SolveResult, at_once
 
 
@@ -111,18 +113,22 @@ class Multigrid(Preconditioner):
             b = self._regions.project(b)
         shape = (-1, *self.grid.shape)
         self._cycle(b.contiguous().view(shape), out.view(shape), self._spec)
-        if self._regions is not None:
-            out.copy_(self._regions.project(out))
-        return out
+        return out if self._regions is None else self._regions.project_into(out, out)
 
     def bind(
         self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
     ) -> Callable[[], object]:
-        """`apply_into(u, out)` without arguments; for one field the bare cycle."""
+        """`apply_into(u, out)` without arguments; for one field the bare cycle, and projections
+        where A is singular."""
         plain = u.is_contiguous() and out.is_contiguous() and u.shape == self.grid.shape
-        if not (plain and u.dtype == out.dtype == self.dtype and self._regions is None):
+        if not (plain and u.dtype == out.dtype == self.dtype):
             return super().bind(u, out)
-        return self._cycle.bind(u.detach(), out, self._spec)
+        if self._regions is None:
+            return self._cycle.bind(u.detach(), out, self._spec)
+        inside = torch.empty_like(u)
+        return partial(
+            _in_range, self._regions, u, inside, self._cycle.bind(inside, out, self._spec), out
+        )
 
     def variant(self, **changes: Any) -> "Multigrid":
         """Another cycle of the same levels, sharing the work arrays: `kind`, `pre`, `post`,
@@ -150,6 +156,15 @@ class Multigrid(Preconditioner):
 
     def __repr__(self) -> str:
         return f"Multigrid({' > '.join(' x '.join(map(str, n)) for n in self.shapes)})"
+
+
+def _in_range(
+    regions: Regions, u: Tensor, inside: Tensor, cycle: Callable[[], object], out: Tensor
+) -> None:
+    """out = P M P u; the cycle takes `inside` to `out`."""
+    regions.project_into(u, inside)
+    cycle()
+    regions.project_into(out, out)
 
 
 @torch.no_grad()

@@ -3,12 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..kernels.diffusion_reference import along
+from .faces import has_kernel
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ class Regions:
         if self.num_floating == 0:
             return torch.zeros_like(u)
         ndim = len(self.shape)
+        if weights is None and self.labels is None:
+            return u.mean(tuple(range(-ndim, 0)), keepdim=True).expand_as(u)
         w = torch.ones(self.shape, dtype=u.dtype, device=u.device) if weights is None else weights
         w = w.to(u)
         flat, w = (u * w).flatten(-ndim), w.flatten()
@@ -103,11 +108,43 @@ class Regions:
     def project(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """The part of u orthogonal to the kernel: its mean over each floating region taken away,
         and zero at solid nodes."""
+        if self.labels is not None and has_kernel(u):
+            return self.project_into(u, torch.empty_like(u, memory_format=torch.contiguous_format))
         if self.num_floating:
             u = u - self.means(u)
         if self.labels is not None:
             u = torch.where(self.labels.to(u.device) >= 0, u, 0)
         return u
+
+    def project_into(
+        self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
+    ) -> Float[Tensor, "*batch_space"]:
+        """`project(u)` written to `out`, which is returned and may be u itself; no gradients."""
+        if self.labels is None and self.num_floating == 0:
+            return out.copy_(u)
+        u = u.detach()
+        if self.labels is None:
+            axes = tuple(range(-len(self.shape), 0))
+            return torch.sub(u, u.mean(axes, keepdim=True), out=out)
+        if not (has_kernel(u) and out.dtype == u.dtype and out.is_contiguous()):
+            return out.copy_(self.project(u))
+        from ..kernels import regions as kernels
+
+        run: Any = kernels.project
+        flat = (-1, math.prod(self.shape))
+        fields = zip(u.reshape(flat).numpy(), out.view(flat).numpy(), strict=True)
+        for field, result in fields:
+            run(field, *self._arrays, result)
+        return out
+
+    @cached_property
+    def _arrays(self) -> tuple[Any, Any]:
+        """Labels, and one over the number of nodes of each floating region, for the loops."""
+        assert self.labels is not None
+        labels = self.labels.cpu().flatten()
+        sizes = torch.bincount(labels.clamp(min=0), minlength=self.num_floating + 1).double()
+        sizes[0] = math.inf
+        return labels.int().numpy(), (1 / sizes).numpy()
 
     def __str__(self) -> str:
         if self.labels is None:

@@ -5,7 +5,6 @@ the two. `blackbox.py` does the same for all other cases; on a plane without rea
 along both axes, this one sets up five times and solves one and a half times as fast: rows are
 pipelined so that a smoothing step, the residual and its restriction read each array once, no work
 is done on values that are overwritten, and coarse operators are summed cell by cell from formulas.
-Unlike the twin it keeps negative weights, which rough coefficients bring about on coarse levels.
 
 Layout as in the twin: nodes (i, j) with i = 0 and i = n+1 (j alike) on the boundary; couplings
 cx (i,j)-(i+1,j), cy (i,j)-(i,j+1), cd (i,j)-(i+1,j+1), ca (i+1,j)-(i,j+1); r = 1/diagonal. q is the
@@ -28,7 +27,7 @@ import numpy as np
 
 from .blackbox_layout import padded
 
-COARSEST = 8  # an axis with at most this many unknowns ends the coarsening
+COARSEST = 8  # an axis with at most this many unknowns ends the coarsening, however long the other
 
 # No fastmath: with it the last bits depend on what a function was inlined into, hence on whether
 # it was compiled in this process or read from numba's cache, and generated files would differ. It
@@ -41,10 +40,11 @@ _N, _M, _CX, _CY, _CD, _CA, _R, _U, _B, _Q, _W, _L = range(12)
 
 
 @lru_cache(maxsize=64)  # a third of the set-up of a small solve
-def layout(n: int, m: int, thin: int = 0) -> tuple[np.ndarray, int]:
+def layout(n: int, m: int, thin: int, direct: int) -> tuple[np.ndarray, int]:
     """Where the arrays of each level start in one flat array, and its length.
 
-    `thin`: so many coarse levels keep couplings along the axes only (`collapse.py`).
+    thin: so many coarse levels keep couplings along the axes only (`collapse.py`). direct: unknowns
+    times squared band width up to which a level is solved instead of coarsened.
     """
     rows: list[list[int]] = []
     size, last = 0, []
@@ -55,7 +55,8 @@ def layout(n: int, m: int, thin: int = 0) -> tuple[np.ndarray, int]:
         return size - count
 
     while True:
-        finest, coarsest = not rows, min(n, m) <= COARSEST
+        coarsest = min(n, m) <= COARSEST or n * m * min(n, m) ** 2 <= direct
+        finest = not rows
         nodes = padded(n) * padded(m)
         cells = (n // 2 + 1) * (m // 2 + 1)
         row = [n, m]
@@ -86,10 +87,19 @@ def _view(store, offset, rows, cols):
 
 
 @_jit
-def _share(a, b):
-    """a / (a + b), the part of the first of two neighbours; half where there is no coupling."""
-    total = a + b
-    return a / total if total > 0 else 0.5
+def _share(a, b, low, high):
+    """a / (a + b), the part of the first of two neighbours; none is negative.
+
+    Where neither couples, halves; but a node beside a side (`low`, `high`) takes the value of
+    unknowns alone, for a constant must not leak through a closed side.
+    """
+    if not a > 0:
+        a *= 0
+    if not b > 0:
+        b *= 0
+    if a + b > 0:
+        return a / (a + b)
+    return 0.5 + 0.5 * high - 0.5 * low
 
 
 @_jit
@@ -112,7 +122,7 @@ def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
             if nine:
                 before += ca[i, j] + cd[i, j - 1]
                 after += cd[i + 1, j] + ca[i + 1, j - 1]
-            q[I, J] = _share(before, after) if i < n else 0.0
+            q[I, J] = _share(before, after, i == 0, i + 2 > n) if i < n else 0.0
             CX[I, J] += cx[i, j] * (1 - q[I, J]) ** 2 + cx[i + 1, j] * q[I, J] ** 2
         # Nodes (i+2, j+1) on lines of coarse nodes along y.
         p0, p1 = p1, p0
@@ -125,7 +135,7 @@ def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
                 if nine:
                     before += cd[x - 1, j] + ca[x, j]
                     after += cd[x, j + 1] + ca[x - 1, j + 1]
-                p1[J] = _share(before, after) if j < m else 0.0
+                p1[J] = _share(before, after, j == 0, j + 2 > m) if j < m else 0.0
                 CY[I + 1, J] += cy[x, j] * (1 - p1[J]) ** 2 + cy[x, j + 1] * p1[J] ** 2
         # Centres (i+1, j+1), and what each coarse cell adds to the couplings of its corners.
         for J in range(M + 1):
@@ -144,8 +154,10 @@ def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
                 v11 += cd[i + 1, j + 1]
             t = v00 + v01 + v10 + v11
             if i < n and j < m:
-                s = 1 / t
-                a00, a01, a10, a11 = s * v00, s * v01, s * v10, s * v11
+                a00, a01, a10, a11 = max(v00, 0), max(v01, 0), max(v10, 0), max(v11, 0)
+                s = a00 + a01 + a10 + a11
+                s = 1 / s if s > 0 else 0.0
+                a00, a01, a10, a11 = s * a00, s * a01, s * a10, s * a11
             else:  # the centre itself lies on the boundary: known, like the corners beyond it
                 a00 = 0.0
                 a01 = 0.5 if i < n else 0.0
@@ -185,29 +197,35 @@ def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
 
 @_jit
 def invert_diagonal(n, m, cx, cy, cd, ca, nine, r):
-    """r = 1 / diagonal at interior nodes; the diagonal is the sum of a node's couplings."""
+    """r = 1 / diagonal at interior nodes; the diagonal is the sum of a node's couplings.
+
+    Where it is zero, at solid nodes, r is as good as zero, but can be divided by.
+    """
+    nothing = r.dtype.type(1e-30)
     for i in range(1, n + 1):
         for j in range(1, m + 1):
             d = cx[i - 1, j] + cx[i, j] + cy[i, j - 1] + cy[i, j]
             if nine:
                 d += cd[i - 1, j - 1] + cd[i, j] + ca[i - 1, j] + ca[i, j - 1]
-            r[i, j] = 1 / d
+            r[i, j] = 1 / d if d > 0 else nothing
 
 
 @_jit
-def factor_band(n, m, cx, cy, cd, ca, nine, r, L):
+def factor_band(n, m, cx, cy, cd, ca, nine, r, singular, L):
     """Cholesky factor of the coarsest level's band matrix, numbered along the shorter axis.
 
     L[k, c] = entry (k, k - c); the diagonal is stored inverted. Returns False where A is not
-    positive.
+    positive. A `singular` A may be semidefinite: a pivot of round-off is left out, and its unknown
+    becomes zero.
     """
+    small = 1e-12 if L.itemsize == 8 else 1e-5  # pivots of round-off, against the diagonal
     si, sj = (m, 1) if m <= n else (1, n)
     size, width = n * m, min(n, m) + 1
     L[:] = 0
     for i in range(1, n + 1):
         for j in range(1, m + 1):
             k = (i - 1) * si + (j - 1) * sj
-            L[k, 0] = 1 / r[i, j]
+            L[k, 0] = 1 / r[i, j] if r[i, j] > 1e-30 else 0
             if i > 1:
                 L[k, si] = -cx[i - 1, j]
             if j > 1:
@@ -219,6 +237,7 @@ def factor_band(n, m, cx, cy, cd, ca, nine, r, L):
                 other = k - si + sj
                 L[max(k, other), abs(k - other)] = -ca[i - 1, j]
     for k in range(size):
+        own = L[k, 0]
         for c in range(min(width, k), -1, -1):
             value = L[k, c]
             for e in range(c + 1, min(width, k) + 1):
@@ -226,10 +245,12 @@ def factor_band(n, m, cx, cy, cd, ca, nine, r, L):
                     value -= L[k, e] * L[k - c, e - c]
             if c > 0:
                 L[k, c] = value * L[k - c, 0]
-            else:
-                if not value > 0:
-                    return False
+            elif value > (small * own if singular else 0 * own):
                 L[k, 0] = 1 / np.sqrt(value)
+            elif singular and value >= -100 * small * own:
+                L[k, 0] = 0
+            else:
+                return False
     return True
 
 
@@ -492,9 +513,9 @@ def descend(store, table, level, nine, CX, CY, CD, CA):
 
 
 @_jit
-def complete(store, table, first, thin):
+def complete(store, table, first, thin, singular):
     """All levels below `first`, whose couplings are there; those after the first `thin` coarse ones
-    have nine points. False where one is not positive definite."""
+    have nine points. False where one is not positive definite, or semidefinite if `singular`."""
     last = len(table) - 1
     for level in range(first, last):
         CX, CY, CD, CA = _stencil(store, table[level + 1], level + 1 > thin)
@@ -504,14 +525,14 @@ def complete(store, table, first, thin):
     fx, fy, fd, fa = _stencil(store, t, nine)
     r = _view(store, t[_R], _pad(n), _pad(m))
     invert_diagonal(n, m, fx, fy, fd, fa, nine, r)
-    return factor_band(n, m, fx, fy, fd, fa, nine, r, _factor(store, t))
+    return factor_band(n, m, fx, fy, fd, fa, nine, r, singular, _factor(store, t))
 
 
 @_jit
-def setup(x_faces, y_faces, store, table):
-    """Fill all levels. False where one is not positive definite."""
+def setup(x_faces, y_faces, store, table, singular):
+    """Fill all levels. False where one is not positive definite, or semidefinite if `singular`."""
     begin(x_faces, y_faces, store, table)
-    return complete(store, table, 0, 0)
+    return complete(store, table, 0, 0, singular)
 
 
 @_jit

@@ -15,9 +15,14 @@ from .collapse import Shares, Stencil, collapse
 
 
 def setup_plane(
-    x_faces: np.ndarray, y_faces: np.ndarray, store: np.ndarray, table: np.ndarray, shares: Shares
+    x_faces: np.ndarray,
+    y_faces: np.ndarray,
+    store: np.ndarray,
+    table: np.ndarray,
+    singular: bool,
+    shares: Shares,
 ) -> bool:
-    """Fill all levels. False where one is not positive definite."""
+    """Fill all levels. False where one is not positive definite, or semidefinite if `singular`."""
     plane.begin(x_faces, y_faces, store, table)
     if len(table) > 1:
         T = table[1]
@@ -29,7 +34,7 @@ def setup_plane(
         stencil = Stencil(n, {(1, 0): x, (0, 1): y, (1, 1): d, (1, -1): a.roll(1, 1)})
         for start, edge in zip(T[2:4], collapse(stencil, shares(stencil)), strict=True):
             store[start : start + edge.numel()] = edge.numpy().ravel()
-    return bool(plane.complete(store, table, min(1, len(table) - 1), 1))
+    return bool(plane.complete(store, table, min(1, len(table) - 1), 1, singular))
 
 
 def setup_box(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..solvers.multigrid import Multigrid
 
 _WEAK = 1e-6  # a coupling below this part of the diagonal is taken for none
-_SMALL = 2**12  # while training the coarsest level has up to 8 x 8 unknowns: dense, but cheap
+_SMALL = 2**16  # while training the coarsest level has up to 15 x 15 unknowns: dense, but cheap
 _REACH = 3.0  # a share is changed by at most e^±3
 
 

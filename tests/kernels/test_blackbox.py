@@ -111,7 +111,8 @@ class Plane:
 
     def __init__(self, A, shapes):
         coarsened = [(True, True)] * (len(shapes) - 1)
-        self.levels = plain.setup(A.faces, None, A.periodic, coarsened, singular=False)
+        singular = not A.positive_definite
+        self.levels = plain.setup(A.faces, None, A.periodic, coarsened, singular)
         self.steps = layout.schedule(len(shapes), "V").tolist()
 
     def __call__(self, b, out, spec):
@@ -121,11 +122,12 @@ class Plane:
 @pytest.mark.parametrize(
     "shape", [(19, 19), (20, 19), (19, 20), (22, 26), (39, 23), (11, 52), (3, 9)]
 )
-@pytest.mark.parametrize("boundary", ["dirichlet", ("dirichlet", "neumann")])
+@pytest.mark.parametrize("boundary", ["dirichlet", ("dirichlet", "neumann"), "neumann"])
+@pytest.mark.parametrize("solid", [0.0, 0.2])
 @both_dtypes
-def test_plane(shape, boundary, dtype, generator):
-    """A negative weight, which these loops keep and the twin leaves out, needs larger jumps."""
-    A = problem(shape, dtype, generator, boundary, sigma=0.6)
+def test_plane(shape, boundary, solid, dtype, generator, monkeypatch):
+    monkeypatch.setattr(layout, "DIRECT", 100)
+    A = problem(shape, dtype, generator, boundary, solid=solid)
     ours = PlaneCycle(A)
     twin = Plane(A, ours.shapes)
     assert ours.shapes == [level.n for level in twin.levels]
@@ -194,8 +196,8 @@ def test_the_twin_works_on_batches(generator):
 
 def test_an_indefinite_level_is_noticed():
     fx, fy = (torch.ones(s, dtype=torch.float64).neg() for s in ((19, 18), (18, 19)))
-    table, size = plane.layout(18, 18)
-    assert not plane.setup(fx.numpy(), fy.numpy(), np.zeros(size), table)
+    table, size = plane.layout(18, 18, 0, 100)
+    assert not plane.setup(fx.numpy(), fy.numpy(), np.zeros(size), table, False)
     with pytest.raises(torch.linalg.LinAlgError):
         plain.setup((fx, fy), None, (False, False), [(True, True)], singular=False)
 
