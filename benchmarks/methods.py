@@ -22,7 +22,7 @@ from pdeops.solvers import (
     SmoothedAggregation,
     SolveResult,
 )
-from pdeops.solvers.cycles import Chebyshev, GaussSeidel
+from pdeops.solvers.cycle import Chebyshev, GaussSeidel
 from pdeops.solvers.direct import factor
 
 from .systems import Family

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..kernels.collapse import Shares
 from ..linop import LinearOperator, Preconditioner
-from .cycles import CycleSpec, GaussSeidel, NotPositiveError, Smoother, choose
+from .cycle import CycleSpec, GaussSeidel, NotPositiveError, Smoother
+from .cycles import choose
 from .diffusion import Diffusion
 from .krylov import check
 from .regions import Regions
@@ -58,7 +59,7 @@ class Multigrid(Preconditioner):
             instead of 0.42.
         shares: on the first coarse level, give couplings along diagonals to those along the axes in
             these shares (`kernels/collapse.py`): cheaper cycles, a few more of them where a jumps.
-        smoother: `GaussSeidel()`, `Jacobi(damping)` or `Chebyshev(degree)` of `solvers.cycles`.
+        smoother: `GaussSeidel()`, `Jacobi(damping)` or `Chebyshev(degree)` of `solvers.cycle`.
 
     Raises:
         ValueError: A is no `Diffusion`, its hierarchy is not positive definite in its dtype, an

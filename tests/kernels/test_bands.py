@@ -8,9 +8,11 @@ import torch
 from pdeops.grid import Grid
 from pdeops.kernels import bands
 from pdeops.kernels.collapse import equal_shares
-from pdeops.solvers import Diffusion
-from pdeops.solvers import cycles as ways
-from pdeops.solvers.cycles import BoxCycle, ConstantCycle, CycleSpec, PlaneCycle
+from pdeops.solvers import Diffusion, constant_cycle
+from pdeops.solvers.box_cycle import BoxCycle
+from pdeops.solvers.constant_cycle import ConstantCycle
+from pdeops.solvers.cycle import CycleSpec, divided
+from pdeops.solvers.plane_cycle import PlaneCycle
 
 
 @pytest.mark.parametrize(("rows", "parts"), [(16, 2), (33, 2), (100, 3), (161, 7), (20, 1)])
@@ -73,7 +75,7 @@ def test_threads_do_not_change_a_bit_of_a_cycle(case, generator, monkeypatch):
     """Two calls, because the second finds what the first left behind."""
     monkeypatch.setattr(bands, "WIDE", 500)
     monkeypatch.setattr(bands, "VAST", 500)
-    monkeypatch.setattr(ways, "SMALLEST", 15)
+    monkeypatch.setattr(constant_cycle, "SMALLEST", 15)
     shape, a, kind, shares = CASES[case]
     if a is None:
         a = torch.exp(torch.randn(shape, generator=generator, dtype=torch.float64))
@@ -84,7 +86,7 @@ def test_threads_do_not_change_a_bit_of_a_cycle(case, generator, monkeypatch):
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
         cycle = kind(A, shares) if shares else kind(A)
-        assert (len(ways.divided(cycle.shapes, 500)) >= 3) == (threads > 1)
+        assert (len(divided(cycle.shapes, 500)) >= 3) == (threads > 1)
         out = torch.full_like(b, torch.nan)
         for _ in range(2):
             cycle(b, out, CycleSpec())

@@ -14,7 +14,9 @@ from pdeops.kernels import blackbox_layout as layout
 from pdeops.kernels import blackbox_plane as plane
 from pdeops.kernels import blackbox_reference as plain
 from pdeops.solvers import Diffusion
-from pdeops.solvers.cycles import BoxCycle, Chebyshev, CycleSpec, Jacobi, PlaneCycle, TwinCycle
+from pdeops.solvers.box_cycle import BoxCycle, TwinCycle
+from pdeops.solvers.cycle import Chebyshev, CycleSpec, Jacobi
+from pdeops.solvers.plane_cycle import PlaneCycle
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-5}
 both_dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])

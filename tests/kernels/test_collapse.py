@@ -9,7 +9,9 @@ from pdeops.kernels import blackbox_plane as plane
 from pdeops.kernels import blackbox_reference as plain
 from pdeops.kernels.collapse import Stencil, collapse, equal_shares, receivers
 from pdeops.solvers import Diffusion
-from pdeops.solvers.cycles import BoxCycle, CycleSpec, PlaneCycle, TwinCycle
+from pdeops.solvers.box_cycle import BoxCycle, TwinCycle
+from pdeops.solvers.cycle import CycleSpec
+from pdeops.solvers.plane_cycle import PlaneCycle
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-5}
 

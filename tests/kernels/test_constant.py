@@ -6,9 +6,9 @@ import torch
 from pdeops.grid import Grid
 from pdeops.kernels import blackbox_reference, constant_reference
 from pdeops.kernels.blackbox_layout import schedule
-from pdeops.solvers import Diffusion
-from pdeops.solvers import cycles as ways
-from pdeops.solvers.cycles import ConstantCycle, CycleSpec
+from pdeops.solvers import Diffusion, constant_cycle
+from pdeops.solvers.constant_cycle import ConstantCycle
+from pdeops.solvers.cycle import CycleSpec
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 1e-5}
 # Unknowns: halved once and more often, with even ones below; planes and boxes.
@@ -19,7 +19,7 @@ SHAPES = [(7, 7), (15, 31), (63, 63), (41, 25), (7, 9, 11), (15, 15, 15), (31, 2
 @pytest.mark.parametrize("c", [0.0, 50.0])
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
 def test_whole_cycle(shape, c, dtype, generator, monkeypatch):
-    monkeypatch.setattr(ways, "SMALLEST", 5)
+    monkeypatch.setattr(constant_cycle, "SMALLEST", 5)
     extent = [1.1 * (n + 1) / (shape[0] + 1) for n in shape[:-1]] + [1.0 * (shape[-1] + 1)]
     extent[-1] /= shape[0] + 1
     a = torch.full(shape, 2.0, dtype=dtype)

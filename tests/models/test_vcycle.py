@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from pdeops.grid import Grid
+from pdeops.kernels import blackbox_layout as layout
 from pdeops.kernels.collapse import equal_shares
 from pdeops.linop import check_spd
+from pdeops.models import vcycle
 from pdeops.models.vcycle import VCyclePreconditioner
 from pdeops.solvers import Diffusion, Multigrid, cg
-from pdeops.solvers.cycles import TwinCycle
+from pdeops.solvers.box_cycle import TwinCycle
 
 from ..random_systems import assert_spd_for_any_weights, systems
 
@@ -27,7 +29,8 @@ def jumps(shape, generator, contrast=100.0):
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_is_symmetric_and_positive_definite_for_any_weights(ndim, generator):
+def test_is_symmetric_and_positive_definite_for_any_weights(ndim, generator, monkeypatch):
+    monkeypatch.setattr(layout, "DIRECT", 100)  # small systems are to have levels, too
     assert_spd_for_any_weights(build(ndim).double(), systems(ndim), generator)
 
 
@@ -44,9 +47,6 @@ def test_untrained_it_is_the_classical_cycle(shape, generator):
 @pytest.mark.parametrize("shape", [(33, 30), (9, 12, 10)])
 def test_loops_are_what_is_trained(shape, generator, monkeypatch):
     """`on` and `at` are one map: that of the plain twin in each case, with the same levels."""
-    from pdeops.kernels import blackbox_layout as layout
-    from pdeops.models import vcycle
-
     monkeypatch.setattr(layout, "DIRECT", vcycle._SMALL)
     A, model = jumps(shape, generator), build(len(shape)).double()
     M = model.on(A)
@@ -61,7 +61,8 @@ def test_loops_are_what_is_trained(shape, generator, monkeypatch):
     assert (trained[1] - M @ b[1]).norm() > 0.1 * trained[1].norm()
 
 
-def test_gradients_are_those_of_differences(generator):
+def test_gradients_are_those_of_differences(generator, monkeypatch):
+    monkeypatch.setattr(vcycle, "_SMALL", 100)
     A, model = jumps((12, 11), generator), build(2).double()
     b = torch.randn(1, 1, 12, 11, generator=generator, dtype=torch.float64)
     faces = [f[None] for f in A.faces]
@@ -83,7 +84,8 @@ def test_gradients_are_those_of_differences(generator):
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e5])
-def test_neither_the_size_of_the_coefficient_nor_h_matters(scale, generator):
+def test_neither_the_size_of_the_coefficient_nor_h_matters(scale, generator, monkeypatch):
+    monkeypatch.setattr(layout, "DIRECT", 100)
     A = jumps((21, 18), generator)
     scaled = Diffusion.from_faces([scale * f for f in A.faces], A.grid)
     model = build(2).double()

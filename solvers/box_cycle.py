@@ -1,0 +1,203 @@
+"""Any multigrid cycle on any box: by compiled loops, and by their twin in plain torch."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..kernels import bands
+from ..kernels import blackbox_layout as layout
+from ..kernels.collapse import Shares
+from .cycle import Cycle, CycleSpec, NotPositiveError, divided, strength, zeros
+from .diffusion import Diffusion
+
+
+class BoxCycle(Cycle):
+    """Any cycle in one to three dimensions by `kernels/blackbox.py`."""
+
+    def __init__(self, A: Diffusion, shares: Shares | None = None) -> None:
+        from ..kernels import blackbox_setup
+
+        box = Box.of(A)
+        missing = 3 - A.ndim
+        lead = (1,) * missing
+        faces = [f.contiguous().reshape(lead + tuple(f.shape)).numpy() for f in box.faces]
+        excess = faces[0][:0]
+        if box.excess is not None:
+            excess = box.excess.contiguous().reshape(lead + tuple(box.excess.shape)).numpy()
+        table, number, size = box.hierarchy(thin=int(shares is not None))
+        self.shapes = box.shapes(table)
+        self._order, self._missing = box.order, missing
+        store = zeros(size, A.dtype).numpy()
+        present = [False] * missing + [True] * A.ndim
+        offsets, colours = layout.half_stencil(present), layout.colours(present)
+        wrap = torch.tensor([False] * missing + box.periodic).numpy()
+        levels = (store, table, offsets)
+        where = (number, wrap, A.excess is not None)
+        three = [faces[0]] * missing + faces
+        arguments = (excess, *levels, *where, not A.positive_definite)
+        setup: Any = blackbox_setup.setup
+        if shares is not None:
+            from ..kernels.blackbox_thin import setup_box
+
+            positive = setup_box(three, *arguments, shares)
+        else:
+            positive = setup(*three, *arguments)
+        if not positive:
+            raise NotPositiveError
+        self._arguments = (*levels, colours, *where)
+        self._divisible = A.ndim > 1 and not any(box.periodic)
+
+    @property
+    def _kernels(self) -> Any:
+        from ..kernels import blackbox
+
+        return blackbox  # looked up each time: a cycle is pickled, a module is not
+
+    def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
+        axes = (0, *(1 + a for a in self._order))
+        fields = b.permute(axes).contiguous()
+        results = out.permute(axes)
+        mine = results if results.is_contiguous() else torch.empty_like(fields)
+        shape = (-1, *(1,) * self._missing, *fields.shape[1:])
+        steps = layout.schedule(len(self.shapes), spec.kind)
+        sweeps = (spec.pre, spec.post, spec.mirrored)
+        lengths = torch.tensor(spec.smoother.lengths, dtype=b.dtype).numpy()
+        divisible = self._divisible and len(lengths) == 0
+        # VAST, since each colour is handed over alone.
+        wide = divided(self.shapes[:-1], bands.VAST) if divisible else []
+        for field, result in zip(fields.view(shape).numpy(), mine.view(shape).numpy(), strict=True):
+            if wide:
+                self._run_wide(field, result, steps, spec, lengths, wide)
+            else:
+                self._kernels.cycle(field, *self._arguments, steps, sweeps, lengths, result)
+        if mine is not results:
+            results.copy_(mine)
+
+    def _run_wide(
+        self, b: Any, out: Any, steps: Any, spec: CycleSpec, lengths: Any, wide: list[int]
+    ) -> None:
+        """Threads share the levels that are wide."""
+        store, table, *_ = self._arguments
+        self._kernels.load(b, store, table)
+        for what, level in steps.tolist():
+            if level < len(wide) and what in (layout.START, layout.DESCEND, layout.ASCEND):
+                self._visit(what, level, spec, wide[level])
+            else:
+                step, sweeps = np.array([(what, level)]), (spec.pre, spec.post, spec.mirrored)
+                self._kernels.visit(*self._arguments, step, sweeps, lengths)
+        self._kernels.unload(store, table, out)
+
+    def _visit(self, what: int, level: int, spec: CycleSpec, parts: int) -> None:
+        """`visit` of the kernels for one step, one colour after the other."""
+        kernels = self._kernels
+        store, table, offsets, colours, *_, has_e = self._arguments
+        rows, coarse_rows = (kernels.rows(t) for t in table[level : level + 2])
+        up = what == layout.ASCEND
+
+        def share(kernel: Any, rows: int, *arguments: Any) -> None:
+            bands.split(partial(kernel, store, table, *arguments), rows, parts)
+
+        if up:
+            share(kernels.prolong_rows, coarse_rows + 1, level)
+        elif what == layout.START:
+            share(kernels.clear, int(table[level, layout.S_]), level)
+        for sweep in range(spec.post if up else spec.pre):
+            for k in range(len(colours)):
+                colour = colours[len(colours) - 1 - k if up and spec.mirrored else k]
+                alone = what == layout.START and sweep == k == 0
+                share(kernels.relax_rows, rows, offsets, level, colour, alone)
+        if not up:
+            share(kernels.residual_rows, rows, offsets, level, has_e)
+            share(kernels.restrict_rows, coarse_rows, level)
+
+    @staticmethod
+    def fits(A: Diffusion, spec: CycleSpec) -> bool:
+        return A.ndim <= 3
+
+
+class TwinCycle(Cycle):
+    """Any cycle by the plain twin, `kernels/blackbox_reference.py`, on any device."""
+
+    def __init__(self, A: Diffusion, shares: Shares | None = None) -> None:
+        from ..kernels import blackbox_reference as reference
+
+        box = Box.of(A)
+        table, _, _ = box.hierarchy()
+        coarsened = layout.coarsened(table, A.ndim)
+        self.shapes = box.shapes(table)
+        self._order = box.order
+        try:
+            self._levels = reference.setup(
+                box.faces,
+                box.excess,
+                box.periodic,
+                coarsened,
+                not A.positive_definite,
+                shares,
+            )
+        except torch.linalg.LinAlgError:
+            raise NotPositiveError from None
+
+    def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
+        from ..kernels import blackbox_reference as reference
+
+        axes = (0, *(1 + a for a in self._order))
+        steps = layout.schedule(len(self.shapes), spec.kind).tolist()
+        sweeps = (spec.pre, spec.post, spec.mirrored, spec.smoother.lengths)
+        out.permute(axes).copy_(reference.cycle(b.permute(axes), self._levels, steps, *sweeps))
+
+    @staticmethod
+    def fits(A: Diffusion, spec: CycleSpec) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Box:
+    """An operator as the cycles for any box take it: no gradients, axes in a good order.
+
+    Where axes are coupled unlike, the strongest comes first: it is coarsened alone, and rows of the
+    other, which the loops run along, stay long.
+    """
+
+    order: tuple[int, ...]
+    n: list[int]
+    periodic: list[bool]
+    strength: list[float]
+    faces: list[Tensor]
+    excess: Tensor | None
+
+    @classmethod
+    def of(cls, A: Diffusion) -> "Box":
+        own = strength(A)
+        order = tuple(range(A.ndim))
+        if min(own) < layout.STRONG * max(own):
+            order = tuple(sorted(order, key=lambda a: -own[a]))
+        return cls(
+            order,
+            [A.grid.shape[a] for a in order],
+            [A.periodic[a] and A.grid.shape[a] > 1 for a in order],  # one node has no neighbour
+            [own[a] for a in order],
+            [A.faces[a].detach().permute(order) for a in order],
+            None if A.excess is None else A.excess.detach().permute(order),
+        )
+
+    def hierarchy(self, thin: int = 0):
+        """The table of levels, the numbers of the coarsest unknowns, and the store's length."""
+        missing = 3 - len(self.n)
+        return layout.layout(
+            [0] * missing + self.n,
+            [False] * missing + self.periodic,
+            [0.0] * missing + self.strength,
+            self.excess is not None,
+            thin,
+        )
+
+    def shapes(self, table) -> list[tuple[int, ...]]:
+        """Unknowns per axis on each level, axes in the order of the grid."""
+        missing = 3 - len(self.n)
+        back = sorted(range(len(self.n)), key=lambda a: self.order[a])
+        return [tuple(int(row[missing + a]) for a in back) for row in table]
