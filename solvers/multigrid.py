@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..kernels.collapse import Shares
+from ..kernels.threads import ours_alone
 from ..linop import LinearOperator, Preconditioner
 from .cycle import CycleSpec, GaussSeidel, NotPositiveError, Smoother
 from .cycles import choose
@@ -100,8 +101,9 @@ class Multigrid(Preconditioner):
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """M u in u's dtype, computed in that of A; it carries no gradient."""
-        out = torch.empty_like(u, dtype=self.dtype, memory_format=torch.contiguous_format)
-        return self.apply_into(u, out).to(u.dtype)
+        with ours_alone():
+            out = torch.empty_like(u, dtype=self.dtype, memory_format=torch.contiguous_format)
+            return self.apply_into(u, out).to(u.dtype)
 
     def apply_into(
         self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
@@ -119,17 +121,17 @@ class Multigrid(Preconditioner):
     def bind(
         self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
     ) -> Callable[[], object]:
-        """`apply_into(u, out)` without arguments; for one field the bare cycle, and projections
-        where A is singular."""
-        plain = u.is_contiguous() and out.is_contiguous() and u.shape == self.grid.shape
-        if not (plain and u.dtype == out.dtype == self.dtype):
+        """`apply_into(u, out)` without arguments: for one field the bare cycle, between copies
+        where dtypes differ, and projections where A is singular."""
+        if not (u.is_contiguous() and out.is_contiguous() and u.shape == self.grid.shape):
             return super().bind(u, out)
-        if self._regions is None:
+        own = u.dtype == out.dtype == self.dtype
+        if own and self._regions is None:
             return self._cycle.bind(u.detach(), out, self._spec)
-        inside = torch.empty_like(u)
-        return partial(
-            _in_range, self._regions, u, inside, self._cycle.bind(inside, out, self._spec), out
-        )
+        inside = torch.empty_like(u, dtype=self.dtype)
+        result = out if own else torch.empty_like(inside)
+        cycle = self._cycle.bind(inside, result, self._spec)
+        return partial(_applied, self._regions, u.detach(), inside, cycle, result, out)
 
     def variant(self, **changes: Any) -> "Multigrid":
         """Another cycle of the same levels, sharing the work arrays: `kind`, `pre`, `post`,
@@ -159,13 +161,23 @@ class Multigrid(Preconditioner):
         return f"Multigrid({' > '.join(' x '.join(map(str, n)) for n in self.shapes)})"
 
 
-def _in_range(
-    regions: Regions, u: Tensor, inside: Tensor, cycle: Callable[[], object], out: Tensor
+def _applied(
+    regions: Regions | None,
+    u: Tensor,
+    inside: Tensor,
+    cycle: Callable[[], object],
+    result: Tensor,
+    out: Tensor,
 ) -> None:
-    """out = P M P u; the cycle takes `inside` to `out`."""
-    regions.project_into(u, inside)
+    """out = P M P u; the cycle takes `inside` to `result`, both in its precision."""
+    inside.copy_(u)
+    if regions is not None:
+        regions.project_into(inside, inside)
     cycle()
-    regions.project_into(out, out)
+    if regions is not None:
+        regions.project_into(result, result)
+    if result is not out:
+        out.copy_(result)
 
 
 @torch.no_grad()

@@ -340,11 +340,13 @@ def test_repr_shows_the_hierarchy():
 
 
 @pytest.mark.parametrize("boundary", ["dirichlet", "neumann", "periodic"])
-def test_bound_to_its_fields_it_is_the_same(boundary, piecewise, generator, monkeypatch):
-    """On a plane, in the loops for any box, and where constants are projected away."""
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_bound_to_its_fields_it_is_the_same(boundary, dtype, piecewise, generator, monkeypatch):
+    """On a plane, in the loops for any box, where constants are projected away, and in single
+    precision between double ones."""
     monkeypatch.setattr(layout, "DIRECT", 100)
     grid = Grid((24, 20), boundary=boundary)
-    M = Multigrid(Diffusion(piecewise(grid), grid))
+    M = Multigrid(Diffusion(piecewise(grid), grid).to(dtype))
     b = torch.randn(M.grid.shape, generator=generator, dtype=torch.float64)
     out = torch.empty_like(b)
     cycle = M.bind(b, out)
