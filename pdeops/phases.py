@@ -13,6 +13,9 @@ from .solvers import Diffusion, SolveResult, cg, deep_conjugate_direction
 from .solvers.result import relative_residual
 
 AMORTISED = (1, 10, 100)  # solves that share a set-up
+# Seconds of rest before each clocked phase: threads that torch or numpy have just had keep a core
+# busy for up to 10 ms, waiting for more, and what comes next would pay for it.
+REST = 0.02
 NEVER = "never"
 
 
@@ -82,11 +85,8 @@ class Tally:
         """One set-up and one solution by the clock: M and what came of it, None where the method
         refuses the system."""
         try:
-            begin = time.perf_counter()
-            M = method.setup(system)
-            middle = time.perf_counter()
-            found = method.solve(system, M)
-            end = time.perf_counter()
+            M, setup = _clocked(method.setup, system)
+            found, solve = _clocked(method.solve, system, M)
         except (ValueError, ImportError) as error:  # PyAMG is an extra
             self.failure = str(error).splitlines()[0]
             return None
@@ -94,8 +94,8 @@ class Tally:
         if not result.converged:
             self.failure = result.reason
         self.iterations.append(result.iterations)
-        self.setups.append(middle - begin)
-        self.solves.append(end - middle)
+        self.setups.append(setup)
+        self.solves.append(solve)
         return M, result
 
     @property
@@ -111,6 +111,14 @@ class Tally:
     def seconds(self, solves: int) -> float:
         """Per solve, the set-up shared by so many."""
         return self.setup / solves + self.solve
+
+
+def _clocked(phase: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    """What it returns, and its seconds."""
+    time.sleep(REST)
+    start = time.perf_counter()
+    result = phase(*arguments)
+    return result, time.perf_counter() - start
 
 
 def _judged(system: System, x: Tensor) -> SolveResult:
