@@ -39,13 +39,13 @@ SPARSE_LU = Method(lambda s: factor(s.A), direct)
 
 
 def test_phases_are_timed_apart(system, clock):
-    """0, 1, 4, then 9, 16, 25, then 36, 49, 64."""
+    """0 to 1 and 4 to 9, then 16 to 25 and 36 to 49, then 64 to 81 and 100 to 121."""
     tally = Tally()
     for _ in range(3):
         tally.turn(MULTIGRID, system)
-    assert (tally.setups, tally.solves) == ([1, 7, 13], [3, 9, 15])
-    assert (tally.setup, tally.solve) == (7, 9)
-    assert [tally.seconds(k) for k in (1, 7, 70)] == pytest.approx([16, 10, 9.1])
+    assert (tally.setups, tally.solves) == ([1, 9, 17], [5, 13, 21])
+    assert (tally.setup, tally.solve) == (9, 13)
+    assert [tally.seconds(k) for k in (1, 9, 90)] == pytest.approx([22, 14, 13.1])
 
 
 def test_a_preconditioner_goes_to_cg_and_directions_to_their_method(system):
