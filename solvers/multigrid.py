@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -92,7 +93,9 @@ class Multigrid(Preconditioner):
         self._regions = None if A.positive_definite else A.regions
         self._shares = shares
         try:
-            self._cycle = choose(A, self._spec, shares)
+            # A network that gives shares is work for torch's threads.
+            with ours_alone() if shares is None else nullcontext():
+                self._cycle = choose(A, self._spec, shares)
         except NotPositiveError:
             raise ValueError(
                 f"Multigrid for {A} lost positive definiteness in {self.dtype}: the coefficient's "
