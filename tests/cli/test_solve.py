@@ -362,15 +362,20 @@ def test_b_of_zeros(pdeops, write):
 
 
 @pytest.mark.parametrize(
-    ("contrast", "n", "expected"),
-    [(12.0, 260, "vcycle_darcy"), (1e3, 260, "multigrid"), (12.0, 40, "multigrid")],
+    ("contrast", "n", "side", "expected"),
+    [
+        (12.0, 260, 3.0, "vcycle_darcy"),
+        (12.0, 260, 1.0, "multigrid"),
+        (1e3, 260, 3.0, "multigrid"),
+        (12.0, 40, 3.0, "multigrid"),
+    ],
 )
 def test_shipped_cycle_is_the_default_where_it_was_seen_to_pay(
-    pdeops, contrast, n, expected, write
+    pdeops, contrast, n, side, expected, write
 ):
     x, y = torch.meshgrid(*[torch.linspace(0, 9, n).double() for _ in range(2)], indexing="ij")
     a = torch.where(torch.sin(x + y) * torch.sin(x - 2 * y) > 0, contrast, 1.0).double()
-    A = Diffusion(a, Grid((n, n), 1.0, "dirichlet", "interior"))
+    A = Diffusion(a, Grid((n, n), (side, 1.0), "dirichlet", "interior"))
     b = np.random.default_rng(0).standard_normal(n * n)
     done = pdeops("solve", *write(A.to_csr(), b), "--json")
     assert done.json["method"] == f"conjugate gradients, {expected}"
