@@ -28,8 +28,10 @@ def _suits_vcycle(A: "Diffusion") -> bool:
 
     if A.ndim != 2 or not A.positive_definite or A.excess is not None or any(A.periodic):
         return False
-    weak, strong = sorted(f.mean().item() for f in A.faces)
-    contrast = max(f.max().item() / f[f > 0].min().item() for f in A.faces)
+    # A matrix does not tell which side an end's coupling belongs to: inner faces alone.
+    inner = [f.narrow(axis, 1, f.shape[axis] - 2) for axis, f in enumerate(A.faces)]
+    weak, strong = sorted(f.mean().item() for f in inner)
+    contrast = max(f.max().item() / f[f > 0].min().item() for f in inner)
     return A.grid.num_nodes >= 2**16 and weak < STRONG * strong and contrast <= 30
 
 
