@@ -31,8 +31,9 @@ def _suits_vcycle(A: "Diffusion") -> bool:
     # A matrix does not tell which side an end's coupling belongs to: inner faces alone.
     inner = [f.narrow(axis, 1, f.shape[axis] - 2) for axis, f in enumerate(A.faces)]
     weak, strong = sorted(f.mean().item() for f in inner)
-    contrast = max(f.max().item() / f[f > 0].min().item() for f in inner)
-    return A.grid.num_nodes >= 2**16 and weak < STRONG * strong and contrast <= 30
+    if A.grid.num_nodes < 2**16 or not 0 < weak < STRONG * strong:
+        return False
+    return max(f.max().item() / f[f > 0].min().item() for f in inner) <= 30
 
 
 def build(name: str, A: "LinearOperator", found: "Structure") -> "LinearOperator | None":

@@ -39,9 +39,10 @@ class Multigrid(Preconditioner):
     ======================================  ===  ===
     1                                       8    10
     1, spacings 1 : 1000^½                  8    8
-    3 or 12, blobs                          9
-    jumps of 1e4 to 1e6, blobs              10   14
-    the same, Neumann or periodic           18   17
+    3 or 12, blobs                          9    10
+    jumps of 1e4 to 1e6, blobs              11   14
+    the same, Neumann                       13   17
+    the same, periodic                      18   17
     ======================================  ===  ===
 
     Where a jumps from node to node it slows down (white noise of contrast 1e4: 35 at
