@@ -111,7 +111,9 @@ def run(bench: Bench) -> Outcome:
     cpu: dict[str, list[float]] = {"work": [], "reference": []}
     for _ in range(bench.repeats):
         for side in wall:
-            time.sleep(PAUSE)
+            rest = time.perf_counter() + PAUSE
+            while time.perf_counter() < rest:
+                pass  # awake: a core that has slept starts slowly
             start, start_cpu = time.perf_counter(), time.process_time()
             getattr(bench, side)(state)
             wall[side].append(time.perf_counter() - start)
