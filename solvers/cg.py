@@ -54,12 +54,12 @@ def cg(
     """
     require_definite(A, M)
     run: Run = solve if safeguard is None else partial(race, safeguard=safeguard)
-    with ours_alone() if safeguard is None and _ours(A, b, M) else nullcontext():
+    with ours_alone() if safeguard is None and by_own_loops(A, b, M) else nullcontext():
         return run(start, A, b, M=M, x0=x0, rtol=rtol, max_iterations=max_iterations, A_norm=A_norm)
 
 
-def _ours(A: LinearOperator, b: Tensor, M: LinearOperator | None) -> bool:
-    """All work is done by loops of ours: `FusedCG`, and operators that bring their own."""
+def by_own_loops(A: LinearOperator, b: Tensor, M: LinearOperator | None) -> bool:
+    """All work of CG is done by loops of ours: `FusedCG`, and operators that bring their own."""
     single = b.device.type == "cpu" and b.dtype in KERNEL_DTYPES and b.ndim == A.grid.ndim
     parts = (A,) if M is None else (A, M)
     return single and all(type(part).bind is not LinearOperator.bind for part in parts)

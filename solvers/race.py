@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..kernels.threads import ours_alone
 from ..linop import LinearOperator
 from .krylov import Apply, Method, Start, knows_range, require_definite, steps
 from .result import SolveResult
@@ -17,6 +19,9 @@ from .result import SolveResult
 # Of CG's time, for the learned side. CG with other work between its steps takes up to a tenth more
 # than alone (513², two threads: its fields leave the caches).
 _SHARE = 0.8
+# Seconds of a learned step from which torch's threads are worth what they cost CG, whose core they
+# keep busy for some 10 ms after (`kernels/threads.py`).
+_HEAVY = 0.05
 
 Run = Callable[..., SolveResult]  # `krylov.solve`, or a race with its safeguard given
 
@@ -78,10 +83,9 @@ def race(
     the name; the other 0.2 T are for what taking turns costs. The other way round, where the
     learned side wins after t, it is at most 2.25 t and three steps of CG.
 
-    By the clock on the wall, with a jumping coefficient, CG with `Multigrid` on two threads, and
-    networks that return NaN, zero, a constant or -r: 1.6 to 1.7 T at 255² and 513² unknowns,
-    medians of nine races; with untrained networks 0.73 to 0.79 of the bound. A single race, on a
-    machine that others use too, took up to 1.3 times the bound: CG alone varies as much.
+    By the clock on the wall, with a jumping coefficient, CG with `Multigrid` on two threads, 513²
+    unknowns, and networks that return NaN, zero, a constant or -r: 1.8 to 1.9 T in the median of
+    nine races where they cost nothing, 1.1 T where they take half of T; no race over the bound.
 
     An exception of M ends that side and is its `reason`; CG goes on alone. Where CG fails
     (`max_iterations`, a breakdown) the learned side goes on alone. Where b has a part outside the
@@ -98,14 +102,21 @@ def race(
         ValueError: A or `safeguard` declares itself not symmetric positive definite, or shapes or
         dtypes differ.
     """
-    from .cg import start as conjugate_gradients  # which offers races itself
+    from .cg import by_own_loops  # which offers races itself
+    from .cg import start as conjugate_gradients
 
     require_definite(A, safeguard)
     asked: dict[str, Any] = {
         "x0": x0, "rtol": rtol, "max_iterations": max_iterations, "A_norm": A_norm,
     }  # fmt: skip
-    learned = _Runner("learned", steps(start, A, b, M=M, **asked), clock)
-    safe = _Runner("safeguard", steps(conjugate_gradients, A, b, M=safeguard, **asked), clock)
+    light = _HEAVY if by_own_loops(A, b, safeguard) else 0.0
+    learned = _Runner("learned", steps(start, A, b, M=M, **asked), clock, light)
+    safe = _Runner(
+        "safeguard",
+        steps(conjugate_gradients, A, b, M=safeguard, **asked),
+        clock,
+        math.inf if light else 0.0,
+    )
     safe.advance()  # looks at A, b and x0: what is wrong with them is no fault of the network
     first = safe if safe.result is not None and _settles(A, b, safe.result, rtol) else None
     while first is None and not (learned.done and safe.done):
@@ -118,13 +129,17 @@ def race(
 
 
 class _Runner:
-    """One side while it runs."""
+    """One side while it runs; torch works alone in steps that take less than `light` seconds."""
 
     def __init__(
-        self, name: str, run: Generator[Method, None, SolveResult], clock: Callable[[], float]
+        self,
+        name: str,
+        run: Generator[Method, None, SolveResult],
+        clock: Callable[[], float],
+        light: float,
     ) -> None:
-        self.name, self.run, self.clock = name, run, clock
-        self.seconds, self.look, self.turns = 0.0, 0.0, 0
+        self.name, self.run, self.clock, self.light = name, run, clock, light
+        self.seconds, self.look, self.last, self.turns = 0.0, 0.0, 0.0, 0
         self.result: SolveResult | None = None
         self.failure = ""
 
@@ -132,14 +147,16 @@ class _Runner:
         """One step; the first turn only looks at the input."""
         begin = self.clock()
         try:
-            next(self.run)
+            with ours_alone() if self.last < self.light else nullcontext():
+                next(self.run)
         except StopIteration as stop:
             self.result = stop.value
         except Exception as error:
             if not catch:
                 raise
             self.failure = f"{type(error).__name__}: {error}"
-        self.seconds += self.clock() - begin
+        self.last = self.clock() - begin
+        self.seconds += self.last
         self.turns += 1
         if self.turns == 1:
             self.look = self.seconds
