@@ -84,7 +84,7 @@ def race(
     learned side wins after t, it is at most 2.25 t and three steps of CG.
 
     By the clock on the wall, with a jumping coefficient, CG with `Multigrid` on two threads, 513²
-    unknowns, and networks that return NaN, zero, a constant or -r: 1.8 to 1.9 T in the median of
+    unknowns, and networks that return NaN, zero, a constant or -r: 1.7 to 1.9 T in the median of
     nine races where they cost nothing, 1.1 T where they take half of T; no race over the bound.
 
     An exception of M ends that side and is its `reason`; CG goes on alone. Where CG fails
