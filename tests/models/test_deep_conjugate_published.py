@@ -9,7 +9,7 @@ import torch
 
 from pdeops.grid import Grid
 from pdeops.models.deep_conjugate_published import PublishedDeepConjugate, load_keras
-from pdeops.solvers import Matrix, deep_conjugate_direction
+from pdeops.solvers import Matrix, deep_conjugate_direction, flexible_cg
 
 SMALL = {"channels": 16, "convolutions": 2}
 
@@ -64,6 +64,20 @@ def test_published_weights_reach_the_published_counts(trained, system, generator
     counts = [next(i for i, r in enumerate(result.residuals) if r <= 10.0**-k) for k in (4, 6, 8)]
     counts.append(result.iterations)
     assert all(abs(i - j) <= 1 for i, j in zip(counts, (5, 8, 10, 13), strict=True)), counts
+
+
+def test_flexible_cg_takes_the_network_and_more_iterations(trained, system, generator):
+    """The network is no linear map: one previous direction is too few (11 against 10)."""
+    b = system @ torch.randn(64, 64, generator=generator, dtype=torch.float64)
+
+    def correction(r):
+        with torch.no_grad():
+            return -system.project(trained((r / r.norm()).float()[None, None])[0, 0].double())
+
+    flexible = flexible_cg(system, b, M=correction, rtol=1e-8)
+    conjugate = deep_conjugate_direction(system, b, trained, rtol=1e-8)
+    assert flexible.converged
+    assert flexible.iterations > conjugate.iterations
 
 
 def test_published_weights_learned_minus_the_inverse_and_a_constant(trained, system, generator):

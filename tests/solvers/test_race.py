@@ -15,7 +15,7 @@ from pdeops.solvers import (
     flexible_cg,
 )
 from pdeops.solvers.flexible_cg import FlexibleCG
-from pdeops.solvers.race import RaceResult, race
+from pdeops.solvers.race import RaceResult, _Runner, race
 
 
 class Clock:
@@ -125,6 +125,23 @@ def test_at_most_twice_the_classical_time_and_one_application_of_the_network(nam
         assert result.learned.seconds + result.safeguard.seconds == pytest.approx(seconds)
         assert result.winner in (result.learned, result.safeguard)
         assert result.winner.iterations == result.iterations
+
+
+def test_torch_works_alone_but_after_heavy_steps():
+    torch.set_num_threads(3)
+    clock, found = Clock(), []
+
+    def run():
+        for seconds in (0.0, 1.0, 0.0, 0.0):
+            found.append(torch.get_num_threads())
+            clock.now += seconds
+            yield
+
+    runner = _Runner("learned", run(), clock, light=0.5)
+    for _ in range(4):
+        runner.advance()
+    assert found == [1, 1, 3, 1]
+    assert torch.get_num_threads() == 3
 
 
 @pytest.mark.parametrize("rtol", [1e-4, 1e-10])
