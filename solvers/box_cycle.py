@@ -11,17 +11,31 @@ from torch import Tensor
 from ..kernels import bands
 from ..kernels import blackbox_layout as layout
 from ..kernels.collapse import Shares
-from .cycle import Cycle, CycleSpec, NotPositiveError, divided, strength, zeros
+from .cycle import (
+    Cycle,
+    CycleSpec,
+    GaussSeidel,
+    LineGaussSeidel,
+    NotPositiveError,
+    Smoother,
+    divided,
+    strength,
+    zeros,
+)
 from .diffusion import Diffusion
+
+_POINTS = GaussSeidel()
 
 
 class BoxCycle(Cycle):
     """Any cycle in one to three dimensions by `kernels/blackbox.py`."""
 
-    def __init__(self, A: Diffusion, shares: Shares | None = None) -> None:
+    def __init__(
+        self, A: Diffusion, shares: Shares | None = None, smoother: Smoother = _POINTS
+    ) -> None:
         from ..kernels import blackbox_setup
 
-        box = Box.of(A)
+        box = Box.of(A, smoother)
         missing = 3 - A.ndim
         lead = (1,) * missing
         faces = [f.contiguous().reshape(lead + tuple(f.shape)).numpy() for f in box.faces]
@@ -33,7 +47,7 @@ class BoxCycle(Cycle):
         self._order, self._missing = box.order, missing
         store = zeros(size, A.dtype).numpy()
         present = [False] * missing + [True] * A.ndim
-        offsets, colours = layout.half_stencil(present), layout.colours(present)
+        offsets, lines = layout.half_stencil(present), box.lines(missing)
         wrap = torch.tensor([False] * missing + box.periodic).numpy()
         levels = (store, table, offsets)
         where = (number, wrap, A.excess is not None)
@@ -48,7 +62,11 @@ class BoxCycle(Cycle):
             positive = setup(*three, *arguments)
         if not positive:
             raise NotPositiveError
-        self._arguments = (*levels, colours, *where)
+        if lines:
+            from ..kernels import blackbox_lines
+
+            blackbox_lines.setup(*levels, *where[1:])
+        self._arguments = (*levels, layout.sweep(present, lines), *where)
         self._divisible = A.ndim > 1 and not any(box.periodic)
         self._space: tuple[Tensor, Tensor] | None = None  # used again: fresh pages cost more
 
@@ -104,7 +122,7 @@ class BoxCycle(Cycle):
     def _visit(self, what: int, level: int, spec: CycleSpec, parts: int) -> None:
         """`visit` of the kernels for one step, one colour after the other."""
         kernels = self._kernels
-        store, table, offsets, colours, *_, has_e = self._arguments
+        store, table, offsets, sweep, _, wrap, has_e = self._arguments
         rows, coarse_rows = (kernels.rows(t) for t in table[level : level + 2])
         up = what == layout.ASCEND
 
@@ -115,11 +133,12 @@ class BoxCycle(Cycle):
             share(kernels.prolong_rows, coarse_rows + 1, level)
         elif what == layout.START:
             share(kernels.clear, int(table[level, layout.S_]), level)
-        for sweep in range(spec.post if up else spec.pre):
-            for k in range(len(colours)):
-                colour = colours[len(colours) - 1 - k if up and spec.mirrored else k]
-                alone = what == layout.START and sweep == k == 0
-                share(kernels.relax_rows, rows, offsets, level, colour, alone)
+        alone = what == layout.START
+        for _ in range(spec.post if up else spec.pre):
+            for step in reversed(sweep) if up and spec.mirrored else sweep:
+                size = kernels.extent(table[level], step[0])
+                share(kernels.relax_part, size, offsets, level, wrap, step, alone)
+                alone = False
         if not up:
             share(kernels.residual_rows, rows, offsets, level, has_e)
             share(kernels.restrict_rows, coarse_rows, level)
@@ -138,14 +157,17 @@ def _copy(fields: Tensor, out: Tensor) -> None:
 class TwinCycle(Cycle):
     """Any cycle by the plain twin, `kernels/blackbox_reference.py`, on any device."""
 
-    def __init__(self, A: Diffusion, shares: Shares | None = None) -> None:
+    def __init__(
+        self, A: Diffusion, shares: Shares | None = None, smoother: Smoother = _POINTS
+    ) -> None:
         from ..kernels import blackbox_reference as reference
 
-        box = Box.of(A)
+        box = Box.of(A, smoother)
         table, _, _ = box.hierarchy()
         coarsened = layout.coarsened(table, A.ndim)
         self.shapes = box.shapes(table)
         self._order = box.order
+        self._sweep = layout.sweep([True] * A.ndim, box.lines()).tolist()
         try:
             self._levels = reference.setup(
                 box.faces,
@@ -163,8 +185,10 @@ class TwinCycle(Cycle):
 
         axes = (0, *(1 + a for a in self._order))
         steps = layout.schedule(len(self.shapes), spec.kind).tolist()
-        sweeps = (spec.pre, spec.post, spec.mirrored, spec.smoother.lengths)
-        out.permute(axes).copy_(reference.cycle(b.permute(axes), self._levels, steps, *sweeps))
+        sweeps = (spec.pre, spec.post, spec.mirrored)
+        how = (self._sweep, spec.smoother.lengths)
+        fields = b.permute(axes)
+        out.permute(axes).copy_(reference.cycle(fields, self._levels, steps, sweeps, *how))
 
     @staticmethod
     def fits(A: Diffusion, spec: CycleSpec) -> bool:
@@ -185,9 +209,10 @@ class Box:
     strength: list[float]
     faces: list[Tensor]
     excess: Tensor | None
+    followed: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, A: Diffusion) -> "Box":
+    def of(cls, A: Diffusion, smoother: Smoother = _POINTS) -> "Box":
         own = strength(A)
         order = tuple(range(A.ndim))
         if min(own) < layout.STRONG * max(own):
@@ -199,7 +224,12 @@ class Box:
             [own[a] for a in order],
             [A.faces[a].detach().permute(order) for a in order],
             None if A.excess is None else A.excess.detach().permute(order),
+            smoother.lines(A) if isinstance(smoother, LineGaussSeidel) else (),
         )
+
+    def lines(self, missing: int = 0) -> tuple[int, ...]:
+        """The axes that lines follow, in the order of the loops, behind `missing` ones."""
+        return tuple(missing + self.order.index(a) for a in self.followed)
 
     def hierarchy(self, thin: int = 0):
         """The table of levels, the numbers of the coarsest unknowns, and the store's length."""
@@ -210,6 +240,7 @@ class Box:
             [0.0] * missing + self.strength,
             self.excess is not None,
             thin,
+            lines=self.lines(missing),
         )
 
     def shapes(self, table) -> list[tuple[int, ...]]:

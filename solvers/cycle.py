@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..kernels import bands
+from ..kernels.blackbox_layout import STRONG
 from .diffusion import Diffusion
 
 
@@ -62,7 +63,42 @@ class Chebyshev:
         return tuple(1 / (1.25 + 0.75 * math.cos(angle)) for angle in angles)
 
 
-Smoother = GaussSeidel | Jacobi | Chebyshev
+@dataclass(frozen=True)
+class LineGaussSeidel:
+    """Line by line, each solved exactly; by colours, in a plane first the even, then the odd lines.
+
+    It smooths where A couples strongly along the lines, so that only the other axes ask which of
+    them are to be coarsened.
+
+    Attributes:
+        axes: that lines follow, one after the other; None takes the one that is coupled strongly
+            if there is one throughout, else all, for it may turn from place to place.
+    """
+
+    axes: tuple[int, ...] | None = None
+
+    lengths: ClassVar[tuple[float, ...]] = ()
+
+    def __post_init__(self) -> None:
+        if self.axes is not None and (not self.axes or len(set(self.axes)) < len(self.axes)):
+            raise ValueError(f"Lines follow one axis or more, each once; got {self.axes}.")
+
+    def lines(self, A: Diffusion) -> tuple[int, ...]:
+        """The axes that lines follow for A.
+
+        Raises:
+            ValueError: A has no such axis.
+        """
+        if self.axes is None:
+            own = strength(A)
+            strong = [a for a in range(A.ndim) if own[a] >= STRONG * max(own)]
+            return tuple(strong if len(strong) == 1 else range(A.ndim))
+        if not all(0 <= a < A.ndim for a in self.axes):
+            raise ValueError(f"Lines along {self.axes} on {A.grid}: axes are 0 to {A.ndim - 1}.")
+        return self.axes
+
+
+Smoother = GaussSeidel | LineGaussSeidel | Jacobi | Chebyshev
 
 
 @dataclass(frozen=True)
@@ -72,8 +108,8 @@ class CycleSpec:
 
     Attributes:
         kind: "V", "W", "F", or "full" (full multigrid: a V-cycle on each level from the coarsest
-        up). pre, post: Gauss-Seidel sweeps.
-        mirrored: the colours are reversed after the correction.
+        up). pre, post: sweeps of the smoother.
+        mirrored: a sweep's steps, its colours and lines, are reversed after the correction.
     """
 
     kind: str = "V"
@@ -85,7 +121,7 @@ class CycleSpec:
     @property
     def symmetric(self) -> bool:
         """The cycle is a symmetric operator."""
-        ordered = self.mirrored or not isinstance(self.smoother, GaussSeidel)
+        ordered = self.mirrored or isinstance(self.smoother, Jacobi | Chebyshev)
         return self.kind in ("V", "W") and self.pre == self.post and ordered
 
 

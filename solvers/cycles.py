@@ -12,7 +12,9 @@ from .plane_cycle import PlaneCycle
 def choose(A: Diffusion, spec: CycleSpec, shares: Shares | None = None) -> Cycle:
     """The fastest way to run the cycle; `PlaneCycle` runs no other."""
     if A.device.type != "cpu" or A.dtype not in KERNEL_DTYPES:
-        return TwinCycle(A, shares)
+        return TwinCycle(A, shares, spec.smoother)
     if shares is None and ConstantCycle.fits(A, spec):
         return ConstantCycle(A)
-    return (PlaneCycle if PlaneCycle.fits(A, spec) else BoxCycle)(A, shares)
+    if PlaneCycle.fits(A, spec):
+        return PlaneCycle(A, shares)
+    return BoxCycle(A, shares, spec.smoother)

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..kernels.collapse import Shares
 from ..kernels.threads import ours_alone
 from ..linop import LinearOperator, Preconditioner
-from .cycle import CycleSpec, GaussSeidel, NotPositiveError, Smoother
+from .cycle import CycleSpec, GaussSeidel, LineGaussSeidel, NotPositiveError, Smoother
 from .cycles import choose
 from .diffusion import Diffusion
 from .krylov import check
@@ -141,7 +141,10 @@ class Multigrid(Preconditioner):
         """Another cycle of the same levels, sharing the work arrays: `kind`, `pre`, `post`,
         `mirrored` or `smoother` of `CycleSpec` changed."""
         spec = replace(self._spec, **changes)
-        if not self._cycle.fits(self._A, spec):  # loops for one kind of cycle only
+        own, lines = self._spec.smoother, LineGaussSeidel
+        other_levels = spec.smoother != own and lines in (type(spec.smoother), type(own))
+        # Some loops run one kind of cycle only.
+        if other_levels or not self._cycle.fits(self._A, spec):
             sweeps = (spec.pre, spec.post)
             return Multigrid(
                 self._A,

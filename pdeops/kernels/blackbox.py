@@ -33,6 +33,7 @@ from .blackbox_layout import (
     K_,
     L_,
     N_,
+    P_,
     PRESENT,
     PROLONG,
     R_,
@@ -146,7 +147,7 @@ def limits(t, first, end):
 
 
 @_jit
-def relax(u, b, c, r, step, K, S, t, start, alone, y, first, end):
+def relax_points(u, b, c, r, step, K, S, t, start, alone, y, first, end):
     """Gauss-Seidel at every other node of each axis from `start`; these are no neighbours.
 
     `alone` says that all others are zero. Here and below [first, end) are the rows to be done.
@@ -166,11 +167,125 @@ def relax(u, b, c, r, step, K, S, t, start, alone, y, first, end):
 
 
 @_jit
-def smooth(u, b, c, r, step, K, S, t, wrap, colours, backward, from_zero, y):
-    """One sweep of Gauss-Seidel by colours, in their order or in the reversed one."""
-    for s in range(len(colours)):
-        start = colours[len(colours) - 1 - s] if backward else colours[s]
-        relax(u, b, c, r, step, K, S, t, start, from_zero and s == 0, y, 0, rows(t))
+def relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, end):
+    """Lines along an axis that rows of memory do not follow, side by side in a row; every other
+    one of each other axis from `start`: these do not touch.
+
+    With u = 0 on its lines, a sweep of Gauss-Seidel with pivots for the diagonal is the elimination
+    of their unknowns; b and the neighbours on other lines come in as they do there. [first, end)
+    are the indices to be done, from zero, along the other axis of the two that rows do not follow;
+    if there is none, along the rows.
+    """
+    s, n, line = t[STRIDE + axis], t[N_ + axis], (2 - axis) * S
+    other = 1 - axis
+    g0, g1, q0, q1 = 0, 1, first, end
+    if t[PRESENT + other]:
+        g0, g1, q0, q1 = first + 1, end + 1, 0, t[N_ + 2]
+        g0 += (g0 + start[other]) % 2
+    m, odd = q1 - q0, (q0 + 1 + start[2]) % 2  # the first of the lines in a row
+    last = n - 1 if wrap[axis] else n
+    for g in range(g0, g1, 2):
+        base = g * t[STRIDE + other] + q0 + 1
+        if not alone:
+            for i in range(n + 2):
+                row = u[base + i * s : base + i * s + m]
+                for q in range(odd, m, 2):
+                    row[q] = 0
+        for i in range(1, last + 1):
+            x = base + i * s
+            br, pr, ur = b[x : x + m], p[x : x + m], u[x : x + m]
+            if alone:
+                cr, before = c[line + x - s : line + x - s + m], u[x - s : x - s + m]
+                for q in range(odd, m, 2):
+                    ur[q] = pr[q] * (br[q] + cr[q] * before[q])
+            else:
+                for q in range(m):
+                    y[q] = br[q]
+                row_sum(u, c, step, K, S, x, m, y)
+                for q in range(odd, m, 2):
+                    ur[q] = pr[q] * y[q]
+        for i in range(last - 1, 0, -1):
+            x = base + i * s
+            cr, pr = c[line + x : line + x + m], p[x : x + m]
+            ur, behind = u[x : x + m], u[x + s : x + s + m]
+            for q in range(odd, m, 2):
+                ur[q] += pr[q] * (cr[q] * behind[q])
+        if wrap[axis]:
+            x = base + n * s
+            end_row, over = u[x : x + m], u[x + s : x + s + m]
+            br, pr, ur = b[x : x + m], p[x : x + m], u[base + s : base + s + m]
+            for q in range(odd, m, 2):
+                over[q] = ur[q]
+            for q in range(m):
+                y[q] = br[q]
+            row_sum(u, c, step, K, S, x, m, y)
+            for q in range(odd, m, 2):
+                end_row[q] = pr[q] * y[q]
+            for i in range(1, n):
+                x = base + i * s
+                ur, wr = u[x : x + m], p[S + x : S + x + m]
+                for q in range(odd, m, 2):
+                    ur[q] += wr[q] * end_row[q]
+
+
+@_jit
+def relax_along(u, b, c, p, step, K, S, t, wrap, start, alone, y, first, end):
+    """The same for lines along the rows of memory; [first, end) as for points."""
+    n = t[N_ + 2]
+    last = n - 1 if wrap[2] else n
+    i0, i1, j0, j1 = limits(t, first, end)
+    for i in range(i0 + (i0 + start[0]) % 2, i1, 2):
+        for j in range(j0 + (j0 + start[1]) % 2, j1, 2):
+            x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+            ur, pr, cr = u[x : x + n], p[x : x + n], c[x : x + n]
+            for q in range(n):
+                y[q] = b[x + q]
+            if not alone:
+                u[x - 1 : x + n + 1] = 0
+                row_sum(u, c, step, K, S, x, n, y)
+            ur[0] = pr[0] * y[0]
+            for q in range(1, last):
+                ur[q] = pr[q] * (y[q] + cr[q - 1] * ur[q - 1])
+            for q in range(last - 2, -1, -1):
+                ur[q] += pr[q] * (cr[q] * ur[q + 1])
+            if wrap[2]:
+                value = pr[n - 1] * (y[n - 1] + c[x - 1] * ur[0] + cr[n - 2] * ur[n - 2])
+                wr = p[S + x : S + x + n]
+                for q in range(n - 1):
+                    ur[q] += wr[q] * value
+                ur[n - 1] = value
+
+
+@_jit
+def relax(u, b, c, store, step, K, S, t, wrap, what, alone, y, first, end):
+    """One step of a sweep (`blackbox_layout.sweep`): a colour of points, or of lines."""
+    axis, start = what[0], what[1:]
+    if axis < 0:
+        r = store[t[R_] : t[R_] + S]
+        relax_points(u, b, c, r, step, K, S, t, start, alone, y, first, end)
+        return
+    p = store[t[P_ + axis] : t[P_ + axis] + (2 if wrap[axis] else 1) * S]
+    if axis == 2:
+        relax_along(u, b, c, p, step, K, S, t, wrap, start, alone, y, first, end)
+    else:
+        relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, end)
+
+
+@_jit
+def extent(t, axis):
+    """How many indices a step of a sweep can be divided by: points, or lines along an axis."""
+    if axis < 0 or axis == 2:
+        return rows(t)
+    return t[N_ + 1 - axis] if t[PRESENT + 1 - axis] else t[N_ + 2]
+
+
+@_jit
+def smooth(u, b, c, store, step, K, S, t, wrap, sweep, backward, from_zero, y):
+    """One sweep, its steps in their order or in the reversed one."""
+    for s in range(len(sweep)):
+        what = sweep[len(sweep) - 1 - s] if backward else sweep[s]
+        alone = from_zero and s == 0
+        relax(u, b, c, store, step, K, S, t, wrap, what, alone, y, 0, extent(t, what[0]))
         sync(u, t, wrap)
 
 
@@ -380,10 +495,10 @@ def below(store, t, T):
 
 
 @_jit
-def visit(store, table, offsets, colours, number, wrap, has_e, schedule, sweeps, lengths):
+def visit(store, table, offsets, sweep, number, wrap, has_e, schedule, sweeps, lengths):
     """The steps of `schedule`, pairs of what to do and on which level."""
     pre, post, mirrored = sweeps
-    colourful = len(lengths) == 0
+    swept = len(lengths) == 0
     step = np.empty(len(offsets), np.int64)
     y = np.empty(table[0, N_ + 2] + 2, store.dtype)
     for s in range(len(schedule)):
@@ -410,17 +525,17 @@ def visit(store, table, offsets, colours, number, wrap, has_e, schedule, sweeps,
             prolong(U, w, t[W_ + 1], t, T, u, 0, rows(T) + 1)
             sync(u, t, wrap)
             for _ in range(post):
-                if colourful:
-                    smooth(u, b, c, r, step, K, S, t, wrap, colours, mirrored, False, y)
+                if swept:
+                    smooth(u, b, c, store, step, K, S, t, wrap, sweep, mirrored, False, y)
                 else:
                     richardson(u, b, c, e, has_e, r, step, K, S, t, wrap, res, lengths)
         else:
             if what == START:
                 fill(u, 0)
-            for sweep in range(pre):
-                zero = what == START and sweep == 0
-                if colourful:
-                    smooth(u, b, c, r, step, K, S, t, wrap, colours, False, zero, y)
+            for k in range(pre):
+                zero = what == START and k == 0
+                if swept:
+                    smooth(u, b, c, store, step, K, S, t, wrap, sweep, False, zero, y)
                 else:
                     richardson(u, b, c, e, has_e, r, step, K, S, t, wrap, res, lengths)
             residual(u, b, c, e, has_e, step, K, S, t, res, 0, rows(t))
@@ -429,14 +544,14 @@ def visit(store, table, offsets, colours, number, wrap, has_e, schedule, sweeps,
 
 
 @_jit
-def cycle(b, store, table, offsets, colours, number, wrap, has_e, schedule, sweeps, lengths, out):
+def cycle(b, store, table, offsets, sweep, number, wrap, has_e, schedule, sweeps, lengths, out):
     """out = M b: from zero through the steps of `schedule`.
 
-    sweeps: before and after the correction; whether the colours are reversed after it. lengths: of
+    sweeps: before and after the correction; whether they are reversed after it. lengths: of
     the steps of damped Jacobi or Chebyshev that are one sweep; empty for Gauss-Seidel.
     """
     load(b, store, table)
-    visit(store, table, offsets, colours, number, wrap, has_e, schedule, sweeps, lengths)
+    visit(store, table, offsets, sweep, number, wrap, has_e, schedule, sweeps, lengths)
     unload(store, table, out)
 
 
@@ -445,14 +560,14 @@ def cycle(b, store, table, offsets, colours, number, wrap, has_e, schedule, swee
 
 
 @_jit
-def relax_rows(store, table, offsets, level, colour, alone, first, end):
-    """One colour of a sweep."""
+def relax_part(store, table, offsets, level, wrap, what, alone, first, end):
+    """One step of a sweep."""
     t = table[level]
-    u, b, c, _, r, _ = own(store, t, False)
+    u, b, c, _, _, _ = own(store, t, False)
     step = np.empty(len(offsets), np.int64)
     K = steps(t, offsets, step)
     y = np.empty(t[N_ + 2], store.dtype)
-    relax(u, b, c, r, step, K, t[S_], t, colour, alone, y, first, end)
+    relax(u, b, c, store, step, K, t[S_], t, wrap, what, alone, y, first, end)
 
 
 @_jit

@@ -15,7 +15,10 @@ N_, PRESENT, SIZE, STRIDE, COARSEN = 0, 3, 6, 9, 12
 # many), band factor (and its two lengths).
 C_, E_, R_, U_, B_, F_, W_, L_ = 15, 16, 17, 18, 19, 20, 21, 23
 S_, K_ = 26, 27  # stored nodes in all; half the number of neighbours
-COLUMNS = 28
+# Three columns: offset of the inverse pivots of lines along an axis, on a periodic one followed by
+# the lines' borders; 0 where lines do not follow it.
+P_ = 28
+COLUMNS = 31
 
 # Steps of a schedule.
 START, DESCEND, ASCEND, EXACT, RESTRICT, PROLONG = range(6)
@@ -37,15 +40,25 @@ def half_stencil(present: Sequence[bool]) -> np.ndarray:
     return np.array(sorted(full, key=lambda o: sum(map(abs, o)) > 1), dtype=np.int64)
 
 
-def colours(present: Sequence[bool]) -> np.ndarray:
+def colours(present: Sequence[bool]) -> list[tuple[int, ...]]:
     """Where each colour starts per axis: even nodes 2, odd nodes 1, missing axes 0.
 
     Coarse nodes first, then those with two odd indices: on five and seven points this is red-black.
     """
     axes = [(2, 1) if here else (0,) for here in present]
     odd = {start: sum(x == 1 for x in start) for start in product(*axes)}
-    found = sorted(odd, key=lambda start: (odd[start] % 2, odd[start], start))
-    return np.array(found, dtype=np.int64)
+    return sorted(odd, key=lambda start: (odd[start] % 2, odd[start], start))
+
+
+def sweep(present: Sequence[bool], lines: Sequence[int] = ()) -> np.ndarray:
+    """The steps of a sweep of Gauss-Seidel: the axis that lines are solved along, or -1 where
+    points are, and where the colour starts per axis. Lines take the axes one after the other, and
+    have the colours of the axes across: in a plane they are a zebra."""
+    if not lines:
+        return np.array([(-1, *start) for start in colours(present)], dtype=np.int64)
+    across = {a: [here and b != a for b, here in enumerate(present)] for a in lines}
+    steps = [(a, *start) for a in lines for start in colours(across[a])]
+    return np.array(steps, dtype=np.int64)
 
 
 def numbering(n: Sequence[int], wrap: Sequence[bool]) -> tuple[np.ndarray, int]:
@@ -86,10 +99,22 @@ def numbering(n: Sequence[int], wrap: Sequence[bool]) -> tuple[np.ndarray, int]:
     return stored.ravel(), width
 
 
-def choose_axes(n: Sequence[int], wrap: Sequence[bool], strength: Sequence[float]) -> list[bool]:
-    """Which axes to coarsen: the strongly coupled ones that can be."""
+def choose_axes(
+    n: Sequence[int],
+    wrap: Sequence[bool],
+    strength: Sequence[float],
+    lines: Sequence[int] = (),
+) -> list[bool]:
+    """Which axes to coarsen: the strongly coupled ones that can be.
+
+    Where lines are solved along the strongest, it does not count: what is left along the others is
+    smoothed as if it were not there.
+    """
     able = [k >= 4 and k % 2 == 0 if w else k >= 2 for k, w in zip(n, wrap, strict=True)]
-    best = max((s for s, a in zip(strength, able, strict=True) if a), default=0.0)
+    ranked = sorted((a for a in range(3) if able[a]), key=lambda a: -strength[a])
+    if len(ranked) > 1 and ranked[0] in lines:
+        ranked = ranked[1:]
+    best = strength[ranked[0]] if ranked else 0.0
     return [a and s >= STRONG * best for s, a in zip(strength, able, strict=True)]
 
 
@@ -100,13 +125,15 @@ def layout(
     has_e: bool,
     thin: int = 0,
     direct: int | None = None,
+    lines: Sequence[int] = (),
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """The table of levels, the numbers of the coarsest one's unknowns, and the length of the store.
 
     n: unknowns per axis, 0 where it is missing (leading axes only). strength: mean coupling along
     each axis; coarsening an axis divides its strength by four, against the others. thin: so many
     coarse levels keep couplings along the axes only (`collapse.py`). direct: unknowns times squared
-    band width up to which a level is solved instead of coarsened, else `DIRECT`.
+    band width up to which a level is solved instead of coarsened, else `DIRECT`. lines: the axes
+    that a line smoother follows, in place of one for points.
 
     Raises:
         ValueError: a level that cannot be coarsened is too large for a band factor.
@@ -129,7 +156,7 @@ def layout(
         stored = int(np.prod(size))
         K = neighbours if len(rows) > thin else sum(present)
         unknowns = int(np.prod([max(k, 1) for k in n]))
-        chosen = choose_axes(n, wrap, strength)
+        chosen = choose_axes(n, wrap, strength, lines)
         number, width = np.zeros(0, np.int64), 0
         plane = unknowns // max(n)  # the band is at least as wide
         if unknowns * plane**2 <= direct or not any(chosen):
@@ -145,13 +172,15 @@ def layout(
         last = not any(chosen)
         row = [*n, *map(int, present), *size, *stride, *map(int, chosen)]
         row += [take(K * stored), take(stored) if has_e else 0]
-        row += [take(stored), take(stored), take(stored), take(stored)]
+        row += [0 if lines else take(stored), take(stored), take(stored), take(stored)]
         n = [k // 2 if c else k for k, c in zip(n, chosen, strict=True)]
         coarse = int(np.prod([padded(k) if k else 1 for k in n]))
         num_weights = 3 ** sum(chosen)
         row += [0, 0] if last else [take(num_weights * coarse), num_weights]
         row += [take(unknowns * (width + 1)), unknowns, width + 1] if last else [0, 0, 0]
-        rows.append([*row, stored, K])
+        follows = [a in lines and not last for a in range(3)]
+        pivots = [take((1 + wrap[a]) * stored) if follows[a] else 0 for a in range(3)]
+        rows.append([*row, stored, K, *pivots])
         if last:
             return np.array(rows, dtype=np.int64), number, used
         strength = [s / 4 if c else s for s, c in zip(strength, chosen, strict=True)]

@@ -36,101 +36,20 @@ level.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import product
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from .blackbox_layout import (
-    ASCEND,
-    DESCEND,
-    EXACT,
-    PROLONG,
-    RESTRICT,
-    START,
-    colours,
-    padded,
-)
+from . import blackbox_layout as layout
+from .blackbox_layout import ASCEND, DESCEND, EXACT, PROLONG, RESTRICT, START, padded
+from .blackbox_level import Level, pad, residual, shift, sync
+from .blackbox_smoothers import smooth
 from .collapse import Offset, Shares, Stencil, collapse
 
 DENSE = 4096  # unknowns of a coarsest level that is solved by a dense factor
-
-
-@dataclass
-class Level:
-    """One grid.
-
-    Attributes:
-        n: unknowns per axis.
-        wrap: which axes are periodic.
-        couplings: to the neighbour in each direction, right at the unknowns.
-        excess: e at the unknowns.
-        coarsen: which axes the next level has half as many nodes on.
-        weights: of P, by digits.
-        inverse: of A, on the coarsest level.
-    """
-
-    n: tuple[int, ...]
-    wrap: tuple[bool, ...]
-    couplings: dict[Offset, Tensor]
-    excess: Tensor
-    coarsen: tuple[bool, ...]
-    weights: dict[Offset, Tensor] = field(default_factory=dict)
-    inverse: Tensor | None = None
-
-    @cached_property
-    def diagonal(self) -> Tensor:
-        """The sum of a node's couplings and its excess."""
-        return sum(self.couplings.values(), self.excess)
-
-    @property
-    def inside(self) -> Any:
-        """The unknowns."""
-        return (..., *(slice(1, n + 1) for n in self.n))
-
-    def batch(self, u: Tensor) -> torch.Size:
-        """The leading axes of a field that is combined with this level's couplings."""
-        ndim = len(self.n)
-        return torch.broadcast_shapes(u.shape[:-ndim], self.excess.shape[:-ndim])
-
-    @property
-    def N(self) -> tuple[int, ...]:
-        """Unknowns per axis of the next level."""
-        return tuple(n // 2 if c else n for n, c in zip(self.n, self.coarsen, strict=True))
-
-
-def pad(u: Float[Tensor, "*b_n"], ndim: int) -> Float[Tensor, "*b_stored"]:
-    """Values at the unknowns with zeros around them."""
-    return F.pad(u, [w for n in reversed(u.shape[-ndim:]) for w in (1, padded(n) - n - 1)])
-
-
-def sync(u: Tensor, n: Sequence[int], wrap: Sequence[bool]) -> Tensor:
-    """u with the ghosts of periodic axes filled, in place."""
-    for a, k in enumerate(n):
-        if wrap[a]:
-            v = u.movedim(a - len(n), 0)
-            v[0] = v[k]
-            for g in range(k + 1, len(v)):
-                v[g] = v[g - k]
-    return u
-
-
-def shift(u: Tensor, delta: Offset) -> Tensor:
-    """The value of the neighbour p + δ at p."""
-    return u.roll(tuple(-d for d in delta), tuple(range(-len(delta), 0)))
-
-
-def residual(u: Tensor, b: Tensor, level: Level) -> Tensor:
-    """b - A u at the unknowns, zero elsewhere."""
-    r = b - level.excess * u
-    for delta, c in level.couplings.items():
-        r = r + c * (shift(u, delta) - u)
-    return pad(r[level.inside], len(level.n))
 
 
 def connected(level: Level, digits: Offset) -> tuple[Any, Any, Any]:
@@ -312,40 +231,6 @@ def thin(
     return thinned
 
 
-def relax(u: Tensor, b: Tensor, level: Level, start: Sequence[int]) -> Tensor:
-    """u after Gauss-Seidel at every other node from `start`; these are no neighbours."""
-
-    def at(x: Tensor, delta: Offset | None = None) -> Tensor:
-        shifts = delta or (0,) * len(level.n)
-        own = (slice(s + d, n + 1 + d, 2) for s, n, d in zip(start, level.n, shifts, strict=True))
-        where: Any = (..., *own)
-        return x[where]
-
-    total = at(b).clone()
-    for delta, c in level.couplings.items():
-        total += at(c) * at(u, delta)
-    d = at(level.diagonal)
-    u = u.clone()
-    at(u).copy_(torch.where(d > 0, total / torch.where(d > 0, d, 1), 0))
-    return sync(u, level.n, level.wrap)
-
-
-def smooth(
-    u: Tensor, b: Tensor, level: Level, backward: bool = False, lengths: Sequence[float] = ()
-) -> Tensor:
-    """u after one sweep: by colours, or u + ω D⁻¹ (b - A u) for each step length ω."""
-    for omega in lengths:
-        d = level.diagonal
-        u = u + torch.where(d > 0, omega * residual(u, b, level) / torch.where(d > 0, d, 1), 0)
-        sync(u, level.n, level.wrap)
-    if lengths:
-        return u
-    order = colours([True] * len(level.n)).tolist()
-    for start in reversed(order) if backward else order:
-        u = relax(u, b, level, start)
-    return u
-
-
 def invert(level: Level, singular: bool) -> Tensor:
     """A⁻¹ on all unknowns; the pseudo-inverse if A is singular.
 
@@ -421,14 +306,19 @@ def cycle(
     b: Float[Tensor, "*b_n"],
     levels: list[Level],
     schedule: Sequence[Sequence[int]],
-    pre: int = 1,
-    post: int = 1,
-    mirrored: bool = True,
+    sweeps: tuple[int, int, bool] = (1, 1, True),
+    sweep: Sequence[Sequence[int]] | None = None,
     lengths: Sequence[float] = (),
 ) -> Float[Tensor, "*b_n"]:
-    """M b: from zero through the steps of a schedule (`blackbox_layout.schedule`)."""
+    """M b: from zero through the steps of a schedule (`blackbox_layout.schedule`).
+
+    sweeps: before and after the correction; whether they are reversed after it. sweep: steps of one
+    (`blackbox_layout.sweep`); by points unless given.
+    """
     u: dict[int, Tensor] = {}
     ndim = len(levels[0].n)
+    pre, post, mirrored = sweeps
+    sweep = layout.sweep([True] * ndim).tolist() if sweep is None else sweep
     rhs = {0: pad(b, ndim)}
     for what, i in schedule:
         level = levels[i]
@@ -444,12 +334,12 @@ def cycle(
         elif what == ASCEND:
             u[i] = u[i] + prolong(u[i + 1], level)
             for _ in range(post):
-                u[i] = smooth(u[i], rhs[i], level, mirrored, lengths)
+                u[i] = smooth(u[i], rhs[i], level, sweep, mirrored, lengths)
         else:
             assert what in (START, DESCEND)
             if what == START:
                 u[i] = torch.zeros_like(rhs[i])
             for _ in range(pre):
-                u[i] = smooth(u[i], rhs[i], level, False, lengths)
+                u[i] = smooth(u[i], rhs[i], level, sweep, False, lengths)
             rhs[i + 1] = restrict(residual(u[i], rhs[i], level), level)
     return u[0][levels[0].inside]

@@ -504,7 +504,8 @@ def descend(store, t, T, offsets, wrap, has_e, C):
     S, K = t[S_], t[K_]
     c = store[t[C_] : t[C_] + K * S]
     e = store[t[E_] : t[E_] + (S if has_e else 0)]
-    invert_diagonal(c, e, has_e, offsets, t, store[t[R_] : t[R_] + S])
+    if t[R_]:  # else lines are solved, with the pivots of `blackbox_lines.py`
+        invert_diagonal(c, e, has_e, offsets, t, store[t[R_] : t[R_] + S])
     w = store[t[W_] : t[W_] + t[W_ + 1] * T[S_]]
     weights(c, offsets, t, T, wrap, w)
     E = store[T[E_] : T[E_] + (T[S_] if has_e else 0)]
@@ -524,7 +525,6 @@ def complete(store, table, first, offsets, number, wrap, has_e, singular):
     S = t[S_]
     c = store[t[C_] : t[C_] + t[K_] * S]
     e = store[t[E_] : t[E_] + (S if has_e else 0)]
-    invert_diagonal(c, e, has_e, offsets, t, store[t[R_] : t[R_] + S])
     size, width = t[L_ + 1], t[L_ + 2]
     L = store[t[L_] : t[L_] + size * width].reshape(size, width)
     return factor_band(c, e, has_e, offsets, t, number, singular, L)
