@@ -62,10 +62,6 @@ class BoxCycle(Cycle):
             positive = setup(*three, *arguments)
         if not positive:
             raise NotPositiveError
-        if lines:
-            from ..kernels import blackbox_lines
-
-            blackbox_lines.setup(*levels, *where[1:])
         self._arguments = (*levels, layout.sweep(present, lines), *where)
         self._divisible = A.ndim > 1 and not any(box.periodic)
         self._space: tuple[Tensor, Tensor] | None = None  # used again: fresh pages cost more
@@ -176,6 +172,7 @@ class TwinCycle(Cycle):
                 coarsened,
                 not A.positive_definite,
                 shares,
+                box.lines(),
             )
         except torch.linalg.LinAlgError:
             raise NotPositiveError from None

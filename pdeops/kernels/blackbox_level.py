@@ -25,6 +25,7 @@ class Level:
         couplings: to the neighbour in each direction, right at the unknowns.
         excess: e at the unknowns.
         coarsen: which axes the next level has half as many nodes on.
+        followed: axes along which lines are solved.
         weights: of P, by digits.
         inverse: of A, on the coarsest level.
         lines: inverse pivots of lines, and their borders, by axis (`blackbox_smoothers.py`).
@@ -35,6 +36,7 @@ class Level:
     couplings: dict[Offset, Tensor]
     excess: Tensor
     coarsen: tuple[bool, ...]
+    followed: tuple[int, ...] = ()
     weights: dict[Offset, Tensor] = field(default_factory=dict)
     inverse: Tensor | None = None
     lines: dict[int, tuple[list[Tensor], list[Tensor] | None]] = field(default_factory=dict)

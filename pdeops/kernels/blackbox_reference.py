@@ -36,6 +36,7 @@ level.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -46,7 +47,7 @@ from torch import Tensor
 from . import blackbox_layout as layout
 from .blackbox_layout import ASCEND, DESCEND, EXACT, PROLONG, RESTRICT, START, padded
 from .blackbox_level import Level, pad, residual, shift, sync
-from .blackbox_smoothers import smooth
+from .blackbox_smoothers import smooth, solve_lines
 from .collapse import Offset, Shares, Stencil, collapse
 
 DENSE = 4096  # unknowns of a coarsest level that is solved by a dense factor
@@ -150,6 +151,10 @@ def interpolation(level: Level) -> dict[Offset, Tensor]:
                     for o, x, (s, e) in zip(odd, delta, cells, strict=True)
                 )
                 v[d] = v[d] + coupling * w[of][(..., *there)]
+        line = min((a for a in level.followed if not odd[a]), default=None)
+        if sum(odd) == 1 and line is not None:
+            sides = across_lines(level, line, odd.index(True))
+            v = {d: torch.where(v[d] > 0, sides[max(d)][fine], v[d]) for d in corners}
         v = {d: x.clamp(min=0) for d, x in v.items()}
         total = sum(v.values(), torch.zeros_like(v[corners[0]]))
         solid = every[fine] <= 0
@@ -166,6 +171,16 @@ def interpolation(level: Level) -> dict[Offset, Tensor]:
                     else:
                         x[0], x[k + 1] = x[k].clone(), x[1].clone()
     return w
+
+
+def across_lines(level: Level, axis: int, odd: int) -> dict[int, Tensor]:
+    """What nodes take from the low side (1) and the high side (2) of the axis `odd`, solved along
+    their lines: T⁻¹ C 1 with T the matrix of the line and C its couplings to that side."""
+    sides = {}
+    for digit, side in ((1, -1), (2, 1)):
+        C = [c for delta, c in level.couplings.items() if delta[odd] == side]
+        sides[digit] = solve_lines(sum(C[1:], C[0]), level, axis)
+    return sides
 
 
 def combs(n: int, wrap: bool) -> list[list[int]]:
@@ -185,8 +200,7 @@ def galerkin(level: Level) -> tuple[dict[Offset, Tensor], Tensor]:
     """
     N, wrap = level.N, level.wrap
     shape = [padded(k) for k in N]
-    plain = Level(level.n, wrap, level.couplings, torch.zeros_like(level.excess), level.coarsen)
-    plain.weights = level.weights
+    plain = replace(level, excess=torch.zeros_like(level.excess), lines={})
     directions = [d for d in product((-1, 0, 1), repeat=len(N)) if any(d)]
     leading = level.batch(level.excess)
     C = {d: level.excess.new_zeros(*leading, *shape) for d in directions}
@@ -272,12 +286,13 @@ def setup(
     coarsened: Sequence[Sequence[bool]],
     singular: bool,
     shares: Shares | None = None,
+    followed: tuple[int, ...] = (),
 ) -> list[Level]:
     """All levels, finest first, from the couplings at the faces (`diffusion_reference.py`).
 
     coarsened: which axes each level but the last coarsens (`blackbox_layout.layout`).
     shares: how couplings along diagonals are given to the axes on the first coarse level; None
-    leaves them.
+    leaves them. followed: the axes that a line smoother follows; then interpolation does, too.
     """
     ndim = len(faces)
     n = tuple(k - (a == 0) for a, k in enumerate(faces[0].shape[-ndim:]))
@@ -290,7 +305,7 @@ def setup(
     e = pad(none if excess is None else excess, ndim)
     levels: list[Level] = []
     for coarsen in coarsened:
-        level = Level(n, tuple(wrap), couplings, e, tuple(coarsen))
+        level = Level(n, tuple(wrap), couplings, e, tuple(coarsen), followed)
         level.weights = interpolation(level)
         levels.append(level)
         couplings, e = galerkin(level)

@@ -75,31 +75,35 @@ def along(x: Tensor, axis: int, ndim: int) -> tuple[Tensor, ...]:
     return x.unbind(axis - ndim)
 
 
-def relax_lines(u: Tensor, b: Tensor, level: Level, axis: int, start: Sequence[int]) -> Tensor:
-    """u after solving for every other line along an axis, from `start` on the others; these are no
-    neighbours."""
+def solve_lines(f: Tensor, level: Level, axis: int) -> Tensor:
+    """The solutions for all lines along an axis with right-hand side f; zero around them."""
     n, ndim = level.n[axis], len(level.n)
     if axis not in level.lines:
         level.lines[axis] = eliminate(level, axis)
     p, border = level.lines[axis]
+    values, c = along(f, axis, ndim), along(forward(level, axis), axis, ndim)
+    if border is None:
+        x = solve(values, c, p, n)
+    else:
+        x = solve(values, c, p, n - 1)
+        end = p[n] * (values[n] + c[n] * x[1] + c[n - 1] * x[n - 1])
+        x = [*(y + w * end for y, w in zip(x, border, strict=True)), end]
+    x += [torch.zeros_like(x[0])] * (padded(n) - len(x))
+    return torch.stack(torch.broadcast_tensors(*x), axis - ndim)
+
+
+def relax_lines(u: Tensor, b: Tensor, level: Level, axis: int, start: Sequence[int]) -> Tensor:
+    """u after solving for every other line along an axis, from `start` on the others; these are no
+    neighbours."""
     own = [slice(s, k + 1, 2) for s, k in zip(start, level.n, strict=True)]
     own[axis] = slice(None)
-    ours = torch.zeros(u.shape[-ndim:], dtype=torch.bool, device=u.device)
+    ours = torch.zeros(u.shape[-len(level.n) :], dtype=torch.bool, device=u.device)
     ours[tuple(own)] = True
     others = torch.where(ours, 0, u)
     f = b
     for delta, coupling in level.couplings.items():
         f = f + coupling * shift(others, delta)
-    f, c = along(f, axis, ndim), along(forward(level, axis), axis, ndim)
-    if border is None:
-        x = solve(f, c, p, n)
-    else:
-        x = solve(f, c, p, n - 1)
-        end = p[n] * (f[n] + c[n] * x[1] + c[n - 1] * x[n - 1])
-        x = [*(y + w * end for y, w in zip(x, border, strict=True)), end]
-    x += [torch.zeros_like(x[0])] * (padded(n) - len(x))
-    solved = torch.stack(torch.broadcast_tensors(*x), axis - ndim)
-    return sync(torch.where(ours, solved, u), level.n, level.wrap)
+    return sync(torch.where(ours, solve_lines(f, level, axis), u), level.n, level.wrap)
 
 
 def smooth(
