@@ -22,8 +22,8 @@ from pdeops.solvers import (
     SmoothedAggregation,
     SolveResult,
 )
-from pdeops.solvers.cycle import Chebyshev, GaussSeidel
 from pdeops.solvers.direct import factor
+from pdeops.solvers.smoothers import Chebyshev, GaussSeidel
 
 from .systems import Family
 

@@ -11,18 +11,9 @@ from torch import Tensor
 from ..kernels import bands
 from ..kernels import blackbox_layout as layout
 from ..kernels.collapse import Shares
-from .cycle import (
-    Cycle,
-    CycleSpec,
-    GaussSeidel,
-    LineGaussSeidel,
-    NotPositiveError,
-    Smoother,
-    divided,
-    strength,
-    zeros,
-)
+from .cycle import Cycle, CycleSpec, NotPositiveError, divided, zeros
 from .diffusion import Diffusion
+from .smoothers import GaussSeidel, LineGaussSeidel, Smoother, strength
 
 _POINTS = GaussSeidel()
 
@@ -83,8 +74,9 @@ class BoxCycle(Cycle):
         sweeps = (spec.pre, spec.post, spec.mirrored)
         lengths = torch.tensor(spec.smoother.lengths, dtype=b.dtype).numpy()
         divisible = self._divisible and len(lengths) == 0
-        # VAST, since each colour is handed over alone.
-        wide = divided(self.shapes[:-1], bands.VAST) if divisible else []
+        # VAST, since each colour is handed over alone; those of lines take longer.
+        least = bands.WIDE if isinstance(spec.smoother, LineGaussSeidel) else bands.VAST
+        wide = divided(self.shapes[:-1], least) if divisible else []
         for field, result in zip(fields.view(shape).numpy(), mine.view(shape).numpy(), strict=True):
             if wide:
                 self._run_wide(field, result, steps, spec, lengths, wide)

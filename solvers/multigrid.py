@@ -15,12 +15,13 @@ from torch import Tensor
 from ..kernels.collapse import Shares
 from ..kernels.threads import ours_alone
 from ..linop import LinearOperator, Preconditioner
-from .cycle import CycleSpec, GaussSeidel, LineGaussSeidel, NotPositiveError, Smoother
+from .cycle import CycleSpec, NotPositiveError
 from .cycles import choose
 from .diffusion import Diffusion
 from .krylov import check
 from .regions import Regions
 from .result import SolveResult, at_once
+from .smoothers import LineGaussSeidel, Smoother, suited
 
 
 class Multigrid(Preconditioner):
@@ -62,7 +63,9 @@ class Multigrid(Preconditioner):
             instead of 0.42.
         shares: on the first coarse level, give couplings along diagonals to those along the axes in
             these shares (`kernels/collapse.py`): cheaper cycles, a few more of them where a jumps.
-        smoother: `GaussSeidel()`, `Jacobi(damping)` or `Chebyshev(degree)` of `solvers.cycle`.
+        smoother: `GaussSeidel()`, `LineGaussSeidel(axes)`, `Jacobi(damping)` or `Chebyshev(degree)`
+            of `solvers.smoothers`; unless given, lines where couplings along one axis dominate,
+            be it everywhere or turning from place to place, else points.
 
     Raises:
         ValueError: A is no `Diffusion`, its hierarchy is not positive definite in its dtype, an
@@ -76,7 +79,7 @@ class Multigrid(Preconditioner):
         cycle: str = "V",
         sweeps: tuple[int, int] = (1, 1),
         mirrored: bool = True,
-        smoother: Smoother = GaussSeidel(),  # noqa: B008 - it has no state
+        smoother: Smoother | None = None,
         shares: Shares | None = None,
     ) -> None:
         _require_stencil(A)
@@ -88,7 +91,7 @@ class Multigrid(Preconditioner):
         if min(sweeps) < 0 or sum(sweeps) == 0:
             raise ValueError(f"A cycle needs at least one sweep of its smoother; got {sweeps}.")
         self.grid, self.dtype, self._A = A.grid, A.dtype, A
-        self._spec = CycleSpec(cycle, *sweeps, mirrored, smoother)
+        self._spec = CycleSpec(cycle, *sweeps, mirrored, smoother or suited(A))
         self.symmetric = self._spec.symmetric
         self.positive_definite = self.symmetric  # on the range of A
         self._regions = None if A.positive_definite else A.regions

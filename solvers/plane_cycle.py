@@ -11,8 +11,9 @@ from torch import Tensor
 from ..kernels import bands
 from ..kernels import blackbox_layout as layout
 from ..kernels.collapse import Shares
-from .cycle import Cycle, CycleSpec, NotPositiveError, divided, strength
+from .cycle import Cycle, CycleSpec, NotPositiveError, divided
 from .diffusion import Diffusion
+from .smoothers import strength
 
 
 class PlaneCycle(Cycle):

@@ -4,6 +4,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -110,15 +111,17 @@ class VCyclePreconditioner(nn.Module):
         """
         from ..solvers.diffusion import Diffusion
         from ..solvers.multigrid import Multigrid
+        from ..solvers.smoothers import GaussSeidel
 
         if not isinstance(A, Diffusion) or A.grid.ndim != self.ndim:
             raise ValueError(
                 f"This cycle reads the couplings of a Diffusion operator on {self.ndim} axes; got "
                 f"{A!r}. For a matrix take `recognise(matrix).operator`."
             )
+        learned = partial(Multigrid, shares=self.shares, smoother=GaussSeidel())
         with suppress(ValueError):  # jumps beyond single precision
-            return Multigrid(A.to(self.lift.weight.dtype), shares=self.shares)
-        return Multigrid(A, shares=self.shares)
+            return learned(A.to(self.lift.weight.dtype))
+        return learned(A)
 
     def shares(self, stencil: Stencil) -> Float[Tensor, "..."]:
         """The factors of equal shares (`kernels.collapse.Shares`) on one level."""

@@ -13,6 +13,7 @@ from pdeops.solvers.box_cycle import BoxCycle
 from pdeops.solvers.constant_cycle import ConstantCycle
 from pdeops.solvers.cycle import CycleSpec, divided
 from pdeops.solvers.plane_cycle import PlaneCycle
+from pdeops.solvers.smoothers import LineGaussSeidel
 
 
 @pytest.mark.parametrize(("rows", "parts"), [(16, 2), (33, 2), (100, 3), (161, 7), (20, 1)])
@@ -93,6 +94,23 @@ def test_threads_do_not_change_a_bit_of_a_cycle(case, generator, monkeypatch):
         results.append(out)
         cycle.bind(b[0], single := torch.full_like(b[0], torch.nan), CycleSpec())()
         assert torch.equal(single, out[0])
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("shape", [(202, 75), (66, 41, 43)])
+def test_threads_do_not_change_a_bit_of_lines(shape, generator, monkeypatch):
+    monkeypatch.setattr(bands, "WIDE", 500)
+    A = Diffusion(torch.rand(shape, generator=generator).double() + 1, Grid(shape))
+    b = torch.randn(1, *A.grid.shape, generator=generator, dtype=torch.float64)
+    smoother = LineGaussSeidel(tuple(range(len(shape))))
+    cycle = BoxCycle(A, None, smoother)
+    results = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        out = torch.full_like(b, torch.nan)
+        cycle(b, out, CycleSpec("V", 2, 1, smoother=smoother))
+        results.append(out)
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
 

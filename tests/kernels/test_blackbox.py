@@ -15,8 +15,9 @@ from pdeops.kernels import blackbox_plane as plane
 from pdeops.kernels import blackbox_reference as plain
 from pdeops.solvers import Diffusion
 from pdeops.solvers.box_cycle import BoxCycle, TwinCycle
-from pdeops.solvers.cycle import Chebyshev, CycleSpec, Jacobi
+from pdeops.solvers.cycle import CycleSpec
 from pdeops.solvers.plane_cycle import PlaneCycle
+from pdeops.solvers.smoothers import Chebyshev, Jacobi, LineGaussSeidel
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-5}
 both_dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
@@ -106,6 +107,38 @@ def test_smoothers(smoother, case, generator, monkeypatch):
     A = problem(dtype=torch.float64, generator=generator, **PROBLEMS[case])
     spec = CycleSpec("V", 2, 1, smoother=smoother)
     close(*results(A, BoxCycle(A), TwinCycle(A), spec, generator))
+
+
+LINES = {1: [(0,)], 2: [(0,), (1,), (1, 0)], 3: [(1,), (2,), (2, 0, 1)]}  # by dimension
+
+
+@pytest.mark.parametrize("case", PROBLEMS)
+@both_dtypes
+def test_lines(case, dtype, generator, monkeypatch):
+    monkeypatch.setattr(layout, "DIRECT", 100)
+    A = problem(dtype=dtype, generator=generator, **PROBLEMS[case])
+    for axes in LINES[A.ndim]:
+        smoother = LineGaussSeidel(axes)
+        ours, twin = (way(A, None, smoother) for way in (BoxCycle, TwinCycle))
+        assert ours.shapes == twin.shapes
+        close(*results(A, ours, twin, CycleSpec("V", 2, 1, smoother=smoother), generator))
+
+
+def test_a_line_that_touches_no_other_is_solved(generator, monkeypatch):
+    """Then one sweep is a direct solver, and all coarser levels have nothing to do."""
+    monkeypatch.setattr(layout, "DIRECT", 100)
+    shape = (20, 24)
+    for axis, boundary in product((0, 1), ("dirichlet", "periodic")):
+        grid = Grid(shape, boundary=boundary, placement="centers")
+        faces = list(Diffusion(torch.rand(shape, generator=generator).double() + 1, grid).faces)
+        faces[1 - axis] *= 0
+        A = Diffusion.from_faces(faces, grid, excess=torch.ones(shape, dtype=torch.float64))
+        spec = CycleSpec(smoother=LineGaussSeidel((axis,)))
+        u = torch.randn(1, *shape, generator=generator, dtype=torch.float64)
+        for way in (BoxCycle, TwinCycle):
+            out = torch.full_like(u, torch.nan)
+            way(A, None, spec.smoother)(A @ u, out, spec)
+            close(out, u)
 
 
 class Plane:

@@ -8,7 +8,7 @@ from pdeops.grid import Grid
 from pdeops.kernels import blackbox_layout as layout
 from pdeops.linop import check_spd
 from pdeops.solvers import Diffusion, Laplacian, Multigrid, cg, solve_multigrid, solve_poisson
-from pdeops.solvers.cycle import Chebyshev, Jacobi
+from pdeops.solvers.smoothers import Chebyshev, GaussSeidel, Jacobi, LineGaussSeidel, suited
 
 # Nodes with the boundary: odd and even, square and not, one level and several.
 SHAPES = [(65, 65), (66, 66), (65, 40), (42, 103), (33, 20), (21, 21), (12, 50), (3, 30), (3, 3)]
@@ -172,6 +172,110 @@ def test_smoothers_without_colours(smoother, bound, piecewise, generator):
         result = cg(A, b, M=M, rtol=1e-8)
         assert result.converged
         assert result.iterations <= bound
+
+
+def anisotropic(n, ratio, contrast, boundary="dirichlet"):
+    """Couplings `ratio` times stronger along the last axis; a is 1 or `contrast` in blobs."""
+    grid = Grid((n, n), (ratio**0.5, 1.0), boundary)
+    x, y = grid.nodes()
+    blobs = torch.sin(9 * x / ratio**0.5) * torch.sin(7 * y + 1) > 0
+    return Diffusion(torch.where(blobs, contrast, 1.0).double(), grid)
+
+
+def turning(n, ratio, boundary="dirichlet"):
+    """The strong axis is the first in half of the squares of a chess board, the last in others."""
+    grid = Grid((n, n), boundary=boundary)
+    x, y = grid.nodes()
+    first = torch.sin(9 * x) * torch.sin(7 * y + 1) > 0
+    along = [torch.where(where, ratio, 1.0).double() for where in (first, ~first)]
+    faces = [Diffusion(a, grid).faces[axis] for axis, a in enumerate(along)]
+    return Diffusion.from_faces(faces, Diffusion(1.0, grid).grid)
+
+
+def steps(A, generator, **cycle):
+    b = A.project(torch.randn(A.grid.shape, generator=generator, dtype=torch.float64))
+    result = cg(A, b, M=Multigrid(A, **cycle), rtol=1e-8, max_iterations=300)
+    assert result.converged
+    return result.iterations
+
+
+@pytest.mark.parametrize("ratio", [10.0, 100.0, 1000.0])
+@pytest.mark.parametrize(("contrast", "bound"), [(1.0, 6), (4.0, 7)])
+def test_lines_along_the_strong_axis_make_anisotropy_easy(ratio, contrast, bound, generator):
+    """Also across jumps, since interpolation between lines follows them: pointwise it takes 11."""
+    for n in (65, 129, 257):
+        A = anisotropic(n, ratio, contrast)
+        assert isinstance(suited(A), LineGaussSeidel)
+        assert steps(A, generator) <= bound
+        # Along the weak axis, coarsened alone then, lines are no worse than points.
+        assert steps(A, generator, smoother=LineGaussSeidel((0,))) <= 9
+
+
+@pytest.mark.parametrize("boundary", ["dirichlet", "neumann", "periodic"])
+def test_lines_along_each_axis_follow_an_anisotropy_that_turns(boundary, generator):
+    """Points, as a control, take five times as many iterations."""
+    for n in (65, 129, 257):
+        A = turning(n - (boundary == "periodic"), 100.0, boundary)
+        assert isinstance(suited(A), LineGaussSeidel)
+        assert steps(A, generator) <= 12
+        assert steps(A, generator, smoother=GaussSeidel()) >= 3 * 12
+
+
+@pytest.mark.parametrize("axes", [None, (0,), (1,), (1, 0)])
+@pytest.mark.parametrize("kind", ["V", "W"])
+def test_mirrored_lines_are_symmetric(axes, kind, generator, monkeypatch):
+    monkeypatch.setattr(layout, "DIRECT", 100)
+    for A in (anisotropic(41, 100.0, 4.0), turning(40, 100.0, "neumann")):
+        smoother = LineGaussSeidel(axes)
+        check_spd(Multigrid(A, cycle=kind, smoother=smoother))
+        wrong = Multigrid(A, cycle=kind, smoother=smoother, mirrored=False)
+        assert not wrong.symmetric
+        with pytest.raises(ValueError, match="not symmetric"):
+            check_spd(wrong)
+
+
+def test_lines_in_a_box(generator):
+    """One strong axis of three; and two of them, where a line is not enough and points do."""
+    one, two = (
+        Diffusion(torch.ones(33, 33, 33, dtype=torch.float64), Grid((33, 33, 33), extent))
+        for extent in ((30.0, 1.0, 30.0), (1.0, 30.0, 1.0))
+    )
+    assert suited(one).lines(one) == (1,)
+    assert steps(one, generator) <= 6
+    assert suited(two) == GaussSeidel()
+    assert steps(two, generator) <= 9
+    assert steps(two, generator, smoother=LineGaussSeidel()) <= 6
+
+
+def test_points_where_no_axis_dominates(piecewise):
+    for box in ({}, {"boundary": "neumann"}, {"boundary": "periodic"}):
+        grid = Grid((64, 64), **box)
+        for contrast in (1.0, 1e4):
+            assert suited(Diffusion(piecewise(grid, 1.0, contrast), grid)) == GaussSeidel()
+    # Jumps beyond the anisotropy: here and there the other axis is the strong one.
+    assert suited(anisotropic(65, 100.0, 1e4)) == GaussSeidel()
+    assert suited(Laplacian(Grid((65,)))) == GaussSeidel()
+    fluid = torch.rand(64, 64, generator=torch.Generator().manual_seed(0)) > 0.4
+    walls = Grid((64, 64), boundary="neumann", placement="centers")
+    assert suited(Diffusion(1.0, walls, fluid=fluid)) == GaussSeidel()
+
+
+def test_axes_of_lines_are_axes():
+    A = Laplacian(Grid((9, 9)))
+    with pytest.raises(ValueError, match=r"axes are 0 to 1"):
+        Multigrid(A, smoother=LineGaussSeidel((2,)))
+    for wrong in ((), (0, 0)):
+        with pytest.raises(ValueError, match="each once"):
+            LineGaussSeidel(wrong)
+
+
+def test_a_variant_with_lines_has_levels_of_its_own(generator):
+    A = turning(65, 100.0)
+    points, lines = (Multigrid(A, smoother=s) for s in (GaussSeidel(), LineGaussSeidel()))
+    u = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
+    assert torch.equal(points.variant(smoother=LineGaussSeidel()) @ u, lines @ u)
+    assert torch.equal(lines.variant(smoother=GaussSeidel()) @ u, points @ u)
+    assert lines.variant(kind="W")._cycle is lines._cycle
 
 
 def test_variants_share_their_levels(piecewise, generator):
