@@ -131,6 +131,14 @@ def relax_points(u, b, c, r, step, K, S, t, start, alone, y, first, end):
 
 
 @_jit
+def blank(u, x, lead, m):
+    """Zeros at every other of the m nodes from x."""
+    row = u[x : x + m]
+    for q in range(lead, m, 2):
+        row[q] = 0
+
+
+@_jit
 def relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, end):
     """Lines along an axis that rows of memory do not follow, side by side in a row; every other
     one of each other axis from `start`: these do not touch.
@@ -146,49 +154,48 @@ def relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, 
     if t[PRESENT + other]:
         g0, g1, q0, q1 = first + 1, end + 1, 0, t[N_ + 2]
         g0 += (g0 + start[other]) % 2
-    m, odd = q1 - q0, (q0 + 1 + start[2]) % 2  # the first of the lines in a row
+    m, lead = q1 - q0, (q0 + 1 + start[2]) % 2  # the first of the lines in a row
     last = n - 1 if wrap[axis] else n
     for g in range(g0, g1, 2):
         base = g * t[STRIDE + other] + q0 + 1
         if not alone:
-            for i in range(n + 2):
-                row = u[base + i * s : base + i * s + m]
-                for q in range(odd, m, 2):
-                    row[q] = 0
+            blank(u, base, lead, m)
+            blank(u, base + s, lead, m)
         for i in range(1, last + 1):
             x = base + i * s
             br, pr, ur = b[x : x + m], p[x : x + m], u[x : x + m]
             if alone:
                 cr, before = c[line + x - s : line + x - s + m], u[x - s : x - s + m]
-                for q in range(odd, m, 2):
+                for q in range(lead, m, 2):
                     ur[q] = pr[q] * (br[q] + cr[q] * before[q])
             else:
+                blank(u, x + s, lead, m)
                 for q in range(m):
                     y[q] = br[q]
                 row_sum(u, c, step, K, S, x, m, y)
-                for q in range(odd, m, 2):
+                for q in range(lead, m, 2):
                     ur[q] = pr[q] * y[q]
         for i in range(last - 1, 0, -1):
             x = base + i * s
             cr, pr = c[line + x : line + x + m], p[x : x + m]
             ur, behind = u[x : x + m], u[x + s : x + s + m]
-            for q in range(odd, m, 2):
+            for q in range(lead, m, 2):
                 ur[q] += pr[q] * (cr[q] * behind[q])
         if wrap[axis]:
             x = base + n * s
             end_row, over = u[x : x + m], u[x + s : x + s + m]
             br, pr, ur = b[x : x + m], p[x : x + m], u[base + s : base + s + m]
-            for q in range(odd, m, 2):
+            for q in range(lead, m, 2):
                 over[q] = ur[q]
             for q in range(m):
                 y[q] = br[q]
             row_sum(u, c, step, K, S, x, m, y)
-            for q in range(odd, m, 2):
+            for q in range(lead, m, 2):
                 end_row[q] = pr[q] * y[q]
             for i in range(1, n):
                 x = base + i * s
                 ur, wr = u[x : x + m], p[S + x : S + x + m]
-                for q in range(odd, m, 2):
+                for q in range(lead, m, 2):
                     ur[q] += wr[q] * end_row[q]
 
 

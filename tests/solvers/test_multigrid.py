@@ -200,13 +200,13 @@ def steps(A, generator, **cycle):
 
 
 @pytest.mark.parametrize("ratio", [10.0, 100.0, 1000.0])
-@pytest.mark.parametrize(("contrast", "bound"), [(1.0, 6), (4.0, 7)])
-def test_lines_along_the_strong_axis_make_anisotropy_easy(ratio, contrast, bound, generator):
-    """Also across jumps, since interpolation between lines follows them: pointwise it takes 11."""
+@pytest.mark.parametrize("contrast", [1.0, 4.0])
+def test_lines_along_the_strong_axis_make_anisotropy_easy(ratio, contrast, generator):
+    """Also across jumps, since interpolation between lines follows them; else it would take 7."""
     for n in (65, 129, 257):
         A = anisotropic(n, ratio, contrast)
         assert isinstance(suited(A), LineGaussSeidel)
-        assert steps(A, generator) <= bound
+        assert steps(A, generator) <= 6
         # Along the weak axis, coarsened alone then, lines are no worse than points.
         assert steps(A, generator, smoother=LineGaussSeidel((0,))) <= 9
 
