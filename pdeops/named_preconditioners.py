@@ -1,12 +1,12 @@
 """Preconditioners by name: classical ones, trained runs, and weights that pdeops ships."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .linop import LinearOperator
-    from .solvers import Diffusion
     from .solvers.recognise import Structure
 
 
@@ -17,23 +17,7 @@ def default_preconditioner(found: "Structure") -> str:
     assert found.ghosts is not None
     if found.ghosts.any():
         return "elimination"
-    return "vcycle_darcy" if _suits_vcycle(found.operator) else "multigrid"
-
-
-def _suits_vcycle(A: "Diffusion") -> bool:
-    """Where the shipped cycle took less time than `Multigrid`, set-up and one solution together: in
-    a large plane without walls, one of whose axes is weak, and along an axis couplings do not vary
-    by orders of magnitude."""
-    from .kernels.blackbox_layout import STRONG
-
-    if A.ndim != 2 or not A.positive_definite or A.excess is not None or any(A.periodic):
-        return False
-    # A matrix does not tell which side an end's coupling belongs to: inner faces alone.
-    inner = [f.narrow(axis, 1, f.shape[axis] - 2) for axis, f in enumerate(A.faces)]
-    weak, strong = sorted(f.mean().item() for f in inner)
-    if A.grid.num_nodes < 2**16 or not 0 < weak < STRONG * strong:
-        return False
-    return max(f.max().item() / f[f > 0].min().item() for f in inner) <= 30
+    return "multigrid"
 
 
 def build(name: str, A: "LinearOperator", found: "Structure") -> "LinearOperator | None":
@@ -78,9 +62,14 @@ def directions(name: str, found: "Structure") -> Callable[[Any], Any]:
 
 
 def _multigrid(found: "Structure") -> "LinearOperator":
+    """In single precision, if A stays definite in it: as many iterations, each of them faster."""
+    import torch
+
     from .solvers import Multigrid
 
     assert found.operator is not None
+    with suppress(ValueError):  # jumps beyond single precision
+        return Multigrid(found.operator.to(torch.float32))
     return Multigrid(found.operator)
 
 

@@ -227,7 +227,9 @@ class Diffusion(LinearOperator):
         return self._like().device if self._faces is None else self._faces[0].device
 
     def _like(self) -> Tensor:
-        return self.coefficient if isinstance(self.coefficient, Tensor) else torch.zeros(0).double()
+        if isinstance(self.coefficient, Tensor):
+            return self.coefficient
+        return torch.empty(0, dtype=self.dtype)
 
     def shares(self) -> Float[Tensor, "*space"]:
         """The share of a whole cell that belongs to each unknown."""

@@ -7,7 +7,7 @@ import torch
 
 from pdeops.grid import Grid
 from pdeops.linop import check_spd
-from pdeops.solvers import Diffusion, cg, faces
+from pdeops.solvers import Diffusion, Multigrid, cg, faces
 
 SHAPES = [(9, 9), (10, 17), (17, 8), (3, 12), (12, 3), (3, 3)]
 
@@ -97,6 +97,16 @@ def test_batches_dtypes_and_strides_agree_with_one_field(generator):
     out = torch.empty_like(u)
     assert A.apply_into(u, out) is out
     assert torch.equal(out, A @ u)
+
+
+def test_in_another_precision_a_number_is_a_coefficient_too():
+    """Its faces are made when they are asked for, in the precision that was asked for."""
+    for grid in (Grid((9, 8)), Grid((9, 8), 1.0, "neumann", "centers")):
+        A = Diffusion(2.0, grid, reaction=1.0).to(torch.float32)
+        assert {f.dtype for f in A.faces} == {A.dtype} == {A.excess.dtype} == {torch.float32}
+        u = torch.ones(A.grid.shape)
+        torch.testing.assert_close(A @ u, (Diffusion(2.0, grid, reaction=1.0) @ u.double()).float())
+        check_spd(Multigrid(A), rtol=1e-4)
 
 
 def test_is_differentiable_in_field_and_coefficient(generator):
