@@ -23,7 +23,7 @@ from pdeops.solvers import (
     SolveResult,
 )
 from pdeops.solvers.direct import factor
-from pdeops.solvers.smoothers import Chebyshev, GaussSeidel
+from pdeops.solvers.smoothers import Chebyshev, GaussSeidel, LineGaussSeidel
 
 from .systems import Family
 
@@ -76,17 +76,21 @@ class Counted(Method[Drawn]):
 
 def cycle_work(s: Drawn, M: Multigrid) -> float:
     """Sweeps and residuals on all levels, and CG's own product. Coarse levels couple along
-    diagonals too, except the first one where these are shared out."""
+    diagonals too, except the first one where these are shared out. Lines are a sweep for each of
+    their axes, and two terms for the way back."""
     spec, ndim = M._spec, s.A.ndim
-    each = spec.smoother.degree if isinstance(spec.smoother, Chebyshev) else 1
+    each, back = spec.smoother.degree if isinstance(spec.smoother, Chebyshev) else 1, 0
+    if isinstance(spec.smoother, LineGaussSeidel):
+        each, back = len(spec.smoother.lines(s.A)), 2
     visits = 2 if spec.kind == "W" else 1
-    per_level = (spec.pre + spec.post) * each + 1
+    sweeps = (spec.pre + spec.post) * each
     total = 0.0
     for level, shape in enumerate(M.shapes):
         share = torch.Size(shape).numel() / s.A.grid.num_nodes
         thin = level == 0 or (level == 1 and M._shares is not None)
         points = 2 * ndim + 1 if thin else 3**ndim
-        total += per_level * visits**level * share * points / (2 * ndim + 1)
+        terms = sweeps * (points + back) + points
+        total += visits**level * share * terms / (2 * ndim + 1)
     return total + 1
 
 
@@ -138,7 +142,7 @@ CLASSICAL = {
 }
 CYCLES = {
     f"multigrid {kind}({k},{k}) {type(smoother).__name__}": (kind, (k, k), smoother)
-    for kind, k, smoother in product("VW", (1, 2), (GaussSeidel(), Chebyshev(2)))
+    for kind, k, smoother in product("VW", (1, 2), (GaussSeidel(), LineGaussSeidel(), Chebyshev(2)))
 }
 BEST_CYCLE = f", best of {len(CYCLES)}"  # after the name of the one that was found
 
