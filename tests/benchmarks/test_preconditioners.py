@@ -61,7 +61,7 @@ def test_every_method_solves(name):
     assert all(float(r["residual"]) < 1.1e-8 for r in rows)
     assert all(float(r[c]) >= 0 for r in rows for c in COLUMNS if r[c])
     methods = [r["method"] for r in rows]
-    assert methods[-1].endswith("best of 8")
+    assert methods[-1].endswith("best of 12")
     assert ("waves" in methods) == (name != "cells 20 %")
     assert ("dcdm_poisson" in methods) == (name != "Darcy 1e2")
     lines = list(table(rows))
