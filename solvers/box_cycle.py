@@ -55,7 +55,6 @@ class BoxCycle(Cycle):
             raise NotPositiveError
         self._arguments = (*levels, layout.sweep(present, lines), *where)
         self._divisible = A.ndim > 1 and not any(box.periodic)
-        self._space: tuple[Tensor, Tensor] | None = None  # used again: fresh pages cost more
 
     @property
     def _kernels(self) -> Any:
@@ -64,51 +63,31 @@ class BoxCycle(Cycle):
         return blackbox  # looked up each time: a cycle is pickled, a module is not
 
     def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
-        fields, mine, back = b.contiguous(), out, None
-        if self._order != tuple(range(len(self._order))):
-            axes = (0, *(1 + a for a in self._order))
-            back = tuple(axes.index(a) for a in range(len(axes)))
-            fields, mine = self._turned(b.permute(axes))
-        shape = (-1, *(1,) * self._missing, *fields.shape[1:])
+        # The fields as the loops take them: on three axes, in their order.
+        view = (0, *(1 + a for a in self._order))
+        three = (slice(None), *[None] * self._missing)
+        fields, results = (u.permute(view)[three].numpy() for u in (b, out))
+        store, table, *_ = self._arguments
         steps = layout.schedule(len(self.shapes), spec.kind)
-        sweeps = (spec.pre, spec.post, spec.mirrored)
         lengths = torch.tensor(spec.smoother.lengths, dtype=b.dtype).numpy()
+        how = (spec.pre, spec.post, spec.mirrored), lengths
         divisible = self._divisible and len(lengths) == 0
         # VAST, since each colour is handed over alone; those of lines take longer.
         least = bands.WIDE if isinstance(spec.smoother, LineGaussSeidel) else bands.VAST
         wide = divided(self.shapes[:-1], least) if divisible else []
-        for field, result in zip(fields.view(shape).numpy(), mine.view(shape).numpy(), strict=True):
-            if wide:
-                self._run_wide(field, result, steps, spec, lengths, wide)
-            else:
-                self._kernels.cycle(field, *self._arguments, steps, sweeps, lengths, result)
-        if back is not None:
-            _copy(mine.permute(back), out)
-
-    def _turned(self, fields: Tensor) -> tuple[Tensor, Tensor]:
-        """The fields in memory in the order of the loops, and room for results alike."""
-        if self._space is None or self._space[0].shape != fields.shape:
-            room = torch.empty(fields.shape, dtype=fields.dtype)
-            self._space = room, torch.empty_like(room)
-        _copy(fields, self._space[0])
-        return self._space
-
-    def _run_wide(
-        self, b: Any, out: Any, steps: Any, spec: CycleSpec, lengths: Any, wide: list[int]
-    ) -> None:
-        """Threads share the levels that are wide."""
-        store, table, *_ = self._arguments
-        self._kernels.load(b, store, table)
-        for what, level in steps.tolist():
-            if level < len(wide) and what in (layout.START, layout.DESCEND, layout.ASCEND):
-                self._visit(what, level, spec, wide[level])
-            else:
-                step, sweeps = np.array([(what, level)]), (spec.pre, spec.post, spec.mirrored)
-                self._kernels.visit(*self._arguments, step, sweeps, lengths)
-        self._kernels.unload(store, table, out)
+        for field, result in zip(fields, results, strict=True):
+            self._kernels.load(field, store, table)
+            if not wide:
+                self._kernels.visit(*self._arguments, steps, *how)
+            for what, level in steps.tolist() if wide else ():
+                if level < len(wide) and what in (layout.START, layout.DESCEND, layout.ASCEND):
+                    self._visit(what, level, spec, wide[level])
+                else:
+                    self._kernels.visit(*self._arguments, np.array([(what, level)]), *how)
+            self._kernels.unload(store, table, result)
 
     def _visit(self, what: int, level: int, spec: CycleSpec, parts: int) -> None:
-        """`visit` of the kernels for one step, one colour after the other."""
+        """`visit` of the kernels for one step on a level that threads share."""
         kernels = self._kernels
         store, table, offsets, sweep, _, wrap, has_e = self._arguments
         rows, coarse_rows = (kernels.rows(t) for t in table[level : level + 2])
@@ -134,12 +113,6 @@ class BoxCycle(Cycle):
     @staticmethod
     def fits(A: Diffusion, spec: CycleSpec) -> bool:
         return A.ndim <= 3
-
-
-def _copy(fields: Tensor, out: Tensor) -> None:
-    """One by one: torch turns a matrix four times as fast as a batch of one."""
-    for field, result in zip(fields, out, strict=True):
-        result.copy_(field)
 
 
 class TwinCycle(Cycle):

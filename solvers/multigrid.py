@@ -30,8 +30,9 @@ class Multigrid(Preconditioner):
     Interpolation takes its weights from A, coarse operators are Pᵀ A P, the smoother is
     Gauss-Seidel by colours, reversed after the correction; `kernels/blackbox_reference.py` says
     why. Any grid size, except that a periodic axis is coarsened as long as its number of nodes is
-    even. Axes along which A couples weakly are left for coarser levels, so that anisotropy costs
-    nothing. Where A has a kernel (`Diffusion.regions`), M maps its complement onto itself.
+    even. Against anisotropy there are lines, solved exactly, where one axis dominates; else axes
+    along which A couples weakly are left for coarser levels. Where A has a kernel
+    (`Diffusion.regions`), M maps its complement onto itself.
 
     Iterations of CG to 1e-8, from 65² to 257² and 17³ to 65³, V(1,1):
 
@@ -39,15 +40,16 @@ class Multigrid(Preconditioner):
     a                                       2D   3D
     ======================================  ===  ===
     1                                       8    10
-    1, spacings 1 : 1000^½                  8    8
+    1, spacings 1 : 1000^½                  5    5
+    1 and 100 along axes that turn          12
     3 or 12, blobs                          9    10
     jumps of 1e4 to 1e6, blobs              11   14
     the same, Neumann                       13   17
     the same, periodic                      18   17
     ======================================  ===  ===
 
-    Where a jumps from node to node it slows down (white noise of contrast 1e4: 35 at
-    511²; `solve_sparse` is the way out).
+    Where a jumps from node to node it slows down (white noise of contrast 1e4: 35 at 511², 18 with
+    lines, in more time; `solve_sparse` is the way out).
 
     In single precision, `Multigrid(A.to(torch.float32))`, a cycle takes less time (0.75 of it at
     1023²) and CG in double precision as many iterations, as long as A's jumps leave it definite.
@@ -58,7 +60,7 @@ class Multigrid(Preconditioner):
         A: on the CPU in float64 or float32 the cycle is compiled; else it is plain torch.
         cycle: "V", "W", "F" or "full"; F and full multigrid are not symmetric, so no M for CG.
         sweeps: before and after the correction; symmetric if equal.
-        mirrored: reverse the colours after the correction, which symmetry wants. Not reversed, a
+        mirrored: reverse the sweeps after the correction, which symmetry wants. Not reversed, a
             cycle contracts better: V(1,1) for Poisson by 0.07 instead of 0.26, in 3D by 0.19
             instead of 0.42.
         shares: on the first coarse level, give couplings along diagonals to those along the axes in

@@ -9,7 +9,7 @@ ghosts.
 Loops run over whole rows, so that they are vectorised, and write every other node; a sum over the
 points of the stencil is a sum over rows, so one code serves 3, 5, 7, 9 and 27 points.
 
-One dispatch for a whole cycle. Smoothers are in `blackbox_relax.py`; set-up is in
+One dispatch for a whole cycle (`visit`). Smoothers are in `blackbox_relax.py`; set-up is in
 `blackbox_setup.py`, with `blackbox_interpolation.py`, `blackbox_galerkin.py`, `blackbox_lines.py`.
 Numba's cache of compiled code notices changes in the file of the function that is called from
 Python, not in those it calls: what these rooms share (`blackbox_layout.py`, `blackbox_index.py`,
@@ -57,6 +57,7 @@ from .blackbox_relax import (
     sync,
 )
 
+TILE = 32
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
@@ -184,15 +185,17 @@ def fill(u, value):
 
 @_jit
 def load(b, store, table):
-    """b to the finest level."""
+    """b, of any strides, to the finest level: in tiles, for rows of b may be columns in memory."""
     t = table[0]
     B = store[t[B_] : t[B_] + t[S_]].reshape(t[SIZE], t[SIZE + 1], t[SIZE + 2])
     n0, n1, n2 = b.shape
     p0, p1 = t[PRESENT], t[PRESENT + 1]
     for i in range(n0):
-        for j in range(n1):
-            for k in range(n2):
-                B[i + p0, j + p1, k + 1] = b[i, j, k]
+        for J in range(0, n1, TILE):
+            for K in range(0, n2, TILE):
+                for j in range(J, min(J + TILE, n1)):
+                    for k in range(K, min(K + TILE, n2)):
+                        B[i + p0, j + p1, k + 1] = b[i, j, k]
 
 
 @_jit
@@ -203,9 +206,11 @@ def unload(store, table, out):
     n0, n1, n2 = out.shape
     p0, p1 = t[PRESENT], t[PRESENT + 1]
     for i in range(n0):
-        for j in range(n1):
-            for k in range(n2):
-                out[i, j, k] = u[i + p0, j + p1, k + 1]
+        for J in range(0, n1, TILE):
+            for K in range(0, n2, TILE):
+                for j in range(J, min(J + TILE, n1)):
+                    for k in range(K, min(K + TILE, n2)):
+                        out[i, j, k] = u[i + p0, j + p1, k + 1]
 
 
 @_jit
@@ -227,7 +232,12 @@ def below(store, t, T):
 
 @_jit
 def visit(store, table, offsets, sweep, number, wrap, has_e, schedule, sweeps, lengths):
-    """The steps of `schedule`, pairs of what to do and on which level."""
+    """The steps of `schedule`, pairs of what to do and on which level.
+
+    sweep: steps of a sweep of Gauss-Seidel (`blackbox_layout.sweep`). sweeps: how many before and
+    after the correction; whether their steps are reversed after it. lengths: of the steps of damped
+    Jacobi or Chebyshev that are one sweep; empty for Gauss-Seidel.
+    """
     pre, post, mirrored = sweeps
     swept = len(lengths) == 0
     step = np.empty(len(offsets), np.int64)
@@ -272,18 +282,6 @@ def visit(store, table, offsets, sweep, number, wrap, has_e, schedule, sweeps, l
             residual(u, b, c, e, has_e, step, K, S, t, res, 0, rows(t))
             sync(res, t, wrap)
             restrict(res, w, t[W_ + 1], t, T, B, 0, rows(T))
-
-
-@_jit
-def cycle(b, store, table, offsets, sweep, number, wrap, has_e, schedule, sweeps, lengths, out):
-    """out = M b: from zero through the steps of `schedule`.
-
-    sweeps: before and after the correction; whether they are reversed after it. lengths: of
-    the steps of damped Jacobi or Chebyshev that are one sweep; empty for Gauss-Seidel.
-    """
-    load(b, store, table)
-    visit(store, table, offsets, sweep, number, wrap, has_e, schedule, sweeps, lengths)
-    unload(store, table, out)
 
 
 # What `visit` does on a level without periodic axes, in parts: each can be done in bands of rows,

@@ -1,12 +1,12 @@
-"""Indices and ghosts that the loops of black-box multigrid share; arrays as in `blackbox.py`.
+"""Indices, ghosts, diagonals: what the set-up of black-box multigrid shares; see `blackbox.py`.
 
-Compiled into those that call them: after a change touch blackbox_setup.py, blackbox_galerkin.py and
-blackbox_interpolation.py, or numba takes its old code from the cache.
+Compiled into those that call them: after a change touch blackbox_setup.py, blackbox_galerkin.py,
+blackbox_interpolation.py and blackbox_lines.py, or numba takes its old code from the cache.
 """
 
 import numba
 
-from .blackbox_layout import COARSEN, N_, SIZE, STRIDE
+from .blackbox_layout import COARSEN, K_, N_, PRESENT, S_, SIZE, STRIDE
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -36,3 +36,26 @@ def refill(u, t, wrap):
                 u[x] = u[x + n * stride]
                 for g in range(n + 1, t[SIZE + a]):
                     u[x + g * stride] = u[x + (g - n) * stride]
+
+
+@_jit
+def diagonal(c, e, has_e, offsets, t, out):
+    """The diagonal of A at the unknowns: the sum of a node's couplings, and its excess."""
+    S, K, m = t[S_], t[K_], t[N_ + 2]
+    for i in range(t[PRESENT], t[N_] + 1):
+        for j in range(t[PRESENT + 1], t[N_ + 1] + 1):
+            x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+            d = out[x : x + m]
+            d[:] = 0
+            if has_e:
+                own = e[x : x + m]
+                for q in range(m):
+                    d[q] += own[q]
+            for k in range(K):
+                at = k * S + x
+                there = at
+                for a in range(3):
+                    there -= offsets[k, a] * t[STRIDE + a]
+                one, two = c[at : at + m], c[there : there + m]
+                for q in range(m):
+                    d[q] += one[q] + two[q]

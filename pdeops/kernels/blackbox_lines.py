@@ -4,17 +4,18 @@ Along a line of n nodes with diagonal d and coupling c_i between i and i + 1, th
 
     p_i = 1 / (d_i - c_(i-1)² p_(i-1)),
 
-of which `blackbox.relax_lines` makes the solution. On a periodic axis the last node is eliminated
+of which `blackbox_relax.py` makes the solution. On a periodic axis the last node is eliminated
 last: with w the solution on the others for its own couplings to them, its border,
 
     p_n = 1 / (d_n - c_n w_1 - c_(n-1) w_(n-1)).
 
-Arrays and indices are those of `blackbox.py`; the plain twin is `blackbox_reference.py`.
+Arrays and indices are those of `blackbox.py`; the plain twin is `blackbox_smoothers.py`.
 """
 
 import numba
 import numpy as np
 
+from .blackbox_index import diagonal
 from .blackbox_layout import C_, E_, K_, N_, P_, PRESENT, S_, STRIDE
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -27,21 +28,6 @@ def ends(t, axis, cut):
     for a in range(3):
         last[a] = t[N_ + a] - (1 if cut and a == axis else 0)
     return last
-
-
-@_jit
-def diagonal(c, e, has_e, step, t, d):
-    """The diagonal of A at the unknowns."""
-    S, K = t[S_], t[K_]
-    last = ends(t, 0, False)
-    for i in range(t[PRESENT], last[0] + 1):
-        for j in range(t[PRESENT + 1], last[1] + 1):
-            row = i * t[STRIDE] + j * t[STRIDE + 1]
-            for x in range(row + 1, row + last[2] + 1):
-                d[x] = e[x] if has_e else 0
-            for k in range(K):
-                for x in range(row + 1, row + last[2] + 1):
-                    d[x] += c[k * S + x] + c[k * S + x - step[k]]
 
 
 @_jit
@@ -137,17 +123,12 @@ def pivots(store, t, offsets, wrap, has_e):
     S, K = t[S_], t[K_]
     c = store[t[C_] : t[C_] + K * S]
     e = store[t[E_] : t[E_] + (S if has_e else 0)]
-    step = np.empty(len(offsets), np.int64)
-    for k in range(K):
-        step[k] = 0
-        for a in range(3):
-            step[k] += offsets[k, a] * t[STRIDE + a]
     for axis in range(3):
         if not t[P_ + axis]:
             continue
         p = store[t[P_ + axis] : t[P_ + axis] + S]
         along = c[(2 - axis) * S : (3 - axis) * S]
-        diagonal(c, e, has_e, step, t, p)
+        diagonal(c, e, has_e, offsets, t, p)
         eliminate(along, t, axis, wrap[axis], p)
         if wrap[axis]:
             w = store[t[P_ + axis] + S : t[P_ + axis] + 2 * S]

@@ -1,6 +1,7 @@
 """Black-box multigrid (Dendy 1982) in any dimension, on any boundary, in plain torch: to be read.
 
-Twin of `blackbox.py` and `blackbox_setup.py`, which do the same with loops. Any device and dtype;
+Twin of `blackbox.py` and `blackbox_setup.py`, which do the same with loops; a level is in
+`blackbox_level.py`, smoothers are in `blackbox_smoothers.py`. Any device and dtype;
 leading axes of the fields are a batch, those of the couplings a batch of operators. Differentiable
 in both.
 
@@ -15,17 +16,21 @@ side without flux and a solid node have no couplings: nothing else is to be said
 
 **Coarse nodes** are those with even indices on the axes that are coarsened. Only axes along which A
 couples strongly are (semicoarsening): across the others smoothing point by point would do nothing.
+Where lines are solved along the strongest axis it does not count, and the others are coarsened too.
 Solids may be coarse nodes; then they stand for the fluid around them.
 
 **Interpolation** takes its weights from A. Nodes with one odd index first, then two, then three:
 the stencil is summed over the axes where the index is even, and A u = 0 there gives the value from
 nodes with fewer odd indices; a negative weight, which only coarse levels know, is left out. So it
-follows jumps of the coefficient and stops at walls.
+follows jumps of the coefficient and stops at walls. With lines, a node between two of them takes
+from either side T⁻¹ C 1, T the matrix of its line and C its couplings to that side (Schaffer 1998):
+along a line errors are alike, and so must be the weights, where C jumps.
 
 **Cycle.** Gauss-Seidel by colours (indices modulo 2), residual restricted by R = Pᵀ, corrections
 prolonged by P, Gauss-Seidel in the reversed order: symmetric, and positive definite because
 S + Sᵀ - Sᵀ A S is. On three, five and seven points it is red-black. The coarsest level is solved
-directly; if A has a kernel, up to it.
+directly; if A has a kernel, up to it. Lines are solved instead of points where that is asked for:
+by colours too, along one axis after the other.
 
 A weight of P is known by its digits, one per axis: 0 at even indices (and where an axis is not
 coarsened), 1 and 2 at odd ones, from the coarse node before and the one behind. Weights are stored

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from . import blackbox_galerkin, blackbox_interpolation, blackbox_lines
-from .blackbox_index import refill
+from .blackbox_index import diagonal, refill
 from .blackbox_layout import C_, E_, K_, L_, N_, P_, PRESENT, R_, S_, STRIDE, W_
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -17,26 +17,12 @@ _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 @_jit
 def invert_diagonal(c, e, has_e, offsets, t, r):
     """r = 1 / diagonal at the unknowns; 0 at solid ones."""
-    S, K, m = t[S_], t[K_], t[N_ + 2]
-    for i in range(t[PRESENT], t[N_] + 1 if t[PRESENT] else 1):
-        for j in range(t[PRESENT + 1], t[N_ + 1] + 1 if t[PRESENT + 1] else 1):
+    diagonal(c, e, has_e, offsets, t, r)
+    for i in range(t[PRESENT], t[N_] + 1):
+        for j in range(t[PRESENT + 1], t[N_ + 1] + 1):
             x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
-            out = r[x : x + m]
-            out[:] = 0
-            if has_e:
-                own = e[x : x + m]
-                for q in range(m):
-                    out[q] += own[q]
-            for k in range(K):
-                at = k * S + x
-                there = at
-                for a in range(3):
-                    there -= offsets[k, a] * t[STRIDE + a]
-                one, two = c[at : at + m], c[there : there + m]
-                for q in range(m):
-                    out[q] += one[q] + two[q]
-            for q in range(m):
-                out[q] = 1 / out[q] if out[q] > 0 else 0.0
+            for q in range(x, x + t[N_ + 2]):
+                r[q] = 1 / r[q] if r[q] > 0 else 0.0
 
 
 @_jit

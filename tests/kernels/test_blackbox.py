@@ -141,6 +141,25 @@ def test_a_line_that_touches_no_other_is_solved(generator, monkeypatch):
             close(out, u)
 
 
+@pytest.mark.parametrize("boundary", ["dirichlet", "periodic"])
+def test_the_twin_with_lines_is_differentiable(boundary, generator):
+    """In the couplings, through pivots and borders, too."""
+    A = problem((6, 8), torch.float64, generator, boundary, reaction=1.0)
+    sweep = layout.sweep([True, True], (1, 0)).tolist()
+
+    def apply(fx, fy, b):
+        wrap = A.periodic
+        faces = (fx, fy)
+        if all(wrap):  # the ends of an axis are one face
+            faces = (torch.cat((fx[:-1], fx[:1])), torch.cat((fy[:, :-1], fy[:, :1]), 1))
+        levels = plain.setup(faces, A.excess, wrap, [(True, True)], False, None, (1, 0))
+        return plain.cycle(b, levels, layout.schedule(2, "V").tolist(), (1, 1, True), sweep)
+
+    b = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
+    arguments = [x.clone().requires_grad_() for x in (*A.faces, b)]
+    assert torch.autograd.gradcheck(apply, arguments)
+
+
 class Plane:
     """`TwinCycle` on the levels of `PlaneCycle`."""
 
