@@ -162,7 +162,7 @@ class Box:
     """An operator as the cycles for any box take it: no gradients, axes in a good order.
 
     Where axes are coupled unlike, the strongest comes first: it is coarsened alone, and rows of the
-    other, which the loops run along, stay long.
+    other, which the loops run along, stay long; or lines follow it, side by side in these rows.
     """
 
     order: tuple[int, ...]

@@ -9,6 +9,7 @@ import torch
 from ..kernels.blackbox_layout import STRONG
 from .diffusion import Diffusion
 
+SAMPLE = 4096
 WEAK = 0.05  # a node's second strongest coupling against its strongest, where lines pay
 
 
@@ -114,26 +115,21 @@ def dominant(A: Diffusion) -> int | None:
         return None
     else:
         inner = [f.detach().narrow(a, 1, f.shape[a] - 2) for a, f in enumerate(A.faces)]
-        span = [(f.min().item(), f.max().item()) for f in inner]
+        span = [(f.amin().item(), f.amax().item()) for f in inner]  # `min` would copy
     best = max(range(A.ndim), key=lambda a: span[a][0])
     others = (high for a, (_, high) in enumerate(span) if a != best)
     return best if max(others, default=math.inf) < STRONG * span[best][0] else None
 
 
-def turns(A: Diffusion) -> bool:
-    """No axis is the strong one on the whole, but for most nodes one of them is.
-
-    The median is of some 4096 nodes of a plane, without those that are coupled along one axis only,
-    as between walls.
-    """
-    own = strength(A)
-    if A.constant is not None or min(own) < STRONG * max(own):
-        return False
-    steps = tuple(slice(None, None, max(1, n // 64)) for n in A.grid.shape)
+def second(A: Diffusion) -> float:
+    """The second strongest coupling of a node against its strongest: the median of SAMPLE nodes or
+    so, without those that are coupled along one axis only, as between walls."""
+    each = round(SAMPLE ** (1 / A.ndim))
+    steps = tuple(slice(None, None, max(1, n // each)) for n in A.grid.shape)
     nodes = [f.detach().narrow(a, 0, A.grid.shape[a])[steps] for a, f in enumerate(A.faces)]
     ranked = torch.stack(nodes).flatten(1).sort(0, descending=True).values
     ranked = ranked[:, ranked[1] > 0]
-    return ranked.numel() > 0 and (ranked[1] / ranked[0]).median().item() < WEAK
+    return (ranked[1] / ranked[0]).median().item() if ranked.numel() else 1.0
 
 
 def suited(A: Diffusion) -> Smoother:
@@ -141,6 +137,10 @@ def suited(A: Diffusion) -> Smoother:
     take a third of the time. Points on a GPU, too: a line is solved node by node."""
     if A.device.type != "cpu" or A.ndim == 1:
         return GaussSeidel()
-    if dominant(A) is not None or turns(A):
+    if A.constant is None and (ratio := second(A)) >= STRONG:  # soon seen
+        return GaussSeidel()
+    if dominant(A) is not None:
         return LineGaussSeidel()
-    return GaussSeidel()
+    own = strength(A)
+    turns = A.constant is None and ratio < WEAK and min(own) >= STRONG * max(own)
+    return LineGaussSeidel() if turns else GaussSeidel()

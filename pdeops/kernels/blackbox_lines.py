@@ -9,7 +9,7 @@ last: with w the solution on the others for its own couplings to them, its borde
 
     p_n = 1 / (d_n - c_n w_1 - c_(n-1) w_(n-1)).
 
-Arrays and indices are those of `blackbox.py`; the plain twin is `blackbox_smoothers.py`.
+Arrays and indices are those of `blackbox.py`; the plain twin is `blackbox_relax_reference.py`.
 """
 
 import numba

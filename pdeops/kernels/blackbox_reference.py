@@ -1,7 +1,7 @@
 """Black-box multigrid (Dendy 1982) in any dimension, on any boundary, in plain torch: to be read.
 
 Twin of `blackbox.py` and `blackbox_setup.py`, which do the same with loops; a level is in
-`blackbox_level.py`, smoothers are in `blackbox_smoothers.py`. Any device and dtype;
+`blackbox_level_reference.py`, smoothers are in `blackbox_relax_reference.py`. Any device and dtype;
 leading axes of the fields are a batch, those of the couplings a batch of operators. Differentiable
 in both.
 
@@ -51,8 +51,8 @@ from torch import Tensor
 
 from . import blackbox_layout as layout
 from .blackbox_layout import ASCEND, DESCEND, EXACT, PROLONG, RESTRICT, START, padded
-from .blackbox_level import Level, pad, residual, shift, sync
-from .blackbox_smoothers import smooth, solve_lines
+from .blackbox_level_reference import Level, pad, residual, shift, sync
+from .blackbox_relax_reference import smooth, solve_lines
 from .collapse import Offset, Shares, Stencil, collapse
 
 DENSE = 4096  # unknowns of a coarsest level that is solved by a dense factor

@@ -1,6 +1,6 @@
 """Residuals and smoothers of black-box multigrid: points by colours, lines, steps along residuals.
 
-The plain twin is `blackbox_smoothers.py`; arrays and indices are those of `blackbox.py`.
+The plain twin is `blackbox_relax_reference.py`; arrays and indices are those of `blackbox.py`.
 
 Compiled into those that call them: after a change touch blackbox.py, or numba takes its old code
 from the cache.

@@ -28,7 +28,7 @@ class Level:
         followed: axes along which lines are solved.
         weights: of P, by digits.
         inverse: of A, on the coarsest level.
-        lines: inverse pivots of lines, and their borders, by axis (`blackbox_smoothers.py`).
+        lines: inverse pivots of lines, and their borders, by axis (`blackbox_relax_reference.py`).
     """
 
     n: tuple[int, ...]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .blackbox_layout import padded
-from .blackbox_level import Level, residual, shift, sync
+from .blackbox_level_reference import Level, residual, shift, sync
 from .collapse import Offset
 
 
