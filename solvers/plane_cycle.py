@@ -20,12 +20,13 @@ class PlaneCycle(Cycle):
     """V(1,1) by `kernels/blackbox_plane.py`."""
 
     def __init__(self, A: Diffusion, shares: Shares | None = None) -> None:
-        kernels = self._kernels
+        from ..kernels import blackbox_plane_layout, blackbox_plane_setup
+
         thin = int(shares is not None)
-        table, size = kernels.layout(*A.grid.shape, thin, layout.DIRECT)
+        table, size = blackbox_plane_layout.layout(*A.grid.shape, thin, layout.DIRECT)
         self.shapes = [(n, m) for n, m in table[:, :2].tolist()]
         store = np.zeros(size, dtype=torch.empty(0, dtype=A.dtype).numpy().dtype)
-        setup: Any = kernels.setup
+        setup: Any = blackbox_plane_setup.setup
         if shares is not None:
             from ..kernels.blackbox_thin import setup_plane
 
@@ -33,7 +34,7 @@ class PlaneCycle(Cycle):
         faces = [f.detach().contiguous().numpy() for f in A.faces]
         if not setup(*faces, store, table, not A.positive_definite):
             raise NotPositiveError
-        store.resize(kernels.kept(table), refcheck=False)  # gives back two fields
+        store.resize(blackbox_plane_layout.kept(table), refcheck=False)  # gives back two fields
         self._thin = thin
         self._arrays = (*faces, store, table, thin)
 

@@ -1,6 +1,7 @@
 """Set-up of black-box multigrid whose first coarse level is collapsed (`collapse.py`).
 
-The counterparts of `blackbox_plane.setup` and `blackbox_setup.setup`, on layouts with thin = 1.
+The counterparts of `setup` in `blackbox_plane_setup.py` and `blackbox_setup.py`, on layouts with
+thin = 1.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from . import blackbox_plane as plane
+from . import blackbox_plane_setup as plane
 from . import blackbox_setup as box
 from .blackbox_layout import C_, K_, N_, PRESENT, S_, SIZE, padded
 from .collapse import Shares, Stencil, collapse

@@ -11,7 +11,8 @@ import torch
 
 from pdeops.grid import Grid
 from pdeops.kernels import blackbox_layout as layout
-from pdeops.kernels import blackbox_plane as plane
+from pdeops.kernels import blackbox_plane_layout as plane_layout
+from pdeops.kernels import blackbox_plane_setup as plane_setup
 from pdeops.kernels import blackbox_reference as plain
 from pdeops.solvers import Diffusion
 from pdeops.solvers.box_cycle import BoxCycle, TwinCycle
@@ -198,7 +199,7 @@ def test_plane_sets_up_the_twins_second_level(shape, generator):
     _, _, store, table, _ = ours._arrays
     inner = np.s_[1 : n + 1, 1 : m + 1]
     for c, offset in zip(
-        plane._stencil(store, table[1], 1), [(1, 0), (0, 1), (1, 1), (-1, 1)], strict=True
+        plane_layout.stencil(store, table[1], 1), [(1, 0), (0, 1), (1, 1), (-1, 1)], strict=True
     ):
         # ca, (i+1, j)-(i, j+1), is kept at (i, j); the twin keeps it at (i+1, j).
         c = np.roll(c, 1, axis=0) if offset == (-1, 1) else c
@@ -250,8 +251,8 @@ def test_the_twin_works_on_batches(generator):
 
 def test_an_indefinite_level_is_noticed():
     fx, fy = (torch.ones(s, dtype=torch.float64).neg() for s in ((19, 18), (18, 19)))
-    table, size = plane.layout(18, 18, 0, 100)
-    assert not plane.setup(fx.numpy(), fy.numpy(), np.zeros(size), table, False)
+    table, size = plane_layout.layout(18, 18, 0, 100)
+    assert not plane_setup.setup(fx.numpy(), fy.numpy(), np.zeros(size), table, False)
     with pytest.raises(torch.linalg.LinAlgError):
         plain.setup((fx, fy), None, (False, False), [(True, True)], singular=False)
 

@@ -5,7 +5,7 @@ import torch
 
 from pdeops.grid import Grid
 from pdeops.kernels import blackbox_layout as layout
-from pdeops.kernels import blackbox_plane as plane
+from pdeops.kernels import blackbox_plane_layout as plane
 from pdeops.kernels import blackbox_reference as plain
 from pdeops.kernels.collapse import Stencil, collapse, equal_shares, receivers
 from pdeops.solvers import Diffusion
@@ -103,7 +103,7 @@ def test_plane_collapses_as_its_twin_does(shape, dtype, shares, generator, monke
     levels = plain.setup(A.faces, None, A.periodic, both, False, shares)
     _, _, store, table, _ = ours._arrays
     n, m = ours.shapes[1]
-    cx, cy, _, _ = plane._stencil(store, table[1], False)
+    cx, cy, _, _ = plane.stencil(store, table[1], False)
     for c, offset in ((cx, (1, 0)), (cy, (0, 1))):
         expected = levels[1].couplings[offset][1 : n + 1, 1 : m + 1]
         gap = (torch.from_numpy(c[1 : n + 1, 1 : m + 1]) - expected).abs().max()
