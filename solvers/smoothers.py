@@ -1,10 +1,12 @@
 """Smoothers of multigrid, and which one suits an operator."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from ..kernels.blackbox_layout import STRONG
 from .diffusion import Diffusion
@@ -67,8 +69,8 @@ class LineGaussSeidel:
     them are to be coarsened.
 
     Attributes:
-        axes: that lines follow, one after the other; None takes the one whose couplings are all
-            stronger than those along others, else all.
+        axes: that lines follow, one after the other; None takes the one that dominates at every
+            node, if there is one, else all.
     """
 
     axes: tuple[int, ...] | None = None
@@ -104,21 +106,28 @@ def strength(A: Diffusion) -> list[float]:
 
 
 def dominant(A: Diffusion) -> int | None:
-    """The axis along which every coupling is stronger than all along others, if there is one.
+    """The axis along which each node's couplings are stronger than its others, if there is one.
 
-    Where this does not hold everywhere (jumps beyond the anisotropy, walls), lines along it smooth,
+    Where this does not hold at some (jumps beyond the anisotropy, walls), lines along it smooth,
     but errors on neighbouring lines do not look alike: points and semicoarsening converge better.
     """
-    if A.constant is not None:
-        span = [(a, a) for a in strength(A)]
-    elif any(n < 2 for n in A.grid.shape):  # without couplings between nodes
+    own = strength(A)
+    best = max(range(A.ndim), key=lambda a: own[a])
+    others = [a for a in range(A.ndim) if a != best]
+    if max((own[a] for a in others), default=math.inf) >= STRONG * own[best]:
         return None
-    else:
-        inner = [f.detach().narrow(a, 1, f.shape[a] - 2) for a, f in enumerate(A.faces)]
-        span = [(f.amin().item(), f.amax().item()) for f in inner]  # `min` would copy
-    best = max(range(A.ndim), key=lambda a: span[a][0])
-    others = (high for a, (_, high) in enumerate(span) if a != best)
-    return best if max(others, default=math.inf) < STRONG * span[best][0] else None
+    if A.constant is not None:
+        return best
+    if min(A.grid.shape) < 2:  # an axis without couplings between nodes
+        return None
+    least = STRONG * beside(A, best, torch.minimum)
+    return best if all((beside(A, a, torch.maximum) < least).all() for a in others) else None
+
+
+def beside(A: Diffusion, axis: int, pick: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Of each node's two couplings along an axis to other nodes, the smaller or the larger one."""
+    f = A.faces[axis].detach().movedim(axis, 0)[1:-1]
+    return torch.cat((f[:1], pick(f[:-1], f[1:]), f[-1:])).movedim(0, axis)
 
 
 def second(A: Diffusion) -> float:

@@ -1,5 +1,6 @@
 import math
 import pickle
+from itertools import product
 
 import pytest
 import torch
@@ -258,6 +259,20 @@ def test_points_where_no_axis_dominates(piecewise):
     fluid = torch.rand(64, 64, generator=torch.Generator().manual_seed(0)) > 0.4
     walls = Grid((64, 64), boundary="neumann", placement="centers")
     assert suited(Diffusion(1.0, walls, fluid=fluid)) == GaussSeidel()
+
+
+def test_an_axis_dominates_node_by_node(generator):
+    """However much a varies over the plane; one small obstacle is enough to doubt."""
+    for axis, boundary in product((0, 1), ("dirichlet", "neumann", "periodic")):
+        extent = (1.0, 30.0) if axis == 0 else (30.0, 1.0)
+        grid = Grid((64, 64), extent, boundary)
+        angles = [2 * math.pi * x / L for x, L in zip(grid.nodes(), extent, strict=True)]
+        a = torch.exp(6 * torch.sin(angles[0]) * torch.sin(angles[1]))  # from 1 / 400 to 400
+        A = Diffusion(a, grid)
+        assert suited(A).lines(A) == (axis,)
+        assert steps(A, generator) <= 7
+        a[40:43, 20:23] *= 1e4  # at its ends the other axis is the strong one
+        assert suited(Diffusion(a, grid)) == GaussSeidel()
 
 
 def test_axes_of_lines_are_axes():
