@@ -22,7 +22,11 @@ class BoxCycle(Cycle):
     """Any cycle in one to three dimensions by `kernels/blackbox.py`."""
 
     def __init__(
-        self, A: Diffusion, shares: Shares | None = None, smoother: Smoother = _POINTS
+        self,
+        A: Diffusion,
+        shares: Shares | None = None,
+        smoother: Smoother = _POINTS,
+        thin: int = 1,
     ) -> None:
         from ..kernels import blackbox_setup
 
@@ -33,7 +37,7 @@ class BoxCycle(Cycle):
         excess = faces[0][:0]
         if box.excess is not None:
             excess = box.excess.contiguous().reshape(lead + tuple(box.excess.shape)).numpy()
-        table, number, size = box.hierarchy(thin=int(shares is not None))
+        table, number, size = box.hierarchy(thin if shares is not None else 0)
         self.shapes = box.shapes(table)
         self._order, self._missing = box.order, missing
         store = zeros(size, A.dtype).numpy()
@@ -48,7 +52,7 @@ class BoxCycle(Cycle):
         if shares is not None:
             from ..kernels.blackbox_thin import setup_box
 
-            positive = setup_box(three, *arguments, shares)
+            positive = setup_box(three, *arguments, shares, thin)
         else:
             positive = setup(*three, *arguments)
         if not positive:
@@ -119,7 +123,11 @@ class TwinCycle(Cycle):
     """Any cycle by the plain twin, `kernels/blackbox_reference.py`, on any device."""
 
     def __init__(
-        self, A: Diffusion, shares: Shares | None = None, smoother: Smoother = _POINTS
+        self,
+        A: Diffusion,
+        shares: Shares | None = None,
+        smoother: Smoother = _POINTS,
+        thin: int = 1,
     ) -> None:
         from ..kernels import blackbox_reference as reference
 
@@ -138,6 +146,7 @@ class TwinCycle(Cycle):
                 not A.positive_definite,
                 shares,
                 box.lines(),
+                thin,
             )
         except torch.linalg.LinAlgError:
             raise NotPositiveError from None

@@ -8,13 +8,19 @@ from .diffusion import Diffusion
 from .faces import KERNEL_DTYPES
 from .plane_cycle import PlaneCycle
 
+EVERY = 64  # no hierarchy has so many levels
 
-def choose(A: Diffusion, spec: CycleSpec, shares: Shares | None = None) -> Cycle:
-    """The fastest way to run the cycle; `PlaneCycle` runs no other."""
+
+def choose(A: Diffusion, spec: CycleSpec, shares: Shares | None = None, thin: int = 1) -> Cycle:
+    """The fastest way to run the cycle; `PlaneCycle` runs no other.
+
+    shares: how the first `thin` coarse levels are collapsed (`kernels/collapse.py`); None for none.
+    With EVERY one collapsed, a constant coefficient has the levels of `ConstantCycle`.
+    """
     if A.device.type != "cpu" or A.dtype not in KERNEL_DTYPES:
-        return TwinCycle(A, shares, spec.smoother)
-    if shares is None and ConstantCycle.fits(A, spec):
+        return TwinCycle(A, shares, spec.smoother, thin)
+    if (shares is None or thin == EVERY) and ConstantCycle.fits(A, spec):
         return ConstantCycle(A)
     if PlaneCycle.fits(A, spec):
-        return PlaneCycle(A, shares)
-    return BoxCycle(A, shares, spec.smoother)
+        return PlaneCycle(A, shares, thin)
+    return BoxCycle(A, shares, spec.smoother, thin)

@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..kernels.collapse import Shares
+from ..kernels.collapse import Shares, equal_shares
 from ..kernels.threads import ours_alone
 from ..linop import LinearOperator, Preconditioner
 from .cycle import CycleSpec, NotPositiveError
-from .cycles import choose
+from .cycles import EVERY, choose
 from .diffusion import Diffusion
 from .krylov import check
 from .regions import Regions
@@ -65,6 +65,9 @@ class Multigrid(Preconditioner):
             instead of 0.42.
         shares: on the first coarse level, give couplings along diagonals to those along the axes in
             these shares (`kernels/collapse.py`): cheaper cycles, a few more of them where a jumps.
+        coarse: "galerkin", or "rediscretised": no coarse level has couplings along diagonals, those
+            of Pᵀ A P are given to the axes. For a constant a this is -div(a grad u) on the coarser
+            grid. Cycles are cheaper, and more of them are needed where a jumps.
         smoother: `GaussSeidel()`, `LineGaussSeidel(axes)`, `Jacobi(damping)` or `Chebyshev(degree)`
             of `solvers.smoothers`; unless given, lines where couplings along one axis dominate,
             be it everywhere or turning from place to place, else points.
@@ -83,12 +86,18 @@ class Multigrid(Preconditioner):
         mirrored: bool = True,
         smoother: Smoother | None = None,
         shares: Shares | None = None,
+        coarse: str = "galerkin",
     ) -> None:
         _require_stencil(A)
+        if coarse not in ("galerkin", "rediscretised"):
+            raise ValueError(f"Coarse operators are 'galerkin' or 'rediscretised'; got {coarse!r}.")
+        thin = 1
+        if coarse == "rediscretised":
+            thin, shares = EVERY, shares or equal_shares
         if shares is not None and any(A.periodic):
             raise ValueError(
                 f"A coarse level is collapsed on axes that are not periodic; A is on {A.grid}. "
-                f"Leave `shares` out."
+                f"Leave out `shares` and coarse='rediscretised'."
             )
         if min(sweeps) < 0 or sum(sweeps) == 0:
             raise ValueError(f"A cycle needs at least one sweep of its smoother; got {sweeps}.")
@@ -97,11 +106,11 @@ class Multigrid(Preconditioner):
         self.symmetric = self._spec.symmetric
         self.positive_definite = self.symmetric  # on the range of A
         self._regions = None if A.positive_definite else A.regions
-        self._shares = shares
+        self._shares, self._coarse = shares, coarse
         try:
             # A network that gives shares is work for torch's threads.
             with ours_alone() if shares is None else nullcontext():
-                self._cycle = choose(A, self._spec, shares)
+                self._cycle = choose(A, self._spec, shares, thin)
         except NotPositiveError:
             raise ValueError(
                 f"Multigrid for {A} lost positive definiteness in {self.dtype}: the coefficient's "
@@ -158,6 +167,7 @@ class Multigrid(Preconditioner):
                 mirrored=spec.mirrored,
                 smoother=spec.smoother,
                 shares=self._shares,
+                coarse=self._coarse,
             )
         other = copy(self)
         other._spec, other.symmetric = spec, spec.symmetric

@@ -19,10 +19,10 @@ from .smoothers import strength
 class PlaneCycle(Cycle):
     """V(1,1) by `kernels/blackbox_plane.py`."""
 
-    def __init__(self, A: Diffusion, shares: Shares | None = None) -> None:
+    def __init__(self, A: Diffusion, shares: Shares | None = None, thin: int = 1) -> None:
         from ..kernels import blackbox_plane_layout, blackbox_plane_setup
 
-        thin = int(shares is not None)
+        thin = thin if shares is not None else 0
         table, size = blackbox_plane_layout.layout(*A.grid.shape, thin, layout.DIRECT)
         self.shapes = [(n, m) for n, m in table[:, :2].tolist()]
         store = np.zeros(size, dtype=torch.empty(0, dtype=A.dtype).numpy().dtype)
@@ -30,7 +30,7 @@ class PlaneCycle(Cycle):
         if shares is not None:
             from ..kernels.blackbox_thin import setup_plane
 
-            setup = partial(setup_plane, shares=shares)
+            setup = partial(setup_plane, shares=shares, thin=thin)
         faces = [f.detach().contiguous().numpy() for f in A.faces]
         if not setup(*faces, store, table, not A.positive_definite):
             raise NotPositiveError

@@ -292,12 +292,14 @@ def setup(
     singular: bool,
     shares: Shares | None = None,
     followed: tuple[int, ...] = (),
+    thinned: int = 1,
 ) -> list[Level]:
     """All levels, finest first, from the couplings at the faces (`diffusion_reference.py`).
 
     coarsened: which axes each level but the last coarsens (`blackbox_layout.layout`).
-    shares: how couplings along diagonals are given to the axes on the first coarse level; None
-    leaves them. followed: the axes that a line smoother follows; then interpolation does, too.
+    shares: how couplings along diagonals are given to the axes on the first `thinned` coarse
+    levels; None leaves them. followed: the axes that a line smoother follows; then interpolation
+    does, too.
     """
     ndim = len(faces)
     n = tuple(k - (a == 0) for a, k in enumerate(faces[0].shape[-ndim:]))
@@ -315,7 +317,7 @@ def setup(
         levels.append(level)
         couplings, e = galerkin(level)
         n = level.N
-        if shares is not None and len(levels) == 1:
+        if shares is not None and len(levels) <= thinned:
             couplings = thin(couplings, n, shares)
     last = Level(n, tuple(wrap), couplings, e, (False,) * ndim)
     last.inverse = invert(last, singular)

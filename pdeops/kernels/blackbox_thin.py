@@ -1,7 +1,7 @@
-"""Set-up of black-box multigrid whose first coarse level is collapsed (`collapse.py`).
+"""Set-up of black-box multigrid whose first coarse levels are collapsed (`collapse.py`).
 
-The counterparts of `setup` in `blackbox_plane_setup.py` and `blackbox_setup.py`, on layouts with
-thin = 1.
+The counterparts of `setup` in `blackbox_plane_setup.py` and `blackbox_setup.py`, on layouts with as
+many thin levels.
 """
 
 from collections.abc import Sequence
@@ -22,20 +22,21 @@ def setup_plane(
     table: np.ndarray,
     singular: bool,
     shares: Shares,
+    thin: int,
 ) -> bool:
     """Fill all levels. False where one is not positive definite, or semidefinite if `singular`."""
     plane.begin(x_faces, y_faces, store, table)
-    if len(table) > 1:
-        T = table[1]
+    thin = min(thin, len(table) - 1)
+    for level, T in enumerate(table[1 : thin + 1]):
         n = int(T[0]), int(T[1])
         four = np.zeros((4, padded(n[0]), padded(n[1])), store.dtype)
-        plane.descend(store, table, 0, False, *four)
+        plane.descend(store, table, level, False, *four)
         x, y, d, a = torch.from_numpy(four)
         # a[i, j] couples (i+1, j) and (i, j+1): the offset (1, -1) from (i, j+1).
         stencil = Stencil(n, {(1, 0): x, (0, 1): y, (1, 1): d, (1, -1): a.roll(1, 1)})
         for start, edge in zip(T[2:4], collapse(stencil, shares(stencil)), strict=True):
             store[start : start + edge.numel()] = edge.numpy().ravel()
-    return bool(plane.complete(store, table, min(1, len(table) - 1), 1, singular))
+    return bool(plane.complete(store, table, thin, thin, singular))
 
 
 def setup_box(
@@ -49,15 +50,17 @@ def setup_box(
     has_e: bool,
     singular: bool,
     shares: Shares,
+    thin: int,
 ) -> bool:
     """Fill all levels; no axis is periodic. False where one is not positive definite."""
     x, y, z = faces
     box.begin(x, y, z, excess, store, table, offsets, wrap, has_e)
-    if len(table) > 1:
-        T, full = table[1], table[1].copy()
+    thin = min(thin, len(table) - 1)
+    for level, T in enumerate(table[1 : thin + 1]):
+        full = T.copy()
         full[K_] = len(offsets)
         C = np.zeros(len(offsets) * int(T[S_]), store.dtype)
-        box.descend(store, table[0], full, offsets, wrap, has_e, C)
+        box.descend(store, table[level], full, offsets, wrap, has_e, C)
         axes = [a for a in range(3) if T[PRESENT + a]]
         edges = torch.from_numpy(C).view(-1, *[int(T[SIZE + a]) for a in axes])
         keys = [tuple(o[axes].tolist()) for o in offsets]
@@ -67,5 +70,4 @@ def setup_box(
             k = keys.index(tuple(int(a == axis) for a in range(len(axes))))
             start = int(T[C_]) + k * int(T[S_])
             store[start : start + edge.numel()] = edge.numpy().ravel()
-    first = min(1, len(table) - 1)
-    return bool(box.complete(store, table, first, offsets, number, wrap, has_e, singular))
+    return bool(box.complete(store, table, thin, offsets, number, wrap, has_e, singular))

@@ -94,13 +94,15 @@ def random_operator(shape, generator, dtype, boundary="dirichlet", solid=0.0):
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
 @pytest.mark.parametrize("shape", [(19, 19), (20, 27), (39, 24), (18, 19)])
-@pytest.mark.parametrize("shares", [equal_shares, some_shares])
-def test_plane_collapses_as_its_twin_does(shape, dtype, shares, generator, monkeypatch):
+@pytest.mark.parametrize(
+    ("shares", "thin"), [(equal_shares, 1), (some_shares, 1), (some_shares, 9)]
+)
+def test_plane_collapses_as_its_twin_does(shape, dtype, shares, thin, generator, monkeypatch):
     monkeypatch.setattr(layout, "DIRECT", 100)
     A = random_operator(shape, generator, dtype)
-    ours = PlaneCycle(A, shares)
+    ours = PlaneCycle(A, shares, thin)
     both = [(True, True)] * (len(ours.shapes) - 1)
-    levels = plain.setup(A.faces, None, A.periodic, both, False, shares)
+    levels = plain.setup(A.faces, None, A.periodic, both, False, shares, (), thin)
     _, _, store, table, _ = ours._arrays
     n, m = ours.shapes[1]
     cx, cy, _, _ = plane.stencil(store, table[1], False)
@@ -126,16 +128,17 @@ CASES = {
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
 @pytest.mark.parametrize("case", CASES)
-def test_boxes_are_their_twin(case, dtype, generator, monkeypatch):
+@pytest.mark.parametrize("thin", [1, 9])
+def test_boxes_are_their_twin(case, thin, dtype, generator, monkeypatch):
     monkeypatch.setattr(layout, "DIRECT", 100)
     A = random_operator(dtype=dtype, generator=generator, **CASES[case])
     b = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
     b = A.project(b.to(dtype))[None]
     u, v = torch.full_like(b, torch.nan), torch.full_like(b, torch.nan)
-    ours = BoxCycle(A, some_shares)
+    ours = BoxCycle(A, some_shares, thin=thin)
     assert len(ours.shapes) > 2
     ours(b, u, CycleSpec())
-    TwinCycle(A, some_shares)(b, v, CycleSpec())
+    TwinCycle(A, some_shares, thin=thin)(b, v, CycleSpec())
     u, v = A.project(u[0]), A.project(v[0])
     scale = 1e3 if dtype == torch.float32 and "walls" in case else 1  # nearly singular
     assert (u - v).abs().max() < scale * TOLERANCE[dtype] * v.abs().max()

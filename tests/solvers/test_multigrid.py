@@ -7,8 +7,11 @@ import torch
 
 from pdeops.grid import Grid
 from pdeops.kernels import blackbox_layout as layout
+from pdeops.kernels.collapse import equal_shares
 from pdeops.linop import check_spd
 from pdeops.solvers import Diffusion, Laplacian, Multigrid, cg, solve_multigrid, solve_poisson
+from pdeops.solvers.box_cycle import TwinCycle
+from pdeops.solvers.cycles import EVERY
 from pdeops.solvers.smoothers import Chebyshev, GaussSeidel, Jacobi, LineGaussSeidel, suited
 
 # Nodes with the boundary: odd and even, square and not, one level and several.
@@ -273,6 +276,45 @@ def test_an_axis_dominates_node_by_node(generator):
         assert steps(A, generator) <= 7
         a[40:43, 20:23] *= 1e4  # at its ends the other axis is the strong one
         assert suited(Diffusion(a, grid)) == GaussSeidel()
+
+
+@pytest.mark.parametrize("shape", [(33, 33), (17, 17, 17)])
+def test_rediscretised_operators_are_those_of_the_coarser_grids(shape, monkeypatch):
+    """For a constant a: the couplings a/h² times the volume of a cell, along the axes alone."""
+    monkeypatch.setattr(layout, "DIRECT", 100)
+    A = Laplacian(Grid(shape))
+    cycle = TwinCycle(A, equal_shares, thin=EVERY)
+    assert len(cycle._levels) > 2
+    ndim = len(shape)
+    for k, level in enumerate(cycle._levels):
+        for offset, c in level.couplings.items():
+            inner = c[tuple(slice(2, n) for n in level.n)]
+            along = sum(map(abs, offset)) == 1
+            expected = A.faces[0].max() * 2.0 ** (k * (ndim - 2)) if along else 0.0
+            torch.testing.assert_close(inner, torch.full_like(inner, expected))
+
+
+@pytest.mark.parametrize(("contrast", "bound"), [(4.0, 9), (1e4, 20)])
+def test_rediscretised_operators_do_where_a_jumps_little(contrast, bound, piecewise, generator):
+    """The others, as a control, take half as many where it jumps much."""
+    for n in (65, 257):
+        grid = Grid((n, n + 1))
+        A = Diffusion(piecewise(grid, 3.0, 3.0 * contrast, seed=1), grid)
+        M = Multigrid(A, coarse="rediscretised")
+        check_spd(M)
+        assert steps(A, generator, coarse="rediscretised") <= bound
+        assert steps(A, generator) <= 11
+    if contrast > 100:
+        assert steps(A, generator, coarse="rediscretised") > 13
+    lines = {"coarse": "rediscretised", "smoother": LineGaussSeidel()}
+    check_spd(Multigrid(A, **lines))
+
+
+def test_coarse_operators_have_names():
+    with pytest.raises(ValueError, match="'galerkin' or 'rediscretised'"):
+        Multigrid(Laplacian(Grid((9, 9))), coarse="half")
+    with pytest.raises(ValueError, match="not periodic"):
+        Multigrid(Laplacian(Grid((8, 8), boundary="periodic")), coarse="rediscretised")
 
 
 def test_axes_of_lines_are_axes():
