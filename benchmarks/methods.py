@@ -87,7 +87,8 @@ def cycle_work(s: Drawn, M: Multigrid) -> float:
     total = 0.0
     for level, shape in enumerate(M.shapes):
         share = torch.Size(shape).numel() / s.A.grid.num_nodes
-        thin = level == 0 or (level == 1 and M._shares is not None)
+        collapsed = M._shares is not None and (level == 1 or M._coarse == "rediscretised")
+        thin = level == 0 or collapsed
         points = 2 * ndim + 1 if thin else 3**ndim
         terms = sweeps * (points + back) + points
         total += visits**level * share * terms / (2 * ndim + 1)
