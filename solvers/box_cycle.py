@@ -92,9 +92,11 @@ class BoxCycle(Cycle):
 
     def _visit(self, what: int, level: int, spec: CycleSpec, parts: int) -> None:
         """`visit` of the kernels for one step on a level that threads share."""
+        from ..kernels.blackbox_relax import extent, rows
+
         kernels = self._kernels
         store, table, offsets, sweep, _, wrap, has_e = self._arguments
-        rows, coarse_rows = (kernels.rows(t) for t in table[level : level + 2])
+        own_rows, coarse_rows = (rows(t) for t in table[level : level + 2])
         up = what == layout.ASCEND
 
         def share(kernel: Any, rows: int, *arguments: Any) -> None:
@@ -107,11 +109,11 @@ class BoxCycle(Cycle):
         alone = what == layout.START
         for _ in range(spec.post if up else spec.pre):
             for step in reversed(sweep) if up and spec.mirrored else sweep:
-                size = kernels.extent(table[level], step[0])
+                size = extent(table[level], step[0])
                 share(kernels.relax_part, size, offsets, level, wrap, step, alone)
                 alone = False
         if not up:
-            share(kernels.residual_rows, rows, offsets, level, has_e)
+            share(kernels.residual_rows, own_rows, offsets, level, has_e)
             share(kernels.restrict_rows, coarse_rows, level)
 
     @staticmethod

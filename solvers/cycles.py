@@ -1,6 +1,6 @@
 """The ways to run a multigrid cycle: fused loops for three kinds of problems, and the twin."""
 
-from ..kernels.collapse import Shares
+from ..kernels.collapse import Shares, equal_shares
 from .box_cycle import BoxCycle, TwinCycle
 from .constant_cycle import ConstantCycle
 from .cycle import Cycle, CycleSpec
@@ -19,7 +19,8 @@ def choose(A: Diffusion, spec: CycleSpec, shares: Shares | None = None, thin: in
     """
     if A.device.type != "cpu" or A.dtype not in KERNEL_DTYPES:
         return TwinCycle(A, shares, spec.smoother, thin)
-    if (shares is None or thin == EVERY) and ConstantCycle.fits(A, spec):
+    rediscretised = thin == EVERY and shares is equal_shares
+    if (shares is None or rediscretised) and ConstantCycle.fits(A, spec):
         return ConstantCycle(A)
     if PlaneCycle.fits(A, spec):
         return PlaneCycle(A, shares, thin)

@@ -155,10 +155,10 @@ class Multigrid(Preconditioner):
         """Another cycle of the same levels, sharing the work arrays: `kind`, `pre`, `post`,
         `mirrored` or `smoother` of `CycleSpec` changed."""
         spec = replace(self._spec, **changes)
-        own, lines = self._spec.smoother, LineGaussSeidel
-        other_levels = spec.smoother != own and lines in (type(spec.smoother), type(own))
-        # Some loops run one kind of cycle only.
-        if other_levels or not self._cycle.fits(self._A, spec):
+        both = (self._spec.smoother, spec.smoother)
+        relined = both[0] != both[1] and any(isinstance(s, LineGaussSeidel) for s in both)
+        # Lines have levels of their own, and some loops run one kind of cycle only.
+        if relined or not self._cycle.fits(self._A, spec):
             sweeps = (spec.pre, spec.post)
             return Multigrid(
                 self._A,

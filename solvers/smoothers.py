@@ -106,7 +106,7 @@ def strength(A: Diffusion) -> list[float]:
 
 
 def dominant(A: Diffusion) -> int | None:
-    """The axis along which each node's couplings are stronger than its others, if there is one.
+    """The axis along which each node's couplings are twice as strong as its others, if any.
 
     Where this does not hold at some (jumps beyond the anisotropy, walls), lines along it smooth,
     but errors on neighbouring lines do not look alike: points and semicoarsening converge better.
@@ -146,10 +146,11 @@ def suited(A: Diffusion) -> Smoother:
     take a third of the time. Points on a GPU, too: a line is solved node by node."""
     if A.device.type != "cpu" or A.ndim == 1:
         return GaussSeidel()
-    if A.constant is None and (ratio := second(A)) >= STRONG:  # soon seen
+    ratio = 1.0 if A.constant is not None else second(A)
+    if A.constant is None and ratio >= STRONG:  # soon seen
         return GaussSeidel()
-    if dominant(A) is not None:
-        return LineGaussSeidel()
+    if (axis := dominant(A)) is not None:
+        return LineGaussSeidel((axis,))
     own = strength(A)
-    turns = A.constant is None and ratio < WEAK and min(own) >= STRONG * max(own)
-    return LineGaussSeidel() if turns else GaussSeidel()
+    turns = ratio < WEAK and min(own) >= STRONG * max(own)
+    return LineGaussSeidel(tuple(range(A.ndim))) if turns else GaussSeidel()

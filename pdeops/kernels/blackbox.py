@@ -13,7 +13,8 @@ One dispatch for a whole cycle (`visit`). Smoothers are in `blackbox_relax.py`; 
 `blackbox_setup.py`, with `blackbox_interpolation.py`, `blackbox_galerkin.py`, `blackbox_lines.py`.
 Numba's cache of compiled code notices changes in the file of the function that is called from
 Python, not in those it calls: what these rooms share (`blackbox_layout.py`, `blackbox_index.py`,
-`blackbox_lines.solve`, `blackbox_relax.py`) is compiled anew when those who call it are touched.
+`blackbox_band.py`, `blackbox_lines.solve`, `blackbox_relax.py`) is compiled anew when those who
+call it are touched.
 
 No fastmath: the last bits must not depend on whether a function was compiled in this process or
 read from the cache. Nothing here starts threads, so the loops are safe after fork; they release the
@@ -23,6 +24,7 @@ GIL.
 import numba
 import numpy as np
 
+from .blackbox_band import substitute_both
 from .blackbox_layout import (
     ASCEND,
     B_,
@@ -46,7 +48,6 @@ from .blackbox_layout import (
     W_,
 )
 from .blackbox_relax import (
-    extent,  # noqa: F401 - part of what can be done in bands
     limits,
     relax,
     residual,
@@ -154,22 +155,13 @@ def prolong(U, w, num_weights, t, T, u, low, end):
 @_jit
 def solve_band(L, number, b, u):
     """u = A⁻¹ b on the coarsest level by the factor of `factor_band`; ghosts included."""
-    size, width = L.shape
-    y = np.zeros(size, b.dtype)
+    y = np.zeros(len(L), b.dtype)
     for x in range(len(number)):
         # A ghost has the number of its unknown, but b is right at the unknown only, which stands at
         # the smallest index but for ghosts at the low end: those are numbered below -1.
         if number[x] >= 0:
             y[number[x]] = b[x]
-    for k in range(size):
-        value = y[k]
-        for c in range(1, min(width - 1, k) + 1):
-            value -= L[k, c] * y[k - c]
-        y[k] = value * L[k, 0]
-    for k in range(size - 1, -1, -1):
-        y[k] *= L[k, 0]
-        for c in range(1, min(width - 1, k) + 1):
-            y[k - c] -= L[k, c] * y[k]
+    substitute_both(L, y)
     for x in range(len(number)):
         if number[x] >= 0:
             u[x] = y[number[x]]

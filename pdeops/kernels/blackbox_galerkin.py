@@ -7,8 +7,9 @@ says how the compiled code is cached.
 import numba
 import numpy as np
 
-from .blackbox_index import refill, start_of_row
+from .blackbox_index import start_of_row
 from .blackbox_layout import COARSEN, K_, N_, PRESENT, S_, SIZE, STRIDE
+from .blackbox_relax import sync
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -26,7 +27,7 @@ def fold(u, t, wrap):
                 x = i * t[STRIDE + b] + j * t[STRIDE + c]
                 u[x + n * stride] += u[x]
                 u[x + stride] += u[x + (n + 1) * stride]
-    refill(u, t, wrap)
+    sync(u, t, wrap)
 
 
 @_jit

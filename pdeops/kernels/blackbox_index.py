@@ -1,4 +1,4 @@
-"""Indices, ghosts, diagonals: what the set-up of black-box multigrid shares; see `blackbox.py`.
+"""Indices and diagonals: what the set-up of black-box multigrid shares; see `blackbox.py`.
 
 Compiled into those that call them: after a change touch blackbox_setup.py, blackbox_galerkin.py,
 blackbox_interpolation.py and blackbox_lines.py, or numba takes its old code from the cache.
@@ -6,7 +6,7 @@ blackbox_interpolation.py and blackbox_lines.py, or numba takes its old code fro
 
 import numba
 
-from .blackbox_layout import COARSEN, K_, N_, PRESENT, S_, SIZE, STRIDE
+from .blackbox_layout import COARSEN, K_, N_, PRESENT, S_, STRIDE
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -20,22 +20,6 @@ def start_of_row(I, J, L, parity, t, T):
         x += (2 * P + parity[a] if t[COARSEN + a] else P) * t[STRIDE + a]
         X += P * T[STRIDE + a]
     return x, X
-
-
-@_jit
-def refill(u, t, wrap):
-    """Fill the ghosts of periodic axes."""
-    for a in range(3):
-        if not wrap[a]:
-            continue
-        n, stride = t[N_ + a], t[STRIDE + a]
-        b, c = (a + 1) % 3, (a + 2) % 3
-        for i in range(t[SIZE + b]):
-            for j in range(t[SIZE + c]):
-                x = i * t[STRIDE + b] + j * t[STRIDE + c]
-                u[x] = u[x + n * stride]
-                for g in range(n + 1, t[SIZE + a]):
-                    u[x + g * stride] = u[x + (g - n) * stride]
 
 
 @_jit

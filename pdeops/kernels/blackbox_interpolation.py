@@ -10,6 +10,7 @@ import numpy as np
 from .blackbox_index import start_of_row
 from .blackbox_layout import COARSEN, F_, K_, N_, P_, PRESENT, S_, SIZE, STRIDE, U_, W_
 from .blackbox_lines import solve
+from .blackbox_relax import steps
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -82,24 +83,22 @@ def across_lines(c, offsets, t, wrap, axis, odd, p, low, high):
     With C the couplings to the low or the high side and T the matrix of the line along `axis`:
     T⁻¹ C 1, at the unknowns of `low` and `high`.
     """
-    S, K = t[S_], t[K_]
+    S, n = t[S_], t[N_ + 2]
+    step = np.empty(len(offsets), np.int64)
+    K = steps(t, offsets, step)
     for i in range(t[PRESENT], t[N_] + 1):
         for j in range(t[PRESENT + 1], t[N_ + 1] + 1):
             row = i * t[STRIDE] + j * t[STRIDE + 1] + 1
-            n = t[N_ + 2]
             low[row : row + n] = 0
             high[row : row + n] = 0
             for k in range(K):
                 if offsets[k, odd] == 0:
                     continue
-                back = 0
-                for a in range(3):
-                    back += offsets[k, a] * t[STRIDE + a]
                 up = offsets[k, odd] > 0
                 one, two = (high, low) if up else (low, high)
                 for x in range(row, row + n):
                     one[x] += c[k * S + x]
-                    two[x] += c[k * S + x - back]
+                    two[x] += c[k * S + x - step[k]]
     line = c[(2 - axis) * S : (3 - axis) * S]
     solve(low, line, t, wrap, axis, p, odd)
     solve(high, line, t, wrap, axis, p, odd)

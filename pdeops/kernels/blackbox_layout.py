@@ -18,7 +18,6 @@ S_, K_ = 26, 27  # stored nodes in all; half the number of neighbours
 # Three columns: offset of the inverse pivots of lines along an axis, on a periodic one followed by
 # the lines' borders; 0 where lines do not follow it.
 P_ = 28
-COLUMNS = 31
 
 # Steps of a schedule.
 START, DESCEND, ASCEND, EXACT, RESTRICT, PROLONG = range(6)

@@ -17,6 +17,7 @@ are safe after fork; they release the GIL, so that others can give each thread a
 import numba
 import numpy as np
 
+from .blackbox_band import substitute_both
 from .blackbox_plane_layout import B_, M_, N_, R_, U_, factor, pad, stencil, view, weights
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -26,20 +27,11 @@ _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 def solve_band(n, m, L, b, u):
     """u = A⁻¹ b on the coarsest level by the factor of `factor_band`."""
     si, sj = (m, 1) if m <= n else (1, n)
-    size, width = n * m, min(n, m) + 1
-    y = np.empty(size, b.dtype)
+    y = np.empty(n * m, b.dtype)
     for i in range(n):
         for j in range(m):
             y[i * si + j * sj] = b[i, j]
-    for k in range(size):
-        value = y[k]
-        for c in range(1, min(width, k) + 1):
-            value -= L[k, c] * y[k - c]
-        y[k] = value * L[k, 0]
-    for k in range(size - 1, -1, -1):
-        y[k] *= L[k, 0]
-        for c in range(1, min(width, k) + 1):
-            y[k - c] -= L[k, c] * y[k]
+    substitute_both(L, y)
     for i in range(n):
         for j in range(m):
             u[i + 1, j + 1] = y[i * si + j * sj]

@@ -7,6 +7,7 @@ The plain twin is `blackbox_reference.py`; `blackbox_plane_layout.py` says where
 import numba
 import numpy as np
 
+from .blackbox_band import cholesky
 from .blackbox_plane_layout import (
     M_,
     N_,
@@ -147,15 +148,9 @@ def invert_diagonal(n, m, cx, cy, cd, ca, nine, r):
 
 @_jit
 def factor_band(n, m, cx, cy, cd, ca, nine, r, singular, L):
-    """Cholesky factor of the coarsest level's band matrix, numbered along the shorter axis.
-
-    L[k, c] = entry (k, k - c); the diagonal is stored inverted. Returns False where A is not
-    positive. A `singular` A may be semidefinite: a pivot of round-off is left out, and its unknown
-    becomes zero.
-    """
-    small = 1e-12 if L.itemsize == 8 else 1e-5  # pivots of round-off, against the diagonal
+    """Cholesky factor of the coarsest level (`blackbox_band.cholesky`), numbered along the shorter
+    axis."""
     si, sj = (m, 1) if m <= n else (1, n)
-    size, width = n * m, min(n, m) + 1
     L[:] = 0
     for i in range(1, n + 1):
         for j in range(1, m + 1):
@@ -171,22 +166,7 @@ def factor_band(n, m, cx, cy, cd, ca, nine, r, singular, L):
             if nine and i > 1 and j < m:
                 other = k - si + sj
                 L[max(k, other), abs(k - other)] = -ca[i - 1, j]
-    for k in range(size):
-        own = L[k, 0]
-        for c in range(min(width, k), -1, -1):
-            value = L[k, c]
-            for e in range(c + 1, min(width, k) + 1):
-                if e - c <= width:
-                    value -= L[k, e] * L[k - c, e - c]
-            if c > 0:
-                L[k, c] = value * L[k - c, 0]
-            elif value > (small * own if singular else 0 * own):
-                L[k, 0] = 1 / np.sqrt(value)
-            elif singular and value >= -100 * small * own:
-                L[k, 0] = 0
-            else:
-                return False
-    return True
+    return cholesky(L, singular)
 
 
 @_jit

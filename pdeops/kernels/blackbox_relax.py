@@ -2,8 +2,8 @@
 
 The plain twin is `blackbox_relax_reference.py`; arrays and indices are those of `blackbox.py`.
 
-Compiled into those that call them: after a change touch blackbox.py, or numba takes its old code
-from the cache.
+Compiled into those that call them: after a change touch blackbox.py, blackbox_setup.py,
+blackbox_galerkin.py and blackbox_interpolation.py, or numba takes its old code from the cache.
 """
 
 import numba

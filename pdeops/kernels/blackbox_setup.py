@@ -5,11 +5,12 @@ says how the compiled code is cached.
 """
 
 import numba
-import numpy as np
 
 from . import blackbox_galerkin, blackbox_interpolation, blackbox_lines
-from .blackbox_index import diagonal, refill
+from .blackbox_band import cholesky
+from .blackbox_index import diagonal
 from .blackbox_layout import C_, E_, K_, L_, N_, P_, PRESENT, R_, S_, STRIDE, W_
+from .blackbox_relax import sync
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -27,14 +28,8 @@ def invert_diagonal(c, e, has_e, offsets, t, r):
 
 @_jit
 def factor_band(c, e, has_e, offsets, t, number, singular, L):
-    """Cholesky factor of the coarsest level; L[k, i] = entry (k, k - i), the diagonal inverted.
-
-    False where A is not positive definite. A `singular` A may be semidefinite: a pivot of round-off
-    is left out, and its unknown becomes zero.
-    """
+    """Cholesky factor of the coarsest level (`blackbox_band.cholesky`)."""
     S, K = t[S_], t[K_]
-    size, width = L.shape
-    small = 1e-12 if L.itemsize == 8 else 1e-5  # pivots of round-off, against the diagonal
     L[:] = 0
     for x in range(len(number)):
         i = number[x]
@@ -54,22 +49,7 @@ def factor_band(c, e, has_e, offsets, t, number, singular, L):
                     L[i, 0] += coupling
                 if side == 0 and j >= 0 and j != i:
                     L[max(i, j), abs(i - j)] -= coupling
-    for k in range(size):
-        own = L[k, 0]
-        for i in range(min(width - 1, k), -1, -1):
-            value = L[k, i]
-            for j in range(i + 1, min(width - 1, k) + 1):
-                if j - i < width:
-                    value -= L[k, j] * L[k - i, j - i]
-            if i > 0:
-                L[k, i] = value * L[k - i, 0]
-            elif value > (small * own if singular else 0 * own):
-                L[k, 0] = 1 / np.sqrt(value)
-            elif singular and value >= -100 * small * own:
-                L[k, 0] = 0
-            else:
-                return False
-    return True
+    return cholesky(L, singular)
 
 
 @_jit
@@ -90,7 +70,7 @@ def begin(f0, f1, f2, excess, store, table, offsets, wrap, has_e):
                 for q in range(n):
                     x = (i + t[PRESENT]) * t[STRIDE] + (j + t[PRESENT + 1]) * t[STRIDE + 1]
                     e[x + q + 1] = excess[i, j, q]
-        refill(e, t, wrap)
+        sync(e, t, wrap)
 
 
 @_jit
@@ -111,7 +91,7 @@ def first_couplings(f, axis, t, wrap, c):
             for q in range(n):
                 x = (i + t[PRESENT]) * t[STRIDE] + (j + t[PRESENT + 1]) * t[STRIDE + 1] + q + 1
                 c[x - t[STRIDE + axis]] = f[i, j, q]
-    refill(c[: t[S_]], t, wrap)
+    sync(c[: t[S_]], t, wrap)
 
 
 def descend(store, t, T, offsets, wrap, has_e, C):

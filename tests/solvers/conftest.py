@@ -8,6 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pdeops.solvers import Multigrid, cg
+
 
 @pytest.fixture
 def piecewise():
@@ -40,3 +42,16 @@ def without_type_checks():
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def steps(generator):
+    """How many iterations of CG to 1e-8 it takes with a cycle of these keywords."""
+
+    def count(A, **cycle):
+        b = A.project(torch.randn(A.grid.shape, generator=generator, dtype=torch.float64))
+        result = cg(A, b, M=Multigrid(A, **cycle), rtol=1e-8, max_iterations=300)
+        assert result.converged
+        return result.iterations
+
+    return count
