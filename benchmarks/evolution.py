@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pdeops import spectral
-from pdeops.grid import Grid
+from pdeops.calculus import fourier as spectral
+from pdeops.domain.grid import Grid
 from pdeops.solvers import RK4CN, NavierStokes
 
 from .bench import Bench

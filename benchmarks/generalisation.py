@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from pdeops.run_systems import load_correction, shipped_weights
 from pdeops.solvers import Multigrid, cg
+from pdeops.tasks.preconditioner import load_correction, shipped_weights
 
 from .bench import RESULTS, machine
 from .results_file import Row, write

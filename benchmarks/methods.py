@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pdeops.compare.phases import Method, System, conjugate, direct
 from pdeops.linop import LinearOperator
 from pdeops.models import DeepConjugate
-from pdeops.models.vcycle import VCyclePreconditioner
-from pdeops.phases import Method, System, conjugate, direct
-from pdeops.run_systems import load_correction
+from pdeops.models.corrections.vcycle import VCyclePreconditioner
 from pdeops.solvers import (
     Diffusion,
     FastPoisson,
@@ -22,8 +21,9 @@ from pdeops.solvers import (
     SmoothedAggregation,
     SolveResult,
 )
-from pdeops.solvers.direct import factor
-from pdeops.solvers.smoothers import Chebyshev, GaussSeidel, LineGaussSeidel
+from pdeops.solvers.direct.sparse import factor
+from pdeops.solvers.multigrid.smoothers import Chebyshev, GaussSeidel, LineGaussSeidel
+from pdeops.tasks.preconditioner import load_correction
 
 from .systems import Family
 

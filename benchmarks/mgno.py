@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pdeops.grid import Grid
+from pdeops.domain.grid import Grid
 from pdeops.losses import LOSSES
 from pdeops.models import MgNO, PublishedMgNO
-from pdeops.models.mgno_published import PublishedCycle
+from pdeops.models.operators.mgno_published import PublishedCycle
 
 from .bench import Bench
 

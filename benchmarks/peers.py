@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pdeops import spectral
-from pdeops.grid import Grid
+from pdeops.calculus import fourier as spectral
+from pdeops.domain.grid import Grid
 from pdeops.solvers import ETDRK4, RK4CN, NavierStokes, Stepper
 
 from .bench import Bench

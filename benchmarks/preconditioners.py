@@ -24,11 +24,11 @@ from typing import Any
 
 import torch
 
+from pdeops.compare.phases import AMORTISED, Tally, break_even, break_even_text
 from pdeops.linop import LinearOperator
-from pdeops.phases import AMORTISED, Tally, break_even, break_even_text
-from pdeops.run_systems import shipped_weights, training_seconds
 from pdeops.solvers import SolveResult
 from pdeops.solvers.result import relative_residual
+from pdeops.tasks.preconditioner import shipped_weights, training_seconds
 
 from .bench import RESULTS, machine
 from .methods import BEST_CYCLE, CLASSICAL, CYCLES, Counted, Drawn, is_network, learned, variant

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pdeops.kernels import sweeps
+from pdeops.kernels.sweeps import cpu as sweeps
 from pdeops.solvers import Binned, ChebCB, TsallisINF
-from pdeops.solvers.relax import Tuner
+from pdeops.solvers.tuning.relax import Tuner
 
 from . import results_file
 from .bench import RESULTS, machine

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
-from pdeops.grid import Grid
+from pdeops.domain.grid import Grid
 from pdeops.losses import LOSSES
 from pdeops.models import MODELS
 from pdeops.nn.operator import Operator
 from pdeops.normalizer import Normalizer
-from pdeops.recipe import Recipe
+from pdeops.runs.recipe import Recipe
 from pdeops.training.learner import Learner
 from pdeops.training.objectives import Supervised
 from pdeops.training.optim import OPTIMIZERS, SCHEDULES

@@ -125,7 +125,7 @@ def train(recipe: str, folder: Path, settings: Mapping[str, object], threads: in
 def result(folder: Path, test: Path) -> dict[str, str]:
     """The figures of a finished run."""
     from pdeops.nn.parameters import num_parameters
-    from pdeops.run import load_run
+    from pdeops.tasks.supervised import load_run
 
     run = load_run(folder)
     with (folder / "metrics.csv").open(newline="") as file:
@@ -205,8 +205,8 @@ def save(out: Path, rows: Sequence[Row]) -> None:
 def time_steps(plan: Study, rows: Sequence[Row], settings: Mapping[str, object]) -> None:
     """Put the seconds of a training step into the rows with these settings that have none; all
     recipes are timed by turns."""
-    from pdeops.grid import Grid
-    from pdeops.recipe import Recipe
+    from pdeops.domain.grid import Grid
+    from pdeops.runs.recipe import Recipe
 
     from .steps import step_seconds
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pdeops.datasets.random_fields import GaussianField, sample_generator
-from pdeops.grid import Grid
+from pdeops.datasets.problems.random_fields import GaussianField, sample_generator
+from pdeops.domain.grid import Grid
 from pdeops.solvers import Diffusion
 
 TAU, ALPHA = 3.0, 2.0  # of the fields whose sign is the coefficient

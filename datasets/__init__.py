@@ -10,18 +10,18 @@ if __name__ != "pdeops.datasets":
 
 from typing import Any
 
-from .burgers import Burgers
 from .convert import convert
-from .darcy import Darcy
 from .dataset import FieldDataset, compatible
-from .evolution import EvolutionProblem
-from .generate import generate
+from .generate.generate import generate
 from .inspection import inspect
-from .navier_stokes import NavierStokes
-from .poisson import Poisson
-from .problem import Generated, Problem, unknown
-from .readers import open_dataset
-from .shallow_water import ShallowWater
+from .layouts import open_dataset
+from .problems.burgers import Burgers
+from .problems.darcy import Darcy
+from .problems.evolution import EvolutionProblem
+from .problems.navier_stokes import NavierStokes
+from .problems.poisson import Poisson
+from .problems.problem import Generated, Problem, unknown
+from .problems.shallow_water import ShallowWater
 from .spec import DatasetSpec, Field
 from .symmetry import DihedralAugmentation
 

@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..grid import Grid
-from . import hdf5
-from .coordinates import GridLike, grid_of
-from .partial import partial_file
-from .readers import READERS, format_of
-from .selection import SPACE, Axes, Chosen, Selection, select
-from .sources import ArraySource
+from ..domain.grid import Grid
+from .containers.stores import MemoryStore, Store
+from .generate.partial import partial_file
+from .layouts import READERS, format_of, hdf5
+from .layouts.coordinates import GridLike, grid_of
+from .layouts.selection import SPACE, Axes, Chosen, Selection, select
+from .layouts.sources import ArraySource
 from .spec import DatasetSpec, Field
-from .stores import MemoryStore, Store
 from .thinning import thinned
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..grid import Grid
-from .sources import Batch, Source, TensorSource
+from ..domain.grid import Grid
+from .layouts.sources import Batch, Source, TensorSource
 from .spec import DatasetSpec
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..grid import Grid
-from ..sphere_grid import SphereGrid
+from ..domain.grid import Grid
+from ..domain.sphere import SphereGrid
+from .containers.stores import Store
 from .dataset import FieldDataset
-from .readers import READERS, format_of
-from .selection import SPACE, AmbiguousError
-from .stores import Store
+from .layouts import READERS, format_of
+from .layouts.selection import SPACE, AmbiguousError
 
 
 class _Range:

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from ..grid import Grid
-from ..sphere_grid import grid_from_dict
+from ..domain.grid import Grid
+from ..domain.sphere import grid_from_dict
 
 ROLES = ("input", "target")
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..nn.symmetry import Isometry, isometries, reflect
 from .dataset import FieldDataset
-from .sources import Batch
+from .layouts.sources import Batch
 
 
 class DihedralAugmentation(torch.utils.data.Dataset):

@@ -1,7 +1,7 @@
 """Every K-th node of a grid: fields computed finely, on a coarser grid of the same box."""
 
-from ..grid import Grid
-from ..sphere_grid import Latitudes, SphereGrid
+from ..domain.grid import Grid
+from ..domain.sphere import Latitudes, SphereGrid
 
 
 def thinned(grid: Grid, stride: int) -> tuple[Grid, tuple[int, ...]]:

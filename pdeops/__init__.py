@@ -11,18 +11,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOME = {
-    "Grid": "grid",
+    "Grid": "domain.grid",
     "LinearOperator": "linop",
     "Preconditioner": "linop",
-    "SphereGrid": "sphere_grid",
+    "SphereGrid": "domain.sphere",
     "check_spd": "linop",
-    "Recipe": "recipe",
-    "Run": "run",
-    "load_correction": "run_systems",
-    "load_preconditioner": "preconditioner",
-    "load_run": "run",
-    "evaluate": "run",
-    "train": "run",
+    "Recipe": "runs.recipe",
+    "Run": "tasks.supervised",
+    "load_correction": "tasks.preconditioner",
+    "load_preconditioner": "tasks.learned_preconditioner",
+    "load_run": "tasks.supervised",
+    "evaluate": "tasks.supervised",
+    "train": "tasks.supervised",
     "generate": "datasets",
     "open_dataset": "datasets",
     "compare": "compare",
@@ -56,14 +56,14 @@ __all__ = [
 if TYPE_CHECKING:
     from . import compare, datasets, models, solvers
     from .datasets import open_dataset
-    from .datasets.generate import generate
-    from .grid import Grid
+    from .datasets.generate.generate import generate
+    from .domain.grid import Grid
+    from .domain.sphere import SphereGrid
     from .linop import LinearOperator, Preconditioner, check_spd
-    from .preconditioner import load_preconditioner
-    from .recipe import Recipe
-    from .run import Run, evaluate, load_run, train
-    from .run_systems import load_correction
-    from .sphere_grid import SphereGrid
+    from .runs.recipe import Recipe
+    from .tasks.learned_preconditioner import load_preconditioner
+    from .tasks.preconditioner import load_correction
+    from .tasks.supervised import Run, evaluate, load_run, train
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .grid import Grid
+from .domain.grid import Grid
 
 if TYPE_CHECKING:
     import scipy.sparse

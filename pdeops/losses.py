@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .grid import Grid
-from .norms import Lp, Norm, Sobolev, check_alike, relative_error
+from .calculus.norms import Lp, Norm, Sobolev, check_alike, relative_error
+from .domain.grid import Grid
 
 
 class Loss(ABC):

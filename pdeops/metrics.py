@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .grid import Boundary, Grid, Placement
+from .calculus.fourier import parseval_weights, squared_length, transform, wave_indices
+from .calculus.norms import Lp, Norm, Sobolev, check_alike, relative_error
+from .domain.grid import Boundary, Grid, Placement
 from .nearest import did_you_mean
-from .norms import Lp, Norm, Sobolev, check_alike, relative_error
-from .spectral import parseval_weights, squared_length, transform, wave_indices
 
 # Axes: b batch, c channel, *space nodes, n all nodes.
 Field = Float[Tensor, "b c *space"]

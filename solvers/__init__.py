@@ -1,48 +1,48 @@
 """Classical solvers: one file for each method and each equation."""
 
-from .allen_cahn import AllenCahn
-from .amg import RugeStueben, SmoothedAggregation
-from .bicgstab import bicgstab
-from .boundary import with_boundary, without_boundary
-from .burgers import Burgers, cole_hopf
-from .cg import cg
-from .chebcb import ChebCB
 from .darcy import solve_darcy
-from .deep_conjugate_direction import deep_conjugate_direction
-from .diagonal import Diagonal
-from .diffusion import Diffusion
-from .direct import solve_sparse
-from .dst import FastPoisson, solve_poisson
-from .etdrk4 import ETDRK4
-from .evolution import Evolution, Stepper, Trajectory, evolve
-from .finite_volume import BurgersFlux, Flux, LinearFlux, solve_conservation_law
-from .flexible_cg import flexible_cg
-from .ghosts import GhostElimination
-from .gray_scott import GrayScott
-from .heat import AdvectionDiffusion, Heat
-from .hopf_lax import hopf_lax
-from .incomplete_cholesky import IncompleteCholesky
-from .kdv import KortewegDeVries
-from .kuramoto_sivashinsky import KuramotoSivashinsky
-from .lanczos import condition
-from .laplacian import Laplacian
-from .matrix import Matrix
-from .minres import minres
-from .multigrid import Multigrid, solve_multigrid
-from .navier_stokes import NavierStokes
-from .pseudospectral import Linear, PseudoSpectral
-from .race import RaceResult
-from .recognise import recognise
-from .relax import Binned, Relaxation
+from .direct.dst import FastPoisson, solve_poisson
+from .direct.sparse import solve_sparse
+from .evolution.equations.allen_cahn import AllenCahn
+from .evolution.equations.burgers import Burgers, cole_hopf
+from .evolution.equations.gray_scott import GrayScott
+from .evolution.equations.heat import AdvectionDiffusion, Heat
+from .evolution.equations.kdv import KortewegDeVries
+from .evolution.equations.kuramoto_sivashinsky import KuramotoSivashinsky
+from .evolution.equations.navier_stokes import NavierStokes
+from .evolution.equations.shallow_water import ShallowWater
+from .evolution.equations.wave import Wave
+from .evolution.etdrk4 import ETDRK4
+from .evolution.evolution import Evolution, Stepper, Trajectory, evolve
+from .evolution.finite_volume import BurgersFlux, Flux, LinearFlux, solve_conservation_law
+from .evolution.hopf_lax import hopf_lax
+from .evolution.pseudospectral import Linear, PseudoSpectral
+from .evolution.steppers import RK2CN, RK4CN, IMEXEuler
+from .krylov.bicgstab import bicgstab
+from .krylov.cg import cg
+from .krylov.deep_conjugate_direction import deep_conjugate_direction
+from .krylov.diagonal import Diagonal
+from .krylov.flexible_cg import flexible_cg
+from .krylov.incomplete_cholesky import IncompleteCholesky
+from .krylov.lanczos import condition
+from .krylov.minres import minres
+from .krylov.race import RaceResult
+from .krylov.richardson import richardson
+from .krylov.scipy_krylov import solve_scipy
+from .krylov.sor import SOR, SSOR, sor, ssor
+from .multigrid.amg import RugeStueben, SmoothedAggregation
+from .multigrid.ghosts import GhostElimination
+from .multigrid.multigrid import Multigrid, solve_multigrid
+from .operators.boundary import with_boundary, without_boundary
+from .operators.diffusion import Diffusion
+from .operators.laplacian import Laplacian
+from .operators.matrix import Matrix
+from .operators.recognise import recognise
 from .result import SolveResult
-from .richardson import richardson
-from .scipy_krylov import solve_scipy
-from .shallow_water import ShallowWater
-from .sor import SOR, SSOR, sor, ssor
-from .steppers import RK2CN, RK4CN, IMEXEuler
-from .tsallis_inf import TsallisINF
+from .tuning.chebcb import ChebCB
+from .tuning.relax import Binned, Relaxation
+from .tuning.tsallis_inf import TsallisINF
 from .vector_file import read_vector
-from .wave import Wave
 
 __all__ = [
     "ETDRK4",

@@ -6,12 +6,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ..grid import Grid
-from .cg import cg
-from .diffusion import Diffusion
-from .direct import solve_sparse
-from .faces import known_ends
-from .multigrid import Multigrid
+from ..domain.grid import Grid
+from .direct.sparse import solve_sparse
+from .krylov.cg import cg
+from .multigrid.multigrid import Multigrid
+from .operators.diffusion import Diffusion
+from .operators.faces import known_ends
 from .result import SolveResult
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from pdeops.grid import Grid
+from pdeops.calculus.norms import Lp, Sobolev, check_alike
+from pdeops.domain.grid import Grid
 from pdeops.losses import LOSSES, MeanSquare, Relative
-from pdeops.norms import Lp, Sobolev, check_alike
 
 GRID = Grid((9, 8), (1.0, 2.0), ("dirichlet", "periodic"))
 

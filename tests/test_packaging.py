@@ -51,7 +51,10 @@ def test_wheel_holds_one_top_level_name(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.split("/")[0] for name in names}
     assert {t for t in top if not t.endswith(".dist-info")} == {"pdeops"}
-    for needed in ("datasets/darcy.py", "datasets/cards/darcy.md", "solvers/cg.py", "py.typed"):
+    for needed in (
+        *("datasets/problems/darcy.py", "datasets/cards/darcy.md"),
+        *("solvers/krylov/cg.py", "py.typed"),
+    ):
         assert f"pdeops/{needed}" in names
     assert any(n.startswith("pdeops/configs/") and n.endswith(".toml") for n in names)
 

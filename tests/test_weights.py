@@ -8,13 +8,13 @@ import scipy.sparse
 import scipy.sparse.linalg
 import torch
 
-from pdeops.datasets.random_fields import GaussianField, sample_generator
-from pdeops.grid import Grid
+from pdeops.datasets.problems.random_fields import GaussianField, sample_generator
+from pdeops.domain.grid import Grid
 from pdeops.linop import check_spd
 from pdeops.models import VCyclePreconditioner
-from pdeops.preconditioner import load_preconditioner
-from pdeops.run_systems import load_correction, shipped_weights
 from pdeops.solvers import Diffusion, Matrix, cg, deep_conjugate_direction, read_vector, recognise
+from pdeops.tasks.learned_preconditioner import load_preconditioner
+from pdeops.tasks.preconditioner import load_correction, shipped_weights
 
 PUBLISHED = {"work": 453_505, "counts": (5, 8, 10, 13)}  # multiply-adds per cell; to 1e-4 ... 1e-10
 TOLERANCES = (1e-4, 1e-6, 1e-8, 1e-10)

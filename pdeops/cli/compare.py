@@ -19,7 +19,7 @@ def command(
     Writes compare.csv, plots/ and report.md into the run's folder; prints table and verdict.
     """
     from ..compare import compare_runs
-    from ..run import load_run
+    from ..tasks.supervised import load_run
 
     loaded = load_run(run, device=device)
     report = compare_runs({loaded.recipe.model.name: loaded}, folder=run, num_samples=samples)

@@ -54,8 +54,8 @@ def generate(
     """
     from ..datasets import generate as generate_dataset
     from ..datasets import problem_named
-    from ..datasets.workers import cluster
-    from ..recipe import put
+    from ..datasets.generate.workers import cluster
+    from ..runs.recipe import put
     from .progress import bar
 
     if dask is not None and workers != 1:

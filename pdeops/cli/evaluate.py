@@ -29,12 +29,12 @@ def command(
     systems, beside every classical preconditioner, and after how many solves its training is
     repaid.
     """
-    from ..evaluate_systems import is_systems_run
+    from ..compare.evaluate_systems import is_systems_run
 
     if is_systems_run(run):
         _solver(run, data, systems, size, json)
         return
-    from ..run import evaluate, load_run
+    from ..tasks.supervised import evaluate, load_run
 
     if systems is not None or size is not None:
         raise ValueError(
@@ -47,7 +47,7 @@ def command(
 def _solver(
     run: Path, data: Path | None, systems: int | None, size: int | None, json: bool
 ) -> None:
-    from ..evaluate_systems import evaluate_systems, to_markdown
+    from ..compare.evaluate_systems import evaluate_systems, to_markdown
 
     if data is not None:
         raise ValueError(

@@ -15,7 +15,7 @@ def command(json: Json = False) -> None:
     import inspect
 
     from ..models import CORRECTIONS, MODELS
-    from ..recipe import load_recipe, shipped_recipes
+    from ..runs.recipe import load_recipe, shipped_recipes
 
     models = {**MODELS, **CORRECTIONS}
     recipes: dict[str, list[str]] = {name: [] for name in models}
@@ -52,7 +52,7 @@ def _at_defaults(cls: Any) -> dict[str, Any]:
 
     import torch
 
-    from ..grid import Grid
+    from ..domain.grid import Grid
     from ..nn.parameters import num_parameters
 
     grids = [Grid((n, n)) for n in (128, 64, 101, 211)]

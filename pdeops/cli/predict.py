@@ -16,6 +16,6 @@ def command(
     json: Json = False,
 ) -> None:
     """Predict the target fields for every input of a file, on that file's grid."""
-    from ..run import load_run, predict
+    from ..tasks.supervised import load_run, predict
 
     emit(predict(load_run(run, device=device), data, out), as_json=json)

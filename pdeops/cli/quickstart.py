@@ -12,7 +12,7 @@ from .output import Json, emit, rows
 from .progress import bar
 
 if TYPE_CHECKING:
-    from ..run import Run
+    from ..tasks.supervised import Run
 
 log = logging.getLogger("pdeops")
 
@@ -95,8 +95,8 @@ def _generate(folder: Path) -> float:
 
 def _train(name: str, folder: Path) -> "Run":
     """Train a shipped recipe on the generated files."""
-    from ..recipe import Recipe
-    from ..run import load_run, train
+    from ..runs.recipe import Recipe
+    from ..tasks.supervised import load_run, train
 
     files = [f"data.{role}='{(folder / role).as_posix()}.h5'" for role in ("train", "test")]
     recipe = Recipe.load(name, files)
@@ -109,7 +109,7 @@ def _train(name: str, folder: Path) -> "Run":
 
 def _evaluate(runs: Mapping[str, "Run"], folder: Path) -> list[dict[str, object]]:
     """One line per run and test file: what the report's table shows."""
-    from ..run import evaluate
+    from ..tasks.supervised import evaluate
 
     lines: list[dict[str, object]] = []
     for model, run in runs.items():

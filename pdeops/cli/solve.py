@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ..named_preconditioners import build, default_preconditioner, directions
+from ..tasks.named_preconditioners import build, default_preconditioner, directions
 from .linear_system import read_matrix, read_rhs
 from .output import Json, emit
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..linop import LinearOperator
     from ..solvers import Matrix
-    from ..solvers.recognise import Structure
+    from ..solvers.operators.recognise import Structure
 
 log = logging.getLogger("pdeops")
 
@@ -58,8 +58,8 @@ def command(
     import numpy as np
     import torch
 
-    from ..run import load_run
     from ..solvers import recognise
+    from ..tasks.supervised import load_run
 
     if out is not None and (out.exists() or not out.parent.is_dir()):
         why = "exists already" if out.exists() else "would lie in a folder that does not exist"
@@ -117,9 +117,9 @@ class _Method(NamedTuple):
 def _method(name: str, A: "LinearOperator", found: "Structure") -> _Method:
     """Conjugate gradients, or conjugate directions where M is a network for these, which say
     nothing of the condition."""
-    from ..preconditioner import NotForCGError
     from ..solvers import deep_conjugate_direction
-    from ..solvers.lanczos import cg_and_condition
+    from ..solvers.krylov.lanczos import cg_and_condition
+    from ..tasks.learned_preconditioner import NotForCGError
 
     try:
         M = build(name, A, found)
@@ -159,7 +159,7 @@ def as_matrix(csr: "scipy.sparse.csr_array") -> "Matrix":
 
 
 def _guess(run: Any, found: "Structure", b: Any) -> Any:
-    from ..guess import first_guess
+    from ..polish import first_guess
 
     if found.operator is None:
         raise ValueError(
@@ -184,7 +184,7 @@ def _warm_up(name: str, A: "LinearOperator") -> None:
 
 
 def _small(ndim: int) -> "Structure":
-    from ..grid import Grid
+    from ..domain.grid import Grid
     from ..solvers import Laplacian, recognise
 
     return recognise(Laplacian(Grid((8,) * ndim)).to_csr())

@@ -29,8 +29,8 @@ def command(
     json: Json = False,
 ) -> None:
     """Train a neural operator; prints the run's folder and its best validation metrics."""
-    from .. import run as runs
-    from ..recipe import load_recipe, shipped_recipes
+    from ..runs.recipe import load_recipe, shipped_recipes
+    from ..tasks import supervised as runs
 
     if resume is not None:
         if recipe or settings or out or seed is not None or epochs is not None:

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..datasets.problem import Problem
-from ..grid import Grid
+from ..datasets.problems.problem import Problem
+from ..domain.grid import Grid
+from ..domain.transfer import Transfer
 from .duel import Row
 from .methods import ClassicalMethod
-from .transfer import Transfer
 
 
 class Inputs:

@@ -8,15 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..datasets.problem import Problem
-from ..grid import Grid, Placement
+from ..datasets.problems.problem import Problem
+from ..domain.grid import Grid, Placement
+from ..domain.transfer import Transfer
 from .candidates import Candidate, ClassicalCandidate, Inputs, OperatorCandidate
 from .comparison import Comparison
 from .duel import Cost
 from .machine import describe_machine
 from .measure import measure
 from .methods import ClassicalMethod, methods_for
-from .transfer import Transfer
 from .wording import grid_name
 
 MIN_NODES = 9  # per axis; a coarser grid says nothing about these problems

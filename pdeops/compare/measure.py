@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..grid import Grid
-from ..norms import Lp
+from ..calculus.norms import Lp
+from ..domain.grid import Grid
 from .candidates import Candidate
 from .wording import grid_name
 

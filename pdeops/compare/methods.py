@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..datasets.problem import Problem
-from ..grid import Boundary, Grid
-from ..solvers.boundary import with_boundary
+from ..datasets.problems.problem import Problem
+from ..domain.grid import Boundary, Grid
+from ..solvers.operators.boundary import with_boundary
 from ..solvers.result import SolveResult
 
 
@@ -55,13 +55,13 @@ def _multigrid_cg(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> Solve
 
 def _hierarchy(problem: Problem, x: Tensor, grid: Grid) -> Any:
     """The grids and coefficients of a multigrid cycle."""
-    from ..solvers.multigrid import Multigrid
+    from ..solvers.multigrid.multigrid import Multigrid
 
     return Multigrid(_diffusion(problem, x, grid))
 
 
 def _diffusion(problem: Problem, x: Tensor, grid: Grid) -> Any:
-    from ..solvers.diffusion import Diffusion
+    from ..solvers.operators.diffusion import Diffusion
 
     A = problem.operator(x, grid)
     assert isinstance(A, Diffusion)
@@ -70,7 +70,7 @@ def _diffusion(problem: Problem, x: Tensor, grid: Grid) -> Any:
 
 def _sine_transform(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:
     """The direct solve alone: problem.solve would also take the time to check its residual."""
-    from ..solvers.dst import solve_poisson
+    from ..solvers.direct.dst import solve_poisson
 
     u = with_boundary(solve_poisson(problem.rhs(x, grid), grid), grid)
     return SolveResult(x=u, converged=True, iterations=1, residuals=[], reason="direct")
@@ -78,7 +78,7 @@ def _sine_transform(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> Sol
 
 def _sparse_direct(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:
     """scipy's sparse LU of the assembled matrix."""
-    from ..solvers.direct import solve_sparse
+    from ..solvers.direct.sparse import solve_sparse
 
     result = solve_sparse(problem.operator(x, grid), problem.rhs(x, grid))
     return replace(result, x=with_boundary(result.x, grid))

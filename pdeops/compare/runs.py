@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from ..datasets.problem import Problem
-from ..grid import Grid
-from ..run import Run
+from ..datasets.problems.problem import Problem
+from ..domain.grid import Grid
+from ..tasks.supervised import Run
 from .comparison import Comparison
 from .error_time import REFERENCE_FACTOR, solve_reference, study
 from .plots import read_metrics

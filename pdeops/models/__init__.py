@@ -7,18 +7,18 @@ architecture and loads its weights.
 
 `CORRECTIONS` are the networks inside solvers: Model(ndim, **hyperparameters) maps residuals
 (b, 1, *space) to corrections, `at(faces)` for systems with these couplings
-(`kernels/diffusion_reference.py`) while training, `on(A)` for a given one.
+(`kernels/diffusion/reference.py`) while training, `on(A)` for a given one.
 """
 
 from torch import nn
 
-from .deep_conjugate import DeepConjugate
-from .deep_conjugate_published import PublishedDeepConjugate
-from .fno import FNO
-from .mgno import MgNO
-from .mgno_published import PublishedMgNO
-from .neuraloperator import NeuralopFNO, NeuralopSFNO, NeuralopTFNO, NeuralopUNO
-from .vcycle import VCyclePreconditioner
+from .corrections.deep_conjugate import DeepConjugate
+from .corrections.deep_conjugate_published import PublishedDeepConjugate
+from .corrections.vcycle import VCyclePreconditioner
+from .operators.fno import FNO
+from .operators.mgno import MgNO
+from .operators.mgno_published import PublishedMgNO
+from .operators.neuraloperator import NeuralopFNO, NeuralopSFNO, NeuralopTFNO, NeuralopUNO
 
 __all__ = [
     "CORRECTIONS",

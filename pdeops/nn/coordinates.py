@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..grid import Boundary, Grid
+from ..domain.grid import Boundary, Grid
 
 
 def position_channels(grid: Grid) -> Float[Tensor, "p *space"]:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..kernels.fno import pointwise_mlp
+from ..kernels.fno.cpu import pointwise_mlp
 
 
 class Pointwise(nn.Conv1d):

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..kernels import spectral_conv as fast
+from ..kernels.spectral_conv import cpu as fast
 from .pointwise import Pointwise
 
 # Axes: b batch, i and o channels in and out, p channels after a pointwise map.

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..kernels.diffusion_reference import apply
+from ..kernels.diffusion.reference import apply
 from ..nearest import did_you_mean
 from .conjugate_direction import dot, times
 from .sampling import Batch

@@ -8,9 +8,9 @@ from benchmarks.bench import RESULTS
 from benchmarks.methods import CLASSICAL, CYCLES, Counted, Drawn, learned, variant
 from benchmarks.preconditioners import COLUMNS, measure, merged, table
 from benchmarks.systems import FAMILIES, UNSEEN
-from pdeops.recipe import load_recipe, shipped_recipes
-from pdeops.run_systems import training_seconds
+from pdeops.runs.recipe import load_recipe, shipped_recipes
 from pdeops.solvers import Multigrid
+from pdeops.tasks.preconditioner import training_seconds
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

@@ -5,8 +5,8 @@ import torch
 
 from benchmarks import steps
 from benchmarks.steps import step_seconds
-from pdeops.grid import Grid
-from pdeops.recipe import Recipe
+from pdeops.domain.grid import Grid
+from pdeops.runs.recipe import Recipe
 from pdeops.training.learner import Learner
 
 GRID = Grid((32, 32))

@@ -13,7 +13,7 @@ from benchmarks import study as module
 from benchmarks.bench import RESULTS
 from benchmarks.study import STEP, STUDIES, Study, percent, seconds_per_epoch, study, table
 from pdeops.cli import main
-from pdeops.recipe import Recipe
+from pdeops.runs.recipe import Recipe
 
 RECIPE = """
 name = "toy"

@@ -60,8 +60,8 @@ class Workshop:
 def workshop(tmp_path_factory):
     """Darcy at 17 x 17: 12 training and 4 test samples, and an FNO trained for two epochs."""
     from pdeops.datasets import generate, problem_named
-    from pdeops.recipe import Recipe
-    from pdeops.run import train
+    from pdeops.runs.recipe import Recipe
+    from pdeops.tasks.supervised import train
 
     folder = tmp_path_factory.mktemp("workshop")
     problem = problem_named("darcy", "piecewise")

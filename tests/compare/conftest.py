@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from pdeops.datasets.problem import Problem
+from pdeops.datasets.problems.problem import Problem
 from pdeops.datasets.spec import Field
 from pdeops.solvers.result import SolveResult
 
@@ -95,7 +95,7 @@ def make_operator(clock):
     """Operators with relative error `error` that take start + each · batch seconds."""
 
     def make(error, start=1e-3, each=1e-4):
-        from pdeops.grid import Grid
+        from pdeops.domain.grid import Grid
 
         def operator(x):
             clock.advance(start + each * len(x))

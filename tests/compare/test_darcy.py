@@ -5,9 +5,9 @@ import torch
 
 from pdeops.compare import study
 from pdeops.compare.methods import methods_for
-from pdeops.datasets.darcy import Darcy
-from pdeops.datasets.poisson import Poisson
-from pdeops.grid import Grid
+from pdeops.datasets.problems.darcy import Darcy
+from pdeops.datasets.problems.poisson import Poisson
+from pdeops.domain.grid import Grid
 
 
 def average(x):

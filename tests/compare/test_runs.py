@@ -7,8 +7,8 @@ import pytest
 
 from pdeops.compare import compare_runs, runs
 from pdeops.datasets import generate, problem_named
-from pdeops.recipe import Recipe
-from pdeops.run import load_run, train
+from pdeops.runs.recipe import Recipe
+from pdeops.tasks.supervised import load_run, train
 
 NETWORKS = {"narrow": 4, "wide": 8}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pdeops.datasets import Darcy, Poisson, generate
-from pdeops.grid import Grid
+from pdeops.domain.grid import Grid
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from pdeops.datasets import compatible, convert, generate, inspect, open_dataset, problem_of
-from pdeops.datasets.darcy import Darcy
-from pdeops.datasets.stores import Array
+from pdeops.datasets.containers.stores import Array
+from pdeops.datasets.problems.darcy import Darcy
 from pdeops.datasets.symmetry import DihedralAugmentation
-from pdeops.grid import Grid
+from pdeops.domain.grid import Grid
 
 from . import foreign_files as files
 from .foreign_files import SHAPE, place

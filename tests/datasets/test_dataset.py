@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 
 from pdeops.datasets import compatible, open_dataset
 from pdeops.datasets.dataset import FieldDataset
-from pdeops.datasets.sources import TensorSource
-from pdeops.grid import Grid
+from pdeops.datasets.layouts.sources import TensorSource
+from pdeops.domain.grid import Grid
 
 
 @pytest.fixture

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from pdeops.datasets import Darcy, DatasetSpec, DihedralAugmentation, Field, hdf5, open_dataset
+from pdeops.datasets import Darcy, DatasetSpec, DihedralAugmentation, Field, open_dataset
 from pdeops.datasets.dataset import FieldDataset
-from pdeops.datasets.sources import TensorSource
+from pdeops.datasets.layouts import hdf5
+from pdeops.datasets.layouts.sources import TensorSource
 from pdeops.datasets.symmetry import isometries
-from pdeops.grid import Grid
+from pdeops.domain.grid import Grid
 
 
 def held(x, y, grid, **arguments):

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pdeops.datasets.thinning import thinned
-from pdeops.grid import Grid
-from pdeops.sphere_grid import SphereGrid
+from pdeops.domain.grid import Grid
+from pdeops.domain.sphere import SphereGrid
 
 GRIDS = {
     "endpoints": Grid((13, 25), (2.0, 0.7)),

@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from pdeops.grid import Grid
-from pdeops.kernels import blackbox_layout as layout
-from pdeops.kernels import blackbox_plane_layout as plane_layout
-from pdeops.kernels import blackbox_plane_setup as plane_setup
-from pdeops.kernels import blackbox_reference as plain
+from pdeops.domain.grid import Grid
+from pdeops.kernels.blackbox import layout, plane_layout, plane_setup
+from pdeops.kernels.blackbox import reference as plain
 from pdeops.solvers import Diffusion
-from pdeops.solvers.box_cycle import BoxCycle, TwinCycle
-from pdeops.solvers.cycle import CycleSpec
-from pdeops.solvers.plane_cycle import PlaneCycle
-from pdeops.solvers.smoothers import Chebyshev, Jacobi, LineGaussSeidel
+from pdeops.solvers.multigrid.box_cycle import BoxCycle, TwinCycle
+from pdeops.solvers.multigrid.cycle import CycleSpec
+from pdeops.solvers.multigrid.plane_cycle import PlaneCycle
+from pdeops.solvers.multigrid.smoothers import Chebyshev, Jacobi, LineGaussSeidel
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-5}
 both_dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from pdeops.grid import Grid
-from pdeops.kernels import blackbox_layout as layout
-from pdeops.kernels import blackbox_plane_layout as plane
-from pdeops.kernels import blackbox_reference as plain
-from pdeops.kernels.collapse import Stencil, collapse, equal_shares, receivers
+from pdeops.domain.grid import Grid
+from pdeops.kernels.blackbox import layout
+from pdeops.kernels.blackbox import plane_layout as plane
+from pdeops.kernels.blackbox import reference as plain
+from pdeops.kernels.blackbox.collapse import Stencil, collapse, equal_shares, receivers
 from pdeops.solvers import Diffusion
-from pdeops.solvers.box_cycle import BoxCycle, TwinCycle
-from pdeops.solvers.cycle import CycleSpec
-from pdeops.solvers.plane_cycle import PlaneCycle
+from pdeops.solvers.multigrid.box_cycle import BoxCycle, TwinCycle
+from pdeops.solvers.multigrid.cycle import CycleSpec
+from pdeops.solvers.multigrid.plane_cycle import PlaneCycle
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-5}
 

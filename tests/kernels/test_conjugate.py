@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from pdeops.grid import Grid
-from pdeops.kernels import bands
+from pdeops.domain.grid import Grid
+from pdeops.kernels.runtime import bands
 from pdeops.linop import LinearOperator
 from pdeops.solvers import Diffusion, Multigrid
-from pdeops.solvers.cg import CG, FusedCG, start
-from pdeops.solvers.columns import ManyColumns, OneColumn
+from pdeops.solvers.krylov.cg import CG, FusedCG, start
+from pdeops.solvers.krylov.columns import ManyColumns, OneColumn
 
 both_dtypes = pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 

@@ -3,12 +3,14 @@
 import pytest
 import torch
 
-from pdeops.grid import Grid
-from pdeops.kernels import blackbox_reference, constant_reference
-from pdeops.kernels.blackbox_layout import schedule
-from pdeops.solvers import Diffusion, constant_cycle
-from pdeops.solvers.constant_cycle import ConstantCycle
-from pdeops.solvers.cycle import CycleSpec
+from pdeops.domain.grid import Grid
+from pdeops.kernels.blackbox import reference as blackbox_reference
+from pdeops.kernels.blackbox.layout import schedule
+from pdeops.kernels.constant import reference as constant_reference
+from pdeops.solvers import Diffusion
+from pdeops.solvers.multigrid import constant_cycle
+from pdeops.solvers.multigrid.constant_cycle import ConstantCycle
+from pdeops.solvers.multigrid.cycle import CycleSpec
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 1e-5}
 # Unknowns: halved once and more often, with even ones below; planes and boxes.

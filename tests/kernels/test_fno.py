@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pdeops.kernels import fno as fast
-from pdeops.kernels import fno_reference as plain
+from pdeops.kernels.fno import cpu as fast
+from pdeops.kernels.fno import reference as plain
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-6}
 both_dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])

@@ -7,8 +7,8 @@ import threading
 import pytest
 import torch
 
-from pdeops.kernels import spectral_conv as fast
-from pdeops.kernels import spectral_conv_reference as plain
+from pdeops.kernels.spectral_conv import cpu as fast
+from pdeops.kernels.spectral_conv import reference as plain
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-6}
 both_dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])

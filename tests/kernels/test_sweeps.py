@@ -5,7 +5,8 @@ import pytest
 import scipy.sparse
 import torch
 
-from pdeops.kernels import sweeps, sweeps_reference
+from pdeops.kernels.sweeps import cpu as sweeps
+from pdeops.kernels.sweeps import reference as sweeps_reference
 
 
 def matrix(n=23, seed=0):

@@ -1,15 +1,13 @@
 import pytest
 import torch
 
-from pdeops.kernels import (
-    etdrk4,
-    etdrk4_reference,
-    low_storage,
-    low_storage_reference,
-    vorticity,
-    vorticity_reference,
-)
-from pdeops.kernels.threads import one_thread
+from pdeops.kernels.etdrk4 import cpu as etdrk4
+from pdeops.kernels.etdrk4 import reference as etdrk4_reference
+from pdeops.kernels.low_storage import cpu as low_storage
+from pdeops.kernels.low_storage import reference as low_storage_reference
+from pdeops.kernels.runtime.threads import one_thread
+from pdeops.kernels.vorticity import cpu as vorticity
+from pdeops.kernels.vorticity import reference as vorticity_reference
 
 REAL = {torch.complex64: torch.float32, torch.complex128: torch.float64}
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from pdeops.grid import Grid
+from pdeops.domain.grid import Grid
 from pdeops.models import MODELS
 
 

@@ -1,0 +1,1 @@
+"""How the bytes of a data file are kept."""

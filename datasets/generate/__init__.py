@@ -1,0 +1,1 @@
+"""Writing a data set, sample by sample, by any number of workers."""

@@ -1,0 +1,144 @@
+"""Writing a data set: each sample drawn, solved and verified, by any number of workers."""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...domain.grid import Grid
+from ..layouts import hdf5
+from ..problems.problem import Generated
+from ..spec import DatasetSpec
+from . import workers as workforce
+from .partial import differences, partial_file
+
+if TYPE_CHECKING:
+    import distributed
+
+
+def generate(
+    problem: Generated,
+    grid: Grid,
+    *,
+    num_samples: int,
+    seed: int,
+    out: str | Path,
+    workers: "int | distributed.Client" = 1,
+    dtype: str = "float32",
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Write `num_samples` samples of a problem to the file `out`; returns what was done.
+
+    Sample i depends on (seed, i) alone, so any number of workers writes the same file. Each
+    solution satisfies its discrete equation to the spec's tolerance in float64 before it is stored;
+    what was reached stands in the variable `residual`. The file grows as `out` + ".part" and takes
+    its name when complete: called again with the same arguments after an interruption, it goes on
+    where it stopped.
+
+    Workers are processes of this machine, or those of a cluster where a `dask.distributed.Client`
+    is given (the extra `dask`). Processes are spawned: a script that asks for more than one calls
+    this below `if __name__ == "__main__"`. The workers of a cluster write to the file themselves,
+    so all of them see its folder under the same name; start them with one thread each. The samples
+    of one that is lost are made again by the others. `progress` is told the number of finished
+    samples.
+
+    Raises:
+        ValueError: an argument is out of range, `out` exists, an unfinished file of other
+            arguments is in the way, or a worker of the cluster does not see the file.
+        OSError: the disk is full.
+        ArithmeticError: a solve misses the tolerance.
+        ChildProcessError: a worker process died, or the cluster did.
+    """
+    processes = workers if isinstance(workers, int) else 1
+    limits = {"num_samples": (num_samples, 1), "workers": (processes, 1), "seed": (seed, 0)}
+    for name, (value, least) in limits.items():
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}; got {value}.")
+    problem.check_grid(grid)
+    out = Path(out)
+    spec = problem.spec(grid, seed, num_samples)
+    start = time.perf_counter()
+    with partial_file(out, spec, dtype) as part:
+        work = _Work(problem, spec, dtype, part.path.absolute(), part.places)
+        todo = part.unfinished
+        # A chunk takes well under a second, so that Ctrl-C does not wait for long.
+        most = max(1, min(16, 500_000 // grid.num_nodes))
+        if progress:
+            progress(part.num_finished)
+        try:
+            for finished in workforce.produce(work, todo, workers, most):
+                part.enter(finished)
+                if progress:
+                    progress(part.num_finished)
+        except ChildProcessError:
+            raise
+        except OSError as error:
+            raise hdf5.no_room(error, out, part.path.stat().st_size) from None
+        part.finish(out)
+    return {
+        "file": str(out),
+        "samples": num_samples,
+        "resumed": num_samples - len(todo),
+        "seconds": time.perf_counter() - start,
+        "largest_residual": float(part.residuals.max()),
+    }
+
+
+@dataclass(frozen=True)
+class _Work(workforce.Work):
+    """All that a worker needs to make and store any sample."""
+
+    problem: Generated
+    spec: DatasetSpec
+    dtype: str
+    path: Path
+    places: dict[str, hdf5.Variable]
+
+    def run(self, indices: Sequence[int]) -> dict[int, float]:
+        """Draw, solve, verify and store the given samples; their relative residuals."""
+        descriptor = os.open(self.path, os.O_WRONLY)
+        try:
+            return {i: self._one(descriptor, i) for i in indices}
+        finally:
+            os.close(descriptor)
+
+    def check(self) -> None:
+        """Raise a ValueError unless the file is seen from here, and begun by the same code."""
+        lines = differences(self.path, self.spec, self.dtype)
+        if lines is None:
+            raise ValueError(
+                f"The worker on {platform.node()} does not see {self.path}. Write to a folder that "
+                f"all workers share, under the same name."
+            )
+        if lines:
+            raise ValueError(
+                f"The worker on {platform.node()} cannot go on with {self.path} "
+                f"({'; '.join(lines)}). Install the same pdeops for all workers."
+            )
+
+    def sync(self) -> None:
+        """Bring what was written from this machine to the disk."""
+        descriptor = os.open(self.path, os.O_WRONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _one(self, descriptor: int, index: int) -> float:
+        spec = self.spec
+        x, y, residual, reason = self.problem.solved_sample(spec, index)
+        if not residual <= spec.tolerance:
+            raise ArithmeticError(
+                f"Sample {index} of {spec.name} (seed {spec.seed}) misses the tolerance: "
+                f"{spec.measure} = {residual:.1e} instead of {spec.tolerance:.0e} "
+                f"({reason}). {self.problem.remedy} Nothing of it was stored."
+            )
+        for names, values in ((spec.inputs, x), (spec.targets, y)):
+            parts = values.split([len(f.channels) for f in names])
+            for field, u in zip(names, parts, strict=True):
+                place = self.places[field.name]
+                place.write(descriptor, index, u.reshape(place.sample_shape).numpy())
+        return residual

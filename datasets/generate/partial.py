@@ -1,0 +1,143 @@
+"""A data file that grows: locked, resumable, and given its name only when it is whole."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ..layouts import hdf5
+from ..spec import DatasetSpec
+
+# Finished samples are entered in the file at most this often, after their fields are safely on
+# disk; a kill loses no more than this.
+FLUSH_SECONDS = 1.0
+
+
+class PartialFile:
+    """The file beside a target that holds the samples finished so far.
+
+    A sample is finished when its residual stands in the file; its fields were written before.
+
+    Attributes:
+        path: the partial file.
+        places: where the values of each variable lie.
+        residuals: |b - A u| / |b| of the finished samples, NaN for the others.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        import h5py
+
+        self.path, self.descriptor = path, descriptor
+        self.places = hdf5.variables(path)
+        with h5py.File(path, "r", locking=False) as file:
+            self.residuals: np.ndarray = file["residual"][()]
+        self._pending: list[int] = []
+        self._flushed = time.monotonic()
+
+    @property
+    def unfinished(self) -> list[int]:
+        """Numbers of the samples that are still to be made."""
+        return np.flatnonzero(np.isnan(self.residuals)).tolist()
+
+    @property
+    def num_finished(self) -> int:
+        """Number of finished samples."""
+        return int(np.isfinite(self.residuals).sum())
+
+    def enter(self, finished: dict[int, float]) -> None:
+        """Take note of samples whose fields were written, and of their residuals."""
+        for index, residual in finished.items():
+            self.residuals[index] = residual
+        self._pending += finished
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Bring the fields to the disk, then the residuals that declare them finished."""
+        os.fsync(self.descriptor)
+        for index in self._pending:
+            residual = np.asarray(self.residuals[index])
+            self.places["residual"].write(self.descriptor, index, residual)
+        self._pending, self._flushed = [], time.monotonic()
+
+    def finish(self, target: Path) -> None:
+        """Give the file its name once all samples are finished."""
+        self.flush()
+        assert not self.unfinished
+        self.publish(target)
+
+    def publish(self, target: Path) -> None:
+        """Give the file its name, whatever is known of its residuals."""
+        os.fsync(self.descriptor)
+        os.rename(self.path, target)
+
+
+@contextmanager
+def partial_file(target: Path, spec: DatasetSpec, dtype: str) -> Iterator[PartialFile]:
+    """The partial file of a target, locked: begun here, or left unfinished by an earlier call.
+
+    Raises:
+        ValueError: the target exists, another process is at work on it, or an unfinished file of
+            another spec, dtype or version of the code is in the way.
+        OSError: there is no room for the whole file; nothing is left behind then.
+    """
+    hdf5.refuse_existing(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path = hdf5.part_of(target)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"{path} is being written by another process. Wait for it, or choose another name."
+            ) from None
+        try:
+            hdf5.refuse_existing(target)  # another process may have finished it a moment ago
+            if differences(path, spec, dtype) is None:
+                hdf5.create(path, spec, dtype)
+            lines = differences(path, spec, dtype)
+            if lines:
+                raise ValueError(
+                    f"{path} holds an unfinished data set of other arguments ({'; '.join(lines)}). "
+                    f"Finish it with its own arguments, delete it, or choose another name."
+                )
+            part = PartialFile(path, descriptor)
+            try:
+                yield part
+            finally:
+                part.flush()
+        finally:
+            if path.exists() and path.stat().st_size == 0:
+                path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def differences(path: Path, spec: DatasetSpec, dtype: str) -> list[str] | None:
+    """How a partial file differs from what is asked; None if no sample can be in it.
+
+    That is so while it is empty, and after a kill before its structure was complete.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            if "residual" not in file:
+                return None
+            there = dict(file.attrs)
+            stored = {str(u.dtype) for u in file.values() if u.ndim > 1}
+    except OSError:
+        return None
+    here = hdf5.attributes(spec)
+    lines = spec.difference(DatasetSpec.from_json(there["spec"]))
+    lines += [
+        f"{key}: {here[key]} here, {there.get(key)} there"
+        for key in ("format_version", "code_version")
+        if here[key] != there.get(key)
+    ]
+    return lines + [f"dtype: {dtype} here, {', '.join(stored)} there"] * (stored != {dtype})

@@ -1,0 +1,122 @@
+"""What readers of other projects' files share: from named arrays to a data set."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..containers.stores import Store
+from ..dataset import FieldDataset
+from .coordinates import GridLike, grid_of
+from .selection import AmbiguousError, Axes, contents, select
+from .sources import ArraySource
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Names that published files use for an input and its target, and what is known of them."""
+
+    input: str
+    target: str
+    grid: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+XY = Pair("x", "y")
+
+# Only names by which the direction x -> y is beyond doubt.
+PAIRS = (
+    Pair(
+        "coeff",
+        "sol",
+        {"extent": 1.0, "boundary": "dirichlet", "placement": "endpoints"},
+        "coeff and sol: read as FNO's Darcy files, the unit square with both ends stored, sol = 0 "
+        "there",
+    ),
+    Pair(
+        "a",
+        "u",
+        {"extent": 1.0, "boundary": "periodic"},
+        "a and u: read as FNO's Burgers and Navier-Stokes files, periodic on the unit box",
+    ),
+    Pair(
+        "nu",
+        "tensor",
+        {"extent": 1.0, "boundary": "dirichlet", "placement": "centers"},
+        "nu and tensor: read as PDEBench's Darcy files, cell centres of the unit square",
+    ),
+    XY,
+    Pair("input", "output"),
+    Pair("inputs", "outputs"),
+    Pair("inputs", "targets"),
+)
+
+
+def open_named(
+    store: Store,
+    inputs: Sequence[str],
+    targets: Sequence[str],
+    axes: Axes | None,
+    grid: GridLike | None,
+    dtype: torch.dtype,
+    *,
+    notes: tuple[str, ...] = (),
+) -> FieldDataset:
+    """The data set of the named arrays, on the grid that `grid_of` finds.
+
+    Raises:
+        ValueError: as `select` and `grid_of`.
+    """
+    selection = select(store, inputs, targets, axes)
+    nodes, concluded = grid_of(store, selection, grid)
+    return FieldDataset(
+        ArraySource(store, selection),
+        nodes,
+        path=store.path,
+        dtype=dtype,
+        notes=(*notes, *selection.notes, *concluded),
+    )
+
+
+def open_pair(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
+    """The data set of a file in which exactly one pair of known names stands.
+
+    Raises:
+        AmbiguousError: there is none, or more than one; the message lists the arrays, and the
+            command that converts the file.
+    """
+    fields = {name for name, array in store.arrays.items() if len(array.shape) > 1}
+    found = [p for p in PAIRS if {p.input, p.target} <= fields | set(store.refused)]
+    if len(found) != 1:
+        raise AmbiguousError(
+            f"{store.title} holds {contents(store) or 'no arrays'}; which of them are input and "
+            f"target is not clear. Name them: {command(store)}"
+        )
+    pair, said = found[0], grid
+    if said is None:
+        grid = pair.grid
+    elif isinstance(said, Mapping):
+        kept = {k: v for k, v in pair.grid.items() if k != "placement" or "boundary" not in said}
+        grid = {**kept, **said}
+    try:
+        return open_named(
+            store,
+            [pair.input],
+            [pair.target],
+            None,
+            grid,
+            dtype,
+            notes=(pair.note,) if pair.note and said is None else (),
+        )
+    except AmbiguousError as error:
+        raise AmbiguousError(
+            f"{store.title}: {error} For example: {command(store, pair)}"
+        ) from None
+
+
+def command(store: Store, pair: Pair | None = None, *axes: str) -> str:
+    """The command that makes a file of the project from this one."""
+    names = (pair.input, pair.target) if pair else ("NAME", "NAME")
+    said = " ".join(f"--axes {a}" for a in axes or ("sample,x,y",))
+    return f"pdeops data convert {store.title} own.h5 --input {names[0]} --target {names[1]} {said}"

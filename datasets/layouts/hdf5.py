@@ -1,0 +1,250 @@
+"""The project's data file: HDF5 that h5py, xarray (`engine="h5netcdf"`) and netCDF tools open
+alike.
+
+    /permeability  (sample, x, y)   one variable per field, contiguous, with units, long_name and
+    role /pressure      (sample, x, y)
+    /residual      (sample)         |b - A u| / |b| of each solution in float64, or what
+                                    `DatasetSpec.measure` says; NaN: not yet solved
+    /sample /x /y                   coordinates, attached as HDF5 dimension scales
+    /time                           of trajectories, fields of shape (sample, time, x, y)
+    /latitude /longitude            in degrees, in place of /x /y on a sphere
+    attributes     format, format_version, title, equation, spec (JSON), seed, code_version,
+                   solver_tolerance, licence, source
+
+The structure is written once, by h5py, with all space allocated; values then go straight to their
+offsets. So a process killed between two samples leaves a file that is whole but for NaN residuals.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ...domain.grid import Grid
+from ...domain.sphere import SphereGrid
+from ..spec import DatasetSpec
+
+FORMAT = "pdeops"
+FORMAT_VERSION = 1
+AXES = ("x", "y", "z")
+SPHERE_AXES = ("latitude", "longitude")
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """Where the values of one variable lie in the file: sample i at offset + i * bytes per
+    sample."""
+
+    offset: int
+    dtype: np.dtype
+    sample_shape: tuple[int, ...]
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample."""
+        return int(np.prod(self.sample_shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def write(self, descriptor: int, index: int, values: np.ndarray) -> None:
+        """Put one sample at its place.
+
+        Raises:
+            OSError: the disk is full, or the file may not grow.
+        """
+        assert values.shape == self.sample_shape
+        data = memoryview(np.ascontiguousarray(values, self.dtype).view(np.uint8).data).cast("B")
+        position = self.offset + index * self.sample_bytes
+        while data:  # a nearly full disk takes a part first, and fails on the rest
+            written = os.pwrite(descriptor, data, position)
+            data, position = data[written:], position + written
+
+
+def attributes(spec: DatasetSpec) -> dict[str, Any]:
+    """The root attributes of a file with this spec."""
+    seed = {} if spec.seed is None else {"seed": spec.seed}
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "title": f"{spec.name}, {spec.kind}",
+        "equation": spec.equation,
+        "spec": spec.to_json(),
+        **seed,
+        "code_version": _code_version(),
+        "solver_tolerance": spec.tolerance,
+        "licence": spec.licence,
+        "source": spec.source,
+    }
+
+
+def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
+    """Write the file's structure with room for all samples; fields hold zeros, residuals NaN.
+
+    Raises:
+        ValueError: unknown dtype.
+        OSError: there is no room for the whole file; nothing is left of it then.
+    """
+    import h5py
+
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
+    grid = spec.grid
+    shapes = {f.name: f.shape(spec.num_samples, grid) for f in spec.fields}
+    axes = coordinates(grid)
+    dims = ("sample", *axes, "time") if spec.times else ("sample", *axes)
+    count = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
+    size = count * np.dtype(dtype).itemsize
+    size += 16 * (spec.num_samples + sum(grid.shape)) + 65536  # coordinates, residuals, structure
+    allocated = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    allocated.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    allocated.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    try:
+        _reserve(path, size)
+        with h5py.File(path, "w", locking=False) as file:
+            file.attrs.update(attributes(spec))
+            file["sample"] = np.arange(spec.num_samples)
+            file["sample"].attrs["long_name"] = "sample number, input of its random numbers"
+            if spec.times:
+                file["time"] = np.array(spec.times)
+                file["time"].attrs.update(units=spec.time_units, long_name="time")
+            for name, (values, units, meaning) in axes.items():
+                file[name] = values
+                file[name].attrs.update(units=units, long_name=meaning)
+            for i, name in enumerate(dims):
+                file[name].make_scale(name)
+                file[name].attrs["_Netcdf4Dimid"] = np.int32(i)
+            for field in spec.fields:
+                stored = np.dtype(dtype).newbyteorder("<")
+                variable = file.create_dataset(
+                    field.name, shapes[field.name], stored, dcpl=allocated
+                )
+                variable.attrs.update(
+                    units=field.units, long_name=field.description, role=field.role
+                )
+            file["residual"] = np.full(spec.num_samples, np.nan)
+            file["residual"].attrs.update(
+                units="1", long_name=f"{spec.measure} of the solution in float64"
+            )
+            own = {f.name: ("sample", "time", *axes) for f in spec.fields if f.times}
+            for name in (*shapes, "residual"):
+                for i, dim in enumerate(own.get(name, dims)[: file[name].ndim]):
+                    file[name].dims[i].attach_scale(file[dim])
+        _reserve(path, path.stat().st_size)
+    except (OSError, RuntimeError) as error:  # h5py reports a failed close as RuntimeError
+        path.unlink(missing_ok=True)
+        raise no_room(error, path, size) from None
+
+
+def coordinates(grid: Grid) -> dict[str, tuple[np.ndarray, str, str]]:
+    """Values, units and meaning of each axis of space, in their order."""
+    places = [grid.axis(i).numpy() for i in range(grid.ndim)]
+    if isinstance(grid, SphereGrid):
+        degrees = (90 - np.degrees(places[0]), np.degrees(places[1]))
+        units = ("degrees_north", "degrees_east")
+        return {
+            name: (values, unit, name)
+            for name, values, unit in zip(SPHERE_AXES, degrees, units, strict=True)
+        }
+    return {
+        name: (values, "1", f"{name} coordinate")
+        for name, values in zip(AXES, places, strict=False)
+    }
+
+
+def variables(path: Path) -> dict[str, Variable]:
+    """Where the values of each field and of `residual` lie."""
+    import h5py
+
+    with h5py.File(path, "r", locking=False) as file:
+        names = [n for n, d in file.items() if not d.is_scale]
+        return {
+            n: Variable(file[n].id.get_offset(), file[n].dtype, file[n].shape[1:]) for n in names
+        }
+
+
+def write(
+    path: str | Path, spec: DatasetSpec, fields: Mapping[str, Tensor], dtype: str = "float32"
+) -> Path:
+    """Write whole fields (num_samples, *space) by name, as predictions are; all or nothing.
+
+    A trajectory is one field (num_samples, time, *space).
+
+    Raises:
+        ValueError: the file exists, or the fields are not those of the spec.
+        OSError: the disk is full; nothing is left behind.
+    """
+    path = Path(path)
+    refuse_existing(path)
+    expected = {f.name: f.shape(spec.num_samples, spec.grid) for f in spec.fields}
+    got = {name: tuple(u.shape) for name, u in fields.items()}
+    if got != expected:
+        raise ValueError(f"The fields must be {expected} as in the spec; got {got}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = part_of(path)
+    create(part, spec, dtype)
+    places = variables(part)
+    descriptor = os.open(part, os.O_RDWR)
+    try:
+        for name, u in fields.items():
+            for i, values in enumerate(u.detach().cpu().numpy()):
+                places[name].write(descriptor, i, values)
+        os.fsync(descriptor)
+        os.rename(part, path)
+    except OSError as error:
+        size = os.fstat(descriptor).st_size
+        part.unlink(missing_ok=True)
+        raise no_room(error, path, size) from None
+    finally:
+        os.close(descriptor)
+    return path
+
+
+def part_of(path: Path) -> Path:
+    """The partial file beside the target."""
+    return path.with_name(path.name + ".part")
+
+
+def free_name(name: str, role: str) -> str:
+    """A field's name in the file: its own, or "input_x" where x is a coordinate of every file."""
+    taken = {"sample", "residual", *AXES, *SPHERE_AXES}
+    return f"{role}_{name}" if name in taken else name
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise a ValueError if something stands where the file should go."""
+    if path.exists():
+        raise ValueError(
+            f"{path} exists already; nothing was written. Choose another name or move it away."
+        )
+
+
+def no_room(error: Exception, path: Path, size: int) -> OSError:
+    """An OSError with the same number that says what was being written, and what to do."""
+    number = getattr(error, "errno", None)
+    reason = os.strerror(number) if number else str(error)
+    return OSError(
+        number,
+        f"Cannot write {path} ({size / 1e6:.1f} MB): {reason}. Free some space, raise the limit, "
+        f"or write to another folder",
+    )
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Take the disk space now, so that a full disk is known before hours of solving."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+    finally:
+        os.close(descriptor)
+
+
+def _code_version() -> str:
+    try:
+        return f"pdeops {metadata.version('pdeops')}"
+    except metadata.PackageNotFoundError:  # a checkout that was not installed
+        return "pdeops, not installed"

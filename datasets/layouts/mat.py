@@ -1,0 +1,164 @@
+"""MATLAB's files: versions 5 to 7 (read whole, one variable at a time) and 7.3, which is HDF5.
+
+MATLAB stores the first axis fastest. scipy gives its arrays in MATLAB's order; in a 7.3 file, as
+HDF5 counts axes, they stand in reverse: u(sample, x, y) is (y, x, sample) there.
+"""
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..containers.stores import Array, HDF5Store, Store, entries, why_not
+from ..dataset import FieldDataset
+from . import foreign
+from .coordinates import GridLike
+from .native import kind_of
+from .selection import AmbiguousError
+
+DESCRIPTION = "MATLAB's .mat files (versions 5 to 7.3)"
+
+# MATLAB's classes that are numbers, and what they are here.
+_DTYPES = {
+    "double": "f8", "single": "f4", "logical": "u1",
+    "int8": "i1", "int16": "i2", "int32": "i4", "int64": "i8",
+    "uint8": "u1", "uint16": "u2", "uint32": "u4", "uint64": "u8",
+}  # fmt: skip
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """By the text in front; 7.3 also by the attribute MATLAB_class, if the text was lost."""
+    return head.startswith(b"MATLAB 5.0 MAT-file") or kind_of(path, head) == "mat"
+
+
+def store(path: Path) -> Store:
+    """The numeric variables, in MATLAB's order of axes.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    with path.open("rb") as file:
+        version5 = file.read(19) == b"MATLAB 5.0 MAT-file"
+    return Mat5Store(path) if version5 else Mat73Store(path)
+
+
+def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
+    """The pair of known names, as coeff and sol.
+
+    Raises:
+        ValueError: damaged, or as `foreign.open_pair`.
+    """
+    return foreign.open_pair(store(path), grid, dtype)
+
+
+class Mat5Store(Store):
+    """Variables of a file of version 5 to 7: each is read whole on first use, and kept."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        import scipy.io
+
+        _check_length(path)
+        for name, shape, kind in _sound(path, scipy.io.whosmat, path):
+            if kind in _DTYPES:
+                layout = "in memory once read"
+                self.add(
+                    Array(
+                        name, tuple(shape), np.dtype(_DTYPES[kind]), layout, first_axis_fastest=True
+                    )
+                )
+            else:
+                self.refused[name] = f"MATLAB's class {kind!r}, which is no array of numbers"
+
+    def _open(self) -> Any:
+        return {}
+
+    def check(self, name: str) -> None:
+        """Read it: only then is it known to be whole, and real."""
+        values = self._values(name)
+        reason = why_not(values.dtype)
+        if reason:
+            raise AmbiguousError(f"{name!r} in {self.path} holds {reason}.")
+
+    def read(self, name: str, key: tuple[slice | np.ndarray, ...]) -> np.ndarray:
+        """A view of the block."""
+        return self._values(name)[key]
+
+    def take(self, name: str, axis: int, indices: np.ndarray) -> np.ndarray:
+        """The given entries along one axis, copied."""
+        return entries(self._values(name), axis, indices)
+
+    def _values(self, name: str) -> np.ndarray:
+        import scipy.io
+
+        kept = self.handle
+        if name not in kept:
+            read = _sound(self.path, scipy.io.loadmat, self.path, variable_names=[name])
+            kept[name] = read[name]
+        return kept[name]
+
+
+class Mat73Store(HDF5Store):
+    """Variables of a file of version 7.3, lazily, with their axes turned back."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(_whole(path), reverse=True)
+
+    def _enter(self, name: str, item: Any) -> None:
+        if name.startswith("#"):  # what cells and structs refer to
+            return
+        kind = item.attrs.get("MATLAB_class", b"")
+        kind = kind.decode() if isinstance(kind, bytes) else str(kind)
+        if kind and kind not in _DTYPES:
+            self.refused[name] = f"MATLAB's class {kind!r}, which is no array of numbers"
+        elif item.attrs.get("MATLAB_empty", 0):
+            self.refused[name] = "an empty array"
+        else:
+            super()._enter(name, item)
+
+
+def _check_length(path: Path) -> None:
+    """Raise a ValueError where the last variable ends after the file does.
+
+    scipy passes over such a variable in silence. A file of version 5 is a header of 128 bytes, with
+    the byte order at its end, and then variables, each with 8 bytes in front that give its length.
+    """
+    size, position = path.stat().st_size, 128
+    with path.open("rb") as file:
+        file.seek(position - 2)
+        order = "<II" if file.read(2) == b"IM" else ">II"
+        while position + 8 <= size:
+            file.seek(position)
+            position += 8 + struct.unpack(order, file.read(8))[1]
+    if position > size:
+        raise ValueError(
+            f"{path} is a damaged MATLAB file: {position - size} bytes are missing at its end. "
+            f"Copy or download it again."
+        )
+
+
+def _whole(path: Path) -> Path:
+    """The path, if HDF5 can open it."""
+    import h5py
+
+    _sound(path, lambda: h5py.File(path, "r").close())
+    return path
+
+
+def _sound(path: Path | None, function: Any, *arguments: Any, **more: Any) -> Any:
+    """The function's result; whatever it stumbles on in the file is said as damage.
+
+    scipy parses with little checking: on a truncated file it raises anything from TypeError to
+    zlib.error, hence the wide net around this one call.
+    """
+    try:
+        return function(*arguments, **more)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{path} is a damaged MATLAB file ({type(error).__name__}: {error}). Copy or download "
+            f"it again."
+        ) from None

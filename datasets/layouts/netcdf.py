@@ -1,0 +1,89 @@
+"""Files with named variables and dimensions that xarray reads: netCDF of any version, zarr, GRIB
+and whatever it has an engine for. Fill values become NaN, scale and offset are applied."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..containers.stores import Array, Store
+from ..dataset import FieldDataset
+from . import foreign
+from .coordinates import GridLike
+from .native import kind_of
+
+DESCRIPTION = "netCDF and any other file that xarray opens"
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """netCDF 3 or 4, or anything that one of xarray's engines takes (asked last)."""
+    if head.startswith(b"CDF") or kind_of(path, head) == "netcdf":
+        return True
+    if head.startswith((b"\x89HDF", b"PK\x03\x04", b"\x80")):
+        return False
+    import xarray
+
+    return any(engine.guess_can_open(path) for engine in xarray.backends.list_engines().values())
+
+
+def store(path: Path) -> "XarrayStore":
+    """The variables and coordinates.
+
+    Raises:
+        ValueError: xarray cannot open it.
+    """
+    return XarrayStore(path)
+
+
+def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
+    """The pair of known names.
+
+    Raises:
+        ValueError: damaged, or as `foreign.open_pair`.
+    """
+    return foreign.open_pair(store(path), grid, dtype)
+
+
+class XarrayStore(Store):
+    """The variables of an `xarray.Dataset`, with the names of their axes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        with self._open() as data:
+            for name, u in data.variables.items():
+                chunk = u.encoding.get("chunksizes") or u.encoding.get("preferred_chunks")
+                chunk = tuple(chunk[d] for d in u.dims) if isinstance(chunk, dict) else chunk
+                layout = f"chunks {tuple(chunk)}" if chunk else "contiguous"
+                self.add(
+                    Array(
+                        str(name),
+                        u.shape,
+                        u.dtype,
+                        layout,
+                        dims=tuple(map(str, u.dims)),
+                        chunk=tuple(chunk) if chunk else None,
+                    )
+                )
+
+    def _open(self) -> Any:
+        import xarray
+
+        assert self.path is not None
+        engine = None
+        if self.path.is_file():
+            with self.path.open("rb") as file:
+                head = file.read(4)
+            engine = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}.get(head)
+        try:
+            return xarray.open_dataset(self.path, engine=engine, cache=False, decode_times=False)
+        except (ValueError, OSError, TypeError, KeyError, IndexError, EOFError) as error:
+            raise ValueError(
+                f"{self.path} cannot be opened by xarray ({error}). It may be damaged: copy or "
+                f"download it again."
+            ) from None
+
+    def read(self, name: str, key: tuple[slice | np.ndarray, ...]) -> np.ndarray:
+        """The block."""
+        variable = self.handle.variables[name]
+        return variable.isel(dict(zip(variable.dims, key, strict=True))).values

@@ -1,0 +1,169 @@
+"""NumPy's files: .npz archives, and folders of .npy files, one array each.
+
+Nothing in them is unpickled: arrays of Python objects are refused.
+"""
+
+import zipfile
+from dataclasses import dataclass
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from ..containers.stores import Store, described, entries
+from ..dataset import FieldDataset
+from . import foreign
+from .coordinates import GridLike
+
+DESCRIPTION = "NumPy's .npz files, and folders of .npy files"
+
+_MAGIC = b"\x93NUMPY"
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """A folder with .npy files in it, an .npy file, or a zip file that begins with one."""
+    if path.is_dir():
+        return any(path.glob("*.npy"))
+    first_name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+    return head.startswith(_MAGIC) or (
+        head.startswith(b"PK\x03\x04") and first_name.endswith(b".npy")
+    )
+
+
+def store(path: Path) -> Store:
+    """The arrays by name: the members of an archive, or the files of a folder.
+
+    Raises:
+        ValueError: damaged, or a single .npy file, which is one array only.
+    """
+    if path.is_file() and not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            if file.read(len(_MAGIC)) != _MAGIC:
+                raise ValueError(f"{path} is a damaged .npz file. Copy or download it again.")
+            file.seek(0)
+            header = _header(path, file)
+        raise ValueError(
+            f"{path} holds one array, {header.shape} {header.dtype}; a data set needs input and "
+            f"target. Put both .npy files into one folder, and name the folder: pdeops data "
+            f"convert FOLDER own.h5 --input {path.stem} --target NAME."
+        )
+    return NumpyStore(path)
+
+
+def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
+    """The pair of known names.
+
+    Raises:
+        ValueError: damaged, or as `foreign.open_pair`.
+    """
+    return foreign.open_pair(store(path), grid, dtype)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What stands before the values of an array, and where they begin."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype
+    length: int
+
+
+class NumpyStore(Store):
+    """Arrays mapped into memory where they are stored as they are; compressed ones are read whole
+    on first use, and kept."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._headers: dict[str, _Header] = {}
+        self._offsets: dict[str, int | None] = {}
+        for name, file, offset in self._members():
+            header = _header(path, file)
+            self._headers[name], self._offsets[name] = header, offset
+            self.add(
+                described(
+                    name,
+                    np.broadcast_to(np.empty((), header.dtype), header.shape),
+                    "compressed, in memory once read" if offset is None else "contiguous",
+                )
+            )
+
+    def _members(self) -> Any:
+        """Name, file, and where in it the array file begins unless it is compressed."""
+        assert self.path is not None
+        if self.path.is_dir():
+            for member in sorted(self.path.glob("*.npy")):
+                with member.open("rb") as file:
+                    yield member.stem, file, 0
+            return
+        try:
+            with zipfile.ZipFile(self.path) as archive, self.path.open("rb") as raw:
+                for info in archive.infolist():
+                    if info.filename.endswith(".npy"):
+                        offset = _start(raw, info) if info.compress_type == 0 else None
+                        with archive.open(info) as file:
+                            yield info.filename.removesuffix(".npy"), file, offset
+        except zipfile.BadZipFile as error:
+            raise ValueError(
+                f"{self.path} is a damaged .npz file ({error}). Copy or download it again."
+            ) from None
+
+    def _open(self) -> Any:
+        return {}
+
+    def read(self, name: str, key: tuple[slice | np.ndarray, ...]) -> np.ndarray:
+        """A view of the block."""
+        return np.asarray(self._values(name)[key])
+
+    def take(self, name: str, axis: int, indices: np.ndarray) -> np.ndarray:
+        """The given entries along one axis, copied."""
+        return entries(self._values(name), axis, indices)
+
+    def _values(self, name: str) -> np.ndarray:
+        kept = self.handle
+        if name not in kept:
+            kept[name] = self._load(name)
+        return kept[name]
+
+    def _load(self, name: str) -> np.ndarray:
+        assert self.path is not None
+        header, offset = self._headers[name], self._offsets[name]
+        if 0 in header.shape:
+            return np.empty(header.shape, header.dtype)
+        order: Literal["C", "F"] = "F" if header.fortran else "C"
+        try:
+            if offset is not None:
+                file = self.path / f"{name}.npy" if self.path.is_dir() else self.path
+                begin = offset + header.length
+                return np.asarray(np.memmap(file, header.dtype, "r", begin, header.shape, order))
+            with np.load(self.path, allow_pickle=False) as archive:
+                return archive[name]
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{name!r} in {self.path} is damaged ({error}). Copy or download it again."
+            ) from None
+
+
+def _header(path: Path, file: BufferedIOBase) -> _Header:
+    """Shape, order, type and length of the header of an array file."""
+    try:
+        version = np.lib.format.read_magic(file)
+        read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+        shape, fortran, dtype = read[version[0]](file)
+    except (ValueError, KeyError, EOFError) as error:
+        raise ValueError(
+            f"{path} holds a damaged .npy array ({error}). Copy or download it again."
+        ) from None
+    return _Header(shape, fortran, dtype, file.tell())
+
+
+def _start(raw: BufferedIOBase, info: zipfile.ZipInfo) -> int:
+    """Where the bytes of an uncompressed member begin: after its local header of 30 bytes, its name
+    and its extra field, whose lengths stand in it."""
+    raw.seek(info.header_offset)
+    local = raw.read(30)
+    return (
+        info.header_offset + 30 + sum(int.from_bytes(local[i : i + 2], "little") for i in (26, 28))
+    )

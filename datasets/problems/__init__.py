@@ -1,0 +1,1 @@
+"""One PDE, one file: random inputs, the solver, and what a data set says of itself."""

@@ -1,0 +1,188 @@
+"""A time-dependent equation with a random initial field: what trajectories are generated from."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...domain.grid import Boundary, Grid, Placement
+from ...solvers.evolution.evolution import Evolution, Trajectory, evolve
+from ..spec import DatasetSpec, Field
+from .problem import Generated
+
+
+class EvolutionKind(Protocol):
+    """A recipe: a frozen dataclass whose fields are numbers, and how it starts.
+
+    Attributes:
+        t_end, num_frames: the solution is stored at num_frames equal steps up to t_end.
+        dt: largest step of time; shorter where the flow is fast.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    isometric: ClassVar[bool]
+
+    @property
+    def t_end(self) -> float: ...
+
+    @property
+    def num_frames(self) -> int: ...
+
+    @property
+    def dt(self) -> float: ...
+
+    def sample(self, grid: Any, random: np.random.Generator) -> Tensor:
+        """One initial field (c, *space) in float64, the same function on every grid."""
+        ...
+
+
+class PeriodicKind(EvolutionKind, Protocol):
+    """A recipe on a periodic box.
+
+    Attributes:
+        refinement: the solver's grid has this many times the nodes per axis of what is stored.
+        num_waves: of the initial field, per axis.
+    """
+
+    @property
+    def refinement(self) -> int: ...
+
+    @property
+    def num_waves(self) -> int: ...
+
+    @property
+    def extent(self) -> tuple[float, ...]:
+        """Side lengths of the periodic box."""
+        ...
+
+
+class EvolutionProblem(Generated):
+    """u_t = L u + N(u, t) from a random u(0): u(0) -> u(t_1), .., u(t_m).
+
+    Solved by ETDRK4 in float64 on the solver's own grid, with steps of Courant number 0.5 at most;
+    and again with steps twice as long: the difference of both, relative to the solution in L², is
+    stored as the residual (of the field where it is largest). The method is of order four, so the
+    error in time is about a fifteenth of it.
+
+    Attributes:
+        fields: name, description and units of each field.
+        time_units: of `times` and t_end, and how many of the solver's there are in one.
+        tolerance: bound of that difference.
+    """
+
+    fields: ClassVar[tuple[tuple[str, str, str], ...]]
+    time_units: ClassVar[tuple[str, float]] = ("1", 1.0)
+    tolerance: ClassVar[float] = 1e-2
+    remedy = "Set dt below the mean of the steps that it took, in the solver's unit of time."
+    inputs: EvolutionKind
+
+    @abstractmethod
+    def equation_on(self, grid: Any) -> Evolution:
+        """The equation to solve, on the solver's grid."""
+
+    @abstractmethod
+    def solver_grid(self, grid: Any) -> Grid:
+        """Where to solve what is stored on `grid`."""
+
+    @abstractmethod
+    def stored(self, u: Float[Tensor, "*batch_fine"], grid: Any) -> Float[Tensor, "*batch_space"]:
+        """What the solver found, at the nodes of `grid`."""
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """When the solution is stored."""
+        kind = self.inputs
+        return tuple(kind.t_end * (i + 1) / kind.num_frames for i in range(kind.num_frames))
+
+    def spec(self, grid: Grid, seed: int, num_samples: int) -> DatasetSpec:
+        """What a data set of this problem says of itself."""
+        return DatasetSpec(
+            name=self.name,
+            kind=self.kind,
+            equation=self.equation,
+            fields=(
+                *(Field(f"initial_{n}", "input", f"{d} at t = 0", u) for n, d, u in self.fields),
+                *(Field(n, "target", d, u, times=self.times) for n, d, u in self.fields),
+            ),
+            grid=grid,
+            parameters=self.parameters,
+            seed=seed,
+            num_samples=num_samples,
+            tolerance=self.tolerance,
+            isometric=self.isometric,
+            time_units=self.time_units[0],
+        )
+
+    def solve(self, u0: Float[Tensor, "c *fine"], grid: Grid, *, courant: float) -> Trajectory:
+        """The trajectory on `grid`, of the initial field given on its solver's grid."""
+        equation = self.equation_on(self.solver_grid(grid))
+        times = [t * self.time_units[1] for t in self.times]
+        dt = self.inputs.dt * courant / 0.5
+        result = evolve(equation, u0[None], times, dt=dt, courant=courant)
+        result.u = self.stored(result.u, grid)
+        return result
+
+    def solved_sample(self, spec: DatasetSpec, index: int) -> tuple[Tensor, Tensor, float, str]:
+        """Drawn, solved with both steps, compared."""
+        assert spec.seed is not None
+        grid = spec.grid
+        u0 = self.sample_input(self.solver_grid(grid), spec.seed, index)
+        result, coarse = (self.solve(u0, grid, courant=c) for c in (0.5, 1.0))
+        x = self.sample_input(grid, spec.seed, index)
+        if not (result.completed and coarse.completed):
+            reason = coarse.reason if result.completed else result.reason
+            return x, torch.empty(0), float("nan"), reason
+        difference = max(
+            ((u - v).norm() / u.norm()).item()
+            for u, v in zip(result.u.unbind(2), coarse.u.unbind(2), strict=True)
+        )
+        return x, result.u[0].transpose(0, 1).flatten(0, 1), difference, result.reason
+
+
+class PeriodicProblem(EvolutionProblem):
+    """The same on a periodic box, solved on a grid `refinement` times as fine, whose values at the
+    stored nodes are kept."""
+
+    inputs: PeriodicKind
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        """The box with this many nodes per axis."""
+        grid = Grid(shape, self.inputs.extent, Boundary.PERIODIC)
+        self.check_grid(grid)
+        return grid
+
+    def check_grid(self, grid: Grid) -> None:
+        """Raise a ValueError unless the grid is the kind's box, periodic, left ends stored, and the
+        solver's holds the waves of an initial field."""
+        if (
+            grid.extent != self.inputs.extent
+            or set(grid.boundary) != {Boundary.PERIODIC}
+            or set(grid.placement) != {Placement.LEFT}
+            or min(grid.shape) < 8
+        ):
+            shape = ", ".join(["64"] * len(self.inputs.extent))
+            raise ValueError(
+                f"{self.name} {self.kind} is solved on a periodic box of sides "
+                f"{self.inputs.extent} with at least 8 nodes per axis; got {grid}. Use "
+                f"{self.name}'s grid(({shape},))."
+            )
+        nodes, needed = min(grid.shape) * self.inputs.refinement, 2 * self.inputs.num_waves + 1
+        if nodes < needed:
+            raise ValueError(
+                f"The initial fields of {self.name} {self.kind} have {self.inputs.num_waves} waves "
+                f"per axis, for which the solver needs {needed} nodes; got {nodes} (the grid's, "
+                f"times refinement). Use more nodes, a larger refinement, or fewer num_waves."
+            )
+
+    def solver_grid(self, grid: Grid) -> Grid:
+        """The same box, finer."""
+        return grid.refined(self.inputs.refinement)
+
+    def stored(self, u: Float[Tensor, "*batch_fine"], grid: Grid) -> Float[Tensor, "*batch_space"]:
+        """The values at the shared nodes."""
+        shared: Any = (..., *[slice(None, None, self.inputs.refinement)] * grid.ndim)
+        return u[shared].contiguous()

@@ -1,0 +1,140 @@
+"""2D turbulence by vorticity, from random initial fields; see cards/navier_stokes.md."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...domain.grid import Grid
+from ...solvers.evolution.evolution import Evolution
+from .evolution import PeriodicProblem
+from .periodic_fields import PeriodicGaussianField, RingVorticity
+
+
+@dataclass(frozen=True)
+class FNO:
+    """The unit box, f = 0.1 (sin 2π(x + y) + cos 2π(x + y)), ω(0) ~ N(0, scale² (-Δ + τ²)^(-α)).
+
+    The recipe of FNO's V1e-3 files (Li et al. 2021, arXiv 2010.08895): one frame per unit of time.
+    """
+
+    viscosity: float = 1e-3
+    drag: float = 0.0
+    t_end: float = 50.0
+    num_frames: int = 50
+    dt: float = 0.02
+    refinement: int = 4
+    tau: float = 7.0
+    alpha: float = 2.5
+    scale: float = 7.0**1.5
+    num_waves: int = 32
+
+    isometric: ClassVar[bool] = False  # the force points along x + y
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """The unit box."""
+        return (1.0, 1.0)
+
+    def sample(self, grid: Grid, random: np.random.Generator) -> Float[Tensor, "1 *space"]:
+        """ω(0) at the nodes, in float64."""
+        field = PeriodicGaussianField(self.tau, self.alpha, self.scale, self.num_waves)
+        return field.sample(grid, random)[None]
+
+    def forcing(self, grid: Grid) -> Tensor | None:
+        """f at the nodes."""
+        phase = 2 * math.pi * grid.nodes().sum(0)
+        return 0.1 * (torch.sin(phase) + torch.cos(phase))
+
+
+@dataclass(frozen=True)
+class FNO1em4(FNO):
+    """As `FNO` with ν = 1e-4 up to t = 30."""
+
+    viscosity: float = 1e-4
+    t_end: float = 30.0
+    num_frames: int = 30
+
+
+@dataclass(frozen=True)
+class FNO1em5(FNO):
+    """As `FNO` with ν = 1e-5 up to t = 20."""
+
+    viscosity: float = 1e-5
+    t_end: float = 20.0
+    num_frames: int = 20
+
+
+@dataclass(frozen=True)
+class McWilliams:
+    """Decaying turbulence on the box of side 2π: no force, energy about wavenumber `peak`."""
+
+    viscosity: float = 1e-3
+    drag: float = 0.0
+    t_end: float = 10.0
+    num_frames: int = 20
+    dt: float = 0.02
+    refinement: int = 4
+    peak: float = 4.0
+    num_waves: int = 32
+
+    # The spectrum prefers no direction, but vorticity changes its sign in a reflection.
+    isometric: ClassVar[bool] = False
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """The box of side 2π."""
+        return (2 * math.pi, 2 * math.pi)
+
+    def sample(self, grid: Grid, random: np.random.Generator) -> Float[Tensor, "1 *space"]:
+        """ω(0) at the nodes, in float64."""
+        return RingVorticity(self.peak, self.num_waves).sample(grid, random)[None]
+
+    def forcing(self, grid: Grid) -> Tensor | None:
+        """None."""
+        return None
+
+
+@dataclass(frozen=True)
+class Kolmogorov(McWilliams):
+    """The same start under the force (amplitude sin(ky), 0) with drag: sustained turbulence."""
+
+    drag: float = 0.1
+    wavenumber: int = 4
+    amplitude: float = 1.0
+
+    def forcing(self, grid: Grid) -> Tensor | None:
+        """Its curl, -amplitude k cos(ky)."""
+        y = grid.nodes()[1]
+        return -self.amplitude * self.wavenumber * torch.cos(self.wavenumber * y)
+
+
+class NavierStokes(PeriodicProblem):
+    """Vorticity of 2D incompressible flow, ω(0) -> ω(t_1), .., ω(t_m)."""
+
+    name = "navier_stokes"
+    equation = (
+        "vorticity_t + u . grad vorticity = viscosity laplace vorticity - drag vorticity + f, "
+        "div u = 0, curl u = vorticity, periodic"
+    )
+    fields = (("vorticity", "vorticity at the nodes", "1"),)
+    KINDS = {  # noqa: RUF012 - a ClassVar of Generated
+        "fno_1e-3": FNO,
+        "fno_1e-4": FNO1em4,
+        "fno_1e-5": FNO1em5,
+        "kolmogorov": Kolmogorov,
+        "mcwilliams": McWilliams,
+    }
+    inputs: FNO | McWilliams
+
+    def equation_on(self, grid: Grid) -> Evolution:
+        """The solver's equation."""
+        from ...solvers.evolution.equations.navier_stokes import NavierStokes as Equation
+
+        kind = self.inputs
+        forcing = kind.forcing(grid)
+        return Equation(grid, kind.viscosity, drag=kind.drag, forcing=forcing)

@@ -1,0 +1,139 @@
+"""Poisson's equation with a random source; see cards/poisson.md."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from ...domain.grid import Boundary, Grid
+from ...linop import LinearOperator
+from ...solvers.operators.boundary import with_boundary, without_boundary
+from ...solvers.result import SolveResult
+from ..spec import Field
+from .problem import Problem
+from .random_fields import GaussianField
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """u = 0 on all sides; f ~ N(0, scale² (-Δ + τ²)^(-α)), constant mode included.
+
+    With scale τ^α the mean of f is N(0, 1).
+    """
+
+    tau: float = 3.0
+    alpha: float = 2.0
+    scale: float = 9.0
+    num_modes: int = 128
+
+    isometric: ClassVar[bool] = True
+
+    @property
+    def boundary(self) -> tuple[Boundary, Boundary]:
+        """What holds for u at the sides of the box, per axis."""
+        return (Boundary.DIRICHLET, Boundary.DIRICHLET)
+
+    def sample(self, grid: Grid, random: np.random.Generator) -> Float[Tensor, "1 *space"]:
+        """The source at the nodes, in float64."""
+        field = GaussianField(self.tau, self.alpha, self.num_modes, self.scale, zero_mean=False)
+        return field.sample(grid, random)[None]
+
+
+@dataclass(frozen=True)
+class Neumann(Gaussian):
+    """No slope of u on any side, and u without mean; f as in `Gaussian` without the constant mode.
+
+    The mean of f over the box must be zero, or there is no solution. Its mean over the nodes
+    (trapezoidal rule) then is zero too where the grid resolves all modes (2 cells > num_modes - 1
+    per axis); on coarser grids what is left of it is taken away from the right-hand side.
+    """
+
+    @property
+    def boundary(self) -> tuple[Boundary, Boundary]:
+        return (Boundary.NEUMANN, Boundary.NEUMANN)
+
+    def sample(self, grid: Grid, random: np.random.Generator) -> Float[Tensor, "1 *space"]:
+        field = GaussianField(self.tau, self.alpha, self.num_modes, self.scale)
+        return field.sample(grid, random)[None]
+
+
+@dataclass(frozen=True)
+class Mixed(Gaussian):
+    """u = 0 at both ends of one axis, no slope at those of the other; f as in `Gaussian`.
+
+    Attributes:
+        dirichlet_axis: 0 for u = 0 at the ends of x, 1 for those of y.
+    """
+
+    dirichlet_axis: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dirichlet_axis not in (0, 1):
+            raise ValueError(f"dirichlet_axis is 0 (x) or 1 (y); got {self.dirichlet_axis}.")
+
+    @property
+    def boundary(self) -> tuple[Boundary, Boundary]:
+        x, y = Boundary.DIRICHLET, Boundary.NEUMANN
+        return (x, y) if self.dirichlet_axis == 0 else (y, x)
+
+
+class Poisson(Problem):
+    """Potential u of a random source, -Δu = f, with u = 0 or no slope of u at the ends of each
+    axis.
+
+    Five-point differences (`solvers.Laplacian`), solved directly by sine and cosine transforms:
+    second order. With Neumann sides alone u is the solution of zero mean (trapezoidal rule).
+    """
+
+    name = "poisson"
+    fields = (
+        Field("source", "input", "source f at the nodes"),
+        Field("potential", "target", "potential u at the nodes"),
+    )
+    inputs: Gaussian
+    KINDS = {"gaussian": Gaussian, "neumann": Neumann, "mixed": Mixed}  # noqa: RUF012 - a ClassVar
+
+    def __init__(self, kind: str | None = None, **parameters: Any) -> None:
+        super().__init__(kind, **parameters)
+        self.equation = f"-laplace(potential) = source in the box, {self._sides()}"
+
+    @property
+    def boundary(self) -> tuple[Boundary, Boundary]:
+        return self.inputs.boundary
+
+    def operator(self, x: Float[Tensor, "1 x y"], grid: Grid) -> LinearOperator:
+        """-Δ on the unknowns."""
+        from ...solvers.operators.laplacian import Laplacian
+
+        return Laplacian(grid)
+
+    def rhs(self, x: Float[Tensor, "1 x y"], grid: Grid) -> Float[Tensor, "i j"]:
+        """The source at the unknowns, times their shares of a cell (`Laplacian.load`)."""
+        from ...solvers.operators.laplacian import Laplacian
+
+        return Laplacian(grid).load(without_boundary(x[0], grid))
+
+    def solve(self, x: Float[Tensor, "1 x y"], grid: Grid, rtol: float = 1e-10) -> SolveResult:
+        """The potential at all nodes; direct, so `converged` says whether rtol was met."""
+        from ...solvers.direct.dst import solve_poisson
+
+        u = with_boundary(solve_poisson(self.rhs(x, grid), grid), grid)
+        residual = self.residual(x[None], u[None, None], grid).item()
+        return SolveResult(
+            x=u,
+            converged=residual <= rtol,
+            iterations=1,
+            residuals=[1.0, residual],
+            reason=f"direct solve by fast transforms, |b - A x| = {residual:.1e} |b|",
+        )
+
+    def _sides(self) -> str:
+        """The boundary condition in words."""
+        if self.boundary == (Boundary.DIRICHLET, Boundary.DIRICHLET):
+            return "potential = 0 on its boundary"
+        if self.boundary == (Boundary.NEUMANN, Boundary.NEUMANN):
+            return "its normal slope = 0 on the boundary, its mean = 0"
+        zero, flat = "xy" if self.boundary[0] is Boundary.DIRICHLET else "yx"
+        return f"potential = 0 at both ends of {zero}, its normal slope = 0 at those of {flat}"

@@ -1,0 +1,206 @@
+"""A PDE family with random inputs: what a data set is generated from and checked against."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...domain.grid import Boundary, Grid, Placement
+from ...linop import LinearOperator
+from ...nearest import did_you_mean
+from ...solvers.operators.boundary import without_boundary
+from ...solvers.result import SolveResult
+from ..spec import DatasetSpec, Field
+from .random_fields import sample_generator
+
+
+class Kind(Protocol):
+    """A distribution of inputs: a frozen dataclass whose fields, all numbers, are its parameters.
+
+    Attributes:
+        isometric: every symmetry of the grid (`nn.symmetry.isometries`) maps it to itself.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    isometric: ClassVar[bool]
+
+    def sample(self, grid: Grid, random: np.random.Generator) -> Tensor:
+        """One input (c, *space) in float64, the same function on every grid."""
+        ...
+
+
+class Generated(ABC):
+    """A family of fields that `generate` writes: a table of `KINDS`, and how a sample is solved.
+
+    Attributes:
+        name: the key in `DATASETS` or `EVOLUTIONS`.
+        equation: what the fields satisfy, for the file and the card.
+        KINDS: name of a kind -> dataclass of its parameters; the first is the default.
+        remedy: what helps where a sample misses the tolerance, a sentence.
+
+    Raises:
+        ValueError: an unknown kind or parameter (the message lists the choices and the nearest
+        one), or a parameter of another type.
+    """
+
+    name: ClassVar[str]
+    equation: str
+    KINDS: ClassVar[dict[str, Any]]
+    remedy: ClassVar[str]
+
+    def __init__(self, kind: str | None = None, **parameters: Any) -> None:
+        self.kind = next(iter(self.KINDS)) if kind is None else kind
+        if self.kind not in self.KINDS:
+            raise ValueError(unknown(f"kind of {self.name}", self.kind, list(self.KINDS)))
+        row = self.KINDS[self.kind]
+        types = {f.name: f.type for f in fields(row)}
+        for key, value in parameters.items():
+            if key not in types:
+                what = f"parameter of {self.name} {self.kind}"
+                raise ValueError(unknown(what, key, list(types)))
+            parameters[key] = _number(key, value, types[key])
+        self.inputs: Kind = row(**parameters)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The numbers of the kind, defaults included."""
+        return asdict(self.inputs)
+
+    @property
+    def isometric(self) -> bool:
+        """Every symmetry of the grid maps samples to samples."""
+        return self.inputs.isometric
+
+    @abstractmethod
+    def grid(self, shape: Sequence[int]) -> Grid:
+        """The box of the problem with this many nodes per axis."""
+
+    @abstractmethod
+    def check_grid(self, grid: Grid) -> None:
+        """Raise a ValueError unless the problem is posed on such a grid."""
+
+    @abstractmethod
+    def spec(self, grid: Grid, seed: int, num_samples: int) -> DatasetSpec:
+        """What a data set of this problem says of itself."""
+
+    @abstractmethod
+    def solved_sample(self, spec: DatasetSpec, index: int) -> tuple[Tensor, Tensor, float, str]:
+        """Input (c, *space) and solution (d, *space) of a sample in float64, the value of
+        `spec.measure`, and why the solver stopped."""
+
+    def sample_input(self, grid: Grid, seed: int, index: int) -> Float[Tensor, "c *space"]:
+        """Input number `index` in float64: the same function on every grid, order and worker."""
+        return self.inputs.sample(grid, sample_generator(seed, index))
+
+
+class Problem(Generated):
+    """A linear boundary-value problem A(x) u = b(x) with a random input x.
+
+    A subclass is a table of `KINDS` and three methods: `operator`, `rhs` and `solve`.
+
+    Attributes:
+        fields: the channels of input and solution.
+    """
+
+    fields: ClassVar[tuple[Field, ...]]
+    remedy = "Round-off grows with the number of nodes: take fewer per axis."
+
+    @property
+    def boundary(self) -> tuple[Boundary, Boundary]:
+        """What holds at the sides of the box, per axis."""
+        return (Boundary.DIRICHLET, Boundary.DIRICHLET)
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        """The unit box with this many nodes per axis, both ends stored: (65, 65) has 63² unknowns
+        where all sides are Dirichlet."""
+        grid = Grid(shape, boundary=self.boundary if len(shape) == 2 else Boundary.DIRICHLET)
+        self.check_grid(grid)
+        return grid
+
+    def check_grid(self, grid: Grid) -> None:
+        """Raise a ValueError unless the problem is posed on such a grid.
+
+        Two axes with the boundary of the problem, both ends stored, and at least one node inside.
+        """
+        if (
+            grid.boundary != self.boundary
+            or any(p is not Placement.ENDPOINTS for p in grid.placement)
+            or min(grid.shape) < 3
+        ):
+            x, y = (b.value.capitalize() for b in self.boundary)
+            sides = x if x == y else f"{x} (x) and {y} (y)"
+            raise ValueError(
+                f"{self.name} {self.kind} is solved on 2D grids that store their {sides} boundary, "
+                f"with at least 3 nodes per axis; got {grid}. Use {self.name}'s grid((65, 65)), or "
+                f"one like it."
+            )
+
+    def spec(self, grid: Grid, seed: int, num_samples: int) -> DatasetSpec:
+        """What a data set of this problem says of itself."""
+        return DatasetSpec(
+            name=self.name,
+            kind=self.kind,
+            equation=self.equation,
+            fields=self.fields,
+            grid=grid,
+            parameters=self.parameters,
+            seed=seed,
+            num_samples=num_samples,
+            isometric=self.isometric,
+        )
+
+    def solved_sample(self, spec: DatasetSpec, index: int) -> tuple[Tensor, Tensor, float, str]:
+        """Drawn, solved and checked."""
+        assert spec.seed is not None
+        x = self.sample_input(spec.grid, spec.seed, index)
+        # Half the tolerance leaves room for the rounding between the solver's residual and ours.
+        solution = self.solve(x, spec.grid, rtol=spec.tolerance / 2)
+        y = solution.x[None]
+        return x, y, self.residual(x[None], y[None], spec.grid).item(), solution.reason
+
+    @abstractmethod
+    def operator(self, x: Float[Tensor, "c *space"], grid: Grid) -> LinearOperator:
+        """The discrete operator A for one input, on `grid.interior`."""
+
+    @abstractmethod
+    def rhs(self, x: Float[Tensor, "c *space"], grid: Grid) -> Float[Tensor, "*interior"]:
+        """The discrete right-hand side b for one input, on `grid.interior`."""
+
+    @abstractmethod
+    def solve(self, x: Float[Tensor, "c *space"], grid: Grid, rtol: float = 1e-10) -> SolveResult:
+        """The solution of the discrete equation to |b - A u| <= rtol |b|, boundary included."""
+
+    def residual(
+        self, x: Float[Tensor, "b c *space"], y: Float[Tensor, "b d *space"], grid: Grid
+    ) -> Float[Tensor, " b"]:
+        """|b - A u| / |b| of each pair in float64, fields on the physical scale.
+
+        The unknowns are the nodes of `grid.interior`; values of y on a Dirichlet side do not enter
+        (they are known, and `boundary_error` measures them). For b = 0 it is |A u|.
+        """
+        relative = []
+        for x_i, y_i in zip(x.detach().double().cpu(), y.detach().double().cpu(), strict=True):
+            b = self.rhs(x_i, grid)
+            r = b - self.operator(x_i, grid) @ without_boundary(y_i[0], grid)
+            scale = b.norm()
+            relative.append(r.norm() / scale if scale > 0 else r.norm())
+        return torch.stack(relative) if relative else torch.zeros(0, dtype=torch.float64)
+
+
+def _number(key: str, value: Any, kind: Any) -> Any:
+    """The value as the parameter's type; an int may stand for a float."""
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise ValueError(f"Parameter {key} is of type {kind.__name__}; got {value!r}.")
+    return value
+
+
+def unknown(what: str, got: str, choices: list[str]) -> str:
+    """'Unknown kind of darcy: "piecwise". Did you mean "piecewise"? Choices: piecewise, ...'."""
+    return f"Unknown {what}: {got!r}.{did_you_mean(got, choices)} Choices: {', '.join(choices)}."

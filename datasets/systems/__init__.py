@@ -1,0 +1,1 @@
+"""Linear systems with known errors: what networks inside solvers are trained on."""

@@ -1,0 +1,66 @@
+"""What sets of linear systems share: shapes by epoch, samples by number, systems held out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..problems.random_fields import sample_generator
+
+
+class LinearSystems(torch.utils.data.Dataset, ABC):
+    """Systems with known errors, drawn anew in every epoch: sample i of epoch e depends on (seed,
+    e, i) alone. It is {"faces0": ..., "error": (*space)}, `faces<axis>` the couplings as in
+    `kernels/diffusion/reference.py`; the residual is r = A e.
+
+    Args:
+        shapes: cells per axis; epoch e has shapes[e mod their number].
+        num_samples: per epoch.
+        arguments: of the kind of systems, for `held_out`.
+
+    Raises:
+        ValueError: shapes of different dimensions or below 4 cells.
+    """
+
+    def __init__(
+        self, shapes: Sequence[Sequence[int]], num_samples: int, seed: int, **arguments: Any
+    ) -> None:
+        if len({len(s) for s in shapes}) != 1 or min(min(s) for s in shapes) < 4:
+            raise ValueError(
+                f"shapes must be one or more, all of one dimension, 4 or more cells per axis, such "
+                f"as [[32, 32], [64, 64]]; got {shapes}."
+            )
+        self.shapes = [tuple(s) for s in shapes]
+        self.num_samples, self.seed, self._arguments = num_samples, seed, arguments
+        self.ndim, self.epoch = len(self.shapes[0]), 0
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        shape = self.shapes[self.epoch % len(self.shapes)]
+        random = sample_generator(self.seed, self.epoch * self.num_samples + index)
+        faces, error = self.draw(shape, random)
+        return {**{f"faces{axis}": c for axis, c in enumerate(faces)}, "error": error}
+
+    @abstractmethod
+    def draw(
+        self, shape: tuple[int, ...], random: np.random.Generator
+    ) -> tuple[Sequence[Tensor], Tensor]:
+        """The couplings and the error of one system."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Other samples, of the epoch's own shape."""
+        self.epoch = epoch
+
+    def held_out(self, num_samples: int) -> "LinearSystems":
+        """Other samples of the same kind, of the last of the shapes."""
+        return type(self)(
+            shapes=self.shapes[-1:],
+            num_samples=num_samples,
+            seed=self.seed + 2**31,
+            **self._arguments,
+        )

@@ -1,0 +1,1 @@
+"""Transforms, derivatives, quadrature and norms of fields on a domain."""

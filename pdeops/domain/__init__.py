@@ -1,0 +1,1 @@
+"""Where fields live: uniform grids of a box, grids of a sphere, and scattered points."""

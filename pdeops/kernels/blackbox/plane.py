@@ -1,0 +1,301 @@
+"""Fused loops of black-box multigrid where it is wanted most: a plane, not periodic (numba).
+
+The plain twin, which says what is computed and why, is `blackbox/reference.py`; the tests compare
+the two. `blackbox/cpu.py` does the same for all other cases; on a plane without reaction, coarsened
+along both axes, this one sets up five times and solves one and a half times as fast: rows are
+pipelined so that a smoothing step, the residual and its restriction read each array once, no work
+is done on values that are overwritten, and coarse operators are summed cell by cell from formulas.
+`blackbox/plane_layout.py` says where what is kept; set-up is in `blackbox/plane_setup.py`.
+
+No fastmath: with it the last bits depend on what a function was inlined into, hence on whether it
+was compiled in this process or read from numba's cache, and generated files would differ. It gained
+nothing (a solve at 419 x 419: 32 ms with and without). Nothing here starts threads, so the loops
+are safe after fork; they release the GIL, so that others can give each thread a band of rows
+(`runtime/bands.py`).
+"""
+
+import numba
+import numpy as np
+
+from .band import substitute_both
+from .plane_layout import B_, M_, N_, R_, U_, factor, pad, stencil, view, weights
+
+_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_jit
+def solve_band(n, m, L, b, u):
+    """u = A⁻¹ b on the coarsest level by the factor of `factor_band`."""
+    si, sj = (m, 1) if m <= n else (1, n)
+    y = np.empty(n * m, b.dtype)
+    for i in range(n):
+        for j in range(m):
+            y[i * si + j * sj] = b[i, j]
+    substitute_both(L, y)
+    for i in range(n):
+        for j in range(m):
+            u[i + 1, j + 1] = y[i * si + j * sj]
+
+
+@_jit
+def _neighbours5(u, cx, cy, o, i, j):
+    return (
+        cx[i - 1, j - o] * u[i - 1, j]
+        + cx[i, j - o] * u[i + 1, j]
+        + cy[i - o, j - 1] * u[i, j - 1]
+        + cy[i - o, j] * u[i, j + 1]
+    )
+
+
+@_jit
+def _neighbours9(u, cx, cy, cd, ca, i, j):
+    return (
+        cx[i - 1, j] * u[i - 1, j]
+        + cx[i, j] * u[i + 1, j]
+        + cy[i, j - 1] * u[i, j - 1]
+        + cy[i, j] * u[i, j + 1]
+        + cd[i - 1, j - 1] * u[i - 1, j - 1]
+        + cd[i, j] * u[i + 1, j + 1]
+        + ca[i - 1, j] * u[i - 1, j + 1]
+        + ca[i, j - 1] * u[i + 1, j - 1]
+    )
+
+
+@_jit
+def descend5(b, u, cx, cy, o, r, w, B, start, end):
+    """Red, then black Gauss-Seidel from zero; the rows [start, end) of B = Pᵀ(b - A u).
+
+    After the sweep the residual of a black node is zero and that of a red one is what its black
+    neighbours added. Coarse nodes and centres are red, so the weights q of the lines are not
+    needed. Beside each other, ranges of B write the same numbers to the rows of u that they share.
+    """
+    n, m = b.shape
+    M = B.shape[1]
+    w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
+    above = np.zeros(M + 1, u.dtype)  # residual at the centres of the row of cells before ...
+    below = np.zeros(M + 1, u.dtype)  # ... and after a row of coarse nodes
+    first, last = 2 * start + 1, min(2 * end + 1, n)  # the rows whose residual B takes
+    for i in range(max(first - 2, 1), last + 3):
+        if i <= n:
+            for j in range(2 - i % 2, m + 1, 2):
+                u[i, j] = r[i, j] * b[i - 1, j - 1]
+        k = i - 1
+        if max(first - 1, 1) <= k <= n:
+            for j in range(1 + k % 2, m + 1, 2):
+                u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, o, k, j))
+        k = i - 2
+        I = k // 2
+        if k >= first and k % 2 == 1:
+            for J in range((m + 1) // 2):
+                below[J] = _neighbours5(u, cx, cy, o, k, 2 * J + 1)
+        elif k >= first:
+            for J in range(1, M + 1):
+                B[I - 1, J - 1] = _neighbours5(u, cx, cy, o, k, 2 * J)
+            above, below = below, above
+            for J in range(1, M + 1):
+                B[I - 1, J - 1] += w10[I - 1, J] * above[J] + w11[I - 1, J - 1] * above[J - 1]
+        if k % 2 == 1 and start < I <= end:
+            for J in range(1, M + 1):
+                B[I - 1, J - 1] += w00[I, J] * below[J] + w01[I, J - 1] * below[J - 1]
+
+
+@_jit
+def ascend5(b, u, cx, cy, o, r, w, U, out, rows):
+    """u + P U at red nodes, then black, then red Gauss-Seidel; `out` is the result. Finest level.
+
+    Black nodes need no correction: their first step does not read their own value. `rows` are the
+    first and the last of these three stages (`runtime/bands.py`).
+    """
+    m = b.shape[1]
+    w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
+    for i in range(min(rows[0, 0], rows[1, 0] + 1, rows[2, 0] + 2), rows[2, 1] + 3):
+        I = i // 2
+        if rows[0, 0] <= i <= rows[0, 1] and i % 2 == 0:
+            for J in range(1, m // 2 + 1):
+                u[i, 2 * J] += U[I, J]
+        elif rows[0, 0] <= i <= rows[0, 1]:
+            for J in range((m + 1) // 2):
+                u[i, 2 * J + 1] += (
+                    w00[I, J] * U[I, J]
+                    + w01[I, J] * U[I, J + 1]
+                    + w10[I, J] * U[I + 1, J]
+                    + w11[I, J] * U[I + 1, J + 1]
+                )
+        k = i - 1
+        if rows[1, 0] <= k <= rows[1, 1]:
+            for j in range(1 + k % 2, m + 1, 2):
+                u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, o, k, j))
+        k = i - 2
+        if rows[2, 0] <= k <= rows[2, 1]:
+            for j in range(2 - k % 2, m + 1, 2):
+                u[k, j] = r[k, j] * (b[k - 1, j - 1] + _neighbours5(u, cx, cy, o, k, j))
+            for j in range(m):
+                out[k - 1, j] = u[k, j + 1]
+
+
+@_jit
+def relax9(b, u, cx, cy, cd, ca, r, i0, j0, rows):
+    """Gauss-Seidel at the nodes (i0, j0) modulo 2, which are not neighbours of each other, from the
+    first to the last of `rows`."""
+    m = b.shape[1]
+    for i in range(rows[0] + (rows[0] + i0) % 2, rows[1] + 1, 2):
+        for j in range(j0, m + 1, 2):
+            u[i, j] = r[i, j] * (b[i - 1, j - 1] + _neighbours9(u, cx, cy, cd, ca, i, j))
+
+
+@_jit
+def relax_from_zero(b, u, cx, cy, cd, ca, r, rows):
+    """Four-colour Gauss-Seidel from zero; `rows` of five stages, the first of which is zero."""
+    for i in range(rows[0, 0], rows[0, 1] + 1):
+        u[i] = 0
+    relax9(b, u, cx, cy, cd, ca, r, 2, 2, rows[1])
+    relax9(b, u, cx, cy, cd, ca, r, 1, 1, rows[2])
+    relax9(b, u, cx, cy, cd, ca, r, 1, 2, rows[3])
+    relax9(b, u, cx, cy, cd, ca, r, 2, 1, rows[4])
+
+
+@_jit
+def restrict9(b, u, cx, cy, cd, ca, r, q, w, B, start, end):
+    """The rows [start, end) of B = Pᵀ(b - A u). The last colour's residual is zero."""
+    n, m = b.shape
+    M = B.shape[1]
+    w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
+    line0 = np.zeros(M + 2, u.dtype)
+    line1 = np.zeros(M + 2, u.dtype)
+    centre0 = np.zeros(M + 1, u.dtype)
+    centre1 = np.zeros(M + 1, u.dtype)
+    for I in range(start, end + 1):
+        i = 2 * I + 1
+        line0, line1, centre0, centre1 = line1, line0, centre1, centre0
+        if i <= n:
+            for J in range((m + 1) // 2):
+                j = 2 * J + 1
+                centre1[J] = (
+                    b[i - 1, j - 1] + _neighbours9(u, cx, cy, cd, ca, i, j) - u[i, j] / r[i, j]
+                )
+            for J in range(1, M + 1):
+                j = 2 * J
+                line1[J] = (
+                    b[i - 1, j - 1] + _neighbours9(u, cx, cy, cd, ca, i, j) - u[i, j] / r[i, j]
+                )
+        else:
+            line1[:] = 0
+            centre1[:] = 0
+        if start == I:  # its own row of B belongs to the range before
+            continue
+        i = 2 * I
+        for J in range(1, M + 1):
+            j = 2 * J
+            B[I - 1, J - 1] = (
+                b[i - 1, j - 1]
+                + _neighbours9(u, cx, cy, cd, ca, i, j)
+                - u[i, j] / r[i, j]
+                + q[I, J] * line1[J]
+                + (1 - q[I - 1, J]) * line0[J]
+                + w00[I, J] * centre1[J]
+                + w01[I, J - 1] * centre1[J - 1]
+                + w10[I - 1, J] * centre0[J]
+                + w11[I - 1, J - 1] * centre0[J - 1]
+            )
+
+
+@_jit
+def ascend9(b, u, cx, cy, cd, ca, r, q, w, U, rows):
+    """u + P U, then four-colour Gauss-Seidel in the reversed order: five stages (`runtime/bands.py`).
+
+    The first colour needs no correction: its step does not read its own value.
+    """
+    m = b.shape[1]
+    w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
+    for i in range(rows[0, 0], rows[0, 1] + 1):
+        I = i // 2
+        if i % 2 == 0:
+            for J in range(1, m // 2 + 1):
+                u[i, 2 * J] += U[I, J]
+        else:
+            for J in range(1, m // 2 + 1):
+                u[i, 2 * J] += q[I, J] * U[I, J] + (1 - q[I, J]) * U[I + 1, J]
+            for J in range((m + 1) // 2):
+                u[i, 2 * J + 1] += (
+                    w00[I, J] * U[I, J]
+                    + w01[I, J] * U[I, J + 1]
+                    + w10[I, J] * U[I + 1, J]
+                    + w11[I, J] * U[I + 1, J + 1]
+                )
+    relax9(b, u, cx, cy, cd, ca, r, 2, 1, rows[1])
+    relax9(b, u, cx, cy, cd, ca, r, 1, 2, rows[2])
+    relax9(b, u, cx, cy, cd, ca, r, 1, 1, rows[3])
+    relax9(b, u, cx, cy, cd, ca, r, 2, 2, rows[4])
+
+
+@_jit
+def _level(b, x_faces, y_faces, store, table, thin, level):
+    """Right-hand side, u, couplings, their offset and 1 / diagonal of a level, and its weights."""
+    t = table[level]
+    n, m = t[N_], t[M_]
+    if level == 0:
+        fx, fy, fd, fa = x_faces, y_faces, x_faces, y_faces
+    else:
+        fx, fy, fd, fa = stencil(store, t, level > thin)
+        b = view(store, t[B_], n, m)
+    r = view(store, t[R_], pad(n), pad(m))
+    u = view(store, t[U_], pad(n), pad(m))
+    q, w = weights(store, t, level > 0)
+    return b, u, fx, fy, fd, fa, 1 if level == 0 else 0, r, q, w
+
+
+@_jit
+def relax(b, x_faces, y_faces, store, table, thin, level, rows):
+    """The sweep from zero on a level of nine points."""
+    b, u, fx, fy, fd, fa, _, r, _, _ = _level(b, x_faces, y_faces, store, table, thin, level)
+    relax_from_zero(b, u, fx, fy, fd, fa, r, rows)
+
+
+@_jit
+def restrict(b, x_faces, y_faces, store, table, thin, level, start, end):
+    """Rows of the next level's right-hand side; on five points the sweep from zero goes with it."""
+    b, u, fx, fy, fd, fa, o, r, q, w = _level(b, x_faces, y_faces, store, table, thin, level)
+    T = table[level + 1]
+    B = view(store, T[B_], T[N_], T[M_])
+    if level <= thin:
+        descend5(b, u, fx, fy, o, r, w, B, start, end)
+    else:
+        restrict9(b, u, fx, fy, fd, fa, r, q, w, B, start, end)
+
+
+@_jit
+def correct(b, x_faces, y_faces, store, table, thin, level, out, rows):
+    """Correction and sweep on a level; `out` is the result on the finest."""
+    b, u, fx, fy, fd, fa, o, r, q, w = _level(b, x_faces, y_faces, store, table, thin, level)
+    T = table[level + 1]
+    U = view(store, T[U_], pad(T[N_]), pad(T[M_]))
+    if level > thin:
+        ascend9(b, u, fx, fy, fd, fa, r, q, w, U, rows)
+    else:  # below the finest, rows of b serve as `out`: they are not read any more
+        ascend5(b, u, fx, fy, o, r, w, U, out if level == 0 else b, rows)
+
+
+@_jit
+def cycle(b, x_faces, y_faces, store, table, thin, first, out):
+    """out = M b: one symmetric V(1,1) cycle from zero; `thin` coarse levels have five points.
+
+    Levels above `first` have been and will be visited by others (`relax`, `restrict`, `correct`).
+    """
+    last = len(table) - 1
+    rows = np.ones((5, 2), np.int64)
+    for level in range(first, last):
+        if level > thin:
+            rows[:, 1] = table[level, N_]
+            relax(b, x_faces, y_faces, store, table, thin, level, rows)
+        restrict(b, x_faces, y_faces, store, table, thin, level, 0, table[level + 1, N_])
+    t = table[last]
+    n, m = t[N_], t[M_]
+    u = view(store, t[U_], pad(n), pad(m))
+    solve_band(n, m, factor(store, t), b if last == 0 else view(store, t[B_], n, m), u)
+    for level in range(last - 1, first - 1, -1):
+        rows[:, 1] = table[level, N_]
+        correct(b, x_faces, y_faces, store, table, thin, level, out, rows)
+    if last == 0:
+        for i in range(n):
+            for j in range(m):
+                out[i, j] = u[i + 1, j + 1]

@@ -1,0 +1,203 @@
+"""Set-up of black-box multigrid in a plane: interpolation, couplings, the factor of the coarsest
+level (numba).
+
+The plain twin is `blackbox/reference.py`; `blackbox/plane_layout.py` says where what is kept.
+"""
+
+import numba
+import numpy as np
+
+from .band import cholesky
+from .plane_layout import M_, N_, R_, factor, pad, stencil, view, weights
+
+_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_jit
+def _share(a, b, low, high):
+    """a / (a + b), the part of the first of two neighbours; none is negative.
+
+    Where neither couples, halves; but a node beside a side (`low`, `high`) takes the value of
+    unknowns alone, for a constant must not leak through a closed side.
+    """
+    if not a > 0:
+        a *= 0
+    if not b > 0:
+        b *= 0
+    if a + b > 0:
+        return a / (a + b)
+    return 0.5 + 0.5 * high - 0.5 * low
+
+
+@_jit
+def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
+    """Interpolation q, w of a level and the couplings of the next, cell by cell.
+
+    `nine` is False on the finest level, where cd and ca do not exist.
+    """
+    N, M = n // 2, m // 2
+    w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
+    p0 = np.full(M + 1, 0.5, cx.dtype)
+    p1 = np.full(M + 1, 0.5, cx.dtype)
+    for I in range(N + 1):
+        i = 2 * I
+        # Nodes (i+1, j) on lines of coarse nodes along x.
+        q[I, 0] = q[I, M + 1] = 0.5
+        for J in range(1, M + 1):
+            j = 2 * J
+            before, after = cx[i, j], cx[i + 1, j]
+            if nine:
+                before += ca[i, j] + cd[i, j - 1]
+                after += cd[i + 1, j] + ca[i + 1, j - 1]
+            q[I, J] = _share(before, after, i == 0, i + 2 > n) if i < n else 0.0
+            CX[I, J] += cx[i, j] * (1 - q[I, J]) ** 2 + cx[i + 1, j] * q[I, J] ** 2
+        # Nodes (i+2, j+1) on lines of coarse nodes along y.
+        p0, p1 = p1, p0
+        x = i + 2
+        for J in range(M + 1):
+            j = 2 * J
+            p1[J] = 0.5
+            if I < N:
+                before, after = cy[x, j], cy[x, j + 1]
+                if nine:
+                    before += cd[x - 1, j] + ca[x, j]
+                    after += cd[x, j + 1] + ca[x - 1, j + 1]
+                p1[J] = _share(before, after, j == 0, j + 2 > m) if j < m else 0.0
+                CY[I + 1, J] += cy[x, j] * (1 - p1[J]) ** 2 + cy[x, j + 1] * p1[J] ** 2
+        # Centres (i+1, j+1), and what each coarse cell adds to the couplings of its corners.
+        for J in range(M + 1):
+            j = 2 * J
+            l0, l1 = cx[i, j + 1], cx[i + 1, j + 1]
+            k0, k1 = cy[i + 1, j], cy[i + 1, j + 1]
+            p, P, r, R = p0[J], p1[J], q[I, J], q[I, J + 1]
+            v00 = l0 * p + k0 * r
+            v01 = l0 * (1 - p) + k1 * R
+            v10 = l1 * P + k0 * (1 - r)
+            v11 = l1 * (1 - P) + k1 * (1 - R)
+            if nine:
+                v00 += cd[i, j]
+                v01 += ca[i, j + 1]
+                v10 += ca[i + 1, j]
+                v11 += cd[i + 1, j + 1]
+            t = v00 + v01 + v10 + v11
+            if i < n and j < m:
+                a00, a01, a10, a11 = max(v00, 0), max(v01, 0), max(v10, 0), max(v11, 0)
+                s = a00 + a01 + a10 + a11
+                s = 1 / s if s > 0 else 0.0
+                a00, a01, a10, a11 = s * a00, s * a01, s * a10, s * a11
+            else:  # the centre itself lies on the boundary: known, like the corners beyond it
+                a00 = 0.0
+                a01 = 0.5 if i < n else 0.0
+                a10 = 0.5 if j < m else 0.0
+                a11 = 1 - a01 - a10
+            w00[I, J], w01[I, J], w10[I, J], w11[I, J] = a00, a01, a10, a11
+            x0 = a00 * v10 + a10 * v00 - t * a00 * a10 - k0 * r * (1 - r)
+            x1 = a01 * v11 + a11 * v01 - t * a01 * a11 - k1 * R * (1 - R)
+            y0 = a00 * v01 + a01 * v00 - t * a00 * a01 - l0 * p * (1 - p)
+            y1 = a10 * v11 + a11 * v10 - t * a10 * a11 - l1 * P * (1 - P)
+            d = a00 * v11 + a11 * v00 - t * a00 * a11
+            a = a01 * v10 + a10 * v01 - t * a01 * a10
+            if nine:
+                c = ca[i, j]
+                x0 -= c * (r - p) * (1 - r)
+                y0 += c * (r - p) * (1 - p)
+                a += c * (1 - r) * (1 - p)
+                c = cd[i, j + 1]
+                y0 -= c * p * (1 - p - R)
+                d += c * p * (1 - R)
+                x1 += c * (1 - p - R) * (1 - R)
+                c = cd[i + 1, j]
+                x0 -= c * r * (1 - r - P)
+                d += c * r * (1 - P)
+                y1 += c * (1 - r - P) * (1 - P)
+                c = ca[i + 1, j + 1]
+                a += c * P * R
+                y1 -= c * P * (R - P)
+                x1 += c * R * (R - P)
+            CX[I, J] += x0
+            CX[I, J + 1] += x1
+            CY[I, J] += y0
+            CY[I + 1, J] += y1
+            CD[I, J] = d
+            CA[I, J] = a
+
+
+@_jit
+def invert_diagonal(n, m, cx, cy, cd, ca, nine, r):
+    """r = 1 / diagonal at interior nodes; the diagonal is the sum of a node's couplings.
+
+    Where it is zero, at solid nodes, r is as good as zero, but can be divided by.
+    """
+    nothing = r.dtype.type(1e-30)
+    for i in range(1, n + 1):
+        for j in range(1, m + 1):
+            d = cx[i - 1, j] + cx[i, j] + cy[i, j - 1] + cy[i, j]
+            if nine:
+                d += cd[i - 1, j - 1] + cd[i, j] + ca[i - 1, j] + ca[i, j - 1]
+            r[i, j] = 1 / d if d > 0 else nothing
+
+
+@_jit
+def factor_band(n, m, cx, cy, cd, ca, nine, r, singular, L):
+    """Cholesky factor of the coarsest level (`blackbox_band.cholesky`), numbered along the shorter
+    axis."""
+    si, sj = (m, 1) if m <= n else (1, n)
+    L[:] = 0
+    for i in range(1, n + 1):
+        for j in range(1, m + 1):
+            k = (i - 1) * si + (j - 1) * sj
+            L[k, 0] = 1 / r[i, j] if r[i, j] > 1e-30 else 0
+            if i > 1:
+                L[k, si] = -cx[i - 1, j]
+            if j > 1:
+                L[k, sj] = -cy[i, j - 1]
+            if nine and i > 1 and j > 1:
+                L[k, si + sj] = -cd[i - 1, j - 1]
+            # (i, j) and (i-1, j+1): the one with the higher number holds the entry.
+            if nine and i > 1 and j < m:
+                other = k - si + sj
+                L[max(k, other), abs(k - other)] = -ca[i - 1, j]
+    return cholesky(L, singular)
+
+
+@_jit
+def begin(x_faces, y_faces, store, table):
+    """The finest level from the couplings at all faces; `store` comes in as zeros."""
+    n, m = table[0][N_], table[0][M_]
+    cx, cy, _, _ = stencil(store, table[0], False)
+    cx[: n + 1, 1 : m + 1] = x_faces
+    cy[1 : n + 1, : m + 1] = y_faces
+
+
+@_jit
+def descend(store, table, level, nine, CX, CY, CD, CA):
+    """What a level needs of its own, and the couplings of the next, which come in as zeros."""
+    t = table[level]
+    n, m = t[N_], t[M_]
+    fx, fy, fd, fa = stencil(store, t, nine)
+    invert_diagonal(n, m, fx, fy, fd, fa, nine, view(store, t[R_], pad(n), pad(m)))
+    q, w = weights(store, t)
+    coarsen(n, m, fx, fy, fd, fa, nine, q, w, CX, CY, CD, CA)
+
+
+@_jit
+def complete(store, table, first, thin, singular):
+    """All levels below `first`, whose couplings are there; those after the first `thin` coarse ones
+    have nine points. False where one is not positive definite, or semidefinite if `singular`."""
+    last = len(table) - 1
+    for level in range(first, last):
+        CX, CY, CD, CA = stencil(store, table[level + 1], level + 1 > thin)
+        descend(store, table, level, level > thin, CX, CY, CD, CA)
+    t, nine = table[last], last > thin
+    n, m = t[N_], t[M_]
+    fx, fy, fd, fa = stencil(store, t, nine)
+    r = view(store, t[R_], pad(n), pad(m))
+    invert_diagonal(n, m, fx, fy, fd, fa, nine, r)
+    return factor_band(n, m, fx, fy, fd, fa, nine, r, singular, factor(store, t))
+
+
+@_jit
+def setup(x_faces, y_faces, store, table, singular):
+    """Fill all levels. False where one is not positive definite, or semidefinite if `singular`."""
+    begin(x_faces, y_faces, store, table)
+    return complete(store, table, 0, 0, singular)

@@ -1,0 +1,337 @@
+"""Residuals and smoothers of black-box multigrid: points by colours, lines, steps along residuals.
+
+The plain twin is `blackbox/relax_reference.py`; arrays and indices are those of `blackbox/cpu.py`.
+
+Compiled into those that call them: after a change touch blackbox.py, blackbox/setup.py,
+blackbox/galerkin.py and blackbox/interpolation.py, or numba takes its old code from the cache.
+"""
+
+import numba
+
+from .layout import K_, N_, P_, PRESENT, R_, SIZE, STRIDE
+
+_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_jit
+def sync(u, t, wrap):
+    """Fill the ghosts of periodic axes."""
+    s0, s1, s2 = t[SIZE], t[SIZE + 1], t[SIZE + 2]
+    v = u.reshape(s0, s1, s2)
+    if wrap[0]:
+        n = t[N_]
+        v[0] = v[n]
+        for g in range(n + 1, s0):
+            v[g] = v[g - n]
+    if wrap[1]:
+        n = t[N_ + 1]
+        for i in range(s0):
+            v[i, 0] = v[i, n]
+            for g in range(n + 1, s1):
+                v[i, g] = v[i, g - n]
+    if wrap[2]:
+        n = t[N_ + 2]
+        for i in range(s0):
+            for j in range(s1):
+                v[i, j, 0] = v[i, j, n]
+                for g in range(n + 1, s2):
+                    v[i, j, g] = v[i, j, g - n]
+
+
+@_jit
+def steps(t, offsets, out):
+    """Distances of the stencil's half of neighbours in a flat array; how many there are."""
+    for k in range(t[K_]):
+        out[k] = 0
+        for a in range(3):
+            out[k] += offsets[k, a] * t[STRIDE + a]
+    return t[K_]
+
+
+@_jit
+def row_sum(u, c, step, K, S, x, m, y):
+    """y += the couplings of the nodes x .. x+m-1 times their neighbours' values; by fours, then one
+    by one: y is read and written less often."""
+    k = 0
+    while K - k >= 4:
+        o0, o1, o2, o3 = step[k], step[k + 1], step[k + 2], step[k + 3]
+        at = k * S + x
+        a0, b0 = c[at : at + m], c[at - o0 : at - o0 + m]
+        at += S
+        a1, b1 = c[at : at + m], c[at - o1 : at - o1 + m]
+        at += S
+        a2, b2 = c[at : at + m], c[at - o2 : at - o2 + m]
+        at += S
+        a3, b3 = c[at : at + m], c[at - o3 : at - o3 + m]
+        u0, v0 = u[x + o0 : x + o0 + m], u[x - o0 : x - o0 + m]
+        u1, v1 = u[x + o1 : x + o1 + m], u[x - o1 : x - o1 + m]
+        u2, v2 = u[x + o2 : x + o2 + m], u[x - o2 : x - o2 + m]
+        u3, v3 = u[x + o3 : x + o3 + m], u[x - o3 : x - o3 + m]
+        for q in range(m):
+            y[q] += (
+                (a0[q] * u0[q] + b0[q] * v0[q])
+                + (a1[q] * u1[q] + b1[q] * v1[q])
+                + (a2[q] * u2[q] + b2[q] * v2[q])
+                + (a3[q] * u3[q] + b3[q] * v3[q])
+            )
+        k += 4
+    if K - k >= 2:
+        o0, o1 = step[k], step[k + 1]
+        at = k * S + x
+        a0, b0 = c[at : at + m], c[at - o0 : at - o0 + m]
+        at += S
+        a1, b1 = c[at : at + m], c[at - o1 : at - o1 + m]
+        u0, v0 = u[x + o0 : x + o0 + m], u[x - o0 : x - o0 + m]
+        u1, v1 = u[x + o1 : x + o1 + m], u[x - o1 : x - o1 + m]
+        for q in range(m):
+            y[q] += (a0[q] * u0[q] + b0[q] * v0[q]) + (a1[q] * u1[q] + b1[q] * v1[q])
+        k += 2
+    if K - k == 1:
+        o0, at = step[k], k * S + x
+        a0, b0 = c[at : at + m], c[at - o0 : at - o0 + m]
+        u0, v0 = u[x + o0 : x + o0 + m], u[x - o0 : x - o0 + m]
+        for q in range(m):
+            y[q] += a0[q] * u0[q] + b0[q] * v0[q]
+
+
+@_jit
+def rows(t):
+    """How many there are along the slowest axis that is not missing; a line is one row."""
+    return t[N_] if t[PRESENT] else (t[N_ + 1] if t[PRESENT + 1] else 1)
+
+
+@_jit
+def limits(t, first, end):
+    """Where i and j begin and end in the rows [first, end), counted from zero."""
+    if t[PRESENT]:
+        return first + 1, end + 1, 1, t[N_ + 1] + 1
+    if t[PRESENT + 1]:
+        return 0, 1, first + 1, end + 1
+    return 0, 1, 0, 1
+
+
+@_jit
+def relax_points(u, b, c, r, step, K, S, t, start, alone, y, first, end):
+    """Gauss-Seidel at every other node of each axis from `start`; these are no neighbours.
+
+    `alone` says that all others are zero. Here and below [first, end) are the rows to be done.
+    """
+    m = t[N_ + 2]
+    i0, i1, j0, j1 = limits(t, first, end)
+    for i in range(i0 + (i0 + start[0]) % 2, i1, 2):
+        for j in range(j0 + (j0 + start[1]) % 2, j1, 2):
+            x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+            br, rr, ur = b[x : x + m], r[x : x + m], u[x : x + m]
+            for q in range(m):
+                y[q] = br[q]
+            if not alone:
+                row_sum(u, c, step, K, S, x, m, y)
+            for q in range(start[2] - 1, m, 2):
+                ur[q] = rr[q] * y[q]
+
+
+@_jit
+def blank(u, x, lead, m):
+    """Zeros at every other of the m nodes from x."""
+    row = u[x : x + m]
+    for q in range(lead, m, 2):
+        row[q] = 0
+
+
+@_jit
+def relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, end):
+    """Lines along an axis that rows of memory do not follow, side by side in a row; every other
+    one of each other axis from `start`: these do not touch.
+
+    With u = 0 on its lines, a sweep of Gauss-Seidel with pivots for the diagonal is the elimination
+    of their unknowns; b and the neighbours on other lines come in as they do there. [first, end)
+    are the indices to be done, from zero, along the other axis of the two that rows do not follow;
+    if there is none, along the rows.
+    """
+    s, n, line = t[STRIDE + axis], t[N_ + axis], (2 - axis) * S
+    other = 1 - axis
+    g0, g1, q0, q1 = 0, 1, first, end
+    if t[PRESENT + other]:
+        g0, g1, q0, q1 = first + 1, end + 1, 0, t[N_ + 2]
+        g0 += (g0 + start[other]) % 2
+    m, lead = q1 - q0, (q0 + 1 + start[2]) % 2  # the first of the lines in a row
+    last = n - 1 if wrap[axis] else n
+    for g in range(g0, g1, 2):
+        base = g * t[STRIDE + other] + q0 + 1
+        if not alone:
+            blank(u, base, lead, m)
+            blank(u, base + s, lead, m)
+        for i in range(1, last + 1):
+            x = base + i * s
+            br, pr, ur = b[x : x + m], p[x : x + m], u[x : x + m]
+            if alone:
+                cr, before = c[line + x - s : line + x - s + m], u[x - s : x - s + m]
+                for q in range(lead, m, 2):
+                    ur[q] = pr[q] * (br[q] + cr[q] * before[q])
+            else:
+                blank(u, x + s, lead, m)
+                for q in range(m):
+                    y[q] = br[q]
+                row_sum(u, c, step, K, S, x, m, y)
+                for q in range(lead, m, 2):
+                    ur[q] = pr[q] * y[q]
+        for i in range(last - 1, 0, -1):
+            x = base + i * s
+            cr, pr = c[line + x : line + x + m], p[x : x + m]
+            ur, behind = u[x : x + m], u[x + s : x + s + m]
+            for q in range(lead, m, 2):
+                ur[q] += pr[q] * (cr[q] * behind[q])
+        if wrap[axis]:
+            x = base + n * s
+            end_row, over = u[x : x + m], u[x + s : x + s + m]
+            br, pr, ur = b[x : x + m], p[x : x + m], u[base + s : base + s + m]
+            for q in range(lead, m, 2):
+                over[q] = ur[q]
+            for q in range(m):
+                y[q] = br[q]
+            row_sum(u, c, step, K, S, x, m, y)
+            for q in range(lead, m, 2):
+                end_row[q] = pr[q] * y[q]
+            for i in range(1, n):
+                x = base + i * s
+                ur, wr = u[x : x + m], p[S + x : S + x + m]
+                for q in range(lead, m, 2):
+                    ur[q] += wr[q] * end_row[q]
+
+
+@_jit
+def substitute(u, c, p, x, n):
+    """A line that starts at x, along its row: right-hand side in u to solution."""
+    u[x] *= p[x]
+    for q in range(x + 1, x + n):
+        u[q] = p[q] * u[q] + p[q] * c[q - 1] * u[q - 1]
+    for q in range(x + n - 2, x - 1, -1):
+        u[q] += p[q] * c[q] * u[q + 1]
+
+
+@_jit
+def substitute_four(u, c, p, x, gap, n):
+    """The same for four lines, `gap` apart: a step of one waits for that before, but not for those
+    of the others."""
+    for k in range(4):
+        u[x + k * gap] *= p[x + k * gap]
+    a0, a1, a2, a3 = u[x], u[x + gap], u[x + 2 * gap], u[x + 3 * gap]
+    for q in range(x + 1, x + n):
+        q1, q2, q3 = q + gap, q + 2 * gap, q + 3 * gap
+        a0 = p[q] * u[q] + p[q] * c[q - 1] * a0
+        a1 = p[q1] * u[q1] + p[q1] * c[q1 - 1] * a1
+        a2 = p[q2] * u[q2] + p[q2] * c[q2 - 1] * a2
+        a3 = p[q3] * u[q3] + p[q3] * c[q3 - 1] * a3
+        u[q], u[q1], u[q2], u[q3] = a0, a1, a2, a3
+    for q in range(x + n - 2, x - 1, -1):
+        q1, q2, q3 = q + gap, q + 2 * gap, q + 3 * gap
+        a0 = u[q] + p[q] * c[q] * a0
+        a1 = u[q1] + p[q1] * c[q1] * a1
+        a2 = u[q2] + p[q2] * c[q2] * a2
+        a3 = u[q3] + p[q3] * c[q3] * a3
+        u[q], u[q1], u[q2], u[q3] = a0, a1, a2, a3
+
+
+@_jit
+def relax_along(u, b, c, p, step, K, S, t, wrap, start, alone, y, first, end):
+    """The same for lines along the rows of memory; [first, end) as for points."""
+    n, gap = t[N_ + 2], 2 * t[STRIDE + 1]
+    last = n - 1 if wrap[2] else n
+    i0, i1, j0, j1 = limits(t, first, end)
+    j0 += (j0 + start[1]) % 2
+    count = (j1 - j0 + 1) // 2 if t[PRESENT + 1] else 1
+    for i in range(i0 + (i0 + start[0]) % 2, i1, 2):
+        x0 = i * t[STRIDE] + j0 * t[STRIDE + 1] + 1
+        for k in range(count):
+            x = x0 + k * gap
+            for q in range(n):
+                y[q] = b[x + q]
+            if not alone:
+                u[x - 1 : x + n + 1] = 0
+                row_sum(u, c, step, K, S, x, n, y)
+            u[x : x + n] = y[:n]
+            if k % 4 == 3:
+                substitute_four(u, c, p, x - 3 * gap, gap, last)
+        for k in range(count // 4 * 4, count):
+            substitute(u, c, p, x0 + k * gap, last)
+        if not wrap[2]:
+            continue
+        for k in range(count):  # the last node of each
+            x = x0 + k * gap
+            e = x + last
+            u[e] = p[e] * (u[e] + c[x - 1] * u[x] + c[e - 1] * u[e - 1])
+            for q in range(x, e):
+                u[q] += p[S + q] * u[e]
+
+
+@_jit
+def relax(u, b, c, store, step, K, S, t, wrap, what, alone, y, first, end):
+    """One step of a sweep (`blackbox_layout.sweep`): a colour of points, or of lines."""
+    axis, start = what[0], what[1:]
+    if axis < 0:
+        r = store[t[R_] : t[R_] + S]
+        relax_points(u, b, c, r, step, K, S, t, start, alone, y, first, end)
+        return
+    p = store[t[P_ + axis] : t[P_ + axis] + (2 if wrap[axis] else 1) * S]
+    if axis == 2:
+        relax_along(u, b, c, p, step, K, S, t, wrap, start, alone, y, first, end)
+    else:
+        relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, end)
+
+
+@_jit
+def extent(t, axis):
+    """How many indices a step of a sweep can be divided by: points, or lines along an axis."""
+    if axis < 0 or axis == 2:
+        return rows(t)
+    return t[N_ + 1 - axis] if t[PRESENT + 1 - axis] else t[N_ + 2]
+
+
+@_jit
+def smooth(u, b, c, store, step, K, S, t, wrap, sweep, backward, from_zero, y):
+    """One sweep, its steps in their order or in the reversed one."""
+    for s in range(len(sweep)):
+        what = sweep[len(sweep) - 1 - s] if backward else sweep[s]
+        alone = from_zero and s == 0
+        relax(u, b, c, store, step, K, S, t, wrap, what, alone, y, 0, extent(t, what[0]))
+        sync(u, t, wrap)
+
+
+@_jit
+def residual(u, b, c, e, has_e, step, K, S, t, out, first, end):
+    """out = b - A u at the unknowns; other entries are left as they are: zero, or ghosts."""
+    m = t[N_ + 2]
+    i0, i1, j0, j1 = limits(t, first, end)
+    for i in range(i0, i1):
+        for j in range(j0, j1):
+            x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+            br, ur, y = b[x : x + m], u[x : x + m], out[x : x + m]
+            if has_e:
+                er = e[x : x + m]
+                for q in range(m):
+                    y[q] = br[q] - er[q] * ur[q]
+            else:
+                for q in range(m):
+                    y[q] = br[q]
+            for k in range(K):
+                o, at = step[k], k * S + x
+                a, d = c[at : at + m], c[at - o : at - o + m]
+                ua, ud = u[x + o : x + o + m], u[x - o : x - o + m]
+                for q in range(m):
+                    y[q] += a[q] * (ua[q] - ur[q]) + d[q] * (ud[q] - ur[q])
+
+
+@_jit
+def richardson(u, b, c, e, has_e, r, step, K, S, t, wrap, res, lengths):
+    """u += ω D⁻¹ (b - A u) for each step length ω."""
+    m = t[N_ + 2]
+    for s in range(len(lengths)):
+        residual(u, b, c, e, has_e, step, K, S, t, res, 0, rows(t))
+        i0, i1, j0, j1 = limits(t, 0, rows(t))
+        for i in range(i0, i1):
+            for j in range(j0, j1):
+                x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+                ur, rr, d = u[x : x + m], r[x : x + m], res[x : x + m]
+                for q in range(m):
+                    ur[q] += lengths[s] * (rr[q] * d[q])
+        sync(u, t, wrap)

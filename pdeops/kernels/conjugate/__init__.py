@@ -1,0 +1,1 @@
+"""Vector updates of conjugate gradients."""

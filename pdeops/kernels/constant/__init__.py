@@ -1,0 +1,1 @@
+"""Geometric multigrid for a constant coefficient."""

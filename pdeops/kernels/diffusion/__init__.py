@@ -1,0 +1,1 @@
+"""The operator -div(a grad u) + c u."""

@@ -1,0 +1,111 @@
+"""Fused loops for -div(a grad u) + c u on a uniform grid of one to three axes (numba).
+
+The plain twin, which says what is computed, is `diffusion/reference.py`; the tests compare the two.
+A field of fewer axes is passed with leading axes of length one; `first` is the number of those.
+`wrap[axis]` says which axes are periodic. Each row is read once and stays in the first cache. A
+call computes the rows [start, end), row i n + j being (i, j, ·).
+
+No fastmath: with it the last bits depend on what a function was inlined into, hence on whether it
+was compiled in this process or read from numba's cache, and generated files would differ. Nothing
+here starts threads, so the loops are safe after fork; they release the GIL.
+"""
+
+import numba
+import numpy as np
+
+_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_jit
+def apply(u, f0, f1, f2, excess, first, wrap, out, start, end):
+    """out = A u with couplings at all faces; `excess` of size zero stands for none."""
+    l, n, m = u.shape
+    zero = np.zeros(m, u.dtype)
+    for i in range(start // n, (end + n - 1) // n):
+        for j in range(max(start - i * n, 0), min(end - i * n, n)):
+            c, o, side = u[i, j], out[i, j], f2[i, j]
+            if first < 2:
+                up = u[i, j - 1] if j > 0 else (u[i, n - 1] if wrap[1] else zero)
+                down = u[i, j + 1] if j < n - 1 else (u[i, 0] if wrap[1] else zero)
+                above, below = f1[i, j], f1[i, j + 1]
+                for k in range(m):
+                    o[k] = above[k] * (c[k] - up[k]) + below[k] * (c[k] - down[k])
+            else:
+                o[:] = 0
+            if first < 1:
+                up = u[i - 1, j] if i > 0 else (u[l - 1, j] if wrap[0] else zero)
+                down = u[i + 1, j] if i < l - 1 else (u[0, j] if wrap[0] else zero)
+                above, below = f0[i, j], f0[i + 1, j]
+                for k in range(m):
+                    o[k] += above[k] * (c[k] - up[k]) + below[k] * (c[k] - down[k])
+            o[0] += side[0] * (c[0] - (c[m - 1] if wrap[2] else 0))
+            for k in range(m - 1):
+                o[k] += side[k + 1] * (c[k] - c[k + 1])
+            for k in range(1, m):
+                o[k] += side[k] * (c[k] - c[k - 1])
+            o[m - 1] += side[m] * (c[m - 1] - (c[0] if wrap[2] else 0))
+            if excess.size > 0:
+                e = excess[i, j]
+                for k in range(m):
+                    o[k] += e[k] * c[k]
+
+
+@_jit
+def apply_constant(u, t0, t1, t2, s0, s1, s2, c, first, wrap, out, start, end):
+    """out = A u for a constant coefficient: couplings and shares are products of profiles.
+
+    t are the couplings at the faces of each axis, s the nodes' shares of a cell, c is the excess of
+    a whole cell.
+    """
+    l, n, m = u.shape
+    zero = np.zeros(m, u.dtype)
+    for i in range(start // n, (end + n - 1) // n):
+        for j in range(max(start - i * n, 0), min(end - i * n, n)):
+            row, o = u[i, j], out[i, j]
+            up = u[i, j - 1] if j > 0 else (u[i, n - 1] if wrap[1] else zero)
+            down = u[i, j + 1] if j < n - 1 else (u[i, 0] if wrap[1] else zero)
+            back = u[i - 1, j] if i > 0 else (u[l - 1, j] if wrap[0] else zero)
+            front = u[i + 1, j] if i < l - 1 else (u[0, j] if wrap[0] else zero)
+            a, b, d, e, s = zero[0], zero[0], zero[0], zero[0], s0[i] * s1[j]
+            if first < 2:
+                a, b = s0[i] * t1[j], s0[i] * t1[j + 1]
+            if first < 1:
+                d, e = s1[j] * t0[i], s1[j] * t0[i + 1]
+            own = a + b + d + e + s * c
+            if first < 1:
+                for k in range(m):
+                    sides = a * up[k] + b * down[k] + d * back[k] + e * front[k]
+                    o[k] = s2[k] * (own * row[k] - sides)
+            else:
+                for k in range(m):
+                    o[k] = s2[k] * (own * row[k] - (a * up[k] + b * down[k]))
+            o[0] += s * t2[0] * (row[0] - (row[m - 1] if wrap[2] else 0))
+            o[0] += s * t2[1] * (row[0] - row[1]) if m > 1 else zero[0]
+            for k in range(1, m - 1):
+                o[k] += s * (
+                    (t2[k] + t2[k + 1]) * row[k] - t2[k] * row[k - 1] - t2[k + 1] * row[k + 1]
+                )
+            if m > 1:
+                o[m - 1] += s * t2[m - 1] * (row[m - 1] - row[m - 2])
+            o[m - 1] += s * t2[m] * (row[m - 1] - (row[0] if wrap[2] else 0))
+
+
+@_jit
+def faces(a, axis, o0, o1, o2, t0, t1, t2, out):
+    """out = the harmonic means of neighbours along an axis, times three profiles.
+
+    The first of the two nodes at the face (i, j, k) is a[i + o0, j + o1, k + o2].
+    """
+    l, n, m = out.shape
+    two = a.dtype.type(2)
+    for i in range(l):
+        for j in range(n):
+            here, row, s, t = a[i + o0, j + o1, o2 : o2 + m], out[i, j], t0[i], t1[j]
+            if axis == 0:
+                there = a[i + o0 + 1, j + o1, o2 : o2 + m]
+            elif axis == 1:
+                there = a[i + o0, j + o1 + 1, o2 : o2 + m]
+            else:
+                there = a[i + o0, j + o1, o2 + 1 : o2 + 1 + m]
+            for k in range(m):
+                row[k] = two * here[k] * (there[k] / (here[k] + there[k])) * s * t * t2[k]

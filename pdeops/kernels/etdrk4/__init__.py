@@ -1,0 +1,1 @@
+"""The sums of an ETDRK4 step."""

@@ -1,0 +1,1 @@
+"""The layer of the Fourier neural operator and its pointwise networks."""

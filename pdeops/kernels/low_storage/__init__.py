@@ -1,0 +1,1 @@
+"""One stage of a low-storage implicit-explicit step."""

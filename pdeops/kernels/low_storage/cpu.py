@@ -1,0 +1,41 @@
+"""One stage of a low-storage implicit-explicit step as one loop (numba), on the CPU.
+
+The plain twin is `low_storage/reference.py`. Complex fields come as their parts: the factors are
+real, and torch would make complex ones of them, in four passes. Nothing here starts threads.
+"""
+
+import numba
+from torch import Tensor
+
+
+def update(u: Tensor, h: Tensor, N: Tensor, beta: float, decay: Tensor, gain: Tensor) -> None:
+    """As the twin; contiguous complex fields, real factors of the shape of their last axes."""
+    d, g = decay.numpy().reshape(-1), gain.numpy().reshape(-1)
+    z, s, n = (v.numpy().view(d.dtype).reshape(-1, 2 * d.size) for v in (u, h, N))
+    _update(z, s, n, d.dtype.type(beta), d, g)
+
+
+def serves(u: Tensor, symbol: Tensor) -> bool:
+    """Whether `update` can be called with such a field and such factors."""
+    return (
+        u.device.type == "cpu"
+        and u.is_complex()
+        and u.is_contiguous()
+        and not symbol.is_complex()
+        and symbol.shape == u.shape[u.ndim - symbol.ndim :]
+    )
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _update(u, h, N, beta, decay, gain):
+    for b in range(u.shape[0]):
+        z, g, n = u[b], h[b], N[b]
+        if beta == 0:
+            for k in range(z.size):
+                g[k] = n[k]
+        else:
+            for k in range(z.size):
+                g[k] = n[k] + beta * g[k]
+        for k in range(decay.size):
+            z[2 * k] = decay[k] * z[2 * k] + gain[k] * g[2 * k]
+            z[2 * k + 1] = decay[k] * z[2 * k + 1] + gain[k] * g[2 * k + 1]

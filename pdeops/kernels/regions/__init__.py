@@ -1,0 +1,1 @@
+"""Means over connected regions of a field."""

@@ -1,0 +1,1 @@
+"""Incomplete Cholesky, triangular solves and SOR on sparse matrices."""

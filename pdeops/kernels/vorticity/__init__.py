@@ -1,0 +1,1 @@
+"""Pointwise work of the 2D vorticity equation."""

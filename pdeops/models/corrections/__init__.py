@@ -1,0 +1,1 @@
+"""Networks inside solvers: maps of residuals to corrections."""

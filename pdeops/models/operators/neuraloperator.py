@@ -1,0 +1,399 @@
+"""neuraloperator's FNO, TFNO, UNO and spherical FNO, built and called like every other model.
+
+The networks are those of the package neuraloperator (https://github.com/neuraloperator), unchanged:
+they are here to be compared with. It is imported when the first of them is built, which takes
+about a second; what its import prints, and its filters of warnings, are kept from the user, and
+wandb is kept from it.
+"""
+
+import contextlib
+import io
+import math
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ...domain.grid import Boundary, Grid, Placement
+
+# Our arguments that the package knows by another name or form, or not at all.
+_RENAMED = ("domain_padding", "dropout", "positional_embedding", "allow_odd")
+
+
+class _Neuraloperator(nn.Module):
+    """Input field -> output field by a network of neuraloperator.
+
+    What differs from the package: spectral weights are stored as real pairs (its own "Complex"
+    tensors; the numbers drawn are the same in law), `state_dict` holds tensors only, autocast is
+    off inside, since its layers have no bfloat16 Fourier transform, and sizes that it computes
+    wrongly are refused.
+
+    Args:
+        network: name of the class in neuraloperator.
+        arguments: our hyperparameters, plain values; most have neuraloperator's names.
+        options: what the class is called with besides.
+    """
+
+    def __init__(
+        self,
+        network: str,
+        in_channels: int,
+        out_channels: int,
+        grid: Grid,
+        *,
+        arguments: Mapping[str, Any],
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self.grid = grid
+        self.arguments: dict[str, Any] = dict(arguments)
+        self.allow_odd = arguments.get("allow_odd", True)
+        self.check_sizes(grid.shape)
+        options |= {key: value for key, value in arguments.items() if key not in _RENAMED}
+        options["domain_padding"] = _padding(grid, arguments.get("domain_padding", 0.0))
+        options["channel_mlp_dropout"] = arguments["dropout"]
+        options["positional_embedding"] = "grid" if arguments["positional_embedding"] else None
+        with _silent():
+            cls = _network(network)
+            self.network = cls(in_channels=in_channels, out_channels=out_channels, **options)
+        self.register_state_dict_post_hook(_drop_metadata)
+
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:
+        if x.shape[2:] != self.grid.shape:
+            self.check_sizes(x.shape[2:])
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self.network(x.float())
+        return self.network(x)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "_Neuraloperator":
+        # The package keeps the coordinates of its last call beside its buffers: on another device
+        # or in another precision they are stale.
+        embedding: Any = self.network.positional_embedding
+        if embedding is not None:
+            embedding._grid = None
+        return super()._apply(*args, **kwargs)
+
+    def check_sizes(self, shape: Sequence[int]) -> None:
+        """Raise a ValueError on sizes that the package computes wrongly."""
+        if self.allow_odd:
+            return
+        for inner in self.convolution_shapes(shape):
+            if any(n % 2 for n in inner[:-1]):
+                where = "" if tuple(inner) == tuple(shape) else f" (inside, {tuple(inner)})"
+                raise ValueError(
+                    f"{type(self).__name__} needs an even number of nodes along every axis but the "
+                    f"last; got {tuple(shape)}{where}. On odd ones the spectral convolution of "
+                    f"neuraloperator 2.0 shifts the spectrum by one wave: with weights one it "
+                    f"returns a band-limited field with relative error 1.1. Use an even grid, or "
+                    f"our FNO, or set allow_odd = true to run it as it is."
+                )
+
+    def convolution_shapes(self, shape: Sequence[int]) -> list[tuple[int, ...]]:
+        """The sizes of the fields that spectral convolutions act on; padding keeps them even."""
+        return [tuple(shape)]
+
+
+class NeuralopFNO(_Neuraloperator):
+    """neuraloperator's FNO: lifting, n_layers of spectral convolution and channel MLP, projection.
+
+    Coordinates in [0, 1) are appended to the input, as on a periodic grid. The field is continued
+    periodically, so on other axes by a jump, unless domain_padding puts zeros at both ends.
+
+    Args:
+        grid: training grid, with an even number of nodes along every axis but the last.
+        n_modes: modes per axis, even; (16, 16) keeps 16 x 9.
+        domain_padding: zeros on each of the two sides of an axis that is not periodic, relative to
+            its nodes; 0 is neuraloperator's default, 0.0625 is an eighth in all.
+        dropout: probability of dropping a value in the channel MLPs, while training.
+        positional_embedding: append the coordinates to the input.
+        allow_odd: accept odd sizes, on which the result is wrong (see the error).
+
+    Raises:
+        ValueError: an odd size, or n_modes of another dimension than the grid.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        grid: Grid,
+        *,
+        n_modes: Sequence[int] = (16, 16),
+        hidden_channels: int = 32,
+        n_layers: int = 4,
+        domain_padding: float = 0.0,
+        dropout: float = 0.0,
+        positional_embedding: bool = True,
+        allow_odd: bool = False,
+    ) -> None:
+        _check_dimension("n_modes", n_modes, grid)
+        arguments: dict[str, Any] = {
+            "n_modes": list(n_modes),
+            "hidden_channels": hidden_channels,
+            "n_layers": n_layers,
+            "domain_padding": domain_padding,
+            "dropout": dropout,
+            "positional_embedding": positional_embedding,
+            "allow_odd": allow_odd,
+        }
+        channels = (in_channels, out_channels)
+        super().__init__("FNO", *channels, grid, arguments=arguments, factorization="ComplexDense")
+
+
+class NeuralopTFNO(_Neuraloperator):
+    """neuraloperator's TFNO: its FNO with spectral weights in Tucker form.
+
+    Args:
+        rank: share of the parameters of the dense weights that the Tucker form has, about.
+        grid, n_modes, domain_padding, dropout, positional_embedding, allow_odd: see NeuralopFNO.
+
+    Raises:
+        ValueError: an odd size, or n_modes of another dimension than the grid.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        grid: Grid,
+        *,
+        n_modes: Sequence[int] = (16, 16),
+        hidden_channels: int = 32,
+        n_layers: int = 4,
+        rank: float = 0.1,
+        domain_padding: float = 0.0,
+        dropout: float = 0.0,
+        positional_embedding: bool = True,
+        allow_odd: bool = False,
+    ) -> None:
+        _check_dimension("n_modes", n_modes, grid)
+        arguments: dict[str, Any] = {
+            "n_modes": list(n_modes),
+            "hidden_channels": hidden_channels,
+            "n_layers": n_layers,
+            "rank": rank,
+            "domain_padding": domain_padding,
+            "dropout": dropout,
+            "positional_embedding": positional_embedding,
+            "allow_odd": allow_odd,
+        }
+        channels = (in_channels, out_channels)
+        super().__init__(
+            "TFNO", *channels, grid, arguments=arguments, factorization="ComplexTucker"
+        )
+
+
+class NeuralopUNO(_Neuraloperator):
+    """neuraloperator's UNO: Fourier layers that go down to coarser grids and up again, with skips.
+
+    Layer i maps to uno_out_channels[i] channels with uno_n_modes[i] modes on a grid finer by the
+    factors uno_scalings[i]; layer L-1-i also receives what layer i gave. The factors must multiply
+    to one along each axis. As neuraloperator 2.0 has it, a layer that changes the resolution keeps
+    the waves of positive number only along all axes but the last (a band-limited field comes back
+    with relative error 0.40 at factor 0.5, 0.57 at factor 2); its skips do not, and it trains.
+
+    Args:
+        lifting_channels, projection_channels: hidden widths of the first and last pointwise maps.
+        grid, domain_padding, dropout, positional_embedding, allow_odd: see NeuralopFNO; sizes must
+            be even on every level.
+
+    Raises:
+        ValueError: an odd size on some level, lists of different lengths, or scalings that do not
+            return to the grid.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        grid: Grid,
+        *,
+        hidden_channels: int = 32,
+        uno_out_channels: Sequence[int] = (32, 64, 64, 64, 32),
+        uno_n_modes: Sequence[Sequence[int]] = ((16, 16),) * 5,
+        uno_scalings: Sequence[Sequence[float | int]] = (
+            (1.0, 1.0),
+            (0.5, 0.5),
+            (1.0, 1.0),
+            (1.0, 1.0),
+            (2.0, 2.0),
+        ),
+        lifting_channels: int = 256,
+        projection_channels: int = 256,
+        domain_padding: float = 0.0,
+        dropout: float = 0.0,
+        positional_embedding: bool = True,
+        allow_odd: bool = False,
+    ) -> None:
+        _check_layers(grid, uno_out_channels, uno_n_modes, uno_scalings)
+        arguments: dict[str, Any] = {
+            "hidden_channels": hidden_channels,
+            "uno_out_channels": list(uno_out_channels),
+            "uno_n_modes": [list(m) for m in uno_n_modes],
+            "uno_scalings": [[float(s) for s in factors] for factors in uno_scalings],
+            "lifting_channels": lifting_channels,
+            "projection_channels": projection_channels,
+            "domain_padding": domain_padding,
+            "dropout": dropout,
+            "positional_embedding": positional_embedding,
+            "allow_odd": allow_odd,
+        }
+        self.scalings = arguments["uno_scalings"]
+        self.padding = _padding(grid, domain_padding)
+        super().__init__(
+            "UNO",
+            in_channels,
+            out_channels,
+            grid,
+            arguments=arguments,
+            n_layers=len(uno_out_channels),
+            factorization="ComplexDense",
+            channel_mlp_skip="linear",  # its default cannot change the number of channels
+        )
+
+    def convolution_shapes(self, shape: Sequence[int]) -> list[tuple[int, ...]]:
+        sizes = [n + 2 * round(p * n) for n, p in zip(shape, self.padding, strict=True)]
+        shapes = [tuple(shape)]
+        for factors in self.scalings[:-1]:
+            sizes = [round(n * s) for n, s in zip(sizes, factors, strict=True)]
+            shapes.append(tuple(sizes))
+        return shapes
+
+
+class NeuralopSFNO(_Neuraloperator):
+    """neuraloperator's spherical FNO: convolutions are products of spherical harmonic coefficients.
+
+    The grid is that of colatitude and longitude, (θ, λ) in [0, π] x [0, 2π): equal angles, both
+    poles stored, Grid((nlat, nlon), extent=(math.pi, 2 * math.pi), boundary=("neumann",
+    "periodic")). Norms and losses of pdeops know that grid as the flat box, without the weight
+    sin θ. One weight per degree l and pair of channels; odd sizes are right here.
+
+    Args:
+        n_modes: degrees l < n_modes[0] and orders |m| < n_modes[1] / 2.
+        dropout, positional_embedding: see NeuralopFNO.
+
+    Raises:
+        ValueError: another grid, or one with too few nodes for n_modes.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        grid: Grid,
+        *,
+        n_modes: Sequence[int] = (16, 32),
+        hidden_channels: int = 32,
+        n_layers: int = 4,
+        dropout: float = 0.0,
+        positional_embedding: bool = True,
+    ) -> None:
+        _check_sphere(grid)
+        _check_dimension("n_modes", n_modes, grid)
+        self.n_modes = tuple(n_modes)
+        arguments: dict[str, Any] = {
+            "n_modes": list(n_modes),
+            "hidden_channels": hidden_channels,
+            "n_layers": n_layers,
+            "dropout": dropout,
+            "positional_embedding": positional_embedding,
+        }
+        super().__init__("SFNO", in_channels, out_channels, grid, arguments=arguments)
+
+    def check_sizes(self, shape: Sequence[int]) -> None:
+        """Raise a ValueError where the nodes do not determine the coefficients."""
+        (nlat, nlon), (degrees, waves) = shape, self.n_modes
+        if degrees > nlat or waves > nlon:
+            raise ValueError(
+                f"n_modes {self.n_modes} exceed the {nlat} latitudes and {nlon} longitudes of the "
+                f"grid, which hold as many. Use fewer modes or a finer grid."
+            )
+
+
+def _network(name: str) -> type[nn.Module]:
+    """A class of neuralop.models, imported without wandb; to be called inside `_silent`.
+
+    wandb takes half of the time of the import and serves neuralop's own Trainer alone. A program
+    that imported wandb or neuralop before keeps them as they are.
+    """
+    hide = "wandb" not in sys.modules and "neuralop" not in sys.modules
+    if hide:
+        sys.modules["wandb"] = None  # type: ignore[assignment]  # `import wandb` now fails
+    try:
+        from neuralop import models
+    finally:
+        if hide:
+            del sys.modules["wandb"]
+    if name == "SFNO" and not hasattr(models, name):
+        import torch_harmonics  # noqa: F401  # neuralop leaves SFNO out without a word: here is why
+    return getattr(models, name)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing on standard output, and the filters of warnings stay the caller's.
+
+    neuralop prints when it is imported and whenever a UNO is built.
+    """
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        yield
+
+
+def _drop_metadata(module: nn.Module, state: dict[str, Any], prefix: str, local: Any) -> None:
+    """neuralop puts its constructor's arguments, functions among them, beside the weights."""
+    state.pop("_metadata", None)
+
+
+def _padding(grid: Grid, domain_padding: float) -> list[float]:
+    """Relative padding of each side, per axis: none where the field is periodic."""
+    return [0.0 if b is Boundary.PERIODIC else domain_padding for b in grid.boundary]
+
+
+def _check_dimension(name: str, values: Sequence[Any], grid: Grid) -> None:
+    if len(values) != grid.ndim:
+        raise ValueError(
+            f"{name} needs one number per axis of the grid ({grid.ndim}); got {tuple(values)}."
+        )
+
+
+def _check_layers(
+    grid: Grid,
+    channels: Sequence[int],
+    n_modes: Sequence[Sequence[int]],
+    scalings: Sequence[Sequence[float | int]],
+) -> None:
+    if not len(channels) == len(n_modes) == len(scalings):
+        raise ValueError(
+            f"uno_out_channels, uno_n_modes and uno_scalings need one entry per layer each; got "
+            f"{len(channels)}, {len(n_modes)} and {len(scalings)}."
+        )
+    for modes, factors in zip(n_modes, scalings, strict=True):
+        _check_dimension("Each entry of uno_n_modes", modes, grid)
+        _check_dimension("Each entry of uno_scalings", factors, grid)
+    for axis in range(grid.ndim):
+        product = math.prod(factors[axis] for factors in scalings)
+        if not math.isclose(product, 1.0):
+            raise ValueError(
+                f"uno_scalings must multiply to 1 along each axis, so that the output is on the "
+                f"input's grid; got {product:g} along axis {axis}."
+            )
+
+
+def _check_sphere(grid: Grid) -> None:
+    poles_to_poles = (
+        grid.ndim == 2
+        and all(map(math.isclose, grid.extent, (math.pi, 2 * math.pi)))
+        and grid.boundary == (Boundary.NEUMANN, Boundary.PERIODIC)
+        and grid.placement == (Placement.ENDPOINTS, Placement.LEFT)
+    )
+    if not poles_to_poles:
+        raise ValueError(
+            "NeuralopSFNO needs a grid of colatitude and longitude: Grid((nlat, nlon), "
+            "extent=(math.pi, 2 * math.pi), boundary=('neumann', 'periodic')), which stores both "
+            f"poles; got {grid}."
+        )

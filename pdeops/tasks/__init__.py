@@ -1,0 +1,1 @@
+"""The kinds of job: one file says all about one kind."""

@@ -1,0 +1,107 @@
+"""Learned preconditioners of finished runs, for scipy's conjugate gradients and ours."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..linop import LinearOperator, check_spd
+from ..solvers import Diffusion, recognise
+from .preconditioner import load_correction
+
+if TYPE_CHECKING:
+    import scipy.sparse.linalg
+
+
+class NotForCGError(ValueError):
+    """A network that plain conjugate gradients must not have; conjugate directions may."""
+
+
+def load_preconditioner(run: str | Path, A: Any) -> "scipy.sparse.linalg.LinearOperator":
+    """The learned M ≈ A⁻¹ of a run on flat float64 vectors: `scipy.sparse.linalg.cg(A, b, M=M)`.
+
+    Args:
+        run: a run's folder, a checkpoint, or the name of weights that pdeops ships.
+        A: a `Diffusion` or `Laplacian`, or its matrix: a sparse one of scipy in which `recognise`
+            sees a stencil.
+
+    Raises:
+        ValueError: no checkpoint of ours (nothing is ever unpickled), a network that predicts
+            fields, one made for another number of axes or not fit for CG, or a matrix that is no
+            stencil; the message says why.
+    """
+    return learned_preconditioner(run, stencil(A)).to_scipy()
+
+
+def learned_preconditioner(run: str | Path, A: Diffusion) -> LinearOperator:
+    """The same on fields, for `solvers.cg`.
+
+    A network that is not symmetric and positive definite by construction is probed by `check_spd`,
+    and refused where it fails.
+
+    Raises:
+        NotForCGError: it is.
+        ValueError: as for `load_preconditioner`.
+    """
+    model: Any = load_correction(run)
+    if model.ndim != A.grid.ndim:
+        raise ValueError(
+            f"{run} was trained for {model.ndim} axes; A has {A.grid.ndim}, "
+            f"{' x '.join(map(str, A.grid.shape))} unknowns. Train one with ndim = {A.grid.ndim}, "
+            f"or use solvers.Multigrid(A)."
+        )
+    M = model.on(A)
+    if isinstance(M, LinearOperator):
+        return M
+    M = Correction(M, A)
+    try:
+        check_spd(M, rtol=1e-5)  # of a network in float32
+    except ValueError as error:
+        raise NotForCGError(
+            f"{run} holds a {type(model).__name__}, which is no preconditioner for plain CG: "
+            f"{error} deep_conjugate_direction(A, b, load_correction(run).on(A)) is made for it."
+        ) from None
+    return M
+
+
+def stencil(A: Any) -> Diffusion:
+    """A itself, or the operator on a grid that a sparse matrix of scipy is.
+
+    Raises:
+        ValueError: neither a `Diffusion` nor a matrix that `recognise` understands.
+    """
+    import scipy.sparse
+
+    if isinstance(A, Diffusion):
+        return A
+    if not scipy.sparse.issparse(A):
+        raise ValueError(
+            f"A learned preconditioner reads the couplings of a Diffusion operator, or those in a "
+            f"sparse matrix of scipy; got {type(A).__name__}."
+        )
+    found = recognise(A)
+    if found.operator is None:
+        raise ValueError(
+            f"This matrix is no stencil on a grid, as a learned preconditioner needs it: "
+            f"{found.reason}. SmoothedAggregation(Matrix(A)) and IncompleteCholesky(Matrix(A)) of "
+            f"pdeops.solvers take any."
+        )
+    return found.operator
+
+
+class Correction(LinearOperator):
+    """A map of residuals (b, 1, *space) to corrections as an operator on fields, to be probed."""
+
+    symmetric = positive_definite = True
+
+    def __init__(self, correction: Any, A: Diffusion) -> None:
+        self.correction, self.grid = correction, A.grid
+
+    @torch.no_grad()
+    def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
+        r = u.reshape(-1, 1, *self.grid.shape)
+        if isinstance(self.correction, nn.Module):
+            r = r.to(next(self.correction.parameters()))
+        return self.correction(r).to(u).reshape(u.shape)

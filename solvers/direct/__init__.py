@@ -1,0 +1,1 @@
+"""Direct solution: sparse factorisation and fast transforms."""

@@ -1,0 +1,1 @@
+"""Time-dependent problems: steppers and the loop through time."""

@@ -1,0 +1,1 @@
+"""Time-dependent equations: one equation, one file."""

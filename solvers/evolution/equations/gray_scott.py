@@ -1,0 +1,45 @@
+"""Gray and Scott's reaction-diffusion system."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Inexact
+from torch import Tensor
+
+from ....domain.grid import Grid
+from ..pseudospectral import PseudoSpectral, laplacian_symbol, require_coefficients
+
+
+class GrayScott(PseudoSpectral):
+    """u_t = D_u Δu - u v² + F (1 - u),  v_t = D_v Δv + u v² - (F + k) v; channels (u, v).
+
+    u is fed, v eats it and dies (Pearson 1993). u = 1, v = 0 is stable; spots of v divide, grow
+    into stripes or waves, by F and k. Good values: D_u = 2e-5, D_v = 1e-5 on [0, 2.5]², n = 256;
+    F = 0.04, k = 0.06 (stripes), F = 0.03, k = 0.062 (dividing spots); dt = 1, t up to 1e4.
+    Periodic or Neumann sides.
+    """
+
+    degree = 3
+    num_channels = 2
+
+    def __init__(
+        self,
+        grid: Grid,
+        feed: float | int = 0.04,
+        kill: float | int = 0.06,
+        *,
+        diffusivity: Sequence[float | int] = (2e-5, 1e-5),
+        series: Sequence[str] | str | None = None,
+    ) -> None:
+        D_u, D_v = diffusivity
+        require_coefficients("Gray-Scott", feed=feed, kill=kill, D_u=D_u, D_v=D_v)
+        laplacian = laplacian_symbol(grid, series)
+        symbol = torch.stack([D_u * laplacian - feed, D_v * laplacian - feed - kill])
+        super().__init__(grid, symbol, series)
+        self.feed = float(feed)
+
+    def nonlinear(self, u_hat: Inexact[Tensor, "b 2 *waves"], t: float) -> Inexact[Tensor, "..."]:
+        """(F - u v², u v²)^."""
+        u, v = self.at_nodes(u_hat).split(1, 1)
+        eaten = u * v**2
+        return self.waves(torch.cat([self.feed - eaten, eaten], 1))

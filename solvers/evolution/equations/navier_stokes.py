@@ -1,0 +1,224 @@
+"""2D incompressible Navier-Stokes on a periodic box, by vorticity and pseudo-spectral methods."""
+# Axes: b batch, x y nodes, l k stored waves of y (0..K) and x (-K..K), 3K < n.
+
+import math
+from collections.abc import Callable, Hashable
+from functools import partial
+from types import ModuleType
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from ....calculus.fourier import check_zero_mean, wavenumbers
+from ....domain.grid import Boundary, Grid
+from ....kernels.runtime.threads import one_thread, side_by_side
+from ....kernels.vorticity import reference as vorticity_reference
+from ..evolution import Evolution
+
+_NODES_AT_ONCE = 1 << 17  # of the samples that are transformed together on a CPU
+_NODES_ALONE = 1 << 15  # from this number on two threads are worth their waiting for each other
+_NODES_PER_THREAD = 1 << 17  # from this number on each thread has samples of its own
+
+Force = Callable[[Tensor, float], Tensor]
+
+
+class NavierStokes(Evolution):
+    """Vorticity ω of 2D incompressible flow on a periodic box of any side lengths,
+
+        ω_t + u·∇ω = ν Δω - μ ω + f,   u = (ψ_y, -ψ_x),   -Δψ = ω.
+
+    The state holds the waves with 3|k| < n per axis (the 2/3 rule, symmetric under k -> -k):
+    products of them alias onto none of them, so that without ν, μ and f energy ½∫|u|² and
+    enstrophy ½∫ω² are constant up to the error of the steps. What an initial field or f has beyond
+    is cut off. The velocity has zero mean. Good values: ν 1e-5 .. 1e-2 on the unit box; n such that
+    the spectrum falls by four decades up to k = n/3; steps by `courant=0.5`.
+
+    Args:
+        grid: two periodic axes.
+        viscosity, drag: ν, μ >= 0.
+        forcing: f as a field (x, y), or (b, x, y) for one per sample; or a function of the nodes
+            (2, x, y) and the time that returns such a field, called in each stage.
+
+    Raises:
+        ValueError: another grid, a negative coefficient, or a forcing of another shape.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        viscosity: float | int,
+        *,
+        drag: float | int = 0.0,
+        forcing: Tensor | Force | None = None,
+    ) -> None:
+        if grid.ndim != 2 or set(grid.boundary) != {Boundary.PERIODIC} or min(grid.shape) < 4:
+            raise ValueError(
+                f"Navier-Stokes by vorticity needs two periodic axes of at least 4 nodes; got "
+                f"{grid}. Use Grid((64, 64), boundary='periodic')."
+            )
+        if not (viscosity >= 0 and drag >= 0 and math.isfinite(viscosity + drag)):
+            raise ValueError(
+                f"viscosity and drag must be finite and >= 0; got {viscosity} and {drag}."
+            )
+        self.K = tuple((n - 1) // 3 for n in grid.shape)  # the highest wave kept per axis
+        wx, wy = wavenumbers(grid)
+        wx = torch.cat([wx[len(wx) - self.K[0] :], wx[: self.K[0] + 1]])[None]
+        wy = wy[: self.K[1] + 1, None]
+        squared = wx**2 + wy**2
+        symbol = -viscosity * squared - drag
+        symbol[0, self.K[0]] = 0.0  # the mean of a curl is zero, and stays
+        super().__init__(grid, symbol)
+        inverse = 1 / squared.masked_fill(squared == 0, math.inf)
+        self.per_x, self.per_y = wx * inverse, wy * inverse
+        self.a, self.c = wx**2 - wy**2, wx * wy
+        self.viscosity, self.drag = float(viscosity), float(drag)
+        self.nodes = grid.nodes()
+        self._f = forcing if callable(forcing) else None
+        self._f_hat = None if forcing is None else self._force(forcing, self.nodes, 0.0)
+        self._spaces: dict[tuple[Hashable, ...], list[_Workspace]] = {}
+
+    def check(self, u: Float[Tensor, "b c *space"]) -> None:
+        """As its parent's; the mean must be zero, and a forcing per sample of as many samples."""
+        super().check(u)
+        check_zero_mean(u, self.grid, purpose="The vorticity of a periodic flow")
+        if self._f_hat is not None and self._f_hat.ndim == 3 and len(self._f_hat) != len(u):
+            raise ValueError(
+                f"The forcing is of {len(self._f_hat)} samples, the initial field of {len(u)}."
+            )
+
+    def encode(self, u: Float[Tensor, "b 1 x y"]) -> Complex[Tensor, "b l k"]:
+        """Coefficients of the waves that are kept."""
+        return self._forward(u[:, 0]).contiguous()
+
+    def decode(self, u_hat: Complex[Tensor, "b l k"]) -> Float[Tensor, "b 1 x y"]:
+        """The vorticity at the nodes."""
+        return self._inverse(u_hat)[:, None]
+
+    def velocity(self, u_hat: Complex[Tensor, "b l k"]) -> Float[Tensor, "b 2 x y"]:
+        """u and v at the nodes."""
+        per_x, per_y = self.cast(self.per_x, u_hat), self.cast(self.per_y, u_hat)
+        return self._inverse(torch.stack([u_hat * (1j * per_y), u_hat * (-1j * per_x)], 1))
+
+    def rate(self, u_hat: Complex[Tensor, "b l k"]) -> Float[Tensor, ""]:
+        """max (|u|/h_x + |v|/h_y)."""
+        hx, hy = self.grid.spacing
+        u, v = self.velocity(u_hat).unbind(1)
+        return (u.abs() / hx + v.abs() / hy).amax()
+
+    def nonlinear(self, u_hat: Complex[Tensor, "b l k"], t: float) -> Complex[Tensor, "b l k"]:
+        """(-u·∇ω + f)^ at the stored waves by plain torch, differentiable."""
+        u, v = self.velocity(u_hat).unbind(1)
+        p, q = self._forward(torch.stack([u * v, (v - u) * (v + u)]))
+        return p * self.cast(self.a, p) + q * self.cast(self.c, q) + self._forcing_at(t, u_hat)
+
+    def nonlinear_into(
+        self, u_hat: Complex[Tensor, "b l k"], t: float, out: Complex[Tensor, "b l k"]
+    ) -> Complex[Tensor, "b l k"]:
+        """The same by fused loops where there are, in buffers that are used again."""
+        parts = self._num_parts(u_hat)
+        key = (parts, len(u_hat), u_hat.dtype, u_hat.device)
+        if key not in self._spaces:
+            self._spaces = {key: [_Workspace(self, w) for w in u_hat.tensor_split(parts)]}
+        spaces = self._spaces[key]
+        if parts == 1:  # a small step is as long as its calls
+            spaces[0].convect(u_hat, out)
+        else:
+            pairs = zip(u_hat.tensor_split(parts), out.tensor_split(parts), strict=True)
+            side_by_side([partial(s.convect, *p) for s, p in zip(spaces, pairs, strict=True)])
+        if self._f_hat is not None:
+            out.add_(self._forcing_at(t, u_hat))
+        return out
+
+    def _num_parts(self, u_hat: Complex[Tensor, "b l k"]) -> int:
+        """In how many threads samples are worked on: those that torch has, or one."""
+        threads = torch.get_num_threads() if u_hat.device.type == "cpu" else 1
+        nodes = len(u_hat) * math.prod(self.grid.shape)
+        return threads if threads <= min(len(u_hat), nodes // _NODES_PER_THREAD) else 1
+
+    def _forward(self, u: Float[Tensor, "*batch x y"]) -> Complex[Tensor, "*batch l k"]:
+        """Stored coefficients of fields at the nodes."""
+        hat = torch.fft.rfft(u, norm="forward")[..., : self.K[1] + 1].transpose(-1, -2)
+        hat = torch.fft.fft(hat, norm="forward")
+        return torch.cat([hat[..., hat.shape[-1] - self.K[0] :], hat[..., : self.K[0] + 1]], -1)
+
+    def _inverse(self, u_hat: Complex[Tensor, "*batch l k"]) -> Float[Tensor, "*batch x y"]:
+        """Fields at the nodes from their stored coefficients."""
+        nx, ny = self.grid.shape
+        gap = u_hat.new_zeros(*u_hat.shape[:-1], nx - u_hat.shape[-1])
+        hat = torch.cat([u_hat[..., self.K[0] :], gap, u_hat[..., : self.K[0]]], -1)
+        hat = torch.fft.ifft(hat, norm="forward").transpose(-1, -2)
+        return torch.fft.irfft(hat, n=ny, norm="forward")
+
+    def _force(self, forcing: Tensor | Force, nodes: Tensor, t: float) -> Tensor:
+        """Stored coefficients of f at a time."""
+        f = forcing(nodes, t) if callable(forcing) else forcing.to(torch.float64)
+        self.grid.check(f, "forcing")
+        if f.ndim > 3:
+            raise ValueError(
+                f"A forcing is of shape (x, y), or (b, x, y) for one per sample; got "
+                f"{tuple(f.shape)}."
+            )
+        return self._forward(f)
+
+    def _forcing_at(self, t: float, like: Tensor) -> Tensor | float:
+        """f̂ at a time."""
+        if self._f_hat is None:
+            return 0.0
+        if self._f is None:
+            return self.cast(self._f_hat, like)
+        return self._force(self._f, self.cast(self.nodes, like), t)
+
+
+class _Workspace:
+    """What the nonlinear term needs for one batch: padded buffers, cast constants, the loops.
+
+    Two complex transforms there and back, each for two real ones; those along x act on the kept
+    waves of y only. On a CPU a few samples at a time: their fields stay in the cache, and the FFTs'
+    results in memory that the allocator has at hand (fresh pages of a whole batch took ten times
+    the FFTs' time).
+    """
+
+    def __init__(self, flow: NavierStokes, u_hat: Tensor) -> None:
+        self.shape, self.K, self.chunk = flow.grid.shape, flow.K[1], len(u_hat)
+        self.loops: ModuleType = vorticity_reference
+        self.alone = False
+        if u_hat.device.type == "cpu":
+            from ....kernels.vorticity import cpu as vorticity
+
+            self.loops = vorticity
+            self.chunk = min(self.chunk, max(1, _NODES_AT_ONCE // math.prod(self.shape)))
+            self.alone = len(u_hat) * math.prod(self.shape) < _NODES_ALONE
+        self.per_x, self.per_y, self.a, self.c = (
+            flow.cast(m, u_hat) for m in (flow.per_x, flow.per_y, flow.a, flow.c)
+        )
+        self.like = u_hat.new_empty(0)
+        self._fields: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+
+    def convect(self, u_hat: Tensor, out: Tensor) -> None:
+        """out = (-u·∇ω)^."""
+        if self.alone:
+            with one_thread():
+                self._convect(u_hat, out)
+            return
+        for w, N in zip(u_hat.split(self.chunk), out.split(self.chunk), strict=True):
+            self._convect(w, N)
+
+    def _convect(self, u_hat: Tensor, out: Tensor) -> None:
+        rows, wide, back = self._buffers(len(u_hat))
+        loops, K, nx = self.loops, self.K, self.shape[0]
+        loops.velocity(u_hat, self.per_x, self.per_y, rows)
+        loops.turn(torch.fft.ifft(rows, norm="forward"), 0, nx, wide)
+        z = torch.fft.ifft(wide, norm="forward")
+        loops.products(z)
+        loops.turn(torch.fft.fft(z, norm="forward"), K, 2 * K + 1, back)
+        loops.tendency(torch.fft.fft(back, norm="forward"), self.a, self.c, out)
+
+    def _buffers(self, b: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Waves of y by places of x; nodes of x by places of y, of which 2K + 1 are not zero; the
+        first again for the way back."""
+        if b not in self._fields:  # b is the chunk, or what is left of the batch
+            nx, ny = self.shape
+            rows, back = (self.like.new_zeros(b, 2 * self.K + 1, nx) for _ in range(2))
+            self._fields[b] = (rows, self.like.new_zeros(b, nx, ny), back)
+        return self._fields[b]

@@ -1,0 +1,91 @@
+"""Incomplete Cholesky without fill, as a preconditioner."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...linop import LinearOperator, Preconditioner
+
+_SHIFTS = (0.0, *(1e-3 * 2.0**i for i in range(14)))
+
+
+class IncompleteCholesky(Preconditioner):
+    """M = (Uᵀ U)⁻¹ ≈ A⁻¹, U upper triangular with the pattern of A's upper triangle.
+
+    IC(0) (Meijerink & van der Vorst 1977): Uᵀ U = A on the pattern, fill is left out. MIC(0)
+    (Gustafsson 1978): fill is taken from the diagonal, so that Uᵀ U and A agree on constants. For
+    -Δ with spacing h the condition number of M A is O(1/h²) with the first, as without M but 10
+    times smaller, and O(1/h) with the second. Symmetric by construction, as scipy's `spilu` is not.
+
+    Exists for M-matrices. Where a pivot is not positive, A + α diag(A) is factored with the
+    smallest of a row of α (Manteuffel 1980), kept in `shift`. Rows without entries get 1, pivots
+    that are round-off of zero (A singular) their diagonal.
+
+    Sequential, on the CPU; set-up and application cost about as much as three products with A.
+
+    Args:
+        A: symmetric, with `to_csr`.
+        modified: part of the fill that goes to the diagonal: 0 is IC(0), 1 is MIC(0). Just below 1
+            (0.95 to 0.99) is often best where a jumps.
+        dtype: of the factor and the solves.
+
+    Raises:
+        ValueError: A is not symmetric, `modified` outside [0, 1], or no shift helps.
+    """
+
+    def __init__(
+        self,
+        A: LinearOperator,
+        *,
+        modified: float | int = 0.0,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        import scipy.sparse
+
+        from ...kernels.sweeps import cpu as sweeps
+
+        if not A.symmetric:
+            raise ValueError(
+                f"Incomplete Cholesky needs a symmetric A; {type(A).__name__} declares "
+                f"symmetric=False. Use SOR as M of bicgstab."
+            )
+        if not 0 <= modified <= 1:
+            raise ValueError(f"modified must lie in [0, 1]; got {modified}. 0 is IC(0), 1 MIC(0).")
+        self.grid, self.modified, self.dtype = A.grid, float(modified), dtype
+        matrix = A.to_csr()
+        diagonal = matrix.diagonal()
+        # The diagonal's entries are stored even where they are zero (solid nodes).
+        upper = scipy.sparse.triu(matrix, 1).tocsr()
+        eye = scipy.sparse.eye_array(*matrix.shape, format="csr")
+        pattern = (upper + eye).tocsr()
+        pattern.sort_indices()
+        starts, columns = pattern.indptr, pattern.indices
+        first = starts[:-1]
+        for shift in _SHIFTS:
+            values = pattern.data.copy()
+            values[first] = (1 + shift) * diagonal
+            row = sweeps.factor(starts, columns, values, self.modified)
+            if row < 0:
+                break
+        else:
+            raise ValueError(
+                f"No incomplete Cholesky factor: the pivot of row {row} stays negative with "
+                f"shifts up to {shift:.0f}. A is far from positive definite; use minres without M."
+            )
+        self.shift = shift
+        values[first] = 1 / values[first]
+        self._factor = (starts, columns, torch.from_numpy(values).to(dtype).numpy())
+
+    def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
+        """M u in u's dtype, computed in `dtype`; it carries no gradient."""
+        from ...kernels.sweeps import cpu as sweeps
+
+        b = u.detach().to(device="cpu", dtype=self.dtype).reshape(-1, self.grid.num_nodes)
+        x = torch.empty(b.shape, dtype=self.dtype)
+        sweeps.solve(*self._factor, b.contiguous().numpy(), x.numpy())
+        return x.reshape(u.shape).to(u)
+
+    def __repr__(self) -> str:
+        name = "IC(0)" if self.modified == 0 else f"MIC(0), {self.modified:g} of the fill"
+        shift = f", A + {self.shift:.0e} diag(A)" if self.shift else ""
+        return f"IncompleteCholesky({self.grid.num_nodes} unknowns, {name}{shift})"

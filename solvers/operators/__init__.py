@@ -1,0 +1,1 @@
+"""Discrete operators on a grid, and their recognition in a sparse matrix."""

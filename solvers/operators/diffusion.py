@@ -1,0 +1,392 @@
+"""The operator -div(a grad u) + c u on a uniform grid, finite volumes around the nodes."""
+
+import math
+from collections.abc import Callable, Sequence
+from copy import copy
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ...domain.grid import Boundary, Grid
+from ...kernels.diffusion import reference
+from ...kernels.runtime import bands
+from ...kernels.runtime.threads import ours_alone
+from ...linop import LinearOperator
+from .boundary import without_boundary
+from .faces import constant_faces, couplings, has_kernel, known_ends, shares, variable_faces
+from .regions import Regions
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+
+class Diffusion(LinearOperator):
+    """A u = -div(a grad u) + c u, integrated over the cell of each node, per volume of a whole
+    cell.
+
+    (A u)_i = Σ s_face a_face (u_i - u_neighbour) / h²  +  s_i c_i u_i    over the faces of node i
+
+    a at a face is the harmonic mean of the two nodes' values: the flux is exact where a jumps
+    midway between nodes (Patankar 1980, sec. 4.2). The shares s are 1, but ½ per axis at a stored
+    Neumann end, whose node has half a cell; they make A symmetric in the plain inner product. Per
+    axis:
+
+    - Dirichlet, ends stored: u = 0 there; they are no unknowns, but the coefficient knows them.
+    - Dirichlet, ends not stored: the same, a at the end is that of the outermost unknown.
+    - Dirichlet, cell centres: u = 0 half a cell beyond the outermost unknown.
+    - Neumann, ends stored or cell centres: no flux through the ends.
+    - Periodic.
+
+    Second order for smooth a, any dimension. A is an M-matrix, positive definite unless constants
+    are in its kernel: no Dirichlet end and c = 0. Then A u = b has solutions only where the entries
+    of b sum to zero (`load` and `project` make such a b), and they differ by constants. Walls
+    divide the box into regions, each with a constant of its own (`regions`).
+
+    Differentiable in u and in the coefficient. One that is the same everywhere needs no memory.
+
+    Args:
+        coefficient: a > 0, a number or the values at all nodes of `grid`, known ends included.
+        grid: A acts on fields of `grid.interior`.
+        reaction: c >= 0, a number or the values at all nodes of `grid`.
+        fluid: False at the solid nodes of `grid`: they leave the system (zero rows and columns),
+            and no flux passes the faces beside them.
+
+    Raises:
+        ValueError: shapes that do not fit, no unknown, a not positive and finite, or c negative.
+    """
+
+    symmetric = True
+    semidefinite = True
+
+    def __init__(
+        self,
+        coefficient: Float[Tensor, "*space"] | float | int,
+        grid: Grid,
+        *,
+        reaction: Float[Tensor, "*space"] | float | int = 0.0,
+        fluid: Bool[Tensor, "*space"] | None = None,
+    ) -> None:
+        if any(n < 3 for n, known in zip(grid.shape, known_ends(grid), strict=True) if known):
+            raise ValueError(
+                f"A grid of shape {grid.shape} has no interior node; use at least 3 nodes per axis "
+                f"with stored Dirichlet ends."
+            )
+        with ours_alone():
+            self._read(coefficient, grid, reaction, fluid)
+
+    def _read(
+        self,
+        coefficient: Tensor | float | int,
+        grid: Grid,
+        reaction: Tensor | float | int,
+        fluid: Tensor | None,
+    ) -> None:
+        lowest, highest = _range(coefficient, grid, "coefficient")
+        if not (lowest > 0 and highest < math.inf):  # a NaN fails both
+            raise ValueError(
+                f"The coefficient must be positive and finite at every node; it lies in "
+                f"[{lowest:g}, {highest:g}]. For walls without flux use fluid=, or a Neumann side."
+            )
+        least, most = _range(reaction, grid, "reaction")
+        if not (least >= 0 and most < math.inf):
+            raise ValueError(
+                f"The reaction c must be finite and not negative; it lies in [{least:g}, "
+                f"{most:g}]. With c < 0 the operator may be indefinite; use a sparse LU or MINRES."
+            )
+        self.grid = grid.interior
+        self.coefficient, self.reaction = coefficient, reaction
+        self.periodic = tuple(b is Boundary.PERIODIC for b in grid.boundary)
+        self.bounds = (lowest, highest)
+        self.dtype = coefficient.dtype if isinstance(coefficient, Tensor) else torch.float64
+        # a and c where they are the same everywhere: the couplings are products of profiles.
+        same = fluid is None and lowest == highest and least == most
+        self.constant = (lowest, least) if same else None
+        self._profiles: dict[torch.dtype, tuple] = {}
+        self._faces: tuple[Tensor, ...] | None = None
+        self._excess: Tensor | None = None
+        if not same or _has_gradient(coefficient) or _has_gradient(reaction):
+            self._store(grid, fluid)
+        definite = Boundary.DIRICHLET in grid.boundary or most > 0
+        self.regions = Regions.whole(self.grid.shape, definite)
+        if fluid is not None:
+            inside = without_boundary(fluid, grid)
+            self.regions = Regions.connected(inside, self.faces, self.excess, self.periodic)
+        self.positive_definite = self.regions.full_rank
+
+    def _store(self, grid: Grid, fluid: Tensor | None) -> None:
+        a = self.coefficient
+        if not isinstance(a, Tensor):
+            device = fluid.device if fluid is not None else None
+            a = torch.full(grid.shape, float(a), dtype=self.dtype, device=device)
+        if fluid is not None:
+            grid.check(fluid, "fluid")
+        self._faces = tuple(variable_faces(a, grid, fluid, axis) for axis in range(grid.ndim))
+        c = self.reaction
+        if isinstance(c, Tensor):
+            c = without_boundary(c, grid).to(a)
+        if isinstance(c, Tensor) or c != 0:
+            self._excess = self.shares().to(a) * c
+            if fluid is not None:
+                self._excess = self._excess * without_boundary(fluid, grid).to(a)
+
+    @classmethod
+    def from_faces(
+        cls, faces: Sequence[Tensor], grid: Grid, excess: Float[Tensor, "*space"] | None = None
+    ) -> "Diffusion":
+        """The operator with these couplings (`kernels/diffusion/reference.py`) on the unknowns of
+        `grid`, whatever they came from; nodes without any are solid.
+
+        Raises:
+            ValueError: shapes that do not fit, or a coupling or excess negative or not finite.
+        """
+        A = cls.__new__(cls)
+        A.grid = grid.interior
+        wanted = [
+            tuple(n + (a == axis) for a, n in enumerate(A.grid.shape)) for axis in range(grid.ndim)
+        ]
+        if [tuple(f.shape) for f in faces] != wanted:
+            raise ValueError(
+                f"Couplings at the faces of {A.grid.shape} unknowns have the shapes {wanted}; got "
+                f"{[tuple(f.shape) for f in faces]}."
+            )
+        given = [*faces] if excess is None else [*faces, excess]
+        if not all((f >= 0).all() and f.isfinite().all() for f in given):
+            raise ValueError("Couplings and excess must be finite and not negative.")
+        if excess is not None:
+            A.grid.check(excess, "excess")
+        largest = max(f.max().item() for f in faces)
+        positive = [f[f > 0].min().item() for f in faces if (f > 0).any()]
+        A.coefficient, A.reaction = faces[0], 0.0
+        A.periodic = tuple(b is Boundary.PERIODIC for b in grid.boundary)
+        A.bounds = (min(positive, default=0.0), largest)
+        A.dtype, A.constant, A._profiles = faces[0].dtype, None, {}
+        A._faces, A._excess = tuple(faces), excess
+        fluid = reference.diagonal(A._faces, excess) > 0
+        A.regions = Regions.connected(fluid, A._faces, excess, A.periodic)
+        A.positive_definite = A.regions.full_rank
+        return A
+
+    def to(self, dtype: torch.dtype) -> "Diffusion":
+        """The same operator in another precision, its couplings rounded; it carries no gradient.
+
+        Raises:
+            ValueError: a coupling becomes zero or infinite.
+        """
+        A = copy(self)
+        A.dtype, A._profiles = dtype, {}
+        if isinstance(self.coefficient, Tensor):
+            A.coefficient = self.coefficient.detach().to(dtype)
+        if self._faces is not None:
+            A._faces = tuple(f.detach().to(dtype) for f in self._faces)
+            for own, f in zip(self._faces, A._faces, strict=True):
+                if own.count_nonzero() != f.count_nonzero() or f.max() == math.inf:
+                    raise ValueError(
+                        f"Couplings from {own[own > 0].min():.1e} to {own.max():.1e} do not fit "
+                        f"into {dtype}. Keep {self.dtype}."
+                    )
+        if self._excess is not None:
+            A._excess = self._excess.detach().to(dtype)
+        return A
+
+    @property
+    def faces(self) -> tuple[Tensor, ...]:
+        """Per axis the couplings at its n + 1 faces (`kernels/diffusion/reference.py`)."""
+        if self._faces is None:
+            assert self.constant is not None
+            a = self.constant[0]
+            self._faces = tuple(
+                (a * constant_faces(self.grid, axis)).to(self._like()) for axis in range(self.ndim)
+            )
+        return self._faces
+
+    @property
+    def excess(self) -> Tensor | None:
+        """What c adds to the diagonal; None where there is no reaction."""
+        if self._excess is None and self.constant is not None and self.constant[1] > 0:
+            self._excess = (self.constant[1] * self.shares()).to(self._like())
+        return self._excess
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.grid.ndim
+
+    @property
+    def device(self) -> torch.device:
+        """Where the coefficient lies; the CPU for a number."""
+        return self._like().device if self._faces is None else self._faces[0].device
+
+    def _like(self) -> Tensor:
+        if isinstance(self.coefficient, Tensor):
+            return self.coefficient
+        return torch.empty(0, dtype=self.dtype)
+
+    def shares(self) -> Float[Tensor, "*space"]:
+        """The share of a whole cell that belongs to each unknown."""
+        return reference.outer(shares(self.grid))
+
+    def load(self, f: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
+        """The right-hand side b for the source f at the unknowns: f times their shares of a cell.
+
+        Where a region floats, f loses its mean there (trapezoidal rule); at solid nodes b is zero.
+        """
+        self.grid.check(f, "source at the unknowns")
+        s = self.shares().to(f)
+        if self.regions.num_floating:
+            f = f - self.regions.means(f, s)
+        if self.regions.labels is not None:
+            f = torch.where(self.regions.labels.to(f.device) >= 0, f, 0)
+        return s * f
+
+    def project(self, b: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
+        """The part of b orthogonal to the kernel of A, which is its range."""
+        self.grid.check(b, "right-hand side at the unknowns")
+        return self.regions.project(b)
+
+    def mean(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch"]:
+        """Mean of a field over the box by the trapezoidal rule, known ends counted as zero."""
+        w = self.grid.quadrature().to(u) / math.prod(self.grid.extent)
+        return (w * u).flatten(-self.ndim).sum(-1)
+
+    def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
+        """A u; any leading axes."""
+        if self._fast(u):
+            return self.apply_into(u, torch.empty_like(u, memory_format=torch.contiguous_format))
+        return self._reference(u)
+
+    def apply_into(
+        self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
+    ) -> Float[Tensor, "*batch_space"]:
+        """A u written to `out`, which is returned."""
+        if not (self._fast(u) and out.dtype == u.dtype and out.is_contiguous()):
+            return out.copy_(self._reference(u))
+        kernel, arguments = self._kernel(), self._arguments(u.dtype)
+        shape = (-1, *(1,) * (3 - self.ndim), *self.grid.shape)
+        fields = u.detach().contiguous().view(shape).numpy()
+        for field, result in zip(fields, out.view(shape).numpy(), strict=True):
+            self._in_bands(partial(kernel, field, *arguments, result))()
+        return out
+
+    def bind(
+        self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
+    ) -> Callable[[], object]:
+        """`apply_into(u, out)` without arguments; for one field the bare loop."""
+        plain = u.is_contiguous() and out.is_contiguous() and u.shape == self.grid.shape
+        if not (plain and out.dtype == u.dtype and self._fast(u)):
+            return super().bind(u, out)
+        shape = (1,) * (3 - self.ndim) + self.grid.shape
+        field, result = u.detach().view(shape).numpy(), out.view(shape).numpy()
+        return self._in_bands(partial(self._kernel(), field, *self._arguments(u.dtype), result))
+
+    def _in_bands(self, kernel: Callable[[int, int], object]) -> Callable[[], object]:
+        rows = math.prod(self.grid.shape[:-1])
+        parts = bands.count(self.grid.num_nodes, bands.VAST)
+        if parts == 1:
+            return partial(kernel, 0, rows)
+        return partial(bands.split, kernel, rows, parts)
+
+    def _kernel(self) -> Any:
+        from ...kernels.diffusion import cpu as kernels
+
+        return kernels.apply_constant if self.constant else kernels.apply
+
+    def _arguments(self, dtype: torch.dtype) -> tuple:
+        """What the fused loops want beside the fields, on three axes."""
+        if dtype in self._profiles:
+            return self._profiles[dtype]
+        missing = 3 - self.ndim
+        wrap = torch.tensor([False] * missing + list(self.periodic)).numpy()
+        if self.constant:
+            a, c = self.constant
+            t = [torch.zeros(2)] * missing + [a * x for x in couplings(self.grid)]
+            s = [torch.ones(1)] * missing + shares(self.grid)
+            numbers = torch.tensor([c], dtype=dtype).numpy()[0]
+            arguments = (*(x.to(dtype).numpy() for x in (*t, *s)), numbers, missing, wrap)
+        else:
+            faces = [
+                f.detach().contiguous().reshape((1,) * missing + tuple(f.shape)).numpy()
+                for f in self.faces
+            ]
+            e = torch.zeros((0,) * self.ndim, dtype=dtype) if self.excess is None else self.excess
+            excess = e.detach().contiguous().reshape((1,) * missing + tuple(e.shape)).numpy()
+            arguments = (*[faces[-1]] * missing, *faces, excess, missing, wrap)
+        self._profiles[dtype] = arguments
+        return arguments
+
+    def _reference(self, u: Tensor) -> Tensor:
+        faces, excess = self.faces, self.excess
+        if not isinstance(self.coefficient, Tensor):
+            faces = tuple(f.to(u) for f in faces)
+            excess = excess if excess is None else excess.to(u)
+        return reference.apply(u, faces, excess, self.periodic)
+
+    def _fast(self, u: Tensor) -> bool:
+        if self.constant and not isinstance(self.coefficient, Tensor):
+            return has_kernel(u) and self.ndim <= 3
+        own = self.coefficient if self._faces is None else self._faces[0]
+        assert isinstance(own, Tensor)
+        return has_kernel(u) and has_kernel(own) and u.dtype == own.dtype and self.ndim <= 3
+
+    def diagonal(self) -> Float[Tensor, "*space"]:
+        """The couplings of each node's faces, known ends included, and c."""
+        return reference.diagonal(self.faces, self.excess)
+
+    def to_csr(self) -> "scipy.sparse.csr_array":
+        """A as a float64 matrix; unknowns in C order. Solid nodes have empty rows."""
+        import scipy.sparse
+
+        size = self.grid.num_nodes
+        index = torch.arange(size).reshape(self.grid.shape)
+        # In float64 from the start: rows must sum to what is left of them, not to round-off.
+        faces = [c.detach().cpu().double() for c in self.faces]
+        excess = None if self.excess is None else self.excess.detach().cpu().double()
+        diagonal = reference.diagonal(faces, excess)
+        rows, columns, entries = [index.flatten()], [index.flatten()], [diagonal.flatten()]
+        for axis, c in enumerate(faces):
+            n = self.grid.shape[axis]
+            pairs = [(index.narrow(axis, 0, n - 1), index.narrow(axis, 1, n - 1), 1, n - 1)]
+            if self.periodic[axis] and n > 1:
+                pairs.append((index.narrow(axis, n - 1, 1), index.narrow(axis, 0, 1), 0, 1))
+            for i, j, first, length in pairs:
+                rows += [i.flatten(), j.flatten()]
+                columns += [j.flatten(), i.flatten()]
+                entries += [-c.narrow(axis, first, length).flatten()] * 2
+        values = torch.cat(entries).numpy()
+        where = (torch.cat(rows).numpy(), torch.cat(columns).numpy())
+        A = scipy.sparse.coo_array((values, where), shape=(size, size)).tocsr()
+        A.eliminate_zeros()
+        return A
+
+    def __repr__(self) -> str:
+        low, high = self.bounds
+        a = f"a = {low:g}" if low == high else f"a in [{low:g}, {high:g}]"
+        shape = " x ".join(map(str, self.grid.shape))
+        named = any(b is not Boundary.DIRICHLET for b in self.grid.boundary)
+        sides = ", " + ", ".join(b.value for b in self.grid.boundary) if named else ""
+        walls = f", {self.regions}" if self.regions.labels is not None else ""
+        return f"{type(self).__name__}({shape} unknowns, {a}{sides}{walls})"
+
+
+def _range(value: Tensor | float | int, grid: Grid, name: str) -> tuple[float, float]:
+    """The smallest and the largest value; NaN where there is one."""
+    if not isinstance(value, Tensor):
+        return float(value), float(value)
+    grid.check(value, name)
+    if not value.is_floating_point():
+        raise ValueError(
+            f"The {name} must be of real floating-point numbers; got {value.dtype}. Convert it by "
+            f"{name}.double()."
+        )
+    if value.ndim != grid.ndim:
+        raise ValueError(
+            f"{name} must have shape {grid.shape}, one field; got {tuple(value.shape)}."
+        )
+    low, high = (v.item() for v in torch.aminmax(value.detach()))
+    return low, high
+
+
+def _has_gradient(value: Tensor | float | int) -> bool:
+    return isinstance(value, Tensor) and value.requires_grad and torch.is_grad_enabled()

@@ -1,0 +1,149 @@
+"""Finite volumes around the nodes of a grid: shares of a cell, and couplings through the faces."""
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ...domain.grid import Boundary, Grid, Placement
+from ...kernels.diffusion.reference import along, beyond, harmonic, outer
+from ...kernels.runtime.memory import empty
+
+
+def known_ends(grid: Grid) -> list[bool]:
+    """Per axis, whether its stored ends are known: nodes, but no unknowns."""
+    return [
+        b is Boundary.DIRICHLET and p is Placement.ENDPOINTS
+        for b, p in zip(grid.boundary, grid.placement, strict=True)
+    ]
+
+
+def shares(grid: Grid) -> list[Float[Tensor, " n"]]:
+    """Per axis, the share of a whole cell that belongs to each unknown: 1, or ½ at a stored end."""
+    result = []
+    for n, p in zip(grid.shape, grid.placement, strict=True):
+        s = torch.ones(n, dtype=torch.float64)
+        if p is Placement.ENDPOINTS:
+            s[[0, -1]] = 0.5
+        result.append(s)
+    return result
+
+
+def couplings(grid: Grid) -> list[Float[Tensor, " faces"]]:
+    """Per axis, 1/h² at its n + 1 faces as the boundary wants it: 0 without flux, 2/h² where u is
+    zero at half the distance."""
+    result = []
+    for n, b, p, h in zip(grid.shape, grid.boundary, grid.placement, grid.spacing, strict=True):
+        t = torch.full((n + 1,), 1 / h**2, dtype=torch.float64)
+        if b is Boundary.NEUMANN or (b is Boundary.PERIODIC and n == 1):
+            t[[0, -1]] = 0
+        elif b is Boundary.DIRICHLET and p is Placement.CENTERS:
+            t[[0, -1]] *= 2
+        result.append(t)
+    return result
+
+
+def constant_faces(grid: Grid, axis: int) -> Float[Tensor, "*faces"]:
+    """The couplings through the faces of an axis for a = 1."""
+    t, s = couplings(grid), shares(grid)
+    return outer([t[a] if a == axis else s[a] for a in range(grid.ndim)])
+
+
+KERNEL_DTYPES = (torch.float64, torch.float32)
+
+
+@lru_cache(maxsize=64)
+def _profiles(inner: Grid, axis: int) -> tuple[Float[Tensor, " _"] | None, ...]:
+    """The factors of the faces of an axis, None where all are 1; kept, as small solves want it."""
+    t, s = couplings(inner), shares(inner)
+    return tuple(
+        t[a] if a == axis else s[a] if (s[a] != 1).any() else None for a in range(inner.ndim)
+    )
+
+
+@lru_cache(maxsize=64)
+def _arrays(inner: Grid, axis: int, dtype: torch.dtype) -> list[Any]:
+    """The same on three axes for the fused loops."""
+    profiles = _profiles(inner, axis)
+    each = [torch.ones(n + (b == axis), dtype=dtype) for b, n in enumerate(inner.shape)]
+    filled = [one if p is None else p.to(dtype) for p, one in zip(profiles, each, strict=True)]
+    return [p.numpy() for p in [torch.ones(1, dtype=dtype)] * (3 - inner.ndim) + filled]
+
+
+def variable_faces(
+    coefficient: Float[Tensor, "*nodes"],
+    grid: Grid,
+    fluid: Bool[Tensor, "*nodes"] | None,
+    axis: int,
+) -> Float[Tensor, "*faces"]:
+    """The couplings through the faces of an axis for a at all nodes, known ends included."""
+    if has_kernel(coefficient) and grid.ndim <= 3:
+        result = _fused(coefficient.detach(), grid, axis)
+    else:
+        result = _plain(coefficient, grid, axis)
+    if fluid is not None:
+        wet, n = _between(fluid, grid, axis), result.shape[axis]
+        result = result * (
+            along(wet, axis, grid.ndim, 0, n) & along(wet, axis, grid.ndim, 1, n)
+        ).to(result)
+    return result
+
+
+def has_kernel(u: Tensor) -> bool:
+    """On the CPU, in a compiled dtype, and no gradient is asked for."""
+    return (
+        u.device.type == "cpu"
+        and u.dtype in KERNEL_DTYPES
+        and not (u.requires_grad and torch.is_grad_enabled())
+    )
+
+
+def _plain(coefficient: Tensor, grid: Grid, axis: int) -> Tensor:
+    """Twin of `_fused`: any device and dtype, differentiable."""
+    a = _between(coefficient, grid, axis)
+    n = a.shape[axis] - 1
+    result = harmonic(along(a, axis, grid.ndim, 0, n), along(a, axis, grid.ndim, 1, n))
+    # A profile at a time: a product with 1 is exact, and a field of factors is not needed.
+    for b, profile in enumerate(_profiles(grid.interior, axis)):
+        if profile is not None:
+            result = result * profile.to(result)[(..., *(None,) * (grid.ndim - 1 - b))]
+    return result
+
+
+def _fused(coefficient: Tensor, grid: Grid, axis: int) -> Tensor:
+    """Each value read once; `_between` costs no copy where the ends of the axis are nodes."""
+    from ...kernels.diffusion import cpu as kernels
+
+    missing, inner = 3 - grid.ndim, grid.interior
+    known = known_ends(grid)
+    if known[axis]:
+        a, offsets = coefficient, [int(k and b != axis) for b, k in enumerate(known)]
+    else:
+        a, offsets = _between(coefficient, grid, axis), [0] * grid.ndim
+    result = empty([n + (b == axis) for b, n in enumerate(inner.shape)], a)
+    lead = (1,) * missing
+    fill: Any = kernels.faces
+    fill(
+        a.contiguous().view(lead + a.shape).numpy(),
+        missing + axis, *[0] * missing, *offsets, *_arrays(inner, axis, a.dtype),
+        result.view(lead + result.shape).numpy(),
+    )  # fmt: skip
+    return result
+
+
+def _between(u: Tensor, grid: Grid, axis: int) -> Tensor:
+    """Values at the unknowns of all other axes, and on `axis` at n + 2 nodes: those beyond the ends
+    are known, or the other end, or the same again."""
+    known = known_ends(grid)
+    for other in range(grid.ndim):
+        if other != axis and known[other]:
+            u = along(u, other, grid.ndim, 1, grid.shape[other] - 2)
+    if known[axis]:
+        return u
+    if grid.boundary[axis] is Boundary.PERIODIC:
+        return beyond(u, axis, grid.ndim, periodic=True)
+    n = u.shape[axis]
+    ends = (along(u, axis, grid.ndim, 0, 1), along(u, axis, grid.ndim, n - 1, 1))
+    return torch.cat((ends[0], u, ends[1]), dim=axis)

@@ -1,0 +1,158 @@
+"""A sparse matrix of scipy as an operator on fields."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...domain.grid import Grid
+from ...linop import LinearOperator
+from .regions import Regions
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+
+class Matrix(LinearOperator):
+    """A u for a sparse matrix A on fields in C order.
+
+    What holds of A is read from its entries: symmetry; and, where no row's neighbours outweigh its
+    diagonal (a_ii >= Σ|a_ij|), definiteness. A connected part of such a matrix without a positive
+    a_ij whose rows all sum to zero has the constants in its kernel, and an empty row its unknown:
+    such a singular A knows its range, and the solvers project on it.
+
+    Products are scipy's on the CPU, torch's on other devices and where a gradient is asked for.
+
+    Args:
+        matrix: any sparse or dense square matrix scipy reads; kept as CSR in float64.
+        grid: the unknowns' grid; one axis by default.
+        positive_definite: declared, where the entries do not show it; with `kernel`, that A is
+            positive on its range.
+        kernel: vectors that span the kernel of Aᵀ (of A, where it is symmetric), where the entries
+            do not show it; one field each.
+
+    Raises:
+        ValueError: not square, not finite, a grid of another size, or a vector of `kernel` that is
+            not in the kernel.
+    """
+
+    def __init__(
+        self,
+        matrix: "scipy.sparse.sparray",
+        grid: Grid | None = None,
+        *,
+        positive_definite: bool | None = None,
+        kernel: Float[Tensor, "k *space"] | None = None,
+    ) -> None:
+        import scipy.sparse
+
+        csr = scipy.sparse.csr_array(matrix, dtype="float64")
+        if csr.ndim != 2 or csr.shape[0] != csr.shape[1]:
+            raise ValueError(f"An operator needs a square matrix; got shape {csr.shape}.")
+        self.grid = Grid((csr.shape[0],), placement="interior") if grid is None else grid
+        if self.grid.num_nodes != csr.shape[0]:
+            raise ValueError(
+                f"The matrix has {csr.shape[0]} rows, the grid {self.grid.num_nodes} nodes, "
+                f"{self.grid.shape}. Use a grid of the unknowns, or none."
+            )
+        values = torch.from_numpy(csr.data)
+        if not values.isfinite().all():
+            raise ValueError("The matrix holds NaN or infinity. Check where it was made.")
+        csr.sum_duplicates()
+        csr.eliminate_zeros()
+        self.matrix = csr
+        self._sparse: dict[tuple, Tensor] = {}
+        largest = abs(csr.data).max() if csr.nnz else 0.0
+        self.symmetric = bool(abs(csr - csr.T).max() <= 1e-14 * largest) if csr.nnz else True
+        self.regions, definite = _read(csr, self.grid.shape) if self.symmetric else (None, False)
+        self.positive_definite = definite if positive_definite is None else positive_definite
+        self.semidefinite = self.positive_definite or self.regions is not None
+        self.kernel = None
+        if kernel is not None:
+            self.kernel = self._orthonormal(kernel, largest)
+            self.positive_definite = False
+
+    def _orthonormal(self, kernel: Tensor, largest: float) -> Float[Tensor, "k n"]:
+        self.grid.check(kernel, "kernel")
+        Q = torch.linalg.qr(kernel.reshape(-1, self.grid.num_nodes).double().T)[0]
+        gap = abs(self.matrix.T @ Q.numpy()).max() if kernel.numel() else 0.0
+        if not gap <= 1e-8 * largest:
+            raise ValueError(
+                f"The vectors of `kernel` are not in the kernel of Aᵀ: |Aᵀ v| = {gap:.1e} for |v| "
+                f"= 1, with entries of A up to {largest:.1e}."
+            )
+        return Q.T.contiguous()
+
+    def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
+        flat = u.reshape(-1, self.grid.num_nodes)
+        if u.device.type == "cpu" and not (u.requires_grad and torch.is_grad_enabled()):
+            columns = flat.detach().numpy()
+            if len(flat) == 1:
+                product = torch.from_numpy(self.matrix @ columns[0])
+            else:
+                product = torch.from_numpy(self.matrix @ columns.T).T
+        else:
+            product = torch.sparse.mm(self._on(u.device, u.dtype), flat.T).T
+        return product.to(u.dtype).reshape(u.shape)
+
+    def _on(self, device: torch.device, dtype: torch.dtype) -> Tensor:
+        if (device, dtype) not in self._sparse:
+            coo = self.matrix.tocoo()
+            where = torch.stack([torch.from_numpy(i).long() for i in (coo.row, coo.col)])
+            values = torch.from_numpy(coo.data)
+            sparse = torch.sparse_coo_tensor(
+                where, values, self.shape, is_coalesced=True, check_invariants=False
+            )
+            self._sparse[device, dtype] = sparse.to(device=device, dtype=dtype)
+        return self._sparse[device, dtype]
+
+    def project(self, b: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
+        """The part of b orthogonal to the kernel of Aᵀ, which is the range of A."""
+        self.grid.check(b, "right-hand side")
+        if self.kernel is not None:
+            Q = self.kernel.to(b)
+            flat = b.reshape(-1, self.grid.num_nodes)
+            return (flat - (flat @ Q.T) @ Q).reshape(b.shape)
+        return b if self.regions is None else self.regions.project(b)
+
+    def diagonal(self) -> Float[Tensor, "*space"]:
+        return torch.from_numpy(self.matrix.diagonal()).reshape(self.grid.shape)
+
+    def to_csr(self) -> "scipy.sparse.csr_array":
+        return self.matrix
+
+    def __repr__(self) -> str:
+        kind = "symmetric" if self.symmetric else "not symmetric"
+        kind += ", positive definite" if self.positive_definite else ""
+        where = f", {self.regions}" if self.regions is not None else ""
+        return f"Matrix({self.grid.num_nodes} unknowns, {self.matrix.nnz} entries, {kind}{where})"
+
+
+def _read(csr, shape: tuple[int, ...]) -> tuple[Regions | None, bool]:
+    """The regions of a symmetric matrix, None where its entries do not show them, and whether it is
+    positive definite for sure."""
+    import numpy as np
+    from scipy.sparse.csgraph import connected_components
+
+    diagonal = csr.diagonal()
+    sizes = abs(csr).sum(axis=1)
+    excess = diagonal - (sizes - abs(diagonal))
+    round_off = 1e-13 * sizes
+    if not (excess >= -round_off).all():
+        return None, False
+    _, component = connected_components(csr, directed=False)
+    held = np.zeros(component.max(initial=-1) + 1, dtype=bool)
+    held[component[excess > round_off]] = True
+    if held.all():
+        return Regions(shape, 0), True
+    off = csr.copy()
+    off.setdiag(0)
+    if off.nnz and off.data.max() > 0:
+        return None, False  # the kernel may hold other vectors than constants
+    floats = ~held
+    solid = sizes == 0
+    floats[component[solid]] = False
+    number = np.where(floats, floats.cumsum(), 0)
+    labels = torch.from_numpy(np.where(solid, -1, number[component])).reshape(shape)
+    return Regions(shape, int(floats.sum()), labels), False

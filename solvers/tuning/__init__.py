@@ -1,0 +1,1 @@
+"""Learning a parameter of a solver while systems are solved."""

@@ -1,0 +1,366 @@
+"""Formats of other projects: one contract for all, then what is peculiar to each."""
+
+import pickle
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from pdeops.datasets import convert, inspect, open_dataset
+from pdeops.domain.grid import Grid
+
+from . import foreign_files as files
+from .foreign_files import SHAPE, WRITERS, place
+
+
+@pytest.fixture(params=WRITERS)
+def foreign(request, tmp_path):
+    """A file of each format with an extension that says nothing, and the format's name."""
+    write, name = WRITERS[request.param]
+    path = tmp_path / "own.data"
+    write(path, {"k": place(), "p": place(-2.0)})
+    return path, name
+
+
+class TestEveryFormat:
+    def open(self, path, **more):
+        return open_dataset(path, inputs=["k"], targets=["p"], **more)
+
+    def test_is_known_by_its_content(self, foreign):
+        path, name = foreign
+        report = inspect(path)
+        assert report["format"] == name
+        for field, scale in (("k", 1.0), ("p", -2.0)):
+            row = report["fields"][field]
+            assert row["shape"] == list(SHAPE)
+            assert np.dtype(row["dtype"]).itemsize == 4
+            assert row["layout"]
+            values = place(scale).astype("f8")
+            assert (row["min"], row["max"], row["not_finite"]) == (values.min(), values.max(), 0)
+            assert row["mean"] == pytest.approx(values.mean(), rel=1e-12)
+        assert "pdeops data convert" in report["train"]
+
+    def test_axes_are_in_the_order_that_the_writer_meant(self, foreign):
+        data = self.open(foreign[0])
+        assert len(data) == SHAPE[0]
+        assert data.grid.shape == SHAPE[1:]
+        for indices in ([2, 0], [1, 1, 3], [0, 1, 2], []):
+            batch = data.read(indices)
+            for key, scale in (("x", 1.0), ("y", -2.0)):
+                np.testing.assert_array_equal(batch[key][:, 0].numpy(), place(scale)[indices])
+                assert batch[key].is_contiguous()
+        data.read([1])["x"].zero_()  # what is read is free to change
+        np.testing.assert_array_equal(data[1]["x"][0].numpy(), place()[1])
+
+    def test_axes_that_are_said_are_taken(self, foreign):
+        data = self.open(foreign[0], axes="x,sample,y")
+        assert len(data) == SHAPE[1]
+        assert data.grid.shape == (SHAPE[0], SHAPE[2])
+        np.testing.assert_array_equal(data.read([4, 2])["x"][:, 0], place().swapaxes(0, 1)[[4, 2]])
+        data = self.open(foreign[0], axes={"k": "y,x,sample", "p": ("y", "x", "sample")})
+        assert (len(data), data.grid.shape) == (SHAPE[2], (SHAPE[1], SHAPE[0]))
+        np.testing.assert_array_equal(data.read([6, 1])["y"][:, 0], place(-2.0).T[[6, 1]])
+
+    def test_a_copy_by_pickle_opens_the_file_anew(self, foreign):
+        data = self.open(foreign[0])
+        data.read([0])
+        copy = pickle.loads(pickle.dumps(data))
+        assert copy.source.store._handle is None
+        np.testing.assert_array_equal(copy.read([3])["y"][0, 0], place(-2.0)[3])
+
+    @pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+    def test_workers_read_the_same(self, foreign, context):
+        data = self.open(foreign[0])
+        data.read([0])
+        loader = DataLoader(data, batch_size=3, num_workers=2, multiprocessing_context=context)
+        batches = list(loader)
+        np.testing.assert_array_equal(torch.cat([b["x"] for b in batches])[:, 0], place())
+        np.testing.assert_array_equal(data.read([2])["x"][0, 0], place()[2])
+
+    def test_conversion_keeps_every_bit(self, foreign, tmp_path):
+        report = convert(foreign[0], tmp_path / "own.h5", inputs=["k"], targets=["p"])
+        assert (report["samples"], report["dtype"]) == (SHAPE[0], "float32")
+        with h5py.File(tmp_path / "own.h5") as file:
+            for field, scale in (("k", 1.0), ("p", -2.0)):
+                assert file[field].chunks is None
+                np.testing.assert_array_equal(file[field][()], place(scale))
+        data = open_dataset(tmp_path / "own.h5")
+        np.testing.assert_array_equal(data.read(range(4))["y"][:, 0], place(-2.0))
+
+    def test_a_wrong_name_is_answered_with_the_nearest(self, foreign):
+        with pytest.raises(ValueError, match=r"no array 'kk' in .*own\.data\. Did you mean 'k'\?"):
+            open_dataset(foreign[0], inputs=["kk"], targets=["p"])
+
+    def test_half_a_file_is_damaged(self, foreign, tmp_path):
+        path, _ = foreign
+        if path.is_dir():
+            path = path / "p.npy"
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(0.7 * len(whole))])
+        with pytest.raises(ValueError, match="damaged"):
+            self.open(foreign[0]).read([3])
+
+
+class TestKnownNames:
+    """Files whose names leave no doubt open by themselves; the others say what to do."""
+
+    @pytest.mark.parametrize(
+        ("names", "grid"),
+        [
+            (("coeff", "sol"), Grid(SHAPE[1:])),
+            (("a", "u"), Grid(SHAPE[1:], boundary="periodic")),
+            (("nu", "tensor"), Grid(SHAPE[1:], placement="centers")),
+            (("input", "output"), Grid(SHAPE[1:])),
+        ],
+    )
+    @pytest.mark.parametrize("write", [files.mat73, files.npz, files.hdf5])
+    def test_pair(self, tmp_path, names, grid, write):
+        write(tmp_path / "a", {names[0]: place(), names[1]: place(3.0), "Kcoeff": place(9.0)})
+        data = open_dataset(tmp_path / "a")
+        assert (data.inputs, data.targets, data.grid) == ((names[0],), (names[1],), grid)
+        assert data.notes
+        np.testing.assert_array_equal(data.read([3])["y"][0, 0], place(3.0)[3])
+        given = Grid(SHAPE[1:], extent=2.0)
+        assert open_dataset(tmp_path / "a", grid=given).grid == given
+        assert inspect(tmp_path / "a")["train"].startswith("[data]\ntrain = ")
+
+    def test_a_boundary_of_the_callers_brings_its_placement(self, tmp_path):
+        files.npz(tmp_path / "a", {"coeff": place(), "sol": place()})
+        grid = open_dataset(tmp_path / "a", grid={"boundary": "periodic"}).grid
+        assert grid == Grid(SHAPE[1:], boundary="periodic")
+
+    def test_other_names_and_two_pairs_are_not_guessed(self, tmp_path):
+        files.npz(tmp_path / "a", {"k": place(), "p": place()})
+        with pytest.raises(
+            ValueError, match=r"k \(4, 5, 7\) float32, p .* not clear.*data convert"
+        ):
+            open_dataset(tmp_path / "a")
+        files.npz(tmp_path / "b", {n: place() for n in ("a", "u", "x", "y")})
+        with pytest.raises(ValueError, match="not clear"):
+            open_dataset(tmp_path / "b")
+
+    def test_a_trajectory_is_not_taken_for_a_field(self, tmp_path):
+        """FNO's Navier-Stokes files: u has time as its last axis."""
+        u = place(shape=(*SHAPE, 3))
+        files.mat73(tmp_path / "a", {"a": place(), "u": u})
+        with pytest.raises(ValueError, match=r"axes of 'u' \(4, 5, 7, 3\) are not clear"):
+            open_dataset(tmp_path / "a")
+        data = open_dataset(
+            tmp_path / "a", inputs=["a"], targets=["u"], axes={"u": "sample,x,y,channel"}
+        )
+        assert data.targets == ("u0", "u1", "u2")
+        np.testing.assert_array_equal(data[2]["y"].numpy(), np.moveaxis(u, -1, 1)[2])
+
+    def test_an_axis_of_length_one_is_a_channel(self, tmp_path):
+        """PDEBench's Darcy: tensor (sample, 1, x, y)."""
+        files.hdf5(tmp_path / "a", {"nu": place(), "tensor": place(2.0)[:, None]})
+        data = open_dataset(tmp_path / "a")
+        assert data.targets == ("tensor",)
+        np.testing.assert_array_equal(data[2]["y"][0], place(2.0)[2])
+
+    def test_one_and_three_dimensions(self, tmp_path):
+        line, box = place(shape=(4, 6)), place(shape=(2, 3, 4, 5))
+        files.npz(tmp_path / "line", {"a": line, "u": line})
+        assert open_dataset(tmp_path / "line").grid == Grid((6,), boundary="periodic")
+        files.npz(tmp_path / "box", {"a": box, "u": -box})
+        with pytest.raises(ValueError, match="not clear"):
+            open_dataset(tmp_path / "box")
+        data = open_dataset(tmp_path / "box", inputs=["a"], targets=["u"], axes="sample,x,y,z")
+        assert data.grid.shape == (3, 4, 5)
+        np.testing.assert_array_equal(data.read([1])["y"][0, 0], -box[1])
+
+    def test_real_files_of_one_trajectory_list_what_they_hold(self, shared_data):
+        folder = shared_data / "reference"
+        for name, said in (
+            ("Allen_Cahn_periodic.mat", r"tt \(1, 201\) float64, uu \(512, 201\)"),
+            ("Allen_Cahn_dirichlet.mat", r"u \(101, 201\) float64"),
+            ("Burgers.npz", r"usol \(256, 100\) float64"),
+            ("stokes.npz", r"arr_0 \(10201, 3\)"),
+        ):
+            with pytest.raises(ValueError, match=f"{said}.*pdeops data convert"):
+                open_dataset(folder / name)
+        report = inspect(folder / "Allen_Cahn_periodic.mat")
+        assert report["fields"]["uu"]["shape"] == [512, 201]
+
+
+class TestGrid:
+    """From what is said, else from coordinates, else assumed with a note."""
+
+    def open(self, path, x, y, **more):
+        files.netcdf4(path, {"k": place(), "p": place()}, x=x, y=y)
+        return open_dataset(path, inputs=["k"], targets=["p"], **more)
+
+    def test_coordinates_of_nodes_and_of_cells(self, tmp_path):
+        data = self.open(tmp_path / "a", np.linspace(0, 1, 5), (np.arange(7) + 0.5) / 7 * 2)
+        assert data.grid == Grid((5, 7), extent=(1.0, 2.0), placement=("endpoints", "centers"))
+        assert len(data.notes) == 1
+        assert "boundary condition is not in the file" in data.notes[0]
+
+    def test_coordinates_of_a_periodic_box_and_of_inner_nodes(self, tmp_path):
+        x, y = np.arange(5) / 5 * 3, np.arange(1, 8) / 8
+        data = self.open(tmp_path / "a", x, y, grid={"boundary": ["periodic", "dirichlet"]})
+        assert data.grid.boundary == ("periodic", "dirichlet")
+        assert data.grid.placement == ("left", "interior")
+        assert data.grid.extent == pytest.approx((3.0, 1.0))
+        assert data.notes == ()
+
+    def test_a_box_that_does_not_begin_at_zero_is_shifted_and_said_so(self, tmp_path):
+        data = self.open(tmp_path / "a", np.linspace(-1, 1, 5), np.linspace(0, 1, 7))
+        assert data.grid.extent == (2.0, 1.0)
+        assert any("x begins at -1" in note for note in data.notes)
+
+    def test_coordinates_that_are_not_uniform_are_refused(self, tmp_path):
+        with pytest.raises(ValueError, match=r"'x' of .* are not uniform.*0.0625 to 0.4375"):
+            self.open(tmp_path / "a", np.linspace(0, 1, 5) ** 2, np.linspace(0, 1, 7))
+        given = Grid((5, 7))
+        assert open_dataset(tmp_path / "a", inputs=["k"], targets=["p"], grid=given).grid == given
+
+    def test_what_is_assumed_is_said(self, tmp_path):
+        files.npz(tmp_path / "a", {"k": place(), "p": place()})
+        data = open_dataset(tmp_path / "a", inputs=["k"], targets=["p"])
+        assert data.grid == Grid(SHAPE[1:])
+        for word in ("boundary condition", "how long", "where its nodes lie"):
+            assert any(word in note for note in data.notes)
+
+    def test_a_grid_of_another_shape_or_an_unknown_argument_is_refused(self, tmp_path):
+        files.npz(tmp_path / "a", {"coeff": place(), "sol": place()})
+        with pytest.raises(ValueError, match=r"\(\.\.\., 7, 5\) on this grid; got \(5, 7\)"):
+            open_dataset(tmp_path / "a", grid=Grid((7, 5)))
+        with pytest.raises(ValueError, match=r"no 'bondary'. Did you mean 'boundary'"):
+            open_dataset(tmp_path / "a", grid={"bondary": "periodic"})
+
+
+class TestNamedAxes:
+    def test_dimension_names_say_the_order(self, tmp_path):
+        files.netcdf4(
+            tmp_path / "a", {"coeff": place(), "sol": place(2.0)}, dims=("y", "batch", "x")
+        )
+        data = open_dataset(tmp_path / "a")
+        assert (len(data), data.grid.shape) == (5, (7, 4))
+        np.testing.assert_array_equal(data.read([3])["y"][0, 0], place(2.0)[:, 3].T)
+
+    def test_other_names_go_by_their_order_with_a_note(self, tmp_path):
+        files.netcdf3(tmp_path / "a", {"k": place(), "p": place()}, dims=("run", "lat", "lon"))
+        data = open_dataset(tmp_path / "a", inputs=["k"], targets=["p"])
+        assert data.grid.shape == SHAPE[1:]
+        assert "axes of k: run as sample, lat as x, lon as y, by their order" in data.notes
+
+    def test_scale_offset_and_fill_values_are_applied(self, tmp_path):
+        import xarray
+
+        values = np.where(place() == 0, np.nan, place() / 4 + 3)
+        data = xarray.Dataset(
+            {"coeff": (("sample", "x", "y"), values), "sol": (("sample", "x", "y"), place())}
+        )
+        packed = {"dtype": "int16", "scale_factor": 0.25, "add_offset": 3.0, "_FillValue": -1}
+        data.to_netcdf(tmp_path / "a", engine="h5netcdf", encoding={"coeff": packed})
+        read = open_dataset(tmp_path / "a").read(range(4))["x"][:, 0]
+        np.testing.assert_array_equal(read, values.astype("f4"))
+        assert inspect(tmp_path / "a")["fields"]["coeff"]["not_finite"] == 1
+
+
+class TestChunks:
+    def test_one_batch_reads_each_chunk_once(self, tmp_path):
+        """64 shuffled samples of 8 chunks: as many bytes as the file has, not eight times that."""
+        u = np.random.default_rng(0).standard_normal((64, 64, 64)).astype("f4")
+        with h5py.File(tmp_path / "a", "w") as file:
+            for name in ("coeff", "sol"):
+                file.create_dataset(name, data=u, chunks=(8, 64, 64), compression="gzip")
+        data = open_dataset(tmp_path / "a")
+        data.read([0])
+        order = np.random.default_rng(1).permutation(64)
+        before = bytes_read()
+        batch = data.read(order)
+        assert bytes_read() - before < 1.1 * (tmp_path / "a").stat().st_size
+        np.testing.assert_array_equal(batch["y"][:, 0], u[order])
+        before = bytes_read()  # the control: sample by sample every chunk comes again and again
+        for i in order:
+            data.read([int(i)])
+        assert bytes_read() - before > 3 * (tmp_path / "a").stat().st_size
+
+    def test_a_pass_in_order_is_cut_where_chunks_end(self, tmp_path):
+        u = place(shape=(23, 5, 7))
+        with h5py.File(tmp_path / "a", "w") as file:
+            file.create_dataset("coeff", data=u, chunks=(8, 5, 7))
+            file["sol"] = u
+        data = open_dataset(tmp_path / "a")
+        calls = []
+        read = data.source.read
+        data.source.read = lambda indices, dtype: calls.append(indices) or read(indices, dtype)
+        batches = list(data.batches(5))
+        assert [len(b["x"]) for b in batches] == [5, 5, 5, 5, 3]
+        np.testing.assert_array_equal(torch.cat([b["y"] for b in batches])[:, 0], u)
+        assert [(c[0], c[-1]) for c in calls] == [(0, 7), (8, 15), (16, 22)]
+        part = data.subset(range(3, 20))
+        part.source = data.source
+        calls.clear()
+        assert torch.equal(torch.cat([b["x"] for b in part.batches(4)]), part.read(range(17))["x"])
+        assert [(c[0], c[-1]) for c in calls[:-1]] == [(3, 7), (8, 15), (16, 19)]
+
+    def test_contiguous_files_are_mapped_and_others_are_not(self, tmp_path):
+        files.hdf5(tmp_path / "a", {"coeff": place(), "sol": place()})
+        files.mat73(tmp_path / "b", {"coeff": place(), "sol": place()})
+        files.hdf5_chunked(tmp_path / "c", {"coeff": place(), "sol": place()})
+        mapped = [open_dataset(tmp_path / n).source.store._map("sol") is not None for n in "abc"]
+        assert mapped == [True, True, False]
+
+    def test_external_storage_is_left_to_hdf5(self, tmp_path):
+        with h5py.File(tmp_path / "a", "w") as file:
+            for name in ("coeff", "sol"):
+                raw = str(tmp_path / f"{name}.raw")
+                file.create_dataset(name, SHAPE, "f4", external=[(raw, 0, h5py.h5f.UNLIMITED)])
+                file[name][()] = place()
+        data = open_dataset(tmp_path / "a")
+        np.testing.assert_array_equal(data.read([2, 1])["x"][:, 0], place()[[2, 1]])
+
+
+def bytes_read():
+    """What this process has read from files so far."""
+    with open("/proc/self/io") as file:
+        return int(file.readline().split()[1])
+
+
+def test_torch_files_of_other_names_bfloat16_and_sparse(tmp_path):
+    u = torch.from_numpy(place(shape=(3, 4)))
+    content = {"a": u.bfloat16(), "u": u.double(), "s": u.to_sparse()}
+    torch.save(content, tmp_path / "a")
+    data = open_dataset(tmp_path / "a")
+    assert data.grid == Grid((4,), boundary="periodic")
+    np.testing.assert_array_equal(data.read([2])["x"][0, 0], u.bfloat16().float()[2])
+    with pytest.raises(ValueError, match=r"'s' in .* holds a sparse tensor; make it dense"):
+        open_dataset(tmp_path / "a", inputs=["s"], targets=["u"])
+
+
+@pytest.mark.parametrize("write", ["npz", "npz_compressed", "hdf5", "mat5", "npy_folder"])
+def test_inspect_takes_numbers_text_and_empty_arrays_as_they_are(tmp_path, write):
+    arrays = {"visc": np.float64(0.5), "empty": np.zeros((0, 3)), "u": place()}
+    if write != "hdf5":
+        arrays["words"] = np.array(["a", "b"])
+    WRITERS[write][0](tmp_path / "a", {k: np.asarray(u) for k, u in arrays.items()})
+    report = inspect(tmp_path / "a")
+    assert report["fields"]["visc"]["mean"] == 0.5
+    assert report["fields"]["u"]["max"] == place().max()
+    assert report["fields"]["empty"]["min"] is None
+    assert set(report["not_read"]) == {"words"} & set(arrays)
+    with pytest.raises(ValueError, match=r"'empty' is empty: its shape is \(0, 3\)"):
+        open_dataset(tmp_path / "a", inputs=["empty"], targets=["u"], axes={"empty": "sample,x"})
+
+
+def test_mixed_precision_is_converted_and_said(tmp_path):
+    files.mat73(tmp_path / "a", {"coeff": place(dtype="f4"), "sol": place(1 / 3, dtype="f8")})
+    data = open_dataset(tmp_path / "a", dtype=torch.float64)
+    assert any("coeff float32, sol float64" in note for note in data.notes)
+    batch = data.read([1])
+    assert batch["x"].dtype == batch["y"].dtype == torch.float64
+    np.testing.assert_array_equal(batch["y"][0, 0], place(1 / 3, dtype="f8")[1])
+
+
+def test_a_73_file_without_its_text_is_known_by_the_class_attribute(tmp_path):
+    files.mat73(tmp_path / "a", {"coeff": place(), "sol": place()})
+    with h5py.File(tmp_path / "a") as source, h5py.File(tmp_path / "b", "w") as copy:
+        for name in source:
+            source.copy(name, copy)
+    assert inspect(tmp_path / "b")["format"] == "MATLAB"
+    np.testing.assert_array_equal(open_dataset(tmp_path / "b").read([2])["x"][0, 0], place()[2])

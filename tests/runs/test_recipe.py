@@ -1,0 +1,134 @@
+"""Recipes: strict, typed, and the same after writing and reading."""
+
+import tomllib
+
+import pytest
+
+from pdeops.runs.recipe import Recipe, SystemsRecipe, load_recipe, shipped_recipes
+
+MINIMAL = {"data": {"train": "train.h5"}, "model": {"name": "FNO", "n_modes": [8, 8]}}
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipe_loads_and_survives_writing(name, tmp_path):
+    recipe = load_recipe(name)
+    assert load_recipe(name.removesuffix(".toml")) == recipe
+    file = tmp_path / "recipe.toml"
+    file.write_text(recipe.to_toml())
+    assert load_recipe(file) == recipe
+    assert load_recipe(file).digest == recipe.digest
+
+
+def test_a_file_wins_over_a_shipped_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "fno_darcy16.toml"
+    (tmp_path / name).write_text(Recipe.load(name).to_toml().replace("seed = 0", "seed = 5"))
+    assert Recipe.load(name).seed == 5
+    assert Recipe.load(f"configs/{name}").seed == 0
+
+
+@pytest.mark.parametrize("text", ["1e-3", "0.001", "1.0E-3"])
+def test_a_float_stays_a_float(text, tmp_path):
+    file = tmp_path / "r.toml"
+    file.write_text(
+        f'[data]\ntrain = "t"\n[model]\nname = "FNO"\nn_modes = [8, 8]\n'
+        f'[optimizer]\nname = "AdamW"\nlr = {text}\n'
+    )
+    assert Recipe.load(file).optimizer.arguments["lr"] == 0.001
+    overridden = Recipe.load("fno_darcy16", [f"optimizer.lr={text}"])
+    assert overridden.optimizer.arguments["lr"] == 0.001
+    assert isinstance(overridden.optimizer.arguments["lr"], float)
+
+
+def test_an_integer_may_stand_for_a_float_but_not_the_reverse():
+    recipe = Recipe.from_dict({**MINIMAL, "optimizer": {"name": "AdamW", "lr": 1}})
+    assert recipe.optimizer.arguments["lr"] == 1.0
+    with pytest.raises(ValueError, match=r"training\.epochs must be of type int; got 2\.5"):
+        Recipe.from_dict({**MINIMAL, "training": {"epochs": 2.5}})
+
+
+def test_defaults_are_written_out():
+    plain = tomllib.loads(Recipe.from_dict(MINIMAL).to_toml())
+    assert plain["training"]["batch_size"] > 0
+    assert plain["optimizer"]["lr"] > 0
+    assert "hidden_channels" in plain["model"]
+
+
+def test_digest_sees_every_value():
+    base = Recipe.load("fno_darcy16")
+    for override in ("seed=1", "optimizer.lr=1e-5", "data.validation=7", "model.hidden_channels=6"):
+        assert Recipe.load("fno_darcy16", [override]).digest != base.digest
+
+
+def test_validation_keeps_its_kind():
+    for value in (100, 0.1, "file.h5"):
+        data = {"train": "t", "validation": value}
+        got = Recipe.from_dict({**MINIMAL, "data": data}).data.validation
+        assert got == value
+        assert type(got) is type(value)
+
+
+def test_another_class_drops_the_arguments_of_the_first():
+    recipe = Recipe.load("fno_darcy16", ["optimizer.name=Adam"])
+    assert recipe.optimizer.name == "Adam"
+    recipe = Recipe.load("fno_darcy16", ["model.name=MgNO", "model.hidden_channels=6"])
+    assert recipe.model.name == "MgNO"
+    assert "n_modes" not in recipe.model.arguments
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"training": {"epoch": 3}}, "Unknown key 'epoch'.*Did you mean 'epochs'"),
+        ({"optimiser": {"name": "AdamW"}}, "Unknown key 'optimiser'.*Did you mean 'optimizer'"),
+        ({"model": {"name": "FN0", "n_modes": [8, 8]}}, "Unknown model 'FN0'.*Did you mean 'FNO'"),
+        ({"model": {"name": "FNO", "n_mode": [8, 8]}}, "Unknown key 'n_mode'.*'n_modes'"),
+        ({"model": {"n_modes": [8, 8]}}, r"\[model\] needs a name"),
+        ({"optimizer": {"name": "AdamW", "lr": "fast"}}, r"optimizer\.lr must be of type float"),
+        ({"optimizer": {"name": "AdamW", "lr": True}}, r"optimizer\.lr must be of type float"),
+        ({"data": {"test": "t.h5"}}, r"data\.train is missing"),
+        ({"data": "train.h5"}, r"needs a table \[data\]"),
+        ({"data": {"train": "t.h5", "validation": 0}}, r"data\.validation .* above 0; got 0"),
+        ({"data": {"train": "t.h5", "samples": 0}}, r"data\.samples must be at least 1"),
+    ],
+)
+def test_a_wrong_recipe_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe.from_dict({**MINIMAL, **change})
+
+
+@pytest.mark.parametrize("override", ["lr", "=3", "optimizer..lr=3", "seed.x=3"])
+def test_a_malformed_override_is_refused(override):
+    with pytest.raises(ValueError, match="verride"):
+        Recipe.load("fno_darcy16", [override])
+
+
+def test_unknown_recipe_names_the_nearest():
+    with pytest.raises(ValueError, match=r"Did you mean 'fno_darcy16\.toml'"):
+        Recipe.load("fno_darci16")
+
+
+def test_broken_toml_names_the_file(tmp_path):
+    file = tmp_path / "broken.toml"
+    file.write_text("name = \n")
+    with pytest.raises(ValueError, match=r"broken\.toml"):
+        Recipe.load(file)
+
+
+def test_a_table_of_systems_makes_the_other_kind_of_recipe():
+    recipe = load_recipe("dcdm_poisson", ["systems.walls=0.1", "objective.steps=2"])
+    assert isinstance(recipe, SystemsRecipe)
+    assert recipe.systems.arguments["walls"] == 0.1
+    assert recipe.objective.arguments == {"steps": 2, "measure": "energy"}
+    assert "seed" not in recipe.systems.arguments  # the run's own
+    assert isinstance(load_recipe("fno_darcy16"), Recipe)
+    with pytest.raises(ValueError, match="Unknown key 'systems' in recipe"):
+        Recipe.load("dcdm_poisson")
+    with pytest.raises(ValueError, match=r"systems\.walls must be of type float"):
+        load_recipe("dcdm_poisson", ["systems.walls=many"])
+    with pytest.raises(ValueError, match=r"Unknown model 'FNO'.*Choose from DeepConjugate"):
+        load_recipe("dcdm_poisson", ["model.name=FNO"])
+    with pytest.raises(ValueError, match=r"needs a table \[objective\]"):
+        SystemsRecipe.from_dict({"systems": {"name": "PoissonSystems"}, "model": {}})
+    with pytest.raises(ValueError, match=r"objective\.measure must be of type str; got 2"):
+        load_recipe("dcdm_poisson", ["objective.measure=2"])
