@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import Diffusion, Multigrid, cg
 
 from . import results_file

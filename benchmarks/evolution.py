@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pdeops.calculus import fourier as spectral
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import RK4CN, NavierStokes
 
 from .bench import Bench

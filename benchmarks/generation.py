@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pdeops.datasets import Darcy
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import with_boundary
 
 from .bench import Bench

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.losses import LOSSES
 from pdeops.models import MgNO, PublishedMgNO
 from pdeops.models.operators.mgno_published import PublishedCycle

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pdeops.calculus import fourier as spectral
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import ETDRK4, RK4CN, NavierStokes, Stepper
 
 from .bench import Bench

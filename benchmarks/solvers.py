@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.kernels.blackbox import layout as blackbox_layout
 from pdeops.kernels.blackbox import reference as blackbox_reference
 from pdeops.solvers import Diffusion, Multigrid, cg, solve_darcy, solve_poisson

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.models import FNO
 from pdeops.nn.coordinates import position_channels
 from pdeops.nn.spectral_conv import SpectralConv

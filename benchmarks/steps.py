@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.losses import LOSSES
 from pdeops.models import MODELS
 from pdeops.nn.operator import Operator

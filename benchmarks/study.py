@@ -205,7 +205,7 @@ def save(out: Path, rows: Sequence[Row]) -> None:
 def time_steps(plan: Study, rows: Sequence[Row], settings: Mapping[str, object]) -> None:
     """Put the seconds of a training step into the rows with these settings that have none; all
     recipes are timed by turns."""
-    from pdeops.domain.grid import Grid
+    from pdeops.domain import Grid
     from pdeops.runs.recipe import Recipe
 
     from .steps import step_seconds

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pdeops.datasets.problems.random_fields import GaussianField, sample_generator
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import Diffusion
 
 TAU, ALPHA = 3.0, 2.0  # of the fields whose sign is the coefficient

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..domain.grid import Grid
+from ..domain import Grid
 from .containers.stores import MemoryStore, Store
 from .generate.partial import partial_file
 from .layouts import READERS, format_of, hdf5
@@ -72,7 +72,7 @@ def convert(
         kind=f"{', '.join(selection.input_names)} -> {', '.join(selection.target_names)}",
         equation=f"not stated in {_origin(src)}",
         fields=fields,
-        grid=nodes,
+        domain=nodes,
         parameters={},
         seed=None,
         num_samples=selection.num_samples,
@@ -134,7 +134,7 @@ def _opened(
                 )
             source = dataset.source
             assert isinstance(source, ArraySource)
-            return source.store, source.selection, dataset.grid, list(dataset.notes)
+            return source.store, source.selection, dataset.domain, list(dataset.notes)
         if not inputs or not targets:
             raise ValueError("Name at least one input and one target, or neither.")
         store = reader.store(path)

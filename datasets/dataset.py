@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..domain.grid import Grid
 from .layouts.sources import Batch, Source, TensorSource
 from .spec import DatasetSpec
 
@@ -39,19 +38,19 @@ class FieldDataset(torch.utils.data.Dataset):
     the DataLoader calls).
 
     Attributes:
-        grid: the nodes of every field.
+        domain: the nodes of every field.
         spec: what the file says of itself; None for a file of another project.
         in_channels, out_channels: number of input and target fields.
         inputs, targets: their names.
         half_open: the nodes are x_i = i L/n although the axes are not periodic: the left end is
-            stored, the right one not. `grid` cannot say so; symmetries need it.
+            stored, the right one not. `domain` cannot say so; symmetries need it.
         notes: what was concluded from the data rather than read in the file.
     """
 
     def __init__(
         self,
         source: Source,
-        grid: Grid,
+        domain: Any,
         *,
         spec: DatasetSpec | None = None,
         path: Path | None = None,
@@ -60,7 +59,7 @@ class FieldDataset(torch.utils.data.Dataset):
         notes: tuple[str, ...] = (),
         indices: np.ndarray | None = None,
     ) -> None:
-        self.source, self.grid, self.spec, self.path = source, grid, spec, path
+        self.source, self.domain, self.spec, self.path = source, domain, spec, path
         self.dtype, self.half_open, self.notes = dtype, half_open, notes
         self.indices = np.arange(len(source)) if indices is None else indices
 
@@ -173,7 +172,7 @@ class FieldDataset(torch.utils.data.Dataset):
     def _with(self, source: Source, indices: np.ndarray) -> "FieldDataset":
         return type(self)(
             source,
-            self.grid,
+            self.domain,
             spec=self.spec,
             path=self.path,
             dtype=self.dtype,
@@ -184,18 +183,18 @@ class FieldDataset(torch.utils.data.Dataset):
 
     def __repr__(self) -> str:
         mapping = f"{', '.join(self.inputs)} -> {', '.join(self.targets)}"
-        return f"FieldDataset({len(self)} samples, {mapping}, {self.grid}, {self.path})"
+        return f"FieldDataset({len(self)} samples, {mapping}, {self.domain}, {self.path})"
 
 
 # What two data sets must share, and how each is read off; a caller may let "resolution" differ.
 _SHARED: dict[str, Callable[[FieldDataset], Any]] = {
-    "dimension": lambda d: d.grid.ndim,
+    "dimension": lambda d: d.domain.ndim,
     "input channels": lambda d: d.in_channels,
     "target channels": lambda d: d.out_channels,
-    "box": lambda d: d.grid.extent,
-    "boundary": lambda d: tuple(b.value for b in d.grid.boundary),
-    "placement": lambda d: tuple(p.value for p in d.grid.placement),
-    "resolution": lambda d: d.grid.shape,
+    "box": lambda d: d.domain.extent,
+    "boundary": lambda d: tuple(b.value for b in d.domain.boundary),
+    "placement": lambda d: tuple(p.value for p in d.domain.placement),
+    "resolution": lambda d: d.domain.shape,
     "problem": lambda d: d.spec and (d.spec.name, d.spec.kind, d.spec.parameters),
 }
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..domain.grid import Grid
-from ..domain.sphere import SphereGrid
+from ..domain import Grid, Sphere
 from .containers.stores import Store
 from .dataset import FieldDataset
 from .layouts import READERS, format_of
@@ -85,8 +84,8 @@ def _fields(dataset: FieldDataset) -> dict[str, Any]:
             for role, names in roles.values()
             for field in names
         },
-        "grid": dataset.grid.to_dict(),
-        "grid_type": _grid_type(dataset.grid),
+        "grid": dataset.domain.to_dict(),
+        "grid_type": _grid_type(dataset.domain),
         "problem": spec and spec.name,
         "kind": spec and spec.kind,
         "seed": spec and spec.seed,
@@ -122,7 +121,7 @@ def _arrays(store: Store) -> dict[str, Any]:
 
 def _grid_type(grid: Grid) -> str:
     """'x: 64 nodes, left, periodic; y: ...'."""
-    if isinstance(grid, SphereGrid):
+    if isinstance(grid, Sphere):
         return (
             f"latitude: {grid.shape[0]} nodes, {grid.latitudes.value}; longitude: {grid.shape[1]} "
             f"nodes; sphere of radius {grid.radius:g}"

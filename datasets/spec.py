@@ -1,4 +1,4 @@
-"""What a data set says of itself: fields, grid, parameters, seed and origin, as plain JSON in the
+"""What a data set says of itself: fields, domain, parameters, seed and origin, as plain JSON in the
 file."""
 
 import json
@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from ..domain.grid import Grid
-from ..domain.sphere import grid_from_dict
+from ..domain import domain_from_dict
 
 ROLES = ("input", "target")
 
@@ -39,9 +38,9 @@ class Field:
         """One name per channel: its own, or "vorticity(t=0.5)" for each time."""
         return tuple(f"{self.name}(t={t:g})" for t in self.times) or (self.name,)
 
-    def shape(self, num_samples: int, grid: Grid) -> tuple[int, ...]:
+    def shape(self, num_samples: int, domain: Any) -> tuple[int, ...]:
         """Of its variable in a file: (sample, x, y), or (sample, time, x, y)."""
-        return (num_samples, *([len(self.times)] if self.times else []), *grid.shape)
+        return (num_samples, *([len(self.times)] if self.times else []), *domain.shape)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain entries; no times where there are none."""
@@ -57,7 +56,7 @@ class DatasetSpec:
         kind: which random inputs, a key of the problem's `KINDS`.
         equation: what the fields satisfy, in words.
         fields: the channels; inputs and targets in their order.
-        grid: the nodes of every field.
+        domain: the nodes of every field.
         parameters: numbers of the kind and the equation, JSON-able.
         seed, num_samples: sample i depends on (seed, i) alone; no seed where nothing was drawn.
         tolerance: bound of `measure` in float64, before a solution is stored; infinite where
@@ -72,7 +71,7 @@ class DatasetSpec:
     kind: str
     equation: str
     fields: tuple[Field, ...]
-    grid: Grid
+    domain: Any
     parameters: dict[str, Any]
     seed: int | None
     num_samples: int
@@ -114,7 +113,7 @@ class DatasetSpec:
         them."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         plain["fields"] = [f.to_dict() for f in self.fields]
-        plain["grid"] = self.grid.to_dict()
+        plain["domain"] = self.domain.to_dict()
         if self.time_units == "1":
             del plain["time_units"]
         return plain
@@ -130,7 +129,7 @@ class DatasetSpec:
             fields = tuple(
                 Field(**{**f, "times": tuple(f.get("times", ()))}) for f in plain["fields"]
             )
-            return cls(**{**plain, "fields": fields, "grid": grid_from_dict(plain["grid"])})
+            return cls(**{**plain, "fields": fields, "domain": domain_from_dict(plain["domain"])})
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"This is not the spec of a data set ({error}). It may stem from another version "
@@ -158,7 +157,7 @@ class DatasetSpec:
 
 
 def _flat(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"grid.shape": ...} from {"grid": {"shape": ...}}; lists as JSON keeps them."""
+    """{"domain.shape": ...} from {"domain": {"shape": ...}}; lists as JSON keeps them."""
     flat: dict[str, Any] = {}
     for key, value in plain.items():
         if isinstance(value, dict):

@@ -30,7 +30,7 @@ class DihedralAugmentation(torch.utils.data.Dataset):
     def __init__(self, dataset: FieldDataset, seed: int) -> None:
         check_isometric(dataset)
         self.dataset, self.seed = dataset, seed
-        self.isometries = isometries(dataset.grid)
+        self.isometries = isometries(dataset.domain)
         # Shared memory: persistent workers see the epoch that the main process sets.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 

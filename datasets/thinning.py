@@ -1,7 +1,6 @@
 """Every K-th node of a grid: fields computed finely, on a coarser grid of the same box."""
 
-from ..domain.grid import Grid
-from ..domain.sphere import Latitudes, SphereGrid
+from ..domain import Grid, Latitudes, Sphere
 
 
 def thinned(grid: Grid, stride: int) -> tuple[Grid, tuple[int, ...]]:
@@ -16,7 +15,7 @@ def thinned(grid: Grid, stride: int) -> tuple[Grid, tuple[int, ...]]:
     """
     if stride < 1:
         raise ValueError(f"A stride of K keeps every K-th node, K = 1, 2, ...; got {stride}.")
-    gauss = isinstance(grid, SphereGrid) and grid.latitudes is Latitudes.GAUSS
+    gauss = isinstance(grid, Sphere) and grid.latitudes is Latitudes.GAUSS
     if stride > 1 and (gauss or not _fits(grid, stride)):
         others = [] if gauss else [k for k in range(2, max(grid.cells) + 1) if _fits(grid, k)]
         fitting = f"choose one of {', '.join(map(str, others[:8]))}" if others else "none does"

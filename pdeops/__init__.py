@@ -14,7 +14,7 @@ _HOME = {
     "Grid": "domain.grid",
     "LinearOperator": "linop",
     "Preconditioner": "linop",
-    "SphereGrid": "domain.sphere",
+    "Sphere": "domain.sphere",
     "check_spd": "linop",
     "Recipe": "runs.recipe",
     "Run": "tasks.supervised",
@@ -38,7 +38,7 @@ __all__ = [
     "Preconditioner",
     "Recipe",
     "Run",
-    "SphereGrid",
+    "Sphere",
     "check_spd",
     "compare",
     "datasets",
@@ -57,8 +57,7 @@ if TYPE_CHECKING:
     from . import compare, datasets, models, solvers
     from .datasets import open_dataset
     from .datasets.generate.generate import generate
-    from .domain.grid import Grid
-    from .domain.sphere import SphereGrid
+    from .domain import Grid, Sphere
     from .linop import LinearOperator, Preconditioner, check_spd
     from .runs.recipe import Recipe
     from .tasks.learned_preconditioner import load_preconditioner

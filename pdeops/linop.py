@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .domain.grid import Grid
+from .domain import Grid
 
 if TYPE_CHECKING:
     import scipy.sparse

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .calculus.norms import Lp, Norm, Sobolev, check_alike, relative_error
-from .domain.grid import Grid
+from .domain import Grid
 
 
 class Loss(ABC):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .calculus.fourier import parseval_weights, squared_length, transform, wave_indices
 from .calculus.norms import Lp, Norm, Sobolev, check_alike, relative_error
-from .domain.grid import Boundary, Grid, Placement
+from .domain import Boundary, Grid, Placement
 from .nearest import did_you_mean
 
 # Axes: b batch, c channel, *space nodes, n all nodes.

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .datasets import Problem
-from .domain.grid import Boundary, Grid
+from .domain import Boundary, Grid
 from .solvers import Diffusion, Laplacian, without_boundary
 from .tasks.supervised import Run
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ..domain.grid import Grid
+from ..domain import Grid
 from .direct.sparse import solve_sparse
 from .krylov.cg import cg
 from .multigrid.multigrid import Multigrid

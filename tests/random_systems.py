@@ -8,7 +8,7 @@ import math
 import numpy as np
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.linop import check_spd
 from pdeops.solvers import Diffusion
 

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "pdeops"
 
 # The floor of each room; a dotted name is a room within a room, with a floor of its own.
 FLOOR = {
-    "domain": 1, "linop": 1, "normalizer": 1, "nearest": 1,
+    "domain": 1, "linop": 1, "normalizer": 1, "nearest": 0, "batch": 1,
     "kernels": 2,
     "calculus": 3,
     "nn": 4, "solvers": 4,

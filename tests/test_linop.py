@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.sparse.linalg import cg
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.linop import LinearOperator, Preconditioner, check_spd
 
 GRID = Grid((5, 7)).interior  # 15 unknowns

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import TypeCheckError
 
 from pdeops.calculus.norms import Lp, Sobolev, check_alike
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.losses import LOSSES, MeanSquare, Relative
 
 GRID = Grid((9, 8), (1.0, 2.0), ("dirichlet", "periodic"))

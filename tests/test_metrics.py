@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.losses import MeanSquare
 from pdeops.metrics import METRICS, MetricMean, band_errors
 

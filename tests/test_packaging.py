@@ -38,7 +38,12 @@ def wheel(tmp_path_factory):
     """The wheel, built from this checkout with what is installed here (no index)."""
     out = tmp_path_factory.mktemp("wheel")
     copy = out / "checkout"  # setuptools builds in place: keep the real checkout clean
-    leave = shutil.ignore_patterns(".*", "build", "runs", "data", "*.egg-info", "__pycache__")
+    anywhere = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__")
+
+    def leave(folder, names):
+        made = {"build", "runs", "data"} if Path(folder) == ROOT else set()
+        return anywhere(folder, names) | made
+
     shutil.copytree(ROOT, copy, symlinks=True, ignore=leave)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps"]
     command += ["--no-build-isolation", "--wheel-dir", str(out), str(copy)]

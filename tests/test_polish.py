@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pdeops.datasets import Darcy, Poisson
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.nn.operator import Operator
 from pdeops.normalizer import Normalizer
 from pdeops.polish import first_guess
@@ -130,7 +130,7 @@ def test_other_systems_are_refused(A, reason):
 def test_a_run_on_foreign_data_is_refused(blobs):
     problem, _, _ = blobs
     known = run_of(problem, torch.neg)
-    run = Run(known.folder, known.recipe, known.operator, known.grid, None, 1)
+    run = Run(known.folder, known.recipe, known.operator, known.domain, None, 1)
     A = Diffusion(1.0, Grid((9, 9)))
     with pytest.raises(ValueError, match="does not know"):
         first_guess(run, A, torch.ones(A.grid.shape, dtype=torch.float64))

@@ -9,7 +9,7 @@ import scipy.sparse.linalg
 import torch
 
 from pdeops.datasets.problems.random_fields import GaussianField, sample_generator
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.linop import check_spd
 from pdeops.models import VCyclePreconditioner
 from pdeops.solvers import Diffusion, Matrix, cg, deep_conjugate_direction, read_vector, recognise

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...domain.grid import Grid
+from ...domain import Grid
 from ..layouts import hdf5
 from ..problems.problem import Generated
 from ..spec import DatasetSpec

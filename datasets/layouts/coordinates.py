@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...domain.grid import Boundary, Grid, Placement
+from ...domain import Boundary, Grid, Placement
 from ...nearest import did_you_mean
 from ..containers.stores import Store
 from .selection import SPACE, Selection

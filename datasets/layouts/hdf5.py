@@ -25,8 +25,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ...domain.grid import Grid
-from ...domain.sphere import SphereGrid
+from ...domain import Grid, Sphere
 from ..spec import DatasetSpec
 
 FORMAT = "pdeops"
@@ -92,7 +91,7 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
 
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
-    grid = spec.grid
+    grid = spec.domain
     shapes = {f.name: f.shape(spec.num_samples, grid) for f in spec.fields}
     axes = coordinates(grid)
     dims = ("sample", *axes, "time") if spec.times else ("sample", *axes)
@@ -142,7 +141,7 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
 def coordinates(grid: Grid) -> dict[str, tuple[np.ndarray, str, str]]:
     """Values, units and meaning of each axis of space, in their order."""
     places = [grid.axis(i).numpy() for i in range(grid.ndim)]
-    if isinstance(grid, SphereGrid):
+    if isinstance(grid, Sphere):
         degrees = (90 - np.degrees(places[0]), np.degrees(places[1]))
         units = ("degrees_north", "degrees_east")
         return {
@@ -179,7 +178,7 @@ def write(
     """
     path = Path(path)
     refuse_existing(path)
-    expected = {f.name: f.shape(spec.num_samples, spec.grid) for f in spec.fields}
+    expected = {f.name: f.shape(spec.num_samples, spec.domain) for f in spec.fields}
     got = {name: tuple(u.shape) for name, u in fields.items()}
     if got != expected:
         raise ValueError(f"The fields must be {expected} as in the spec; got {got}.")

@@ -81,7 +81,7 @@ def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
             )
         spec = DatasetSpec.from_json(file.attrs["spec"])
         for field in spec.fields:
-            expected = field.shape(spec.num_samples, spec.grid)
+            expected = field.shape(spec.num_samples, spec.domain)
             got = file[field.name].shape if field.name in file else "nothing"
             if got != expected:
                 raise ValueError(
@@ -92,25 +92,29 @@ def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
         raise ValueError(
             f"{path} is unfinished: run its `pdeops data generate` or `convert` again."
         )
-    if grid is not None and grid != spec.grid:
+    if grid is not None and grid != spec.domain:
         raise ValueError(
-            f"{path} says that its grid is {spec.grid}; got {grid}. Leave the grid out."
+            f"{path} says that its grid is {spec.domain}; got {grid}. Leave the grid out."
         )
     return FieldDataset(
-        ArraySource(HDF5Store(path), _selection(spec)), spec.grid, spec=spec, path=path, dtype=dtype
+        ArraySource(HDF5Store(path), _selection(spec)),
+        spec.domain,
+        spec=spec,
+        path=path,
+        dtype=dtype,
     )
 
 
 def _selection(spec: DatasetSpec) -> Selection:
     """One variable (sample, x, y, z as far as they go) for each field; times are channels."""
-    space = AXES[: spec.grid.ndim]
+    space = AXES[: spec.domain.ndim]
 
     def chosen(fields: tuple[Field, ...]) -> tuple[Chosen, ...]:
         return tuple(
             Chosen(
                 f.name,
                 ("sample", "channel", *space) if f.times else ("sample", *space),
-                f.shape(spec.num_samples, spec.grid),
+                f.shape(spec.num_samples, spec.domain),
                 f.channels,
             )
             for f in fields

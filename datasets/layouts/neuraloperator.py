@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...domain.grid import Grid
+from ...domain import Grid
 from ..containers.stores import MemoryStore, Store
 from ..dataset import FieldDataset
 from . import foreign

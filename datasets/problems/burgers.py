@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from ...domain.grid import Grid
+from ...domain import Grid
 from ...solvers.evolution.evolution import Evolution
 from .evolution import PeriodicProblem
 from .periodic_fields import PeriodicGaussianField

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...domain.grid import Grid
+from ...domain import Grid
 from ...linop import LinearOperator
 from ...solvers.result import SolveResult
 from ..spec import Field

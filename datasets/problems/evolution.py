@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...domain.grid import Boundary, Grid, Placement
+from ...domain import Boundary, Grid, Placement
 from ...solvers.evolution.evolution import Evolution, Trajectory, evolve
 from ..spec import DatasetSpec, Field
 from .problem import Generated
@@ -108,7 +108,7 @@ class EvolutionProblem(Generated):
                 *(Field(f"initial_{n}", "input", f"{d} at t = 0", u) for n, d, u in self.fields),
                 *(Field(n, "target", d, u, times=self.times) for n, d, u in self.fields),
             ),
-            grid=grid,
+            domain=grid,
             parameters=self.parameters,
             seed=seed,
             num_samples=num_samples,
@@ -129,7 +129,7 @@ class EvolutionProblem(Generated):
     def solved_sample(self, spec: DatasetSpec, index: int) -> tuple[Tensor, Tensor, float, str]:
         """Drawn, solved with both steps, compared."""
         assert spec.seed is not None
-        grid = spec.grid
+        grid = spec.domain
         u0 = self.sample_input(self.solver_grid(grid), spec.seed, index)
         result, coarse = (self.solve(u0, grid, courant=c) for c in (0.5, 1.0))
         x = self.sample_input(grid, spec.seed, index)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...domain.grid import Grid
+from ...domain import Grid
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from ...domain.grid import Boundary, Grid
+from ...domain import Boundary, Grid
 from ...linop import LinearOperator
 from ...solvers.operators.boundary import with_boundary, without_boundary
 from ...solvers.result import SolveResult

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...domain.grid import Boundary, Grid, Placement
+from ...domain import Boundary, Grid, Placement
 from ...linop import LinearOperator
 from ...nearest import did_you_mean
 from ...solvers.operators.boundary import without_boundary
@@ -147,7 +147,7 @@ class Problem(Generated):
             kind=self.kind,
             equation=self.equation,
             fields=self.fields,
-            grid=grid,
+            domain=grid,
             parameters=self.parameters,
             seed=seed,
             num_samples=num_samples,
@@ -157,11 +157,11 @@ class Problem(Generated):
     def solved_sample(self, spec: DatasetSpec, index: int) -> tuple[Tensor, Tensor, float, str]:
         """Drawn, solved and checked."""
         assert spec.seed is not None
-        x = self.sample_input(spec.grid, spec.seed, index)
+        x = self.sample_input(spec.domain, spec.seed, index)
         # Half the tolerance leaves room for the rounding between the solver's residual and ours.
-        solution = self.solve(x, spec.grid, rtol=spec.tolerance / 2)
+        solution = self.solve(x, spec.domain, rtol=spec.tolerance / 2)
         y = solution.x[None]
-        return x, y, self.residual(x[None], y[None], spec.grid).item(), solution.reason
+        return x, y, self.residual(x[None], y[None], spec.domain).item(), solution.reason
 
     @abstractmethod
     def operator(self, x: Float[Tensor, "c *space"], grid: Grid) -> LinearOperator:

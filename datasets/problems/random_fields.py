@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...domain.grid import Grid
+from ...domain import Grid
 
 
 def sample_generator(seed: int, index: int) -> np.random.Generator:

@@ -13,8 +13,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from ...calculus.spherical import SphericalTransform, evaluate
-from ...domain.grid import Grid
-from ...domain.sphere import Latitudes, SphereGrid
+from ...domain import Grid, Latitudes, Sphere
 from ...solvers.evolution.equations.shallow_water import EARTH_RADIUS
 from ...solvers.evolution.equations.shallow_water import ShallowWater as Equation
 from ...solvers.evolution.equations.williamson import bump, galewsky_jet
@@ -44,7 +43,7 @@ class Random:
 
     isometric: ClassVar[bool] = False  # the earth turns one way
 
-    def sample(self, grid: SphereGrid, random: np.random.Generator) -> Float[Tensor, "3 lat lon"]:
+    def sample(self, grid: Sphere, random: np.random.Generator) -> Float[Tensor, "3 lat lon"]:
         """h, ζ, δ at the nodes, in float64."""
         balance = _solver(2 * self.num_waves, self.mean_depth, 0.0)  # holds products of two waves
         n = 2 * self.num_waves + 1
@@ -97,7 +96,7 @@ class Galewsky:
 
     isometric: ClassVar[bool] = False
 
-    def sample(self, grid: SphereGrid, random: np.random.Generator) -> Float[Tensor, "3 lat lon"]:
+    def sample(self, grid: Sphere, random: np.random.Generator) -> Float[Tensor, "3 lat lon"]:
         """h, ζ, δ at the nodes, in float64."""
         u = galewsky_jet(grid, speed=self.speed, depth=self.mean_depth)
         for _ in range(self.num_bumps):
@@ -130,16 +129,16 @@ class ShallowWater(EvolutionProblem):
     KINDS = {"random": Random, "galewsky": Galewsky}  # noqa: RUF012 - a ClassVar of Generated
     inputs: Random | Galewsky
 
-    def grid(self, shape: Sequence[int]) -> SphereGrid:
+    def grid(self, shape: Sequence[int]) -> Sphere:
         """The earth with this many circles of latitude, poles included, and longitudes."""
-        grid = SphereGrid(shape, radius=EARTH_RADIUS)
+        grid = Sphere(shape, radius=EARTH_RADIUS)
         self.check_grid(grid)
         return grid
 
     def check_grid(self, grid: Grid) -> None:
         """Raise a ValueError unless the grid is the earth's, with both poles stored."""
         if (
-            not isinstance(grid, SphereGrid)
+            not isinstance(grid, Sphere)
             or grid.radius != EARTH_RADIUS
             or grid.latitudes is not Latitudes.EQUIANGULAR
             or min(grid.shape) < 8
@@ -150,26 +149,26 @@ class ShallowWater(EvolutionProblem):
                 f"{self.name}'s grid((33, 64))."
             )
 
-    def equation_on(self, grid: SphereGrid) -> Evolution:
+    def equation_on(self, grid: Sphere) -> Evolution:
         """The solver's equation."""
         return _solver(self.inputs.degree, self.inputs.mean_depth, self.inputs.viscosity)
 
-    def solver_grid(self, grid: SphereGrid) -> SphereGrid:
+    def solver_grid(self, grid: Sphere) -> Sphere:
         """Gauss's latitudes for the degree, whatever is stored."""
         return gauss_grid(self.inputs.degree)
 
     def stored(
-        self, u: Float[Tensor, "*batch_fine"], grid: SphereGrid
+        self, u: Float[Tensor, "*batch_fine"], grid: Sphere
     ) -> Float[Tensor, "*batch_space"]:
         """The solution's values at the nodes, exact."""
         transform = SphericalTransform(gauss_grid(self.inputs.degree))
         return evaluate(transform.forward(u), grid)
 
 
-def gauss_grid(degree: int) -> SphereGrid:
+def gauss_grid(degree: int) -> Sphere:
     """The coarsest grid on which products of two fields of this degree do not alias."""
     n_lat = 3 * degree // 2 + 1
-    return SphereGrid((n_lat, 2 * n_lat), "gauss", radius=EARTH_RADIUS)
+    return Sphere((n_lat, 2 * n_lat), "gauss", radius=EARTH_RADIUS)
 
 
 @lru_cache(maxsize=4)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...domain.grid import Grid
+from ...domain import Grid
 from ...nearest import did_you_mean
 from ..problems.random_fields import GaussianField, sample_generator
 from .linear_systems import LinearSystems

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...domain.grid import Grid
+from ...domain import Grid
 from ...nearest import did_you_mean
 from ...solvers.operators.diffusion import Diffusion
 from .darcy_systems import DarcySystems

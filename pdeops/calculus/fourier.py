@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Inexact
 from torch import Tensor
 
-from ..domain.grid import Grid, Placement, Series
+from ..domain import Grid, Placement, Series
 
 Choice = Sequence[str] | str | None
 

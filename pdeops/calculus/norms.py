@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..domain.grid import Grid
+from ..domain import Grid
 from .fourier import Choice, check_zero_mean, parseval_weights, sobolev_multiplier, transform
 
 

@@ -19,10 +19,10 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ..domain.sphere import Latitudes, SphereGrid
+from ..domain import Latitudes, Sphere
 
 
-def unaliased_degree(grid: SphereGrid, *, factors: int = 2) -> int:
+def unaliased_degree(grid: Sphere, *, factors: int = 2) -> int:
     """The 2/3 rule: the largest L for which products of `factors` fields of degree L, aliased, miss
     all degrees up to L: (factors + 1) L < 2 n_lat on Gauss's latitudes, < n_lat on equiangular
     ones, and < n_lon."""
@@ -41,7 +41,7 @@ class SphericalTransform:
             factor.
     """
 
-    def __init__(self, grid: SphereGrid, degree: int | None = None) -> None:
+    def __init__(self, grid: Sphere, degree: int | None = None) -> None:
         largest = unaliased_degree(grid, factors=1)
         self.grid = grid
         self.degree = unaliased_degree(grid) if degree is None else degree
@@ -92,9 +92,7 @@ class SphericalTransform:
             )
 
 
-def evaluate(
-    u_hat: Complex[Tensor, "*batch l m"], grid: SphereGrid
-) -> Float[Tensor, "*batch lat lon"]:
+def evaluate(u_hat: Complex[Tensor, "*batch l m"], grid: Sphere) -> Float[Tensor, "*batch lat lon"]:
     """The field with these coefficients at the nodes of any grid of the sphere, however coarse."""
     degree = u_hat.shape[-1] - 1
     finer = -(-(2 * degree + 1) // grid.shape[1])  # longitudes that hold m <= L, of which some
@@ -110,7 +108,7 @@ class _Tables:
     side, "integration" P' and -Q by l(l+1); `_rotate` forms the two components of either.
     """
 
-    def __init__(self, grid: SphereGrid, degree: int) -> None:
+    def __init__(self, grid: Sphere, degree: int) -> None:
         self.grid, self.degree = grid, degree
         self._made: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
 
@@ -140,7 +138,7 @@ class _Tables:
 
 
 @lru_cache(maxsize=8)
-def _tables(grid: SphereGrid, degree: int) -> _Tables:
+def _tables(grid: Sphere, degree: int) -> _Tables:
     return _Tables(grid, degree)
 
 
@@ -162,6 +160,6 @@ def _rotate(x: Complex[Tensor, "*batch 2 both m"]) -> Complex[Tensor, "*batch 2 
 
 
 def _at_longitudes(
-    waves: Complex[Tensor, "*batch lat m"], grid: SphereGrid
+    waves: Complex[Tensor, "*batch lat m"], grid: Sphere
 ) -> Float[Tensor, "*batch lat lon"]:
     return torch.fft.irfft(waves, n=grid.shape[1], norm="forward")

@@ -52,7 +52,7 @@ def _at_defaults(cls: Any) -> dict[str, Any]:
 
     import torch
 
-    from ..domain.grid import Grid
+    from ..domain import Grid
     from ..nn.parameters import num_parameters
 
     grids = [Grid((n, n)) for n in (128, 64, 101, 211)]

@@ -184,7 +184,7 @@ def _warm_up(name: str, A: "LinearOperator") -> None:
 
 
 def _small(ndim: int) -> "Structure":
-    from ..domain.grid import Grid
+    from ..domain import Grid
     from ..solvers import Laplacian, recognise
 
     return recognise(Laplacian(Grid((8,) * ndim)).to_csr())

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..datasets.problems.problem import Problem
-from ..domain.grid import Grid
+from ..domain import Grid
 from ..domain.transfer import Transfer
 from .duel import Row
 from .methods import ClassicalMethod

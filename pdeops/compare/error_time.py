@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..datasets.problems.problem import Problem
-from ..domain.grid import Grid, Placement
+from ..domain import Grid, Placement
 from ..domain.transfer import Transfer
 from .candidates import Candidate, ClassicalCandidate, Inputs, OperatorCandidate
 from .comparison import Comparison

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..datasets.systems.poisson_systems import SYSTEMS
-from ..domain.grid import Grid
+from ..domain import Grid
 from ..linop import LinearOperator
 from ..runs.folder import recipe_of
 from ..runs.recipe import SystemsRecipe, load_recipe

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..calculus.norms import Lp
-from ..domain.grid import Grid
+from ..domain import Grid
 from .candidates import Candidate
 from .wording import grid_name
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ..datasets.problems.problem import Problem
-from ..domain.grid import Boundary, Grid
+from ..domain import Boundary, Grid
 from ..solvers.operators.boundary import with_boundary
 from ..solvers.result import SolveResult
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..datasets.problems.problem import Problem
-from ..domain.grid import Grid
+from ..domain import Grid
 from ..tasks.supervised import Run
 from .comparison import Comparison
 from .error_time import REFERENCE_FACTOR, solve_reference, study
@@ -102,10 +102,10 @@ def _common(runs: Mapping[str, Run]) -> tuple[Problem, Grid, Any]:
                 "name no equation, so no finer reference can be computed. Train on data made "
                 "by `pdeops data generate`."
             )
-        if run.grid != first.grid:
+        if run.domain != first.domain:
             raise ValueError(
                 f"Runs are compared on one training grid; {first_name!r} has "
-                f"{grid_name(first.grid.shape)}, {name!r} {grid_name(run.grid.shape)}. Compare "
+                f"{grid_name(first.domain.shape)}, {name!r} {grid_name(run.domain.shape)}. Compare "
                 "them one by one."
             )
         assert first.spec is not None
@@ -116,7 +116,7 @@ def _common(runs: Mapping[str, Run]) -> tuple[Problem, Grid, Any]:
                 f"on {there}. Compare them one by one."
             )
     assert first.problem is not None
-    return first.problem, first.grid, first.spec
+    return first.problem, first.domain, first.spec
 
 
 def _training_seconds(run: Run) -> float | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, reduce
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -88,6 +88,8 @@ class Grid:
         ValueError: the axes do not fit together, or a length or count is out of range.
     """
 
+    kind: ClassVar[str] = "box"
+
     shape: tuple[int, ...]
     extent: tuple[float, ...] = (1.0,)
     boundary: tuple[Boundary, ...] = (Boundary.DIRICHLET,)
@@ -148,6 +150,11 @@ class Grid:
         axes = (self.boundary, self.placement)
         kinds = (" x ".join(each[:1] if len(set(each)) == 1 else each) for each in axes)
         return ", ".join((f"{nodes} nodes", box, *kinds))
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """x, y, z as far as they go."""
+        return ("x", "y", "z")[: self.ndim]
 
     @property
     def ndim(self) -> int:
@@ -298,6 +305,7 @@ class Grid:
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and strings, for files; `from_dict` reads them."""
         return {
+            "kind": self.kind,
             "shape": list(self.shape),
             "extent": list(self.extent),
             "boundary": [b.value for b in self.boundary],
@@ -306,16 +314,7 @@ class Grid:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Grid":
-        """The box that `to_dict` described; `grid_from_dict` reads a sphere too.
-
-        Raises:
-            ValueError: it is a sphere.
-        """
-        if "latitudes" in plain:
-            raise ValueError(
-                "This describes the grid of a sphere, not of a box. Read it by "
-                "pdeops.domain.sphere.grid_from_dict, which knows both."
-            )
+        """The box that `to_dict` described."""
         return Grid(plain["shape"], plain["extent"], plain["boundary"], plain["placement"])
 
 

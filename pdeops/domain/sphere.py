@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,10 +23,10 @@ class Latitudes(StrEnum):
 
 
 @dataclass(frozen=True)
-class SphereGrid(Grid):
+class Sphere(Grid):
     """Nodes of a sphere: circles of latitude from north to south, on each longitudes λ_j = 2πj/n.
 
-    `SphereGrid((33, 64))` stores both poles; solvers take `SphereGrid((32, 64), "gauss")`. Axes and
+    `Sphere((33, 64))` stores both poles; solvers take `Sphere((32, 64), "gauss")`. Axes and
     nodes are the angles (θ, λ) in [0, π] x [0, 2π), as of the box with Neumann and periodic ends
     that this also is: `series`, and with it `spectral`, Sobolev norms and bands, know that box (the
     waves of a sphere are in `spherical`). Integrals are those of the sphere.
@@ -38,6 +38,8 @@ class SphereGrid(Grid):
     Raises:
         ValueError: shape is not (n_lat, n_lon), or the radius is not positive.
     """
+
+    kind: ClassVar[str] = "sphere"
 
     latitudes: Latitudes = Latitudes.EQUIANGULAR
     radius: float = 1.0
@@ -52,7 +54,7 @@ class SphereGrid(Grid):
         if len(shape) != 2 or not (radius > 0 and math.isfinite(radius)):
             raise ValueError(
                 f"A sphere's grid needs a shape (latitudes, longitudes) and a positive radius; got "
-                f"{tuple(shape)} and {radius}. Write SphereGrid((33, 64))."
+                f"{tuple(shape)} and {radius}. Write Sphere((33, 64))."
             )
         places = per_axis("latitudes", latitudes, 1, Latitudes)[0]
         gauss = places is Latitudes.GAUSS  # near the cells' centres, within a twentieth of a cell
@@ -70,6 +72,11 @@ class SphereGrid(Grid):
         n_lat, n_lon = self.shape
         radius = shortest(self.radius)
         return f"{n_lat} x {n_lon} nodes, sphere of radius {radius}, {self.latitudes}"
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """latitude, longitude."""
+        return ("latitude", "longitude")
 
     @property
     def volume(self) -> float:
@@ -129,20 +136,15 @@ class SphereGrid(Grid):
         """False everywhere."""
         return torch.zeros(self.shape, dtype=torch.bool)
 
-    def with_shape(self, shape: Sequence[int]) -> "SphereGrid":
+    def with_shape(self, shape: Sequence[int]) -> "Sphere":
         """The same sphere with another number of nodes."""
-        return SphereGrid(shape, self.latitudes, radius=self.radius)
+        return Sphere(shape, self.latitudes, radius=self.radius)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, strings and numbers."""
         return {**super().to_dict(), "latitudes": self.latitudes.value, "radius": self.radius}
 
     @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> "SphereGrid":
+    def from_dict(cls, plain: dict[str, Any]) -> "Sphere":
         """The sphere that `to_dict` described."""
-        return SphereGrid(plain["shape"], plain["latitudes"], radius=plain["radius"])
-
-
-def grid_from_dict(plain: dict[str, Any]) -> Grid:
-    """The box or sphere that `to_dict` described."""
-    return (SphereGrid if "latitudes" in plain else Grid).from_dict(plain)
+        return Sphere(plain["shape"], plain["latitudes"], radius=plain["radius"])

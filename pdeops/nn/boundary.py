@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ..domain.grid import Boundary, Grid, Placement
+from ..domain import Boundary, Grid, Placement
 
 ZERO = "constant"  # torch's name for padding with zeros
 

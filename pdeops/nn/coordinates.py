@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..domain.grid import Boundary, Grid
+from ..domain import Boundary, Grid
 
 
 def position_channels(grid: Grid) -> Float[Tensor, "p *space"]:

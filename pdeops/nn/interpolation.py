@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..domain.grid import Boundary, Grid
+from ..domain import Boundary, Grid
 
 
 def interpolation_matrix(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..domain.grid import Grid, Placement
+from ..domain import Grid, Placement
 from .boundary import ZERO, add_ghosts, ghost_modes
 from .convolution import CONV, CONV_TRANSPOSE, CONVOLVE, CONVOLVE_TRANSPOSED
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..domain.grid import Grid
+from ..domain import Grid
 
 Isometry = tuple[tuple[int, ...], tuple[int, ...]]  # order of the axes, then axes to reflect
 

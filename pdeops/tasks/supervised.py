@@ -15,8 +15,7 @@ from ..datasets.layouts import hdf5
 from ..datasets.spec import DatasetSpec
 from ..datasets.spec import Field as FieldSpec
 from ..datasets.symmetry import DihedralAugmentation, check_isometric
-from ..domain.grid import Grid
-from ..domain.sphere import grid_from_dict
+from ..domain import domain_from_dict
 from ..losses import LOSSES
 from ..metrics import MetricMean
 from ..models import MODELS
@@ -47,14 +46,14 @@ class Run:
         folder: the run's own folder.
         recipe: the resolved recipe it was trained from.
         operator: the trained network with its normalizers, in evaluation mode.
-        grid: the grid of the training data.
+        domain: that of the training data.
         spec: what the training file says of itself; None for a foreign file.
     """
 
     folder: Path
     recipe: Recipe
     operator: Operator
-    grid: Grid
+    domain: Any
     spec: DatasetSpec | None
     in_channels: int
 
@@ -74,11 +73,11 @@ class Run:
         """
         if isinstance(x, np.ndarray):
             return self(torch.from_numpy(x), batch_size=batch_size).numpy()
-        missing = self.grid.ndim + 2 - x.ndim
+        missing = self.domain.ndim + 2 - x.ndim
         if missing not in (0, 1, 2) or (missing and self.in_channels > 1):
             raise ValueError(
                 f"The operator maps fields of shape (batch, {self.in_channels}, "
-                f"{self.grid.ndim} space axes); got {tuple(x.shape)}."
+                f"{self.domain.ndim} space axes); got {tuple(x.shape)}."
             )
         fields = x[(None,) * (missing == 2)][(slice(None), None) if missing else ()]
         if fields.shape[1] != self.in_channels:
@@ -143,7 +142,7 @@ def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu") 
     carry = state["carry"]
     operator = _build(carry)
     operator.load_state_dict(state["model"])
-    grid = grid_from_dict(carry["grid"])
+    grid = domain_from_dict(carry["grid"])
     spec = DatasetSpec.from_json(carry["spec"]) if carry["spec"] else None
     return Run(folder, recipe, operator.to(place).eval(), grid, spec, carry["in_channels"])
 
@@ -161,13 +160,13 @@ def evaluate(run: Run, data: str | Path | FieldDataset | None = None) -> dict[st
     dataset = data if isinstance(data, FieldDataset) else open_dataset(data)
     _check_channels(dataset, run.in_channels, "The run's operator")
     problem = problem_of(dataset.spec) if dataset.spec else None
-    metrics = MetricMean(dataset.grid)
+    metrics = MetricMean(dataset.domain)
     residual = 0.0
     for batch in dataset.batches(32):
         prediction = run(batch["x"])
         metrics.update(prediction, batch["y"])
         if problem is not None:
-            residual += problem.residual(batch["x"], prediction, dataset.grid).sum().item()
+            residual += problem.residual(batch["x"], prediction, dataset.domain).sum().item()
     report: dict[str, Any] = dict(metrics.compute())
     report["residual"] = None if problem is None else residual / len(dataset)
     report["samples"] = len(dataset)
@@ -198,7 +197,7 @@ def predict(run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
             kind=run.recipe.name,
             equation="not stated in the input file",
             fields=tuple(FieldSpec(hdf5.free_name(n, role), role, n) for n, role in roles),
-            grid=dataset.grid,
+            domain=dataset.domain,
             parameters={},
             seed=None,
             num_samples=len(dataset),
@@ -209,7 +208,7 @@ def predict(run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
     parts = torch.cat([x, y], 1).split([len(f.channels) for f in fields], 1)
     channels = {f.name: u if f.times else u[:, 0] for f, u in zip(fields, parts, strict=True)}
     hdf5.write(out, spec, channels)
-    return {"out": str(out), "samples": len(dataset), "grid": list(dataset.grid.shape)}
+    return {"out": str(out), "samples": len(dataset), "grid": list(dataset.domain.shape)}
 
 
 def _assemble(recipe: Recipe | SystemsRecipe, folder: Path, device: torch.device) -> Trainer:
@@ -217,7 +216,7 @@ def _assemble(recipe: Recipe | SystemsRecipe, folder: Path, device: torch.device
     if isinstance(recipe, SystemsRecipe):
         return run_systems.assemble(recipe, folder, device)
     training, validation = _data(recipe)
-    grid = training.grid
+    grid = training.domain
     spec = training.spec
     if recipe.data.average_symmetries:
         check_isometric(training)
@@ -263,7 +262,7 @@ def _assemble(recipe: Recipe | SystemsRecipe, folder: Path, device: torch.device
 
 def _build(carry: Mapping[str, Any]) -> Operator:
     """The operator that a checkpoint describes, freshly initialised, its normalizers not fitted."""
-    channels, grid = (carry["in_channels"], carry["out_channels"]), grid_from_dict(carry["grid"])
+    channels, grid = (carry["in_channels"], carry["out_channels"]), domain_from_dict(carry["grid"])
     model = MODELS[carry["model"]](*channels, grid, **carry["arguments"])
     if carry["symmetries"] is not None:
         model = SymmetricAverage(model, grid, **carry["symmetries"])
@@ -277,7 +276,7 @@ class _Validation:
         self.dataset, self.device, self.monitor = dataset, device, monitor
 
     def __call__(self, operator: nn.Module) -> Mapping[str, float]:
-        metrics = MetricMean(self.dataset.grid, names=(self.monitor, "relative_h1"))
+        metrics = MetricMean(self.dataset.domain, names=(self.monitor, "relative_h1"))
         mine = distributed.my_slice(len(self.dataset))
         for batch in self.dataset.subset(range(mine.start, mine.stop)).batches(32):
             metrics.update(operator(batch["x"].to(self.device)).cpu(), batch["y"])

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...domain.grid import Boundary, Grid, Placement
+from ...domain import Boundary, Grid, Placement
 from ...linop import Preconditioner
 from ..operators.diffusion import Diffusion
 from ..operators.faces import shares

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Inexact, Shaped
 from torch import Tensor
 
-from ...domain.grid import Grid
+from ...domain import Grid
 
 _STEPS_PER_CHECK = 8  # of the Courant number: two transforms, one percent of the steps' time
 _SYNC_EVERY = 32  # steps between looks at the size of the state on an accelerator

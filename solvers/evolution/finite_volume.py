@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...domain.grid import Boundary, Grid, Placement
+from ...domain import Boundary, Grid, Placement
 from .evolution import Trajectory, check_times, require_real
 
 

@@ -17,7 +17,7 @@ from ...calculus.fourier import (
     wave_indices,
     wavenumbers,
 )
-from ...domain.grid import Boundary, Grid, Series
+from ...domain import Boundary, Grid, Series
 from .evolution import Evolution
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...domain.grid import Boundary, Grid, Placement
+from ...domain import Boundary, Grid, Placement
 from ...kernels.blackbox import layout
 from ...kernels.runtime import bands
 from ..operators.diffusion import Diffusion

@@ -14,8 +14,8 @@ EVERY = 64  # no hierarchy has so many levels
 def choose(A: Diffusion, spec: CycleSpec, shares: Shares | None = None, thin: int = 1) -> Cycle:
     """The fastest way to run the cycle; `PlaneCycle` runs no other.
 
-    shares: how the first `thin` coarse levels are collapsed (kernels/blackbox/collapse.py`); None for none.
-    With EVERY one collapsed, a constant coefficient has the levels of `ConstantCycle`.
+    shares: how the first `thin` coarse levels are collapsed (`kernels/blackbox/collapse.py`); None
+    for none. With EVERY one collapsed, a constant coefficient has the levels of `ConstantCycle`.
     """
     if A.device.type != "cpu" or A.dtype not in KERNEL_DTYPES:
         return TwinCycle(A, shares, spec.smoother, thin)

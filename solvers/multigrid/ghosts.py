@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...domain.grid import Boundary, Grid, Placement
+from ...domain import Boundary, Grid, Placement
 from ...linop import LinearOperator, Preconditioner
 from ..direct.dst import FastPoisson
 from ..operators.diffusion import Diffusion

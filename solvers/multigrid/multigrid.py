@@ -64,7 +64,8 @@ class Multigrid(Preconditioner):
             cycle contracts better: V(1,1) for Poisson by 0.07 instead of 0.26, in 3D by 0.19
             instead of 0.42.
         shares: on the first coarse level, give couplings along diagonals to those along the axes in
-            these shares (kernels/blackbox/collapse.py`): cheaper cycles, a few more of them where a jumps.
+            these shares (`kernels/blackbox/collapse.py`): cheaper cycles, a few more of them where
+            a jumps.
         coarse: "galerkin", or "rediscretised": no coarse level has couplings along diagonals, those
             of Pᵀ A P are given to the axes. For a constant a this is -div(a grad u) on the coarser
             grid. Cycles are cheaper, and more of them are needed where a jumps.

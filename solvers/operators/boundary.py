@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from ...domain.grid import Boundary, Grid, Placement
+from ...domain import Boundary, Grid, Placement
 
 
 def without_boundary(u: Shaped[Tensor, "*space"], grid: Grid) -> Shaped[Tensor, "*interior"]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...domain.grid import Boundary, Grid
+from ...domain import Boundary, Grid
 from ...kernels.diffusion import reference
 from ...kernels.runtime import bands
 from ...kernels.runtime.threads import ours_alone

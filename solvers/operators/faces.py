@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...domain.grid import Boundary, Grid, Placement
+from ...domain import Boundary, Grid, Placement
 from ...kernels.diffusion.reference import along, beyond, harmonic, outer
 from ...kernels.runtime.memory import empty
 

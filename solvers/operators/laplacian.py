@@ -1,6 +1,6 @@
 """The operator -Δ on a box: `Diffusion` with the coefficient one."""
 
-from ...domain.grid import Grid
+from ...domain import Grid
 from .diffusion import Diffusion
 
 

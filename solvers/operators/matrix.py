@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...domain.grid import Grid
+from ...domain import Grid
 from ...linop import LinearOperator
 from .regions import Regions
 

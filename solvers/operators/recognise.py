@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...domain.grid import Grid
+from ...domain import Grid
 from .diffusion import Diffusion
 
 if TYPE_CHECKING:

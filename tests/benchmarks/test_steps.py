@@ -5,7 +5,7 @@ import torch
 
 from benchmarks import steps
 from benchmarks.steps import step_seconds
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.runs.recipe import Recipe
 from pdeops.training.learner import Learner
 

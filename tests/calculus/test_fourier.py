@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pdeops.calculus import fourier as spectral
-from pdeops.domain.grid import Grid, Series
+from pdeops.domain import Grid, Series
 
 # boundary, placement, series: every series on every placement that determines it
 AXES = [

@@ -15,7 +15,7 @@ from pdeops.calculus.fourier import (
     wavenumbers,
 )
 from pdeops.calculus.norms import Lp, Sobolev
-from pdeops.domain.grid import Grid, Series
+from pdeops.domain import Grid, Series
 from pdeops.losses import Relative
 
 # boundary, placement, series

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from pdeops.calculus.spherical import SphericalTransform, evaluate, unaliased_degree
-from pdeops.domain.sphere import Latitudes, SphereGrid
+from pdeops.domain import Latitudes, Sphere
 
 GRIDS = [
-    SphereGrid((24, 48), "gauss"),
-    SphereGrid((25, 51), "gauss", radius=3.0),
-    SphereGrid((33, 64)),
-    SphereGrid((34, 60), radius=0.5),
+    Sphere((24, 48), "gauss"),
+    Sphere((25, 51), "gauss", radius=3.0),
+    Sphere((33, 64)),
+    Sphere((34, 60), radius=0.5),
 ]
 ids = [f"{g.latitudes.value}{g.shape[0]}" for g in GRIDS]
 
@@ -152,7 +152,7 @@ def test_agrees_with_torch_harmonics_own_modules(grid, generator):
 
 
 def test_gradients_are_those_of_finite_differences(generator):
-    T = SphericalTransform(SphereGrid((6, 12), "gauss"))
+    T = SphericalTransform(Sphere((6, 12), "gauss"))
     u = torch.randn(2, 6, 12, dtype=torch.float64, generator=generator, requires_grad=True)
 
     def there_and_back(u):
@@ -166,7 +166,7 @@ def test_gradients_are_those_of_finite_differences(generator):
 @pytest.mark.parametrize("shape", [(9, 8), (8, 12), (40, 3)])
 def test_values_on_a_coarse_grid_are_those_of_the_same_function(shape, generator):
     u_hat = coefficients(11, generator, 2)
-    coarse = SphereGrid(shape)
+    coarse = Sphere(shape)
     theta, lam = coarse.nodes().numpy()
     from scipy.special import sph_harm_y
 

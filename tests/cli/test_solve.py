@@ -9,7 +9,7 @@ import torch
 from scipy.io import mmwrite
 
 from pdeops.datasets import Darcy
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import Diffusion, Laplacian
 
 from .test_bad_input import refused

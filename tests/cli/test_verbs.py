@@ -54,6 +54,7 @@ def test_convert_then_train_in_three_commands(pdeops, tmp_path):
     )
     assert done.status == 0, done.stderr
     grid = {
+        "kind": "box",
         "shape": [9, 17],
         "extent": [1.0, 2.0],
         "boundary": ["dirichlet", "periodic"],
@@ -163,8 +164,8 @@ def test_the_true_solution_has_no_residual(workshop):
     data = package.open_dataset(workshop.test)
     problem = package.datasets.problem_of(data.spec)
     batch = next(iter(data.batches(4)))
-    assert problem.residual(batch["x"], batch["y"], data.grid).max() < 1e-4
-    assert problem.residual(batch["x"], 1.1 * batch["y"], data.grid).min() > 0.05
+    assert problem.residual(batch["x"], batch["y"], data.domain).max() < 1e-4
+    assert problem.residual(batch["x"], 1.1 * batch["y"], data.domain).min() > 0.05
 
 
 def test_run_keeps_the_form_of_its_input(workshop):

@@ -95,7 +95,7 @@ def make_operator(clock):
     """Operators with relative error `error` that take start + each · batch seconds."""
 
     def make(error, start=1e-3, each=1e-4):
-        from pdeops.domain.grid import Grid
+        from pdeops.domain import Grid
 
         def operator(x):
             clock.advance(start + each * len(x))

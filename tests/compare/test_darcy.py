@@ -7,7 +7,7 @@ from pdeops.compare import study
 from pdeops.compare.methods import methods_for
 from pdeops.datasets.problems.darcy import Darcy
 from pdeops.datasets.problems.poisson import Poisson
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 
 
 def average(x):

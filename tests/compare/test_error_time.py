@@ -6,7 +6,7 @@ import torch
 from pdeops.compare import error_time
 from pdeops.compare.error_time import study
 from pdeops.compare.methods import ClassicalMethod
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 
 GRID = Grid((33, 33))
 TOLERANCES = (1e-2, 1e-8)

@@ -15,7 +15,7 @@ from pdeops.compare.phases import (
     conjugate,
     direct,
 )
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import Diffusion, Multigrid, cg, deep_conjugate_direction
 from pdeops.solvers.direct.sparse import factor
 

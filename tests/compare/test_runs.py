@@ -82,9 +82,9 @@ def test_the_report_has_all_its_pictures(reported):
 
 def test_the_truth_of_the_picture_is_the_finer_reference(trained):
     run = trained["wide"]
-    shown = runs._samples({"wide": run}, run.problem, run.grid, seed=9)
+    shown = runs._samples({"wide": run}, run.problem, run.domain, seed=9)
     for a, u in zip(shown.inputs, shown.truths, strict=True):
-        coarse = run.problem.solve(a[None], run.grid).x
+        coarse = run.problem.solve(a[None], run.domain).x
         gap = (coarse - u).norm() / u.norm()
         assert 1e-3 < gap < 0.2
 
@@ -93,7 +93,7 @@ def test_the_truth_of_the_picture_is_the_finer_reference(trained):
     ("change", "message"),
     [
         (lambda run: replace(run, spec=None), "pdeops data generate"),
-        (lambda run: replace(run, grid=run.grid.refined(2)), "one training grid"),
+        (lambda run: replace(run, domain=run.domain.refined(2)), "one training grid"),
         (
             lambda run: replace(run, spec=replace(run.spec, parameters={"low": 1.0, "high": 9.0})),
             "one problem",

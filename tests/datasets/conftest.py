@@ -3,7 +3,7 @@
 import pytest
 
 from pdeops.datasets import Darcy, Poisson, generate
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 
 
 @pytest.fixture(scope="session")

@@ -14,17 +14,17 @@ from pdeops.datasets import compatible, convert, generate, inspect, open_dataset
 from pdeops.datasets.containers.stores import Array
 from pdeops.datasets.problems.darcy import Darcy
 from pdeops.datasets.symmetry import DihedralAugmentation
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 
-from . import foreign_files as files
-from .foreign_files import SHAPE, place
+from .layouts import foreign_files as files
+from .layouts.foreign_files import SHAPE, place
 
 
 def test_three_lines_for_arrays_in_memory(tmp_path):
     a, u = place(), torch.from_numpy(place(-3.0))
     report = convert({"a": a, "u": u}, tmp_path / "own.h5", inputs=["a"], targets=["u"])
     data = open_dataset(tmp_path / "own.h5")
-    assert (data.inputs, data.targets, data.grid) == (("a",), ("u",), Grid(SHAPE[1:]))
+    assert (data.inputs, data.targets, data.domain) == (("a",), ("u",), Grid(SHAPE[1:]))
     batch = data.read([3, 0])
     np.testing.assert_array_equal(batch["x"][:, 0], a[[3, 0]])
     np.testing.assert_array_equal(batch["y"][:, 0], u[[3, 0]])
@@ -46,7 +46,7 @@ def test_axes_in_any_order_channels_and_all_dimensions(tmp_path, ndim):
     grid = Grid(shape[2:], extent=2.0, boundary="periodic")
     convert(arrays, tmp_path / "o.h5", inputs=["a"], targets=["u"], axes=axes, grid=grid)
     data = open_dataset(tmp_path / "o.h5")
-    assert (data.inputs, data.targets, data.grid) == (("a0", "a1"), ("u",), grid)
+    assert (data.inputs, data.targets, data.domain) == (("a0", "a1"), ("u",), grid)
     batch = data.read([2, 0])
     np.testing.assert_array_equal(batch["x"], a[[2, 0]])
     np.testing.assert_array_equal(batch["y"][:, 0], u[[2, 0]])
@@ -124,7 +124,7 @@ def test_the_published_file_is_converted_on_its_grid(shared_data, tmp_path):
     source = shared_data / "neuraloperator" / "darcy_test_16.pt"
     report = convert(source, tmp_path / "o.h5")
     raw, data = open_dataset(source), open_dataset(tmp_path / "o.h5")
-    assert data.grid == raw.grid == Grid((16, 16), placement="centers")
+    assert data.domain == raw.domain == Grid((16, 16), placement="centers")
     for key in "xy":
         assert torch.equal(data.read(range(50))[key], raw.read(range(50))[key])
     assert any("right end" in note for note in report["notes"])
@@ -140,7 +140,7 @@ def test_the_published_file_is_converted_on_its_grid(shared_data, tmp_path):
 def test_our_own_files_and_lists_of_their_fields(darcy_file, tmp_path):
     convert(darcy_file, tmp_path / "o.h5", inputs=["pressure"], targets=["permeability"])
     data, ours = open_dataset(tmp_path / "o.h5"), open_dataset(darcy_file)
-    assert data.grid == ours.grid
+    assert data.domain == ours.domain
     assert torch.equal(data.read([3])["x"], ours.read([3])["y"])
     with pytest.raises(ValueError, match="a file of the project already"):
         convert(darcy_file, tmp_path / "p.h5")
@@ -214,8 +214,8 @@ class TestStride:
         arguments = {"inputs": ["a"], "targets": ["u"], "axes": axes}
         report = convert(arrays, tmp_path / "o.h5", **arguments, stride=4)
         data = open_dataset(tmp_path / "o.h5")
-        assert data.grid == Grid((3, 4))
-        assert report["grid"] == data.grid.to_dict()
+        assert data.domain == Grid((3, 4))
+        assert report["grid"] == data.domain.to_dict()
         assert data.spec.source == "converted from arrays in memory, one node of 4 along each axis"
         batch = data.read([2, 0])
         np.testing.assert_array_equal(batch["x"], a[[2, 0], :, ::4, ::4])

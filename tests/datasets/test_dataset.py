@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from pdeops.datasets import compatible, open_dataset
 from pdeops.datasets.dataset import FieldDataset
 from pdeops.datasets.layouts.sources import TensorSource
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_float64_on_request(poisson_file):
 def test_a_subset_keeps_grid_spec_and_channels(dataset, truth):
     part = dataset.subset(range(4, 12)).subset([7, 0, 3])
     assert_batch(part.read(range(3)), truth, [11, 4, 7])
-    assert (part.grid, part.spec, part.in_channels) == (dataset.grid, dataset.spec, 1)
+    assert (part.domain, part.spec, part.in_channels) == (dataset.domain, dataset.spec, 1)
     with pytest.raises(ValueError, match=r"samples 0..2; got 3"):
         part.subset([3])
 
@@ -180,5 +180,5 @@ def test_data_of_another_problem_are_not_compatible(dataset, poisson_file):
     poisson = open_dataset(poisson_file)
     with pytest.raises(ValueError, match=r"problem .*darcy.* there, .*poisson.* here"):
         compatible(dataset, poisson, may_differ=("resolution", "box"))
-    foreign = in_memory(grid=dataset.grid)
+    foreign = in_memory(grid=dataset.domain)
     compatible(dataset, foreign)

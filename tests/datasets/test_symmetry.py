@@ -11,7 +11,7 @@ from pdeops.datasets.dataset import FieldDataset
 from pdeops.datasets.layouts import hdf5
 from pdeops.datasets.layouts.sources import TensorSource
 from pdeops.datasets.symmetry import isometries
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 
 
 def held(x, y, grid, **arguments):
@@ -101,14 +101,14 @@ def test_moved_samples_solve_the_same_equation(darcy_file):
     """The residual of a stored pair is that of rounding to float32, moved or not."""
     dataset = open_dataset(darcy_file)
     data = DihedralAugmentation(dataset, seed=3)
-    assert (data.grid, data.spec, data.in_channels) == (dataset.grid, dataset.spec, 1)
+    assert (data.domain, data.spec, data.in_channels) == (dataset.domain, dataset.spec, 1)
     items = data.__getitems__(list(range(12)))
     x, y = (torch.stack([item[k] for item in items]) for k in "xy")
     assert not torch.equal(x, dataset.read(range(12))["x"])
     problem = Darcy(num_modes=16)
-    assert problem.residual(x, y, data.grid).max() < 1e-4
+    assert problem.residual(x, y, data.domain).max() < 1e-4
     assert (
-        problem.residual(x, y.flip(-1), data.grid).min() > 1e-2
+        problem.residual(x, y.flip(-1), data.domain).min() > 1e-2
     )  # x and y moved apart: no solution
 
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from pdeops.datasets.thinning import thinned
-from pdeops.domain.grid import Grid
-from pdeops.domain.sphere import SphereGrid
+from pdeops.domain import Grid, Sphere
 
 GRIDS = {
     "endpoints": Grid((13, 25), (2.0, 0.7)),
@@ -17,7 +16,7 @@ GRIDS = {
     "each axis its own": Grid(
         (12, 13, 11), 1.0, ("periodic", "neumann", "dirichlet"), ("left", "endpoints", "interior")
     ),
-    "sphere": SphereGrid((13, 24)),
+    "sphere": Sphere((13, 24)),
 }
 
 
@@ -49,7 +48,7 @@ def test_sizes_of_the_published_data():
         (Grid((12,), placement="centers"), 2, "centers.*choose one of 3"),  # no node at a centre
         (Grid((11,), placement="interior"), 12, "interior.*choose one of 2, 3, 4, 6, say"),
         (Grid((14, 8)), 2, "none does"),  # 13 and 7 cells
-        (SphereGrid((32, 64), "gauss"), 2, "gauss.*none does"),
+        (Sphere((32, 64), "gauss"), 2, "gauss.*none does"),
     ],
 )
 def test_what_is_no_grid_is_refused(grid, stride, said):

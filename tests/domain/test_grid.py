@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from pdeops.domain.grid import Boundary, Grid, Placement, Series
+from pdeops.domain import Boundary, Grid, Placement, Series
 
 # placement, a boundary it goes with, nodes of 4 on [0, 2]
 PLACEMENTS = [

@@ -6,15 +6,14 @@ import pytest
 import torch
 
 import pdeops
-from pdeops.domain.grid import Grid
-from pdeops.domain.sphere import Latitudes, SphereGrid, grid_from_dict
+from pdeops.domain import Grid, Latitudes, Sphere, domain_from_dict
 from pdeops.losses import MeanSquare
 
 GRIDS = [
-    SphereGrid((6, 12), "gauss"),
-    SphereGrid((7, 15), "gauss", radius=3.0),
-    SphereGrid((9, 16)),
-    SphereGrid((10, 18), radius=0.5),
+    Sphere((6, 12), "gauss"),
+    Sphere((7, 15), "gauss", radius=3.0),
+    Sphere((9, 16)),
+    Sphere((10, 18), radius=0.5),
 ]
 ids = [f"{g.latitudes.value}{g.shape[0]}" for g in GRIDS]
 
@@ -38,14 +37,14 @@ def test_integrals_are_exact_up_to_a_degree(grid):
 
 
 def test_nodes():
-    grid = SphereGrid((5, 8))
+    grid = Sphere((5, 8))
     quarter = math.pi / 4
     assert grid.axis(0).tolist() == pytest.approx([i * quarter for i in range(5)])
     assert grid.axis(-1).tolist() == pytest.approx([i * quarter for i in range(8)])
     assert grid.latitude()[:, 0].tolist() == pytest.approx(
         [math.pi / 2 - i * quarter for i in range(5)]
     )
-    gauss = SphereGrid((3, 4), "gauss").latitude().sin()[:, 0]
+    gauss = Sphere((3, 4), "gauss").latitude().sin()[:, 0]
     assert gauss.tolist() == pytest.approx([0.6**0.5, 0, -(0.6**0.5)], abs=1e-15)
     assert grid.refined(2).shape == (9, 16)
     assert grid.interior == grid
@@ -53,29 +52,29 @@ def test_nodes():
 
 
 def test_errors_name_a_sphere_as_one():
-    assert str(SphereGrid((33, 64))) == "33 x 64 nodes, sphere of radius 1, equiangular"
+    assert str(Sphere((33, 64))) == "33 x 64 nodes, sphere of radius 1, equiangular"
     assert str(GRIDS[1]) == "7 x 15 nodes, sphere of radius 3, gauss"
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=ids)
 def test_dict_round_trip(grid):
-    again = grid_from_dict(grid.to_dict())
-    assert again == grid == SphereGrid.from_dict(grid.to_dict())
-    assert type(again) is SphereGrid
+    again = domain_from_dict(grid.to_dict())
+    assert again == grid == Sphere.from_dict(grid.to_dict())
+    assert type(again) is Sphere
     assert hash(again) == hash(grid)
-    assert again.with_shape((8, 16)) == SphereGrid((8, 16), grid.latitudes, radius=grid.radius)
+    assert again.with_shape((8, 16)) == Sphere((8, 16), grid.latitudes, radius=grid.radius)
 
 
 def test_a_box_stays_a_box():
     box = Grid((5, 8), (math.pi, 2 * math.pi), ("neumann", "periodic"))
-    assert type(grid_from_dict(box.to_dict())) is Grid
-    assert grid_from_dict(box.to_dict()) == box
-    with pytest.raises(ValueError, match=r"a sphere, not of a box.*grid_from_dict"):
-        Grid.from_dict(SphereGrid((5, 8)).to_dict())
+    assert type(domain_from_dict(box.to_dict())) is Grid
+    assert domain_from_dict(box.to_dict()) == box
+    with pytest.raises(ValueError, match=r"a sphere, not of a box.*domain_from_dict"):
+        Grid.from_dict(Sphere((5, 8)).to_dict())
 
 
 def test_the_package_names_it():
-    assert pdeops.SphereGrid is SphereGrid
+    assert pdeops.Sphere is Sphere
 
 
 def test_bad_arguments():
@@ -86,18 +85,18 @@ def test_bad_arguments():
         ({"shape": (1, 16)}, "at least 2"),
     ):
         with pytest.raises(ValueError, match=message):
-            SphereGrid(**arguments)
+            Sphere(**arguments)
 
 
 def test_gauss_latitudes_are_no_box():
-    assert SphereGrid((8, 16)).series() == Grid((8, 16), 1.0, ("neumann", "periodic")).series()
+    assert Sphere((8, 16)).series() == Grid((8, 16), 1.0, ("neumann", "periodic")).series()
     with pytest.raises(ValueError, match="not equally spaced"):
-        SphereGrid((8, 16), "gauss").series()
+        Sphere((8, 16), "gauss").series()
 
 
 def test_losses_integrate_over_the_sphere():
     """The mean of sin² φ is 1/3, whatever the number of nodes near the poles."""
-    grid = SphereGrid((33, 64), radius=7.0)
+    grid = Sphere((33, 64), radius=7.0)
     u = grid.latitude().sin().expand(1, 1, *grid.shape)
     assert MeanSquare(grid)(u, torch.zeros_like(u)).item() == pytest.approx(1 / 3, rel=1e-12)
     assert (u**2).mean().item() > 0.4

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.kernels.blackbox import layout, plane_layout, plane_setup
 from pdeops.kernels.blackbox import reference as plain
 from pdeops.solvers import Diffusion
@@ -264,7 +264,7 @@ def test_the_twin_refuses_a_long_strip():
 SOLVE = """
 import torch
 from pdeops.datasets import Darcy
-from pdeops.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import Diffusion, Multigrid
 problem = Darcy(num_modes=8)
 grid = problem.grid((33, 17))

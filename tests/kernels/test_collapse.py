@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.kernels.blackbox import layout
 from pdeops.kernels.blackbox import plane_layout as plane
 from pdeops.kernels.blackbox import reference as plain

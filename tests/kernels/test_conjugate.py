@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.kernels.runtime import bands
 from pdeops.linop import LinearOperator
 from pdeops.solvers import Diffusion, Multigrid

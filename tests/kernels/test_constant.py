@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.kernels.blackbox import reference as blackbox_reference
 from pdeops.kernels.blackbox.layout import schedule
 from pdeops.kernels.constant import reference as constant_reference

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import Diffusion, Multigrid
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 1e-5}

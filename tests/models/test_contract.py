@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.models import MODELS
 
 
@@ -309,7 +309,7 @@ def test_compiled_equals_eager(name, tmp_path):
     script.write_text(
         f"""
 import torch
-from pdeops.grid import Grid
+from pdeops.domain import Grid
 from pdeops.models import MODELS
 torch.manual_seed(0)
 model = MODELS[{name!r}](2, 3, Grid.from_dict({row.grid.to_dict()!r}), **{row.arguments!r})

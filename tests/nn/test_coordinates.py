@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.nn.coordinates import BiasFunction, num_position_channels, position_channels
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.nn.interpolation import interpolate, interpolation_matrix
 
 

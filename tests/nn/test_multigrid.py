@@ -6,7 +6,7 @@ from functools import reduce
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.nn.multigrid import MultigridCycle, Prolongation, Restriction, default_levels
 
 HAT = torch.tensor([0.5, 1, 0.5], dtype=torch.float64)

@@ -16,7 +16,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import (
     SOR,
     SSOR,

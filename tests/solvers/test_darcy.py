@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import Diffusion, solve_darcy
 from pdeops.solvers.darcy import METHODS
 

@@ -13,7 +13,7 @@ from scipy.sparse.linalg import cg as scipy_cg
 from torch import nn
 
 import pdeops
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.linop import Preconditioner
 from pdeops.models import CORRECTIONS, DeepConjugate, PublishedDeepConjugate
 from pdeops.solvers import Diffusion, Laplacian, Multigrid, cg

@@ -8,7 +8,7 @@ from collections import OrderedDict
 import pytest
 import torch
 
-from pdeops.domain.grid import Boundary
+from pdeops.domain import Boundary
 from pdeops.training import checkpoint
 from pdeops.training.checkpoint import CheckpointError
 

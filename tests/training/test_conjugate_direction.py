@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import Diffusion, deep_conjugate_direction
 from pdeops.training.conjugate_direction import MEASURES, ConjugateDirection
 

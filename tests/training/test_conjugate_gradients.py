@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import Diagonal, Diffusion, cg
 from pdeops.training.conjugate_gradients import MEASURES, ConjugateGradients
 

@@ -1,7 +1,7 @@
 """Coarse operators of black-box multigrid: Pᵀ A P by couplings (numba).
 
-The plain twin is `blackbox/reference.py`; arrays and indices are those of `blackbox/cpu.py`, whose head
-says how the compiled code is cached.
+The plain twin is `blackbox/reference.py`; arrays and indices are those of `blackbox/cpu.py`, whose
+head says how the compiled code is cached.
 """
 
 import numba

@@ -130,7 +130,8 @@ def layout(
 
     n: unknowns per axis, 0 where it is missing (leading axes only). strength: mean coupling along
     each axis; coarsening an axis divides its strength by four, against the others. thin: so many
-    coarse levels keep couplings along the axes only (`blackbox/collapse.py`). direct: unknowns times squared
+    coarse levels keep couplings along the axes only (`blackbox/collapse.py`). direct: unknowns
+    times squared
     band width up to which a level is solved instead of coarsened, else `DIRECT`. lines: the axes
     that a line smoother follows, in place of one for points.
 

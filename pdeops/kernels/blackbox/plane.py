@@ -201,7 +201,8 @@ def restrict9(b, u, cx, cy, cd, ca, r, q, w, B, start, end):
 
 @_jit
 def ascend9(b, u, cx, cy, cd, ca, r, q, w, U, rows):
-    """u + P U, then four-colour Gauss-Seidel in the reversed order: five stages (`runtime/bands.py`).
+    """u + P U, then four-colour Gauss-Seidel in the reversed order: five stages
+    (`runtime/bands.py`).
 
     The first colour needs no correction: its step does not read its own value.
     """

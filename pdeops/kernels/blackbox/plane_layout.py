@@ -34,8 +34,8 @@ N_, M_, CX_, CY_, CD_, CA_, R_, U_, B_, Q_, W_, L_ = range(12)
 def layout(n: int, m: int, thin: int, direct: int) -> tuple[np.ndarray, int]:
     """Where the arrays of each level start in one flat array, and its length.
 
-    thin: so many coarse levels keep couplings along the axes only (`blackbox/collapse.py`). direct: unknowns
-    times squared band width up to which a level is solved instead of coarsened.
+    thin: so many coarse levels keep couplings along the axes only (`blackbox/collapse.py`).
+    direct: unknowns times squared band width up to which a level is solved instead of coarsened.
     """
     rows: list[list[int]] = []
     size, last = 0, []

@@ -1,7 +1,7 @@
 """Set-up of black-box multigrid: all levels from the finest, and the factor of the coarsest.
 
-The plain twin is `blackbox/reference.py`; arrays and indices are those of `blackbox/cpu.py`, whose head
-says how the compiled code is cached.
+The plain twin is `blackbox/reference.py`; arrays and indices are those of `blackbox/cpu.py`, whose
+head says how the compiled code is cached.
 """
 
 import numba

@@ -1,6 +1,7 @@
 """The vector work of one step of conjugate gradients in few loops (numba).
 
-The plain twin is `CG.step` in `solvers/krylov/cg.py`. A small system spends more time on calls of torch
+The plain twin is `CG.step` in `solvers/krylov/cg.py`. A small system spends more time on calls of
+torch
 than on arithmetic, and `move` reads r once where single operations read it twice. Vectors are taken
 in blocks, whose inner products are summed in their order, in float64: who takes which blocks does
 not change a bit. `direction` and `descend` take all; nothing here starts threads.

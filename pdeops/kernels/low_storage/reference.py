@@ -1,4 +1,5 @@
-"""One stage of a low-storage implicit-explicit step in plain torch: twin of `low_storage/cpu.py`."""
+"""One stage of a low-storage implicit-explicit step in plain torch: twin of
+`low_storage/cpu.py`."""
 
 from torch import Tensor
 

@@ -1,6 +1,7 @@
 """Means over the regions of a field, and what is left without them, in two passes (numba).
 
-The plain twin is `Regions.project` in `solvers/operators/regions.py`. `labels` of nodes: -1 outside, else the
+The plain twin is `Regions.project` in `solvers/operators/regions.py`. `labels` of nodes: -1
+outside, else the
 number of a region; `shares` is one over the number of nodes of each region whose mean is taken
 away, and 0 for the others. Nothing here starts threads.
 """

@@ -33,7 +33,8 @@ class VCyclePreconditioner(nn.Module):
     mirrored after the correction. But on the first coarse level, where a third of the time of a
     cycle in the plane is spent, only those of the 9 or 27 points of Pᵀ A P are kept that lie along
     the axes: the coupling c of two nodes across a cell is given to the edges of the cell, in shares
-    (kernels/blackbox/collapse.py`) that classically are equal and here are multiplied by exp(3 tanh(z/3)),
+    (`kernels/blackbox/collapse.py`) that classically are equal and here are multiplied by exp(3
+    tanh(z/3)),
     z = net(log(c/d)). The network sees the couplings c of the nodes around as parts of their
     diagonals d, so that neither the size of the coefficient nor h matters. Five points take half of
     the time of nine; with equal shares CG takes more iterations where a jumps, and to win those

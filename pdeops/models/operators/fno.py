@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...domain.grid import Boundary, Grid
+from ...domain import Boundary, Grid
 from ...kernels.fno.cpu import fourier_layer
 from ...nn.coordinates import num_position_channels, position_channels
 from ...nn.pointwise import Pointwise, PointwiseMLP

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...domain.grid import Grid
+from ...domain import Grid
 from ...nn.convolution import CHANNELS_LAST, CONV, DROPOUT
 from ...nn.coordinates import BiasFunction, position_channels
 from ...nn.interpolation import interpolate

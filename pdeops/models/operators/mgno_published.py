@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...domain.grid import Grid
+from ...domain import Grid
 
 # Axes: b batch, f channels of the right-hand side, u of the solution, x y space, X Y coarse space.
 

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...domain.grid import Boundary, Grid, Placement
+from ...domain import Boundary, Grid, Placement
 
 # Our arguments that the package knows by another name or form, or not at all.
 _RENAMED = ("domain_padding", "dropout", "positional_embedding", "allow_odd")

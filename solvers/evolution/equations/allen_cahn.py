@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Inexact
 from torch import Tensor
 
-from ....domain.grid import Grid
+from ....domain import Grid
 from ..pseudospectral import PseudoSpectral, laplacian_symbol, require_coefficients
 
 

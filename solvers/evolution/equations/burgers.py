@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ....domain.grid import Grid
+from ....domain import Grid
 from ..pseudospectral import (
     PseudoSpectral,
     courant_rate,

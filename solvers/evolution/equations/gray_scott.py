@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Inexact
 from torch import Tensor
 
-from ....domain.grid import Grid
+from ....domain import Grid
 from ..pseudospectral import PseudoSpectral, laplacian_symbol, require_coefficients
 
 

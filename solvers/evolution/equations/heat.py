@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ....domain.grid import Grid
+from ....domain import Grid
 from ..pseudospectral import (
     Linear,
     derivative_symbols,

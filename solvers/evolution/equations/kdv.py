@@ -3,7 +3,7 @@
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ....domain.grid import Grid
+from ....domain import Grid
 from ..pseudospectral import PseudoSpectral, courant_rate, derivative_symbols, require_periodic
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from ....calculus.fourier import check_zero_mean, wavenumbers
-from ....domain.grid import Boundary, Grid
+from ....domain import Boundary, Grid
 from ....kernels.runtime.threads import one_thread, side_by_side
 from ....kernels.vorticity import reference as vorticity_reference
 from ..evolution import Evolution

@@ -8,7 +8,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from ....calculus.spherical import SphericalTransform
-from ....domain.sphere import Latitudes, SphereGrid
+from ....domain import Latitudes, Sphere
 from ..evolution import Evolution
 from ..pseudospectral import require_coefficients
 
@@ -56,7 +56,7 @@ class ShallowWater(Evolution):
 
     def __init__(
         self,
-        grid: SphereGrid,
+        grid: Sphere,
         mean_depth: float | int,
         *,
         topography: Float[Tensor, "lat lon"] | None = None,
@@ -79,7 +79,7 @@ class ShallowWater(Evolution):
             raise ValueError(
                 f"{name} is solved on Gauss's latitudes up to degree {unaliased} on {grid.shape} "
                 f"nodes; got {grid.latitudes.value} latitudes and degree {degree}. Use "
-                f"SphereGrid((n_lat, 2 * n_lat), 'gauss') with n_lat > 3/2 of the degree."
+                f"Sphere((n_lat, 2 * n_lat), 'gauss') with n_lat > 3/2 of the degree."
             )
         self.transform = SphericalTransform(grid, degree)
         self.mean_depth, self.gravity = float(mean_depth), float(gravity)

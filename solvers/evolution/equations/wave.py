@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ....domain.grid import Grid
+from ....domain import Grid
 from ..pseudospectral import Linear, laplacian_symbol, require_coefficients
 
 

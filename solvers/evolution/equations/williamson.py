@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ....domain.sphere import SphereGrid
+from ....domain import Sphere
 from .shallow_water import EARTH_GRAVITY, EARTH_ROTATION
 
 _JET = (math.pi / 7, math.pi / 2 - math.pi / 7)  # latitudes between which the jet blows
@@ -21,7 +21,7 @@ _JET_NODES = 256  # of Gauss's rule for its depth: 13 digits
 
 
 def steady_flow(
-    grid: SphereGrid,
+    grid: Sphere,
     *,
     speed: float | int = 2 * math.pi * 6.37122e6 / (12 * 86400),
     depth: float | int = 2.94e4 / EARTH_GRAVITY,
@@ -40,7 +40,7 @@ def steady_flow(
     return torch.stack([h, 2 * speed / grid.radius * s, torch.zeros_like(h)])
 
 
-def mountain(grid: SphereGrid) -> tuple[Float[Tensor, "3 lat lon"], Float[Tensor, "lat lon"]]:
+def mountain(grid: Sphere) -> tuple[Float[Tensor, "3 lat lon"], Float[Tensor, "lat lon"]]:
     """Case 5: a zonal flow of 20 m/s over a cone 2000 m high at 30° north; the fields, the ground.
 
     The surface is that of case 2 at 5960 m. The cone's edge is a kink: in space of order two.
@@ -55,7 +55,7 @@ def mountain(grid: SphereGrid) -> tuple[Float[Tensor, "3 lat lon"], Float[Tensor
 
 
 def rossby_haurwitz(
-    grid: SphereGrid,
+    grid: Sphere,
     *,
     wavenumber: int = 4,
     rate: float | int = 7.848e-6,
@@ -80,7 +80,7 @@ def rossby_haurwitz(
 
 
 def galewsky_jet(
-    grid: SphereGrid,
+    grid: Sphere,
     *,
     speed: float | int = 80.0,
     depth: float | int = 10000.0,
@@ -115,7 +115,7 @@ def galewsky_jet(
 
 
 def bump(
-    grid: SphereGrid,
+    grid: Sphere,
     *,
     height: float | int = 120.0,
     latitude: float | int = math.pi / 4,

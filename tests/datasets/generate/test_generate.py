@@ -12,7 +12,7 @@ import torch
 
 from pdeops.datasets import Darcy, Poisson, generate, open_dataset
 from pdeops.datasets.generate.partial import partial_file
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 
 GRID = Grid((9, 9))
 
@@ -64,8 +64,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from pdeops.datasets import Darcy, generate
-from pdeops.grid import Grid
-import pdeops.datasets.partial as partial
+from pdeops.domain import Grid
+from pdeops.datasets.generate import partial
 partial.FLUSH_SECONDS = 0.0
 def progress(done):
     if done >= 2:
@@ -118,7 +118,7 @@ def test_interrupted_by_ctrl_c_it_keeps_what_is_finished(tmp_path):
         ({"seed": 1}, "seed: 1 here, 0 there"),
         ({"num_samples": 41}, "num_samples: 41 here, 40 there"),
         ({"dtype": "float64"}, "dtype: float64 here, float32 there"),
-        ({"grid": Grid((9, 17))}, r"grid.shape: \[9, 17\] here, \[9, 9\] there"),
+        ({"grid": Grid((9, 17))}, r"domain.shape: \[9, 17\] here, \[9, 9\] there"),
         ({"problem": Darcy(num_modes=8, high=4.0)}, "parameters.high: 4.0 here, 12.0 there"),
         ({"problem": Poisson()}, "name: poisson here, darcy there"),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 from pdeops.datasets import Darcy, generate
 from pdeops.datasets.generate.workers import cluster
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 
 GRID = Grid((33, 33))
 MAKE = {"num_samples": 60, "seed": 3}
@@ -69,7 +69,7 @@ def replace(name, value):
     from pdeops.datasets import generate as _  # noqa: F401 - the function hides its module
     from pdeops.datasets.layouts import hdf5
 
-    module = {"_code_version": hdf5, "differences": sys.modules["pdeops.datasets.generate"]}[name]
+    module = {"_code_version": hdf5, "differences": sys.modules["pdeops.datasets.generate.generate"]}[name]
     before = getattr(module, name)
     setattr(module, name, value)
     return before

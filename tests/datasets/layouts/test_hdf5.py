@@ -13,7 +13,7 @@ import torch
 
 from pdeops.datasets import Darcy, DatasetSpec, Field, open_dataset
 from pdeops.datasets.layouts import hdf5
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 
 
 def test_h5py_sees_the_layout(darcy_file):
@@ -39,7 +39,7 @@ def test_h5py_sees_the_layout(darcy_file):
     assert attributes["licence"]
     assert attributes["source"]
     spec = json.loads(attributes["spec"])
-    assert spec["grid"]["shape"] == [17, 17]
+    assert spec["domain"]["shape"] == [17, 17]
     assert spec["parameters"]["low"] == 3.0
 
 
@@ -78,7 +78,7 @@ def prediction_spec(n=3, shape=(5, 4)):
             Field("b", "input", "second"),
             Field("c", "target", "third", "Pa"),
         ),
-        grid=Grid(shape),
+        domain=Grid(shape),
         parameters={},
         seed=None,
         num_samples=n,
@@ -116,8 +116,9 @@ def test_fields_that_are_not_those_of_the_spec_are_refused(tmp_path):
 FULL_DISK = """
 import os, resource, sys
 from pathlib import Path
-from pdeops.datasets import Darcy, generate, hdf5
-from pdeops.grid import Grid
+from pdeops.datasets import Darcy, generate
+from pdeops.datasets.layouts import hdf5
+from pdeops.domain import Grid
 folder, grid = Path(sys.argv[1]), Grid((65, 65))
 def attempt(limit, write):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))

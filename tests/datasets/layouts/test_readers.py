@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pdeops.datasets import inspect, open_dataset
-from pdeops.domain.grid import Boundary, Grid, Placement
+from pdeops.domain import Boundary, Grid, Placement
 
 
 @pytest.fixture
@@ -69,24 +69,24 @@ class TestWhereTheNodesLie:
 
     def test_both_ends_stored(self, darcy_like, tmp_path):
         data = self.open(darcy_like, tmp_path, torch.sin(torch.pi * torch.linspace(0, 1, 16)))
-        assert data.grid == Grid((16, 16))
+        assert data.domain == Grid((16, 16))
         assert not data.half_open
 
     def test_only_the_left_end_stored(self, darcy_like, tmp_path):
         data = self.open(darcy_like, tmp_path, torch.sin(torch.pi * torch.arange(16) / 16))
-        assert data.grid == Grid((16, 16), placement="centers")
+        assert data.domain == Grid((16, 16), placement="centers")
         assert data.half_open
         assert "right end not stored" in data.notes[0]
 
     def test_cell_centres(self, darcy_like, tmp_path):
         data = self.open(darcy_like, tmp_path, torch.sin(torch.pi * (torch.arange(16) + 0.5) / 16))
-        assert data.grid == Grid((16, 16), placement="centers")
+        assert data.domain == Grid((16, 16), placement="centers")
         assert not data.half_open
 
     def test_a_grid_that_is_given_is_taken(self, darcy_like, tmp_path):
         grid = Grid((16, 16), extent=2.0, boundary="periodic")
         data = open_dataset(save(tmp_path / "a.pt", darcy_like), grid=grid)
-        assert data.grid == grid
+        assert data.domain == grid
         with pytest.raises(ValueError, match=r"must have shape \(..., 8, 8\)"):
             open_dataset(tmp_path / "a.pt", grid=Grid((8, 8)))
 
@@ -95,16 +95,16 @@ class TestWhereTheNodesLie:
         path = save(tmp_path / "a.pt", content)
         with pytest.raises(ValueError, match=r"does not say where its nodes lie\. Give the grid"):
             open_dataset(path)
-        assert open_dataset(path, grid=Grid((8, 8), boundary="periodic")).grid.shape == (8, 8)
+        assert open_dataset(path, grid=Grid((8, 8), boundary="periodic")).domain.shape == (8, 8)
 
 
 def test_the_published_files(shared_data):
     folder = shared_data / "neuraloperator"
     train, test = (open_dataset(folder / f"darcy_{name}_16.pt") for name in ("train", "test"))
     assert (len(train), len(test)) == (1000, 50)
-    assert train.grid == test.grid == Grid((16, 16), placement="centers")
-    assert train.grid.boundary == (Boundary.DIRICHLET,) * 2
-    assert train.grid.placement == (Placement.CENTERS,) * 2
+    assert train.domain == test.domain == Grid((16, 16), placement="centers")
+    assert train.domain.boundary == (Boundary.DIRICHLET,) * 2
+    assert train.domain.placement == (Placement.CENTERS,) * 2
     assert train.half_open
     assert test.half_open
     train.check()
@@ -216,7 +216,7 @@ class TestBadFiles:
             open_dataset(path)
 
     def test_a_grid_that_disagrees_with_the_spec(self, darcy_file):
-        assert open_dataset(darcy_file, grid=Grid((17, 17))).grid == Grid((17, 17))
+        assert open_dataset(darcy_file, grid=Grid((17, 17))).domain == Grid((17, 17))
         with pytest.raises(ValueError, match="Leave the grid out"):
             open_dataset(darcy_file, grid=Grid((16, 16)))
 

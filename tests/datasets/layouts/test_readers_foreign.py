@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from pdeops.datasets import convert, inspect, open_dataset
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 
 from . import foreign_files as files
 from .foreign_files import SHAPE, WRITERS, place
@@ -45,7 +45,7 @@ class TestEveryFormat:
     def test_axes_are_in_the_order_that_the_writer_meant(self, foreign):
         data = self.open(foreign[0])
         assert len(data) == SHAPE[0]
-        assert data.grid.shape == SHAPE[1:]
+        assert data.domain.shape == SHAPE[1:]
         for indices in ([2, 0], [1, 1, 3], [0, 1, 2], []):
             batch = data.read(indices)
             for key, scale in (("x", 1.0), ("y", -2.0)):
@@ -57,10 +57,10 @@ class TestEveryFormat:
     def test_axes_that_are_said_are_taken(self, foreign):
         data = self.open(foreign[0], axes="x,sample,y")
         assert len(data) == SHAPE[1]
-        assert data.grid.shape == (SHAPE[0], SHAPE[2])
+        assert data.domain.shape == (SHAPE[0], SHAPE[2])
         np.testing.assert_array_equal(data.read([4, 2])["x"][:, 0], place().swapaxes(0, 1)[[4, 2]])
         data = self.open(foreign[0], axes={"k": "y,x,sample", "p": ("y", "x", "sample")})
-        assert (len(data), data.grid.shape) == (SHAPE[2], (SHAPE[1], SHAPE[0]))
+        assert (len(data), data.domain.shape) == (SHAPE[2], (SHAPE[1], SHAPE[0]))
         np.testing.assert_array_equal(data.read([6, 1])["y"][:, 0], place(-2.0).T[[6, 1]])
 
     def test_a_copy_by_pickle_opens_the_file_anew(self, foreign):
@@ -119,16 +119,16 @@ class TestKnownNames:
     def test_pair(self, tmp_path, names, grid, write):
         write(tmp_path / "a", {names[0]: place(), names[1]: place(3.0), "Kcoeff": place(9.0)})
         data = open_dataset(tmp_path / "a")
-        assert (data.inputs, data.targets, data.grid) == ((names[0],), (names[1],), grid)
+        assert (data.inputs, data.targets, data.domain) == ((names[0],), (names[1],), grid)
         assert data.notes
         np.testing.assert_array_equal(data.read([3])["y"][0, 0], place(3.0)[3])
         given = Grid(SHAPE[1:], extent=2.0)
-        assert open_dataset(tmp_path / "a", grid=given).grid == given
+        assert open_dataset(tmp_path / "a", grid=given).domain == given
         assert inspect(tmp_path / "a")["train"].startswith("[data]\ntrain = ")
 
     def test_a_boundary_of_the_callers_brings_its_placement(self, tmp_path):
         files.npz(tmp_path / "a", {"coeff": place(), "sol": place()})
-        grid = open_dataset(tmp_path / "a", grid={"boundary": "periodic"}).grid
+        grid = open_dataset(tmp_path / "a", grid={"boundary": "periodic"}).domain
         assert grid == Grid(SHAPE[1:], boundary="periodic")
 
     def test_other_names_and_two_pairs_are_not_guessed(self, tmp_path):
@@ -163,12 +163,12 @@ class TestKnownNames:
     def test_one_and_three_dimensions(self, tmp_path):
         line, box = place(shape=(4, 6)), place(shape=(2, 3, 4, 5))
         files.npz(tmp_path / "line", {"a": line, "u": line})
-        assert open_dataset(tmp_path / "line").grid == Grid((6,), boundary="periodic")
+        assert open_dataset(tmp_path / "line").domain == Grid((6,), boundary="periodic")
         files.npz(tmp_path / "box", {"a": box, "u": -box})
         with pytest.raises(ValueError, match="not clear"):
             open_dataset(tmp_path / "box")
         data = open_dataset(tmp_path / "box", inputs=["a"], targets=["u"], axes="sample,x,y,z")
-        assert data.grid.shape == (3, 4, 5)
+        assert data.domain.shape == (3, 4, 5)
         np.testing.assert_array_equal(data.read([1])["y"][0, 0], -box[1])
 
     def test_real_files_of_one_trajectory_list_what_they_hold(self, shared_data):
@@ -194,33 +194,33 @@ class TestGrid:
 
     def test_coordinates_of_nodes_and_of_cells(self, tmp_path):
         data = self.open(tmp_path / "a", np.linspace(0, 1, 5), (np.arange(7) + 0.5) / 7 * 2)
-        assert data.grid == Grid((5, 7), extent=(1.0, 2.0), placement=("endpoints", "centers"))
+        assert data.domain == Grid((5, 7), extent=(1.0, 2.0), placement=("endpoints", "centers"))
         assert len(data.notes) == 1
         assert "boundary condition is not in the file" in data.notes[0]
 
     def test_coordinates_of_a_periodic_box_and_of_inner_nodes(self, tmp_path):
         x, y = np.arange(5) / 5 * 3, np.arange(1, 8) / 8
         data = self.open(tmp_path / "a", x, y, grid={"boundary": ["periodic", "dirichlet"]})
-        assert data.grid.boundary == ("periodic", "dirichlet")
-        assert data.grid.placement == ("left", "interior")
-        assert data.grid.extent == pytest.approx((3.0, 1.0))
+        assert data.domain.boundary == ("periodic", "dirichlet")
+        assert data.domain.placement == ("left", "interior")
+        assert data.domain.extent == pytest.approx((3.0, 1.0))
         assert data.notes == ()
 
     def test_a_box_that_does_not_begin_at_zero_is_shifted_and_said_so(self, tmp_path):
         data = self.open(tmp_path / "a", np.linspace(-1, 1, 5), np.linspace(0, 1, 7))
-        assert data.grid.extent == (2.0, 1.0)
+        assert data.domain.extent == (2.0, 1.0)
         assert any("x begins at -1" in note for note in data.notes)
 
     def test_coordinates_that_are_not_uniform_are_refused(self, tmp_path):
         with pytest.raises(ValueError, match=r"'x' of .* are not uniform.*0.0625 to 0.4375"):
             self.open(tmp_path / "a", np.linspace(0, 1, 5) ** 2, np.linspace(0, 1, 7))
         given = Grid((5, 7))
-        assert open_dataset(tmp_path / "a", inputs=["k"], targets=["p"], grid=given).grid == given
+        assert open_dataset(tmp_path / "a", inputs=["k"], targets=["p"], grid=given).domain == given
 
     def test_what_is_assumed_is_said(self, tmp_path):
         files.npz(tmp_path / "a", {"k": place(), "p": place()})
         data = open_dataset(tmp_path / "a", inputs=["k"], targets=["p"])
-        assert data.grid == Grid(SHAPE[1:])
+        assert data.domain == Grid(SHAPE[1:])
         for word in ("boundary condition", "how long", "where its nodes lie"):
             assert any(word in note for note in data.notes)
 
@@ -238,13 +238,13 @@ class TestNamedAxes:
             tmp_path / "a", {"coeff": place(), "sol": place(2.0)}, dims=("y", "batch", "x")
         )
         data = open_dataset(tmp_path / "a")
-        assert (len(data), data.grid.shape) == (5, (7, 4))
+        assert (len(data), data.domain.shape) == (5, (7, 4))
         np.testing.assert_array_equal(data.read([3])["y"][0, 0], place(2.0)[:, 3].T)
 
     def test_other_names_go_by_their_order_with_a_note(self, tmp_path):
         files.netcdf3(tmp_path / "a", {"k": place(), "p": place()}, dims=("run", "lat", "lon"))
         data = open_dataset(tmp_path / "a", inputs=["k"], targets=["p"])
-        assert data.grid.shape == SHAPE[1:]
+        assert data.domain.shape == SHAPE[1:]
         assert "axes of k: run as sample, lat as x, lon as y, by their order" in data.notes
 
     def test_scale_offset_and_fill_values_are_applied(self, tmp_path):
@@ -327,7 +327,7 @@ def test_torch_files_of_other_names_bfloat16_and_sparse(tmp_path):
     content = {"a": u.bfloat16(), "u": u.double(), "s": u.to_sparse()}
     torch.save(content, tmp_path / "a")
     data = open_dataset(tmp_path / "a")
-    assert data.grid == Grid((4,), boundary="periodic")
+    assert data.domain == Grid((4,), boundary="periodic")
     np.testing.assert_array_equal(data.read([2])["x"][0, 0], u.bfloat16().float()[2])
     with pytest.raises(ValueError, match=r"'s' in .* holds a sparse tensor; make it dense"):
         open_dataset(tmp_path / "a", inputs=["s"], targets=["u"])

@@ -8,7 +8,7 @@ import torch
 
 from pdeops.datasets import Darcy, DihedralAugmentation, generate, open_dataset
 from pdeops.datasets.problems.random_fields import GaussianField
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.runs.recipe import Recipe
 from pdeops.tasks.supervised import train
 

@@ -26,7 +26,7 @@ from pdeops.datasets.layouts import hdf5
 from pdeops.datasets.problems.evolution import PeriodicProblem
 from pdeops.datasets.problems.periodic_fields import PeriodicGaussianField, RingVorticity
 from pdeops.datasets.problems.random_fields import sample_generator
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 
 SMALL = {
     "viscosity": 0.02, "t_end": 0.2, "num_frames": 2, "dt": 0.01, "refinement": 2, "num_waves": 3
@@ -63,11 +63,11 @@ class TestEveryKind:
         x, y, residual, reason = problem.solved_sample(spec, 0)
         assert "reached" in reason
         assert 0 < residual < problem.tolerance
-        assert torch.equal(x, problem.sample_input(spec.grid, 3, 0))
+        assert torch.equal(x, problem.sample_input(spec.domain, 3, 0))
         parameters, finer = small(problem.name, problem.kind)
         fine = problem_named(problem.name, problem.kind, **parameters | finer)
-        u0 = fine.sample_input(fine.solver_grid(spec.grid), 3, 0)
-        exact = fine.solve(u0, spec.grid, courant=0.5).u[0].transpose(0, 1)
+        u0 = fine.sample_input(fine.solver_grid(spec.domain), 3, 0)
+        exact = fine.solve(u0, spec.domain, courant=0.5).u[0].transpose(0, 1)
         fields = y.unflatten(0, exact.shape[:2])
         for start, u, v in zip(x, fields, exact, strict=True):
             assert (u - v).norm() < 4e-3 * v.norm()
@@ -89,7 +89,7 @@ class TestEveryKind:
         assert again == spec
         assert again.difference(spec) == []
         other = problem_named(again.name, again.kind, **again.parameters)
-        assert other.spec(again.grid, 3, 5) == spec
+        assert other.spec(again.domain, 3, 5) == spec
         t_end = problem.inputs.t_end
         assert spec.times == problem.times == pytest.approx([t_end / 2, t_end])
         assert problem_of(spec) is None  # no linear problem
@@ -168,7 +168,7 @@ def test_generation_goes_on_where_it_stopped(tmp_path):
 def test_predictions_of_trajectories_are_written_alike(tmp_path, generator):
     problem = Burgers(**SMALL)
     spec = problem.spec(grid_of(problem), 0, 3)
-    fields = {f.name: torch.rand(f.shape(3, spec.grid), generator=generator) for f in spec.fields}
+    fields = {f.name: torch.rand(f.shape(3, spec.domain), generator=generator) for f in spec.fields}
     path = hdf5.write(tmp_path / "a.h5", spec, fields)
     batch = open_dataset(path).read([1])
     assert torch.equal(batch["y"][0], fields["u"][1])

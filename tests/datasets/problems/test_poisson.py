@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pdeops.datasets import Darcy, DihedralAugmentation, Poisson, generate, open_dataset
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.metrics import METRICS
 
 
@@ -91,8 +91,8 @@ def test_a_file_of_other_sides_knows_its_boundary(tmp_path, kind, parameters, al
     report = generate(problem, grid, num_samples=3, seed=0, out=tmp_path / "a.h5")
     assert report["largest_residual"] <= 1e-10
     dataset = open_dataset(tmp_path / "a.h5")
-    assert dataset.grid == grid
-    assert dataset.grid.boundary == problem.boundary
+    assert dataset.domain == grid
+    assert dataset.domain.boundary == problem.boundary
     batch = dataset.read(range(3))
     # As stored, in float32; a Dirichlet problem's residual would be of order one.
     assert problem.residual(batch["x"], batch["y"], grid).max() < 1e-4

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pdeops.datasets import DATASETS, Darcy, problem_named, problem_of
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.nn.symmetry import isometries
 from pdeops.solvers import with_boundary
 
@@ -57,7 +57,7 @@ class TestEveryKind:
         again = problem_of(type(spec).from_json(spec.to_json()))
         assert type(again) is type(problem)
         assert again.spec(grid, 3, 5) == spec
-        again.check_grid(spec.grid)
+        again.check_grid(spec.domain)
         torch.testing.assert_close(
             again.sample_input(grid, 3, 0), problem.sample_input(grid, 3, 0), rtol=0, atol=0
         )
@@ -149,6 +149,6 @@ def test_a_spec_names_what_differs():
     there = Darcy().spec(Grid((9, 17)), 0, 10)
     assert here.difference(here) == []
     assert here.difference(there) == [
-        "grid.shape: [9, 9] here, [9, 17] there",
+        "domain.shape: [9, 9] here, [9, 17] there",
         "parameters.low: 4.0 here, 3.0 there",
     ]

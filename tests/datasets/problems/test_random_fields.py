@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pdeops.datasets.problems.random_fields import GaussianField, sample_generator
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 
 
 def draw(field, grid, index=0, seed=0):

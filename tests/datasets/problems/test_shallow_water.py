@@ -10,8 +10,7 @@ from pdeops.calculus.norms import Lp
 from pdeops.calculus.spherical import SphericalTransform
 from pdeops.datasets import ShallowWater, generate, inspect, open_dataset
 from pdeops.datasets.problems.shallow_water import gauss_grid
-from pdeops.domain.grid import Grid
-from pdeops.domain.sphere import SphereGrid
+from pdeops.domain import Grid, Sphere
 from pdeops.solvers import evolve
 from pdeops.solvers.evolution.equations.shallow_water import EARTH_RADIUS
 from pdeops.solvers.evolution.equations.shallow_water import ShallowWater as Equation
@@ -69,7 +68,7 @@ def test_degrees_have_their_variance():
 
 def test_bumps_are_where_the_jet_is():
     problem = ShallowWater("galewsky", **SMALL, num_bumps=1)
-    grid = SphereGrid((65, 128), radius=EARTH_RADIUS)
+    grid = Sphere((65, 128), radius=EARTH_RADIUS)
     jet = ShallowWater("galewsky", **SMALL, num_bumps=0).sample_input(grid, 0, 0)
     places = set()
     for index in range(5):
@@ -91,7 +90,7 @@ def test_the_solution_is_stored_at_its_hours_whatever_the_stored_grid():
     equation = Equation(solver, 10000.0, viscosity=1e17, degree=12)
     u = evolve(equation, u0[None], [3600, 7200], dt=300).u[0]
     exact = SphericalTransform(solver, 12).forward(u)
-    stored = SphericalTransform(SphereGrid((33, 64), radius=EARTH_RADIUS), 12).inverse(exact)
+    stored = SphericalTransform(Sphere((33, 64), radius=EARTH_RADIUS), 12).inverse(exact)
     fields = y.unflatten(0, (3, 2))
     for c in range(3):
         error = fields[c] - stored[:, c, ::2, ::2]
@@ -117,7 +116,7 @@ def test_a_file_of_the_sphere(tmp_path):
         assert file["vorticity"].attrs["units"] == "1/s"
 
     dataset = open_dataset(paths[0], dtype=torch.float64)
-    assert dataset.grid == grid
+    assert dataset.domain == grid
     assert dataset.inputs == ("initial_height", "initial_vorticity", "initial_divergence")
     assert dataset.targets[:3] == ("height(t=1)", "height(t=2)", "vorticity(t=1)")
     x, y, *_ = problem.solved_sample(dataset.spec, 2)
@@ -126,7 +125,7 @@ def test_a_file_of_the_sphere(tmp_path):
     torch.testing.assert_close(batch["y"][0], y, rtol=1e-6, atol=1e-9)
     assert "sphere of radius 6.37122e+06" in inspect(paths[0])["grid_type"]
 
-    one = Lp(2.0, grid=dataset.grid)(torch.ones(1, 1, 9, 16))
+    one = Lp(2.0, grid=dataset.domain)(torch.ones(1, 1, 9, 16))
     assert one.item() ** 2 == pytest.approx(4 * math.pi * EARTH_RADIUS**2, rel=1e-5)
 
 
@@ -146,9 +145,9 @@ def test_other_grids_are_refused():
     problem = ShallowWater()
     for wrong in (
         Grid((33, 64), (math.pi, 2 * math.pi), ("neumann", "periodic")),
-        SphereGrid((33, 64)),
-        SphereGrid((32, 64), "gauss", radius=EARTH_RADIUS),
-        SphereGrid((5, 64), radius=EARTH_RADIUS),
+        Sphere((33, 64)),
+        Sphere((32, 64), "gauss", radius=EARTH_RADIUS),
+        Sphere((5, 64), radius=EARTH_RADIUS),
     ):
         with pytest.raises(ValueError, match=r"equiangular latitudes of the earth.*got"):
             problem.check_grid(wrong)

@@ -6,7 +6,7 @@ import torch
 
 from pdeops.datasets.systems import darcy_systems
 from pdeops.datasets.systems.darcy_systems import COEFFICIENTS, DarcySystems
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.kernels.diffusion.reference import apply
 from pdeops.solvers import Diffusion
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pdeops.datasets.systems.poisson_systems import ERRORS, SYSTEMS, PoissonSystems
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.kernels.diffusion.reference import apply
 from pdeops.solvers import Diffusion
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pdeops.datasets.systems.ritz import ritz_pairs
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import Diffusion
 
 

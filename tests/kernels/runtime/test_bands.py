@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.kernels.blackbox.collapse import equal_shares
 from pdeops.kernels.runtime import bands
 from pdeops.solvers import Diffusion

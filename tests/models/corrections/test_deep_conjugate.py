@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.models.corrections.deep_conjugate import DeepConjugate
 from pdeops.solvers import Diffusion, Matrix, cg, deep_conjugate_direction
 

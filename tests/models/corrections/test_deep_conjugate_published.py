@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.models.corrections.deep_conjugate_published import PublishedDeepConjugate, load_keras
 from pdeops.solvers import Matrix, deep_conjugate_direction, flexible_cg
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.kernels.blackbox import layout
 from pdeops.kernels.blackbox.collapse import equal_shares
 from pdeops.linop import check_spd

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.kernels.fno import reference as fno_reference
 from pdeops.kernels.spectral_conv import reference as spectral_conv_reference
 from pdeops.models import FNO

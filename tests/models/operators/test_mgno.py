@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.models import MgNO
 from pdeops.nn.interpolation import interpolate
 from pdeops.nn.multigrid import MultigridCycle, Prolongation, Restriction, Stencil

@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmarks.mgno import plain_cycle, plain_forward
 from pdeops.datasets import generate, problem_named
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.models import PublishedMgNO
 from pdeops.models.operators.mgno_published import PUBLISHED, PublishedCycle
 from pdeops.runs.recipe import Recipe
@@ -222,7 +222,7 @@ def test_compiles_without_a_graph_break(build, tmp_path):
     script.write_text(
         f"""
 import torch
-from pdeops.grid import Grid
+from pdeops.domain import Grid
 from pdeops.models import MgNO, PublishedMgNO
 torch.manual_seed(0)
 model = {build}

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.models import NeuralopFNO, NeuralopSFNO, NeuralopTFNO, NeuralopUNO
 from pdeops.models.operators.neuraloperator import _network, _silent
 
@@ -33,7 +33,7 @@ def test_is_imported_when_needed_in_silence_and_without_wandb(tmp_path):
     """Its import prints, filters warnings and loads wandb; its UNO prints whenever it is built."""
     code = f"""
 import sys, warnings
-from pdeops.grid import Grid
+from pdeops.domain import Grid
 from pdeops.models import NeuralopFNO, NeuralopUNO
 assert "neuralop" not in sys.modules
 filters = list(warnings.filters)
@@ -53,7 +53,7 @@ def test_a_wandb_that_is_in_use_stays(tmp_path):
     code = """
 import sys, types
 sys.modules["wandb"] = wandb = types.ModuleType("wandb")
-from pdeops.grid import Grid
+from pdeops.domain import Grid
 from pdeops.models import NeuralopFNO
 NeuralopFNO(1, 1, Grid((16, 16)))
 assert sys.modules["wandb"] is wandb

@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.linop import check_spd
 from pdeops.solvers import (
     Diffusion,

@@ -10,8 +10,7 @@ from itertools import product
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
-from pdeops.domain.sphere import SphereGrid
+from pdeops.domain import Grid, Sphere
 from pdeops.solvers import (
     ETDRK4,
     RK4CN,
@@ -44,7 +43,7 @@ EQUATIONS = {
     "KortewegDeVries": KortewegDeVries(CIRCLE),
     "KuramotoSivashinsky": KuramotoSivashinsky(CIRCLE),
     "NavierStokes": NavierStokes(TORUS, 1e-3),
-    "ShallowWater": ShallowWater(SphereGrid((8, 16), "gauss"), 1.0, rotation=0.0, gravity=1.0),
+    "ShallowWater": ShallowWater(Sphere((8, 16), "gauss"), 1.0, rotation=0.0, gravity=1.0),
 }
 LINEAR = ("Heat", "AdvectionDiffusion", "Wave")
 ADVECTED = ("Burgers", "Burgers in 2D", "KortewegDeVries", "KuramotoSivashinsky", "NavierStokes")

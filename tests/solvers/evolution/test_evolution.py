@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pdeops.calculus import fourier as spectral
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import ETDRK4, RK2CN, RK4CN, IMEXEuler, PseudoSpectral, evolve
 from pdeops.solvers.evolution.evolution import _Interval, _Watch
 

@@ -9,7 +9,7 @@ import scipy.io
 import torch
 
 from pdeops.calculus import fourier as spectral
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import (
     RK4CN,
     AdvectionDiffusion,

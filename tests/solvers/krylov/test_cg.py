@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.linop import LinearOperator, Preconditioner
 from pdeops.solvers import Diffusion, Multigrid, cg, solve_sparse
 

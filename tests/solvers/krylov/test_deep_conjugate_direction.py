@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import (
     Diffusion,
     Matrix,

@@ -6,7 +6,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.linop import check_spd
 from pdeops.solvers import Diffusion, IncompleteCholesky, Laplacian, Matrix, cg
 

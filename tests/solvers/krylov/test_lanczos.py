@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import Diffusion, FastPoisson, IncompleteCholesky, Laplacian, Multigrid, cg
 from pdeops.solvers.krylov.lanczos import cg_and_condition, condition
 

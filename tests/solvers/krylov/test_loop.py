@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.linop import Preconditioner, check_spd
 from pdeops.solvers import (
     Diffusion,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.linop import LinearOperator
 from pdeops.solvers import (
     Diffusion,

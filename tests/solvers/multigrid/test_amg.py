@@ -3,7 +3,7 @@ import sys
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.linop import check_spd
 from pdeops.solvers import Diffusion, RugeStueben, SmoothedAggregation, cg
 

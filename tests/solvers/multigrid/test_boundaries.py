@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.kernels.diffusion import reference as plain
 from pdeops.linop import check_spd
 from pdeops.solvers import Diffusion, Laplacian, without_boundary

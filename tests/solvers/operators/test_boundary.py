@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import with_boundary, without_boundary
 
 GRIDS = [

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks import relax as experiment
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import (
     SSOR,
     Binned,

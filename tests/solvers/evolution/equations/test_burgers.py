@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import RK4CN, Burgers, cole_hopf, evolve
 
 PI = math.pi

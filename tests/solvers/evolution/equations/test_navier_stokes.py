@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pdeops.calculus import fourier as spectral
-from pdeops.domain.grid import Grid
+from pdeops.domain import Grid
 from pdeops.solvers import ETDRK4, RK2CN, RK4CN, IMEXEuler, NavierStokes, evolve
 
 PI = math.pi

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from pdeops.calculus.spherical import SphericalTransform
-from pdeops.domain.sphere import SphereGrid
+from pdeops.domain import Sphere
 from pdeops.solvers import RK4CN, ShallowWater, evolve
 from pdeops.solvers.evolution.equations import williamson
 from pdeops.solvers.evolution.equations.shallow_water import EARTH_GRAVITY, EARTH_RADIUS
 
 DAY = 86400
-COARSE = SphereGrid((16, 32), "gauss", radius=EARTH_RADIUS)
-GRID = SphereGrid((32, 64), "gauss", radius=EARTH_RADIUS)
+COARSE = Sphere((16, 32), "gauss", radius=EARTH_RADIUS)
+GRID = Sphere((32, 64), "gauss", radius=EARTH_RADIUS)
 
 
 def final(equation, u0, t, dt, **options):
@@ -38,7 +38,7 @@ class TestSteadyFlow:
         assert drift(equation, final(equation, u0, 5 * DAY, 3600), u0) < 1e-11
 
     def test_speed_and_depth_are_those_at_the_equator(self):
-        grid = SphereGrid((17, 32), radius=EARTH_RADIUS)
+        grid = Sphere((17, 32), radius=EARTH_RADIUS)
         h, *rotation = williamson.steady_flow(grid, speed=30.0, depth=4000.0)
         T = SphericalTransform(grid)
         u, v = T.wind(T.forward(torch.stack(rotation)))
@@ -162,13 +162,13 @@ class TestMountain:
 
 class TestGalewskyJet:
     def test_depth_and_vorticity(self):
-        grid = SphereGrid((96, 8), "gauss", radius=EARTH_RADIUS)
+        grid = Sphere((96, 8), "gauss", radius=EARTH_RADIUS)
         h, _, delta = williamson.galewsky_jet(grid)
         assert ((grid.quadrature() * h).sum() / grid.volume).item() == pytest.approx(1e4, abs=1e-6)
         phi = grid.latitude()[:, 0]
         assert h[phi < 0.4].max() - h[phi < 0.4].min() < 1e-9
         # The wind that the vorticity carries is the jet's: 80 m/s at 45 degrees north.
-        fine = SphereGrid((192, 384), "gauss", radius=EARTH_RADIUS)
+        fine = Sphere((192, 384), "gauss", radius=EARTH_RADIUS)
         jet = williamson.galewsky_jet(fine)
         T = SphericalTransform(fine)
         u, v = T.wind(T.forward(jet[1:]))
@@ -183,14 +183,14 @@ class TestGalewskyJet:
     def test_balance_holds_the_better_the_finer_the_grid(self):
         drifts = []
         for n in (48, 80):
-            grid = SphereGrid((n, 2 * n), "gauss", radius=EARTH_RADIUS)
+            grid = Sphere((n, 2 * n), "gauss", radius=EARTH_RADIUS)
             equation = ShallowWater(grid, 1e4)
             u0 = williamson.galewsky_jet(grid)
             drifts.append(drift(equation, final(equation, u0, 7200, 900), u0))
         assert drifts[1] < drifts[0] / 5
 
     def test_the_bump_is_where_it_is_said(self):
-        fine = SphereGrid((256, 64), "gauss", radius=EARTH_RADIUS)
+        fine = Sphere((256, 64), "gauss", radius=EARTH_RADIUS)
         bump = williamson.bump(fine, height=100.0, latitude=0.5, longitude=0.0)
         i, j = divmod(int(bump.argmax()), 64)
         assert abs(fine.latitude()[i, 0].item() - 0.5) < 0.01
@@ -249,7 +249,7 @@ def test_blow_up_and_fast_winds_are_reported():
 @pytest.mark.parametrize("times", [[3.0], [1.9 + 0.02 * i for i in range(56)]])
 def test_a_layer_that_runs_dry_is_no_solution(times):
     """Water flows off the south for a while; later the depth would be positive again."""
-    grid = SphereGrid((32, 64), "gauss")
+    grid = Sphere((32, 64), "gauss")
     equation = ShallowWater(grid, 1.0, rotation=0.0, gravity=1.0)
     h = torch.ones(grid.shape, dtype=torch.float64)
     u0 = torch.stack([h, 0 * h, 1.5 * grid.latitude().sin() * h])[None]
@@ -268,7 +268,7 @@ def test_a_layer_that_runs_dry_is_no_solution(times):
 def test_bad_input_is_refused():
     make = {"grid": COARSE, "mean_depth": 1e4}
     for change, message in (
-        ({"grid": SphereGrid((17, 32))}, "Gauss's latitudes up to degree"),
+        ({"grid": Sphere((17, 32))}, "Gauss's latitudes up to degree"),
         ({"degree": 11}, "up to degree 10 .* got gauss latitudes and degree 11"),
         ({"mean_depth": 0.0}, "mean_depth, gravity > 0"),
         ({"order": 3}, "even"),
