@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pdeops.batch import Batch
 from pdeops.datasets import FieldDataset, convert, open_dataset
 from pdeops.training.sampling import Sampler, stream
 
@@ -59,9 +61,10 @@ def files() -> Files:
     )
 
 
-def corners(batches: Iterable[dict[str, Tensor]]) -> Tensor:
-    """First value of every x and last value of every y."""
-    seen = [torch.stack([b["x"].flatten(1)[:, 0], b["y"].flatten(1)[:, -1]]) for b in batches]
+def corners(batches: Iterable[Any]) -> Tensor:
+    """First value of every input and last value of every target."""
+    pairs = ((b.input, b.target) if isinstance(b, Batch) else (b["x"], b["y"]) for b in batches)
+    seen = [torch.stack([x.flatten(1)[:, 0], y.flatten(1)[:, -1]]) for x, y in pairs]
     return torch.cat(seen, 1)
 
 
@@ -77,7 +80,7 @@ def by_neuraloperator(state: Files) -> Tensor:
 def by_numpy(state: Files) -> Tensor:
     x, y = state.arrays
     return corners(
-        {"x": torch.from_numpy(x[batch]), "y": torch.from_numpy(y[batch])}
+        Batch(input=torch.from_numpy(x[batch]), target=torch.from_numpy(y[batch]))
         for batch in state.sampler.batches(0)
     )
 

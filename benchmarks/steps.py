@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from pdeops.batch import Batch
 from pdeops.domain import Grid
 from pdeops.losses import LOSSES
 from pdeops.models import MODELS
@@ -15,7 +16,6 @@ from pdeops.runs.recipe import Recipe
 from pdeops.training.learner import Learner
 from pdeops.training.objectives import Supervised
 from pdeops.training.optim import OPTIMIZERS, SCHEDULES
-from pdeops.training.sampling import Batch
 
 
 def step_seconds(
@@ -34,7 +34,7 @@ def step_seconds(
         for turn in range(1 + repeats):
             for (learner, batch), found in zip(sides, seconds, strict=True):
                 start = time.perf_counter()
-                learner.gradients(batch, len(batch["x"]))
+                learner.gradients(batch, len(batch))
                 learner.update(learner.gradient_norm())
                 if turn:  # the first one compiles, and fills caches
                     found.append(time.perf_counter() - start)
@@ -62,4 +62,5 @@ def _learner(recipe: Recipe, grid: Grid) -> Learner:
 def _batch(recipe: Recipe, grid: Grid) -> Batch:
     generator = torch.Generator().manual_seed(recipe.seed)
     shape = (recipe.training.batch_size, 1, *grid.shape)
-    return {name: torch.randn(shape, generator=generator) for name in "xy"}
+    x, y = (torch.randn(shape, generator=generator) for _ in range(2))
+    return Batch(input=x, target=y)

@@ -10,29 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from .layouts.sources import Batch, Source, TensorSource
+from ..batch import Batch
+from .layouts.sources import Source, TensorSource
 from .spec import DatasetSpec
 
 
-class Samples(Sequence[Batch]):
-    """The samples of a batch that was read in one go, each a view of it.
-
-    Attributes:
-        batch: all of them; who takes this saves a copy of each.
-    """
-
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
-
-    def __len__(self) -> int:
-        return len(self.batch["x"])
-
-    def __getitem__(self, index: Any) -> Any:
-        return {key: u[index] for key, u in self.batch.items()}
-
-
 class FieldDataset(torch.utils.data.Dataset):
-    """Samples {"x": (c *space), "y": (d *space)} on one grid, float32 unless asked otherwise.
+    """Samples with input (c *space) and target (d *space) on one domain, float32 unless asked
+    otherwise.
 
     Safe in DataLoader workers, forked or spawned. A batch is read in one go (`__getitems__`, which
     the DataLoader calls).
@@ -87,31 +72,25 @@ class FieldDataset(torch.utils.data.Dataset):
         return len(self.indices)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """The given samples as one batch {"x": (b c *space), "y": (b d *space)}."""
+        """The given samples as one batch, input (b c *space) and target (b d *space)."""
         return self.source.read(self.indices[np.asarray(indices, dtype=np.int64)], self.dtype)
 
     def __getitem__(self, index: int) -> Batch:
-        batch = self.read([index])
-        return {"x": batch["x"][0], "y": batch["y"][0]}
+        return self.read([index])[0]
 
-    def __getitems__(self, indices: list[int]) -> "Samples":
-        return Samples(self.read(indices))
+    def __getitems__(self, indices: list[int]) -> Batch:
+        return self.read(indices)
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All samples in their order, `size` at a time; the last batch may be short.
 
         Neighbours in a chunk of the file are read in one go, so that it is decompressed once.
         """
-        rest: Batch = {}
+        rest: Batch | None = None
         for part in self._in_chunks(size):
             batch = self.source.read(part, self.dtype)
-            if rest:
-                batch = {key: torch.cat([rest[key], u]) for key, u in batch.items()}
-            pieces = [
-                {k: u[i : i + size] for k, u in batch.items()}
-                for i in range(0, len(batch["x"]), size)
-            ]
-            rest = pieces.pop() if len(pieces[-1]["x"]) < size else {}
+            pieces = (Batch.cat([rest, batch]) if rest else batch).split(size)
+            rest = pieces.pop() if len(pieces[-1]) < size else None
             yield from pieces
         if rest:
             yield rest
@@ -144,7 +123,7 @@ class FieldDataset(torch.utils.data.Dataset):
     def in_memory(self) -> "FieldDataset":
         """The same samples held in memory, for sets much smaller than it."""
         everything = self.read(range(len(self)))
-        source = TensorSource(everything["x"], everything["y"], self.inputs, self.targets)
+        source = TensorSource(everything.input, everything.target, self.inputs, self.targets)
         return self._with(source, np.arange(len(self)))
 
     def check(self) -> None:
@@ -156,9 +135,9 @@ class FieldDataset(torch.utils.data.Dataset):
         """
         bad: list[tuple[str, int]] = []
         for start, batch in zip(range(0, len(self), 64), self.batches(64), strict=True):
-            for key, names in (("x", self.inputs), ("y", self.targets)):
+            for fields, names in ((batch.input, self.inputs), (batch.target, self.targets)):
                 for channel, name in enumerate(names):
-                    u = batch[key][:, channel].flatten(1)
+                    u = fields[:, channel].flatten(1)
                     rows = (~u.isfinite()).any(1).nonzero().flatten()
                     bad += [(name, int(self.indices[start + int(i)])) for i in rows]
         if bad:

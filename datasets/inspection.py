@@ -66,12 +66,12 @@ def inspect(path: str | Path) -> dict[str, Any]:
 
 def _fields(dataset: FieldDataset) -> dict[str, Any]:
     """What the fields are, their grid and their spec."""
-    roles = {"x": ("input", dataset.inputs), "y": ("target", dataset.targets)}
-    ranges = {field: _Range() for _, names in roles.values() for field in names}
+    names_of = {"input": dataset.inputs, "target": dataset.targets}
+    ranges = {field: _Range() for names in names_of.values() for field in names}
     for batch in dataset.batches(64):
-        for key, (_, names) in roles.items():
+        for role, names in names_of.items():
             for c, field in enumerate(names):
-                ranges[field].add(batch[key][:, c].numpy())
+                ranges[field].add(batch.get(role)[:, c].numpy())
     described = dataset.source.describe()
     spec = dataset.spec
     residuals = dataset.source.residuals()
@@ -81,7 +81,7 @@ def _fields(dataset: FieldDataset) -> dict[str, Any]:
         "samples": len(dataset),
         "fields": {
             field: {"role": role, **described[field], **ranges[field].to_dict()}
-            for role, names in roles.values()
+            for role, names in names_of.items()
             for field in names
         },
         "grid": dataset.domain.to_dict(),

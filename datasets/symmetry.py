@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..batch import Batch
 from ..nn.symmetry import Isometry, isometries, reflect
 from .dataset import FieldDataset
-from .layouts.sources import Batch
 
 
 class DihedralAugmentation(torch.utils.data.Dataset):
@@ -57,16 +57,21 @@ class DihedralAugmentation(torch.utils.data.Dataset):
 
     def __getitems__(self, indices: list[int]) -> list[Batch]:
         chosen = _hash(self.seed, self.epoch, np.asarray(indices)) % np.uint64(len(self.isometries))
-        return [
-            {key: self._move(u, self.isometries[int(g)], key) for key, u in sample.items()}
-            for g, sample in zip(chosen, self.dataset.__getitems__(indices), strict=True)
-        ]
+        batch = self.dataset.read(indices)
+        return [self._moved(batch[i], self.isometries[int(g)]) for i, g in enumerate(chosen)]
 
-    def _move(self, u: Tensor, isometry: Isometry, key: str) -> Tensor:
+    def _moved(self, sample: Batch, isometry: Isometry) -> Batch:
+        """Input and target by the same isometry; what is not stored beyond an open end is taken
+        from the nearest values of the input, and from the target's own boundary line."""
+        return sample.replace(
+            input=self._move(sample.input, isometry, first=-1),
+            target=self._move(sample.target, isometry, first=0),
+        )
+
+    def _move(self, u: Tensor, isometry: Isometry, *, first: int) -> Tensor:
         order, reflected = isometry
         u = u.permute(0, *(a + 1 for a in order))
         for axis in reflected:
-            first = 0 if key == "y" else -1
             u = reflect(u, axis + 1, half_open=self.dataset.half_open, first=first)
         return u.contiguous()
 

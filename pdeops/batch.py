@@ -6,39 +6,83 @@ different size.
 # Axes: b batch, t time, c channel, *space nodes, d coordinates, n points, p parameters.
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_OF_POINTS = ("input", "target", "mask", "weights")  # members whose last axis counts points
 
-@dataclass(frozen=True)
+
 class Batch:
-    """Samples of one domain; what a kind of job does not need is None. `check` says whether the
-    members fit together.
+    """Samples of one domain. A member that a kind of job does not need is not there; asking for one
+    that is not there is an error that lists those that are. `check` says whether they fit together.
 
     Attributes:
         input: (b, c, *space), or (b, t, c, *space) with a time axis.
         target: (b, c, *space), or (b, t, c, *space); of a linear system A e = r the error e.
         times: (b, t), of the frames of `input` and then of those of `target`.
         positions: (b, d, n), coordinates of the nodes where they differ from sample to sample.
-        mask: (b, n), False at points that pad a sample; None where there is no padding.
-        weights: (b, n), quadrature weights of the points; None where they are not known.
+        mask: (b, n), False at points that pad a sample; not there where nothing is padded.
+        weights: (b, n), quadrature weights of the points, where they are known.
         parameters: (b, p), numbers of the equation.
         operator: the couplings of linear systems at the faces of cells, one tensor (b, *faces) per
             axis, as `kernels.diffusion` takes them.
     """
 
-    input: Tensor | None = None
-    target: Tensor | None = None
-    times: Tensor | None = None
-    positions: Tensor | None = None
-    mask: Tensor | None = None
-    weights: Tensor | None = None
-    parameters: Tensor | None = None
-    operator: tuple[Tensor, ...] | None = None
+    input: Tensor
+    target: Tensor
+    times: Tensor
+    positions: Tensor
+    mask: Tensor
+    weights: Tensor
+    parameters: Tensor
+    operator: tuple[Tensor, ...]
+
+    def __init__(
+        self,
+        *,
+        input: Tensor | None = None,
+        target: Tensor | None = None,
+        times: Tensor | None = None,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        weights: Tensor | None = None,
+        parameters: Tensor | None = None,
+        operator: Sequence[Tensor] | None = None,
+    ) -> None:
+        given = {
+            "input": input,
+            "target": target,
+            "times": times,
+            "positions": positions,
+            "mask": mask,
+            "weights": weights,
+            "parameters": parameters,
+            "operator": None if operator is None else tuple(operator),
+        }
+        self.__dict__.update({name: value for name, value in given.items() if value is not None})
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in Batch.__annotations__:
+            raise AttributeError(f"A batch has no member {name!r}.")
+        raise AttributeError(
+            f"This batch has no {name}; it has {', '.join(self.members()) or 'no members'}. Give "
+            f"{name} where the batch is made, or choose data that have it."
+        )
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a member of this name is there."""
+        return name in self.__dict__
+
+    def get(self, name: str) -> Any:
+        """The member of this name, or None."""
+        return self.__dict__.get(name)
+
+    def replace(self, **members: Any) -> "Batch":
+        """The same with other or further members; None takes one away."""
+        return Batch(**{**self.members(), **members})
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -62,16 +106,15 @@ class Batch:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """The same members, each tensor changed."""
-        changed: dict[str, Any] = {}
-        for name, value in self.members().items():
-            whole = isinstance(value, Tensor)
-            changed[name] = change(value) if whole else tuple(change(u) for u in value)
+        changed: dict[str, Any] = {
+            name: change(value) if isinstance(value, Tensor) else tuple(map(change, value))
+            for name, value in self.members().items()
+        }
         return Batch(**changed)
 
     def members(self) -> dict[str, Any]:
         """Those that are there, by name."""
-        found = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value for name, value in found.items() if value is not None}
+        return dict(self.__dict__)
 
     def tensors(self) -> Iterator[Tensor]:
         """All tensors of all members.
@@ -98,16 +141,11 @@ class Batch:
         if len(set(counts.values())) != 1:
             raise ValueError(f"All members of a batch hold the same samples; got {counts}.")
         for name in ("mask", "weights"):
-            member = getattr(self, name)
-            if member is not None and self.positions is None:
+            if name in self and "positions" not in self:
                 raise ValueError(f"A batch with {name} needs positions: they are those of points.")
-        if self.positions is not None:
+        if "positions" in self:
             n = self.positions.shape[-1]
-            sizes = {
-                name: getattr(self, name).shape[-1]
-                for name in ("input", "target", "mask", "weights")
-                if getattr(self, name) is not None
-            }
+            sizes = {name: self.get(name).shape[-1] for name in _OF_POINTS if name in self}
             if set(sizes.values()) - {n}:
                 raise ValueError(
                     f"The positions are those of {n} points; got fields of {sizes} points. Give "
@@ -116,15 +154,37 @@ class Batch:
         return self
 
     @staticmethod
-    def collate(samples: Sequence["Batch"]) -> "Batch":
-        """One batch of samples without their first axis. Point clouds of different size are padded
-        with zeros at the end, and `mask` says which points are real.
+    def cat(batches: Sequence["Batch"]) -> "Batch":
+        """One batch after the other, all with the same members."""
+        joined: dict[str, Any] = {}
+        for name, value in batches[0].members().items():
+            parts = [getattr(b, name) for b in batches]
+            if isinstance(value, Tensor):
+                joined[name] = torch.cat(parts)
+            else:
+                joined[name] = tuple(torch.cat(each) for each in zip(*parts, strict=True))
+        return Batch(**joined)
+
+    @staticmethod
+    def collate(samples: "Batch | Sequence[Batch]") -> "Batch":
+        """One batch of samples without their first axis: the `collate_fn` of a DataLoader.
+
+        Point clouds of different size are padded with zeros at the end, and `mask` says which
+        points are real. What a data set has read in one go is a batch already and stays as it is.
 
         Raises:
             ValueError: no samples, or samples that do not fit together.
         """
+        if isinstance(samples, Batch):
+            return samples
         if not samples:
             raise ValueError("No batch of no samples; give at least one.")
+        for sample in samples:
+            if not isinstance(sample, Batch):
+                raise ValueError(
+                    f"A data set yields samples such as Batch(input=..., target=...); got "
+                    f"{type(sample).__name__}. Return a Batch from its __getitem__."
+                )
         names = set(samples[0].members())
         for sample in samples:
             if set(sample.members()) != names:
@@ -152,17 +212,15 @@ def _stack(values: Sequence[Any]) -> Any:
 
 def _padded(samples: Sequence[Batch]) -> list[Batch]:
     """All clouds of the size of the largest, with a mask where any was smaller."""
-    counts = [s.positions.shape[-1] for s in samples if s.positions is not None]
+    counts = [s.positions.shape[-1] for s in samples]
     largest = max(counts)
     if min(counts) == largest:
         return list(samples)
     padded = []
     for sample, n in zip(samples, counts, strict=True):
-        mask = torch.ones(n, dtype=torch.bool) if sample.mask is None else sample.mask
-        changed: dict[str, Any] = {
-            name: F.pad(getattr(sample, name), (0, largest - n))
-            for name in ("input", "target", "positions", "weights")
-            if getattr(sample, name) is not None
-        }
-        padded.append(replace(sample, mask=F.pad(mask, (0, largest - n)), **changed))
+        if "mask" not in sample:
+            sample = sample.replace(mask=torch.ones(n, dtype=torch.bool))
+        names = [name for name in (*_OF_POINTS, "positions") if name in sample]
+        wider = {name: F.pad(sample.get(name), (0, largest - n)) for name in names}
+        padded.append(sample.replace(**wider))
     return padded

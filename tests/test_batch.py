@@ -25,7 +25,9 @@ def test_collate_undoes_taking_samples_apart(batch):
     again = Batch.collate([batch[i] for i in range(3)])
     for ours, theirs in zip(again.tensors(), batch.tensors(), strict=True):
         assert torch.equal(ours, theirs)
-    assert again.times is None
+    assert "times" not in again
+    with pytest.raises(AttributeError, match=r"no times; it has .*input"):
+        _ = again.times
 
 
 def test_to_changes_every_tensor(batch):
@@ -53,7 +55,7 @@ def test_clouds_of_different_size_are_padded_under_a_mask():
 
 def test_clouds_of_one_size_need_no_mask():
     generator = torch.Generator().manual_seed(0)
-    assert Batch.collate([cloud(4, generator), cloud(4, generator)]).mask is None
+    assert Batch.collate([cloud(4, generator), cloud(4, generator)]).get("mask") is None
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,16 @@ Axes: b batch, c channel, x y space.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...batch import Batch
 from ..containers.stores import Store
-from .selection import SPACE, Selection
-
-Batch = dict[str, Tensor]
+from .selection import SPACE, Chosen, Selection
 
 # Stored numbers go straight to these; to any other type through torch.
 _NUMPY: dict[torch.dtype, np.dtype] = {
@@ -38,7 +38,7 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, indices: np.ndarray, dtype: torch.dtype) -> Batch:
-        """{"x": (b, c, *space), "y": ...} for the given samples, contiguous and free to change."""
+        """Input and target of the given samples, contiguous and free to change."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -68,7 +68,9 @@ class TensorSource(Source):
     def read(self, indices: np.ndarray, dtype: torch.dtype) -> Batch:
         """The given samples, copied."""
         at = torch.from_numpy(indices)
-        return {"x": self.x[at].to(dtype).contiguous(), "y": self.y[at].to(dtype).contiguous()}
+        return Batch(
+            input=self.x[at].to(dtype).contiguous(), target=self.y[at].to(dtype).contiguous()
+        )
 
     def describe(self) -> dict[str, Any]:
         """Of each channel: shape, axes, dtype and layout of the tensor it is part of."""
@@ -104,15 +106,16 @@ class ArraySource(Source):
 
     def read(self, indices: np.ndarray, dtype: torch.dtype) -> Batch:
         """The given samples, in any order and with repetitions: one read per array."""
-        batch = {}
-        for key, chosen in (("x", self.selection.inputs), ("y", self.selection.targets)):
+
+        def fields(chosen: Sequence[Chosen]) -> Tensor:
             arrays = [
                 c.fields(self.store.take(c.name, c.sample_axis, indices), _NUMPY.get(dtype))
                 for c in chosen
             ]
-            fields = [torch.from_numpy(array).to(dtype) for array in arrays]
-            batch[key] = torch.cat(fields, 1) if len(fields) > 1 else fields[0]
-        return batch
+            tensors = [torch.from_numpy(array).to(dtype) for array in arrays]
+            return torch.cat(tensors, 1) if len(tensors) > 1 else tensors[0]
+
+        return Batch(input=fields(self.selection.inputs), target=fields(self.selection.targets))
 
     def describe(self) -> dict[str, Any]:
         """Of each channel: shape, axes, dtype and layout of the array that it is stored in."""

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...batch import Batch
 from ..problems.random_fields import sample_generator
 
 
 class LinearSystems(torch.utils.data.Dataset, ABC):
     """Systems with known errors, drawn anew in every epoch: sample i of epoch e depends on (seed,
-    e, i) alone. It is {"faces0": ..., "error": (*space)}, `faces<axis>` the couplings as in
-    `kernels/diffusion/reference.py`; the residual is r = A e.
+    e, i) alone. It holds the couplings, as in `kernels/diffusion/reference.py`, as `operator` and
+    the error e (*space) as `target`; the residual is r = A e.
 
     Args:
         shapes: cells per axis; epoch e has shapes[e mod their number].
@@ -40,11 +41,11 @@ class LinearSystems(torch.utils.data.Dataset, ABC):
     def __len__(self) -> int:
         return self.num_samples
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> Batch:
         shape = self.shapes[self.epoch % len(self.shapes)]
         random = sample_generator(self.seed, self.epoch * self.num_samples + index)
         faces, error = self.draw(shape, random)
-        return {**{f"faces{axis}": c for axis, c in enumerate(faces)}, "error": error}
+        return Batch(operator=tuple(faces), target=error)
 
     @abstractmethod
     def draw(

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
+from ..batch import Batch
 from ..datasets.systems.poisson_systems import SYSTEMS
 from ..domain import Grid
 from ..linop import LinearOperator
@@ -124,10 +123,9 @@ def held_out(recipe: SystemsRecipe, number: int, size: int | None) -> Any:
     return SYSTEMS[recipe.systems.name](**arguments, seed=recipe.seed).held_out(number)
 
 
-def as_system(sample: dict[str, Tensor], rtol: float, max_iterations: int) -> Recognised:
+def as_system(sample: Batch, rtol: float, max_iterations: int) -> Recognised:
     """A sample of `datasets.systems` in float64."""
-    faces = [v.double() for k, v in sorted(sample.items()) if k.startswith("faces")]
-    error = sample["error"].double()
+    faces, error = [c.double() for c in sample.operator], sample.target.double()
     grid = Grid(error.shape, [float(n) for n in error.shape], "neumann", "centers")
     A = Diffusion.from_faces(faces, grid)
     found = recognise(A.to_csr(), A.grid.shape)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from ..batch import Batch
 from ..datasets.systems.poisson_systems import SYSTEMS
 from ..models import CORRECTIONS
 from ..nearest import did_you_mean
@@ -120,8 +121,7 @@ class _Validation:
         mine = distributed.my_slice(_HELD_OUT)
         for start in range(mine.start, mine.stop, 8):
             samples = [self.systems[i] for i in range(start, min(start + 8, mine.stop))]
-            batch = {k: torch.stack([s[k] for s in samples]).to(self.device) for k in samples[0]}
-            rates, _ = self.walk.walk(model, batch)
+            rates, _ = self.walk.walk(model, Batch.collate(samples).to(self.device))
             total += torch.tensor([rates.mean(0).sum().item(), len(samples)])
         rate, number = distributed.all_reduce_sum(total.tolist(), self.device)
         return {MONITOR: torch.tensor(rate / number).exp().item()}

@@ -163,10 +163,10 @@ def evaluate(run: Run, data: str | Path | FieldDataset | None = None) -> dict[st
     metrics = MetricMean(dataset.domain)
     residual = 0.0
     for batch in dataset.batches(32):
-        prediction = run(batch["x"])
-        metrics.update(prediction, batch["y"])
+        prediction = run(batch.input)
+        metrics.update(prediction, batch.target)
         if problem is not None:
-            residual += problem.residual(batch["x"], prediction, dataset.domain).sum().item()
+            residual += problem.residual(batch.input, prediction, dataset.domain).sum().item()
     report: dict[str, Any] = dict(metrics.compute())
     report["residual"] = None if problem is None else residual / len(dataset)
     report["samples"] = len(dataset)
@@ -184,7 +184,7 @@ def predict(run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
     hdf5.refuse_existing(Path(out))
     dataset = open_dataset(data)
     _check_channels(dataset, run.in_channels, "The run's operator")
-    x = torch.cat([batch["x"] for batch in dataset.batches(256)])
+    x = torch.cat([batch.input for batch in dataset.batches(256)])
     y = run(x)
     source = f"predicted by {run.recipe.model.name}, run {run.folder.name}"
     if dataset.spec:
@@ -233,8 +233,8 @@ def _assemble(recipe: Recipe | SystemsRecipe, folder: Path, device: torch.device
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)  # torch's layers initialise from the global generator
         operator = _build(carry)
-    operator.input_normalizer = Normalizer.fit(batch["x"] for batch in training.batches(64))
-    operator.output_normalizer = Normalizer.fit(batch["y"] for batch in training.batches(64))
+    operator.input_normalizer = Normalizer.fit(batch.input for batch in training.batches(64))
+    operator.output_normalizer = Normalizer.fit(batch.target for batch in training.batches(64))
     loss = LOSSES[recipe.loss.name](grid, **recipe.loss.arguments)
     units = _units(spec)
     if len(units) > 1 and loss.pools_channels:
@@ -279,7 +279,7 @@ class _Validation:
         metrics = MetricMean(self.dataset.domain, names=(self.monitor, "relative_h1"))
         mine = distributed.my_slice(len(self.dataset))
         for batch in self.dataset.subset(range(mine.start, mine.stop)).batches(32):
-            metrics.update(operator(batch["x"].to(self.device)).cpu(), batch["y"])
+            metrics.update(operator(batch.input.to(self.device)).cpu(), batch.target)
         metrics.all_reduce()
         return metrics.compute()
 

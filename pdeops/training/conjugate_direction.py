@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..batch import Batch
 from ..kernels.diffusion.reference import apply
 from ..nearest import did_you_mean
-from .sampling import Batch
 
 # Axes: b batch, k steps of the method.
 
@@ -24,7 +24,7 @@ MEASURES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 class ConjugateDirection:
     """Mean over systems and over the first `steps` of `solvers.deep_conjugate_direction`.
 
-    A batch holds the couplings `faces0`, `faces1`, ... of systems A and errors e. The model's own
+    A batch holds systems A as `operator` and errors e as `target`. The model's own
     steps are walked: r = A e, z = f(r/|r|) made A-orthogonal to the last direction, e ← e - α z.
     So beside the errors of the data it trains on those that it leaves itself. No gradient flows
     from a step to the next. A step counts, with α = ⟨z, r⟩ / ⟨z, A z⟩, as
@@ -62,7 +62,7 @@ class ConjugateDirection:
 
     def walk(self, model: Any, batch: Batch) -> tuple[Float[Tensor, "k b"], Float[Tensor, "k b"]]:
         """Per step and system log(|e - α z|_A / |e|_A) and |r - α A z|² / |r|²."""
-        e, faces = batch["error"], [v for k, v in sorted(batch.items()) if k.startswith("faces")]
+        e, faces = error_and_couplings(batch)
         closed = (False,) * len(faces)
         direction = model.at(faces)
         rates, reductions = [], []
@@ -88,6 +88,11 @@ class ConjugateDirection:
             p, Ap = z.detach(), Az.detach()
             e = (e - times(alpha.detach(), p)).detach()
         return torch.stack(rates), torch.stack(reductions)
+
+
+def error_and_couplings(batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The errors e and the couplings of the systems of a batch."""
+    return batch.target, batch.operator
 
 
 def dot(u: Tensor, v: Tensor) -> Float[Tensor, " b"]:

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..batch import Batch
 from ..kernels.diffusion.reference import apply
 from ..nearest import did_you_mean
-from .conjugate_direction import dot, times
-from .sampling import Batch
+from .conjugate_direction import dot, error_and_couplings, times
 
 # Axes: b batch, k steps of the method.
 Map = Callable[[Tensor], Tensor]
@@ -20,7 +20,7 @@ _NOTHING = 1e-30  # under what is left of an error once CG is done
 class ConjugateGradients:
     """Mean over systems of what CG with M = model.at(faces) is slowed down by.
 
-    A batch holds the couplings `faces0`, `faces1`, ... of systems A and errors e, from which CG
+    A batch holds systems A as `operator` and errors e as `target`, from which CG
     starts; no solution is needed. M must be symmetric and positive definite.
 
     Args:
@@ -74,7 +74,7 @@ MEASURES: dict[str, Callable[[Map, Map, Tensor, int], Tensor]] = {
 
 def _system(model: Any, batch: Batch) -> tuple[Map, Map, Tensor]:
     """A, M and the error."""
-    e, faces = batch["error"], [v for k, v in sorted(batch.items()) if k.startswith("faces")]
+    e, faces = error_and_couplings(batch)
     closed = (False,) * len(faces)
     correction = model.at(faces)
     return (

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..batch import Batch
 from . import distributed
 from .ema import EMA
 from .optim import OptimizerSpec, Schedule
 from .options import TrainingOptions
-from .sampling import Batch
 
 Objective = Callable[[nn.Module, Batch], Tensor]
 
@@ -73,9 +73,8 @@ class Learner:
         self.optimizer.zero_grad()
         mine = distributed.my_slice(num_samples)
         total = 0.0
-        for piece in _split(batch, self.options.accumulate):
-            size = len(next(iter(piece.values())))
-            share = size / num_samples if mine.stop > mine.start else 0.0
+        for piece in batch.split(math.ceil(len(batch) / self.options.accumulate)):
+            share = len(piece) / num_samples if mine.stop > mine.start else 0.0
             loss = self._loss(piece)
             (loss * share).backward()
             total += loss.item() * share
@@ -85,7 +84,7 @@ class Learner:
     def _loss(self, piece: Batch) -> Tensor:
         """The objective's mean loss over a piece, in bfloat16 where autocast is on and allows."""
         with torch.autocast(self.device.type, torch.bfloat16, self.options.autocast):
-            loss = self.objective(self._forward, {k: v.to(self.device) for k, v in piece.items()})
+            loss = self.objective(self._forward, piece.to(self.device))
         if loss.ndim != 0:
             raise ValueError(
                 f"An objective returns a scalar, the batch's mean loss; got shape "
@@ -129,16 +128,6 @@ class Learner:
         self.schedule.load_state_dict(state["schedule"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
-
-
-def _split(batch: Batch, num_pieces: int) -> list[Batch]:
-    """The batch cut along its first axis into at most num_pieces pieces, none empty."""
-    num_samples = len(next(iter(batch.values())))
-    size = math.ceil(num_samples / num_pieces)
-    return [
-        {name: v[start : start + size] for name, v in batch.items()}
-        for start in range(0, num_samples, size)
-    ]
 
 
 def _describe(spec: Any) -> dict[str, Any]:

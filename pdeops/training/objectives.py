@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
+from ..batch import Batch
 from .conjugate_direction import ConjugateDirection
 from .conjugate_gradients import ConjugateGradients
-from .sampling import Batch
 
 
 class Supervised:
@@ -16,7 +16,7 @@ class Supervised:
         self.loss = loss
 
     def __call__(self, operator: nn.Module, batch: Batch) -> Tensor:
-        return self.loss(operator(batch["x"]), batch["y"])
+        return self.loss(operator(batch.input), batch.target)
 
 
 # Of learned solvers, which need no pairs: called without a grid, on batches of systems.

@@ -1,18 +1,16 @@
 """Which samples each step sees: a function of (seed, epoch, step), whatever process loads them."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset
 
+from ..batch import Batch
 from . import distributed, rng
 from .interrupt import leave_to_parent
-
-Batch = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -86,18 +84,6 @@ class _EpochAware(Dataset):
         return [self.dataset[index] for index in indices]
 
 
-def _collate(samples: Any) -> Batch:
-    """One dict of stacked tensors; a dataset that reads a batch at once has made it already."""
-    whole = getattr(samples, "batch", samples)  # who reads a batch in one go may keep it so
-    batch = whole if isinstance(whole, Mapping) else default_collate(samples)
-    if not isinstance(batch, Mapping) or not all(isinstance(v, Tensor) for v in batch.values()):
-        raise ValueError(
-            f"A training dataset yields dicts of tensors such as {{'x': ..., 'y': ...}}; got "
-            f"{type(batch).__name__}. Wrap it in a Dataset whose __getitem__ returns such a dict."
-        )
-    return dict(batch)
-
-
 def stream(
     dataset: Dataset, sampler: Sampler, *, epoch: int, step: int, end: int, num_workers: int
 ) -> Iterator[Batch]:
@@ -111,7 +97,7 @@ def stream(
     loader: DataLoader = DataLoader(
         _EpochAware(dataset),
         batch_sampler=_Keys(sampler, epoch, step, end),
-        collate_fn=_collate,
+        collate_fn=Batch.collate,
         num_workers=num_workers,
         worker_init_fn=leave_to_parent,
         multiprocessing_context="spawn" if num_workers else None,

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ..batch import Batch
 from . import checkpoint, distributed, rng
 from .interrupt import Interrupts
 from .learner import Learner, Objective
@@ -25,7 +26,7 @@ from .optim import OptimizerSpec, Schedule
 from .options import TrainingOptions
 from .progress import Progress
 from .record import COLUMNS, History, MetricsLog, Row
-from .sampling import Batch, Sampler, stream
+from .sampling import Sampler, stream
 
 logger = logging.getLogger("pdeops")
 

@@ -29,7 +29,7 @@ def test_a_step_is_one_of_training(monkeypatch):
 
     class Watched(Learner):
         def gradients(self, batch, num_samples):
-            assert len(batch["x"]) == num_samples == 4
+            assert len(batch.input) == num_samples == 4
             losses.append(super().gradients(batch, num_samples))
             return losses[-1]
 

@@ -164,8 +164,8 @@ def test_the_true_solution_has_no_residual(workshop):
     data = package.open_dataset(workshop.test)
     problem = package.datasets.problem_of(data.spec)
     batch = next(iter(data.batches(4)))
-    assert problem.residual(batch["x"], batch["y"], data.domain).max() < 1e-4
-    assert problem.residual(batch["x"], 1.1 * batch["y"], data.domain).min() > 0.05
+    assert problem.residual(batch.input, batch.target, data.domain).max() < 1e-4
+    assert problem.residual(batch.input, 1.1 * batch.target, data.domain).min() > 0.05
 
 
 def test_run_keeps_the_form_of_its_input(workshop):
@@ -191,7 +191,7 @@ def test_averaged_symmetries_travel_with_the_run(workshop, tmp_path):
     settings = overrides(workshop.folder, "model.n_modes=[8,8]", "data.average_symmetries=true")
     recipe = package.Recipe.load("fno_darcy65", settings)
     folder = package.train(recipe, out=tmp_path / "run", device="cpu")["run"]
-    k = package.open_dataset(workshop.test)[0]["x"]
+    k = package.open_dataset(workshop.test)[0].input
     for run, symmetric in ((folder, True), (workshop.run, False)):
         operator = package.load_run(run)
         gap = (operator(k.mT) - operator(k).mT).norm() / operator(k).norm()

@@ -103,7 +103,7 @@ def test_systems_are_those_of_the_validation_and_their_errors_the_solutions():
     recipe = SystemsRecipe.from_dict(RECIPE)
     sample = held_out(recipe, 1, None)[0]
     system = as_system(sample, *GOAL)
-    e = system.A.project(sample["error"].double())
+    e = system.A.project(sample.target.double())
     x = cg(system.A, system.b, M=Multigrid(system.A), rtol=1e-12).x
     assert (x - e).norm() < 1e-8 * e.norm()
 

@@ -26,8 +26,8 @@ def test_three_lines_for_arrays_in_memory(tmp_path):
     data = open_dataset(tmp_path / "own.h5")
     assert (data.inputs, data.targets, data.domain) == (("a",), ("u",), Grid(SHAPE[1:]))
     batch = data.read([3, 0])
-    np.testing.assert_array_equal(batch["x"][:, 0], a[[3, 0]])
-    np.testing.assert_array_equal(batch["y"][:, 0], u[[3, 0]])
+    np.testing.assert_array_equal(batch.input[:, 0], a[[3, 0]])
+    np.testing.assert_array_equal(batch.target[:, 0], u[[3, 0]])
     assert report["samples"] == 4
     assert len(report["notes"]) == 3  # boundary, extent and placement were assumed
     assert data.spec.source == "converted from arrays in memory"
@@ -48,8 +48,8 @@ def test_axes_in_any_order_channels_and_all_dimensions(tmp_path, ndim):
     data = open_dataset(tmp_path / "o.h5")
     assert (data.inputs, data.targets, data.domain) == (("a0", "a1"), ("u",), grid)
     batch = data.read([2, 0])
-    np.testing.assert_array_equal(batch["x"], a[[2, 0]])
-    np.testing.assert_array_equal(batch["y"][:, 0], u[[2, 0]])
+    np.testing.assert_array_equal(batch.input, a[[2, 0]])
+    np.testing.assert_array_equal(batch.target[:, 0], u[[2, 0]])
     with h5py.File(tmp_path / "o.h5") as file:
         names = [dim[0].name for dim in file["u"].dims]
         assert names == ["/sample", *(f"/{letter}" for letter in letters)]
@@ -59,9 +59,9 @@ def test_several_inputs_and_targets_keep_their_order(tmp_path):
     arrays = {name: place(s) for name, s in zip("abcd", (1.0, 2.0, 3.0, 4.0), strict=True)}
     convert(arrays, tmp_path / "o.h5", inputs=["c", "a"], targets=["d", "b"])
     batch = open_dataset(tmp_path / "o.h5").read([1])
-    for key, scales in (("x", (3.0, 1.0)), ("y", (4.0, 2.0))):
+    for u, scales in ((batch.input, (3.0, 1.0)), (batch.target, (4.0, 2.0))):
         for channel, scale in enumerate(scales):
-            np.testing.assert_array_equal(batch[key][0, channel], place(scale)[1])
+            np.testing.assert_array_equal(u[0, channel], place(scale)[1])
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_names_of_coordinates_are_kept_apart(tmp_path):
     )
     assert (report["inputs"], report["targets"]) == (["input_x"], ["target_y"])
     assert "x is called input_x, since x is a coordinate in the file" in report["notes"]
-    np.testing.assert_array_equal(open_dataset(tmp_path / "o.h5")[2]["y"][0], place(2.0)[2])
+    np.testing.assert_array_equal(open_dataset(tmp_path / "o.h5")[2].target[0], place(2.0)[2])
 
 
 def test_the_published_file_is_converted_on_its_grid(shared_data, tmp_path):
@@ -125,8 +125,8 @@ def test_the_published_file_is_converted_on_its_grid(shared_data, tmp_path):
     report = convert(source, tmp_path / "o.h5")
     raw, data = open_dataset(source), open_dataset(tmp_path / "o.h5")
     assert data.domain == raw.domain == Grid((16, 16), placement="centers")
-    for key in "xy":
-        assert torch.equal(data.read(range(50))[key], raw.read(range(50))[key])
+    for role in ("input", "target"):
+        assert torch.equal(data.read(range(50)).get(role), raw.read(range(50)).get(role))
     assert any("right end" in note for note in report["notes"])
     source = shared_data / "neuraloperator" / "burgers_train_16.pt"
     axes = {"x": "sample,x", "y": "sample,channel,x"}
@@ -134,14 +134,14 @@ def test_the_published_file_is_converted_on_its_grid(shared_data, tmp_path):
     convert(source, tmp_path / "b.h5", inputs=["x"], targets=["y"], axes=axes, grid=boundary)
     y = torch.load(source, weights_only=True)["y"]
     data = open_dataset(tmp_path / "b.h5", dtype=torch.float64)
-    assert torch.equal(data.read([5, 700])["y"], y[[5, 700]])
+    assert torch.equal(data.read([5, 700]).target, y[[5, 700]])
 
 
 def test_our_own_files_and_lists_of_their_fields(darcy_file, tmp_path):
     convert(darcy_file, tmp_path / "o.h5", inputs=["pressure"], targets=["permeability"])
     data, ours = open_dataset(tmp_path / "o.h5"), open_dataset(darcy_file)
     assert data.domain == ours.domain
-    assert torch.equal(data.read([3])["x"], ours.read([3])["y"])
+    assert torch.equal(data.read([3]).input, ours.read([3]).target)
     with pytest.raises(ValueError, match="a file of the project already"):
         convert(darcy_file, tmp_path / "p.h5")
 
@@ -218,8 +218,8 @@ class TestStride:
         assert report["grid"] == data.domain.to_dict()
         assert data.spec.source == "converted from arrays in memory, one node of 4 along each axis"
         batch = data.read([2, 0])
-        np.testing.assert_array_equal(batch["x"], a[[2, 0], :, ::4, ::4])
-        np.testing.assert_array_equal(batch["y"][:, 0], u[[2, 0], ::4, ::4])
+        np.testing.assert_array_equal(batch.input, a[[2, 0], :, ::4, ::4])
+        np.testing.assert_array_equal(batch.target[:, 0], u[[2, 0], ::4, ::4])
 
     @pytest.mark.parametrize(
         ("shape", "placement", "first"), [((8, 11), "interior", 2), ((9, 15), "centers", 1)]
@@ -228,7 +228,7 @@ class TestStride:
         a = place(shape=(2, *shape))
         arguments = {"inputs": ["a"], "targets": ["u"], "grid": {"placement": placement}}
         convert({"a": a, "u": -a}, tmp_path / "o.h5", **arguments, stride=3)
-        y = open_dataset(tmp_path / "o.h5").read([0, 1])["y"]
+        y = open_dataset(tmp_path / "o.h5").read([0, 1]).target
         np.testing.assert_array_equal(y[:, 0], -a[:, first::3, first::3])
 
     @pytest.mark.parametrize("write", [files.hdf5_chunked, files.mat73, files.npz])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from pdeops.batch import Batch
 from pdeops.datasets import compatible, open_dataset
 from pdeops.datasets.dataset import FieldDataset
 from pdeops.datasets.layouts.sources import TensorSource
@@ -36,10 +37,10 @@ def in_memory(n=6, grid=None, channels=(1, 1), path=None):
 
 
 def assert_batch(batch, truth, indices):
-    for key in ("x", "y"):
-        assert batch[key].dtype == torch.float32
-        assert batch[key].is_contiguous()
-        np.testing.assert_array_equal(batch[key].numpy(), truth[key][indices])
+    for key, u in (("x", batch.input), ("y", batch.target)):
+        assert u.dtype == torch.float32
+        assert u.is_contiguous()
+        np.testing.assert_array_equal(u.numpy(), truth[key][indices])
 
 
 @pytest.mark.parametrize(
@@ -50,26 +51,24 @@ def assert_batch(batch, truth, indices):
 def test_a_batch_is_what_the_file_holds(dataset, truth, indices):
     assert_batch(dataset.read(indices), truth, indices)
     items = dataset.__getitems__(indices)
-    assert_batch({k: torch.stack([item[k] for item in items]) for k in "xy"}, truth, indices)
+    assert_batch(Batch.collate(items), truth, indices)
 
 
 def test_items_batches_and_negative_numbers(dataset, truth):
     assert len(dataset) == 12
     assert (dataset.in_channels, dataset.out_channels) == (1, 1)
     assert dataset.inputs == ("permeability",)
-    assert dataset[4]["x"].shape == (1, 17, 17)
-    np.testing.assert_array_equal(dataset[-1]["y"], truth["y"][-1])
+    assert dataset[4].input.shape == (1, 17, 17)
+    np.testing.assert_array_equal(dataset[-1].target, truth["y"][-1])
     with pytest.raises(IndexError):
         dataset[12]
-    sizes = [len(batch["x"]) for batch in dataset.batches(5)]
+    sizes = [len(batch.input) for batch in dataset.batches(5)]
     assert sizes == [5, 5, 2]
-    assert_batch(
-        {k: torch.cat([b[k] for b in dataset.batches(5)]) for k in "xy"}, truth, slice(None)
-    )
+    assert_batch(Batch.cat(list(dataset.batches(5))), truth, slice(None))
 
 
 def test_no_samples_are_an_empty_batch(dataset):
-    assert dataset.read([])["x"].shape == (0, 1, 17, 17)
+    assert dataset.read([]).input.shape == (0, 1, 17, 17)
     assert len(dataset.__getitems__([])) == 0
     assert list(dataset.subset([]).batches(4)) == []
 
@@ -77,8 +76,8 @@ def test_no_samples_are_an_empty_batch(dataset):
 def test_float64_on_request(poisson_file):
     dataset = open_dataset(poisson_file, dtype=torch.float64)
     with h5py.File(poisson_file) as file:
-        np.testing.assert_array_equal(dataset.read([3])["y"][0, 0], file["potential"][3])
-    assert dataset[0]["y"].dtype == torch.float64
+        np.testing.assert_array_equal(dataset.read([3]).target[0, 0], file["potential"][3])
+    assert dataset[0].target.dtype == torch.float64
 
 
 def test_a_subset_keeps_grid_spec_and_channels(dataset, truth):
@@ -93,7 +92,7 @@ def test_in_memory_holds_the_same(dataset, truth):
     held = dataset.subset([5, 2, 8]).in_memory()
     assert_batch(held.read([2, 0]), truth, [8, 5])
     assert held.spec == dataset.spec
-    held.read([0])["x"].zero_()  # what is read is free to change
+    held.read([0]).input.zero_()  # what is read is free to change
     assert_batch(held.read([0]), truth, [5])
 
 
@@ -101,7 +100,9 @@ def test_torch_subset_and_loader_read_whole_batches(dataset, truth, monkeypatch)
     calls = []
     read = FieldDataset.read
     monkeypatch.setattr(FieldDataset, "read", lambda self, i: calls.append(len(i)) or read(self, i))
-    loader = DataLoader(torch.utils.data.Subset(dataset, [9, 3, 4, 0]), batch_size=4)
+    loader = DataLoader(
+        torch.utils.data.Subset(dataset, [9, 3, 4, 0]), batch_size=4, collate_fn=Batch.collate
+    )
     assert_batch(next(iter(loader)), truth, [9, 3, 4, 0])
     assert calls == [4]
 
@@ -109,8 +110,14 @@ def test_torch_subset_and_loader_read_whole_batches(dataset, truth, monkeypatch)
 @pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_give_the_same_batches(dataset, truth, context):
     dataset.read([0])  # the parent's handle is open when the workers start
-    loader = DataLoader(dataset, batch_size=5, num_workers=2, multiprocessing_context=context)
-    assert_batch({k: torch.cat([b[k] for b in loader]) for k in "xy"}, truth, slice(None))
+    loader = DataLoader(
+        dataset,
+        batch_size=5,
+        num_workers=2,
+        multiprocessing_context=context,
+        collate_fn=Batch.collate,
+    )
+    assert_batch(Batch.cat(list(loader)), truth, slice(None))
     assert_batch(dataset.read([1]), truth, [1])  # and the parent's still works
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from pdeops.batch import Batch
 from pdeops.datasets import Darcy, DatasetSpec, DihedralAugmentation, Field, open_dataset
 from pdeops.datasets.dataset import FieldDataset
 from pdeops.datasets.layouts import hdf5
@@ -44,23 +45,25 @@ def numbered(grid, n=400, **arguments):
 def test_the_symmetries_form_a_group_of_the_right_order(grid, count):
     assert len(isometries(grid)) == count
     data = DihedralAugmentation(numbered(grid, 2), seed=0)
-    u = data.dataset[0]["x"]
-    images = [data._move(u, g, "x") for g in data.isometries]
+    u = data.dataset[0].input
+    images = [data._move(u, g, first=-1) for g in data.isometries]
     assert torch.equal(images[0], u)
     assert all(v.shape == u.shape for v in images)
     as_set = {tuple(v.flatten().tolist()) for v in images}
     assert len(as_set) == count  # all different,
     for v in images:  # and closed under composition
-        assert {tuple(data._move(v, g, "x").flatten().tolist()) for g in data.isometries} == as_set
+        assert {
+            tuple(data._move(v, g, first=-1).flatten().tolist()) for g in data.isometries
+        } == as_set
 
 
 def test_x_and_y_move_alike_and_all_symmetries_occur_equally():
     data = DihedralAugmentation(numbered(Grid((5, 5)), 800), seed=0)
     items = data.__getitems__(list(range(800)))
-    assert all(torch.equal(item["x"], -item["y"]) for item in items)
+    assert all(torch.equal(item.input, -item.target) for item in items)
     counts = {}
     for item in items:
-        key = tuple(item["x"].flatten().tolist())
+        key = tuple(item.input.flatten().tolist())
         counts[key] = counts.get(key, 0) + 1
     assert len(counts) == 8
     assert all(60 < c < 140 for c in counts.values())  # binomial(800, 1/8): 100 ± 4 · 9.4
@@ -68,17 +71,17 @@ def test_x_and_y_move_alike_and_all_symmetries_occur_equally():
 
 def test_the_choice_depends_on_seed_epoch_and_index_only():
     data = DihedralAugmentation(numbered(Grid((5, 5))), seed=0)
-    first = torch.stack([item["x"] for item in data.__getitems__(list(range(400)))])
-    assert torch.equal(data[17]["x"], first[17])
-    assert torch.equal(data.__getitems__([300, 17])[1]["x"], first[17])
+    first = torch.stack([item.input for item in data.__getitems__(list(range(400)))])
+    assert torch.equal(data[17].input, first[17])
+    assert torch.equal(data.__getitems__([300, 17])[1].input, first[17])
     copy = pickle.loads(pickle.dumps(data))
-    assert torch.equal(copy[17]["x"], first[17])
-    loader = DataLoader(data, batch_size=64, num_workers=2)
-    assert torch.equal(torch.cat([batch["x"] for batch in loader]), first)
+    assert torch.equal(copy[17].input, first[17])
+    loader = DataLoader(data, batch_size=64, num_workers=2, collate_fn=Batch.collate)
+    assert torch.equal(torch.cat([batch.input for batch in loader]), first)
 
     def share_of_equal(other):
         items = other.__getitems__(list(range(400)))
-        return sum(torch.equal(item["x"], u) for item, u in zip(items, first, strict=True)) / 400
+        return sum(torch.equal(item.input, u) for item, u in zip(items, first, strict=True)) / 400
 
     data.set_epoch(1)
     assert data.epoch == 1
@@ -90,11 +93,13 @@ def test_the_choice_depends_on_seed_epoch_and_index_only():
 
 def test_persistent_workers_see_the_epoch():
     data = DihedralAugmentation(numbered(Grid((5, 5)), 32), seed=0)
-    loader = DataLoader(data, batch_size=8, num_workers=1, persistent_workers=True)
+    loader = DataLoader(
+        data, batch_size=8, num_workers=1, persistent_workers=True, collate_fn=Batch.collate
+    )
     for epoch in (0, 1, 2):
         data.set_epoch(epoch)
-        expected = torch.stack([item["x"] for item in data.__getitems__(list(range(32)))])
-        assert torch.equal(torch.cat([batch["x"] for batch in loader]), expected)
+        expected = torch.stack([item.input for item in data.__getitems__(list(range(32)))])
+        assert torch.equal(torch.cat([batch.input for batch in loader]), expected)
 
 
 def test_moved_samples_solve_the_same_equation(darcy_file):
@@ -103,8 +108,9 @@ def test_moved_samples_solve_the_same_equation(darcy_file):
     data = DihedralAugmentation(dataset, seed=3)
     assert (data.domain, data.spec, data.in_channels) == (dataset.domain, dataset.spec, 1)
     items = data.__getitems__(list(range(12)))
-    x, y = (torch.stack([item[k] for item in items]) for k in "xy")
-    assert not torch.equal(x, dataset.read(range(12))["x"])
+    moved = Batch.collate(items)
+    x, y = moved.input, moved.target
+    assert not torch.equal(x, dataset.read(range(12)).input)
     problem = Darcy(num_modes=16)
     assert problem.residual(x, y, data.domain).max() < 1e-4
     assert (
@@ -129,7 +135,10 @@ def test_nodes_without_the_right_end_are_reflected_about_the_middle_of_the_box()
     data = DihedralAugmentation(dataset, seed=0)
     for axis in (0, 1):
         mirrored = [1 - S, T] if axis == 0 else [S, 1 - T]
-        x, y = (data._move(dataset[0][key], ((0, 1), (axis,)), key)[0] for key in "xy")
+        x, y = (
+            data._move(dataset[0].get(role), ((0, 1), (axis,)), first=first)[0]
+            for role, first in (("input", -1), ("target", 0))
+        )
         inner = [slice(None), slice(None)]
         inner[axis] = slice(1, None)
         torch.testing.assert_close(y, p(*mirrored), rtol=0, atol=1e-6)  # on the boundary line too
@@ -142,9 +151,9 @@ def test_nodes_without_the_right_end_are_reflected_about_the_middle_of_the_box()
 def test_the_mean_of_the_published_file_is_invariant(shared_data):
     dataset = open_dataset(shared_data / "neuraloperator" / "darcy_train_16.pt")
     data = DihedralAugmentation(dataset, seed=0)
-    mean = dataset.read(range(1000))["y"].mean(0)
+    mean = dataset.read(range(1000)).target.mean(0)
     for isometry in data.isometries:
-        moved = data._move(mean, isometry, "y")
+        moved = data._move(mean, isometry, first=0)
         assert (moved - mean).norm() / mean.norm() < 0.02  # 1000 samples: 1 %
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from pdeops.batch import Batch
 from pdeops.training import Trainer, TrainingOptions, checkpoint, distributed
 from pdeops.training.optim import AdamW, OneCycle
 
@@ -94,20 +95,20 @@ class Fields(Dataset):
 
     def __getitem__(self, i):
         roll = (7 * self.epoch + i) % 16 if self.shift else 0
-        return {"x": self.x[i].roll(roll, -1), "y": self.y[i].roll(roll, -1)}
+        return Batch(input=self.x[i].roll(roll, -1), target=self.y[i].roll(roll, -1))
 
 
 def mse(model, batch):
     """The mean squared error of a batch."""
-    return (model(batch["x"]) - batch["y"]).square().mean()
+    return (model(batch.input) - batch.target).square().mean()
 
 
 def rollout(model, batch):
     """Two steps of the model and its derivative: two forward passes, a second-order backward."""
-    x = batch["x"].clone().requires_grad_()
+    x = batch.input.clone().requires_grad_()
     u = model(x)
     (slope,) = torch.autograd.grad(u.sum(), x, create_graph=True)
-    return (model(u) - batch["y"]).square().mean() + slope.square().mean()
+    return (model(u) - batch.target).square().mean() + slope.square().mean()
 
 
 def evaluate_on(dataset):
@@ -118,7 +119,7 @@ def evaluate_on(dataset):
         device = next(model.parameters()).device
         total = 0.0
         for i in range(len(part)):
-            batch = {k: v[None].to(device) for k, v in part[i].items()}
+            batch = Batch.collate([part[i]]).to(device)
             total += mse(model, batch).item()
         total, count = distributed.all_reduce_sum([total, float(len(part))], device)
         return {"error": total / count, "samples": count}

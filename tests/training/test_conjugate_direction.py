@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from pdeops.batch import Batch
 from pdeops.domain import Grid
 from pdeops.solvers import Diffusion, deep_conjugate_direction
 from pdeops.training.conjugate_direction import MEASURES, ConjugateDirection
@@ -28,8 +29,8 @@ def system(generator):
     fluid = torch.rand(grid.shape, generator=generator) > 0.15
     A = Diffusion(1.0, grid, fluid=fluid)
     e = A.project(torch.randn(3, *grid.shape, generator=generator, dtype=torch.float64))
-    batch = {f"faces{a}": c.expand(3, *c.shape) for a, c in enumerate(A.faces)}
-    return A, {**batch, "error": e}
+    faces = [c.expand(3, *c.shape) for c in A.faces]
+    return A, Batch(operator=faces, target=e)
 
 
 def nonlinear(r):
@@ -43,12 +44,12 @@ def energy(A, e):
 
 def test_rates_are_those_of_the_solver(system):
     A, batch = system
-    b, steps = A @ batch["error"], 6
+    b, steps = A @ batch.target, 6
     rates, residuals = ConjugateDirection(steps=steps).walk(Anything(nonlinear), batch)
-    norms = [energy(A, batch["error"])]
+    norms = [energy(A, batch.target)]
     for k in range(1, steps + 1):
         x = deep_conjugate_direction(A, b, nonlinear, num_previous=1, max_iterations=k).x
-        norms.append(energy(A, batch["error"] - x))
+        norms.append(energy(A, batch.target - x))
     expected = torch.stack([(v / u).log() for u, v in pairwise(norms)])
     torch.testing.assert_close(rates, expected, rtol=1e-6, atol=1e-8)
     assert rates.shape == residuals.shape == (steps, 3)
@@ -56,7 +57,7 @@ def test_rates_are_those_of_the_solver(system):
 
 def test_the_residual_measure_is_that_of_the_first_step(system):
     A, batch = system
-    r = A @ batch["error"]
+    r = A @ batch.target
     r = r / r.flatten(1).norm(dim=1)[:, None, None]
     z = nonlinear(r[:, None])[:, 0]
     dots = [(u * v).flatten(1).sum(1) for u, v in ((z, r), (z, A @ z))]
@@ -90,7 +91,7 @@ def test_what_is_solved_stays_finite(system):
     _, batch = system
     scale = torch.ones((), dtype=torch.float64, requires_grad=True)
     model = Anything(lambda r: scale * nonlinear(r))
-    zero = {**batch, "error": batch["error"] * torch.tensor([1.0, 0.0, 1.0])[:, None, None]}
+    zero = batch.replace(target=batch.target * torch.tensor([1.0, 0.0, 1.0])[:, None, None])
     rates, _ = ConjugateDirection(steps=3).walk(model, zero)
     assert (rates[:, 1] < -10).all()
     torch.testing.assert_close(

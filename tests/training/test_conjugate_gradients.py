@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from pdeops.batch import Batch
 from pdeops.domain import Grid
 from pdeops.solvers import Diagonal, Diffusion, cg
 from pdeops.training.conjugate_gradients import MEASURES, ConjugateGradients
@@ -26,8 +27,8 @@ def system(generator):
     a = torch.rand(grid.shape, generator=generator, dtype=torch.float64) + 0.1
     A = Diffusion(a, grid)
     e = torch.randn(3, *grid.shape, generator=generator, dtype=torch.float64)
-    faces = {f"faces{axis}": c.expand(3, *c.shape) for axis, c in enumerate(A.faces)}
-    return A, {**faces, "error": e}
+    faces = [c.expand(3, *c.shape) for c in A.faces]
+    return A, Batch(operator=faces, target=e)
 
 
 def scaled(logarithms):
@@ -70,7 +71,7 @@ def test_walks_as_the_solver_does(system, steps):
     A, batch = system
     M = Diagonal(A)
     rates, reductions = ConjugateGradients(steps=steps).walk(Anything(M.apply), batch)
-    for i, e in enumerate(batch["error"]):
+    for i, e in enumerate(batch.target):
         b = A @ e
         x = cg(A, b, M=M, rtol=1e-14, max_iterations=steps).x
         left = ((e - x) * (A @ (e - x))).sum() / (e * b).sum()

@@ -9,6 +9,7 @@ from itertools import chain
 import pytest
 import torch
 
+from pdeops.batch import Batch
 from pdeops.training import DivergedError, TrainingOptions, checkpoint
 from pdeops.training.optim import Adam, Constant, OneCycle
 from pdeops.training.sampling import Sampler
@@ -72,7 +73,7 @@ def test_training_learns(job, tmp_path):
 def test_train_loss_is_the_sample_weighted_mean(job, tmp_path):
     # At rest (lr tiny) the mean over batches of 5, 5, ..., 2 is the mean over all samples.
     trainer = double_job(job, tmp_path, optimizer=Adam(lr=1e-30), schedule=Constant(), epochs=1)
-    batch = {k: torch.stack([trainer.dataset[i][k] for i in range(27)]) for k in ("x", "y")}
+    batch = Batch.collate([trainer.dataset[i] for i in range(27)])
     expected = job.mse(trainer.model, batch).item()
     assert trainer.fit().rows[0]["train_loss"] == pytest.approx(expected, rel=1e-12)
 
@@ -144,7 +145,7 @@ def test_nan_stops_with_epoch_and_step_and_keeps_the_last_good_state(job, tmp_pa
 
 def test_an_infinite_gradient_of_a_finite_loss_stops_too(job, tmp_path):
     def objective(model, batch):
-        return (model(batch["x"]) * 0).abs().sqrt().mean()
+        return (model(batch.input) * 0).abs().sqrt().mean()
 
     with pytest.raises(DivergedError, match=r"gradient is not finite in epoch 1, step 1"):
         job.make_trainer(tmp_path, objective=objective, clip=None).fit()
@@ -172,7 +173,7 @@ def test_the_dataset_hears_of_every_epoch(job, tmp_path):
 def test_a_dataset_may_read_a_batch_at_once(job, tmp_path):
     class AtOnce(job.Fields):
         def __getitems__(self, indices):
-            return {k: torch.stack([self[i][k] for i in indices]) for k in ("x", "y")}
+            return Batch.collate([self[i] for i in indices])
 
     one, two = (
         job.make_trainer(tmp_path / name, dataset=dataset)
@@ -270,7 +271,7 @@ def test_messages_for_the_caller(job, tmp_path):
     with pytest.raises(ValueError, match="'wrong' is not among those evaluated: error, samples"):
         job.make_trainer(tmp_path / "a", monitor="wrong").fit()
     with pytest.raises(ValueError, match=r"returns a scalar.*got shape"):
-        job.make_trainer(tmp_path / "b", objective=lambda m, b: (m(b["x"]) - b["y"]) ** 2).fit()
+        job.make_trainer(tmp_path / "b", objective=lambda m, b: (m(b.input) - b.target) ** 2).fit()
     with pytest.raises(ValueError, match="dataset is empty"):
         job.make_trainer(tmp_path / "c", dataset=torch.utils.data.Subset(job.Fields(), []))
     with pytest.raises(ValueError, match="nothing to train"):
@@ -278,7 +279,7 @@ def test_messages_for_the_caller(job, tmp_path):
     with pytest.raises(ValueError, match="names of other columns"):
         job.make_trainer(tmp_path / "e", evaluate=lambda m: {"error": 1.0, "lr": 2.0}).fit()
     pairs = torch.utils.data.TensorDataset(torch.zeros(5, 1, 16), torch.zeros(5, 1, 16))
-    with pytest.raises(ValueError, match="yields dicts of tensors"):
+    with pytest.raises(ValueError, match="yields samples such as Batch"):
         job.make_trainer(tmp_path / "f", dataset=pairs).fit()
     assert not list(tmp_path.rglob("*.pt"))
 

@@ -76,23 +76,23 @@ def test_batches_that_are_kept_stay_as_they_were(darcy_file):
     for _ in range(3):
         for i in range(0, 12, 3):
             batch = data.read([i, i + 2, i + 1])
-            assert torch.equal(batch["y"], truth["y"][[i, i + 2, i + 1]])
-            batch["x"] += len(kept)
+            assert torch.equal(batch.target, truth.target[[i, i + 2, i + 1]])
+            batch.input += len(kept)
             kept.append((i, batch))
     for number, (i, batch) in enumerate(kept):
-        assert torch.equal(batch["x"], truth["x"][[i, i + 2, i + 1]] + number)
+        assert torch.equal(batch.input, truth.input[[i, i + 2, i + 1]] + number)
 
 
 def test_threads_do_not_share_a_batch(darcy_file):
     data = open_dataset(darcy_file)
-    truth = data.in_memory().read(range(12))["y"]
+    truth = data.in_memory().read(range(12)).target
     wrong = []
 
     def read(seed):
         draw = np.random.default_rng(seed)
         for _ in range(200):
             indices = draw.permutation(12)[:4]
-            batch = data.read(indices)["y"]
+            batch = data.read(indices).target
             if not torch.equal(batch, truth[indices]):
                 wrong.append(indices)
 

@@ -27,9 +27,9 @@ def test_what_is_stored_are_the_samples_and_their_solutions(darcy_file):
     batch = open_dataset(darcy_file).read(range(12))
     for i in range(12):
         x = problem.sample_input(grid, 1, i)
-        assert torch.equal(batch["x"][i], x.float())
+        assert torch.equal(batch.input[i], x.float())
         y = problem.solve(x, grid, rtol=1e-12).x
-        torch.testing.assert_close(batch["y"][i, 0].double(), y, rtol=1e-6, atol=1e-9)
+        torch.testing.assert_close(batch.target[i, 0].double(), y, rtol=1e-6, atol=1e-9)
 
 
 def test_the_report_says_what_was_done(tmp_path):
@@ -49,8 +49,8 @@ def test_a_longer_file_begins_with_a_shorter_one(tmp_path):
     make(tmp_path / "short.h5", num_samples=2)
     make(tmp_path / "long.h5", num_samples=4)
     short, long = (open_dataset(tmp_path / f"{name}.h5").read([0, 1]) for name in ("short", "long"))
-    assert torch.equal(short["x"], long["x"])
-    assert torch.equal(short["y"], long["y"])
+    assert torch.equal(short.input, long.input)
+    assert torch.equal(short.target, long.target)
 
 
 def test_any_number_of_workers_writes_the_same_bytes(tmp_path):

@@ -54,7 +54,7 @@ def test_xarray_sees_named_dimensions_coordinates_and_units(darcy_file, poisson_
         assert data["x"].attrs["units"] == "1"
         assert data["pressure"].attrs["units"] == "1"
         centre = data["pressure"].sel(x=0.5, y=0.5, method="nearest").isel(sample=3)
-        assert centre.item() == open_dataset(darcy_file)[3]["y"][0, 8, 8].item()
+        assert centre.item() == open_dataset(darcy_file)[3].target[0, 8, 8].item()
     with xarray.open_dataset(poisson_file, engine="h5netcdf") as data:
         assert data["source"].dtype == np.float64
         assert data["potential"].shape == (5, 17, 9)
@@ -94,9 +94,9 @@ def test_whole_fields_are_written_and_read_back(tmp_path, generator):
     assert (dataset.in_channels, dataset.out_channels) == (2, 1)
     batch = dataset.read([2, 0])
     torch.testing.assert_close(
-        batch["x"], torch.stack([fields["a"], fields["b"]], 1)[[2, 0]], rtol=0, atol=0
+        batch.input, torch.stack([fields["a"], fields["b"]], 1)[[2, 0]], rtol=0, atol=0
     )
-    torch.testing.assert_close(batch["y"][:, 0], fields["c"][[2, 0]], rtol=0, atol=0)
+    torch.testing.assert_close(batch.target[:, 0], fields["c"][[2, 0]], rtol=0, atol=0)
     with h5py.File(path) as file:
         assert file["c"].attrs["units"] == "Pa"
         assert "seed" not in file.attrs

@@ -41,23 +41,23 @@ def test_bool_and_strided_tensors_become_contiguous_float32(darcy_like, tmp_path
     dataset = open_dataset(save(tmp_path / "a.pt", darcy_like))
     assert (len(dataset), dataset.in_channels, dataset.out_channels) == (6, 1, 1)
     batch = dataset.read([4, 1])
-    for key in "xy":
-        assert batch[key].dtype == torch.float32
-        assert batch[key].is_contiguous()
-        assert torch.equal(batch[key][:, 0], darcy_like[key][[4, 1]].float())
+    for key, u in (("x", batch.input), ("y", batch.target)):
+        assert u.dtype == torch.float32
+        assert u.is_contiguous()
+        assert torch.equal(u[:, 0], darcy_like[key][[4, 1]].float())
     assert dataset.spec is None
 
 
 def test_files_of_old_torch_versions_are_read(darcy_like, tmp_path):
     torch.save(darcy_like, tmp_path / "a.pt", _use_new_zipfile_serialization=False)
-    assert torch.equal(open_dataset(tmp_path / "a.pt")[3]["y"][0], darcy_like["y"][3])
+    assert torch.equal(open_dataset(tmp_path / "a.pt")[3].target[0], darcy_like["y"][3])
 
 
 def test_a_channel_axis_is_kept(tmp_path, generator):
     content = {k: torch.randn(3, c, 8, 6, generator=generator) for k, c in (("x", 2), ("y", 3))}
     dataset = open_dataset(save(tmp_path / "a.pt", content), grid=Grid((8, 6), boundary="periodic"))
     assert (dataset.inputs, dataset.targets) == (("x0", "x1"), ("y0", "y1", "y2"))
-    assert torch.equal(dataset[1]["y"], content["y"][1])
+    assert torch.equal(dataset[1].target, content["y"][1])
 
 
 class TestWhereTheNodesLie:
@@ -109,8 +109,8 @@ def test_the_published_files(shared_data):
     assert test.half_open
     train.check()
     raw = torch.load(folder / "darcy_train_16.pt", weights_only=True)
-    assert torch.equal(train.read([999])["x"][0, 0], raw["x"][999].float())
-    assert train.read([5])["x"].unique().tolist() == [0.0, 1.0]
+    assert torch.equal(train.read([999]).input[0, 0], raw["x"][999].float())
+    assert train.read([5]).input.unique().tolist() == [0.0, 1.0]
     # The nodes are j/16: profiles of the mean are symmetric about node 8, not between 7 and 8.
     profile = raw["y"].mean((0, 2))
     torch.testing.assert_close(profile[1:8], profile[9:].flip(0), rtol=0.03, atol=0)

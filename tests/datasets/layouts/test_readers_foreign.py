@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from pdeops.batch import Batch
 from pdeops.datasets import convert, inspect, open_dataset
 from pdeops.domain import Grid
 
@@ -48,36 +49,42 @@ class TestEveryFormat:
         assert data.domain.shape == SHAPE[1:]
         for indices in ([2, 0], [1, 1, 3], [0, 1, 2], []):
             batch = data.read(indices)
-            for key, scale in (("x", 1.0), ("y", -2.0)):
-                np.testing.assert_array_equal(batch[key][:, 0].numpy(), place(scale)[indices])
-                assert batch[key].is_contiguous()
-        data.read([1])["x"].zero_()  # what is read is free to change
-        np.testing.assert_array_equal(data[1]["x"][0].numpy(), place()[1])
+            for u, scale in ((batch.input, 1.0), (batch.target, -2.0)):
+                np.testing.assert_array_equal(u[:, 0].numpy(), place(scale)[indices])
+                assert u.is_contiguous()
+        data.read([1]).input.zero_()  # what is read is free to change
+        np.testing.assert_array_equal(data[1].input[0].numpy(), place()[1])
 
     def test_axes_that_are_said_are_taken(self, foreign):
         data = self.open(foreign[0], axes="x,sample,y")
         assert len(data) == SHAPE[1]
         assert data.domain.shape == (SHAPE[0], SHAPE[2])
-        np.testing.assert_array_equal(data.read([4, 2])["x"][:, 0], place().swapaxes(0, 1)[[4, 2]])
+        np.testing.assert_array_equal(data.read([4, 2]).input[:, 0], place().swapaxes(0, 1)[[4, 2]])
         data = self.open(foreign[0], axes={"k": "y,x,sample", "p": ("y", "x", "sample")})
         assert (len(data), data.domain.shape) == (SHAPE[2], (SHAPE[1], SHAPE[0]))
-        np.testing.assert_array_equal(data.read([6, 1])["y"][:, 0], place(-2.0).T[[6, 1]])
+        np.testing.assert_array_equal(data.read([6, 1]).target[:, 0], place(-2.0).T[[6, 1]])
 
     def test_a_copy_by_pickle_opens_the_file_anew(self, foreign):
         data = self.open(foreign[0])
         data.read([0])
         copy = pickle.loads(pickle.dumps(data))
         assert copy.source.store._handle is None
-        np.testing.assert_array_equal(copy.read([3])["y"][0, 0], place(-2.0)[3])
+        np.testing.assert_array_equal(copy.read([3]).target[0, 0], place(-2.0)[3])
 
     @pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
     def test_workers_read_the_same(self, foreign, context):
         data = self.open(foreign[0])
         data.read([0])
-        loader = DataLoader(data, batch_size=3, num_workers=2, multiprocessing_context=context)
+        loader = DataLoader(
+            data,
+            batch_size=3,
+            num_workers=2,
+            multiprocessing_context=context,
+            collate_fn=Batch.collate,
+        )
         batches = list(loader)
-        np.testing.assert_array_equal(torch.cat([b["x"] for b in batches])[:, 0], place())
-        np.testing.assert_array_equal(data.read([2])["x"][0, 0], place()[2])
+        np.testing.assert_array_equal(torch.cat([b.input for b in batches])[:, 0], place())
+        np.testing.assert_array_equal(data.read([2]).input[0, 0], place()[2])
 
     def test_conversion_keeps_every_bit(self, foreign, tmp_path):
         report = convert(foreign[0], tmp_path / "own.h5", inputs=["k"], targets=["p"])
@@ -87,7 +94,7 @@ class TestEveryFormat:
                 assert file[field].chunks is None
                 np.testing.assert_array_equal(file[field][()], place(scale))
         data = open_dataset(tmp_path / "own.h5")
-        np.testing.assert_array_equal(data.read(range(4))["y"][:, 0], place(-2.0))
+        np.testing.assert_array_equal(data.read(range(4)).target[:, 0], place(-2.0))
 
     def test_a_wrong_name_is_answered_with_the_nearest(self, foreign):
         with pytest.raises(ValueError, match=r"no array 'kk' in .*own\.data\. Did you mean 'k'\?"):
@@ -121,7 +128,7 @@ class TestKnownNames:
         data = open_dataset(tmp_path / "a")
         assert (data.inputs, data.targets, data.domain) == ((names[0],), (names[1],), grid)
         assert data.notes
-        np.testing.assert_array_equal(data.read([3])["y"][0, 0], place(3.0)[3])
+        np.testing.assert_array_equal(data.read([3]).target[0, 0], place(3.0)[3])
         given = Grid(SHAPE[1:], extent=2.0)
         assert open_dataset(tmp_path / "a", grid=given).domain == given
         assert inspect(tmp_path / "a")["train"].startswith("[data]\ntrain = ")
@@ -151,14 +158,14 @@ class TestKnownNames:
             tmp_path / "a", inputs=["a"], targets=["u"], axes={"u": "sample,x,y,channel"}
         )
         assert data.targets == ("u0", "u1", "u2")
-        np.testing.assert_array_equal(data[2]["y"].numpy(), np.moveaxis(u, -1, 1)[2])
+        np.testing.assert_array_equal(data[2].target.numpy(), np.moveaxis(u, -1, 1)[2])
 
     def test_an_axis_of_length_one_is_a_channel(self, tmp_path):
         """PDEBench's Darcy: tensor (sample, 1, x, y)."""
         files.hdf5(tmp_path / "a", {"nu": place(), "tensor": place(2.0)[:, None]})
         data = open_dataset(tmp_path / "a")
         assert data.targets == ("tensor",)
-        np.testing.assert_array_equal(data[2]["y"][0], place(2.0)[2])
+        np.testing.assert_array_equal(data[2].target[0], place(2.0)[2])
 
     def test_one_and_three_dimensions(self, tmp_path):
         line, box = place(shape=(4, 6)), place(shape=(2, 3, 4, 5))
@@ -169,7 +176,7 @@ class TestKnownNames:
             open_dataset(tmp_path / "box")
         data = open_dataset(tmp_path / "box", inputs=["a"], targets=["u"], axes="sample,x,y,z")
         assert data.domain.shape == (3, 4, 5)
-        np.testing.assert_array_equal(data.read([1])["y"][0, 0], -box[1])
+        np.testing.assert_array_equal(data.read([1]).target[0, 0], -box[1])
 
     def test_real_files_of_one_trajectory_list_what_they_hold(self, shared_data):
         folder = shared_data / "reference"
@@ -239,7 +246,7 @@ class TestNamedAxes:
         )
         data = open_dataset(tmp_path / "a")
         assert (len(data), data.domain.shape) == (5, (7, 4))
-        np.testing.assert_array_equal(data.read([3])["y"][0, 0], place(2.0)[:, 3].T)
+        np.testing.assert_array_equal(data.read([3]).target[0, 0], place(2.0)[:, 3].T)
 
     def test_other_names_go_by_their_order_with_a_note(self, tmp_path):
         files.netcdf3(tmp_path / "a", {"k": place(), "p": place()}, dims=("run", "lat", "lon"))
@@ -256,7 +263,7 @@ class TestNamedAxes:
         )
         packed = {"dtype": "int16", "scale_factor": 0.25, "add_offset": 3.0, "_FillValue": -1}
         data.to_netcdf(tmp_path / "a", engine="h5netcdf", encoding={"coeff": packed})
-        read = open_dataset(tmp_path / "a").read(range(4))["x"][:, 0]
+        read = open_dataset(tmp_path / "a").read(range(4)).input[:, 0]
         np.testing.assert_array_equal(read, values.astype("f4"))
         assert inspect(tmp_path / "a")["fields"]["coeff"]["not_finite"] == 1
 
@@ -274,7 +281,7 @@ class TestChunks:
         before = bytes_read()
         batch = data.read(order)
         assert bytes_read() - before < 1.1 * (tmp_path / "a").stat().st_size
-        np.testing.assert_array_equal(batch["y"][:, 0], u[order])
+        np.testing.assert_array_equal(batch.target[:, 0], u[order])
         before = bytes_read()  # the control: sample by sample every chunk comes again and again
         for i in order:
             data.read([int(i)])
@@ -290,13 +297,15 @@ class TestChunks:
         read = data.source.read
         data.source.read = lambda indices, dtype: calls.append(indices) or read(indices, dtype)
         batches = list(data.batches(5))
-        assert [len(b["x"]) for b in batches] == [5, 5, 5, 5, 3]
-        np.testing.assert_array_equal(torch.cat([b["y"] for b in batches])[:, 0], u)
+        assert [len(b.input) for b in batches] == [5, 5, 5, 5, 3]
+        np.testing.assert_array_equal(torch.cat([b.target for b in batches])[:, 0], u)
         assert [(c[0], c[-1]) for c in calls] == [(0, 7), (8, 15), (16, 22)]
         part = data.subset(range(3, 20))
         part.source = data.source
         calls.clear()
-        assert torch.equal(torch.cat([b["x"] for b in part.batches(4)]), part.read(range(17))["x"])
+        assert torch.equal(
+            torch.cat([b.input for b in part.batches(4)]), part.read(range(17)).input
+        )
         assert [(c[0], c[-1]) for c in calls[:-1]] == [(3, 7), (8, 15), (16, 19)]
 
     def test_contiguous_files_are_mapped_and_others_are_not(self, tmp_path):
@@ -313,7 +322,7 @@ class TestChunks:
                 file.create_dataset(name, SHAPE, "f4", external=[(raw, 0, h5py.h5f.UNLIMITED)])
                 file[name][()] = place()
         data = open_dataset(tmp_path / "a")
-        np.testing.assert_array_equal(data.read([2, 1])["x"][:, 0], place()[[2, 1]])
+        np.testing.assert_array_equal(data.read([2, 1]).input[:, 0], place()[[2, 1]])
 
 
 def bytes_read():
@@ -328,7 +337,7 @@ def test_torch_files_of_other_names_bfloat16_and_sparse(tmp_path):
     torch.save(content, tmp_path / "a")
     data = open_dataset(tmp_path / "a")
     assert data.domain == Grid((4,), boundary="periodic")
-    np.testing.assert_array_equal(data.read([2])["x"][0, 0], u.bfloat16().float()[2])
+    np.testing.assert_array_equal(data.read([2]).input[0, 0], u.bfloat16().float()[2])
     with pytest.raises(ValueError, match=r"'s' in .* holds a sparse tensor; make it dense"):
         open_dataset(tmp_path / "a", inputs=["s"], targets=["u"])
 
@@ -353,8 +362,8 @@ def test_mixed_precision_is_converted_and_said(tmp_path):
     data = open_dataset(tmp_path / "a", dtype=torch.float64)
     assert any("coeff float32, sol float64" in note for note in data.notes)
     batch = data.read([1])
-    assert batch["x"].dtype == batch["y"].dtype == torch.float64
-    np.testing.assert_array_equal(batch["y"][0, 0], place(1 / 3, dtype="f8")[1])
+    assert batch.input.dtype == batch.target.dtype == torch.float64
+    np.testing.assert_array_equal(batch.target[0, 0], place(1 / 3, dtype="f8")[1])
 
 
 def test_a_73_file_without_its_text_is_known_by_the_class_attribute(tmp_path):
@@ -363,4 +372,4 @@ def test_a_73_file_without_its_text_is_known_by_the_class_attribute(tmp_path):
         for name in source:
             source.copy(name, copy)
     assert inspect(tmp_path / "b")["format"] == "MATLAB"
-    np.testing.assert_array_equal(open_dataset(tmp_path / "b").read([2])["x"][0, 0], place()[2])
+    np.testing.assert_array_equal(open_dataset(tmp_path / "b").read([2]).input[0, 0], place()[2])

@@ -134,8 +134,8 @@ def test_a_file_of_trajectories(tmp_path):
     batch = dataset.read([2, 0])
     for row, index in enumerate((2, 0)):
         x, y, *_ = problem.solved_sample(dataset.spec, index)
-        torch.testing.assert_close(batch["x"][row], x, rtol=1e-6, atol=1e-6)
-        torch.testing.assert_close(batch["y"][row], y, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(batch.input[row], x, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(batch.target[row], y, rtol=1e-6, atol=1e-6)
     assert inspect(paths[0])["samples"] == 3
 
 
@@ -171,7 +171,7 @@ def test_predictions_of_trajectories_are_written_alike(tmp_path, generator):
     fields = {f.name: torch.rand(f.shape(3, spec.domain), generator=generator) for f in spec.fields}
     path = hdf5.write(tmp_path / "a.h5", spec, fields)
     batch = open_dataset(path).read([1])
-    assert torch.equal(batch["y"][0], fields["u"][1])
+    assert torch.equal(batch.target[0], fields["u"][1])
     with pytest.raises(ValueError, match="fields must be"):
         hdf5.write(tmp_path / "b.h5", spec, fields | {"u": fields["u"][:, 0]})
 

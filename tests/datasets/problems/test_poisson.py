@@ -95,7 +95,7 @@ def test_a_file_of_other_sides_knows_its_boundary(tmp_path, kind, parameters, al
     assert dataset.domain.boundary == problem.boundary
     batch = dataset.read(range(3))
     # As stored, in float32; a Dirichlet problem's residual would be of order one.
-    assert problem.residual(batch["x"], batch["y"], grid).max() < 1e-4
+    assert problem.residual(batch.input, batch.target, grid).max() < 1e-4
     square_symmetries = 8 if kind == "neumann" else 4
     assert len(DihedralAugmentation(dataset, seed=0).isometries) == square_symmetries
 

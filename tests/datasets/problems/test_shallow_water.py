@@ -121,8 +121,8 @@ def test_a_file_of_the_sphere(tmp_path):
     assert dataset.targets[:3] == ("height(t=1)", "height(t=2)", "vorticity(t=1)")
     x, y, *_ = problem.solved_sample(dataset.spec, 2)
     batch = dataset.read([2])
-    torch.testing.assert_close(batch["x"][0], x, rtol=1e-6, atol=1e-9)
-    torch.testing.assert_close(batch["y"][0], y, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(batch.input[0], x, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(batch.target[0], y, rtol=1e-6, atol=1e-9)
     assert "sphere of radius 6.37122e+06" in inspect(paths[0])["grid_type"]
 
     one = Lp(2.0, grid=dataset.domain)(torch.ones(1, 1, 9, 16))

@@ -14,7 +14,7 @@ kinds = pytest.mark.parametrize("kind", COEFFICIENTS)
 
 
 def faces_of(sample):
-    return [v for k, v in sorted(sample.items()) if k.startswith("faces")]
+    return list(sample.operator)
 
 
 @kinds
@@ -29,7 +29,7 @@ def test_systems_are_definite(kind, shape):
         A = apply(basis, faces, None, (False,) * len(shape)).flatten(1)
         fluid = A.diagonal() > 0
         assert fluid.double().mean() > 1 / 3
-        assert torch.equal(sample["error"].flatten() != 0, fluid)
+        assert torch.equal(sample.target.flatten() != 0, fluid)
         eigenvalues = torch.linalg.eigvalsh(A[fluid][:, fluid])
         assert eigenvalues[0] > 1e-9 * eigenvalues[-1]
 
@@ -66,12 +66,12 @@ def test_every_other_epoch_is_anisotropic():
 def test_a_sample_depends_on_its_number_alone():
     one, two = (DarcySystems(shapes=[(16, 16), (8, 12)], seed=3) for _ in range(2))
     two.set_epoch(1)
-    assert two[5]["error"].shape == (8, 12)
+    assert two[5].target.shape == (8, 12)
     two.set_epoch(0)
     two[3]
-    assert torch.equal(one[5]["error"], two[5]["error"])
-    assert torch.equal(one[5]["faces0"], two[5]["faces0"])
-    assert not torch.equal(one.held_out(4)[3]["faces0"], one[3]["faces0"])
+    assert torch.equal(one[5].target, two[5].target)
+    assert torch.equal(one[5].operator[0], two[5].operator[0])
+    assert not torch.equal(one.held_out(4)[3].operator[0], one[3].operator[0])
 
 
 def test_what_it_refuses():

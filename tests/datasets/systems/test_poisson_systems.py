@@ -12,11 +12,11 @@ KINDS = pytest.mark.parametrize("errors", sorted(ERRORS))
 
 
 def faces_of(sample):
-    return [v for k, v in sorted(sample.items()) if k.startswith("faces")]
+    return list(sample.operator)
 
 
 def system_of(sample):
-    shape = tuple(sample["error"].shape)
+    shape = tuple(sample.target.shape)
     grid = Grid(shape, [float(n) for n in shape], "neumann", "centers")
     return Diffusion.from_faces([c.double() for c in faces_of(sample)], grid)
 
@@ -41,7 +41,7 @@ def test_couplings_are_those_of_a_poisson_system_with_walls(errors, shape):
 def test_errors_have_norm_one_and_no_mean(errors):
     systems = PoissonSystems(shapes=[(24, 20)], errors=errors)
     for i in range(8):
-        e = systems[i]["error"]
+        e = systems[i].target
         assert e.dtype == torch.float32
         assert e.norm() == pytest.approx(1, rel=1e-5)
         assert e.sum().abs() < 1e-4
@@ -52,8 +52,8 @@ def test_errors_hold_smooth_and_rough_fields():
     quotients = []
     for i in range(60):
         sample = systems[i]
-        r = apply(sample["error"], faces_of(sample), None, (False, False))
-        quotients.append((r * sample["error"]).sum().item())
+        r = apply(sample.target, faces_of(sample), None, (False, False))
+        quotients.append((r * sample.target).sum().item())
     assert min(quotients) < 0.05
     assert max(quotients) > 3  # white noise has 4
 
@@ -62,7 +62,7 @@ def test_ritz_mixtures_have_residuals_in_the_lower_half_of_the_pairs():
     """r = A e is nearly the mixture of Ritz vectors that was meant, of full spectrum."""
     sample = PoissonSystems(shapes=[(24, 24)], walls=0.0, errors="ritz_mixtures")[3]
     A = system_of(sample)
-    r = A @ sample["error"].double()
+    r = A @ sample.target.double()
     energy = (r * (A @ r)).sum() / (r * r).sum()
     assert 0.1 < energy < 4  # white noise has 4, A e of white noise 5
 
@@ -74,13 +74,14 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone():
     for e in (0, 1, 2):
         for systems in (first, again):
             systems.set_epoch(e)
-        assert all(torch.equal(u, again[7][k]) for k, u in first[7].items())
-        assert first[7]["error"].shape == ((16, 16), (8, 32))[e % 2]
+        ours, theirs = first[7].tensors(), again[7].tensors()
+        assert all(torch.equal(u, v) for u, v in zip(ours, theirs, strict=True))
+        assert first[7].target.shape == ((16, 16), (8, 32))[e % 2]
     draws = []
     for seed, epoch, index in [(3, 0, 7), (4, 0, 7), (3, 2, 7), (3, 0, 8)]:
         systems = PoissonSystems(shapes=[(16, 16), (8, 32)], seed=seed)
         systems.set_epoch(epoch)
-        draws.append(systems[index]["error"])
+        draws.append(systems[index].target)
     assert all(not torch.equal(u, v) for i, u in enumerate(draws) for v in draws[:i])
 
 
@@ -88,11 +89,11 @@ def test_held_out_systems_are_fixed_and_others():
     systems = PoissonSystems(shapes=[(16, 16), (8, 32)], num_samples=20)
     held = systems.held_out(5)
     assert len(held) == 5
-    before = held[2]["error"]
+    before = held[2].target
     systems.set_epoch(1)
     assert before.shape == (8, 32)
-    assert torch.equal(before, held[2]["error"])
-    assert not any(torch.equal(before, systems[i]["error"]) for i in range(20))
+    assert torch.equal(before, held[2].target)
+    assert not any(torch.equal(before, systems[i].target) for i in range(20))
 
 
 @pytest.mark.parametrize(
