@@ -25,7 +25,7 @@ COMPARED_SAMPLES = 8
 INTRODUCTION = """\
 Steady Darcy flow, −∇·(k ∇p) = 1 with p = 0 on the boundary of the unit square; k is 3 or 12,
 piecewise constant. The operators map k to p. This run is small, so that it takes minutes: it shows
-the whole path, not what the models can reach (README, "Figures")."""
+the whole path, not what the models can reach (docs/figures.md)."""
 
 
 def command(

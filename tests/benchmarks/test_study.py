@@ -162,7 +162,7 @@ def test_percent_names_the_range():
     assert percent([0.01, 0.02]) == "1.500 % (1.000 to 2.000)"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/models.md"])
+@pytest.mark.parametrize("page", ["docs/figures.md"])
 def test_pages_show_the_results_as_they_are(page):
     """Parameters, step and errors of each model; the step is that of the rough study."""
     root = module.Path(__file__).resolve().parents[2]
