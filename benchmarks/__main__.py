@@ -4,7 +4,9 @@ import argparse
 import subprocess
 import sys
 
-from .bench import Bench, machine, run, write
+from pdeops.compare.machine import describe_machine
+
+from .bench import Bench, run, write
 from .evolution import BENCHES as EVOLUTION
 from .generation import BENCHES as GENERATION
 from .loading import BENCHES as LOADING
@@ -22,8 +24,8 @@ BENCHES = {
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        epilog="Tables of their own: python -m benchmarks.TABLE, one of classical, cost, "
-        "generalisation, preconditioners, relax, search, steps, study.",
+        epilog="Commands that make one table each: python -m benchmarks.TABLE, with TABLE one of "
+        "checkouts, classical, cost, generalisation, preconditioners, relax, search, study.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
     arguments = parser.parse_args()
@@ -33,15 +35,15 @@ def main() -> None:
     if len(arguments.names) == 1:
         measure(BENCHES[arguments.names[0]])
         return
-    print(", ".join(f"{k} {v}" for k, v in machine().items()), flush=True)
-    # Each in a process of its own: what one bench has freed makes the next one's allocations
+    print(", ".join(f"{k} {v}" for k, v in describe_machine().items()), flush=True)
+    # One process per bench: memory that one bench has freed makes the allocations of the next one
     # cheaper, for one side more than for the other.
     for name in arguments.names or BENCHES:
         subprocess.run([sys.executable, "-m", "benchmarks", name], check=True)
 
 
 def measure(bench: Bench) -> None:
-    """Run one bench, print it, write its file."""
+    """Run one bench, print its outcome, write its file."""
     outcome = run(bench)
     conditions = f"{bench.size}, {bench.dtype}, threads {bench.threads}"
     print(f"\n{bench.name}: {conditions}, {bench.repeats} turns")

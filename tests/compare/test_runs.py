@@ -1,4 +1,4 @@
-"""Finished runs become a report: two small trained operators beside classical solvers."""
+"""Finished runs become a report: two small trained operators and classical solvers."""
 
 import csv
 from dataclasses import replace
