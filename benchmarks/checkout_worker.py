@@ -7,6 +7,8 @@ standard input, answers are lines of JSON on standard output:
     call NAME    one timed call of it                    {"wall": seconds, "cpu": seconds}
     drop NAME    release it                              {}
 
+or {"error": message}; the traceback goes to standard error.
+
 The file runs alone, with either package: it imports nothing of this folder, and names that moved
 between the versions are looked up in every place where they have been.
 """
@@ -18,6 +20,7 @@ import importlib.util
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -202,17 +205,26 @@ def main() -> None:
     calls: dict[str, Call] = {}
     for line in sys.stdin:
         verb, _, name = line.strip().partition(" ")
-        answer: dict[str, float] = {}
-        if verb == "setup":
-            calls[name] = WORKLOADS[name]()
-        elif verb == "call":
-            watch = timing.Stopwatch()
-            watch(calls[name])
-            answer = {"wall": watch.wall["call"][0], "cpu": watch.cpu["call"][0]}
-        else:
-            del calls[name]
-            gc.collect()
-        print(json.dumps(answer), file=answers, flush=True)
+        try:
+            result = answer(verb, name, calls, timing)
+        except Exception as error:
+            traceback.print_exc()
+            result = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(result), file=answers, flush=True)
+
+
+def answer(verb: str, name: str, calls: dict[str, Call], timing: Any) -> dict[str, Any]:
+    """Carry out one request; `calls` holds the workloads that are set up."""
+    if verb == "setup":
+        calls[name] = WORKLOADS[name]()
+    elif verb == "call":
+        watch = timing.Stopwatch()
+        watch(calls[name])
+        return {"wall": watch.wall["call"][0], "cpu": watch.cpu["call"][0]}
+    else:
+        del calls[name]
+        gc.collect()
+    return {}
 
 
 HERE = Path(__file__).resolve().parent

@@ -17,9 +17,10 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pdeops.compare.tables import markdown_table, write_csv
 from pdeops.compare.timing import Quartiles, Side, Stopwatch, interleave
@@ -45,25 +46,30 @@ class Worker:
             command, cwd=checkout, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def ask(self, request: str) -> dict[str, float]:
+    def ask(self, request: str) -> dict[str, Any]:
         """The answer to a line such as "setup NAME" or "call NAME"."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(request + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
+        with suppress(BrokenPipeError):  # the process has ended: there will be no answer
+            self.process.stdin.write(request + "\n")
+            self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
             raise RuntimeError(
                 f"The process of {self.checkout.name} ended at {request!r} with exit status "
-                f"{self.process.wait()}; its standard error says why."
+                f"{self.process.wait()}; see its standard error."
             )
-        return json.loads(answer)
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(f"{request!r} failed in {self.checkout.name}: {answer['error']}")
+        return answer
 
     def close(self) -> None:
         """End the process."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
 
@@ -117,7 +123,8 @@ def compare(
 
     def side(worker: Worker) -> Side:
         def turn(watch: Stopwatch, _: int) -> bool:
-            watch.record(**worker.ask(f"call {workload}"))
+            seconds = worker.ask(f"call {workload}")
+            watch.record(seconds["wall"], seconds["cpu"])
             return True
 
         return turn

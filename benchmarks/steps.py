@@ -34,7 +34,7 @@ def step_seconds(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        steps = [_step(_learner(recipe, grid), _batch(recipe, grid)) for recipe in recipes]
+        steps = [_step(recipe, grid) for recipe in recipes]
         calls = {str(i): step for i, step in enumerate(steps)}
         timings = time_calls(calls, repeats=repeats, clock=clock)
     finally:
@@ -42,11 +42,12 @@ def step_seconds(
     return [timing.wall.median for timing in timings.values()]
 
 
-def _step(learner: Learner, batch: Batch) -> Callable[[], None]:
-    """Gradients over the batch and the update."""
+def _step(recipe: Recipe, grid: Grid) -> Callable[[], None]:
+    """Gradients over a batch and the update."""
+    learner, batch = _learner(recipe, grid), _batch(recipe, grid)
 
     def step() -> None:
-        learner.gradients(batch, len(batch["x"]))
+        learner.gradients(batch, recipe.training.batch_size)
         learner.update(learner.gradient_norm())
 
     return step

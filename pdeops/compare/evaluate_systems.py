@@ -72,16 +72,19 @@ def evaluate_systems(
     network: Any = load_correction(source)
     label = recipe.name if Path(source).is_dir() else str(source)
     learned: LinearMethod[Recognised] = LinearMethod(lambda system: network.on(system.A))
-    tallies = measure(
-        {label: learned, **classical()},
-        lambda index: as_system(systems[index], rtol, max_iterations),
-        turns=num_systems,
-        progress=progress,
-    )
+    last: Recognised
+
+    def draw(index: int) -> Recognised:
+        nonlocal last
+        last = as_system(systems[index], rtol, max_iterations)
+        return last
+
+    methods = {label: learned, **classical()}
+    tallies = measure(methods, draw, turns=num_systems, progress=progress)
     trained = training_seconds(source)
     return {
         "systems": recipe.systems.name,
-        "unknowns": list(systems[num_systems - 1]["error"].shape),
+        "unknowns": list(last.A.grid.shape),
         "number": num_systems,
         "rtol": rtol,
         "training_seconds": trained,

@@ -112,7 +112,17 @@ def test_a_worker_answers_with_seconds(worker):
     assert worker.ask(f"drop {name}") == {}
 
 
-def test_a_worker_that_ends_is_named(worker, capfd):
-    with pytest.raises(RuntimeError, match="ended at 'call nothing' with exit status 1"):
+def test_a_workload_that_fails_says_why(worker):
+    with pytest.raises(RuntimeError, match="'call nothing' failed in .*: KeyError: 'nothing'"):
         worker.ask("call nothing")
-    assert "KeyError: 'nothing'" in capfd.readouterr().err
+    with pytest.raises(RuntimeError, match="'drop nothing' failed"):
+        worker.ask("drop nothing")
+
+
+def test_another_package_than_that_of_the_checkout_is_refused(tmp_path):
+    worker = Worker(tmp_path, threads=1)
+    with pytest.raises(
+        RuntimeError, match=f"{tmp_path.name} ended at 'setup a' with exit status 1"
+    ):
+        worker.ask("setup a")
+    worker.close()

@@ -18,7 +18,7 @@ from pdeops.tasks.preconditioner import training_seconds
 def test_a_system_belongs_to_its_seed(family):
     n = 31 if family.ndim == 2 else 12
     first, again, other = (family(n, seed) for seed in (0, 0, 1))
-    assert first.domain.shape == (n,) * family.ndim
+    assert first.grid.shape == (n,) * family.ndim
     assert all(torch.equal(f, g) for f, g in zip(first.faces, again.faces, strict=True))
     constant = family.kind in ("constant", "closed")
     assert constant == (first.constant is not None)

@@ -20,6 +20,12 @@ def test_where_nothing_is_saved_it_is_never():
     assert break_even(None, 0.5) is None
 
 
+def test_round_off_costs_no_solve():
+    assert 60.0 / (1.4 - 0.9) > 120
+    assert break_even(60.0, 1.4 - 0.9) == 120
+    assert break_even(60.001, 0.5) == 121
+
+
 def test_texts():
     assert [break_even_text(n) for n in (12_000.0, math.inf, None)] == [
         "12,000",
