@@ -1,7 +1,7 @@
 """python -m benchmarks.checkouts OLD NEW: the same small workloads on two checkouts, by turns.
 
-Each checkout runs in one long-lived process of its own (`checkout_worker.py`), which imports the
-package of that checkout. The two processes alternate call by call, so that other work on the
+Each checkout has one long-lived process (`checkout_worker.py`), which imports the package of that
+checkout. The two processes alternate call by call, so that other work on the
 machine slows both alike; while one of them works, the other waits. A workload is set up in both,
 called a few times untimed, and then timed. Two processes of the same code may differ too, by the
 placement of their memory; --processes repeats everything with new pairs of processes.

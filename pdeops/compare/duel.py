@@ -102,7 +102,7 @@ class Duel:
 
         n (seconds of the opponent - seconds of the operator) >= training + data.
 
-        inf: nothing is saved; None: no opponent, or nothing known of the cost.
+        inf: nothing is saved; None: no opponent, or no part of the cost is known.
         """
         if self.opponent is None:
             return None

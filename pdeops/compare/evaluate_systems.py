@@ -1,4 +1,4 @@
-"""A trained network inside a solver, measured beside every classical preconditioner."""
+"""A trained network inside a solver, compared with every classical preconditioner."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -113,7 +113,7 @@ def test_a_worker_answers_with_seconds(worker):
 
 
 def test_a_workload_that_fails_says_why(worker):
-    with pytest.raises(RuntimeError, match="'call nothing' failed in .*: KeyError: 'nothing'"):
+    with pytest.raises(RuntimeError, match=r"'call nothing' failed in .*: KeyError: 'nothing'"):
         worker.ask("call nothing")
     with pytest.raises(RuntimeError, match="'drop nothing' failed"):
         worker.ask("drop nothing")
