@@ -1,15 +1,16 @@
 """python -m benchmarks.checkouts OLD NEW: the same small workloads on two checkouts, by turns.
 
 Each checkout has one long-lived process (`checkout_worker.py`), which imports the package of that
-checkout. The two processes alternate call by call, so that other work on the
-machine slows both alike; while one of them works, the other waits. A workload is set up in both,
-called a few times untimed, and then timed. Two processes of the same code may differ too, by the
-placement of their memory; --processes repeats everything with new pairs of processes.
+checkout. The two processes alternate call by call, so that other work on the machine slows both
+alike; while one of them works, the other waits. A workload is set up in both, called a few times
+untimed, and then timed. Two processes of the same code may differ too, by the placement of their
+memory; --processes repeats everything with new pairs of processes.
 
 Prints, for each workload, the processor time of a call on both sides (median and quartiles), the
-ratio of the medians, new over old, and the quartiles of the ratio of a new call to the old call of
-the same round. A ratio above 1 means that the new checkout is slower; where 1 lies between the
-quartiles, the difference is no larger than the noise.
+ratio of the medians, new over old, and median and quartiles of the ratio of a new call to the old
+call of the same round. A ratio above 1 means that the new checkout is slower; where 1 lies between
+the quartiles, the difference is no larger than the noise. The same checkout given twice shows how
+large the noise is.
 """
 
 import argparse
@@ -181,7 +182,7 @@ def rows(found: Mapping[str, Mapping[str, Compared]]) -> list[dict[str, str]]:
             "old, ms": milliseconds(clocks["cpu"].old),
             "new, ms": milliseconds(clocks["cpu"].new),
             "new / old": f"{clocks['cpu'].ratio:.3f}",
-            "per round": interval(clocks["cpu"].ratios),
+            "per round": ratio_text(clocks["cpu"].ratios),
             "new / old, wall clock": f"{clocks['wall'].ratio:.3f}",
             "calls": str(len(clocks["cpu"].old)),
         }
@@ -195,9 +196,9 @@ def milliseconds(seconds: Sequence[float]) -> str:
     return f"{q.median:.2f} ({q.q1:.2f} to {q.q3:.2f})"
 
 
-def interval(q: Quartiles) -> str:
-    """The quartiles as an interval."""
-    return f"{q.q1:.3f} to {q.q3:.3f}"
+def ratio_text(q: Quartiles) -> str:
+    """Median and quartiles of ratios."""
+    return f"{q.median:.3f} ({q.q1:.3f} to {q.q3:.3f})"
 
 
 def main() -> None:

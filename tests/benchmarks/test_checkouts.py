@@ -75,7 +75,7 @@ def test_ratios_are_new_over_old():
         "old, ms": "2000.00 (1500.00 to 3000.00)",
         "new, ms": "3000.00 (3000.00 to 3000.00)",
         "new / old": "1.500",
-        "per round": "1.125 to 2.250",
+        "per round": "1.500 (1.125 to 2.250)",
         "new / old, wall clock": "2.000",
         "calls": "3",
     }
