@@ -1,1 +1,1 @@
-"""Our work beside a reference, timed in one run: `python -m benchmarks`."""
+"""Benchmarks: our code and a reference, timed by turns in one run: `python -m benchmarks`."""

@@ -3,8 +3,11 @@
 import argparse
 import subprocess
 import sys
+from pathlib import Path
 
-from .bench import Bench, machine, run, write
+from pdeops.compare.machine import describe_machine
+
+from .bench import RESULTS, Bench, run, write
 from .evolution import BENCHES as EVOLUTION
 from .generation import BENCHES as GENERATION
 from .loading import BENCHES as LOADING
@@ -22,26 +25,28 @@ BENCHES = {
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        epilog="Tables of their own: python -m benchmarks.TABLE, one of classical, cost, "
-        "generalisation, preconditioners, relax, search, steps, study.",
+        epilog="Commands that make one table each: python -m benchmarks.TABLE, with TABLE one of "
+        "checkouts, classical, cost, generalisation, preconditioners, relax, search, study.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV files")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in BENCHES]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(BENCHES)}")
     if len(arguments.names) == 1:
-        measure(BENCHES[arguments.names[0]])
+        measure(BENCHES[arguments.names[0]], arguments.out)
         return
-    print(", ".join(f"{k} {v}" for k, v in machine().items()), flush=True)
-    # Each in a process of its own: what one bench has freed makes the next one's allocations
+    print(", ".join(f"{k} {v}" for k, v in describe_machine().items()), flush=True)
+    # One process per bench: memory that one bench has freed makes the allocations of the next one
     # cheaper, for one side more than for the other.
     for name in arguments.names or BENCHES:
-        subprocess.run([sys.executable, "-m", "benchmarks", name], check=True)
+        command = [sys.executable, "-m", "benchmarks", name, "--out", str(arguments.out)]
+        subprocess.run(command, check=True)
 
 
-def measure(bench: Bench) -> None:
-    """Run one bench, print it, write its file."""
+def measure(bench: Bench, folder: Path) -> None:
+    """Run one bench, print its outcome, write its file."""
     outcome = run(bench)
     conditions = f"{bench.size}, {bench.dtype}, threads {bench.threads}"
     print(f"\n{bench.name}: {conditions}, {bench.repeats} turns")
@@ -51,7 +56,7 @@ def measure(bench: Bench) -> None:
         f"  {outcome.ratio:.2f} times faster, {outcome.cpu_ratio:.2f} by processor time"
         + (f"; results differ by {outcome.difference:.1e}" if bench.tolerance else "")
     )
-    write(bench, outcome)
+    write(bench, outcome, folder)
 
 
 if __name__ == "__main__":

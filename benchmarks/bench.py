@@ -1,24 +1,19 @@
-"""What a benchmark is, how it is timed, and what is written down."""
+"""A bench: two ways to the same tensor, their times by turns, and the rows that are written."""
 
-import os
-import platform
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import results_file
+from pdeops.compare.machine import describe_machine
+from pdeops.compare.tables import write_csv
+from pdeops.compare.timing import Clock, Timing, time_calls
 
 RESULTS = Path(__file__).parent / "results"
-# Seconds before each timed call: threads that the other side's libraries have had (of torch, of
-# numpy's products) keep a core busy for some 10 ms before they sleep, at the next call's expense.
-PAUSE = 0.05
 
 
 @dataclass(frozen=True)
@@ -26,17 +21,17 @@ class Bench:
     """Two ways to the same tensor.
 
     Attributes:
-        name: also that of the CSV file.
-        size: of the problem, in words.
+        name: of the bench and of its CSV file.
+        size: the size of the problem, in words.
         dtype: of the computation.
         setup: builds what both sides receive; not timed.
-        work: ours.
-        reference: the peer, or the plain twin.
+        work: our side.
+        reference: the other side, a peer or the plain twin.
         work_name, reference_name: what the two sides are, in words.
         tolerance: largest relative difference of the two results; more is an error. None where the
             two sides are different models, whose results cannot agree.
-        repeats: timed calls of each side, taken in turns after one that is not timed.
-        threads: of torch, both sides.
+        repeats: number of timed calls of each side, by turns, after one that is not timed.
+        threads: torch's threads, for both sides.
     """
 
     name: str
@@ -53,27 +48,6 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Seconds of one side: quartiles by the clock on the wall, and median processor time.
-
-    Processor time sums over threads; where it is far below the wall's, others had the machine.
-    """
-
-    q1: float
-    median: float
-    q3: float
-    cpu: float
-
-    @classmethod
-    def of(cls, wall: Sequence[float], cpu: Sequence[float]) -> "Timing":
-        return cls(*statistics.quantiles(wall, n=4, method="inclusive"), statistics.median(cpu))
-
-    def __str__(self) -> str:
-        q1, median, q3, cpu = (1e3 * t for t in (self.q1, self.median, self.q3, self.cpu))
-        return f"{median:9.2f} ms ({q1:.2f} to {q3:.2f}), processor {cpu:.2f} ms"
-
-
-@dataclass(frozen=True)
 class Outcome:
     """Both timings and the relative difference of the two results."""
 
@@ -84,16 +58,16 @@ class Outcome:
     @property
     def ratio(self) -> float:
         """How many times faster our side is, by medians of wall-clock time."""
-        return self.reference.median / self.work.median
+        return self.reference.wall.median / self.work.wall.median
 
     @property
     def cpu_ratio(self) -> float:
-        """The same by processor time."""
-        return self.reference.cpu / self.work.cpu
+        """How many times faster our side is, by medians of processor time."""
+        return self.reference.cpu.median / self.work.cpu.median
 
 
-def run(bench: Bench) -> Outcome:
-    """Time both sides in turns, so that a busy machine slows both.
+def run(bench: Bench, clock: Clock | None = None) -> Outcome:
+    """Compare the results of both sides, then time them by turns.
 
     Raises:
         RuntimeError: the two sides do not give the same result.
@@ -107,41 +81,17 @@ def run(bench: Bench) -> Outcome:
             f"{bench.name}: the two sides differ by {difference:.1e}, more than "
             f"{bench.tolerance:.0e}; their times cannot be compared."
         )
-    wall: dict[str, list[float]] = {"work": [], "reference": []}
-    cpu: dict[str, list[float]] = {"work": [], "reference": []}
-    for _ in range(bench.repeats):
-        for side in wall:
-            rest = time.perf_counter() + PAUSE
-            while time.perf_counter() < rest:
-                pass  # awake: a core that has slept starts slowly
-            start, start_cpu = time.perf_counter(), time.process_time()
-            getattr(bench, side)(state)
-            wall[side].append(time.perf_counter() - start)
-            cpu[side].append(time.process_time() - start_cpu)
-    work, reference = (Timing.of(wall[side], cpu[side]) for side in wall)
-    return Outcome(work, reference, difference)
-
-
-def machine() -> dict[str, str]:
-    """Processor, cores, versions and allocator settings; no names of hosts, users or folders."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = (line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
-        cpu = next((v.strip() for k, v in lines if k.strip() == "model name"), cpu)
-    packages = ("torch", "numpy", "scipy", "numba")
-    return {
-        "cpu": cpu,
-        "cores": str(os.cpu_count()),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "allocator": os.environ.get("GLIBC_TUNABLES", "default"),
-    }
+    timings = time_calls(
+        {"work": partial(bench.work, state), "reference": partial(bench.reference, state)},
+        repeats=bench.repeats,
+        warm_up=0,
+        clock=clock,
+    )
+    return Outcome(timings["work"], timings["reference"], difference)
 
 
 def write(bench: Bench, outcome: Outcome, folder: Path = RESULTS) -> Path:
-    """One row per side in folder/<name>.csv, with the machine's description."""
+    """One row per side in folder/<name>.csv, with the description of the machine."""
     rows = []
     for side, label in (("work", bench.work_name), ("reference", bench.reference_name)):
         timing: Timing = getattr(outcome, side)
@@ -154,16 +104,20 @@ def write(bench: Bench, outcome: Outcome, folder: Path = RESULTS) -> Path:
                 "dtype": bench.dtype,
                 "threads": bench.threads,
                 "repeats": bench.repeats,
-                "q1_s": f"{timing.q1:.3e}",
-                "median_s": f"{timing.median:.3e}",
-                "q3_s": f"{timing.q3:.3e}",
-                "processor_s": f"{timing.cpu:.3e}",
+                "q1_s": f"{timing.wall.q1:.3e}",
+                "median_s": f"{timing.wall.median:.3e}",
+                "q3_s": f"{timing.wall.q3:.3e}",
+                "processor_s": f"{timing.cpu.median:.3e}",
                 "times_faster": f"{outcome.ratio:.2f}" if side == "work" else "1.00",
                 "times_faster_processor": f"{outcome.cpu_ratio:.2f}" if side == "work" else "1.00",
                 "difference": f"{outcome.difference:.1e}",
                 **machine(),
             }
         )
-    path = folder / f"{bench.name}.csv"
-    results_file.write(path, rows)
-    return path
+    return write_csv(folder / f"{bench.name}.csv", rows)
+
+
+def machine() -> dict[str, str]:
+    """The description of the machine for the last columns of a row, without the threads, which a
+    bench sets itself."""
+    return {key: value for key, value in describe_machine().items() if key != "threads"}

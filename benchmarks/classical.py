@@ -1,68 +1,65 @@
-"""Incomplete Cholesky, SSOR and Gauss-Seidel beside what scipy and PyAMG have.
+"""Incomplete Cholesky, SSOR and Gauss-Seidel compared with their counterparts in scipy and PyAMG.
 
 -div(a grad u) = 1 on the unit square, u = 0 on its sides, a in {3, 12}, 255 x 255 unknowns, in
-float64 to 1e-8. Set-up and solution apart, both from A and its matrix; medians of sides taken in
-turns.
+float64 to 1e-8. Set-up and solution are timed separately, both from A and its matrix; medians of
+methods taken by turns.
 
 scipy's `spilu` is not symmetric, so it preconditions BiCGStab; PyAMG's symmetric Gauss-Seidel is
-SSOR with ω = 1. Our sweeps look at the residual after each, PyAMG's do not.
+SSOR with ω = 1. Our sweeps compute the residual after each sweep, PyAMG's do not.
 
 python -m benchmarks.classical: print, and write results/classical.csv.
 """
 
-import statistics
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
-from pdeops.solvers import SSOR, Diffusion, IncompleteCholesky, Multigrid, cg, sor
+from pdeops.compare.linear_methods import LinearMethod, LinearSystem, conjugate
+from pdeops.compare.linear_methods import measure as measure_methods
+from pdeops.compare.tables import write_csv
+from pdeops.solvers import SSOR, Diffusion, IncompleteCholesky, Multigrid, SolveResult, sor
 
-from . import results_file
 from .bench import RESULTS, machine
 from .solvers import darcy
 
-N, RTOL, REPEATS, SWEEPS = 255, 1e-8, 5, 500
+N, RTOL, MAX_ITERATIONS, REPEATS, SWEEPS = 255, 1e-8, 3000, 5, 500
 
 
-class Problem(NamedTuple):
-    """A with its matrix, and b as field and vector."""
+@dataclass(frozen=True, eq=False)
+class Problem(LinearSystem):
+    """A linear system with its matrix, and b as a vector."""
 
-    A: Diffusion
     matrix: Any
-    b: torch.Tensor
     vector: np.ndarray
 
 
-class Way(NamedTuple):
-    """One method.
+@dataclass(frozen=True)
+class Compared(LinearMethod[Problem]):
+    """A method and the row that it is compared with, by set-up and solution; none for a peer."""
 
-    Attributes:
-        setup: from the problem to what `solve` wants beside it.
-        solve: x as a vector, and the iterations.
-        against: the row that it is compared with, by set-up and solution; none for a peer.
-    """
-
-    setup: Callable[[Problem], Any]
-    solve: Callable[[Problem, Any], tuple[np.ndarray, int]]
     against: str = ""
 
 
-def by_cg(p: Problem, M: Any) -> tuple[np.ndarray, int]:
-    result = cg(p.A, p.b, M=M, rtol=RTOL, max_iterations=3000)
-    return result.x.numpy().ravel(), result.iterations
+def result_of(p: Problem, x: np.ndarray, iterations: int, reason: str) -> SolveResult:
+    """The record of a solution by a peer; its residual is computed when the table is made."""
+    return SolveResult(torch.from_numpy(x).reshape(p.b.shape), True, iterations, [], reason)
 
 
-def by_sweeps(p: Problem, _: None) -> tuple[np.ndarray, int]:
+def by_sweeps(p: Problem, _: None) -> SolveResult:
+    """A fixed number of sweeps, whatever the residual."""
     result = sor(p.A, p.b, omega=1.0, rtol=1e-15, max_iterations=SWEEPS)
-    return result.x.numpy().ravel(), result.iterations
+    result.converged = True
+    return result
 
 
-def by_scipy(method: str) -> Callable[[Problem, Any], tuple[np.ndarray, int]]:
-    def solve(p: Problem, M: Any) -> tuple[np.ndarray, int]:
+def by_scipy(method: str) -> Callable[[Problem, Any], SolveResult]:
+    """The Krylov method of this name in `scipy.sparse.linalg`."""
+
+    def solve(p: Problem, M: Any) -> SolveResult:
         import scipy.sparse.linalg
 
         count = 0
@@ -72,8 +69,9 @@ def by_scipy(method: str) -> Callable[[Problem, Any], tuple[np.ndarray, int]]:
             count += 1
 
         run = getattr(scipy.sparse.linalg, method)
-        x, _ = run(p.matrix, p.vector, rtol=RTOL, maxiter=3000, M=M, callback=one_more)
-        return x, count
+        goal = {"rtol": p.rtol, "maxiter": p.max_iterations}
+        x, _ = run(p.matrix, p.vector, M=M, callback=one_more, **goal)
+        return result_of(p, x, count, method)
 
     return solve
 
@@ -86,7 +84,7 @@ def spilu(p: Problem) -> Any:
 
 
 def symmetric_gauss_seidel(p: Problem) -> Any:
-    """From zero, forwards and back."""
+    """One forward and one backward sweep, from zero."""
     from pyamg.relaxation.relaxation import gauss_seidel
     from scipy.sparse.linalg import LinearOperator
 
@@ -98,28 +96,30 @@ def symmetric_gauss_seidel(p: Problem) -> Any:
     return LinearOperator(p.matrix.shape, apply, dtype=p.vector.dtype)
 
 
-def by_pyamg_sweeps(p: Problem, _: None) -> tuple[np.ndarray, int]:
+def by_pyamg_sweeps(p: Problem, _: None) -> SolveResult:
     from pyamg.relaxation.relaxation import gauss_seidel
 
     x = np.zeros_like(p.vector)
     gauss_seidel(p.matrix, x, p.vector, iterations=SWEEPS)
-    return x, SWEEPS
+    return result_of(p, x, SWEEPS, "sweeps")
 
 
 SPILU, TWIN = "scipy spilu, BiCGStab", "PyAMG symmetric Gauss-Seidel, scipy CG"
 PYAMG = f"PyAMG Gauss-Seidel, {SWEEPS} sweeps"
-WAYS = {
-    "CG": Way(lambda p: None, by_cg, "scipy CG"),
-    "scipy CG": Way(lambda p: None, by_scipy("cg")),
-    "IC(0), CG": Way(lambda p: IncompleteCholesky(p.A), by_cg, SPILU),
-    "MIC(0) 0.99, CG": Way(lambda p: IncompleteCholesky(p.A, modified=0.99), by_cg, SPILU),
-    SPILU: Way(spilu, by_scipy("bicgstab")),
-    "SSOR ω = 1, CG": Way(lambda p: SSOR(p.A, 1.0), by_cg, TWIN),
-    "SSOR ω = 1.95, CG": Way(lambda p: SSOR(p.A, 1.95), by_cg, TWIN),
-    TWIN: Way(symmetric_gauss_seidel, by_scipy("cg")),
-    f"Gauss-Seidel, {SWEEPS} sweeps": Way(lambda p: None, by_sweeps, PYAMG),
-    PYAMG: Way(lambda p: None, by_pyamg_sweeps),
-    "multigrid-CG": Way(lambda p: Multigrid(p.A), by_cg),
+METHODS = {
+    "CG": Compared(lambda p: None, conjugate, against="scipy CG"),
+    "scipy CG": Compared(lambda p: None, by_scipy("cg")),
+    "IC(0), CG": Compared(lambda p: IncompleteCholesky(p.A), conjugate, against=SPILU),
+    "MIC(0) 0.99, CG": Compared(
+        lambda p: IncompleteCholesky(p.A, modified=0.99), conjugate, against=SPILU
+    ),
+    SPILU: Compared(spilu, by_scipy("bicgstab")),
+    "SSOR ω = 1, CG": Compared(lambda p: SSOR(p.A, 1.0), conjugate, against=TWIN),
+    "SSOR ω = 1.95, CG": Compared(lambda p: SSOR(p.A, 1.95), conjugate, against=TWIN),
+    TWIN: Compared(symmetric_gauss_seidel, by_scipy("cg")),
+    f"Gauss-Seidel, {SWEEPS} sweeps": Compared(lambda p: None, by_sweeps, against=PYAMG),
+    PYAMG: Compared(lambda p: None, by_pyamg_sweeps),
+    "multigrid-CG": Compared(lambda p: Multigrid(p.A), conjugate),
 }
 
 
@@ -128,40 +128,28 @@ def problem() -> Problem:
 
     k, f, grid = darcy(N + 2, 3.0, 12.0)
     A, b = Diffusion(k, grid), f[1:-1, 1:-1].contiguous()
-    return Problem(A, csr_matrix(A.to_csr()), b, b.numpy().ravel())
+    return Problem(A, b, RTOL, MAX_ITERATIONS, csr_matrix(A.to_csr()), b.numpy().ravel())
 
 
 def measure() -> list[dict[str, str]]:
-    """A row for each method; the residual is the true one."""
+    """A row for each method, with the true residual."""
     p = problem()
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
-    ends: dict[str, tuple[np.ndarray, int]] = {}
-    for turn in range(REPEATS + 1):
-        for name, way in WAYS.items():
-            start = time.perf_counter()
-            M = way.setup(p)
-            middle = time.perf_counter()
-            ends[name] = way.solve(p, M)
-            if turn > 0:  # the first compiles
-                seconds[name].append((middle - start, time.perf_counter() - middle))
-    medians = {
-        name: tuple(statistics.median(s) for s in zip(*pairs, strict=True))
-        for name, pairs in seconds.items()
-    }
+    tallies = measure_methods(METHODS, lambda _: p, turns=REPEATS)
     rows = []
-    for name, way in WAYS.items():
-        (setup, solve), (x, iterations) = medians[name], ends[name]
+    for name, tally in tallies.items():
+        assert tally.result is not None, tally.failure
+        x, against = tally.result.x.numpy().ravel(), METHODS[name].against
         residual = np.linalg.norm(p.vector - p.matrix @ x) / np.linalg.norm(p.vector)
-        peer = sum(medians[way.against]) if way.against else None
+        faster = tallies[against].seconds(1) / tally.seconds(1) if against else None
         rows.append(
             {
                 "method": name,
-                "setup_s": f"{setup:.3e}",
-                "solve_s": f"{solve:.3e}",
-                "iterations": str(iterations),
+                "setup_s": f"{tally.setup:.3e}",
+                "solve_s": f"{tally.solve:.3e}",
+                "iterations": str(tally.result.iterations),
                 "residual": f"{residual:.1e}",
-                "times_faster": f"{peer / (setup + solve):.2f}" if peer else "",
-                "than": way.against,
+                "times_faster": "" if faster is None else f"{faster:.2f}",
+                "than": against,
             }
         )
     return rows
@@ -172,7 +160,7 @@ def main(folder: Path = RESULTS) -> None:
     rows = [{**row, "repeats": REPEATS, "threads": 1, **machine()} for row in measure()]
     for row in rows:
         print("  ".join(str(row[key]) for key in list(row)[:7]))
-    results_file.write(folder / "classical.csv", rows)
+    write_csv(folder / "classical.csv", rows)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Cost, iterations and memory of multigrid-CG over the number of unknowns.
 
 -div(a grad u) = 1 on a rectangle, u = 0 on its sides, float64, to 1e-10 or to what round-off
-allows, 10 ε (|A||x| + |b|); iterations to 1e-8. Each size in a process of its own, so that its peak
-of memory is its own: fields beyond a and b, on top of what a solve of 31² unknowns has loaded.
-Times are medians, set-up included, on one thread: two would help large systems alone, and flatter
+allows, 10 ε (|A||x| + |b|); iterations to 1e-8. One process per size, so that the peak of memory is
+that of one solve: in fields, without a and b and what a solve of 31² unknowns has loaded. Times are
+medians, set-up included, on one thread: a second thread would help large systems only and flatten
 the slope.
 
 python -m benchmarks.cost: print, and write results/cost.csv.
@@ -13,15 +13,15 @@ import math
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import torch
 
+from pdeops.compare.tables import write_csv
+from pdeops.compare.timing import Stopwatch, interleave
 from pdeops.domain import Grid
 from pdeops.solvers import Diffusion, Multigrid, cg
 
-from . import results_file
 from .bench import RESULTS, machine
 from .solvers import Darcy, darcy
 
@@ -32,11 +32,11 @@ KINDS = {  # two values of a, in blobs, and the ratio of the sides
     "a in {1, 1e4}": (1.0, 1e4, 1.0),
     "a = 1, spacings 1 : 1000^½": (1.0, 1.0, 1000**0.5),
 }
-LARGE_ENOUGH = 1023  # below, the memory of a solve is lost in that of the process
+LARGE_ENOUGH = 1023  # below, the memory of a solve is small compared with that of the process
 
 
 def one(kind: str, n: int) -> None:
-    """Print the seconds of a solve, its peak of memory in fields, and iterations to 1e-8."""
+    """Print the seconds of a solve, its peak of memory in fields, and its iterations to 1e-8."""
     torch.set_num_threads(1)
     solve(system(kind, 31))
     problem = system(kind, n)
@@ -44,12 +44,13 @@ def one(kind: str, n: int) -> None:
     before = memory("VmRSS")
     solve(problem)
     fields = (memory("VmHWM") - before) / (8 * n * n)
-    seconds = []
-    while len(seconds) < 2 or sum(seconds) < 1.0:
-        start = time.perf_counter()
-        solve(problem)
-        seconds.append(time.perf_counter() - start)
-    print(statistics.median(seconds), fields, solve(problem, 1e-8))
+
+    def side(watch: Stopwatch, turn: int) -> bool:
+        watch(solve, problem)
+        return turn == 0 or sum(watch.wall["call"]) < 1.0
+
+    watch = interleave({"solve": side}, repeats=None)["solve"]
+    print(watch.timing().wall.median, fields, solve(problem, 1e-8))
 
 
 def system(kind: str, n: int) -> Darcy:
@@ -60,7 +61,7 @@ def system(kind: str, n: int) -> Darcy:
 
 
 def solve(problem: Darcy, rtol: float = 1e-10) -> int:
-    """Couplings, hierarchy and solution; how many iterations it took."""
+    """Couplings, hierarchy and solution; returns the number of iterations."""
     A = Diffusion(problem.k, problem.grid)
     largest = 8 * A.bounds[1] / min(A.grid.spacing) ** 2  # |A|, which bounds what round-off allows
     result = cg(A, problem.f, M=Multigrid(A), rtol=rtol, A_norm=largest)
@@ -69,7 +70,7 @@ def solve(problem: Darcy, rtol: float = 1e-10) -> int:
 
 
 def memory(entry: str) -> int:
-    """Bytes that this process holds now (VmRSS), or held at most (VmHWM)."""
+    """Bytes of resident memory of this process, now (VmRSS) or at most (VmHWM)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(entry):
             return 1024 * int(line.split()[1])
@@ -77,7 +78,7 @@ def memory(entry: str) -> int:
 
 
 def slope(seconds: dict[int, float]) -> float:
-    """Of log(seconds) over log(unknowns), least squares."""
+    """The slope of log(seconds) over log(unknowns), by least squares."""
     x = [2 * math.log(n) for n in seconds]
     y = [math.log(s) for s in seconds.values()]
     return statistics.linear_regression(x, y).slope
@@ -102,7 +103,7 @@ def main(folder: Path = RESULTS) -> None:
             }
             print("  ".join(row.values()), flush=True)
             rows.append({**row, "threads": 1, **machine()})
-    results_file.write(folder / "cost.csv", rows)
+    write_csv(folder / "cost.csv", rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Navier-Stokes steps beside the published form in plain torch and their bare transforms."""
+"""Navier-Stokes steps compared with the published form in torch and with bare transforms."""
 
 from typing import NamedTuple
 
@@ -17,9 +17,9 @@ DT, VISCOSITY = 1e-3, 1e-3
 class PublishedForm:
     """RK4-CN as in the code of Spectral-Refiner (torch_cfd): 25 transforms, full spectra.
 
-    Per stage u, v, ω_x, ω_y to the nodes and u·∇ω back, each by its own real FFT of the whole
-    grid. The one change: its filter keeps k = -21 and drops 21; ours, symmetric, makes the two
-    sides equal.
+    Each stage transforms u, v, ω_x, ω_y to the nodes and u·∇ω back, each by one real FFT of the
+    whole grid. The published filter keeps k = -21 and drops 21; here it is symmetric, as ours is,
+    so that the two sides agree.
     """
 
     def __init__(self, grid: Grid, dtype: torch.dtype) -> None:
@@ -48,7 +48,7 @@ class PublishedForm:
 
 
 class Flow(NamedTuple):
-    """The same flow for both sides, and how many steps to take."""
+    """The same flow for both sides, and the number of steps."""
 
     w: Tensor
     w_hat: Tensor
@@ -59,7 +59,7 @@ class Flow(NamedTuple):
 
 
 def flow(n: int, batch: int, steps: int) -> Flow:
-    """Random vorticity of unit size, waves up to 8."""
+    """Random vorticity of unit size with wave numbers up to 8."""
     grid = Grid((n, n), boundary="periodic")
     noise = torch.randn(batch, 1, 17, 17, generator=torch.Generator().manual_seed(0))
     w = spectral.resample(noise, grid.with_shape((17, 17)), (n, n))
@@ -85,7 +85,7 @@ def published(f: Flow) -> Tensor:
 
 
 def transforms(f: Flow) -> Tensor:
-    """As many real FFTs as the steps of the four-transform form need, and nothing else."""
+    """The real FFTs that the steps need in the form with four transforms, and nothing else."""
     w, out = f.w[:, 0], f.w
     for _ in range(10 * f.steps):
         out = torch.fft.irfft2(torch.fft.rfft2(w))

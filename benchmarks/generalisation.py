@@ -1,12 +1,12 @@
 """python -m benchmarks.generalisation: does a learned preconditioner keep its iterations on finer
 grids?
 
-Fields of unseen seeds, dealt to FAMILIES in turn; each is solved on all grids, from zero to
-|b - A x| <= 1e-8 |b| with b white noise, by CG with the learned M and with classical multigrid.
-Where the coefficient is a function, the field is the same function on each grid. One thread.
+Field i, of an unseen seed, belongs to family i modulo their number. Each is solved on all grids,
+from zero to |b - A x| <= 1e-8 |b| with b white noise, by CG with the learned M and with classical
+multigrid. Where the coefficient is a function, it is the same function on each grid. One thread.
 
-Writes results/generalisation_<name>.csv: iterations by family, grid and method, in the mean and at
-worst, and how they have grown since the coarsest grid.
+Writes results/generalisation_<name>.csv: mean and largest number of iterations by family, grid and
+method, and both relative to the coarsest grid.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 
+from pdeops.compare.tables import write_csv
 from pdeops.solvers import Multigrid, cg
 from pdeops.tasks.preconditioner import load_correction, shipped_weights
 
 from .bench import RESULTS, machine
-from .results_file import Row, write
 from .systems import FAMILIES
 
 KINDS = (
@@ -40,7 +40,7 @@ Counts = dict[tuple[str, str, int], list[int]]  # by family, method and unknowns
 
 
 def count(network: Any, kinds: Sequence[str], sizes: Sequence[int], fields: int) -> Counts:
-    """Iterations on each field; a solve that fails counts as MOST."""
+    """Iterations on each field; a solve that does not converge counts as MOST."""
     found: Counts = {}
     for index in range(fields):
         kind = kinds[index % len(kinds)]
@@ -58,8 +58,8 @@ def count(network: Any, kinds: Sequence[str], sizes: Sequence[int], fields: int)
     return found
 
 
-def rows(found: Counts) -> list[Row]:
-    """Means and worst, and how many times those on the coarsest grid they are."""
+def rows(found: Counts) -> list[dict[str, str]]:
+    """Mean and largest number of iterations, and their ratios to those on the coarsest grid."""
     coarsest = min(n for _, _, n in found)
     lines = []
     for (kind, method, n), counts in sorted(found.items(), key=lambda entry: entry[0][:2]):
@@ -94,7 +94,7 @@ def main() -> None:
     for row in found:
         print("  ".join(row.values()))
     stem = f"generalisation_{Path(arguments.name).name}"
-    write(arguments.out / f"{stem}.csv", [{**row, **machine()} for row in found])
+    write_csv(arguments.out / f"{stem}.csv", [{**row, **machine()} for row in found])
 
 
 if __name__ == "__main__":

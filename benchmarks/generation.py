@@ -1,6 +1,6 @@
-"""One Darcy sample from its random numbers to its solution, beside two ways to solve it in SciPy.
+"""One Darcy sample from its random numbers to its solution, compared with SciPy and PyAMG.
 
-Both sides draw the same permeability, assemble the same equations and solve them to 1e-10; each
+Both sides draw the same permeability, assemble the same equations and solve them to 1e-10. Each
 call makes another sample.
 """
 
@@ -23,7 +23,7 @@ RTOL = 1e-10
 
 @dataclass
 class Generation:
-    """The problem, its grid, and for each side the number of the sample that is next."""
+    """The problem, its grid, and for each side the number of its next sample."""
 
     problem: Darcy
     grid: Grid
@@ -58,14 +58,14 @@ def through_matrix(solve: Callable[[Any, Any], Any]) -> Callable[[Generation], T
 
 
 def spsolve(A: Any, b: Any) -> Any:
-    """What a user writes first: SuperLU in its default order (COLAMD)."""
+    """The simplest call: SuperLU with its default ordering (COLAMD)."""
     from scipy.sparse.linalg import spsolve
 
     return spsolve(A.tocsc(), b)
 
 
 def ruge_stueben_cg(A: Any, b: Any) -> Any:
-    """PyAMG's classical multigrid in its defaults, as preconditioner of conjugate gradients."""
+    """PyAMG's classical multigrid with its defaults, as preconditioner of conjugate gradients."""
     import numpy as np
     from pyamg import ruge_stuben_solver
 

@@ -1,8 +1,8 @@
-"""One epoch of shuffled batches: our HDF5 through the trainer's loader, beside neuraloperator's
-loader and beside whole batches out of memory-mapped .npy files.
+"""One epoch of shuffled batches: our HDF5 file through the trainer's loader, compared with
+neuraloperator's loader and with whole batches out of memory-mapped .npy files.
 
 All files hold the same fields, uncompressed, and are in the page cache. Each side returns the
-corners of all fields it delivered, in their order, so that a wrong sample, or a lazy one, shows.
+corners of all its fields in their order, so that a wrong or an unread sample would be noticed.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ NUM_SAMPLES, BATCH_SIZE, N = 1000, 32, 128
 
 @dataclass
 class Files:
-    """The same pairs of fields as each side wants them, and the order in which they are read."""
+    """The same pairs of fields in the format of each side, and the order in which they are read."""
 
     folder: TemporaryDirectory
     ours: FieldDataset

@@ -1,4 +1,4 @@
-"""The methods that `preconditioners.py` compares: set-up, solution, and work by arithmetic."""
+"""The methods that `preconditioners.py` compares: set-up, solution, and arithmetic work."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pdeops.compare.phases import Method, System, conjugate, direct
+from pdeops.compare.linear_methods import LinearMethod, LinearSystem, conjugate, direct
 from pdeops.linop import LinearOperator
 from pdeops.models import DeepConjugate
 from pdeops.models.corrections.vcycle import VCyclePreconditioner
 from pdeops.solvers import (
     Diffusion,
     FastPoisson,
-    IncompleteCholesky,
     Multigrid,
     RugeStueben,
     SmoothedAggregation,
@@ -23,16 +22,17 @@ from pdeops.solvers import (
 )
 from pdeops.solvers.direct.sparse import factor
 from pdeops.solvers.multigrid.smoothers import Chebyshev, GaussSeidel, LineGaussSeidel
+from pdeops.tasks import named_preconditioners
 from pdeops.tasks.preconditioner import load_correction
 
 from .systems import Family
 
 RTOL, MOST = 1e-8, 1000
-PATIENCE = 50  # iterations of a method that may take seconds for each
+PATIENCE = 50  # largest number of iterations where each may take seconds
 
 
 class Assembled(LinearOperator):
-    """A with its matrix, made before the clock starts."""
+    """A with its matrix, assembled outside the timed calls."""
 
     symmetric = semidefinite = True
 
@@ -50,8 +50,8 @@ class Assembled(LinearOperator):
         return self.matrix
 
 
-@dataclass(frozen=True)
-class Drawn(System):
+@dataclass(frozen=True, eq=False)
+class Drawn(LinearSystem):
     """One system of a family, and A in the forms that methods start from."""
 
     family: Family
@@ -67,17 +67,24 @@ class Drawn(System):
 
 
 @dataclass(frozen=True)
-class Counted(Method[Drawn]):
-    """A method and its work: the products with A that an iteration costs by its arithmetic; None
-    where that is no measure."""
+class Counted(LinearMethod[Drawn]):
+    """A method with the arithmetic work of an iteration.
+
+    Attributes:
+        work: (system, M) -> operations of an iteration, as a multiple of those of a product with A;
+            None where operations say nothing about the time.
+    """
 
     work: Callable[[Drawn, Any], float | None] = lambda s, M: None
 
 
 def cycle_work(s: Drawn, M: Multigrid) -> float:
-    """Sweeps and residuals on all levels, and CG's own product. Coarse levels couple along
-    diagonals too, except the first one where these are shared out. Lines are a sweep for each of
-    their axes, and two terms for the way back."""
+    """Sweeps and residuals on all levels, and the product with A in CG.
+
+    Coarse levels couple along diagonals too, except where these couplings are collapsed onto the
+    axes. A line smoother makes one sweep for each of its axes, with two more terms per node for the
+    backward substitution.
+    """
     spec, ndim = M._spec, s.A.ndim
     each, back = spec.smoother.degree if isinstance(spec.smoother, Chebyshev) else 1, 0
     if isinstance(spec.smoother, LineGaussSeidel):
@@ -96,19 +103,19 @@ def cycle_work(s: Drawn, M: Multigrid) -> float:
 
 
 def algebraic_work(s: Drawn, M: Any) -> float:
-    """The same for a V-cycle of PyAMG with a symmetric sweep, which is two, before and after."""
+    """The same for a V-cycle of PyAMG with one symmetric sweep (two sweeps) before and after."""
     levels = [level.A.nnz for level in M.hierarchy.levels]
     return 5 * sum(levels) / levels[0] + 1
 
 
-def waves(s: Drawn, M: FastPoisson) -> SolveResult | Tensor:
-    """The direct solution where A is constant, else CG."""
+def by_transform(s: Drawn, M: FastPoisson) -> SolveResult | Tensor:
+    """The direct solution by trigonometric transforms where A is constant, else CG with it."""
     return conjugate(s, M) if s.A.constant is None else M @ s.b
 
 
 def learned(name: str) -> Counted:
-    """A network by name or run folder; one that proposes conjugate directions is for Poisson
-    systems."""
+    """A network by name or run folder; one that proposes conjugate directions applies to Poisson
+    systems only."""
     network: Any = load_correction(name)
     proposes = isinstance(network, DeepConjugate)
 
@@ -135,9 +142,11 @@ CLASSICAL = {
     "PyAMG smoothed aggregation": Counted(
         lambda s: SmoothedAggregation(s.assembled), work=algebraic_work
     ),
-    "IC(0)": Counted(lambda s: IncompleteCholesky(s.assembled), work=lambda s, M: 2.0),
-    "waves": Counted(
-        lambda s: FastPoisson.of(s.A), waves, fits=lambda s: s.family.kind != "obstacles"
+    "IC(0)": Counted(
+        lambda s: named_preconditioners.CLASSICAL["ic0"](s.assembled), work=lambda s, M: 2.0
+    ),
+    "waves": Counted(  # trigonometric transforms; the name that committed results have
+        lambda s: FastPoisson.of(s.A), by_transform, fits=lambda s: s.family.kind != "obstacles"
     ),
     "sparse LU": Counted(lambda s: factor(s.assembled), direct, fits=lambda s: s.family.ndim == 2),
 }
@@ -145,7 +154,7 @@ CYCLES = {
     f"multigrid {kind}({k},{k}) {type(smoother).__name__}": (kind, (k, k), smoother)
     for kind, k, smoother in product("VW", (1, 2), (GaussSeidel(), LineGaussSeidel(), Chebyshev(2)))
 }
-BEST_CYCLE = f", best of {len(CYCLES)}"  # after the name of the one that was found
+BEST_CYCLE = f", best of {len(CYCLES)}"  # appended to the name of the fastest one
 
 
 def variant(kind: str, sweeps: tuple[int, int], smoother: Any) -> Counted:
@@ -155,5 +164,5 @@ def variant(kind: str, sweeps: tuple[int, int], smoother: Any) -> Counted:
 
 
 def is_network(name: str) -> bool:
-    """Whether a method of this name is a network: it is none of the others."""
+    """Whether a method of this name is a network, that is, none of the others."""
     return name not in CLASSICAL and name.removesuffix(BEST_CYCLE) not in CYCLES

@@ -1,4 +1,4 @@
-"""A training step of MgNO, channels last, beside its equations written plainly."""
+"""A training step of MgNO, channels last, compared with a plain form of its equations."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ BATCH = 8
 
 
 def plain_cycle(cycle: PublishedCycle, f: Tensor, u: Tensor | None = None) -> Tensor:
-    """The published cycle as its equations stand, each sum a new tensor."""
+    """The published cycle written as its equations, each sum a new tensor."""
     for sweep in cycle.before:
         u = sweep.S(f) if u is None else u + sweep.S(f - sweep.A(u))
     if cycle.coarser is not None:
@@ -29,7 +29,7 @@ def plain_cycle(cycle: PublishedCycle, f: Tensor, u: Tensor | None = None) -> Te
 
 
 def plain_forward(model: PublishedMgNO, x: Tensor) -> Tensor:
-    """What `model(x)` computes, in whatever memory format its weights and x have."""
+    """The value of `model(x)`, in the memory format of its weights and of x."""
     u = x
     for layer in model.layers:
         w = layer.norm(plain_cycle(layer.multigrid, u))
@@ -39,7 +39,7 @@ def plain_forward(model: PublishedMgNO, x: Tensor) -> Tensor:
 
 
 class Training:
-    """A model, its optimizer and one batch; `step` gives the prediction before the update."""
+    """A model, its optimizer and one batch; `step` returns the prediction before the update."""
 
     def __init__(
         self, model: nn.Module, forward: Callable[[nn.Module, Tensor], Tensor] | None = None
@@ -65,13 +65,13 @@ def published() -> PublishedMgNO:
 
 
 def paper(sweeps: tuple[int, int]) -> MgNO:
-    """The paper's cycle on as many channels, layers and levels as the published network has."""
+    """The paper's cycle with the channels, layers and levels of the published network."""
     torch.manual_seed(0)
     return MgNO(1, 1, GRID, hidden_channels=24, n_layers=4, levels=6, sweeps=sweeps)
 
 
 def plain() -> Training:
-    """The published network, contiguous, as its equations stand."""
+    """The published network, contiguous, in the plain form of its equations."""
     return Training(published().to(memory_format=torch.contiguous_format), plain_forward)
 
 
@@ -84,7 +84,7 @@ PLAIN = "published equations, contiguous, eager"
 
 
 def bench(name: str, setup: Callable[[], Training], words: str, tolerance: float | None) -> Bench:
-    """One way to train beside the plain twin; both start from the same weights."""
+    """One form of training and the plain twin; both start from the same weights."""
     return Bench(
         name=name,
         size=f"{GRID.shape[0]} x {GRID.shape[1]} nodes, batch {BATCH}: one training step",

@@ -1,7 +1,7 @@
-"""Navier-Stokes steps beside exponax and jax-cfd: the same equation, waves and number of steps.
+"""Navier-Stokes steps compared with exponax and jax-cfd: same equation, modes and number of steps.
 
-jax is imported where a bench is set up, never elsewhere. The peers' steps are compiled into one
-loop, and their results awaited.
+jax is imported when a bench is set up, never before. The steps of exponax and jax-cfd are compiled
+into one loop, and the time includes waiting for their results.
 """
 
 import os
@@ -31,7 +31,7 @@ class Flow(NamedTuple):
 
 
 def vorticity(n: int, batch: int) -> Tensor:
-    """Random vorticity of unit size on [0, 1]², waves up to 8."""
+    """Random vorticity of unit size on [0, 1]² with wave numbers up to 8."""
     noise = torch.randn(batch, 1, 17, 17, generator=torch.Generator().manual_seed(0))
     w = spectral.resample(noise, Grid((17, 17), boundary="periodic"), (n, n))
     return w - w.mean((-2, -1), keepdim=True)
@@ -45,13 +45,13 @@ def ours(flow: Flow) -> Tensor:
 
 
 def exponax(w: Tensor, K: int, steps: int) -> Callable[[], Tensor]:
-    """ETDRK4 of exponax from the nodes to the nodes, all steps between in Fourier space."""
+    """ETDRK4 of exponax from nodal values to nodal values, all steps in Fourier space."""
     jax = two_threads()
     from exponax import RepeatedStepper
     from exponax.stepper import NavierStokesVorticity
 
-    # Its mask keeps |k| <= fraction n/2 - 1; the half is clear of rounding. Its velocity is that of
-    # Δψ = ω with u = ψ_y, the negative of ours, so that its convection is to be turned about.
+    # Its mask keeps |k| <= fraction n/2 - 1; the added half avoids rounding. Its velocity has
+    # Δψ = ω with u = ψ_y, the negative of ours, so its convection needs the opposite sign.
     n = w.shape[-1]
     step = NavierStokesVorticity(
         2, 1.0, n, DT, diffusivity=VISCOSITY, vorticity_convection_scale=-1.0, order=4,
@@ -63,7 +63,7 @@ def exponax(w: Tensor, K: int, steps: int) -> Callable[[], Tensor]:
 
 
 def jax_cfd(w: Tensor, K: int, steps: int) -> Callable[[], Tensor]:
-    """RK4-CN of jax-cfd. Its own filter keeps k = -K without K; ours makes the two sides equal."""
+    """RK4-CN of jax-cfd. Its filter keeps k = -K and drops K; with ours the two sides agree."""
     jax = two_threads()
     from jax_cfd.base.grids import Grid as Box
     from jax_cfd.spectral.equations import NavierStokes2D
@@ -88,7 +88,7 @@ def jax_cfd(w: Tensor, K: int, steps: int) -> Callable[[], Tensor]:
 
 
 def two_threads() -> Any:
-    """jax on two cores: its pool has a thread for each that it may use."""
+    """jax on two cores: its pool has one thread for each core that the process may use."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:THREADS]))
     import jax

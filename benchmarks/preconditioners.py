@@ -1,60 +1,57 @@
-"""python -m benchmarks.preconditioners: learned preconditioners beside classical ones, one table.
+"""python -m benchmarks.preconditioners: learned and classical preconditioners in one table.
 
 For each family of `systems.py` one system of an unseen seed, b white noise (projected on the range
 of A where A is singular), from zero to |b - A x| <= 1e-8 |b| in float64. Set-up and solution are
-timed apart, from A and its assembled matrix; medians of methods taken in turns, after two
-iterations of each that compile what it needs. A method that takes long has one turn.
+timed separately, from A and its assembled matrix; medians of methods taken by turns, after two
+iterations of each that compile what it needs. A slow method has one turn.
 
-Beside the seconds stand two measures of work in products with A: what an iteration does by its
-arithmetic (`work`, without transfers between levels), and what one application of M takes by the
-clock (`M_over_A`).
+Two columns measure work in products with A: `work` counts the operations of an iteration (without
+transfers between levels), `M_over_A` is the measured time of one application of M.
 
 Writes results/preconditioners<n>.csv and .md, for three axes results/preconditioners<n>_3d. All
-rows of a family are of one run: those of the families that are measured replace what the file has
-of these, and other families stay.
+rows of a family come from one run: a family that is measured again replaces its rows in the file,
+the others stay.
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pdeops.compare.phases import AMORTISED, Tally, break_even, break_even_text
+from pdeops.compare.break_even import break_even, break_even_text
+from pdeops.compare.linear_methods import AMORTISED, Tally
+from pdeops.compare.linear_methods import measure as measure_methods
+from pdeops.compare.tables import markdown_table, read_csv, write_csv
+from pdeops.compare.timing import time_calls
 from pdeops.linop import LinearOperator
-from pdeops.solvers import SolveResult
 from pdeops.solvers.result import relative_residual
 from pdeops.tasks.preconditioner import shipped_weights, training_seconds
 
 from .bench import RESULTS, machine
 from .methods import BEST_CYCLE, CLASSICAL, CYCLES, Counted, Drawn, is_network, learned, variant
-from .results_file import Row, read, write
 from .systems import FAMILIES, Family
 
-WARM = 731  # unknowns per axis at most of what compiles all loops, also those that threads share
+Row = dict[str, str]
+
+WARM = 731  # largest number of unknowns per axis in the warm-up; it compiles the threaded loops too
 TURNS, SLOW = 3, 2.0  # a method that took so many seconds has no further turn
 
 
 def best_cycle(s: Drawn, small: Drawn) -> str:
     """The cycle that takes the least time for ten solves of one system, one turn each."""
-    found = {}
-    for name, arguments in CYCLES.items():
-        method, tally = variant(*arguments), Tally()
-        Tally().turn(method, small)
-        tally.turn(method, s)
-        assert tally.solves, tally.failure
-        found[name] = (tally.failure is not None, tally.seconds(10))
-    return min(found, key=lambda name: found[name])
+    methods = {name: variant(*arguments) for name, arguments in CYCLES.items()}
+    tallies = measure_methods(methods, lambda _: s, turns=1, warm_up=small)
+    failed = {name for name, tally in tallies.items() if tally.failure is not None}
+    return min(tallies, key=lambda name: (name in failed, tallies[name].seconds(10)))
 
 
 def measure(
     family: Family, n: int, seed: int, turns: int, networks: Sequence[str], only: str = ""
 ) -> list[Row]:
-    """A row for each method that fits and whose name holds `only`."""
+    """A row for each method that fits and whose name contains `only`."""
     s = Drawn.of(family, n, seed)
     small = replace(Drawn.of(family, min(n, WARM), seed), max_iterations=2)
     methods = {**CLASSICAL, **{name: learned(name) for name in networks}}
@@ -62,54 +59,30 @@ def measure(
     if only in "multigrid, best by search":
         name = best_cycle(s, small)
         methods[name + BEST_CYCLE] = variant(*CYCLES[name])
-    for method in methods.values():
-        Tally().turn(method, small)
-    tallies = {name: Tally() for name in methods}
-    solved: dict[str, tuple[Any, SolveResult]] = {}
-    for _ in range(turns):
-        for name, tally in tallies.items():
-            slow = bool(tally.solves) and tally.setups[-1] + tally.solves[-1] > SLOW
-            if not slow and tally.failure is None and (last := tally.turn(methods[name], s)):
-                solved[name] = last
-    product = clocked(lambda: s.A @ s.b)
-    rows = []
-    for name, tally in tallies.items():
-        found = figures(s, methods[name], tally, *solved[name], product) if name in solved else {}
-        rows.append(row(s, name, tally, found))
-    return rows
+    tallies = measure_methods(methods, lambda _: s, turns=turns, warm_up=small, slow=SLOW)
+    product = time_calls({"A": lambda: s.A @ s.b}, repeats=5)["A"].wall.median
+    return [row(s, name, tally, methods[name], product) for name, tally in tallies.items()]
 
 
-def clocked(call: Callable[[], Any], turns: int = 5) -> float:
-    """Median seconds of a call, after one that is not timed."""
-    call()
-    seconds = []
-    for _ in range(turns):
-        begin = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)
-
-
-def row(s: Drawn, name: str, tally: Tally, found: Row) -> Row:
-    """As it is printed and written; only what converged has times to compare."""
+def row(s: Drawn, name: str, tally: Tally, method: Counted, product: float) -> Row:
+    """The row of a method as it is written; without figures where it gave no result."""
     return {
         "family": s.family.name,
         "unknowns": " x ".join(map(str, s.A.grid.shape)),
         "method": name,
         **dict.fromkeys(COLUMNS, ""),
-        **found,
+        **({} if tally.result is None else figures(s, tally, method, product)),
         "note": "" if tally.failure is None else f"failed: {tally.failure}",
     }
 
 
-def figures(
-    s: Drawn, method: Counted, tally: Tally, M: Any, result: SolveResult, product: float
-) -> Row:
-    """The columns of a method that came to a result; `product` is the seconds of one with A."""
+def figures(s: Drawn, tally: Tally, method: Counted, product: float) -> Row:
+    """The columns of a method that gave a result; `product` is the seconds of a product with A."""
+    M, result = tally.M, tally.result
+    assert result is not None
     work, applied = method.work(s, M), None
     if result.iterations > 0:
-        r = s.b if isinstance(M, LinearOperator) else s.b[None, None]
-        applied = clocked(lambda: M.apply(r) if isinstance(M, LinearOperator) else M(r), 3)
+        applied = seconds_of_application(M, s.b)
     return {
         "iterations": str(result.iterations) if result.converged else f"> {result.iterations}",
         "setup_s": f"{tally.setup:.4g}",
@@ -120,6 +93,13 @@ def figures(
         "residual": f"{relative_residual(s.A, result.x, s.b):.1e}",
         "turns": str(len(tally.solves)),
     }
+
+
+def seconds_of_application(M: Any, b: torch.Tensor) -> float:
+    """Median seconds of M r."""
+    linear = isinstance(M, LinearOperator)
+    r, apply = (b, M.apply) if linear else (b[None, None], M)
+    return time_calls({"M": lambda: apply(r)}, repeats=3)["M"].wall.median
 
 
 COLUMNS = (
@@ -135,8 +115,11 @@ COLUMNS = (
 
 
 def merged(older: Sequence[Row], found: Sequence[Row]) -> list[Row]:
-    """Rows of a file after some families were measured again: these are replaced as a whole, the
-    others stay; in the order of FAMILIES. A column that only some have is empty in the others."""
+    """Rows of a file after some families were measured again, in the order of FAMILIES.
+
+    The rows of these families are replaced as a whole, the others stay. A column that only some
+    rows have is empty in the others.
+    """
     again = {r["family"] for r in found}
     place = {name: i for i, name in enumerate(FAMILIES)}
     empty = dict.fromkeys((key for r in (*found, *older) for key in r), "")
@@ -146,37 +129,34 @@ def merged(older: Sequence[Row], found: Sequence[Row]) -> list[Row]:
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    """The lines of a Markdown table, families one after the other."""
+    """The lines of a Markdown page: a heading and a table for each family."""
     shown = ["method", *COLUMNS[:-2]]
     for name in dict.fromkeys(r["family"] for r in rows):
         of = [r for r in rows if r["family"] == name]
         yield f"\n### {name}, {of[0]['unknowns']} unknowns\n"
-        yield "| " + " | ".join(shown) + " |"
-        yield "|" + "---|" * len(shown)
-        for r in of:
-            yield "| " + " | ".join(r[key] for key in shown) + " |"
+        yield from markdown_table(shown, [[r[key] for key in shown] for r in of]).splitlines()
         yield from repaid(of)
 
 
 def repaid(rows: Sequence[Row]) -> Iterator[str]:
-    """For each network among the rows of a family, after how many solves its training is repaid:
-    seconds of the training over those that a solve takes less than by the best other method."""
+    """For each network among the rows of a family, a sentence on after how many solves its training
+    is repaid, compared with the best of the other methods."""
     done = [r for r in rows if not r["note"]]
     others = [r for r in done if not is_network(r["method"])]
     for r in done:
         if r in others or not others:
             continue
-        trained, said = trained_in(r["method"]), []
+        trained, texts = training_time(r["method"]), []
         for k in AMORTISED:
             seconds = {o["method"]: float(o[f"s_at_{k}"]) for o in others}
             best = min(seconds, key=seconds.__getitem__)
             after = break_even(trained, seconds[best] - float(r[f"s_at_{k}"]))
-            said.append(f"{break_even_text(after)} ({k} per set-up, {best})")
-        yield f"\n{r['method']} repays its training, in solves: {'; '.join(said)}."
+            texts.append(f"{break_even_text(after)} ({k} per set-up, {best})")
+        yield f"\n{r['method']} repays its training, in solves: {'; '.join(texts)}."
 
 
-def trained_in(network: str) -> float | None:
-    """Seconds of its training; None where they are not known, or the run of older rows is gone."""
+def training_time(network: str) -> float | None:
+    """Seconds of a network's training; None where not known or its run no longer exists."""
     try:
         return training_seconds(network)
     except ValueError:
@@ -192,7 +172,7 @@ def main() -> None:
     )
     parser.add_argument("--learned", nargs="*", default=shipped_weights(), metavar="NAME|RUN")
     parser.add_argument(
-        "--only", default="", help="methods whose name holds this; nothing is written"
+        "--only", default="", help="only methods whose name contains this; nothing is written"
     )
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--threads", type=int, default=2)
@@ -204,14 +184,14 @@ def main() -> None:
         parser.error(f"{', '.join(sorted(foreign))}: not of {a.ndim} axes; give --ndim")
     torch.set_num_threads(a.threads)
     stem = f"preconditioners{a.n}" + ("_3d" if a.ndim == 3 else "")
-    rows = read(a.out / f"{stem}.csv")
+    rows = read_csv(a.out / f"{stem}.csv")
     for name in a.families or fitting:
         found = measure(FAMILIES[name], a.n, a.seed, a.turns, a.learned, a.only)
         print("\n".join(table(found)), flush=True)
         if not a.only:
             found = [{**r, "threads": str(a.threads), **machine()} for r in found]
             rows = merged(rows, found)
-            write(a.out / f"{stem}.csv", rows)
+            write_csv(a.out / f"{stem}.csv", rows)
     if not a.only:
         lines = "\n".join(table(rows)).lstrip()
         (a.out / f"{stem}.md").write_text(lines + "\n", encoding="utf-8")

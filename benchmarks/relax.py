@@ -2,8 +2,8 @@
 
 The first experiment of *Learning to Relax* (Khodak, Chow, Balcan, Talwalkar 2024): 5000 systems
 (A + c I) x = b on 10 x 10 interior nodes, A the five-point Laplacian with diagonal 4, c = -0.15 +
-0.6 Beta(1/2, 3/2) (high variance) or Beta(2, 6) (low), b Gaussian, to 1e-8. Each is one that a sine
-transform solves at once: what counts here is what is learned from iteration counts alone.
+0.6 Beta(1/2, 3/2) (high variance) or Beta(2, 6) (low), b Gaussian, to 1e-8. A sine transform solves
+each of them directly: the experiment is about what can be learned from iteration counts alone.
 
 python -m benchmarks.relax: print, and write results/relax_sor.csv.
 """
@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from pdeops.compare.tables import write_csv
 from pdeops.kernels.sweeps import cpu as sweeps
 from pdeops.solvers import Binned, ChebCB, TsallisINF
 from pdeops.solvers.tuning.relax import Tuner
 
-from . import results_file
 from .bench import RESULTS, machine
 
 ARMS = tuple(round(1 + 0.05 * i, 2) for i in range(20))
@@ -41,7 +41,7 @@ def laplacian() -> Any:
 
 @dataclass(frozen=True)
 class Sequence:
-    """A sequence of systems, and what each arm costs on each.
+    """A sequence of systems, and the iterations of each arm on each.
 
     Attributes:
         shifts: c of each system.
@@ -53,16 +53,16 @@ class Sequence:
 
     @property
     def best_fixed(self) -> int:
-        """Iterations in all with the best ω for the whole sequence."""
+        """Total number of iterations with the best single ω for the whole sequence."""
         return int(self.counts.sum(0).min())
 
     @property
     def instance_optimal(self) -> int:
-        """Iterations in all with the best ω for each system."""
+        """Total number of iterations with the best ω for each system."""
         return int(self.counts.min(1).sum())
 
     def play(self, tuner: Tuner) -> int:
-        """Iterations in all of a tuner."""
+        """Total number of iterations of a tuner."""
         total = 0
         for c, row in zip(self.shifts.tolist(), self.counts, strict=True):
             cost = int(row[ARMS.index(tuner.choose(c))])
@@ -77,14 +77,14 @@ def sequence(variance: str, num_systems: int = NUM_SYSTEMS, seed: int = 0) -> Se
     shifts = RANGE["low"] + 0.6 * rng.beta(*BETA[variance], size=num_systems)
     b = rng.standard_normal((num_systems, SIDE**2)).T
     counts = np.empty((num_systems, len(ARMS)), dtype=np.int64)
-    order = np.argsort(shifts)  # neighbours take about as many iterations
+    order = np.argsort(shifts)  # similar shifts take similar numbers of iterations
     for part in np.array_split(order, math.ceil(num_systems / LANES)):
         counts[part] = iterations(shifts[part], np.ascontiguousarray(b[:, part]))
     return Sequence(shifts, counts)
 
 
 def iterations(shifts: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Of SOR from zero with each ω, (systems, arms); one column of b for each shift."""
+    """Iterations of SOR from zero with each ω, (systems, arms); one column of b per shift."""
     A = laplacian()
     diagonal = A.diagonal()[:, None] + shifts
     values = np.repeat(A.data[:, None], len(shifts), axis=1)
@@ -120,7 +120,7 @@ TUNERS: dict[str, Callable[[torch.Generator], Tuner]] = {
 def mean_total(
     systems: Sequence, make: Callable[[torch.Generator], Tuner], seeds: int = 3
 ) -> float:
-    """Iterations in all of a tuner, mean over seeds."""
+    """Total number of iterations of a tuner, mean over seeds."""
     return (
         sum(systems.play(make(torch.Generator().manual_seed(seed))) for seed in range(seeds))
         / seeds
@@ -149,7 +149,7 @@ def main(folder: Path = RESULTS) -> None:
             }
             print("  ".join(map(str, row.values())))
             rows.append({**row, **machine()})
-    results_file.write(folder / "relax_sor.csv", rows)
+    write_csv(folder / "relax_sor.csv", rows)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
-"""python -m benchmarks.search TRAIN TEST: the same trials for every model, judged on validation.
+"""python -m benchmarks.search TRAIN TEST: the same hyperparameters tried for every model.
 
 Each of RECIPES is trained once with each of TRIALS, all with the same seed, the same epochs and the
-same held-out training samples. The test file is named because a recipe needs one; it is not
+same held-out training samples, on which the error is taken. A recipe needs a test file; it is not
 evaluated here. A trial that is in the CSV already is not run again.
 """
 
 import argparse
 import tempfile
-import time
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
+from pdeops.compare.tables import read_csv, write_csv
+from pdeops.compare.timing import Stopwatch
+
 from .bench import RESULTS
-from .results_file import read, write
 from .trainings import overrides, pdeops
 
 RECIPES = ("mgno_darcy16", "fno_darcy16")
@@ -38,17 +39,17 @@ def validation_error(recipe: str, settings: dict[str, object]) -> float:
 
 
 def search(train: str, test: str, out: Path, recipes: Sequence[str] = RECIPES) -> None:
-    rows = read(out)
+    rows = read_csv(out)
     for trial, recipe in product(TRIALS, recipes):
         settings = {**COMMON, **trial}
         key = {"recipe": recipe, **{name: str(value) for name, value in settings.items()}}
         if any(key.items() <= row.items() for row in rows):
             continue
-        start = time.perf_counter()
-        error = validation_error(recipe, {**settings, "data.train": train, "data.test": test})
-        seconds = time.perf_counter() - start
+        watch, files = Stopwatch(), {"data.train": train, "data.test": test}
+        error = watch(validation_error, recipe, {**settings, **files})
+        seconds = watch.timing().wall.median
         rows.append({**key, "validation_relative_l2": f"{error:.5f}", "seconds": f"{seconds:.0f}"})
-        write(out, rows)
+        write_csv(out, rows)
         print(rows[-1], flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Multigrid-CG beside PyAMG, sparse direct and the sine transform; its cycle beside the twin."""
+"""Multigrid-CG compared with PyAMG, sparse LU and the sine transform; its cycle with the twin."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ class Darcy(NamedTuple):
 
 
 class System(NamedTuple):
-    """One problem for us, and its matrix for others: assembled before the clock starts."""
+    """One problem, and its matrix for PyAMG, assembled outside the timed calls."""
 
     k: Tensor
     grid: Grid
@@ -33,7 +33,7 @@ class System(NamedTuple):
 
 
 class Cycles(NamedTuple):
-    """The same cycle twice, and what it is applied to."""
+    """The compiled cycle, the levels of its plain twin, and the vector both are applied to."""
 
     fused: Multigrid
     levels: list[blackbox_reference.Level]
@@ -41,7 +41,7 @@ class Cycles(NamedTuple):
 
 
 def darcy(n: int, low: float, high: float) -> Darcy:
-    """Blobs of two permeabilities."""
+    """A permeability of two values on random smooth regions."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(1, 1, 12, 12, generator=generator, dtype=torch.float64)
     smooth = F.interpolate(noise, size=(n, n), mode="bicubic", align_corners=True)[0, 0]
@@ -65,7 +65,7 @@ def poisson_by_multigrid(problem: Darcy) -> Tensor:
 
 
 def poisson_by_sines(problem: Darcy) -> Tensor:
-    """With as many threads as torch."""
+    """The direct sine transform, with as many threads as torch."""
     threads = torch.get_num_threads()
     return solve_poisson(problem.f[1:-1, 1:-1], problem.grid, workers=threads)
 
@@ -94,7 +94,7 @@ def by_ruge_stuben(problem: System) -> Tensor:
     return torch.from_numpy(x).reshape(problem.b.shape)
 
 
-def beside_pyamg(name: str, size: str, setup: Callable[[], System], repeats: int) -> Bench:
+def against_pyamg(name: str, size: str, setup: Callable[[], System], repeats: int) -> Bench:
     return Bench(
         name=name,
         size=f"{size}, to 1e-10, set-up included",
@@ -177,32 +177,32 @@ BENCHES = [
         reference=plain_cycle,
         work_name="fused loops (numba)",
         reference_name="plain twin (torch)",
-        tolerance=1e-4,  # the loops keep negative weights
+        tolerance=1e-4,  # the compiled loops keep negative weights
         repeats=21,
         threads=2,
     ),
-    beside_pyamg(
+    against_pyamg(
         "poisson1023_pyamg",
         "1023 x 1023 unknowns, k = 1",
         lambda: system(torch.ones(1025, 1025, dtype=torch.float64), Grid((1025, 1025))),
         repeats=5,
     ),
-    beside_pyamg(
+    against_pyamg(
         "poisson127_3d",
         "127 x 127 x 127 unknowns, k = 1",
         lambda: system(torch.ones(129, 129, 129, dtype=torch.float64), Grid((129,) * 3)),
         repeats=3,
     ),
-    beside_pyamg(
+    against_pyamg(
         "darcy512", "512 x 512 unknowns, k in {3, 12}", lambda: blobs512(3.0, 12.0), repeats=7
     ),
-    beside_pyamg(
+    against_pyamg(
         "darcy512_contrast1e4",
         "512 x 512 unknowns, k in {1, 1e4}",
         lambda: blobs512(1.0, 1e4),
         repeats=7,
     ),
-    beside_pyamg(
+    against_pyamg(
         "anisotropy512",
         "512 x 512 unknowns, spacings 1 : 1000^½, k = 1",
         lambda: system(

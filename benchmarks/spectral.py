@@ -1,4 +1,4 @@
-"""Spectral convolution and FNO training steps beside neuraloperator's."""
+"""Spectral convolution and FNO training steps compared with neuraloperator's."""
 
 import contextlib
 import io
@@ -22,7 +22,7 @@ THEIR_PARAMETERS = {12: 701_409, 24: 2_569_185}  # by n_modes; checked when the 
 
 @cache
 def neuralop() -> Any:
-    """The package; what its import prints is not ours to show."""
+    """The package, imported without the text that it prints."""
     with contextlib.redirect_stdout(io.StringIO()):
         import neuralop.layers.spectral_convolution
         import neuralop.models
@@ -30,7 +30,7 @@ def neuralop() -> Any:
 
 
 class Convolutions(NamedTuple):
-    """The same map twice, a field and the gradient of a loss in the result."""
+    """The same map in two implementations, a field, and the gradient of a loss in the result."""
 
     ours: nn.Module
     theirs: nn.Module
@@ -48,7 +48,7 @@ def convolutions(n: int, n_modes: int) -> Convolutions:
         for parameter in theirs.parameters():
             parameter.copy_(weight.movedim((-2, -1), (0, 1)))
     u, g = (torch.randn(BATCH, WIDTH, n, n, generator=generator) for _ in range(2))
-    # Theirs halves modes without their opposite, ours counts them twice: set those to zero.
+    # Theirs halves modes without their conjugate, ours counts them twice: both are set to zero.
     with torch.no_grad():
         ours.weight[0, 0] = 0
         for parameter in theirs.parameters():
@@ -57,7 +57,7 @@ def convolutions(n: int, n_modes: int) -> Convolutions:
 
 
 def differentiated(layer: nn.Module, case: Convolutions) -> Tensor:
-    """Forward and backward; gives the gradient in the field."""
+    """Forward and backward; returns the gradient with respect to the field."""
     layer.zero_grad()
     u = case.u.requires_grad_()
     u.grad = None
@@ -67,14 +67,14 @@ def differentiated(layer: nn.Module, case: Convolutions) -> Tensor:
 
 
 class Trainings(NamedTuple):
-    """Two models of equal size with an optimizer each, and one batch."""
+    """Training steps of two models of equal size on the same batch."""
 
     ours: Callable[[], Tensor]
     theirs: Callable[[], Tensor]
 
 
 class WithPosition(nn.Module):
-    """A model that receives the position channels of ours, and so as many inputs."""
+    """A model that receives the position channels of our models as further inputs."""
 
     position: Tensor
 
@@ -154,7 +154,7 @@ def convolution_bench(n: int) -> Bench:
 
 
 def fno_bench(n: int, n_modes: int) -> Bench:
-    # The meta device knows how many parameters there are and makes none.
+    # On the meta device the parameters are counted and not allocated.
     with torch.device("meta"):
         ours = num_parameters(our_fno(n, n_modes))
     return Bench(

@@ -1,12 +1,11 @@
-"""How long a training step takes: several recipes by turns in one process, on fresh models."""
+"""Seconds of a training step: several recipes by turns in one process, on fresh models."""
 
-import statistics
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from pdeops.batch import Batch
+from pdeops.compare.timing import Clock, time_calls
 from pdeops.domain import Grid
 from pdeops.losses import LOSSES
 from pdeops.models import MODELS
@@ -19,32 +18,43 @@ from pdeops.training.optim import OPTIMIZERS, SCHEDULES
 
 
 def step_seconds(
-    recipes: Sequence[Recipe], grid: Grid, *, threads: int, repeats: int = 9
+    recipes: Sequence[Recipe],
+    grid: Grid,
+    *,
+    threads: int,
+    repeats: int = 9,
+    clock: Clock | None = None,
 ) -> list[float]:
     """Median seconds of a step of each recipe: gradients of its loss over a batch of its size, and
     the update by its optimizer.
 
-    One channel in and out, random fields: the time depends on no value. Reading data is not in it.
+    One channel in and out, random fields: the time does not depend on the values. Reading data is
+    not included.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        sides = [(_learner(recipe, grid), _batch(recipe, grid)) for recipe in recipes]
-        seconds: list[list[float]] = [[] for _ in sides]
-        for turn in range(1 + repeats):
-            for (learner, batch), found in zip(sides, seconds, strict=True):
-                start = time.perf_counter()
-                learner.gradients(batch, len(batch))
-                learner.update(learner.gradient_norm())
-                if turn:  # the first one compiles, and fills caches
-                    found.append(time.perf_counter() - start)
+        steps = [_step(recipe, grid) for recipe in recipes]
+        calls = {str(i): step for i, step in enumerate(steps)}
+        timings = time_calls(calls, repeats=repeats, clock=clock)
     finally:
         torch.set_num_threads(before)
-    return [statistics.median(found) for found in seconds]
+    return [timing.wall.median for timing in timings.values()]
+
+
+def _step(recipe: Recipe, grid: Grid) -> Callable[[], None]:
+    """Gradients over a batch and the update."""
+    learner, batch = _learner(recipe, grid), _batch(recipe, grid)
+
+    def step() -> None:
+        learner.gradients(batch, recipe.training.batch_size)
+        learner.update(learner.gradient_norm())
+
+    return step
 
 
 def _learner(recipe: Recipe, grid: Grid) -> Learner:
-    """What a run of the recipe steps with, on identity normalizers."""
+    """The learner of a run of the recipe, with identity normalizers."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = MODELS[recipe.model.name](1, 1, grid, **recipe.model.arguments)

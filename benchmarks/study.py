@@ -1,18 +1,17 @@
-"""python -m benchmarks.study rough --minutes 60 --seeds 0 1: models in one table, by one command.
+"""python -m benchmarks.study rough --minutes 60 --seeds 0 1: several models trained and compared.
 
 Generates the data where they are absent, trains every recipe of the study with every seed, one
-after the other, evaluates on the test file, and writes a CSV and a Markdown table. What is done is
-not done again: samples that are written, rows that are in the CSV, epochs that are in a checkpoint.
-So the command may be stopped at any time and given again.
+after the other, evaluates on the test file, and writes a CSV and a Markdown table. The command can
+be interrupted and repeated: samples that are written, rows in the CSV and epochs in a checkpoint
+are not computed again.
 
-Equal budgets are equal processor time, not equal epochs: a few epochs on a share of the samples
-give each recipe's seconds per epoch, and the epochs follow, so that every schedule runs its whole
-length within the budget. The table names both, and the time of one training step with two threads,
-measured by turns when all recipes are trained.
+Equal budgets are equal processor time, not equal epochs: a few epochs on a part of the samples give
+the seconds per epoch of each recipe, and from these the number of epochs, so that every schedule
+runs its whole length within the budget. The table has both, and the time of one training step with
+two threads, measured by turns when all recipes are trained.
 """
 
 import argparse
-import csv
 import shutil
 import statistics
 import subprocess
@@ -22,12 +21,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pdeops.compare.tables import markdown_table, read_csv, write_csv
+
 from .bench import RESULTS
-from .results_file import Row, read, write
 from .trainings import overrides, pdeops, processor_seconds
+
+Row = dict[str, str]
 
 STEP_THREADS = 2
 STEP = f"step_seconds_{STEP_THREADS}_threads"  # the column; `threads` are those of the training
+HEADER = [
+    *("recipe", "model", "parameters", f"step, {STEP_THREADS} threads"),
+    *("epochs", "seconds", "seeds", "rel. L2", "rel. H1"),
+]
 
 
 @dataclass(frozen=True)
@@ -113,12 +119,12 @@ def seconds_per_epoch(
 
 
 def train(recipe: str, folder: Path, settings: Mapping[str, object], threads: int) -> None:
-    """Train into the folder, or go on where an earlier attempt stopped."""
+    """Train into the folder, or continue an earlier attempt."""
     if (folder / "checkpoints" / "last.pt").exists():
         pdeops("train", "--resume", folder, threads=threads)
         return
     if folder.exists():
-        shutil.rmtree(folder)  # killed before its first checkpoint: nothing to go on from
+        shutil.rmtree(folder)  # killed before its first checkpoint: there is nothing to continue
     pdeops("train", recipe, *overrides(settings), "--out", folder, threads=threads)
 
 
@@ -128,8 +134,7 @@ def result(folder: Path, test: Path) -> dict[str, str]:
     from pdeops.tasks.supervised import load_run
 
     run = load_run(folder)
-    with (folder / "metrics.csv").open(newline="") as file:
-        seconds = float(list(csv.DictReader(file))[-1]["seconds"])
+    seconds = float(read_csv(folder / "metrics.csv")[-1]["seconds"])
     errors = pdeops("evaluate", folder, "--data", test)
     return {
         "model": run.recipe.model.name,
@@ -152,13 +157,13 @@ def study(
     out: Path,
     settings: Mapping[str, object] | None = None,
 ) -> list[Row]:
-    """Fill the CSV `out` and the Markdown table beside it; returns the rows.
+    """Fill the CSV `out` and a Markdown table of the same name; returns the rows.
 
-    Rows, runs and measured rates of other budgets, thread counts and settings are kept apart. A
-    rate is measured once and noted among the runs, so that all seeds have the same epochs.
+    Rows, runs and measured rates of different budgets, thread counts and settings are separate. A
+    rate is measured once and written down among the runs, so that all seeds have the same epochs.
     """
     given = dict(settings or {})
-    rows = [{**row, STEP: row.get(STEP, "")} for row in read(out)]
+    rows = [{**row, STEP: row.get(STEP, "")} for row in read_csv(out)]
     for seed in seeds:
         for recipe in plan.recipes:
             budget = {
@@ -192,18 +197,18 @@ def study(
 
 
 def as_text(settings: Mapping[str, object]) -> str:
-    """Settings as the column of that name has them."""
+    """Settings as the column `settings` holds them."""
     return " ".join(f"{k}={v}" for k, v in settings.items())
 
 
 def save(out: Path, rows: Sequence[Row]) -> None:
-    """Write the rows, and the table beside them."""
-    write(out, rows)
+    """Write the rows as CSV, and the Markdown table of the same name."""
+    write_csv(out, rows)
     out.with_suffix(".md").write_text(table(rows), encoding="utf-8")
 
 
 def time_steps(plan: Study, rows: Sequence[Row], settings: Mapping[str, object]) -> None:
-    """Put the seconds of a training step into the rows with these settings that have none; all
+    """Add the seconds of a training step to the rows with these settings that have none; all
     recipes are timed by turns."""
     from pdeops.domain import Grid
     from pdeops.runs.recipe import Recipe
@@ -221,7 +226,7 @@ def time_steps(plan: Study, rows: Sequence[Row], settings: Mapping[str, object])
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Markdown: one table for each kind, budget and thread count; means over seeds, and ranges."""
+    """Markdown: one table for each kind, budget, thread count and settings; means over seeds."""
     groups: dict[tuple[str, ...], dict[str, list[Row]]] = {}
     for row in rows:
         conditions = tuple(row[name] for name in ("kind", "minutes", "threads", "settings"))
@@ -232,35 +237,35 @@ def table(rows: Sequence[Row]) -> str:
             f"## {kind}: {minutes} processor minutes for each training, {threads} thread(s)"
             + (f", {settings}" if settings else ""),
             "",
-            f"| recipe | model | parameters | step, {STEP_THREADS} threads "
-            "| epochs | seconds | seeds | rel. L2 | rel. H1 |",
-            "|---|---|---|---|---|---|---|---|---|",
         ]
+        cells = []
         for recipe, found in recipes.items():
             first = found[0]
             seconds = statistics.mean(float(row["training_seconds"]) for row in found)
-            cells = [
-                recipe,
-                first["model"],
-                f"{int(first['parameters']):,}",
-                milliseconds(first[STEP]),
-                first["epochs"],
-                f"{seconds:.0f}",
-                str(len(found)),
-                *(percent([float(row[f"relative_{n}"]) for row in found]) for n in ("l2", "h1")),
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-        lines.append("")
+            errors = ([float(row[f"relative_{n}"]) for row in found] for n in ("l2", "h1"))
+            cells.append(
+                [
+                    recipe,
+                    first["model"],
+                    f"{int(first['parameters']):,}",
+                    milliseconds(first[STEP]),
+                    first["epochs"],
+                    f"{seconds:.0f}",
+                    str(len(found)),
+                    *map(mean_and_range, errors),
+                ]
+            )
+        lines += [markdown_table(HEADER, cells), ""]
     return "\n".join(lines)
 
 
 def milliseconds(seconds: str) -> str:
-    """Of a step, where it was timed."""
+    """The time of a step, "-" where it was not measured."""
     return f"{1e3 * float(seconds):.0f} ms" if seconds else "-"
 
 
-def percent(values: Sequence[float]) -> str:
-    """The mean, and the range where there is more than one."""
+def mean_and_range(values: Sequence[float]) -> str:
+    """The mean in percent, and the range where there is more than one value."""
     text = f"{100 * statistics.mean(values):.3f} %"
     if len(values) > 1:
         text += f" ({100 * min(values):.3f} to {100 * max(values):.3f})"
@@ -275,7 +280,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data files")
     parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="folder of the runs")
-    parser.add_argument("--out", type=Path, help="CSV; the table goes beside it, as .md")
+    parser.add_argument("--out", type=Path, help="CSV file; a Markdown table gets its name, as .md")
     parser.add_argument("--set", action="append", default=[], help="key=value for every recipe")
     given = parser.parse_args()
     try:

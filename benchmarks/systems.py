@@ -1,8 +1,8 @@
-"""Families of linear systems, one draw for each seed: what preconditioners are compared on.
+"""Families of linear systems for the comparison of preconditioners, one random system per seed.
 
-`FAMILIES` is the table: Family(n, seed) gives a `Diffusion` of n unknowns per axis. Coefficients
-lie on the unit square or cube with u = 0 on its sides; obstacles lie in a box without flux through
-sides and walls, cells of unit size, as in pressure systems of flows.
+`FAMILIES` is the table: Family(n, seed) gives a `Diffusion` with n unknowns per axis. Coefficients
+are given on the unit square or cube with u = 0 on its sides. Obstacles are in a box with no flux
+through sides and walls and with cells of unit size, as in pressure systems of flows.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from pdeops.domain import Grid
 from pdeops.solvers import Diffusion
 
 TAU, ALPHA = 3.0, 2.0  # of the fields whose sign is the coefficient
-UNSEEN = 1_000_000  # added to a seed: no recipe's seed comes here
+UNSEEN = 1_000_000  # added to a seed, larger than the seed of any recipe
 
 
 class Family(NamedTuple):
@@ -28,8 +28,8 @@ class Family(NamedTuple):
         name: in tables.
         make: the operator for n unknowns per axis and a source of random numbers.
         ndim: axes.
-        kind: coefficient, obstacles, or where a direct solution by waves exists: constant with
-            u = 0 on the sides, closed without flux through them.
+        kind: "coefficient" or "obstacles"; or, where trigonometric transforms solve the system
+            directly, "constant" (u = 0 on the sides) or "closed" (no flux through them).
     """
 
     name: str
@@ -42,7 +42,7 @@ class Family(NamedTuple):
 
 
 def signs(n: int, ndim: int, random: np.random.Generator) -> Tensor:
-    """Where a Gaussian field is not negative, at n + 2 nodes per axis; one function for all n."""
+    """Where a Gaussian field is not negative, at n + 2 nodes per axis; the same field for all n."""
     modes = 128 if ndim == 2 else 32
     grid = Grid((n + 2,) * ndim)
     return GaussianField(TAU, ALPHA, num_modes=modes).sample(grid, random) >= 0
@@ -65,14 +65,14 @@ def two_values(
 
 
 def white_noise(n: int, random: np.random.Generator, *, contrast: float) -> Diffusion:
-    """log a uniform at each node by itself."""
+    """log a independent and uniform at each node."""
     exponent = torch.from_numpy(random.random((n + 2, n + 2))) - 0.5
     return Diffusion(contrast**exponent, Grid((n + 2, n + 2)))
 
 
 def turning(n: int, random: np.random.Generator, *, anisotropy: float) -> Diffusion:
     """-div(a grad u), a = diag(anisotropy, 1) where a Gaussian field is not negative, else
-    diag(1, anisotropy): no axis is the strong one everywhere."""
+    diag(1, anisotropy): neither axis is the strong one everywhere."""
     first = signs(n, 2, random)
     grid = Grid((n + 2, n + 2))
     along = [torch.where(where, anisotropy, 1.0).double() for where in (first, ~first)]
@@ -86,7 +86,7 @@ def empty(n: int, random: np.random.Generator, *, ndim: int = 2) -> Diffusion:
 
 
 def closed(n: int, random: np.random.Generator) -> Diffusion:
-    """The empty box of a pressure system."""
+    """The box of a pressure system without obstacles."""
     return Diffusion(1.0, Grid((n, n), float(n), "neumann", "centers"))
 
 
@@ -103,7 +103,7 @@ def around(fluid: np.ndarray) -> Diffusion:
 
 
 def boxes(n: int, random: np.random.Generator, *, solid: float, ndim: int = 2) -> Diffusion:
-    """Solid boxes of up to an eighth of an axis, until this share is solid."""
+    """Solid boxes of up to an eighth of an axis, until this fraction of the cells is solid."""
     fluid = np.ones((n,) * ndim, dtype=bool)
     while fluid.mean() > 1 - solid:
         sides = random.integers(1, max(n // 8, 2), size=ndim)
@@ -113,7 +113,7 @@ def boxes(n: int, random: np.random.Generator, *, solid: float, ndim: int = 2) -
 
 
 def cells(n: int, random: np.random.Generator, *, solid: float, ndim: int = 2) -> Diffusion:
-    """Each cell solid by itself, with this probability."""
+    """Each cell independently solid with this probability."""
     return around(random.random((n,) * ndim) >= solid)
 
 

@@ -1,4 +1,4 @@
-"""What searches and studies share: the command line as a process of its own."""
+"""The command line of pdeops in a subprocess, for searches and studies."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def pdeops(*arguments: str | Path, threads: int | None = None) -> dict[str, Any]:
-    """What `pdeops ARGUMENTS --json` reports; its log goes to our standard error.
+    """The report of `pdeops ARGUMENTS --json`; its log goes to our standard error.
 
     Raises:
         subprocess.CalledProcessError: it failed, or was interrupted.
@@ -22,7 +22,7 @@ def pdeops(*arguments: str | Path, threads: int | None = None) -> dict[str, Any]
         try:
             report, _ = process.communicate()
         except KeyboardInterrupt:
-            process.wait()  # Ctrl-C reached it too: let it finish its step and its checkpoint
+            process.wait()  # it received Ctrl-C too: let it finish its step and its checkpoint
             raise
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)

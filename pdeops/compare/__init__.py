@@ -1,11 +1,31 @@
-"""Operators beside classical solvers: error against seconds per solve, the verdict, the report."""
+"""Operators compared with classical solvers: error against seconds per solve, verdict, report.
 
-from .comparison import Comparison
-from .duel import Cost, Duel, Row
-from .error_time import study
-from .methods import ClassicalMethod
-from .report import Samples, write_report
-from .runs import compare_runs
+Names are resolved on first use, so that a module of this room (`compare.timing`, `compare.machine`,
+`compare.tables`, ...) can be imported without the others.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .comparison import Comparison
+    from .duel import Cost, Duel, Row
+    from .error_time import study
+    from .methods import ClassicalMethod
+    from .report import Samples, write_report
+    from .runs import compare_runs
+
+_HOME = {
+    "ClassicalMethod": "methods",
+    "Comparison": "comparison",
+    "Cost": "duel",
+    "Duel": "duel",
+    "Row": "duel",
+    "Samples": "report",
+    "compare_runs": "runs",
+    "study": "error_time",
+    "write_report": "report",
+}
 
 __all__ = [
     "ClassicalMethod",
@@ -18,3 +38,13 @@ __all__ = [
     "study",
     "write_report",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pdeops.compare' has no attribute {name!r}; it has {__all__}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

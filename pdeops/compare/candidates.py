@@ -1,8 +1,9 @@
-"""What a study times: an operator on a grid, a classical method on a grid."""
+"""The candidates of a study: an operator on a grid, a classical method on a grid."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,25 +15,26 @@ from ..domain import Grid
 from ..domain.transfer import Transfer
 from .duel import Row
 from .methods import ClassicalMethod
+from .timing import Quartiles
 
 
 class Inputs:
-    """Sample inputs of a problem at the nodes of any grid, kept for the next time."""
+    """Sample inputs of a problem at the nodes of any grid, cached."""
 
     def __init__(self, problem: Problem, seed: int) -> None:
         self.problem, self.seed = problem, seed
-        self._kept: dict[tuple[Grid, int], Tensor] = {}
+        self._cache: dict[tuple[Grid, int], Tensor] = {}
 
     def __call__(self, grid: Grid, index: int) -> Float[Tensor, "c *space"]:
         """Input of sample `index` at the nodes of the grid, float64."""
-        if (grid, index) not in self._kept:
-            self._kept[grid, index] = self.problem.sample_input(grid, self.seed, index)
-        return self._kept[grid, index]
+        if (grid, index) not in self._cache:
+            self._cache[grid, index] = self.problem.sample_input(grid, self.seed, index)
+        return self._cache[grid, index]
 
 
 @dataclass
 class Candidate(ABC):
-    """One row in the making: call after call it collects errors by sample and seconds per solve."""
+    """A method on a grid, with the errors by sample and seconds per solve measured so far."""
 
     method: str
     grid: Grid
@@ -54,18 +56,20 @@ class Candidate(ABC):
     def predict(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *out"]:
         """Solutions at the nodes of the test grid."""
 
-    def set_up(self, x: Float[Tensor, "b c *space"]) -> bool:
-        """Do the set-up of a solve alone; False where it cannot be told apart."""
-        return False
+    @property
+    def set_up(self) -> Callable[[Tensor], Any] | None:
+        """The set-up of a solve without the solution, of inputs (b, c, *space); None where a solve
+        has no such part."""
+        return None
 
     def prepare(self, indices: Sequence[int]) -> Float[Tensor, "b c *space"]:
-        """The inputs of these samples as the method takes them; not timed."""
+        """The inputs of these samples in the method's dtype; not timed."""
         return torch.stack([self.inputs(self.grid, i) for i in indices]).to(self.dtype)
 
     def row(self) -> Row:
-        """What was measured."""
+        """The measured figures."""
         errors = np.array([self.errors[i] for i in sorted(self.errors)])
-        low, median, high = np.quantile(self.seconds, [0.25, 0.5, 0.75])
+        seconds = Quartiles.of(self.seconds)
         return Row(
             method=self.method,
             kind=self.kind,
@@ -75,9 +79,9 @@ class Candidate(ABC):
             error=float(errors.mean()),
             error_std=float(errors.std()),
             error_max=float(errors.max()),
-            seconds=float(median),
-            seconds_low=float(low),
-            seconds_high=float(high),
+            seconds=seconds.median,
+            seconds_low=seconds.q1,
+            seconds_high=seconds.q3,
             setup_seconds=float(np.median(self.setup_seconds)) if self.setup_seconds else None,
             iterations=float(np.mean(self.iterations)) if self.iterations else None,
             converged=self.converged,
@@ -104,7 +108,7 @@ class OperatorCandidate(Candidate):
 
 @dataclass
 class ClassicalCandidate(Candidate):
-    """A classical method on a grid, to a tolerance, one problem after the other."""
+    """A classical method on a grid, to a tolerance, one problem per call."""
 
     solver: ClassicalMethod | None = None
 
@@ -118,9 +122,10 @@ class ClassicalCandidate(Candidate):
         self.converged = self.converged and result.converged
         return self.transfer(result.x[None, None])
 
-    def set_up(self, x: Float[Tensor, "b c *space"]) -> bool:
+    @property
+    def set_up(self) -> Callable[[Tensor], Any] | None:
         assert self.solver is not None
-        if self.solver.set_up is None:
-            return False
-        self.solver.set_up(self.inputs.problem, x[0], self.grid)
-        return True
+        set_up = self.solver.set_up
+        if set_up is None:
+            return None
+        return lambda x: set_up(self.inputs.problem, x[0], self.grid)

@@ -1,6 +1,5 @@
 """The record of an error-time study: rows, verdict, CSV and Markdown."""
 
-import csv
 import dataclasses
 import math
 from dataclasses import dataclass, field
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .duel import Cost, Duel, Row, most_favourable, opponent_of
-from .wording import grid_name, markdown_table, percent, seconds_text
+from .tables import grid_name, markdown_table, percent, seconds_text, write_csv
 
 DUEL_HEADER = (
     *("operator", "error", "per solve", "opponent", "error", "per solve"),
@@ -22,11 +21,11 @@ ROW_HEADER = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Errors and seconds of operators beside classical solvers, with what is needed to judge them.
+    """Errors and seconds of operators and classical solvers, and the conditions of measurement.
 
     Attributes:
-        rows: all that was measured, lost and won.
-        costs: per operator, what it cost beforehand.
+        rows: everything that was measured, losses as well as wins.
+        costs: per operator, the seconds paid before its first prediction.
         problem: name of the PDE family.
         grid: nodes per axis of the test grid, that of training.
         reference: nodes per axis of the reference's grid.
@@ -51,7 +50,7 @@ class Comparison:
         return list(dict.fromkeys(r.method for r in self.rows if r.kind == "operator"))
 
     def duels(self, operator: str) -> list[Duel]:
-        """Each row of an operator beside its opponent."""
+        """Each row of an operator with its opponent."""
         cost = self.costs.get(operator, Cost())
         return [
             Duel(row, opponent_of(row, self.rows), cost)
@@ -67,12 +66,12 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """One sentence for each operator, whatever it says."""
+        """One sentence for each operator, win or loss."""
         return "\n".join(self._sentence(name) for name in self.operators)
 
     @property
     def floor_sentence(self) -> str:
-        """How accurate the data's own discretisation is."""
+        """The discretisation error of the test grid in words."""
         row = self.floor
         if row is None:
             return f"No classical row on the test grid {grid_name(self.grid)} was measured."
@@ -142,14 +141,11 @@ class Comparison:
         shared = {"problem": self.problem, "test_grid": grid_name(self.grid, "x")}
         shared |= {"reference_grid": grid_name(self.reference, "x")}
         shared |= {"num_samples": str(self.num_samples), "seed": str(self.seed), **self.context}
-        path = Path(path)
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [*columns, *shared])
-            writer.writeheader()
-            for row in self.rows:
-                plain = {c: getattr(row, c) for c in columns} | {"grid": grid_name(row.grid, "x")}
-                writer.writerow(plain | shared)
-        return path
+        lines = [
+            {c: getattr(row, c) for c in columns} | {"grid": grid_name(row.grid, "x")} | shared
+            for row in self.rows
+        ]
+        return write_csv(path, lines)
 
     def to_markdown(self) -> str:
         """Verdict, duels, all rows and conditions as Markdown sections of level 3."""
@@ -186,12 +182,6 @@ class Comparison:
             )
             parts.append(f"{name}: training {training}, data {data}")
         return "Paid beforehand: " + "; ".join(parts) + "."
-
-    def plot(self, path: str | Path) -> Path:
-        """Error over seconds per solve as a picture; returns the path."""
-        from .plots import error_time
-
-        return error_time(self, path)
 
 
 def _times(ratio: float | None) -> str:

@@ -1,10 +1,11 @@
-"""An operator's row beside its opponent, the cheapest classical row of equal or better error."""
+"""An operator's row against its opponent, the cheapest classical row of equal or better error."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .wording import grid_name
+from .break_even import break_even, break_even_text
+from .tables import grid_name
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Row:
         seconds: per solve, median of the calls, time of a call / batch; set-up and the transfer
             of the solution to the test grid included.
         seconds_low, seconds_high: the quartiles of the same calls.
-        setup_seconds: the part of `seconds` that assembles and sets up, measured apart; None: none.
+        setup_seconds: the part of `seconds` that assembles and sets up, measured separately; None:
+            the method has no such part.
         iterations: mean over the samples; None for operators.
         converged: every solve reached its tolerance.
         threads: threads the method may use.
@@ -77,7 +79,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Duel:
-    """An operator's row beside its opponent, the cheapest classical row of equal or better error.
+    """An operator's row against its opponent, the cheapest classical row of equal or better error.
 
     Attributes:
         operator: the operator's row.
@@ -100,29 +102,28 @@ class Duel:
 
         n (seconds of the opponent - seconds of the operator) >= training + data.
 
-        inf: nothing is saved; None: no opponent, or nothing known of the cost.
+        inf: nothing is saved; None: no opponent, or no part of the cost is known.
         """
         if self.opponent is None:
             return None
+        known = len(self.cost.unknown) < 2
         saved = self.opponent.seconds - self.operator.seconds
-        if saved <= 0:
-            return math.inf
-        return None if len(self.cost.unknown) == 2 else float(math.ceil(self.cost.total / saved))
+        return break_even(self.cost.total if known else None, saved)
 
     @property
     def break_even_text(self) -> str:
         """The solves in words: "never", "12,000", "at least 12,000", "not known" or "-"."""
-        if self.break_even is None:
-            return "-" if self.opponent is None else "not known"
-        if math.isinf(self.break_even):
-            return "never"
-        return ("at least " if self.cost.unknown else "") + f"{self.break_even:,.0f}"
+        if self.opponent is None:
+            return "-"
+        solves = self.break_even
+        bound = solves is not None and math.isfinite(solves) and bool(self.cost.unknown)
+        return ("at least " if bound else "") + break_even_text(solves)
 
 
 def opponent_of(row: Row, rows: Sequence[Row]) -> Row | None:
     """The cheapest classical row of at most the mean error of `row`; of equals the more accurate.
 
-    A classical row that missed its tolerance still counts with the error and seconds that it had.
+    A classical row that missed its tolerance still counts, with its measured error and seconds.
     """
     able = [r for r in rows if r.kind == "classical" and r.error <= row.error]
     return min(able, key=lambda r: (r.seconds, r.error), default=None)

@@ -1,7 +1,6 @@
 """The error-time study: operators and classical solvers against one finer reference."""
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
@@ -17,9 +16,10 @@ from .duel import Cost
 from .machine import describe_machine
 from .measure import measure
 from .methods import ClassicalMethod, methods_for
-from .wording import grid_name
+from .tables import grid_name
+from .timing import Clock
 
-MIN_NODES = 9  # per axis; a coarser grid says nothing about these problems
+MIN_NODES = 9  # per axis; coarser grids do not resolve these problems at all
 REFERENCE_FACTOR = 4  # times finer than the finest grid that is compared
 REFERENCE_RTOL = 1e-10
 MAX_REFERENCE_NODES = 5_000_000  # about 1 GB while it is solved
@@ -44,17 +44,17 @@ def study(
     operator_scales: Sequence[float] = (1 / 2, 1.0, 2.0),
     batch_sizes: Sequence[int] = (1, 8, 32),
     repeats: int = 5,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Clock | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Errors and seconds per solve of operators and classical solvers → their comparison.
 
     The test problems are samples 0 .. num_samples - 1 of `seed`, each the same functions on every
     grid. The reference is solved to 1e-10 on a grid 4 times finer than the finest that is
-    compared, and taken over at the nodes of `grid`. Every candidate receives the input at the
-    nodes of its own grid, and its solution is moved to the nodes of `grid` within the time that
-    is measured: at common nodes as it is, else by a cubic spline. Errors are relative L2 with the
-    quadrature of `grid`.
+    compared, and restricted to the nodes of `grid`. Every candidate receives the input at the
+    nodes of its grid. Moving its solution to the nodes of `grid` is part of the measured time:
+    values at common nodes are copied, others interpolated by a cubic spline. Errors are relative
+    L2 with the quadrature of `grid`.
 
     Calls are interleaved: in each round every candidate has one call, after one round that is not
     counted (compilation, caches). A row's seconds are the median of its calls; classical set-up
@@ -65,16 +65,16 @@ def study(
         operator: a callable on physical fields, as `pdeops.load_run` returns, or several by name.
         problem: the equation and its random inputs.
         grid: the grid of the training data, on whose nodes all errors are taken.
-        seed: of the test problems; choose one that no training sample had.
+        seed: the seed of the test problems; choose one that no training sample had.
         training_seconds, data_seconds: paid before the first prediction, one value for all
             operators or one per name; None: not known.
-        classical: the methods beside the operator; by default `methods_for(problem)`.
+        classical: the classical methods; by default `methods_for(problem)`.
         classical_scales, operator_scales: grids, as multiples of the cells of `grid`.
         tolerances: relative residuals at which the iterative methods stop.
         batch_sizes: problems per call of the operator.
         repeats: least number of timed calls per row.
-        clock: seconds, as time.perf_counter.
-        progress: told (calls done, calls in all).
+        clock: where the seconds come from; by default the clocks of this machine.
+        progress: called with (calls done, calls in all).
 
     Raises:
         ValueError: there is no problem to compute a reference from, the reference does not
@@ -119,7 +119,7 @@ def study(
         num_samples=num_samples,
         seed=seed,
         context=describe_machine()
-        | {"operator threads": f"up to {torch.get_num_threads()}", "classical threads": "1"},
+        | {"threads": f"up to {torch.get_num_threads()} for operators, 1 for classical solvers"},
         notes=[*_method_notes(grid, fine, num_samples, seed, repeats), *notes],
     )
 
@@ -141,7 +141,7 @@ def _reference_factor(grid: Grid, scale: float) -> int:
 
 
 def _scales_that_fit(grid: Grid, scales: Sequence[float], notes: list[str]) -> list[float]:
-    """The scales whose grid has nodes enough and whose reference is not too large."""
+    """The scales whose grid has enough nodes and whose reference is not too large."""
     fit = []
     for scale in sorted(set(scales)):
         if scale < 1 and min(round(m * scale) for m in grid.cells) + 1 < MIN_NODES:
@@ -173,10 +173,10 @@ def _operator_candidates(
         for scale in scales:
             if scale not in fitting:
                 continue
-            own = _scaled(grid, scale)
+            scaled = _scaled(grid, scale)
             rows = [
                 OperatorCandidate(
-                    *(name, own, Transfer(own, grid), inputs, torch.get_num_threads(), batch),
+                    *(name, scaled, Transfer(scaled, grid), inputs, torch.get_num_threads(), batch),
                     operator=operator,
                 )
                 for batch in batch_sizes
@@ -186,7 +186,9 @@ def _operator_candidates(
             except ValueError as refusal:  # e.g. more modes than this grid has
                 if scale == 1:
                     raise
-                notes.append(f"Left out: {name} on {grid_name(own.shape)}; it refused: {refusal}")
+                notes.append(
+                    f"Left out: {name} on {grid_name(scaled.shape)}; it refused: {refusal}"
+                )
                 continue
             yield from rows
 
@@ -204,14 +206,16 @@ def _classical_candidates(
         for scale in scales:
             if scale not in fitting:
                 continue
-            own = _scaled(grid, scale)
-            if method.max_nodes is not None and own.num_nodes > method.max_nodes:
-                notes.append(f"Left out: {method.name} on {grid_name(own.shape)}; too slow there.")
+            scaled = _scaled(grid, scale)
+            if method.max_nodes is not None and scaled.num_nodes > method.max_nodes:
+                notes.append(
+                    f"Left out: {method.name} on {grid_name(scaled.shape)}; too slow there."
+                )
                 continue
-            transfer = Transfer(own, grid)
+            transfer = Transfer(scaled, grid)
             for rtol in tolerances if method.iterative else [None]:
                 yield ClassicalCandidate(
-                    *(method.name, own, transfer, inputs, 1, 1, rtol), solver=method
+                    *(method.name, scaled, transfer, inputs, 1, 1, rtol), solver=method
                 )
 
 
@@ -239,14 +243,15 @@ def _method_notes(grid: Grid, fine: Grid, num_samples: int, seed: int, repeats: 
         f"data, mean over {num_samples} problems (seed {seed}) that no training saw, learned "
         f"and classical alike against a reference on {grid_name(fine.shape)} solved to "
         f"{REFERENCE_RTOL:.0e}.",
-        "Input: given at the nodes of the grid that a method works on, on both sides; its cost "
-        f"is counted on neither. A solution on another grid is moved to the {test} nodes within "
-        "the time: taken over at common nodes, else by cubic spline.",
+        "Input: given at the nodes of the grid that a method works on; its cost is not counted, "
+        f"for either side. Moving a solution on another grid to the {test} nodes is part of the "
+        "time: values at common nodes are copied, others interpolated by a cubic spline.",
         f"Time: wall-clock per solve, median of at least {repeats} calls, the methods' calls "
         "interleaved, after one call that is not counted (compilation). For an operator the "
         "time of a batch / its size. Classical set-up (assembly, hierarchy, factorisation) is "
         "part of every solve.",
-        "Threads: an operator has one or all, whichever was faster; a classical solve has one, "
-        "and as many solves side by side as there are threads would gain it up to that factor.",
+        "Threads: an operator has one or all, whichever was faster; a classical solve has one. "
+        "Running as many classical solves in parallel as there are threads would gain up to that "
+        "factor.",
         "A classical iteration starts from zero and stops at the tolerance, a relative residual.",
     ]

@@ -1,29 +1,40 @@
-"""What a timing depends on besides the code: the processor and the versions, no host's name."""
+"""What a measured figure depends on besides the code: processor, system, versions, settings."""
 
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
+PACKAGES = ("pdeops", "torch", "numpy", "scipy", "numba", "h5py")
 
 
 def describe_machine() -> dict[str, str]:
-    """Processor, cores this process may use, operating system and versions, as plain strings."""
-    described = {
-        "processor": _processor(),
-        "cores": str(_usable_cores()),
+    """The machine and this process, as plain strings; no name of a host, a user or a folder.
+
+    Entries: cpu (its model), cores (that this process may use), threads (of torch), accelerator
+    (its model, or none), system, python, the version of each of PACKAGES, allocator (the tunables
+    of glibc's, or default).
+    """
+    import torch
+
+    gpu = torch.cuda.is_available()
+    return {
+        "cpu": _processor(),
+        "cores": str(usable_cores()),
+        "threads": str(torch.get_num_threads()),
+        "accelerator": torch.cuda.get_device_name() if gpu else "none",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
+        **{package: _version(package) for package in PACKAGES},
+        "allocator": os.environ.get("GLIBC_TUNABLES", "default"),
     }
-    for package in ("pdeops", "torch", "numpy", "scipy", "numba"):
-        try:
-            described[package] = version(package)
-        except PackageNotFoundError:
-            described[package] = "not installed"
-    if torch.cuda.is_available():
-        described["accelerator"] = torch.cuda.get_device_name()
-    return described
+
+
+def usable_cores() -> int:
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _processor() -> str:
@@ -32,10 +43,11 @@ def _processor() -> str:
     except OSError:
         lines = []  # not Linux
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or "unknown"
+    return models[0] if models else platform.processor() or platform.machine()
 
 
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,4 +1,4 @@
-"""Timing in turn: every candidate's calls, interleaved, with the errors of what they return."""
+"""Errors and seconds of a study's candidates, measured by turns."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,10 @@ from torch import Tensor
 from ..calculus.norms import Lp
 from ..domain import Grid
 from .candidates import Candidate
-from .wording import grid_name
+from .tables import grid_name
+from .timing import Clock, Side, Stopwatch, interleave
+
+PREDICT, SET_UP = "predict", "set-up"
 
 
 def measure(
@@ -20,62 +23,76 @@ def measure(
     truth: Float[Tensor, "sample channel *space"],
     *,
     repeats: int,
-    clock: Callable[[], float],
-    progress: Callable[[int, int], None] | None,
+    clock: Clock | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Call the candidates in turn, round after round, until each has seen every sample.
+    """Call the candidates in turn, round after round, until each has solved every sample.
 
-    Each collects what `Candidate.row` reports; `truth` stands at the nodes of `grid`.
+    Each candidate collects what `Candidate.row` reports. In round r a candidate of batch size b
+    solves samples r b, ..., r b + b - 1, modulo their number.
 
-    In round r a candidate of batch b solves samples r b, ..., r b + b - 1, modulo their number.
+    Args:
+        candidates: the methods to measure.
+        grid: the test grid.
+        truth: the reference solutions at the nodes of `grid`.
+        repeats: least number of timed calls of each candidate.
+        clock: where the seconds come from; by default the clocks of this machine.
+        progress: called with (calls done, calls in all).
     """
+    clock = clock or Clock()
     num_samples, norm = len(truth), Lp(2.0, grid=grid)
-    rounds = [max(repeats, math.ceil(num_samples / c.batch)) for c in candidates]
-    total, done = sum(rounds), 0
-    for candidate in candidates:
-        _warm_up(candidate, [i % num_samples for i in range(candidate.batch)], clock)
-    for r in range(max(rounds)):
-        for candidate, own_rounds in zip(candidates, rounds, strict=True):
-            if r >= own_rounds:
-                continue
+    names = [str(i) for i in range(len(candidates))]
+    rounds = {
+        name: max(repeats, math.ceil(num_samples / candidate.batch))
+        for name, candidate in zip(names, candidates, strict=True)
+    }
+    total, done = sum(rounds.values()), 0
+
+    def side(candidate: Candidate) -> Side:
+        def turn(watch: Stopwatch, r: int) -> bool:
+            nonlocal done
             indices = [(r * candidate.batch + j) % num_samples for j in range(candidate.batch)]
             x = candidate.prepare(indices)
-            prediction, solve_seconds, setup_seconds = _call(candidate, x, candidate.threads, clock)
-            candidate.seconds.append(solve_seconds / candidate.batch)
-            if setup_seconds is not None:
-                candidate.setup_seconds.append(setup_seconds / candidate.batch)
+            prediction = _call(candidate, x, candidate.threads, watch)
             errors = _relative_error(norm, prediction.double(), truth[indices], candidate)
             candidate.errors.update(zip(indices, errors.tolist(), strict=True))
             done += 1
             if progress is not None:
                 progress(done, total)
+            return True
+
+        return turn
+
+    for candidate in candidates:
+        _warm_up(candidate, [i % num_samples for i in range(candidate.batch)], clock)
+    sides = {name: side(candidate) for name, candidate in zip(names, candidates, strict=True)}
+    watches = interleave(sides, repeats=rounds, clock=clock)
+    for candidate, watch in zip(candidates, watches.values(), strict=True):
+        candidate.seconds += [s / candidate.batch for s in watch.wall[PREDICT]]
+        candidate.setup_seconds += [s / candidate.batch for s in watch.wall.get(SET_UP, [])]
 
 
-def _warm_up(candidate: Candidate, indices: Sequence[int], clock: Callable[[], float]) -> None:
-    """Calls that are not counted (compilation, caches); settles on one thread or all that it may.
+def _warm_up(candidate: Candidate, indices: Sequence[int], clock: Clock) -> None:
+    """Calls that are not counted (compilation, caches); they choose between one thread and all.
 
-    On few nodes, or beside other work, several threads cost more than they bring.
+    On few nodes, or on a busy machine, several threads take longer than one.
     """
     x = candidate.prepare(indices)
     choices = sorted({candidate.threads, 1}, reverse=True)
-    seconds = {}
+    watches = {threads: Stopwatch(clock) for threads in choices}
     for threads in choices if len(choices) == 1 else [*choices, *choices]:
-        seconds[threads] = _call(candidate, x, threads, clock)[1]  # of the last call
-    candidate.threads = min(choices, key=lambda threads: seconds[threads])
+        _call(candidate, x, threads, watches[threads])
+    candidate.threads = min(choices, key=lambda threads: watches[threads].wall[PREDICT][-1])
     candidate.iterations.clear()
 
 
-def _call(
-    candidate: Candidate, x: Tensor, threads: int, clock: Callable[[], float]
-) -> tuple[Tensor, float, float | None]:
-    """Prediction, its seconds, and those of the set-up alone where it can be told apart."""
+def _call(candidate: Candidate, x: Tensor, threads: int, watch: Stopwatch) -> Tensor:
+    """The timed prediction, and the timed set-up alone where there is one."""
     with _threads(threads):
-        start = clock()
-        prediction = candidate.predict(x)
-        solved = clock()
-        told_apart = candidate.set_up(x)
-        set_up = clock()
-    return prediction, solved - start, set_up - solved if told_apart else None
+        prediction = watch(candidate.predict, x, phase=PREDICT)
+        if candidate.set_up is not None:
+            watch(candidate.set_up, x, phase=SET_UP)
+    return prediction
 
 
 def _relative_error(norm: Lp, prediction: Tensor, truth: Tensor, who: Candidate) -> Tensor:
@@ -90,7 +107,7 @@ def _relative_error(norm: Lp, prediction: Tensor, truth: Tensor, who: Candidate)
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """torch with this many threads, and as before afterwards."""
+    """torch with this number of threads, restored afterwards."""
     before = torch.get_num_threads()
     if count != before:
         torch.set_num_threads(count)

@@ -1,4 +1,4 @@
-"""The classical side of a comparison: which solvers stand beside an operator."""
+"""The classical solvers that an operator is compared with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,9 +20,9 @@ class ClassicalMethod:
         name: in tables.
         solve: (problem, x, grid, rtol) -> SolveResult with x of grid.shape.
         set_up: (problem, x, grid) -> anything: the part of solve that assembles and sets up, timed
-            apart; None where there is none to be told apart.
-        iterative: stops at a tolerance; a direct method is run once for all tolerances.
-        max_nodes: left out on larger grids.
+            separately; None where the method has no such part.
+        iterative: whether it stops at a tolerance; a direct method is run once for all tolerances.
+        max_nodes: the method is left out on larger grids.
     """
 
     name: str
@@ -33,15 +33,15 @@ class ClassicalMethod:
 
 
 def methods_for(problem: Problem) -> list[ClassicalMethod]:
-    """The strongest solver we have for this problem, and the sparse LU that anybody can call.
+    """The strongest solver of this package for the problem, and scipy's sparse LU.
 
-    With Neumann sides alone the matrix is singular: a sparse LU fixes no constant and is left out.
+    With Neumann sides alone the matrix is singular, sparse LU does not apply and is left out.
     """
-    own = STRONGEST.get(problem.name, ClassicalMethod("classical solver", _own_solver))
-    return [own, SPARSE_DIRECT] if Boundary.DIRICHLET in problem.boundary else [own]
+    strongest = STRONGEST.get(problem.name, ClassicalMethod("classical solver", _problem_solver))
+    return [strongest, SPARSE_DIRECT] if Boundary.DIRICHLET in problem.boundary else [strongest]
 
 
-def _own_solver(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:
+def _problem_solver(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:
     return problem.solve(x, grid, rtol)
 
 

@@ -1,9 +1,8 @@
-"""The report's pictures: error over seconds, fields beside their predictions, training curves.
+"""The report's pictures: error over seconds, fields with their predictions, training curves.
 
 Drawn through matplotlib's objects on its Agg canvas; pyplot and its global state stay untouched.
 """
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,13 +15,14 @@ from torch import Tensor
 
 from .comparison import Comparison
 from .duel import Row
-from .wording import grid_name, percent
+from .tables import grid_name, percent, read_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito's colours, told apart by all: warm ones for operators, blues for classical solvers.
+# Okabe & Ito's palette, safe for colour-blind readers: warm colours for operators, blue ones for
+# classical solvers.
 OPERATOR_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00")
 CLASSICAL_COLOURS = ("#0072B2", "#56B4E9", "#1B3A57", "#7FA6C9")
 CLASSICAL_MARKERS = ("s", "D", "^", "v")
@@ -279,8 +279,7 @@ def read_metrics(file: str | Path) -> dict[str, np.ndarray]:
     Raises:
         ValueError: the file has no lines, or no column "epoch".
     """
-    with Path(file).open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
+    rows = read_csv(file)
     if not rows or "epoch" not in rows[0]:
         raise ValueError(f"{file} holds no training curve; expected a CSV with a column 'epoch'.")
     return {name: np.array([float(r[name] or "nan") for r in rows]) for name in rows[0]}

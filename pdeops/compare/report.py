@@ -9,12 +9,12 @@ from torch import Tensor
 
 from .comparison import Comparison
 from .plots import error_time, field_panel, training_curves
-from .wording import markdown_table
+from .tables import markdown_table
 
 
 @dataclass(frozen=True)
 class Samples:
-    """A few test problems to look at: inputs, truths and each operator's predictions."""
+    """A few test problems: inputs, reference solutions and each operator's predictions."""
 
     inputs: Float[Tensor, "b x y"]
     truths: Float[Tensor, "b x y"]
@@ -35,16 +35,17 @@ def write_report(
 ) -> Path:
     """Writes report.md, its pictures in plots/ and compare.csv into the folder; returns report.md.
 
-    Links are relative, so that the folder can be moved as a whole. What is not given is left out.
+    Links are relative, so that the folder can be moved as a whole. Parts that are not given are
+    left out.
 
     Args:
-        folder: made where it does not exist.
+        folder: created if it does not exist.
         title: first heading.
         introduction: Markdown between the title and the first table.
         evaluations: table of test results, one mapping (column -> text or number) for each line.
         samples: test problems to draw.
         curves: label -> metrics.csv of a run.
-        comparison: the study beside classical solvers.
+        comparison: the study with classical solvers.
 
     Raises:
         ValueError: the lines of `evaluations` differ in their columns, or a metrics.csv is empty.
@@ -61,7 +62,7 @@ def write_report(
         error_time(comparison, plots / "error_time.png")
         comparison.to_csv(folder / "compare.csv")
         parts += [
-            "## Beside classical solvers",
+            "## Comparison with classical solvers",
             "![Relative error over seconds per solve](plots/error_time.png)",
             comparison.to_markdown(),
             "All rows with their spread: [compare.csv](compare.csv).",
@@ -95,10 +96,4 @@ def evaluation_table(lines: Sequence[Mapping[str, object]]) -> str:
             raise ValueError(
                 f"All lines of a table have the same columns; expected {header}, got {list(line)}."
             )
-    return markdown_table(header, [[_cell(value) for value in line.values()] for line in lines])
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return markdown_table(header, [list(line.values()) for line in lines])

@@ -1,8 +1,7 @@
 """From finished runs to a report: the study, the pictures and report.md, in one call."""
 
-import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ from .comparison import Comparison
 from .error_time import REFERENCE_FACTOR, solve_reference, study
 from .plots import read_metrics
 from .report import Samples, write_report
-from .wording import grid_name, seconds_text
+from .tables import grid_name, seconds_text
+from .timing import time_calls
 
 SHOWN = 3  # samples in the picture
-UNSEEN = 1_000_003  # added to the seed of the training data: test problems that nobody trained on
-TIMED = 4  # samples generated to estimate what the training data cost
+UNSEEN = 1_000_003  # added to the seed of the training data: test problems that no training saw
+TIMED = 4  # samples generated to estimate the cost of the training data
 
 
 def compare_runs(
@@ -120,7 +120,7 @@ def _common(runs: Mapping[str, Run]) -> tuple[Problem, Grid, Any]:
 
 
 def _training_seconds(run: Run) -> float | None:
-    """What the run's metrics.csv says of the time spent; None where there is none."""
+    """The training time in the run's metrics.csv; None where there is none."""
     file = run.folder / "metrics.csv"
     if not file.is_file():
         return None
@@ -135,13 +135,13 @@ def _num_used(run: Run) -> int:
 
 
 def _seconds_per_sample(problem: Problem, grid: Grid, seed: int) -> float:
-    """Seconds of generating one sample: drawing the input and solving, median of a few."""
-    seconds = []
-    for index in [0, *range(TIMED)]:  # the first also compiles
-        start = time.perf_counter()
-        problem.solve(problem.sample_input(grid, seed, index), grid, 1e-10)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:])
+    """Median seconds to generate one sample: drawing the input and solving."""
+    indices = cycle(range(TIMED))
+
+    def generate() -> None:
+        problem.solve(problem.sample_input(grid, seed, next(indices)), grid, 1e-10)
+
+    return time_calls({"sample": generate}, repeats=TIMED)["sample"].wall.median
 
 
 def _samples(runs: Mapping[str, Run], problem: Problem, grid: Grid, seed: int) -> Samples:

@@ -5,13 +5,12 @@ figures depend on.
 """
 
 import json
-import platform
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from ..compare.machine import describe_machine
 from .recipe import Recipe, SystemsRecipe, load_recipe
 
 
@@ -33,7 +32,7 @@ def open_folder(folder: Path, recipe: Recipe | SystemsRecipe, device: torch.devi
     """Make the folder and write down what the run depends on."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-    environment = json.dumps(_environment(device), indent=2) + "\n"
+    environment = json.dumps(describe_machine() | {"device": str(device)}, indent=2) + "\n"
     (folder / "environment.json").write_text(environment, encoding="utf-8")
 
 
@@ -53,18 +52,3 @@ def recipe_of(folder: Path) -> Recipe | SystemsRecipe:
             f"{folder} holds no run (no recipe.toml); name the folder `train` printed."
         )
     return load_recipe(folder / "recipe.toml")
-
-
-def _environment(device: torch.device) -> dict[str, Any]:
-    """What the figures of a run depend on besides its recipe."""
-    from importlib.metadata import version
-
-    packages = ("pdeops", "torch", "numpy", "scipy", "h5py")
-    return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        **{name: version(name) for name in packages},
-    }

@@ -1,4 +1,4 @@
-"""The harness: both sides in turns, results compared before times are, nothing personal written."""
+"""A bench: results are compared before times are, sides take turns, rows name conditions."""
 
 import csv
 import getpass
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import results_file
 from benchmarks.__main__ import BENCHES
-from benchmarks.bench import RESULTS, Bench, Timing, run, write
+from benchmarks.bench import RESULTS, Bench, run, write
+from pdeops.compare.timing import Clock
 
 SLOW, QUICK = 40, 1
 
@@ -53,7 +53,30 @@ def test_sides_take_turns(bench):
 def test_ratio_is_how_many_times_faster_ours_is(bench):
     outcome = run(bench[0])
     assert outcome.ratio > 2  # forty times the arithmetic, on a noisy machine
-    assert outcome.work.q1 <= outcome.work.median <= outcome.work.q3
+    assert outcome.work.wall.q1 <= outcome.work.wall.median <= outcome.work.wall.q3
+
+
+def test_both_ratios_are_of_medians(bench):
+    """A clock that moves in calls alone: 1, 2, 9 s of wall-clock time for ours, 10, 80, 20 for the
+    reference, after one call of each that is not timed; processor time is a quarter of it."""
+    now = 0.0
+
+    def lasting(*seconds):
+        left = iter(seconds)
+
+        def call(x):
+            nonlocal now
+            now += next(left)
+            return x
+
+        return call
+
+    sides = {"work": lasting(50, 1, 2, 9), "reference": lasting(0, 10, 80, 20)}
+    made = replace(bench[0], **sides, repeats=3)
+    outcome = run(made, Clock(lambda: now, lambda: now / 4, rest=0.0))
+    assert (outcome.ratio, outcome.work.wall.median) == (10, 2)
+    assert outcome.cpu_ratio == 10
+    assert outcome.reference.cpu.median == 5
 
 
 def test_different_results_have_no_times(bench):
@@ -81,21 +104,6 @@ def test_rows_name_their_conditions(bench, tmp_path):
     text = path.read_text()
     for personal in (platform.node(), str(Path.home()), f"/{getpass.getuser()}/"):
         assert not personal or personal not in text
-
-
-def test_rows_come_back_from_a_file(tmp_path):
-    file = tmp_path / "new" / "rows.csv"
-    assert results_file.read(file) == []
-    results_file.write(file, [{"method": "ω, scaled", "runs": 3}, {"method": "", "runs": 4}])
-    assert results_file.read(file) == [
-        {"method": "ω, scaled", "runs": "3"},
-        {"method": "", "runs": "4"},
-    ]
-
-
-def test_timing_is_by_quartiles():
-    timing = Timing.of([4.0, 1.0, 2.0, 3.0, 5.0], [1.0, 1.0, 9.0])
-    assert (timing.q1, timing.median, timing.q3, timing.cpu) == (2.0, 3.0, 4.0, 1.0)
 
 
 def test_every_bench_has_a_name_of_its_own():

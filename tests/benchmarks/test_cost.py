@@ -1,3 +1,5 @@
+"""The tables of cost and of classical methods: slopes, memory, ratios and residuals."""
+
 import numpy as np
 import pytest
 import torch
@@ -17,15 +19,31 @@ def test_peak_of_memory_counts_a_field():
 
 
 def test_every_method_is_compared_with_one_that_is_there():
-    assert {way.against for way in classical.WAYS.values()} - {""} <= set(classical.WAYS)
+    assert {m.against for m in classical.METHODS.values()} - {""} <= set(classical.METHODS)
 
 
 def test_methods_of_one_name_are_one(monkeypatch):
     """Our SSOR with ω = 1 and PyAMG's symmetric Gauss-Seidel: the same M, the same iterations."""
     monkeypatch.setattr(classical, "N", 31)
     p = classical.problem()
-    ours, theirs = classical.WAYS["SSOR ω = 1, CG"], classical.WAYS[classical.TWIN]
-    x, count = ours.solve(p, ours.setup(p))
-    y, other = theirs.solve(p, theirs.setup(p))
-    assert count == other
-    np.testing.assert_allclose(x, y, rtol=1e-6)
+    ours, theirs = classical.METHODS["SSOR ω = 1, CG"], classical.METHODS[classical.TWIN]
+    x, y = (method.solve(p, method.setup(p)) for method in (ours, theirs))
+    assert x.iterations == y.iterations > 0
+    np.testing.assert_allclose(x.x, y.x, rtol=1e-6)
+
+
+def test_the_table_of_classical_methods(monkeypatch):
+    """Every method has its row with the true residual, and ratios are of set-up and solution."""
+    monkeypatch.setattr(classical, "N", 31)
+    monkeypatch.setattr(classical, "REPEATS", 1)
+    rows = {row["method"]: row for row in classical.measure()}
+    assert list(rows) == list(classical.METHODS)
+    sweeps = {name for name in rows if "sweeps" in name}
+    assert all(float(row["residual"]) < 1.1e-8 for name, row in rows.items() if name not in sweeps)
+    assert {rows[name]["iterations"] for name in sweeps} == {str(classical.SWEEPS)}
+    ours, theirs = rows["CG"], rows["scipy CG"]
+    ratio = (float(theirs["setup_s"]) + float(theirs["solve_s"])) / (
+        float(ours["setup_s"]) + float(ours["solve_s"])
+    )
+    assert float(ours["times_faster"]) == pytest.approx(ratio, rel=0.01)
+    assert (ours["than"], theirs["times_faster"], theirs["than"]) == ("scipy CG", "", "")

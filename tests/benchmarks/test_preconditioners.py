@@ -1,13 +1,14 @@
-"""The families are what they say, and the table counts what it says."""
+"""Families of systems, and the table of preconditioners: work, iterations, break-even."""
 
 import pytest
 import torch
 
-from benchmarks import generalisation, preconditioners, results_file
+from benchmarks import generalisation, preconditioners
 from benchmarks.bench import RESULTS
 from benchmarks.methods import CLASSICAL, CYCLES, Counted, Drawn, learned, variant
 from benchmarks.preconditioners import COLUMNS, measure, merged, table
 from benchmarks.systems import FAMILIES, UNSEEN
+from pdeops.compare.tables import read_csv, write_csv
 from pdeops.runs.recipe import load_recipe, shipped_recipes
 from pdeops.solvers import Multigrid
 from pdeops.tasks.preconditioner import training_seconds
@@ -142,7 +143,7 @@ def test_a_training_is_repaid_by_what_the_best_other_method_takes_more(monkeypat
     first, second = preconditioners.repaid(rows)
     assert "never (1 per set-up, waves); 120 (10 per set-up, waves); 120 (100" in first
     assert second.startswith("\nruns/gone repays")
-    assert "never (1 per set-up, waves); unknown (10 per set-up, waves); never (100" in second
+    assert "never (1 per set-up, waves); not known (10 per set-up, waves); never (100" in second
     assert list(preconditioners.repaid([rows[0]])) == []
 
 
@@ -160,13 +161,13 @@ def test_families_are_added_and_repeated_without_loss_of_the_others(tmp_path, mo
     """Each is replaced as a whole, also by fewer rows; the Markdown is of the whole file."""
     csv, markdown = (tmp_path / f"preconditioners12.{kind}" for kind in ("csv", "md"))
     command(monkeypatch, tmp_path, "--families", "cells 20 %", "empty")
-    first = results_file.read(csv)
+    first = read_csv(csv)
     assert families(first) == ["cells 20 %", "empty"]
     marked = [{**r, "cpu": "another machine", "gone": "1"} for r in first]
-    results_file.write(csv, marked)
+    write_csv(csv, marked)
     monkeypatch.delitem(CLASSICAL, "IC(0)")
     command(monkeypatch, tmp_path, "--families", "empty", "Darcy 1e2")
-    rows = results_file.read(csv)
+    rows = read_csv(csv)
     assert families(rows) == ["Darcy 1e2", "cells 20 %", "empty"]
     assert [r for r in rows if r["family"] == "cells 20 %"] == [
         r for r in marked if r["family"] == "cells 20 %"
@@ -199,7 +200,7 @@ def test_rows_of_a_first_run_are_in_the_order_of_families():
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("preconditioners*.csv")), ids=lambda p: p.stem)
 def test_committed_tables_are_those_of_their_rows(path):
     """All but the sentences, which depend on the weights that are shipped today."""
-    lines = "\n".join(table(results_file.read(path))).splitlines()
+    lines = "\n".join(table(read_csv(path))).splitlines()
     written = path.with_suffix(".md").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.startswith(("|", "#"))] == [
         line for line in written if line.startswith(("|", "#"))

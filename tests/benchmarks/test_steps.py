@@ -1,10 +1,11 @@
-"""The time of a training step: a whole one, by turns, with the threads that were asked for."""
+"""The time of a training step: a complete step, recipes by turns, with the given threads."""
 
 import pytest
 import torch
 
 from benchmarks import steps
 from benchmarks.steps import step_seconds
+from pdeops.compare.timing import Clock
 from pdeops.domain import Grid
 from pdeops.runs.recipe import Recipe
 from pdeops.training.learner import Learner
@@ -61,8 +62,9 @@ def test_medians_of_turns_without_the_first(monkeypatch):
 
     factors = iter((1, 10))
     monkeypatch.setattr(steps, "_learner", lambda *_: Slow(next(factors)))
-    monkeypatch.setattr(steps.time, "perf_counter", lambda: now)
-    assert step_seconds([recipe(), recipe()], GRID, threads=2, repeats=3) == [2.0, 20.0]
+    clock = Clock(lambda: now, lambda: now, rest=0.0)
+    seconds = step_seconds([recipe(), recipe()], GRID, threads=2, repeats=3, clock=clock)
+    assert seconds == [2.0, 20.0]
     assert turns == [(1, 2), (10, 2)] * 4
 
 

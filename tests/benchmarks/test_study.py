@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from benchmarks import results_file
 from benchmarks import study as module
 from benchmarks.bench import RESULTS
-from benchmarks.study import STEP, STUDIES, Study, percent, seconds_per_epoch, study, table
+from benchmarks.study import STEP, STUDIES, Study, mean_and_range, seconds_per_epoch, study, table
 from pdeops.cli import main
+from pdeops.compare.tables import read_csv, write_csv
 from pdeops.runs.recipe import Recipe
 
 RECIPE = """
@@ -92,7 +92,7 @@ def test_a_table_without_times_of_a_step_gets_them_without_a_training(
     rows = run(plan, tmp_path)
     assert all(float(row[STEP]) > 0 for row in rows)
     older = [{name: cell for name, cell in row.items() if name != STEP} for row in rows]
-    results_file.write(tmp_path / "s.csv", older)
+    write_csv(tmp_path / "s.csv", older)
     shutil.rmtree(tmp_path / "data")
     calls.clear()
     filled = run(plan, tmp_path)
@@ -157,9 +157,9 @@ def test_the_rate_leaves_start_and_first_epoch_out(plan, tmp_path, monkeypatch):
     assert seen == [("11", "1", 2)] * 2
 
 
-def test_percent_names_the_range():
-    assert percent([0.0123]) == "1.230 %"
-    assert percent([0.01, 0.02]) == "1.500 % (1.000 to 2.000)"
+def test_the_range_follows_the_mean():
+    assert mean_and_range([0.0123]) == "1.230 %"
+    assert mean_and_range([0.01, 0.02]) == "1.500 % (1.000 to 2.000)"
 
 
 @pytest.mark.parametrize("page", ["docs/figures.md"])
@@ -167,7 +167,7 @@ def test_pages_show_the_results_as_they_are(page):
     """Parameters, step and errors of each model; the step is that of the rough study."""
     root = module.Path(__file__).resolve().parents[2]
     lines = (root / page).read_text(encoding="utf-8").splitlines()
-    rough, multiscale = (results_file.read(RESULTS / f"study_{kind}128.csv") for kind in STUDIES)
+    rough, multiscale = (read_csv(RESULTS / f"study_{kind}128.csv") for kind in STUDIES)
     for name, a, b in zip(("MgNO", "FNO", "TFNO", "UNO"), rough, multiscale, strict=True):
         assert a["model"] in (name, f"Neuralop{name}")
         errors = [100 * float(row[f"relative_{norm}"]) for row in (a, b) for norm in ("l2", "h1")]

@@ -1,4 +1,4 @@
-"""A problem whose discretisation error, solver error and cost are known exactly, and its clock."""
+"""A problem whose discretisation error, solver error and cost are known exactly, and a clock."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ def bump(grid):
 
 
 class Clock:
-    """Time that passes only when somebody says so."""
+    """A clock that moves only by `advance`."""
 
     def __init__(self):
         self.now = 0.0

@@ -1,4 +1,4 @@
-"""The verdict's logic on rows with known figures; CSV and Markdown say what the rows say."""
+"""The logic of the verdict on rows with known figures; CSV and Markdown agree with the rows."""
 
 import csv
 import json

@@ -5,6 +5,7 @@ import torch
 
 from pdeops.compare import study
 from pdeops.compare.methods import methods_for
+from pdeops.compare.timing import Clock
 from pdeops.datasets.problems.darcy import Darcy
 from pdeops.datasets.problems.poisson import Poisson
 from pdeops.domain import Grid
@@ -19,7 +20,8 @@ def average(x):
 
 @pytest.fixture(scope="module")
 def comparison():
-    return study(average, Darcy(), Grid((17, 17)), seed=7, num_samples=2, repeats=1)
+    options = {"num_samples": 2, "repeats": 1, "clock": Clock(rest=0.0)}
+    return study(average, Darcy(), Grid((17, 17)), seed=7, **options)
 
 
 def test_grids_and_methods(comparison):
@@ -68,6 +70,7 @@ def test_poisson_has_its_sine_transform():
         seed=7,
         num_samples=2,
         repeats=1,
+        clock=Clock(rest=0.0),
         operator_scales=(1.0,),
         batch_sizes=(1,),
     )

@@ -99,7 +99,7 @@ def test_pictures_leave_pyplot_alone(tmp_path, comparison):
 
     before = dict(rcParams)
     had_pyplot = "matplotlib.pyplot" in sys.modules
-    comparison.plot(tmp_path / "picture.png")
+    error_time(comparison, tmp_path / "picture.png")
     assert dict(rcParams) == before
     assert ("matplotlib.pyplot" in sys.modules) == had_pyplot
 

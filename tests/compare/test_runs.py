@@ -1,4 +1,4 @@
-"""Finished runs become a report: two small trained operators beside classical solvers."""
+"""Finished runs become a report: two small trained operators and classical solvers."""
 
 import csv
 from dataclasses import replace
@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pdeops.compare import compare_runs, runs
+from pdeops.compare.timing import Clock
 from pdeops.datasets import generate, problem_named
 from pdeops.runs.recipe import Recipe
 from pdeops.tasks.supervised import load_run, train
@@ -39,7 +40,7 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def reported(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    options = {"num_samples": 2, "repeats": 1, "batch_sizes": (1, 2)}
+    options = {"num_samples": 2, "repeats": 1, "batch_sizes": (1, 2), "clock": Clock(rest=0.0)}
     return folder, compare_runs(trained, folder=folder, **options)
 
 

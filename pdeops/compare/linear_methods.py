@@ -1,0 +1,254 @@
+"""Methods for linear systems measured side by side: set-up, solution, and what repays a training.
+
+A method has two phases. Its set-up maps a system A x = b to M (a preconditioner, a factorisation);
+its solution applies M. If k right-hand sides share one set-up, a solve takes
+
+    seconds(k) = set-up / k + solve,
+
+with the medians of both phases. Iterations are counted and residuals taken in float64.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+
+from torch import Tensor
+
+from ..linop import LinearOperator
+from ..solvers import Diffusion, SolveResult, cg, deep_conjugate_direction
+from ..solvers.direct.sparse import factor
+from ..solvers.result import relative_residual
+from .break_even import NEVER, break_even, break_even_text
+from .tables import markdown_table
+from .timing import Clock, Side, Stopwatch, interleave
+
+AMORTISED = (1, 10, 100)  # numbers of solves that share a set-up
+SET_UP, SOLVE = "set-up", "solve"
+
+
+@dataclass(frozen=True, eq=False)
+class LinearSystem:
+    """A x = b and the accuracy that is asked for; subclasses add what set-ups start from.
+
+    Attributes:
+        A: the operator.
+        b: in the range of A.
+        rtol: a solution has |b - A x| <= rtol |b|.
+        max_iterations: a method that needs more has failed.
+    """
+
+    A: Diffusion
+    b: Tensor
+    rtol: float
+    max_iterations: int
+
+
+S = TypeVar("S", bound=LinearSystem)
+
+
+def conjugate(system: LinearSystem, M: Any) -> SolveResult:
+    """x by conjugate gradients where M is a `LinearOperator` or None; else by the conjugate
+    directions that M proposes."""
+    options: dict[str, Any] = {"rtol": system.rtol, "max_iterations": system.max_iterations}
+    if M is None or isinstance(M, LinearOperator):
+        return cg(system.A, system.b, M=M, **options)
+    return deep_conjugate_direction(system.A, system.b, M, **options)
+
+
+def direct(system: LinearSystem, inverse: Callable[[Tensor], Tensor]) -> Tensor:
+    """x = A⁻¹ b."""
+    return inverse(system.b)
+
+
+@dataclass(frozen=True)
+class LinearMethod(Generic[S]):
+    """A way to solve linear systems.
+
+    Attributes:
+        setup: system -> M.
+        solve: (system, M) -> the result. A direct method returns x alone; its residual is computed
+            outside the timed call.
+        fits: system -> whether the method applies to it.
+    """
+
+    setup: Callable[[S], Any]
+    solve: Callable[[S, Any], SolveResult | Tensor] = conjugate
+    fits: Callable[[S], bool] = lambda system: True
+
+
+SPARSE_LU: LinearMethod[LinearSystem] = LinearMethod(lambda s: factor(s.A), direct)
+
+
+@dataclass
+class Tally:
+    """Iterations and seconds of one method, turn by turn.
+
+    Attributes:
+        iterations, setups, solves: of each turn; the last two in seconds.
+        failure: why a system was not solved to its tolerance; None where all were.
+        M, result: of the last turn that gave a result.
+    """
+
+    iterations: list[int] = field(default_factory=list)
+    setups: list[float] = field(default_factory=list)
+    solves: list[float] = field(default_factory=list)
+    failure: str | None = None
+    M: Any = None
+    result: SolveResult | None = None
+
+    def turn(
+        self, method: LinearMethod[S], system: S, watch: Stopwatch | None = None
+    ) -> SolveResult | None:
+        """One set-up and one solution, timed; None where the method refuses the system."""
+        watch = watch or Stopwatch()
+        try:
+            M = watch(method.setup, system, phase=SET_UP)
+            found = watch(method.solve, system, M, phase=SOLVE)
+        except (ValueError, ImportError) as error:  # PyAMG is an extra
+            self.failure = str(error).splitlines()[0]
+            return None
+        result = found if isinstance(found, SolveResult) else _judged(system, found)
+        if not result.converged:
+            self.failure = result.reason
+        self.iterations.append(result.iterations)
+        self.setups.append(watch.wall[SET_UP][-1])
+        self.solves.append(watch.wall[SOLVE][-1])
+        self.M, self.result = M, result
+        return result
+
+    @property
+    def setup(self) -> float:
+        """Median seconds."""
+        return statistics.median(self.setups)
+
+    @property
+    def solve(self) -> float:
+        """Median seconds."""
+        return statistics.median(self.solves)
+
+    def seconds(self, solves: int) -> float:
+        """Seconds per solve where so many share one set-up."""
+        return self.setup / solves + self.solve
+
+
+def _judged(system: LinearSystem, x: Tensor) -> SolveResult:
+    """The record of a direct solution."""
+    residual = relative_residual(system.A, x, system.b)
+    reason = f"direct: |b - A x| = {residual:.1e} |b|"
+    return SolveResult(x, residual <= system.rtol, 0, [residual], reason)
+
+
+def measure(
+    methods: Mapping[str, LinearMethod[S]],
+    system: Callable[[int], S],
+    *,
+    turns: int,
+    warm_up: S | None = None,
+    slow: float = math.inf,
+    clock: Clock | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Tally]:
+    """Every method on the system of each turn, the methods in alternation → their tallies.
+
+    A method that does not fit the system of some turn has no tally. One that fails has no further
+    turn.
+
+    Args:
+        methods: name -> method.
+        system: turn -> the system that all methods solve in it.
+        turns: number of turns.
+        warm_up: solved once by every method before, untimed; by default `system(0)`. A method may
+            fail there.
+        slow: a method that took so many seconds in a turn has no further one.
+        clock: where the seconds come from; by default the clocks of this machine.
+        progress: called after each turn with the number of turns done.
+    """
+    system_of = lru_cache(maxsize=1)(system)
+    first = system_of(0) if warm_up is None else warm_up
+    silent = Stopwatch(Clock(rest=0.0))
+    for method in methods.values():
+        if method.fits(first):
+            Tally().turn(method, first, silent)
+    tallies = {name: Tally() for name in methods}
+
+    def side(name: str) -> Side:
+        def turn(watch: Stopwatch, index: int) -> bool:
+            method, tally, current = methods[name], tallies[name], system_of(index)
+            if not method.fits(current):
+                del tallies[name]
+                return False
+            tally.turn(method, current, watch)
+            return tally.failure is None and tally.setups[-1] + tally.solves[-1] <= slow
+
+        return turn
+
+    interleave({n: side(n) for n in methods}, repeats=turns, clock=clock, progress=progress)
+    return tallies
+
+
+def report(tallies: Mapping[str, Tally], learned: str, training: float | None) -> dict[str, Any]:
+    """Plain values for JSON: name -> the figures of a method, with the break-even of `learned`.
+
+    A method that failed has the reason instead of figures. `break_even` holds, for each number of
+    solves per set-up, after how many solves the training of `learned` is repaid, compared with that
+    method: "never" where it saves nothing, None where the training's seconds are not known.
+
+    Args:
+        tallies: name -> tally.
+        learned: the name of the trained method.
+        training: seconds that its training took; None: not known.
+    """
+    ours = tallies[learned]
+    entries = {name: _figures(tally) for name, tally in tallies.items()}
+    for name, tally in tallies.items():
+        if name != learned:
+            entries[name]["break_even"] = _repaid(training, ours, tally)
+    return entries
+
+
+def _figures(tally: Tally) -> dict[str, Any]:
+    """Mean and largest number of iterations, and median seconds."""
+    if tally.failure is not None:
+        return {"failed": tally.failure}
+    return {
+        "iterations": statistics.mean(tally.iterations),
+        "most_iterations": max(tally.iterations),
+        "setup_seconds": tally.setup,
+        "solve_seconds": tally.solve,
+        **{f"seconds_at_{k}": tally.seconds(k) for k in AMORTISED},
+    }
+
+
+def _repaid(training: float | None, ours: Tally, other: Tally) -> dict[str, Any]:
+    if ours.failure is not None or other.failure is not None:
+        return {}
+    solves = {k: break_even(training, other.seconds(k) - ours.seconds(k)) for k in AMORTISED}
+    return {str(k): NEVER if n == math.inf else n for k, n in solves.items()}
+
+
+def to_markdown(entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """The entries of a `report` as a table; times in milliseconds."""
+    header = ["method", "iterations", "most", "set-up", "solve"]
+    header += [f"{k} per set-up" for k in AMORTISED]
+    header += [f"repaid, {k} per set-up" for k in AMORTISED]
+    return markdown_table(header, [[name, *_cells(m)] for name, m in entries.items()])
+
+
+def _cells(entry: Mapping[str, Any]) -> list[str]:
+    if "failed" in entry:
+        return [f"failed: {entry['failed']}", *[""] * (3 + 2 * len(AMORTISED))]
+    repaid = entry.get("break_even", {})
+    seconds = ("setup_seconds", "solve_seconds", *(f"seconds_at_{k}" for k in AMORTISED))
+    return [
+        f"{entry['iterations']:.1f}",
+        str(entry["most_iterations"]),
+        *(f"{1e3 * entry[key]:.3g}" for key in seconds),
+        *(_solves(repaid[str(k)]) if str(k) in repaid else "" for k in AMORTISED),
+    ]
+
+
+def _solves(entry: float | str | None) -> str:
+    return entry if isinstance(entry, str) else break_even_text(entry)
