@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import checkouts
 from benchmarks.checkout_worker import WORKLOADS, accepted, first_of
@@ -89,10 +90,11 @@ def test_a_name_is_found_where_it_is_now():
 
 
 def test_a_batch_has_the_form_that_the_learner_takes():
-    assert accepted(lambda batch: batch["x"], 1, 2) == {"x": 1, "y": 2}
-    assert isinstance(accepted(lambda batch: batch.input, None, None), Batch)
+    x, y = torch.zeros(1), torch.ones(1)
+    assert accepted(lambda batch: batch["x"], x, y) == {"x": x, "y": y}
+    assert isinstance(accepted(lambda batch: batch.input, x, y), Batch)
     with pytest.raises(TypeError, match="no form of batch"):
-        accepted(lambda batch: batch.nothing, None, None)
+        accepted(lambda batch: batch.nothing, x, y)
 
 
 @pytest.fixture
