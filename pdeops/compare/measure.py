@@ -29,7 +29,7 @@ def measure(
 
     In round r a candidate of batch b solves samples r b, ..., r b + b - 1, modulo their number.
     """
-    num_samples, norm = len(truth), Lp(2.0, grid=grid)
+    num_samples, norm = len(truth), Lp(2.0, domain=grid)
     rounds = [max(repeats, math.ceil(num_samples / c.batch)) for c in candidates]
     total, done = sum(rounds), 0
     for candidate in candidates:

@@ -69,7 +69,10 @@ def replace(name, value):
     from pdeops.datasets import generate as _  # noqa: F401 - the function hides its module
     from pdeops.datasets.layouts import hdf5
 
-    module = {"_code_version": hdf5, "differences": sys.modules["pdeops.datasets.generate.generate"]}[name]
+    module = {
+        "_code_version": hdf5,
+        "differences": sys.modules["pdeops.datasets.generate.generate"],
+    }[name]
     before = getattr(module, name)
     setattr(module, name, value)
     return before
