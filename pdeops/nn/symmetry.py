@@ -1,6 +1,7 @@
 """The symmetries of a box, and a model made exactly symmetric by averaging over them."""
 
 from itertools import permutations, product
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,7 +13,7 @@ _ADVICE = "Set data.symmetries and data.average_symmetries to false."
 Isometry = tuple[tuple[int, ...], tuple[int, ...]]  # order of the axes, then axes to reflect
 
 
-def isometries(grid: Grid) -> list[Isometry]:
+def isometries(grid: Any) -> list[Isometry]:
     """The symmetries of the grid, the identity first: 8 of a square, 4 of another rectangle.
 
     Raises:
@@ -52,7 +53,7 @@ class SymmetricAverage(nn.Module):
             stored line, the output keeps its line 0.
     """
 
-    def __init__(self, model: nn.Module, grid: Grid, *, half_open: bool = False) -> None:
+    def __init__(self, model: nn.Module, grid: Any, *, half_open: bool = False) -> None:
         super().__init__()
         self.model, self.half_open = model, half_open
         self.isometries = isometries(grid)
