@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pdeops.calculus import fourier as spectral
+from pdeops.calculus import fourier
 from pdeops.domain import Grid
 from pdeops.solvers import RK4CN, NavierStokes
 
@@ -23,13 +23,13 @@ class PublishedForm:
     """
 
     def __init__(self, grid: Grid, dtype: torch.dtype) -> None:
-        kx, ky = spectral.wavenumbers(grid)
+        kx, ky = fourier.wavenumbers(grid)
         kx, ky = kx[:, None].to(dtype), ky[None].to(dtype)
         laplacian = -(kx**2 + ky**2)
         self.linear = VISCOSITY * laplacian
         self.dx, self.dy = 1j * kx, 1j * ky
         self.inverse = torch.where(laplacian == 0, 1, laplacian).reciprocal()
-        self.filter = spectral.dealias_mask(grid).to(dtype)
+        self.filter = fourier.dealias_mask(grid).to(dtype)
 
     def explicit(self, w_hat: Tensor) -> Tensor:
         psi_hat = -w_hat * self.inverse
@@ -62,7 +62,7 @@ def flow(n: int, batch: int, steps: int) -> Flow:
     """Random vorticity of unit size with wave numbers up to 8."""
     grid = Grid((n, n), boundary="periodic")
     noise = torch.randn(batch, 1, 17, 17, generator=torch.Generator().manual_seed(0))
-    w = spectral.resample(noise, grid.with_shape((17, 17)), (n, n))
+    w = fourier.resample(noise, grid.with_shape((17, 17)), (n, n))
     w = w - w.mean((-2, -1), keepdim=True)
     equation = NavierStokes(grid, VISCOSITY)
     w_hat = equation.encode(w)

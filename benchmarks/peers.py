@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pdeops.calculus import fourier as spectral
+from pdeops.calculus import fourier
 from pdeops.domain import Grid
 from pdeops.solvers import ETDRK4, RK4CN, NavierStokes, Stepper
 
@@ -33,7 +33,7 @@ class Flow(NamedTuple):
 def vorticity(n: int, batch: int) -> Tensor:
     """Random vorticity of unit size on [0, 1]² with wave numbers up to 8."""
     noise = torch.randn(batch, 1, 17, 17, generator=torch.Generator().manual_seed(0))
-    w = spectral.resample(noise, Grid((17, 17), boundary="periodic"), (n, n))
+    w = fourier.resample(noise, Grid((17, 17), boundary="periodic"), (n, n))
     return w - w.mean((-2, -1), keepdim=True)
 
 

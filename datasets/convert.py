@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..domain import Grid
 from .containers.stores import MemoryStore, Store
 from .generate.partial import partial_file
 from .layouts import READERS, format_of, hdf5
@@ -114,7 +113,7 @@ def _opened(
     targets: Sequence[str] | None,
     axes: Axes | None,
     grid: GridLike | None,
-) -> tuple[Store, Selection, Grid, list[str]]:
+) -> tuple[Store, Selection, Any, list[str]]:
     """What is to be written, and on which grid."""
     if isinstance(src, Mapping):
         store: Store = MemoryStore(src)

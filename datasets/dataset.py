@@ -3,7 +3,7 @@
 Axes: b batch, c channel, x y space.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,17 +165,17 @@ class FieldDataset(torch.utils.data.Dataset):
         return f"FieldDataset({len(self)} samples, {mapping}, {self.domain}, {self.path})"
 
 
-# What two data sets must share, and how each is read off; a caller may let "resolution" differ.
-_SHARED: dict[str, Callable[[FieldDataset], Any]] = {
-    "dimension": lambda d: d.domain.ndim,
-    "input channels": lambda d: d.in_channels,
-    "target channels": lambda d: d.out_channels,
-    "box": lambda d: d.domain.extent,
-    "boundary": lambda d: tuple(b.value for b in d.domain.boundary),
-    "placement": lambda d: tuple(p.value for p in d.domain.placement),
-    "resolution": lambda d: d.domain.shape,
-    "problem": lambda d: d.spec and (d.spec.name, d.spec.kind, d.spec.parameters),
-}
+def _shared(d: FieldDataset) -> dict[str, Any]:
+    """What two data sets must share, by name; a caller may let "resolution" differ."""
+    names = {"kind": "domain", "extent": "box"}
+    return {
+        "dimension": d.domain.ndim,
+        "input channels": d.in_channels,
+        "target channels": d.out_channels,
+        **{names.get(key, key): value for key, value in d.domain.region.items()},
+        "resolution": d.domain.shape,
+        "problem": d.spec and (d.spec.name, d.spec.kind, d.spec.parameters),
+    }
 
 
 def compatible(train: FieldDataset, test: FieldDataset, *, may_differ: Sequence[str] = ()) -> None:
@@ -185,8 +185,9 @@ def compatible(train: FieldDataset, test: FieldDataset, *, may_differ: Sequence[
     `may_differ` lists what the caller knows to differ: "resolution", "problem", ... (see the
     message). A file without a spec fits any problem.
     """
-    for name, read in _SHARED.items():
-        expected, got = read(train), read(test)
+    here, there = _shared(train), _shared(test)
+    for name in dict.fromkeys([*here, *there]):
+        expected, got = here.get(name), there.get(name)
         if name in may_differ or expected == got or (name == "problem" and None in (expected, got)):
             continue
         raise ValueError(

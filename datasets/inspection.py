@@ -119,7 +119,7 @@ def _arrays(store: Store) -> dict[str, Any]:
     return {"fields": rows, "not_read": refused}
 
 
-def _grid_type(grid: Grid) -> str:
+def _grid_type(grid: Grid | Sphere) -> str:
     """'x: 64 nodes, left, periodic; y: ...'."""
     if isinstance(grid, Sphere):
         return (

@@ -3,7 +3,7 @@
 from ..domain import Grid, Latitudes, Sphere
 
 
-def thinned(grid: Grid, stride: int) -> tuple[Grid, tuple[int, ...]]:
+def thinned(grid: Grid | Sphere, stride: int) -> tuple[Grid | Sphere, tuple[int, ...]]:
     """The grid of every stride-th node of each axis, and the number of the first one of each.
 
     Box, boundary and placement stay: 421 nodes with both ends are 85 at a stride of 5, as FNO's
@@ -19,7 +19,8 @@ def thinned(grid: Grid, stride: int) -> tuple[Grid, tuple[int, ...]]:
     if stride > 1 and (gauss or not _fits(grid, stride)):
         others = [] if gauss else [k for k in range(2, max(grid.cells) + 1) if _fits(grid, k)]
         fitting = f"choose one of {', '.join(map(str, others[:8]))}" if others else "none does"
-        places = "gauss" if gauss else ", ".join(dict.fromkeys(p.value for p in grid.placement))
+        kinds = [grid.latitudes] if isinstance(grid, Sphere) else grid.placement
+        places = ", ".join(dict.fromkeys(kind.value for kind in kinds))
         raise ValueError(
             f"A stride of {stride} does not take {' x '.join(map(str, grid.shape))} nodes "
             f"({places}) to a grid of the same box: {fitting}, say where the nodes lie "
@@ -30,7 +31,7 @@ def thinned(grid: Grid, stride: int) -> tuple[Grid, tuple[int, ...]]:
     return coarse, tuple(round((stride - 1) * o) for o in grid.offset)
 
 
-def _fits(grid: Grid, stride: int) -> bool:
+def _fits(grid: Grid | Sphere, stride: int) -> bool:
     """Whether cells come out whole, nodes are nodes, and one at least is left."""
     return all(
         m % stride == 0 and ((stride - 1) * o) % 1 == 0 and m // stride + n - m > 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 _HOME = {
     "Grid": "domain.grid",
     "LinearOperator": "linop",
+    "Points": "domain.points",
     "Preconditioner": "linop",
     "Sphere": "domain.sphere",
     "check_spd": "linop",
@@ -35,6 +36,7 @@ _ROOMS = ("compare", "datasets", "models", "solvers")
 __all__ = [
     "Grid",
     "LinearOperator",
+    "Points",
     "Preconditioner",
     "Recipe",
     "Run",
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
     from . import compare, datasets, models, solvers
     from .datasets import open_dataset
     from .datasets.generate.generate import generate
-    from .domain import Grid, Sphere
+    from .domain import Grid, Points, Sphere
     from .linop import LinearOperator, Preconditioner, check_spd
     from .runs.recipe import Recipe
     from .tasks.learned_preconditioner import load_preconditioner

@@ -1,39 +1,55 @@
-"""What training minimises: a scalar from predicted and true fields of one grid.
+"""What training minimises: a scalar from predicted and true fields of one domain.
 
-A loss object is bound to its grid and refuses fields of another; it is cheap, so for another
-resolution build another.
+A loss object is bound to its domain and refuses fields of another; it is cheap, so for another
+resolution build another. Where positions differ from sample to sample, `loss.at(batch)` is the loss
+on the points of that batch.
 """
+# Axes: b batch, t time, c channel, *space nodes.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .calculus.norms import Lp, Norm, Sobolev, check_alike, relative_error
-from .domain import Grid
+from .calculus.norms import Lp, Norm, Sobolev, relative_error
+from .domain import Domain, check_alike, fold_time
+
+Field = Float[Tensor, "b c *space"]
+PerSample = Float[Tensor, " b"]
 
 
 class Loss(ABC):
     """(prediction, target), both (b, c, *space) ↦ the mean over the batch of `per_sample`.
 
+    Trajectories (b, t, c, *space) are taken too: each time counts like a group of channels
+    (`domain.fold_time`).
+
     Attributes:
+        norm: what errors are measured by, on the domain of the fields.
         pools_channels: errors of all channels are added up, so that their units must agree.
     """
 
     pools_channels = True
+    norm: Norm
 
-    def __call__(
-        self, prediction: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]
-    ) -> Float[Tensor, ""]:
+    def __call__(self, prediction: Field, target: Field) -> Float[Tensor, ""]:
         """The mean over the batch."""
         return self.per_sample(prediction, target).mean()
 
+    def at(self, batch: Any) -> "Loss":
+        """The same loss on the domain of the samples of a `Batch` (`Domain.at`)."""
+        norm = self.norm.at(batch)
+        return self if norm is self.norm else self.by(norm)
+
     @abstractmethod
-    def per_sample(
-        self, prediction: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]
-    ) -> Float[Tensor, " b"]:
+    def by(self, norm: Any) -> "Loss":
+        """The same loss measured by another norm."""
+
+    @abstractmethod
+    def per_sample(self, prediction: Field, target: Field) -> PerSample:
         """One number per sample."""
 
 
@@ -46,9 +62,10 @@ class Relative(Loss):
     def __init__(self, norm: Norm) -> None:
         self.norm = norm
 
-    def per_sample(
-        self, prediction: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]
-    ) -> Float[Tensor, " b"]:
+    def by(self, norm: Norm) -> "Relative":
+        return Relative(norm)
+
+    def per_sample(self, prediction: Field, target: Field) -> PerSample:
         return relative_error(self.norm, prediction, target)
 
     def __repr__(self) -> str:
@@ -56,63 +73,69 @@ class Relative(Loss):
 
 
 class MeanSquare(Loss):
-    """∫ Σ_c (prediction_c - target_c)² dx / (C |Ω|) per sample, by the quadrature of the grid.
+    """∫ Σ_c (prediction_c - target_c)² dx / (C |Ω|) per sample, by the quadrature of the domain.
 
     On periodic axes and cell centres that is the plain mean over nodes; stored ends weigh half, and
-    ends that are known but not stored count as zeros, as they do in the integral.
+    ends that are known but not stored count as zeros, as they do in the integral. On a sphere the
+    nodes near the poles weigh less; on points it is the mean by their weights, or the plain mean
+    over the real points.
     """
 
-    def __init__(self, grid: Grid) -> None:
-        self.norm = Lp(2.0, grid=grid)
+    def __init__(self, domain: Domain) -> None:
+        self.norm = Lp(2.0, domain=domain)
 
-    def per_sample(
-        self, prediction: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]
-    ) -> Float[Tensor, " b"]:
+    def by(self, norm: Lp) -> "MeanSquare":
+        return MeanSquare(norm.domain)
+
+    def per_sample(self, prediction: Field, target: Field) -> PerSample:
         check_alike(prediction, target)
-        size = target.shape[1] * self.norm.grid.volume
-        return self.norm(prediction - target).square() / size
+        error = fold_time(prediction - target, self.norm.domain)
+        return self.norm(error).square() / (error.shape[1] * _volume(self.norm.domain, error))
 
     def __repr__(self) -> str:
-        return f"MeanSquare({self.norm.grid!r})"
+        return f"MeanSquare({self.norm.domain!r})"
 
 
 class PerChannel(Loss):
     """‖prediction_c - target_c‖ / ‖target_c - its mean‖ in L², mean over channels c, per sample.
 
     For channels in different units: each counts alike, and 1 is what its mean would reach, as by
-    the metric vrmse. Where a channel of a target is constant, the error itself counts.
+    the metric vrmse. Where a channel of a target is constant, the error itself counts. In a
+    trajectory each channel at each time counts alike.
     """
 
     pools_channels = False
+    norm: Lp
 
-    def __init__(self, grid: Grid) -> None:
-        self.norm = Lp(2.0, grid=grid)
+    def __init__(self, domain: Domain) -> None:
+        self.norm = Lp(2.0, domain=domain)
 
-    def per_sample(
-        self, prediction: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]
-    ) -> Float[Tensor, " b"]:
+    def by(self, norm: Lp) -> "PerChannel":
+        return PerChannel(norm.domain)
+
+    def per_sample(self, prediction: Field, target: Field) -> PerSample:
         check_alike(prediction, target)
-        shape = (-1, 1, *target.shape[2:])
-        t = target.reshape(shape)
-        whole, error = self.norm(t), self.norm(prediction.reshape(shape) - t)
-        w = self.norm.grid.quadrature().to(t)
-        mean = (w * t).sum(tuple(range(2, t.ndim)), keepdim=True) / w.sum()
-        size = self.norm(t - mean)
+        domain = self.norm.domain
+        p, t = (domain.mask_padding(fold_time(u, domain)) for u in (prediction, target))
+        w = domain.quadrature().to(t)
+        space = tuple(range(2, t.ndim))
+        mean = (w * t).sum(space, keepdim=True) / w.sum(tuple(range(-domain.ndim, 0)), keepdim=True)
+        whole, error, size = (self.norm.per_channel(u) for u in (t, p - t, t - mean))
         constant = size <= 10 * torch.finfo(size.dtype).eps * whole  # round-off of the mean
-        return (error / torch.where(constant, 1.0, size)).view(target.shape[:2]).mean(1)
+        return (error / torch.where(constant, 1.0, size)).mean(1)
 
     def __repr__(self) -> str:
-        return f"PerChannel({self.norm.grid!r})"
+        return f"PerChannel({self.norm.domain!r})"
 
 
-def relative_l2(grid: Grid) -> Relative:
+def relative_l2(domain: Domain) -> Relative:
     """Relative L² error."""
-    return Relative(Lp(2.0, grid=grid))
+    return Relative(Lp(2.0, domain=domain))
 
 
-def relative_h1(grid: Grid, alpha: int | float = 1.0) -> Relative:
-    """Relative H¹ error by the grid's own waves, every one of them."""
-    return Relative(Sobolev(1.0, grid, alpha))
+def relative_h1(domain: Domain, alpha: int | float = 1.0) -> Relative:
+    """Relative H¹ error by the domain's own waves, every one of them."""
+    return Relative(Sobolev(1.0, domain, alpha))
 
 
 LOSSES: dict[str, Callable[..., Loss]] = {
@@ -121,3 +144,9 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "MSE": MeanSquare,
     "PerChannel": PerChannel,
 }
+
+
+def _volume(domain: Any, like: Tensor) -> Any:
+    """A number, or (b,) in the precision and place of a field, where samples differ."""
+    volume = domain.volume
+    return volume.to(like) if isinstance(volume, Tensor) else volume

@@ -1,137 +1,188 @@
 """What is reported: one number per sample on the physical scale, and means over samples.
 
-Every metric is a function of (prediction, target, grid), fields (b, c, *space), that returns (b,).
-It depends on its own sample only, so neither the batch size nor a short last batch matters. It is
-computed in float64, integrals by the quadrature of the grid. Where a metric divides by a size of
-the target and that size is 0, it reports the numerator itself: the absolute error, finite.
+Every metric is a function of (prediction, target, domain), fields (b, c, *space), that returns
+(b,). It depends on its own sample only, so neither the batch size nor a short last batch matters.
+It is computed in float64, integrals by the quadrature of the domain. Where a metric divides by a
+size of the target and that size is 0, it reports the numerator itself: the absolute error, finite.
+Trajectories (b, t, c, *space) are taken too: each time counts like a group of channels
+(`domain.fold_time`).
+
+A metric exists on a domain that has what it `needs`; `metrics_of(domain)` lists those that do.
 """
 
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .calculus.fourier import parseval_weights, squared_length, transform, wave_indices
-from .calculus.norms import Lp, Norm, Sobolev, check_alike, relative_error
-from .domain import Boundary, Grid, Placement
+from .calculus import calculus_of, has_calculus
+from .calculus.norms import Lp, Norm, Sobolev, relative_error
+from .domain import Domain, check_alike, fold_time
 from .nearest import did_you_mean
 
 # Axes: b batch, c channel, *space nodes, n all nodes.
 Field = Float[Tensor, "b c *space"]
 PerSample = Float[Tensor, " b"]
-Metric = Callable[[Tensor, Tensor, Grid], Tensor]
 
 # Lower edges of the middle and the high band of |k|, as in PDEBench (Takamoto et al. 2022).
 _BAND_EDGES = (4, 12)
+# Variance over mean square that a constant may have in float64, because its mean is rounded.
+_ROUND_OFF = (10 * torch.finfo(torch.float64).eps) ** 2
 
 
-def relative_l2(prediction: Field, target: Field, grid: Grid) -> PerSample:
+@dataclass(frozen=True)
+class Metric:
+    """(prediction, target, domain) ↦ (b,), and what the domain must have for it.
+
+    Attributes:
+        measure: the function.
+        needs: a key of `NEEDS`; "quadrature" is what every domain has.
+    """
+
+    measure: Callable[[Tensor, Tensor, Any], Tensor]
+    needs: str = "quadrature"
+
+    def __call__(self, prediction: Field, target: Field, domain: Domain) -> PerSample:
+        """One number per sample."""
+        return self.measure(prediction, target, domain)
+
+    def exists_on(self, domain: Domain) -> bool:
+        """Whether the domain has what the metric needs."""
+        return NEEDS[self.needs](domain)
+
+
+# What a metric may need of a domain, and whether a domain has it.
+NEEDS: dict[str, Callable[[Any], bool]] = {
+    "quadrature": lambda domain: True,
+    "waves": has_calculus,
+    "a known boundary": lambda domain: domain.outermost() is not None,
+}
+
+
+def relative_l2(prediction: Field, target: Field, domain: Domain) -> PerSample:
     """‖p - t‖ / ‖t‖ in L², channels pooled."""
-    return relative_error(Lp(2.0, grid=grid), *_exact(prediction, target, grid))
+    return relative_error(Lp(2.0, domain=domain), *_exact(prediction, target, domain))
 
 
-def relative_h1(prediction: Field, target: Field, grid: Grid) -> PerSample:
-    """‖p - t‖ / ‖t‖ in H¹ = (∫ u² + |∇u|²)^{1/2}, every wave of the grid, channels pooled."""
-    return relative_error(_h1(grid), *_exact(prediction, target, grid))
+def relative_h1(prediction: Field, target: Field, domain: Domain) -> PerSample:
+    """‖p - t‖ / ‖t‖ in H¹ = (∫ u² + |∇u|²)^{1/2}, every wave of the domain, channels pooled."""
+    return relative_error(_h1(domain), *_exact(prediction, target, domain))
 
 
-def nrmse(prediction: Field, target: Field, grid: Grid) -> PerSample:
-    """RMSE / RMS of the target, per channel over nodes, then the mean over channels (PDEBench)."""
-    p, t = _exact(prediction, target, grid)
-    error, size = (v.flatten(2).square().mean(2).sqrt() for v in (p - t, t))
+def nrmse(prediction: Field, target: Field, domain: Domain) -> PerSample:
+    """RMSE / RMS of the target, per channel over nodes, then the mean over channels (PDEBench).
+
+    Means over nodes are those of `Domain.mean_weights`: every node of a box counts alike, as in
+    PDEBench; on a sphere a node counts by its area, or the poles would count n_lon times; points
+    count by their weights where these are known.
+    """
+    p, t = _exact(prediction, target, domain)
+    error, size = (_mean_over_nodes(v.square(), domain).sqrt() for v in (p - t, t))
     return (error / _or_one(size)).mean(1)
 
 
-def vrmse(prediction: Field, target: Field, grid: Grid) -> PerSample:
+def vrmse(prediction: Field, target: Field, domain: Domain) -> PerSample:
     """(MSE / variance of the target)^{1/2} per channel, then the mean over channels.
 
-    1 for a prediction that is the target's mean. The variance is unbiased, as in The Well, which
-    adds 1e-7 to it; here nothing is added, so that the units of a field do not matter.
+    Means over nodes are those of `nrmse`. 1 for a prediction that is the target's mean, but for the
+    variance, which is unbiased, Σ a (t - mean)² / (1 - Σ a²) with weights a: n - 1 in place of n on
+    a box, as in The Well, which adds 1e-7 to it; here nothing is added, so that the units of a
+    field do not matter.
     """
-    p, t = _exact(prediction, target, grid)
-    mse = (p - t).flatten(2).square().mean(2)
-    variance = t.flatten(2).var(2, correction=min(1, grid.num_nodes - 1))
-    return (mse / _or_one(variance)).sqrt().mean(1)
+    p, t = _exact(prediction, target, domain)
+    mse = _mean_over_nodes((p - t).square(), domain)
+    mean = _mean_over_nodes(t, domain)[(..., *[None] * domain.ndim)]
+    a = domain.mean_weights().to(t)
+    lost = a.square().sum(tuple(range(-domain.ndim, 0)))
+    variance = _mean_over_nodes((t - mean).square(), domain) / _or_one(1 - lost)
+    constant = variance <= _ROUND_OFF * _mean_over_nodes(t.square(), domain)
+    return (mse / _or_one(torch.where(constant, 0.0, variance))).sqrt().mean(1)
 
 
-def max_error(prediction: Field, target: Field, grid: Grid) -> PerSample:
+def max_error(prediction: Field, target: Field, domain: Domain) -> PerSample:
     """max |p - t| over nodes and channels."""
-    p, t = _exact(prediction, target, grid)
+    p, t = _exact(prediction, target, domain)
     return (p - t).flatten(1).abs().amax(1)
 
 
-def boundary_error(prediction: Field, target: Field, grid: Grid) -> PerSample:
-    """RMSE over the outermost nodes of the axes that have ends, channels pooled.
+def boundary_error(prediction: Field, target: Field, domain: Domain) -> PerSample:
+    """RMSE over the outermost nodes of the domain (`Domain.outermost`), channels pooled.
 
     Those on the boundary where it is stored, the cells that touch it where nodes are cell centres.
-    0 on grids without such nodes: periodic, or interior ones, whose boundary values are known.
+    0 where there are no such nodes: on periodic boxes and spheres, and on interior grids, whose
+    boundary values are known.
     """
-    p, t = _exact(prediction, target, grid)
-    outermost = torch.zeros(grid.shape, dtype=torch.bool)
-    for axis, (b, place) in enumerate(zip(grid.boundary, grid.placement, strict=True)):
-        if b is not Boundary.PERIODIC and place is not Placement.INTERIOR:
-            outermost.index_fill_(axis, torch.tensor([0, grid.shape[axis] - 1]), True)
+    p, t = _exact(prediction, target, domain)
+    outermost = domain.outermost()
+    if outermost is None:
+        raise ValueError(f"The boundary of {domain} is not known. Use max_error or relative_l2.")
     error = (p - t)[..., outermost.to(p.device)].flatten(1)
     return error.square().sum(1).div(max(error.shape[1], 1)).sqrt()
 
 
-def conserved_error(prediction: Field, target: Field, grid: Grid) -> PerSample:
+def conserved_error(prediction: Field, target: Field, domain: Domain) -> PerSample:
     """|∫p - ∫t| / ∫|t| per channel, then the mean over channels.
 
     ∫|t| and not |∫t|, which is zero for fields of zero mean.
     """
-    p, t = _exact(prediction, target, grid)
-    w = grid.quadrature().to(p).flatten()
-    defect = ((p - t).flatten(2) @ w).abs()
-    return (defect / _or_one(t.abs().flatten(2) @ w)).mean(1)
+    p, t = _exact(prediction, target, domain)
+    w = domain.quadrature().to(p)
+    defect, size = ((w * v).flatten(2).sum(2) for v in (p - t, t.abs()))
+    return (defect.abs() / _or_one(size)).mean(1)
 
 
-def low_frequency_error(prediction: Field, target: Field, grid: Grid) -> PerSample:
+def low_frequency_error(prediction: Field, target: Field, domain: Domain) -> PerSample:
     """The part of the mean squared error in waves with |k| < 4; see `band_errors`."""
-    return band_errors(prediction, target, grid)[:, 0]
+    return band_errors(prediction, target, domain)[:, 0]
 
 
-def mid_frequency_error(prediction: Field, target: Field, grid: Grid) -> PerSample:
+def mid_frequency_error(prediction: Field, target: Field, domain: Domain) -> PerSample:
     """The part of the mean squared error in waves with 4 <= |k| < 12; see `band_errors`."""
-    return band_errors(prediction, target, grid)[:, 1]
+    return band_errors(prediction, target, domain)[:, 1]
 
 
-def high_frequency_error(prediction: Field, target: Field, grid: Grid) -> PerSample:
+def high_frequency_error(prediction: Field, target: Field, domain: Domain) -> PerSample:
     """The part of the mean squared error in waves with 12 <= |k|; see `band_errors`."""
-    return band_errors(prediction, target, grid)[:, 2]
+    return band_errors(prediction, target, domain)[:, 2]
 
 
-def band_errors(prediction: Field, target: Field, grid: Grid) -> Float[Tensor, "b 3"]:
+def band_errors(prediction: Field, target: Field, domain: Domain) -> Float[Tensor, "b 3"]:
     """The mean squared error ∫ Σ_c (p - t)² dx / (C |Ω|), split by |k| < 4, < 12, and the rest.
 
-    k is the vector of whole-number indices of the grid's waves (`Grid.series`), all signs
-    included, |k| its length: waves per side for Fourier, half-waves for sines and cosines. Every
-    wave is in one band, so by Parseval the three sum to the mean squared error exactly
-    (`losses.MeanSquare`).
+    On a box k is the vector of whole-number indices of the waves (`Grid.series`), all signs
+    included, |k| its length: waves per side for Fourier, half-waves for sines and cosines. On a
+    sphere |k| is the degree l. Every wave is in one band, so by Parseval the three sum to the mean
+    squared error exactly (`losses.MeanSquare`).
     """
-    p, t = _exact(prediction, target, grid)
-    energy, band = _bands(grid)
-    e_hat = transform(p - t, grid).abs().square() * energy.to(p)
+    p, t = _exact(prediction, target, domain)
+    energy, band = _bands(domain)
+    e_hat = calculus_of(domain).transform(p - t).abs().square() * energy.to(p)
     parts = e_hat.new_zeros(len(p), 1 + len(_BAND_EDGES))
     parts.index_add_(1, band.to(p.device), e_hat.sum(1).flatten(1))
-    return parts / (p.shape[1] * math.prod(grid.extent))
+    return parts / (p.shape[1] * domain.volume)
 
 
 METRICS: dict[str, Metric] = {
-    "relative_l2": relative_l2,
-    "relative_h1": relative_h1,
-    "nrmse": nrmse,
-    "vrmse": vrmse,
-    "max_error": max_error,
-    "boundary_error": boundary_error,
-    "conserved_error": conserved_error,
-    "low_frequency_error": low_frequency_error,
-    "mid_frequency_error": mid_frequency_error,
-    "high_frequency_error": high_frequency_error,
+    "relative_l2": Metric(relative_l2),
+    "relative_h1": Metric(relative_h1, needs="waves"),
+    "nrmse": Metric(nrmse),
+    "vrmse": Metric(vrmse),
+    "max_error": Metric(max_error),
+    "boundary_error": Metric(boundary_error, needs="a known boundary"),
+    "conserved_error": Metric(conserved_error),
+    "low_frequency_error": Metric(low_frequency_error, needs="waves"),
+    "mid_frequency_error": Metric(mid_frequency_error, needs="waves"),
+    "high_frequency_error": Metric(high_frequency_error, needs="waves"),
 }
+
+
+def metrics_of(domain: Domain) -> dict[str, Metric]:
+    """The metrics that exist on a domain, by name."""
+    return {name: metric for name, metric in METRICS.items() if metric.exists_on(domain)}
 
 
 class MetricMean:
@@ -140,32 +191,46 @@ class MetricMean:
     Sums are kept in float64. Over several processes, each updates with its own samples, all call
     `all_reduce` once, and `compute` then gives every one of them the same means.
 
+    Args:
+        names: of the metrics; by default all that exist on the domain.
+
     Raises:
-        ValueError: a name that is not in METRICS.
+        ValueError: a name that is not in METRICS, or a metric that does not exist on the domain.
     """
 
-    def __init__(self, grid: Grid, names: Sequence[str] | None = None) -> None:
-        self.grid = grid
-        self.names = tuple(METRICS if names is None else names)
+    def __init__(self, domain: Domain, names: Sequence[str] | None = None) -> None:
+        self.domain = domain
+        existing = metrics_of(domain)
+        self.names = tuple(existing if names is None else names)
         for name in self.names:
             if name not in METRICS:
                 raise ValueError(
-                    f"There is no metric {name!r}; choose from {', '.join(METRICS)}."
+                    f"There is no metric {name!r}; choose from {', '.join(existing)}."
                     f"{did_you_mean(name, METRICS)}"
+                )
+            if name not in existing:
+                raise ValueError(
+                    f"The metric {name!r} needs {METRICS[name].needs}, which {domain} do not have; "
+                    f"choose from {', '.join(existing)}."
                 )
         self.num_samples = 0
         self._sums = torch.zeros(len(self.names), dtype=torch.float64)
         self._reduced = False
 
     @torch.no_grad()
-    def update(self, prediction: Field, target: Field) -> None:
-        """Add the samples of one batch."""
+    def update(self, prediction: Field, target: Field, batch: Any = None) -> None:
+        """Add the samples of one batch.
+
+        Args:
+            batch: the `Batch` they come from; needed where positions differ from sample to sample.
+        """
         if self._reduced:
             raise ValueError(
                 "These means are already summed over all processes; further samples would weigh "
                 "wrongly. Make a new MetricMean."
             )
-        values = [METRICS[name](prediction, target, self.grid).sum() for name in self.names]
+        domain = self.domain if batch is None else self.domain.at(batch)
+        values = [METRICS[name](prediction, target, domain).sum() for name in self.names]
         if values:
             self._sums += torch.stack(values).to("cpu", torch.float64)
         self.num_samples += len(target)
@@ -195,29 +260,30 @@ class MetricMean:
 
 
 @lru_cache(maxsize=16)
-def _h1(grid: Grid) -> Norm:
-    """The H¹ norm of a grid; its multiplier is worth keeping."""
-    return Sobolev(1.0, grid)
+def _h1(domain: Domain) -> Norm:
+    """The H¹ norm of a domain, made once for its multiplier."""
+    return Sobolev(1.0, domain)
 
 
 @lru_cache(maxsize=16)
-def _bands(grid: Grid) -> tuple[Tensor, Tensor]:
+def _bands(domain: Domain) -> tuple[Tensor, Tensor]:
     """Parseval's weights and the band 0, 1, 2 of every wave, the latter flat."""
-    squared_index = squared_length(wave_indices(grid))
-    edges = torch.tensor([edge**2 for edge in _BAND_EDGES], dtype=squared_index.dtype)
-    return parseval_weights(grid), torch.bucketize(squared_index, edges, right=True).flatten()
+    calculus = calculus_of(domain)
+    edges = torch.tensor(_BAND_EDGES, dtype=torch.float64)
+    band = torch.bucketize(calculus.wave_number, edges, right=True)
+    return calculus.parseval_weights, band.flatten()
 
 
-def _exact(prediction: Tensor, target: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """Both fields in float64, checked."""
+def _exact(prediction: Tensor, target: Tensor, domain: Domain) -> tuple[Tensor, Tensor]:
+    """Both fields in float64, checked, times folded, zero at points that pad a sample."""
     check_alike(prediction, target)
-    grid.check(target, "prediction and target")
-    if target.ndim != 2 + grid.ndim:
-        raise ValueError(
-            f"Metrics take fields (b, c, *space) with {grid.ndim} axes of space; got shape "
-            f"{tuple(target.shape)}. Add a batch or channel axis, or flatten time into the batch."
-        )
-    return prediction.double(), target.double()
+    p, t = (fold_time(u, domain, "prediction and target").double() for u in (prediction, target))
+    return domain.mask_padding(p), domain.mask_padding(t)
+
+
+def _mean_over_nodes(u: Tensor, domain: Domain) -> Tensor:
+    """(b, c) from (b, c, *space)."""
+    return (domain.mean_weights().to(u) * u).flatten(2).sum(2)
 
 
 def _or_one(size: Tensor) -> Tensor:

@@ -15,6 +15,9 @@ class Normalizer(nn.Module):
     applied in the field's dtype, so they travel in the state_dict and are never trained. Build it
     with `Normalizer.fit(batches)` or `Normalizer.identity(channels)`.
 
+    Channels are axis 1. With `channel_axis=2` all methods take trajectories (b, t, c, *space):
+    statistics are then over samples, times and nodes, and every time is scaled alike.
+
     Raises:
         ValueError: mean and std are not finite, std is not positive, or they differ in length.
     """
@@ -43,8 +46,11 @@ class Normalizer(nn.Module):
         return cls(torch.zeros(channels), torch.ones(channels))
 
     @classmethod
-    def fit(cls, batches: Iterable[Tensor]) -> "Normalizer":
-        """Mean and (population) standard deviation per channel over all batches (b, c, *space).
+    def fit(cls, batches: Iterable[Tensor], *, channel_axis: int = 1) -> "Normalizer":
+        """Mean and (population) standard deviation per channel over all batches (b, c, *space), or
+        (b, t, c, *space) with `channel_axis=2`.
+
+        Points that pad a sample must be left out: give each sample's real points as a batch.
 
         One pass in float64, shifted by the mean of the first batch, batches merged by Chan, Golub
         and LeVeque (1979): a mean far above the deviation costs no digits, and the split into
@@ -56,12 +62,12 @@ class Normalizer(nn.Module):
         count = 0
         shift = mean = squares = low = high = torch.empty(0, dtype=torch.float64)
         for batch in batches:
-            if batch.ndim < 2 or (count and batch.shape[1] != len(mean)):
+            if batch.ndim <= channel_axis or (count and batch.shape[channel_axis] != len(mean)):
+                expected = _shape(len(mean) if count else "c", channel_axis)
                 raise ValueError(
-                    f"Every batch must have shape (b, {len(mean) if count else 'c'}, *space); got "
-                    f"{tuple(batch.shape)}."
+                    f"Every batch must have shape {expected}; got {tuple(batch.shape)}."
                 )
-            u = batch.detach().transpose(0, 1).flatten(1).to("cpu", torch.float64)
+            u = batch.detach().movedim(channel_axis, 0).flatten(1).to("cpu", torch.float64)
             if u.shape[1] == 0:
                 continue
             bad = ~u.isfinite().all(1)
@@ -89,25 +95,29 @@ class Normalizer(nn.Module):
         constant = (low == high) | (std == 0)
         return cls(torch.where(constant, low, shift + mean), torch.where(constant, 1.0, std))
 
-    def forward(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
+    def forward(
+        self, u: Float[Tensor, "b c *space"], *, channel_axis: int = 1
+    ) -> Float[Tensor, "b c *space"]:
         """u on the normalised scale."""
-        mean, std = self._statistics(u)
+        mean, std = self._statistics(u, channel_axis)
         return (u - mean) / std
 
-    def inverse(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
+    def inverse(
+        self, u: Float[Tensor, "b c *space"], *, channel_axis: int = 1
+    ) -> Float[Tensor, "b c *space"]:
         """u back on the physical scale."""
-        mean, std = self._statistics(u)
+        mean, std = self._statistics(u, channel_axis)
         return u * std + mean
 
-    def _statistics(self, u: Tensor) -> tuple[Tensor, Tensor]:
+    def _statistics(self, u: Tensor, channel_axis: int) -> tuple[Tensor, Tensor]:
         """Mean and std in the dtype of u, shaped to broadcast over it."""
         channels = len(self.mean)
-        if u.ndim < 2 or u.shape[1] != channels:
+        if u.ndim <= channel_axis or u.shape[channel_axis] != channels:
             raise ValueError(
                 f"This normalizer was fitted to {channels} channel(s) and takes fields "
-                f"(b, {channels}, *space); got shape {tuple(u.shape)}."
+                f"{_shape(channels, channel_axis)}; got shape {tuple(u.shape)}."
             )
-        shape = (channels, *[1] * (u.ndim - 2))
+        shape = (channels, *[1] * (u.ndim - 1 - channel_axis))
         return self.mean.to(u).reshape(shape), self.std.to(u).reshape(shape)
 
     def to_dict(self) -> dict[str, Any]:
@@ -121,3 +131,8 @@ class Normalizer(nn.Module):
 
     def extra_repr(self) -> str:
         return f"mean={self.mean.tolist()}, std={self.std.tolist()}"
+
+
+def _shape(channels: int | str, channel_axis: int) -> str:
+    """The shape of a field or trajectory, for messages."""
+    return f"({', '.join(['b', 't'][:channel_axis])}, {channels}, *space)"

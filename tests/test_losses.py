@@ -69,7 +69,7 @@ def test_per_channel_is_one_for_the_mean_of_each_channel(fields):
     mean = (w * t).sum((-2, -1), keepdim=True).expand_as(t)
     loss = LOSSES["PerChannel"](GRID)
     torch.testing.assert_close(loss.per_sample(mean, t), torch.ones(5).double())
-    assert loss(mean + 1, mean).item() == pytest.approx(Lp(2.0, grid=GRID)(t[:1, :1] ** 0).item())
+    assert loss(mean + 1, mean).item() == pytest.approx(Lp(2.0, domain=GRID)(t[:1, :1] ** 0).item())
 
 
 def test_mean_square_is_the_plain_mean_where_no_end_is_stored(fields):
@@ -101,7 +101,7 @@ def test_zero_target_and_zero_error_are_finite_with_their_gradients(fields, name
 
 def test_where_the_target_is_zero_the_error_itself_counts(fields):
     p = fields[0]
-    for norm in (Lp(2.0, grid=GRID), Sobolev(1, GRID)):
+    for norm in (Lp(2.0, domain=GRID), Sobolev(1, GRID)):
         value = Relative(norm)(p, torch.zeros_like(p))
         assert value.item() == pytest.approx(norm(p).mean().item(), rel=1e-14)
 

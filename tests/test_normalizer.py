@@ -119,3 +119,33 @@ def test_another_number_of_channels_is_not_broadcast():
 def test_a_std_that_cannot_divide_is_refused(std):
     with pytest.raises(ValueError, match="positive finite"):
         Normalizer(torch.zeros(1), torch.tensor([std]))
+
+
+def test_trajectories_have_one_pair_of_numbers_per_channel(generator):
+    """(b, t, c, *space): over samples, times and nodes, and every time is scaled alike."""
+    u = torch.randn(9, 4, 3, 5, 6, generator=generator, dtype=torch.float64)
+    u = u * torch.tensor([1.0, 1e-3, 50.0])[:, None, None] + torch.arange(4.0)[:, None, None, None]
+    normalizer = Normalizer.fit(split(u, 4, 5), channel_axis=2)
+    np.testing.assert_allclose(normalizer.mean.numpy(), u.mean((0, 1, 3, 4)), rtol=1e-13)
+    expected = u.numpy().std((0, 1, 3, 4))
+    np.testing.assert_allclose(normalizer.std.numpy(), expected, rtol=1e-12)
+    v = normalizer(u, channel_axis=2)
+    assert torch.equal(v[:, 2], normalizer(u[:, 2]))  # a frame is scaled as by itself
+    assert torch.allclose(normalizer.inverse(v, channel_axis=2), u, rtol=1e-14, atol=1e-13)
+    same = Normalizer.fit([u.flatten(0, 1)])
+    assert torch.allclose(same.std, normalizer.std, rtol=1e-13)
+
+
+def test_an_axis_of_time_is_not_taken_for_channels():
+    u = torch.zeros(2, 4, 3, 5)
+    normalizer = Normalizer.identity(3)
+    with pytest.raises(
+        ValueError, match=r"takes fields \(b, 3, \*space\); got shape \(2, 4, 3, 5\)"
+    ):
+        normalizer(u)
+    with pytest.raises(
+        ValueError, match=r"takes fields \(b, t, 3, \*space\); got shape \(2, 3, 4, 5\)"
+    ):
+        normalizer(u.transpose(1, 2), channel_axis=2)
+    with pytest.raises(ValueError, match=r"shape \(b, t, c, \*space\); got \(2, 4\)"):
+        Normalizer.fit([torch.zeros(2, 4)], channel_axis=2)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...domain import Grid
+from ...domain import Domain
 from ..layouts import hdf5
 from ..problems.problem import Generated
 from ..spec import DatasetSpec
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def generate(
     problem: Generated,
-    grid: Grid,
+    grid: Domain,
     *,
     num_samples: int,
     seed: int,

@@ -6,26 +6,28 @@ from typing import Any
 
 import numpy as np
 
-from ...domain import Boundary, Grid, Placement
+from ...domain import Boundary, Grid, Placement, Sphere
 from ...nearest import did_you_mean
 from ..containers.stores import Store
 from .selection import SPACE, Selection
 
 # A grid, or its arguments without the shape: {"boundary": "periodic"}.
-GridLike = Grid | Mapping[str, Any]
+GridLike = Grid | Sphere | Mapping[str, Any]
 
 _ARGUMENTS = ("extent", "boundary", "placement")
 _NAMES = ("{}", "{}-coordinate", "{}_coordinate", "{}coord")
 
 
-def grid_of(store: Store, selection: Selection, said: GridLike | None) -> tuple[Grid, list[str]]:
+def grid_of(
+    store: Store, selection: Selection, said: GridLike | None
+) -> tuple[Grid | Sphere, list[str]]:
     """The grid of the selected fields, and what of it was concluded rather than said.
 
     Raises:
         ValueError: the grid is not that of the fields, or coordinates are not uniform.
     """
     shape = selection.space
-    if isinstance(said, Grid):
+    if isinstance(said, Grid | Sphere):
         if said.shape != shape:
             raise ValueError(
                 f"The fields of {store.title} must have shape "

@@ -138,7 +138,7 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
         raise no_room(error, path, size) from None
 
 
-def coordinates(grid: Grid) -> dict[str, tuple[np.ndarray, str, str]]:
+def coordinates(grid: Grid | Sphere) -> dict[str, tuple[np.ndarray, str, str]]:
     """Values, units and meaning of each axis of space, in their order."""
     places = [grid.axis(i).numpy() for i in range(grid.ndim)]
     if isinstance(grid, Sphere):

@@ -85,7 +85,7 @@ class EvolutionProblem(Generated):
         """The equation to solve, on the solver's grid."""
 
     @abstractmethod
-    def solver_grid(self, grid: Any) -> Grid:
+    def solver_grid(self, grid: Any) -> Any:
         """Where to solve what is stored on `grid`."""
 
     @abstractmethod
@@ -98,7 +98,7 @@ class EvolutionProblem(Generated):
         kind = self.inputs
         return tuple(kind.t_end * (i + 1) / kind.num_frames for i in range(kind.num_frames))
 
-    def spec(self, grid: Grid, seed: int, num_samples: int) -> DatasetSpec:
+    def spec(self, grid: Any, seed: int, num_samples: int) -> DatasetSpec:
         """What a data set of this problem says of itself."""
         return DatasetSpec(
             name=self.name,
@@ -117,7 +117,7 @@ class EvolutionProblem(Generated):
             time_units=self.time_units[0],
         )
 
-    def solve(self, u0: Float[Tensor, "c *fine"], grid: Grid, *, courant: float) -> Trajectory:
+    def solve(self, u0: Float[Tensor, "c *fine"], grid: Any, *, courant: float) -> Trajectory:
         """The trajectory on `grid`, of the initial field given on its solver's grid."""
         equation = self.equation_on(self.solver_grid(grid))
         times = [t * self.time_units[1] for t in self.times]

@@ -77,15 +77,15 @@ class Generated(ABC):
         return self.inputs.isometric
 
     @abstractmethod
-    def grid(self, shape: Sequence[int]) -> Grid:
+    def grid(self, shape: Sequence[int]) -> Any:
         """The box of the problem with this many nodes per axis."""
 
     @abstractmethod
-    def check_grid(self, grid: Grid) -> None:
+    def check_grid(self, grid: Any) -> None:
         """Raise a ValueError unless the problem is posed on such a grid."""
 
     @abstractmethod
-    def spec(self, grid: Grid, seed: int, num_samples: int) -> DatasetSpec:
+    def spec(self, grid: Any, seed: int, num_samples: int) -> DatasetSpec:
         """What a data set of this problem says of itself."""
 
     @abstractmethod
@@ -93,7 +93,7 @@ class Generated(ABC):
         """Input (c, *space) and solution (d, *space) of a sample in float64, the value of
         `spec.measure`, and why the solver stopped."""
 
-    def sample_input(self, grid: Grid, seed: int, index: int) -> Float[Tensor, "c *space"]:
+    def sample_input(self, grid: Any, seed: int, index: int) -> Float[Tensor, "c *space"]:
         """Input number `index` in float64: the same function on every grid, order and worker."""
         return self.inputs.sample(grid, sample_generator(seed, index))
 
@@ -115,14 +115,14 @@ class Problem(Generated):
         """What holds at the sides of the box, per axis."""
         return (Boundary.DIRICHLET, Boundary.DIRICHLET)
 
-    def grid(self, shape: Sequence[int]) -> Grid:
+    def grid(self, shape: Sequence[int]) -> Any:
         """The unit box with this many nodes per axis, both ends stored: (65, 65) has 63² unknowns
         where all sides are Dirichlet."""
         grid = Grid(shape, boundary=self.boundary if len(shape) == 2 else Boundary.DIRICHLET)
         self.check_grid(grid)
         return grid
 
-    def check_grid(self, grid: Grid) -> None:
+    def check_grid(self, grid: Any) -> None:
         """Raise a ValueError unless the problem is posed on such a grid.
 
         Two axes with the boundary of the problem, both ends stored, and at least one node inside.
@@ -140,7 +140,7 @@ class Problem(Generated):
                 f"one like it."
             )
 
-    def spec(self, grid: Grid, seed: int, num_samples: int) -> DatasetSpec:
+    def spec(self, grid: Any, seed: int, num_samples: int) -> DatasetSpec:
         """What a data set of this problem says of itself."""
         return DatasetSpec(
             name=self.name,

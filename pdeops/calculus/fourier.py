@@ -1,10 +1,10 @@
-"""Calculus in waves: a field as a Fourier, sine or cosine series per axis, and what is easy there.
+"""Spectral calculus of fields on a box by Fourier, sine and cosine series along each axis.
 
 Coefficients are those of the continuous series, whatever n and wherever the nodes lie:
 
     u(x) = Σ_k û_k φ_k(x),   φ_k = exp(iξ_k x), sin(ξ_k x) or cos(ξ_k x),   ξ_k = 2πk/L or πk/L,
 
-a product of such waves in several dimensions.A series of sines or cosines on m cells is periodic
+a product of such waves in several dimensions. A series of sines or cosines on m cells is periodic
 on 2m of them, so one zero-padded FFT serves every series and every placement of the nodes.
 
 Layout of the coefficients: an axis has as many as `Grid.wavenumbers`, except that fields are real,
@@ -20,11 +20,12 @@ from collections.abc import Sequence
 from functools import reduce
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Inexact
 from torch import Tensor
 
-from ..domain import Grid, Placement, Series
+from ..domain import Grid, Series
+from . import calculus
+from .series import LOWEST, along, analyse, multiplicity, pad, shift, synthesise
 
 Choice = Sequence[str] | str | None
 
@@ -42,13 +43,13 @@ def transform(
     halved = _halved_axis(chosen)
     for axis, s in enumerate(chosen):
         if s is not Series.FOURIER:
-            u = _analyse(u, grid, axis, s)
+            u = analyse(u, grid, axis, s)
     if halved is not None:
-        u = _analyse(u, grid, halved, Series.FOURIER)
+        u = analyse(u, grid, halved, Series.FOURIER)
     for axis, s in enumerate(chosen):
         if s is Series.FOURIER and axis != halved:
             u = torch.fft.fft(u, dim=axis - grid.ndim, norm="forward")
-            u = _shift(u, grid, axis, -grid.wavenumbers(chosen)[axis])
+            u = shift(u, grid, axis, -grid.wavenumbers(chosen)[axis])
     return u
 
 
@@ -66,13 +67,13 @@ def inverse_transform(
     halved = _halved_axis(chosen)
     for axis, s in enumerate(chosen):
         if s is Series.FOURIER and axis != halved:
-            u_hat = _shift(u_hat, grid, axis, grid.wavenumbers(chosen)[axis])
+            u_hat = shift(u_hat, grid, axis, grid.wavenumbers(chosen)[axis])
             u_hat = torch.fft.ifft(u_hat, dim=axis - grid.ndim, norm="forward")
     if halved is not None:
-        u_hat = _synthesise(u_hat, grid, halved, Series.FOURIER)
+        u_hat = synthesise(u_hat, grid, halved, Series.FOURIER)
     for axis, s in enumerate(chosen):
         if s is not Series.FOURIER:
-            u_hat = _synthesise(u_hat, grid, axis, s)
+            u_hat = synthesise(u_hat, grid, axis, s)
     return u_hat
 
 
@@ -108,7 +109,7 @@ def parseval_weights(grid: Grid, series: Choice = None) -> Float[Tensor, "*waves
         zip(wave_indices(grid, chosen), grid.extent, chosen, strict=True)
     ):
         if s is not Series.FOURIER:
-            w = L / _multiplicity(len(k), s, grid.cells[axis], k)
+            w = L / multiplicity(len(k), s, grid.cells[axis], k)
         else:
             w = torch.full_like(k, L)
             if axis == halved:
@@ -120,21 +121,9 @@ def parseval_weights(grid: Grid, series: Choice = None) -> Float[Tensor, "*waves
 def sobolev_multiplier(
     grid: Grid, order: int | float, alpha: int | float = 1.0, series: Choice = None
 ) -> Float[Tensor, "*waves"]:
-    """(α + |ξ|²)^{s/2} (float64) for any real order s, at every wave: nothing is cut off.
-
-    With α = 0 and s < 0 it is defined on fields of zero mean only; there the constant gets 0.
-
-    Raises:
-        ValueError: α < 0, or a number that is not finite.
-    """
-    if not (alpha >= 0 and math.isfinite(alpha) and math.isfinite(order)):
-        raise ValueError(
-            f"A Sobolev multiplier (α + |ξ|²)^(s/2) needs finite α >= 0 and s; got α = {alpha}, "
-            f"s = {order}."
-        )
-    symbol = alpha + squared_length(wavenumbers(grid, series))
-    multiplier = symbol.pow(order / 2)
-    return multiplier.masked_fill(symbol == 0, 0.0) if order < 0 else multiplier
+    """(α + |ξ|²)^{s/2} (float64) for any real order s; see `calculus.sobolev_multiplier`."""
+    symbol = squared_length(wavenumbers(grid, series))
+    return calculus.sobolev_multiplier(symbol, order, alpha)
 
 
 def apply_multiplier(
@@ -174,17 +163,8 @@ def check_zero_mean(
     Sines have no constant among them, so with a sine axis there is nothing to check.
     """
     grid.check(u)
-    if Series.SINE in grid.series(series):
-        return
-    dims = tuple(range(-grid.ndim, 0))
-    w = grid.quadrature().to(u) / math.prod(grid.extent)
-    mean = (w * u.detach()).sum(dims)
-    size = (w * u.detach().square()).sum(dims).sqrt()
-    if (mean.abs() > math.sqrt(torch.finfo(u.dtype).eps) * size).any():
-        raise ValueError(
-            f"{purpose} without a constant term (α = 0) needs fields of zero mean; got a mean of "
-            f"{mean.abs().max().item():.3g}. Subtract it, or take α > 0."
-        )
+    if Series.SINE not in grid.series(series):
+        calculus.check_zero_mean(u, grid.quadrature() / grid.volume, purpose=purpose)
 
 
 def derivative(
@@ -211,7 +191,7 @@ def derivative(
     axis %= grid.ndim
     s = grid.series(series)[axis]
     dim, m, L = axis - grid.ndim, grid.cells[axis], grid.extent[axis]
-    u_hat = _analyse(u, grid, axis, s)
+    u_hat = analyse(u, grid, axis, s)
     num_waves = u_hat.shape[dim]
     odd = order % 2 == 1
     k = torch.arange(num_waves, dtype=u.dtype, device=u.device)
@@ -221,19 +201,19 @@ def derivative(
         factor = (2 * math.pi / L * k) ** order
         if odd:
             factor = factor * (2 * k != m)
-        return _synthesise(u_hat * _along(factor, dim) * 1j**order, grid, axis, s)
+        return synthesise(u_hat * along(factor, dim) * 1j**order, grid, axis, s)
 
-    k = k + _LOWEST[s]
+    k = k + LOWEST[s]
     sign = (-1) ** ((order if s is Series.SINE else order + 1) // 2)
-    u_hat = u_hat * _along(sign * (math.pi / L * k) ** order, dim)
+    u_hat = u_hat * along(sign * (math.pi / L * k) ** order, dim)
     if odd:
-        inner = min(num_waves, m - _LOWEST[s])  # without the wave k = m
+        inner = min(num_waves, m - LOWEST[s])  # without the wave k = m
         u_hat = u_hat.narrow(dim, 0, inner)
         if s is Series.SINE:
-            s, u_hat = Series.COSINE, _pad(u_hat, dim, 1, 0)
+            s, u_hat = Series.COSINE, pad(u_hat, dim, 1, 0)
         else:
             s, u_hat = Series.SINE, u_hat.narrow(dim, 1, inner - 1)
-    return _synthesise(u_hat, grid, axis, s)
+    return synthesise(u_hat, grid, axis, s)
 
 
 def dealias_mask(grid: Grid, series: Choice = None, *, degree: int = 2) -> Bool[Tensor, "*waves"]:
@@ -276,7 +256,7 @@ def resample(
         n, new, dim = grid.shape[axis], target.shape[axis], axis - grid.ndim
         if n == new:
             continue
-        u_hat = _analyse(u, grid, axis, s)
+        u_hat = analyse(u, grid, axis, s)
         fewer = min(n, new)
         if s is not Series.FOURIER:
             u_hat = u_hat.narrow(dim, 0, min(u_hat.shape[dim], target.num_waves(axis, s)))
@@ -289,7 +269,7 @@ def resample(
             else:  # at the nodes exp(-iξx) = ±exp(iξx), the sign that of exp(-2πi offset)
                 top = top + math.cos(2 * math.pi * grid.offset[axis]) * top.conj()
             u_hat = torch.cat([u_hat.narrow(dim, 0, fewer // 2), top], dim)
-        u = _synthesise(u_hat, target, axis, s)
+        u = synthesise(u_hat, target, axis, s)
     return u
 
 
@@ -298,102 +278,7 @@ def squared_length(xi: Sequence[Tensor]) -> Tensor:
     return reduce(lambda a, b: a[..., None] + b, [x.square() for x in xi])
 
 
-# One axis at a time. Every placement: nodes x_j = (j + offset) h; sines and cosines have period 2m.
-
-_LOWEST = {Series.SINE: 1, Series.COSINE: 0}
-
-
-def _analyse(u: Tensor, grid: Grid, axis: int, s: Series) -> Tensor:
-    """Coefficients of a real field along one axis; k = 0..n//2 on a Fourier axis.
-
-    With U_k = Σ_j w_j u_j exp(-iξ_k x_j), w the quadrature in units of h: û_k = U_k / n for
-    Fourier, 2/m Re U_k for cosines, -2/m Im U_k for sines, and half that for k = 0 and k = m.
-    """
-    dim, n, m, L = axis - grid.ndim, grid.shape[axis], grid.cells[axis], grid.extent[axis]
-    if s is Series.FOURIER:
-        U = torch.fft.rfft(u, dim=dim, norm="forward")
-        return _shift(U, grid, axis, -2 * math.pi / L * _count(n // 2 + 1))
-    ends_stored = grid.placement[axis] is Placement.ENDPOINTS
-    num_waves = grid.num_waves(axis, s)
-    scale = _along(_multiplicity(num_waves, s, m, u) / m, dim)
-    if ends_stored and s is Series.COSINE:
-        # The DCT-I is its own inverse; with a real result it and its gradient are half the work.
-        # irfft counts both end values once and all others twice: 2 w_j.
-        U = torch.fft.irfft(u, n=2 * m, dim=dim, norm="forward").narrow(dim, 0, n)
-        return U * (scale / 2)
-    if ends_stored:
-        _check_zero_ends(u, axis, dim)
-    U = torch.fft.rfft(u, n=2 * m, dim=dim).narrow(dim, _LOWEST[s], num_waves)
-    U = _shift(U, grid, axis, -math.pi / L * (_LOWEST[s] + _count(num_waves)))
-    return U.real * scale if s is Series.COSINE else U.imag * -scale
-
-
-def _synthesise(u_hat: Tensor, grid: Grid, axis: int, s: Series) -> Tensor:
-    """The real field at the nodes of one axis, from the coefficients of its lowest waves.
-
-    Sines and cosines are parts of Σ_k û_k exp(iξ_k x) over k = -m..m-1: û_k / 2 for cosines, -iû_k
-    / 2 for sines, and not halved for k = 0 and k = m.
-    """
-    dim, n, m, L = axis - grid.ndim, grid.shape[axis], grid.cells[axis], grid.extent[axis]
-    num_waves = u_hat.shape[dim]
-    if s is Series.FOURIER:
-        u_hat = _shift(u_hat, grid, axis, 2 * math.pi / L * _count(num_waves))
-        return torch.fft.irfft(u_hat, n=n, dim=dim, norm="forward")
-    half = 1 / _multiplicity(num_waves, s, m, u_hat)
-    u_hat = u_hat * _along(half if s is Series.COSINE else -1j * half, dim)
-    u_hat = _shift(u_hat, grid, axis, math.pi / L * (_LOWEST[s] + _count(num_waves)))
-    u_hat = _pad(u_hat, dim, _LOWEST[s], m + 1 - _LOWEST[s] - num_waves)
-    return torch.fft.irfft(u_hat, n=2 * m, dim=dim, norm="forward").narrow(dim, 0, n)
-
-
-def _shift(u_hat: Tensor, grid: Grid, axis: int, xi: Tensor) -> Tensor:
-    """û exp(iξx_0), x_0 the first node of the axis."""
-    x0 = grid.offset[axis] * grid.spacing[axis]
-    if x0 == 0:
-        return u_hat
-    angle = xi * x0  # float64: rounded once, when the phase is
-    phase = torch.polar(torch.ones_like(angle), angle)
-    return u_hat * _along(phase.to(u_hat.device, u_hat.dtype.to_complex()), axis - grid.ndim)
-
-
-def _count(n: int) -> Tensor:
-    """0, 1, ..., n-1 in float64."""
-    return torch.arange(n, dtype=torch.float64)
-
-
-def _multiplicity(num_waves: int, s: Series, m: int, like: Tensor) -> Tensor:
-    """How many waves ±k of period 2m make each sine or cosine: 2, but 1 for k = 0 and k = m."""
-    count = torch.full((num_waves,), 2, dtype=like.dtype, device=like.device)
-    if s is Series.COSINE:
-        count[:1] = 1
-    if _LOWEST[s] + num_waves - 1 == m:
-        count[-1:] = 1
-    return count
-
-
 def _halved_axis(chosen: Sequence[Series]) -> int | None:
     """The last Fourier axis."""
     fourier = [i for i, s in enumerate(chosen) if s is Series.FOURIER]
     return fourier[-1] if fourier else None
-
-
-def _along(v: Tensor, dim: int) -> Tensor:
-    """A vector as a factor along axis dim < 0."""
-    return v.reshape(-1, *[1] * (-dim - 1))
-
-
-def _pad(v: Tensor, dim: int, left: int, right: int) -> Tensor:
-    """v with zeros before and after along axis dim < 0."""
-    return F.pad(v, [*[0, 0] * (-dim - 1), left, right]) if left or right else v
-
-
-def _check_zero_ends(u: Tensor, axis: int, dim: int) -> None:
-    """Raise a ValueError unless u vanishes at both ends of an axis, to 64 eps of its size."""
-    v = u.detach()
-    ends = torch.stack([v.select(dim, 0), v.select(dim, -1)]).abs().max()
-    if ends > 64 * torch.finfo(u.dtype).eps * v.abs().max():
-        raise ValueError(
-            f"A sine series is zero at both ends of axis {axis}; got values up to "
-            f"{ends.item():.3g} there. Use the cosine series, the default of a grid that stores "
-            f"its ends."
-        )

@@ -1,108 +1,147 @@
-"""L^p and Sobolev norms of fields by the quadrature of their grid."""
+"""L^p and Sobolev norms of fields by the quadrature and the waves of their domain."""
+# Axes: b batch, c channel, *space nodes.
 
 import math
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..domain import Grid
-from .fourier import Choice, check_zero_mean, parseval_weights, sobolev_multiplier, transform
+from ..domain import Domain, Grid, check_alike, fold_time
+from . import calculus_of
+from .box import BoxCalculus
+from .fourier import Choice
 
 
 class Norm(ABC):
-    """Fields (b, c, *space) of one grid ↦ one number (b,) per sample, channels pooled.
+    """Fields (b, c, *space) of one domain ↦ one number (b,) per sample, channels pooled.
 
-    Differentiable, with gradient 0 at the zero field. Half-precision fields are measured in
-    float32.
+    A trajectory (b, t, c, *space) is pooled over its times too (`fold_time`). Differentiable, with
+    gradient 0 at the zero field. Half-precision fields are measured in float32. Points that pad a
+    sample do not count.
     """
 
-    grid: Grid
+    domain: Any
 
     def __call__(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, " b"]:
         """The norm of each sample."""
-        name = type(self).__name__
-        self.grid.check(u, f"argument of {name}")
-        if u.ndim != 2 + self.grid.ndim:
-            raise ValueError(
-                f"{name} takes fields (b, c, *space) with {self.grid.ndim} axes of space; got "
-                f"shape {tuple(u.shape)}. Add a batch or channel axis, or flatten time into the "
-                f"batch."
-            )
-        return self._norm(u.to(torch.promote_types(u.dtype, torch.float32)))
+        return self._norm(self._prepared(u))
+
+    def at(self, batch: Any) -> "Norm":
+        """The same norm on the domain of the samples of a `Batch` (`Domain.at`)."""
+        domain = self.domain.at(batch)
+        return self if domain is self.domain else self.on(domain)
+
+    @abstractmethod
+    def on(self, domain: Domain) -> "Norm":
+        """The same norm on another domain."""
 
     @abstractmethod
     def _norm(self, u: Tensor) -> Tensor:
         """The norm of each sample of a checked float32 or float64 field."""
 
+    def _prepared(self, u: Tensor) -> Tensor:
+        """u checked, times folded, padding zero, in float32 at least."""
+        u = fold_time(u, self.domain, f"argument of {type(self).__name__}")
+        return self.domain.mask_padding(u.to(torch.promote_types(u.dtype, torch.float32)))
+
 
 class Lp(Norm):
-    """(∫ Σ_c |u_c|^p dx)^{1/p}, 1 <= p <= ∞, the integral by `Grid.quadrature` (∞: largest node).
+    """(∫ Σ_c |u_c|^p dx)^{1/p}, 1 <= p <= ∞, the integral by `Domain.quadrature` (∞: largest node).
 
     Raises:
         ValueError: p < 1, where it is no norm.
     """
 
-    def __init__(self, p: int | float = 2.0, *, grid: Grid) -> None:
+    def __init__(self, p: int | float = 2.0, *, domain: Domain) -> None:
         if not p >= 1:
             raise ValueError(f"An L^p norm needs p >= 1; got {p}.")
-        self.p, self.grid = float(p), grid
+        self.p, self.domain = float(p), domain
+
+    def on(self, domain: Domain) -> "Lp":
+        return Lp(self.p, domain=domain)
+
+    def per_channel(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_t"]:
+        """The norm of each channel by itself."""
+        return torch.linalg.vector_norm(self._weighted(self._prepared(u)), ord=self.p, dim=2)
 
     def _norm(self, u: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(self._weighted(u).flatten(1), ord=self.p, dim=1)
+
+    def _weighted(self, u: Tensor) -> Tensor:
+        """w^{1/p} u, (b, c, n)."""
         if math.isfinite(self.p):
-            u = u * self.grid.quadrature().pow(1 / self.p).to(u)
-        return torch.linalg.vector_norm(u.flatten(1), ord=self.p, dim=1)
+            u = u * self.domain.quadrature().pow(1 / self.p).to(u)
+        return u.flatten(2)
 
     def __repr__(self) -> str:
-        return f"Lp({self.p}, grid={self.grid!r})"
+        return f"Lp({self.p}, domain={self.domain!r})"
 
 
 class Sobolev(Norm):
-    """‖u‖_{H^s} = (Σ_k W_k (α + |ξ_k|²)^s |û_k|²)^{1/2} for any real s; s = 0 is `Lp(2)`, exactly.
+    """‖u‖_{H^s} = (Σ_k W_k (α + λ_k)^s |û_k|²)^{1/2} for any real s; s = 0 is `Lp(2)`, exactly.
 
-    û are the coefficients of the grid's waves (`spectral.transform`), W Parseval's weights: one
-    wave of wavenumber ξ has (α + |ξ|²)^{s/2} times its L² norm, on every grid and box, none is cut
-    off. s = 1 with α = 1 is the H¹ norm (∫ u² + |∇u|²)^{1/2}, s = 1 with α = 0 its seminorm, s =
-    -1 the dual norm.
+    û are the coefficients in the waves of the domain (`calculus_of`), λ their eigenvalues of -Δ and
+    W Parseval's weights: one wave has (α + λ)^{s/2} times its L² norm, on every domain, and none is
+    cut off. λ is |ξ|² on a box and l(l+1)/R² on a sphere, where a field on the nodes also has parts
+    that no harmonic explains; what they count is said in `calculus.sphere`. s = 1 with α = 1 is the
+    H¹ norm (∫ u² + |∇u|²)^{1/2}, s = 1 with α = 0 its seminorm, s = -1 the dual norm.
 
-    `series` defaults to `Grid.series()`: on a grid that stores its ends, cosines, which also
-    represent a field that does not vanish there. Of a smooth field whose slope does not vanish at
-    the ends the even continuation has a kink, and its H¹ norm converges as O(h); sines would
-    diverge where the field itself is not zero, and are refused then.
+    On a box `series` defaults to `Grid.series()`: on a grid that stores its ends, cosines, which
+    also represent a field that does not vanish there. If the slope of a smooth field does not
+    vanish at the ends, its even continuation has a kink, and the H¹ norm converges as O(h). Sines
+    would diverge where the field itself is not zero, and are refused then.
 
     Args:
         order: s; good values 1 (slopes), -1 (residuals), 0.
-        grid: where the fields live.
+        domain: where the fields live.
         alpha: α >= 0, weight of the constant. α = 0 with s < 0 is a norm of zero-mean fields.
-        series: the waves of each axis.
+        series: the waves of each axis of a box.
 
     Raises:
-        ValueError: α < 0; on use, α = 0 with s < 0 and a mean that is not zero, or sines with
-            values that are not zero at the stored ends.
+        ValueError: α < 0, or a domain without waves, such as points; on use, α = 0 with s < 0 and a
+            mean that is not zero, or sines with values that are not zero at the stored ends.
     """
 
     def __init__(
-        self, order: int | float, grid: Grid, alpha: int | float = 1.0, series: Choice = None
+        self,
+        order: int | float,
+        domain: Domain,
+        alpha: int | float = 1.0,
+        series: Choice = None,
     ) -> None:
-        self.order, self.grid, self.alpha = float(order), grid, float(alpha)
-        self.series = grid.series(series)
-        multiplier = sobolev_multiplier(grid, self.order, self.alpha, self.series)
-        self._weight = parseval_weights(grid, self.series).sqrt() * multiplier
+        self.order, self.domain, self.alpha = float(order), domain, float(alpha)
+        self._series = series
+        self.calculus = calculus_of(domain) if series is None else _by_series(domain, series)
+        multiplier = self.calculus.sobolev_multiplier(self.order, self.alpha)
+        self._weight = self.calculus.parseval_weights.sqrt() * multiplier
         self._weight_on: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+    def on(self, domain: Domain) -> "Sobolev":
+        return Sobolev(self.order, domain, self.alpha, self._series)
 
     def _norm(self, u: Tensor) -> Tensor:
         if self.alpha == 0 and self.order < 0:
-            check_zero_mean(u, self.grid, self.series, purpose=f"A norm of order {self.order:g}")
+            self.calculus.check_zero_mean(u, purpose=f"A norm of order {self.order:g}")
         place = (u.device, u.dtype)
         if place not in self._weight_on:
             self._weight_on[place] = self._weight.to(u)
-        u_hat = transform(u, self.grid, self.series) * self._weight_on[place]
+        u_hat = self.calculus.transform(u) * self._weight_on[place]
         return torch.linalg.vector_norm(u_hat.flatten(1), dim=1)
 
     def __repr__(self) -> str:
-        waves = ", ".join(s.value for s in self.series)
-        return f"Sobolev({self.order:g}, {self.grid!r}, alpha={self.alpha:g}, series=({waves}))"
+        return f"Sobolev({self.order:g}, {self.calculus!r}, alpha={self.alpha:g})"
+
+
+def _by_series(domain: Domain, series: Choice) -> BoxCalculus:
+    if not isinstance(domain, Grid):
+        raise ValueError(
+            f"Series of waves per axis are those of a box (Grid); got {series} for {domain}. Leave "
+            f"the argument out."
+        )
+    return BoxCalculus(domain, series)
 
 
 def relative_error(
@@ -116,12 +155,3 @@ def relative_error(
     check_alike(prediction, target)
     size = norm(target)
     return norm(prediction - target) / torch.where(size > 0, size, 1.0)
-
-
-def check_alike(prediction: Tensor, target: Tensor) -> None:
-    """Raise a ValueError unless the two shapes are equal: broadcasting would hide a mistake."""
-    if prediction.shape != target.shape:
-        raise ValueError(
-            f"Prediction and target must have one shape; got {tuple(prediction.shape)} and "
-            f"{tuple(target.shape)}."
-        )

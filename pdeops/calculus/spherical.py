@@ -1,4 +1,4 @@
-"""Calculus on the sphere: a field as a series of spherical harmonics, and what is easy there.
+"""Spherical harmonic transforms of scalar fields and winds, and evaluation of harmonics.
 
     u(θ, λ) = Σ_{l<=L} Σ_{|m|<=l} û_lm Y_lm(θ, λ),   ∫ |Y_lm|² = 1 on the unit sphere,
 
@@ -20,6 +20,9 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from ..domain import Latitudes, Sphere
+
+# torch-harmonics' names of the latitudes.
+_NAMES = {Latitudes.GAUSS: "legendre-gauss", Latitudes.EQUIANGULAR: "equiangular"}
 
 
 def unaliased_degree(grid: Sphere, *, factors: int = 2) -> int:
@@ -57,18 +60,19 @@ class SphericalTransform:
 
     def forward(self, u: Float[Tensor, "*batch lat lon"]) -> Complex[Tensor, "*batch l m"]:
         """û, of any field its least-squares fit in the quadrature of the grid."""
-        return _sum(self._waves(u), self._tables.of("analysis", u))
+        return matmul_by_order(self._waves(u), self._tables.of("analysis", u))
 
     def inverse(self, u_hat: Complex[Tensor, "*batch l m"]) -> Float[Tensor, "*batch lat lon"]:
         """u at the nodes."""
         self._check(u_hat)
-        return _at_longitudes(_sum(u_hat, self._tables.of("synthesis", u_hat)), self.grid)
+        waves = matmul_by_order(u_hat, self._tables.of("synthesis", u_hat))
+        return _at_longitudes(waves, self.grid)
 
     def vorticity_divergence(
         self, wind: Float[Tensor, "*batch 2 lat lon"]
     ) -> Complex[Tensor, "*batch 2 l m"]:
         """k·∇×v and ∇·v of a vector field v given eastward and northward; exact for products."""
-        return _rotate(_sum(self._waves(wind), self._tables.of("derivation", wind)))
+        return _rotate(matmul_by_order(self._waves(wind), self._tables.of("derivation", wind)))
 
     def wind(
         self, zeta_delta: Complex[Tensor, "*batch 2 l m"]
@@ -76,7 +80,7 @@ class SphericalTransform:
         """v with this vorticity and divergence, v = k×∇Δ⁻¹ζ + ∇Δ⁻¹δ; their means, which no v has,
         are left out."""
         self._check(zeta_delta)
-        waves = _rotate(_sum(zeta_delta, self._tables.of("integration", zeta_delta)))
+        waves = _rotate(matmul_by_order(zeta_delta, self._tables.of("integration", zeta_delta)))
         return _at_longitudes(waves, self.grid)
 
     def _waves(self, u: Tensor) -> Complex[Tensor, "*batch lat m"]:
@@ -97,7 +101,7 @@ def evaluate(u_hat: Complex[Tensor, "*batch l m"], grid: Sphere) -> Float[Tensor
     degree = u_hat.shape[-1] - 1
     finer = -(-(2 * degree + 1) // grid.shape[1])  # longitudes that hold m <= L, of which some
     nodes = grid.with_shape((grid.shape[0], finer * grid.shape[1]))
-    waves = _sum(u_hat, _tables(nodes, degree).of("synthesis", u_hat))
+    waves = matmul_by_order(u_hat, _tables(nodes, degree).of("synthesis", u_hat))
     return _at_longitudes(waves, nodes)[..., ::finer].contiguous()
 
 
@@ -123,11 +127,10 @@ class _Tables:
         import torch_harmonics
 
         n, R = self.degree + 1, self.grid.radius
-        nodes = "legendre-gauss" if self.grid.latitudes is Latitudes.GAUSS else "equiangular"
-        to_nodes = {"lmax": n, "mmax": n, "grid": nodes}
+        to_nodes = {"lmax": n, "mmax": n, "grid": _NAMES[self.grid.latitudes]}
         weights = 2 * torch.pi * torch.from_numpy(self.grid.weights)
         if name in ("analysis", "synthesis"):
-            P = torch_harmonics.InverseRealSHT(*self.grid.shape, **to_nodes).pct
+            P = legendre(self.grid, self.degree)
             return P if name == "synthesis" else (P * weights).mT
         gradient = torch_harmonics.InverseRealVectorSHT(*self.grid.shape, **to_nodes).dpct
         if name == "derivation":
@@ -142,7 +145,18 @@ def _tables(grid: Sphere, degree: int) -> _Tables:
     return _Tables(grid, degree)
 
 
-def _sum(
+def legendre(sphere: Sphere, degree: int) -> Float[Tensor, "m l lat"]:
+    """P_lm(cos θ) (float64) with P_lm e^{imλ} = Y_lm at the circles of latitude, for l, m up to
+    `degree`; 0 where m > l."""
+    import torch_harmonics
+
+    n = degree + 1
+    return torch_harmonics.InverseRealSHT(
+        *sphere.shape, lmax=n, mmax=n, grid=_NAMES[sphere.latitudes]
+    ).pct
+
+
+def matmul_by_order(
     x: Complex[Tensor, "*batch from m"], table: Float[Tensor, "m from to"]
 ) -> Complex[Tensor, "*batch to m"]:
     """Σ_from x table of each m, real and imaginary parts as rows of one product."""

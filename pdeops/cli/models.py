@@ -48,17 +48,17 @@ def command(json: Json = False) -> None:
 
 def _at_defaults(cls: Any) -> dict[str, Any]:
     """Parameters and arguments of a model built with its defaults, and the grid it was built on."""
-    import math
-
     import torch
 
-    from ..domain import Grid
+    from ..domain import Grid, Sphere
+    from ..models import check_domain
     from ..nn.parameters import num_parameters
 
-    grids = [Grid((n, n)) for n in (128, 64, 101, 211)]
-    grids.append(Grid((65, 128), (math.pi, 2 * math.pi), ("neumann", "periodic")))
+    boxes = [Grid((n, n)) for n in (128, 64, 101, 211)]
+    grids: list[Grid | Sphere] = [*boxes, Sphere((65, 128))]
     for grid in grids:
         try:
+            check_domain(cls, grid)
             with torch.device("meta"):  # shapes alone, no memory and no random numbers
                 model = cls(1, 1, grid)
         except ValueError:

@@ -40,7 +40,7 @@ def measure(
         progress: called with (calls done, calls in all).
     """
     clock = clock or Clock()
-    num_samples, norm = len(truth), Lp(2.0, grid=grid)
+    num_samples, norm = len(truth), Lp(2.0, domain=grid)
     names = [str(i) for i in range(len(candidates))]
     rounds = {
         name: max(repeats, math.ceil(num_samples / candidate.batch))

@@ -3,8 +3,10 @@
 from typing import Any
 
 from ..nearest import did_you_mean
-from .domain import Domain
+from .domain import Domain, check_kind
+from .fields import check_alike, fold_time
 from .grid import Boundary, Grid, Placement, Series
+from .points import Points
 from .sphere import Latitudes, Sphere
 
 __all__ = [
@@ -14,12 +16,16 @@ __all__ = [
     "Grid",
     "Latitudes",
     "Placement",
+    "Points",
     "Series",
     "Sphere",
+    "check_alike",
+    "check_kind",
     "domain_from_dict",
+    "fold_time",
 ]
 
-DOMAINS: dict[str, Any] = {domain.kind: domain for domain in (Grid, Sphere)}
+DOMAINS: dict[str, Any] = {domain.kind: domain for domain in (Grid, Sphere, Points)}
 
 
 def domain_from_dict(plain: dict[str, Any]) -> Any:

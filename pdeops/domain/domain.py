@@ -4,28 +4,32 @@ stored."""
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
 @runtime_checkable
 class Domain(Protocol):
     """Where the fields of a data set live. Metrics, losses and models ask the domain; transforms,
-    norms and bands are those of `calculus.calculus_of(domain)`.
+    Sobolev norms and bands are those of `calculus.calculus_of(domain)`.
+
+    A field has the shape (b, c, *space), a trajectory (b, t, c, *space). Weights have a shape that
+    broadcasts to fields: (*space), or (b, 1, n) for points that differ from sample to sample.
 
     Attributes:
         kind: the key in `DOMAINS`, and of `to_dict`.
-        axes: names of the axes of `shape` in files and messages.
     """
 
     kind: ClassVar[str]
 
     @property
-    def axes(self) -> tuple[str, ...]: ...
+    def axes(self) -> tuple[str, ...]:
+        """Names of the axes of `shape` in files and messages."""
+        ...
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The last axes of a field: nodes per axis."""
+        """The last axes of a field: nodes per axis; -1 where it differs from sample to sample."""
         ...
 
     @property
@@ -35,20 +39,42 @@ class Domain(Protocol):
 
     @property
     def num_nodes(self) -> int:
-        """Number of nodes."""
+        """Number of nodes; -1 where it differs from sample to sample."""
         ...
 
     @property
-    def volume(self) -> float:
-        """Length, area or volume of the whole."""
+    def volume(self) -> Any:
+        """Length, area or volume of the whole: a number, or a tensor (b,) where samples differ."""
         ...
 
-    def nodes(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "d *space"]:
+    @property
+    def region(self) -> dict[str, Any]:
+        """What two resolutions of one domain have in common: `to_dict` without what counts or
+        places the nodes."""
+        ...
+
+    def nodes(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "*d_space"]:
         """Coordinates of all nodes."""
         ...
 
     def quadrature(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "*space"]:
         """Weights w with ∫u ≈ Σ w u."""
+        ...
+
+    def mean_weights(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "*space"]:
+        """Weights a, Σ a = 1, of means over nodes: equal where the nodes are uniform."""
+        ...
+
+    def outermost(self) -> Bool[Tensor, "*space"] | None:
+        """True at the nodes on the boundary or next to it; None where the boundary is not known."""
+        ...
+
+    def mask_padding(self, u: Tensor) -> Tensor:
+        """u with zeros at the nodes that only pad a sample; where none does, u itself."""
+        ...
+
+    def at(self, batch: Any) -> "Domain":
+        """The domain of the samples of a `Batch`: itself, unless the samples have their own."""
         ...
 
     def check(self, u: Tensor, name: str = "field") -> None:
@@ -58,3 +84,22 @@ class Domain(Protocol):
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, strings and numbers, `kind` among them; `domain_from_dict` reads them."""
         ...
+
+    def __hash__(self) -> int:
+        """Equal domains have equal hashes: what is made for a domain is kept by it."""
+        ...
+
+
+def check_kind(domain: Any, kinds: tuple[type, ...], who: str, advice: str = "") -> None:
+    """Raise a ValueError unless the domain is of one of these kinds.
+
+    Args:
+        who: what needs them, for the message.
+        advice: what to do, for the message.
+    """
+    if not isinstance(domain, kinds):
+        needed = " or ".join(f"{kind.__name__} ({kind.kind})" for kind in kinds)  # type: ignore[attr-defined]
+        raise ValueError(
+            f"{who} needs a domain of type {needed}; got {type(domain).__name__} ({domain}). "
+            f"{advice}".rstrip()
+        )

@@ -1,4 +1,4 @@
-"""Grids of a box: where the nodes are, what holds on the boundary, which waves fit."""
+"""Grid, uniform nodes of a box: where they are, what holds on the boundary, which waves fit."""
 
 import math
 from collections.abc import Sequence
@@ -172,6 +172,11 @@ class Grid:
         return math.prod(self.extent)
 
     @property
+    def region(self) -> dict[str, Any]:
+        """Box, boundary and placement."""
+        return {k: v for k, v in self.to_dict().items() if k != "shape"}
+
+    @property
     def cells(self) -> tuple[int, ...]:
         """Number of cells of width h per axis: extent = cells · spacing."""
         return tuple(n + _EXTRA_CELLS[p] for n, p in zip(self.shape, self.placement, strict=True))
@@ -262,6 +267,29 @@ class Grid:
             xi.append(math.pi / L * k)
         return tuple(xi)
 
+    def mean_weights(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "*space"]:
+        """Equal weights: the nodes are uniform. Stored ends count like any other node, as in the
+        published metrics."""
+        return torch.full(self.shape, 1 / self.num_nodes, dtype=dtype)
+
+    def outermost(self) -> Bool[Tensor, "*space"]:
+        """True at the outermost nodes of the axes that have ends: those on the boundary where it
+        is stored, the cells that touch it where nodes are cell centres. False where no such node is
+        stored: along periodic axes, and where the boundary values are known."""
+        mask = torch.zeros(self.shape, dtype=torch.bool)
+        for i, (b, p) in enumerate(zip(self.boundary, self.placement, strict=True)):
+            if b is not Boundary.PERIODIC and p is not Placement.INTERIOR:
+                mask.index_fill_(i, torch.tensor([0, self.shape[i] - 1]), True)
+        return mask
+
+    def mask_padding(self, u: Tensor) -> Tensor:
+        """u itself: every node is real."""
+        return u
+
+    def at(self, batch: Any) -> "Grid":
+        """Itself: all samples have the same nodes."""
+        return self
+
     def boundary_mask(self) -> Bool[Tensor, "*space"]:
         """True at the stored nodes that lie on the boundary of the box."""
         mask = torch.zeros(self.shape, dtype=torch.bool)
@@ -296,11 +324,7 @@ class Grid:
 
     def check(self, u: Tensor, name: str = "field") -> None:
         """Raise a ValueError unless the last axes of u are those of the grid."""
-        if tuple(u.shape[-self.ndim :]) != self.shape:
-            raise ValueError(
-                f"The {name} must have shape (..., {', '.join(map(str, self.shape))}) on this "
-                f"grid; got {tuple(u.shape)}. Resample it, or make the grid from its shape."
-            )
+        check_shape(u, self.shape, name)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and strings, for files; `from_dict` reads them."""
@@ -314,8 +338,26 @@ class Grid:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Grid":
-        """The box that `to_dict` described."""
+        """The box that `to_dict` described.
+
+        Raises:
+            ValueError: it described a domain of another kind.
+        """
+        if plain.get("kind") != cls.kind:
+            raise ValueError(
+                f"This is the description of a {plain.get('kind')}, not of a box. Read it with "
+                f"domain_from_dict."
+            )
         return Grid(plain["shape"], plain["extent"], plain["boundary"], plain["placement"])
+
+
+def check_shape(u: Tensor, shape: tuple[int, ...], name: str) -> None:
+    """Raise a ValueError unless the last axes of u have this shape."""
+    if tuple(u.shape[-len(shape) :]) != shape:
+        raise ValueError(
+            f"The {name} must have shape (..., {', '.join(map(str, shape))}) on this grid; got "
+            f"{tuple(u.shape)}. Resample it, or make the grid from its shape."
+        )
 
 
 def shortest(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Grids of a sphere: circles of latitude, and weights of integrals over the surface."""
+"""Sphere: circles of latitude, and weights of integrals over the surface."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .grid import Boundary, Grid, Placement, Series, per_axis, shortest
+from .grid import check_shape, per_axis, shortest
 
 
 class Latitudes(StrEnum):
@@ -22,17 +22,20 @@ class Latitudes(StrEnum):
     GAUSS = "gauss"  #             cos θ_i are the roots of the Legendre polynomial of degree n
 
 
+_MIN_LATITUDES = {Latitudes.EQUIANGULAR: 2, Latitudes.GAUSS: 1}
+
+
 @dataclass(frozen=True)
-class Sphere(Grid):
+class Sphere:
     """Nodes of a sphere: circles of latitude from north to south, on each longitudes λ_j = 2πj/n.
 
-    `Sphere((33, 64))` stores both poles; solvers take `Sphere((32, 64), "gauss")`. Axes and
-    nodes are the angles (θ, λ) in [0, π] x [0, 2π), as of the box with Neumann and periodic ends
-    that this also is: `series`, and with it `spectral`, Sobolev norms and bands, know that box (the
-    waves of a sphere are in `spherical`). Integrals are those of the sphere.
+    `Sphere((33, 64))` stores both poles; solvers take `Sphere((32, 64), "gauss")`. Nodes are given
+    by their angles (θ, λ) in [0, π] x [0, 2π). Integrals are those over the surface, waves are
+    spherical harmonics (`calculus.sphere`).
 
     Attributes:
-        latitudes: their places, a `Latitudes`.
+        shape: (n_lat, n_lon); n_lat at least 2 where both poles are stored, else 1.
+        latitudes: where the circles lie, a `Latitudes`.
         radius: R.
 
     Raises:
@@ -40,7 +43,10 @@ class Sphere(Grid):
     """
 
     kind: ClassVar[str] = "sphere"
+    axes: ClassVar[tuple[str, ...]] = ("latitude", "longitude")
+    ndim: ClassVar[int] = 2
 
+    shape: tuple[int, ...]
     latitudes: Latitudes = Latitudes.EQUIANGULAR
     radius: float = 1.0
 
@@ -53,17 +59,17 @@ class Sphere(Grid):
     ) -> None:
         if len(shape) != 2 or not (radius > 0 and math.isfinite(radius)):
             raise ValueError(
-                f"A sphere's grid needs a shape (latitudes, longitudes) and a positive radius; got "
+                f"A sphere needs a shape (latitudes, longitudes) and a positive radius; got "
                 f"{tuple(shape)} and {radius}. Write Sphere((33, 64))."
             )
         places = per_axis("latitudes", latitudes, 1, Latitudes)[0]
-        gauss = places is Latitudes.GAUSS  # near the cells' centres, within a twentieth of a cell
-        super().__init__(
-            shape,
-            (math.pi, 2 * math.pi),
-            (Boundary.NEUMANN, Boundary.PERIODIC),
-            (Placement.CENTERS if gauss else Placement.ENDPOINTS, Placement.LEFT),
-        )
+        n_lat, n_lon = (int(n) for n in shape)
+        if n_lat < _MIN_LATITUDES[places] or n_lon < 1:
+            raise ValueError(
+                f"A sphere needs at least {_MIN_LATITUDES[places]} circles of latitude "
+                f"({places.value}) and one longitude; got {tuple(shape)}. Use a larger shape."
+            )
+        object.__setattr__(self, "shape", (n_lat, n_lon))
         object.__setattr__(self, "latitudes", places)
         object.__setattr__(self, "radius", float(radius))
 
@@ -74,9 +80,9 @@ class Sphere(Grid):
         return f"{n_lat} x {n_lon} nodes, sphere of radius {radius}, {self.latitudes}"
 
     @property
-    def axes(self) -> tuple[str, ...]:
-        """latitude, longitude."""
-        return ("latitude", "longitude")
+    def num_nodes(self) -> int:
+        """Number of nodes; each pole counts once per longitude."""
+        return math.prod(self.shape)
 
     @property
     def volume(self) -> float:
@@ -84,14 +90,34 @@ class Sphere(Grid):
         return 4 * math.pi * self.radius**2
 
     @property
+    def region(self) -> dict[str, Any]:
+        """Radius and kind of latitudes."""
+        return {k: v for k, v in self.to_dict().items() if k != "shape"}
+
+    @property
+    def poles_stored(self) -> bool:
+        """Whether the first and the last circle are the poles."""
+        return self.latitudes is Latitudes.EQUIANGULAR
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """Number of intervals per axis: between the poles, and around."""
+        return (self.shape[0] - self.poles_stored, self.shape[1])
+
+    @property
+    def offset(self) -> tuple[float, ...]:
+        """Position of the first node per axis, in cells; Gauss's latitudes are near the centres."""
+        return (0.0 if self.poles_stored else 0.5, 0.0)
+
+    @property
     def weights(self) -> np.ndarray:
-        """Those of the circles of latitude: ∫ u sin θ dθ ≈ Σ weights u."""
+        """Weights of the circles of latitude: ∫ u sin θ dθ ≈ Σ weights u."""
         return self._circles[1]
 
     @cached_property
     def _circles(self) -> tuple[np.ndarray, np.ndarray]:
-        """θ of the circles of latitude, and weights of ∫ · sin θ dθ: Gauss's, or Clenshaw and
-        Curtis's, exact for polynomials in cos θ of degree 2n-1, or n-1."""
+        """θ of the circles of latitude, and weights of ∫ · sin θ dθ: those of Gauss, or of Clenshaw
+        and Curtis, exact for polynomials in cos θ of degree 2n-1, or n-1."""
         n = self.shape[0]
         if self.latitudes is Latitudes.GAUSS:
             cosines, weights = np.polynomial.legendre.leggauss(n)
@@ -106,8 +132,13 @@ class Sphere(Grid):
     def axis(self, index: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, " n"]:
         """Colatitudes θ, or longitudes λ, in radians."""
         if index % 2 == 1:
-            return super().axis(1, dtype)
+            n = self.shape[1]
+            return (torch.arange(n, dtype=torch.float64) * (2 * math.pi / n)).to(dtype)
         return torch.from_numpy(self._circles[0]).to(dtype)
+
+    def nodes(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "2 n_lat n_lon"]:
+        """(θ, λ) of all nodes."""
+        return torch.stack(torch.meshgrid(self.axis(0, dtype), self.axis(1, dtype), indexing="ij"))
 
     def latitude(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "n_lat 1"]:
         """φ = π/2 - θ of each circle, shaped to broadcast over longitudes."""
@@ -118,31 +149,43 @@ class Sphere(Grid):
         w = torch.from_numpy(self.weights) * (2 * math.pi / self.shape[1] * self.radius**2)
         return w[:, None].expand(self.shape).to(dtype)
 
-    def series(self, choice: Sequence[str] | str | None = None) -> tuple[Series, ...]:
-        """As a box's, of the angles; not on Gauss's latitudes, which are not equally spaced."""
-        if self.latitudes is Latitudes.GAUSS:
-            raise ValueError(
-                "Gauss's latitudes are not equally spaced, so a field on them has no series of "
-                "cosines. Use spherical.SphericalTransform, or equiangular latitudes."
-            )
-        return super().series(choice)
+    def mean_weights(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "n_lat n_lon"]:
+        """Quadrature weights over the area: equal weights would count the poles too often."""
+        return (self.quadrature() / self.volume).to(dtype)
 
-    @cached_property
-    def interior(self) -> "Grid":
-        """Itself: a sphere has no boundary."""
-        return self
-
-    def boundary_mask(self) -> Bool[Tensor, "*space"]:
-        """False everywhere."""
+    def outermost(self) -> Bool[Tensor, "n_lat n_lon"]:
+        """False everywhere: a sphere has no boundary."""
         return torch.zeros(self.shape, dtype=torch.bool)
+
+    def mask_padding(self, u: Tensor) -> Tensor:
+        """u itself: every node is real."""
+        return u
+
+    def at(self, batch: Any) -> "Sphere":
+        """Itself: all samples have the same nodes."""
+        return self
 
     def with_shape(self, shape: Sequence[int]) -> "Sphere":
         """The same sphere with another number of nodes."""
         return Sphere(shape, self.latitudes, radius=self.radius)
 
+    def refined(self, factor: int) -> "Sphere":
+        """The sphere with `factor` times as many intervals per axis; equiangular nodes nest."""
+        (rows, columns), more = self.cells, self.shape[0] - self.cells[0]
+        return self.with_shape((factor * rows + more, factor * columns))
+
+    def check(self, u: Tensor, name: str = "field") -> None:
+        """Raise a ValueError unless the last axes of u are those of the sphere."""
+        check_shape(u, self.shape, name)
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists, strings and numbers."""
-        return {**super().to_dict(), "latitudes": self.latitudes.value, "radius": self.radius}
+        """Plain lists, strings and numbers, for files; `from_dict` reads them."""
+        return {
+            "kind": self.kind,
+            "shape": list(self.shape),
+            "latitudes": self.latitudes.value,
+            "radius": self.radius,
+        }
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Sphere":

@@ -1,40 +1,58 @@
-"""Moving a solution between the grids of one box, so that all are measured on the same nodes."""
+"""Transfer of fields between two domains that cover one region, so that all are measured on the
+same nodes."""
+# Axes: *batch leading axes, *space nodes; n_t, n_s nodes of target and source along one axis.
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from .grid import Boundary, Grid, Placement
+from .points import Points
+from .sphere import Sphere
 
 
 class Transfer:
-    """Maps a field on `source` to the nodes of `target`, axis by axis.
+    """Maps a field on `source` to the nodes of `target`; linear, its matrices are made once.
 
-    Along an axis where every node of the target is a node of the source the values are taken over
-    as they are (injection); else a cubic spline runs through all source nodes (not-a-knot ends;
-    periodic on a periodic axis; through the known zeros where Dirichlet ends are not stored), of
-    fourth order for a smooth field. The map is linear and depends on the two grids alone: its
-    matrices are made once, and applying them is what a solve on another grid pays.
+    Where every node of the target is a node of the source, values are taken over as they are
+    (injection). Otherwise cubic splines run through the nodes of the source, of fourth order for a
+    smooth field: on a box along each axis (not-a-knot ends; periodic on a periodic axis; through
+    the known zeros where Dirichlet ends are not stored), on a sphere along circles of latitude and
+    then along great circles through the poles. Points go to the same points only.
 
     Raises:
-        ValueError: the grids are not of the same box.
+        ValueError: the domains do not cover one region, or are different points.
     """
 
-    def __init__(self, source: Grid, target: Grid) -> None:
-        if (source.extent, source.boundary) != (target.extent, target.boundary):
+    def __init__(self, source: Any, target: Any) -> None:
+        if type(source) is not type(target):
             raise ValueError(
-                f"A field moves between grids of one box; got {source.extent} {source.boundary} "
-                f"and {target.extent} {target.boundary}. Make one grid from the other by "
-                "with_shape."
+                f"A field moves between domains of one kind; got {source} and {target}. Evaluate "
+                f"it at the other nodes yourself."
             )
         self.source, self.target = source, target
-        self._axes = [_along_axis(source, target, i) for i in range(source.ndim)]
+        self._move = _MOVES[type(source)](source, target)
 
     def __call__(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*moved"]:
         """u, of shape (..., *source.shape), at the target's nodes and in u's dtype."""
         self.source.check(u, "field to move")
-        d = self.source.ndim
-        for i, along in enumerate(self._axes):
+        return self._move(u)
+
+
+def _between_boxes(source: Grid, target: Grid) -> Callable[[Tensor], Tensor]:
+    if (source.extent, source.boundary) != (target.extent, target.boundary):
+        raise ValueError(
+            f"A field moves between grids of one box; got {source.extent} {source.boundary} "
+            f"and {target.extent} {target.boundary}. Make one grid from the other by with_shape."
+        )
+    d, axes = source.ndim, [_along_axis(source, target, i) for i in range(source.ndim)]
+
+    def move(u: Tensor) -> Tensor:
+        for i, along in enumerate(axes):
             if isinstance(along, slice):
                 u = u.movedim(i - d, -1)[..., along].movedim(-1, i - d)
             elif i == d - 1:
@@ -43,9 +61,54 @@ class Transfer:
                 u = (along.to(u) @ u.flatten(i - d + 1)).unflatten(-1, u.shape[i - d + 1 :])
         return u
 
+    return move
+
+
+def _between_spheres(source: Sphere, target: Sphere) -> Callable[[Tensor], Tensor]:
+    """Splines along circles of latitude, then along great circles: the meridian of longitude λ
+    continues beyond the poles on that of λ + π."""
+    if source.radius != target.radius:
+        raise ValueError(
+            f"A field moves between grids of one sphere; got radii {source.radius} and "
+            f"{target.radius}. Make one from the other by with_shape."
+        )
+    rows, columns = (_common_nodes(source.axis(i), target.axis(i)) for i in (0, 1))
+    if rows is not None and columns is not None:
+        return lambda u: u[..., rows[:, None].to(u.device), columns.to(u.device)]
+    x, y, period = source.axis(1).numpy(), target.axis(1).numpy(), 2 * np.pi
+    here, opposite = (_periodic_spline(x, y + turn, period) for turn in (0, np.pi))
+    theta = source.axis(0).numpy()
+    beyond = slice(1, -1) if source.poles_stored else slice(None)  # each pole lies on it once
+    circle = np.concatenate([theta, period - theta[beyond][::-1]])
+    spline = _periodic_spline(circle, target.axis(0).numpy(), period)
+    n = len(theta)
+    near, far = spline[:, :n], torch.zeros(len(spline), n, dtype=torch.float64)
+    far[:, beyond] = spline[:, n:].flip(1)
+
+    def move(u: Tensor) -> Tensor:
+        return near.to(u) @ (u @ here.T.to(u)) + far.to(u) @ (u @ opposite.T.to(u))
+
+    return move
+
+
+def _between_points(source: Points, target: Points) -> Callable[[Tensor], Tensor]:
+    if source != target:
+        raise ValueError(
+            f"A field on scattered points moves to the same points only; got {source} and "
+            f"{target}. Interpolate it yourself, e.g. with scipy.interpolate."
+        )
+    return lambda u: u
+
+
+_MOVES: dict[type, Callable[[Any, Any], Callable[[Tensor], Tensor]]] = {
+    Grid: _between_boxes,
+    Sphere: _between_spheres,
+    Points: _between_points,
+}
+
 
 def _along_axis(source: Grid, target: Grid, i: int) -> slice | Tensor:
-    """Either the slice that picks the target's nodes, or the (n_target, n_source) spline matrix."""
+    """Either the slice that picks the target's nodes, or the (n_t, n_s) spline matrix."""
     h = source.spacing[i]
     position = (target.axis(i) - source.axis(i)[0]) / h
     nearest = position.round()
@@ -56,19 +119,32 @@ def _along_axis(source: Grid, target: Grid, i: int) -> slice | Tensor:
     return _spline_matrix(source, target, i)
 
 
-def _spline_matrix(source: Grid, target: Grid, i: int) -> Float[Tensor, "n_target n_source"]:
+def _spline_matrix(source: Grid, target: Grid, i: int) -> Float[Tensor, "n_t n_s"]:
     """The spline of each unit vector of the source axis, evaluated at the target's nodes."""
-    import numpy as np
     from scipy.interpolate import make_interp_spline
 
     x, unit = source.axis(i).numpy(), np.eye(source.shape[i])
     L, boundary, placement = source.extent[i], source.boundary[i], source.placement[i]
     y = target.axis(i).numpy()
     if boundary is Boundary.PERIODIC:
-        x, unit = np.append(x, x[0] + L), np.vstack([unit, unit[:1]])
-        spline = make_interp_spline(x, unit, k=3, bc_type="periodic")
-        return torch.from_numpy(spline(x[0] + (y - x[0]) % L))
+        return _periodic_spline(x, y, L)
     if boundary is Boundary.DIRICHLET and placement is Placement.INTERIOR:
         zero = np.zeros((1, source.shape[i]))
         x, unit = np.concatenate([[0.0], x, [L]]), np.vstack([zero, unit, zero])
     return torch.from_numpy(make_interp_spline(x, unit, k=min(3, len(x) - 1))(y))
+
+
+def _periodic_spline(x: np.ndarray, y: np.ndarray, period: float) -> Float[Tensor, "n_t n_s"]:
+    """The periodic spline of each unit vector of the nodes x, evaluated at y."""
+    from scipy.interpolate import make_interp_spline
+
+    unit = np.eye(len(x))
+    x, unit = np.append(x, x[0] + period), np.vstack([unit, unit[:1]])
+    spline = make_interp_spline(x, unit, k=3, bc_type="periodic")
+    return torch.from_numpy(spline(x[0] + (y - x[0]) % period))
+
+
+def _common_nodes(source: Tensor, target: Tensor) -> Tensor | None:
+    """Numbers of the target's nodes among the source's; None unless all are found."""
+    distance, index = (target[:, None] - source).abs().min(1)
+    return index if bool((distance < 1e-9).all()) else None

@@ -1,9 +1,10 @@
 """Neural operators: one paper, one file, one class. `MODELS` is the registry that recipes name.
 
 A model is built as Model(in_channels, out_channels, grid, **hyperparameters) and maps fields (b, c,
-*space) on any grid of the same box to fields (b, c_out, *space). It keeps its hyperparameters in
-`arguments` as plain values: Model(in_channels, out_channels, grid, **model.arguments) has the same
-architecture and loads its weights.
+*space) on any grid of the same box or sphere to fields (b, c_out, *space). It lists the types of
+domain it lives on in `domains`; `check_domain(Model, domain)` refuses others. It keeps its
+hyperparameters in `arguments` as plain values: Model(in_channels, out_channels, grid,
+**model.arguments) has the same architecture and loads its weights.
 
 `CORRECTIONS` are the networks inside solvers: Model(ndim, **hyperparameters) maps residuals
 (b, 1, *space) to corrections, `at(faces)` for systems with these couplings
@@ -12,6 +13,7 @@ architecture and loads its weights.
 
 from torch import nn
 
+from ..nn.domains import KNOWN, check_domain
 from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
 from .corrections.vcycle import VCyclePreconditioner
@@ -33,6 +35,7 @@ __all__ = [
     "PublishedDeepConjugate",
     "PublishedMgNO",
     "VCyclePreconditioner",
+    "check_domain",
 ]
 
 MODELS: dict[str, type[nn.Module]] = {
@@ -44,6 +47,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "NeuralopUNO": NeuralopUNO,
     "NeuralopSFNO": NeuralopSFNO,
 }
+KNOWN.update(MODELS)
 
 CORRECTIONS: dict[str, type[nn.Module]] = {
     "DeepConjugate": DeepConjugate,

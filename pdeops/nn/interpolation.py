@@ -1,10 +1,12 @@
-"""Fields from one grid of a box to another by piecewise polynomials, axis by axis."""
+"""Interpolation between two grids of one box by piecewise polynomials along each axis."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..domain import Boundary, Grid
+from ..domain import Boundary, Grid, check_kind
+
+_ADVICE = "On a sphere use calculus_of(sphere).resample."
 
 
 def interpolation_matrix(
@@ -42,15 +44,18 @@ def interpolate(
     The sums run in float32 at least: bfloat16 would lose more than the interpolation itself.
 
     Raises:
-        ValueError: u is not a field on `source`, or the grids do not cover one box.
+        ValueError: a domain is no box, the grids do not cover one box, or u is not a field on
+            `source`.
     """
-    source.check(u)
+    for domain in (source, target):
+        check_kind(domain, (Grid,), "Interpolation by polynomials along the axes", _ADVICE)
     if (source.extent, source.boundary) != (target.extent, target.boundary):
         raise ValueError(
             f"Interpolation needs two grids of one box; got extents {source.extent} and "
             f"{target.extent}, boundaries {source.boundary} and {target.boundary}. Make the second "
             f"with grid.with_shape(shape)."
         )
+    source.check(u)
     dtype = u.dtype
     with torch.autocast(u.device.type, enabled=False):
         u = u.to(torch.promote_types(dtype, torch.float32))

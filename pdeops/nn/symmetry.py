@@ -1,18 +1,25 @@
 """The symmetries of a box, and a model made exactly symmetric by averaging over them."""
 
 from itertools import permutations, product
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..domain import Grid
+from ..domain import Grid, check_kind
 
+_ADVICE = "Set data.symmetries and data.average_symmetries to false."
 Isometry = tuple[tuple[int, ...], tuple[int, ...]]  # order of the axes, then axes to reflect
 
 
-def isometries(grid: Grid) -> list[Isometry]:
-    """The symmetries of the grid, the identity first: 8 of a square, 4 of another rectangle."""
+def isometries(grid: Any) -> list[Isometry]:
+    """The symmetries of the grid, the identity first: 8 of a square, 4 of another rectangle.
+
+    Raises:
+        ValueError: the domain is no box.
+    """
+    check_kind(grid, (Grid,), "Moving fields by the symmetries of a box", _ADVICE)
     axes = range(grid.ndim)
     like = list(zip(grid.shape, grid.extent, grid.boundary, grid.placement, strict=True))
     return [
@@ -24,7 +31,7 @@ def isometries(grid: Grid) -> list[Isometry]:
 
 
 def reflect(u: Tensor, dim: int, *, half_open: bool, first: int) -> Tensor:
-    """u mirrored along a dimension; on half-open nodes line 0 is filled by line `first` of u."""
+    """u mirrored along a dimension; on half-open nodes line `first` of u fills line 0."""
     if not half_open:
         return u.flip(dim)
     n = u.shape[dim]
@@ -34,19 +41,19 @@ def reflect(u: Tensor, dim: int, *, half_open: bool, first: int) -> Tensor:
 class SymmetricAverage(nn.Module):
     """x -> mean of g⁻¹ model(g x) over the symmetries g of the box: M(g x) = g M(x) exactly.
 
-    Right for scalar fields and equations that prefer no direction, such as -div(k grad p) = 1 with
-    p = 0 on the boundary. Averaging removes the part of the error that is not symmetric, at the
-    price of 8 evaluations on a square. In training mode it is the model itself, for there the
-    samples are moved at random instead, one evaluation each.
+    It suits scalar fields and equations that prefer no direction, such as -div(k grad p) = 1 with
+    p = 0 on the boundary. Averaging removes the part of the error that is not symmetric and costs
+    8 evaluations on a square. In training mode it is the model itself: there the samples are moved
+    at random, and each costs one evaluation.
 
     Args:
         grid: gives the box; fields on other grids of it are moved in the same way.
-        half_open: the nodes are i/n without the right end, so that i -> n - i reflects them. The
-            line i = 0 then comes from one that is not stored: the input takes its nearest line, the
-            output keeps its own.
+        half_open: the nodes are i/n without the right end, so that i -> n - i reflects them. Line
+            i = 0 would then come from the line that is not stored: the input takes the nearest
+            stored line, the output keeps its line 0.
     """
 
-    def __init__(self, model: nn.Module, grid: Grid, *, half_open: bool = False) -> None:
+    def __init__(self, model: nn.Module, grid: Any, *, half_open: bool = False) -> None:
         super().__init__()
         self.model, self.half_open = model, half_open
         self.isometries = isometries(grid)

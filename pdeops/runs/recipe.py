@@ -19,7 +19,7 @@ from ..training.optim import OPTIMIZERS, SCHEDULES
 from ..training.options import TrainingOptions
 
 # What the run passes to a constructor itself; a recipe never names these.
-_FROM_THE_RUN = ("self", "in_channels", "out_channels", "grid", "ndim", "seed")
+_FROM_THE_RUN = ("self", "in_channels", "out_channels", "grid", "domain", "ndim", "seed")
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float, Inexact, Shaped
 from torch import Tensor
 
-from ...domain import Grid
+from ...domain import Domain
 
 _STEPS_PER_CHECK = 8  # of the Courant number: two transforms, one percent of the steps' time
 _SYNC_EVERY = 32  # steps between looks at the size of the state on an accelerator
@@ -56,7 +57,7 @@ class Trajectory:
 class Evolution(ABC):
     """u_t = L u + N(u, t): how a field becomes coefficients, the symbol of L, and N.
 
-    `PseudoSpectral` is the usual base: its state is that of `spectral.transform`.
+    `PseudoSpectral` is the usual base: its state is that of `fourier.transform`.
 
     Attributes:
         grid: the nodes.
@@ -69,8 +70,9 @@ class Evolution(ABC):
     num_channels: int = 1
     coupled: bool = False
 
-    def __init__(self, grid: Grid, symbol: Tensor) -> None:
-        self.grid, self.symbol = grid, symbol
+    def __init__(self, grid: Domain, symbol: Tensor) -> None:
+        self.grid: Any = grid
+        self.symbol = symbol
         self._casts: dict[tuple[int, torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
 
     @abstractmethod

@@ -1,5 +1,5 @@
 """Equations by waves and nodes: derivatives on the coefficients, products at the nodes."""
-# Axes: b batch, c channel, *space nodes, *waves coefficients in the layout of `spectral.transform`.
+# Axes: b batch, c channel, *space nodes, *waves coefficients in the layout of `fourier.transform`.
 
 import math
 from functools import reduce
@@ -22,7 +22,7 @@ from .evolution import Evolution
 
 
 class PseudoSpectral(Evolution):
-    """u_t = L u + N(u, t) with the state of `spectral.transform`, (b, c, *waves).
+    """u_t = L u + N(u, t) with the state of `fourier.transform`, (b, c, *waves).
 
     A subclass passes the symbol of L and writes `nonlinear` with `at_nodes` and `waves`: on the way
     there and back only the waves go with (degree + 1)|k| < N, so that no product of that degree

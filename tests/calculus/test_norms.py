@@ -86,7 +86,7 @@ def test_one_wave_scales_by_the_symbol(sides, order, alpha, channels):
         with pytest.raises(ValueError, match="zero mean"):
             norm(u)
         return
-    size = Lp(2, grid=grid)(u).item()
+    size = Lp(2, domain=grid)(u).item()
     # Rounding errors of the nodes sit in all waves; s weighs the highest, or the lowest, the most.
     symbols = (alpha + squared_length(wavenumbers(grid, series))).flatten()
     noise = 1e-14 * size * symbols[symbols > 0].pow(order / 2).max().item()
@@ -100,7 +100,7 @@ def test_no_wave_is_cut_off(k):
     grid = Grid((64, 64), 1.0, "periodic")
     x, y = grid.nodes()
     u = torch.cos(2 * math.pi * k * x)[None, None] + 0 * y
-    ratio = Sobolev(1, grid)(u) / Lp(2, grid=grid)(u)
+    ratio = Sobolev(1, grid)(u) / Lp(2, domain=grid)(u)
     assert ratio.item() == pytest.approx(math.sqrt(1 + (2 * math.pi * k) ** 2), rel=1e-12)
 
 
@@ -115,7 +115,7 @@ def test_order_zero_is_the_quadrature_norm(generator, axes):
                 u.select(axis - 2, -1).zero_()
         expected = (grid.quadrature() * u.square()).sum((1, 2, 3)).sqrt()
         assert torch.allclose(Sobolev(0, grid, series=series)(u), expected, rtol=1e-13, atol=0)
-        assert torch.allclose(Lp(grid=grid)(u), expected, rtol=1e-14, atol=0)
+        assert torch.allclose(Lp(domain=grid)(u), expected, rtol=1e-14, atol=0)
 
 
 @pytest.mark.parametrize("alpha", [0, 1, 2.5])
@@ -240,19 +240,19 @@ def test_lp_pools_channels(generator, p):
         expected = u.abs().amax((1, 2, 3))
     else:
         expected = (grid.quadrature() * u.abs() ** p).sum((1, 2, 3)) ** (1 / p)
-    assert torch.allclose(Lp(p, grid=grid)(u), expected, rtol=1e-13)
+    assert torch.allclose(Lp(p, domain=grid)(u), expected, rtol=1e-13)
 
 
 @pytest.mark.parametrize("p", [0, 0.5, -1, math.nan])
 def test_lp_below_1_is_refused(p):
     with pytest.raises(ValueError, match="p >= 1"):
-        Lp(p, grid=Grid((4,)))
+        Lp(p, domain=Grid((4,)))
 
 
 NORMS = [
-    Lp(2, grid=Grid((5, 6))),
-    Lp(1, grid=Grid((5, 6))),
-    Lp(math.inf, grid=Grid((5, 6))),
+    Lp(2, domain=Grid((5, 6))),
+    Lp(1, domain=Grid((5, 6))),
+    Lp(math.inf, domain=Grid((5, 6))),
     Sobolev(1, Grid((5, 6))),
     Sobolev(-1, Grid((5, 6), placement="interior")),
     Sobolev(0.5, Grid((5, 6), boundary=("periodic", "neumann"))),

@@ -311,6 +311,7 @@ def test_targets_in_different_units_are_not_pooled(pdeops, workshop, tmp_path):
     assert pdeops(*sphere, "--samples", 4, *sets, "--out", data).status in (0, None)
     here = [f"data.train={data}", "training.batch_size=2"]
     here += ["data.symmetries=false", "data.average_symmetries=false"]
+    here += ["model.name=NeuralopSFNO", "model.n_modes=[8,8]"]
     refused(train(pdeops, workshop, out, *here), "1/s, m", "loss.name = 'PerChannel'")
     assert not out.exists()
     done = train(pdeops, workshop, out, *here, "loss.name=PerChannel")

@@ -47,8 +47,9 @@ def test_nodes():
     gauss = Sphere((3, 4), "gauss").latitude().sin()[:, 0]
     assert gauss.tolist() == pytest.approx([0.6**0.5, 0, -(0.6**0.5)], abs=1e-15)
     assert grid.refined(2).shape == (9, 16)
-    assert grid.interior == grid
-    assert not grid.boundary_mask().any()
+    assert torch.equal(grid.refined(2).nodes()[:, ::2, ::2], grid.nodes())
+    assert Sphere((5, 8), "gauss").refined(3).shape == (15, 24)
+    assert not grid.outermost().any()
 
 
 def test_errors_name_a_sphere_as_one():
@@ -88,10 +89,12 @@ def test_bad_arguments():
             Sphere(**arguments)
 
 
-def test_gauss_latitudes_are_no_box():
-    assert Sphere((8, 16)).series() == Grid((8, 16), 1.0, ("neumann", "periodic")).series()
-    with pytest.raises(ValueError, match="not equally spaced"):
-        Sphere((8, 16), "gauss").series()
+def test_a_sphere_is_no_box():
+    """What only a box has would be wrong on a sphere, and silently so."""
+    for name in ("extent", "boundary", "placement", "series", "spacing", "interior"):
+        assert hasattr(Grid((8, 16)), name)
+        assert not hasattr(Sphere((8, 16)), name)
+    assert not isinstance(Sphere((8, 16)), Grid)
 
 
 def test_losses_integrate_over_the_sphere():

@@ -1,7 +1,7 @@
 """FNO: the Fourier neural operator (Li et al., ICLR 2021)."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...domain import Boundary, Grid
 from ...kernels.fno.cpu import fourier_layer
 from ...nn.coordinates import num_position_channels, position_channels
+from ...nn.domains import check_domain
 from ...nn.pointwise import Pointwise, PointwiseMLP
 from ...nn.spectral_conv import SpectralConv
 
@@ -40,9 +41,11 @@ class FNO(nn.Module):
         dropout: probability of dropping a whole channel after each layer, while training.
 
     Raises:
-        ValueError: n_modes does not fit the dimension, or exceeds the nodes of one period.
+        ValueError: the domain is no box; n_modes does not fit the dimension, or exceeds the nodes
+            of one period.
     """
 
+    domains: ClassVar[tuple[type, ...]] = (Grid,)
     position: Tensor
 
     def __init__(
@@ -59,6 +62,7 @@ class FNO(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_domain(type(self), grid)
         self.grid = grid
         self.arguments: dict[str, Any] = {
             "n_modes": list(n_modes),

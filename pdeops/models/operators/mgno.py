@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...domain import Grid
 from ...nn.convolution import CHANNELS_LAST, CONV, DROPOUT
 from ...nn.coordinates import BiasFunction, position_channels
+from ...nn.domains import check_domain
 from ...nn.interpolation import interpolate
 from ...nn.multigrid import MultigridCycle, default_levels
 
@@ -62,9 +63,11 @@ class MgNO(nn.Module):
         dropout: probability of dropping a whole channel after each layer, while training.
 
     Raises:
-        ValueError: the grid has more than three axes, or too few nodes for `levels`.
+        ValueError: the domain is no box, the grid has more than three axes, or too few nodes for
+            `levels`.
     """
 
+    domains: ClassVar[tuple[type, ...]] = (Grid,)
     position: Tensor
 
     def __init__(
@@ -81,6 +84,7 @@ class MgNO(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_domain(type(self), grid)
         levels = default_levels(grid) if levels is None else levels
         self.grid = grid
         self.arguments: dict[str, Any] = {

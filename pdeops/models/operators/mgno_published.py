@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...domain import Grid
+from ...nn.domains import check_domain
 
 # Axes: b batch, f channels of the right-hand side, u of the solution, x y space, X Y coarse space.
 
@@ -268,9 +269,12 @@ class PublishedMgNO(nn.Module):
         hidden_channels, n_layers: instead of the variant's own.
 
     Raises:
-        ValueError: unknown variant; a grid, or later a field, whose size the variant cannot halve
-            and double back; a variant that predicts the change of its input, but other channels.
+        ValueError: the domain is no box; unknown variant; a grid, or later a field, whose size the
+            variant cannot halve and double back; a variant that predicts the change of its input,
+            but other channels.
     """
+
+    domains: ClassVar[tuple[type, ...]] = (Grid,)
 
     def __init__(
         self,
@@ -283,6 +287,7 @@ class PublishedMgNO(nn.Module):
         n_layers: int | None = None,
     ) -> None:
         super().__init__()
+        check_domain(type(self), grid)
         if variant not in PUBLISHED:
             raise ValueError(f"Unknown variant {variant!r} of MgNO; use {', '.join(PUBLISHED)}.")
         v = PUBLISHED[variant]

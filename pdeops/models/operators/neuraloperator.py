@@ -12,13 +12,14 @@ import math
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...domain import Boundary, Grid, Placement
+from ...domain import Boundary, Grid, Latitudes, Sphere
+from ...nn.domains import check_domain
 
 # Our arguments that the package knows by another name or form, or not at all.
 _RENAMED = ("domain_padding", "dropout", "positional_embedding", "allow_odd")
@@ -38,17 +39,20 @@ class _Neuraloperator(nn.Module):
         options: what the class is called with besides.
     """
 
+    domains: ClassVar[tuple[type, ...]] = (Grid,)
+
     def __init__(
         self,
         network: str,
         in_channels: int,
         out_channels: int,
-        grid: Grid,
+        grid: Any,
         *,
         arguments: Mapping[str, Any],
         **options: Any,
     ) -> None:
         super().__init__()
+        check_domain(type(self), grid)
         self.grid = grid
         self.arguments: dict[str, Any] = dict(arguments)
         self.allow_odd = arguments.get("allow_odd", True)
@@ -230,6 +234,7 @@ class NeuralopUNO(_Neuraloperator):
         positional_embedding: bool = True,
         allow_odd: bool = False,
     ) -> None:
+        check_domain(type(self), grid)
         _check_layers(grid, uno_out_channels, uno_n_modes, uno_scalings)
         arguments: dict[str, Any] = {
             "hidden_channels": hidden_channels,
@@ -268,24 +273,24 @@ class NeuralopUNO(_Neuraloperator):
 class NeuralopSFNO(_Neuraloperator):
     """neuraloperator's spherical FNO: convolutions are products of spherical harmonic coefficients.
 
-    The grid is that of colatitude and longitude, (θ, λ) in [0, π] x [0, 2π): equal angles, both
-    poles stored, Grid((nlat, nlon), extent=(math.pi, 2 * math.pi), boundary=("neumann",
-    "periodic")). Norms and losses of pdeops know that grid as the flat box, without the weight
-    sin θ. One weight per degree l and pair of channels; odd sizes are right here.
+    The domain is a sphere of any radius with equiangular latitudes, both poles stored,
+    Sphere((n_lat, n_lon)). One weight per degree l and pair of channels; odd sizes are right here.
 
     Args:
         n_modes: degrees l < n_modes[0] and orders |m| < n_modes[1] / 2.
         dropout, positional_embedding: see NeuralopFNO.
 
     Raises:
-        ValueError: another grid, or one with too few nodes for n_modes.
+        ValueError: another domain, Gauss's latitudes, or too few nodes for n_modes.
     """
+
+    domains: ClassVar[tuple[type, ...]] = (Sphere,)
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        grid: Grid,
+        grid: Sphere,
         *,
         n_modes: Sequence[int] = (16, 32),
         hidden_channels: int = 32,
@@ -293,7 +298,8 @@ class NeuralopSFNO(_Neuraloperator):
         dropout: float = 0.0,
         positional_embedding: bool = True,
     ) -> None:
-        _check_sphere(grid)
+        check_domain(type(self), grid)
+        _check_latitudes(grid)
         _check_dimension("n_modes", n_modes, grid)
         self.n_modes = tuple(n_modes)
         arguments: dict[str, Any] = {
@@ -349,12 +355,15 @@ def _drop_metadata(module: nn.Module, state: dict[str, Any], prefix: str, local:
     state.pop("_metadata", None)
 
 
-def _padding(grid: Grid, domain_padding: float) -> list[float]:
+def _padding(grid: Grid | Sphere, domain_padding: float) -> list[float]:
     """Relative padding of each side, per axis: none where the field is periodic."""
+    if not domain_padding:
+        return [0.0] * grid.ndim
+    assert isinstance(grid, Grid)  # no network on a sphere has the argument
     return [0.0 if b is Boundary.PERIODIC else domain_padding for b in grid.boundary]
 
 
-def _check_dimension(name: str, values: Sequence[Any], grid: Grid) -> None:
+def _check_dimension(name: str, values: Sequence[Any], grid: Grid | Sphere) -> None:
     if len(values) != grid.ndim:
         raise ValueError(
             f"{name} needs one number per axis of the grid ({grid.ndim}); got {tuple(values)}."
@@ -384,16 +393,8 @@ def _check_layers(
             )
 
 
-def _check_sphere(grid: Grid) -> None:
-    poles_to_poles = (
-        grid.ndim == 2
-        and all(map(math.isclose, grid.extent, (math.pi, 2 * math.pi)))
-        and grid.boundary == (Boundary.NEUMANN, Boundary.PERIODIC)
-        and grid.placement == (Placement.ENDPOINTS, Placement.LEFT)
-    )
-    if not poles_to_poles:
+def _check_latitudes(sphere: Sphere) -> None:
+    if sphere.latitudes is not Latitudes.EQUIANGULAR:
         raise ValueError(
-            "NeuralopSFNO needs a grid of colatitude and longitude: Grid((nlat, nlon), "
-            "extent=(math.pi, 2 * math.pi), boundary=('neumann', 'periodic')), which stores both "
-            f"poles; got {grid}."
+            f"NeuralopSFNO needs equiangular latitudes, Sphere((n_lat, n_lon)); got {sphere}."
         )

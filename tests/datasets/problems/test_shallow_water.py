@@ -125,7 +125,7 @@ def test_a_file_of_the_sphere(tmp_path):
     torch.testing.assert_close(batch.target[0], y, rtol=1e-6, atol=1e-9)
     assert "sphere of radius 6.37122e+06" in inspect(paths[0])["grid_type"]
 
-    one = Lp(2.0, grid=dataset.domain)(torch.ones(1, 1, 9, 16))
+    one = Lp(2.0, domain=dataset.domain)(torch.ones(1, 1, 9, 16))
     assert one.item() ** 2 == pytest.approx(4 * math.pi * EARTH_RADIUS**2, rel=1e-5)
 
 

@@ -1,6 +1,5 @@
 """neuraloperator behind our constructor: the same numbers, its defects, none of its noise."""
 
-import math
 import os
 import subprocess
 import sys
@@ -8,11 +7,17 @@ import sys
 import pytest
 import torch
 
-from pdeops.domain import Grid
-from pdeops.models import NeuralopFNO, NeuralopSFNO, NeuralopTFNO, NeuralopUNO
+from pdeops.domain import Grid, Sphere
+from pdeops.models import (
+    NeuralopFNO,
+    NeuralopSFNO,
+    NeuralopTFNO,
+    NeuralopUNO,
+    check_domain,
+)
 from pdeops.models.operators.neuraloperator import _network, _silent
 
-SPHERE = Grid((17, 32), extent=(math.pi, 2 * math.pi), boundary=("neumann", "periodic"))
+SPHERE = Sphere((17, 32))
 LAYERS = {
     "uno_out_channels": [4, 6, 4],
     "uno_n_modes": [[8, 8], [4, 4], [4, 4]],
@@ -245,7 +250,8 @@ def test_may_move_after_it_was_called(monkeypatch):
             ),
             "multiply to 1",
         ),
-        (lambda: NeuralopSFNO(1, 1, Grid((16, 32))), "colatitude and longitude"),
+        (lambda: check_domain(NeuralopSFNO, Grid((16, 32))), "NeuralopSFNO needs.*Sphere"),
+        (lambda: NeuralopSFNO(1, 1, Sphere((16, 32), "gauss")), "needs equiangular latitudes"),
         (lambda: NeuralopSFNO(1, 1, SPHERE, n_modes=[18, 16]), "exceed the 17 latitudes"),
     ],
 )

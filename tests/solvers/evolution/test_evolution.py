@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pdeops.calculus import fourier as spectral
+from pdeops.calculus import fourier
 from pdeops.domain import Grid
 from pdeops.solvers import ETDRK4, RK2CN, RK4CN, IMEXEuler, PseudoSpectral, evolve
 from pdeops.solvers.evolution.evolution import _Interval, _Watch
@@ -19,7 +19,7 @@ class Riccati(PseudoSpectral):
         super().__init__(GRID, torch.zeros(5, dtype=torch.float64))
 
     def nonlinear(self, u_hat, t):
-        return spectral.transform(self.decode(u_hat) ** 2, self.grid)
+        return fourier.transform(self.decode(u_hat) ** 2, self.grid)
 
 
 class Decay(PseudoSpectral):

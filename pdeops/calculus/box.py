@@ -1,0 +1,56 @@
+"""The calculus of a box: Fourier, sine and cosine series by the functions of `fourier`."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from jaxtyping import Float, Inexact
+from torch import Tensor
+
+from ..domain import Grid, Series
+from . import fourier
+from .calculus import Calculus
+from .fourier import Choice
+
+
+class BoxCalculus(Calculus):
+    """A field on a grid of a box as a series of waves per axis; λ = |ξ|².
+
+    Attributes:
+        series: the waves of each axis; by default `Grid.series()`, which represent any field.
+
+    Raises:
+        ValueError: the nodes of an axis do not determine the coefficients of the chosen series.
+    """
+
+    def __init__(self, grid: Grid, series: Choice = None) -> None:
+        self.domain = grid
+        self.series = grid.series(series)
+        self.has_constant = Series.SINE not in self.series
+
+    def __repr__(self) -> str:
+        return f"BoxCalculus({self.domain!r}, series=({', '.join(s.value for s in self.series)}))"
+
+    def transform(self, u: Float[Tensor, "*batch_space"]) -> Inexact[Tensor, "*batch_waves"]:
+        return fourier.transform(u, self.domain, self.series)
+
+    def inverse_transform(
+        self, u_hat: Inexact[Tensor, "*batch_waves"]
+    ) -> Float[Tensor, "*batch_space"]:
+        return fourier.inverse_transform(u_hat, self.domain, self.series)
+
+    @cached_property
+    def parseval_weights(self) -> Float[Tensor, "*waves"]:
+        return fourier.parseval_weights(self.domain, self.series)
+
+    @cached_property
+    def symbol(self) -> Float[Tensor, "*waves"]:
+        return fourier.squared_length(fourier.wavenumbers(self.domain, self.series))
+
+    @cached_property
+    def wave_number(self) -> Float[Tensor, "*waves"]:
+        return fourier.squared_length(fourier.wave_indices(self.domain, self.series)).sqrt()
+
+    def resample(
+        self, u: Float[Tensor, "*batch_space"], shape: Sequence[int]
+    ) -> Float[Tensor, "*batch_new_space"]:
+        return fourier.resample(u, self.domain, shape, self.series)
