@@ -7,7 +7,7 @@ norms scale by the eigenvalue, bands sum to the mean squared error, padding chan
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -160,8 +160,8 @@ def by_hand(row, u, *, mean=False):
     sums = []
     for i, values in enumerate(u):
         real = torch.ones(u.shape[-1], dtype=torch.bool)
-        real = real if row.batch.mask is None else row.batch.mask[i]
-        known = row.batch.weights is not None
+        real = real if "mask" not in row.batch else row.batch.mask[i]
+        known = "weights" in row.batch
         w = row.batch.weights[i, real] if known else torch.ones(int(real.sum())).double()
         w = w / w.sum() if mean or not known else w
         sums.append((w * values[:, real]).sum(1))
@@ -293,7 +293,7 @@ def expected_of(row, name, p, t):
 
 def _real(row, n):
     everything = torch.ones(row.samples, *row.here.shape, dtype=torch.bool)
-    return everything if row.batch is None or row.batch.mask is None else row.batch.mask
+    return everything if row.batch is None or "mask" not in row.batch else row.batch.mask
 
 
 @every_row
@@ -426,11 +426,10 @@ def test_padding_changes_nothing(name, generator):
         return torch.nn.functional.pad(u, (0, more), value=value)
 
     batch = row.batch
-    wider = replace(
-        batch,
+    wider = batch.replace(
         positions=pad(batch.positions, 0.5),
-        mask=pad(batch.mask),
-        weights=None if batch.weights is None else pad(batch.weights, 7.0),
+        mask=pad(batch.mask) if "mask" in batch else None,
+        weights=pad(batch.weights, 7.0) if "weights" in batch else None,
     )
     before, after = row.here, row.domain.at(wider.check())
     torch.testing.assert_close(
@@ -457,12 +456,12 @@ def test_real_points_count_by_their_weights(name, generator):
     """Negative control: without the mask the figure is another."""
     row = ROWS[name]
     p, t = row.random(generator), row.random(generator)
-    unmasked = Points(2, row.batch.positions, weights=row.batch.weights)
+    unmasked = Points(2, row.batch.positions, weights=row.batch.get("weights"))
     with_mask = METRICS["nrmse"](p, t, row.here)
-    if row.batch.weights is None:
+    if "weights" not in row.batch:
         assert not torch.allclose(METRICS["nrmse"](p, t, unmasked)[1:], with_mask[1:], rtol=1e-3)
-    equal = Points(2, row.batch.positions, mask=row.batch.mask)
-    weighted = row.batch.weights is not None
+    equal = Points(2, row.batch.positions, mask=row.batch.get("mask"))
+    weighted = "weights" in row.batch
     assert torch.allclose(METRICS["nrmse"](p, t, equal), with_mask, rtol=1e-3) != weighted
 
 

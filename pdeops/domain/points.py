@@ -179,14 +179,14 @@ class Points:
         Raises:
             ValueError: neither the batch nor the domain has positions.
         """
-        if batch.positions is None:
+        if "positions" not in batch:
             self._positions()
             return self
         return Points(
             self.num_coordinates,
             batch.positions,
-            mask=batch.mask,
-            weights=batch.weights,
+            mask=batch.get("mask"),
+            weights=batch.get("weights"),
             volume=self._volume,
         )
 
