@@ -7,9 +7,17 @@ from jaxtyping import Float, Inexact
 from torch import Tensor
 
 from ..domain import Grid, Series
-from . import fourier
 from .calculus import Calculus
-from .fourier import Choice
+from .fourier import (
+    Choice,
+    inverse_transform,
+    parseval_weights,
+    resample,
+    squared_length,
+    transform,
+    wave_indices,
+    wavenumbers,
+)
 
 
 class BoxCalculus(Calculus):
@@ -31,26 +39,26 @@ class BoxCalculus(Calculus):
         return f"BoxCalculus({self.domain!r}, series=({', '.join(s.value for s in self.series)}))"
 
     def transform(self, u: Float[Tensor, "*batch_space"]) -> Inexact[Tensor, "*batch_waves"]:
-        return fourier.transform(u, self.domain, self.series)
+        return transform(u, self.domain, self.series)
 
     def inverse_transform(
         self, u_hat: Inexact[Tensor, "*batch_waves"]
     ) -> Float[Tensor, "*batch_space"]:
-        return fourier.inverse_transform(u_hat, self.domain, self.series)
+        return inverse_transform(u_hat, self.domain, self.series)
 
     @cached_property
     def parseval_weights(self) -> Float[Tensor, "*waves"]:
-        return fourier.parseval_weights(self.domain, self.series)
+        return parseval_weights(self.domain, self.series)
 
     @cached_property
     def symbol(self) -> Float[Tensor, "*waves"]:
-        return fourier.squared_length(fourier.wavenumbers(self.domain, self.series))
+        return squared_length(wavenumbers(self.domain, self.series))
 
     @cached_property
     def wave_number(self) -> Float[Tensor, "*waves"]:
-        return fourier.squared_length(fourier.wave_indices(self.domain, self.series)).sqrt()
+        return squared_length(wave_indices(self.domain, self.series)).sqrt()
 
     def resample(
         self, u: Float[Tensor, "*batch_space"], shape: Sequence[int]
     ) -> Float[Tensor, "*batch_new_space"]:
-        return fourier.resample(u, self.domain, shape, self.series)
+        return resample(u, self.domain, shape, self.series)

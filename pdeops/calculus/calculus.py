@@ -63,8 +63,8 @@ class Calculus(ABC):
     def sobolev_multiplier(
         self, order: int | float, alpha: int | float = 1.0
     ) -> Float[Tensor, "*waves"]:
-        """(α + λ)^{s/2} (float64) for any real order s; see `sobolev_multiplier`."""
-        return sobolev_multiplier(self.symbol, order, alpha)
+        """(α + λ)^{s/2} (float64) for any real order s; see `power`."""
+        return power(self.symbol, order, alpha)
 
     def apply_multiplier(
         self, u: Float[Tensor, "*batch_space"], multiplier: Tensor
@@ -89,14 +89,14 @@ class Calculus(ABC):
         """Raise a ValueError unless every field has zero mean, where a constant is a wave."""
         self.domain.check(u)
         if self.has_constant:
-            check_zero_mean(u, self._mean, purpose=purpose)
+            require_zero_mean(u, self._mean, purpose=purpose)
 
     @cached_property
     def _mean(self) -> Float[Tensor, "*space"]:
         return self.domain.quadrature() / self.domain.volume
 
 
-def sobolev_multiplier(symbol: Tensor, order: int | float, alpha: int | float) -> Tensor:
+def power(symbol: Tensor, order: int | float, alpha: int | float) -> Tensor:
     """(α + λ)^{s/2} for any real order s, at every wave: nothing is cut off.
 
     With α = 0 and s < 0 it is defined on fields of zero mean only; there the constant gets 0.
@@ -114,7 +114,7 @@ def sobolev_multiplier(symbol: Tensor, order: int | float, alpha: int | float) -
     return multiplier.masked_fill(symbol == 0, 0.0) if order < 0 else multiplier
 
 
-def check_zero_mean(u: Tensor, w: Tensor, *, purpose: str) -> None:
+def require_zero_mean(u: Tensor, w: Tensor, *, purpose: str) -> None:
     """Raise a ValueError unless Σ w u of every field is zero, to √eps of its root mean square.
 
     Args:

@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Inexact
 from torch import Tensor
 
 from ..domain import Grid, Series
-from . import calculus
+from .calculus import power, require_zero_mean
 from .series import LOWEST, along, analyse, multiplicity, pad, shift, synthesise
 
 Choice = Sequence[str] | str | None
@@ -121,9 +121,8 @@ def parseval_weights(grid: Grid, series: Choice = None) -> Float[Tensor, "*waves
 def sobolev_multiplier(
     grid: Grid, order: int | float, alpha: int | float = 1.0, series: Choice = None
 ) -> Float[Tensor, "*waves"]:
-    """(α + |ξ|²)^{s/2} (float64) for any real order s; see `calculus.sobolev_multiplier`."""
-    symbol = squared_length(wavenumbers(grid, series))
-    return calculus.sobolev_multiplier(symbol, order, alpha)
+    """(α + |ξ|²)^{s/2} (float64) for any real order s; see `calculus.power`."""
+    return power(squared_length(wavenumbers(grid, series)), order, alpha)
 
 
 def apply_multiplier(
@@ -164,7 +163,7 @@ def check_zero_mean(
     """
     grid.check(u)
     if Series.SINE not in grid.series(series):
-        calculus.check_zero_mean(u, grid.quadrature() / grid.volume, purpose=purpose)
+        require_zero_mean(u, grid.quadrature() / grid.volume, purpose=purpose)
 
 
 def derivative(
