@@ -1,14 +1,14 @@
 """Exponential time differencing, order 4: L exactly, N by Runge-Kutta."""
 
 import math
-from types import ModuleType
 
 import torch
 from jaxtyping import Inexact
 from torch import Tensor
 
-from ...kernels.etdrk4 import reference as etdrk4_reference
-from .evolution import Evolution, Stepper
+from ...kernels import etdrk4
+from .evolution import Evolution
+from .stepper import Stepper
 
 
 class ETDRK4(Stepper):
@@ -30,13 +30,7 @@ class ETDRK4(Stepper):
         super().__init__(equation, u_hat)
         self.N = [torch.empty_like(u_hat) for _ in range(4)]
         self.a, self.b = torch.empty_like(u_hat), torch.empty_like(u_hat)
-        self.sums: ModuleType = etdrk4_reference
-        if u_hat.device.type == "cpu":
-            from ...kernels.etdrk4 import cpu as etdrk4
-            from ...kernels.low_storage import cpu as low_storage
-
-            if low_storage.serves(u_hat, equation.symbol):
-                self.sums = etdrk4
+        self.sums = etdrk4.bind(u_hat, equation.symbol)
         self._tables: dict[float, list[Tensor]] = {}
 
     def step(self, u_hat: Inexact[Tensor, "*state"], t: float, dt: float) -> None:

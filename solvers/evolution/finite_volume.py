@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...domain import Boundary, Grid, Placement
-from .evolution import Trajectory, check_times, require_real
+from .evolution import require_real
+from .trajectory import Trajectory, check_times
 
 
 class Flux(ABC):

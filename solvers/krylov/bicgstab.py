@@ -7,7 +7,7 @@ from torch import Tensor
 from ...linop import LinearOperator
 from ..result import SolveResult
 from .columns import Columns, Scalars
-from .loop import Apply, Method, solve
+from .loop import Apply, Recurrence, solve
 
 
 def bicgstab(
@@ -34,7 +34,7 @@ def bicgstab(
     )
 
 
-class BiCGStab(Method):
+class BiCGStab(Recurrence):
     """Saad (2003), Alg. 7.7, preconditioned from the right; s is kept in r."""
 
     state = (

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ...linop import LinearOperator
 from ..result import SolveResult
 from .flexible_cg import FlexibleCG
-from .loop import require_definite, solve
-from .race import Run, race
+from .loop import require_definite
+from .race import solve_or_race
 
 Net = LinearOperator | Callable[[Tensor], Tensor]
 
@@ -48,10 +48,10 @@ def deep_conjugate_direction(
             them in the precision and on the device of its parameters; call its `eval()` before.
         num_previous: directions to be A-orthogonal to, at the price of two fields each. One is
             enough where f is nearly linear and symmetric; 0 is steepest descent along f.
-        safeguard: a preconditioner of the classical kind, such as `Multigrid(A)`: CG with it runs
-            beside, by turns of measured time, and the first to be done ends it. So the time is at
-            most twice that of CG alone plus one application of net, whatever net does;
-            the result is a `RaceResult`, which says who won (`solvers/krylov/race.py`).
+        safeguard: a trusted classical preconditioner such as `Multigrid(A)`. CG with it runs
+            concurrently, in turns of measured time, until one of the two converges: the time is at
+            most twice that of CG alone plus one application of net, whatever net does. The result
+            is a `RaceResult` with the winner (`solvers/krylov/race.py`).
 
     Everything else is as for `cg`.
 
@@ -62,10 +62,10 @@ def deep_conjugate_direction(
     require_definite(A, None)
     if num_previous < 0:
         raise ValueError(f"num_previous must be 0 or more; got {num_previous}. 2 is a good value.")
-    run: Run = solve if safeguard is None else partial(race, safeguard=safeguard)
-    return run(
+    return solve_or_race(
         partial(FlexibleCG, directions=num_previous),
         A, b, M=_directions(net, A), x0=x0, rtol=rtol, max_iterations=max_iterations, A_norm=A_norm,
+        safeguard=safeguard,
     )  # fmt: skip
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ...linop import LinearOperator
 from ..result import SolveResult
-from .cg import CG, start
 from .columns import Columns, Scalars
-from .loop import Apply, Method, require_definite, solve
+from .conjugate_gradients import CG, start
+from .loop import Apply, Recurrence, require_definite, solve
 
 
 def condition(
@@ -67,7 +67,7 @@ def cg_and_condition(
         )
     sequences: list[list[tuple[float, float]]] = []
 
-    def observed(A: LinearOperator, M: Apply, x: Tensor, r: Tensor, columns: Columns) -> Method:
+    def observed(A: LinearOperator, M: Apply, x: Tensor, r: Tensor, columns: Columns) -> Recurrence:
         sequences.append([])  # CG begins, or begins again from the true residual
         return _Observed(start(A, M, x, r, columns), sequences[-1])
 
@@ -77,7 +77,7 @@ def cg_and_condition(
     return result, _condition(max(sequences, key=len, default=[]))
 
 
-class _Observed(Method):
+class _Observed(Recurrence):
     """CG for one right-hand side, its ⟨r, M r⟩ and ⟨p, A p⟩ written down."""
 
     def __init__(self, method: CG, record: list[tuple[float, float]]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...linop import LinearOperator
 from ..result import SolveResult
 from .columns import Columns, Scalars
-from .loop import Apply, Method, solve
+from .loop import Apply, Recurrence, solve
 
 
 def richardson(
@@ -39,7 +39,7 @@ def richardson(
     )  # fmt: skip
 
 
-class Richardson(Method):
+class Richardson(Recurrence):
     """Saad (2003), (4.22), with the residual by its recursion."""
 
     state = ("x", "r", "z", "Az", "damping")

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ...domain import Boundary, Grid
 from ...kernels.diffusion import reference
+from ...kernels.forms import has_loops
 from ...kernels.runtime import bands
 from ...kernels.runtime.threads import ours_alone
 from ...linop import LinearOperator
 from .boundary import without_boundary
-from .faces import constant_faces, couplings, has_kernel, known_ends, shares, variable_faces
+from .faces import constant_faces, couplings, known_ends, shares, variable_faces
 from .regions import Regions
 
 if TYPE_CHECKING:
@@ -325,10 +326,10 @@ class Diffusion(LinearOperator):
 
     def _fast(self, u: Tensor) -> bool:
         if self.constant and not isinstance(self.coefficient, Tensor):
-            return has_kernel(u) and self.ndim <= 3
+            return has_loops(u) and self.ndim <= 3
         own = self.coefficient if self._faces is None else self._faces[0]
         assert isinstance(own, Tensor)
-        return has_kernel(u) and has_kernel(own) and u.dtype == own.dtype and self.ndim <= 3
+        return has_loops(u) and has_loops(own) and u.dtype == own.dtype and self.ndim <= 3
 
     def diagonal(self) -> Float[Tensor, "*space"]:
         """The couplings of each node's faces, known ends included, and c."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...domain import Boundary, Grid, Placement
 from ...kernels.diffusion.reference import along, beyond, harmonic, outer
+from ...kernels.forms import has_loops
 from ...kernels.runtime.memory import empty
 
 
@@ -51,9 +52,6 @@ def constant_faces(grid: Grid, axis: int) -> Float[Tensor, "*faces"]:
     return outer([t[a] if a == axis else s[a] for a in range(grid.ndim)])
 
 
-KERNEL_DTYPES = (torch.float64, torch.float32)
-
-
 @lru_cache(maxsize=64)
 def _profiles(inner: Grid, axis: int) -> tuple[Float[Tensor, " _"] | None, ...]:
     """The factors of the faces of an axis, None where all are 1; kept, as small solves want it."""
@@ -79,7 +77,7 @@ def variable_faces(
     axis: int,
 ) -> Float[Tensor, "*faces"]:
     """The couplings through the faces of an axis for a at all nodes, known ends included."""
-    if has_kernel(coefficient) and grid.ndim <= 3:
+    if has_loops(coefficient) and grid.ndim <= 3:
         result = _fused(coefficient.detach(), grid, axis)
     else:
         result = _plain(coefficient, grid, axis)
@@ -89,15 +87,6 @@ def variable_faces(
             along(wet, axis, grid.ndim, 0, n) & along(wet, axis, grid.ndim, 1, n)
         ).to(result)
     return result
-
-
-def has_kernel(u: Tensor) -> bool:
-    """On the CPU, in a compiled dtype, and no gradient is asked for."""
-    return (
-        u.device.type == "cpu"
-        and u.dtype in KERNEL_DTYPES
-        and not (u.requires_grad and torch.is_grad_enabled())
-    )
 
 
 def _plain(coefficient: Tensor, grid: Grid, axis: int) -> Tensor:

@@ -4,7 +4,6 @@
 import math
 from collections.abc import Callable, Hashable
 from functools import partial
-from types import ModuleType
 
 import torch
 from jaxtyping import Complex, Float
@@ -12,13 +11,9 @@ from torch import Tensor
 
 from ....calculus.fourier import check_zero_mean, wavenumbers
 from ....domain import Boundary, Grid
+from ....kernels import vorticity
 from ....kernels.runtime.threads import one_thread, side_by_side
-from ....kernels.vorticity import reference as vorticity_reference
 from ..evolution import Evolution
-
-_NODES_AT_ONCE = 1 << 17  # of the samples that are transformed together on a CPU
-_NODES_ALONE = 1 << 15  # from this number on two threads are worth their waiting for each other
-_NODES_PER_THREAD = 1 << 17  # from this number on each thread has samples of its own
 
 Force = Callable[[Tensor, float], Tensor]
 
@@ -61,7 +56,8 @@ class NavierStokes(Evolution):
             raise ValueError(
                 f"viscosity and drag must be finite and >= 0; got {viscosity} and {drag}."
             )
-        self.K = tuple((n - 1) // 3 for n in grid.shape)  # the highest wave kept per axis
+        nx, ny = self.box = (grid.shape[0], grid.shape[1])
+        self.K = ((nx - 1) // 3, (ny - 1) // 3)  # the highest wave kept per axis
         wx, wy = wavenumbers(grid)
         wx = torch.cat([wx[len(wx) - self.K[0] :], wx[: self.K[0] + 1]])[None]
         wy = wy[: self.K[1] + 1, None]
@@ -116,7 +112,7 @@ class NavierStokes(Evolution):
         self, u_hat: Complex[Tensor, "b l k"], t: float, out: Complex[Tensor, "b l k"]
     ) -> Complex[Tensor, "b l k"]:
         """The same by fused loops where there are, in buffers that are used again."""
-        parts = self._num_parts(u_hat)
+        parts = vorticity.num_parts(u_hat, self.box)
         key = (parts, len(u_hat), u_hat.dtype, u_hat.device)
         if key not in self._spaces:
             self._spaces = {key: [_Workspace(self, w) for w in u_hat.tensor_split(parts)]}
@@ -129,12 +125,6 @@ class NavierStokes(Evolution):
         if self._f_hat is not None:
             out.add_(self._forcing_at(t, u_hat))
         return out
-
-    def _num_parts(self, u_hat: Complex[Tensor, "b l k"]) -> int:
-        """In how many threads samples are worked on: those that torch has, or one."""
-        threads = torch.get_num_threads() if u_hat.device.type == "cpu" else 1
-        nodes = len(u_hat) * math.prod(self.grid.shape)
-        return threads if threads <= min(len(u_hat), nodes // _NODES_PER_THREAD) else 1
 
     def _forward(self, u: Float[Tensor, "*batch x y"]) -> Complex[Tensor, "*batch l k"]:
         """Stored coefficients of fields at the nodes."""
@@ -180,15 +170,9 @@ class _Workspace:
     """
 
     def __init__(self, flow: NavierStokes, u_hat: Tensor) -> None:
-        self.shape, self.K, self.chunk = flow.grid.shape, flow.K[1], len(u_hat)
-        self.loops: ModuleType = vorticity_reference
-        self.alone = False
-        if u_hat.device.type == "cpu":
-            from ....kernels.vorticity import cpu as vorticity
-
-            self.loops = vorticity
-            self.chunk = min(self.chunk, max(1, _NODES_AT_ONCE // math.prod(self.shape)))
-            self.alone = len(u_hat) * math.prod(self.shape) < _NODES_ALONE
+        self.shape, self.K = flow.box, flow.K[1]
+        form = vorticity.bind(u_hat, flow.box)
+        self.loops, self.chunk, self.one_thread = form.loops, form.chunk, form.one_thread
         self.per_x, self.per_y, self.a, self.c = (
             flow.cast(m, u_hat) for m in (flow.per_x, flow.per_y, flow.a, flow.c)
         )
@@ -197,7 +181,7 @@ class _Workspace:
 
     def convect(self, u_hat: Tensor, out: Tensor) -> None:
         """out = (-u·∇ω)^."""
-        if self.alone:
+        if self.one_thread:
             with one_thread():
                 self._convect(u_hat, out)
             return
