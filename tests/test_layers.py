@@ -175,7 +175,8 @@ def import_graph(modules):
                     base = name[1:]
                 else:
                     continue
-                edges |= {(*base, a.name) if (*base, a.name) in modules else base for a in node.names}
+                inner = [(*base, alias.name) for alias in node.names]
+                edges |= {name if name in modules else base for name in inner}
             elif isinstance(node, ast.Import):
                 names = [tuple(a.name.split(".")) for a in node.names]
                 edges |= {name[1:] for name in names if name[0] == "pdeops"}
@@ -184,7 +185,7 @@ def import_graph(modules):
 
 
 def circle(graph):
-    """Modules that import each other in a circle, the first of them twice; None if there are none."""
+    """Modules that import each other in a circle, the first named twice; None if there is none."""
     done, path = set(), []
 
     def visit(module):

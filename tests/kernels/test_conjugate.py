@@ -9,8 +9,8 @@ from pdeops.domain import Grid
 from pdeops.kernels.runtime import bands
 from pdeops.linop import LinearOperator
 from pdeops.solvers import Diffusion, Multigrid
-from pdeops.solvers.krylov.conjugate_gradients import CG, FusedCG, start
 from pdeops.solvers.krylov.columns import ManyColumns, OneColumn
+from pdeops.solvers.krylov.conjugate_gradients import CG, FusedCG, start
 
 both_dtypes = pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 

@@ -16,4 +16,6 @@ def conv3d(
     groups: int,
 ) -> Tensor:
     """As the twin."""
+    if bias is not None:
+        bias = bias.contiguous()  # torch 2.13 reads a strided bias as if it were contiguous
     return torch.mkldnn_convolution(u, weight, bias, padding, stride, dilation, groups)
