@@ -10,7 +10,7 @@ from torch import Tensor
 from ...domain import Boundary, Grid, Placement
 from ...linop import Preconditioner
 from ..operators.diffusion import Diffusion
-from ..operators.faces import shares
+from ..operators.faces import cell_fractions
 
 # Transform (sine or cosine, type) of an axis that is not periodic, by its boundary and placement.
 _TRANSFORMS = {
@@ -75,10 +75,10 @@ class FastPoisson(Preconditioner):
             self.positive_definite, self.semidefinite = False, True
             values.view(-1)[0] = math.inf  # the mean of u becomes zero
         self._values = values.numpy()
-        s = shares(inner)
-        self._shares = None
+        s = cell_fractions(inner)
+        self._fractions = None
         if any((profile != 1).any() for profile in s):
-            self._shares = math.prod(
+            self._fractions = math.prod(
                 profile.reshape(-1, *(1,) * (inner.ndim - 1 - axis))
                 for axis, profile in enumerate(s)
             )
@@ -110,7 +110,7 @@ class FastPoisson(Preconditioner):
         b = u.detach().cpu().double()
         if self.floats:
             b = b - b.flatten(-self.grid.ndim).mean(-1)[(..., *(None,) * self.grid.ndim)]
-        b_hat: Any = (b if self._shares is None else b / self._shares).numpy()
+        b_hat: Any = (b if self._fractions is None else b / self._fractions).numpy()
         call: dict[str, Any] = {"workers": self.workers, "overwrite_x": True}
         for axis in self._real:
             name, kind = self._transform(axis)

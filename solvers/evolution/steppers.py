@@ -1,7 +1,7 @@
 """Explicit Runge-Kutta for N with Crank-Nicolson for L: Euler, Heun and a low-storage RK4.
 
-Linear dissipation is stable whatever dt; order 2 where L acts, and of the explicit method where it
-does not.
+Linear dissipation is stable for every dt. The order is that of the explicit method if L = 0, else
+at most 2.
 """
 
 import torch

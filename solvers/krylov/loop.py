@@ -148,7 +148,7 @@ def solve(
     start: Start,
     A: LinearOperator,
     b: Float[Tensor, "*batch_space"],
-    **asked: Any,
+    **options: Any,
 ) -> SolveResult:
     """x with |b - A x| <= rtol |b| for each right-hand side, by the recurrence that `start` makes;
     the other arguments are those of `steps`.
@@ -158,7 +158,7 @@ def solve(
     a symmetric A. The residual includes b - P b: if this exceeds the tolerance, the system is
     inconsistent, and the result says so.
     """
-    run = steps(start, A, b, **asked)
+    run = steps(start, A, b, **options)
     while True:
         try:
             next(run)

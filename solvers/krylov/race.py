@@ -61,12 +61,12 @@ def solve_or_race(
     b: Float[Tensor, "*batch_space"],
     *,
     safeguard: LinearOperator | None,
-    **asked: Any,
+    **options: Any,
 ) -> SolveResult:
     """`loop.solve`, or a `race` if there is a safeguard; the other arguments are those of both."""
     if safeguard is None:
-        return solve(start, A, b, **asked)
-    return race(start, A, b, safeguard=safeguard, **asked)
+        return solve(start, A, b, **options)
+    return race(start, A, b, safeguard=safeguard, **options)
 
 
 @torch.no_grad()
@@ -117,14 +117,14 @@ def race(
         dtypes differ.
     """
     require_definite(A, safeguard)
-    asked: dict[str, Any] = {
+    options: dict[str, Any] = {
         "x0": x0, "rtol": rtol, "max_iterations": max_iterations, "A_norm": A_norm,
     }  # fmt: skip
     light = _HEAVY if conjugate_gradients.is_fused(A, b, safeguard) else 0.0
-    learned = _Runner("learned", steps(start, A, b, M=M, **asked), clock, light)
+    learned = _Runner("learned", steps(start, A, b, M=M, **options), clock, light)
     safe = _Runner(
         "safeguard",
-        steps(conjugate_gradients.start, A, b, M=safeguard, **asked),
+        steps(conjugate_gradients.start, A, b, M=safeguard, **options),
         clock,
         math.inf if light else 0.0,
     )
