@@ -1,4 +1,5 @@
-"""Direct solution of constant-coefficient problems on a box by sine, cosine and Fourier waves."""
+"""Direct solution of constant-coefficient problems on a box by sine, cosine and Fourier
+transforms."""
 
 import math
 from typing import Any
@@ -117,7 +118,7 @@ class FastPoisson(Preconditioner):
             b_hat = getattr(fft, name)(b_hat, kind, axis=axis, workers=self.workers)
         if self._fourier:
             b_hat = fft.rfftn(b_hat, axes=self._fourier, workers=self.workers)
-        b_hat /= self._values  # no longer the caller's memory: every axis was transformed
+        b_hat /= self._values  # not the memory of the caller, since every axis was transformed
         if self._fourier:
             sides = [self.grid.shape[axis] for axis in self._fourier]
             b_hat = fft.irfftn(b_hat, sides, axes=self._fourier, **call)
@@ -169,7 +170,8 @@ def solve_poisson(
 
 
 def _eigenvalues(inner: Grid, axis: int, half: bool) -> Float[Tensor, " waves"]:
-    """Of an axis' second difference; `half` leaves out the waves that a real FFT does not store."""
+    """Eigenvalues of the second difference of an axis; `half`: only those that a real FFT
+    stores."""
     n, m, h = inner.shape[axis], inner.cells[axis], inner.spacing[axis]
     if inner.boundary[axis] is Boundary.PERIODIC:
         k = 2 * (torch.arange(n // 2 + 1) if half else torch.fft.fftfreq(n, 1 / n)).double()

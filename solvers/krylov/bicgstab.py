@@ -23,8 +23,8 @@ def bicgstab(
     """x with |b - A x| <= rtol |b| by BiCGStab (van der Vorst 1992), A and M any linear operators.
 
     M preconditions from the right, so the residuals are those of A x = b. An iteration applies A
-    and M twice. The method may break down; it then starts again from where it is, as long as each
-    start at least halves the residual. Everything else is as for `cg`.
+    and M twice. After a breakdown the method restarts from its iterate, as long as each restart at
+    least halves the residual. Everything else is as for `cg`.
 
     Raises:
         ValueError: shapes or dtypes differ.

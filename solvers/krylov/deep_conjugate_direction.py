@@ -36,18 +36,20 @@ def deep_conjugate_direction(
         q = P f(r/|r|),    p = q - Σ ⟨q, A p_j⟩ / ⟨p_j, A p_j⟩ p_j  over the last directions p_j,
         x ← x + α p,  r ← r - α A p,    α = ⟨p, r⟩ / ⟨p, A p⟩,
 
-    P the projection on the range of A. So |x - A⁻¹b|_A falls by ⟨p, r⟩² / ⟨p, A p⟩ (squared) and
-    never grows, whatever f is; scale, sign and kernel part of its output do not matter. The
-    identity gives `cg`, the pseudo-inverse of A one step. Where f is of no use (NaN, zero, a field
-    in the kernel, orthogonal to r) the step is made from r, and `reason` counts such steps.
+    P the projection on the range of A. So |x - A⁻¹b|_A² decreases by ⟨p, r⟩² / ⟨p, A p⟩ and never
+    grows, whatever f is; scale, sign and kernel component of its output do not matter. The identity
+    gives `cg`; the pseudo-inverse of A gives the solution in one step. If f is useless (NaN, zero,
+    a field in the kernel, orthogonal to r), the step uses r instead, and `reason` counts such
+    steps.
 
     r and x keep the precision of b: a network in float32 does not limit the accuracy of x.
 
     Args:
-        net: f, maps (b, 1, *space), fields of Euclidean norm 1, to the same shape. A module gets
-            them in the precision and on the device of its parameters; call its `eval()` before.
-        num_previous: directions to be A-orthogonal to, at the price of two fields each. One is
-            enough where f is nearly linear and symmetric; 0 is steepest descent along f.
+        net: f, a map of fields (b, 1, *space) of Euclidean norm 1 to the same shape. A module gets
+            them in the precision and on the device of its parameters; call its `eval()` first.
+        num_previous: number of previous directions to which p is made A-orthogonal; each needs two
+            fields. One is enough if f is nearly linear and symmetric; 0 is steepest descent along
+            f.
         safeguard: a trusted classical preconditioner such as `Multigrid(A)`. CG with it runs
             concurrently, in turns of measured time, until one of the two converges: the time is at
             most twice that of CG alone plus one application of net, whatever net does. The result
@@ -70,8 +72,8 @@ def deep_conjugate_direction(
 
 
 def _directions(net: Net, A: LinearOperator) -> Callable[[Tensor], Tensor]:
-    """r -> P f(r/|r|) for fields with or without a batch axis; 0 where nothing but round-off is
-    left of f behind the projection."""
+    """r -> P f(r/|r|) for fields with or without a batch axis; 0 if only round-off remains of f
+    after the projection."""
     space = A.grid.shape
     f = net.apply if isinstance(net, LinearOperator) else net
     parameter = next(net.parameters(), None) if isinstance(net, nn.Module) else None

@@ -16,10 +16,10 @@ from .loop import check, knows_range
 class SOR(LinearOperator):
     """M = (D/ω + L)⁻¹: one sweep of SOR from zero, D the diagonal and L the part of A below it.
 
-    Not symmetric: for `bicgstab`, or `richardson`, which with it is SOR.
+    Not symmetric: use it with `bicgstab`, or with `richardson`, which then is SOR.
 
     Args:
-        A: with `to_csr`; the sweep follows its order.
+        A: an operator with `to_csr`; sweeps follow the order of its rows.
         omega: in (0, 2); 1 is Gauss-Seidel.
 
     Raises:
@@ -42,11 +42,11 @@ class SOR(LinearOperator):
 
 
 class SSOR(SOR, Preconditioner):
-    """M = ω (2 - ω) (D + ωU)⁻¹ D (D + ωL)⁻¹: a sweep of SOR and one back, from zero.
+    """M = ω (2 - ω) (D + ωU)⁻¹ D (D + ωL)⁻¹: a sweep of SOR and a reversed one, from zero.
 
     Symmetric, and positive definite where A's diagonal is positive: a preconditioner for `cg`. With
-    the best ω (for -Δ with spacing h near 2/(1 + sin πh), but little depends on it) the condition
-    number of M A is O(1/h) (Axelsson 1972).
+    the optimal ω (for -Δ with spacing h near 2/(1 + sin πh); the result depends weakly on it) the
+    condition number of M A is O(1/h) (Axelsson 1972).
 
     Raises:
         ValueError: as for `SOR`, or A is not symmetric or has a negative diagonal.
