@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from pdeops.compare.tables import write_csv
-from pdeops.kernels.sweeps import cpu as sweeps
+from pdeops.kernels import sweeps
 from pdeops.solvers import Binned, ChebCB, TsallisINF
 from pdeops.solvers.tuning.relax import Tuner
 
@@ -91,7 +91,7 @@ def iterations(shifts: np.ndarray, b: np.ndarray) -> np.ndarray:
     values[A.indices == np.repeat(np.arange(SIDE**2), np.diff(A.indptr))] = diagonal
     tolerances = RTOL * np.linalg.norm(b, axis=0)
     counts = np.empty((len(ARMS), len(shifts)), dtype=np.int64)
-    kernel: Any = sweeps.relax_many
+    kernel = sweeps.relax_many
     for omega, row in zip(ARMS, counts, strict=True):
         matrix = (A.indptr, A.indices, values, omega / diagonal)
         kernel(*matrix, b, np.zeros_like(b), tolerances, LIMIT, row)

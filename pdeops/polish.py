@@ -88,7 +88,7 @@ def _coefficient(run: Run, A: Diffusion, b: Tensor, grid: Grid) -> Tensor:
 
 def _source(run: Run, A: Diffusion, b: Tensor, grid: Grid) -> Tensor:
     """f at the unknowns, of the size of the training data."""
-    f = b / Laplacian(grid).shares()
+    f = b / Laplacian(grid).cell_fractions()
     usual = run.operator.input_normalizer.std.item()
     return f * (usual / f.std().clamp(min=torch.finfo(f.dtype).tiny))
 

@@ -13,11 +13,14 @@ from .evolution.equations.navier_stokes import NavierStokes
 from .evolution.equations.shallow_water import ShallowWater
 from .evolution.equations.wave import Wave
 from .evolution.etdrk4 import ETDRK4
-from .evolution.evolution import Evolution, Stepper, Trajectory, evolve
+from .evolution.evolution import Evolution
+from .evolution.evolve import evolve
 from .evolution.finite_volume import BurgersFlux, Flux, LinearFlux, solve_conservation_law
 from .evolution.hopf_lax import hopf_lax
 from .evolution.pseudospectral import Linear, PseudoSpectral
+from .evolution.stepper import Stepper
 from .evolution.steppers import RK2CN, RK4CN, IMEXEuler
+from .evolution.trajectory import Trajectory
 from .krylov.bicgstab import bicgstab
 from .krylov.cg import cg
 from .krylov.deep_conjugate_direction import deep_conjugate_direction

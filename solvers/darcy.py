@@ -21,7 +21,7 @@ def multigrid_cg(A: Diffusion, b: Float[Tensor, "x y"], rtol: float) -> SolveRes
 
 
 def direct(A: Diffusion, b: Float[Tensor, "x y"], rtol: float) -> SolveResult:
-    """Sparse LU; rtol only decides `converged`."""
+    """Sparse LU; rtol only determines `converged`."""
     return solve_sparse(A, b, rtol=rtol)
 
 
@@ -41,9 +41,9 @@ def solve_darcy(
 ) -> SolveResult:
     """Pressure p of steady Darcy flow, -div(k grad p) = f, with p = 0 on the boundary.
 
-    Five-point finite volumes (`Diffusion`). k and f stand at all nodes of `grid`, and so does p,
-    zero at the boundary nodes; f there is not used. Computed in float64 whatever the dtype of k and
-    f: in float32 the residual of a 421 x 421 grid cannot fall below 1e-3.
+    Five-point finite volumes (`Diffusion`). k, f and p are given at all nodes of `grid`; p is zero
+    at the boundary nodes, where f is not used. Computed in float64 for every dtype of k and f: in
+    float32 the residual on a 421 x 421 grid does not fall below 1e-3.
 
     Args:
         k: permeability, positive.

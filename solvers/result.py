@@ -13,13 +13,13 @@ from ..linop import LinearOperator
 
 @dataclass
 class SolveResult:
-    """A solution x of A x = b, how good it is, and why the solver stopped.
+    """A solution x of A x = b, its residuals, and the reason for stopping.
 
-    For a batch of right-hand sides: whether all converged, the iterations of the slowest, the
-    largest residual after each, and a result for each of them in `columns`.
+    For a batch of right-hand sides: whether all converged, the iterations of the slowest column,
+    the largest residual after each iteration, and one result per column in `columns`.
 
     Attributes:
-        x: the solution, or the last iterate where it did not converge.
+        x: the solution, or the last iterate if it did not converge.
         converged: the tolerance is met by the true residual b - A x, recomputed.
         iterations: steps of the method; of refinement for a direct solver.
         residuals: |b - A x| / |b| at the start and after each iteration. Within a Krylov method
@@ -76,8 +76,8 @@ def relative_residual(
 
 
 def at_once(b: Float[Tensor, "*space"], size: float, rtol: float) -> SolveResult | None:
-    """The result where no solver is needed, or none can serve: b is zero, not finite, or so small
-    that the square of a residual underflows; else None. `size` is |b|."""
+    """The result if no iteration is needed or possible: b is zero, not finite, or so small that the
+    square of a residual underflows; else None. `size` is |b|."""
     if not math.isfinite(size):
         reason = "b holds NaN or infinity, or its norm overflows"
         return SolveResult(torch.zeros_like(b), False, 0, [math.nan], reason)
@@ -96,7 +96,7 @@ def at_once(b: Float[Tensor, "*space"], size: float, rtol: float) -> SolveResult
 def rounded(
     result: SolveResult, A: LinearOperator, b: Float[Tensor, "*space"], rtol: float
 ) -> SolveResult:
-    """The same with x in b's dtype, and judged again where that is not the one it was found in."""
+    """The result with x in the dtype of b; if x must be rounded, its residual is recomputed."""
     if result.x.dtype == b.dtype:
         result.x = result.x.to(b.device)
         return result

@@ -1,4 +1,4 @@
-"""Vectors as flow solvers leave them in files."""
+"""Vectors in the binary files of flow solvers."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from torch import Tensor
 
 
 def read_vector(path: str | Path) -> Float[Tensor, " n"]:
-    """The numbers of a file that holds their count (uint64) and then the numbers (float64), both
-    little-endian, as right-hand sides and pressures of C++ codes often are.
+    """The numbers in a binary file: first their count (uint64), then float64, all little-endian,
+    as C++ codes often store right-hand sides and pressures.
 
     Raises:
         ValueError: the file is not as long as its count says, or holds NaN or infinity.

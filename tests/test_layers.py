@@ -150,3 +150,89 @@ def test_importing_does_nothing():
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert done.stderr == ""
+
+
+def import_graph(modules):
+    """module -> the modules it imports, at the top or inside a function; not those that only a type
+    checker imports, nor the packages that a dotted name passes through.
+
+    modules: dotted parts -> source text; a package is named by its folder.
+    """
+    graph = {}
+    for parts, (package, source) in modules.items():
+        tree = ast.parse(source)
+        checked = {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+            for inner in ast.walk(node)
+        }
+        edges = graph[parts] = set()
+        for node in ast.walk(tree):
+            if id(node) in checked:
+                continue
+            if isinstance(node, ast.ImportFrom):
+                name = tuple(node.module.split(".")) if node.module else ()
+                if node.level:
+                    base = (*package[: len(package) - node.level + 1], *name)
+                elif name[:1] == ("pdeops",):
+                    base = name[1:]
+                else:
+                    continue
+                inner = [(*base, alias.name) for alias in node.names]
+                edges |= {name if name in modules else base for name in inner}
+            elif isinstance(node, ast.Import):
+                names = [tuple(a.name.split(".")) for a in node.names]
+                edges |= {name[1:] for name in names if name[0] == "pdeops"}
+        edges &= modules.keys()
+    return graph
+
+
+def circle(graph):
+    """Modules that import each other in a circle, the first named twice; None if there is none."""
+    done, path = set(), []
+
+    def visit(module):
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done:
+            return None
+        path.append(module)
+        for target in sorted(graph[module]):
+            if found := visit(target):
+                return found
+        done.add(path.pop())
+        return None
+
+    return next((found for module in sorted(graph) if (found := visit(module))), None)
+
+
+def arrows(found):
+    return " -> ".join(".".join(parts) or "pdeops" for parts in found)
+
+
+def test_no_circles_between_files():
+    sources = {}
+    for _, parts, file in modules():
+        is_package = parts[-1] == "__init__"
+        name = parts[:-1] if is_package else parts
+        sources[name] = (parts[:-1], file.read_text(encoding="utf-8"))
+    graph = import_graph(sources)
+    graph[()] = set()  # pdeops/__init__ resolves its names lazily, from every floor
+    assert sum(map(len, graph.values())) > 500, "the test found too few imports to mean anything"
+    found = circle(graph)
+    assert found is None, arrows(found)
+
+
+def test_a_circle_is_seen():
+    """Also one that is closed inside a function; not one for the eyes of a type checker."""
+    sources = {
+        ("room",): (("room",), ""),
+        ("room", "a"): (("room",), "from .b import f"),
+        ("room", "b"): (("room",), "def f():\n    from ..room import c"),
+        ("room", "c"): (("room",), "from pdeops.room.a import g"),
+    }
+    assert arrows(circle(import_graph(sources))) == "room.a -> room.b -> room.c -> room.a"
+    checked = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .a import g"
+    sources["room", "c"] = (("room",), checked)
+    assert circle(import_graph(sources)) is None

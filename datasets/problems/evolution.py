@@ -10,7 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...domain import Boundary, Grid, Placement
-from ...solvers.evolution.evolution import Evolution, Trajectory, evolve
+from ...solvers.evolution.evolution import Evolution
+from ...solvers.evolution.evolve import evolve
+from ...solvers.evolution.trajectory import Trajectory
 from ..spec import DatasetSpec, Field
 from .problem import Generated
 

@@ -110,7 +110,7 @@ class Poisson(Problem):
         return Laplacian(grid)
 
     def rhs(self, x: Float[Tensor, "1 x y"], grid: Grid) -> Float[Tensor, "i j"]:
-        """The source at the unknowns, times their shares of a cell (`Laplacian.load`)."""
+        """The source at the unknowns, times their cell fractions (`Laplacian.load`)."""
         from ...solvers.operators.laplacian import Laplacian
 
         return Laplacian(grid).load(without_boundary(x[0], grid))

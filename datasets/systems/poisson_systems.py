@@ -14,10 +14,10 @@ from torch import Tensor
 
 from ...domain import Grid
 from ...nearest import did_you_mean
+from ...solvers.krylov.lanczos import ritz_pairs
 from ...solvers.operators.diffusion import Diffusion
 from .darcy_systems import DarcySystems
 from .linear_systems import LinearSystems
-from .ritz import ritz_pairs
 
 
 class PoissonSystems(LinearSystems):

@@ -1,4 +1,4 @@
-"""Convolutions and what goes with them, by the number of axes of space."""
+"""Convolutions, pooling and padding for one to three axes of space."""
 
 from collections.abc import Callable
 
@@ -7,35 +7,18 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..kernels.convolution import conv3d
+
 
 class Conv3d(nn.Conv3d):
-    """torch's, but oneDNN computes also one small field at a time, where torch takes loops that
-    were measured to be 6 to 12 times slower (16 channels on 16³ and 32³ cells)."""
+    """torch's, with the operation of `kernels/convolution`."""
 
     def forward(self, u: Tensor) -> Tensor:
         padding = self.padding
-        if (
-            isinstance(padding, str)
-            or self.padding_mode != "zeros"
-            or torch.is_grad_enabled()
-            or not _suits_onednn(u)
-        ):
+        if isinstance(padding, str) or self.padding_mode != "zeros" or u.ndim != 5:
             return super().forward(u)
-        return torch.mkldnn_convolution(
-            u, self.weight, self.bias, padding, self.stride, self.dilation, self.groups
-        )
-
-
-def _suits_onednn(u: Tensor) -> bool:
-    """One field that torch would not give to oneDNN, though it could."""
-    return (
-        u.device.type == "cpu"
-        and u.dtype == torch.float32
-        and u.ndim == 5
-        and len(u) == 1
-        and not torch.is_autocast_enabled("cpu")
-        and torch.backends.mkldnn.is_available()
-    )
+        window = (self.stride, padding, self.dilation, self.groups)
+        return conv3d(u, self.weight, self.bias, *window)
 
 
 CONV: dict[int, type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]] = {
@@ -54,8 +37,8 @@ CONVOLVE_TRANSPOSED: dict[int, Callable[..., Tensor]] = {
 }
 POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 DROPOUT: dict[int, type[nn.Module]] = {1: nn.Dropout1d, 2: nn.Dropout2d, 3: nn.Dropout3d}
-# How fields lie in memory: oneDNN's convolutions are about twice as fast with the channels last,
-# which torch knows for two and three axes.
+# Memory layout: the convolutions of oneDNN are about twice as fast with channels last, a layout
+# that torch offers for two and three axes.
 CHANNELS_LAST: dict[int, torch.memory_format] = {
     1: torch.contiguous_format,
     2: torch.channels_last,
@@ -64,13 +47,13 @@ CHANNELS_LAST: dict[int, torch.memory_format] = {
 
 
 def pad_to_even(u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *even"]:
-    """u with a zero more at the end of each axis of odd length."""
+    """u with one zero appended to each axis of odd length."""
     pad = [p for n in reversed(u.shape[2:]) for p in (0, n % 2)]
     return F.pad(u, pad) if any(pad) else u
 
 
 def mean_of_pairs(u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *coarse"]:
-    """The mean over two cells per axis; what lies beyond an odd end counts as zero."""
+    """The mean over two cells per axis; the missing cell at an odd end counts as zero."""
     return POOL[u.ndim - 2](pad_to_even(u), 2)
 
 

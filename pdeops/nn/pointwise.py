@@ -1,4 +1,4 @@
-"""Maps that act on the channels of each node alone, in any dimension of space."""
+"""Maps of the channels at each node, the same at every node, in any dimension of space."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..kernels.fno.cpu import pointwise_mlp
+from ..kernels.fno import pointwise_mlp
 
 
 class Pointwise(nn.Conv1d):
     """u(x) -> W u(x) + b, the same W at every node (a 1x1 convolution in any dimension).
 
-    One product of matrices where channels are the last axis in memory, several times faster than a
-    convolution over channels that come first.
+    With channels last in memory it is one product of matrices, several times faster than a
+    convolution with channels first.
     """
 
     bias: nn.Parameter
@@ -30,7 +30,7 @@ class Pointwise(nn.Conv1d):
         return self.channels_last(u.movedim(1, -1)).movedim(-1, 1)
 
     def channels_last(self, u: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c_out"]:
-        """The same for fields whose channels are the last axis."""
+        """The same for fields with channels last."""
         return F.linear(u, self.matrix, self.bias)
 
 
@@ -46,10 +46,8 @@ class PointwiseMLP(nn.Sequential):
     def channels_last(
         self, u: Float[Tensor, "b *space c"], shape: Sequence[int]
     ) -> Float[Tensor, "b *shape c_out"]:
-        """The same for fields whose channels are the last axis, on a grid of this shape.
-
-        Cropped, or continued by zeros, axis by axis.
-        """
+        """The same for fields with channels last, cropped or padded by zeros to `shape` per
+        axis."""
         return pointwise_mlp(u, shape, *self.maps())
 
     def maps(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

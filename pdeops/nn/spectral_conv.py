@@ -1,4 +1,4 @@
-"""Convolution with a learned kernel given by its Fourier coefficients, on grids of any size."""
+"""Convolution with a learned kernel that is given by its Fourier coefficients."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..kernels.spectral_conv import cpu as fast
+from ..kernels.spectral_conv import convolve
 from .pointwise import Pointwise
 
 # Axes: b batch, i and o channels in and out, p channels after a pointwise map.
@@ -17,14 +17,14 @@ class SpectralConv(nn.Module):
     """u -> Σ_k W_k û_k exp(2πi k·x/L) over the kept modes k, one (in x out) matrix W_k per mode.
 
     `n_modes` is counted as in neuraloperator: (24, 24) keeps k = -12..11 along the first axis and
-    0..12 along the last, 24 x 13 matrices; the other half follows from u being real. Coefficients
-    are those of the function (transforms are divided by the number of nodes), so a field that the
-    grid resolves gives the same function at every size, odd or even. A mode that a grid cannot hold
-    is left out there.
+    0..12 along the last, 24 x 13 matrices; the other half is implied because u is real. û_k are the
+    coefficients of the function (transforms are divided by the number of nodes), so a field that
+    the grid resolves gives the same function at every size, odd or even. A mode that a grid does
+    not resolve is omitted on that grid.
 
-    Weights are real, (*modes, in, 2, out): real and imaginary part of W_k beside each other, so
-    that products read them where they lie. Transforms run in float32 also under autocast, and any
-    number of derivatives exists. How: `kernels/spectral_conv.py`, and its twin, which is shorter.
+    Weights are real, (*modes, in, 2, out): the real and the imaginary part of W_k are adjacent
+    rows, so that products read them without a copy. Transforms run in float32 under autocast.
+    Derivatives of every order exist. The computation is in `kernels/spectral_conv`.
 
     Raises:
         ValueError: a number of modes is not positive and even.
@@ -48,11 +48,11 @@ class SpectralConv(nn.Module):
     def channels_last(
         self, u: Float[Tensor, "b *space i"], then: Pointwise | None = None
     ) -> Float[Tensor, "b *space p"]:
-        """The same for fields whose channels are the last axis; then a pointwise map, if given.
+        """The same for fields with channels last, followed by the pointwise map `then`.
 
-        That acts on the few kept modes, and so costs less than at every node.
+        The map is applied to the few kept modes, which costs less than at every node.
         """
         with torch.autocast(u.device.type, enabled=False):
             v = u.to(torch.promote_types(u.dtype, torch.float32))
             pointwise = None if then is None else (then.matrix.to(v), then.bias.to(v))
-            return fast.convolve(v, self.weight, pointwise).to(u.dtype)
+            return convolve(v, self.weight, pointwise).to(u.dtype)

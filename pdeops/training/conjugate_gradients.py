@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..batch import Batch
 from ..kernels.diffusion.reference import apply
 from ..nearest import did_you_mean
+from ..solvers.krylov.lanczos import LanczosMatrix
 from .conjugate_direction import dot, error_and_couplings, times
 
 # Axes: b batch, k steps of the method.
@@ -113,12 +114,7 @@ def _walk(A: Map, M: Map, e: Tensor, steps: int) -> tuple[Tensor, Tensor, tuple[
 def _ritz_vectors(A: Map, M: Map, e: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Of the smallest and the largest Ritz value of M A, from the coefficients of CG."""
     _, _, (alpha, beta, basis) = _walk(A, M, e, steps)
-    inverse = 1 / alpha.clamp(min=_NOTHING)
-    diagonal, beside = inverse.clone(), -beta[:-1].sqrt() * inverse[:-1]
-    diagonal[1:] += beta[:-1] * inverse[:-1]
-    T = torch.diag_embed(diagonal.T)
-    T = T + torch.diag_embed(beside.T, 1) + torch.diag_embed(beside.T, -1)
-    _, vectors = torch.linalg.eigh(T)
+    _, vectors = LanczosMatrix.of_cg(alpha.clamp(min=_NOTHING), beta[:-1]).eigh()
     return (
         torch.einsum("bk,kb...->b...", vectors[..., 0], basis),
         torch.einsum("bk,kb...->b...", vectors[..., -1], basis),

@@ -1,4 +1,5 @@
-"""Direct solution of constant-coefficient problems on a box by sine, cosine and Fourier waves."""
+"""Direct solution of constant-coefficient problems on a box by sine, cosine and Fourier
+transforms."""
 
 import math
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 from ...domain import Boundary, Grid, Placement
 from ...linop import Preconditioner
 from ..operators.diffusion import Diffusion
-from ..operators.faces import shares
+from ..operators.faces import cell_fractions
 
 # Transform (sine or cosine, type) of an axis that is not periodic, by its boundary and placement.
 _TRANSFORMS = {
@@ -75,10 +76,10 @@ class FastPoisson(Preconditioner):
             self.positive_definite, self.semidefinite = False, True
             values.view(-1)[0] = math.inf  # the mean of u becomes zero
         self._values = values.numpy()
-        s = shares(inner)
-        self._shares = None
+        s = cell_fractions(inner)
+        self._fractions = None
         if any((profile != 1).any() for profile in s):
-            self._shares = math.prod(
+            self._fractions = math.prod(
                 profile.reshape(-1, *(1,) * (inner.ndim - 1 - axis))
                 for axis, profile in enumerate(s)
             )
@@ -110,14 +111,14 @@ class FastPoisson(Preconditioner):
         b = u.detach().cpu().double()
         if self.floats:
             b = b - b.flatten(-self.grid.ndim).mean(-1)[(..., *(None,) * self.grid.ndim)]
-        b_hat: Any = (b if self._shares is None else b / self._shares).numpy()
+        b_hat: Any = (b if self._fractions is None else b / self._fractions).numpy()
         call: dict[str, Any] = {"workers": self.workers, "overwrite_x": True}
         for axis in self._real:
             name, kind = self._transform(axis)
             b_hat = getattr(fft, name)(b_hat, kind, axis=axis, workers=self.workers)
         if self._fourier:
             b_hat = fft.rfftn(b_hat, axes=self._fourier, workers=self.workers)
-        b_hat /= self._values  # no longer the caller's memory: every axis was transformed
+        b_hat /= self._values  # not the memory of the caller, since every axis was transformed
         if self._fourier:
             sides = [self.grid.shape[axis] for axis in self._fourier]
             b_hat = fft.irfftn(b_hat, sides, axes=self._fourier, **call)
@@ -169,7 +170,8 @@ def solve_poisson(
 
 
 def _eigenvalues(inner: Grid, axis: int, half: bool) -> Float[Tensor, " waves"]:
-    """Of an axis' second difference; `half` leaves out the waves that a real FFT does not store."""
+    """Eigenvalues of the second difference of an axis; `half`: only those that a real FFT
+    stores."""
     n, m, h = inner.shape[axis], inner.cells[axis], inner.spacing[axis]
     if inner.boundary[axis] is Boundary.PERIODIC:
         k = 2 * (torch.arange(n // 2 + 1) if half else torch.fft.fftfreq(n, 1 / n)).double()

@@ -22,14 +22,14 @@ def solve_sparse(
 ) -> SolveResult:
     """x = A⁻¹ b by SuperLU in float64; A must give its matrix (`to_csr`).
 
-    A symmetric A is factored without pivoting in the minimum-degree order of Aᵀ + A, which on
-    five-point grids is faster and leaner than SuperLU's default (COLAMD). Where round-off leaves
-    the residual above `rtol`, up to two steps of iterative refinement follow; they are the
-    iterations of the result. Leading axes of b are a batch, for which A is factored once.
+    A symmetric A is factored without pivoting in the minimum-degree order of Aᵀ + A, which for
+    five-point operators is faster and needs less memory than SuperLU's default (COLAMD). If
+    round-off leaves the residual above `rtol`, up to two steps of iterative refinement follow; they
+    are the iterations of the result. Leading axes of b are a batch, for which A is factored once.
 
-    Where A is singular and its kernel are constants (`regions`), the system of P b is solved, P the
-    projection on the range, by the factor of A with one diagonal entry raised in each region; x has
-    no part in the kernel. If b is not in the range, the result says so.
+    If A is singular and its kernel is spanned by constants (`regions`), the system A x = P b is
+    solved, P the projection on the range, with the factor of A with one diagonal entry raised in
+    each region; x has no component in the kernel. If b is not in the range, the result says so.
 
     Raises:
         ValueError: b has another shape than A's unknowns or is not real, or rtol is not positive.
@@ -50,7 +50,7 @@ def solve_sparse(
 
 
 def factor(A: LinearOperator) -> Callable[[Tensor], Tensor]:
-    """b -> A⁻¹ b by SuperLU; where A is singular, for b in its range, one solution of many.
+    """b -> A⁻¹ b by SuperLU; for a singular A, one of the solutions for b in its range.
 
     Raises:
         RuntimeError: there is no factor.

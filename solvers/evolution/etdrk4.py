@@ -1,26 +1,26 @@
-"""Exponential time differencing, order 4: L exactly, N by Runge-Kutta."""
+"""Exponential time differencing of order 4: L is integrated exactly, N by Runge-Kutta."""
 
 import math
-from types import ModuleType
 
 import torch
 from jaxtyping import Inexact
 from torch import Tensor
 
-from ...kernels.etdrk4 import reference as etdrk4_reference
-from .evolution import Evolution, Stepper
+from ...kernels import etdrk4
+from .evolution import Evolution
+from .stepper import Stepper
 
 
 class ETDRK4(Stepper):
-    """Cox and Matthews (2002), eqs. 26-29: exact where N is constant, order 4 in dt.
+    """ETDRK4 (Cox and Matthews 2002, eqs. 26-29): exact for constant N, order 4 in dt.
 
         a = E₂u + Q N(u),  b = E₂u + Q N(a),  c = E₂a + Q (2N(b) - N(u)),   E₂ = exp(L dt/2),
         u' = E u + f₁ N(u) + 2 f₂ (N(a) + N(b)) + f₃ N(c),   Q = dt/2 φ₁(L dt/2),
 
     f₁ = dt (φ₁ - 3φ₂ + 4φ₃), f₂ = dt (φ₂ - 2φ₃), f₃ = dt (4φ₃ - φ₂) at L dt; see
-    `phi_functions`. L is a number per wave, or a matrix per wave that couples the channels. Good
-    for stiff L (KdV, Kuramoto-Sivashinsky); dt is bound by N alone. Coefficients are kept for the
-    dt in use and its halves, which adaptive steps come back to.
+    `phi_functions`. L is a number per wave, or a matrix per wave that couples the channels. Suited
+    to stiff L (KdV, Kuramoto-Sivashinsky): only N limits dt. The coefficients of the last eight dt
+    are cached, since adaptive steps return to halves of dt.
     """
 
     order = 4
@@ -30,13 +30,7 @@ class ETDRK4(Stepper):
         super().__init__(equation, u_hat)
         self.N = [torch.empty_like(u_hat) for _ in range(4)]
         self.a, self.b = torch.empty_like(u_hat), torch.empty_like(u_hat)
-        self.sums: ModuleType = etdrk4_reference
-        if u_hat.device.type == "cpu":
-            from ...kernels.etdrk4 import cpu as etdrk4
-            from ...kernels.low_storage import cpu as low_storage
-
-            if low_storage.serves(u_hat, equation.symbol):
-                self.sums = etdrk4
+        self.sums = etdrk4.bind(u_hat, equation.symbol)
         self._tables: dict[float, list[Tensor]] = {}
 
     def step(self, u_hat: Inexact[Tensor, "*state"], t: float, dt: float) -> None:
@@ -57,7 +51,7 @@ class ETDRK4(Stepper):
         sums.update(u_hat, (E, f1, f2, f3), self.N)
 
     def _coupled_step(self, u_hat: Tensor, t: float, dt: float) -> None:
-        """The same with a matrix per wave."""
+        """A step with a matrix per wave."""
         E, E2, Q, f1, f2, f3 = self._table(dt, u_hat)
         N, into, half = _product, self.equation.nonlinear_into, t + dt / 2
         Nu, Na, Nb, Nc = self.N
@@ -82,7 +76,7 @@ class ETDRK4(Stepper):
             table = [E, E2, dt / 2 * half]
             table += [dt * (p1 - 3 * p2 + 4 * p3), dt * (p2 - 2 * p3), dt * (4 * p3 - p2)]
             real = torch.empty(0, dtype=like.dtype).real.dtype
-            # einsum wants one dtype; a product of real factors and complex fields does not.
+            # einsum needs one dtype; real factors times complex fields do not.
             dtype = like.dtype if self.equation.coupled else real
             dtype = dtype.to_complex() if L.is_complex() else dtype
             self._tables[dt] = [m.to(like.device, dtype) for m in table]
@@ -97,8 +91,8 @@ def _product(factor: Tensor, u_hat: Tensor) -> Tensor:
 def phi_functions(z: Inexact[Tensor, "*waves"]) -> list[Inexact[Tensor, "*waves"]]:
     """exp(z) and φ_k(z) = Σ_j z^j/(j+k)!, k = 1, 2, 3, of each entry to a few eps.
 
-    φ_k+1 = (φ_k - 1/k!)/z loses all digits near zero. So: the Taylor series to order 16 where
-    |z| <= 1, the recurrence elsewhere, where it loses at most a digit or two.
+    The recurrence φ_k+1 = (φ_k - 1/k!)/z loses all digits near zero, so the Taylor series is used
+    for |z| <= 1. For larger |z| the recurrence loses at most two digits.
     """
     small = z.abs() <= 1
     near, far = torch.where(small, z, 0), torch.where(small, 1, z)
@@ -113,10 +107,10 @@ def phi_functions(z: Inexact[Tensor, "*waves"]) -> list[Inexact[Tensor, "*waves"
 
 
 def matrix_phi_functions(Z: Inexact[Tensor, "c c *waves"]) -> list[Inexact[Tensor, "c c *waves"]]:
-    """The same of a matrix per wave, diagonalisable or not.
+    """`phi_functions` of a matrix per wave, diagonalisable or not.
 
-    The exponential of the block matrix with first row (Z, 1, 0, 0) and ones above the diagonal
-    below it has the first row exp(Z), φ₁, φ₂, φ₃ (Saad 1992; Sidje 1998).
+    The block matrix with first row (Z, 1, 0, 0) and identities on the superdiagonal below has an
+    exponential with first row exp(Z), φ₁, φ₂, φ₃ (Saad 1992; Sidje 1998).
     """
     c = Z.shape[0]
     A = Z.movedim((0, 1), (-2, -1))

@@ -1,4 +1,4 @@
-"""Finite volumes for scalar conservation laws: shocks where they belong, and no ringing."""
+"""Finite volumes for scalar conservation laws, with a limiter against oscillations at shocks."""
 # Axes: b batch, *space cells.
 
 import math
@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...domain import Boundary, Grid, Placement
-from .evolution import Trajectory, check_times, require_real
+from .evolution import require_real
+from .trajectory import Trajectory, check_times
 
 
 class Flux(ABC):
@@ -23,12 +24,12 @@ class Flux(ABC):
 
     @abstractmethod
     def speed(self, u: Tensor) -> Tensor:
-        """f'(u), at which u travels."""
+        """f'(u), the characteristic speed."""
 
 
 @dataclass(frozen=True)
 class LinearFlux(Flux):
-    """f = c u: u is carried along at c."""
+    """f = c u: u is advected with speed c."""
 
     c: float | int = 1.0
 
@@ -37,7 +38,7 @@ class LinearFlux(Flux):
             raise ValueError(f"The speed c must be finite; got {self.c}.")
 
     def between(self, left: Tensor, right: Tensor) -> Tensor:
-        """c times the value upwind."""
+        """c times the upwind value."""
         return self.c * (left if self.c > 0 else right)
 
     def speed(self, u: Tensor) -> Tensor:
@@ -47,10 +48,11 @@ class LinearFlux(Flux):
 
 @dataclass(frozen=True)
 class BurgersFlux(Flux):
-    """f = u²/2: fast parts catch up with slow ones, and shocks form."""
+    """f = u²/2, the flux of the inviscid Burgers equation, which forms shocks."""
 
     def between(self, left: Tensor, right: Tensor) -> Tensor:
-        """The larger of f(max(left, 0)) and f(min(right, 0)): no shock that expands."""
+        """The larger of f(max(left, 0)) and f(min(right, 0)), which satisfies the entropy
+        condition."""
         return torch.maximum(left.clamp(min=0), -right.clamp(max=0)).square() / 2
 
     def speed(self, u: Tensor) -> Tensor:
@@ -70,15 +72,15 @@ def solve_conservation_law(
     """Cell averages of u with u_t + Σ_a f_a(u)_(x_a) = 0 and u(0) = u0 at the given times.
 
     Second order where u is smooth: linear reconstruction with van Leer's limiter, Godunov's flux,
-    Heun in time (van Leer 1979; Shu and Osher 1988). In 1D total variation never grows; at shocks
-    and kinks the order in L¹ is one. Conserves ∫u to round-off. A step after which a value is not
-    finite ends the loop with the time, and so does a speed at which steps are too short to add up.
+    Heun in time (van Leer 1979; Shu and Osher 1988). In 1D the total variation never grows; at
+    shocks and kinks the order in L¹ is one. ∫u is conserved to round-off. The loop stops if a value
+    is not finite, or if the speed is so large that t + dt = t.
 
     Args:
         flux: one for all axes, or one per axis.
-        u0: averages of the cells; the value at their centres is as good.
-        grid: placement "centers" (or "left", periodic); a Neumann side lets everything out.
-        courant: Σ_a max|f_a'| dt/h_a of each step, at most 0.5, beyond which the method may ring.
+        u0: cell averages; values at the cell centres agree with them to second order.
+        grid: placement "centers" (or "left", periodic); a Neumann side is an outflow.
+        courant: Σ_a max|f_a'| dt/h_a of each step, at most 0.5; the method may oscillate beyond.
 
     Raises:
         ValueError: as `evolve`, or courant is not in (0, 0.5], or a side is Dirichlet.

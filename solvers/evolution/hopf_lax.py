@@ -20,13 +20,13 @@ def hopf_lax(
     """u and its potential U at x and t > 0, where u_t + (u²/2)_x = 0 and u0 = potential'.
 
     U(x, t) = min_y potential(y) + (x - y)²/2t (Hopf 1950, Lax 1957), and u = (x - y*)/t with y* the
-    foot of the characteristic through (x, t). The average of u over [a, b] is (U(b) - U(a))/(b - a)
-    also where there is a shock between. The foot is the best of `num_candidates` between
-    x - t·largest and x + t·largest, then bisected to round-off; u0 may jump.
+    foot of the characteristic through (x, t). The average of u over [a, b] is (U(b) - U(a))/(b -
+    a), also across a shock. The foot is the best of `num_candidates` points between x - t·largest
+    and x + t·largest, refined by bisection to round-off; u0 may jump.
 
     Args:
-        largest: a bound of |u0|.
-        num_candidates: so many that no two minima lie between two of them.
+        largest: a bound on |u0|.
+        num_candidates: enough to separate the local minima.
     """
     if not (t > 0 and largest > 0):
         raise ValueError(f"t and largest must be positive; got {t} and {largest}.")

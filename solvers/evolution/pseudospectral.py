@@ -1,5 +1,6 @@
-"""Equations by waves and nodes: derivatives on the coefficients, products at the nodes."""
-# Axes: b batch, c channel, *space nodes, *waves coefficients in the layout of `fourier.transform`.
+"""Pseudo-spectral equations: derivatives of the coefficients, products at the nodes."""
+# Axes: b batch, c channel, *space nodes, *waves coefficients in the layout of
+# `calculus.fourier.transform`.
 
 import math
 from functools import reduce
@@ -22,16 +23,16 @@ from .evolution import Evolution
 
 
 class PseudoSpectral(Evolution):
-    """u_t = L u + N(u, t) with the state of `fourier.transform`, (b, c, *waves).
+    """u_t = L u + N(u, t) with the state of `calculus.fourier.transform`, (b, c, *waves).
 
-    A subclass passes the symbol of L and writes `nonlinear` with `at_nodes` and `waves`: on the way
-    there and back only the waves go with (degree + 1)|k| < N, so that no product of that degree
-    aliases. The other waves of an initial field obey u_t = L u.
+    A subclass passes the symbol of L and writes `nonlinear` with `at_nodes` and `waves`, which keep
+    only waves with (degree + 1)|k| < N, so that no product of that degree aliases. The other waves
+    of an initial field obey u_t = L u.
 
     Attributes:
         degree: of the polynomial N.
-        series: the waves, by default those that fit the grid: Fourier on periodic axes; sines and
-            cosines suit an equation without odd derivatives, where N of a sine series is one.
+        series: the waves, by default those of the grid: Fourier on periodic axes. Sines and cosines
+            suit an equation without odd derivatives for which N maps a sine series to one.
     """
 
     degree: int = 2
@@ -43,7 +44,7 @@ class PseudoSpectral(Evolution):
         self.is_fourier = set(grid.series(series)) == {Series.FOURIER}
 
     def encode(self, u: Float[Tensor, "b c *space"]) -> Inexact[Tensor, "b c *waves"]:
-        """The coefficients of a field, on a periodic box about its first node."""
+        """The coefficients of a field; on a periodic box the origin is its first node."""
         if self.is_fourier:  # the same without a phase: a fifth of the time on a small grid
             return torch.fft.rfftn(u, s=self.grid.shape, norm="forward")
         return transform(u, self.grid, self.series)
@@ -55,17 +56,17 @@ class PseudoSpectral(Evolution):
         return inverse_transform(u_hat, self.grid, self.series)
 
     def at_nodes(self, u_hat: Inexact[Tensor, "b c *waves"]) -> Float[Tensor, "b c *space"]:
-        """The field without the waves that would alias."""
+        """The field of the waves that do not alias."""
         return self.decode(u_hat * self.cast(self.kept, u_hat))
 
     def waves(self, u: Float[Tensor, "b c *space"]) -> Inexact[Tensor, "b c *waves"]:
-        """The coefficients of a product of such fields, filtered alike."""
+        """The coefficients of a product of such fields, without the waves that alias."""
         u_hat = self.encode(u)
         return u_hat * self.cast(self.kept, u_hat)
 
 
 class Linear(PseudoSpectral):
-    """u_t = L u: one ETDRK4 step of any length is exact."""
+    """u_t = L u; an ETDRK4 step of any length is exact."""
 
     degree = 1
 
@@ -80,8 +81,8 @@ def laplacian_symbol(grid: Grid, series: Choice = None) -> Float[Tensor, "*waves
 
 
 def derivative_symbols(grid: Grid) -> list[Tensor]:
-    """iξ along each axis of a periodic grid, shaped to broadcast; zero for the Nyquist wave of an
-    even axis, whose derivative vanishes at every node."""
+    """iξ along each axis of a periodic grid, broadcastable to the waves; zero for the Nyquist wave
+    of an even axis, whose derivative vanishes at every node."""
     symbols = []
     for axis, (xi, n) in enumerate(zip(wavenumbers(grid), grid.shape, strict=True)):
         k = wave_indices(grid)[axis]

@@ -1,15 +1,16 @@
 """Explicit Runge-Kutta for N with Crank-Nicolson for L: Euler, Heun and a low-storage RK4.
 
-Linear dissipation is stable whatever dt; order 2 where L acts, and of the explicit method where it
-does not.
+Linear dissipation is stable for every dt. The order is that of the explicit method if L = 0, else
+at most 2.
 """
 
 import torch
 from jaxtyping import Inexact
 from torch import Tensor
 
-from ...kernels.low_storage import reference as low_storage_reference
-from .evolution import Evolution, Stepper
+from ...kernels import low_storage
+from .evolution import Evolution
+from .stepper import Stepper
 
 
 class _ImplicitExplicit(Stepper):
@@ -27,12 +28,7 @@ class _ImplicitExplicit(Stepper):
                 f"{type(equation).__name__} couples them. Use ETDRK4."
             )
         self.N, self.h = torch.empty_like(u_hat), torch.empty_like(u_hat)
-        self.update = low_storage_reference.update
-        if u_hat.device.type == "cpu":
-            from ...kernels.low_storage import cpu as low_storage
-
-            if low_storage.serves(u_hat, equation.symbol):
-                self.update = low_storage.update
+        self.update = low_storage.bind(u_hat, equation.symbol)
         self._dt = 0.0
 
     def _prepare(self, dt: float, like: Tensor) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 from ...linop import LinearOperator
 from ..result import SolveResult
 from .columns import Columns, Scalars
-from .loop import Apply, Method, solve
+from .loop import Apply, Recurrence, solve
 
 
 def bicgstab(
@@ -23,8 +23,8 @@ def bicgstab(
     """x with |b - A x| <= rtol |b| by BiCGStab (van der Vorst 1992), A and M any linear operators.
 
     M preconditions from the right, so the residuals are those of A x = b. An iteration applies A
-    and M twice. The method may break down; it then starts again from where it is, as long as each
-    start at least halves the residual. Everything else is as for `cg`.
+    and M twice. After a breakdown the method restarts from its iterate, as long as each restart at
+    least halves the residual. Everything else is as for `cg`.
 
     Raises:
         ValueError: shapes or dtypes differ.
@@ -34,7 +34,7 @@ def bicgstab(
     )
 
 
-class BiCGStab(Method):
+class BiCGStab(Recurrence):
     """Saad (2003), Alg. 7.7, preconditioned from the right; s is kept in r."""
 
     state = (

@@ -1,8 +1,8 @@
-"""Arithmetic on one field, or on a batch of fields each with scalars of its own.
+"""Arithmetic on one field, or on a batch of fields with one scalar per field.
 
 A Krylov method is written once, in the letters of the book. Its scalars (α, β, ⟨r, z⟩) are Python
-numbers where one system is solved, which costs nothing, and tensors of one number per column where
-a batch is: then all columns move in one launch.
+numbers for one system, which costs nothing, and tensors of one number per column for a batch, whose
+columns are then updated in one launch.
 """
 
 import math
@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Scalars = Any  # a float (`OneColumn`), or a tensor of one number per column (`ManyColumns`)
+from ...kernels.conjugate import dot_columns
 
-_LONG = 16384  # from this size a dot product for each column is faster on a CPU than one for all
+Scalars = Any  # a float (`OneColumn`), or a tensor of one number per column (`ManyColumns`)
 
 
 class Columns(ABC):
@@ -99,10 +99,7 @@ class ManyColumns(Columns):
     """Fields of shape (columns, *space)."""
 
     def dot(self, u: Tensor, v: Tensor) -> Tensor:
-        u, v = u.flatten(1), v.flatten(1)
-        if u.device.type == "cpu" and u.shape[1] > _LONG:
-            return torch.stack([torch.dot(x, y) for x, y in zip(u, v, strict=True)])
-        return torch.linalg.vecdot(u, v)
+        return dot_columns(u, v)
 
     def add(self, y: Tensor, a: Tensor, x: Tensor) -> None:
         y.addcmul_(_over(a, y), x)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ...linop import LinearOperator
 from ..result import SolveResult
 from .flexible_cg import FlexibleCG
-from .loop import require_definite, solve
-from .race import Run, race
+from .loop import require_definite
+from .race import solve_or_race
 
 Net = LinearOperator | Callable[[Tensor], Tensor]
 
@@ -36,22 +36,24 @@ def deep_conjugate_direction(
         q = P f(r/|r|),    p = q - Σ ⟨q, A p_j⟩ / ⟨p_j, A p_j⟩ p_j  over the last directions p_j,
         x ← x + α p,  r ← r - α A p,    α = ⟨p, r⟩ / ⟨p, A p⟩,
 
-    P the projection on the range of A. So |x - A⁻¹b|_A falls by ⟨p, r⟩² / ⟨p, A p⟩ (squared) and
-    never grows, whatever f is; scale, sign and kernel part of its output do not matter. The
-    identity gives `cg`, the pseudo-inverse of A one step. Where f is of no use (NaN, zero, a field
-    in the kernel, orthogonal to r) the step is made from r, and `reason` counts such steps.
+    P the projection on the range of A. So |x - A⁻¹b|_A² decreases by ⟨p, r⟩² / ⟨p, A p⟩ and never
+    grows, whatever f is; scale, sign and kernel component of its output do not matter. The identity
+    gives `cg`; the pseudo-inverse of A gives the solution in one step. If f is useless (NaN, zero,
+    a field in the kernel, orthogonal to r), the step uses r instead, and `reason` counts such
+    steps.
 
     r and x keep the precision of b: a network in float32 does not limit the accuracy of x.
 
     Args:
-        net: f, maps (b, 1, *space), fields of Euclidean norm 1, to the same shape. A module gets
-            them in the precision and on the device of its parameters; call its `eval()` before.
-        num_previous: directions to be A-orthogonal to, at the price of two fields each. One is
-            enough where f is nearly linear and symmetric; 0 is steepest descent along f.
-        safeguard: a preconditioner of the classical kind, such as `Multigrid(A)`: CG with it runs
-            beside, by turns of measured time, and the first to be done ends it. So the time is at
-            most twice that of CG alone plus one application of net, whatever net does;
-            the result is a `RaceResult`, which says who won (`solvers/krylov/race.py`).
+        net: f, a map of fields (b, 1, *space) of Euclidean norm 1 to the same shape. A module gets
+            them in the precision and on the device of its parameters; call its `eval()` first.
+        num_previous: number of previous directions to which p is made A-orthogonal; each needs two
+            fields. One is enough if f is nearly linear and symmetric; 0 is steepest descent along
+            f.
+        safeguard: a trusted classical preconditioner such as `Multigrid(A)`. CG with it runs
+            concurrently, in turns of measured time, until one of the two converges: the time is at
+            most twice that of CG alone plus one application of net, whatever net does. The result
+            is a `RaceResult` with the winner (`solvers/krylov/race.py`).
 
     Everything else is as for `cg`.
 
@@ -62,16 +64,16 @@ def deep_conjugate_direction(
     require_definite(A, None)
     if num_previous < 0:
         raise ValueError(f"num_previous must be 0 or more; got {num_previous}. 2 is a good value.")
-    run: Run = solve if safeguard is None else partial(race, safeguard=safeguard)
-    return run(
+    return solve_or_race(
         partial(FlexibleCG, directions=num_previous),
         A, b, M=_directions(net, A), x0=x0, rtol=rtol, max_iterations=max_iterations, A_norm=A_norm,
+        safeguard=safeguard,
     )  # fmt: skip
 
 
 def _directions(net: Net, A: LinearOperator) -> Callable[[Tensor], Tensor]:
-    """r -> P f(r/|r|) for fields with or without a batch axis; 0 where nothing but round-off is
-    left of f behind the projection."""
+    """r -> P f(r/|r|) for fields with or without a batch axis; 0 if only round-off remains of f
+    after the projection."""
     space = A.grid.shape
     f = net.apply if isinstance(net, LinearOperator) else net
     parameter = next(net.parameters(), None) if isinstance(net, nn.Module) else None

@@ -8,9 +8,9 @@ from ...linop import LinearOperator, Preconditioner
 
 
 class Diagonal(Preconditioner):
-    """M = D⁻¹, D the diagonal of A (Jacobi's preconditioner); 1 where a row is empty.
+    """M = D⁻¹, D the diagonal of A (Jacobi's preconditioner); 1 for an empty row.
 
-    Of use where rows of A differ in size; where all a_ii are the same CG does not notice it.
+    Useful if rows of A differ in size. If all a_ii are equal, the iterates of CG do not change.
 
     Raises:
         ValueError: a diagonal entry is negative or not finite.

@@ -10,8 +10,8 @@ from torch import Tensor
 from ...linop import LinearOperator
 from ..result import SolveResult
 from .columns import Columns, Scalars
-from .loop import Apply, Method, require_definite, solve
-from .race import Run, race
+from .loop import Apply, Recurrence, require_definite
+from .race import solve_or_race
 
 
 def flexible_cg(
@@ -33,18 +33,18 @@ def flexible_cg(
 
         p = M r - Σ ⟨M r, A q⟩ / ⟨q, A q⟩ q,    x ← x + ⟨p, r⟩ / ⟨p, A p⟩ p,
 
-    so |x - A⁻¹b|_A never grows, whatever M does. Where M r is of no use (zero, NaN, orthogonal to
-    r) the step is made from r, and `reason` counts such steps. With a fixed symmetric positive
+    so |x - A⁻¹b|_A never grows, whatever M does. If M r is useless (zero, NaN, orthogonal to r),
+    the step uses r instead, and `reason` counts such steps. With a fixed symmetric positive
     definite M this is `cg`.
 
     Args:
-        directions: how many of the last directions; 1 is the Polak-Ribière formula
-            β = ⟨r - r_old, M r⟩ / ⟨r_old, M r_old⟩ (since r - r_old = -α A p), None is all of them,
-            at the price of two fields for each iteration.
-        safeguard: a preconditioner of the classical kind, such as `Multigrid(A)`: CG with it runs
-            beside, by turns of measured time, and the first to be done ends it. So the time is at
-            most twice that of CG alone plus one application of M, whatever M does;
-            the result is a `RaceResult`, which says who won (`solvers/krylov/race.py`).
+        directions: number of previous directions q. 1 is the Polak-Ribière formula
+            β = ⟨r - r_old, M r⟩ / ⟨r_old, M r_old⟩ (since r - r_old = -α A p); None is all of them,
+            and then each iteration stores two more fields.
+        safeguard: a trusted classical preconditioner such as `Multigrid(A)`. CG with it runs
+            concurrently, in turns of measured time, until one of the two converges: the time is at
+            most twice that of CG alone plus one application of M, whatever M does. The result is a
+            `RaceResult` with the winner (`solvers/krylov/race.py`).
 
     Everything else is as for `cg`.
 
@@ -55,14 +55,14 @@ def flexible_cg(
     require_definite(A, None)
     if directions is not None and directions < 1:
         raise ValueError(f"directions must be at least 1, or None for all; got {directions}.")
-    run: Run = solve if safeguard is None else partial(race, safeguard=safeguard)
-    return run(
+    return solve_or_race(
         partial(FlexibleCG, directions=directions),
         A, b, M=M, x0=x0, rtol=rtol, max_iterations=max_iterations, A_norm=A_norm,
+        safeguard=safeguard,
     )  # fmt: skip
 
 
-class FlexibleCG(Method):
+class FlexibleCG(Recurrence):
     """Notay (2000), Alg. 2.1, truncated; orthogonalisation by modified Gram-Schmidt."""
 
     state = ("x", "r", "ps", "Aps", "pAps", "pAp", "from_r")
@@ -112,7 +112,7 @@ class FlexibleCG(Method):
         self.A.apply_into(p, Ap)
         pAp, pr = c.dot(p, Ap), c.dot(p, r)
         pp, rr, ApAp = c.dot(p, p), c.dot(r, r), c.dot(Ap, Ap)
-        # Within round-off of zero a direction says nothing. A NaN is greater than nothing.
+        # A direction within round-off of zero is useless. Comparisons with NaN are False.
         fine = (pAp > 0) & (pAp * pAp > self.eps**2 * pp * ApAp) & (pr * pr > self.eps**2 * pp * rr)
         return pAp, pr, fine
 

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...kernels import sweeps
 from ...linop import LinearOperator, Preconditioner
 
 _SHIFTS = (0.0, *(1e-3 * 2.0**i for i in range(14)))
@@ -12,21 +13,23 @@ _SHIFTS = (0.0, *(1e-3 * 2.0**i for i in range(14)))
 class IncompleteCholesky(Preconditioner):
     """M = (Uᵀ U)⁻¹ ≈ A⁻¹, U upper triangular with the pattern of A's upper triangle.
 
-    IC(0) (Meijerink & van der Vorst 1977): Uᵀ U = A on the pattern, fill is left out. MIC(0)
-    (Gustafsson 1978): fill is taken from the diagonal, so that Uᵀ U and A agree on constants. For
-    -Δ with spacing h the condition number of M A is O(1/h²) with the first, as without M but 10
-    times smaller, and O(1/h) with the second. Symmetric by construction, as scipy's `spilu` is not.
+    IC(0) (Meijerink & van der Vorst 1977) drops the fill outside the pattern: Uᵀ U = A on the
+    pattern. MIC(0) (Gustafsson 1978) subtracts the fill from the diagonal: Uᵀ U and A agree on
+    constants. For -Δ with spacing h the condition number of M A is O(1/h²) with IC(0), 10 times
+    smaller than without M, and O(1/h) with MIC(0). M is symmetric by construction, unlike the one
+    of scipy's `spilu`.
 
-    Exists for M-matrices. Where a pivot is not positive, A + α diag(A) is factored with the
-    smallest of a row of α (Manteuffel 1980), kept in `shift`. Rows without entries get 1, pivots
-    that are round-off of zero (A singular) their diagonal.
+    The factor exists for M-matrices. If a pivot is not positive, A + α diag(A) is factored with the
+    smallest α of a sequence for which the pivots are positive (Manteuffel 1980); `shift` holds it.
+    The pivot of an empty row is 1; a pivot that is zero up to round-off (A singular) is replaced by
+    its diagonal.
 
     Sequential, on the CPU; set-up and application cost about as much as three products with A.
 
     Args:
         A: symmetric, with `to_csr`.
-        modified: part of the fill that goes to the diagonal: 0 is IC(0), 1 is MIC(0). Just below 1
-            (0.95 to 0.99) is often best where a jumps.
+        modified: fraction of the fill that is subtracted from the diagonal: 0 is IC(0), 1 is
+            MIC(0). Values just below 1 (0.95 to 0.99) are often best for jumping coefficients.
         dtype: of the factor and the solves.
 
     Raises:
@@ -41,8 +44,6 @@ class IncompleteCholesky(Preconditioner):
         dtype: torch.dtype = torch.float64,
     ) -> None:
         import scipy.sparse
-
-        from ...kernels.sweeps import cpu as sweeps
 
         if not A.symmetric:
             raise ValueError(
@@ -78,8 +79,6 @@ class IncompleteCholesky(Preconditioner):
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """M u in u's dtype, computed in `dtype`; it carries no gradient."""
-        from ...kernels.sweeps import cpu as sweeps
-
         b = u.detach().to(device="cpu", dtype=self.dtype).reshape(-1, self.grid.num_nodes)
         x = torch.empty(b.shape, dtype=self.dtype)
         sweeps.solve(*self._factor, b.contiguous().numpy(), x.numpy())

@@ -1,8 +1,9 @@
-"""The loop that all Krylov methods share: columns side by side, each stopped on its own.
+"""The loop that all Krylov methods share; each right-hand side of a batch stops on its own.
 
-A method (`Method`) holds the recurrences and nothing else. The loop here checks the input, projects
-what a singular operator cannot reach, stops each column at its tolerance, claims success on true
-residuals only, starts again where the recursion ran ahead of them, and says why it stopped.
+A `Recurrence` holds the scalars of one method and its updates of x and r. The loop checks the
+input, projects b on the range of a singular operator, stops each column at its tolerance, decides
+convergence by true residuals, restarts if the recursive residual is smaller than the true one, and
+gives the reason for stopping.
 """
 
 import math
@@ -22,13 +23,13 @@ from .columns import Columns, ManyColumns, OneColumn, Scalars
 Apply = LinearOperator | Callable[[Tensor], Tensor] | None  # M, or any map r -> z, or the identity
 
 
-class Method(ABC):
+class Recurrence(ABC):
     """The recurrences of one method for columns that start together.
 
     Attributes:
         state: names of the attributes that have one entry per column.
-        stops_at_breakdown: a breakdown is final; else the method starts again from the true
-            residual, as long as this helps.
+        stops_at_breakdown: a breakdown is final; otherwise the method restarts from the true
+            residual as long as this reduces it.
         x, r: the iterate and its residual b - A x, updated in place.
     """
 
@@ -40,25 +41,25 @@ class Method(ABC):
 
     @abstractmethod
     def step(self) -> Scalars:
-        """|r| after one iteration; NaN where the method broke down, which leaves x as it was."""
+        """|r| after one iteration; NaN at a breakdown, which leaves x unchanged."""
 
     @abstractmethod
     def explain(self, column: int) -> str:
-        """Which breakdown it was."""
+        """Description of the breakdown of a column."""
 
     def replaced(self, column: int) -> int:
-        """How many steps were made from r because M r was of no use."""
+        """Number of steps that used r because M r was useless."""
         return 0
 
     def keep(self, index: Tensor) -> None:
-        """Go on with these columns."""
+        """Continue with these columns only."""
         for name in self.state:
             value = getattr(self, name)
             kept = [v[index] for v in value] if isinstance(value, list) else value[index]
             setattr(self, name, kept)
 
     def precondition(self, r: Tensor, z: Tensor) -> Tensor:
-        """M r, in z or, where there is no M, r itself."""
+        """M r, written to z; without M, r itself."""
         if self.M is None:
             return r
         if isinstance(self.M, LinearOperator):
@@ -66,12 +67,12 @@ class Method(ABC):
         return z.copy_(self.M(r))
 
 
-Start = Callable[[LinearOperator, Apply, Tensor, Tensor, Columns], Method]
+Start = Callable[[LinearOperator, Apply, Tensor, Tensor, Columns], Recurrence]
 
 
 @dataclass
 class _Column:
-    """One right-hand side: what was asked for, its history, and in the end the reason."""
+    """One right-hand side: its tolerances, its history and the reason for stopping."""
 
     size: float  # |b|
     outside: float  # |b - P b| / |b|, P the projection on the range of A
@@ -88,21 +89,21 @@ class _Column:
     converged: bool = False
 
     def tolerance(self, x_norm: float) -> float:
-        """What |P b - A x| / |b| may be."""
+        """Largest |P b - A x| / |b| that counts as converged."""
         rtol = self.rtol
         if 0 < self.outside <= rtol:
-            # The two parts are orthogonal; rounding must not lift their sum above rtol.
+            # The two parts are orthogonal; round-off must not raise their sum above rtol.
             rtol = (1 - 1e-12) * math.sqrt(rtol**2 - self.outside**2)
         return max(rtol, self.limit(x_norm))
 
     def limit(self, x_norm: float) -> float:
-        """10 ε (|A| |x| + |b|) / |b|, where |A| is given."""
+        """10 ε (|A| |x| + |b|) / |b| if |A| is known, else 0."""
         if self.A_norm is None:
             return 0.0
         return 10 * self.eps * (self.A_norm * x_norm / self.size + 1)
 
     def leaves(self, norm: float, x_norm: float) -> bool:
-        """Record the residual of one iteration; True where the true one is to be looked at."""
+        """Record the residual of one iteration; True if the true residual must be computed."""
         residual = norm / self.size
         if not math.isfinite(residual):
             return True
@@ -110,7 +111,7 @@ class _Column:
         return residual <= self.tolerance(x_norm) or len(self.residuals) > self.max_iterations
 
     def judge(self, norm: float, x_norm: float, final: bool) -> None:
-        """Stop with a reason, or go on, by the true residual."""
+        """Stop with a reason or continue, according to the true residual."""
         inside = norm / self.size
         true = math.hypot(inside, self.outside)
         self.residuals[-1:] = [true]
@@ -147,17 +148,17 @@ def solve(
     start: Start,
     A: LinearOperator,
     b: Float[Tensor, "*batch_space"],
-    **asked: Any,
+    **options: Any,
 ) -> SolveResult:
-    """x with |b - A x| <= rtol |b| for each right-hand side, by the method that `start` makes; the
-    other arguments are those of `steps`.
+    """x with |b - A x| <= rtol |b| for each right-hand side, by the recurrence that `start` makes;
+    the other arguments are those of `steps`.
 
-    Leading axes of b are a batch; columns that have converged leave it. Where A is singular and
-    knows its range (`A.project`), the system of P b is solved, and x has no part in the kernel of a
-    symmetric A. What of b lies outside the range counts as residual: where it exceeds the
-    tolerance, the system has no solution, and the result says so.
+    Leading axes of b are a batch; converged columns leave it. If A is singular and knows its range
+    (`A.project`), the projected system A x = P b is solved, and x has no component in the kernel of
+    a symmetric A. The residual includes b - P b: if this exceeds the tolerance, the system is
+    inconsistent, and the result says so.
     """
-    run = steps(start, A, b, **asked)
+    run = steps(start, A, b, **options)
     while True:
         try:
             next(run)
@@ -175,15 +176,15 @@ def steps(
     rtol: float,
     max_iterations: int,
     A_norm: float | int | None = None,
-) -> Generator[Method, None, SolveResult]:
-    """`solve` one iteration at a time: yields the method before each, returns the result.
+) -> Generator[Recurrence, None, SolveResult]:
+    """`solve` one iteration at a time: yields the recurrence before each, returns the result.
 
-    Gradients must be switched off by the caller.
+    The caller must disable gradients.
 
     Args:
-        A_norm: |A|, or a bound. With it a residual of 10 ε (|A||x| + |b|) also counts as success:
-            no method gets further than that order, whatever rtol says. For an M-matrix
-            2 max(diagonal) is such a bound.
+        A_norm: |A|, or a bound. With it a residual of 10 ε (|A||x| + |b|) also counts as converged,
+            since round-off allows no method to get far below. For an M-matrix 2 max(diagonal) is a
+            bound.
     """
     check(A, b, M, x0, rtol, max_iterations)
     batched = b.ndim > A.grid.ndim
@@ -224,7 +225,7 @@ def steps(
         if untouched:
             r = b_live.clone()
         else:
-            # The last r has served; a large one costs more to get than to fill.
+            # Reuse the last r: allocating a large field costs more than filling it.
             out = r if r is not None and r.shape == x_live.shape else torch.empty_like(x_live)
             r = torch.sub(b_live, A.apply_into(x_live, out), out=out)
             r = A.project(r) if singular else r
@@ -246,7 +247,7 @@ def steps(
             yield from _run(method, live, table, x)
         else:
             yield from _run_one(method, table[0])
-        del method  # its fields are free before the next one takes its own
+        del method  # free its fields before the next one allocates
     if singular and A.symmetric:
         x = A.project(x)
     result = _result(x, table, batched)
@@ -254,8 +255,8 @@ def steps(
     return result
 
 
-def _run_one(method: Method, column: _Column) -> Iterator[Method]:
-    """Iterate until the true residual is to be looked at."""
+def _run_one(method: Recurrence, column: _Column) -> Iterator[Recurrence]:
+    """Iterate until the true residual must be computed."""
     needs_size, norm, x_norm = column.A_norm is not None, 0.0, 0.0
     leaves = False
     while not leaves:
@@ -269,8 +270,10 @@ def _run_one(method: Method, column: _Column) -> Iterator[Method]:
         column.note = method.explain(0)
 
 
-def _run(method: Method, live: list[int], table: list[_Column], x: Tensor) -> Iterator[Method]:
-    """The same for a batch, which columns leave one by one."""
+def _run(
+    method: Recurrence, live: list[int], table: list[_Column], x: Tensor
+) -> Iterator[Recurrence]:
+    """The same for a batch; columns leave it one by one."""
     columns, active = method.columns, list(live)
     needs_size = table[0].A_norm is not None
     while active:
@@ -310,7 +313,7 @@ def _result(x: Tensor, table: list[_Column], batched: bool) -> SolveResult:
 
 
 def knows_range(A: LinearOperator) -> bool:
-    """Whether A is singular and may know its range, so that b is to be projected."""
+    """Whether A is singular and may know its range, so that b must be projected."""
     return not A.positive_definite and type(A).project is not LinearOperator.project
 
 

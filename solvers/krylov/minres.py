@@ -7,7 +7,7 @@ from torch import Tensor
 from ...linop import LinearOperator
 from ..result import SolveResult
 from .columns import Columns, Scalars
-from .loop import Apply, Method, require_definite_preconditioner, solve
+from .loop import Apply, Recurrence, require_definite_preconditioner, solve
 
 
 def minres(
@@ -38,7 +38,7 @@ def minres(
     return solve(MINRES, A, b, M=M, x0=x0, rtol=rtol, max_iterations=max_iterations, A_norm=A_norm)
 
 
-class MINRES(Method):
+class MINRES(Recurrence):
     """Elman, Silvester, Wathen (2014), Alg. 4.1, with Lanczos vectors v of length one.
 
     γ, δ are the entries of the Lanczos matrix, c, s its Givens rotations, η the right-hand side of

@@ -1,4 +1,4 @@
-"""A learned method and a classical one side by side, stopped when the first of them is done."""
+"""A race of a learned method with classical CG, stopped when the first of them converges."""
 
 import math
 import time
@@ -14,21 +14,20 @@ from torch import Tensor
 from ...kernels.runtime.threads import ours_alone
 from ...linop import LinearOperator
 from ..result import SolveResult
-from .loop import Apply, Method, Start, knows_range, require_definite, steps
+from . import conjugate_gradients
+from .loop import Apply, Recurrence, Start, knows_range, require_definite, solve, steps
 
-# Of CG's time, for the learned side. CG with other work between its steps takes up to a tenth more
-# than alone (513², two threads: its fields leave the caches).
-_SHARE = 0.8
-# Seconds of a learned step from which torch's threads are worth what they cost CG, whose core they
-# keep busy for some 10 ms after (`kernels/threads.py`).
+# Time of the learned side as a fraction of CG's. Interleaved with other work, CG takes up to a
+# tenth longer than alone (513², two threads: its fields leave the caches).
+_FRACTION = 0.8
+# Seconds of a learned step from which on torch uses its threads. After a step they occupy a core
+# that CG needs for some 10 ms (`kernels/runtime/threads.py`).
 _HEAVY = 0.05
-
-Run = Callable[..., SolveResult]  # `krylov.solve`, or a race with its safeguard given
 
 
 @dataclass(frozen=True)
 class Side:
-    """What one side of a race has done until the end.
+    """Record of one side of a race.
 
     Attributes:
         name: "learned" or "safeguard".
@@ -45,14 +44,29 @@ class Side:
 
 @dataclass(kw_only=True, repr=False)
 class RaceResult(SolveResult):
-    """The result of the side that was first, and how far the other had come.
+    """The result of the side that converged first, and the records of both sides.
 
-    Where neither reached the tolerance, that of the smaller residual; `winner` then is None.
+    If neither reached the tolerance, it is the result with the smaller residual, and `winner` is
+    None.
     """
 
     winner: Side | None
     learned: Side
     safeguard: Side
+
+
+def solve_or_race(
+    start: Start,
+    A: LinearOperator,
+    b: Float[Tensor, "*batch_space"],
+    *,
+    safeguard: LinearOperator | None,
+    **options: Any,
+) -> SolveResult:
+    """`loop.solve`, or a `race` if there is a safeguard; the other arguments are those of both."""
+    if safeguard is None:
+        return solve(start, A, b, **options)
+    return race(start, A, b, safeguard=safeguard, **options)
 
 
 @torch.no_grad()
@@ -70,57 +84,54 @@ def race(
     clock: Callable[[], float] = time.perf_counter,
 ) -> RaceResult:
     """x with |b - A x| <= rtol |b| by the method that `start` makes with M, or by CG with the
-    preconditioner `safeguard`, whichever is first.
+    preconditioner `safeguard`, whichever converges first.
 
-    Both start from x0 and take turns, one step at a time, by measured time: the learned side moves
-    only where it, with one step of CG added, has had no more than 0.8 of CG's time. So, with T what
-    CG would take alone and t_M one application of M,
+    Both start from x0 and take turns, one step at a time, by measured time: the learned side steps
+    only if its time plus one step of CG is at most 0.8 of CG's time. Let T be the time of CG alone
+    and t_M that of one application of M. Whatever M does,
 
-        time <= 2 T + t_M,
+        time <= 2 T + t_M.
 
-    whatever M does: the last step of the learned side begins before CG ends and costs M and, beside
-    it, a product with A and some dot products, less than a step of CG with any preconditioner worth
-    the name; the other 0.2 T are for what taking turns costs. The other way round, where the
-    learned side wins after t, it is at most 2.25 t and three steps of CG.
+    The last step of the learned side begins before CG ends. It costs t_M, a product with A and some
+    dot products, which together are cheaper than a preconditioned step of CG; the remaining 0.2 T
+    pay for the switching. Conversely, if the learned side wins after t, the race takes at most
+    2.25 t and three steps of CG.
 
-    By the clock on the wall, with a jumping coefficient, CG with `Multigrid` on two threads, 513²
-    unknowns, and networks that return NaN, zero, a constant or -r: 1.7 to 1.9 T in the median of
-    nine races where they cost nothing, 1.1 T where they take half of T; no race over the bound.
+    Measured wall-clock time with a jumping coefficient, CG with `Multigrid` on two threads, 513²
+    unknowns, and networks that return NaN, zero, a constant or -r: 1.7 to 1.9 T (median of nine
+    races) if the network costs nothing, 1.1 T if one application takes T/2; no race exceeded the
+    bound.
 
-    An exception of M ends that side and is its `reason`; CG goes on alone. Where CG fails
-    (`max_iterations`, a breakdown) the learned side goes on alone. Where b has a part outside the
-    range of a singular A, the first to solve the projected system ends the race.
-
-    A batch races as one: it ends when one side has done all right-hand sides.
+    An exception of M ends the learned side and is its `reason`; CG continues alone. If CG fails
+    (`max_iterations`, a breakdown), the learned side continues alone. If b has a part outside the
+    range of a singular A, the first side to solve the projected system ends the race. A batch is
+    one race: it ends when one side has solved all right-hand sides.
 
     Args:
-        clock: seconds since some moment.
+        clock: returns the time in seconds.
 
-    Everything else is as for `krylov.solve`; the set-up of M and `safeguard` lies before the race.
+    Everything else is as for `loop.solve`; the time excludes the set-up of M and `safeguard`.
 
     Raises:
         ValueError: A or `safeguard` declares itself not symmetric positive definite, or shapes or
         dtypes differ.
     """
-    from .cg import by_own_loops  # which offers races itself
-    from .cg import start as conjugate_gradients
-
     require_definite(A, safeguard)
-    asked: dict[str, Any] = {
+    options: dict[str, Any] = {
         "x0": x0, "rtol": rtol, "max_iterations": max_iterations, "A_norm": A_norm,
     }  # fmt: skip
-    light = _HEAVY if by_own_loops(A, b, safeguard) else 0.0
-    learned = _Runner("learned", steps(start, A, b, M=M, **asked), clock, light)
+    light = _HEAVY if conjugate_gradients.is_fused(A, b, safeguard) else 0.0
+    learned = _Runner("learned", steps(start, A, b, M=M, **options), clock, light)
     safe = _Runner(
         "safeguard",
-        steps(conjugate_gradients, A, b, M=safeguard, **asked),
+        steps(conjugate_gradients.start, A, b, M=safeguard, **options),
         clock,
         math.inf if light else 0.0,
     )
-    safe.advance()  # looks at A, b and x0: what is wrong with them is no fault of the network
+    safe.advance()  # checks A, b and x0, so that their errors are raised and not blamed on M
     first = safe if safe.result is not None and _settles(A, b, safe.result, rtol) else None
     while first is None and not (learned.done and safe.done):
-        behind = learned.seconds + safe.seconds_per_step <= _SHARE * safe.seconds
+        behind = learned.seconds + safe.seconds_per_step <= _FRACTION * safe.seconds
         runner = learned if safe.done or (behind and not learned.done) else safe
         runner.advance(catch=runner is learned)
         if runner.result is not None and _settles(A, b, runner.result, rtol):
@@ -129,12 +140,13 @@ def race(
 
 
 class _Runner:
-    """One side while it runs; torch works alone in steps that take less than `light` seconds."""
+    """One side while it runs; torch uses one thread in steps that take less than `light`
+    seconds."""
 
     def __init__(
         self,
         name: str,
-        run: Generator[Method, None, SolveResult],
+        run: Generator[Recurrence, None, SolveResult],
         clock: Callable[[], float],
         light: float,
     ) -> None:
@@ -144,7 +156,7 @@ class _Runner:
         self.failure = ""
 
     def advance(self, catch: bool = False) -> None:
-        """One step; the first turn only looks at the input."""
+        """One step; the first turn only checks the input."""
         begin = self.clock()
         try:
             with ours_alone() if self.last < self.light else nullcontext():
@@ -177,7 +189,7 @@ class _Runner:
 
 
 def _settles(A: LinearOperator, b: Tensor, result: SolveResult, rtol: float) -> bool:
-    """Whether no more can be had: it converged, or the projected system is solved."""
+    """Whether the result is final: it converged, or it solves the projected system."""
     if result.converged or not torch.linalg.vector_norm(b).isfinite():
         return True
     if not knows_range(A):
@@ -196,14 +208,14 @@ def _outcome(first: _Runner | None, learned: _Runner, safe: _Runner) -> RaceResu
     sides = (learned.side(), safe.side())
     winner = sides[best is safe] if result.converged else None
     verdict = f"{winner.name} won" if winner else "neither converged"
-    told = "; ".join(f"{s.name}: {s.iterations} iterations in {s.seconds:.2g} s" for s in sides)
+    summary = "; ".join(f"{s.name}: {s.iterations} iterations in {s.seconds:.2g} s" for s in sides)
     failed = f"; the learned side failed with {learned.failure}" if learned.failure else ""
     return RaceResult(
         result.x,
         result.converged,
         result.iterations,
         result.residuals,
-        f"{result.reason}; {verdict} ({told}){failed}",
+        f"{result.reason}; {verdict} ({summary}){failed}",
         result.columns,
         winner=winner,
         learned=sides[0],

@@ -1,4 +1,4 @@
-"""Stationary iteration: a preconditioner used alone."""
+"""Richardson's iteration with a preconditioner."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ from torch import Tensor
 from ...linop import LinearOperator
 from ..result import SolveResult
 from .columns import Columns, Scalars
-from .loop import Apply, Method, solve
+from .loop import Apply, Recurrence, solve
 
 
 def richardson(
@@ -26,9 +26,9 @@ def richardson(
 ) -> SolveResult:
     """x with |b - A x| <= rtol |b| by x ← x + θ M (b - A x) with a fixed damping θ.
 
-    With M a multigrid cycle these are stand-alone cycles; with M the inverse diagonal, damped
+    With M a multigrid cycle it is multigrid as a solver; with M the inverse diagonal it is damped
     Jacobi. It converges for every b if and only if the eigenvalues of I - θ M A lie inside the unit
-    circle; else the residual grows, which the result tells. Everything else is as for `cg`.
+    circle; otherwise the residual grows, and the result reports it. Everything else is as for `cg`.
 
     Raises:
         ValueError: shapes or dtypes differ.
@@ -39,7 +39,7 @@ def richardson(
     )  # fmt: skip
 
 
-class Richardson(Method):
+class Richardson(Recurrence):
     """Saad (2003), (4.22), with the residual by its recursion."""
 
     state = ("x", "r", "z", "Az", "damping")

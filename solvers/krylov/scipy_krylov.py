@@ -1,4 +1,4 @@
-"""scipy's Krylov solvers with our record of the result."""
+"""The Krylov solvers of scipy, with a `SolveResult`."""
 
 import math
 from typing import Any
@@ -29,11 +29,11 @@ def solve_scipy(
 ) -> SolveResult:
     """x with |b - A x| <= rtol |b| by `scipy.sparse.linalg.<method>`, in float64 on the CPU.
 
-    The history is that of scipy's callback: |b - A x| of each iterate, which costs one more
+    The history is recorded by scipy's callback: |b - A x| of each iterate, which costs one more
     product per iteration; for GMRES the norm that it minimises, |M (b - A x)| / |M b|. `converged`
-    and the last entry speak of the true residual. scipy's own tests are others (MINRES measures
-    against |A||x|, GMRES against M), so where they stop too early the method is called again from
-    there with a smaller tolerance, at most four times. Right-hand sides of a batch are solved one
+    and the last entry refer to the true residual. scipy's stopping tests differ (MINRES compares
+    with |A||x|, GMRES includes M): if one stops too early, the method is called again from its
+    iterate with a smaller tolerance, at most four times. Right-hand sides of a batch are solved one
     by one. Singular systems are projected, and inconsistent ones reported, as in `cg`.
 
     Args:

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...kernels import sweeps
 from ...linop import LinearOperator, Preconditioner
 from ..result import SolveResult, at_once, relative_residual, rounded
 from .loop import check, knows_range
@@ -15,10 +16,10 @@ from .loop import check, knows_range
 class SOR(LinearOperator):
     """M = (D/ω + L)⁻¹: one sweep of SOR from zero, D the diagonal and L the part of A below it.
 
-    Not symmetric: for `bicgstab`, or `richardson`, which with it is SOR.
+    Not symmetric: use it with `bicgstab`, or with `richardson`, which then is SOR.
 
     Args:
-        A: with `to_csr`; the sweep follows its order.
+        A: an operator with `to_csr`; sweeps follow the order of its rows.
         omega: in (0, 2); 1 is Gauss-Seidel.
 
     Raises:
@@ -31,12 +32,9 @@ class SOR(LinearOperator):
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """M u, computed in float64 on the CPU; it carries no gradient."""
-        from ...kernels.sweeps import cpu as sweeps
-
         b = u.detach().to(device="cpu", dtype=torch.float64).reshape(-1, self.grid.num_nodes)
         x = torch.empty(b.shape, dtype=torch.float64)
-        kernel: Any = sweeps.sweep_from_zero
-        kernel(*self._rows, self.symmetric, b.contiguous().numpy(), x.numpy())
+        sweeps.sweep_from_zero(*self._rows, self.symmetric, b.contiguous().numpy(), x.numpy())
         return x.reshape(u.shape).to(u)
 
     def __repr__(self) -> str:
@@ -44,11 +42,11 @@ class SOR(LinearOperator):
 
 
 class SSOR(SOR, Preconditioner):
-    """M = ω (2 - ω) (D + ωU)⁻¹ D (D + ωL)⁻¹: a sweep of SOR and one back, from zero.
+    """M = ω (2 - ω) (D + ωU)⁻¹ D (D + ωL)⁻¹: a sweep of SOR and a reversed one, from zero.
 
     Symmetric, and positive definite where A's diagonal is positive: a preconditioner for `cg`. With
-    the best ω (for -Δ with spacing h near 2/(1 + sin πh), but little depends on it) the condition
-    number of M A is O(1/h) (Axelsson 1972).
+    the optimal ω (for -Δ with spacing h near 2/(1 + sin πh); the result depends weakly on it) the
+    condition number of M A is O(1/h) (Axelsson 1972).
 
     Raises:
         ValueError: as for `SOR`, or A is not symmetric or has a negative diagonal.
@@ -80,9 +78,9 @@ def sor(
 ) -> SolveResult:
     """x with |b - A x| <= rtol |b| by sweeps x ← x + (D/ω + L)⁻¹ (b - A x) (Young 1950).
 
-    Converges for 0 < ω < 2 where A is symmetric positive definite. For consistently ordered A (such
-    as five-point stencils) the best ω is 1 + (β / (1 + √(1 - β²)))², β the spectral radius of
-    Jacobi's iteration; `relax.tune` learns it from iteration counts. In float64 on the CPU; a batch
+    Converges for 0 < ω < 2 if A is symmetric positive definite. For consistently ordered A (such as
+    the five-point Laplacian) the best ω is 1 + (β / (1 + √(1 - β²)))², β the spectral radius of
+    Jacobi's iteration; `Relaxation` learns ω from iteration counts. In float64 on the CPU; a batch
     is solved column by column. Singular systems are projected, and inconsistent ones reported.
 
     Args:
@@ -111,7 +109,7 @@ def ssor(
     return _solve(A, b, omega, True, x0, rtol, max_iterations)
 
 
-def _rows(A: LinearOperator, omega: float):
+def _rows(A: LinearOperator, omega: float) -> tuple[Any, Any, Any, Any]:
     """CSR arrays of A, and ω / diagonal; 0 in empty rows."""
     import numpy as np
 
@@ -153,15 +151,13 @@ def _solve(
 
 def _one(
     A: LinearOperator,
-    rows: tuple,
+    rows: tuple[Any, Any, Any, Any],
     symmetric: bool,
     rtol: float,
     max_iterations: int,
     b: Tensor,
     x: Tensor,
 ) -> SolveResult:
-    from ...kernels.sweeps import cpu as sweeps
-
     size = torch.linalg.vector_norm(b).item()
     if done := at_once(b, size, rtol):
         x.zero_()
@@ -169,8 +165,7 @@ def _one(
     right = A.project(b).contiguous() if knows_range(A) else b
     norms = torch.empty(max_iterations + 1, dtype=torch.float64)
     arrays = (right.numpy().ravel(), x.numpy().reshape(-1))
-    kernel: Any = sweeps.relax
-    count = kernel(*rows, symmetric, *arrays, rtol * size, norms.numpy())
+    count = sweeps.relax(*rows, symmetric, *arrays, rtol * size, norms.numpy())
     residuals = (norms[: count + 1] / size).tolist()
     inside = residuals[-1]
     residuals[-1] = true = relative_residual(A, x, b)

@@ -1,8 +1,8 @@
 """The ways to run a multigrid cycle: fused loops for three kinds of problems, and the twin."""
 
 from ...kernels.blackbox.collapse import Shares, equal_shares
+from ...kernels.forms import COMPILED_DTYPES
 from ..operators.diffusion import Diffusion
-from ..operators.faces import KERNEL_DTYPES
 from .box_cycle import BoxCycle, TwinCycle
 from .constant_cycle import ConstantCycle
 from .cycle import Cycle, CycleSpec
@@ -17,7 +17,7 @@ def choose(A: Diffusion, spec: CycleSpec, shares: Shares | None = None, thin: in
     shares: how the first `thin` coarse levels are collapsed (`kernels/blackbox/collapse.py`); None
     for none. With EVERY one collapsed, a constant coefficient has the levels of `ConstantCycle`.
     """
-    if A.device.type != "cpu" or A.dtype not in KERNEL_DTYPES:
+    if A.device.type != "cpu" or A.dtype not in COMPILED_DTYPES:
         return TwinCycle(A, shares, spec.smoother, thin)
     rediscretised = thin == EVERY and shares is equal_shares
     if (shares is None or rediscretised) and ConstantCycle.fits(A, spec):

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ...domain import Boundary, Grid
 from ...kernels.diffusion import reference
+from ...kernels.forms import has_loops
 from ...kernels.runtime import bands
 from ...kernels.runtime.threads import ours_alone
 from ...linop import LinearOperator
 from .boundary import without_boundary
-from .faces import constant_faces, couplings, has_kernel, known_ends, shares, variable_faces
+from .faces import cell_fractions, constant_faces, couplings, known_ends, variable_faces
 from .regions import Regions
 
 if TYPE_CHECKING:
@@ -30,29 +31,29 @@ class Diffusion(LinearOperator):
     (A u)_i = Σ s_face a_face (u_i - u_neighbour) / h²  +  s_i c_i u_i    over the faces of node i
 
     a at a face is the harmonic mean of the two nodes' values: the flux is exact where a jumps
-    midway between nodes (Patankar 1980, sec. 4.2). The shares s are 1, but ½ per axis at a stored
-    Neumann end, whose node has half a cell; they make A symmetric in the plain inner product. Per
-    axis:
+    midway between nodes (Patankar 1980, sec. 4.2). The cell fractions s are 1, but ½ per axis at a
+    stored Neumann end, whose node has half a cell; they make A symmetric in the plain inner
+    product. Per axis:
 
-    - Dirichlet, ends stored: u = 0 there; they are no unknowns, but the coefficient knows them.
-    - Dirichlet, ends not stored: the same, a at the end is that of the outermost unknown.
+    - Dirichlet, ends stored: u = 0 at the ends, which are not unknowns; a is given there.
+    - Dirichlet, ends not stored: the same; a at the end is that of the outermost unknown.
     - Dirichlet, cell centres: u = 0 half a cell beyond the outermost unknown.
     - Neumann, ends stored or cell centres: no flux through the ends.
     - Periodic.
 
-    Second order for smooth a, any dimension. A is an M-matrix, positive definite unless constants
-    are in its kernel: no Dirichlet end and c = 0. Then A u = b has solutions only where the entries
-    of b sum to zero (`load` and `project` make such a b), and they differ by constants. Walls
-    divide the box into regions, each with a constant of its own (`regions`).
+    Second order for smooth a, in any dimension. A is an M-matrix. It is positive definite unless
+    there is no Dirichlet end and c = 0: then constants are in its kernel, A u = b has a solution
+    only if the entries of b sum to zero (`load` and `project` return such a b), and solutions
+    differ by constants. Walls divide the box into regions with one constant each (`regions`).
 
-    Differentiable in u and in the coefficient. One that is the same everywhere needs no memory.
+    Differentiable in u and in the coefficient. A constant coefficient is stored as a number.
 
     Args:
         coefficient: a > 0, a number or the values at all nodes of `grid`, known ends included.
         grid: A acts on fields of `grid.interior`.
         reaction: c >= 0, a number or the values at all nodes of `grid`.
-        fluid: False at the solid nodes of `grid`: they leave the system (zero rows and columns),
-            and no flux passes the faces beside them.
+        fluid: False at the solid nodes of `grid`: their rows and columns are zero, and no flux
+            passes through their faces.
 
     Raises:
         ValueError: shapes that do not fit, no unknown, a not positive and finite, or c negative.
@@ -101,7 +102,7 @@ class Diffusion(LinearOperator):
         self.periodic = tuple(b is Boundary.PERIODIC for b in grid.boundary)
         self.bounds = (lowest, highest)
         self.dtype = coefficient.dtype if isinstance(coefficient, Tensor) else torch.float64
-        # a and c where they are the same everywhere: the couplings are products of profiles.
+        # a and c if both are constant: the couplings are products of profiles.
         same = fluid is None and lowest == highest and least == most
         self.constant = (lowest, least) if same else None
         self._profiles: dict[torch.dtype, tuple] = {}
@@ -128,7 +129,7 @@ class Diffusion(LinearOperator):
         if isinstance(c, Tensor):
             c = without_boundary(c, grid).to(a)
         if isinstance(c, Tensor) or c != 0:
-            self._excess = self.shares().to(a) * c
+            self._excess = self.cell_fractions().to(a) * c
             if fluid is not None:
                 self._excess = self._excess * without_boundary(fluid, grid).to(a)
 
@@ -137,7 +138,7 @@ class Diffusion(LinearOperator):
         cls, faces: Sequence[Tensor], grid: Grid, excess: Float[Tensor, "*space"] | None = None
     ) -> "Diffusion":
         """The operator with these couplings (`kernels/diffusion/reference.py`) on the unknowns of
-        `grid`, whatever they came from; nodes without any are solid.
+        `grid`; nodes without couplings are solid.
 
         Raises:
             ValueError: shapes that do not fit, or a coupling or excess negative or not finite.
@@ -170,7 +171,7 @@ class Diffusion(LinearOperator):
         return A
 
     def to(self, dtype: torch.dtype) -> "Diffusion":
-        """The same operator in another precision, its couplings rounded; it carries no gradient.
+        """The operator with its couplings rounded to another precision; it carries no gradient.
 
         Raises:
             ValueError: a coupling becomes zero or infinite.
@@ -181,11 +182,11 @@ class Diffusion(LinearOperator):
             A.coefficient = self.coefficient.detach().to(dtype)
         if self._faces is not None:
             A._faces = tuple(f.detach().to(dtype) for f in self._faces)
-            for own, f in zip(self._faces, A._faces, strict=True):
-                if own.count_nonzero() != f.count_nonzero() or f.max() == math.inf:
+            for exact, f in zip(self._faces, A._faces, strict=True):
+                if exact.count_nonzero() != f.count_nonzero() or f.max() == math.inf:
                     raise ValueError(
-                        f"Couplings from {own[own > 0].min():.1e} to {own.max():.1e} do not fit "
-                        f"into {dtype}. Keep {self.dtype}."
+                        f"Couplings from {exact[exact > 0].min():.1e} to {exact.max():.1e} do not "
+                        f"fit into {dtype}. Keep {self.dtype}."
                     )
         if self._excess is not None:
             A._excess = self._excess.detach().to(dtype)
@@ -204,9 +205,9 @@ class Diffusion(LinearOperator):
 
     @property
     def excess(self) -> Tensor | None:
-        """What c adds to the diagonal; None where there is no reaction."""
+        """The contribution of c to the diagonal; None without reaction."""
         if self._excess is None and self.constant is not None and self.constant[1] > 0:
-            self._excess = (self.constant[1] * self.shares()).to(self._like())
+            self._excess = (self.constant[1] * self.cell_fractions()).to(self._like())
         return self._excess
 
     @property
@@ -216,7 +217,7 @@ class Diffusion(LinearOperator):
 
     @property
     def device(self) -> torch.device:
-        """Where the coefficient lies; the CPU for a number."""
+        """Device of the coefficient; the CPU for a number."""
         return self._like().device if self._faces is None else self._faces[0].device
 
     def _like(self) -> Tensor:
@@ -224,17 +225,18 @@ class Diffusion(LinearOperator):
             return self.coefficient
         return torch.empty(0, dtype=self.dtype)
 
-    def shares(self) -> Float[Tensor, "*space"]:
-        """The share of a whole cell that belongs to each unknown."""
-        return reference.outer(shares(self.grid))
+    def cell_fractions(self) -> Float[Tensor, "*space"]:
+        """The fraction of a whole cell that belongs to each unknown."""
+        return reference.outer(cell_fractions(self.grid))
 
     def load(self, f: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
-        """The right-hand side b for the source f at the unknowns: f times their shares of a cell.
+        """The right-hand side b for the source f at the unknowns: f times their cell fractions.
 
-        Where a region floats, f loses its mean there (trapezoidal rule); at solid nodes b is zero.
+        The mean of f over each floating region (trapezoidal rule) is subtracted; at solid nodes b
+        is zero.
         """
         self.grid.check(f, "source at the unknowns")
-        s = self.shares().to(f)
+        s = self.cell_fractions().to(f)
         if self.regions.num_floating:
             f = f - self.regions.means(f, s)
         if self.regions.labels is not None:
@@ -247,7 +249,7 @@ class Diffusion(LinearOperator):
         return self.regions.project(b)
 
     def mean(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch"]:
-        """Mean of a field over the box by the trapezoidal rule, known ends counted as zero."""
+        """Mean of a field over the box by the trapezoidal rule; known ends count as zero."""
         w = self.grid.quadrature().to(u) / math.prod(self.grid.extent)
         return (w * u).flatten(-self.ndim).sum(-1)
 
@@ -273,7 +275,7 @@ class Diffusion(LinearOperator):
     def bind(
         self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
     ) -> Callable[[], object]:
-        """`apply_into(u, out)` without arguments; for one field the bare loop."""
+        """`apply_into(u, out)` without arguments; for one field the compiled loop itself."""
         plain = u.is_contiguous() and out.is_contiguous() and u.shape == self.grid.shape
         if not (plain and out.dtype == u.dtype and self._fast(u)):
             return super().bind(u, out)
@@ -294,7 +296,7 @@ class Diffusion(LinearOperator):
         return kernels.apply_constant if self.constant else kernels.apply
 
     def _arguments(self, dtype: torch.dtype) -> tuple:
-        """What the fused loops want beside the fields, on three axes."""
+        """The arguments of the fused loops besides the fields, extended to three axes."""
         if dtype in self._profiles:
             return self._profiles[dtype]
         missing = 3 - self.ndim
@@ -302,7 +304,7 @@ class Diffusion(LinearOperator):
         if self.constant:
             a, c = self.constant
             t = [torch.zeros(2)] * missing + [a * x for x in couplings(self.grid)]
-            s = [torch.ones(1)] * missing + shares(self.grid)
+            s = [torch.ones(1)] * missing + cell_fractions(self.grid)
             numbers = torch.tensor([c], dtype=dtype).numpy()[0]
             arguments = (*(x.to(dtype).numpy() for x in (*t, *s)), numbers, missing, wrap)
         else:
@@ -325,10 +327,10 @@ class Diffusion(LinearOperator):
 
     def _fast(self, u: Tensor) -> bool:
         if self.constant and not isinstance(self.coefficient, Tensor):
-            return has_kernel(u) and self.ndim <= 3
-        own = self.coefficient if self._faces is None else self._faces[0]
-        assert isinstance(own, Tensor)
-        return has_kernel(u) and has_kernel(own) and u.dtype == own.dtype and self.ndim <= 3
+            return has_loops(u) and self.ndim <= 3
+        stored = self.coefficient if self._faces is None else self._faces[0]
+        assert isinstance(stored, Tensor)
+        return has_loops(u) and has_loops(stored) and u.dtype == stored.dtype and self.ndim <= 3
 
     def diagonal(self) -> Float[Tensor, "*space"]:
         """The couplings of each node's faces, known ends included, and c."""
@@ -340,7 +342,7 @@ class Diffusion(LinearOperator):
 
         size = self.grid.num_nodes
         index = torch.arange(size).reshape(self.grid.shape)
-        # In float64 from the start: rows must sum to what is left of them, not to round-off.
+        # Sum in float64: row sums must not be round-off of float32.
         faces = [c.detach().cpu().double() for c in self.faces]
         excess = None if self.excess is None else self.excess.detach().cpu().double()
         diagonal = reference.diagonal(faces, excess)
@@ -371,7 +373,7 @@ class Diffusion(LinearOperator):
 
 
 def _range(value: Tensor | float | int, grid: Grid, name: str) -> tuple[float, float]:
-    """The smallest and the largest value; NaN where there is one."""
+    """The smallest and the largest value; NaN if there is one."""
     if not isinstance(value, Tensor):
         return float(value), float(value)
     grid.check(value, name)

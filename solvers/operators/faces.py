@@ -1,4 +1,4 @@
-"""Finite volumes around the nodes of a grid: shares of a cell, and couplings through the faces."""
+"""Finite volumes around the nodes of a grid: cell fractions, and couplings through the faces."""
 
 from functools import lru_cache
 from typing import Any
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...domain import Boundary, Grid, Placement
 from ...kernels.diffusion.reference import along, beyond, harmonic, outer
+from ...kernels.forms import has_loops
 from ...kernels.runtime.memory import empty
 
 
@@ -20,8 +21,9 @@ def known_ends(grid: Grid) -> list[bool]:
     ]
 
 
-def shares(grid: Grid) -> list[Float[Tensor, " n"]]:
-    """Per axis, the share of a whole cell that belongs to each unknown: 1, or ½ at a stored end."""
+def cell_fractions(grid: Grid) -> list[Float[Tensor, " n"]]:
+    """Per axis, the fraction of a whole cell that belongs to each unknown: 1, or ½ at a stored
+    end."""
     result = []
     for n, p in zip(grid.shape, grid.placement, strict=True):
         s = torch.ones(n, dtype=torch.float64)
@@ -32,8 +34,8 @@ def shares(grid: Grid) -> list[Float[Tensor, " n"]]:
 
 
 def couplings(grid: Grid) -> list[Float[Tensor, " faces"]]:
-    """Per axis, 1/h² at its n + 1 faces as the boundary wants it: 0 without flux, 2/h² where u is
-    zero at half the distance."""
+    """Per axis, 1/h² at its n + 1 faces, modified at the ends: 0 for no flux, 2/h² if u is zero
+    half a cell beyond the outermost node."""
     result = []
     for n, b, p, h in zip(grid.shape, grid.boundary, grid.placement, grid.spacing, strict=True):
         t = torch.full((n + 1,), 1 / h**2, dtype=torch.float64)
@@ -47,17 +49,14 @@ def couplings(grid: Grid) -> list[Float[Tensor, " faces"]]:
 
 def constant_faces(grid: Grid, axis: int) -> Float[Tensor, "*faces"]:
     """The couplings through the faces of an axis for a = 1."""
-    t, s = couplings(grid), shares(grid)
+    t, s = couplings(grid), cell_fractions(grid)
     return outer([t[a] if a == axis else s[a] for a in range(grid.ndim)])
-
-
-KERNEL_DTYPES = (torch.float64, torch.float32)
 
 
 @lru_cache(maxsize=64)
 def _profiles(inner: Grid, axis: int) -> tuple[Float[Tensor, " _"] | None, ...]:
-    """The factors of the faces of an axis, None where all are 1; kept, as small solves want it."""
-    t, s = couplings(inner), shares(inner)
+    """The factors of the faces of an axis, None if all are 1; cached for small solves."""
+    t, s = couplings(inner), cell_fractions(inner)
     return tuple(
         t[a] if a == axis else s[a] if (s[a] != 1).any() else None for a in range(inner.ndim)
     )
@@ -65,7 +64,7 @@ def _profiles(inner: Grid, axis: int) -> tuple[Float[Tensor, " _"] | None, ...]:
 
 @lru_cache(maxsize=64)
 def _arrays(inner: Grid, axis: int, dtype: torch.dtype) -> list[Any]:
-    """The same on three axes for the fused loops."""
+    """The same, extended to three axes, for the fused loops."""
     profiles = _profiles(inner, axis)
     each = [torch.ones(n + (b == axis), dtype=dtype) for b, n in enumerate(inner.shape)]
     filled = [one if p is None else p.to(dtype) for p, one in zip(profiles, each, strict=True)]
@@ -79,7 +78,7 @@ def variable_faces(
     axis: int,
 ) -> Float[Tensor, "*faces"]:
     """The couplings through the faces of an axis for a at all nodes, known ends included."""
-    if has_kernel(coefficient) and grid.ndim <= 3:
+    if has_loops(coefficient) and grid.ndim <= 3:
         result = _fused(coefficient.detach(), grid, axis)
     else:
         result = _plain(coefficient, grid, axis)
@@ -91,21 +90,12 @@ def variable_faces(
     return result
 
 
-def has_kernel(u: Tensor) -> bool:
-    """On the CPU, in a compiled dtype, and no gradient is asked for."""
-    return (
-        u.device.type == "cpu"
-        and u.dtype in KERNEL_DTYPES
-        and not (u.requires_grad and torch.is_grad_enabled())
-    )
-
-
 def _plain(coefficient: Tensor, grid: Grid, axis: int) -> Tensor:
     """Twin of `_fused`: any device and dtype, differentiable."""
     a = _between(coefficient, grid, axis)
     n = a.shape[axis] - 1
     result = harmonic(along(a, axis, grid.ndim, 0, n), along(a, axis, grid.ndim, 1, n))
-    # A profile at a time: a product with 1 is exact, and a field of factors is not needed.
+    # One profile at a time needs no field of factors.
     for b, profile in enumerate(_profiles(grid.interior, axis)):
         if profile is not None:
             result = result * profile.to(result)[(..., *(None,) * (grid.ndim - 1 - b))]
@@ -113,7 +103,7 @@ def _plain(coefficient: Tensor, grid: Grid, axis: int) -> Tensor:
 
 
 def _fused(coefficient: Tensor, grid: Grid, axis: int) -> Tensor:
-    """Each value read once; `_between` costs no copy where the ends of the axis are nodes."""
+    """Reads each value once; `_between` makes no copy if the ends of the axis are nodes."""
     from ...kernels.diffusion import cpu as kernels
 
     missing, inner = 3 - grid.ndim, grid.interior
@@ -134,8 +124,8 @@ def _fused(coefficient: Tensor, grid: Grid, axis: int) -> Tensor:
 
 
 def _between(u: Tensor, grid: Grid, axis: int) -> Tensor:
-    """Values at the unknowns of all other axes, and on `axis` at n + 2 nodes: those beyond the ends
-    are known, or the other end, or the same again."""
+    """Values at the unknowns along all other axes, and at n + 2 nodes along `axis`: beyond an end
+    the known value, the opposite end (periodic), or the end value again."""
     known = known_ends(grid)
     for other in range(grid.ndim):
         if other != axis and known[other]:

@@ -12,10 +12,10 @@ class Laplacian(Diffusion):
 
         (T u)_i = (2 u_i - u_(i-1) - u_(i+1)) / h²,    (T u)_0 = (u_0 - u_1) / h²  (Neumann)
 
-    and A = Σ_a T_a Π_(b≠a) s_b, s the share of a cell that belongs to the node: 1, and ½ at a
+    and A = Σ_a T_a Π_(b≠a) s_b, s the fraction of a cell that belongs to the node: 1, and ½ at a
     stored Neumann end. A / s is the second difference with mirrored ghost nodes, which is symmetric
-    under the weights s of the trapezoidal rule only. Other boundaries and what holds of A: see
-    `Diffusion`.
+    under the weights s of the trapezoidal rule only. `Diffusion` describes other boundaries and
+    the properties of A.
 
     Args:
         grid: A acts on fields of `grid.interior`.

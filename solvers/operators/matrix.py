@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...domain import Grid
+from ...kernels.sparse import Product
 from ...linop import LinearOperator
 from .regions import Regions
 
@@ -17,20 +18,18 @@ if TYPE_CHECKING:
 class Matrix(LinearOperator):
     """A u for a sparse matrix A on fields in C order.
 
-    What holds of A is read from its entries: symmetry; and, where no row's neighbours outweigh its
-    diagonal (a_ii >= Σ|a_ij|), definiteness. A connected part of such a matrix without a positive
-    a_ij whose rows all sum to zero has the constants in its kernel, and an empty row its unknown:
-    such a singular A knows its range, and the solvers project on it.
-
-    Products are scipy's on the CPU, torch's on other devices and where a gradient is asked for.
+    Properties of A are read from its entries: symmetry, and definiteness if A is diagonally
+    dominant (a_ii >= Σ|a_ij|). If all rows of a connected component of such a matrix sum to zero
+    and it has no positive a_ij, the kernel contains the constants on the component; it also
+    contains the unit vector of each empty row. Such a singular A knows its range, and the solvers
+    project on it.
 
     Args:
         matrix: any sparse or dense square matrix scipy reads; kept as CSR in float64.
         grid: the unknowns' grid; one axis by default.
-        positive_definite: declared, where the entries do not show it; with `kernel`, that A is
-            positive on its range.
-        kernel: vectors that span the kernel of Aᵀ (of A, where it is symmetric), where the entries
-            do not show it; one field each.
+        positive_definite: declares definiteness that the entries do not prove; with `kernel`, that
+            A is positive on its range.
+        kernel: fields that span the kernel of Aᵀ, if the entries do not show it.
 
     Raises:
         ValueError: not square, not finite, a grid of another size, or a vector of `kernel` that is
@@ -62,7 +61,7 @@ class Matrix(LinearOperator):
         csr.sum_duplicates()
         csr.eliminate_zeros()
         self.matrix = csr
-        self._sparse: dict[tuple, Tensor] = {}
+        self._product = Product(csr)
         largest = abs(csr.data).max() if csr.nnz else 0.0
         self.symmetric = bool(abs(csr - csr.T).max() <= 1e-14 * largest) if csr.nnz else True
         self.regions, definite = _read(csr, self.grid.shape) if self.symmetric else (None, False)
@@ -85,27 +84,7 @@ class Matrix(LinearOperator):
         return Q.T.contiguous()
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
-        flat = u.reshape(-1, self.grid.num_nodes)
-        if u.device.type == "cpu" and not (u.requires_grad and torch.is_grad_enabled()):
-            columns = flat.detach().numpy()
-            if len(flat) == 1:
-                product = torch.from_numpy(self.matrix @ columns[0])
-            else:
-                product = torch.from_numpy(self.matrix @ columns.T).T
-        else:
-            product = torch.sparse.mm(self._on(u.device, u.dtype), flat.T).T
-        return product.to(u.dtype).reshape(u.shape)
-
-    def _on(self, device: torch.device, dtype: torch.dtype) -> Tensor:
-        if (device, dtype) not in self._sparse:
-            coo = self.matrix.tocoo()
-            where = torch.stack([torch.from_numpy(i).long() for i in (coo.row, coo.col)])
-            values = torch.from_numpy(coo.data)
-            sparse = torch.sparse_coo_tensor(
-                where, values, self.shape, is_coalesced=True, check_invariants=False
-            )
-            self._sparse[device, dtype] = sparse.to(device=device, dtype=dtype)
-        return self._sparse[device, dtype]
+        return self._product(u.reshape(-1, self.grid.num_nodes)).reshape(u.shape)
 
     def project(self, b: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """The part of b orthogonal to the kernel of Aᵀ, which is the range of A."""
@@ -130,8 +109,8 @@ class Matrix(LinearOperator):
 
 
 def _read(csr, shape: tuple[int, ...]) -> tuple[Regions | None, bool]:
-    """The regions of a symmetric matrix, None where its entries do not show them, and whether it is
-    positive definite for sure."""
+    """The regions of a symmetric matrix, None if its entries do not show them, and whether its
+    entries prove that it is positive definite."""
     import numpy as np
     from scipy.sparse.csgraph import connected_components
 

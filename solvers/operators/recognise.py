@@ -1,4 +1,4 @@
-"""A structured stencil in a sparse matrix: the grid and the couplings, or why there are none."""
+"""Recognition of a three-, five- or seven-point stencil in a sparse matrix."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Structure:
-    """What `recognise` found.
+    """Result of `recognise`.
 
     Attributes:
-        reason: what the matrix is, or why it is no stencil.
+        reason: the kind of matrix, or why it is not a stencil.
         operator: the same matrix as an operator on a grid of unit spacing, or None.
-        ghosts: nodes that hang on one neighbour alone, by which a flux through a wall is
-            prescribed: their row reads c (u_ghost - u_inner) = b_ghost.
-        inner: the operator without its ghosts, whose nodes are solid in it.
-        coupling: the one value of all couplings of `inner`, or None.
-        box: the first and the last node per axis of `inner` where its nodes fill a box, or None.
+        ghosts: nodes coupled to a single neighbour, whose rows c (u_ghost - u_inner) = b_ghost
+            prescribe the flux through a wall.
+        inner: the operator without its ghosts, which are solid nodes in it.
+        coupling: the value of all couplings of `inner` if they are equal, or None.
+        box: the first and the last node of `inner` per axis if its nodes fill a box, or None.
     """
 
     reason: str
@@ -38,7 +38,7 @@ class Structure:
     box: tuple[tuple[int, int], ...] | None = None
 
     def reduce(self, b: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
-        """The right-hand side for `inner`: what is given at ghosts goes to their neighbours."""
+        """The right-hand side for `inner`: b at a ghost is added to b at its neighbour."""
         operator, ghosts = self._both()
         moved = torch.where(ghosts, b, 0)
         return torch.where(ghosts, 0, b) + _gather(moved, operator, weighted=False)
@@ -49,8 +49,8 @@ class Structure:
         """The solution at all nodes from that of `inner`: u_ghost = u_inner + b_ghost / c."""
         operator, ghosts = self._both()
         c = operator.diagonal()
-        beside = (_gather(torch.where(ghosts, 0, x), operator, weighted=True) + b) / c
-        return torch.where(ghosts, beside, x)
+        at_ghosts = (_gather(torch.where(ghosts, 0, x), operator, weighted=True) + b) / c
+        return torch.where(ghosts, at_ghosts, x)
 
     def _both(self) -> tuple[Diffusion, Tensor]:
         if self.operator is None or self.ghosts is None:
@@ -63,20 +63,22 @@ def recognise(
 ) -> Structure:
     """The three-, five- or seven-point stencil that a symmetric matrix is, unknowns in C order.
 
-    Couplings may be constant or variable, axes periodic; rows may be empty (solid nodes), or those
-    of ghosts. What a diagonal has beyond its couplings is that to known ends at nodes on the sides,
-    a reaction elsewhere. `shape` is found from where the entries stand if it is not given.
+    Couplings may be constant or variable and axes periodic; a row may be empty (a solid node) or
+    that of a ghost. The excess of a diagonal entry over its couplings is a coupling to a known end
+    value at nodes on the sides, and a reaction elsewhere. `shape` is inferred from the positions of
+    the entries if it is not given.
 
-    A system of a flow solver, its walls by ghost rows, right-hand side in a file (`read_vector`):
+    For example, a system of a flow solver with ghost rows at walls and its right-hand side in a
+    file (`read_vector`):
 
         found = recognise(scipy.sparse.load_npz("A.npz"))
         b = read_vector("b.bin").reshape(found.operator.grid.shape)
         result = cg(found.operator, b, M=GhostElimination(found), rtol=1e-12)
 
-    x is that of the whole system. Where b is outside the range of A the result says so, and x
-    solves the system of `found.operator.project(b)`.
+    x is the solution of the whole system. If b is not in the range of A, the result says so, and x
+    solves the system with `found.operator.project(b)`.
 
-    Never raises for a matrix it does not recognise: `operator` is None and `reason` says why.
+    An unrecognised matrix is no error: `operator` is then None, and `reason` says why.
     """
     import numpy as np
     import scipy.sparse
@@ -121,7 +123,7 @@ def recognise(
 
 
 def _shapes(size: int, distances: list[int]) -> list[tuple[int, ...]]:
-    """Grids of C order whose neighbours, over the seams too, are at these distances only."""
+    """Shapes, in C order, whose neighbours are at these distances only, periodic ones included."""
     found: list[tuple[int, ...]] = []
     if set(distances) <= {1, size - 1}:
         found.append((size,))
@@ -136,7 +138,7 @@ def _shapes(size: int, distances: list[int]) -> list[tuple[int, ...]]:
 
 
 def _faces(upper, shape: tuple[int, ...]) -> tuple[list[Tensor] | None, str]:
-    """The couplings at the faces of a grid of this shape, or why an entry is none."""
+    """The couplings at the faces of a grid of this shape, or why an entry is not a coupling."""
     import numpy as np
 
     low, high = (np.array(np.unravel_index(i, shape)) for i in (upper.row, upper.col))
@@ -198,7 +200,7 @@ def _with_ghosts(A: Diffusion, faces: list[Tensor], excess: Tensor) -> Structure
     )
     assert isinstance(degree, Tensor)
     ghosts = (degree == 1) & (excess == 0)
-    # A ghost hangs on an inner node: of two nodes that only have each other, none is a ghost.
+    # The neighbour of a ghost is an inner node: two nodes coupled only to each other are no ghosts.
     ghosts &= _gather((~ghosts).double(), A, weighted=False) > 0
     inside = []
     for axis, c in enumerate(faces):
@@ -230,7 +232,7 @@ def _with_ghosts(A: Diffusion, faces: list[Tensor], excess: Tensor) -> Structure
 
 
 def _at_ends(shape: tuple[int, ...], axis: int) -> Tensor:
-    """1 at the first and the last node of an axis, 2 where they are one."""
+    """1 at the first and the last node of an axis, 2 if they coincide."""
     count = torch.zeros(shape, dtype=torch.float64)
     count.select(axis, 0).add_(1)
     count.select(axis, shape[axis] - 1).add_(1)

@@ -4,28 +4,27 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...kernels.diffusion.reference import along
-from .faces import has_kernel
+from ...kernels.regions import Projection
 
 
 @dataclass(frozen=True)
 class Regions:
-    """Which unknowns hang together, and which of these regions float: the kernel of A.
+    """Connected components of the unknowns, and the kernel of A.
 
-    A floating region has neither a Dirichlet end nor a reaction: the field that is 1 there and 0
-    elsewhere is in the kernel. Solid nodes are in the kernel one by one.
+    A floating region is a component with neither a Dirichlet end nor a reaction: the field that is
+    1 on it and 0 elsewhere is in the kernel. So is the unit field of each solid node.
 
     Attributes:
         shape: of the unknowns.
         num_floating: number of floating regions.
         labels: 1 .. num_floating in the floating regions, 0 in the others, -1 at solid nodes; None
-            where one region fills the box.
+            if one region fills the box.
     """
 
     shape: tuple[int, ...]
@@ -34,7 +33,7 @@ class Regions:
 
     @classmethod
     def whole(cls, shape: tuple[int, ...], definite: bool) -> "Regions":
-        """One region that fills the box."""
+        """One region that fills the box; it floats unless A is definite."""
         return cls(shape, 0 if definite else 1)
 
     @classmethod
@@ -90,61 +89,36 @@ class Regions:
         solid nodes."""
         if self.num_floating == 0:
             return torch.zeros_like(u)
+        if self._projection is not None:
+            return self._projection.means(u, weights)
         ndim = len(self.shape)
-        if weights is None and self.labels is None:
+        if weights is None:
             return u.mean(tuple(range(-ndim, 0)), keepdim=True).expand_as(u)
-        w = torch.ones(self.shape, dtype=u.dtype, device=u.device) if weights is None else weights
-        w = w.to(u)
-        flat, w = (u * w).flatten(-ndim), w.flatten()
-        if self.labels is None:
-            return (flat.sum(-1) / w.sum())[(..., *(None,) * ndim)].expand_as(u)
-        bins = self.labels.clamp(min=0).flatten().to(u.device)
-        sums = flat.new_zeros(*flat.shape[:-1], self.num_floating + 1).index_add(-1, bins, flat)
-        sizes = w.new_zeros(self.num_floating + 1).index_add(0, bins, w)
-        means = sums / sizes.clamp(min=torch.finfo(w.dtype).tiny)
-        means[..., 0] = 0
-        return means[..., bins].reshape(u.shape)
+        w = weights.to(u)
+        means = (u * w).flatten(-ndim).sum(-1) / w.sum()
+        return means[(..., *(None,) * ndim)].expand_as(u)
 
     def project(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
-        """The part of u orthogonal to the kernel: its mean over each floating region taken away,
-        and zero at solid nodes."""
-        if self.labels is not None and has_kernel(u):
-            return self.project_into(u, torch.empty_like(u, memory_format=torch.contiguous_format))
-        if self.num_floating:
-            u = u - self.means(u)
-        if self.labels is not None:
-            u = torch.where(self.labels.to(u.device) >= 0, u, 0)
-        return u
+        """The part of u orthogonal to the kernel: u minus its mean over each floating region, and
+        zero at solid nodes."""
+        if self._projection is not None:
+            return self._projection(u)
+        return u - self.means(u) if self.num_floating else u
 
     def project_into(
         self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
     ) -> Float[Tensor, "*batch_space"]:
         """`project(u)` written to `out`, which is returned and may be u itself; no gradients."""
-        if self.labels is None and self.num_floating == 0:
+        if self._projection is not None:
+            return self._projection.into(u, out)
+        if self.num_floating == 0:
             return out.copy_(u)
         u = u.detach()
-        if self.labels is None:
-            axes = tuple(range(-len(self.shape), 0))
-            return torch.sub(u, u.mean(axes, keepdim=True), out=out)
-        if not (has_kernel(u) and out.dtype == u.dtype and out.is_contiguous()):
-            return out.copy_(self.project(u))
-        from ...kernels.regions import cpu as kernels
-
-        run: Any = kernels.project
-        flat = (-1, math.prod(self.shape))
-        fields = zip(u.reshape(flat).numpy(), out.view(flat).numpy(), strict=True)
-        for field, result in fields:
-            run(field, *self._arrays, result)
-        return out
+        return torch.sub(u, u.mean(tuple(range(-len(self.shape), 0)), keepdim=True), out=out)
 
     @cached_property
-    def _arrays(self) -> tuple[Any, Any]:
-        """Labels, and one over the number of nodes of each floating region, for the loops."""
-        assert self.labels is not None
-        labels = self.labels.cpu().flatten()
-        sizes = torch.bincount(labels.clamp(min=0), minlength=self.num_floating + 1).double()
-        sizes[0] = math.inf
-        return labels.int().numpy(), (1 / sizes).numpy()
+    def _projection(self) -> Projection | None:
+        return None if self.labels is None else Projection(self.labels, self.num_floating)
 
     def __str__(self) -> str:
         if self.labels is None:

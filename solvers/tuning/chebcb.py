@@ -1,4 +1,4 @@
-"""The contextual bandit ChebCB: a parameter as a function of what is known of the system."""
+"""The contextual bandit ChebCB: a parameter as a function of a feature of the system."""
 
 import math
 from collections.abc import Sequence
@@ -21,13 +21,14 @@ class ChebCB(Tuner):
     regression. For smooth dependence on the context it comes close to the best arm of each system.
 
     Args:
-        low, high: range of the context; beyond it, its ends are taken.
+        low, high: range of the context; values outside are clipped.
         num_features: m.
         greed: multiplies η; 1 is the published one. In the experiment of `benchmarks/relax.py` 4
             costs 2 % fewer iterations, and still a third fewer than the best fixed ω.
 
-    It counts on systems in no order: where the context drifts from one end to the other, so that
-    no arm is seen everywhere before it matters, it costs 1.3 to 1.5 times the best arms there.
+    The contexts should come in random order. If the context drifts from one end of the range to the
+    other, so that no arm is observed everywhere in time, the cost is 1.3 to 1.5 times that of the
+    best arms.
 
     Raises:
         ValueError: an empty range or no features; `choose` without a context.
@@ -51,7 +52,7 @@ class ChebCB(Tuner):
             )
         d, m = len(self.arms), num_features
         self.low, self.high, self.num_features, self.greed = low, high, m, float(greed)
-        # Of the fits to few costs, the smoothest: an arm tried once predicts a constant.
+        # Prefer the smoothest fit to few costs: an arm tried once predicts a constant.
         self._smooth = np.diag(1e-5 * np.arange(m) ** 2.0)
         # Per arm: Σ φ φᵀ, Σ φ y, Σ y² of the costs y - 1 in iterations; θ in the scaled ones.
         self._gram, self._moment, self._square = np.zeros((d, m, m)), np.zeros((d, m)), np.zeros(d)
@@ -121,7 +122,7 @@ class ChebCB(Tuner):
         self.theta[arm] = theta
 
     def _eta(self) -> float:
-        """How greedy the choice is, from the regret of the regression so far."""
+        """η, from the regret of the regression so far."""
         t, m, scale = self.count, self.num_features, self._scale()
         if t == 0:
             return 0.0

@@ -9,10 +9,10 @@ from ..result import SolveResult
 
 
 class Tuner(ABC):
-    """Values of a parameter, one of which is chosen for each system; only its cost is seen.
+    """A bandit, which chooses a value of a parameter for each system and observes its cost.
 
-    A bandit: it learns by trying, from costs alone, without a spectrum and without a gradient
-    (Khodak, Chow, Balcan, Talwalkar 2024, who tune the ω of SOR).
+    It learns from costs alone, without a spectrum or a gradient (Khodak, Chow, Balcan, Talwalkar
+    2024, who tune the ω of SOR).
 
     Args:
         arms: the values to choose from.
@@ -30,11 +30,11 @@ class Tuner(ABC):
 
     @abstractmethod
     def choose(self, context: float | int | None = None) -> float:
-        """The value for the next system; `context` is what is known of that beforehand."""
+        """The value for the next system; `context` is a number known before the solve."""
 
     @abstractmethod
     def observe(self, cost: float | int) -> None:
-        """What the value chosen last cost, for example iterations; at least 1."""
+        """Report the cost of the last chosen value, for example iterations; at least 1."""
 
     def draw(self, probabilities: list[float]) -> int:
         """The index of an arm, drawn with these probabilities."""
@@ -47,14 +47,14 @@ class Tuner(ABC):
 
 
 class Relaxation:
-    """Solves one system after another, and lets a tuner choose the parameter of each.
+    """Solves a sequence of systems; a tuner chooses the parameter of each.
 
         tuned = Relaxation(TsallisINF([1 + 0.05 * i for i in range(20)], generator))
         for A, b in systems:
             x = tuned(lambda omega: sor(A, b, omega=omega)).x
 
-    The cost of a solve is its iterations. One that did not converge costs twice the largest cost so
-    far, so that an arm that diverges early does not look cheap.
+    The cost of a solve is its number of iterations. A solve that does not converge costs twice the
+    largest cost so far, so that an arm that diverges early is not cheap.
     """
 
     def __init__(self, tuner: Tuner) -> None:
@@ -108,7 +108,7 @@ class Binned(Tuner):
 
 
 def need(context: float | int | None) -> float:
-    """The context as a number; a ValueError where there is none."""
+    """The context as a number; raises a ValueError if there is none."""
     if context is None or context != context:
         raise ValueError(
             f"This tuner chooses by a context, a number known before the solve; got {context}. "

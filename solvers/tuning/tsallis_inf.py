@@ -1,4 +1,4 @@
-"""The bandit Tsallis-INF: as good as the best fixed parameter, in the long run."""
+"""The bandit Tsallis-INF: asymptotically as good as the best fixed parameter."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from .relax import Tuner
 class TsallisINF(Tuner):
     """Choices with probabilities p_i = 4 / (η (K_i - x))², η = 2/√t (Zimmert & Seldin 2021).
 
-    K_i is the sum of the costs seen with arm i, each divided by the probability it was chosen with,
-    which makes it an unbiased estimate of what arm i would have cost; x is such that Σ p = 1.
-    Nothing is assumed of the order of the systems. The cost in excess of the best fixed arm grows
-    as √(d t) for d arms and t systems, so few arms learn faster than many.
+    K_i is the sum of the costs observed with arm i, each divided by the probability of the choice:
+    an unbiased estimate of the total cost of arm i. x is such that Σ p = 1. The order of the
+    systems is arbitrary. The regret against the best fixed arm grows as √(d t) for d arms and t
+    systems, so few arms learn faster than many.
 
-    Costs count from 1 (one iteration) and are measured in their mean so far, as in *Learning to
+    Costs are at least 1 (one iteration) and are scaled by their mean so far, as in *Learning to
     Relax*. No context is used.
     """
 

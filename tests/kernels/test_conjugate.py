@@ -9,8 +9,8 @@ from pdeops.domain import Grid
 from pdeops.kernels.runtime import bands
 from pdeops.linop import LinearOperator
 from pdeops.solvers import Diffusion, Multigrid
-from pdeops.solvers.krylov.cg import CG, FusedCG, start
 from pdeops.solvers.krylov.columns import ManyColumns, OneColumn
+from pdeops.solvers.krylov.conjugate_gradients import CG, FusedCG, start
 
 both_dtypes = pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 
@@ -79,7 +79,7 @@ def test_threads_do_not_change_a_bit(dtype, generator, monkeypatch):
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
         run = FusedCG(A, None, torch.zeros_like(b), b.clone(), OneColumn())
-        assert run._parts == threads
+        assert run._vectors.num_threads == threads
         results.append([torch.tensor([run.step() for _ in range(5)]), run.x, run.r, run.p])
     for other in results[1:]:
         assert all(torch.equal(u, v) for u, v in zip(results[0], other, strict=True))

@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pdeops.kernels.fno import cpu as fast
+from pdeops.kernels import fno
+from pdeops.kernels.fno import composed, cpu
 from pdeops.kernels.fno import reference as plain
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-6}
@@ -35,7 +36,7 @@ RESIZED = [
 @pytest.fixture(autouse=True)
 def _small_tiles(monkeypatch):
     """Several tiles, the last one shorter than the others."""
-    monkeypatch.setattr(fast, "TILE", 100)
+    monkeypatch.setattr(cpu, "TILE", 100)
 
 
 def draw(*shape, seed=0):
@@ -86,7 +87,7 @@ def all_close(function, twin, arguments, dtype):
 @pytest.mark.parametrize("activate", [True, False])
 def test_layer_agrees_with_the_twin(shape, n_modes, activate, dtype):
     arguments = layer_arguments(shape, n_modes)
-    for function in (fast.fourier_layer, lambda *x, activate: fast.composed_layer(*x, activate)):
+    for function in (fno.fourier_layer, lambda *x, activate: composed.fourier_layer(*x, activate)):
         all_close(
             lambda *x, f=function: f(*x, activate=activate), plain_layer(activate), arguments, dtype
         )
@@ -96,10 +97,10 @@ def test_layer_agrees_with_the_twin(shape, n_modes, activate, dtype):
 @pytest.mark.parametrize(("shape", "to"), RESIZED)
 def test_pointwise_mlp_agrees_with_the_twin(shape, to, dtype):
     arguments = mlp_arguments(shape)
-    for function in (fast.pointwise_mlp, fast.composed_mlp):
+    for function in (fno.pointwise_mlp, composed.pointwise_mlp):
         all_close(
             lambda u, *maps, f=function: (
-                f(u, *maps, to) if f is fast.composed_mlp else f(u, to, *maps)
+                f(u, *maps, to) if f is composed.pointwise_mlp else f(u, to, *maps)
             ),
             plain_mlp(to),
             arguments,
@@ -110,26 +111,26 @@ def test_pointwise_mlp_agrees_with_the_twin(shape, to, dtype):
 def test_an_activation_less_is_seen():
     """Negative control: the two variants of the layer are told apart."""
     arguments = layer_arguments((32, 32), (12, 12))
-    v = fast.fourier_layer(*arguments, activate=True)
-    assert (v - fast.fourier_layer(*arguments, activate=False)).norm() > 0.1 * v.norm()
+    v = fno.fourier_layer(*arguments, activate=True)
+    assert (v - fno.fourier_layer(*arguments, activate=False)).norm() > 0.1 * v.norm()
 
 
 def test_fields_that_do_not_lie_in_a_row():
     u, *maps = layer_arguments((20, 21), (8, 8))
     strided = u.transpose(1, 2).contiguous().transpose(1, 2)
-    v = fast.fourier_layer(u, *maps, activate=True)
-    assert torch.equal(fast.fourier_layer(strided, *maps, activate=True), v)
+    v = fno.fourier_layer(u, *maps, activate=True)
+    assert torch.equal(fno.fourier_layer(strided, *maps, activate=True), v)
     u, *maps = mlp_arguments((20, 21))
     strided = u.movedim(-1, 1).contiguous().movedim(1, -1)
-    v = fast.pointwise_mlp(u, (20, 21), *maps)
-    torch.testing.assert_close(fast.pointwise_mlp(strided, (20, 21), *maps), v)
+    v = fno.pointwise_mlp(u, (20, 21), *maps)
+    torch.testing.assert_close(fno.pointwise_mlp(strided, (20, 21), *maps), v)
 
 
 def test_second_derivatives():
     layer = [x.requires_grad_() for x in layer_arguments((4, 5), (2, 4), c=1, k=1, m=2, o=1)]
-    assert torch.autograd.gradgradcheck(lambda *x: fast.fourier_layer(*x, activate=True), layer)
+    assert torch.autograd.gradgradcheck(lambda *x: fno.fourier_layer(*x, activate=True), layer)
     mlp = [x.requires_grad_() for x in mlp_arguments((4, 5), c=2, m=2, o=1)]
-    assert torch.autograd.gradgradcheck(lambda u, *x: fast.pointwise_mlp(u, (5, 4), *x), mlp)
+    assert torch.autograd.gradgradcheck(lambda u, *x: fno.pointwise_mlp(u, (5, 4), *x), mlp)
 
 
 def test_transforms_of_functions():
@@ -138,8 +139,8 @@ def test_transforms_of_functions():
     _, *mlp = mlp_arguments((1,), c=2)
 
     def loss(K, u):
-        v = fast.fourier_layer(u[None], K, *maps[1:], activate=True)
-        return fast.pointwise_mlp(v, (20, 21), *mlp).square().sum()
+        v = fno.fourier_layer(u[None], K, *maps[1:], activate=True)
+        return fno.pointwise_mlp(v, (20, 21), *mlp).square().sum()
 
     found = torch.func.vmap(torch.func.grad(loss), (None, 0))(maps[0], u)
     for gradient, sample in zip(found, u, strict=True):
@@ -153,7 +154,7 @@ def test_jacobian():
     _, *mlp = mlp_arguments((1,), c=1)
 
     def f(u):
-        return fast.pointwise_mlp(fast.fourier_layer(u, *maps, activate=True), (6, 4), *mlp)
+        return fno.pointwise_mlp(fno.fourier_layer(u, *maps, activate=True), (6, 4), *mlp)
 
     expected = torch.autograd.functional.jacobian(f, u)
     torch.testing.assert_close(torch.func.jacrev(f)(u), expected)
@@ -163,7 +164,7 @@ def test_threads_share_nothing():
     cases = [layer_arguments((n, n + 1), (8, 8)) for n in range(20, 26)]
 
     def work(case):
-        return results(lambda *x: fast.fourier_layer(*x, activate=True), case)
+        return results(lambda *x: fno.fourier_layer(*x, activate=True), case)
 
     expected, found = [work(case) for case in cases], [None] * len(cases)
 
@@ -184,7 +185,7 @@ def test_inputs_are_left_as_they_were():
     """Gradients too: they may belong to another branch of the graph."""
     arguments = layer_arguments((20, 21), (8, 8))
     copies = [x.clone() for x in arguments]
-    v = fast.fourier_layer(*(x.requires_grad_() for x in arguments), activate=True)
+    v = fno.fourier_layer(*(x.requires_grad_() for x in arguments), activate=True)
     value, g = v.detach().clone(), draw(*v.shape, seed=9)
     v.backward(g)
     assert torch.equal(g, draw(*v.shape, seed=9))

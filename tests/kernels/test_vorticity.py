@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from pdeops.kernels import etdrk4 as etdrk4_operation
+from pdeops.kernels import low_storage as low_storage_operation
 from pdeops.kernels.etdrk4 import cpu as etdrk4
 from pdeops.kernels.etdrk4 import reference as etdrk4_reference
 from pdeops.kernels.low_storage import cpu as low_storage
@@ -79,7 +81,6 @@ def test_low_storage_stage(beta, random):
     decay, gain = random(4, 5, real=True), random(4, 5, real=True)
     if beta == 0:
         h.fill_(torch.nan)
-    assert low_storage.serves(u, decay)
     fast, plain = (u.clone(), h.clone()), (u.clone(), h.clone())
     low_storage.update(*fast, N, beta, decay, gain)
     low_storage_reference.update(*plain, N, beta, decay, gain)
@@ -87,12 +88,18 @@ def test_low_storage_stage(beta, random):
         torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-6)
 
 
-def test_low_storage_declines_what_it_cannot_do(random):
+def test_loops_take_only_what_splits_into_parts(random):
     u, symbol = random(2, 3, 4), random(3, 4, real=True)
-    assert not low_storage.serves(u.transpose(0, 1), symbol)
-    assert not low_storage.serves(u, random(3, 4))
-    assert not low_storage.serves(u, random(1, 4, real=True))
-    assert not low_storage.serves(u.real.contiguous(), symbol)
+    assert low_storage_operation.bind(u, symbol) is low_storage.update
+    assert etdrk4_operation.bind(u, symbol) is etdrk4
+    for field, factor in [
+        (u.transpose(0, 1), symbol),
+        (u, random(3, 4)),
+        (u, random(1, 4, real=True)),
+        (u.real.contiguous(), symbol),
+    ]:
+        assert low_storage_operation.bind(field, factor) is low_storage_reference.update
+        assert etdrk4_operation.bind(field, factor) is etdrk4_reference
 
 
 def test_one_thread_for_a_while():

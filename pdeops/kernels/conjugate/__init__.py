@@ -1,1 +1,57 @@
-"""Vector updates of conjugate gradients."""
+"""The vector work of conjugate gradients (Saad 2003, Alg. 9.1) for one field, in place:
+
+    direction:  p = z + β p,  β = ⟨r, z⟩ / ⟨r, z⟩_old,
+    descend:    x = x + α p,  r = r - α A p,  α = ⟨r, z⟩ / ⟨p, A p⟩.
+
+`reference.py` is the plain twin, `cpu.py` has both in few loops. For a batch of fields there is
+`dot_columns`, the inner products of many pairs.
+"""
+
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..forms import Forms, is_compiled
+
+FORMS = Forms(__name__, cpu="cpu")
+
+_LONG = 16384  # from this size on, a CPU is faster with one dot product per column
+
+
+class Step(Protocol):
+    """The vector work of one step, for the fields it was bound to."""
+
+    def direction(self, rz_old: float) -> float:
+        """Update p; returns ⟨r, z⟩."""
+
+    def descend(self, rz: float) -> tuple[float, float]:
+        """Update x and r; returns ⟨p, A p⟩ and ⟨r, r⟩. α is 0 unless both products are positive."""
+
+
+def bind(
+    p: Float[Tensor, "*space"],
+    Ap: Float[Tensor, "*space"],
+    x: Float[Tensor, "*space"],
+    r: Float[Tensor, "*space"],
+    z: Float[Tensor, "*space"],
+) -> Step:
+    """The step for these fields, with its form and its memory resolved once."""
+    contiguous = all(u.is_contiguous() for u in (p, Ap, x, r, z))
+    return FORMS.of(r, fits=is_compiled(r) and contiguous).Step(p, Ap, x, r, z)
+
+
+def is_fused(b: Float[Tensor, "*space"]) -> bool:
+    """Whether fields like b are updated by compiled loops."""
+    return FORMS.serve(b) and is_compiled(b)
+
+
+def dot_columns(
+    u: Float[Tensor, "columns *space"], v: Float[Tensor, "columns *space"]
+) -> Float[Tensor, " columns"]:
+    """⟨u_j, v_j⟩ of each column j."""
+    u, v = u.flatten(1), v.flatten(1)
+    if FORMS.serve(u) and u.shape[1] > _LONG:
+        return torch.stack([torch.dot(x, y) for x, y in zip(u, v, strict=True)])
+    return torch.linalg.vecdot(u, v)

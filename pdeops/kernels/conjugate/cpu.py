@@ -1,19 +1,58 @@
 """The vector work of one step of conjugate gradients in few loops (numba).
 
-The plain twin is `CG.step` in `solvers/krylov/cg.py`. A small system spends more time on calls of
-torch
-than on arithmetic, and `move` reads r once where single operations read it twice. Vectors are taken
-in blocks, whose inner products are summed in their order, in float64: who takes which blocks does
-not change a bit. `direction` and `descend` take all; nothing here starts threads.
+The plain twin is `conjugate/reference.py`. On a small system calls of torch cost more than the
+arithmetic, and `move` reads r once where single operations read it twice. Vectors are divided into
+blocks, whose inner products are summed in order, in float64: the result does not depend on which
+thread takes which blocks, to the last bit. The compiled loops start no threads; `Step` divides the
+blocks of a long field among threads (`runtime/bands.py`).
 """
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numba
 import numpy as np
+from torch import Tensor
+
+from ..runtime import bands
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-LANES = 64  # partial sums of a dot product: they fill registers, and round like a pairwise sum
+LANES = 64  # partial sums of a dot product: they fill registers and round like pairwise summation
 BLOCK = 4096  # entries
+
+
+class Step:
+    """As `conjugate.Step`, for contiguous fields of one compiled dtype."""
+
+    def __init__(self, p: Tensor, Ap: Tensor, x: Tensor, r: Tensor, z: Tensor) -> None:
+        arrays = (u.view(-1).numpy() for u in (p, Ap, x, r, z))
+        self._p, self._Ap, self._x, self._r, self._z = arrays
+        self._sums = np.empty(math.ceil(r.numel() / BLOCK))
+        self.num_threads = bands.count(r.numel(), bands.VAST)
+
+    def direction(self, rz_old: float) -> float:
+        if self.num_threads == 1:
+            return _direction(self._r, self._z, rz_old, self._p, self._sums)
+        rz = self._sum(dots, self._r, self._z)
+        self._divide(turn, self._z, beta(rz, rz_old), self._p)
+        return rz
+
+    def descend(self, rz: float) -> tuple[float, float]:
+        if self.num_threads == 1:
+            return _descend(self._p, self._Ap, rz, self._x, self._r, self._sums)
+        pAp = self._sum(dots, self._Ap, self._p)
+        return pAp, self._sum(move, self._p, self._Ap, alpha(rz, pAp), self._x, self._r)
+
+    def _divide(self, loop: Callable[..., object], *arguments: object) -> None:
+        bands.split(partial(loop, *arguments), len(self._sums), self.num_threads)
+
+    def _sum(self, loop: Callable[..., object], *arguments: object) -> float:
+        self._divide(loop, *arguments, self._sums)
+        result: Any = total(self._sums)
+        return result
 
 
 @_jit
@@ -31,7 +70,7 @@ def _total(sums):
 def dots(u, v, sums, first, last):
     """sums[i] = ⟨u, v⟩ over block i, in the dtype of the fields, for the blocks [first, last).
 
-    Without fastmath one running sum would not be computed by vectors.
+    Partial sums, because a single running sum is not vectorised without fastmath.
     """
     lanes = np.empty(LANES, u.dtype)
     for block in range(first, last):
@@ -94,7 +133,7 @@ def total(sums):
 
 @_jit
 def beta(rz, rz_old):
-    """⟨r, z⟩ / ⟨r, z⟩ of the step before."""
+    """⟨r, z⟩ / ⟨r, z⟩_old; 0 if the latter is 0."""
     return rz / rz_old if rz_old != 0 else 0.0
 
 
@@ -105,7 +144,7 @@ def alpha(rz, pAp):
 
 
 @_jit
-def direction(r, z, rz_old, p, sums):
+def _direction(r, z, rz_old, p, sums):
     """p = z + β p; returns ⟨r, z⟩."""
     dots(r, z, sums, 0, sums.size)
     rz = total(sums)
@@ -114,7 +153,7 @@ def direction(r, z, rz_old, p, sums):
 
 
 @_jit
-def descend(p, Ap, rz, x, r, sums):
+def _descend(p, Ap, rz, x, r, sums):
     """x += α p and r -= α Ap; returns ⟨p, Ap⟩ and ⟨r, r⟩."""
     dots(Ap, p, sums, 0, sums.size)
     pAp = total(sums)

@@ -1,7 +1,7 @@
 """The sums of an ETDRK4 step as fused loops (numba), on the CPU.
 
-The plain twin is `etdrk4/reference.py`. Complex fields come as their parts: the factors are real,
-and torch would make complex ones of them, in four passes. Nothing here starts threads.
+The plain twin is `etdrk4/reference.py`. The loops act on real and imaginary parts, as the factors
+are real: torch would convert them to complex and take four passes. No threads are started.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def _factor(f: Tensor) -> Any:
 
 
 def _parts(z: Tensor, size: int) -> Any:
-    """Samples by real and imaginary parts side by side."""
+    """(samples, 2 size): real and imaginary parts alternate."""
     array = z.numpy()
     return array.view(array.real.dtype).reshape(-1, 2 * size)
 

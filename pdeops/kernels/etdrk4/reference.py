@@ -1,6 +1,7 @@
 """The sums of an ETDRK4 step in plain torch: twin of `etdrk4/cpu.py`.
 
-Factors are numbers per wave and broadcast to the fields; names as in `solvers/etdrk4.py`.
+Factors are one number per wave and broadcast to the fields; the letters are those of
+`solvers/evolution/etdrk4.py`.
 """
 
 from collections.abc import Sequence

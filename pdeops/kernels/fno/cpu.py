@@ -1,15 +1,13 @@
 """The FNO's layer and its pointwise networks, in tiles that stay in the cache.
 
-The plain twin is `fno/reference.py`; the tests compare the two. An FNO's step on a CPU is bound by
-memory that was never touched: the system takes ten times as long to provide it as it takes to fill.
-So here nothing of the size of a field is made but results and their gradients. Tiles of some
-thousand nodes go through all steps in scratch tensors, which serve the next tile again, and
-backward computes inner values anew from the field and the coefficients of the kept modes.
+The plain twin is `fno/reference.py`. The training step of an FNO on a CPU is bound by the first use
+of memory: the system takes ten times as long to provide a page as the loop takes to fill it. So
+only results and their gradients are allocated at the size of a field. Tiles of some thousand nodes
+go through all steps in scratch tensors that the next tile reuses, and backward recomputes the inner
+values from the field and the coefficients of the kept modes.
 
-Scratch belongs to a thread and never leaves a call. Channels are the last axis.
-
-`composed_layer` and `composed_mlp` are the same maps from differentiable steps. They serve where
-tiles do not pay or cannot be (GPUs, autocast, torch.compile, torch.func), and higher derivatives.
+Scratch tensors belong to one thread and never leave a call. Channels are the last axis. Derivatives
+of higher order are those of `composed.py`.
 """
 
 import math
@@ -19,7 +17,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 
@@ -29,9 +26,7 @@ from ..spectral_conv.cpu import (
     analysis,
     analysis_of_lines,
     constants,
-    convolve,
     each,
-    fft_is_faster,
     mix,
     mix_gradients,
     mode_zero,
@@ -39,6 +34,7 @@ from ..spectral_conv.cpu import (
     synthesis_to_lines,
 )
 from ..spectral_conv.reference import weights_of_kept_modes
+from . import composed
 
 # Axes: b batch, l lines along the last axis of space, c channels in, m inside, o out.
 
@@ -49,69 +45,21 @@ _gelu_backward = torch.ops.aten.gelu_backward.grad_input
 
 
 def fourier_layer(
-    u: Float[Tensor, "b *space c"],
-    K: Float[Tensor, "*modes c two k"],
-    M1: Float[Tensor, "m k"],
-    m1: Float[Tensor, " m"],
-    M2: Float[Tensor, "o m"],
-    W: Float[Tensor, "o c"],
-    w: Float[Tensor, " o"],
-    *,
-    activate: bool,
-) -> Float[Tensor, "b *space o"]:
-    """M₂ gelu(M₁ K u + m₁) + W u + w, K the spectral convolution with these weights; then gelu."""
-    if _in_tiles(u) and not fft_is_faster(u.shape[1:-1], K):
-        return FourierLayer.apply(u.contiguous(), K, M1, m1, M2, W, w, activate)[0]
-    return composed_layer(u, K, M1, m1, M2, W, w, activate)
+    u: Tensor, K: Tensor, M1: Tensor, m1: Tensor, M2: Tensor, W: Tensor, w: Tensor, activate: bool
+) -> Tensor:
+    """As `fno.fourier_layer`."""
+    return FourierLayer.apply(u.contiguous(), K, M1, m1, M2, W, w, activate)[0]
 
 
 def pointwise_mlp(
-    u: Float[Tensor, "b *space c"],
-    shape: Sequence[int],
-    W1: Float[Tensor, "m c"],
-    b1: Float[Tensor, " m"],
-    W2: Float[Tensor, "o m"],
-    b2: Float[Tensor, " o"],
-) -> Float[Tensor, "b *shape o"]:
-    """W₂ gelu(W₁ u(x) + b₁) + b₂, cropped to `shape` or continued by zeros, axis by axis."""
-    function = PointwiseMLP.apply if _in_tiles(u) else composed_mlp
-    return function(u, W1, b1, W2, b2, tuple(shape))
-
-
-def _in_tiles(u: Tensor) -> bool:
-    return (
-        u.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and not torch.is_autocast_enabled("cpu")
-        and not torch._C._are_functorch_transforms_active()
-    )
-
-
-def composed_layer(
-    u: Tensor, K: Tensor, M1: Tensor, m1: Tensor, M2: Tensor, W: Tensor, w: Tensor, activate: bool
-) -> Tensor:
-    """`fourier_layer` from differentiable steps; the transforms in float32 also under autocast."""
-    with torch.autocast(u.device.type, enabled=False):
-        v = u.to(torch.promote_types(u.dtype, torch.float32))
-        h = convolve(v, K, (M1, m1)).to(u.dtype)
-    z = F.linear(u, W, w) + F.linear(F.gelu(h), M2)
-    return F.gelu(z) if activate else z
-
-
-def composed_mlp(
     u: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, shape: tuple[int, ...]
 ) -> Tensor:
-    """`pointwise_mlp` from differentiable steps."""
-    u = _cropped(u, shape)
-    v = F.linear(F.gelu(F.linear(u, W1, b1)), W2, b2)
-    missing = [N - n for N, n in zip(shape, u.shape[1:-1], strict=True)]
-    if any(missing):
-        v = F.pad(v, [0, 0, *(p for m in reversed(missing) for p in (0, m))])
-    return v
+    """As `fno.pointwise_mlp`."""
+    return PointwiseMLP.apply(u, W1, b1, W2, b2, shape)
 
 
 class FourierLayer(Function):
-    """See `fourier_layer`; returns the coefficients on the way too, for backward."""
+    """`fourier_layer`; also returns the intermediate coefficients, for backward."""
 
     @staticmethod
     def forward(*inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -137,7 +85,7 @@ class FourierLayer(Function):
     @staticmethod
     def backward(ctx: Any, dz: Tensor, *_: None) -> tuple[Tensor | None, ...]:
         if traced():
-            return _gradients_with_graph(composed_layer, ctx, dz)
+            return _gradients_with_graph(composed.fourier_layer, ctx, dz)
         u, K, M1, m1, M2, W, w, u_hat, v_hat, lines = ctx.saved_tensors
         activate, dz = ctx.last, dz.contiguous()
         A, c = _constants(u, K)
@@ -177,7 +125,7 @@ class FourierLayer(Function):
 
 
 class PointwiseMLP(Function):
-    """See `pointwise_mlp`."""
+    """`pointwise_mlp`."""
 
     @staticmethod
     def forward(*inputs: Any) -> Tensor:
@@ -200,7 +148,7 @@ class PointwiseMLP(Function):
     @staticmethod
     def backward(ctx: Any, dv: Tensor) -> tuple[Tensor | None, ...]:
         if traced():
-            return _gradients_with_graph(composed_mlp, ctx, dv)
+            return _gradients_with_graph(composed.pointwise_mlp, ctx, dv)
         u, W1, b1, W2, b2 = ctx.saved_tensors
         needs_du = ctx.needs_input_grad[0]
         du = _zero_outside(empty(u.shape, u), dv) if needs_du else u
@@ -227,7 +175,7 @@ def _constants(u: Tensor, K: Tensor) -> tuple[Matrices, Tensor]:
 
 
 def _coefficients(u: Tensor, K: Tensor, M1: Tensor, m1: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """û, v̂ = c_k K_k û_k, and M₁ K u + m₁ but for the last axis."""
+    """û, v̂ = c_k K_k û_k, and M₁ K u + m₁ without the transform of the last axis."""
     shape = u.shape[1:-1]
     A, c = _constants(u, K)
     u_hat = analysis(u, A)
@@ -238,7 +186,7 @@ def _coefficients(u: Tensor, K: Tensor, M1: Tensor, m1: Tensor) -> tuple[Tensor,
 
 
 def _inside(h: Tensor, gelu_h: Tensor, s: Tensor, u: Tensor, lines: Tensor, *maps: Tensor) -> None:
-    """Of one tile, into the first three: h = M₁ K u + m₁, gelu(h), s = M₂ gelu(h) + W u + w."""
+    """h = M₁ K u + m₁, gelu(h) and s = M₂ gelu(h) + W u + w of one tile, in place."""
     A, M2, W, w = maps
     torch.bmm(each(A.t(), lines), lines, out=h.view(len(lines), -1, h.shape[1]))
     _gelu(h, out=gelu_h)
@@ -247,7 +195,7 @@ def _inside(h: Tensor, gelu_h: Tensor, s: Tensor, u: Tensor, lines: Tensor, *map
 
 
 class _Scratch:
-    """Tensors of a tile's size that are used again for each tile, and by the thread's next call."""
+    """Tensors of the size of a tile, reused for each tile and by the next call of the thread."""
 
     kept = threading.local()
 
@@ -265,7 +213,7 @@ class _Scratch:
 def _tiles(
     fields: Sequence[Tensor], lines: Sequence[Tensor]
 ) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-    """The same nodes of each: of fields as (nodes, c), of transformed lines as (l, k, c)."""
+    """The same nodes of each: fields as (nodes, c), transformed lines as (l, k, c)."""
     n = fields[0].shape[-2]
     flat = [x.view(-1, *x.shape[-2:]) for x in (*fields, *lines)]
     for parts in zip(*(x.split(max(1, TILE // n)) for x in flat), strict=True):
@@ -273,20 +221,14 @@ def _tiles(
 
 
 def _blocks(*fields: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The same nodes of each, those that all have."""
+    """The same nodes of each field, those that all fields have."""
     shape = tuple(min(n) for n in zip(*(x.shape[1:-1] for x in fields), strict=True))
     if all(x.shape[1:-1] == shape and x.is_contiguous() for x in fields):
         yield from zip(*(x.flatten(0, -2).split(TILE) for x in fields), strict=True)
         return
     rows = max(1, TILE // math.prod(shape[1:]))
-    for samples in zip(*(_cropped(x, shape) for x in fields), strict=True):
+    for samples in zip(*(composed.cropped(x, shape) for x in fields), strict=True):
         yield from zip(*(x.split(rows) for x in samples), strict=True)
-
-
-def _cropped(u: Tensor, shape: Sequence[int]) -> Tensor:
-    for axis, n in enumerate(shape, 1):
-        u = u.narrow(axis, 0, min(n, u.shape[axis]))
-    return u
 
 
 def _zero_outside(u: Tensor, inner: Tensor) -> Tensor:
@@ -298,13 +240,13 @@ def _zero_outside(u: Tensor, inner: Tensor) -> Tensor:
 
 
 def _gradients_with_graph(
-    composed: Callable[..., Tensor], ctx: Any, g: Tensor
+    function: Callable[..., Tensor], ctx: Any, g: Tensor
 ) -> tuple[Tensor | None, ...]:
     """Gradients that can be differentiated again."""
     needed = ctx.needs_input_grad[:-1]
     inputs = ctx.saved_tensors[: len(needed)]
     wanted = [x for x, need in zip(inputs, needed, strict=True) if need]
     with torch.enable_grad():
-        v = composed(*inputs, ctx.last)
+        v = function(*inputs, ctx.last)
     found = iter(torch.autograd.grad(v, wanted, g, create_graph=torch.is_grad_enabled()))
     return *(next(found) if need else None for need in needed), None

@@ -1,7 +1,7 @@
-"""The FNO's layer and its pointwise networks, in plain torch: to be read.
+"""The FNO's layer and its pointwise networks, in plain torch.
 
-Twin of `fno.py`, which computes the same in tiles. Here channels come first, every step is a tensor
-of its own, and the spectral convolution is made by FFT.
+Twin of `fno/cpu.py` and `fno/composed.py`. Here channels come first, every intermediate field is
+stored, and the spectral convolution uses FFTs.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def pointwise_mlp(
     W2: Float[Tensor, "o m"],
     b2: Float[Tensor, " o"],
 ) -> Float[Tensor, "b o *shape"]:
-    """W₂ gelu(W₁ u(x) + b₁) + b₂, cropped to `shape` or continued by zeros, axis by axis."""
+    """W₂ gelu(W₁ u(x) + b₁) + b₂, cropped or padded by zeros to `shape` per axis."""
     v = pointwise(F.gelu(pointwise(u, W1, b1)), W2, b2)
     for axis, n in enumerate(shape):
         v = v.narrow(axis + 2, 0, min(n, v.shape[axis + 2]))

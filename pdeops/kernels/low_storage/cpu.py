@@ -1,7 +1,7 @@
 """One stage of a low-storage implicit-explicit step as one loop (numba), on the CPU.
 
-The plain twin is `low_storage/reference.py`. Complex fields come as their parts: the factors are
-real, and torch would make complex ones of them, in four passes. Nothing here starts threads.
+The plain twin is `low_storage/reference.py`. The loops act on real and imaginary parts, as the
+factors are real: torch would convert them to complex and take four passes. No threads are started.
 """
 
 import numba
@@ -13,17 +13,6 @@ def update(u: Tensor, h: Tensor, N: Tensor, beta: float, decay: Tensor, gain: Te
     d, g = decay.numpy().reshape(-1), gain.numpy().reshape(-1)
     z, s, n = (v.numpy().view(d.dtype).reshape(-1, 2 * d.size) for v in (u, h, N))
     _update(z, s, n, d.dtype.type(beta), d, g)
-
-
-def serves(u: Tensor, symbol: Tensor) -> bool:
-    """Whether `update` can be called with such a field and such factors."""
-    return (
-        u.device.type == "cpu"
-        and u.is_complex()
-        and u.is_contiguous()
-        and not symbol.is_complex()
-        and symbol.shape == u.shape[u.ndim - symbol.ndim :]
-    )
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -1,9 +1,7 @@
-"""Means over the regions of a field, and what is left without them, in two passes (numba).
+"""Removal of means over regions in two passes (numba).
 
-The plain twin is `Regions.project` in `solvers/operators/regions.py`. `labels` of nodes: -1
-outside, else the
-number of a region; `shares` is one over the number of nodes of each region whose mean is taken
-away, and 0 for the others. Nothing here starts threads.
+The plain twin is `regions/reference.py`. `labels` and `weights` are those of `regions.Projection`,
+flat. No threads are started.
 """
 
 import numba
@@ -11,22 +9,22 @@ import numpy as np
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-LANES = 4  # sums of a region that do not wait for each other
+LANES = 4  # independent partial sums per region
 
 
 @_jit
-def project(u, labels, shares, out):
-    """out = u less its mean over each region, 0 outside; it may be u itself. Flat arrays."""
+def project(u, labels, weights, out):
+    """As the twin, for one field; out may be u itself."""
     n = u.size
-    sums = np.zeros((shares.size + 1, LANES))  # row 0 is for nodes outside
+    sums = np.zeros((weights.size + 1, LANES))  # row 0 collects the solid nodes
     whole = n - n % LANES
     for k in range(0, whole, LANES):
         for lane in range(LANES):
             sums[labels[k + lane] + 1, lane] += u[k + lane]
     for k in range(whole, n):
         sums[labels[k] + 1, 0] += u[k]
-    means = np.zeros(shares.size, u.dtype)
-    for region in range(shares.size):
-        means[region] = sums[region + 1].sum() * shares[region]
+    means = np.zeros(weights.size, u.dtype)
+    for region in range(weights.size):
+        means[region] = sums[region + 1].sum() * weights[region]
     for k in range(n):
         out[k] = u[k] - means[labels[k]] if labels[k] >= 0 else 0

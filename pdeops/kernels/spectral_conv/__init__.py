@@ -1,1 +1,43 @@
-"""Spectral convolution."""
+"""Spectral convolution: a convolution given by one matrix per Fourier mode,
+
+    v(x) = Σ_k W_k û_k exp(2πi k·x/L),    û_k = (1/N) Σ_x u(x) exp(-2πi k·x/L),  N nodes.
+
+Which k are kept, and how W_k is stored, is written in `reference.py`, the twin by FFT. The other
+form, by products with the truncated Fourier matrices (`cpu.py`), serves every device.
+"""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from . import cpu, reference
+
+
+def convolve(
+    u: Float[Tensor, "b *space i"],
+    weight: Float[Tensor, "*modes i two o"],
+    pointwise: tuple[Float[Tensor, "p o"], Float[Tensor, " p"]] | None = None,
+) -> Float[Tensor, "b *space p"]:
+    """The spectral convolution of u, float32 or float64; differentiable to any order.
+
+    Args:
+        pointwise: M and m; the result then is M v + m instead of v. The map is applied to the
+            coefficients, which are fewer than the nodes.
+    """
+    if not fft_is_faster(u.shape[1:-1], weight):
+        return cpu.convolve(u, weight, pointwise)
+    v = reference.convolve(u.movedim(-1, 1), weight).movedim(1, -1)
+    return v if pointwise is None else F.linear(v, *pointwise)
+
+
+def fft_is_faster(shape: Sequence[int], weight: Float[Tensor, "*modes i two o"]) -> bool:
+    """Whether the FFT beats products: only for many modes of long fields with one axis.
+
+    Measured forward and backward, one thread, 16 channels, time of FFT over products: 4096 nodes
+    with 64, 128, 512, 1024 modes 0.9, 0.5, 0.3, 0.3; 1024 with 64 modes 1.0. In more dimensions
+    products always win: 512² with 64, 128, 256 modes 3.0, 1.3, 1.4; 64³ with 16, 32 modes 3.7, 1.8;
+    128² with all modes 3.3; 32³ with all modes 4.4.
+    """
+    return len(shape) == 1 and shape[0] >= 1024 and weight.shape[0] > 33

@@ -1,26 +1,27 @@
 """Spectral convolution by truncated discrete Fourier transforms, written as matrix products.
 
-The plain twin, which says what is computed, is `spectral_conv/reference.py`; the tests compare the
-two. Here: a transform of which few modes are kept is a product with a short real matrix, and a
-product of matrices runs at the speed of the machine at every grid size, primes included, while an
-FFT computes all modes and writes them to memory.
+The plain twin, which defines what is computed, is `spectral_conv/reference.py`. A transform of
+which few modes are kept is a product with a short real matrix. A product of matrices runs at the
+peak speed of the machine at every grid size, primes included, while an FFT computes all modes and
+writes them to memory.
 
 **Structure.** With the plain sums (A u)_k = Σ_x u(x) exp(-2πi k·x/L), as real pairs, the
 convolution is
 
     v = Aᵀ D A u,    (D û)_k = c_k W_k û_k,
 
-since Aᵀ sums real parts of exp(2πi k·x/L) v̂_k over the kept modes. c_k holds what else there is:
-1/N, the 2 for modes whose opposite follows from u being real, and the 2 of `counts_twice`. So the
-adjoint in u is the same convolution with the transposed matrices W_k^H, and the gradient of W_k is
-c_k Σ_b conj(û_k) ĝ_k: everything is made of A, Aᵀ and products of one matrix per mode. Each is a
-Function with a backward of differentiable operations, so derivatives of every order exist.
+since Aᵀ sums the real parts of exp(2πi k·x/L) v̂_k over the kept modes. c_k is the product of the
+remaining factors: 1/N, 2 for modes whose opposite is implied because u is real, and 2 for the modes
+of `counts_twice`. So the adjoint in u is the same convolution with the matrices W_k^H, and the
+gradient of W_k is c_k Σ_b conj(û_k) ĝ_k: A, Aᵀ and products of one matrix per mode are all that is
+needed. Each of the three is a Function whose backward consists of differentiable operations, so
+derivatives of every order exist.
 
-**Layout.** Space before channels: (b, *space, c), then each axis is one batched product. Fields
-stored with channels first are transformed along their last axis where they lie, and only the few
-modes that are left change places.
+**Layout.** Space before channels, (b, *space, c): each axis is one batched product. A field stored
+with channels first is transformed along its last axis in place of storage; only the few remaining
+modes are transposed.
 
-Nothing of the size of the field is made but the result. On a GPU the same code runs; float32
+The result is the only allocation of the size of the field. The same code runs on a GPU; float32
 products must not be rounded to TF32 there (torch's default).
 """
 
@@ -38,7 +39,6 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ..runtime.memory import empty, traced
-from . import reference as spectral_conv_reference
 from .reference import counts_twice, kept_modes, weights_of_kept_modes
 
 # Axes: b batch, i and o channels in and out, k kept modes of all axes, r real and imaginary part.
@@ -50,10 +50,10 @@ _CACHED = 256
 
 
 def _cached(key: tuple[Any, ...], build: Callable[[], np.ndarray]) -> Tensor:
-    """A constant of the given dtype and device (the last two of the key), made once.
+    """A constant of the given dtype and device (the last two of the key), computed once.
 
-    By numpy, since torch's operations would give tensors that belong to the transform (vmap, grad,
-    inference mode) under which the constant happens to be needed first.
+    numpy computes it: a tensor made by torch would belong to the transform (vmap, grad, inference
+    mode) under which the constant is first needed.
     """
     try:
         _CACHE.move_to_end(key)
@@ -72,7 +72,7 @@ def _cached(key: tuple[Any, ...], build: Callable[[], np.ndarray]) -> Tensor:
 def _matrix(n: int, k: range, last: bool) -> np.ndarray:
     """exp(-2πi k x/n) on real pairs: (r k) x (y) along the last axis, (r k) x (x r) along others.
 
-    There real and imaginary part of the input lie beside each other.
+    Along those axes real and imaginary part of the input alternate.
     """
     phase = 2 * math.pi / n * (np.outer(k, np.arange(n)) % n)
     cos, sin = np.cos(phase), np.sin(phase)
@@ -89,7 +89,6 @@ def _factors(shape: Sequence[int], n_modes: Sequence[int]) -> np.ndarray:
     return (pairs * (1 + counts_twice(shape, n_modes)) / math.prod(shape)).ravel()
 
 
-@torch._dynamo.assume_constant_result
 def constants(
     shape: tuple[int, ...], n_modes: tuple[int, ...], dtype: torch.dtype, device: torch.device
 ) -> tuple[Matrices, Tensor]:
@@ -106,8 +105,13 @@ def constants(
     return matrices, _cached(key, partial(_factors, shape, n_modes))
 
 
+# The mark of `torch.compiler.assume_constant_result`, which would import torch._dynamo here: a
+# compiled graph holds the constants and does not trace how they are made.
+constants._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 def analysis(u: Float[Tensor, "b *space c"], A: Matrices) -> Float[Tensor, "b two *modes c"]:
-    """A u. The axes go from last to first; the modes that each leaves are few."""
+    """A u, from the last axis to the first; each leaves only its few kept modes."""
     if _channels_first(u) and len(A) > 1:
         planes = u.movedim(-1, 1)  # the last two axes of space, transposed in the product
         h = torch.matmul(A[-1], planes.reshape(-1, *planes.shape[-2:]).mT)
@@ -120,7 +124,7 @@ def analysis(u: Float[Tensor, "b *space c"], A: Matrices) -> Float[Tensor, "b tw
 def analysis_of_lines(
     h: Float[Tensor, "b *space rk c"], A: Matrices
 ) -> Float[Tensor, "b two *modes c"]:
-    """A, from where the last axis is transformed."""
+    """A u from h, in which the last axis is already transformed."""
     b, *space, _, c = h.shape
     modes = [m.shape[0] // 2 for m in A]
     for axis in reversed(range(len(A) - 1)):
@@ -132,7 +136,7 @@ def analysis_of_lines(
 def synthesis(
     v_hat: Float[Tensor, "b two *modes c"], A: Matrices, channels_first: bool
 ) -> Float[Tensor, "b *space c"]:
-    """Aᵀ v_hat, the axes from first to last."""
+    """Aᵀ v_hat, from the first axis to the last."""
     h = synthesis_to_lines(v_hat, A)
     if channels_first:
         h = h.movedim(-1, 1).mT.contiguous()
@@ -151,14 +155,14 @@ def _product(a: Float[Tensor, "l n k"], b: Float[Tensor, "l k m"]) -> Float[Tens
 
 
 def each(matrix: Float[Tensor, "n k"], lines: Tensor) -> Float[Tensor, "l n k"]:
-    """The same matrix for each line."""
+    """The same matrix repeated for each line."""
     return matrix.expand(len(lines), *matrix.shape)
 
 
 def synthesis_to_lines(
     v_hat: Float[Tensor, "b two *modes c"], A: Matrices
 ) -> Float[Tensor, "b *space rk c"]:
-    """Aᵀ v_hat but for the last axis."""
+    """Aᵀ v_hat without the transform of the last axis."""
     b, _, *modes, c = v_hat.shape
     h = v_hat
     for axis, n_modes in enumerate(modes[:-1]):
@@ -170,6 +174,11 @@ def synthesis_to_lines(
 def _channels_first(u: Tensor) -> bool:
     """Whether the last space axis, rather than the channels, is contiguous in memory."""
     return u.shape[-1] > 1 and u.stride(-1) != 1 and u.stride(-2) == 1
+
+
+def _full_precision(g: Tensor) -> torch.autocast:
+    """The precision of the forward pass, also where backward is called under autocast."""
+    return torch.autocast(g.device.type, enabled=False)
 
 
 class Analysis(Function):
@@ -190,7 +199,8 @@ class Analysis(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         A = ctx.saved_tensors
-        return synthesis(g, A, ctx.channels_first), *[None] * len(A)
+        with _full_precision(g):
+            return synthesis(g, A, ctx.channels_first), *[None] * len(A)
 
 
 class Synthesis(Function):
@@ -209,7 +219,8 @@ class Synthesis(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         A = ctx.saved_tensors
-        return analysis(g, A), None, *[None] * len(A)
+        with _full_precision(g):
+            return analysis(g, A), None, *[None] * len(A)
 
 
 def mix(
@@ -217,8 +228,8 @@ def mix(
 ) -> Float[Tensor, "b two k o"]:
     """c_k W_k û_k.
 
-    One product of real matrices, [Re û; Im û] (2b x i) [Re W, Im W] (i x 2o), of which real and
-    imaginary part of the result are sums.
+    One product of real matrices, [Re û; Im û] (2b x i) [Re W, Im W] (i x 2o); real and imaginary
+    part of the result are sums of its blocks.
     """
     b, _, k, i = u_hat.shape
     products = torch.bmm(u_hat.reshape(2 * b, k, i).transpose(0, 1), W.flatten(2))
@@ -254,7 +265,8 @@ class Mix(Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
-        return *mix_gradients(g, *ctx.saved_tensors), None
+        with _full_precision(g):
+            return *mix_gradients(g, *ctx.saved_tensors), None
 
 
 def convolve(
@@ -262,15 +274,11 @@ def convolve(
     weight: Float[Tensor, "*modes i two o"],
     pointwise: tuple[Float[Tensor, "p o"], Float[Tensor, " p"]] | None = None,
 ) -> Float[Tensor, "b *space p"]:
-    """The spectral convolution of u, float32 or float64, stored as u is (channels last or first).
+    """As `spectral_conv.convolve`, with the memory layout of u (channels last or first).
 
-    pointwise: M and m, result M v + m instead of v. It acts on the coefficients, which are fewer
-    than the nodes: M Σ_k v̂_k e_k + m = Σ_k M v̂_k e_k + m e_0.
+    A pointwise map acts on the coefficients: M Σ_k v̂_k e_k + m = Σ_k M v̂_k e_k + m e_0.
     """
     shape = tuple(u.shape[1:-1])
-    if fft_is_faster(shape, weight):
-        v = spectral_conv_reference.convolve(u.movedim(-1, 1), weight).movedim(1, -1)
-        return v if pointwise is None else F.linear(v, *pointwise)
     A, c = constants(shape, modes_of(weight), u.dtype, u.device)
     W = weights_of_kept_modes(weight, shape).flatten(0, -4)
     u_hat = Analysis.apply(u, *A)
@@ -283,17 +291,6 @@ def convolve(
     return Synthesis.apply(v_hat, _channels_first(u), *A)
 
 
-def fft_is_faster(shape: Sequence[int], weight: Float[Tensor, "*modes i two o"]) -> bool:
-    """Only for many modes of long fields on a line.
-
-    Measured forward and backward, one thread, 16 channels, time of FFT over products: 4096 nodes
-    with 64, 128, 512, 1024 modes 0.9, 0.5, 0.3, 0.3; 1024 with 64 modes 1.0. In more dimensions
-    products win throughout: 512² with 64, 128, 256 modes 3.0, 1.3, 1.4; 64³ with 16, 32 modes 3.7,
-    1.8; 128² with all modes 3.3; 32³ with all modes 4.4.
-    """
-    return len(shape) == 1 and shape[0] >= 1024 and weight.shape[0] > 33
-
-
 def modes_of(weight: Float[Tensor, "*modes i two o"]) -> tuple[int, ...]:
     """n_modes, the argument of `SpectralConv`."""
     *first, last = weight.shape[:-3]
@@ -301,7 +298,7 @@ def modes_of(weight: Float[Tensor, "*modes i two o"]) -> tuple[int, ...]:
 
 
 def mode_zero(shape: Sequence[int], weight: Float[Tensor, "*modes i two o"]) -> int:
-    """Where k = 0 is among the kept modes, counted through all axes."""
+    """Position of k = 0 among the kept modes of all axes, in C order."""
     place = 0
     for k in kept_modes(shape, modes_of(weight)):
         place = place * len(k) + k.index(0)

@@ -1,16 +1,16 @@
-"""Spectral convolution by fast Fourier transforms, in plain torch: to be read.
+"""Spectral convolution by fast Fourier transforms, in plain torch.
 
-Twin of `spectral_conv.py`, which writes the truncated transforms as matrix products.
+Twin of `spectral_conv/cpu.py`, which writes the truncated transforms as matrix products.
 
     v(x) = Σ_k W_k û_k exp(2πi k·x/L),    û_k = (1/N) Σ_x u(x) exp(-2πi k·x/L),  N nodes
 
-**Modes.** Weights of m modes along an axis belong to k = -m/2 .. m/2 - 1, along the last axis to
-k = 0 .. m/2; the other half follows from u being real. A mode that a grid cannot hold is left out
-there.
+**Modes.** m modes along an axis are k = -m/2 .. m/2 - 1; along the last axis they are k = 0 .. m/2,
+as the other half is implied because u is real. A mode that a grid does not resolve is omitted on
+that grid.
 
 **Modes without their opposite.** On the planes where exp(2πi k_last y) is real, the inverse
 transform takes the real part, which halves a mode whose opposite is not kept: k = -12 of -12..11.
-There W_k counts twice.
+W_k counts twice for such a mode.
 
 **Weights** are real, (*modes, in, 2, out): W_k (in x out) has the real part [k, :, 0, :] and the
 imaginary part [k, :, 1, :].
@@ -28,7 +28,7 @@ from torch.fft import fft, ifft, irfft, rfft
 
 
 def kept_modes(shape: Sequence[int], n_modes: Sequence[int]) -> list[range]:
-    """The k per axis that weights of so many modes have and a grid of this shape holds."""
+    """Per axis the k of n_modes that a grid of this shape resolves."""
     *first, last = n_modes
     k = [
         range(max(-(m // 2), -(n // 2)), min(m // 2, (n + 1) // 2))
@@ -40,7 +40,7 @@ def kept_modes(shape: Sequence[int], n_modes: Sequence[int]) -> list[range]:
 def weights_of_kept_modes(
     weight: Float[Tensor, "*modes i two o"], shape: Sequence[int]
 ) -> Float[Tensor, "*kept i two o"]:
-    """The weights of those modes that a grid of this shape holds."""
+    """The weights of the modes that a grid of this shape resolves."""
     *first, last = weight.shape[:-3]
     for axis, k in enumerate(kept_modes(shape, [*first, 2 * (last - 1)])):
         start = k[0] + weight.shape[axis] // 2 if axis < len(first) else 0
@@ -50,7 +50,8 @@ def weights_of_kept_modes(
 
 
 def counts_twice(shape: Sequence[int], n_modes: Sequence[int]) -> Bool[np.ndarray, "*kept"]:
-    """Where a kept mode has no kept opposite and the inverse transform takes its real part."""
+    """True for a kept mode without a kept opposite of which the inverse transform takes the real
+    part."""
     *k, k_last = [np.array(k) for k in kept_modes(shape, n_modes)]
     unpaired = np.array(False)
     for k_axis, m, n in zip(k, n_modes, shape, strict=False):

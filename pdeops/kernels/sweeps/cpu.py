@@ -1,7 +1,7 @@
 """Loops over the rows of a sparse matrix: incomplete Cholesky, triangular solves, SOR (numba).
 
-The plain twin, which says what is computed, is `sweeps/reference.py`; the tests compare the two.
-Matrices are CSR with sorted columns. No fastmath, no threads; the loops release the GIL.
+The plain twin, which defines what is computed, is `sweeps/reference.py`. Matrices are CSR with
+sorted columns. No fastmath, no threads; the loops release the GIL.
 """
 
 import math
@@ -11,16 +11,12 @@ import numpy as np
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-_NULL = 1e-8  # a pivot below this part of its diagonal is round-off of zero: A is singular there
+_NULL = 1e-8  # a pivot below this fraction of its diagonal is zero up to round-off: A is singular
 
 
 @_jit
 def factor(starts, columns, values, dropped):
-    """Incomplete Cholesky of the upper triangle in place, U with A ≈ Uᵀ U, diagonals first.
-
-    `dropped` is the part of the fill that is taken from the diagonals: 0 for IC(0), 1 for MIC(0).
-    Returns the row of the first pivot that is not positive, -1 where there is none.
-    """
+    """As `sweeps.factor`."""
     n = len(starts) - 1
     original = values[starts[:-1]].copy()
     for k in range(n):
@@ -53,7 +49,7 @@ def factor(starts, columns, values, dropped):
 
 @_jit
 def solve(starts, columns, values, b, x):
-    """x = U⁻¹ U⁻ᵀ b for each row of b; the diagonals of U are stored inverted."""
+    """As `sweeps.solve`."""
     n = len(starts) - 1
     for c in range(len(b)):
         y = x[c]
@@ -81,7 +77,7 @@ def _relax(starts, columns, values, scale, b, x, i):
 
 @_jit
 def sweep(starts, columns, values, scale, symmetric, b, x):
-    """x after one SOR sweep, and one back if symmetric; scale = ω / diagonal."""
+    """One SOR sweep on x in place, followed by a reversed one if symmetric; scale = ω / D."""
     n = len(b)
     for i in range(n):
         _relax(starts, columns, values, scale, b, x, i)
@@ -92,7 +88,7 @@ def sweep(starts, columns, values, scale, symmetric, b, x):
 
 @_jit
 def sweep_from_zero(starts, columns, values, scale, symmetric, b, x):
-    """x = M b for each row of b: a sweep, or one there and back, from x = 0."""
+    """As `sweeps.sweep_from_zero`."""
     for c in range(len(b)):
         x[c] = 0
         sweep(starts, columns, values, scale, symmetric, b[c], x[c])
@@ -100,10 +96,7 @@ def sweep_from_zero(starts, columns, values, scale, symmetric, b, x):
 
 @_jit
 def relax(starts, columns, values, scale, symmetric, b, x, tolerance, norms):
-    """Sweeps until |b - A x| <= tolerance; |b - A x| before and after each goes to `norms`.
-
-    Returns how many, at most len(norms) - 1; fewer where the norm is not finite.
-    """
+    """As `sweeps.relax`; also stops where the norm is not finite."""
     n = len(b)
     for count in range(len(norms)):
         if count > 0:
@@ -122,13 +115,13 @@ def relax(starts, columns, values, scale, symmetric, b, x, tolerance, norms):
 
 @_jit
 def relax_many(starts, columns, values, scale, b, x, tolerances, limit, counts):
-    """`relax` without the sweeps back, for many systems of one pattern; systems are the last axis.
+    """As `sweeps.relax_many`.
 
-    The loops over systems are vector instructions. All go on until the last is done, so systems of
-    like counts belong together; counts are those each would have alone, at most `limit`.
+    The loops over systems are vector instructions. All systems are swept until the last one has
+    converged, so group systems of similar counts.
     """
-    # The residual of a row is written out twice: as a function of its own it takes 1.45 times as
-    # long (16 systems of 100 unknowns).
+    # The residual of a row is written out twice: a function of its own takes 1.45 times as long (16
+    # systems of 100 unknowns).
     n, size = b.shape
     total, square = np.empty(size), np.empty(size)
     counts[:] = limit

@@ -1,6 +1,6 @@
-"""Incomplete Cholesky and SOR on dense matrices, in plain torch: to be read.
+"""Incomplete Cholesky and SOR on dense matrices, in plain torch.
 
-Twin of `sweeps.py`, which does the same on the entries of a sparse matrix alone.
+Twin of `sweeps/cpu.py`, which works on the stored entries of a sparse matrix.
 """
 
 import torch
@@ -12,8 +12,9 @@ def incomplete_cholesky(A: Float[Tensor, "n n"], dropped: float) -> Float[Tensor
     """U, upper triangular with zeros where A has zeros: Uᵀ U = A there (Meijerink & van der Vorst
     1977).
 
-    Fill outside the pattern is left out (IC(0), `dropped` = 0), or taken from the two diagonals it
-    belongs to (MIC(0), `dropped` = 1), so that Uᵀ U and A have the same row sums (Gustafsson 1978).
+    Fill outside the pattern is dropped (IC(0), `dropped` = 0), or subtracted from the diagonals of
+    its row and its column (MIC(0), `dropped` = 1): then Uᵀ U and A have the same row sums
+    (Gustafsson 1978).
     """
     n, pattern = len(A), A != 0
     W = A.clone()
@@ -39,5 +40,6 @@ def sweep(
 def sweep_back(
     A: Float[Tensor, "n n"], omega: float, b: Float[Tensor, " n"], x: Float[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """The same from the last unknown to the first: x + (D/ω + U)⁻¹ (b - A x)."""
+    """The same from the last unknown to the first: x + (D/ω + U)⁻¹ (b - A x), U the part of A above
+    D."""
     return sweep(A.flip(0, 1), omega, b.flip(0), x.flip(0)).flip(0)

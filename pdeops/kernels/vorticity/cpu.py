@@ -1,7 +1,7 @@
-"""The pointwise work of 2D vorticity in waves as fused loops (numba), on the CPU.
+"""The pointwise work of the 2D vorticity equation as fused loops (numba), on the CPU.
 
-The plain twin, which says what is computed and why, is `vorticity/reference.py`. Complex fields
-come as their parts, side by side. Nothing here starts threads, so the loops are safe after fork;
+The plain twin, which defines what is computed, is `vorticity/reference.py`. Complex fields are read
+as alternating real and imaginary parts. The loops start no threads, so they are safe after fork;
 they release the GIL.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from . import reference as vorticity_reference
 
-_TILED = 1 << 15  # below, two threads of torch are faster than one with tiles
+_TILED = 1 << 15  # below, two threads of torch are faster than one thread with tiles
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -43,13 +43,13 @@ def tendency(square: Tensor, a: Tensor, c: Tensor, out: Tensor) -> None:
 
 
 def _parts(z: Tensor) -> Any:
-    """Real and imaginary parts side by side, along the last axis."""
+    """Alternating real and imaginary parts along the last axis."""
     array = z.numpy()  # a third of the time of torch.view_as_real and flatten
     return array.view(array.real.dtype)
 
 
 def _words(z: Tensor) -> Any:
-    """Complex numbers as what one load moves: two floats in the place of a double."""
+    """Complex numbers as units of one load: complex64 (two floats) as float64."""
     array = z.numpy()
     return array.view(np.float64) if array.dtype == np.complex64 else array
 
@@ -83,10 +83,9 @@ def _square(z):
 
 @_jit
 def _turn(z, first, count, out):
-    """By tiles of 8 x 16: a third of the time of torch's copy, which reads a line for each value.
+    """By tiles of 8 x 16: a third of the time of torch's copy, which reads a cache line per value.
 
-    Wider ones are twice as slow where rows are a power of two apart, and fall on each other in the
-    cache.
+    Wider tiles are twice as slow where rows are a power of two apart: they share cache sets.
     """
     num_i = z.shape[1]
     for b in range(z.shape[0]):

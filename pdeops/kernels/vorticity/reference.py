@@ -1,14 +1,15 @@
-"""The pointwise work of 2D vorticity in waves, in plain torch: the twin of `vorticity/cpu.py`.
+"""The pointwise work of the 2D vorticity equation in plain torch: twin of `vorticity/cpu.py`.
 
     ω_t = -curl div(u ⊗ u) = -[(∂xx - ∂yy)(uv) + ∂xy(v² - u²)],   u = ψ_y, v = -ψ_x, -Δψ = ω,
 
-so the velocity to the nodes and two products back are enough; u·∇ω by its parts takes five real
-transforms in place of four. These four are two complex ones: z = u + iv holds the velocity, and
-z² = -(v² - u²) + 2i uv both products.
+so four real transforms are enough: the two velocity components to the nodes and two products back.
+(The advective form u·∇ω needs five.) They are two complex transforms: z = u + iv holds the
+velocity, and z² = -(v² - u²) + 2i uv holds both products.
 
-Only waves with 3|k| < n are stored, those of x last, -K..K, and of y 0..K. The spectrum of z is
-laid at 0..2K of each axis in place of -K..K, which turns z² by the same factor twice: its waves
--K..K then lie at K..3K, in one piece, and those that wrap around miss them, as 4K - n < K.
+Only waves with 3|k| < n are stored: those of x, -K..K, on the last axis, and those of y, 0..K. The
+spectrum of z is stored at 0..2K of each axis instead of -K..K, a shift by K. The spectrum of z² is
+then shifted by 2K: its waves -K..K lie at K..3K, contiguously, and waves that wrap around do not
+reach them, as 4K - n < K.
 """
 # Axes: b batch, l waves of y (0..K), m waves of y (-K..K), k waves of x (-K..K), p n places.
 
@@ -17,7 +18,7 @@ from torch import Tensor
 
 
 def velocity(w: Tensor, per_x: Tensor, per_y: Tensor, out: Tensor) -> None:
-    """out[b, m, :2K+1] = ẑ, of û = i ξ_y/|ξ|² ŵ and v̂ = -i ξ_x/|ξ|² ŵ; the rest is left as it is.
+    """out[b, m, :2K+1] = ẑ, of û = i ξ_y/|ξ|² ŵ and v̂ = -i ξ_x/|ξ|² ŵ; the rest is unchanged.
 
     w is (b, l, k), of a real field; per_x = ξ_x/|ξ|² and per_y = ξ_y/|ξ|² are (l, k).
     """

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...domain import Boundary, Grid
-from ...kernels.fno.cpu import fourier_layer
+from ...kernels.fno import fourier_layer
 from ...nn.coordinates import num_position_channels, position_channels
 from ...nn.domains import check_domain
 from ...nn.pointwise import Pointwise, PointwiseMLP

@@ -10,11 +10,12 @@ from ..pseudospectral import PseudoSpectral, laplacian_symbol, require_coefficie
 
 
 class AllenCahn(PseudoSpectral):
-    """u_t = κ Δu + r (u - u³): two phases, u = ±1, and fronts that move by their curvature.
+    """u_t = κ Δu + r (u - u³): two phases, u = ±1; fronts move with their curvature.
 
-    A front is tanh(x √(r/2κ)): give it six nodes. The energy ∫ κ|∇u|²/2 + r(1 - u²)²/4 never grows.
-    Periodic, Neumann (cosines) or zero Dirichlet sides (sines: u³ of an odd field is odd). The
-    growth r u is part of L. Good values: r = 1 .. 5, κ = 1e-4 .. 1e-2 on the unit box, dt 0.1/r.
+    A front is tanh(x √(r/2κ)) and needs six nodes. The energy ∫ κ|∇u|²/2 + r(1 - u²)²/4 never
+    grows. Periodic, Neumann (cosines) or zero Dirichlet sides (sines: u³ of an odd field is odd).
+    The growth r u is part of L. Good values: r = 1 .. 5, κ = 1e-4 .. 1e-2 on the unit box, dt
+    0.1/r.
     """
 
     degree = 3

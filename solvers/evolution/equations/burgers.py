@@ -1,4 +1,4 @@
-"""Viscous Burgers' equation on a periodic box, and its exact solution by Cole and Hopf."""
+"""The viscous Burgers equation on a periodic box, and its Cole-Hopf solution."""
 # Axes: b batch, d components of the velocity, *space nodes, q quadrature nodes.
 
 from collections.abc import Callable
@@ -21,8 +21,9 @@ from ..pseudospectral import (
 class Burgers(PseudoSpectral):
     """u_t + u·∇u = ν Δu on a periodic box; one channel per axis, in 1D u_t + (u²/2)_x = ν u_xx.
 
-    Fronts become about 4ν/(jump of u) wide: n must give some five nodes to them (on the unit
-    interval with |u| = 1, n = 256 for ν = 0.01). Thinner ones ring: take `solve_conservation_law`.
+    Fronts become about 4ν/(jump of u) wide and need about five nodes (n = 256 for ν = 0.01 on the
+    unit interval with |u| = 1). Use `solve_conservation_law` for thinner fronts, at which this
+    method oscillates.
     """
 
     def __init__(self, grid: Grid, viscosity: float | int) -> None:
@@ -57,9 +58,10 @@ def cole_hopf(
     """The solution of u_t + u u_x = ν u_xx on the line at x and t > 0, for u0 = potential'.
 
     u = ∫ u0 φ / ∫ φ with φ(y) = exp(-potential(y)/2ν - (x - y)²/4νt) (Cole 1951, Hopf 1950), by
-    Gauss-Hermite quadrature about x. The largest exponent is taken out first, so that small ν does
-    not overflow as the usual series of Bessel functions does. 100 nodes give 12 digits for
-    u0 = -sin πx, ν = 0.01/π, t <= 1; 400 reach ν = 3e-4, and for less `hopf_lax` is the limit.
+    Gauss-Hermite quadrature about x. The largest exponent is factored out, so that small ν does not
+    overflow, unlike the usual series of Bessel functions. 100 nodes give 12 digits for
+    u0 = -sin πx, ν = 0.01/π, t <= 1; 400 nodes suffice down to ν = 3e-4; `hopf_lax` is the limit
+    ν -> 0.
 
     Raises:
         ValueError: t or ν is not positive, or the nodes do not reach where the integrand is large.
@@ -71,7 +73,7 @@ def cole_hopf(
     s, weights = (torch.from_numpy(v) for v in roots_hermite(num_nodes))
     y = x.double()[:, None] - 2 * (viscosity * t) ** 0.5 * s
     exponent = -potential(y) / (2 * viscosity)
-    usable = weights > 1e-290  # those of the outer nodes underflow from about 400 nodes on
+    usable = weights > 1e-290  # the outer weights underflow from about 400 nodes on
     inside = usable & usable.roll(1) & usable.roll(-1)
     inside[[0, -1]] = False
     log_integrand = exponent - s**2
@@ -80,5 +82,5 @@ def cole_hopf(
             f"{num_nodes} Gauss-Hermite nodes are too few at ν = {viscosity}, t = {t}: the "
             f"integrand is large beyond them. Use more (400 at most), a larger ν, or hopf_lax."
         )
-    share = weights * (exponent - exponent[:, inside].amax(1, keepdim=True)).clamp(max=600).exp()
-    return ((u0(y) * share).sum(1) / share.sum(1)).to(x.dtype)
+    phi = weights * (exponent - exponent[:, inside].amax(1, keepdim=True)).clamp(max=600).exp()
+    return ((u0(y) * phi).sum(1) / phi.sum(1)).to(x.dtype)

@@ -1,4 +1,4 @@
-"""Gray and Scott's reaction-diffusion system."""
+"""The Gray-Scott reaction-diffusion system."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ from ..pseudospectral import PseudoSpectral, laplacian_symbol, require_coefficie
 class GrayScott(PseudoSpectral):
     """u_t = D_u Δu - u v² + F (1 - u),  v_t = D_v Δv + u v² - (F + k) v; channels (u, v).
 
-    u is fed, v eats it and dies (Pearson 1993). u = 1, v = 0 is stable; spots of v divide, grow
-    into stripes or waves, by F and k. Good values: D_u = 2e-5, D_v = 1e-5 on [0, 2.5]², n = 256;
-    F = 0.04, k = 0.06 (stripes), F = 0.03, k = 0.062 (dividing spots); dt = 1, t up to 1e4.
-    Periodic or Neumann sides.
+    u is supplied at the rate F and converted to v, which decays (Pearson 1993). u = 1, v = 0 is
+    stable; depending on F and k, spots of v divide or grow into stripes or waves. Good values: D_u
+    = 2e-5, D_v = 1e-5 on [0, 2.5]², n = 256; F = 0.04, k = 0.06 (stripes), F = 0.03, k = 0.062
+    (dividing spots); dt = 1, t up to 1e4. Periodic or Neumann sides.
     """
 
     degree = 3
@@ -41,5 +41,5 @@ class GrayScott(PseudoSpectral):
     def nonlinear(self, u_hat: Inexact[Tensor, "b 2 *waves"], t: float) -> Inexact[Tensor, "..."]:
         """(F - u v², u v²)^."""
         u, v = self.at_nodes(u_hat).split(1, 1)
-        eaten = u * v**2
-        return self.waves(torch.cat([self.feed - eaten, eaten], 1))
+        reaction = u * v**2
+        return self.waves(torch.cat([self.feed - reaction, reaction], 1))

@@ -1,4 +1,4 @@
-"""Heat and advection-diffusion: linear, so exact in time."""
+"""Heat and advection-diffusion: linear equations, solved exactly in time."""
 
 from collections.abc import Sequence
 
@@ -27,10 +27,10 @@ class Heat(Linear):
 
 
 class AdvectionDiffusion(Linear):
-    """u_t + c·∇u = κ Δu on a periodic box, c constant: u0, blurred and carried along.
+    """u_t + c·∇u = κ Δu on a periodic box, c constant.
 
-    Exact in time for any dt. κ = 0 is pure advection; the Nyquist wave of an even axis stays where
-    it is, so keep u0 below it.
+    Exact in time for any dt. κ = 0 is pure advection. The Nyquist wave of an even axis is not
+    advected, so u0 should not contain it.
     """
 
     def __init__(

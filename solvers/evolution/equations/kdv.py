@@ -8,10 +8,10 @@ from ..pseudospectral import PseudoSpectral, courant_rate, derivative_symbols, r
 
 
 class KortewegDeVries(PseudoSpectral):
-    """u_t + 6 u u_x + u_xxx = 0 on a periodic interval: waves that pass through each other.
+    """u_t + 6 u u_x + u_xxx = 0 on a periodic interval; solitons pass through each other.
 
-    Solitons (c/2) sech²(√c (x - ct)/2) keep their form; ∫u, ∫u² and ∫(u_x²/2 - u³) are constant.
-    u_xxx is stiff: take ETDRK4. Good values: length 20 .. 60, speeds c 0.5 .. 4, ten nodes across a
+    Solitons (c/2) sech²(√c (x - ct)/2) keep their shape; ∫u, ∫u² and ∫(u_x²/2 - u³) are constant.
+    u_xxx is stiff: use ETDRK4. Good values: length 20 .. 60, speeds c 0.5 .. 4, ten nodes across a
     soliton, dt 1e-3 .. 1e-2.
     """
 

@@ -14,11 +14,11 @@ from ..pseudospectral import (
 
 
 class KuramotoSivashinsky(PseudoSpectral):
-    """u_t + u u_x + u_xx + u_xxxx = 0 on a periodic interval: chaos from a simple law.
+    """u_t + u u_x + u_xx + u_xxxx = 0 on a periodic interval; solutions are chaotic.
 
-    u_xx feeds waves with |ξ| < 1, u_xxxx damps those beyond, u u_x passes energy on. Errors double
-    about every 8 units of time, so compare statistics, not states, after 100. Good values: length
-    22 (few waves) .. 200, 4 nodes per unit of length, dt 0.05 .. 0.25 with ETDRK4.
+    u_xx amplifies waves with |ξ| < 1, u_xxxx damps shorter ones, and u u_x transfers energy between
+    them. Errors double about every 8 units of time: compare statistics, not states, after 100. Good
+    values: length 22 (few waves) .. 200, 4 nodes per unit of length, dt 0.05 .. 0.25 with ETDRK4.
     """
 
     def __init__(self, grid: Grid) -> None:

@@ -1,10 +1,10 @@
-"""2D incompressible Navier-Stokes on a periodic box, by vorticity and pseudo-spectral methods."""
+"""2D incompressible Navier-Stokes equations on a periodic box, in vorticity form, pseudo-
+spectral."""
 # Axes: b batch, x y nodes, l k stored waves of y (0..K) and x (-K..K), 3K < n.
 
 import math
 from collections.abc import Callable, Hashable
 from functools import partial
-from types import ModuleType
 
 import torch
 from jaxtyping import Complex, Float
@@ -12,13 +12,9 @@ from torch import Tensor
 
 from ....calculus.fourier import check_zero_mean, wavenumbers
 from ....domain import Boundary, Grid
+from ....kernels import vorticity
 from ....kernels.runtime.threads import one_thread, side_by_side
-from ....kernels.vorticity import reference as vorticity_reference
 from ..evolution import Evolution
-
-_NODES_AT_ONCE = 1 << 17  # of the samples that are transformed together on a CPU
-_NODES_ALONE = 1 << 15  # from this number on two threads are worth their waiting for each other
-_NODES_PER_THREAD = 1 << 17  # from this number on each thread has samples of its own
 
 Force = Callable[[Tensor, float], Tensor]
 
@@ -28,11 +24,11 @@ class NavierStokes(Evolution):
 
         ω_t + u·∇ω = ν Δω - μ ω + f,   u = (ψ_y, -ψ_x),   -Δψ = ω.
 
-    The state holds the waves with 3|k| < n per axis (the 2/3 rule, symmetric under k -> -k):
-    products of them alias onto none of them, so that without ν, μ and f energy ½∫|u|² and
-    enstrophy ½∫ω² are constant up to the error of the steps. What an initial field or f has beyond
-    is cut off. The velocity has zero mean. Good values: ν 1e-5 .. 1e-2 on the unit box; n such that
-    the spectrum falls by four decades up to k = n/3; steps by `courant=0.5`.
+    The state holds the waves with 3|k| < n per axis (the 2/3 rule, symmetric under k -> -k). Their
+    products do not alias onto them, so for ν = μ = f = 0 energy ½∫|u|² and enstrophy ½∫ω² are
+    constant up to the error of the steps. Other waves of an initial field or of f are dropped. The
+    velocity has zero mean. Good values: ν 1e-5 .. 1e-2 on the unit box; n such that the spectrum
+    falls by four decades up to k = n/3; steps by `courant=0.5`.
 
     Args:
         grid: two periodic axes.
@@ -61,7 +57,8 @@ class NavierStokes(Evolution):
             raise ValueError(
                 f"viscosity and drag must be finite and >= 0; got {viscosity} and {drag}."
             )
-        self.K = tuple((n - 1) // 3 for n in grid.shape)  # the highest wave kept per axis
+        nx, ny = self.box = (grid.shape[0], grid.shape[1])
+        self.K = ((nx - 1) // 3, (ny - 1) // 3)  # the highest wave kept per axis
         wx, wy = wavenumbers(grid)
         wx = torch.cat([wx[len(wx) - self.K[0] :], wx[: self.K[0] + 1]])[None]
         wy = wy[: self.K[1] + 1, None]
@@ -79,7 +76,8 @@ class NavierStokes(Evolution):
         self._spaces: dict[tuple[Hashable, ...], list[_Workspace]] = {}
 
     def check(self, u: Float[Tensor, "b c *space"]) -> None:
-        """As its parent's; the mean must be zero, and a forcing per sample of as many samples."""
+        """As `Evolution.check`; also, the mean is zero and a forcing per sample has as many
+        samples."""
         super().check(u)
         check_zero_mean(u, self.grid, purpose="The vorticity of a periodic flow")
         if self._f_hat is not None and self._f_hat.ndim == 3 and len(self._f_hat) != len(u):
@@ -115,13 +113,13 @@ class NavierStokes(Evolution):
     def nonlinear_into(
         self, u_hat: Complex[Tensor, "b l k"], t: float, out: Complex[Tensor, "b l k"]
     ) -> Complex[Tensor, "b l k"]:
-        """The same by fused loops where there are, in buffers that are used again."""
-        parts = self._num_parts(u_hat)
+        """The same by the loops of `kernels/vorticity`, in reused buffers."""
+        parts = vorticity.num_parts(u_hat, self.box)
         key = (parts, len(u_hat), u_hat.dtype, u_hat.device)
         if key not in self._spaces:
             self._spaces = {key: [_Workspace(self, w) for w in u_hat.tensor_split(parts)]}
         spaces = self._spaces[key]
-        if parts == 1:  # a small step is as long as its calls
+        if parts == 1:  # the time of a small step is that of its calls
             spaces[0].convect(u_hat, out)
         else:
             pairs = zip(u_hat.tensor_split(parts), out.tensor_split(parts), strict=True)
@@ -129,12 +127,6 @@ class NavierStokes(Evolution):
         if self._f_hat is not None:
             out.add_(self._forcing_at(t, u_hat))
         return out
-
-    def _num_parts(self, u_hat: Complex[Tensor, "b l k"]) -> int:
-        """In how many threads samples are worked on: those that torch has, or one."""
-        threads = torch.get_num_threads() if u_hat.device.type == "cpu" else 1
-        nodes = len(u_hat) * math.prod(self.grid.shape)
-        return threads if threads <= min(len(u_hat), nodes // _NODES_PER_THREAD) else 1
 
     def _forward(self, u: Float[Tensor, "*batch x y"]) -> Complex[Tensor, "*batch l k"]:
         """Stored coefficients of fields at the nodes."""
@@ -171,24 +163,18 @@ class NavierStokes(Evolution):
 
 
 class _Workspace:
-    """What the nonlinear term needs for one batch: padded buffers, cast constants, the loops.
+    """Padded buffers, cast constants and loops for the nonlinear term of one batch.
 
-    Two complex transforms there and back, each for two real ones; those along x act on the kept
-    waves of y only. On a CPU a few samples at a time: their fields stay in the cache, and the FFTs'
-    results in memory that the allocator has at hand (fresh pages of a whole batch took ten times
-    the FFTs' time).
+    One complex transform replaces two real ones in each direction; transforms along x act on the
+    kept waves of y only. On a CPU a few samples are transformed at a time: their fields stay in the
+    cache, and the results of the FFTs in memory that the allocator reuses (fresh pages for a whole
+    batch took ten times the time of the FFTs).
     """
 
     def __init__(self, flow: NavierStokes, u_hat: Tensor) -> None:
-        self.shape, self.K, self.chunk = flow.grid.shape, flow.K[1], len(u_hat)
-        self.loops: ModuleType = vorticity_reference
-        self.alone = False
-        if u_hat.device.type == "cpu":
-            from ....kernels.vorticity import cpu as vorticity
-
-            self.loops = vorticity
-            self.chunk = min(self.chunk, max(1, _NODES_AT_ONCE // math.prod(self.shape)))
-            self.alone = len(u_hat) * math.prod(self.shape) < _NODES_ALONE
+        self.shape, self.K = flow.box, flow.K[1]
+        form = vorticity.bind(u_hat, flow.box)
+        self.loops, self.chunk, self.one_thread = form.loops, form.chunk, form.one_thread
         self.per_x, self.per_y, self.a, self.c = (
             flow.cast(m, u_hat) for m in (flow.per_x, flow.per_y, flow.a, flow.c)
         )
@@ -197,7 +183,7 @@ class _Workspace:
 
     def convect(self, u_hat: Tensor, out: Tensor) -> None:
         """out = (-u·∇ω)^."""
-        if self.alone:
+        if self.one_thread:
             with one_thread():
                 self._convect(u_hat, out)
             return
@@ -215,9 +201,9 @@ class _Workspace:
         loops.tendency(torch.fft.fft(back, norm="forward"), self.a, self.c, out)
 
     def _buffers(self, b: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Waves of y by places of x; nodes of x by places of y, of which 2K + 1 are not zero; the
-        first again for the way back."""
-        if b not in self._fields:  # b is the chunk, or what is left of the batch
+        """(waves of y, x), (nodes of x, y) of which 2K + 1 entries of y are not zero, and a second
+        buffer like the first for the inverse direction."""
+        if b not in self._fields:  # b is the chunk, or the remainder of the batch
             nx, ny = self.shape
             rows, back = (self.like.new_zeros(b, 2 * self.K + 1, nx) for _ in range(2))
             self._fields[b] = (rows, self.like.new_zeros(b, nx, ny), back)

@@ -1,4 +1,4 @@
-"""The shallow water equations on a rotating sphere, by vorticity, divergence and depth."""
+"""The shallow water equations on a rotating sphere, in vorticity, divergence and depth."""
 # Axes: b batch, c channel (depth, vorticity, divergence), lat lon nodes, l degree, m order.
 
 import math
@@ -12,7 +12,7 @@ from ....domain import Latitudes, Sphere
 from ..evolution import Evolution
 from ..pseudospectral import require_coefficients
 
-# Those of Williamson et al. (1992), in SI units.
+# Constants of Williamson et al. (1992), in SI units.
 EARTH_RADIUS = 6.37122e6
 EARTH_ROTATION = 7.292e-5
 EARTH_GRAVITY = 9.80616
@@ -24,24 +24,24 @@ class ShallowWater(Evolution):
         h_t = -∇·(hv),   ζ_t = -∇·((ζ+f)v) - Dζ,
         δ_t = k·∇×((ζ+f)v) - Δ(|v|²/2 + g(h+b)) - Dδ,
 
-    f = 2Ω sin φ, b the height of the ground, D = ν(-Δ - 2/R²)^(order/2), which leaves a rotation as
-    a rigid body alone. Spherical harmonics up to degree L with 3L < 2 n_lat: no product of two
-    fields aliases. The mean of h is conserved to the last bit, energy and potential enstrophy up
-    to truncation and steps.
+    f = 2Ω sin φ, b the height of the ground, D = ν(-Δ - 2/R²)^(order/2), which does not damp a
+    rigid rotation. Spherical harmonics up to degree L with 3L < 2 n_lat, so that no product of two
+    fields aliases. The mean of h is conserved exactly, energy and potential enstrophy up to the
+    errors of truncation and of the steps.
 
-    The state holds h' = h - H in units of H, ζ and δ in those of the speed c = √(gH) that their
-    winds have, cκ/R with κ² = l(l+1): so the linear part, gravity waves in a fluid of depth H, is
-    [[0, -ω], [ω, 0]] of frequency ω = cκ/R, and ETDRK4 has it exact. It is not diagonal, hence no
-    other stepper takes it; steps are bound by the wind and by h' alone, not by c, which on the
-    earth is three to five times as fast. Good values at degree 85: dt = 600 s with winds of 80 m/s
-    (400 s where the divergence of fast waves counts), ν = 2e15 m⁴/s, in proportion to L⁻⁴.
+    The state holds h' = h - H in units of H, and ζ and δ in units of cκ/R with c = √(gH) and
+    κ² = l(l+1). In these units the linear part, gravity waves in a fluid of depth H, is
+    [[0, -ω], [ω, 0]] with the frequency ω = cκ/R, which ETDRK4 integrates exactly. It is not
+    diagonal, so no other stepper applies. dt is limited by the wind and by h', not by c, which on
+    the earth is three to five times as fast. Good values at degree 85: dt = 600 s with winds of
+    80 m/s (400 s if the divergence of fast waves matters), ν = 2e15 m⁴/s, proportional to L⁻⁴.
 
     Args:
         grid: with Gauss's latitudes, its radius R in m; 2 n_lat longitudes suit.
-        mean_depth: H in m. Any near the mean of h will do: it only splits linear from the rest.
+        mean_depth: H in m, near the mean of h; it only separates the linear part from the rest.
         topography: b in m at the nodes.
         rotation, gravity: Ω in 1/s and g in m/s².
-        tilt: angle α by which the axis of rotation leans away from the grid's, in radians:
+        tilt: angle α between the axis of rotation and the axis of the grid, in radians:
             f = 2Ω (sin φ cos α - cos λ cos φ sin α).
         viscosity: ν in m^order/s.
         order: of D, even.
@@ -121,7 +121,7 @@ class ShallowWater(Evolution):
         """h, ζ, δ at the nodes as coefficients up to degree L, in the state's units."""
         u_hat = self.transform.forward(u)
         u_hat[:, 0, :, :1] -= self.cast(self.mean, u)
-        u_hat[:, 1:, 0] = 0  # no wind has a mean of vorticity or divergence
+        u_hat[:, 1:, 0] = 0  # vorticity and divergence of a wind have zero mean
         return u_hat / self.cast(self.units, u)
 
     def decode(self, u_hat: Complex[Tensor, "b 3 l m"]) -> Float[Tensor, "b 3 lat lon"]:
@@ -130,7 +130,7 @@ class ShallowWater(Evolution):
         return torch.cat([u[:, :1] + self.mean_depth, u[:, 1:]], 1)
 
     def nonlinear(self, u_hat: Complex[Tensor, "b 3 l m"], t: float) -> Complex[Tensor, "b 3 l m"]:
-        """What the linear part leaves: -∇·(h'v), -∇·((ζ+f)v), k·∇×((ζ+f)v) - Δ(|v|²/2 + gb)."""
+        """The nonlinear part: -∇·(h'v), -∇·((ζ+f)v), k·∇×((ζ+f)v) - Δ(|v|²/2 + gb)."""
         T, units = self.transform, self.cast(self.units, u_hat)
         u_hat = u_hat * units
         h, zeta = T.inverse(u_hat[:, :2]).unbind(1)
@@ -150,7 +150,7 @@ class ShallowWater(Evolution):
         return wind.square().sum(1).amax().sqrt() * self.top
 
     def fault(self, u_hat: Complex[Tensor, "b 3 l m"]) -> str:
-        """A depth that is not positive, of which the series of harmonics takes no notice."""
+        """A depth that is not positive, which the spectral method does not detect."""
         lowest = self.mean_depth * (1 + self.transform.inverse(u_hat[:, 0]).amin().item())
         if not lowest <= 0:  # what is not finite is reported as a blow-up
             return ""

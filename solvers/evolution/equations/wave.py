@@ -11,9 +11,9 @@ from ..pseudospectral import Linear, laplacian_symbol, require_coefficients
 class Wave(Linear):
     """u_tt = c² Δu, as the two channels (u, u_t): u' = v, v' = c² Δu; exact for any dt.
 
-    Each wave turns by the matrix exp([[0, 1], [-c²|ξ|², 0]] t), the mean by [[1, t], [0, 1]].
-    Energy ½∫ v² + c²|∇u|² is constant. Periodic, Dirichlet (sines) or Neumann (cosines) sides.
-    Takes ETDRK4, the one stepper for an L that couples the channels.
+    Each wave is multiplied by the matrix exp([[0, 1], [-c²|ξ|², 0]] t), the mean by [[1, t], [0,
+    1]]. Energy ½∫ v² + c²|∇u|² is constant. Periodic, Dirichlet (sines) or Neumann (cosines) sides.
+    Needs ETDRK4, the only stepper for an L that couples the channels.
     """
 
     num_channels = 2

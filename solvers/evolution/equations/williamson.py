@@ -1,8 +1,8 @@
-"""Flows on the sphere that shallow water solvers are tested with: initial fields (3, lat, lon) of
-depth, vorticity and divergence, and the ground beneath.
+"""Test flows for shallow water solvers on the sphere: initial fields (3, lat, lon) of depth,
+vorticity and divergence, and the topography.
 
 Williamson et al. (1992), J. Comput. Phys. 102, 211; Galewsky, Scott and Polvani (2004), Tellus A
-56, 429. In SI units, radius, rotation and gravity the earth's unless given.
+56, 429. SI units; radius, rotation and gravity of the earth by default.
 """
 # Axes: lat lon nodes; φ latitude (lat, 1), λ longitude (lon).
 
@@ -29,7 +29,7 @@ def steady_flow(
     rotation: float | int = EARTH_ROTATION,
     gravity: float | int = EARTH_GRAVITY,
 ) -> Float[Tensor, "3 lat lon"]:
-    """Case 2: rotation as a rigid body about the axis that leans by `tilt`, in balance: steady.
+    """Case 2: rigid rotation about an axis tilted by `tilt`, in geostrophic balance; steady.
 
     h = depth - (RΩu + u²/2) s²/g and ζ = 2u s/R with s = sin φ cos α - cos λ cos φ sin α; speed
     and depth are those at the flow's equator, s = 0.
@@ -41,9 +41,9 @@ def steady_flow(
 
 
 def mountain(grid: Sphere) -> tuple[Float[Tensor, "3 lat lon"], Float[Tensor, "lat lon"]]:
-    """Case 5: a zonal flow of 20 m/s over a cone 2000 m high at 30° north; the fields, the ground.
+    """Case 5: a zonal flow of 20 m/s over a cone 2000 m high at 30° north: fields and topography.
 
-    The surface is that of case 2 at 5960 m. The cone's edge is a kink: in space of order two.
+    The surface is that of case 2 at 5960 m. The cone has a kink, so convergence is of order two.
     """
     phi, lam = grid.latitude(), grid.axis(1)
     width = math.pi / 9
@@ -63,8 +63,9 @@ def rossby_haurwitz(
     rotation: float | int = EARTH_ROTATION,
     gravity: float | int = EARTH_GRAVITY,
 ) -> Float[Tensor, "3 lat lon"]:
-    """Case 6: a wave of the barotropic equation that moves east without change of form, nearly so
-    here: ψ = -R² ω sin φ + R² K cos^r φ sin φ cos rλ with ω = K = rate, r = wavenumber."""
+    """Case 6: a Rossby-Haurwitz wave, ψ = -R² ω sin φ + R² K cos^r φ sin φ cos rλ with
+    ω = K = rate, r = wavenumber. The barotropic equation moves it east with constant shape, and the
+    shallow water equations nearly so."""
     phi, lam = grid.latitude(), grid.axis(1)
     r, K, c, s = wavenumber, float(rate), phi.cos(), phi.sin()
     zeta = 2 * K * s - K * s * c**r * (r**2 + 3 * r + 2) * (r * lam).cos()
@@ -99,7 +100,7 @@ def galewsky_jet(
     nodes, weights = (torch.from_numpy(v) for v in np.polynomial.legendre.leggauss(_JET_NODES))
 
     def fall(to: Tensor) -> Tensor:
-        """h at φ₀ less that at φ."""
+        """h(φ₀) - h(φ)."""
         half = (to.clamp(*_JET) - _JET[0]) / 2
         x = _JET[0] + half * (nodes + 1)
         wind, _ = _jet(x, float(speed))

@@ -92,7 +92,8 @@ def test_is_second_order_for_a_manufactured_solution(sides):
 
 
 def test_a_half_cell_counted_whole_is_wrong():
-    """Negative control: without the shares at the Neumann ends the solution is another one."""
+    """Negative control: without the cell fractions at the Neumann ends the solution is another
+    one."""
     grid = Grid((33, 33), boundary=("dirichlet", "neumann"))
     f = torch.ones(grid.interior.shape, dtype=torch.float64)
     X, _ = grid.interior.nodes()

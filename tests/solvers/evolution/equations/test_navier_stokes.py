@@ -52,9 +52,7 @@ def test_a_large_batch_is_worked_through_in_parts(generator, monkeypatch):
     grid = torus(16)
     w = random_vorticity(grid, generator, batch=7, waves=4)
     whole = evolve(NavierStokes(grid, 1e-3), w, [0.1], dt=0.01, stepper=RK4CN).u
-    monkeypatch.setattr(
-        "pdeops.solvers.evolution.equations.navier_stokes._NODES_AT_ONCE", 3 * 16**2
-    )
+    monkeypatch.setattr("pdeops.kernels.vorticity._AT_ONCE", 3 * 16**2)
     parts = evolve(NavierStokes(grid, 1e-3), w, [0.1], dt=0.01, stepper=RK4CN).u
     assert torch.equal(parts, whole)
 
@@ -63,9 +61,7 @@ def test_samples_divided_among_threads(generator, monkeypatch):
     grid = torus(16)
     w = random_vorticity(grid, generator, batch=7, waves=4)
     whole = evolve(NavierStokes(grid, 1e-3), w, [0.1], dt=0.01).u
-    monkeypatch.setattr(
-        "pdeops.solvers.evolution.equations.navier_stokes._NODES_PER_THREAD", 2 * 16**2
-    )
+    monkeypatch.setattr("pdeops.kernels.vorticity._PER_THREAD", 2 * 16**2)
     torch.set_num_threads(3)
     flow = NavierStokes(grid, 1e-3)
     divided = evolve(flow, w, [0.1], dt=0.01).u

@@ -1,0 +1,25 @@
+"""The product of a sparse matrix with fields in plain torch: twin of `sparse/cpu.py`."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+
+def multiply(matrix: Tensor, u: Tensor) -> Tensor:
+    """A u for each row of u (m, n); any device, differentiable in u."""
+    return torch.sparse.mm(matrix, u.T).T
+
+
+def tensor(matrix: "scipy.sparse.csr_array", device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The matrix as torch's sparse tensor."""
+    coo = matrix.tocoo()
+    index = torch.stack([torch.from_numpy(i).long() for i in (coo.row, coo.col)])
+    values = torch.from_numpy(coo.data)
+    sparse = torch.sparse_coo_tensor(
+        index, values, matrix.shape, is_coalesced=True, check_invariants=False
+    )
+    return sparse.to(device=device, dtype=dtype)
