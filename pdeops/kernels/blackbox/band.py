@@ -1,16 +1,13 @@
 """The coarsest level of black-box multigrid: Cholesky factor of a band matrix, and its solution.
 
-L[k, i] is the entry (k, k - i), the diagonal inverted. Compiled into those that call them: after a
-change touch them, or numba takes its old code from the cache.
-"""
+L[k, i] is the entry (k, k - i), the diagonal inverted."""
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from ..runtime.jit import jit
 
 
-@_jit
+@jit
 def cholesky(L, singular):
     """The lower half of A, in L, to its factor. False where A is not positive definite.
 
@@ -36,7 +33,7 @@ def cholesky(L, singular):
     return True
 
 
-@_jit
+@jit
 def substitute_both(L, y):
     """y = A⁻¹ y by the factor."""
     size, width = L.shape

@@ -11,19 +11,15 @@ points of the stencil is a sum over rows, so one code serves 3, 5, 7, 9 and 27 p
 
 One dispatch for a whole cycle (`visit`). Smoothers are in `blackbox/relax.py`; set-up is in
 `blackbox/setup.py`, with `blackbox/interpolation.py`, `blackbox/galerkin.py`, `blackbox/lines.py`.
-Numba's cache of compiled code notices changes in the file of the function that is called from
-Python, not in those it calls: what these rooms share (`blackbox/layout.py`, `blackbox/index.py`,
-`blackbox/band.py`, `blackbox_lines.solve`, `blackbox/relax.py`) is compiled anew when those who
-call it are touched.
 
 No fastmath: the last bits must not depend on whether a function was compiled in this process or
 read from the cache. Nothing here starts threads, so the loops are safe after fork; they release the
 GIL.
 """
 
-import numba
 import numpy as np
 
+from ..runtime.jit import jit
 from .band import substitute_both
 from .layout import (
     ASCEND,
@@ -50,10 +46,9 @@ from .layout import (
 from .relax import limits, relax, residual, richardson, rows, smooth, steps, sync
 
 TILE = 32
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
-@_jit
+@jit
 def digits(code, t, out):
     """The ternary digits of a weight: per axis 0 at even nodes, 1 and 2 from the low and the high
     coarse node to the odd node between them; always 0 on an axis that is not coarsened."""
@@ -64,7 +59,7 @@ def digits(code, t, out):
             code //= 3
 
 
-@_jit
+@jit
 def restrict(res, w, num_weights, t, T, B, first, end):
     """B = Pᵀ res at the coarse unknowns; `res` with its ghosts."""
     d = np.empty(3, np.int64)
@@ -97,7 +92,7 @@ def restrict(res, w, num_weights, t, T, B, first, end):
                         out[q] += weight[q] * fine[q]
 
 
-@_jit
+@jit
 def prolong(U, w, num_weights, t, T, u, low, end):
     """u += P U at the unknowns between the coarse rows [low, end), of which row 0 is the side."""
     d = np.empty(3, np.int64)
@@ -143,7 +138,7 @@ def prolong(U, w, num_weights, t, T, u, low, end):
                         fine[q] += weight[q] * coarse[q]
 
 
-@_jit
+@jit
 def solve_band(L, number, b, u):
     """u = A⁻¹ b on the coarsest level by the factor of `factor_band`; ghosts included."""
     y = np.zeros(len(L), b.dtype)
@@ -160,13 +155,13 @@ def solve_band(L, number, b, u):
             u[x] = y[-2 - number[x]]
 
 
-@_jit
+@jit
 def fill(u, value):
     for x in range(len(u)):
         u[x] = value
 
 
-@_jit
+@jit
 def load(b, store, table):
     """b, of any strides, to the finest level: in tiles, for rows of b may be columns in memory."""
     t = table[0]
@@ -181,7 +176,7 @@ def load(b, store, table):
                         B[i + p0, j + p1, k + 1] = b[i, j, k]
 
 
-@_jit
+@jit
 def unload(store, table, out):
     """out = u of the finest level."""
     t = table[0]
@@ -196,7 +191,7 @@ def unload(store, table, out):
                         out[i, j, k] = u[i + p0, j + p1, k + 1]
 
 
-@_jit
+@jit
 def own(store, t, has_e):
     """u, right-hand side, couplings, reaction, 1 / diagonal and residual of a level."""
     S = t[S_]
@@ -205,7 +200,7 @@ def own(store, t, has_e):
     return u, b, c, e, store[t[R_] : t[R_] + S], store[t[F_] : t[F_] + S]
 
 
-@_jit
+@jit
 def below(store, t, T):
     """u and right-hand side of the next level, and the weights of P from it."""
     S = T[S_]
@@ -213,7 +208,7 @@ def below(store, t, T):
     return U, B, store[t[W_] : t[W_] + t[W_ + 1] * S]
 
 
-@_jit
+@jit
 def visit(store, table, offsets, sweep, number, wrap, has_e, schedule, sweeps, lengths):
     """The steps of `schedule`, pairs of what to do and on which level.
 
@@ -271,7 +266,7 @@ def visit(store, table, offsets, sweep, number, wrap, has_e, schedule, sweeps, l
 # side by side, when the one before is done.
 
 
-@_jit
+@jit
 def relax_part(store, table, offsets, level, wrap, what, alone, first, end):
     """One step of a sweep."""
     t = table[level]
@@ -282,7 +277,7 @@ def relax_part(store, table, offsets, level, wrap, what, alone, first, end):
     relax(u, b, c, store, step, K, t[S_], t, wrap, what, alone, y, first, end)
 
 
-@_jit
+@jit
 def residual_rows(store, table, offsets, level, has_e, first, end):
     """The residual."""
     t = table[level]
@@ -292,7 +287,7 @@ def residual_rows(store, table, offsets, level, has_e, first, end):
     residual(u, b, c, e, has_e, step, K, t[S_], t, res, first, end)
 
 
-@_jit
+@jit
 def restrict_rows(store, table, level, first, end):
     """The right-hand side of the next level."""
     t, T = table[level], table[level + 1]
@@ -300,7 +295,7 @@ def restrict_rows(store, table, level, first, end):
     restrict(store[t[F_] : t[F_] + t[S_]], w, t[W_ + 1], t, T, B, first, end)
 
 
-@_jit
+@jit
 def prolong_rows(store, table, level, first, end):
     """The correction from the next level."""
     t, T = table[level], table[level + 1]
@@ -308,7 +303,7 @@ def prolong_rows(store, table, level, first, end):
     prolong(U, w, t[W_ + 1], t, T, store[t[U_] : t[U_] + t[S_]], first, end)
 
 
-@_jit
+@jit
 def clear(store, table, level, first, end):
     """u = 0 at so many of a level's nodes."""
     start = table[level, U_]

@@ -1,20 +1,17 @@
 """Coarse operators of black-box multigrid: Pᵀ A P by couplings (numba).
 
-The plain twin is `blackbox/reference.py`; arrays and indices are those of `blackbox/cpu.py`, whose
-head says how the compiled code is cached.
+The plain twin is `blackbox/reference.py`; arrays and indices are those of `blackbox/cpu.py`.
 """
 
-import numba
 import numpy as np
 
+from ..runtime.jit import jit
 from .index import start_of_row
 from .layout import COARSEN, K_, N_, PRESENT, S_, SIZE, STRIDE
 from .relax import sync
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
+@jit
 def fold(u, t, wrap):
     """Add what was assembled at the ghosts of periodic axes to their nodes; fill the ghosts."""
     for a in range(3):
@@ -30,7 +27,7 @@ def fold(u, t, wrap):
     sync(u, t, wrap)
 
 
-@_jit
+@jit
 def local(parity, delta, t, d, place):
     """Where the two ends of a coupling lie in their closed cell: 0, 1, 2 per axis, for the node of
     this parity (column 0) and its neighbour at `delta` (column 1); the cell's index is that of the
@@ -49,7 +46,7 @@ def local(parity, delta, t, d, place):
             d[a, 1] = d[a, 0] + delta[a]
 
 
-@_jit
+@jit
 def corner_weight(z, d, end, t, T, shift):
     """The weight of corner z at one end of a coupling: its number, or -1; and where it stands."""
     code, shift[0] = 0, 0
@@ -72,7 +69,7 @@ def corner_weight(z, d, end, t, T, shift):
     return code
 
 
-@_jit
+@jit
 def galerkin(c, e, has_e, offsets, t, T, wrap, w, C, E):
     """The couplings of Pᵀ A P, one coupling of the finer level at a time, and its excess, lumped.
 

@@ -1,17 +1,10 @@
-"""Indices and diagonals: what the set-up of black-box multigrid shares; see `blackbox/cpu.py`.
+"""Indices and diagonals: what the set-up of black-box multigrid shares; see `blackbox/cpu.py`."""
 
-Compiled into those that call them: after a change touch blackbox/setup.py, blackbox/galerkin.py,
-blackbox/interpolation.py and blackbox/lines.py, or numba takes its old code from the cache.
-"""
-
-import numba
-
+from ..runtime.jit import jit
 from .layout import COARSEN, K_, N_, PRESENT, S_, STRIDE
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
+@jit
 def start_of_row(I, J, L, parity, t, T):
     """Where the fine node of this parity in the cell (I, J, L), and the cell, lie in arrays."""
     x, X = 0, 0
@@ -22,7 +15,7 @@ def start_of_row(I, J, L, parity, t, T):
     return x, X
 
 
-@_jit
+@jit
 def diagonal(c, e, has_e, offsets, t, out):
     """The diagonal of A at the unknowns: the sum of a node's couplings, and its excess."""
     S, K, m = t[S_], t[K_], t[N_ + 2]

@@ -1,21 +1,18 @@
 """Interpolation of black-box multigrid: the weights of P from the couplings (numba).
 
-The plain twin is `blackbox/reference.py`; arrays and indices are those of `blackbox/cpu.py`, whose
-head says how the compiled code is cached.
+The plain twin is `blackbox/reference.py`; arrays and indices are those of `blackbox/cpu.py`.
 """
 
-import numba
 import numpy as np
 
+from ..runtime.jit import jit
 from .index import start_of_row
 from .layout import COARSEN, F_, K_, N_, P_, PRESENT, S_, SIZE, STRIDE, U_, W_
 from .lines import solve
 from .relax import steps
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
+@jit
 def code_of(d, t):
     """The number of a weight from its ternary digits (`blackbox.digits`)."""
     code = 0
@@ -25,7 +22,7 @@ def code_of(d, t):
     return code
 
 
-@_jit
+@jit
 def uniform(w, t, T):
     """Equal weights everywhere, as they stay where there is nothing to interpolate.
 
@@ -56,7 +53,7 @@ def uniform(w, t, T):
                     w[code * S + at] *= factor
 
 
-@_jit
+@jit
 def inward(z, odd, place, t, wrap):
     """What the equal weight of corner z is multiplied by at a node that couples with no corner:
     beside a side it takes the value of unknowns alone, for a constant must not leak through a
@@ -76,7 +73,7 @@ def inward(z, odd, place, t, wrap):
     return factor
 
 
-@_jit
+@jit
 def across_lines(c, offsets, t, wrap, axis, odd, p, low, high):
     """What a node with an odd index on one axis takes from either side, solved along its line.
 
@@ -104,7 +101,7 @@ def across_lines(c, offsets, t, wrap, axis, odd, p, low, high):
     solve(high, line, t, wrap, axis, p, odd)
 
 
-@_jit
+@jit
 def weights(c, offsets, t, T, wrap, w, store):
     """The weights of P from the couplings of the finer level.
 
@@ -232,7 +229,7 @@ def weights(c, offsets, t, T, wrap, w, store):
                 fill_weights(w[target[z] * SC : (target[z] + 1) * SC], odd, t, T, wrap)
 
 
-@_jit
+@jit
 def fill_weights(w, odd, t, T, wrap):
     """Copy the weights of one kind to the cells over the seam of periodic axes."""
     for a in range(3):

@@ -5,8 +5,6 @@ from itertools import product
 
 import numpy as np
 
-# Compiled into the loops: after a change touch the other blackbox*.py, or numba takes
-# its old code from the cache.
 # Columns of the table of levels. N_, PRESENT, SIZE, STRIDE and COARSEN stand for three columns, one
 # per axis: unknowns; 1, or 0 where the axis is missing; stored nodes; distance in a flat array;
 # whether the next level has half as many.

@@ -12,16 +12,14 @@ last: with w the solution on the others for its own couplings to them, its borde
 Arrays and indices are those of `blackbox/cpu.py`; the plain twin is `blackbox/relax_reference.py`.
 """
 
-import numba
 import numpy as np
 
+from ..runtime.jit import jit
 from .index import diagonal
 from .layout import C_, E_, K_, N_, P_, PRESENT, S_, STRIDE
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
+@jit
 def ends(t, axis, cut):
     """The last index per axis; `cut` leaves out the last node of lines along an axis."""
     last = np.empty(3, np.int64)
@@ -30,7 +28,7 @@ def ends(t, axis, cut):
     return last
 
 
-@_jit
+@jit
 def eliminate(c, t, axis, cut, p):
     """Diagonal p to inverse pivots. A pivot of round-off gives 0: its node is left out.
 
@@ -46,7 +44,7 @@ def eliminate(c, t, axis, cut, p):
                 p[x] = 1 / value if value > small * p[x] else 0
 
 
-@_jit
+@jit
 def substitute(v, c, t, axis, p, cut, odd):
     """Right-hand sides v of lines along an axis to their solutions; `cut` leaves out the last node.
     Only where the index along the axis `odd` is odd; everywhere if it is -1."""
@@ -70,7 +68,7 @@ def substitute(v, c, t, axis, p, cut, odd):
                 v[x] += p[x] * c[x] * v[x + s]
 
 
-@_jit
+@jit
 def solve(v, c, t, wrap, axis, p, odd):
     """The same by all pivots and borders p, zeros around the unknowns of v."""
     substitute(v, c, t, axis, p, wrap[axis], odd)
@@ -92,7 +90,7 @@ def solve(v, c, t, wrap, axis, p, odd):
                     v[q] += w[q] * v[x]
 
 
-@_jit
+@jit
 def borders(c, t, axis, p, w):
     """The borders w of periodic lines, given as zeros, and their last pivots."""
     s, n = t[STRIDE + axis], t[N_ + axis]
@@ -117,7 +115,7 @@ def borders(c, t, axis, p, w):
             substitute(w, c, t, axis, p, True, -1)
 
 
-@_jit
+@jit
 def pivots(store, t, offsets, wrap, has_e):
     """The pivots of a level, whose couplings are there, and borders."""
     S, K = t[S_], t[K_]

@@ -14,16 +14,14 @@ are safe after fork; they release the GIL, so that others can give each thread a
 (`runtime/bands.py`).
 """
 
-import numba
 import numpy as np
 
+from ..runtime.jit import jit
 from .band import substitute_both
 from .plane_layout import B_, M_, N_, R_, U_, factor, pad, stencil, view, weights
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
+@jit
 def solve_band(n, m, L, b, u):
     """u = A⁻¹ b on the coarsest level by the factor of `factor_band`."""
     si, sj = (m, 1) if m <= n else (1, n)
@@ -37,7 +35,7 @@ def solve_band(n, m, L, b, u):
             u[i + 1, j + 1] = y[i * si + j * sj]
 
 
-@_jit
+@jit
 def _neighbours5(u, cx, cy, o, i, j):
     return (
         cx[i - 1, j - o] * u[i - 1, j]
@@ -47,7 +45,7 @@ def _neighbours5(u, cx, cy, o, i, j):
     )
 
 
-@_jit
+@jit
 def _neighbours9(u, cx, cy, cd, ca, i, j):
     return (
         cx[i - 1, j] * u[i - 1, j]
@@ -61,7 +59,7 @@ def _neighbours9(u, cx, cy, cd, ca, i, j):
     )
 
 
-@_jit
+@jit
 def descend5(b, u, cx, cy, o, r, w, B, start, end):
     """Red, then black Gauss-Seidel from zero; the rows [start, end) of B = Pᵀ(b - A u).
 
@@ -99,7 +97,7 @@ def descend5(b, u, cx, cy, o, r, w, B, start, end):
                 B[I - 1, J - 1] += w00[I, J] * below[J] + w01[I, J - 1] * below[J - 1]
 
 
-@_jit
+@jit
 def ascend5(b, u, cx, cy, o, r, w, U, out, rows):
     """u + P U at red nodes, then black, then red Gauss-Seidel; `out` is the result. Finest level.
 
@@ -133,7 +131,7 @@ def ascend5(b, u, cx, cy, o, r, w, U, out, rows):
                 out[k - 1, j] = u[k, j + 1]
 
 
-@_jit
+@jit
 def relax9(b, u, cx, cy, cd, ca, r, i0, j0, rows):
     """Gauss-Seidel at the nodes (i0, j0) modulo 2, which are not neighbours of each other, from the
     first to the last of `rows`."""
@@ -143,7 +141,7 @@ def relax9(b, u, cx, cy, cd, ca, r, i0, j0, rows):
             u[i, j] = r[i, j] * (b[i - 1, j - 1] + _neighbours9(u, cx, cy, cd, ca, i, j))
 
 
-@_jit
+@jit
 def relax_from_zero(b, u, cx, cy, cd, ca, r, rows):
     """Four-colour Gauss-Seidel from zero; `rows` of five stages, the first of which is zero."""
     for i in range(rows[0, 0], rows[0, 1] + 1):
@@ -154,7 +152,7 @@ def relax_from_zero(b, u, cx, cy, cd, ca, r, rows):
     relax9(b, u, cx, cy, cd, ca, r, 2, 1, rows[4])
 
 
-@_jit
+@jit
 def restrict9(b, u, cx, cy, cd, ca, r, q, w, B, start, end):
     """The rows [start, end) of B = Pᵀ(b - A u). The last colour's residual is zero."""
     n, m = b.shape
@@ -199,7 +197,7 @@ def restrict9(b, u, cx, cy, cd, ca, r, q, w, B, start, end):
             )
 
 
-@_jit
+@jit
 def ascend9(b, u, cx, cy, cd, ca, r, q, w, U, rows):
     """u + P U, then four-colour Gauss-Seidel in the reversed order: five stages
     (`runtime/bands.py`).
@@ -229,7 +227,7 @@ def ascend9(b, u, cx, cy, cd, ca, r, q, w, U, rows):
     relax9(b, u, cx, cy, cd, ca, r, 2, 2, rows[4])
 
 
-@_jit
+@jit
 def _level(b, x_faces, y_faces, store, table, thin, level):
     """Right-hand side, u, couplings, their offset and 1 / diagonal of a level, and its weights."""
     t = table[level]
@@ -245,14 +243,14 @@ def _level(b, x_faces, y_faces, store, table, thin, level):
     return b, u, fx, fy, fd, fa, 1 if level == 0 else 0, r, q, w
 
 
-@_jit
+@jit
 def relax(b, x_faces, y_faces, store, table, thin, level, rows):
     """The sweep from zero on a level of nine points."""
     b, u, fx, fy, fd, fa, _, r, _, _ = _level(b, x_faces, y_faces, store, table, thin, level)
     relax_from_zero(b, u, fx, fy, fd, fa, r, rows)
 
 
-@_jit
+@jit
 def restrict(b, x_faces, y_faces, store, table, thin, level, start, end):
     """Rows of the next level's right-hand side; on five points the sweep from zero goes with it."""
     b, u, fx, fy, fd, fa, o, r, q, w = _level(b, x_faces, y_faces, store, table, thin, level)
@@ -264,7 +262,7 @@ def restrict(b, x_faces, y_faces, store, table, thin, level, start, end):
         restrict9(b, u, fx, fy, fd, fa, r, q, w, B, start, end)
 
 
-@_jit
+@jit
 def correct(b, x_faces, y_faces, store, table, thin, level, out, rows):
     """Correction and sweep on a level; `out` is the result on the finest."""
     b, u, fx, fy, fd, fa, o, r, q, w = _level(b, x_faces, y_faces, store, table, thin, level)
@@ -276,7 +274,7 @@ def correct(b, x_faces, y_faces, store, table, thin, level, out, rows):
         ascend5(b, u, fx, fy, o, r, w, U, out if level == 0 else b, rows)
 
 
-@_jit
+@jit
 def cycle(b, x_faces, y_faces, store, table, thin, first, out):
     """out = M b: one symmetric V(1,1) cycle from zero; `thin` coarse levels have five points.
 

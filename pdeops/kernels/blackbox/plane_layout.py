@@ -9,22 +9,18 @@ interior nodes only.
 All levels live in one flat array; `table` says where (`layout`). Its end, from `kept` on, is for
 the set-up alone: a cycle reads the finest couplings from the faces themselves, which have no margin
 of zeros. There (i, j) is (i, j - o) for cx and (i - o, j) for cy, o = 1; else o = 0.
-
-Compiled into the loops: after a change touch blackbox/plane.py and blackbox/plane_setup.py, or
-numba takes its old code from the cache.
 """
 
 from functools import lru_cache
 
-import numba
 import numpy as np
 
+from ..runtime.jit import jit
 from .layout import padded
 
 COARSEST = 8  # an axis with at most this many unknowns ends the coarsening, however long the other
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
-pad = _jit(padded)
+pad = jit(padded)
 
 # Columns of `table`: unknowns of the level, then offsets into the flat array.
 N_, M_, CX_, CY_, CD_, CA_, R_, U_, B_, Q_, W_, L_ = range(12)
@@ -72,13 +68,13 @@ def kept(table: np.ndarray) -> int:
     return int(table[0, CX_])
 
 
-@_jit
+@jit
 def view(store, offset, rows, cols):
     """A matrix in the flat array."""
     return store[offset : offset + rows * cols].reshape(rows, cols)
 
 
-@_jit
+@jit
 def stencil(store, t, nine):
     """cx, cy, cd, ca of a level; on five points the last two stand for nothing."""
     rows, cols = pad(t[N_]), pad(t[M_])
@@ -88,7 +84,7 @@ def stencil(store, t, nine):
     return cx, cy, view(store, t[CD_], rows, cols), view(store, t[CA_], rows, cols)
 
 
-@_jit
+@jit
 def weights(store, t, lines=True):
     """q and w of a level that is not the coarsest; without `lines` q stands for nothing."""
     N, M = t[N_] // 2, t[M_] // 2
@@ -97,7 +93,7 @@ def weights(store, t, lines=True):
     return q, store[t[W_] : t[W_] + size].reshape(4, N + 1, M + 1)
 
 
-@_jit
+@jit
 def factor(store, t):
     """The band factor of the coarsest level."""
     return view(store, t[L_], t[N_] * t[M_], min(t[N_], t[M_]) + 2)

@@ -4,16 +4,14 @@ level (numba).
 The plain twin is `blackbox/reference.py`; `blackbox/plane_layout.py` says where what is kept.
 """
 
-import numba
 import numpy as np
 
+from ..runtime.jit import jit
 from .band import cholesky
 from .plane_layout import M_, N_, R_, factor, pad, stencil, view, weights
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
+@jit
 def _share(a, b, low, high):
     """a / (a + b), the part of the first of two neighbours; none is negative.
 
@@ -29,7 +27,7 @@ def _share(a, b, low, high):
     return 0.5 + 0.5 * high - 0.5 * low
 
 
-@_jit
+@jit
 def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
     """Interpolation q, w of a level and the couplings of the next, cell by cell.
 
@@ -122,7 +120,7 @@ def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
             CA[I, J] = a
 
 
-@_jit
+@jit
 def invert_diagonal(n, m, cx, cy, cd, ca, nine, r):
     """r = 1 / diagonal at interior nodes; the diagonal is the sum of a node's couplings.
 
@@ -137,7 +135,7 @@ def invert_diagonal(n, m, cx, cy, cd, ca, nine, r):
             r[i, j] = 1 / d if d > 0 else nothing
 
 
-@_jit
+@jit
 def factor_band(n, m, cx, cy, cd, ca, nine, r, singular, L):
     """Cholesky factor of the coarsest level (`blackbox_band.cholesky`), numbered along the shorter
     axis."""
@@ -160,7 +158,7 @@ def factor_band(n, m, cx, cy, cd, ca, nine, r, singular, L):
     return cholesky(L, singular)
 
 
-@_jit
+@jit
 def begin(x_faces, y_faces, store, table):
     """The finest level from the couplings at all faces; `store` comes in as zeros."""
     n, m = table[0][N_], table[0][M_]
@@ -169,7 +167,7 @@ def begin(x_faces, y_faces, store, table):
     cy[1 : n + 1, : m + 1] = y_faces
 
 
-@_jit
+@jit
 def descend(store, table, level, nine, CX, CY, CD, CA):
     """What a level needs of its own, and the couplings of the next, which come in as zeros."""
     t = table[level]
@@ -180,7 +178,7 @@ def descend(store, table, level, nine, CX, CY, CD, CA):
     coarsen(n, m, fx, fy, fd, fa, nine, q, w, CX, CY, CD, CA)
 
 
-@_jit
+@jit
 def complete(store, table, first, thin, singular):
     """All levels below `first`, whose couplings are there; those after the first `thin` coarse ones
     have nine points. False where one is not positive definite, or semidefinite if `singular`."""
@@ -196,7 +194,7 @@ def complete(store, table, first, thin, singular):
     return factor_band(n, m, fx, fy, fd, fa, nine, r, singular, factor(store, t))
 
 
-@_jit
+@jit
 def setup(x_faces, y_faces, store, table, singular):
     """Fill all levels. False where one is not positive definite, or semidefinite if `singular`."""
     begin(x_faces, y_faces, store, table)

@@ -1,19 +1,13 @@
 """Residuals and smoothers of black-box multigrid: points by colours, lines, steps along residuals.
 
 The plain twin is `blackbox/relax_reference.py`; arrays and indices are those of `blackbox/cpu.py`.
-
-Compiled into those that call them: after a change touch blackbox.py, blackbox/setup.py,
-blackbox/galerkin.py and blackbox/interpolation.py, or numba takes its old code from the cache.
 """
 
-import numba
-
+from ..runtime.jit import jit
 from .layout import K_, N_, P_, PRESENT, R_, SIZE, STRIDE
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
+@jit
 def sync(u, t, wrap):
     """Fill the ghosts of periodic axes."""
     s0, s1, s2 = t[SIZE], t[SIZE + 1], t[SIZE + 2]
@@ -38,7 +32,7 @@ def sync(u, t, wrap):
                     v[i, j, g] = v[i, j, g - n]
 
 
-@_jit
+@jit
 def steps(t, offsets, out):
     """Distances of the stencil's half of neighbours in a flat array; how many there are."""
     for k in range(t[K_]):
@@ -48,7 +42,7 @@ def steps(t, offsets, out):
     return t[K_]
 
 
-@_jit
+@jit
 def row_sum(u, c, step, K, S, x, m, y):
     """y += the couplings of the nodes x .. x+m-1 times their neighbours' values; by fours, then one
     by one: y is read and written less often."""
@@ -94,13 +88,13 @@ def row_sum(u, c, step, K, S, x, m, y):
             y[q] += a0[q] * u0[q] + b0[q] * v0[q]
 
 
-@_jit
+@jit
 def rows(t):
     """How many there are along the slowest axis that is not missing; a line is one row."""
     return t[N_] if t[PRESENT] else (t[N_ + 1] if t[PRESENT + 1] else 1)
 
 
-@_jit
+@jit
 def limits(t, first, end):
     """Where i and j begin and end in the rows [first, end), counted from zero."""
     if t[PRESENT]:
@@ -110,7 +104,7 @@ def limits(t, first, end):
     return 0, 1, 0, 1
 
 
-@_jit
+@jit
 def relax_points(u, b, c, r, step, K, S, t, start, alone, y, first, end):
     """Gauss-Seidel at every other node of each axis from `start`; these are no neighbours.
 
@@ -130,7 +124,7 @@ def relax_points(u, b, c, r, step, K, S, t, start, alone, y, first, end):
                 ur[q] = rr[q] * y[q]
 
 
-@_jit
+@jit
 def blank(u, x, lead, m):
     """Zeros at every other of the m nodes from x."""
     row = u[x : x + m]
@@ -138,7 +132,7 @@ def blank(u, x, lead, m):
         row[q] = 0
 
 
-@_jit
+@jit
 def relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, end):
     """Lines along an axis that rows of memory do not follow, side by side in a row; every other
     one of each other axis from `start`: these do not touch.
@@ -199,7 +193,7 @@ def relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, 
                     ur[q] += wr[q] * end_row[q]
 
 
-@_jit
+@jit
 def substitute(u, c, p, x, n):
     """A line that starts at x, along its row: right-hand side in u to solution."""
     u[x] *= p[x]
@@ -209,7 +203,7 @@ def substitute(u, c, p, x, n):
         u[q] += p[q] * c[q] * u[q + 1]
 
 
-@_jit
+@jit
 def substitute_four(u, c, p, x, gap, n):
     """The same for four lines, `gap` apart: a step of one waits for that before, but not for those
     of the others."""
@@ -232,7 +226,7 @@ def substitute_four(u, c, p, x, gap, n):
         u[q], u[q1], u[q2], u[q3] = a0, a1, a2, a3
 
 
-@_jit
+@jit
 def relax_along(u, b, c, p, step, K, S, t, wrap, start, alone, y, first, end):
     """The same for lines along the rows of memory; [first, end) as for points."""
     n, gap = t[N_ + 2], 2 * t[STRIDE + 1]
@@ -264,7 +258,7 @@ def relax_along(u, b, c, p, step, K, S, t, wrap, start, alone, y, first, end):
                 u[q] += p[S + q] * u[e]
 
 
-@_jit
+@jit
 def relax(u, b, c, store, step, K, S, t, wrap, what, alone, y, first, end):
     """One step of a sweep (`blackbox_layout.sweep`): a colour of points, or of lines."""
     axis, start = what[0], what[1:]
@@ -279,7 +273,7 @@ def relax(u, b, c, store, step, K, S, t, wrap, what, alone, y, first, end):
         relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, end)
 
 
-@_jit
+@jit
 def extent(t, axis):
     """How many indices a step of a sweep can be divided by: points, or lines along an axis."""
     if axis < 0 or axis == 2:
@@ -287,7 +281,7 @@ def extent(t, axis):
     return t[N_ + 1 - axis] if t[PRESENT + 1 - axis] else t[N_ + 2]
 
 
-@_jit
+@jit
 def smooth(u, b, c, store, step, K, S, t, wrap, sweep, backward, from_zero, y):
     """One sweep, its steps in their order or in the reversed one."""
     for s in range(len(sweep)):
@@ -297,7 +291,7 @@ def smooth(u, b, c, store, step, K, S, t, wrap, sweep, backward, from_zero, y):
         sync(u, t, wrap)
 
 
-@_jit
+@jit
 def residual(u, b, c, e, has_e, step, K, S, t, out, first, end):
     """out = b - A u at the unknowns; other entries are left as they are: zero, or ghosts."""
     m = t[N_ + 2]
@@ -321,7 +315,7 @@ def residual(u, b, c, e, has_e, step, K, S, t, out, first, end):
                     y[q] += a[q] * (ua[q] - ur[q]) + d[q] * (ud[q] - ur[q])
 
 
-@_jit
+@jit
 def richardson(u, b, c, e, has_e, r, step, K, S, t, wrap, res, lengths):
     """u += ω D⁻¹ (b - A u) for each step length ω."""
     m = t[N_ + 2]

@@ -4,8 +4,7 @@ The plain twin is `blackbox/reference.py`; arrays and indices are those of `blac
 head says how the compiled code is cached.
 """
 
-import numba
-
+from ..runtime.jit import jit
 from . import (
     galerkin as blackbox_galerkin,
 )
@@ -20,10 +19,8 @@ from .index import diagonal
 from .layout import C_, E_, K_, L_, N_, P_, PRESENT, R_, S_, STRIDE, W_
 from .relax import sync
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
+@jit
 def invert_diagonal(c, e, has_e, offsets, t, r):
     """r = 1 / diagonal at the unknowns; 0 at solid ones."""
     diagonal(c, e, has_e, offsets, t, r)
@@ -34,7 +31,7 @@ def invert_diagonal(c, e, has_e, offsets, t, r):
                 r[q] = 1 / r[q] if r[q] > 0 else 0.0
 
 
-@_jit
+@jit
 def factor_band(c, e, has_e, offsets, t, number, singular, L):
     """Cholesky factor of the coarsest level (`blackbox_band.cholesky`)."""
     S, K = t[S_], t[K_]
@@ -60,7 +57,7 @@ def factor_band(c, e, has_e, offsets, t, number, singular, L):
     return cholesky(L, singular)
 
 
-@_jit
+@jit
 def begin(f0, f1, f2, excess, store, table, offsets, wrap, has_e):
     """The finest level from the couplings at the faces; `store` comes in as zeros."""
     t = table[0]
@@ -81,7 +78,7 @@ def begin(f0, f1, f2, excess, store, table, offsets, wrap, has_e):
         sync(e, t, wrap)
 
 
-@_jit
+@jit
 def axis_of(offsets, K, axis):
     """Which of the first K neighbours lies along an axis."""
     for k in range(K):
@@ -90,7 +87,7 @@ def axis_of(offsets, K, axis):
     return -1
 
 
-@_jit
+@jit
 def first_couplings(f, axis, t, wrap, c):
     """The couplings of the finest level along an axis, from those at its faces."""
     l, m, n = f.shape

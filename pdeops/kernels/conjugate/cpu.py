@@ -7,16 +7,15 @@ in blocks, whose inner products are summed in their order, in float64: who takes
 not change a bit. `direction` and `descend` take all; nothing here starts threads.
 """
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from ..runtime.jit import jit
 
 LANES = 64  # partial sums of a dot product: they fill registers, and round like a pairwise sum
 BLOCK = 4096  # entries
 
 
-@_jit
+@jit
 def _total(sums):
     """The sum of `LANES` numbers, by halves."""
     half = LANES // 2
@@ -27,7 +26,7 @@ def _total(sums):
     return sums[0]
 
 
-@_jit
+@jit
 def dots(u, v, sums, first, last):
     """sums[i] = ⟨u, v⟩ over block i, in the dtype of the fields, for the blocks [first, last).
 
@@ -48,7 +47,7 @@ def dots(u, v, sums, first, last):
         sums[block] = _total(lanes)
 
 
-@_jit
+@jit
 def turn(z, factor, p, first, last):
     """p = z + factor p on the blocks [first, last)."""
     part = slice(first * BLOCK, min(last * BLOCK, p.size))
@@ -58,7 +57,7 @@ def turn(z, factor, p, first, last):
         d[k] = y[k] + b * d[k]
 
 
-@_jit
+@jit
 def move(p, Ap, step, x, r, sums, first, last):
     """x += step p, r -= step Ap and sums[i] = ⟨r, r⟩ on the blocks [first, last)."""
     factor = x.dtype.type(step)
@@ -83,7 +82,7 @@ def move(p, Ap, step, x, r, sums, first, last):
         sums[block] = _total(lanes)
 
 
-@_jit
+@jit
 def total(sums):
     """The sum over all blocks."""
     value = 0.0
@@ -92,19 +91,19 @@ def total(sums):
     return value
 
 
-@_jit
+@jit
 def beta(rz, rz_old):
     """⟨r, z⟩ / ⟨r, z⟩ of the step before."""
     return rz / rz_old if rz_old != 0 else 0.0
 
 
-@_jit
+@jit
 def alpha(rz, pAp):
     """⟨r, z⟩ / ⟨p, A p⟩, 0 unless both are positive."""
     return rz / pAp if rz > 0 and pAp > 0 else 0.0
 
 
-@_jit
+@jit
 def direction(r, z, rz_old, p, sums):
     """p = z + β p; returns ⟨r, z⟩."""
     dots(r, z, sums, 0, sums.size)
@@ -113,7 +112,7 @@ def direction(r, z, rz_old, p, sums):
     return rz
 
 
-@_jit
+@jit
 def descend(p, Ap, rz, x, r, sums):
     """x += α p and r -= α Ap; returns ⟨p, Ap⟩ and ⟨r, r⟩."""
     dots(Ap, p, sums, 0, sums.size)

@@ -14,13 +14,12 @@ read from numba's cache. Nothing here starts threads, so the loops are safe afte
 the GIL, so that others can give each thread a band of rows (`runtime/bands.py`).
 """
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from ..runtime.jit import jit
 
 
-@_jit
+@jit
 def first_row(b, i, j, w, r, deep, mask, y, out):
     """out = one red-black sweep from zero: b r at red nodes, r (b + r Σ w b) at black ones."""
     l, n, m = b.shape
@@ -53,7 +52,7 @@ def first_row(b, i, j, w, r, deep, mask, y, out):
         out[k] = r * (row[k] + mask[k] * (r * y[k]))
 
 
-@_jit
+@jit
 def neighbours(u, i, j, w, deep, y):
     """y = Σ w u over the neighbours of a row of unknowns; i, j are indices of u."""
     m = len(y)
@@ -68,7 +67,7 @@ def neighbours(u, i, j, w, deep, y):
             y[k] += w[1] * (e[k] + f[k])
 
 
-@_jit
+@jit
 def restrict_row(y, i, j, deep, scale, B, start, end):
     """Add the residual y of a row of red nodes to the rows [start, end) of B it belongs to."""
     _, N, M = B.shape
@@ -89,7 +88,7 @@ def restrict_row(y, i, j, deep, scale, B, start, end):
                     out[K] += 0.25 * scale * (y[2 * K] + y[2 * K + 2])
 
 
-@_jit
+@jit
 def descend(b, u, w, r, deep, B, start, end):
     """u = one red-black sweep from zero; the rows [start, end) of B = the restricted residual.
 
@@ -122,7 +121,7 @@ def descend(b, u, w, r, deep, B, start, end):
                 restrict_row(y, i, j, deep, scale, B, start, end)
 
 
-@_jit
+@jit
 def correct_row(U, i, j, deep, u):
     """Add P U at the red nodes of a row; linear interpolation."""
     M = (len(u) - 3) // 2
@@ -143,7 +142,7 @@ def correct_row(U, i, j, deep, u):
             u[2 * K + 1] += 0.25 * (a[K] + a[K + 1] + b[K] + b[K + 1])
 
 
-@_jit
+@jit
 def relax_row(b, u, i, j, w, r, deep, first, y):
     """Gauss-Seidel at every other node of a row, from the zero-based `first`."""
     neighbours(u, i, j - 1 + deep, w, deep, y)
@@ -155,7 +154,7 @@ def relax_row(b, u, i, j, w, r, deep, first, y):
         row[k + 1] = y[k]
 
 
-@_jit
+@jit
 def ascend(b, u, w, r, deep, U, out, rows):
     """u + P U, then black, then red Gauss-Seidel; copied to `out` unless that is empty.
 
@@ -183,7 +182,7 @@ def ascend(b, u, w, r, deep, U, out, rows):
                         result[k] = row[k + 1]
 
 
-@_jit
+@jit
 def field(store, t, deep):
     """u of a level with its zeros."""
     rows = t[1] + 2 if deep else t[1]
@@ -191,20 +190,20 @@ def field(store, t, deep):
     return store[t[3] : t[3] + size].reshape(t[0] + 2, rows, t[2] + 2)
 
 
-@_jit
+@jit
 def load(store, t):
     """The right-hand side of a level below the finest."""
     return store[t[4] : t[4] + t[0] * t[1] * t[2]].reshape(t[0], t[1], t[2])
 
 
-@_jit
+@jit
 def down(b, store, table, weights, deep, level):
     """From this level to the last: sweep from zero, restrict. Leaves the last right-hand side."""
     for current in range(level, len(table) - 1):
         restrict(b, store, table, weights, deep, current, 0, table[current + 1, 0])
 
 
-@_jit
+@jit
 def restrict(b, store, table, weights, deep, level, start, end):
     """`descend` on one level."""
     rhs = b if level == 0 else load(store, table[level])
@@ -213,7 +212,7 @@ def restrict(b, store, table, weights, deep, level, start, end):
     descend(rhs, field(store, table[level], deep), w, w[3], deep, B, start, end)
 
 
-@_jit
+@jit
 def up(b, store, table, weights, deep, level, out):
     """From the last level but one to this: correct, sweep; `out` is the finest."""
     rows = np.empty((3, 2), np.int64)
@@ -222,7 +221,7 @@ def up(b, store, table, weights, deep, level, out):
         correct(b, store, table, weights, deep, current, out, rows)
 
 
-@_jit
+@jit
 def correct(b, store, table, weights, deep, level, out, rows):
     """`ascend` on one level."""
     w = weights[level]

@@ -10,13 +10,12 @@ was compiled in this process or read from numba's cache, and generated files wou
 here starts threads, so the loops are safe after fork; they release the GIL.
 """
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from ..runtime.jit import jit
 
 
-@_jit
+@jit
 def apply(u, f0, f1, f2, excess, first, wrap, out, start, end):
     """out = A u with couplings at all faces; `excess` of size zero stands for none."""
     l, n, m = u.shape
@@ -50,7 +49,7 @@ def apply(u, f0, f1, f2, excess, first, wrap, out, start, end):
                     o[k] += e[k] * c[k]
 
 
-@_jit
+@jit
 def apply_constant(u, t0, t1, t2, s0, s1, s2, c, first, wrap, out, start, end):
     """out = A u for a constant coefficient: couplings and shares are products of profiles.
 
@@ -90,7 +89,7 @@ def apply_constant(u, t0, t1, t2, s0, s1, s2, c, first, wrap, out, start, end):
             o[m - 1] += s * t2[m] * (row[m - 1] - (row[0] if wrap[2] else 0))
 
 
-@_jit
+@jit
 def faces(a, axis, o0, o1, o2, t0, t1, t2, out):
     """out = the harmonic means of neighbours along an axis, times three profiles.
 

@@ -4,8 +4,9 @@ The plain twin is `low_storage/reference.py`. Complex fields come as their parts
 real, and torch would make complex ones of them, in four passes. Nothing here starts threads.
 """
 
-import numba
 from torch import Tensor
+
+from ..runtime.jit import jit
 
 
 def update(u: Tensor, h: Tensor, N: Tensor, beta: float, decay: Tensor, gain: Tensor) -> None:
@@ -26,7 +27,7 @@ def serves(u: Tensor, symbol: Tensor) -> bool:
     )
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def _update(u, h, N, beta, decay, gain):
     for b in range(u.shape[0]):
         z, g, n = u[b], h[b], N[b]

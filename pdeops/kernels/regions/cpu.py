@@ -6,15 +6,14 @@ number of a region; `shares` is one over the number of nodes of each region whos
 away, and 0 for the others. Nothing here starts threads.
 """
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from ..runtime.jit import jit
 
 LANES = 4  # sums of a region that do not wait for each other
 
 
-@_jit
+@jit
 def project(u, labels, shares, out):
     """out = u less its mean over each region, 0 outside; it may be u itself. Flat arrays."""
     n = u.size

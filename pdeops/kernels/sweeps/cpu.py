@@ -6,15 +6,14 @@ Matrices are CSR with sorted columns. No fastmath, no threads; the loops release
 
 import math
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from ..runtime.jit import jit
 
 _NULL = 1e-8  # a pivot below this part of its diagonal is round-off of zero: A is singular there
 
 
-@_jit
+@jit
 def factor(starts, columns, values, dropped):
     """Incomplete Cholesky of the upper triangle in place, U with A ≈ Uᵀ U, diagonals first.
 
@@ -51,7 +50,7 @@ def factor(starts, columns, values, dropped):
     return -1
 
 
-@_jit
+@jit
 def solve(starts, columns, values, b, x):
     """x = U⁻¹ U⁻ᵀ b for each row of b; the diagonals of U are stored inverted."""
     n = len(starts) - 1
@@ -71,7 +70,7 @@ def solve(starts, columns, values, b, x):
             y[k] = total * values[first]
 
 
-@_jit
+@jit
 def _relax(starts, columns, values, scale, b, x, i):
     total = b[i]
     for s in range(starts[i], starts[i + 1]):
@@ -79,7 +78,7 @@ def _relax(starts, columns, values, scale, b, x, i):
     x[i] += scale[i] * total
 
 
-@_jit
+@jit
 def sweep(starts, columns, values, scale, symmetric, b, x):
     """x after one SOR sweep, and one back if symmetric; scale = ω / diagonal."""
     n = len(b)
@@ -90,7 +89,7 @@ def sweep(starts, columns, values, scale, symmetric, b, x):
             _relax(starts, columns, values, scale, b, x, i)
 
 
-@_jit
+@jit
 def sweep_from_zero(starts, columns, values, scale, symmetric, b, x):
     """x = M b for each row of b: a sweep, or one there and back, from x = 0."""
     for c in range(len(b)):
@@ -98,7 +97,7 @@ def sweep_from_zero(starts, columns, values, scale, symmetric, b, x):
         sweep(starts, columns, values, scale, symmetric, b[c], x[c])
 
 
-@_jit
+@jit
 def relax(starts, columns, values, scale, symmetric, b, x, tolerance, norms):
     """Sweeps until |b - A x| <= tolerance; |b - A x| before and after each goes to `norms`.
 
@@ -120,7 +119,7 @@ def relax(starts, columns, values, scale, symmetric, b, x, tolerance, norms):
     return len(norms) - 1
 
 
-@_jit
+@jit
 def relax_many(starts, columns, values, scale, b, x, tolerances, limit, counts):
     """`relax` without the sweeps back, for many systems of one pattern; systems are the last axis.
 
