@@ -78,7 +78,7 @@ def cycle_work(s: Drawn, M: Multigrid) -> float:
     """Sweeps and residuals on all levels, and CG's own product. Coarse levels couple along
     diagonals too, except the first one where these are shared out. Lines are a sweep for each of
     their axes, and two terms for the way back."""
-    spec, ndim = M._spec, s.A.ndim
+    spec, ndim = M.spec, s.A.ndim
     each, back = spec.smoother.degree if isinstance(spec.smoother, Chebyshev) else 1, 0
     if isinstance(spec.smoother, LineGaussSeidel):
         each, back = len(spec.smoother.lines(s.A)), 2
@@ -87,9 +87,8 @@ def cycle_work(s: Drawn, M: Multigrid) -> float:
     total = 0.0
     for level, shape in enumerate(M.shapes):
         share = torch.Size(shape).numel() / s.A.grid.num_nodes
-        collapsed = M._shares is not None and (level == 1 or M._coarse == "rediscretised")
-        thin = level == 0 or collapsed
-        points = 2 * ndim + 1 if thin else 3**ndim
+        sparsified = M.shares is not None and (level == 1 or M.coarse == "sparsified")
+        points = 2 * ndim + 1 if level == 0 or sparsified else 3**ndim
         terms = sweeps * (points + back) + points
         total += visits**level * share * terms / (2 * ndim + 1)
     return total + 1

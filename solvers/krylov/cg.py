@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...kernels.runtime import bands
+from ...kernels.runtime import row_blocks
 from ...kernels.runtime.threads import ours_alone
 from ...linop import LinearOperator
 from ..operators.faces import KERNEL_DTYPES
@@ -101,7 +101,7 @@ class CG(Method):
 
 class FusedCG(CG):
     """The same for one field on a CPU, its vector work in few loops (`kernels/conjugate.py`), which
-    threads share where the field is long (`kernels/bands.py`)."""
+    threads share where the field is long (`runtime/row_blocks.py`)."""
 
     def __init__(self, A: LinearOperator, M: Apply, x: Tensor, r: Tensor, columns: Columns) -> None:
         from ...kernels.conjugate import cpu as kernels
@@ -115,7 +115,7 @@ class FusedCG(CG):
         arrays = (u.view(-1).numpy() for u in (self.p, self.Ap, x, r, self.z))
         self._p, self._Ap, self._x, self._r, self._z = arrays
         self._sums = np.empty(math.ceil(r.numel() / kernels.BLOCK))
-        self._parts = bands.count(r.numel(), bands.VAST)
+        self._parts = row_blocks.count(r.numel(), row_blocks.VAST)
         self._kernels: Any = kernels
 
     def step(self) -> float:
@@ -136,7 +136,7 @@ class FusedCG(CG):
         return math.sqrt(rr) if self.rz > 0 and self.pAp > 0 else math.nan
 
     def _share(self, loop: Callable[..., object], *arguments: object) -> None:
-        bands.split(partial(loop, *arguments), len(self._sums), self._parts)
+        row_blocks.split(partial(loop, *arguments), len(self._sums), self._parts)
 
     def _sum(self, loop: Callable[..., object], *vectors: object) -> float:
         self._share(loop, *vectors, self._sums)

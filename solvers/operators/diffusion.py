@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...domain import Boundary, Grid
 from ...kernels.diffusion import reference
-from ...kernels.runtime import bands
+from ...kernels.runtime import row_blocks
 from ...kernels.runtime.threads import ours_alone
 from ...linop import LinearOperator
 from .boundary import without_boundary
@@ -283,10 +283,10 @@ class Diffusion(LinearOperator):
 
     def _in_bands(self, kernel: Callable[[int, int], object]) -> Callable[[], object]:
         rows = math.prod(self.grid.shape[:-1])
-        parts = bands.count(self.grid.num_nodes, bands.VAST)
+        parts = row_blocks.count(self.grid.num_nodes, row_blocks.VAST)
         if parts == 1:
             return partial(kernel, 0, rows)
-        return partial(bands.split, kernel, rows, parts)
+        return partial(row_blocks.split, kernel, rows, parts)
 
     def _kernel(self) -> Any:
         from ...kernels.diffusion import cpu as kernels

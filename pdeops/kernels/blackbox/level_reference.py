@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from .collapse import Offset
 from .layout import padded
+from .sparsify import Offset
 
 
 @dataclass

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..runtime.jit import jit
 from .band import substitute_both
-from .plane_layout import B_, M_, N_, R_, U_, factor, pad, stencil, view, weights
+from .plane_layout import couplings, factor, pad, view, weights
 
 
 @jit
@@ -228,72 +228,78 @@ def ascend9(b, u, cx, cy, cd, ca, r, q, w, U, rows):
 
 
 @jit
-def _level(b, x_faces, y_faces, store, table, thin, level):
+def _level(b, x_faces, y_faces, store, table, num_sparsified, depth):
     """Right-hand side, u, couplings, their offset and 1 / diagonal of a level, and its weights."""
-    t = table[level]
-    n, m = t[N_], t[M_]
-    if level == 0:
+    level = table[depth]
+    n, m = level.n, level.m
+    if depth == 0:
         fx, fy, fd, fa = x_faces, y_faces, x_faces, y_faces
     else:
-        fx, fy, fd, fa = stencil(store, t, level > thin)
-        b = view(store, t[B_], n, m)
-    r = view(store, t[R_], pad(n), pad(m))
-    u = view(store, t[U_], pad(n), pad(m))
-    q, w = weights(store, t, level > 0)
-    return b, u, fx, fy, fd, fa, 1 if level == 0 else 0, r, q, w
+        fx, fy, fd, fa = couplings(store, level, depth > num_sparsified)
+        b = view(store, level.b, n, m)
+    r = view(store, level.r, pad(n), pad(m))
+    u = view(store, level.u, pad(n), pad(m))
+    q, w = weights(store, level, depth > 0)
+    return b, u, fx, fy, fd, fa, 1 if depth == 0 else 0, r, q, w
 
 
 @jit
-def relax(b, x_faces, y_faces, store, table, thin, level, rows):
+def relax(b, x_faces, y_faces, store, table, num_sparsified, depth, rows):
     """The sweep from zero on a level of nine points."""
-    b, u, fx, fy, fd, fa, _, r, _, _ = _level(b, x_faces, y_faces, store, table, thin, level)
+    b, u, fx, fy, fd, fa, _, r, _, _ = _level(
+        b, x_faces, y_faces, store, table, num_sparsified, depth
+    )
     relax_from_zero(b, u, fx, fy, fd, fa, r, rows)
 
 
 @jit
-def restrict(b, x_faces, y_faces, store, table, thin, level, start, end):
+def restrict(b, x_faces, y_faces, store, table, num_sparsified, depth, start, end):
     """Rows of the next level's right-hand side; on five points the sweep from zero goes with it."""
-    b, u, fx, fy, fd, fa, o, r, q, w = _level(b, x_faces, y_faces, store, table, thin, level)
-    T = table[level + 1]
-    B = view(store, T[B_], T[N_], T[M_])
-    if level <= thin:
+    b, u, fx, fy, fd, fa, o, r, q, w = _level(
+        b, x_faces, y_faces, store, table, num_sparsified, depth
+    )
+    coarse = table[depth + 1]
+    B = view(store, coarse.b, coarse.n, coarse.m)
+    if depth <= num_sparsified:
         descend5(b, u, fx, fy, o, r, w, B, start, end)
     else:
         restrict9(b, u, fx, fy, fd, fa, r, q, w, B, start, end)
 
 
 @jit
-def correct(b, x_faces, y_faces, store, table, thin, level, out, rows):
+def correct(b, x_faces, y_faces, store, table, num_sparsified, depth, out, rows):
     """Correction and sweep on a level; `out` is the result on the finest."""
-    b, u, fx, fy, fd, fa, o, r, q, w = _level(b, x_faces, y_faces, store, table, thin, level)
-    T = table[level + 1]
-    U = view(store, T[U_], pad(T[N_]), pad(T[M_]))
-    if level > thin:
+    b, u, fx, fy, fd, fa, o, r, q, w = _level(
+        b, x_faces, y_faces, store, table, num_sparsified, depth
+    )
+    coarse = table[depth + 1]
+    U = view(store, coarse.u, pad(coarse.n), pad(coarse.m))
+    if depth > num_sparsified:
         ascend9(b, u, fx, fy, fd, fa, r, q, w, U, rows)
     else:  # below the finest, rows of b serve as `out`: they are not read any more
-        ascend5(b, u, fx, fy, o, r, w, U, out if level == 0 else b, rows)
+        ascend5(b, u, fx, fy, o, r, w, U, out if depth == 0 else b, rows)
 
 
 @jit
-def cycle(b, x_faces, y_faces, store, table, thin, first, out):
+def cycle(b, x_faces, y_faces, store, table, num_sparsified, first, out):
     """out = M b: one symmetric V(1,1) cycle from zero; `thin` coarse levels have five points.
 
     Levels above `first` have been and will be visited by others (`relax`, `restrict`, `correct`).
     """
     last = len(table) - 1
     rows = np.ones((5, 2), np.int64)
-    for level in range(first, last):
-        if level > thin:
-            rows[:, 1] = table[level, N_]
-            relax(b, x_faces, y_faces, store, table, thin, level, rows)
-        restrict(b, x_faces, y_faces, store, table, thin, level, 0, table[level + 1, N_])
-    t = table[last]
-    n, m = t[N_], t[M_]
-    u = view(store, t[U_], pad(n), pad(m))
-    solve_band(n, m, factor(store, t), b if last == 0 else view(store, t[B_], n, m), u)
-    for level in range(last - 1, first - 1, -1):
-        rows[:, 1] = table[level, N_]
-        correct(b, x_faces, y_faces, store, table, thin, level, out, rows)
+    for depth in range(first, last):
+        if depth > num_sparsified:
+            rows[:, 1] = table[depth].n
+            relax(b, x_faces, y_faces, store, table, num_sparsified, depth, rows)
+        restrict(b, x_faces, y_faces, store, table, num_sparsified, depth, 0, table[depth + 1].n)
+    level = table[last]
+    n, m = level.n, level.m
+    u = view(store, level.u, pad(n), pad(m))
+    solve_band(n, m, factor(store, level), b if last == 0 else view(store, level.b, n, m), u)
+    for depth in range(last - 1, first - 1, -1):
+        rows[:, 1] = table[depth].n
+        correct(b, x_faces, y_faces, store, table, num_sparsified, depth, out, rows)
     if last == 0:
         for i in range(n):
             for j in range(m):

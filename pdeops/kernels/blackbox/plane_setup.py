@@ -8,7 +8,7 @@ import numpy as np
 
 from ..runtime.jit import jit
 from .band import cholesky
-from .plane_layout import M_, N_, R_, factor, pad, stencil, view, weights
+from .plane_layout import couplings, factor, pad, view, weights
 
 
 @jit
@@ -161,37 +161,37 @@ def factor_band(n, m, cx, cy, cd, ca, nine, r, singular, L):
 @jit
 def begin(x_faces, y_faces, store, table):
     """The finest level from the couplings at all faces; `store` comes in as zeros."""
-    n, m = table[0][N_], table[0][M_]
-    cx, cy, _, _ = stencil(store, table[0], False)
+    n, m = table[0].n, table[0].m
+    cx, cy, _, _ = couplings(store, table[0], False)
     cx[: n + 1, 1 : m + 1] = x_faces
     cy[1 : n + 1, : m + 1] = y_faces
 
 
 @jit
-def descend(store, table, level, nine, CX, CY, CD, CA):
+def descend(store, table, depth, nine, CX, CY, CD, CA):
     """What a level needs of its own, and the couplings of the next, which come in as zeros."""
-    t = table[level]
-    n, m = t[N_], t[M_]
-    fx, fy, fd, fa = stencil(store, t, nine)
-    invert_diagonal(n, m, fx, fy, fd, fa, nine, view(store, t[R_], pad(n), pad(m)))
-    q, w = weights(store, t)
+    level = table[depth]
+    n, m = level.n, level.m
+    fx, fy, fd, fa = couplings(store, level, nine)
+    invert_diagonal(n, m, fx, fy, fd, fa, nine, view(store, level.r, pad(n), pad(m)))
+    q, w = weights(store, level)
     coarsen(n, m, fx, fy, fd, fa, nine, q, w, CX, CY, CD, CA)
 
 
 @jit
-def complete(store, table, first, thin, singular):
+def complete(store, table, first, num_sparsified, singular):
     """All levels below `first`, whose couplings are there; those after the first `thin` coarse ones
     have nine points. False where one is not positive definite, or semidefinite if `singular`."""
     last = len(table) - 1
-    for level in range(first, last):
-        CX, CY, CD, CA = stencil(store, table[level + 1], level + 1 > thin)
-        descend(store, table, level, level > thin, CX, CY, CD, CA)
-    t, nine = table[last], last > thin
-    n, m = t[N_], t[M_]
-    fx, fy, fd, fa = stencil(store, t, nine)
-    r = view(store, t[R_], pad(n), pad(m))
+    for depth in range(first, last):
+        CX, CY, CD, CA = couplings(store, table[depth + 1], depth + 1 > num_sparsified)
+        descend(store, table, depth, depth > num_sparsified, CX, CY, CD, CA)
+    level, nine = table[last], last > num_sparsified
+    n, m = level.n, level.m
+    fx, fy, fd, fa = couplings(store, level, nine)
+    r = view(store, level.r, pad(n), pad(m))
     invert_diagonal(n, m, fx, fy, fd, fa, nine, r)
-    return factor_band(n, m, fx, fy, fd, fa, nine, r, singular, factor(store, t))
+    return factor_band(n, m, fx, fy, fd, fa, nine, r, singular, factor(store, level))
 
 
 @jit

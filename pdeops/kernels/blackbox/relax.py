@@ -4,27 +4,26 @@ The plain twin is `blackbox/relax_reference.py`; arrays and indices are those of
 """
 
 from ..runtime.jit import jit
-from .layout import K_, N_, P_, PRESENT, R_, SIZE, STRIDE
 
 
 @jit
-def sync(u, t, wrap):
+def sync(u, level, wrap):
     """Fill the ghosts of periodic axes."""
-    s0, s1, s2 = t[SIZE], t[SIZE + 1], t[SIZE + 2]
+    s0, s1, s2 = level.size[0], level.size[1], level.size[2]
     v = u.reshape(s0, s1, s2)
     if wrap[0]:
-        n = t[N_]
+        n = level.n[0]
         v[0] = v[n]
         for g in range(n + 1, s0):
             v[g] = v[g - n]
     if wrap[1]:
-        n = t[N_ + 1]
+        n = level.n[1]
         for i in range(s0):
             v[i, 0] = v[i, n]
             for g in range(n + 1, s1):
                 v[i, g] = v[i, g - n]
     if wrap[2]:
-        n = t[N_ + 2]
+        n = level.n[2]
         for i in range(s0):
             for j in range(s1):
                 v[i, j, 0] = v[i, j, n]
@@ -33,13 +32,13 @@ def sync(u, t, wrap):
 
 
 @jit
-def steps(t, offsets, out):
+def steps(level, offsets, out):
     """Distances of the stencil's half of neighbours in a flat array; how many there are."""
-    for k in range(t[K_]):
+    for k in range(level.num_neighbours):
         out[k] = 0
         for a in range(3):
-            out[k] += offsets[k, a] * t[STRIDE + a]
-    return t[K_]
+            out[k] += offsets[k, a] * level.stride[a]
+    return level.num_neighbours
 
 
 @jit
@@ -89,32 +88,32 @@ def row_sum(u, c, step, K, S, x, m, y):
 
 
 @jit
-def rows(t):
+def rows(level):
     """How many there are along the slowest axis that is not missing; a line is one row."""
-    return t[N_] if t[PRESENT] else (t[N_ + 1] if t[PRESENT + 1] else 1)
+    return level.n[0] if level.present[0] else (level.n[1] if level.present[1] else 1)
 
 
 @jit
-def limits(t, first, end):
+def limits(level, first, end):
     """Where i and j begin and end in the rows [first, end), counted from zero."""
-    if t[PRESENT]:
-        return first + 1, end + 1, 1, t[N_ + 1] + 1
-    if t[PRESENT + 1]:
+    if level.present[0]:
+        return first + 1, end + 1, 1, level.n[1] + 1
+    if level.present[1]:
         return 0, 1, first + 1, end + 1
     return 0, 1, 0, 1
 
 
 @jit
-def relax_points(u, b, c, r, step, K, S, t, start, alone, y, first, end):
+def relax_points(u, b, c, r, step, K, S, level, start, alone, y, first, end):
     """Gauss-Seidel at every other node of each axis from `start`; these are no neighbours.
 
     `alone` says that all others are zero. Here and below [first, end) are the rows to be done.
     """
-    m = t[N_ + 2]
-    i0, i1, j0, j1 = limits(t, first, end)
+    m = level.n[2]
+    i0, i1, j0, j1 = limits(level, first, end)
     for i in range(i0 + (i0 + start[0]) % 2, i1, 2):
         for j in range(j0 + (j0 + start[1]) % 2, j1, 2):
-            x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+            x = i * level.stride[0] + j * level.stride[1] + 1
             br, rr, ur = b[x : x + m], r[x : x + m], u[x : x + m]
             for q in range(m):
                 y[q] = br[q]
@@ -133,7 +132,7 @@ def blank(u, x, lead, m):
 
 
 @jit
-def relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, end):
+def relax_across(u, b, c, p, step, K, S, level, wrap, axis, start, alone, y, first, end):
     """Lines along an axis that rows of memory do not follow, side by side in a row; every other
     one of each other axis from `start`: these do not touch.
 
@@ -142,16 +141,16 @@ def relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, 
     are the indices to be done, from zero, along the other axis of the two that rows do not follow;
     if there is none, along the rows.
     """
-    s, n, line = t[STRIDE + axis], t[N_ + axis], (2 - axis) * S
+    s, n, line = level.stride[axis], level.n[axis], (2 - axis) * S
     other = 1 - axis
     g0, g1, q0, q1 = 0, 1, first, end
-    if t[PRESENT + other]:
-        g0, g1, q0, q1 = first + 1, end + 1, 0, t[N_ + 2]
+    if level.present[other]:
+        g0, g1, q0, q1 = first + 1, end + 1, 0, level.n[2]
         g0 += (g0 + start[other]) % 2
     m, lead = q1 - q0, (q0 + 1 + start[2]) % 2  # the first of the lines in a row
     last = n - 1 if wrap[axis] else n
     for g in range(g0, g1, 2):
-        base = g * t[STRIDE + other] + q0 + 1
+        base = g * level.stride[other] + q0 + 1
         if not alone:
             blank(u, base, lead, m)
             blank(u, base + s, lead, m)
@@ -227,15 +226,15 @@ def substitute_four(u, c, p, x, gap, n):
 
 
 @jit
-def relax_along(u, b, c, p, step, K, S, t, wrap, start, alone, y, first, end):
+def relax_along(u, b, c, p, step, K, S, level, wrap, start, alone, y, first, end):
     """The same for lines along the rows of memory; [first, end) as for points."""
-    n, gap = t[N_ + 2], 2 * t[STRIDE + 1]
+    n, gap = level.n[2], 2 * level.stride[1]
     last = n - 1 if wrap[2] else n
-    i0, i1, j0, j1 = limits(t, first, end)
+    i0, i1, j0, j1 = limits(level, first, end)
     j0 += (j0 + start[1]) % 2
-    count = (j1 - j0 + 1) // 2 if t[PRESENT + 1] else 1
+    count = (j1 - j0 + 1) // 2 if level.present[1] else 1
     for i in range(i0 + (i0 + start[0]) % 2, i1, 2):
-        x0 = i * t[STRIDE] + j0 * t[STRIDE + 1] + 1
+        x0 = i * level.stride[0] + j0 * level.stride[1] + 1
         for k in range(count):
             x = x0 + k * gap
             for q in range(n):
@@ -259,46 +258,46 @@ def relax_along(u, b, c, p, step, K, S, t, wrap, start, alone, y, first, end):
 
 
 @jit
-def relax(u, b, c, store, step, K, S, t, wrap, what, alone, y, first, end):
+def relax(u, b, c, store, step, K, S, level, wrap, what, alone, y, first, end):
     """One step of a sweep (`blackbox_layout.sweep`): a colour of points, or of lines."""
     axis, start = what[0], what[1:]
     if axis < 0:
-        r = store[t[R_] : t[R_] + S]
-        relax_points(u, b, c, r, step, K, S, t, start, alone, y, first, end)
+        r = store[level.inverse_diagonal : level.inverse_diagonal + S]
+        relax_points(u, b, c, r, step, K, S, level, start, alone, y, first, end)
         return
-    p = store[t[P_ + axis] : t[P_ + axis] + (2 if wrap[axis] else 1) * S]
+    p = store[level.pivots[axis] : level.pivots[axis] + (2 if wrap[axis] else 1) * S]
     if axis == 2:
-        relax_along(u, b, c, p, step, K, S, t, wrap, start, alone, y, first, end)
+        relax_along(u, b, c, p, step, K, S, level, wrap, start, alone, y, first, end)
     else:
-        relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, end)
+        relax_across(u, b, c, p, step, K, S, level, wrap, axis, start, alone, y, first, end)
 
 
 @jit
-def extent(t, axis):
+def extent(level, axis):
     """How many indices a step of a sweep can be divided by: points, or lines along an axis."""
     if axis < 0 or axis == 2:
-        return rows(t)
-    return t[N_ + 1 - axis] if t[PRESENT + 1 - axis] else t[N_ + 2]
+        return rows(level)
+    return level.n[1 - axis] if level.present[1 - axis] else level.n[2]
 
 
 @jit
-def smooth(u, b, c, store, step, K, S, t, wrap, sweep, backward, from_zero, y):
+def smooth(u, b, c, store, step, K, S, level, wrap, sweep, backward, from_zero, y):
     """One sweep, its steps in their order or in the reversed one."""
     for s in range(len(sweep)):
         what = sweep[len(sweep) - 1 - s] if backward else sweep[s]
         alone = from_zero and s == 0
-        relax(u, b, c, store, step, K, S, t, wrap, what, alone, y, 0, extent(t, what[0]))
-        sync(u, t, wrap)
+        relax(u, b, c, store, step, K, S, level, wrap, what, alone, y, 0, extent(level, what[0]))
+        sync(u, level, wrap)
 
 
 @jit
-def residual(u, b, c, e, has_e, step, K, S, t, out, first, end):
+def residual(u, b, c, e, has_e, step, K, S, level, out, first, end):
     """out = b - A u at the unknowns; other entries are left as they are: zero, or ghosts."""
-    m = t[N_ + 2]
-    i0, i1, j0, j1 = limits(t, first, end)
+    m = level.n[2]
+    i0, i1, j0, j1 = limits(level, first, end)
     for i in range(i0, i1):
         for j in range(j0, j1):
-            x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+            x = i * level.stride[0] + j * level.stride[1] + 1
             br, ur, y = b[x : x + m], u[x : x + m], out[x : x + m]
             if has_e:
                 er = e[x : x + m]
@@ -316,16 +315,16 @@ def residual(u, b, c, e, has_e, step, K, S, t, out, first, end):
 
 
 @jit
-def richardson(u, b, c, e, has_e, r, step, K, S, t, wrap, res, lengths):
+def richardson(u, b, c, e, has_e, r, step, K, S, level, wrap, res, lengths):
     """u += ω D⁻¹ (b - A u) for each step length ω."""
-    m = t[N_ + 2]
+    m = level.n[2]
     for s in range(len(lengths)):
-        residual(u, b, c, e, has_e, step, K, S, t, res, 0, rows(t))
-        i0, i1, j0, j1 = limits(t, 0, rows(t))
+        residual(u, b, c, e, has_e, step, K, S, level, res, 0, rows(level))
+        i0, i1, j0, j1 = limits(level, 0, rows(level))
         for i in range(i0, i1):
             for j in range(j0, j1):
-                x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+                x = i * level.stride[0] + j * level.stride[1] + 1
                 ur, rr, d = u[x : x + m], r[x : x + m], res[x : x + m]
                 for q in range(m):
                     ur[q] += lengths[s] * (rr[q] * d[q])
-        sync(u, t, wrap)
+        sync(u, level, wrap)

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .collapse import Offset
 from .layout import padded
 from .level_reference import Level, residual, shift, sync
+from .sparsify import Offset
 
 
 def relax(u: Tensor, b: Tensor, level: Level, start: Sequence[int]) -> Tensor:
