@@ -1,20 +1,16 @@
-"""Fused loops of black-box multigrid in one to three dimensions, any boundary (numba).
+"""Loops of black-box multigrid in one to three dimensions with any boundary (numba).
 
-The plain twin, which says what is computed and why, is `blackbox/reference.py`; the tests compare
-the two. A level is described by a row of `table`, and all its arrays lie in one flat `store`
-(`blackbox/layout.py`); fields have three axes here, of which leading ones may be missing: those
-hold one node at index 0 and no ghosts. Present axes hold the unknowns at 1 .. n between their
-ghosts.
+The plain twin, which explains the method, is `blackbox/reference.py`. A level is a record of
+`table`, and its arrays lie in one flat `store` (`blackbox/layout.py`). Fields have three axes, of
+which the leading ones may be missing: a missing axis has one node with index 0 and no ghosts. The
+other axes have the unknowns at 1 .. n and ghosts around them.
 
-Loops run over whole rows, so that they are vectorised, and write every other node; a sum over the
-points of the stencil is a sum over rows, so one code serves 3, 5, 7, 9 and 27 points.
+The loops run over whole rows, so that they are vectorised, and write every other node. The sum over
+the points of a stencil is a sum over rows, so the same code serves 3, 5, 7, 9 and 27 points.
 
-One dispatch for a whole cycle (`visit`). Smoothers are in `blackbox/relax.py`; set-up is in
-`blackbox/setup.py`, with `blackbox/interpolation.py`, `blackbox/galerkin.py`, `blackbox/lines.py`.
-
-No fastmath: the last bits must not depend on whether a function was compiled in this process or
-read from the cache. Nothing here starts threads, so the loops are safe after fork; they release the
-GIL.
+A whole cycle is one call (`visit`). Smoothers are in `blackbox/relax.py`, the set-up in
+`blackbox/box_setup.py`, `blackbox/interpolation.py`, `blackbox/galerkin.py` and
+`blackbox/lines.py`. The loops start no threads, so they are safe after a fork.
 """
 
 import numpy as np
@@ -29,8 +25,11 @@ TILE = 32
 
 @jit
 def digits(code, level, out):
-    """The ternary digits of a weight: per axis 0 at even nodes, 1 and 2 from the low and the high
-    coarse node to the odd node between them; always 0 on an axis that is not coarsened."""
+    """The ternary digits of the number of a weight, one per axis.
+
+    0 at an even node and on an axis that is not coarsened; 1 and 2 for the weights of the lower and
+    the higher coarse neighbour of an odd node.
+    """
     for a in range(2, -1, -1):
         out[a] = 0
         if level.coarsen[a]:
@@ -40,7 +39,7 @@ def digits(code, level, out):
 
 @jit
 def restrict(res, w, num_weights, level, coarse, B, first, end):
-    """B = Pᵀ res at the coarse unknowns; `res` with its ghosts."""
+    """B = Pᵀ res at the coarse unknowns; the ghosts of `res` are filled."""
     d = np.empty(3, np.int64)
     M = coarse.n[2]
     I0, I1, J0, J1 = limits(coarse, first, end)
@@ -73,7 +72,7 @@ def restrict(res, w, num_weights, level, coarse, B, first, end):
 
 @jit
 def prolong(U, w, num_weights, level, coarse, u, low, end):
-    """u += P U at the unknowns between the coarse rows [low, end), of which row 0 is the side."""
+    """u += P U at the unknowns of the coarse rows [low, end); row 0 is the boundary."""
     d = np.empty(3, np.int64)
     first = np.empty(3, np.int64)
     last = np.empty(3, np.int64)
@@ -106,24 +105,23 @@ def prolong(U, w, num_weights, level, coarse, u, low, end):
                     fine = u[x : x + 2 * M - 1 : 2]
                 else:
                     fine = u[x : x + M : 1]
-                row_ = U[X + shift : X + shift + M]
+                coarse_row = U[X + shift : X + shift + M]
                 if code == 0:
                     for q in range(M):
-                        fine[q] += row_[q]
+                        fine[q] += coarse_row[q]
                 else:
                     at = code * coarse.num_stored + X
                     weight = w[at : at + M]
                     for q in range(M):
-                        fine[q] += weight[q] * row_[q]
+                        fine[q] += weight[q] * coarse_row[q]
 
 
 @jit
 def solve_band(L, number, b, u):
-    """u = A⁻¹ b on the coarsest level by the factor of `factor_band`; ghosts included."""
+    """u = A⁻¹ b on the coarsest level by the factor of `factor_band`; fills the ghosts of u."""
     y = np.zeros(len(L), b.dtype)
     for x in range(len(number)):
-        # A ghost has the number of its unknown, but b is right at the unknown only, which stands at
-        # the smallest index but for ghosts at the low end: those are numbered below -1.
+        # b is read at the unknowns only: their numbers are >= 0, those of ghosts are < -1.
         if number[x] >= 0:
             y[number[x]] = b[x]
     substitute_both(L, y)
@@ -142,7 +140,7 @@ def fill(u, value):
 
 @jit
 def load(b, store, table):
-    """b, of any strides, to the finest level: in tiles, for rows of b may be columns in memory."""
+    """Copy b to the finest level; in tiles, since b may have any strides."""
     level = table[0]
     B = store[level.b : level.b + level.num_stored].reshape(
         level.size[0], level.size[1], level.size[2]
@@ -175,8 +173,8 @@ def unload(store, table, out):
 
 
 @jit
-def own(store, level, has_e):
-    """u, right-hand side, couplings, reaction, 1 / diagonal and residual of a level."""
+def arrays(store, level, has_e):
+    """u, right-hand side, couplings, excess, 1 / diagonal and residual of a level."""
     S = level.num_stored
     u, b = store[level.u : level.u + S], store[level.b : level.b + S]
     c, e = (
@@ -194,8 +192,8 @@ def own(store, level, has_e):
 
 
 @jit
-def below(store, level, coarse):
-    """u and right-hand side of the next level, and the weights of P from it."""
+def coarse_arrays(store, level, coarse):
+    """u and right-hand side of the next level, and the weights of the interpolation from it."""
     S = coarse.num_stored
     U, B = store[coarse.u : coarse.u + S], store[coarse.b : coarse.b + S]
     return U, B, store[level.weights : level.weights + level.num_weights * S]
@@ -203,37 +201,39 @@ def below(store, level, coarse):
 
 @jit
 def visit(store, table, offsets, sweep, number, wrap, has_e, schedule, sweeps, lengths):
-    """The steps of `schedule`, pairs of what to do and on which level.
+    """The steps of `schedule`, rows (action, level).
 
-    sweep: steps of a sweep of Gauss-Seidel (`blackbox_layout.sweep`). sweeps: how many before and
-    after the correction; whether their steps are reversed after it. lengths: of the steps of damped
-    Jacobi or Chebyshev that are one sweep; empty for Gauss-Seidel.
+    Args:
+        sweep: the colours of a sweep of Gauss-Seidel (`layout.sweep`).
+        sweeps: their number before and after the correction; whether the order of the colours is
+            reversed after it.
+        lengths: step lengths of damped Jacobi or Chebyshev; empty for Gauss-Seidel.
     """
     pre, post, mirrored = sweeps
     swept = len(lengths) == 0
     step = np.empty(len(offsets), np.int64)
     y = np.empty(table[0].n[2] + 2, store.dtype)
     for s in range(len(schedule)):
-        what, depth = schedule[s, 0], schedule[s, 1]
+        action, depth = schedule[s, 0], schedule[s, 1]
         level = table[depth]
         S = level.num_stored
-        u, b, c, e, r, res = own(store, level, has_e)
-        if what == EXACT:
+        u, b, c, e, r, res = arrays(store, level, has_e)
+        if action == EXACT:
             size, width = level.num_unknowns, level.factor_width
             L = store[level.factor : level.factor + size * width].reshape(size, width)
             solve_band(L, number, b, u)
             continue
         coarse = table[depth + 1]
         K = steps(level, offsets, step)
-        U, B, w = below(store, level, coarse)
-        if what == RESTRICT:
+        U, B, w = coarse_arrays(store, level, coarse)
+        if action == RESTRICT:
             sync(b, level, wrap)
             restrict(b, w, level.num_weights, level, coarse, B, 0, rows(coarse))
-        elif what == PROLONG:
+        elif action == PROLONG:
             fill(u, 0)
             prolong(U, w, level.num_weights, level, coarse, u, 0, rows(coarse) + 1)
             sync(u, level, wrap)
-        elif what == ASCEND:
+        elif action == ASCEND:
             prolong(U, w, level.num_weights, level, coarse, u, 0, rows(coarse) + 1)
             sync(u, level, wrap)
             for _ in range(post):
@@ -242,10 +242,10 @@ def visit(store, table, offsets, sweep, number, wrap, has_e, schedule, sweeps, l
                 else:
                     richardson(u, b, c, e, has_e, r, step, K, S, level, wrap, res, lengths)
         else:
-            if what == START:
+            if action == START:
                 fill(u, 0)
             for k in range(pre):
-                zero = what == START and k == 0
+                zero = action == START and k == 0
                 if swept:
                     smooth(u, b, c, store, step, K, S, level, wrap, sweep, False, zero, y)
                 else:
@@ -255,26 +255,26 @@ def visit(store, table, offsets, sweep, number, wrap, has_e, schedule, sweeps, l
             restrict(res, w, level.num_weights, level, coarse, B, 0, rows(coarse))
 
 
-# What `visit` does on a level without periodic axes, in parts: each can be done in bands of rows,
-# side by side, when the one before is done.
+# The parts of `visit` on a level without periodic axes. The rows of each can be divided into blocks
+# that run in parallel, after the part before is finished.
 
 
 @jit
-def relax_part(store, table, offsets, depth, wrap, what, alone, first, end):
-    """One step of a sweep."""
+def relax_part(store, table, offsets, depth, wrap, colour, from_zero, first, end):
+    """One colour of a sweep."""
     level = table[depth]
-    u, b, c, _, _, _ = own(store, level, False)
+    u, b, c, _, _, _ = arrays(store, level, False)
     step = np.empty(len(offsets), np.int64)
     K = steps(level, offsets, step)
     y = np.empty(level.n[2], store.dtype)
-    relax(u, b, c, store, step, K, level.num_stored, level, wrap, what, alone, y, first, end)
+    relax(u, b, c, store, step, K, level.num_stored, level, wrap, colour, from_zero, y, first, end)
 
 
 @jit
 def residual_rows(store, table, offsets, depth, has_e, first, end):
     """The residual."""
     level = table[depth]
-    u, b, c, e, _, res = own(store, level, has_e)
+    u, b, c, e, _, res = arrays(store, level, has_e)
     step = np.empty(len(offsets), np.int64)
     K = steps(level, offsets, step)
     residual(u, b, c, e, has_e, step, K, level.num_stored, level, res, first, end)
@@ -284,7 +284,7 @@ def residual_rows(store, table, offsets, depth, has_e, first, end):
 def restrict_rows(store, table, depth, first, end):
     """The right-hand side of the next level."""
     level, coarse = table[depth], table[depth + 1]
-    _, B, w = below(store, level, coarse)
+    _, B, w = coarse_arrays(store, level, coarse)
     restrict(
         store[level.residual : level.residual + level.num_stored],
         w,
@@ -301,7 +301,7 @@ def restrict_rows(store, table, depth, first, end):
 def prolong_rows(store, table, depth, first, end):
     """The correction from the next level."""
     level, coarse = table[depth], table[depth + 1]
-    U, _, w = below(store, level, coarse)
+    U, _, w = coarse_arrays(store, level, coarse)
     prolong(
         U,
         w,
@@ -316,6 +316,6 @@ def prolong_rows(store, table, depth, first, end):
 
 @jit
 def clear(store, table, depth, first, end):
-    """u = 0 at so many of a level's nodes."""
+    """u = 0 at the stored nodes [first, end) of a level."""
     start = table[depth].u
     fill(store[start + first : start + end], 0)

@@ -56,7 +56,7 @@ class BoxHierarchy(Hierarchy):
         self._has_lines = bool(lines)
 
     def run(self, b: Tensor, out: Tensor, cycle: Cycle) -> None:
-        for field, result in zip(b, out, strict=True):
+        for field, result in zip(b.contiguous(), out, strict=True):
             self.bind(field, result, cycle)()
 
     def bind(self, b: Tensor, out: Tensor, cycle: Cycle) -> Callable[[], object]:

@@ -1,7 +1,6 @@
-"""Set-up of black-box multigrid: all levels from the finest, and the factor of the coarsest.
+"""Set-up of black-box multigrid on any box: all levels, and the factor of the coarsest (numba).
 
-The plain twin is `blackbox/reference.py`; arrays and indices are those of `blackbox/cpu.py`, whose
-head says how the compiled code is cached.
+The plain twin is `blackbox/reference.py`; arrays and indices are those of `blackbox/box.py`.
 """
 
 from itertools import pairwise
@@ -28,7 +27,7 @@ def invert_diagonal(c, e, has_e, offsets, level, r):
 
 @jit
 def factor_band(c, e, has_e, offsets, level, number, singular, L):
-    """Cholesky factor of the coarsest level (`blackbox_band.cholesky`)."""
+    """Cholesky factor of the coarsest level (`band.cholesky`)."""
     S, K = level.num_stored, level.num_neighbours
     L[:] = 0
     for x in range(len(number)):
@@ -54,7 +53,7 @@ def factor_band(c, e, has_e, offsets, level, number, singular, L):
 
 @jit
 def begin(f0, f1, f2, excess, store, table, offsets, wrap, has_e):
-    """The finest level from the couplings at the faces; `store` comes in as zeros."""
+    """The finest level from the couplings at the faces; `store` is initially zero."""
     level = table[0]
     S, K = level.num_stored, level.num_neighbours
     for a in range(3):
@@ -77,7 +76,7 @@ def begin(f0, f1, f2, excess, store, table, offsets, wrap, has_e):
 
 @jit
 def axis_of(offsets, K, axis):
-    """Which of the first K neighbours lies along an axis."""
+    """The number of the neighbour along an axis among the first K neighbours."""
     for k in range(K):
         if offsets[k, axis] == 1:
             return k
@@ -102,8 +101,10 @@ def first_couplings(f, axis, level, wrap, c):
 
 
 def descend(store, level, coarse, offsets, wrap, has_e, C):
-    """The inverse diagonal or pivots and the interpolation of a level; couplings C and excess of
-    the next level, given as zeros."""
+    """The inverse diagonal or pivots and the interpolation of a level, and the next operator.
+
+    The couplings C and the excess of the next level are initially zero.
+    """
     S = level["num_stored"]
     c = store[level["couplings"] :][: level["num_neighbours"] * S]
     e = store[level["excess"] :][: S if has_e else 0]
@@ -118,8 +119,10 @@ def descend(store, level, coarse, offsets, wrap, has_e, C):
 
 
 def complete(store, table, first, offsets, number, wrap, has_e, singular) -> bool:
-    """All levels below `first`, whose couplings are there. False where one is not positive
-    definite."""
+    """All levels from `first` on, whose couplings are given.
+
+    False if a level is not positive definite (semidefinite if `singular`).
+    """
     for level, coarse in pairwise(table[first:]):
         C = store[coarse["couplings"] :][: coarse["num_neighbours"] * coarse["num_stored"]]
         descend(store, level, coarse, offsets, wrap, has_e, C)
@@ -133,6 +136,6 @@ def complete(store, table, first, offsets, number, wrap, has_e, singular) -> boo
 
 
 def setup(f0, f1, f2, excess, store, table, offsets, number, wrap, has_e, singular) -> bool:
-    """Fill all levels. False where one is not positive definite."""
+    """Fill all levels. False if one is not positive definite (semidefinite if `singular`)."""
     begin(f0, f1, f2, excess, store, table, offsets, wrap, has_e)
     return complete(store, table, 0, offsets, number, wrap, has_e, singular)

@@ -1,6 +1,7 @@
 """Coarse operators of black-box multigrid: Pᵀ A P by couplings (numba).
 
-The plain twin is `blackbox/reference.py`; arrays and indices are those of `blackbox/cpu.py`.
+The plain twin is `blackbox/galerkin_reference.py`; arrays and indices are those of
+`blackbox/box.py`.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from .relax import sync
 
 @jit
 def fold(u, level, wrap):
-    """Add what was assembled at the ghosts of periodic axes to their nodes; fill the ghosts."""
+    """Add the values at ghosts of periodic axes to their nodes, then fill the ghosts."""
     for a in range(3):
         if not wrap[a]:
             continue
@@ -28,9 +29,11 @@ def fold(u, level, wrap):
 
 @jit
 def local(parity, delta, level, d, place):
-    """Where the two ends of a coupling lie in their closed cell: 0, 1, 2 per axis, for the node of
-    this parity (column 0) and its neighbour at `delta` (column 1); the cell's index is that of the
-    node's half, less `place`."""
+    """Positions d of the two ends of a coupling in a closed coarse cell: 0, 1, 2 per axis.
+
+    Column 0 is the node with this parity, column 1 its neighbour at `delta`. The index of the cell
+    is half of the node's, minus `place`.
+    """
     for a in range(3):
         place[a] = 0
         if level.coarsen[a]:
@@ -47,7 +50,10 @@ def local(parity, delta, level, d, place):
 
 @jit
 def corner_weight(z, d, end, level, coarse, shift):
-    """The weight of corner z at one end of a coupling: its number, or -1; and where it stands."""
+    """The number of the weight of corner z at one end of a coupling, -1 if there is none.
+
+    shift[0] is the place of the weight relative to the cell.
+    """
     code, shift[0] = 0, 0
     for a in range(3):
         high = (z >> a) & 1
@@ -70,16 +76,16 @@ def corner_weight(z, d, end, level, coarse, shift):
 
 @jit
 def galerkin(c, e, has_e, offsets, level, coarse, wrap, w, C, E):
-    """The couplings of Pᵀ A P, one coupling of the finer level at a time, and its excess, lumped.
+    """Add the couplings C and the lumped excess E of Pᵀ A P, one fine coupling at a time.
 
-    A coupling c between p and q adds c g gᵀ to the coarse matrix, g the difference of the rows p
-    and q of P; all its entries belong to the corners of one closed cell.
+    A coupling c between p and q adds c g gᵀ to the coarse matrix, with g the difference of the rows
+    p and q of P; all its entries belong to the corners of one closed coarse cell.
     """
     S, SC, K, KC = level.num_stored, coarse.num_stored, level.num_neighbours, coarse.num_neighbours
     parity, place, shift = np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(1, np.int64)
     d, first, last = np.zeros((3, 2), np.int64), np.zeros(3, np.int64), np.zeros(3, np.int64)
     code, at = np.zeros((8, 2), np.int64), np.zeros((8, 2), np.int64)
-    pair = np.zeros((8, 8), np.int64)  # where the coupling of two corners is kept
+    pair = np.zeros((8, 8), np.int64)  # the place of the coupling of two corners
     used = np.zeros(8, np.int64)
     g = np.zeros((8, level.n[2] + 2), c.dtype)
     y = np.zeros(level.n[2] + 2, c.dtype)
@@ -99,7 +105,7 @@ def galerkin(c, e, has_e, offsets, level, coarse, wrap, w, C, E):
                         start += ((low >> a) & 1) * coarse.stride[a]
                     pair[z, o] = pair[o, z] = start
     for k in range(K + 1 if has_e else K):
-        delta = offsets[k] if k < K else none  # the last round is for the excess
+        delta = offsets[k] if k < K else none  # the last pass is for the excess
         reach = 0
         for a in range(3):
             reach += delta[a] * level.stride[a]
@@ -113,13 +119,13 @@ def galerkin(c, e, has_e, offsets, level, coarse, wrap, w, C, E):
             local(parity, delta, level, d, place)
             num = 0
             for z in range(8):
-                one = corner_weight(z, d, 0, level, coarse, shift)
-                one_at = shift[0]
-                two = corner_weight(z, d, 1, level, coarse, shift)
-                if one >= 0 or two >= 0:
+                first_code = corner_weight(z, d, 0, level, coarse, shift)
+                first_at = shift[0]
+                second_code = corner_weight(z, d, 1, level, coarse, shift)
+                if first_code >= 0 or second_code >= 0:
                     used[num] = z
-                    code[num, 0], at[num, 0] = one, one * SC + one_at
-                    code[num, 1], at[num, 1] = two, two * SC + shift[0]
+                    code[num, 0], at[num, 0] = first_code, first_code * SC + first_at
+                    code[num, 1], at[num, 1] = second_code, second_code * SC + shift[0]
                     num += 1
             for a in range(3):
                 low, high = level.present[a], level.n[a] if level.present[a] else 0
@@ -141,31 +147,31 @@ def galerkin(c, e, has_e, offsets, level, coarse, wrap, w, C, E):
                             to = X
                             for a in range(3):
                                 to += ((used[z] >> a) & 1) * coarse.stride[a]
-                            share, out = w[X + at[z, 0] : X + at[z, 0] + M], E[to : to + M]
+                            weight, out = w[X + at[z, 0] : X + at[z, 0] + M], E[to : to + M]
                             for q in range(M):
-                                out[q] += row[q] * share[q]
+                                out[q] += row[q] * weight[q]
                         continue
                     row = c[k * S + x : k * S + x + stretch * (M - 1) + 1 : stretch]
                     for z in range(num):
-                        own = g[z, :M]
-                        own[:] = 0
+                        g_z = g[z, :M]
+                        g_z[:] = 0
                         if code[z, 0] >= 0:
-                            share = w[X + at[z, 0] : X + at[z, 0] + M]
+                            weight = w[X + at[z, 0] : X + at[z, 0] + M]
                             for q in range(M):
-                                own[q] += share[q]
+                                g_z[q] += weight[q]
                         if code[z, 1] >= 0:
-                            share = w[X + at[z, 1] : X + at[z, 1] + M]
+                            weight = w[X + at[z, 1] : X + at[z, 1] + M]
                             for q in range(M):
-                                own[q] -= share[q]
+                                g_z[q] -= weight[q]
                     for z in range(1, num):
-                        own = g[z, :M]
+                        g_z = g[z, :M]
                         for q in range(M):
-                            y[q] = -row[q] * own[q]
+                            y[q] = -row[q] * g_z[q]
                         for o in range(z):
                             to = X + pair[used[z], used[o]]
-                            out, other = C[to : to + M], g[o, :M]
+                            out, g_o = C[to : to + M], g[o, :M]
                             for q in range(M):
-                                out[q] += y[q] * other[q]
+                                out[q] += y[q] * g_o[q]
     for k in range(KC):
         fold(C[k * SC : (k + 1) * SC], coarse, wrap)
     if has_e:

@@ -1,5 +1,5 @@
-"""Coarse operators of black-box multigrid in plain torch: part of the twin described in
-`blackbox/reference.py`."""
+"""Coarse operators of black-box multigrid in plain torch: part of the twin that
+`blackbox/reference.py` describes."""
 
 from dataclasses import replace
 from itertools import product
@@ -15,7 +15,7 @@ from .transfer_reference import prolong, restrict
 
 
 def combs(n: int, wrap: bool) -> list[list[int]]:
-    """Indices in groups whose members are at least three apart, boundary nodes included."""
+    """Groups of indices, boundary nodes included, whose members are at least three apart."""
     if not wrap:
         return [list(range(first, n + 2, 3)) for first in range(3)]
     groups = [list(range(first, n // 3 * 3 + 1, 3)) for first in range(1, 4)]
@@ -23,11 +23,11 @@ def combs(n: int, wrap: bool) -> list[list[int]]:
 
 
 def galerkin(level: Level) -> tuple[dict[Offset, Tensor], Tensor]:
-    """Couplings and excess of Pᵀ A P, read off from its action on combs of coarse nodes.
+    """Couplings and excess of Pᵀ A P, from its action on combs of coarse nodes.
 
-    Coarse nodes three apart share no neighbour, so a comb shows one entry of each row. On a
-    periodic axis of two nodes both neighbours are one node, and half of the entry goes to each
-    side.
+    Coarse nodes three apart have no common neighbour, so a comb gives one entry of each row. On a
+    periodic axis of two nodes both neighbours are the same node, and each coupling is half of the
+    entry.
     """
     N, wrap = level.N, level.wrap
     shape = [padded(k) for k in N]

@@ -72,12 +72,12 @@ class Hierarchy(ABC):
     def run(
         self, b: Float[Tensor, "m *space"], out: Float[Tensor, "m *space"], cycle: Cycle
     ) -> None:
-        """out = M b: one cycle from zero, for contiguous fields in the dtype of the system."""
+        """out = M b: one cycle from zero, in the dtype of the system; out is contiguous."""
 
     def bind(
         self, b: Float[Tensor, "*space"], out: Float[Tensor, "*space"], cycle: Cycle
     ) -> Callable[[], object]:
-        """`run` for one field, without arguments, to be called many times."""
+        """`run` for one contiguous field, without arguments, to be called many times."""
         return partial(self.run, b[None], out[None], cycle)
 
     def runs(self, cycle: Cycle) -> bool:

@@ -1,11 +1,11 @@
-"""Indices and diagonals: what the set-up of black-box multigrid shares; see `blackbox/cpu.py`."""
+"""Indices and diagonals for the set-up of black-box multigrid; arrays as in `blackbox/box.py`."""
 
 from ..runtime.jit import jit
 
 
 @jit
 def start_of_row(I, J, L, parity, level, coarse):
-    """Where the fine node of this parity in the cell (I, J, L), and the cell, lie in arrays."""
+    """Flat indices of the node with this parity in the coarse cell (I, J, L), and of the cell."""
     x, X = 0, 0
     for a in range(3):
         P = I if a == 0 else (J if a == 1 else L)
@@ -16,7 +16,7 @@ def start_of_row(I, J, L, parity, level, coarse):
 
 @jit
 def diagonal(c, e, has_e, offsets, level, out):
-    """The diagonal of A at the unknowns: the sum of a node's couplings, and its excess."""
+    """The diagonal of A at the unknowns: the sum of the couplings of a node plus its excess."""
     S, K, m = level.num_stored, level.num_neighbours, level.n[2]
     for i in range(level.present[0], level.n[0] + 1):
         for j in range(level.present[1], level.n[1] + 1):
@@ -24,14 +24,14 @@ def diagonal(c, e, has_e, offsets, level, out):
             d = out[x : x + m]
             d[:] = 0
             if has_e:
-                own = e[x : x + m]
+                excess = e[x : x + m]
                 for q in range(m):
-                    d[q] += own[q]
+                    d[q] += excess[q]
             for k in range(K):
                 at = k * S + x
                 there = at
                 for a in range(3):
                     there -= offsets[k, a] * level.stride[a]
-                one, two = c[at : at + m], c[there : there + m]
+                ahead, behind = c[at : at + m], c[there : there + m]
                 for q in range(m):
-                    d[q] += one[q] + two[q]
+                    d[q] += ahead[q] + behind[q]

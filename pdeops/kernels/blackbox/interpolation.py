@@ -1,6 +1,7 @@
 """Interpolation of black-box multigrid: the weights of P from the couplings (numba).
 
-The plain twin is `blackbox/reference.py`; arrays and indices are those of `blackbox/cpu.py`.
+The plain twin is `blackbox/transfer_reference.py`; arrays and indices are those of
+`blackbox/box.py`.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ from .relax import steps
 
 @jit
 def code_of(d, level):
-    """The number of a weight from its ternary digits (`blackbox.digits`)."""
+    """The number of a weight from its ternary digits (`box.digits`)."""
     code = 0
     for a in range(3):
         if level.coarsen[a]:
@@ -23,23 +24,23 @@ def code_of(d, level):
 
 @jit
 def uniform(w, level, coarse):
-    """Equal weights everywhere, as they stay where there is nothing to interpolate.
+    """Set equal weights everywhere; they remain where nothing is interpolated.
 
-    Where the number n of unknowns is even, the odd nodes n + 1 are boundary nodes and take the
-    value of those beyond.
+    If the number n of unknowns is even, the odd nodes n + 1 are boundary nodes; they take the value
+    of the coarse node beyond them.
     """
     d = np.empty(3, np.int64)
     S = coarse.num_stored
     for code in range(level.num_weights):
-        rest, share = code, 1.0
+        rest, weight = code, 1.0
         for a in range(2, -1, -1):
             d[a] = 0
             if level.coarsen[a]:
                 d[a] = rest % 3
                 rest //= 3
-                share *= 0.5 if d[a] else 1.0
+                weight *= 0.5 if d[a] else 1.0
         for x in range(code * S, (code + 1) * S):
-            w[x] = share
+            w[x] = weight
         for a in range(3):
             n = level.n[a]
             if not (level.coarsen[a] and d[a] and n % 2 == 0):
@@ -54,9 +55,11 @@ def uniform(w, level, coarse):
 
 @jit
 def inward(z, odd, place, level, wrap):
-    """What the equal weight of corner z is multiplied by at a node that couples with no corner:
-    beside a side it takes the value of unknowns alone, for a constant must not leak through a
-    closed side."""
+    """The factor of the equal weight of corner z at a node without couplings to the corners.
+
+    Next to the boundary the node takes the value of unknowns only, so that interpolation preserves
+    constants at a boundary without flux.
+    """
     bit, factor = 0, 1.0
     for a in range(3):
         if not odd[a]:
@@ -74,10 +77,10 @@ def inward(z, odd, place, level, wrap):
 
 @jit
 def across_lines(c, offsets, level, wrap, axis, odd, p, low, high):
-    """What a node with an odd index on one axis takes from either side, solved along its line.
+    """Weights of the lower and the higher coarse neighbour along the axis `odd`, solved by lines.
 
-    With C the couplings to the low or the high side and T the matrix of the line along `axis`:
-    T⁻¹ C 1, at the unknowns of `low` and `high`.
+    With C the couplings to the lower or the higher side and T the matrix of the line along `axis`,
+    the result is T⁻¹ C 1, stored in `low` and `high` at the unknowns.
     """
     S, n = level.num_stored, level.n[2]
     step = np.empty(len(offsets), np.int64)
@@ -91,10 +94,10 @@ def across_lines(c, offsets, level, wrap, axis, odd, p, low, high):
                 if offsets[k, odd] == 0:
                     continue
                 up = offsets[k, odd] > 0
-                one, two = (high, low) if up else (low, high)
+                plus, minus = (high, low) if up else (low, high)
                 for x in range(row, row + n):
-                    one[x] += c[k * S + x]
-                    two[x] += c[k * S + x - step[k]]
+                    plus[x] += c[k * S + x]
+                    minus[x] += c[k * S + x - step[k]]
     line = c[(2 - axis) * S : (3 - axis) * S]
     solve(low, line, level, wrap, axis, p, odd)
     solve(high, line, level, wrap, axis, p, odd)
@@ -102,11 +105,12 @@ def across_lines(c, offsets, level, wrap, axis, odd, p, low, high):
 
 @jit
 def weights(c, offsets, level, coarse, wrap, w, store):
-    """The weights of P from the couplings of the finer level.
+    """The weights w of P from the couplings c of the finer level.
 
-    Nodes with one odd index first, then two, then three: the stencil is summed over the axes where
-    the index is even, and A u = 0 there gives the node by those before it. No weight is negative.
-    Where lines are solved along one of these axes, the sum is replaced by the line's solution.
+    Nodes with one odd index come first, then two, then three. The stencil is summed over the axes
+    with an even index, and A u = 0 gives the value at the node from nodes with fewer odd indices.
+    Negative weights are omitted. If lines are solved along one of the summed axes, the sum is
+    replaced by a solution along the line.
     """
     S, SC, K = level.num_stored, coarse.num_stored, level.num_neighbours
     uniform(w, level, coarse)
@@ -115,15 +119,16 @@ def weights(c, offsets, level, coarse, wrap, w, store):
     odd = np.zeros(3, np.int64)
     first, last, place = np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(3, np.int64)
     d, delta = np.zeros(3, np.int64), np.zeros(3, np.int64)
-    # Per direction: which coupling, where it stands from the node, whether it counts; then per
-    # corner: which weight of the neighbour, and where.
-    which, where = np.zeros(26, np.int64), np.zeros(26, np.int64)
-    inner = np.zeros(26, np.bool_)
+    # Per direction: its coupling, the place of the coupling relative to the node, and whether the
+    # neighbour has the same odd indices. Per direction and corner: the weight of the neighbour, -1
+    # for none, and its coarse cell.
+    coupling, place_of = np.zeros(26, np.int64), np.zeros(26, np.int64)
+    same = np.zeros(26, np.bool_)
     code, cell = np.zeros((26, 8), np.int64), np.zeros((26, 8), np.int64)
     target = np.zeros(8, np.int64)
     longest = level.n[2] + 2
     v = np.zeros((8, longest), c.dtype)
-    total, every = np.zeros(longest, c.dtype), np.zeros(longest, c.dtype)
+    total, coupling_sum = np.zeros(longest, c.dtype), np.zeros(longest, c.dtype)
     stretch = 2 if level.coarsen[2] else 1
     below, above = (
         store[level.u : level.u + S],
@@ -152,13 +157,13 @@ def weights(c, offsets, level, coarse, wrap, w, store):
             for k in range(K):
                 for side in range(2):
                     s = 2 * k + side
-                    which[s], where[s], inner[s] = k, 0, True
+                    coupling[s], place_of[s], same[s] = k, 0, True
                     for a in range(3):
                         delta[a] = offsets[k, a] * (1 - 2 * side)
-                        where[s] -= side * offsets[k, a] * level.stride[a]
-                        inner[s] = inner[s] and not (odd[a] and delta[a] != 0)
+                        place_of[s] -= side * offsets[k, a] * level.stride[a]
+                        same[s] = same[s] and not (odd[a] and delta[a] != 0)
                     for z in range(corners):
-                        bit, fits, cell[s, z] = 0, not inner[s], 0
+                        bit, fits, cell[s, z] = 0, not same[s], 0
                         for a in range(3):
                             d[a] = 0
                             if odd[a]:
@@ -191,21 +196,21 @@ def weights(c, offsets, level, coarse, wrap, w, store):
                 for J in range(first[1], last[1] + 1):
                     x, X = start_of_row(I, J, first[2], odd, level, coarse)
                     total[:M] = 0
-                    every[:M] = 0
+                    coupling_sum[:M] = 0
                     v[:, :M] = 0
                     for s in range(2 * K):
-                        at = which[s] * S + x + where[s]
+                        at = coupling[s] * S + x + place_of[s]
                         row = c[at : at + stretch * (M - 1) + 1 : stretch]
                         for q in range(M):
-                            every[q] += row[q]
-                        if inner[s]:
+                            coupling_sum[q] += row[q]
+                        if same[s]:
                             continue
                         for z in range(corners):
                             if code[s, z] >= 0:
                                 at = code[s, z] * SC + X + cell[s, z]
-                                share = w[at : at + M]
+                                weight = w[at : at + M]
                                 for q in range(M):
-                                    v[z, q] += row[q] * share[q]
+                                    v[z, q] += row[q] * weight[q]
                     if line >= 0:
                         for z in range(2):
                             side = above if z else below
@@ -218,22 +223,22 @@ def weights(c, offsets, level, coarse, wrap, w, store):
                             total[q] += v[z, q]
                     for z in range(corners):
                         at = target[z] * SC + X
-                        share = w[at : at + M]
+                        weight = w[at : at + M]
                         for q in range(M):
                             if total[q] > 0:
-                                share[q] = v[z, q] / total[q]
-                            elif every[q] > 0:
+                                weight[q] = v[z, q] / total[q]
+                            elif coupling_sum[q] > 0:
                                 place[0], place[1], place[2] = I, J, first[2] + q
-                                share[q] *= inward(z, odd, place, level, wrap)
+                                weight[q] *= inward(z, odd, place, level, wrap)
                             else:  # solid
-                                share[q] = 0
+                                weight[q] = 0
             for z in range(corners):
                 fill_weights(w[target[z] * SC : (target[z] + 1) * SC], odd, level, coarse, wrap)
 
 
 @jit
 def fill_weights(w, odd, level, coarse, wrap):
-    """Copy the weights of one kind to the cells over the seam of periodic axes."""
+    """Copy the weights of one kind to the ghost cells of periodic axes."""
     for a in range(3):
         if not wrap[a]:
             continue

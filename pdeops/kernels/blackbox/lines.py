@@ -1,15 +1,15 @@
-"""Set-up of the line smoother of black-box multigrid: every line's tridiagonal matrix, eliminated.
+"""Set-up of the line smoother of black-box multigrid: factorisation of the tridiagonal matrices.
 
-Along a line of n nodes with diagonal d and coupling c_i between i and i + 1, the inverse pivots are
+For a line of n nodes with diagonal d and couplings c_i between i and i + 1, the inverse pivots are
 
     p_i = 1 / (d_i - c_(i-1)² p_(i-1)),
 
-of which `blackbox/relax.py` makes the solution. On a periodic axis the last node is eliminated
-last: with w the solution on the others for its own couplings to them, its border,
+with which `blackbox/relax.py` solves. On a periodic axis the last node is eliminated last. Its
+border w is the solution on the other nodes with the couplings to it as right-hand side, and
 
     p_n = 1 / (d_n - c_n w_1 - c_(n-1) w_(n-1)).
 
-Arrays and indices are those of `blackbox/cpu.py`; the plain twin is `blackbox/relax_reference.py`.
+Arrays and indices are those of `blackbox/box.py`; the plain twin is `blackbox/relax_reference.py`.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ from .index import diagonal
 
 @jit
 def ends(level, axis, cut):
-    """The last index per axis; `cut` leaves out the last node of lines along an axis."""
+    """The last index per axis; `cut` omits the last node of the lines along `axis`."""
     last = np.empty(3, np.int64)
     for a in range(3):
         last[a] = level.n[a] - (1 if cut and a == axis else 0)
@@ -29,9 +29,9 @@ def ends(level, axis, cut):
 
 @jit
 def eliminate(c, level, axis, cut, p):
-    """Diagonal p to inverse pivots. A pivot of round-off gives 0: its node is left out.
+    """Replace the diagonal p by the inverse pivots; 0 for a pivot at round-off level.
 
-    c: couplings along the axis, each right at the node before.
+    c: couplings along the axis, stored at the lower of the two nodes.
     """
     s, small = level.stride[axis], 1e-12 if p.itemsize == 8 else 1e-5
     last = ends(level, axis, cut)
@@ -45,8 +45,10 @@ def eliminate(c, level, axis, cut, p):
 
 @jit
 def substitute(v, c, level, axis, p, cut, odd):
-    """Right-hand sides v of lines along an axis to their solutions; `cut` leaves out the last node.
-    Only where the index along the axis `odd` is odd; everywhere if it is -1."""
+    """Replace right-hand sides v of lines along an axis by the solutions.
+
+    `cut` omits the last node. Only lines with an odd index along the axis `odd`; all if it is -1.
+    """
     s = level.stride[axis]
     last = ends(level, axis, cut)
     step = 2 if odd == 2 else 1
@@ -69,7 +71,7 @@ def substitute(v, c, level, axis, p, cut, odd):
 
 @jit
 def solve(v, c, level, wrap, axis, p, odd):
-    """The same by all pivots and borders p, zeros around the unknowns of v."""
+    """The same for whole lines, periodic or not; p are pivots and borders, v is zero at ghosts."""
     substitute(v, c, level, axis, p, wrap[axis], odd)
     if not wrap[axis]:
         return
@@ -91,32 +93,32 @@ def solve(v, c, level, wrap, axis, p, odd):
 
 @jit
 def borders(c, level, axis, p, w):
-    """The borders w of periodic lines, given as zeros, and their last pivots."""
+    """Compute the borders w of periodic lines, initially zero, and their last pivots."""
     s, n = level.stride[axis], level.n[axis]
     small = 1e-12 if p.itemsize == 8 else 1e-5
     first, last = np.ones(3, np.int64), ends(level, axis, False)
     for a in range(3):
         first[a] = level.present[a]
     first[axis], last[axis] = 1, 1
-    for turn in range(2):
+    for stage in range(2):
         for i in range(first[0], last[0] + 1):
             for j in range(first[1], last[1] + 1):
                 for k in range(first[2], last[2] + 1):
                     x = i * level.stride[0] + j * level.stride[1] + k
                     before, end = x + (n - 2) * s, x + (n - 1) * s
-                    if turn == 0:  # the last node's couplings to its neighbours
+                    if stage == 0:  # the couplings of the last node to its neighbours
                         w[x] += c[end]
                         w[before] += c[before]
                     else:
                         value = p[end] - c[end] * w[x] - c[before] * w[before]
                         p[end] = 1 / value if value > small * p[end] else 0
-        if turn == 0:
+        if stage == 0:
             substitute(w, c, level, axis, p, True, -1)
 
 
 @jit
 def pivots(store, level, offsets, wrap, has_e):
-    """The pivots of a level, whose couplings are there, and borders."""
+    """Compute the pivots and borders of a level from its couplings."""
     S, K = level.num_stored, level.num_neighbours
     c = store[level.couplings : level.couplings + K * S]
     e = store[level.excess : level.excess + (S if has_e else 0)]

@@ -35,7 +35,7 @@ class PlaneHierarchy(Hierarchy):
         self._arrays = (*faces, store, table, num_sparsified)
 
     def run(self, b: Tensor, out: Tensor, cycle: Cycle) -> None:
-        for field, result in zip(b.numpy(), out.numpy(), strict=True):
+        for field, result in zip(b.contiguous().numpy(), out.numpy(), strict=True):
             self._bound(field, result)()
 
     def bind(self, b: Tensor, out: Tensor, cycle: Cycle) -> Callable[[], object]:

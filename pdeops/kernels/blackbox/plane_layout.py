@@ -1,14 +1,15 @@
-"""Where black-box multigrid in a plane keeps its levels.
+"""Levels of black-box multigrid in a plane and their places in memory.
 
-As in the twin (`blackbox/reference.py`): nodes (i, j) with i = 0 and i = n+1 (j alike) on the
-boundary; couplings cx (i,j)-(i+1,j), cy (i,j)-(i,j+1), cd (i,j)-(i+1,j+1), ca (i+1,j)-(i,j+1);
-r = 1/diagonal. q is the weight of (2I, 2J) at the node (2I+1, 2J), w those of the four corners at
-(2I+1, 2J+1). Capital letters belong to the coarser level. b and the coarse right-hand side B hold
-interior nodes only.
+As in the twin (`blackbox/reference.py`), nodes (i, j) with i = 0 or i = n+1 (and the same for j)
+are boundary nodes. cx couples (i,j)-(i+1,j), cy (i,j)-(i,j+1), cd (i,j)-(i+1,j+1) and ca
+(i+1,j)-(i,j+1); r = 1 / diagonal. q is the weight of (2I, 2J) at the node (2I+1, 2J), w are the
+weights of the four corners at (2I+1, 2J+1). Capital letters belong to the coarser level. b and the
+coarse right-hand side B are stored at interior nodes only.
 
-All levels live in one flat array; `table` says where (`layout`). Its end, from `kept` on, is for
-the set-up alone: a cycle reads the finest couplings from the faces themselves, which have no margin
-of zeros. There (i, j) is (i, j - o) for cx and (i - o, j) for cy, o = 1; else o = 0.
+All arrays lie in one flat array, the store; `layout` returns their offsets. The part of the store
+from `kept` on is used by the set-up only: a cycle reads the finest couplings from the faces, which
+have no margin of zeros. In these, cx of (i, j) is at (i, j - o) and cy at (i - o, j) with o = 1;
+on other levels o = 0.
 """
 
 from functools import lru_cache
@@ -18,7 +19,7 @@ import numpy as np
 from ..runtime.jit import jit
 from .layout import padded
 
-COARSEST = 8  # an axis with at most this many unknowns ends the coarsening, however long the other
+COARSEST = 8  # coarsening ends if an axis has at most this many unknowns
 
 pad = jit(padded)
 
@@ -91,19 +92,19 @@ def layout(n: int, m: int, num_sparsified: int, direct: int) -> tuple[np.ndarray
 
 
 def kept(table: np.ndarray) -> int:
-    """How much of the flat array a cycle needs."""
+    """The length of the part of the store that a cycle needs."""
     return int(table[0]["cx"])
 
 
 @jit
 def view(store, offset, rows, cols):
-    """A matrix in the flat array."""
+    """A matrix in the store."""
     return store[offset : offset + rows * cols].reshape(rows, cols)
 
 
 @jit
 def couplings(store, level, nine):
-    """cx, cy, cd, ca of a level; on five points the last two stand for nothing."""
+    """cx, cy, cd, ca of a level; with five points the last two are not used."""
     rows, cols = pad(level.n), pad(level.m)
     cx, cy = view(store, level.cx, rows, cols), view(store, level.cy, rows, cols)
     if not nine:
@@ -113,7 +114,7 @@ def couplings(store, level, nine):
 
 @jit
 def weights(store, level, lines=True):
-    """q and w of a level that is not the coarsest; without `lines` q stands for nothing."""
+    """q and w of a level that is not the coarsest; without `lines` q is not used."""
     N, M = level.n // 2, level.m // 2
     size = 4 * (N + 1) * (M + 1)
     q = view(store, level.q if lines else 0, N + 1, M + 2)

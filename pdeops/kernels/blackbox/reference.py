@@ -1,42 +1,42 @@
-"""Black-box multigrid (Dendy 1982) in any dimension, on any boundary, in plain torch: to be read.
+"""Black-box multigrid (Dendy 1982) in any dimension and with any boundary, in plain torch.
 
-Twin of `blackbox/cpu.py` and `blackbox/setup.py`, which do the same with loops; a level is in
-`blackbox/level_reference.py`, smoothers are in `blackbox/relax_reference.py`. Any device and dtype;
-leading axes of the fields are a batch, those of the couplings a batch of operators. Differentiable
-in both.
+Twin of the compiled loops in `blackbox/box.py` and `blackbox/plane.py`. Levels are in
+`level_reference.py`, interpolation and restriction in `transfer_reference.py`, coarse operators in
+`galerkin_reference.py`, smoothers in `relax_reference.py`. Any device and dtype; leading axes of
+the fields are a batch, leading axes of the couplings a batch of operators. Differentiable in both.
 
-**Nodes.** An axis with n unknowns stores 2 (n // 2) + 3 nodes: the unknowns have the indices 1 ..
-n. What lies beyond is a boundary node, where u = 0, or on a periodic axis a ghost: node 0 is node
-n, and n + 1 is 1.
+**Nodes.** An axis with n unknowns stores 2 (n // 2) + 3 nodes; the unknowns have the indices
+1 .. n. The others are boundary nodes, where u = 0, or on a periodic axis ghosts: node 0 is a copy
+of node n, and n + 1 of node 1.
 
-**Operators.** A is the graph Laplacian of the grid, boundary nodes included, and an excess e >= 0:
-(A u)_p = Σ_δ c_δ(p) (u_p - u_(p+δ)) + e_p u_p over the neighbours p + δ. It stays of this form on
-every level, since interpolation keeps constants and coarse operators are Pᵀ A P; e is lumped. A
-side without flux and a solid node have no couplings: nothing else is to be said of them.
+**Operators.** A is the graph Laplacian of the grid including boundary nodes, plus an excess e >= 0:
+(A u)_p = Σ_δ c_δ(p) (u_p - u_(p+δ)) + e_p u_p over the neighbours p + δ. All levels have this form,
+because interpolation preserves constants and coarse operators are Pᵀ A P; e is lumped. A boundary
+without flux and solid nodes are represented by zero couplings.
 
-**Coarse nodes** are those with even indices on the axes that are coarsened. Only axes along which A
-couples strongly are (semicoarsening): across the others smoothing point by point would do nothing.
-Where lines are solved along the strongest axis it does not count, and the others are coarsened too.
-Solids may be coarse nodes; then they stand for the fluid around them.
+**Coarse nodes** are the nodes with even indices on the axes that are coarsened. Only axes with
+strong coupling are coarsened (semicoarsening), because smoothing by points has no effect along the
+others. If lines are solved along the strongest axis, it is ignored in this comparison, and the
+other axes are coarsened too. Solid nodes may be coarse nodes; they represent the fluid around them.
 
-**Interpolation** takes its weights from A. Nodes with one odd index first, then two, then three:
-the stencil is summed over the axes where the index is even, and A u = 0 there gives the value from
-nodes with fewer odd indices; a negative weight, which only coarse levels know, is left out. So it
-follows jumps of the coefficient and stops at walls. With lines, a node between two of them takes
-from either side T⁻¹ C 1, T the matrix of its line and C its couplings to that side (Schaffer 1998):
-along a line errors are alike, and so must be the weights, where C jumps.
+**Interpolation** weights are computed from A. Nodes with one odd index come first, then two, then
+three. The stencil is summed over the axes with an even index, and A u = 0 gives the value at the
+node from nodes with fewer odd indices. Negative weights, which occur on coarse levels only, are
+omitted. So interpolation follows jumps of the coefficient and stops at walls. With line relaxation,
+a node between two lines takes T⁻¹ C 1 from either side, where T is the matrix of its line and C its
+couplings to that side (Schaffer 1998): errors are similar along a line, so the weights must be,
+even if C jumps.
 
-**Cycle.** Gauss-Seidel by colours (indices modulo 2), residual restricted by R = Pᵀ, corrections
-prolonged by P, Gauss-Seidel in the reversed order: symmetric, and positive definite because
-S + Sᵀ - Sᵀ A S is. On three, five and seven points it is red-black. The coarsest level is solved
-directly; if A has a kernel, up to it. Lines are solved instead of points where that is asked for:
-by colours too, along one axis after the other.
+**Cycle.** Gauss-Seidel in colours (indices modulo 2), restriction of the residual by Pᵀ, correction
+by P, Gauss-Seidel in reversed order. This is symmetric, and positive definite because
+S + Sᵀ - Sᵀ A S is. With three, five and seven points the order is red-black. The coarsest level is
+solved directly, by a pseudo-inverse if A has a kernel. Line relaxation uses colours of lines, along
+one axis after the other.
 
-A weight of P is known by its digits, one per axis: 0 at even indices (and where an axis is not
-coarsened), 1 and 2 at odd ones, from the coarse node before and the one behind. Weights are stored
-by
-cells: cell I of an axis is that of the nodes 2I and 2I + 1. Capital letters belong to the coarser
-level.
+The digits of a weight of P are one number per axis: 0 at even indices and on an axis that is not
+coarsened; 1 and 2 at odd indices, for the weights of the lower and the higher coarse neighbour.
+Weights are stored by cells: cell I of an axis contains the nodes 2I and 2I + 1. Capital letters
+belong to the coarser level.
 """
 
 import math
@@ -123,10 +123,11 @@ def build_levels(
 ) -> list[Level]:
     """All levels, finest first, from the couplings at the faces (`diffusion/reference.py`).
 
-    coarsened: which axes each level but the last coarsens (`blackbox_layout.layout`).
-    shares: how couplings along diagonals are given to the axes on the first `num_sparsified` coarse
-    levels; None leaves them. followed: the axes that a line smoother follows; then interpolation
-    does, too.
+    Args:
+        coarsened: which axes each level but the last coarsens (`layout.coarsened`).
+        shares: how couplings along diagonals are distributed to the axes on the first
+            `num_sparsified` coarse levels; None: these levels are not sparsified.
+        followed: axes along which a line smoother solves; interpolation solves along them too.
     """
     ndim = len(faces)
     n = tuple(k - (a == 0) for a, k in enumerate(faces[0].shape[-ndim:]))
@@ -162,20 +163,20 @@ def invert(level: Level, singular: bool) -> Tensor:
     if size > DENSE:
         raise ValueError(
             f"The coarsest level has {' x '.join(map(str, level.n))} unknowns, too many for a "
-            f"dense factor. Elongated grids need the numba cycle: float32 or float64, on the CPU."
+            f"dense factor. For elongated grids use float32 or float64 on the CPU."
         )
     ndim = len(level.n)
     basis = torch.eye(size, dtype=level.excess.dtype, device=level.excess.device)
     u = sync(pad(basis.reshape(size, *level.n), ndim), level.n, level.wrap)
-    # One axis more for the columns, behind those of the batch of operators.
+    # An additional axis for the columns, after the batch of operators.
     couplings = {d: c.unsqueeze(-ndim - 1) for d, c in level.couplings.items()}
     excess = level.excess.unsqueeze(-ndim - 1)
     one = Level(level.n, level.wrap, couplings, excess, level.coarsen)
     A = -residual(u, torch.zeros_like(u), one)[level.inside].flatten(-ndim)
     if not singular:
         return torch.cholesky_inverse(torch.linalg.cholesky(A))
-    # The kernel K takes no part in the derivative, which `pinv` could not give: where eigenvalues
-    # coincide, as those of a kernel do, that of eigenvectors does not exist.
+    # The kernel K is excluded from the derivative. `pinv` has none here: eigenvectors of equal
+    # eigenvalues, such as those of a kernel, are not differentiable.
     eigenvalues, vectors = torch.linalg.eigh(A.detach())
     size = eigenvalues[..., -1:].clamp(min=torch.finfo(A.dtype).tiny)
     small = 1e-12 if A.dtype == torch.float64 else 1e-5  # eigenvalues of round-off
@@ -193,10 +194,13 @@ def apply_cycle(
     sweep: Sequence[Sequence[int]] | None = None,
     lengths: Sequence[float] = (),
 ) -> Float[Tensor, "*b_n"]:
-    """M b: from zero through the steps of a schedule (`layout.schedule`).
+    """M b: a cycle from zero through the steps of a schedule (`layout.schedule`).
 
-    sweeps: before and after the correction; whether they are reversed after it. sweep: steps of one
-    (`layout.sweep`); by points unless given.
+    Args:
+        sweeps: their numbers before and after the correction; whether the order of the colours is
+            reversed after it.
+        sweep: the colours of a sweep (`layout.sweep`); of points by default.
+        lengths: step lengths of damped Jacobi or Chebyshev instead of Gauss-Seidel.
     """
     u: dict[int, Tensor] = {}
     ndim = len(levels[0].n)

@@ -1,6 +1,6 @@
-"""Residuals and smoothers of black-box multigrid: points by colours, lines, steps along residuals.
+"""Residual and smoothers of black-box multigrid: Gauss-Seidel by points and lines, Richardson.
 
-The plain twin is `blackbox/relax_reference.py`; arrays and indices are those of `blackbox/cpu.py`.
+The plain twin is `blackbox/relax_reference.py`; arrays and indices are those of `blackbox/box.py`.
 """
 
 from ..runtime.jit import jit
@@ -33,7 +33,7 @@ def sync(u, level, wrap):
 
 @jit
 def steps(level, offsets, out):
-    """Distances of the stencil's half of neighbours in a flat array; how many there are."""
+    """Flat distances to one of each pair of opposite neighbours; returns their number."""
     for k in range(level.num_neighbours):
         out[k] = 0
         for a in range(3):
@@ -43,8 +43,10 @@ def steps(level, offsets, out):
 
 @jit
 def row_sum(u, c, step, K, S, x, m, y):
-    """y += the couplings of the nodes x .. x+m-1 times their neighbours' values; by fours, then one
-    by one: y is read and written less often."""
+    """y += Σ c u over the neighbours, for the nodes x .. x+m-1.
+
+    Four pairs of neighbours at a time, then the rest: y is read and written less often.
+    """
     k = 0
     while K - k >= 4:
         o0, o1, o2, o3 = step[k], step[k + 1], step[k + 2], step[k + 3]
@@ -89,13 +91,13 @@ def row_sum(u, c, step, K, S, x, m, y):
 
 @jit
 def rows(level):
-    """How many there are along the slowest axis that is not missing; a line is one row."""
+    """The number of rows along the slowest axis that is not missing; a 1D problem has one row."""
     return level.n[0] if level.present[0] else (level.n[1] if level.present[1] else 1)
 
 
 @jit
 def limits(level, first, end):
-    """Where i and j begin and end in the rows [first, end), counted from zero."""
+    """The ranges of i and j that are the rows [first, end), counted from zero."""
     if level.present[0]:
         return first + 1, end + 1, 1, level.n[1] + 1
     if level.present[1]:
@@ -104,10 +106,11 @@ def limits(level, first, end):
 
 
 @jit
-def relax_points(u, b, c, r, step, K, S, level, start, alone, y, first, end):
-    """Gauss-Seidel at every other node of each axis from `start`; these are no neighbours.
+def relax_points(u, b, c, r, step, K, S, level, start, from_zero, y, first, end):
+    """Gauss-Seidel at every other node of each axis from `start`; these nodes are not neighbours.
 
-    `alone` says that all others are zero. Here and below [first, end) are the rows to be done.
+    If `from_zero`, u is zero at all other nodes. Here and below, [first, end) are the rows to be
+    processed.
     """
     m = level.n[2]
     i0, i1, j0, j1 = limits(level, first, end)
@@ -117,7 +120,7 @@ def relax_points(u, b, c, r, step, K, S, level, start, alone, y, first, end):
             br, rr, ur = b[x : x + m], r[x : x + m], u[x : x + m]
             for q in range(m):
                 y[q] = br[q]
-            if not alone:
+            if not from_zero:
                 row_sum(u, c, step, K, S, x, m, y)
             for q in range(start[2] - 1, m, 2):
                 ur[q] = rr[q] * y[q]
@@ -125,21 +128,20 @@ def relax_points(u, b, c, r, step, K, S, level, start, alone, y, first, end):
 
 @jit
 def blank(u, x, lead, m):
-    """Zeros at every other of the m nodes from x."""
+    """u = 0 at every other of the m nodes from x on."""
     row = u[x : x + m]
     for q in range(lead, m, 2):
         row[q] = 0
 
 
 @jit
-def relax_across(u, b, c, p, step, K, S, level, wrap, axis, start, alone, y, first, end):
-    """Lines along an axis that rows of memory do not follow, side by side in a row; every other
-    one of each other axis from `start`: these do not touch.
+def relax_across(u, b, c, p, step, K, S, level, wrap, axis, start, from_zero, y, first, end):
+    """Solve lines along an axis across the rows; neighbouring lines are adjacent in a row.
 
-    With u = 0 on its lines, a sweep of Gauss-Seidel with pivots for the diagonal is the elimination
-    of their unknowns; b and the neighbours on other lines come in as they do there. [first, end)
-    are the indices to be done, from zero, along the other axis of the two that rows do not follow;
-    if there is none, along the rows.
+    Every other line of each of the other axes, from `start`: these lines are not coupled. With
+    u = 0 on the lines, Gauss-Seidel with the pivots in place of the diagonal is the forward
+    elimination; b and the other lines enter as in Gauss-Seidel. [first, end) are zero-based indices
+    along the third axis, or along the rows if there is no third axis.
     """
     s, n, line = level.stride[axis], level.n[axis], (2 - axis) * S
     other = 1 - axis
@@ -151,13 +153,13 @@ def relax_across(u, b, c, p, step, K, S, level, wrap, axis, start, alone, y, fir
     last = n - 1 if wrap[axis] else n
     for g in range(g0, g1, 2):
         base = g * level.stride[other] + q0 + 1
-        if not alone:
+        if not from_zero:
             blank(u, base, lead, m)
             blank(u, base + s, lead, m)
         for i in range(1, last + 1):
             x = base + i * s
             br, pr, ur = b[x : x + m], p[x : x + m], u[x : x + m]
-            if alone:
+            if from_zero:
                 cr, before = c[line + x - s : line + x - s + m], u[x - s : x - s + m]
                 for q in range(lead, m, 2):
                     ur[q] = pr[q] * (br[q] + cr[q] * before[q])
@@ -194,7 +196,7 @@ def relax_across(u, b, c, p, step, K, S, level, wrap, axis, start, alone, y, fir
 
 @jit
 def substitute(u, c, p, x, n):
-    """A line that starts at x, along its row: right-hand side in u to solution."""
+    """Solve a line of n nodes along a row from x on; u is first the right-hand side."""
     u[x] *= p[x]
     for q in range(x + 1, x + n):
         u[q] = p[q] * u[q] + p[q] * c[q - 1] * u[q - 1]
@@ -204,8 +206,7 @@ def substitute(u, c, p, x, n):
 
 @jit
 def substitute_four(u, c, p, x, gap, n):
-    """The same for four lines, `gap` apart: a step of one waits for that before, but not for those
-    of the others."""
+    """The same for four lines, `gap` apart: independent recurrences hide each other's latency."""
     for k in range(4):
         u[x + k * gap] *= p[x + k * gap]
     a0, a1, a2, a3 = u[x], u[x + gap], u[x + 2 * gap], u[x + 3 * gap]
@@ -226,8 +227,8 @@ def substitute_four(u, c, p, x, gap, n):
 
 
 @jit
-def relax_along(u, b, c, p, step, K, S, level, wrap, start, alone, y, first, end):
-    """The same for lines along the rows of memory; [first, end) as for points."""
+def relax_along(u, b, c, p, step, K, S, level, wrap, start, from_zero, y, first, end):
+    """Solve lines along the rows, every other one per axis across; [first, end) as for points."""
     n, gap = level.n[2], 2 * level.stride[1]
     last = n - 1 if wrap[2] else n
     i0, i1, j0, j1 = limits(level, first, end)
@@ -239,7 +240,7 @@ def relax_along(u, b, c, p, step, K, S, level, wrap, start, alone, y, first, end
             x = x0 + k * gap
             for q in range(n):
                 y[q] = b[x + q]
-            if not alone:
+            if not from_zero:
                 u[x - 1 : x + n + 1] = 0
                 row_sum(u, c, step, K, S, x, n, y)
             u[x : x + n] = y[:n]
@@ -249,7 +250,7 @@ def relax_along(u, b, c, p, step, K, S, level, wrap, start, alone, y, first, end
             substitute(u, c, p, x0 + k * gap, last)
         if not wrap[2]:
             continue
-        for k in range(count):  # the last node of each
+        for k in range(count):  # the last node of each line
             x = x0 + k * gap
             e = x + last
             u[e] = p[e] * (u[e] + c[x - 1] * u[x] + c[e - 1] * u[e - 1])
@@ -258,23 +259,23 @@ def relax_along(u, b, c, p, step, K, S, level, wrap, start, alone, y, first, end
 
 
 @jit
-def relax(u, b, c, store, step, K, S, level, wrap, what, alone, y, first, end):
-    """One step of a sweep (`blackbox_layout.sweep`): a colour of points, or of lines."""
-    axis, start = what[0], what[1:]
+def relax(u, b, c, store, step, K, S, level, wrap, colour, from_zero, y, first, end):
+    """One colour of points or of lines (`layout.sweep`)."""
+    axis, start = colour[0], colour[1:]
     if axis < 0:
         r = store[level.inverse_diagonal : level.inverse_diagonal + S]
-        relax_points(u, b, c, r, step, K, S, level, start, alone, y, first, end)
+        relax_points(u, b, c, r, step, K, S, level, start, from_zero, y, first, end)
         return
     p = store[level.pivots[axis] : level.pivots[axis] + (2 if wrap[axis] else 1) * S]
     if axis == 2:
-        relax_along(u, b, c, p, step, K, S, level, wrap, start, alone, y, first, end)
+        relax_along(u, b, c, p, step, K, S, level, wrap, start, from_zero, y, first, end)
     else:
-        relax_across(u, b, c, p, step, K, S, level, wrap, axis, start, alone, y, first, end)
+        relax_across(u, b, c, p, step, K, S, level, wrap, axis, start, from_zero, y, first, end)
 
 
 @jit
 def extent(level, axis):
-    """How many indices a step of a sweep can be divided by: points, or lines along an axis."""
+    """The number of row indices of a colour: of points (-1), or of lines along an axis."""
     if axis < 0 or axis == 2:
         return rows(level)
     return level.n[1 - axis] if level.present[1 - axis] else level.n[2]
@@ -282,17 +283,19 @@ def extent(level, axis):
 
 @jit
 def smooth(u, b, c, store, step, K, S, level, wrap, sweep, backward, from_zero, y):
-    """One sweep, its steps in their order or in the reversed one."""
+    """One sweep, its colours in order or in reversed order."""
     for s in range(len(sweep)):
-        what = sweep[len(sweep) - 1 - s] if backward else sweep[s]
-        alone = from_zero and s == 0
-        relax(u, b, c, store, step, K, S, level, wrap, what, alone, y, 0, extent(level, what[0]))
+        colour = sweep[len(sweep) - 1 - s] if backward else sweep[s]
+        initial = from_zero and s == 0
+        relax(
+            u, b, c, store, step, K, S, level, wrap, colour, initial, y, 0, extent(level, colour[0])
+        )
         sync(u, level, wrap)
 
 
 @jit
 def residual(u, b, c, e, has_e, step, K, S, level, out, first, end):
-    """out = b - A u at the unknowns; other entries are left as they are: zero, or ghosts."""
+    """out = b - A u at the unknowns; other entries are not changed."""
     m = level.n[2]
     i0, i1, j0, j1 = limits(level, first, end)
     for i in range(i0, i1):

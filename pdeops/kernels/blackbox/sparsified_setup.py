@@ -1,6 +1,6 @@
 """Set-up of black-box multigrid with sparsified coarse operators (`blackbox/sparsify.py`).
 
-The counterparts of `setup` in `blackbox/plane_setup.py` and `blackbox/setup.py`. The first
+The counterparts of `setup` in `blackbox/plane_setup.py` and `blackbox/box_setup.py`. The first
 `num_sparsified` coarse levels of the layout have couplings along the axes only: for each, Pᵀ A P is
 computed in arrays of its own, sparsified, and the result is stored.
 """

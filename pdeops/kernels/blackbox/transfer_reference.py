@@ -14,7 +14,7 @@ from .sparsify import Offset
 
 
 def connected(level: Level, digits: Offset) -> tuple[Any, Any, Any]:
-    """What a weight connects: fine nodes, its cells, coarse nodes."""
+    """The fine nodes, cells and coarse nodes that a weight connects, as indices."""
     fine: list[slice] = []
     cells: list[slice] = []
     coarse: list[slice] = []
@@ -67,19 +67,19 @@ def interpolation(level: Level) -> dict[Offset, Tensor]:
     w = {d: like.new_full(shape, 0.5 ** sum(x > 0 for x in d)) for d in codes}
     for d, x in w.items():
         for a, n in enumerate(level.n):
-            # Where n is even the odd nodes n + 1 are boundary nodes: they take the value beyond.
+            # If n is even, the odd node n + 1 is a boundary node: it takes the value beyond.
             if d[a] and n % 2 == 0:
                 x.movedim(a - ndim, 0)[n // 2] *= 0 if d[a] == 1 else 2
     uncoupled = {d: x.clone() for d, x in w.items()}
     for d, x in uncoupled.items():
         for a, n in enumerate(level.n):
-            # Beside a side they take that of the unknowns alone: a constant must not leak through.
+            # Next to the boundary, weights of unknowns only: they preserve constants.
             if d[a] and not level.wrap[a]:
                 along = x.movedim(a - ndim, 0)
                 along[0] *= 0 if d[a] == 1 else 2
                 if n % 2:
                     along[n // 2] *= 2 if d[a] == 1 else 0
-    every = level.diagonal - level.excess
+    coupling_sum = level.diagonal - level.excess
     kinds = {tuple(x > 0 for x in d) for d in codes if any(d)}
     for odd in sorted(kinds, key=sum):
         nodes, cells = [], []
@@ -117,12 +117,12 @@ def interpolation(level: Level) -> dict[Offset, Tensor]:
             v = {d: torch.where(v[d] > 0, sides[max(d)][fine], v[d]) for d in corners}
         v = {d: x.clamp(min=0) for d, x in v.items()}
         total = sum(v.values(), torch.zeros_like(v[corners[0]]))
-        solid = every[fine] <= 0
+        solid = coupling_sum[fine] <= 0
         for d in corners:
             kept = torch.where(solid, 0, uncoupled[d][here])
             # The inner `where` keeps the gradient finite at solid nodes.
-            share = v[d] / torch.where(total > 0, total, 1)
-            w[d][here] = torch.where(total > 0, share, kept)
+            weight = v[d] / torch.where(total > 0, total, 1)
+            w[d][here] = torch.where(total > 0, weight, kept)
             for a, k in enumerate(N):
                 if level.wrap[a]:
                     x = w[d].movedim(a - ndim, 0)
@@ -134,8 +134,10 @@ def interpolation(level: Level) -> dict[Offset, Tensor]:
 
 
 def across_lines(level: Level, axis: int, odd: int) -> dict[int, Tensor]:
-    """What nodes take from the low side (1) and the high side (2) of the axis `odd`, solved along
-    their lines: T⁻¹ C 1 with T the matrix of the line and C its couplings to that side."""
+    """Weights of the lower (1) and the higher (2) neighbour along the axis `odd`, solved by lines.
+
+    T⁻¹ C 1, with T the matrix of the line of a node and C its couplings to that side.
+    """
     sides = {}
     for digit, side in ((1, -1), (2, 1)):
         C = [c for delta, c in level.couplings.items() if delta[odd] == side]

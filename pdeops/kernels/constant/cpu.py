@@ -36,7 +36,7 @@ class ConstantHierarchy(Hierarchy):
         self._is_box = ndim == 3
 
     def run(self, b: Tensor, out: Tensor, cycle: Cycle) -> None:
-        for field, result in zip(b, out, strict=True):
+        for field, result in zip(b.contiguous(), out, strict=True):
             self.bind(field, result, cycle)()
 
     def bind(self, b: Tensor, out: Tensor, cycle: Cycle) -> Callable[[], object]:

@@ -32,8 +32,8 @@ def level(n: Sequence[int], weights: Sequence[float], c: float, like: torch.Tens
     inside = pad(like.new_full(tuple(n), c), ndim)
     result = Level(tuple(n), (False,) * ndim, couplings, inside, (True,) * ndim)
     for digits in product((0, 1, 2), repeat=ndim):
-        share = 0.5 ** sum(d > 0 for d in digits)
-        result.weights[digits] = like.new_full([padded(k) for k in result.N], share)
+        weight = 0.5 ** sum(d > 0 for d in digits)
+        result.weights[digits] = like.new_full([padded(k) for k in result.N], weight)
     return result
 
 
