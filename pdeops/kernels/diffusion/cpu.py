@@ -7,9 +7,49 @@ a periodic axis. Each row is read once and stays in the first-level cache. A cal
 fork, and release the GIL.
 """
 
-import numpy as np
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..runtime import row_blocks
 from ..runtime.jit import jit
+from .problem import Couplings, Profiles
+
+
+def bind(A: Couplings | Profiles, u: Tensor, out: Tensor) -> Callable[[], object]:
+    """out = A u for one contiguous field, its rows divided among threads if there are many."""
+    shape = (1,) * (3 - u.ndim) + tuple(u.shape)
+    field, result = u.view(shape).numpy(), out.view(shape).numpy()
+    if u.dtype not in A.arrays:
+        A.arrays[u.dtype] = _arrays(A, u.dtype)
+    loop, arguments = (apply if isinstance(A, Couplings) else apply_constant), A.arrays[u.dtype]
+    rows = math.prod(shape[:-1])
+    num_blocks = row_blocks.count(u.numel(), row_blocks.VAST)
+    if num_blocks == 1:
+        return partial(loop, field, *arguments, result, 0, rows)
+    return partial(row_blocks.split, partial(loop, field, *arguments, result), rows, num_blocks)
+
+
+def _arrays(A: Couplings | Profiles, dtype: torch.dtype) -> tuple[Any, ...]:
+    """The arguments of the loops besides the fields, on three axes."""
+    missing = 3 - len(A.shape)
+    wrap = np.array([False] * missing + list(A.periodic))
+    if isinstance(A, Profiles):
+        t = [torch.zeros(2)] * missing + list(A.couplings)
+        s = [torch.ones(1)] * missing + list(A.fractions)
+        excess = torch.tensor([A.excess], dtype=dtype).numpy()[0]
+        return (*(x.to(dtype).numpy() for x in (*t, *s)), excess, missing, wrap)
+    lead = (1,) * missing
+    faces = [f.detach().contiguous().reshape(lead + tuple(f.shape)).numpy() for f in A.faces]
+    e = faces[0].reshape(-1)[:0].reshape(0, 0, 0)
+    if A.excess is not None:
+        e = A.excess.detach().contiguous().reshape(lead + tuple(A.shape)).numpy()
+    return (*[faces[-1]] * missing, *faces, e, missing, wrap)
 
 
 @jit

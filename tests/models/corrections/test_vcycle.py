@@ -13,7 +13,7 @@ from pdeops.models.corrections.vcycle import VCyclePreconditioner
 from pdeops.solvers import Diffusion, Multigrid, cg
 from pdeops.solvers.multigrid.hierarchy import system_of
 
-from ..random_systems import assert_spd_for_any_weights, systems
+from ...random_systems import assert_spd_for_any_weights, systems
 
 
 def build(ndim, *, awake=True, **arguments):
