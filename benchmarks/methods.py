@@ -81,11 +81,11 @@ class Counted(LinearMethod[Drawn]):
 def cycle_work(s: Drawn, M: Multigrid) -> float:
     """Sweeps and residuals on all levels, and the product with A in CG.
 
-    Coarse levels couple along diagonals too, except where these couplings are collapsed onto the
+    Coarse levels couple along diagonals too, except where these couplings are moved onto the
     axes. A line smoother makes one sweep for each of its axes, with two more terms per node for the
     backward substitution.
     """
-    spec, ndim = M._spec, s.A.ndim
+    spec, ndim = M.spec, s.A.ndim
     each, back = spec.smoother.degree if isinstance(spec.smoother, Chebyshev) else 1, 0
     if isinstance(spec.smoother, LineGaussSeidel):
         each, back = len(spec.smoother.lines(s.A)), 2
@@ -94,9 +94,8 @@ def cycle_work(s: Drawn, M: Multigrid) -> float:
     total = 0.0
     for level, shape in enumerate(M.shapes):
         share = torch.Size(shape).numel() / s.A.grid.num_nodes
-        collapsed = M._shares is not None and (level == 1 or M._coarse == "rediscretised")
-        thin = level == 0 or collapsed
-        points = 2 * ndim + 1 if thin else 3**ndim
+        sparsified = M.shares is not None and (level == 1 or M.coarse == "sparsified")
+        points = 2 * ndim + 1 if level == 0 or sparsified else 3**ndim
         terms = sweeps * (points + back) + points
         total += visits**level * share * terms / (2 * ndim + 1)
     return total + 1

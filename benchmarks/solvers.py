@@ -121,14 +121,14 @@ def cycles(n: int) -> Cycles:
     b = torch.randn(A.grid.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     M = Multigrid(A)
     both = [(True, True)] * (len(M.shapes) - 1)
-    levels = blackbox_reference.setup(A.faces, None, A.periodic, both, singular=False)
+    levels = blackbox_reference.build_levels(A.faces, None, A.periodic, both, singular=False)
     return Cycles(M, levels, b)
 
 
 def plain_cycle(c: Cycles) -> Tensor:
     """The plain twin of the cycle."""
     steps = blackbox_layout.schedule(len(c.levels), "V").tolist()
-    return blackbox_reference.cycle(c.b, c.levels, steps)
+    return blackbox_reference.apply_cycle(c.b, c.levels, steps)
 
 
 BENCHES = [

@@ -1,30 +1,22 @@
-"""What a multigrid cycle is: its order, and what every way to run it offers."""
+"""The parameters of a multigrid cycle with its smoother."""
 
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import takewhile
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from ...kernels.runtime import bands
+from ...kernels.blackbox import Cycle
 from ..operators.diffusion import Diffusion
-from .smoothers import Chebyshev, GaussSeidel, Jacobi, Smoother
+from .smoothers import Chebyshev, GaussSeidel, Jacobi, LineGaussSeidel, Smoother
 
 
 @dataclass(frozen=True)
 class CycleSpec:
-    """Which cycle: the order in which levels are visited, and sweeps before and after the
-    correction.
+    """A multigrid cycle.
 
     Attributes:
         kind: "V", "W", "F", or "full" (full multigrid: a V-cycle on each level from the coarsest
-        up). pre, post: sweeps of the smoother.
-        mirrored: a sweep's steps, its colours and lines, are reversed after the correction.
+            up).
+        pre, post: number of sweeps of the smoother before and after the coarse-grid correction.
+        mirrored: after the correction the steps of a sweep, its colours and lines, are reversed.
+        smoother: applied on each level but the coarsest.
     """
 
     kind: str = "V"
@@ -35,41 +27,15 @@ class CycleSpec:
 
     @property
     def symmetric(self) -> bool:
-        """The cycle is a symmetric operator."""
-        ordered = self.mirrored or isinstance(self.smoother, Jacobi | Chebyshev)
-        return self.kind in ("V", "W") and self.pre == self.post and ordered
+        """Whether the cycle is a symmetric operator."""
+        unordered = isinstance(self.smoother, Jacobi | Chebyshev)
+        return self.kind in ("V", "W") and self.pre == self.post and (self.mirrored or unordered)
 
+    @property
+    def steps(self) -> Cycle:
+        """What the kernels need to know of it."""
+        return Cycle(self.kind, self.pre, self.post, self.mirrored, self.smoother.lengths)
 
-class NotPositiveError(Exception):
-    """A level is not positive definite."""
-
-
-class Cycle(ABC):
-    """One way to run a cycle on the levels of an operator."""
-
-    shapes: list[tuple[int, ...]]
-
-    @abstractmethod
-    def __call__(self, b: Tensor, out: Tensor, spec: CycleSpec) -> None:
-        """out = M b for a batch of fields, contiguous, in the dtype of the levels."""
-
-    def bind(self, b: Tensor, out: Tensor, spec: CycleSpec) -> Callable[[], object]:
-        """The same for one field, to be called again and again."""
-        return partial(self, b[None], out[None], spec)
-
-    @staticmethod
-    @abstractmethod
-    def fits(A: Diffusion, spec: CycleSpec) -> bool:
-        """Whether it can run this cycle for this operator."""
-
-
-def divided(shapes: list[tuple[int, ...]], least: int) -> list[int]:
-    """Among how many threads each level is divided, up to the first that is too small."""
-    counts = (bands.count(math.prod(shape), least) for shape in shapes)
-    return list(takewhile(lambda parts: parts > 1, counts))
-
-
-def zeros(size: int, dtype: torch.dtype) -> Tensor:
-    """By numpy, which asks for huge pages where torch does not (`kernels/memory.py`)."""
-    like = torch.empty(0, dtype=dtype).numpy()
-    return torch.from_numpy(np.zeros(size, dtype=like.dtype))
+    def lines(self, A: Diffusion) -> tuple[int, ...]:
+        """The axes along which lines of A are solved; none for smoothers by points."""
+        return self.smoother.lines(A) if isinstance(self.smoother, LineGaussSeidel) else ()

@@ -12,27 +12,31 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...kernels.blackbox.collapse import Shares, equal_shares
+from ...kernels.blackbox import NotPositiveDefiniteError
+from ...kernels.blackbox.sparsify import Shares, equal_shares
 from ...kernels.runtime.threads import ours_alone
 from ...linop import LinearOperator, Preconditioner
+from ...nearest import did_you_mean
 from ..krylov.loop import check
 from ..operators.diffusion import Diffusion
 from ..operators.regions import Regions
 from ..result import SolveResult, at_once
-from .cycle import CycleSpec, NotPositiveError
-from .cycles import EVERY, choose
+from .cycle import CycleSpec
+from .hierarchy import ALL_LEVELS, hierarchy_of
 from .smoothers import LineGaussSeidel, Smoother, suited
+
+COARSE = ("galerkin", "sparsified")
 
 
 class Multigrid(Preconditioner):
     """M ≈ A⁻¹: one cycle of black-box multigrid (Dendy 1982) from zero.
 
-    Interpolation takes its weights from A, coarse operators are Pᵀ A P, the smoother is
-    Gauss-Seidel by colours, reversed after the correction; `kernels/blackbox/reference.py` says
-    why. Any grid size, except that a periodic axis is coarsened as long as its number of nodes is
-    even. Against anisotropy there are lines, solved exactly, where one axis dominates; else axes
-    along which A couples weakly are left for coarser levels. Where A has a kernel
-    (`Diffusion.regions`), M maps its complement onto itself.
+    Interpolation weights are computed from A, coarse operators are Pᵀ A P, the smoother is
+    Gauss-Seidel in colours, in reversed order after the correction
+    (`kernels/blackbox/reference.py` explains the method). Any grid size is possible; a periodic
+    axis is coarsened as long as its number of nodes is even. For anisotropic A, lines are solved
+    exactly if one axis dominates; otherwise axes with weak coupling are coarsened later
+    (semicoarsening). If A has a kernel (`Diffusion.regions`), M maps its complement onto itself.
 
     Iterations of CG to 1e-8, from 65² to 257² and 17³ to 65³, V(1,1):
 
@@ -48,34 +52,35 @@ class Multigrid(Preconditioner):
     the same, periodic                      18   17
     ======================================  ===  ===
 
-    Where a jumps from node to node it slows down (white noise of contrast 1e4: 35 at 511², 18 with
-    lines, in more time; `solve_sparse` is the way out).
+    Convergence is slower if a jumps from node to node: white noise of contrast 1e4 takes 35
+    iterations at 511², 18 with lines, in more time. Use `solve_sparse` for such systems.
 
-    In single precision, `Multigrid(A.to(torch.float32))`, a cycle takes less time (0.75 of it at
-    1023²) and CG in double precision as many iterations, as long as A's jumps leave it definite.
+    In single precision, `Multigrid(A.to(torch.float32))`, a cycle takes 0.75 of the time at 1023²,
+    and CG in double precision takes as many iterations, provided A stays definite in it.
 
     Work arrays belong to the object: do not share it between threads.
 
     Args:
-        A: on the CPU in float64 or float32 the cycle is compiled; else it is plain torch.
-        cycle: "V", "W", "F" or "full"; F and full multigrid are not symmetric, so no M for CG.
-        sweeps: before and after the correction; symmetric if equal.
-        mirrored: reverse the sweeps after the correction, which symmetry wants. Not reversed, a
-            cycle contracts better: V(1,1) for Poisson by 0.07 instead of 0.26, in 3D by 0.19
-            instead of 0.42.
-        shares: on the first coarse level, give couplings along diagonals to those along the axes in
-            these shares (`kernels/blackbox/collapse.py`): cheaper cycles, a few more of them where
-            a jumps.
-        coarse: "galerkin", or "rediscretised": no coarse level has couplings along diagonals, those
-            of Pᵀ A P are given to the axes. For a constant a this is -div(a grad u) on the coarser
-            grid. Cycles are cheaper, and more of them are needed where a jumps.
+        A: with compiled loops for float64 and float32 on the CPU, else in plain torch.
+        cycle: "V", "W", "F" or "full". F-cycles and full multigrid are not symmetric, so they
+            cannot precondition CG.
+        sweeps: numbers of sweeps before and after the correction; symmetric if equal.
+        mirrored: reverse the order of a sweep after the correction, as symmetry requires. Without
+            it a cycle contracts better: V(1,1) for Poisson by 0.07 instead of 0.26 in 2D, by 0.19
+            instead of 0.42 in 3D.
         smoother: `GaussSeidel()`, `LineGaussSeidel(axes)`, `Jacobi(damping)` or `Chebyshev(degree)`
-            of `solvers.smoothers`; unless given, lines where couplings along one axis dominate,
-            be it everywhere or turning from place to place, else points.
+            of `solvers.multigrid.smoothers`. By default lines if couplings along one axis
+            dominate, everywhere or along different axes in different places, else points.
+        shares: sparsify the first coarse level: distribute its couplings along diagonals to the
+            axes in these shares (`kernels/blackbox/sparsify.py`). Cycles are cheaper; CG takes a
+            few more iterations if a jumps.
+        coarse: "galerkin" keeps Pᵀ A P, apart from `shares`. "sparsified" sparsifies all coarse
+            levels: they have couplings along the axes only. For a constant coefficient on a grid
+            that can be halved this equals re-discretisation, -div(a grad u) on the coarser grid.
 
     Raises:
         ValueError: A is no `Diffusion`, its hierarchy is not positive definite in its dtype, an
-            unknown cycle, or a coarsest level too large to be solved.
+            unknown cycle or coarse operator, or a coarsest level too large to be solved.
     """
 
     def __init__(
@@ -89,16 +94,20 @@ class Multigrid(Preconditioner):
         shares: Shares | None = None,
         coarse: str = "galerkin",
     ) -> None:
-        _require_stencil(A)
-        if coarse not in ("galerkin", "rediscretised"):
-            raise ValueError(f"Coarse operators are 'galerkin' or 'rediscretised'; got {coarse!r}.")
-        thin = 1
-        if coarse == "rediscretised":
-            thin, shares = EVERY, shares or equal_shares
+        _require_diffusion(A)
+        if coarse not in COARSE:
+            raise ValueError(
+                f"Unknown coarse operator {coarse!r}; choose 'galerkin' (Pᵀ A P) or 'sparsified' "
+                f"(couplings along the axes only; for a constant coefficient the re-discretised "
+                f"operator).{did_you_mean(coarse, COARSE)}"
+            )
+        num_sparsified = 1
+        if coarse == "sparsified":
+            num_sparsified, shares = ALL_LEVELS, shares or equal_shares
         if shares is not None and any(A.periodic):
             raise ValueError(
-                f"A coarse level is collapsed on axes that are not periodic; A is on {A.grid}. "
-                f"Leave out `shares` and coarse='rediscretised'."
+                f"Coarse operators are sparsified on axes that are not periodic; A is on {A.grid}. "
+                f"Leave out `shares` and coarse='sparsified'."
             )
         if min(sweeps) < 0 or sum(sweeps) == 0:
             raise ValueError(f"A cycle needs at least one sweep of its smoother; got {sweeps}.")
@@ -109,14 +118,34 @@ class Multigrid(Preconditioner):
         self._regions = None if A.positive_definite else A.regions
         self._shares, self._coarse = shares, coarse
         try:
-            # A network that gives shares is work for torch's threads.
+            # A network that computes shares uses torch's threads.
             with ours_alone() if shares is None else nullcontext():
-                self._cycle = choose(A, self._spec, shares, thin)
-        except NotPositiveError:
+                self._hierarchy = hierarchy_of(A, self._spec, shares, num_sparsified)
+        except NotPositiveDefiniteError:
             raise ValueError(
                 f"Multigrid for {A} lost positive definiteness in {self.dtype}: the coefficient's "
                 f"jumps are beyond its precision. Use float64, or solve with method='direct'."
             ) from None
+
+    @property
+    def spec(self) -> CycleSpec:
+        """The cycle and its smoother."""
+        return self._spec
+
+    @property
+    def shares(self) -> Shares | None:
+        """How couplings along diagonals are distributed on sparsified levels; None if none is."""
+        return self._shares
+
+    @property
+    def coarse(self) -> str:
+        """The kind of coarse operators: "galerkin" or "sparsified"."""
+        return self._coarse
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Number of unknowns per axis on each level, finest first."""
+        return self._hierarchy.shapes
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """M u in u's dtype, computed in that of A; it carries no gradient."""
@@ -134,32 +163,38 @@ class Multigrid(Preconditioner):
         if self._regions is not None:
             b = self._regions.project(b)
         shape = (-1, *self.grid.shape)
-        self._cycle(b.contiguous().view(shape), out.view(shape), self._spec)
+        self._hierarchy.run(b.contiguous().view(shape), out.view(shape), self._spec.steps)
         return out if self._regions is None else self._regions.project_into(out, out)
 
     def bind(
         self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
     ) -> Callable[[], object]:
-        """`apply_into(u, out)` without arguments: for one field the bare cycle, between copies
-        where dtypes differ, and projections where A is singular."""
+        """`apply_into(u, out)` without arguments.
+
+        For one contiguous field this is the bare cycle, between copies if dtypes differ and
+        projections if A is singular.
+        """
         if not (u.is_contiguous() and out.is_contiguous() and u.shape == self.grid.shape):
             return super().bind(u, out)
-        own = u.dtype == out.dtype == self.dtype
-        if own and self._regions is None:
-            return self._cycle.bind(u.detach(), out, self._spec)
+        same = u.dtype == out.dtype == self.dtype
+        if same and self._regions is None:
+            return self._hierarchy.bind(u.detach(), out, self._spec.steps)
         inside = torch.empty_like(u, dtype=self.dtype)
-        result = out if own else torch.empty_like(inside)
-        cycle = self._cycle.bind(inside, result, self._spec)
+        result = out if same else torch.empty_like(inside)
+        cycle = self._hierarchy.bind(inside, result, self._spec.steps)
         return partial(_applied, self._regions, u.detach(), inside, cycle, result, out)
 
     def variant(self, **changes: Any) -> "Multigrid":
-        """Another cycle of the same levels, sharing the work arrays: `kind`, `pre`, `post`,
-        `mirrored` or `smoother` of `CycleSpec` changed."""
+        """Another cycle on the same levels and work arrays.
+
+        Args:
+            changes: of `kind`, `pre`, `post`, `mirrored` or `smoother` (`CycleSpec`).
+        """
         spec = replace(self._spec, **changes)
         both = (self._spec.smoother, spec.smoother)
         relined = both[0] != both[1] and any(isinstance(s, LineGaussSeidel) for s in both)
-        # Lines have levels of their own, and some loops run one kind of cycle only.
-        if relined or not self._cycle.fits(self._A, spec):
+        # The levels depend on lines, and some hierarchies run V(1,1) only.
+        if relined or not self._hierarchy.runs(spec.steps):
             sweeps = (spec.pre, spec.post)
             return Multigrid(
                 self._A,
@@ -175,11 +210,6 @@ class Multigrid(Preconditioner):
         other.positive_definite = spec.symmetric
         return other
 
-    @property
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Unknowns per axis on each level, finest first."""
-        return self._cycle.shapes
-
     def __repr__(self) -> str:
         return f"Multigrid({' > '.join(' x '.join(map(str, n)) for n in self.shapes)})"
 
@@ -192,7 +222,7 @@ def _applied(
     result: Tensor,
     out: Tensor,
 ) -> None:
-    """out = P M P u; the cycle takes `inside` to `result`, both in its precision."""
+    """out = P M P u, P the projection on the range of A; the cycle maps `inside` to `result`."""
     inside.copy_(u)
     if regions is not None:
         regions.project_into(inside, inside)
@@ -215,17 +245,17 @@ def solve_multigrid(
 ) -> SolveResult:
     """x with |b - A x| <= rtol |b| by multigrid cycles alone: x <- x + M (b - A x).
 
-    The first iteration is full multigrid, which alone reaches the error of the discretisation; then
-    V(2,1) with colours in one order, which contracts by 0.03 for Poisson on any plane, by 0.08 in
-    3D. Where coefficients jump, multigrid as preconditioner of CG is faster and safer. A singular A
-    is solved
-    for the part of b in its range, and x has no part in its kernel.
+    The first iteration is full multigrid, which by itself reaches the discretisation error. Then
+    follow V(2,1) cycles without reversed colours, which contract by 0.03 for Poisson in 2D and by
+    0.08 in 3D. For jumping coefficients, multigrid as a preconditioner of CG is faster and more
+    robust. If A is singular, the system is solved for the part of b in the range of A, and x has
+    no component in the kernel.
 
     Raises:
         ValueError: A is no `Diffusion`, b has another shape or dtype than its unknowns, or a limit
             is out of range.
     """
-    _require_stencil(A)
+    _require_diffusion(A)
     check(A, b, None, None, rtol, max_iterations)
     if tuple(b.shape) != A.grid.shape or b.dtype != A.dtype:
         raise ValueError(
@@ -257,7 +287,7 @@ def solve_multigrid(
     return SolveResult(x, False, max_iterations, residuals, reason)
 
 
-def _require_stencil(A: LinearOperator) -> None:
+def _require_diffusion(A: LinearOperator) -> None:
     if not isinstance(A, Diffusion):
         raise ValueError(
             f"Multigrid needs a Diffusion; got {type(A).__name__}. Where its matrix is a stencil, "

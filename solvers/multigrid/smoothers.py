@@ -8,25 +8,27 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...kernels.blackbox import line_smoothing_pays
 from ...kernels.blackbox.layout import STRONG
 from ..operators.diffusion import Diffusion
 
-SAMPLE = 4096
-WEAK = 0.05  # a node's second strongest coupling against its strongest, where lines pay
+SAMPLE = 4096  # number of nodes from which `second` takes its median, about
+WEAK = 0.05  # a ratio of a node's second strongest to its strongest coupling for which lines pay
 
 
 @dataclass(frozen=True)
 class GaussSeidel:
-    """Node by node, by colours; red and black on five and seven points."""
+    """Gauss-Seidel by points in colours; red-black with five or seven points."""
 
     lengths: ClassVar[tuple[float, ...]] = ()
 
 
 @dataclass(frozen=True)
 class Jacobi:
-    """u += ω D⁻¹ (b - A u), damped by ω in (0, 1); 0.8 is good in a plane, 0.86 in a box.
+    """Damped Jacobi: u += ω D⁻¹ (b - A u) with ω in (0, 1).
 
-    The eigenvalues of D⁻¹ A lie in (0, 2) on the finest level, so that it converges.
+    Good values are 0.8 in two dimensions and 0.86 in three. It converges, because the eigenvalues
+    of D⁻¹ A lie in (0, 2) on the finest level.
     """
 
     damping: float | int = 0.8
@@ -37,15 +39,16 @@ class Jacobi:
 
     @property
     def lengths(self) -> tuple[float, ...]:
-        """Of its one step."""
+        """The step length ω of its single step."""
         return (float(self.damping),)
 
 
 @dataclass(frozen=True)
 class Chebyshev:
-    """The polynomial in D⁻¹ A that is smallest on the upper three quarters of (0, 2).
+    """Chebyshev smoothing: the polynomial in D⁻¹ A that is smallest on [½, 2].
 
-    Degree k costs k products with A and is a sweep like k - 1 of Gauss-Seidel; it knows no colours.
+    Degree k costs k products with A and smooths like k - 1 sweeps of Gauss-Seidel. It does not
+    depend on an order of the nodes.
     """
 
     degree: int = 2
@@ -56,21 +59,21 @@ class Chebyshev:
 
     @property
     def lengths(self) -> tuple[float, ...]:
-        """The inverse roots of the Chebyshev polynomial on [½, 2]."""
+        """The step lengths: inverse roots of the Chebyshev polynomial on [½, 2]."""
         angles = [math.pi * (2 * i + 1) / (2 * self.degree) for i in range(self.degree)]
         return tuple(1 / (1.25 + 0.75 * math.cos(angle)) for angle in angles)
 
 
 @dataclass(frozen=True)
 class LineGaussSeidel:
-    """Line by line, each solved exactly; by colours, in a plane first the even, then the odd lines.
+    """Line Gauss-Seidel: each line is solved exactly, in colours (zebra order in two dimensions).
 
-    It smooths where A couples strongly along the lines, so that only the other axes ask which of
-    them are to be coarsened.
+    It smooths if A couples strongly along the lines. Then only the strengths of the other axes
+    decide which of these are coarsened.
 
     Attributes:
-        axes: that lines follow, one after the other; None takes the one that dominates at every
-            node, if there is one, else all.
+        axes: the directions of the lines, one after the other. None: the axis that dominates at
+            every node if there is one, else all axes.
     """
 
     axes: tuple[int, ...] | None = None
@@ -82,7 +85,7 @@ class LineGaussSeidel:
             raise ValueError(f"Lines follow one axis or more, each once; got {self.axes}.")
 
     def lines(self, A: Diffusion) -> tuple[int, ...]:
-        """The axes that lines follow for A.
+        """The directions of the lines for A.
 
         Raises:
             ValueError: A has no such axis.
@@ -100,39 +103,49 @@ Smoother = GaussSeidel | LineGaussSeidel | Jacobi | Chebyshev
 
 def strength(A: Diffusion) -> list[float]:
     """The mean coupling along each axis."""
-    if A.constant is not None:  # its faces are not made for this
+    if A.constant is not None:  # without computing the faces
         return [A.constant[0] / h**2 for h in A.grid.spacing]
     return [f.detach().sum().item() / A.grid.num_nodes for f in A.faces]
 
 
 def dominant(A: Diffusion) -> int | None:
-    """The axis along which each node's couplings are twice as strong as its others, if any.
+    """The axis along which the couplings of every node are twice as strong as its others, or None.
 
-    Where this does not hold at some (jumps beyond the anisotropy, walls), lines along it smooth,
-    but errors on neighbouring lines do not look alike: points and semicoarsening converge better.
+    If this fails at some nodes (walls, or jumps larger than the anisotropy), lines along the axis
+    still smooth, but the errors of neighbouring lines differ; points with semicoarsening then
+    converge better.
     """
-    own = strength(A)
-    best = max(range(A.ndim), key=lambda a: own[a])
+    mean = strength(A)
+    best = max(range(A.ndim), key=lambda a: mean[a])
     others = [a for a in range(A.ndim) if a != best]
-    if max((own[a] for a in others), default=math.inf) >= STRONG * own[best]:
+    if max((mean[a] for a in others), default=math.inf) >= STRONG * mean[best]:
         return None
     if A.constant is not None:
         return best
     if min(A.grid.shape) < 2:  # an axis without couplings between nodes
         return None
-    least = STRONG * beside(A, best, torch.minimum)
-    return best if all((beside(A, a, torch.maximum) < least).all() for a in others) else None
+    least = STRONG * neighbour_coupling(A, best, torch.minimum)
+    return (
+        best
+        if all((neighbour_coupling(A, a, torch.maximum) < least).all() for a in others)
+        else None
+    )
 
 
-def beside(A: Diffusion, axis: int, pick: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Of each node's two couplings along an axis to other nodes, the smaller or the larger one."""
+def neighbour_coupling(A: Diffusion, axis: int, pick: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """For each node the smaller or the larger (`pick`) of its two couplings along an axis.
+
+    Couplings to the boundary do not count.
+    """
     f = A.faces[axis].detach().movedim(axis, 0)[1:-1]
     return torch.cat((f[:1], pick(f[:-1], f[1:]), f[-1:])).movedim(0, axis)
 
 
 def second(A: Diffusion) -> float:
-    """The second strongest coupling of a node against its strongest: the median of SAMPLE nodes or
-    so, without those that are coupled along one axis only, as between walls."""
+    """The ratio of a node's second strongest coupling to its strongest: the median of a sample.
+
+    Nodes that are coupled along one axis only, as between walls, do not count.
+    """
     each = round(SAMPLE ** (1 / A.ndim))
     steps = tuple(slice(None, None, max(1, n // each)) for n in A.grid.shape)
     nodes = [f.detach().narrow(a, 0, A.grid.shape[a])[steps] for a, f in enumerate(A.faces)]
@@ -142,15 +155,17 @@ def second(A: Diffusion) -> float:
 
 
 def suited(A: Diffusion) -> Smoother:
-    """Lines where one axis dominates, everywhere or turning from place to place, else points, which
-    take a third of the time. Points on a GPU, too: a line is solved node by node."""
-    if A.device.type != "cpu" or A.ndim == 1:
+    """Lines if one axis dominates, everywhere or one axis here and another there; else points.
+
+    Points take a third of the time. They are chosen too where lines have no compiled loops.
+    """
+    if A.ndim == 1 or not line_smoothing_pays(A.device):
         return GaussSeidel()
     ratio = 1.0 if A.constant is not None else second(A)
-    if A.constant is None and ratio >= STRONG:  # soon seen
+    if A.constant is None and ratio >= STRONG:  # decides most cases at little cost
         return GaussSeidel()
     if (axis := dominant(A)) is not None:
         return LineGaussSeidel((axis,))
-    own = strength(A)
-    turns = ratio < WEAK and min(own) >= STRONG * max(own)
+    mean = strength(A)
+    turns = ratio < WEAK and min(mean) >= STRONG * max(mean)
     return LineGaussSeidel(tuple(range(A.ndim))) if turns else GaussSeidel()

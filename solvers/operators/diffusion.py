@@ -3,17 +3,15 @@
 import math
 from collections.abc import Callable, Sequence
 from copy import copy
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...domain import Boundary, Grid
+from ...kernels import diffusion
 from ...kernels.diffusion import reference
-from ...kernels.forms import has_loops
-from ...kernels.runtime import bands
 from ...kernels.runtime.threads import ours_alone
 from ...linop import LinearOperator
 from .boundary import without_boundary
@@ -105,7 +103,7 @@ class Diffusion(LinearOperator):
         # a and c if both are constant: the couplings are products of profiles.
         same = fluid is None and lowest == highest and least == most
         self.constant = (lowest, least) if same else None
-        self._profiles: dict[torch.dtype, tuple] = {}
+        self._cached: diffusion.Couplings | diffusion.Profiles | None = None
         self._faces: tuple[Tensor, ...] | None = None
         self._excess: Tensor | None = None
         if not same or _has_gradient(coefficient) or _has_gradient(reaction):
@@ -163,7 +161,7 @@ class Diffusion(LinearOperator):
         A.coefficient, A.reaction = faces[0], 0.0
         A.periodic = tuple(b is Boundary.PERIODIC for b in grid.boundary)
         A.bounds = (min(positive, default=0.0), largest)
-        A.dtype, A.constant, A._profiles = faces[0].dtype, None, {}
+        A.dtype, A.constant, A._cached = faces[0].dtype, None, None
         A._faces, A._excess = tuple(faces), excess
         fluid = reference.diagonal(A._faces, excess) > 0
         A.regions = Regions.connected(fluid, A._faces, excess, A.periodic)
@@ -177,7 +175,7 @@ class Diffusion(LinearOperator):
             ValueError: a coupling becomes zero or infinite.
         """
         A = copy(self)
-        A.dtype, A._profiles = dtype, {}
+        A.dtype, A._cached = dtype, None
         if isinstance(self.coefficient, Tensor):
             A.coefficient = self.coefficient.detach().to(dtype)
         if self._faces is not None:
@@ -255,82 +253,35 @@ class Diffusion(LinearOperator):
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """A u; any leading axes."""
-        if self._fast(u):
-            return self.apply_into(u, torch.empty_like(u, memory_format=torch.contiguous_format))
-        return self._reference(u)
+        return diffusion.apply(self._kernel_operator, u)
 
     def apply_into(
         self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
     ) -> Float[Tensor, "*batch_space"]:
         """A u written to `out`, which is returned."""
-        if not (self._fast(u) and out.dtype == u.dtype and out.is_contiguous()):
-            return out.copy_(self._reference(u))
-        kernel, arguments = self._kernel(), self._arguments(u.dtype)
-        shape = (-1, *(1,) * (3 - self.ndim), *self.grid.shape)
-        fields = u.detach().contiguous().view(shape).numpy()
-        for field, result in zip(fields, out.view(shape).numpy(), strict=True):
-            self._in_bands(partial(kernel, field, *arguments, result))()
-        return out
+        return diffusion.apply_into(self._kernel_operator, u, out)
 
     def bind(
         self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
     ) -> Callable[[], object]:
         """`apply_into(u, out)` without arguments; for one field the compiled loop itself."""
-        plain = u.is_contiguous() and out.is_contiguous() and u.shape == self.grid.shape
-        if not (plain and out.dtype == u.dtype and self._fast(u)):
-            return super().bind(u, out)
-        shape = (1,) * (3 - self.ndim) + self.grid.shape
-        field, result = u.detach().view(shape).numpy(), out.view(shape).numpy()
-        return self._in_bands(partial(self._kernel(), field, *self._arguments(u.dtype), result))
+        return diffusion.bind(self._kernel_operator, u, out)
 
-    def _in_bands(self, kernel: Callable[[int, int], object]) -> Callable[[], object]:
-        rows = math.prod(self.grid.shape[:-1])
-        parts = bands.count(self.grid.num_nodes, bands.VAST)
-        if parts == 1:
-            return partial(kernel, 0, rows)
-        return partial(bands.split, kernel, rows, parts)
-
-    def _kernel(self) -> Any:
-        from ...kernels.diffusion import cpu as kernels
-
-        return kernels.apply_constant if self.constant else kernels.apply
-
-    def _arguments(self, dtype: torch.dtype) -> tuple:
-        """The arguments of the fused loops besides the fields, extended to three axes."""
-        if dtype in self._profiles:
-            return self._profiles[dtype]
-        missing = 3 - self.ndim
-        wrap = torch.tensor([False] * missing + list(self.periodic)).numpy()
-        if self.constant:
-            a, c = self.constant
-            t = [torch.zeros(2)] * missing + [a * x for x in couplings(self.grid)]
-            s = [torch.ones(1)] * missing + cell_fractions(self.grid)
-            numbers = torch.tensor([c], dtype=dtype).numpy()[0]
-            arguments = (*(x.to(dtype).numpy() for x in (*t, *s)), numbers, missing, wrap)
-        else:
-            faces = [
-                f.detach().contiguous().reshape((1,) * missing + tuple(f.shape)).numpy()
-                for f in self.faces
-            ]
-            e = torch.zeros((0,) * self.ndim, dtype=dtype) if self.excess is None else self.excess
-            excess = e.detach().contiguous().reshape((1,) * missing + tuple(e.shape)).numpy()
-            arguments = (*[faces[-1]] * missing, *faces, excess, missing, wrap)
-        self._profiles[dtype] = arguments
-        return arguments
-
-    def _reference(self, u: Tensor) -> Tensor:
-        faces, excess = self.faces, self.excess
-        if not isinstance(self.coefficient, Tensor):
-            faces = tuple(f.to(u) for f in faces)
-            excess = excess if excess is None else excess.to(u)
-        return reference.apply(u, faces, excess, self.periodic)
-
-    def _fast(self, u: Tensor) -> bool:
-        if self.constant and not isinstance(self.coefficient, Tensor):
-            return has_loops(u) and self.ndim <= 3
-        stored = self.coefficient if self._faces is None else self._faces[0]
-        assert isinstance(stored, Tensor)
-        return has_loops(u) and has_loops(stored) and u.dtype == stored.dtype and self.ndim <= 3
+    @property
+    def _kernel_operator(self) -> diffusion.Couplings | diffusion.Profiles:
+        """A as the kernels take it."""
+        if self._cached is None:
+            stored = [*(self._faces or ()), *([] if self._excess is None else [self._excess])]
+            if self.constant is None or any(t.requires_grad for t in stored):
+                self._cached = diffusion.Couplings(self.faces, self.excess, self.periodic)
+            else:
+                a, c = self.constant
+                t = [a * x for x in couplings(self.grid)]
+                dtype = self.coefficient.dtype if isinstance(self.coefficient, Tensor) else None
+                self._cached = diffusion.Profiles(
+                    t, cell_fractions(self.grid), c, self.periodic, dtype
+                )
+        return self._cached
 
     def diagonal(self) -> Float[Tensor, "*space"]:
         """The couplings of each node's faces, known ends included, and c."""

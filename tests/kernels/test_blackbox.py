@@ -10,13 +10,16 @@ import pytest
 import torch
 
 from pdeops.domain import Grid
-from pdeops.kernels.blackbox import layout, plane_layout, plane_setup
+from pdeops.kernels.blackbox import Cycle, layout, plane_layout, plane_setup
 from pdeops.kernels.blackbox import reference as plain
+from pdeops.kernels.blackbox.box_hierarchy import BoxHierarchy
+from pdeops.kernels.blackbox.level_reference import pad, sync
+from pdeops.kernels.blackbox.plane_hierarchy import PlaneHierarchy
+from pdeops.kernels.blackbox.reference import ReferenceHierarchy
+from pdeops.kernels.blackbox.transfer_reference import prolong
 from pdeops.solvers import Diffusion
-from pdeops.solvers.multigrid.box_cycle import BoxCycle, TwinCycle
-from pdeops.solvers.multigrid.cycle import CycleSpec
-from pdeops.solvers.multigrid.plane_cycle import PlaneCycle
-from pdeops.solvers.multigrid.smoothers import Chebyshev, Jacobi, LineGaussSeidel
+from pdeops.solvers.multigrid.hierarchy import system_of
+from pdeops.solvers.multigrid.smoothers import Chebyshev, Jacobi
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-5}
 both_dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
@@ -50,7 +53,7 @@ def problem(
     return Diffusion(k, grid, reaction=reaction, fluid=fluid)
 
 
-def results(A, ours, twin, spec, generator):
+def results(A, ours, twin, cycle, generator):
     """Both ways applied to a field, up to the kernel of A; twice, as arrays are used again."""
     for _ in range(2):
         b = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
@@ -58,7 +61,7 @@ def results(A, ours, twin, spec, generator):
         out = []
         for way in (ours, twin):
             u = torch.full((1, *A.grid.shape), torch.nan, dtype=A.dtype)
-            way(b[None], u, spec)
+            way.run(b[None], u, cycle)
             out.append(A.project(u[0]))
     return out
 
@@ -84,10 +87,10 @@ PROBLEMS = {
 def test_box(case, dtype, generator, monkeypatch):
     monkeypatch.setattr(layout, "DIRECT", 100)  # several levels on small grids
     A = problem(dtype=dtype, generator=generator, **PROBLEMS[case])
-    ours, twin = BoxCycle(A), TwinCycle(A)
+    ours, twin = (way(system_of(A)) for way in (BoxHierarchy, ReferenceHierarchy))
     assert ours.shapes == twin.shapes
     assert len(ours.shapes) > 1 + ("line" not in case)
-    close(*results(A, ours, twin, CycleSpec(), generator))
+    close(*results(A, ours, twin, Cycle(), generator))
 
 
 @pytest.mark.parametrize("kind", ["V", "W", "F", "full"])
@@ -95,8 +98,8 @@ def test_box(case, dtype, generator, monkeypatch):
 def test_schedules(kind, pre, post, mirrored, generator, monkeypatch):
     monkeypatch.setattr(layout, "DIRECT", 100)
     A = problem((24, 21), torch.float64, generator, ("periodic", "dirichlet"))
-    spec = CycleSpec(kind, pre, post, mirrored)
-    close(*results(A, BoxCycle(A), TwinCycle(A), spec, generator))
+    ours, twin = (way(system_of(A)) for way in (BoxHierarchy, ReferenceHierarchy))
+    close(*results(A, ours, twin, Cycle(kind, pre, post, mirrored), generator))
 
 
 @pytest.mark.parametrize("smoother", [Jacobi(0.7), Chebyshev(3)], ids=repr)
@@ -104,8 +107,9 @@ def test_schedules(kind, pre, post, mirrored, generator, monkeypatch):
 def test_smoothers(smoother, case, generator, monkeypatch):
     monkeypatch.setattr(layout, "DIRECT", 100)
     A = problem(dtype=torch.float64, generator=generator, **PROBLEMS[case])
-    spec = CycleSpec("V", 2, 1, smoother=smoother)
-    close(*results(A, BoxCycle(A), TwinCycle(A), spec, generator))
+    ours, twin = (way(system_of(A)) for way in (BoxHierarchy, ReferenceHierarchy))
+    cycle = Cycle("V", 2, 1, lengths=smoother.lengths)
+    close(*results(A, ours, twin, cycle, generator))
 
 
 LINES = {1: [(0,)], 2: [(0,), (1,), (1, 0)], 3: [(1,), (2,), (2, 0, 1)]}  # by dimension
@@ -117,10 +121,9 @@ def test_lines(case, dtype, generator, monkeypatch):
     monkeypatch.setattr(layout, "DIRECT", 100)
     A = problem(dtype=dtype, generator=generator, **PROBLEMS[case])
     for axes in LINES[A.ndim]:
-        smoother = LineGaussSeidel(axes)
-        ours, twin = (way(A, None, smoother) for way in (BoxCycle, TwinCycle))
+        ours, twin = (way(system_of(A), axes) for way in (BoxHierarchy, ReferenceHierarchy))
         assert ours.shapes == twin.shapes
-        close(*results(A, ours, twin, CycleSpec("V", 2, 1, smoother=smoother), generator))
+        close(*results(A, ours, twin, Cycle("V", 2, 1), generator))
 
 
 def test_a_line_that_touches_no_other_is_solved(generator, monkeypatch):
@@ -132,11 +135,10 @@ def test_a_line_that_touches_no_other_is_solved(generator, monkeypatch):
         faces = list(Diffusion(torch.rand(shape, generator=generator).double() + 1, grid).faces)
         faces[1 - axis] *= 0
         A = Diffusion.from_faces(faces, grid, excess=torch.ones(shape, dtype=torch.float64))
-        spec = CycleSpec(smoother=LineGaussSeidel((axis,)))
         u = torch.randn(1, *shape, generator=generator, dtype=torch.float64)
-        for way in (BoxCycle, TwinCycle):
+        for way in (BoxHierarchy, ReferenceHierarchy):
             out = torch.full_like(u, torch.nan)
-            way(A, None, spec.smoother)(A @ u, out, spec)
+            way(system_of(A), (axis,)).run(A @ u, out, Cycle())
             close(out, u)
 
 
@@ -151,8 +153,8 @@ def test_the_twin_with_lines_is_differentiable(boundary, generator):
         faces = (fx, fy)
         if all(wrap):  # the ends of an axis are one face
             faces = (torch.cat((fx[:-1], fx[:1])), torch.cat((fy[:, :-1], fy[:, :1]), 1))
-        levels = plain.setup(faces, A.excess, wrap, [(True, True)], False, None, (1, 0))
-        return plain.cycle(b, levels, layout.schedule(2, "V").tolist(), (1, 1, True), sweep)
+        levels = plain.build_levels(faces, A.excess, wrap, [(True, True)], False, None, (1, 0))
+        return plain.apply_cycle(b, levels, layout.schedule(2, "V").tolist(), (1, 1, True), sweep)
 
     b = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
     arguments = [x.clone().requires_grad_() for x in (*A.faces, b)]
@@ -160,16 +162,16 @@ def test_the_twin_with_lines_is_differentiable(boundary, generator):
 
 
 class Plane:
-    """`TwinCycle` on the levels of `PlaneCycle`."""
+    """The twin on the levels of `PlaneHierarchy`."""
 
     def __init__(self, A, shapes):
         coarsened = [(True, True)] * (len(shapes) - 1)
         singular = not A.positive_definite
-        self.levels = plain.setup(A.faces, None, A.periodic, coarsened, singular)
+        self.levels = plain.build_levels(A.faces, None, A.periodic, coarsened, singular)
         self.steps = layout.schedule(len(shapes), "V").tolist()
 
-    def __call__(self, b, out, spec):
-        out.copy_(plain.cycle(b, self.levels, self.steps))
+    def run(self, b, out, cycle):
+        out.copy_(plain.apply_cycle(b, self.levels, self.steps))
 
 
 @pytest.mark.parametrize(
@@ -181,23 +183,23 @@ class Plane:
 def test_plane(shape, boundary, solid, dtype, generator, monkeypatch):
     monkeypatch.setattr(layout, "DIRECT", 100)
     A = problem(shape, dtype, generator, boundary, solid=solid)
-    ours = PlaneCycle(A)
+    ours = PlaneHierarchy(system_of(A))
     twin = Plane(A, ours.shapes)
     assert ours.shapes == [level.n for level in twin.levels]
-    close(*results(A, ours, twin, CycleSpec(), generator))
+    close(*results(A, ours, twin, Cycle(), generator))
 
 
 @pytest.mark.parametrize("shape", [(39, 28), (28, 39)])
 def test_plane_sets_up_the_twins_second_level(shape, generator):
     """On later ones the two share a corner's couplings differently among the nodes beyond it."""
     A = problem(shape, torch.float64, generator)
-    ours = PlaneCycle(A)
+    ours = PlaneHierarchy(system_of(A))
     n, m = ours.shapes[1]
     expected = Plane(A, ours.shapes).levels[1].couplings
     _, _, store, table, _ = ours._arrays
     inner = np.s_[1 : n + 1, 1 : m + 1]
     for c, offset in zip(
-        plane_layout.stencil(store, table[1], 1), [(1, 0), (0, 1), (1, 1), (-1, 1)], strict=True
+        plane_layout.couplings(store, table[1], 1), [(1, 0), (0, 1), (1, 1), (-1, 1)], strict=True
     ):
         # ca, (i+1, j)-(i, j+1), is kept at (i, j); the twin keeps it at (i+1, j).
         c = np.roll(c, 1, axis=0) if offset == (-1, 1) else c
@@ -240,11 +242,11 @@ def test_an_odd_torus_too_large_for_a_factor_is_refused():
 
 def test_the_twin_works_on_batches(generator):
     A = problem((20, 18), torch.float64, generator, ("neumann", "dirichlet"))
-    levels = plain.setup(A.faces, None, A.periodic, [(True, True)] * 2, singular=False)
+    levels = plain.build_levels(A.faces, None, A.periodic, [(True, True)] * 2, singular=False)
     steps = layout.schedule(3, "V").tolist()
     b = torch.randn(2, 3, *A.grid.shape, generator=generator, dtype=torch.float64)
-    z = plain.cycle(b, levels, steps)
-    close(z[1, 2], plain.cycle(b[1, 2], levels, steps))
+    z = plain.apply_cycle(b, levels, steps)
+    close(z[1, 2], plain.apply_cycle(b[1, 2], levels, steps))
 
 
 def test_an_indefinite_level_is_noticed():
@@ -252,13 +254,13 @@ def test_an_indefinite_level_is_noticed():
     table, size = plane_layout.layout(18, 18, 0, 100)
     assert not plane_setup.setup(fx.numpy(), fy.numpy(), np.zeros(size), table, False)
     with pytest.raises(torch.linalg.LinAlgError):
-        plain.setup((fx, fy), None, (False, False), [(True, True)], singular=False)
+        plain.build_levels((fx, fy), None, (False, False), [(True, True)], singular=False)
 
 
 def test_the_twin_refuses_a_long_strip():
     faces = (torch.ones(5, 1998), torch.ones(4, 1999))
     with pytest.raises(ValueError, match="too many for a dense factor"):
-        plain.setup(faces, None, (False, False), [], singular=False)
+        plain.build_levels(faces, None, (False, False), [], singular=False)
 
 
 SOLVE = """
@@ -295,8 +297,8 @@ def test_interpolation_keeps_constants_between_closed_sides_and_walls(shape, bou
     fluid = torch.rand(shape, generator=generator) > 0.3
     A = Diffusion(1.0, Grid(shape, 1.0, boundary, "centers"), fluid=fluid)
     coarsened = [[True] * len(shape)]
-    level = plain.setup(A.faces, None, A.periodic, coarsened, singular=True)[0]
-    ones = plain.pad(torch.ones(level.N, dtype=torch.float64), len(shape))
-    u = plain.prolong(plain.sync(ones, level.N, level.wrap), level)[level.inside]
+    level = plain.build_levels(A.faces, None, A.periodic, coarsened, singular=True)[0]
+    ones = pad(torch.ones(level.N, dtype=torch.float64), len(shape))
+    u = prolong(sync(ones, level.N, level.wrap), level)[level.inside]
     at_fluid = u[A.diagonal() > 0]
     torch.testing.assert_close(at_fluid, torch.ones_like(at_fluid))

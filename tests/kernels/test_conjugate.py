@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pdeops.domain import Grid
-from pdeops.kernels.runtime import bands
+from pdeops.kernels.runtime import row_blocks
 from pdeops.linop import LinearOperator
 from pdeops.solvers import Diffusion, Multigrid
 from pdeops.solvers.krylov.columns import ManyColumns, OneColumn
@@ -72,7 +72,7 @@ def test_batches_are_left_to_torch():
 
 @both_dtypes
 def test_threads_do_not_change_a_bit(dtype, generator, monkeypatch):
-    monkeypatch.setattr(bands, "VAST", 1)
+    monkeypatch.setattr(row_blocks, "VAST", 1)
     A = Diffusion(1.0, Grid((402, 403)))  # 40 blocks, the last not full
     b = torch.randn(A.grid.shape, generator=generator, dtype=dtype)
     results = []

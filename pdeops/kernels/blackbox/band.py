@@ -1,25 +1,26 @@
-"""The coarsest level of black-box multigrid: Cholesky factor of a band matrix, and its solution.
+"""Cholesky factorisation of a banded matrix, for the coarsest level of black-box multigrid.
 
-L[k, i] is the entry (k, k - i), the diagonal inverted. Compiled into those that call them: after a
-change touch them, or numba takes its old code from the cache.
+L[k, i] is the entry (k, k - i) of the factor; the diagonal is stored inverted.
 """
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from ..runtime.jit import jit
 
 
-@_jit
+@jit
 def cholesky(L, singular):
-    """The lower half of A, in L, to its factor. False where A is not positive definite.
+    """Factor A in place; L contains its lower half. False if A is not positive definite.
 
-    A `singular` A may be semidefinite: a pivot of round-off is left out, its unknown becomes zero.
+    If `singular`, A may be semidefinite: a pivot at round-off level is skipped, and its unknown
+    becomes zero in `substitute_both`.
     """
     size, width = L.shape
-    small = 1e-12 if L.itemsize == 8 else 1e-5  # pivots of round-off, against the diagonal
+    small = (
+        1e-12 if L.itemsize == 8 else 1e-5
+    )  # round-off level of a pivot, relative to the diagonal
     for k in range(size):
-        own = L[k, 0]
+        original = L[k, 0]
         for i in range(min(width - 1, k), -1, -1):
             value = L[k, i]
             for j in range(i + 1, min(width - 1, k) + 1):
@@ -27,18 +28,18 @@ def cholesky(L, singular):
                     value -= L[k, j] * L[k - i, j - i]
             if i > 0:
                 L[k, i] = value * L[k - i, 0]
-            elif value > (small * own if singular else 0 * own):
+            elif value > (small * original if singular else 0 * original):
                 L[k, 0] = 1 / np.sqrt(value)
-            elif singular and value >= -100 * small * own:
+            elif singular and value >= -100 * small * original:
                 L[k, 0] = 0
             else:
                 return False
     return True
 
 
-@_jit
+@jit
 def substitute_both(L, y):
-    """y = A⁻¹ y by the factor."""
+    """y = A⁻¹ y by forward and backward substitution."""
     size, width = L.shape
     for k in range(size):
         value = y[k]

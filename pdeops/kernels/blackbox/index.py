@@ -1,45 +1,37 @@
-"""Indices and diagonals: what the set-up of black-box multigrid shares; see `blackbox/cpu.py`.
+"""Indices and diagonals for the set-up of black-box multigrid; arrays as in `blackbox/box.py`."""
 
-Compiled into those that call them: after a change touch blackbox/setup.py, blackbox/galerkin.py,
-blackbox/interpolation.py and blackbox/lines.py, or numba takes its old code from the cache.
-"""
-
-import numba
-
-from .layout import COARSEN, K_, N_, PRESENT, S_, STRIDE
-
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from ..runtime.jit import jit
 
 
-@_jit
-def start_of_row(I, J, L, parity, t, T):
-    """Where the fine node of this parity in the cell (I, J, L), and the cell, lie in arrays."""
+@jit
+def start_of_row(I, J, L, parity, level, coarse):
+    """Flat indices of the node with this parity in the coarse cell (I, J, L), and of the cell."""
     x, X = 0, 0
     for a in range(3):
         P = I if a == 0 else (J if a == 1 else L)
-        x += (2 * P + parity[a] if t[COARSEN + a] else P) * t[STRIDE + a]
-        X += P * T[STRIDE + a]
+        x += (2 * P + parity[a] if level.coarsen[a] else P) * level.stride[a]
+        X += P * coarse.stride[a]
     return x, X
 
 
-@_jit
-def diagonal(c, e, has_e, offsets, t, out):
-    """The diagonal of A at the unknowns: the sum of a node's couplings, and its excess."""
-    S, K, m = t[S_], t[K_], t[N_ + 2]
-    for i in range(t[PRESENT], t[N_] + 1):
-        for j in range(t[PRESENT + 1], t[N_ + 1] + 1):
-            x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+@jit
+def diagonal(c, e, has_e, offsets, level, out):
+    """The diagonal of A at the unknowns: the sum of the couplings of a node plus its excess."""
+    S, K, m = level.num_stored, level.num_neighbours, level.n[2]
+    for i in range(level.present[0], level.n[0] + 1):
+        for j in range(level.present[1], level.n[1] + 1):
+            x = i * level.stride[0] + j * level.stride[1] + 1
             d = out[x : x + m]
             d[:] = 0
             if has_e:
-                own = e[x : x + m]
+                excess = e[x : x + m]
                 for q in range(m):
-                    d[q] += own[q]
+                    d[q] += excess[q]
             for k in range(K):
                 at = k * S + x
                 there = at
                 for a in range(3):
-                    there -= offsets[k, a] * t[STRIDE + a]
-                one, two = c[at : at + m], c[there : there + m]
+                    there -= offsets[k, a] * level.stride[a]
+                ahead, behind = c[at : at + m], c[there : there + m]
                 for q in range(m):
-                    d[q] += one[q] + two[q]
+                    d[q] += ahead[q] + behind[q]

@@ -1,66 +1,65 @@
 """Interpolation of black-box multigrid: the weights of P from the couplings (numba).
 
-The plain twin is `blackbox/reference.py`; arrays and indices are those of `blackbox/cpu.py`, whose
-head says how the compiled code is cached.
+The plain twin is `blackbox/transfer_reference.py`; arrays and indices are those of
+`blackbox/box.py`.
 """
 
-import numba
 import numpy as np
 
+from ..runtime.jit import jit
 from .index import start_of_row
-from .layout import COARSEN, F_, K_, N_, P_, PRESENT, S_, SIZE, STRIDE, U_, W_
 from .lines import solve
 from .relax import steps
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
-def code_of(d, t):
-    """The number of a weight from its ternary digits (`blackbox.digits`)."""
+@jit
+def code_of(d, level):
+    """The number of a weight from its ternary digits (`box.digits`)."""
     code = 0
     for a in range(3):
-        if t[COARSEN + a]:
+        if level.coarsen[a]:
             code = 3 * code + d[a]
     return code
 
 
-@_jit
-def uniform(w, t, T):
-    """Equal weights everywhere, as they stay where there is nothing to interpolate.
+@jit
+def uniform(w, level, coarse):
+    """Set equal weights everywhere; they remain where nothing is interpolated.
 
-    Where the number n of unknowns is even, the odd nodes n + 1 are boundary nodes and take the
-    value of those beyond.
+    If the number n of unknowns is even, the odd nodes n + 1 are boundary nodes; they take the value
+    of the coarse node beyond them.
     """
     d = np.empty(3, np.int64)
-    S = T[S_]
-    for code in range(t[W_ + 1]):
-        rest, share = code, 1.0
+    S = coarse.num_stored
+    for code in range(level.num_weights):
+        rest, weight = code, 1.0
         for a in range(2, -1, -1):
             d[a] = 0
-            if t[COARSEN + a]:
+            if level.coarsen[a]:
                 d[a] = rest % 3
                 rest //= 3
-                share *= 0.5 if d[a] else 1.0
+                weight *= 0.5 if d[a] else 1.0
         for x in range(code * S, (code + 1) * S):
-            w[x] = share
+            w[x] = weight
         for a in range(3):
-            n = t[N_ + a]
-            if not (t[COARSEN + a] and d[a] and n % 2 == 0):
+            n = level.n[a]
+            if not (level.coarsen[a] and d[a] and n % 2 == 0):
                 continue
             b, c = (a + 1) % 3, (a + 2) % 3
             factor = 0.0 if d[a] == 1 else 2.0
-            for i in range(T[SIZE + b]):
-                for j in range(T[SIZE + c]):
-                    at = (n // 2) * T[STRIDE + a] + i * T[STRIDE + b] + j * T[STRIDE + c]
+            for i in range(coarse.size[b]):
+                for j in range(coarse.size[c]):
+                    at = (n // 2) * coarse.stride[a] + i * coarse.stride[b] + j * coarse.stride[c]
                     w[code * S + at] *= factor
 
 
-@_jit
-def inward(z, odd, place, t, wrap):
-    """What the equal weight of corner z is multiplied by at a node that couples with no corner:
-    beside a side it takes the value of unknowns alone, for a constant must not leak through a
-    closed side."""
+@jit
+def inward(z, odd, place, level, wrap):
+    """The factor of the equal weight of corner z at a node without couplings to the corners.
+
+    Next to the boundary the node takes the value of unknowns only, so that interpolation preserves
+    constants at a boundary without flux.
+    """
     bit, factor = 0, 1.0
     for a in range(3):
         if not odd[a]:
@@ -71,65 +70,70 @@ def inward(z, odd, place, t, wrap):
             continue
         if place[a] == 0:
             factor *= 2.0 if high else 0.0
-        if t[N_ + a] % 2 and place[a] == t[N_ + a] // 2:
+        if level.n[a] % 2 and place[a] == level.n[a] // 2:
             factor *= 0.0 if high else 2.0
     return factor
 
 
-@_jit
-def across_lines(c, offsets, t, wrap, axis, odd, p, low, high):
-    """What a node with an odd index on one axis takes from either side, solved along its line.
+@jit
+def across_lines(c, offsets, level, wrap, axis, odd, p, low, high):
+    """Weights of the lower and the higher coarse neighbour along the axis `odd`, solved by lines.
 
-    With C the couplings to the low or the high side and T the matrix of the line along `axis`:
-    T⁻¹ C 1, at the unknowns of `low` and `high`.
+    With C the couplings to the lower or the higher side and T the matrix of the line along `axis`,
+    the result is T⁻¹ C 1, stored in `low` and `high` at the unknowns.
     """
-    S, n = t[S_], t[N_ + 2]
+    S, n = level.num_stored, level.n[2]
     step = np.empty(len(offsets), np.int64)
-    K = steps(t, offsets, step)
-    for i in range(t[PRESENT], t[N_] + 1):
-        for j in range(t[PRESENT + 1], t[N_ + 1] + 1):
-            row = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+    K = steps(level, offsets, step)
+    for i in range(level.present[0], level.n[0] + 1):
+        for j in range(level.present[1], level.n[1] + 1):
+            row = i * level.stride[0] + j * level.stride[1] + 1
             low[row : row + n] = 0
             high[row : row + n] = 0
             for k in range(K):
                 if offsets[k, odd] == 0:
                     continue
                 up = offsets[k, odd] > 0
-                one, two = (high, low) if up else (low, high)
+                plus, minus = (high, low) if up else (low, high)
                 for x in range(row, row + n):
-                    one[x] += c[k * S + x]
-                    two[x] += c[k * S + x - step[k]]
+                    plus[x] += c[k * S + x]
+                    minus[x] += c[k * S + x - step[k]]
     line = c[(2 - axis) * S : (3 - axis) * S]
-    solve(low, line, t, wrap, axis, p, odd)
-    solve(high, line, t, wrap, axis, p, odd)
+    solve(low, line, level, wrap, axis, p, odd)
+    solve(high, line, level, wrap, axis, p, odd)
 
 
-@_jit
-def weights(c, offsets, t, T, wrap, w, store):
-    """The weights of P from the couplings of the finer level.
+@jit
+def weights(c, offsets, level, coarse, wrap, w, store):
+    """The weights w of P from the couplings c of the finer level.
 
-    Nodes with one odd index first, then two, then three: the stencil is summed over the axes where
-    the index is even, and A u = 0 there gives the node by those before it. No weight is negative.
-    Where lines are solved along one of these axes, the sum is replaced by the line's solution.
+    Nodes with one odd index come first, then two, then three. The stencil is summed over the axes
+    with an even index, and A u = 0 gives the value at the node from nodes with fewer odd indices.
+    Negative weights are omitted. If lines are solved along one of the summed axes, the sum is
+    replaced by a solution along the line.
     """
-    S, SC, K = t[S_], T[S_], t[K_]
-    uniform(w, t, T)
+    S, SC, K = level.num_stored, coarse.num_stored, level.num_neighbours
+    uniform(w, level, coarse)
     for x in range(SC):
         w[x] = 1
     odd = np.zeros(3, np.int64)
     first, last, place = np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(3, np.int64)
     d, delta = np.zeros(3, np.int64), np.zeros(3, np.int64)
-    # Per direction: which coupling, where it stands from the node, whether it counts; then per
-    # corner: which weight of the neighbour, and where.
-    which, where = np.zeros(26, np.int64), np.zeros(26, np.int64)
-    inner = np.zeros(26, np.bool_)
+    # Per direction: its coupling, the place of the coupling relative to the node, and whether the
+    # neighbour has the same odd indices. Per direction and corner: the weight of the neighbour, -1
+    # for none, and its coarse cell.
+    coupling, place_of = np.zeros(26, np.int64), np.zeros(26, np.int64)
+    same = np.zeros(26, np.bool_)
     code, cell = np.zeros((26, 8), np.int64), np.zeros((26, 8), np.int64)
     target = np.zeros(8, np.int64)
-    longest = t[N_ + 2] + 2
+    longest = level.n[2] + 2
     v = np.zeros((8, longest), c.dtype)
-    total, every = np.zeros(longest, c.dtype), np.zeros(longest, c.dtype)
-    stretch = 2 if t[COARSEN + 2] else 1
-    below, above = store[t[U_] : t[U_] + S], store[t[F_] : t[F_] + S]  # free until the first cycle
+    total, coupling_sum = np.zeros(longest, c.dtype), np.zeros(longest, c.dtype)
+    stretch = 2 if level.coarsen[2] else 1
+    below, above = (
+        store[level.u : level.u + S],
+        store[level.residual : level.residual + S],
+    )  # free until the first cycle
     for count in range(1, 4):
         for pattern in range(1, 8):
             for a in range(3):
@@ -138,7 +142,7 @@ def weights(c, offsets, t, T, wrap, w, store):
                 continue
             fits = True
             for a in range(3):
-                fits = fits and (not odd[a] or t[COARSEN + a] == 1)
+                fits = fits and (not odd[a] or level.coarsen[a] == 1)
             if not fits:
                 continue
             corners = 1 << count
@@ -149,17 +153,17 @@ def weights(c, offsets, t, T, wrap, w, store):
                     if odd[a]:
                         d[a] = 1 + ((z >> bit) & 1)
                         bit += 1
-                target[z] = code_of(d, t)
+                target[z] = code_of(d, level)
             for k in range(K):
                 for side in range(2):
                     s = 2 * k + side
-                    which[s], where[s], inner[s] = k, 0, True
+                    coupling[s], place_of[s], same[s] = k, 0, True
                     for a in range(3):
                         delta[a] = offsets[k, a] * (1 - 2 * side)
-                        where[s] -= side * offsets[k, a] * t[STRIDE + a]
-                        inner[s] = inner[s] and not (odd[a] and delta[a] != 0)
+                        place_of[s] -= side * offsets[k, a] * level.stride[a]
+                        same[s] = same[s] and not (odd[a] and delta[a] != 0)
                     for z in range(corners):
-                        bit, fits, cell[s, z] = 0, not inner[s], 0
+                        bit, fits, cell[s, z] = 0, not same[s], 0
                         for a in range(3):
                             d[a] = 0
                             if odd[a]:
@@ -169,44 +173,44 @@ def weights(c, offsets, t, T, wrap, w, store):
                                     d[a] = 1 + high
                                 else:
                                     fits = fits and high == (delta[a] > 0)
-                                    cell[s, z] += (delta[a] > 0) * T[STRIDE + a]
-                        code[s, z] = code_of(d, t) if fits else -1
+                                    cell[s, z] += (delta[a] > 0) * coarse.stride[a]
+                        code[s, z] = code_of(d, level) if fits else -1
             for a in range(3):
-                n = t[N_ + a]
+                n = level.n[a]
                 if odd[a]:
                     first[a], last[a] = 0, (n - 1) // 2
-                elif t[COARSEN + a]:
+                elif level.coarsen[a]:
                     first[a], last[a] = 1, n // 2
                 else:
-                    first[a], last[a] = t[PRESENT + a], n if t[PRESENT + a] else 0
+                    first[a], last[a] = level.present[a], n if level.present[a] else 0
             line = -1
             if count == 1:
                 for a in range(2, -1, -1):
-                    if t[P_ + a] and not odd[a]:
+                    if level.pivots[a] and not odd[a]:
                         line = a
             if line >= 0:
-                p = store[t[P_ + line] : t[P_ + line] + (2 if wrap[line] else 1) * S]
-                across_lines(c, offsets, t, wrap, line, odd.argmax(), p, below, above)
+                p = store[level.pivots[line] : level.pivots[line] + (2 if wrap[line] else 1) * S]
+                across_lines(c, offsets, level, wrap, line, odd.argmax(), p, below, above)
             M = last[2] - first[2] + 1
             for I in range(first[0], last[0] + 1):
                 for J in range(first[1], last[1] + 1):
-                    x, X = start_of_row(I, J, first[2], odd, t, T)
+                    x, X = start_of_row(I, J, first[2], odd, level, coarse)
                     total[:M] = 0
-                    every[:M] = 0
+                    coupling_sum[:M] = 0
                     v[:, :M] = 0
                     for s in range(2 * K):
-                        at = which[s] * S + x + where[s]
+                        at = coupling[s] * S + x + place_of[s]
                         row = c[at : at + stretch * (M - 1) + 1 : stretch]
                         for q in range(M):
-                            every[q] += row[q]
-                        if inner[s]:
+                            coupling_sum[q] += row[q]
+                        if same[s]:
                             continue
                         for z in range(corners):
                             if code[s, z] >= 0:
                                 at = code[s, z] * SC + X + cell[s, z]
-                                share = w[at : at + M]
+                                weight = w[at : at + M]
                                 for q in range(M):
-                                    v[z, q] += row[q] * share[q]
+                                    v[z, q] += row[q] * weight[q]
                     if line >= 0:
                         for z in range(2):
                             side = above if z else below
@@ -219,30 +223,30 @@ def weights(c, offsets, t, T, wrap, w, store):
                             total[q] += v[z, q]
                     for z in range(corners):
                         at = target[z] * SC + X
-                        share = w[at : at + M]
+                        weight = w[at : at + M]
                         for q in range(M):
                             if total[q] > 0:
-                                share[q] = v[z, q] / total[q]
-                            elif every[q] > 0:
+                                weight[q] = v[z, q] / total[q]
+                            elif coupling_sum[q] > 0:
                                 place[0], place[1], place[2] = I, J, first[2] + q
-                                share[q] *= inward(z, odd, place, t, wrap)
+                                weight[q] *= inward(z, odd, place, level, wrap)
                             else:  # solid
-                                share[q] = 0
+                                weight[q] = 0
             for z in range(corners):
-                fill_weights(w[target[z] * SC : (target[z] + 1) * SC], odd, t, T, wrap)
+                fill_weights(w[target[z] * SC : (target[z] + 1) * SC], odd, level, coarse, wrap)
 
 
-@_jit
-def fill_weights(w, odd, t, T, wrap):
-    """Copy the weights of one kind to the cells over the seam of periodic axes."""
+@jit
+def fill_weights(w, odd, level, coarse, wrap):
+    """Copy the weights of one kind to the ghost cells of periodic axes."""
     for a in range(3):
         if not wrap[a]:
             continue
-        N, stride = T[N_ + a], T[STRIDE + a]
+        N, stride = coarse.n[a], coarse.stride[a]
         b, c = (a + 1) % 3, (a + 2) % 3
-        for i in range(T[SIZE + b]):
-            for j in range(T[SIZE + c]):
-                x = i * T[STRIDE + b] + j * T[STRIDE + c]
+        for i in range(coarse.size[b]):
+            for j in range(coarse.size[c]):
+                x = i * coarse.stride[b] + j * coarse.stride[c]
                 if odd[a]:
                     w[x + N * stride] = w[x]
                 else:

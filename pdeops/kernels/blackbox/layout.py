@@ -1,48 +1,70 @@
-"""Where black-box multigrid keeps its levels: which axes are coarsened, sizes, offsets, colours."""
+"""Levels of black-box multigrid: coarsened axes, sizes, places in memory, colours, cycles.
 
+A hierarchy is a table with one record (`LEVEL`) per level, finest first. The arrays of all levels
+lie in one flat array, the store. There are always three axes, of which the leading ones may be
+missing.
+"""
+
+import math
 from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 
-# Compiled into the loops: after a change touch the other blackbox*.py, or numba takes
-# its old code from the cache.
-# Columns of the table of levels. N_, PRESENT, SIZE, STRIDE and COARSEN stand for three columns, one
-# per axis: unknowns; 1, or 0 where the axis is missing; stored nodes; distance in a flat array;
-# whether the next level has half as many.
-N_, PRESENT, SIZE, STRIDE, COARSEN = 0, 3, 6, 9, 12
-# Offsets into the store: couplings, excess, inverse diagonal, u, b, residual, weights of P (and how
-# many), band factor (and its two lengths).
-C_, E_, R_, U_, B_, F_, W_, L_ = 15, 16, 17, 18, 19, 20, 21, 23
-S_, K_ = 26, 27  # stored nodes in all; half the number of neighbours
-# Three columns: offset of the inverse pivots of lines along an axis, on a periodic one followed by
-# the lines' borders; 0 where lines do not follow it.
-P_ = 28
+LEVEL = np.dtype(
+    [  # per axis
+        ("n", np.int64, 3),  # unknowns; 0 where the axis is missing
+        ("present", np.int64, 3),  # 0 where the axis is missing, else 1
+        ("size", np.int64, 3),  # stored nodes
+        ("stride", np.int64, 3),  # distance of neighbours in a flat array
+        ("coarsen", np.int64, 3),  # 1 where the next level has half as many nodes
+        # offsets of the arrays of the level in the store
+        ("couplings", np.int64),  # num_neighbours fields
+        ("excess", np.int64),
+        ("inverse_diagonal", np.int64),
+        ("u", np.int64),
+        ("b", np.int64),
+        ("residual", np.int64),
+        ("weights", np.int64),  # num_weights fields on the nodes of the next level
+        ("factor", np.int64),  # (num_unknowns, factor_width), coarsest level only
+        # per axis: inverse pivots of lines along it, then their borders if it is periodic; 0 where
+        # the smoother solves no lines along it
+        ("pivots", np.int64, 3),
+        ("num_stored", np.int64),  # nodes
+        ("num_neighbours", np.int64),  # one of each pair of opposite ones
+        ("num_weights", np.int64),  # of interpolation
+        ("num_unknowns", np.int64),  # rows of the band factor
+        ("factor_width", np.int64),  # and its columns
+    ]
+)
 
 # Steps of a schedule.
 START, DESCEND, ASCEND, EXACT, RESTRICT, PROLONG = range(6)
 
 STRONG = 0.5  # an axis is coarsened if its coupling is at least this part of the strongest
-DIRECT = 2**18  # unknowns times squared band width of a level that is solved by a band factor
+# Unknowns times squared bandwidth: up to DIRECT a level is solved by a band factor; a coarsest
+# level beyond TOO_MUCH is refused.
+DIRECT = 2**18
 TOO_MUCH = 2**32
 
 
 def padded(n: int) -> int:
-    """Stored nodes of an axis with n unknowns: a ghost at either end, and one more if n is even."""
+    """Stored nodes of an axis with n unknowns: a ghost at each end, and one more if n is even."""
     return 2 * (n // 2) + 3
 
 
 def half_stencil(present: Sequence[bool]) -> np.ndarray:
-    """One of each pair of opposite neighbours: those along the axes first, then the diagonals."""
+    """Offsets to one of each pair of opposite neighbours: along the axes first, then diagonals."""
     axes = [(-1, 0, 1) if here else (0,) for here in present]
     full = [o for o in product(*axes) if any(o) and next(x for x in o if x) > 0]
     return np.array(sorted(full, key=lambda o: sum(map(abs, o)) > 1), dtype=np.int64)
 
 
 def colours(present: Sequence[bool]) -> list[tuple[int, ...]]:
-    """Where each colour starts per axis: even nodes 2, odd nodes 1, missing axes 0.
+    """The first index of each colour per axis: 2 for even nodes, 1 for odd, 0 on a missing axis.
 
-    Coarse nodes first, then those with two odd indices: on five and seven points this is red-black.
+    Coarse nodes come first, then those with two odd indices: with five or seven points this is
+    red-black order.
     """
     axes = [(2, 1) if here else (0,) for here in present]
     odd = {start: sum(x == 1 for x in start) for start in product(*axes)}
@@ -50,9 +72,12 @@ def colours(present: Sequence[bool]) -> list[tuple[int, ...]]:
 
 
 def sweep(present: Sequence[bool], lines: Sequence[int] = ()) -> np.ndarray:
-    """The steps of a sweep of Gauss-Seidel: the axis that lines are solved along, or -1 where
-    points are, and where the colour starts per axis. Lines take the axes one after the other, and
-    have the colours of the axes across: in a plane they are a zebra."""
+    """The steps of a sweep of Gauss-Seidel, one row each: the axis of the lines that are solved, or
+    -1 for points, then where the colour starts per axis.
+
+    Lines follow one axis after the other. They are coloured by the axes across: in a plane this is
+    zebra line relaxation.
+    """
     if not lines:
         return np.array([(-1, *start) for start in colours(present)], dtype=np.int64)
     across = {a: [here and b != a for b, here in enumerate(present)] for a in lines}
@@ -61,11 +86,12 @@ def sweep(present: Sequence[bool], lines: Sequence[int] = ()) -> np.ndarray:
 
 
 def numbering(n: Sequence[int], wrap: Sequence[bool]) -> tuple[np.ndarray, int]:
-    """Numbers of the unknowns in a band matrix, and its band width.
+    """Numbers of the unknowns in a band matrix, and its bandwidth.
 
-    The longest axis counts slowest; on a periodic one the two ends are numbered in turns, so that
-    neighbours over the seam are close. Flat array over the stored nodes: -1 at boundary nodes, -2 -
-    k at ghosts of the unknown k. Missing axes have n = 0.
+    The longest axis counts slowest; if it is periodic, nodes from its two ends alternate, so that
+    neighbours across the periodic boundary have close numbers. The numbers are a flat array over
+    the stored nodes: -1 at boundary nodes, -2 - k at ghosts of the unknown k. Missing axes have
+    n = 0.
     """
     shape = [max(k, 1) for k in n]
     order = sorted(range(3), key=lambda a: -shape[a])
@@ -104,10 +130,10 @@ def choose_axes(
     strength: Sequence[float],
     lines: Sequence[int] = (),
 ) -> list[bool]:
-    """Which axes to coarsen: the strongly coupled ones that can be.
+    """Which axes to coarsen: the strongly coupled ones, if their numbers of nodes allow it.
 
-    Where lines are solved along the strongest, it does not count: what is left along the others is
-    smoothed as if it were not there.
+    If lines are solved along the strongest axis, the strength of the others is compared without
+    it: line relaxation smooths along the other axes as if that coupling did not exist.
     """
     able = [k >= 4 and k % 2 == 0 if w else k >= 2 for k, w in zip(n, wrap, strict=True)]
     ranked = sorted((a for a in range(3) if able[a]), key=lambda a: -strength[a])
@@ -122,18 +148,21 @@ def layout(
     wrap: Sequence[bool],
     strength: Sequence[float],
     has_e: bool,
-    thin: int = 0,
+    num_sparsified: int = 0,
     direct: int | None = None,
     lines: Sequence[int] = (),
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """The table of levels, the numbers of the coarsest one's unknowns, and the length of the store.
+    """The table of levels (`LEVEL`), the numbers of the coarsest unknowns, and the store's length.
 
-    n: unknowns per axis, 0 where it is missing (leading axes only). strength: mean coupling along
-    each axis; coarsening an axis divides its strength by four, against the others. thin: so many
-    coarse levels keep couplings along the axes only (`blackbox/collapse.py`). direct: unknowns
-    times squared
-    band width up to which a level is solved instead of coarsened, else `DIRECT`. lines: the axes
-    that a line smoother follows, in place of one for points.
+    Args:
+        n: unknowns per axis, 0 where it is missing (leading axes only).
+        strength: mean coupling along each axis; coarsening an axis divides its strength by four
+            relative to the others.
+        num_sparsified: number of coarse levels with couplings along the axes only
+            (`blackbox/sparsify.py`).
+        direct: unknowns times squared bandwidth up to which a level is solved instead of
+            coarsened; `DIRECT` by default.
+        lines: axes of a line smoother, which replaces the smoother by points.
 
     Raises:
         ValueError: a level that cannot be coarsened is too large for a band factor.
@@ -141,8 +170,8 @@ def layout(
     direct = DIRECT if direct is None else direct
     present = [k > 0 for k in n]
     n, strength = list(n), list(strength)
-    neighbours = len(half_stencil(present))
-    rows: list[list[int]] = []
+    num_halves = len(half_stencil(present))
+    levels: list[np.ndarray] = []
     used = 0
 
     def take(count: int) -> int:
@@ -152,48 +181,53 @@ def layout(
 
     while True:
         size = [padded(k) if k else 1 for k in n]
-        stride = [size[1] * size[2], size[2], 1]
-        stored = int(np.prod(size))
-        K = neighbours if len(rows) > thin else sum(present)
-        unknowns = int(np.prod([max(k, 1) for k in n]))
+        num_stored = math.prod(size)
+        num_neighbours = num_halves if len(levels) > num_sparsified else sum(present)
+        num_unknowns = math.prod(max(k, 1) for k in n)
         chosen = choose_axes(n, wrap, strength, lines)
         number, width = np.zeros(0, np.int64), 0
-        plane = unknowns // max(n)  # the band is at least as wide
-        if unknowns * plane**2 <= direct or not any(chosen):
+        if num_unknowns * (num_unknowns // max(n)) ** 2 <= direct or not any(chosen):
             number, width = numbering(n, wrap)
-            if not any(chosen) and unknowns * width**2 > TOO_MUCH:
+            if not any(chosen) and num_unknowns * width**2 > TOO_MUCH:
                 raise ValueError(
                     f"The coarsest level has {' x '.join(str(k) for k in n if k)} unknowns, too "
                     f"many for a band factor. A periodic axis is coarsened as long as its number "
                     f"of nodes is even: use one that is divisible by a higher power of two."
                 )
-            if unknowns * width**2 <= direct:
+            if num_unknowns * width**2 <= direct:
                 chosen = [False] * 3
         last = not any(chosen)
-        row = [*n, *map(int, present), *size, *stride, *map(int, chosen)]
-        row += [take(K * stored), take(stored) if has_e else 0]
-        row += [0 if lines else take(stored), take(stored), take(stored), take(stored)]
+        level = np.zeros((), LEVEL)
+        level["n"], level["present"], level["size"], level["coarsen"] = n, present, size, chosen
+        level["stride"] = size[1] * size[2], size[2], 1
+        level["num_stored"], level["num_neighbours"] = num_stored, num_neighbours
+        level["couplings"] = take(num_neighbours * num_stored)
+        level["excess"] = take(num_stored) if has_e else 0
+        level["inverse_diagonal"] = 0 if lines else take(num_stored)
+        level["u"], level["b"], level["residual"] = (take(num_stored) for _ in range(3))
         n = [k // 2 if c else k for k, c in zip(n, chosen, strict=True)]
-        coarse = int(np.prod([padded(k) if k else 1 for k in n]))
-        num_weights = 3 ** sum(chosen)
-        row += [0, 0] if last else [take(num_weights * coarse), num_weights]
-        row += [take(unknowns * (width + 1)), unknowns, width + 1] if last else [0, 0, 0]
-        follows = [a in lines and not last for a in range(3)]
-        pivots = [take((1 + wrap[a]) * stored) if follows[a] else 0 for a in range(3)]
-        rows.append([*row, stored, K, *pivots])
         if last:
-            return np.array(rows, dtype=np.int64), number, used
+            level["num_unknowns"], level["factor_width"] = num_unknowns, width + 1
+            level["factor"] = take(num_unknowns * (width + 1))
+        else:
+            level["num_weights"] = 3 ** sum(chosen)
+            coarse = math.prod(padded(k) if k else 1 for k in n)
+            level["weights"] = take(int(level["num_weights"]) * coarse)
+            for a in lines:
+                level["pivots"][a] = take((1 + wrap[a]) * num_stored)
+        levels.append(level)
+        if last:
+            return np.stack(levels), number, used
         strength = [s / 4 if c else s for s, c in zip(strength, chosen, strict=True)]
 
 
 def coarsened(table: np.ndarray, ndim: int) -> list[list[bool]]:
-    """Which axes each level but the last coarsens, as `blackbox_reference.setup` takes it."""
-    first = COARSEN + 3 - ndim
-    return [[bool(x) for x in row[first : COARSEN + 3]] for row in table[:-1]]
+    """Which axes each level but the last coarsens, as `blackbox.reference.setup` takes it."""
+    return table["coarsen"][:-1, 3 - ndim :].astype(bool).tolist()
 
 
 def schedule(levels: int, kind: str) -> np.ndarray:
-    """The steps of a cycle over so many levels: 'V', 'W', 'F' or 'full' (F-cycle full multigrid).
+    """The steps of a cycle, rows (step, level): 'V', 'W', 'F' or 'full' (full multigrid, FMG).
 
     Raises:
         ValueError: another kind.
@@ -204,7 +238,7 @@ def schedule(levels: int, kind: str) -> np.ndarray:
             return [(EXACT, level)]
         first = [(start, level), *visit(level + 1, kind, START)]
         again = {"V": None, "W": "W", "F": "V"}[kind]
-        # An exact solution is not made better by a second visit.
+        # A second visit would repeat an exact solution.
         if again and level + 1 < levels - 1:
             first += visit(level + 1, again, DESCEND)
         return [*first, (ASCEND, level)]

@@ -1,5 +1,5 @@
-"""A level of black-box multigrid in plain torch, and what is done on one: part of the twin that
-`blackbox/reference.py` describes."""
+"""A level of black-box multigrid in plain torch: part of the twin that `blackbox/reference.py`
+describes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from .collapse import Offset
 from .layout import padded
+from .sparsify import Offset
 
 
 @dataclass
@@ -22,13 +22,13 @@ class Level:
     Attributes:
         n: unknowns per axis.
         wrap: which axes are periodic.
-        couplings: to the neighbour in each direction, right at the unknowns.
+        couplings: to the neighbour in each direction; valid at the unknowns.
         excess: e at the unknowns.
-        coarsen: which axes the next level has half as many nodes on.
-        followed: axes along which lines are solved.
-        weights: of P, by digits.
+        coarsen: the axes on which the next level has half as many nodes.
+        followed: the axes along which lines are solved.
+        weights: of P, by digits (`blackbox/reference.py`).
         inverse: of A, on the coarsest level.
-        lines: inverse pivots of lines, and their borders, by axis (`blackbox/relax_reference.py`).
+        lines: inverse pivots of lines and their borders, by axis (`blackbox/relax_reference.py`).
     """
 
     n: tuple[int, ...]
@@ -43,16 +43,16 @@ class Level:
 
     @cached_property
     def diagonal(self) -> Tensor:
-        """The sum of a node's couplings and its excess."""
+        """The diagonal of A: the sum of the couplings of a node plus its excess."""
         return sum(self.couplings.values(), self.excess)
 
     @property
     def inside(self) -> Any:
-        """The unknowns."""
+        """The index of the unknowns in a field of stored nodes."""
         return (..., *(slice(1, n + 1) for n in self.n))
 
     def batch(self, u: Tensor) -> torch.Size:
-        """The leading axes of a field that is combined with this level's couplings."""
+        """The batch axes of a field u after multiplication by the couplings of this level."""
         ndim = len(self.n)
         return torch.broadcast_shapes(u.shape[:-ndim], self.excess.shape[:-ndim])
 
@@ -68,7 +68,7 @@ def pad(u: Float[Tensor, "*b_n"], ndim: int) -> Float[Tensor, "*b_stored"]:
 
 
 def sync(u: Tensor, n: Sequence[int], wrap: Sequence[bool]) -> Tensor:
-    """u with the ghosts of periodic axes filled, in place."""
+    """Fill the ghosts of periodic axes in place; returns u."""
     for a, k in enumerate(n):
         if wrap[a]:
             v = u.movedim(a - len(n), 0)

@@ -1,135 +1,134 @@
-"""Set-up of the line smoother of black-box multigrid: every line's tridiagonal matrix, eliminated.
+"""Set-up of the line smoother of black-box multigrid: factorisation of the tridiagonal matrices.
 
-Along a line of n nodes with diagonal d and coupling c_i between i and i + 1, the inverse pivots are
+For a line of n nodes with diagonal d and couplings c_i between i and i + 1, the inverse pivots are
 
     p_i = 1 / (d_i - c_(i-1)² p_(i-1)),
 
-of which `blackbox/relax.py` makes the solution. On a periodic axis the last node is eliminated
-last: with w the solution on the others for its own couplings to them, its border,
+with which `blackbox/relax.py` solves. On a periodic axis the last node is eliminated last. Its
+border w is the solution on the other nodes with the couplings to it as right-hand side, and
 
     p_n = 1 / (d_n - c_n w_1 - c_(n-1) w_(n-1)).
 
-Arrays and indices are those of `blackbox/cpu.py`; the plain twin is `blackbox/relax_reference.py`.
+Arrays and indices are those of `blackbox/box.py`; the plain twin is `blackbox/relax_reference.py`.
 """
 
-import numba
 import numpy as np
 
+from ..runtime.jit import jit
 from .index import diagonal
-from .layout import C_, E_, K_, N_, P_, PRESENT, S_, STRIDE
-
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
-@_jit
-def ends(t, axis, cut):
-    """The last index per axis; `cut` leaves out the last node of lines along an axis."""
+@jit
+def ends(level, axis, cut):
+    """The last index per axis; `cut` omits the last node of the lines along `axis`."""
     last = np.empty(3, np.int64)
     for a in range(3):
-        last[a] = t[N_ + a] - (1 if cut and a == axis else 0)
+        last[a] = level.n[a] - (1 if cut and a == axis else 0)
     return last
 
 
-@_jit
-def eliminate(c, t, axis, cut, p):
-    """Diagonal p to inverse pivots. A pivot of round-off gives 0: its node is left out.
+@jit
+def eliminate(c, level, axis, cut, p):
+    """Replace the diagonal p by the inverse pivots; 0 for a pivot at round-off level.
 
-    c: couplings along the axis, each right at the node before.
+    c: couplings along the axis, stored at the lower of the two nodes.
     """
-    s, small = t[STRIDE + axis], 1e-12 if p.itemsize == 8 else 1e-5
-    last = ends(t, axis, cut)
-    for i in range(t[PRESENT], last[0] + 1):
-        for j in range(t[PRESENT + 1], last[1] + 1):
-            row = i * t[STRIDE] + j * t[STRIDE + 1]
+    s, small = level.stride[axis], 1e-12 if p.itemsize == 8 else 1e-5
+    last = ends(level, axis, cut)
+    for i in range(level.present[0], last[0] + 1):
+        for j in range(level.present[1], last[1] + 1):
+            row = i * level.stride[0] + j * level.stride[1]
             for x in range(row + 1, row + last[2] + 1):
                 value = p[x] - c[x - s] * c[x - s] * p[x - s]
                 p[x] = 1 / value if value > small * p[x] else 0
 
 
-@_jit
-def substitute(v, c, t, axis, p, cut, odd):
-    """Right-hand sides v of lines along an axis to their solutions; `cut` leaves out the last node.
-    Only where the index along the axis `odd` is odd; everywhere if it is -1."""
-    s = t[STRIDE + axis]
-    last = ends(t, axis, cut)
+@jit
+def substitute(v, c, level, axis, p, cut, odd):
+    """Replace right-hand sides v of lines along an axis by the solutions.
+
+    `cut` omits the last node. Only lines with an odd index along the axis `odd`; all if it is -1.
+    """
+    s = level.stride[axis]
+    last = ends(level, axis, cut)
     step = 2 if odd == 2 else 1
-    for i in range(t[PRESENT], last[0] + 1, 2 if odd == 0 else 1):
-        for j in range(t[PRESENT + 1], last[1] + 1, 2 if odd == 1 else 1):
-            row = i * t[STRIDE] + j * t[STRIDE + 1]
+    for i in range(level.present[0], last[0] + 1, 2 if odd == 0 else 1):
+        for j in range(level.present[1], last[1] + 1, 2 if odd == 1 else 1):
+            row = i * level.stride[0] + j * level.stride[1]
             for x in range(row + 1, row + last[2] + 1, step):
                 v[x] = p[x] * (v[x] + c[x - s] * v[x - s])
     last[axis] -= 1
-    for i in range(last[0], t[PRESENT] - 1, -1):
+    for i in range(last[0], level.present[0] - 1, -1):
         if odd == 0 and i % 2 == 0:
             continue
-        for j in range(last[1], t[PRESENT + 1] - 1, -1):
+        for j in range(last[1], level.present[1] - 1, -1):
             if odd == 1 and j % 2 == 0:
                 continue
-            row = i * t[STRIDE] + j * t[STRIDE + 1]
+            row = i * level.stride[0] + j * level.stride[1]
             for x in range(row + last[2] - (odd == 2 and last[2] % 2 == 0), row, -step):
                 v[x] += p[x] * c[x] * v[x + s]
 
 
-@_jit
-def solve(v, c, t, wrap, axis, p, odd):
-    """The same by all pivots and borders p, zeros around the unknowns of v."""
-    substitute(v, c, t, axis, p, wrap[axis], odd)
+@jit
+def solve(v, c, level, wrap, axis, p, odd):
+    """The same for whole lines, periodic or not; p are pivots and borders, v is zero at ghosts."""
+    substitute(v, c, level, axis, p, wrap[axis], odd)
     if not wrap[axis]:
         return
-    s, n, w = t[STRIDE + axis], t[N_ + axis], p[t[S_] :]
-    last = ends(t, axis, False)
+    s, n, w = level.stride[axis], level.n[axis], p[level.num_stored :]
+    last = ends(level, axis, False)
     first, end = np.ones(3, np.int64), last.copy()
     for a in range(3):
-        first[a] = t[PRESENT + a]
+        first[a] = level.present[a]
     first[axis], end[axis] = n, n
     for i in range(first[0], end[0] + 1):
         for j in range(first[1], end[1] + 1):
             for k in range(first[2], end[2] + 1):
-                x = i * t[STRIDE] + j * t[STRIDE + 1] + k
+                x = i * level.stride[0] + j * level.stride[1] + k
                 low = x - (n - 1) * s
                 v[x] = p[x] * (v[x] + c[x] * v[low] + c[x - s] * v[x - s])
                 for q in range(low, x, s):
                     v[q] += w[q] * v[x]
 
 
-@_jit
-def borders(c, t, axis, p, w):
-    """The borders w of periodic lines, given as zeros, and their last pivots."""
-    s, n = t[STRIDE + axis], t[N_ + axis]
+@jit
+def borders(c, level, axis, p, w):
+    """Compute the borders w of periodic lines, initially zero, and their last pivots."""
+    s, n = level.stride[axis], level.n[axis]
     small = 1e-12 if p.itemsize == 8 else 1e-5
-    first, last = np.ones(3, np.int64), ends(t, axis, False)
+    first, last = np.ones(3, np.int64), ends(level, axis, False)
     for a in range(3):
-        first[a] = t[PRESENT + a]
+        first[a] = level.present[a]
     first[axis], last[axis] = 1, 1
-    for turn in range(2):
+    for stage in range(2):
         for i in range(first[0], last[0] + 1):
             for j in range(first[1], last[1] + 1):
                 for k in range(first[2], last[2] + 1):
-                    x = i * t[STRIDE] + j * t[STRIDE + 1] + k
+                    x = i * level.stride[0] + j * level.stride[1] + k
                     before, end = x + (n - 2) * s, x + (n - 1) * s
-                    if turn == 0:  # the last node's couplings to its neighbours
+                    if stage == 0:  # the couplings of the last node to its neighbours
                         w[x] += c[end]
                         w[before] += c[before]
                     else:
                         value = p[end] - c[end] * w[x] - c[before] * w[before]
                         p[end] = 1 / value if value > small * p[end] else 0
-        if turn == 0:
-            substitute(w, c, t, axis, p, True, -1)
+        if stage == 0:
+            substitute(w, c, level, axis, p, True, -1)
 
 
-@_jit
-def pivots(store, t, offsets, wrap, has_e):
-    """The pivots of a level, whose couplings are there, and borders."""
-    S, K = t[S_], t[K_]
-    c = store[t[C_] : t[C_] + K * S]
-    e = store[t[E_] : t[E_] + (S if has_e else 0)]
+@jit
+def pivots(store, level, offsets, wrap, has_e):
+    """Compute the pivots and borders of a level from its couplings."""
+    S, K = level.num_stored, level.num_neighbours
+    c = store[level.couplings : level.couplings + K * S]
+    e = store[level.excess : level.excess + (S if has_e else 0)]
     for axis in range(3):
-        if not t[P_ + axis]:
+        if not level.pivots[axis]:
             continue
-        p = store[t[P_ + axis] : t[P_ + axis] + S]
+        p = store[level.pivots[axis] : level.pivots[axis] + S]
         along = c[(2 - axis) * S : (3 - axis) * S]
-        diagonal(c, e, has_e, offsets, t, p)
-        eliminate(along, t, axis, wrap[axis], p)
+        diagonal(c, e, has_e, offsets, level, p)
+        eliminate(along, level, axis, wrap[axis], p)
         if wrap[axis]:
-            w = store[t[P_ + axis] + S : t[P_ + axis] + 2 * S]
-            borders(along, t, axis, p, w)
+            w = store[level.pivots[axis] + S : level.pivots[axis] + 2 * S]
+            borders(along, level, axis, p, w)

@@ -1,29 +1,24 @@
-"""Fused loops of black-box multigrid where it is wanted most: a plane, not periodic (numba).
+"""Loops of black-box multigrid for the most frequent case: a plane without periodic axes (numba).
 
-The plain twin, which says what is computed and why, is `blackbox/reference.py`; the tests compare
-the two. `blackbox/cpu.py` does the same for all other cases; on a plane without reaction, coarsened
-along both axes, this one sets up five times and solves one and a half times as fast: rows are
-pipelined so that a smoothing step, the residual and its restriction read each array once, no work
-is done on values that are overwritten, and coarse operators are summed cell by cell from formulas.
-`blackbox/plane_layout.py` says where what is kept; set-up is in `blackbox/plane_setup.py`.
+The plain twin, which explains the method, is `blackbox/reference.py`. `blackbox/box.py` computes
+the same for all other cases. On a plane without excess that is coarsened along both axes, the
+set-up here is five times and a cycle 1.5 times as fast: rows are pipelined, so that a smoothing
+step, the residual and its restriction read each array once; values that would be overwritten are
+not computed; and coarse operators are summed cell by cell from formulas. `blackbox/plane_layout.py`
+describes the arrays, the set-up is in `blackbox/plane_setup.py`.
 
-No fastmath: with it the last bits depend on what a function was inlined into, hence on whether it
-was compiled in this process or read from numba's cache, and generated files would differ. It gained
-nothing (a solve at 419 x 419: 32 ms with and without). Nothing here starts threads, so the loops
-are safe after fork; they release the GIL, so that others can give each thread a band of rows
-(`runtime/bands.py`).
+The loops start no threads, so they are safe after a fork, and release the GIL: each thread can
+take a block of rows (`runtime/row_blocks.py`).
 """
 
-import numba
 import numpy as np
 
+from ..runtime.jit import jit
 from .band import substitute_both
-from .plane_layout import B_, M_, N_, R_, U_, factor, pad, stencil, view, weights
-
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from .plane_layout import couplings, factor, pad, view, weights
 
 
-@_jit
+@jit
 def solve_band(n, m, L, b, u):
     """u = A⁻¹ b on the coarsest level by the factor of `factor_band`."""
     si, sj = (m, 1) if m <= n else (1, n)
@@ -37,7 +32,7 @@ def solve_band(n, m, L, b, u):
             u[i + 1, j + 1] = y[i * si + j * sj]
 
 
-@_jit
+@jit
 def _neighbours5(u, cx, cy, o, i, j):
     return (
         cx[i - 1, j - o] * u[i - 1, j]
@@ -47,7 +42,7 @@ def _neighbours5(u, cx, cy, o, i, j):
     )
 
 
-@_jit
+@jit
 def _neighbours9(u, cx, cy, cd, ca, i, j):
     return (
         cx[i - 1, j] * u[i - 1, j]
@@ -61,13 +56,13 @@ def _neighbours9(u, cx, cy, cd, ca, i, j):
     )
 
 
-@_jit
+@jit
 def descend5(b, u, cx, cy, o, r, w, B, start, end):
     """Red, then black Gauss-Seidel from zero; the rows [start, end) of B = Pᵀ(b - A u).
 
-    After the sweep the residual of a black node is zero and that of a red one is what its black
-    neighbours added. Coarse nodes and centres are red, so the weights q of the lines are not
-    needed. Beside each other, ranges of B write the same numbers to the rows of u that they share.
+    After the sweep the residual of a black node is zero, and that of a red node is the sum over its
+    black neighbours. Coarse nodes and centres are red, so the weights q are not needed. Adjacent
+    ranges of B write the same numbers to the rows of u that both need, so they may run in parallel.
     """
     n, m = b.shape
     M = B.shape[1]
@@ -99,12 +94,12 @@ def descend5(b, u, cx, cy, o, r, w, B, start, end):
                 B[I - 1, J - 1] += w00[I, J] * below[J] + w01[I, J - 1] * below[J - 1]
 
 
-@_jit
+@jit
 def ascend5(b, u, cx, cy, o, r, w, U, out, rows):
     """u + P U at red nodes, then black, then red Gauss-Seidel; `out` is the result. Finest level.
 
     Black nodes need no correction: their first step does not read their own value. `rows` are the
-    first and the last of these three stages (`runtime/bands.py`).
+    first and the last row of these three stages (`runtime/row_blocks.py`).
     """
     m = b.shape[1]
     w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
@@ -133,19 +128,21 @@ def ascend5(b, u, cx, cy, o, r, w, U, out, rows):
                 out[k - 1, j] = u[k, j + 1]
 
 
-@_jit
+@jit
 def relax9(b, u, cx, cy, cd, ca, r, i0, j0, rows):
-    """Gauss-Seidel at the nodes (i0, j0) modulo 2, which are not neighbours of each other, from the
-    first to the last of `rows`."""
+    """Gauss-Seidel at the nodes (i0, j0) modulo 2, which are not neighbours of each other.
+
+    `rows` are the first and the last row.
+    """
     m = b.shape[1]
     for i in range(rows[0] + (rows[0] + i0) % 2, rows[1] + 1, 2):
         for j in range(j0, m + 1, 2):
             u[i, j] = r[i, j] * (b[i - 1, j - 1] + _neighbours9(u, cx, cy, cd, ca, i, j))
 
 
-@_jit
+@jit
 def relax_from_zero(b, u, cx, cy, cd, ca, r, rows):
-    """Four-colour Gauss-Seidel from zero; `rows` of five stages, the first of which is zero."""
+    """Four-colour Gauss-Seidel from zero; `rows` of five stages, the first of which sets u = 0."""
     for i in range(rows[0, 0], rows[0, 1] + 1):
         u[i] = 0
     relax9(b, u, cx, cy, cd, ca, r, 2, 2, rows[1])
@@ -154,9 +151,9 @@ def relax_from_zero(b, u, cx, cy, cd, ca, r, rows):
     relax9(b, u, cx, cy, cd, ca, r, 2, 1, rows[4])
 
 
-@_jit
+@jit
 def restrict9(b, u, cx, cy, cd, ca, r, q, w, B, start, end):
-    """The rows [start, end) of B = Pᵀ(b - A u). The last colour's residual is zero."""
+    """The rows [start, end) of B = Pᵀ(b - A u). The residual of the last colour is zero."""
     n, m = b.shape
     M = B.shape[1]
     w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
@@ -181,7 +178,7 @@ def restrict9(b, u, cx, cy, cd, ca, r, q, w, B, start, end):
         else:
             line1[:] = 0
             centre1[:] = 0
-        if start == I:  # its own row of B belongs to the range before
+        if start == I:  # this row of B belongs to the range before
             continue
         i = 2 * I
         for J in range(1, M + 1):
@@ -199,10 +196,9 @@ def restrict9(b, u, cx, cy, cd, ca, r, q, w, B, start, end):
             )
 
 
-@_jit
+@jit
 def ascend9(b, u, cx, cy, cd, ca, r, q, w, U, rows):
-    """u + P U, then four-colour Gauss-Seidel in the reversed order: five stages
-    (`runtime/bands.py`).
+    """u + P U, then four-colour Gauss-Seidel in reversed order: five stages (`row_blocks.py`).
 
     The first colour needs no correction: its step does not read its own value.
     """
@@ -229,73 +225,80 @@ def ascend9(b, u, cx, cy, cd, ca, r, q, w, U, rows):
     relax9(b, u, cx, cy, cd, ca, r, 2, 2, rows[4])
 
 
-@_jit
-def _level(b, x_faces, y_faces, store, table, thin, level):
-    """Right-hand side, u, couplings, their offset and 1 / diagonal of a level, and its weights."""
-    t = table[level]
-    n, m = t[N_], t[M_]
-    if level == 0:
+@jit
+def _level(b, x_faces, y_faces, store, table, num_sparsified, depth):
+    """Right-hand side, u, couplings, their offset o, 1 / diagonal and weights of a level."""
+    level = table[depth]
+    n, m = level.n, level.m
+    if depth == 0:
         fx, fy, fd, fa = x_faces, y_faces, x_faces, y_faces
     else:
-        fx, fy, fd, fa = stencil(store, t, level > thin)
-        b = view(store, t[B_], n, m)
-    r = view(store, t[R_], pad(n), pad(m))
-    u = view(store, t[U_], pad(n), pad(m))
-    q, w = weights(store, t, level > 0)
-    return b, u, fx, fy, fd, fa, 1 if level == 0 else 0, r, q, w
+        fx, fy, fd, fa = couplings(store, level, depth > num_sparsified)
+        b = view(store, level.b, n, m)
+    r = view(store, level.r, pad(n), pad(m))
+    u = view(store, level.u, pad(n), pad(m))
+    q, w = weights(store, level, depth > 0)
+    return b, u, fx, fy, fd, fa, 1 if depth == 0 else 0, r, q, w
 
 
-@_jit
-def relax(b, x_faces, y_faces, store, table, thin, level, rows):
-    """The sweep from zero on a level of nine points."""
-    b, u, fx, fy, fd, fa, _, r, _, _ = _level(b, x_faces, y_faces, store, table, thin, level)
+@jit
+def relax(b, x_faces, y_faces, store, table, num_sparsified, depth, rows):
+    """The sweep from zero on a level with nine points."""
+    b, u, fx, fy, fd, fa, _, r, _, _ = _level(
+        b, x_faces, y_faces, store, table, num_sparsified, depth
+    )
     relax_from_zero(b, u, fx, fy, fd, fa, r, rows)
 
 
-@_jit
-def restrict(b, x_faces, y_faces, store, table, thin, level, start, end):
-    """Rows of the next level's right-hand side; on five points the sweep from zero goes with it."""
-    b, u, fx, fy, fd, fa, o, r, q, w = _level(b, x_faces, y_faces, store, table, thin, level)
-    T = table[level + 1]
-    B = view(store, T[B_], T[N_], T[M_])
-    if level <= thin:
+@jit
+def restrict(b, x_faces, y_faces, store, table, num_sparsified, depth, start, end):
+    """Rows of the right-hand side of the next level; with five points after the sweep from zero."""
+    b, u, fx, fy, fd, fa, o, r, q, w = _level(
+        b, x_faces, y_faces, store, table, num_sparsified, depth
+    )
+    coarse = table[depth + 1]
+    B = view(store, coarse.b, coarse.n, coarse.m)
+    if depth <= num_sparsified:
         descend5(b, u, fx, fy, o, r, w, B, start, end)
     else:
         restrict9(b, u, fx, fy, fd, fa, r, q, w, B, start, end)
 
 
-@_jit
-def correct(b, x_faces, y_faces, store, table, thin, level, out, rows):
+@jit
+def correct(b, x_faces, y_faces, store, table, num_sparsified, depth, out, rows):
     """Correction and sweep on a level; `out` is the result on the finest."""
-    b, u, fx, fy, fd, fa, o, r, q, w = _level(b, x_faces, y_faces, store, table, thin, level)
-    T = table[level + 1]
-    U = view(store, T[U_], pad(T[N_]), pad(T[M_]))
-    if level > thin:
+    b, u, fx, fy, fd, fa, o, r, q, w = _level(
+        b, x_faces, y_faces, store, table, num_sparsified, depth
+    )
+    coarse = table[depth + 1]
+    U = view(store, coarse.u, pad(coarse.n), pad(coarse.m))
+    if depth > num_sparsified:
         ascend9(b, u, fx, fy, fd, fa, r, q, w, U, rows)
-    else:  # below the finest, rows of b serve as `out`: they are not read any more
-        ascend5(b, u, fx, fy, o, r, w, U, out if level == 0 else b, rows)
+    else:  # on coarse levels rows of b serve as `out`: they are not read again
+        ascend5(b, u, fx, fy, o, r, w, U, out if depth == 0 else b, rows)
 
 
-@_jit
-def cycle(b, x_faces, y_faces, store, table, thin, first, out):
-    """out = M b: one symmetric V(1,1) cycle from zero; `thin` coarse levels have five points.
+@jit
+def cycle(b, x_faces, y_faces, store, table, num_sparsified, first, out):
+    """out = M b: one symmetric V(1,1) cycle from zero.
 
-    Levels above `first` have been and will be visited by others (`relax`, `restrict`, `correct`).
+    The first `num_sparsified` coarse levels have five points. The levels before `first` are
+    processed by the caller, with `relax`, `restrict` and `correct`.
     """
     last = len(table) - 1
     rows = np.ones((5, 2), np.int64)
-    for level in range(first, last):
-        if level > thin:
-            rows[:, 1] = table[level, N_]
-            relax(b, x_faces, y_faces, store, table, thin, level, rows)
-        restrict(b, x_faces, y_faces, store, table, thin, level, 0, table[level + 1, N_])
-    t = table[last]
-    n, m = t[N_], t[M_]
-    u = view(store, t[U_], pad(n), pad(m))
-    solve_band(n, m, factor(store, t), b if last == 0 else view(store, t[B_], n, m), u)
-    for level in range(last - 1, first - 1, -1):
-        rows[:, 1] = table[level, N_]
-        correct(b, x_faces, y_faces, store, table, thin, level, out, rows)
+    for depth in range(first, last):
+        if depth > num_sparsified:
+            rows[:, 1] = table[depth].n
+            relax(b, x_faces, y_faces, store, table, num_sparsified, depth, rows)
+        restrict(b, x_faces, y_faces, store, table, num_sparsified, depth, 0, table[depth + 1].n)
+    level = table[last]
+    n, m = level.n, level.m
+    u = view(store, level.u, pad(n), pad(m))
+    solve_band(n, m, factor(store, level), b if last == 0 else view(store, level.b, n, m), u)
+    for depth in range(last - 1, first - 1, -1):
+        rows[:, 1] = table[depth].n
+        correct(b, x_faces, y_faces, store, table, num_sparsified, depth, out, rows)
     if last == 0:
         for i in range(n):
             for j in range(m):

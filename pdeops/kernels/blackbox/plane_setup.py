@@ -1,24 +1,22 @@
-"""Set-up of black-box multigrid in a plane: interpolation, couplings, the factor of the coarsest
-level (numba).
+"""Set-up of black-box multigrid in a plane: interpolation, coarse operators, factor (numba).
 
-The plain twin is `blackbox/reference.py`; `blackbox/plane_layout.py` says where what is kept.
+The plain twin is `blackbox/reference.py`; arrays are described in `blackbox/plane_layout.py`.
 """
 
-import numba
 import numpy as np
 
+from ..runtime.jit import jit
 from .band import cholesky
-from .plane_layout import M_, N_, R_, factor, pad, stencil, view, weights
-
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from .plane_layout import couplings, factor, pad, view, weights
 
 
-@_jit
-def _share(a, b, low, high):
-    """a / (a + b), the part of the first of two neighbours; none is negative.
+@jit
+def _weight(a, b, low, high):
+    """The weight a / (a + b) of the first of two neighbours, from their couplings a and b.
 
-    Where neither couples, halves; but a node beside a side (`low`, `high`) takes the value of
-    unknowns alone, for a constant must not leak through a closed side.
+    Negative couplings count as zero. Without couplings the weights are equal; but next to the
+    boundary (`low`, `high`) a node takes the value of unknowns only, so that interpolation
+    preserves constants at a boundary without flux.
     """
     if not a > 0:
         a *= 0
@@ -29,11 +27,11 @@ def _share(a, b, low, high):
     return 0.5 + 0.5 * high - 0.5 * low
 
 
-@_jit
+@jit
 def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
-    """Interpolation q, w of a level and the couplings of the next, cell by cell.
+    """Interpolation weights q, w of a level and the couplings of the next, cell by cell.
 
-    `nine` is False on the finest level, where cd and ca do not exist.
+    `nine` is False if the level has five points; then cd and ca do not exist.
     """
     N, M = n // 2, m // 2
     w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
@@ -41,7 +39,7 @@ def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
     p1 = np.full(M + 1, 0.5, cx.dtype)
     for I in range(N + 1):
         i = 2 * I
-        # Nodes (i+1, j) on lines of coarse nodes along x.
+        # Nodes (i+1, j) between two coarse nodes along x.
         q[I, 0] = q[I, M + 1] = 0.5
         for J in range(1, M + 1):
             j = 2 * J
@@ -49,9 +47,9 @@ def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
             if nine:
                 before += ca[i, j] + cd[i, j - 1]
                 after += cd[i + 1, j] + ca[i + 1, j - 1]
-            q[I, J] = _share(before, after, i == 0, i + 2 > n) if i < n else 0.0
+            q[I, J] = _weight(before, after, i == 0, i + 2 > n) if i < n else 0.0
             CX[I, J] += cx[i, j] * (1 - q[I, J]) ** 2 + cx[i + 1, j] * q[I, J] ** 2
-        # Nodes (i+2, j+1) on lines of coarse nodes along y.
+        # Nodes (i+2, j+1) between two coarse nodes along y.
         p0, p1 = p1, p0
         x = i + 2
         for J in range(M + 1):
@@ -62,9 +60,9 @@ def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
                 if nine:
                     before += cd[x - 1, j] + ca[x, j]
                     after += cd[x, j + 1] + ca[x - 1, j + 1]
-                p1[J] = _share(before, after, j == 0, j + 2 > m) if j < m else 0.0
+                p1[J] = _weight(before, after, j == 0, j + 2 > m) if j < m else 0.0
                 CY[I + 1, J] += cy[x, j] * (1 - p1[J]) ** 2 + cy[x, j + 1] * p1[J] ** 2
-        # Centres (i+1, j+1), and what each coarse cell adds to the couplings of its corners.
+        # Centres (i+1, j+1), and the contributions of each coarse cell to couplings of its corners.
         for J in range(M + 1):
             j = 2 * J
             l0, l1 = cx[i, j + 1], cx[i + 1, j + 1]
@@ -85,7 +83,7 @@ def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
                 s = a00 + a01 + a10 + a11
                 s = 1 / s if s > 0 else 0.0
                 a00, a01, a10, a11 = s * a00, s * a01, s * a10, s * a11
-            else:  # the centre itself lies on the boundary: known, like the corners beyond it
+            else:  # the centre is a boundary node, like the corners beyond it
                 a00 = 0.0
                 a01 = 0.5 if i < n else 0.0
                 a10 = 0.5 if j < m else 0.0
@@ -122,11 +120,11 @@ def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
             CA[I, J] = a
 
 
-@_jit
+@jit
 def invert_diagonal(n, m, cx, cy, cd, ca, nine, r):
-    """r = 1 / diagonal at interior nodes; the diagonal is the sum of a node's couplings.
+    """r = 1 / diagonal at interior nodes; the diagonal is the sum of the couplings of a node.
 
-    Where it is zero, at solid nodes, r is as good as zero, but can be divided by.
+    At solid nodes, where it is zero, r is a tiny positive number, so that 1 / r is finite.
     """
     nothing = r.dtype.type(1e-30)
     for i in range(1, n + 1):
@@ -137,10 +135,9 @@ def invert_diagonal(n, m, cx, cy, cd, ca, nine, r):
             r[i, j] = 1 / d if d > 0 else nothing
 
 
-@_jit
+@jit
 def factor_band(n, m, cx, cy, cd, ca, nine, r, singular, L):
-    """Cholesky factor of the coarsest level (`blackbox_band.cholesky`), numbered along the shorter
-    axis."""
+    """Cholesky factor of the coarsest level (`band.cholesky`), numbered along the shorter axis."""
     si, sj = (m, 1) if m <= n else (1, n)
     L[:] = 0
     for i in range(1, n + 1):
@@ -153,51 +150,57 @@ def factor_band(n, m, cx, cy, cd, ca, nine, r, singular, L):
                 L[k, sj] = -cy[i, j - 1]
             if nine and i > 1 and j > 1:
                 L[k, si + sj] = -cd[i - 1, j - 1]
-            # (i, j) and (i-1, j+1): the one with the higher number holds the entry.
+            # (i, j) and (i-1, j+1): the entry belongs to the row of the higher number.
             if nine and i > 1 and j < m:
                 other = k - si + sj
                 L[max(k, other), abs(k - other)] = -ca[i - 1, j]
     return cholesky(L, singular)
 
 
-@_jit
+@jit
 def begin(x_faces, y_faces, store, table):
-    """The finest level from the couplings at all faces; `store` comes in as zeros."""
-    n, m = table[0][N_], table[0][M_]
-    cx, cy, _, _ = stencil(store, table[0], False)
+    """The finest level from the couplings at all faces; `store` is initially zero."""
+    n, m = table[0].n, table[0].m
+    cx, cy, _, _ = couplings(store, table[0], False)
     cx[: n + 1, 1 : m + 1] = x_faces
     cy[1 : n + 1, : m + 1] = y_faces
 
 
-@_jit
-def descend(store, table, level, nine, CX, CY, CD, CA):
-    """What a level needs of its own, and the couplings of the next, which come in as zeros."""
-    t = table[level]
-    n, m = t[N_], t[M_]
-    fx, fy, fd, fa = stencil(store, t, nine)
-    invert_diagonal(n, m, fx, fy, fd, fa, nine, view(store, t[R_], pad(n), pad(m)))
-    q, w = weights(store, t)
+@jit
+def descend(store, table, depth, nine, CX, CY, CD, CA):
+    """The inverse diagonal and interpolation of a level, and the couplings of the next.
+
+    The arrays for the couplings are initially zero.
+    """
+    level = table[depth]
+    n, m = level.n, level.m
+    fx, fy, fd, fa = couplings(store, level, nine)
+    invert_diagonal(n, m, fx, fy, fd, fa, nine, view(store, level.r, pad(n), pad(m)))
+    q, w = weights(store, level)
     coarsen(n, m, fx, fy, fd, fa, nine, q, w, CX, CY, CD, CA)
 
 
-@_jit
-def complete(store, table, first, thin, singular):
-    """All levels below `first`, whose couplings are there; those after the first `thin` coarse ones
-    have nine points. False where one is not positive definite, or semidefinite if `singular`."""
+@jit
+def complete(store, table, first, num_sparsified, singular):
+    """All levels from `first` on, whose couplings are given.
+
+    Coarse levels after the first `num_sparsified` have nine points. False if a level is not
+    positive definite (semidefinite if `singular`).
+    """
     last = len(table) - 1
-    for level in range(first, last):
-        CX, CY, CD, CA = stencil(store, table[level + 1], level + 1 > thin)
-        descend(store, table, level, level > thin, CX, CY, CD, CA)
-    t, nine = table[last], last > thin
-    n, m = t[N_], t[M_]
-    fx, fy, fd, fa = stencil(store, t, nine)
-    r = view(store, t[R_], pad(n), pad(m))
+    for depth in range(first, last):
+        CX, CY, CD, CA = couplings(store, table[depth + 1], depth + 1 > num_sparsified)
+        descend(store, table, depth, depth > num_sparsified, CX, CY, CD, CA)
+    level, nine = table[last], last > num_sparsified
+    n, m = level.n, level.m
+    fx, fy, fd, fa = couplings(store, level, nine)
+    r = view(store, level.r, pad(n), pad(m))
     invert_diagonal(n, m, fx, fy, fd, fa, nine, r)
-    return factor_band(n, m, fx, fy, fd, fa, nine, r, singular, factor(store, t))
+    return factor_band(n, m, fx, fy, fd, fa, nine, r, singular, factor(store, level))
 
 
-@_jit
+@jit
 def setup(x_faces, y_faces, store, table, singular):
-    """Fill all levels. False where one is not positive definite, or semidefinite if `singular`."""
+    """Fill all levels. False if one is not positive definite (semidefinite if `singular`)."""
     begin(x_faces, y_faces, store, table)
     return complete(store, table, 0, 0, singular)

@@ -1,36 +1,29 @@
-"""Residuals and smoothers of black-box multigrid: points by colours, lines, steps along residuals.
+"""Residual and smoothers of black-box multigrid: Gauss-Seidel by points and lines, Richardson.
 
-The plain twin is `blackbox/relax_reference.py`; arrays and indices are those of `blackbox/cpu.py`.
-
-Compiled into those that call them: after a change touch blackbox.py, blackbox/setup.py,
-blackbox/galerkin.py and blackbox/interpolation.py, or numba takes its old code from the cache.
+The plain twin is `blackbox/relax_reference.py`; arrays and indices are those of `blackbox/box.py`.
 """
 
-import numba
-
-from .layout import K_, N_, P_, PRESENT, R_, SIZE, STRIDE
-
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from ..runtime.jit import jit
 
 
-@_jit
-def sync(u, t, wrap):
+@jit
+def sync(u, level, wrap):
     """Fill the ghosts of periodic axes."""
-    s0, s1, s2 = t[SIZE], t[SIZE + 1], t[SIZE + 2]
+    s0, s1, s2 = level.size[0], level.size[1], level.size[2]
     v = u.reshape(s0, s1, s2)
     if wrap[0]:
-        n = t[N_]
+        n = level.n[0]
         v[0] = v[n]
         for g in range(n + 1, s0):
             v[g] = v[g - n]
     if wrap[1]:
-        n = t[N_ + 1]
+        n = level.n[1]
         for i in range(s0):
             v[i, 0] = v[i, n]
             for g in range(n + 1, s1):
                 v[i, g] = v[i, g - n]
     if wrap[2]:
-        n = t[N_ + 2]
+        n = level.n[2]
         for i in range(s0):
             for j in range(s1):
                 v[i, j, 0] = v[i, j, n]
@@ -38,20 +31,22 @@ def sync(u, t, wrap):
                     v[i, j, g] = v[i, j, g - n]
 
 
-@_jit
-def steps(t, offsets, out):
-    """Distances of the stencil's half of neighbours in a flat array; how many there are."""
-    for k in range(t[K_]):
+@jit
+def steps(level, offsets, out):
+    """Flat distances to one of each pair of opposite neighbours; returns their number."""
+    for k in range(level.num_neighbours):
         out[k] = 0
         for a in range(3):
-            out[k] += offsets[k, a] * t[STRIDE + a]
-    return t[K_]
+            out[k] += offsets[k, a] * level.stride[a]
+    return level.num_neighbours
 
 
-@_jit
+@jit
 def row_sum(u, c, step, K, S, x, m, y):
-    """y += the couplings of the nodes x .. x+m-1 times their neighbours' values; by fours, then one
-    by one: y is read and written less often."""
+    """y += Σ c u over the neighbours, for the nodes x .. x+m-1.
+
+    Four pairs of neighbours at a time, then the rest: y is read and written less often.
+    """
     k = 0
     while K - k >= 4:
         o0, o1, o2, o3 = step[k], step[k + 1], step[k + 2], step[k + 3]
@@ -94,77 +89,77 @@ def row_sum(u, c, step, K, S, x, m, y):
             y[q] += a0[q] * u0[q] + b0[q] * v0[q]
 
 
-@_jit
-def rows(t):
-    """How many there are along the slowest axis that is not missing; a line is one row."""
-    return t[N_] if t[PRESENT] else (t[N_ + 1] if t[PRESENT + 1] else 1)
+@jit
+def rows(level):
+    """The number of rows along the slowest axis that is not missing; a 1D problem has one row."""
+    return level.n[0] if level.present[0] else (level.n[1] if level.present[1] else 1)
 
 
-@_jit
-def limits(t, first, end):
-    """Where i and j begin and end in the rows [first, end), counted from zero."""
-    if t[PRESENT]:
-        return first + 1, end + 1, 1, t[N_ + 1] + 1
-    if t[PRESENT + 1]:
+@jit
+def limits(level, first, end):
+    """The ranges of i and j that are the rows [first, end), counted from zero."""
+    if level.present[0]:
+        return first + 1, end + 1, 1, level.n[1] + 1
+    if level.present[1]:
         return 0, 1, first + 1, end + 1
     return 0, 1, 0, 1
 
 
-@_jit
-def relax_points(u, b, c, r, step, K, S, t, start, alone, y, first, end):
-    """Gauss-Seidel at every other node of each axis from `start`; these are no neighbours.
+@jit
+def relax_points(u, b, c, r, step, K, S, level, start, from_zero, y, first, end):
+    """Gauss-Seidel at every other node of each axis from `start`; these nodes are not neighbours.
 
-    `alone` says that all others are zero. Here and below [first, end) are the rows to be done.
+    If `from_zero`, u is zero at all other nodes. Here and below, [first, end) are the rows to be
+    processed.
     """
-    m = t[N_ + 2]
-    i0, i1, j0, j1 = limits(t, first, end)
+    m = level.n[2]
+    i0, i1, j0, j1 = limits(level, first, end)
     for i in range(i0 + (i0 + start[0]) % 2, i1, 2):
         for j in range(j0 + (j0 + start[1]) % 2, j1, 2):
-            x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+            x = i * level.stride[0] + j * level.stride[1] + 1
             br, rr, ur = b[x : x + m], r[x : x + m], u[x : x + m]
             for q in range(m):
                 y[q] = br[q]
-            if not alone:
+            if not from_zero:
                 row_sum(u, c, step, K, S, x, m, y)
             for q in range(start[2] - 1, m, 2):
                 ur[q] = rr[q] * y[q]
 
 
-@_jit
+@jit
 def blank(u, x, lead, m):
-    """Zeros at every other of the m nodes from x."""
+    """u = 0 at every other of the m nodes from x on."""
     row = u[x : x + m]
     for q in range(lead, m, 2):
         row[q] = 0
 
 
-@_jit
-def relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, end):
-    """Lines along an axis that rows of memory do not follow, side by side in a row; every other
-    one of each other axis from `start`: these do not touch.
+@jit
+def relax_across(u, b, c, p, step, K, S, level, wrap, axis, start, from_zero, y, first, end):
+    """Solve lines along an axis across the rows; neighbouring lines are adjacent in a row.
 
-    With u = 0 on its lines, a sweep of Gauss-Seidel with pivots for the diagonal is the elimination
-    of their unknowns; b and the neighbours on other lines come in as they do there. [first, end)
-    are the indices to be done, from zero, along the other axis of the two that rows do not follow;
-    if there is none, along the rows.
+    Every other line of each of the other axes, from `start`: these lines are not coupled. With
+    u = 0 on the lines, Gauss-Seidel with the pivots in place of the diagonal is the forward
+    elimination; b and the other lines enter as in Gauss-Seidel. [first, end) are zero-based indices
+    along the third axis, or along the rows if there is no third axis.
     """
-    s, n, line = t[STRIDE + axis], t[N_ + axis], (2 - axis) * S
+    s, n, line = level.stride[axis], level.n[axis], (2 - axis) * S
     other = 1 - axis
     g0, g1, q0, q1 = 0, 1, first, end
-    if t[PRESENT + other]:
-        g0, g1, q0, q1 = first + 1, end + 1, 0, t[N_ + 2]
+    if level.present[other]:
+        g0, g1, q0, q1 = first + 1, end + 1, 0, level.n[2]
         g0 += (g0 + start[other]) % 2
     m, lead = q1 - q0, (q0 + 1 + start[2]) % 2  # the first of the lines in a row
     last = n - 1 if wrap[axis] else n
     for g in range(g0, g1, 2):
-        base = g * t[STRIDE + other] + q0 + 1
-        if not alone:
+        base = g * level.stride[other] + q0 + 1
+        if not from_zero:
             blank(u, base, lead, m)
             blank(u, base + s, lead, m)
         for i in range(1, last + 1):
             x = base + i * s
             br, pr, ur = b[x : x + m], p[x : x + m], u[x : x + m]
-            if alone:
+            if from_zero:
                 cr, before = c[line + x - s : line + x - s + m], u[x - s : x - s + m]
                 for q in range(lead, m, 2):
                     ur[q] = pr[q] * (br[q] + cr[q] * before[q])
@@ -199,9 +194,9 @@ def relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, 
                     ur[q] += wr[q] * end_row[q]
 
 
-@_jit
+@jit
 def substitute(u, c, p, x, n):
-    """A line that starts at x, along its row: right-hand side in u to solution."""
+    """Solve a line of n nodes along a row from x on; u is first the right-hand side."""
     u[x] *= p[x]
     for q in range(x + 1, x + n):
         u[q] = p[q] * u[q] + p[q] * c[q - 1] * u[q - 1]
@@ -209,10 +204,9 @@ def substitute(u, c, p, x, n):
         u[q] += p[q] * c[q] * u[q + 1]
 
 
-@_jit
+@jit
 def substitute_four(u, c, p, x, gap, n):
-    """The same for four lines, `gap` apart: a step of one waits for that before, but not for those
-    of the others."""
+    """The same for four lines, `gap` apart: independent recurrences hide each other's latency."""
     for k in range(4):
         u[x + k * gap] *= p[x + k * gap]
     a0, a1, a2, a3 = u[x], u[x + gap], u[x + 2 * gap], u[x + 3 * gap]
@@ -232,21 +226,21 @@ def substitute_four(u, c, p, x, gap, n):
         u[q], u[q1], u[q2], u[q3] = a0, a1, a2, a3
 
 
-@_jit
-def relax_along(u, b, c, p, step, K, S, t, wrap, start, alone, y, first, end):
-    """The same for lines along the rows of memory; [first, end) as for points."""
-    n, gap = t[N_ + 2], 2 * t[STRIDE + 1]
+@jit
+def relax_along(u, b, c, p, step, K, S, level, wrap, start, from_zero, y, first, end):
+    """Solve lines along the rows, every other one per axis across; [first, end) as for points."""
+    n, gap = level.n[2], 2 * level.stride[1]
     last = n - 1 if wrap[2] else n
-    i0, i1, j0, j1 = limits(t, first, end)
+    i0, i1, j0, j1 = limits(level, first, end)
     j0 += (j0 + start[1]) % 2
-    count = (j1 - j0 + 1) // 2 if t[PRESENT + 1] else 1
+    count = (j1 - j0 + 1) // 2 if level.present[1] else 1
     for i in range(i0 + (i0 + start[0]) % 2, i1, 2):
-        x0 = i * t[STRIDE] + j0 * t[STRIDE + 1] + 1
+        x0 = i * level.stride[0] + j0 * level.stride[1] + 1
         for k in range(count):
             x = x0 + k * gap
             for q in range(n):
                 y[q] = b[x + q]
-            if not alone:
+            if not from_zero:
                 u[x - 1 : x + n + 1] = 0
                 row_sum(u, c, step, K, S, x, n, y)
             u[x : x + n] = y[:n]
@@ -256,7 +250,7 @@ def relax_along(u, b, c, p, step, K, S, t, wrap, start, alone, y, first, end):
             substitute(u, c, p, x0 + k * gap, last)
         if not wrap[2]:
             continue
-        for k in range(count):  # the last node of each
+        for k in range(count):  # the last node of each line
             x = x0 + k * gap
             e = x + last
             u[e] = p[e] * (u[e] + c[x - 1] * u[x] + c[e - 1] * u[e - 1])
@@ -264,47 +258,49 @@ def relax_along(u, b, c, p, step, K, S, t, wrap, start, alone, y, first, end):
                 u[q] += p[S + q] * u[e]
 
 
-@_jit
-def relax(u, b, c, store, step, K, S, t, wrap, what, alone, y, first, end):
-    """One step of a sweep (`blackbox_layout.sweep`): a colour of points, or of lines."""
-    axis, start = what[0], what[1:]
+@jit
+def relax(u, b, c, store, step, K, S, level, wrap, colour, from_zero, y, first, end):
+    """One colour of points or of lines (`layout.sweep`)."""
+    axis, start = colour[0], colour[1:]
     if axis < 0:
-        r = store[t[R_] : t[R_] + S]
-        relax_points(u, b, c, r, step, K, S, t, start, alone, y, first, end)
+        r = store[level.inverse_diagonal : level.inverse_diagonal + S]
+        relax_points(u, b, c, r, step, K, S, level, start, from_zero, y, first, end)
         return
-    p = store[t[P_ + axis] : t[P_ + axis] + (2 if wrap[axis] else 1) * S]
+    p = store[level.pivots[axis] : level.pivots[axis] + (2 if wrap[axis] else 1) * S]
     if axis == 2:
-        relax_along(u, b, c, p, step, K, S, t, wrap, start, alone, y, first, end)
+        relax_along(u, b, c, p, step, K, S, level, wrap, start, from_zero, y, first, end)
     else:
-        relax_across(u, b, c, p, step, K, S, t, wrap, axis, start, alone, y, first, end)
+        relax_across(u, b, c, p, step, K, S, level, wrap, axis, start, from_zero, y, first, end)
 
 
-@_jit
-def extent(t, axis):
-    """How many indices a step of a sweep can be divided by: points, or lines along an axis."""
+@jit
+def extent(level, axis):
+    """The number of row indices of a colour: of points (-1), or of lines along an axis."""
     if axis < 0 or axis == 2:
-        return rows(t)
-    return t[N_ + 1 - axis] if t[PRESENT + 1 - axis] else t[N_ + 2]
+        return rows(level)
+    return level.n[1 - axis] if level.present[1 - axis] else level.n[2]
 
 
-@_jit
-def smooth(u, b, c, store, step, K, S, t, wrap, sweep, backward, from_zero, y):
-    """One sweep, its steps in their order or in the reversed one."""
+@jit
+def smooth(u, b, c, store, step, K, S, level, wrap, sweep, backward, from_zero, y):
+    """One sweep, its colours in order or in reversed order."""
     for s in range(len(sweep)):
-        what = sweep[len(sweep) - 1 - s] if backward else sweep[s]
-        alone = from_zero and s == 0
-        relax(u, b, c, store, step, K, S, t, wrap, what, alone, y, 0, extent(t, what[0]))
-        sync(u, t, wrap)
+        colour = sweep[len(sweep) - 1 - s] if backward else sweep[s]
+        initial = from_zero and s == 0
+        relax(
+            u, b, c, store, step, K, S, level, wrap, colour, initial, y, 0, extent(level, colour[0])
+        )
+        sync(u, level, wrap)
 
 
-@_jit
-def residual(u, b, c, e, has_e, step, K, S, t, out, first, end):
-    """out = b - A u at the unknowns; other entries are left as they are: zero, or ghosts."""
-    m = t[N_ + 2]
-    i0, i1, j0, j1 = limits(t, first, end)
+@jit
+def residual(u, b, c, e, has_e, step, K, S, level, out, first, end):
+    """out = b - A u at the unknowns; other entries are not changed."""
+    m = level.n[2]
+    i0, i1, j0, j1 = limits(level, first, end)
     for i in range(i0, i1):
         for j in range(j0, j1):
-            x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+            x = i * level.stride[0] + j * level.stride[1] + 1
             br, ur, y = b[x : x + m], u[x : x + m], out[x : x + m]
             if has_e:
                 er = e[x : x + m]
@@ -321,17 +317,17 @@ def residual(u, b, c, e, has_e, step, K, S, t, out, first, end):
                     y[q] += a[q] * (ua[q] - ur[q]) + d[q] * (ud[q] - ur[q])
 
 
-@_jit
-def richardson(u, b, c, e, has_e, r, step, K, S, t, wrap, res, lengths):
+@jit
+def richardson(u, b, c, e, has_e, r, step, K, S, level, wrap, res, lengths):
     """u += ω D⁻¹ (b - A u) for each step length ω."""
-    m = t[N_ + 2]
+    m = level.n[2]
     for s in range(len(lengths)):
-        residual(u, b, c, e, has_e, step, K, S, t, res, 0, rows(t))
-        i0, i1, j0, j1 = limits(t, 0, rows(t))
+        residual(u, b, c, e, has_e, step, K, S, level, res, 0, rows(level))
+        i0, i1, j0, j1 = limits(level, 0, rows(level))
         for i in range(i0, i1):
             for j in range(j0, j1):
-                x = i * t[STRIDE] + j * t[STRIDE + 1] + 1
+                x = i * level.stride[0] + j * level.stride[1] + 1
                 ur, rr, d = u[x : x + m], r[x : x + m], res[x : x + m]
                 for q in range(m):
                     ur[q] += lengths[s] * (rr[q] * d[q])
-        sync(u, t, wrap)
+        sync(u, level, wrap)

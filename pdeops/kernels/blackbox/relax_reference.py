@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .collapse import Offset
 from .layout import padded
 from .level_reference import Level, residual, shift, sync
+from .sparsify import Offset
 
 
 def relax(u: Tensor, b: Tensor, level: Level, start: Sequence[int]) -> Tensor:
-    """u after Gauss-Seidel at every other node from `start`; these are no neighbours."""
+    """u after Gauss-Seidel at every other node from `start`; these nodes are not neighbours."""
 
     def at(x: Tensor, delta: Offset | None = None) -> Tensor:
         shifts = delta or (0,) * len(level.n)
@@ -31,8 +31,11 @@ def relax(u: Tensor, b: Tensor, level: Level, start: Sequence[int]) -> Tensor:
 
 
 def eliminate(level: Level, axis: int) -> tuple[list[Tensor], list[Tensor] | None]:
-    """Inverse pivots of the lines along an axis, and their borders if it is periodic, by the index
-    along it (`blackbox/lines.py`); 0 where a pivot is round-off: that node is left out."""
+    """Inverse pivots of the lines along an axis, and their borders if it is periodic.
+
+    Both are lists by the index along the axis (`blackbox/lines.py`). A pivot at round-off level has
+    the inverse 0.
+    """
     n, wrap = level.n[axis], level.wrap[axis]
     ndim = len(level.n)
     d, c = along(level.diagonal, axis, ndim), along(forward(level, axis), axis, ndim)
@@ -71,12 +74,12 @@ def forward(level: Level, axis: int) -> Tensor:
 
 
 def along(x: Tensor, axis: int, ndim: int) -> tuple[Tensor, ...]:
-    """A field by its index along an axis."""
+    """The slices of a field along an axis."""
     return x.unbind(axis - ndim)
 
 
 def solve_lines(f: Tensor, level: Level, axis: int) -> Tensor:
-    """The solutions for all lines along an axis with right-hand side f; zero around them."""
+    """The solutions for all lines along an axis with right-hand side f; zero at ghosts."""
     n, ndim = level.n[axis], len(level.n)
     if axis not in level.lines:
         level.lines[axis] = eliminate(level, axis)
@@ -93,8 +96,10 @@ def solve_lines(f: Tensor, level: Level, axis: int) -> Tensor:
 
 
 def relax_lines(u: Tensor, b: Tensor, level: Level, axis: int, start: Sequence[int]) -> Tensor:
-    """u after solving for every other line along an axis, from `start` on the others; these are no
-    neighbours."""
+    """u after every other line along an axis is solved, from `start` on the other axes.
+
+    These lines are not neighbours.
+    """
     own = [slice(s, k + 1, 2) for s, k in zip(start, level.n, strict=True)]
     own[axis] = slice(None)
     ours = torch.zeros(u.shape[-len(level.n) :], dtype=torch.bool, device=u.device)
@@ -114,7 +119,7 @@ def smooth(
     backward: bool = False,
     lengths: Sequence[float] = (),
 ) -> Tensor:
-    """u after one sweep: its steps, or u + ω D⁻¹ (b - A u) for each step length ω."""
+    """u after one sweep: Gauss-Seidel in colours, or u + ω D⁻¹ (b - A u) for each step length ω."""
     for omega in lengths:
         d = level.diagonal
         u = u + torch.where(d > 0, omega * residual(u, b, level) / torch.where(d > 0, d, 1), 0)

@@ -4,7 +4,7 @@ The plain twin is `conjugate/reference.py`. On a small system calls of torch cos
 arithmetic, and `move` reads r once where single operations read it twice. Vectors are divided into
 blocks, whose inner products are summed in order, in float64: the result does not depend on which
 thread takes which blocks, to the last bit. The compiled loops start no threads; `Step` divides the
-blocks of a long field among threads (`runtime/bands.py`).
+blocks of a long field among threads (`runtime/row_blocks.py`).
 """
 
 import math
@@ -12,13 +12,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 from torch import Tensor
 
-from ..runtime import bands
-
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from ..runtime import row_blocks
+from ..runtime.jit import jit
 
 LANES = 64  # partial sums of a dot product: they fill registers and round like pairwise summation
 BLOCK = 4096  # entries
@@ -31,7 +29,7 @@ class Step:
         arrays = (u.view(-1).numpy() for u in (p, Ap, x, r, z))
         self._p, self._Ap, self._x, self._r, self._z = arrays
         self._sums = np.empty(math.ceil(r.numel() / BLOCK))
-        self.num_threads = bands.count(r.numel(), bands.VAST)
+        self.num_threads = row_blocks.count(r.numel(), row_blocks.VAST)
 
     def direction(self, rz_old: float) -> float:
         if self.num_threads == 1:
@@ -47,7 +45,7 @@ class Step:
         return pAp, self._sum(move, self._p, self._Ap, alpha(rz, pAp), self._x, self._r)
 
     def _divide(self, loop: Callable[..., object], *arguments: object) -> None:
-        bands.split(partial(loop, *arguments), len(self._sums), self.num_threads)
+        row_blocks.split(partial(loop, *arguments), len(self._sums), self.num_threads)
 
     def _sum(self, loop: Callable[..., object], *arguments: object) -> float:
         self._divide(loop, *arguments, self._sums)
@@ -55,7 +53,7 @@ class Step:
         return result
 
 
-@_jit
+@jit
 def _total(sums):
     """The sum of `LANES` numbers, by halves."""
     half = LANES // 2
@@ -66,7 +64,7 @@ def _total(sums):
     return sums[0]
 
 
-@_jit
+@jit
 def dots(u, v, sums, first, last):
     """sums[i] = ⟨u, v⟩ over block i, in the dtype of the fields, for the blocks [first, last).
 
@@ -87,7 +85,7 @@ def dots(u, v, sums, first, last):
         sums[block] = _total(lanes)
 
 
-@_jit
+@jit
 def turn(z, factor, p, first, last):
     """p = z + factor p on the blocks [first, last)."""
     part = slice(first * BLOCK, min(last * BLOCK, p.size))
@@ -97,7 +95,7 @@ def turn(z, factor, p, first, last):
         d[k] = y[k] + b * d[k]
 
 
-@_jit
+@jit
 def move(p, Ap, step, x, r, sums, first, last):
     """x += step p, r -= step Ap and sums[i] = ⟨r, r⟩ on the blocks [first, last)."""
     factor = x.dtype.type(step)
@@ -122,7 +120,7 @@ def move(p, Ap, step, x, r, sums, first, last):
         sums[block] = _total(lanes)
 
 
-@_jit
+@jit
 def total(sums):
     """The sum over all blocks."""
     value = 0.0
@@ -131,19 +129,19 @@ def total(sums):
     return value
 
 
-@_jit
+@jit
 def beta(rz, rz_old):
     """⟨r, z⟩ / ⟨r, z⟩_old; 0 if the latter is 0."""
     return rz / rz_old if rz_old != 0 else 0.0
 
 
-@_jit
+@jit
 def alpha(rz, pAp):
     """⟨r, z⟩ / ⟨p, A p⟩, 0 unless both are positive."""
     return rz / pAp if rz > 0 and pAp > 0 else 0.0
 
 
-@_jit
+@jit
 def _direction(r, z, rz_old, p, sums):
     """p = z + β p; returns ⟨r, z⟩."""
     dots(r, z, sums, 0, sums.size)
@@ -152,7 +150,7 @@ def _direction(r, z, rz_old, p, sums):
     return rz
 
 
-@_jit
+@jit
 def _descend(p, Ap, rz, x, r, sums):
     """x += α p and r -= α Ap; returns ⟨p, Ap⟩ and ⟨r, r⟩."""
     dots(Ap, p, sums, 0, sums.size)

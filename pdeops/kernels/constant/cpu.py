@@ -1,242 +1,85 @@
-"""Fused loops of geometric multigrid for -a Δu + c u with zero sides, n odd per axis (numba).
+"""Geometric multigrid for a constant coefficient by compiled loops (numba)."""
 
-The plain twin, which says what is computed, is `constant/reference.py`; the tests compare the two.
-Nothing is stored but u and b of each level. Rows are computed whole, so that the loops are
-vectorised, and colours picked from them; all that happens to a row happens while it is in the
-cache.
+from collections.abc import Callable
+from functools import partial
 
-Fields have three axes here; a plane is passed as (n, 1, m), its middle axis missing (`deep` False).
-u stands among zeros, so its unknown (i, j, k) is u[i + 1, j + deep, k + 1]; b does not. Red nodes
-are those whose one-based indices have an even sum, coarse nodes those with even ones only.
-
-No fastmath: the last bits must not depend on whether a function was compiled in this process or
-read from numba's cache. Nothing here starts threads, so the loops are safe after fork; they release
-the GIL, so that others can give each thread a band of rows (`runtime/bands.py`).
-"""
-
-import numba
 import numpy as np
+import torch
+from torch import Tensor
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
-
-
-@_jit
-def first_row(b, i, j, w, r, deep, mask, y, out):
-    """out = one red-black sweep from zero: b r at red nodes, r (b + r Σ w b) at black ones."""
-    l, n, m = b.shape
-    row = b[i, j]
-    for k in range(m):
-        y[k] = 0
-    if i > 0:
-        other = b[i - 1, j]
-        for k in range(m):
-            y[k] += w[0] * other[k]
-    if i < l - 1:
-        other = b[i + 1, j]
-        for k in range(m):
-            y[k] += w[0] * other[k]
-    if deep and j > 0:
-        other = b[i, j - 1]
-        for k in range(m):
-            y[k] += w[1] * other[k]
-    if deep and j < n - 1:
-        other = b[i, j + 1]
-        for k in range(m):
-            y[k] += w[1] * other[k]
-    before, after = row[: m - 1], row[1:]
-    inner, tail = y[: m - 1], y[1:]
-    for k in range(m - 1):
-        tail[k] += w[2] * before[k]
-    for k in range(m - 1):
-        inner[k] += w[2] * after[k]
-    for k in range(m):
-        out[k] = r * (row[k] + mask[k] * (r * y[k]))
+from ..blackbox.box_hierarchy import BoxHierarchy
+from ..blackbox.hierarchy import Cycle, Hierarchy
+from ..runtime import row_blocks
+from ..runtime.memory import zeros
+from . import loops
+from .layout import layout
+from .problem import Constant
 
 
-@_jit
-def neighbours(u, i, j, w, deep, y):
-    """y = Σ w u over the neighbours of a row of unknowns; i, j are indices of u."""
-    m = len(y)
-    up, down, row = u[i - 1, j], u[i + 1, j], u[i, j]
-    a, b, c, d = up[1 : m + 1], down[1 : m + 1], row[0:m], row[2 : m + 2]
-    for k in range(m):
-        y[k] = w[0] * (a[k] + b[k]) + w[2] * (c[k] + d[k])
-    if deep:
-        back, front = u[i, j - 1], u[i, j + 1]
-        e, f = back[1 : m + 1], front[1 : m + 1]
-        for k in range(m):
-            y[k] += w[1] * (e[k] + f[k])
+class ConstantHierarchy(Hierarchy):
+    """Levels for V(1,1) by points; black-box multigrid from where a number of unknowns is even or
+    small."""
+
+    def __init__(self, problem: Constant, like: Tensor) -> None:
+        halved = problem.halved()
+        self.num_halved = len(halved) - 1
+        ndim, dtype = len(problem.shape), like.dtype
+        weights = []  # per level: the couplings on three axes, and 1 / diagonal
+        for shape in halved:
+            w = problem.couplings(shape)
+            weights.append([w[0], *(w[1:-1] or [0.0]), w[-1], 1 / (2 * sum(w) + problem.c)])
+        self._weights = torch.tensor(weights, dtype=dtype).numpy()
+        self._table, size = layout(halved)
+        self._store = zeros(size, dtype)
+        self._coarse = BoxHierarchy(problem.coarse_system(like))
+        self.shapes = halved + self._coarse.shapes[1:]
+        self._is_box = ndim == 3
+
+    def run(self, b: Tensor, out: Tensor, cycle: Cycle) -> None:
+        for field, result in zip(b.contiguous(), out, strict=True):
+            self.bind(field, result, cycle)()
+
+    def bind(self, b: Tensor, out: Tensor, cycle: Cycle) -> Callable[[], object]:
+        if not self._is_box:
+            b, out = b.unsqueeze(1), out.unsqueeze(1)
+        counts = row_blocks.counts(self.shapes[: self.num_halved], row_blocks.WIDE)
+        return partial(self._apply, b.numpy(), out.numpy(), *self._coarse_solver(), counts)
+
+    def _coarse_solver(self) -> tuple[Callable[[], object], Tensor, Tensor]:
+        """The cycle on the last of these levels; its result, and where `loops.up` reads it."""
+        last, shape = self._table[-1], self.shapes[self.num_halved]
+        u = self._store[int(last["u"]) : int(last["b"])].view([n + 2 for n in shape])
+        inner = u[(slice(1, -1),) * len(shape)]
+        b = self._store[int(last["b"]) :].view(shape)
+        out = torch.empty_like(b)
+        return self._coarse.bind(b, out, Cycle()), out, inner
+
+    def runs(self, cycle: Cycle) -> bool:
+        return cycle == Cycle()
+
+    def _apply(
+        self,
+        b: np.ndarray,
+        out: np.ndarray,
+        solve_coarse: Callable[[], object],
+        solution: Tensor,
+        coarse_u: Tensor,
+        counts: list[int],
+    ) -> None:
+        """The cycle, with the rows of the first levels divided among threads."""
+        levels = (self._store.numpy(), self._table, self._weights, self._is_box)
+        for depth, parts in enumerate(counts):
+            restrict = partial(loops.restrict, b, *levels, depth)
+            row_blocks.split(restrict, self.shapes[depth + 1][0], parts)
+        loops.down(b, *levels, len(counts))
+        solve_coarse()
+        coarse_u.copy_(solution)
+        loops.up(b, *levels, len(counts), out)
+        for depth, parts in reversed(list(enumerate(counts))):
+            correct = partial(loops.correct, b, *levels, depth, out)
+            row_blocks.chain(correct, self.shapes[depth][0], 3, parts)
 
 
-@_jit
-def restrict_row(y, i, j, deep, scale, B, start, end):
-    """Add the residual y of a row of red nodes to the rows [start, end) of B it belongs to."""
-    _, N, M = B.shape
-    even_i, even_j = i % 2 == 0, not deep or j % 2 == 0
-    for I in range(i // 2, (i + 1) // 2 + 1):
-        for J in range(j // 2 if deep else 1, ((j + 1) // 2 if deep else 1) + 1):
-            if not (start < I <= end and 1 <= J <= N):
-                continue
-            out = B[I - 1, J - 1]
-            if even_i and even_j:
-                for K in range(M):
-                    out[K] += scale * y[2 * K + 1]
-            elif even_i == even_j:
-                for K in range(M):
-                    out[K] += 0.25 * scale * y[2 * K + 1]
-            else:
-                for K in range(M):
-                    out[K] += 0.25 * scale * (y[2 * K] + y[2 * K + 2])
-
-
-@_jit
-def descend(b, u, w, r, deep, B, start, end):
-    """u = one red-black sweep from zero; the rows [start, end) of B = the restricted residual.
-
-    The residual of black nodes is zero then, and that of a red one is what its black neighbours
-    have added. Restriction is full weighting, Pᵀ over the number of fine nodes of a coarse cell.
-    Beside each other, ranges of B write the same numbers to the rows of u that they share.
-    """
-    l, n, m = b.shape
-    y = np.empty(m, b.dtype)
-    mask = np.empty((2, m), b.dtype)
-    for k in range(m):
-        mask[0, k], mask[1, k] = k % 2, 1 - k % 2
-    scale = w[0] * 0 + (0.125 if deep else 0.25)
-    for i in range(start, end):
-        for j in range(B.shape[1]):
-            for k in range(B.shape[2]):
-                B[i, j, k] = 0
-    first, last = 2 * start + 1, 2 * end + 1  # one-based: the rows whose residual B takes
-    for s in range(max(first - 2, 0), last + 1):
-        if s < l:
-            for j in range(n):
-                # One-based indices sum to i + j + k + 3, or on a plane to i + k + 2.
-                odd = (s + j + 1) % 2 if deep else s % 2
-                # Black are the odd sums: k odd where the rest is even, k even where it is odd.
-                first_row(b, s, j, w, r, deep, mask[odd], y, u[s + 1, j + deep, 1 : m + 1])
-        i = s  # one-based: the row before
-        if i >= first:
-            for j in range(1, n + 1):
-                neighbours(u, i, j - 1 + deep, w, deep, y)
-                restrict_row(y, i, j, deep, scale, B, start, end)
-
-
-@_jit
-def correct_row(U, i, j, deep, u):
-    """Add P U at the red nodes of a row; linear interpolation."""
-    M = (len(u) - 3) // 2
-    I, J = i // 2, (j // 2 if deep else 0)
-    even_i, even_j = i % 2 == 0, not deep or j % 2 == 0
-    if even_i and even_j:
-        a = U[I, J]
-        for K in range(1, M + 1):
-            u[2 * K] += a[K]
-    elif even_i == even_j:
-        a, b, c, d = U[I, J], U[I + 1, J], U[I, J + 1], U[I + 1, J + 1]
-        for K in range(1, M + 1):
-            u[2 * K] += 0.25 * (a[K] + b[K] + c[K] + d[K])
-    else:
-        a = U[I, J]
-        b = U[I + 1, J] if not even_i else U[I, J + 1]
-        for K in range(M + 1):
-            u[2 * K + 1] += 0.25 * (a[K] + a[K + 1] + b[K] + b[K + 1])
-
-
-@_jit
-def relax_row(b, u, i, j, w, r, deep, first, y):
-    """Gauss-Seidel at every other node of a row, from the zero-based `first`."""
-    neighbours(u, i, j - 1 + deep, w, deep, y)
-    m = len(y)
-    rhs, row = b[i - 1, j - 1], u[i, j - 1 + deep]
-    for k in range(m):
-        y[k] = r * (rhs[k] + y[k])
-    for k in range(first, m, 2):
-        row[k + 1] = y[k]
-
-
-@_jit
-def ascend(b, u, w, r, deep, U, out, rows):
-    """u + P U, then black, then red Gauss-Seidel; copied to `out` unless that is empty.
-
-    Black nodes need no correction: their first step does not read their own value. `rows` are the
-    first and the last of these three stages (`runtime/bands.py`).
-    """
-    _, n, m = b.shape
-    y = np.empty(m, b.dtype)
-    for s in range(min(rows[0, 0], rows[1, 0] + 1, rows[2, 0] + 2), rows[2, 1] + 3):
-        if rows[0, 0] <= s <= rows[0, 1]:
-            for j in range(1, n + 1):
-                correct_row(U, s, j, deep, u[s, j - 1 + deep])
-        for lag in range(1, 3):
-            i = s - lag
-            if i < rows[lag, 0] or i > rows[lag, 1]:
-                continue
-            for j in range(1, n + 1):
-                even = (i + j) % 2 == 0 if deep else i % 2 == 0
-                # Zero-based k = 0 is one-based 1: red where the other indices' sum is odd.
-                red = 1 if even else 0
-                relax_row(b, u, i, j, w, r, deep, 1 - red if lag == 1 else red, y)
-                if lag == 2 and out.size > 0:
-                    row, result = u[i, j - 1 + deep], out[i - 1, j - 1]
-                    for k in range(m):
-                        result[k] = row[k + 1]
-
-
-@_jit
-def field(store, t, deep):
-    """u of a level with its zeros."""
-    rows = t[1] + 2 if deep else t[1]
-    size = (t[0] + 2) * rows * (t[2] + 2)
-    return store[t[3] : t[3] + size].reshape(t[0] + 2, rows, t[2] + 2)
-
-
-@_jit
-def load(store, t):
-    """The right-hand side of a level below the finest."""
-    return store[t[4] : t[4] + t[0] * t[1] * t[2]].reshape(t[0], t[1], t[2])
-
-
-@_jit
-def down(b, store, table, weights, deep, level):
-    """From this level to the last: sweep from zero, restrict. Leaves the last right-hand side."""
-    for current in range(level, len(table) - 1):
-        restrict(b, store, table, weights, deep, current, 0, table[current + 1, 0])
-
-
-@_jit
-def restrict(b, store, table, weights, deep, level, start, end):
-    """`descend` on one level."""
-    rhs = b if level == 0 else load(store, table[level])
-    w = weights[level]
-    B = load(store, table[level + 1])
-    descend(rhs, field(store, table[level], deep), w, w[3], deep, B, start, end)
-
-
-@_jit
-def up(b, store, table, weights, deep, level, out):
-    """From the last level but one to this: correct, sweep; `out` is the finest."""
-    rows = np.empty((3, 2), np.int64)
-    for current in range(len(table) - 2, level - 1, -1):
-        rows[:, 0], rows[:, 1] = 1, table[current, 0]
-        correct(b, store, table, weights, deep, current, out, rows)
-
-
-@_jit
-def correct(b, store, table, weights, deep, level, out, rows):
-    """`ascend` on one level."""
-    w = weights[level]
-    u, U = field(store, table[level], deep), field(store, table[level + 1], deep)
-    rhs = b if level == 0 else load(store, table[level])
-    ascend(rhs, u, w, w[3], deep, U, out if level == 0 else out[:0], rows)
-
-
-def layout(shapes):
-    """Sizes of each level and where its u and b start in one flat array; and its length."""
-    rows, used = [], 0
-    for level, shape in enumerate(shapes):
-        l, n, m = (shape[0], 1, shape[1]) if len(shape) == 2 else shape
-        size = (l + 2) * (n if len(shape) == 2 else n + 2) * (m + 2)
-        rows.append([l, n, m, used, used + size])
-        used += size + (l * n * m if level else 0)
-    return np.array(rows, dtype=np.int64), used
+def set_up(problem: Constant, like: Tensor) -> Hierarchy:
+    """As `constant.set_up`."""
+    return ConstantHierarchy(problem, like)

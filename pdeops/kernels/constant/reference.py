@@ -1,10 +1,11 @@
-"""Geometric multigrid for -a Δu + c u with zero sides, in plain torch: to be read.
+"""Geometric multigrid for -a Δu + c u with zero Dirichlet values, in plain torch: to be read.
 
-Twin of `constant.py`. The numbers of unknowns are odd, so that the coarse grid of every other node
-has the same box: its operator is the same one with twice the spacing, interpolation is linear along
-each axis, restriction its adjoint. With the sums of Pᵀ r as right-hand side the coarse operator
-counts 2^d-fold. All else is as in `blackbox/reference.py`, whose levels these are; on constant
-couplings its colours are red and black.
+Twin of `constant/cpu.py`. The numbers of unknowns are odd, so the coarse grid of every other node
+covers the same box. The coarse operator is the same operator with twice the spacing; interpolation
+is linear along each axis and restriction is its adjoint. Since the right-hand side Pᵀ r contains
+sums over 2^d nodes, the coarse operator is multiplied by 2^d. Everything else is as in
+`blackbox/reference.py`, whose `Level` is used here; with five or seven points its order of colours
+is red-black.
 """
 
 from collections.abc import Sequence
@@ -13,37 +14,41 @@ from itertools import product
 import torch
 
 from ..blackbox import reference
-from ..blackbox.layout import padded
+from ..blackbox.hierarchy import Cycle, Hierarchy
+from ..blackbox.layout import padded, schedule
+from ..blackbox.level_reference import Level, pad
+from ..blackbox.ordered import Ordered
+from .problem import Constant
 
 
-def level(
-    n: Sequence[int], weights: Sequence[float], c: float, like: torch.Tensor
-) -> reference.Level:
-    """One grid with couplings a/h² per axis and reaction c; halved along all axes."""
+def level(n: Sequence[int], weights: Sequence[float], c: float, like: torch.Tensor) -> Level:
+    """One grid with couplings a/h² per axis and reaction c, coarsened along all axes."""
     ndim = len(n)
     stored = [padded(k) for k in n]
     couplings = {}
     for axis, w in enumerate(weights):
         for sign in (-1, 1):
             couplings[tuple(sign * (a == axis) for a in range(ndim))] = like.new_full(stored, w)
-    inside = reference.pad(like.new_full(tuple(n), c), ndim)
-    result = reference.Level(tuple(n), (False,) * ndim, couplings, inside, (True,) * ndim)
+    inside = pad(like.new_full(tuple(n), c), ndim)
+    result = Level(tuple(n), (False,) * ndim, couplings, inside, (True,) * ndim)
     for digits in product((0, 1, 2), repeat=ndim):
-        share = 0.5 ** sum(d > 0 for d in digits)
-        result.weights[digits] = like.new_full([padded(k) for k in result.N], share)
+        weight = 0.5 ** sum(d > 0 for d in digits)
+        result.weights[digits] = like.new_full([padded(k) for k in result.N], weight)
     return result
 
 
-def setup(
+def build_levels(
     shapes: Sequence[Sequence[int]],
     halved: int,
     weights: Sequence[float],
     c: float,
     like: torch.Tensor,
-) -> list[reference.Level]:
-    """All levels, finest first: `halved` of this kind, then black-box ones.
+) -> list[Level]:
+    """All levels, finest first: `halved` levels of this kind, then levels of black-box multigrid.
 
-    shapes: unknowns of all levels. weights: a/h² per axis on the finest.
+    Args:
+        shapes: unknowns per axis of all levels.
+        weights: a/h² per axis on the finest level.
     """
     ndim = len(shapes[0])
     levels = []
@@ -63,4 +68,29 @@ def setup(
         for fine, coarse in zip(shapes[halved:-1], shapes[halved + 1 :], strict=True)
     ]
     excess = like.new_full(n, scale * c) if c else None
-    return levels + reference.setup(faces, excess, (False,) * ndim, coarsened, singular=False)
+    return levels + reference.build_levels(
+        faces, excess, (False,) * ndim, coarsened, singular=False
+    )
+
+
+class ReferenceHierarchy(Hierarchy):
+    """Levels for V(1,1) by points, on any device and in any dtype."""
+
+    def __init__(self, problem: Constant, like: torch.Tensor) -> None:
+        halved, coarse = problem.halved(), Ordered.of(problem.coarse_system(like), ())
+        table, _, _ = coarse.layout()
+        self.shapes = halved + coarse.shapes(table)[1:]
+        weights = problem.couplings(problem.shape)
+        self._levels = build_levels(self.shapes, len(halved) - 1, weights, problem.c, like)
+        self._steps = schedule(len(self.shapes), "V").tolist()
+
+    def run(self, b: torch.Tensor, out: torch.Tensor, cycle: Cycle) -> None:
+        out.copy_(reference.apply_cycle(b, self._levels, self._steps))
+
+    def runs(self, cycle: Cycle) -> bool:
+        return cycle == Cycle()
+
+
+def set_up(problem: Constant, like: torch.Tensor) -> Hierarchy:
+    """As `constant.set_up`."""
+    return ReferenceHierarchy(problem, like)

@@ -1,1 +1,67 @@
-"""The operator -div(a grad u) + c u."""
+"""The operator A u = -div(a grad u) + e u on a grid of any dimension:
+
+    (A u)_i = Σ c_face (u_i - u_neighbour) + e_i u_i    over the faces of node i.
+
+`reference.py` is the plain twin: any device and dtype, differentiable. `cpu.py` has loops for one
+to three axes.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..forms import Forms, is_compiled
+from . import reference
+from .problem import Couplings, Profiles
+
+__all__ = ["Couplings", "Profiles", "apply", "apply_into", "bind"]
+
+FORMS = Forms(__name__, cpu="cpu")
+
+
+def apply(
+    A: Couplings | Profiles, u: Float[Tensor, "*batch_space"]
+) -> Float[Tensor, "*batch_space"]:
+    """A u; differentiable in u and in the couplings."""
+    if _has_loops(A, u):
+        return apply_into(A, u, torch.empty_like(u, memory_format=torch.contiguous_format))
+    return _plain(A, u)
+
+
+def apply_into(
+    A: Couplings | Profiles, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
+) -> Float[Tensor, "*batch_space"]:
+    """A u written to `out`, which is returned; no gradient."""
+    if not (_has_loops(A, u) and out.dtype == u.dtype and out.is_contiguous()):
+        return out.copy_(_plain(A, u))
+    fields = zip(u.detach().contiguous().view(-1, *A.shape), out.view(-1, *A.shape), strict=True)
+    for one, result in fields:
+        FORMS.of(u).bind(A, one, result)()
+    return out
+
+
+def bind(
+    A: Couplings | Profiles, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
+) -> Callable[[], object]:
+    """`apply_into` without arguments, to be called many times; for one field the loop itself."""
+    one = tuple(u.shape) == A.shape and u.is_contiguous()
+    if one and out.is_contiguous() and out.dtype == u.dtype and _has_loops(A, u):
+        return FORMS.of(u).bind(A, u.detach(), out)
+    return partial(apply_into, A, u, out)
+
+
+def _plain(A: Couplings | Profiles, u: Tensor) -> Tensor:
+    C = A.of(u)
+    return reference.apply(u, C.faces, C.excess, C.periodic)
+
+
+def _has_loops(A: Couplings | Profiles, u: Tensor) -> bool:
+    if isinstance(A, Couplings):
+        stored = A.faces if A.excess is None else (*A.faces, A.excess)
+        fits = all(u.dtype == t.dtype and FORMS.serve(t) and is_compiled(t) for t in stored)
+    else:
+        fits = A.dtype in (None, u.dtype)
+    return fits and len(A.shape) <= 3 and FORMS.serve(u) and is_compiled(u)

@@ -1,24 +1,60 @@
-"""Fused loops for -div(a grad u) + c u on a uniform grid of one to three axes (numba).
+"""Loops for -div(a grad u) + c u on a uniform grid of one to three axes (numba).
 
-The plain twin, which says what is computed, is `diffusion/reference.py`; the tests compare the two.
-A field of fewer axes is passed with leading axes of length one; `first` is the number of those.
-`wrap[axis]` says which axes are periodic. Each row is read once and stays in the first cache. A
-call computes the rows [start, end), row i n + j being (i, j, ·).
-
-No fastmath: with it the last bits depend on what a function was inlined into, hence on whether it
-was compiled in this process or read from numba's cache, and generated files would differ. Nothing
-here starts threads, so the loops are safe after fork; they release the GIL.
+The plain twin, which defines what is computed, is `diffusion/reference.py`. Fields have three axes;
+leading axes that are missing have length one, and `first` is their number. `wrap[axis]` is True for
+a periodic axis. Each row is read once and stays in the first-level cache. A call computes the rows
+[start, end), where row i n + j is (i, j, ·). The loops start no threads, so they are safe after a
+fork, and release the GIL.
 """
 
-import numba
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
+import torch
+from torch import Tensor
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from ..runtime import row_blocks
+from ..runtime.jit import jit
+from .problem import Couplings, Profiles
 
 
-@_jit
+def bind(A: Couplings | Profiles, u: Tensor, out: Tensor) -> Callable[[], object]:
+    """out = A u for one contiguous field, its rows divided among threads if there are many."""
+    shape = (1,) * (3 - u.ndim) + tuple(u.shape)
+    field, result = u.view(shape).numpy(), out.view(shape).numpy()
+    if u.dtype not in A.arrays:
+        A.arrays[u.dtype] = _arrays(A, u.dtype)
+    loop, arguments = (apply if isinstance(A, Couplings) else apply_constant), A.arrays[u.dtype]
+    rows = math.prod(shape[:-1])
+    num_blocks = row_blocks.count(u.numel(), row_blocks.VAST)
+    if num_blocks == 1:
+        return partial(loop, field, *arguments, result, 0, rows)
+    return partial(row_blocks.split, partial(loop, field, *arguments, result), rows, num_blocks)
+
+
+def _arrays(A: Couplings | Profiles, dtype: torch.dtype) -> tuple[Any, ...]:
+    """The arguments of the loops besides the fields, on three axes."""
+    missing = 3 - len(A.shape)
+    wrap = np.array([False] * missing + list(A.periodic))
+    if isinstance(A, Profiles):
+        t = [torch.zeros(2)] * missing + list(A.couplings)
+        s = [torch.ones(1)] * missing + list(A.fractions)
+        excess = torch.tensor([A.excess], dtype=dtype).numpy()[0]
+        return (*(x.to(dtype).numpy() for x in (*t, *s)), excess, missing, wrap)
+    lead = (1,) * missing
+    faces = [f.detach().contiguous().reshape(lead + tuple(f.shape)).numpy() for f in A.faces]
+    e = faces[0].reshape(-1)[:0].reshape(0, 0, 0)
+    if A.excess is not None:
+        e = A.excess.detach().contiguous().reshape(lead + tuple(A.shape)).numpy()
+    return (*[faces[-1]] * missing, *faces, e, missing, wrap)
+
+
+@jit
 def apply(u, f0, f1, f2, excess, first, wrap, out, start, end):
-    """out = A u with couplings at all faces; `excess` of size zero stands for none."""
+    """out = A u from the couplings at all faces; an `excess` of size zero means none."""
     l, n, m = u.shape
     zero = np.zeros(m, u.dtype)
     for i in range(start // n, (end + n - 1) // n):
@@ -50,12 +86,12 @@ def apply(u, f0, f1, f2, excess, first, wrap, out, start, end):
                     o[k] += e[k] * c[k]
 
 
-@_jit
+@jit
 def apply_constant(u, t0, t1, t2, s0, s1, s2, c, first, wrap, out, start, end):
-    """out = A u for a constant coefficient: couplings and shares are products of profiles.
+    """out = A u for a constant coefficient: couplings and excess are products of profiles.
 
-    t are the couplings at the faces of each axis, s the nodes' shares of a cell, c is the excess of
-    a whole cell.
+    t are the couplings at the faces of each axis, s the fractions of a cell that belong to the
+    nodes of each axis, c is the excess of a whole cell.
     """
     l, n, m = u.shape
     zero = np.zeros(m, u.dtype)
@@ -71,14 +107,14 @@ def apply_constant(u, t0, t1, t2, s0, s1, s2, c, first, wrap, out, start, end):
                 a, b = s0[i] * t1[j], s0[i] * t1[j + 1]
             if first < 1:
                 d, e = s1[j] * t0[i], s1[j] * t0[i + 1]
-            own = a + b + d + e + s * c
+            diagonal = a + b + d + e + s * c
             if first < 1:
                 for k in range(m):
                     sides = a * up[k] + b * down[k] + d * back[k] + e * front[k]
-                    o[k] = s2[k] * (own * row[k] - sides)
+                    o[k] = s2[k] * (diagonal * row[k] - sides)
             else:
                 for k in range(m):
-                    o[k] = s2[k] * (own * row[k] - (a * up[k] + b * down[k]))
+                    o[k] = s2[k] * (diagonal * row[k] - (a * up[k] + b * down[k]))
             o[0] += s * t2[0] * (row[0] - (row[m - 1] if wrap[2] else 0))
             o[0] += s * t2[1] * (row[0] - row[1]) if m > 1 else zero[0]
             for k in range(1, m - 1):
@@ -90,11 +126,11 @@ def apply_constant(u, t0, t1, t2, s0, s1, s2, c, first, wrap, out, start, end):
             o[m - 1] += s * t2[m] * (row[m - 1] - (row[0] if wrap[2] else 0))
 
 
-@_jit
+@jit
 def faces(a, axis, o0, o1, o2, t0, t1, t2, out):
-    """out = the harmonic means of neighbours along an axis, times three profiles.
+    """out = the harmonic mean of the two nodes at each face of an axis, times three profiles.
 
-    The first of the two nodes at the face (i, j, k) is a[i + o0, j + o1, k + o2].
+    The lower of the two nodes at the face (i, j, k) is a[i + o0, j + o1, k + o2].
     """
     l, n, m = out.shape
     two = a.dtype.type(2)

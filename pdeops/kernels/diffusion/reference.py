@@ -1,12 +1,12 @@
-"""-div(a grad u) + c u from couplings at the faces, in plain torch: to be read.
+"""-div(a grad u) + c u from couplings at the faces, in plain torch.
 
-Twin of `diffusion.py`. Any device, dtype and dimension, leading batch axes, differentiable.
+Twin of `diffusion/cpu.py`. Any device, dtype and dimension, leading batch axes, differentiable.
 
 **Faces.** An axis with n unknowns has n + 1 faces; face i lies between the unknowns i - 1 and i,
-and `faces[axis]` holds its coupling: the coefficient there over h², times the share of the face
-that belongs to the node. What lies beyond the faces 0 and n is a value of zero; without flux their
-coupling is zero. On a periodic axis both are one and the same face, between the last unknown and
-the first.
+and `faces[axis]` contains its coupling: the coefficient at the face over h², times the fraction of
+the face that belongs to the cell of the node. Beyond the faces 0 and n the value of u is zero; at
+an end without flux the coupling is zero. On a periodic axis 0 and n are the same face, between the
+last unknown and the first.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from torch import Tensor
 
 
 def harmonic(a: Tensor, b: Tensor) -> Tensor:
-    """2 a b / (a + b), without overflow: the flux is exact where a jumps midway between nodes."""
+    """2 a b / (a + b), without overflow; the flux is exact for a jump midway between nodes."""
     return 2 * a * (b / (a + b))
 
 
@@ -33,7 +33,7 @@ def along(u: Tensor, axis: int, ndim: int, first: int, length: int) -> Tensor:
 
 
 def beyond(u: Tensor, axis: int, ndim: int, periodic: bool) -> Tensor:
-    """u with one value more at either end of the axis: zeros, or its own other end."""
+    """u with one more value at each end of the axis: zero, or if periodic the other end of u."""
     n = u.shape[axis - ndim]
     first, last = along(u, axis, ndim, 0, 1), along(u, axis, ndim, n - 1, 1)
     ends = (last, first) if periodic else (torch.zeros_like(first), torch.zeros_like(last))
@@ -46,7 +46,7 @@ def apply(
     excess: Tensor | None,
     periodic: Sequence[bool],
 ) -> Float[Tensor, "*batch_space"]:
-    """A u: what flows out of each cell, plus excess u."""
+    """A u: the flux out of each cell, plus excess u."""
     ndim = len(faces)
     result = torch.zeros_like(u) if excess is None else excess * u
     for axis, c in enumerate(faces):
@@ -56,7 +56,7 @@ def apply(
 
 
 def diagonal(faces: Sequence[Tensor], excess: Tensor | None) -> Float[Tensor, "*space"]:
-    """The diagonal of A: the couplings of each node's faces and its excess."""
+    """The diagonal of A: the sum of the couplings at the faces of each node, plus its excess."""
     ndim = len(faces)
     total = 0.0 if excess is None else excess
     for axis, c in enumerate(faces):

@@ -7,10 +7,9 @@ are real: torch would convert them to complex and take four passes. No threads a
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 from torch import Tensor
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from ..runtime.jit import jit
 
 
 def pair(f: Tensor, u: Tensor, g: Tensor, v: Tensor, out: Tensor) -> None:
@@ -42,7 +41,7 @@ def _parts(z: Tensor, size: int) -> Any:
     return array.view(array.real.dtype).reshape(-1, 2 * size)
 
 
-@_jit
+@jit
 def _pair(f, u, g, v, out):
     for b in range(out.shape[0]):
         x, y, o = u[b], v[b], out[b]
@@ -51,7 +50,7 @@ def _pair(f, u, g, v, out):
             o[2 * k + 1] = f[k] * x[2 * k + 1] + g[k] * y[2 * k + 1]
 
 
-@_jit
+@jit
 def _last_stage(E2, a, Q, Nb, Nu, out):
     two = E2.dtype.type(2)
     for b in range(out.shape[0]):
@@ -62,7 +61,7 @@ def _last_stage(E2, a, Q, Nb, Nu, out):
             o[i] = E2[k] * x[i] + Q[k] * (two * y[i] - z[i])
 
 
-@_jit
+@jit
 def _update(u, E, f1, f2, f3, Nu, Na, Nb, Nc):
     two = E.dtype.type(2)
     for b in range(u.shape[0]):

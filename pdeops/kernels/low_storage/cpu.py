@@ -4,8 +4,9 @@ The plain twin is `low_storage/reference.py`. The loops act on real and imaginar
 factors are real: torch would convert them to complex and take four passes. No threads are started.
 """
 
-import numba
 from torch import Tensor
+
+from ..runtime.jit import jit
 
 
 def update(u: Tensor, h: Tensor, N: Tensor, beta: float, decay: Tensor, gain: Tensor) -> None:
@@ -15,7 +16,7 @@ def update(u: Tensor, h: Tensor, N: Tensor, beta: float, decay: Tensor, gain: Te
     _update(z, s, n, d.dtype.type(beta), d, g)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def _update(u, h, N, beta, decay, gain):
     for b in range(u.shape[0]):
         z, g, n = u[b], h[b], N[b]

@@ -4,15 +4,14 @@ The plain twin is `regions/reference.py`. `labels` and `weights` are those of `r
 flat. No threads are started.
 """
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from ..runtime.jit import jit
 
 LANES = 4  # independent partial sums per region
 
 
-@_jit
+@jit
 def project(u, labels, weights, out):
     """As the twin, for one field; out may be u itself."""
     n = u.size

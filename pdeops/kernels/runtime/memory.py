@@ -1,4 +1,4 @@
-"""Memory for large results on a CPU, and when it may be written in place."""
+"""Memory for large results on a CPU, and whether a result may be written in place."""
 
 import math
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ HUGE = 1 << 22  # bytes from which numpy asks for huge pages
 def empty(shape: Sequence[int], like: Tensor) -> Tensor:
     """A tensor with undefined values, of the dtype and device of another.
 
-    What a process has never touched costs most: the system clears and maps it page by page. numpy
-    asks for huge pages, torch does not, and filling 45 MB for the first time takes 9 ms instead of
-    27. Values start at 64 bytes, as products of matrices like them.
+    The first access to new memory is expensive: the system clears and maps it page by page. numpy
+    requests huge pages and torch does not; filling 45 MB for the first time takes 9 ms instead of
+    27 ms. Values are aligned to 64 bytes, which matrix products prefer.
     """
     size = math.prod(shape) * like.element_size()
     if like.device.type != "cpu" or size < HUGE or traced():
@@ -28,10 +28,15 @@ def empty(shape: Sequence[int], like: Tensor) -> Tensor:
 def traced() -> bool:
     """Whether operations are recorded or mapped by autograd, torch.func or torch.compile.
 
-    Then results must be made by operations alone, without `out=`.
+    If so, results must come from differentiable operations, without `out=`.
     """
     return (
         torch.is_grad_enabled()
         or torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
     )
+
+
+def zeros(size: int, dtype: torch.dtype) -> Tensor:
+    """A vector of zeros on the CPU, in memory from numpy (see `empty`)."""
+    return torch.from_numpy(np.zeros(size, dtype=torch.empty(0, dtype=dtype).numpy().dtype))

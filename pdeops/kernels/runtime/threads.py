@@ -1,4 +1,4 @@
-"""Among how many threads work is divided on a CPU: torch's own, and ours (`runtime/bands.py`)."""
+"""Numbers of threads on a CPU, for torch's operations and for our loops (`row_blocks.py`)."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -13,33 +13,33 @@ _ours: ContextVar[int | None] = ContextVar("_ours", default=None)  # None: as ma
 
 
 def num_threads() -> int:
-    """Among how many threads loops of ours may be divided."""
+    """The number of threads for compiled loops of this package."""
     ours = _ours.get()
     return torch.get_num_threads() if ours is None else ours
 
 
 def one_thread() -> AbstractContextManager[None]:
-    """torch and our loops work alone inside, as small transforms want it, and sums that must not
-    depend on the machine.
+    """A context in which torch and our loops use one thread.
 
-    64 transforms of 64 numbers take two threads 8.4 µs and one 5.5, 128 of 128 both 16, 256 of 256
-    two threads 42 and one 70. Where other processes have the cores, threads that wait for each
-    other lose far more. The switch itself takes 0.8 µs.
+    For small transforms, and for sums whose rounding must not depend on the machine. 64 transforms
+    of 64 numbers take 8.4 µs with two threads and 5.5 µs with one, 128 of 128 take 16 µs with
+    either, 256 of 256 take 42 µs with two and 70 µs with one. On busy cores threads that wait for
+    each other lose far more. The switch itself takes 0.8 µs.
     """
     return _TorchAlone(1)
 
 
 def ours_alone() -> AbstractContextManager[None]:
-    """torch works alone inside, our loops are divided as before.
+    """A context in which torch uses one thread, and our loops as many as before.
 
-    A thread that torch has had keeps its core busy for up to 10 ms, waiting for more; a loop of
-    ours that comes then finds one core for its two threads (a cycle at 512²: 4.3 ms, not 2.9).
+    After an operation torch's threads keep their cores busy for up to 10 ms, waiting for work. A
+    loop of ours that starts then has to share them (a cycle at 512²: 4.3 ms instead of 2.9 ms).
     """
     return _TorchAlone(num_threads())
 
 
 class _TorchAlone(AbstractContextManager[None]):
-    """A class, not a generator: half of the time of a switch."""
+    """A class instead of a generator: it halves the time of a switch."""
 
     def __init__(self, ours: int) -> None:
         self._ours = ours
@@ -56,17 +56,18 @@ class _TorchAlone(AbstractContextManager[None]):
 
 
 def side_by_side(tasks: Sequence[Callable[[], object]]) -> None:
-    """Call each in a thread of its own, where torch works alone; return when all have.
+    """Call each task in its own thread, with one torch thread each; return when all are done.
 
-    For tasks whose calls take some 50 µs or more outside of Python: nothing waits between two
-    calls, as it does where torch divides each of them, and what torch does not divide runs side by
-    side too. Shorter calls lose more by taking turns in Python. A single task is called as it is.
-    Gradients are recorded as in any new thread, whatever the caller has set.
+    For tasks that spend some 50 µs or more outside of Python in each call. There is no
+    synchronisation between two calls, as there is if torch divides each of them, and operations
+    that torch does not divide run in parallel too. Shorter calls lose more by waiting for the GIL.
+    A single task is called in the current thread. Whether gradients are recorded is the default of
+    a new thread, not the caller's setting.
     """
     if len(tasks) == 1:
         tasks[0]()
         return
-    with one_thread():  # also puts back what a new thread's own number leaves to later ones
+    with one_thread():  # restores the number that later threads inherit
         futures = [_pool(os.getpid(), len(tasks) - 1).submit(task) for task in tasks[1:]]
         try:
             tasks[0]()
@@ -78,5 +79,5 @@ def side_by_side(tasks: Sequence[Callable[[], object]]) -> None:
 
 @cache
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Threads of this process: a child that is forked has none of its parent's."""
+    """The thread pool of a process; a forked child does not inherit its parent's threads."""
     return ThreadPoolExecutor(threads, initializer=partial(torch.set_num_threads, 1))

@@ -6,15 +6,14 @@ sorted columns. No fastmath, no threads; the loops release the GIL.
 
 import math
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from ..runtime.jit import jit
 
 _NULL = 1e-8  # a pivot below this fraction of its diagonal is zero up to round-off: A is singular
 
 
-@_jit
+@jit
 def factor(starts, columns, values, dropped):
     """As `sweeps.factor`."""
     n = len(starts) - 1
@@ -47,7 +46,7 @@ def factor(starts, columns, values, dropped):
     return -1
 
 
-@_jit
+@jit
 def solve(starts, columns, values, b, x):
     """As `sweeps.solve`."""
     n = len(starts) - 1
@@ -67,7 +66,7 @@ def solve(starts, columns, values, b, x):
             y[k] = total * values[first]
 
 
-@_jit
+@jit
 def _relax(starts, columns, values, scale, b, x, i):
     total = b[i]
     for s in range(starts[i], starts[i + 1]):
@@ -75,7 +74,7 @@ def _relax(starts, columns, values, scale, b, x, i):
     x[i] += scale[i] * total
 
 
-@_jit
+@jit
 def sweep(starts, columns, values, scale, symmetric, b, x):
     """One SOR sweep on x in place, followed by a reversed one if symmetric; scale = ω / D."""
     n = len(b)
@@ -86,7 +85,7 @@ def sweep(starts, columns, values, scale, symmetric, b, x):
             _relax(starts, columns, values, scale, b, x, i)
 
 
-@_jit
+@jit
 def sweep_from_zero(starts, columns, values, scale, symmetric, b, x):
     """As `sweeps.sweep_from_zero`."""
     for c in range(len(b)):
@@ -94,7 +93,7 @@ def sweep_from_zero(starts, columns, values, scale, symmetric, b, x):
         sweep(starts, columns, values, scale, symmetric, b[c], x[c])
 
 
-@_jit
+@jit
 def relax(starts, columns, values, scale, symmetric, b, x, tolerance, norms):
     """As `sweeps.relax`; also stops where the norm is not finite."""
     n = len(b)
@@ -113,7 +112,7 @@ def relax(starts, columns, values, scale, symmetric, b, x, tolerance, norms):
     return len(norms) - 1
 
 
-@_jit
+@jit
 def relax_many(starts, columns, values, scale, b, x, tolerances, limit, counts):
     """As `sweeps.relax_many`.
 

@@ -7,16 +7,14 @@ they release the GIL.
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..runtime.jit import jit
 from . import reference as vorticity_reference
 
 _TILED = 1 << 15  # below, two threads of torch are faster than one thread with tiles
-
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def velocity(w: Tensor, per_x: Tensor, per_y: Tensor, out: Tensor) -> None:
@@ -54,7 +52,7 @@ def _words(z: Tensor) -> Any:
     return array.view(np.float64) if array.dtype == np.complex64 else array
 
 
-@_jit
+@jit
 def _velocity(w, per_x, per_y, out):
     num_b, num_l, num_k = w.shape[0], w.shape[1], per_x.shape[1]
     last = 2 * (num_k - 1)
@@ -73,7 +71,7 @@ def _velocity(w, per_x, per_y, out):
                     z[last - 2 * k + 1] = fx[k] * im - fy[k] * re
 
 
-@_jit
+@jit
 def _square(z):
     for i in range(z.size // 2):
         u, v = z[2 * i], z[2 * i + 1]
@@ -81,7 +79,7 @@ def _square(z):
         z[2 * i + 1] = 2 * u * v
 
 
-@_jit
+@jit
 def _turn(z, first, count, out):
     """By tiles of 8 x 16: a third of the time of torch's copy, which reads a cache line per value.
 
@@ -96,7 +94,7 @@ def _turn(z, first, count, out):
                         out[b, j, i] = z[b, i, first + j]
 
 
-@_jit
+@jit
 def _tendency(square, a, c, out):
     num_b, num_l, num_k = out.shape[0], out.shape[1], a.shape[1]
     first = num_k - 1  # place K of x, in parts

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...kernels.blackbox import layout, reference
-from ...kernels.blackbox.collapse import Stencil, receivers
+from ...kernels.blackbox.sparsify import Stencil, receivers
 from ...nn.convolution import CHANNELS_LAST, CONV
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class VCyclePreconditioner(nn.Module):
     mirrored after the correction. But on the first coarse level, where a third of the time of a
     cycle in the plane is spent, only those of the 9 or 27 points of Pᵀ A P are kept that lie along
     the axes: the coupling c of two nodes across a cell is given to the edges of the cell, in shares
-    (`kernels/blackbox/collapse.py`) that classically are equal and here are multiplied by exp(3
+    (`kernels/blackbox/sparsify.py`) that classically are equal and here are multiplied by exp(3
     tanh(z/3)),
     z = net(log(c/d)). The network sees the couplings c of the nodes around as parts of their
     diagonals d, so that neither the size of the coefficient nor h matters. Five points take half of
@@ -91,11 +91,11 @@ class VCyclePreconditioner(nn.Module):
         )
         coarsened = layout.coarsened(table, self.ndim)
         closed = (False,) * self.ndim
-        levels = reference.setup(faces, None, closed, coarsened, True, self.shares)
+        levels = reference.build_levels(faces, None, closed, coarsened, True, self.shares)
         steps = layout.schedule(len(levels), "V").tolist()
 
         def correction(r: Tensor) -> Tensor:
-            return reference.cycle(r[:, 0].to(faces[0]), levels, steps)[:, None].to(r)
+            return reference.apply_cycle(r[:, 0].to(faces[0]), levels, steps)[:, None].to(r)
 
         return correction
 
@@ -124,7 +124,7 @@ class VCyclePreconditioner(nn.Module):
         return learned(A)
 
     def shares(self, stencil: Stencil) -> Float[Tensor, "..."]:
-        """The factors of equal shares (`kernels.collapse.Shares`) on one level."""
+        """The factors of equal shares (`kernels.blackbox.sparsify.Shares`) on one level."""
         z = self.lift(self._features(stencil))
         for layer in self.layers:
             z = layer(F.relu(z, inplace=True))

@@ -5,14 +5,15 @@ import torch
 
 from pdeops.domain import Grid
 from pdeops.kernels.blackbox import layout
-from pdeops.kernels.blackbox.collapse import equal_shares
+from pdeops.kernels.blackbox.reference import ReferenceHierarchy
+from pdeops.kernels.blackbox.sparsify import equal_shares
 from pdeops.linop import check_spd
 from pdeops.models.corrections import vcycle
 from pdeops.models.corrections.vcycle import VCyclePreconditioner
 from pdeops.solvers import Diffusion, Multigrid, cg
-from pdeops.solvers.multigrid.box_cycle import TwinCycle
+from pdeops.solvers.multigrid.hierarchy import system_of
 
-from ..random_systems import assert_spd_for_any_weights, systems
+from ...random_systems import assert_spd_for_any_weights, systems
 
 
 def build(ndim, *, awake=True, **arguments):
@@ -50,7 +51,7 @@ def test_loops_are_what_is_trained(shape, generator, monkeypatch):
     monkeypatch.setattr(layout, "DIRECT", vcycle._SMALL)
     A, model = jumps(shape, generator), build(len(shape)).double()
     M = model.on(A)
-    M._cycle = TwinCycle(A, model.shares)
+    M._hierarchy = ReferenceHierarchy(system_of(A), shares=model.shares)
     b = torch.randn(2, *shape, generator=generator, dtype=torch.float64)
     other = jumps(shape, generator)
     faces = [torch.stack(pair) for pair in zip(A.faces, other.faces, strict=True)]

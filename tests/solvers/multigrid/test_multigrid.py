@@ -6,11 +6,9 @@ import torch
 
 from pdeops.domain import Grid
 from pdeops.kernels.blackbox import layout
-from pdeops.kernels.blackbox.collapse import equal_shares
+from pdeops.kernels.blackbox.sparsify import equal_shares
 from pdeops.linop import check_spd
 from pdeops.solvers import Diffusion, Laplacian, Multigrid, cg, solve_multigrid, solve_poisson
-from pdeops.solvers.multigrid.box_cycle import TwinCycle
-from pdeops.solvers.multigrid.cycles import EVERY
 from pdeops.solvers.multigrid.smoothers import Chebyshev, Jacobi, LineGaussSeidel
 
 # Nodes with the boundary: odd and even, square and not, one level and several.
@@ -178,14 +176,15 @@ def test_smoothers_without_colours(smoother, bound, piecewise, generator):
 
 
 @pytest.mark.parametrize("shape", [(33, 33), (17, 17, 17)])
-def test_rediscretised_operators_are_those_of_the_coarser_grids(shape, monkeypatch):
+def test_sparsified_operators_are_those_of_the_coarser_grids(shape, monkeypatch):
     """For a constant a: the couplings a/h² times the volume of a cell, along the axes alone."""
     monkeypatch.setattr(layout, "DIRECT", 100)
     A = Laplacian(Grid(shape))
-    cycle = TwinCycle(A, equal_shares, thin=EVERY)
-    assert len(cycle._levels) > 2
+    how = {"shares": equal_shares, "num_sparsified": ALL_LEVELS}
+    levels = ReferenceHierarchy(system_of(A), **how)._levels
+    assert len(levels) > 2
     ndim = len(shape)
-    for k, level in enumerate(cycle._levels):
+    for k, level in enumerate(levels):
         for offset, c in level.couplings.items():
             inner = c[tuple(slice(2, n) for n in level.n)]
             along = sum(map(abs, offset)) == 1
@@ -194,26 +193,31 @@ def test_rediscretised_operators_are_those_of_the_coarser_grids(shape, monkeypat
 
 
 @pytest.mark.parametrize(("contrast", "bound"), [(4.0, 9), (1e4, 20)])
-def test_rediscretised_operators_do_where_a_jumps_little(contrast, bound, piecewise, steps):
+def test_sparsified_operators_do_where_a_jumps_little(contrast, bound, piecewise, steps):
     """The others, as a control, take half as many where it jumps much."""
     for n in (65, 257):
         grid = Grid((n, n + 1))
         A = Diffusion(piecewise(grid, 3.0, 3.0 * contrast, seed=1), grid)
-        M = Multigrid(A, coarse="rediscretised")
+        M = Multigrid(A, coarse="sparsified")
         check_spd(M)
-        assert steps(A, coarse="rediscretised") <= bound
+        assert steps(A, coarse="sparsified") <= bound
         assert steps(A) <= 11
     if contrast > 100:
-        assert steps(A, coarse="rediscretised") > 13
-    lines = {"coarse": "rediscretised", "smoother": LineGaussSeidel()}
+        assert steps(A, coarse="sparsified") > 13
+    lines = {"coarse": "sparsified", "smoother": LineGaussSeidel()}
     check_spd(Multigrid(A, **lines))
 
 
 def test_coarse_operators_have_names():
-    with pytest.raises(ValueError, match="'galerkin' or 'rediscretised'"):
-        Multigrid(Laplacian(Grid((9, 9))), coarse="half")
+    A = Laplacian(Grid((9, 9)))
+    with pytest.raises(ValueError, match=r"'galerkin' .* or 'sparsified'.* re-discretised"):
+        Multigrid(A, coarse="rediscretised")
+    with pytest.raises(ValueError, match="Did you mean 'sparsified'"):
+        Multigrid(A, coarse="sparsed")
+    M = Multigrid(A, coarse="sparsified", shares=equal_shares)
+    assert (M.coarse, M.shares, M.spec.kind) == ("sparsified", equal_shares, "V")
     with pytest.raises(ValueError, match="not periodic"):
-        Multigrid(Laplacian(Grid((8, 8), boundary="periodic")), coarse="rediscretised")
+        Multigrid(Laplacian(Grid((8, 8), boundary="periodic")), coarse="sparsified")
 
 
 def test_variants_share_their_levels(piecewise, generator):
@@ -223,7 +227,7 @@ def test_variants_share_their_levels(piecewise, generator):
     u = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
     for damping in (0.5, 0.7):
         other = M.variant(smoother=Jacobi(damping))
-        assert other._cycle is M._cycle
+        assert other._hierarchy is M._hierarchy
         assert torch.equal(other @ u, Multigrid(A, smoother=Jacobi(damping)) @ u)
     assert not M.variant(kind="F").symmetric
     # The loops for a plane run one cycle only: another one is set up.

@@ -125,7 +125,7 @@ def test_a_variant_with_lines_has_levels_of_its_own(generator):
     u = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
     assert torch.equal(points.variant(smoother=LineGaussSeidel()) @ u, lines @ u)
     assert torch.equal(lines.variant(smoother=GaussSeidel()) @ u, points @ u)
-    assert lines.variant(kind="W")._cycle is lines._cycle
+    assert lines.variant(kind="W")._hierarchy is lines._hierarchy
 
 
 def test_chebyshev_is_the_smallest_polynomial_on_its_interval():

@@ -1,17 +1,18 @@
-"""Collapsed coarse operators: what they keep of Pᵀ A P, and loops beside their plain twin."""
+"""Sparsified coarse operators: what they preserve of Pᵀ A P, and loops against their twin."""
 
 import pytest
 import torch
 
 from pdeops.domain import Grid
-from pdeops.kernels.blackbox import layout
+from pdeops.kernels.blackbox import Cycle, layout
 from pdeops.kernels.blackbox import plane_layout as plane
 from pdeops.kernels.blackbox import reference as plain
-from pdeops.kernels.blackbox.collapse import Stencil, collapse, equal_shares, receivers
+from pdeops.kernels.blackbox.box_hierarchy import BoxHierarchy
+from pdeops.kernels.blackbox.plane_hierarchy import PlaneHierarchy
+from pdeops.kernels.blackbox.reference import ReferenceHierarchy
+from pdeops.kernels.blackbox.sparsify import Stencil, equal_shares, receivers, sparsify
 from pdeops.solvers import Diffusion
-from pdeops.solvers.multigrid.box_cycle import BoxCycle, TwinCycle
-from pdeops.solvers.multigrid.cycle import CycleSpec
-from pdeops.solvers.multigrid.plane_cycle import PlaneCycle
+from pdeops.solvers.multigrid.hierarchy import system_of
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-5}
 
@@ -53,7 +54,7 @@ def test_equal_shares_keep_the_energy_of_linear_fields(n):
     ndim = len(n)
     couplings = {o: 1.0 if sum(map(abs, o)) == 1 else 0.3 for o in half(ndim)}
     stencil = uniform(n, couplings)
-    edges = collapse(stencil, equal_shares(stencil))
+    edges = sparsify(stencil, equal_shares(stencil))
     middle = tuple(k // 2 for k in n)
     slope = torch.tensor([1.0, -0.7, 0.4][:ndim], dtype=torch.float64)
     before = sum(
@@ -64,7 +65,7 @@ def test_equal_shares_keep_the_energy_of_linear_fields(n):
     assert after == pytest.approx(before)
     alone = {o: c if o != (1,) * ndim else 0.0 for o, c in couplings.items()}
     stencil = uniform(n, alone)
-    edges = collapse(stencil, equal_shares(stencil))
+    edges = sparsify(stencil, equal_shares(stencil))
     before -= 0.3 * slope.sum().item() ** 2
     after = sum(e[middle].item() * s.item() ** 2 for e, s in zip(edges, slope, strict=True))
     assert abs(after - before) > 0.01
@@ -72,12 +73,12 @@ def test_equal_shares_keep_the_energy_of_linear_fields(n):
 
 @pytest.mark.parametrize("shape", [(19, 23), (9, 11, 13)])
 def test_of_a_constant_coefficient_the_coarse_operator_is_the_re_discretised_one(shape):
-    """Bilinear Pᵀ A P of −Δ has the nine points 1/3 (8; -1 ...): collapsed it is the five points
+    """Bilinear Pᵀ A P of −Δ has the nine points 1/3 (8; -1 ...): sparsified it is the five points
     of the grid twice as coarse, 2^(d-2) times as large."""
     ndim = len(shape)
     A = Diffusion(1.0, Grid(shape, tuple(n + 1.0 for n in shape), "dirichlet", "interior"))
     coarsened = [[True] * ndim]
-    levels = plain.setup(A.faces, None, [False] * ndim, coarsened, False, equal_shares)
+    levels = plain.build_levels(A.faces, None, [False] * ndim, coarsened, False, equal_shares)
     coarse = levels[1]
     for o, c in coarse.couplings.items():
         inner = c[tuple(slice(2, k) for k in coarse.n)]
@@ -95,25 +96,27 @@ def random_operator(shape, generator, dtype, boundary="dirichlet", solid=0.0):
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
 @pytest.mark.parametrize("shape", [(19, 19), (20, 27), (39, 24), (18, 19)])
 @pytest.mark.parametrize(
-    ("shares", "thin"), [(equal_shares, 1), (some_shares, 1), (some_shares, 9)]
+    ("shares", "num_sparsified"), [(equal_shares, 1), (some_shares, 1), (some_shares, 9)]
 )
-def test_plane_collapses_as_its_twin_does(shape, dtype, shares, thin, generator, monkeypatch):
+def test_plane_is_sparsified_as_its_twin(
+    shape, dtype, shares, num_sparsified, generator, monkeypatch
+):
     monkeypatch.setattr(layout, "DIRECT", 100)
     A = random_operator(shape, generator, dtype)
-    ours = PlaneCycle(A, shares, thin)
+    ours = PlaneHierarchy(system_of(A), shares, num_sparsified)
     both = [(True, True)] * (len(ours.shapes) - 1)
-    levels = plain.setup(A.faces, None, A.periodic, both, False, shares, (), thin)
+    levels = plain.build_levels(A.faces, None, A.periodic, both, False, shares, (), num_sparsified)
     _, _, store, table, _ = ours._arrays
     n, m = ours.shapes[1]
-    cx, cy, _, _ = plane.stencil(store, table[1], False)
+    cx, cy, _, _ = plane.couplings(store, table[1], False)
     for c, offset in ((cx, (1, 0)), (cy, (0, 1))):
         expected = levels[1].couplings[offset][1 : n + 1, 1 : m + 1]
         gap = (torch.from_numpy(c[1 : n + 1, 1 : m + 1]) - expected).abs().max()
         assert gap < TOLERANCE[dtype] * expected.abs().max()
     b = torch.randn(1, *A.grid.shape, generator=generator, dtype=dtype)
     u, v = torch.empty_like(b), torch.empty_like(b)
-    ours(b, u, CycleSpec())
-    v.copy_(plain.cycle(b, levels, layout.schedule(len(levels), "V").tolist()))
+    ours.run(b, u, Cycle())
+    v.copy_(plain.apply_cycle(b, levels, layout.schedule(len(levels), "V").tolist()))
     assert (u - v).abs().max() < TOLERANCE[dtype] * v.abs().max()
 
 
@@ -128,17 +131,18 @@ CASES = {
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("thin", [1, 9])
-def test_boxes_are_their_twin(case, thin, dtype, generator, monkeypatch):
+@pytest.mark.parametrize("num_sparsified", [1, 9])
+def test_boxes_are_their_twin(case, num_sparsified, dtype, generator, monkeypatch):
     monkeypatch.setattr(layout, "DIRECT", 100)
     A = random_operator(dtype=dtype, generator=generator, **CASES[case])
     b = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
     b = A.project(b.to(dtype))[None]
     u, v = torch.full_like(b, torch.nan), torch.full_like(b, torch.nan)
-    ours = BoxCycle(A, some_shares, thin=thin)
+    how = {"shares": some_shares, "num_sparsified": num_sparsified}
+    ours = BoxHierarchy(system_of(A), **how)
     assert len(ours.shapes) > 2
-    ours(b, u, CycleSpec())
-    TwinCycle(A, some_shares, thin=thin)(b, v, CycleSpec())
+    ours.run(b, u, Cycle())
+    ReferenceHierarchy(system_of(A), **how).run(b, v, Cycle())
     u, v = A.project(u[0]), A.project(v[0])
     scale = 1e3 if dtype == torch.float32 and "walls" in case else 1  # nearly singular
     assert (u - v).abs().max() < scale * TOLERANCE[dtype] * v.abs().max()

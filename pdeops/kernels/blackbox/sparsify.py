@@ -1,16 +1,17 @@
-"""Coarse operators with couplings along the axes only, in plain torch: a third of the neighbours.
+"""Sparsified coarse operators: Pᵀ A P reduced to couplings along the axes, in plain torch.
 
-Pᵀ A P couples a node with all nodes around it: nine points in a plane, 27 in a box, where A had
-five or seven. That is dear on the first coarse level; deeper ones are small. Here each coupling c
-along a diagonal is given away to those along the axes of its cell: m of the axes change along it,
-and c / 2^(m-1) goes to each of the 2^(m-1) parallel edges of each of these m axes. For a field that
-is linear in the cell, and diagonals alike, the energy stays what it was: Σ c (u_p - u_q)² over
-crossing diagonals = Σ over the axes of c |∂u|². What diagonals that differ would need, or a
-coefficient that jumps in the cell, equal shares do not know; `Shares` multiply them, and a network
-may say by what (`models/vcycle.py`).
+The Galerkin operator Pᵀ A P couples a node with all nodes around it: nine points in a plane, 27 in
+a box, although A has five or seven. This is expensive on the first coarse levels. Here each
+coupling c along a diagonal is distributed to edges of its cell along the axes: if the diagonal
+changes m of the indices, each of these m axes has 2^(m-1) parallel edges in the cell, and every one
+of these receives c / 2^(m-1). If crossing diagonals have equal couplings, the energy of a field u
+that is linear in the cell is preserved: Σ c (u_p - u_q)² over the diagonals = Σ over the axes of
+c |∂u|². If diagonals differ or the coefficient jumps within the cell, equal shares are only an
+approximation; `Shares` are factors that change them, and can be learned
+(`models/corrections/vcycle.py`).
 
-All couplings stay >= 0 whatever the shares are, so that the level is symmetric and positive
-(semi)definite, and five or seven points have cheap loops on every level.
+All couplings stay >= 0 for any non-negative shares, so the level remains symmetric and positive
+(semi)definite. This is a non-Galerkin coarse operator by sparsification (Falgout & Schroder 2014).
 """
 
 from collections.abc import Callable
@@ -30,20 +31,22 @@ Offset = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Stencil:
-    """The couplings of a coarse level before they are collapsed.
+    """The couplings of a coarse level before it is sparsified.
 
     Attributes:
-        n: unknowns per axis, the nodes 1 .. n; the nodes 0 and n + 1 are known.
-        edges: by offset o, the coupling of the nodes p and p + o at p, on all stored nodes. One of
-            each pair of opposite offsets. Leading axes are a batch.
+        n: unknowns per axis, the nodes 1 .. n; the nodes 0 and n + 1 are boundary nodes.
+        edges: for each offset o, the coupling of the nodes p and p + o, stored at p, on all stored
+            nodes. One of each pair of opposite offsets. Leading axes are a batch.
     """
 
     n: tuple[int, ...]
     edges: dict[Offset, Tensor]
 
     def at_cells(self, o: Offset) -> Float[Tensor, "..."]:
-        """Couplings by the lower corner of their cell, 0 .. n per axis; zero between known nodes,
-        where their value depends on who computed them."""
+        """Couplings indexed by the lower corner of their cell, 0 .. n per axis.
+
+        Those between two boundary nodes are zero here; the stored values have no meaning.
+        """
         cells: Any = (..., *(slice(x < 0, n + 1 + (x < 0)) for x, n in zip(o, self.n, strict=True)))
         c = self.edges[o][cells]
         near, far = c.new_ones(()), c.new_ones(())
@@ -62,13 +65,13 @@ class Stencil:
         return self.edges[o if here else tuple(-x for x in o)][own]
 
 
-# Positive factors (..., k, *cells) of the equal shares, k in the order of `receivers`.
+# Positive factors (..., k, *cells) that multiply the equal shares, k in the order of `receivers`.
 Shares = Callable[[Stencil], Float[Tensor, "..."]]
 
 
 @lru_cache
 def receivers(ndim: int) -> list[tuple[Offset, int, Offset]]:
-    """Which couplings are given to which: diagonal, axis, and where the edge begins in the cell."""
+    """Which edges receive a share of which diagonal: (diagonal, axis, start of edge in cell)."""
     found = []
     for o in map(tuple, half_stencil([True] * ndim).tolist()):
         axes = [a for a in range(ndim) if o[a]]
@@ -84,8 +87,8 @@ def equal_shares(stencil: Stencil) -> Float[Tensor, "..."]:
     return like.new_ones(len(receivers(len(stencil.n))), *(n + 1 for n in stencil.n))
 
 
-def collapse(stencil: Stencil, shares: Float[Tensor, "..."]) -> list[Float[Tensor, "..."]]:
-    """The couplings along each axis, on all stored nodes, with what the diagonals gave."""
+def sparsify(stencil: Stencil, shares: Float[Tensor, "..."]) -> list[Float[Tensor, "..."]]:
+    """The couplings along each axis, on all stored nodes, plus the shares of the diagonals."""
     ndim = len(stencil.n)
     units = [tuple(int(a == axis) for a in range(ndim)) for axis in range(ndim)]
     edges = [stencil.edges[unit].clone() for unit in units]

@@ -1,4 +1,4 @@
-"""Bands of rows and the seams between them: every row in every stage, once, in a fair order."""
+"""Row blocks and the seams between them: every row passes every stage once, in a valid order."""
 
 import threading
 
@@ -6,15 +6,16 @@ import pytest
 import torch
 
 from pdeops.domain import Grid
-from pdeops.kernels.blackbox.collapse import equal_shares
-from pdeops.kernels.runtime import bands
+from pdeops.kernels.blackbox import Cycle
+from pdeops.kernels.blackbox.box_hierarchy import BoxHierarchy
+from pdeops.kernels.blackbox.plane_hierarchy import PlaneHierarchy
+from pdeops.kernels.blackbox.sparsify import equal_shares
+from pdeops.kernels.constant import problem as constant_problem
+from pdeops.kernels.constant.cpu import ConstantHierarchy
+from pdeops.kernels.runtime import row_blocks
 from pdeops.solvers import Diffusion
-from pdeops.solvers.multigrid import constant_cycle
-from pdeops.solvers.multigrid.box_cycle import BoxCycle
-from pdeops.solvers.multigrid.constant_cycle import ConstantCycle
-from pdeops.solvers.multigrid.cycle import CycleSpec, divided
-from pdeops.solvers.multigrid.plane_cycle import PlaneCycle
-from pdeops.solvers.multigrid.smoothers import LineGaussSeidel
+from pdeops.solvers.multigrid import hierarchy
+from pdeops.solvers.multigrid.cycle import CycleSpec
 
 
 @pytest.mark.parametrize(("rows", "parts"), [(16, 2), (33, 2), (100, 3), (161, 7), (20, 1)])
@@ -25,7 +26,7 @@ def test_ranges_make_up_the_whole(rows, parts):
         with lock:
             met.extend(range(start, end))
 
-    bands.split(do, rows, parts)
+    row_blocks.split(do, rows, parts)
     assert sorted(met) == list(range(rows))
 
 
@@ -34,10 +35,12 @@ def test_ranges_make_up_the_whole(rows, parts):
 def test_a_row_waits_for_its_neighbours_and_they_for_it(rows, parts, stages, monkeypatch):
     """A row enters a stage when its neighbours have left the one before, and not the next one.
 
-    Bands in any order, one at a time: what may run side by side may.
+    Blocks in any order, one at a time: what may run in parallel may.
     """
     for turn in (1, -1):
-        monkeypatch.setattr(bands, "side_by_side", lambda tasks, t=turn: [f() for f in tasks[::t]])
+        monkeypatch.setattr(
+            row_blocks, "side_by_side", lambda tasks, t=turn: [f() for f in tasks[::t]]
+        )
         done = [stages] + [0] * rows + [stages]  # stages that a row has behind it
 
         def do(ranges, done=done):
@@ -49,35 +52,42 @@ def test_a_row_waits_for_its_neighbours_and_they_for_it(rows, parts, stages, mon
                             assert stage <= done[other] <= stage + 1
                     done[row] += 1
 
-        bands.chain(do, rows, stages, parts)
+        row_blocks.chain(do, rows, stages, parts)
         assert set(done) == {stages}
 
 
 def test_small_fields_and_single_threads_are_not_divided():
     torch.set_num_threads(3)
-    assert [bands.count(size, 100) for size in (99, 100)] == [1, 3]
+    assert [row_blocks.count(size, 100) for size in (99, 100)] == [1, 3]
     torch.set_num_threads(1)
-    assert bands.count(100, 100) == 1
+    assert row_blocks.count(100, 100) == 1
 
 
 CASES = {
-    "constant plane": ((201, 77), 1.0, ConstantCycle, None),
-    "constant box": ((101, 41, 31), 1.0, ConstantCycle, None),
-    "plane": ((202, 203), None, PlaneCycle, None),
-    "plane, odd": ((203, 75), None, PlaneCycle, None),
-    "plane, collapsed": ((203, 202), None, PlaneCycle, equal_shares),
-    "any plane": ((203, 202), None, BoxCycle, None),
-    "box": ((66, 41, 67), None, BoxCycle, None),
-    "box, collapsed": ((66, 41, 67), None, BoxCycle, equal_shares),
+    "constant plane": ((201, 77), 1.0, ConstantHierarchy, None),
+    "constant box": ((101, 41, 31), 1.0, ConstantHierarchy, None),
+    "plane": ((202, 203), None, PlaneHierarchy, None),
+    "plane, odd": ((203, 75), None, PlaneHierarchy, None),
+    "plane, sparsified": ((203, 202), None, PlaneHierarchy, equal_shares),
+    "any plane": ((203, 202), None, BoxHierarchy, None),
+    "box": ((66, 41, 67), None, BoxHierarchy, None),
+    "box, sparsified": ((66, 41, 67), None, BoxHierarchy, equal_shares),
 }
+
+
+def set_up(kind, A, shares):
+    if kind is ConstantHierarchy:
+        problem = hierarchy.constant_problem(A, CycleSpec())
+        return kind(problem, torch.empty(0, dtype=A.dtype))
+    return kind(hierarchy.system_of(A), shares=shares)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_threads_do_not_change_a_bit_of_a_cycle(case, generator, monkeypatch):
     """Two calls, because the second finds what the first left behind."""
-    monkeypatch.setattr(bands, "WIDE", 500)
-    monkeypatch.setattr(bands, "VAST", 500)
-    monkeypatch.setattr(constant_cycle, "SMALLEST", 15)
+    monkeypatch.setattr(row_blocks, "WIDE", 500)
+    monkeypatch.setattr(row_blocks, "VAST", 500)
+    monkeypatch.setattr(constant_problem, "SMALLEST", 15)
     shape, a, kind, shares = CASES[case]
     if a is None:
         a = torch.exp(torch.randn(shape, generator=generator, dtype=torch.float64))
@@ -87,13 +97,13 @@ def test_threads_do_not_change_a_bit_of_a_cycle(case, generator, monkeypatch):
     results = []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        cycle = kind(A, shares) if shares else kind(A)
-        assert (len(divided(cycle.shapes, 500)) >= 3) == (threads > 1)
+        cycle = set_up(kind, A, shares)
+        assert (len(row_blocks.counts(cycle.shapes, 500)) >= 3) == (threads > 1)
         out = torch.full_like(b, torch.nan)
         for _ in range(2):
-            cycle(b, out, CycleSpec())
+            cycle.run(b, out, Cycle())
         results.append(out)
-        cycle.bind(b[0], single := torch.full_like(b[0], torch.nan), CycleSpec())()
+        cycle.bind(b[0], single := torch.full_like(b[0], torch.nan), Cycle())()
         assert torch.equal(single, out[0])
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
@@ -101,23 +111,22 @@ def test_threads_do_not_change_a_bit_of_a_cycle(case, generator, monkeypatch):
 
 @pytest.mark.parametrize("shape", [(202, 75), (66, 41, 43)])
 def test_threads_do_not_change_a_bit_of_lines(shape, generator, monkeypatch):
-    monkeypatch.setattr(bands, "WIDE", 500)
+    monkeypatch.setattr(row_blocks, "WIDE", 500)
     A = Diffusion(torch.rand(shape, generator=generator).double() + 1, Grid(shape))
     b = torch.randn(1, *A.grid.shape, generator=generator, dtype=torch.float64)
-    smoother = LineGaussSeidel(tuple(range(len(shape))))
-    cycle = BoxCycle(A, None, smoother)
+    cycle = BoxHierarchy(hierarchy.system_of(A), tuple(range(len(shape))))
     results = []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
         out = torch.full_like(b, torch.nan)
-        cycle(b, out, CycleSpec("V", 2, 1, smoother=smoother))
+        cycle.run(b, out, Cycle("V", 2, 1))
         results.append(out)
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
 
 
 def test_threads_do_not_change_a_bit_of_a_product(generator, monkeypatch):
-    monkeypatch.setattr(bands, "VAST", 1)
+    monkeypatch.setattr(row_blocks, "VAST", 1)
     for shape in ((90, 31), (40, 12, 9)):
         for a in (1.0, torch.rand(shape, generator=generator, dtype=torch.float64) + 1):
             A = Diffusion(a, Grid(shape, placement="interior"), reaction=2.0)

@@ -1,0 +1,222 @@
+"""Compiled loops (numba) whose cache on disk follows every source file that they are built from.
+
+numba's own cache (`cache=True`) knows a function by the file that defines it. The compiled code
+also contains the functions and constants that this file imports, so after a change in one of those
+numba returns the old machine code. `jit` uses a key over
+
+- the source of the file that defines the function,
+- the sources of all modules of the same package that this file imports, directly or through others,
+- the version of numba,
+
+and numba adds the argument types, the bytecode and the CPU. A change therefore recompiles the
+functions of the files that import the changed one, and no others. The key is part of the file
+name; when a function is saved, files of the same module with another key are removed.
+
+Files lie in the first of these folders that can be written: $NUMBA_CACHE_DIR if the user has set
+it, `__pycache__` next to the source, the user's cache folder ($XDG_CACHE_HOME/pdeops or
+~/.cache/pdeops on Linux). Writing is atomic; a process that finds a file removed compiles again.
+
+Sources are read when a kernel module is imported. If one of them changes while the process runs,
+the modules imported after that are compiled without the cache: some of their parts may be old.
+"""
+
+import ast
+import hashlib
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import config
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.misc.appdirs import AppDirs
+
+WORD = re.compile(r"\bimport\b")
+LINE = re.compile(r"^[ \t]*(?:from[ \t]+[.\w]+[ \t]+)?import\b[^\n(]*(?:\([^)]*\))?[^\n]*", re.M)
+_first: dict[Path, tuple[int, int]] = {}  # the version of each source when it was first read
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """`function` compiled at its first call and cached on disk; the loops release the GIL.
+
+    Floating-point errors follow numpy (inf and nan, no exceptions). No fastmath, so that a result
+    does not depend on which caller a function is inlined into.
+    """
+    compiled: Any = numba.njit(nogil=True, error_model="numpy")(function)
+    try:
+        files, _ = _snapshot(Path(function.__code__.co_filename), function.__module__)
+        if all(_first.setdefault(file, version := _version(file)) == version for file in files):
+            compiled._cache = _KernelCache(function)
+    except OSError as error:
+        warnings.warn(
+            f"The loops of {function.__module__} are compiled anew in each process: {error}. "
+            f"Set NUMBA_CACHE_DIR to a folder that can be written.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return compiled
+
+
+@cache
+def _snapshot(file: Path, module: str) -> tuple[frozenset[Path], str]:
+    return sources(file, module), key(file, module)
+
+
+def key(file: Path, module: str) -> str:
+    """Hash over numba's version and all sources that the functions of a module are built from.
+
+    Paths enter relative to the package, so that a copy of the package has the same keys.
+    """
+    root = _root(file, module)
+    digest = hashlib.sha256(numba.__version__.encode())
+    for source in sorted(sources(file, module)):
+        content = hashlib.sha256(source.read_bytes()).hexdigest()
+        digest.update(f"\n{source.relative_to(root).as_posix()} {content}".encode())
+    return digest.hexdigest()
+
+
+def sources(file: Path, module: str) -> frozenset[Path]:
+    """`file` and the files of the same package that it imports, directly or through others."""
+    root, package = _root(file, module), module.split(".")[0]
+    found, new = set[Path](), {file}
+    while new:
+        found |= new
+        imported = (_imports(one, _version(one), root, package) for one in new)
+        new = set[Path]().union(*imported) - found
+    return frozenset(found)
+
+
+def _root(file: Path, module: str) -> Path:
+    """The folder that contains the top-level package of `module`."""
+    return file.parents[module.count(".") + (file.name == "__init__.py")]
+
+
+def _version(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+@cache
+def _imports(file: Path, version: tuple[int, int], root: Path, package: str) -> frozenset[Path]:
+    """The files of the package that `file` imports, at the top or inside a function."""
+    found = set[Path]()
+    for node in _import_statements(file.read_text(encoding="utf-8")):
+        if isinstance(node, ast.ImportFrom):
+            path = node.module.split(".") if node.module else []
+            if node.level or path[0] == package:
+                base = file.parents[node.level - 1] if node.level else root
+                found.update(*(_defining(base.joinpath(*path), a.name) for a in node.names))
+        elif isinstance(node, ast.Import):
+            for *path, name in (alias.name.split(".") for alias in node.names):
+                if package in (*path, name)[:1]:
+                    found.update(_defining(root.joinpath(*path), name))
+    return frozenset(found)
+
+
+def _import_statements(text: str) -> Iterator[ast.AST]:
+    """The import statements of a source, among other nodes.
+
+    Parsing lines that begin one takes a tenth of the time of parsing all. They are all only if they
+    contain every word `import`: else, as for one in a docstring, the whole source is parsed.
+    """
+    lines = [match[0].strip() for match in LINE.finditer(text)]
+    try:
+        tree = ast.parse("\n".join(lines))
+    except SyntaxError:
+        tree = None
+    if tree is None or len(tree.body) != len(WORD.findall(text)):
+        tree = ast.parse(text)
+    yield from ast.walk(tree)
+
+
+def _defining(module: Path, name: str) -> list[Path]:
+    """The file from which `from module import name` takes the name, if it can be found."""
+    candidates = [
+        module / f"{name}.py",
+        module / name / "__init__.py",
+        module / "__init__.py",
+        module.with_suffix(".py"),
+    ]
+    return [file for file in candidates if file.is_file()][:1]
+
+
+class _Locator(_CacheLocator):
+    """The folder and the key of a function's cache files.
+
+    Raises:
+        OSError: no folder can be written, or the source cannot be read.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._py_file = (
+            function.__code__.co_filename
+        )  # numba reads it where a function has no cache
+        self._line = function.__code__.co_firstlineno
+        _, self._key = _snapshot(Path(self._py_file), function.__module__)
+        errors = []
+        for folder in _folders(self._py_file):
+            self._folder = str(folder)
+            try:
+                self.ensure_cache_path()
+                return
+            except OSError as error:
+                errors.append(str(error))
+        raise OSError("no folder for their cache can be written (" + "; ".join(errors) + ")")
+
+    def get_cache_path(self) -> str:
+        return self._folder
+
+    def get_source_stamp(self) -> str:
+        return self._key
+
+    def get_disambiguator(self) -> str:
+        return f"{self._line}-{self._key[:16]}"
+
+
+def _folders(file: str) -> Iterator[Path]:
+    """Where cache files of a source file may lie, in order of preference."""
+    subfolder = _CacheLocator.get_suitable_cache_subpath(file)
+    if chosen := getattr(config, "CACHE_DIR", ""):
+        yield Path(chosen, subfolder)
+    yield Path(file).parent / "__pycache__"
+    yield Path(AppDirs(appname="pdeops", appauthor=False).user_cache_dir, "numba", subfolder)
+
+
+class _Implementation(CompileResultCacheImpl):
+    """As numba's, always with `_Locator` (numba's own choice depends on its settings)."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._lineno = function.__code__.co_firstlineno
+        self._locator = _Locator(function)
+        name = f"{Path(function.__code__.co_filename).stem}.{function.__qualname__}"
+        self._filename_base = self.get_filename_base(name, getattr(sys, "abiflags", ""))
+
+
+class _KernelCache(FunctionCache):
+    """The cache of one function; saving removes what older sources of its module have left."""
+
+    _impl_class = _Implementation
+
+    def _save_overload(self, signature: Any, data: Any) -> None:
+        super()._save_overload(signature, data)
+        prune(Path(self.cache_path), self._impl.filename_base)
+
+
+def prune(folder: Path, name: str) -> None:
+    """Remove cache files of a module whose key differs from that in `name`.
+
+    `name` is module.function-line-key.python. Files of other modules and Python versions stay, and
+    those that another process is still writing (.tmp).
+    """
+    stem, python = name.rsplit(".", 1)
+    module, current = stem.split(".")[0], stem.rsplit("-", 1)[1]
+    for file in folder.glob(f"{module}.*.{python}.*"):
+        if file.suffix in (".nbi", ".nbc") and f"-{current}.{python}." not in file.name:
+            try:
+                file.unlink(missing_ok=True)
+            except OSError:  # another process has it open (Windows)
+                continue

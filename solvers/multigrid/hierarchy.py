@@ -1,0 +1,65 @@
+"""The multigrid hierarchy of a `Diffusion`: the kernels take arrays, this file the operator."""
+
+import torch
+
+from ...domain import Boundary, Placement
+from ...kernels import blackbox, constant
+from ...kernels.blackbox.layout import STRONG
+from ...kernels.blackbox.sparsify import Shares, equal_shares
+from ..operators.diffusion import Diffusion
+from .cycle import CycleSpec
+from .smoothers import strength
+
+ALL_LEVELS = 64  # more levels than any hierarchy has
+
+
+def hierarchy_of(
+    A: Diffusion, spec: CycleSpec, shares: Shares | None = None, num_sparsified: int = 1
+) -> blackbox.Hierarchy:
+    """The levels of A for a cycle.
+
+    For a constant coefficient, the Galerkin operators with all levels sparsified in equal shares
+    are those of geometric multigrid, which stores nothing but fields.
+
+    Args:
+        shares: how the first `num_sparsified` coarse levels are sparsified
+            (`kernels/blackbox/sparsify.py`); None: not at all.
+
+    Raises:
+        blackbox.NotPositiveDefiniteError: a level is not positive (semi)definite.
+        ValueError: the coarsest level is too large.
+    """
+    geometric = shares is None or (num_sparsified == ALL_LEVELS and shares is equal_shares)
+    if geometric and constant.serves(A.device, A.dtype) and (problem := constant_problem(A, spec)):
+        return constant.set_up(problem, torch.empty(0, dtype=A.dtype, device=A.device))
+    return blackbox.set_up(
+        system_of(A),
+        spec.steps,
+        lines=spec.lines(A),
+        shares=shares,
+        num_sparsified=num_sparsified,
+    )
+
+
+def system_of(A: Diffusion) -> blackbox.System:
+    """A as the kernels take it."""
+    periodic = [p and n > 1 for p, n in zip(A.periodic, A.grid.shape, strict=True)]
+    return blackbox.System(A.faces, A.excess, periodic, strength(A), not A.positive_definite)
+
+
+def constant_problem(A: Diffusion, spec: CycleSpec) -> constant.Constant | None:
+    """A as a problem of geometric multigrid, None if it is not one.
+
+    It is if the coefficient is constant, u = 0 at the boundary nodes, the spacings are similar and
+    the grid can be halved at least once; the cycle must be V(1,1) with Gauss-Seidel by points.
+    """
+    grid = A.grid
+    if A.constant is None or spec != CycleSpec() or A.ndim not in (2, 3):
+        return None
+    zero_at_nodes = all(
+        b is Boundary.DIRICHLET and p is Placement.INTERIOR
+        for b, p in zip(grid.boundary, grid.placement, strict=True)
+    )
+    similar = min(grid.spacing) ** 2 >= STRONG * max(grid.spacing) ** 2
+    problem = constant.Constant(*A.constant, grid.shape, grid.extent)
+    return problem if zero_at_nodes and similar and len(problem.halved()) > 1 else None

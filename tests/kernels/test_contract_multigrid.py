@@ -1,0 +1,262 @@
+"""The contract of the multigrid kernels: each equals its plain twin in each dtype and memory
+layout, at odd and even sizes. A new operation or form is a row."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from pdeops.kernels import blackbox, constant
+from pdeops.kernels.blackbox import Cycle, System, layout, plane_layout
+from pdeops.kernels.blackbox import reference as blackbox_reference
+from pdeops.kernels.blackbox.sparsify import equal_shares
+from pdeops.kernels.constant import problem as constant_problem
+from pdeops.kernels.constant import reference as constant_reference
+from pdeops.kernels.diffusion import cpu as diffusion_loops
+from pdeops.kernels.diffusion import reference as diffusion_reference
+
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5}  # relative, of the Euclidean norm
+
+
+@dataclass(frozen=True)
+class Row:
+    """An operation, its twin, and fields to compare them on.
+
+    Attributes:
+        operation, twin: functions of the fields that return a tensor.
+        fields: for a size, the shapes of the fields.
+        sizes: numbers of unknowns per axis, odd ones among them.
+        exempt: test -> why it does not apply.
+        unused: the fields that the row does not use.
+    """
+
+    operation: Callable
+    twin: Callable
+    fields: Callable[[tuple[int, ...]], list[tuple[int, ...]]]
+    sizes: tuple[tuple[int, ...], ...]
+    exempt: Mapping[str, str] = field(default_factory=dict)
+    unused: tuple[int, ...] = ()
+
+
+# ----------------------------------------------------------------- fields and functions of the rows
+
+
+def couplings(n):
+    """b, a field for the excess, and one for the couplings of each axis."""
+    return [
+        (2, *n),
+        n,
+        *(tuple(k + (a == axis) for a, k in enumerate(n)) for axis in range(len(n))),
+    ]
+
+
+def system(excess, faces, *, has_excess, periodic):
+    """Positive couplings of contrast 20; on a periodic axis the two ends are one face."""
+    faces = [(f / 2).exp() for f in faces]
+    for axis, f in enumerate(faces):
+        if periodic[axis]:
+            f.select(axis, -1).copy_(f.select(axis, 0))
+    e = excess.exp() if has_excess else None
+    return System(faces, e, periodic, [1.0] * len(faces))
+
+
+def hierarchy(set_up, *, ndim, cycle=Cycle(), has_excess=False, periodic=(), **how):  # noqa: B008
+    """A cycle on the levels of random couplings."""
+    periodic = periodic or (False,) * ndim
+
+    def run(b, excess, *faces):
+        levels = set_up(system(excess, faces, has_excess=has_excess, periodic=periodic), cycle, how)
+        out = torch.full_like(b, torch.nan, memory_format=torch.contiguous_format)
+        levels.run(b, out, cycle)
+        return out
+
+    return run
+
+
+def chosen(system, cycle, how):
+    return blackbox.set_up(system, cycle, **how)
+
+
+def plain(system, cycle, how):
+    return blackbox_reference.ReferenceHierarchy(system, **how)
+
+
+class PlaneTwin:
+    """The twin on as many levels as `PlaneHierarchy` has."""
+
+    def __init__(self, system, cycle, how):
+        table, _ = plane_layout.layout(*system.shape, 0, layout.DIRECT)
+        both = [(True, True)] * (len(table) - 1)
+        shares, count = how.get("shares"), how.get("num_sparsified", 1)
+        self.levels = blackbox_reference.build_levels(
+            system.faces, None, (False, False), both, False, shares, (), count
+        )
+
+    def run(self, b, out, cycle):
+        steps = layout.schedule(len(self.levels), "V").tolist()
+        out.copy_(blackbox_reference.apply_cycle(b, self.levels, steps))
+
+
+def multigrid(ndim, sizes, twin=plain, **how):
+    return Row(
+        hierarchy(chosen, ndim=ndim, **how),
+        hierarchy(twin, ndim=ndim, **how),
+        couplings,
+        sizes,
+        exempt={"test_backward": "compiled cycles record no gradient; train with the twin"},
+        unused=() if how.get("has_excess") else (1,),
+    )
+
+
+def geometric(set_up):
+    def run(b):
+        shape = tuple(b.shape[1:])
+        problem = constant.Constant(2.0, 3.0, shape, tuple((n + 1) / 50 for n in shape))
+        out = torch.full_like(b, torch.nan, memory_format=torch.contiguous_format)
+        set_up(problem, b).run(b, out, Cycle())
+        return out
+
+    return run
+
+
+def product(u, excess, *faces):
+    """The loop of -div(a grad u) + e u, its rows divided in two ranges."""
+    ndim = len(faces)
+    missing = 3 - ndim
+    lead = (1,) * missing
+    three = [f.contiguous().reshape(lead + tuple(f.shape)).numpy() for f in faces]
+    e = excess.contiguous().reshape(lead + tuple(excess.shape)).numpy()
+    wrap = torch.tensor([False] * missing + [True] * ndim).numpy()
+    out = torch.full_like(u, torch.nan, memory_format=torch.contiguous_format)
+    rows = math.prod(excess.shape[:-1])
+    for field_, result in zip(u.contiguous(), out, strict=True):
+        v, w = (x.view(lead + tuple(x.shape)).numpy() for x in (field_, result))
+        for start, end in ((0, rows // 2), (rows // 2, rows)):
+            diffusion_loops.apply(
+                v, *[three[-1]] * missing, *three, e, missing, wrap, w, start, end
+            )
+    return out
+
+
+def plain_product(u, excess, *faces):
+    return diffusion_reference.apply(u, faces, excess, (True,) * len(faces))
+
+
+PLANES = ((19, 19), (20, 27), (39, 24), (11, 52))
+BOXES = ((9, 11, 13), (10, 9, 12))
+ROWS = {
+    "blackbox, plane": multigrid(2, PLANES, PlaneTwin),
+    "blackbox, sparsified plane": multigrid(2, PLANES, PlaneTwin, shares=equal_shares),
+    "blackbox, all levels sparsified": multigrid(
+        2, PLANES, PlaneTwin, shares=equal_shares, num_sparsified=9
+    ),
+    "blackbox, line": multigrid(1, ((140,), (97,)), has_excess=True),
+    "blackbox, plane with excess": multigrid(2, PLANES, has_excess=True),
+    "blackbox, periodic plane": multigrid(
+        2, ((20, 28), (24, 17)), has_excess=True, periodic=(True, False)
+    ),
+    "blackbox, box": multigrid(3, BOXES),
+    "blackbox, box, W(2,1)": multigrid(3, BOXES, cycle=Cycle("W", 2, 1, mirrored=False)),
+    "blackbox, box, Chebyshev": multigrid(3, BOXES, cycle=Cycle("F", 1, 1, lengths=(0.6, 0.9))),
+    "blackbox, sparsified box": multigrid(3, BOXES, shares=equal_shares, num_sparsified=9),
+    "blackbox, lines in a plane": multigrid(2, PLANES, lines=(1, 0)),
+    "blackbox, lines in a box": multigrid(3, BOXES, has_excess=True, lines=(2,)),
+    "constant": Row(
+        geometric(constant.set_up),
+        geometric(constant_reference.set_up),
+        lambda n: [(2, *n)],
+        ((15, 31), (41, 25), (15, 15, 15), (31, 21, 17)),
+        exempt={"test_backward": "compiled cycles record no gradient"},
+    ),
+    "diffusion.apply": Row(
+        product,
+        plain_product,
+        lambda n: [(2, *n), *couplings(n)[1:]],
+        ((17,), (17, 15), (16, 18), (9, 8, 7)),
+        exempt={"test_backward": "the loop records no gradient; the twin does"},
+    ),
+}
+
+# ------------------------------------------------------------------------------------ the contract
+
+
+@pytest.fixture(autouse=True)
+def several_levels(monkeypatch):
+    monkeypatch.setattr(layout, "DIRECT", 100)
+    monkeypatch.setattr(constant_problem, "SMALLEST", 5)
+
+
+each = pytest.mark.parametrize(
+    ("row", "size", "dtype"),
+    [
+        pytest.param(row, size, dtype, id=f"{name}-{'x'.join(map(str, size))}-{dtype}")
+        for name, row in ROWS.items()
+        for size in row.sizes
+        for dtype in TOLERANCE
+    ],
+)
+
+
+def draw(row, size, dtype):
+    """Independent normal fields, rounded to the dtype, so that the twin sees the same numbers."""
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+        for shape in row.fields(size)
+    ]
+
+
+def strided(u):
+    """The same numbers at every second place in memory."""
+    return torch.stack([u, u], -1)[..., 0]
+
+
+def error(found, expected):
+    """The relative error; infinite for NaN."""
+    gap = ((found.double() - expected).norm() / expected.norm()).item()
+    return math.inf if math.isnan(gap) else gap
+
+
+@each
+@pytest.mark.parametrize("arrange", [torch.clone, strided], ids=["contiguous", "strided"])
+def test_forward(row, size, dtype, arrange):
+    fields = draw(row, size, dtype)
+    found = row.operation(*map(arrange, fields))
+    expected = row.twin(*(u.double() for u in fields))
+    assert found.dtype == dtype
+    assert found.shape == expected.shape
+    assert error(found, expected) <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_small_change_of_any_field_is_seen(name):
+    """Negative control: twin and operation differ by more than the tolerance if a field does."""
+    row = ROWS[name]
+    fields = draw(row, row.sizes[0], torch.float64)
+    expected = row.twin(*fields)
+    for k, u in enumerate(fields):
+        if k not in row.unused:
+            changed = [*fields[:k], u * 1.0001, *fields[k + 1 :]]
+            assert error(row.operation(*changed), expected) > 1000 * TOLERANCE[torch.float64]
+
+
+def test_the_form_follows_device_dtype_and_problem():
+    faces = [torch.ones(10, 9), torch.ones(9, 10)]
+
+    def form(dtype=torch.float64, cycle=Cycle(), device="cpu", excess=None, **how):  # noqa: B008
+        moved = [f.to(device, dtype) for f in faces]
+        system = System(moved, excess, (False, False), (1.0, 1.0))
+        return type(blackbox.set_up(system, cycle, **how)).__name__
+
+    assert form() == form(torch.float32) == "PlaneHierarchy"
+    assert form(excess=torch.ones(9, 9).double()) == "BoxHierarchy"
+    assert form(cycle=Cycle("W")) == form(lines=(0,)) == "BoxHierarchy"
+    like = torch.empty(0, dtype=torch.float64)
+    problem = constant.Constant(1.0, 0.0, (31, 31), (1.0, 1.0))
+    assert type(constant.set_up(problem, like)).__name__ == "ConstantHierarchy"
+    assert type(constant.set_up(problem, like.half())).__name__ == "ReferenceHierarchy"
+    assert blackbox.FORMS.of(torch.empty(0, device="meta")).__name__.endswith(".reference")
+    assert not blackbox.line_smoothing_pays(torch.device("meta"))
+    assert not constant.serves(torch.device("meta"), torch.float64)
