@@ -205,7 +205,9 @@ def steps(
         _Column(size, out / size if size else 0.0, rtol, max_iterations, eps, A_norm, dtype)
         for size, out in zip(sizes, lost, strict=True)
     ]
-    x = torch.zeros_like(fields) if x0 is None else x0.detach().reshape(fields.shape).clone()
+    x = torch.zeros_like(fields)
+    if x0 is not None:
+        x.copy_(x0.detach().reshape(fields.shape))
     for j, column in enumerate(table):
         if done := at_once(fields[j] if batched else fields, column.size, rtol):
             column.residuals, column.converged = done.residuals, done.converged

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..runtime.memory import traced
 from . import cpu, reference
 
 FORMS = {"cpu": cpu.conv3d}  # other devices take the twin
@@ -35,11 +36,10 @@ def conv3d(
 def _is_single_without_gradient(u: Tensor) -> bool:
     """Whether u is one field which torch would not give to oneDNN, although oneDNN takes it."""
     return (
-        u.ndim == 5
+        not traced()
+        and u.ndim == 5
         and len(u) == 1
         and u.dtype == torch.float32
-        and not torch.is_grad_enabled()
-        and not torch._C._are_functorch_transforms_active()
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
     )

@@ -281,14 +281,18 @@ def convolve(
     shape = tuple(u.shape[1:-1])
     A, c = constants(shape, modes_of(weight), u.dtype, u.device)
     W = weights_of_kept_modes(weight, shape).flatten(0, -4)
-    u_hat = Analysis.apply(u, *A)
-    v_hat = Mix.apply(u_hat.flatten(2, -2), W, c)
+    # Without gradients no Function: torch.compile of torch 2.13 passes its forward a wrong argument.
+    recorded = torch.is_grad_enabled()
+    u_hat = Analysis.apply(u, *A) if recorded else analysis(u, A)
+    modes = u_hat.flatten(2, -2)
+    v_hat = Mix.apply(modes, W, c) if recorded else mix(modes, W, c)
     if pointwise is not None:
         M, m = pointwise
         v_hat = F.linear(v_hat, M)
         v_hat[:, 0, mode_zero(shape, weight)] += m
     v_hat = v_hat.view(*u_hat.shape[:-1], v_hat.shape[-1])
-    return Synthesis.apply(v_hat, _channels_first(u), *A)
+    first = _channels_first(u)
+    return Synthesis.apply(v_hat, first, *A) if recorded else synthesis(v_hat, A, first)
 
 
 def modes_of(weight: Float[Tensor, "*modes i two o"]) -> tuple[int, ...]:

@@ -71,6 +71,16 @@ def test_equals_the_direct_solution(solve, darcy):
 
 
 @pytest.mark.parametrize("solve", OURS, ids=names)
+def test_fields_may_have_any_memory_layout(solve, darcy):
+    A, b = darcy
+    x0 = noise(A.grid.shape)
+    strided_b, strided_x0 = (u.T.contiguous().T for u in (b, x0))
+    expected = solve(A, b, x0=x0, max_iterations=5)
+    result = solve(A, strided_b, x0=strided_x0, max_iterations=5)
+    torch.testing.assert_close(result.x, expected.x, rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize("solve", OURS, ids=names)
 def test_a_batch_stops_column_by_column(solve, darcy):
     """Each column of a batch has the history of the same system alone."""
     A, _ = darcy
