@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 from pdeops.solvers import Multigrid, cg
-from pdeops.tasks.preconditioner import load_correction, shipped_weights
+from pdeops.tasks.preconditioner import load_correction
+from pdeops.tasks.shipped import shipped_weights
 
 from .bench import RESULTS, machine
 from .results_file import Row, write
