@@ -88,12 +88,13 @@ class Recipe:
             "name": _coerce(plain.get("name", "run"), str, "name"),
             "seed": _coerce(plain.get("seed", 0), int, "seed"),
         }
+        missing = [n for n, f in tables.items() if n not in plain and not _has_default(f)]
+        if missing:
+            raise ValueError(
+                f"A recipe of the task {cls.task!r} needs a table [{missing[0]}]; got "
+                f"{sorted(plain)}."
+            )
         for name, f in tables.items():
-            if name not in plain and not _has_default(f):
-                raise ValueError(
-                    f"A recipe of the task {cls.task!r} needs a table [{name}]; got "
-                    f"{sorted(plain)}."
-                )
             arguments[name] = _entry(f, plain.get(name), name)
         return cls(**arguments)
 

@@ -62,7 +62,13 @@ def recipe_of(folder: str | Path) -> TrainingRecipe:
     folder = Path(folder)
     plain = tables_of(folder)
     model = {**plain["model"], "name": own_models.located(plain["model"]["name"], folder)}
-    return _recipe({**plain, "model": model})
+    try:
+        return _recipe({**plain, "model": model})
+    except ValueError as error:
+        raise ValueError(
+            f"The recipe of {folder} does not fit this version of pdeops: {error} Use the version "
+            f"that wrote it, or train again."
+        ) from None
 
 
 def train(

@@ -79,16 +79,30 @@ class RolloutRecipe(TrainingRecipe):
 
 def roll_out(
     step: Callable[[Tensor], Tensor], frames: Float[Tensor, "b n_in c *space"], num_frames: int
-) -> Float[Tensor, "b t c *space"]:
+) -> Float[Tensor, "b t d *space"]:
     """The `num_frames` frames after the given ones, each step applied to the last n_in frames there
     are: u_{k+1..k+m} = step(u_{k-n_in+1..k})."""
-    n_in, predicted = frames.shape[1], 0
+    predicted = 0
     parts: list[Tensor] = []
     while predicted < num_frames:
         parts.append(step(frames))
         predicted += parts[-1].shape[1]
-        frames = torch.cat([frames, parts[-1]], 1)[:, -n_in:]
+        frames = advance(frames, parts[-1])
     return torch.cat(parts, 1)[:, :num_frames]
+
+
+def advance(
+    frames: Float[Tensor, "b n_in c *space"], predicted: Float[Tensor, "b n_out d *space"]
+) -> Float[Tensor, "b n_in c *space"]:
+    """The last n_in frames after a step. Channels beyond those predicted are inputs that do not
+    change in time, such as a coefficient; they are kept."""
+    n_in, channels = frames.shape[1], predicted.shape[2]
+    if frames.shape[2] > channels:
+        fixed = frames[:, :1, channels:].expand(
+            -1, predicted.shape[1], *frames[0, 0, channels:].shape
+        )
+        predicted = torch.cat([predicted, fixed], 2)
+    return torch.cat([frames, predicted], 1)[:, -n_in:]
 
 
 class Unrolled:
@@ -104,7 +118,7 @@ class Unrolled:
 
     Args:
         loss: of one frame, (prediction, target) both (b, c, *space).
-        scale: gives σ.
+        scale: of the predicted channels; gives σ.
     """
 
     def __init__(
@@ -121,12 +135,12 @@ class Unrolled:
 
     def __call__(self, operator: Callable[[Tensor], Tensor], batch: Batch) -> Float[Tensor, ""]:
         frames = self._disturbed(batch.input)
-        n_in, n_out = frames.shape[1], batch.target.shape[1] // self.steps
+        n_out = batch.target.shape[1] // self.steps
         predictions = []
         for k in range(self.steps):
             with torch.set_grad_enabled(torch.is_grad_enabled() and k >= self.pushforward):
                 v = operator(frames)
-            frames = torch.cat([frames, v], 1)[:, -n_in:]
+            frames = advance(frames, v)
             if k >= self.pushforward:
                 predictions.append(v)
         target = batch.target[:, self.pushforward * n_out :]
@@ -138,8 +152,10 @@ class Unrolled:
         if self.noise == 0:
             return frames
         assert self.scale is not None
+        state = frames[:, :, : len(self.scale.std)]
         sigma = self.scale.std.to(frames).reshape(-1, *[1] * (frames.ndim - 3))
-        return frames + self.noise * sigma * torch.randn_like(frames)
+        noisy = state + self.noise * sigma * torch.randn_like(state)
+        return torch.cat([noisy, frames[:, :, len(self.scale.std) :]], 2)
 
 
 @dataclass(frozen=True)
@@ -211,9 +227,8 @@ class RolloutTask(Task):
         training = trajectories.windowed(Window(window.n_in, steps * window.n_out, window.stride))
         carry = operators.describe(one_step, recipe.model, recipe.data)
         operator = operators.fresh(carry, recipe.model, recipe.seed)
-        whole = (torch.cat([b.input, b.target], 1) for b in trajectories.batches(64))
-        scale = operators.fit_normalizer(whole, has_time=True)  # one scale: output becomes input
-        operator.input_normalizer = operator.output_normalizer = scale
+        operator.input_normalizer, scale = fit_scales(trajectories)
+        operator.output_normalizer = scale
         monitor = operators.monitor(training)
         return Job(
             operator,
@@ -253,7 +268,10 @@ class RolloutTask(Task):
         check_channels(dataset, run.in_channels)
         dataset = whole_trajectories(dataset, run.recipe.data.window or Window())
         metric = operators.monitor(dataset)
-        predict: dict[str, Callable[..., Any]] = {"model": run, "persistence": persistence}
+        predict: dict[str, Callable[..., Any]] = {
+            "model": run,
+            "persistence": lambda u, n: persistence(u[:, :, : dataset.out_channels], n),
+        }
         errors = {name: trajectory_errors(f, dataset, metric) for name, f in predict.items()}
         times = dataset.read([0]).times[0]
         return {
@@ -297,12 +315,28 @@ def require_states(dataset: FieldDataset) -> None:
             f"The task 'rollout' needs trajectories, fields with the axis time; {dataset} has "
             f"none. Use the task 'supervised'."
         )
-    if dataset.in_channels != dataset.out_channels:
+    names = dataset.inputs[: dataset.out_channels]
+    if names != dataset.targets:
         raise ValueError(
-            f"A rollout feeds predictions back as input, so both have the same channels; "
-            f"{dataset} has {dataset.in_channels} and {dataset.out_channels} per frame. Use the "
-            f"task 'supervised'."
+            f"A rollout feeds predictions back as input, so both have the same fields; {dataset} "
+            f"has {', '.join(dataset.inputs)} and {', '.join(dataset.targets)}. Use the task "
+            f"'supervised'."
         )
+
+
+def fit_scales(trajectories: FieldDataset) -> tuple[Normalizer, Normalizer]:
+    """The normalizers of input and prediction. Predictions become input, so both have the same
+    scale, that of all frames; inputs that do not change in time have their own."""
+    channels = trajectories.out_channels
+    frames = (torch.cat([b.input[:, :, :channels], b.target], 1) for b in trajectories.batches(64))
+    state = operators.fit_normalizer(frames, has_time=True)
+    if trajectories.in_channels == channels:
+        return state, state
+    fixed = operators.fit_normalizer(
+        (b.input[:, :1, channels:] for b in trajectories.batches(64)), has_time=True
+    )
+    both = Normalizer(torch.cat([state.mean, fixed.mean]), torch.cat([state.std, fixed.std]))
+    return both, state
 
 
 def whole_trajectories(dataset: FieldDataset, window: Window) -> FieldDataset:
