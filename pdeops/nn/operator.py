@@ -1,6 +1,8 @@
 """A model with the units of its data: physical fields in, physical fields out."""
 # Axes: b batch, t time, c channel, *space nodes.
 
+from collections.abc import Callable
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -10,12 +12,12 @@ from ..normalizer import Normalizer
 class Operator(nn.Module):
     """Physical fields -> physical fields: a model between the normalizers of its training data.
 
-    Maps (b, c, *space) to (b, d, *space); with an axis of time, (b, t, c, *space) to
-    (b, t', d, *space). Every frame is then scaled alike, by one mean and deviation per channel.
+    Fields are (b, c, *space), or (b, t, c, *space) with an axis of time. Every frame is then scaled
+    alike, by one mean and deviation per channel.
 
     Args:
         model: a map of normalised fields of these shapes.
-        has_time: whether the fields have the axis of time.
+        n_in, n_out: frames of the input and of the output; None without an axis of time.
     """
 
     def __init__(
@@ -24,17 +26,23 @@ class Operator(nn.Module):
         input_normalizer: Normalizer,
         output_normalizer: Normalizer,
         *,
-        has_time: bool = False,
+        n_in: int | None = None,
+        n_out: int | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.input_normalizer = input_normalizer
         self.output_normalizer = output_normalizer
-        self.has_time = has_time
+        self.n_in, self.n_out = n_in, n_out
 
-    def forward(self, x: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *other"]:
-        if not self.has_time:
-            return self.output_normalizer.inverse(self.model(self.input_normalizer(x)).to(x.dtype))
-        frames = self.input_normalizer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-        y = self.model(frames).to(x.dtype)
-        return self.output_normalizer.inverse(y.flatten(0, 1)).unflatten(0, y.shape[:2])
+    def forward(self, x: Float[Tensor, "b *field"]) -> Float[Tensor, "b *other"]:
+        scaled = _on_frames(self.input_normalizer, x, self.n_in)
+        y = self.model(scaled).to(x.dtype)
+        return _on_frames(self.output_normalizer.inverse, y, self.n_out)
+
+
+def _on_frames(scale: Callable[[Tensor], Tensor], u: Tensor, num_frames: int | None) -> Tensor:
+    """A map of fields (b, c, *space) on each frame of a trajectory; on a field as it is."""
+    if num_frames is None:
+        return scale(u)
+    return scale(u.flatten(0, 1)).unflatten(0, u.shape[:2])

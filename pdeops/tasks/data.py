@@ -78,13 +78,7 @@ def windowed(dataset: FieldDataset, window: Window | None) -> FieldDataset:
     Raises:
         ValueError: a window of data without the axis time, or one longer than a trajectory.
     """
-    if window is None:
-        return dataset
-    if dataset.n_in is None:
-        raise ValueError(
-            f"data.window needs data with the axis time; {dataset} has none. Leave it out."
-        )
-    return dataset.windowed(window)
+    return dataset if window is None else dataset.windowed(window)
 
 
 def check_channels(dataset: FieldDataset, in_channels: int) -> None:

@@ -29,18 +29,23 @@ ON_A_DOMAIN = ("grid", "domain")  # what a run passes to the constructor of a lo
 
 
 class FramesAsChannels(nn.Module):
-    """A model without an axis of time on trajectories: (b, t, c, *space) -> (b, n_out, d, *space).
+    """A model without an axis of time on trajectories: (b, n_in, c, *space) -> (b, n_out, d,
+    *space).
 
-    The input frames become channels, (b, t·c, *space), those of the first frame first; the model's
-    output channels become n_out frames.
+    The input frames become channels, (b, n_in·c, *space), those of the first frame first; the
+    output channels of the model become n_out frames.
+
+    Args:
+        n_in, n_out: None where the input or the output has no axis of time.
     """
 
-    def __init__(self, model: nn.Module, n_out: int) -> None:
+    def __init__(self, model: nn.Module, n_in: int | None, n_out: int | None) -> None:
         super().__init__()
-        self.model, self.n_out = model, n_out
+        self.model, self.n_in, self.n_out = model, n_in, n_out
 
-    def forward(self, x: Float[Tensor, "b t c *space"]) -> Float[Tensor, "b n_out d *space"]:
-        return self.model(x.flatten(1, 2)).unflatten(1, (self.n_out, -1))
+    def forward(self, x: Float[Tensor, "b *field"]) -> Float[Tensor, "b *other"]:
+        y = self.model(x if self.n_in is None else x.flatten(1, 2))
+        return y if self.n_out is None else y.unflatten(1, (self.n_out, -1))
 
 
 def describe(training: FieldDataset, model: Choice, table: DataTable) -> dict[str, Any]:
@@ -72,22 +77,26 @@ def build(carry: Mapping[str, Any], folder: Path | None) -> Operator:
     This is the one place where frames become channels, for a model that declares no axis of time
     by `has_time = True`.
     """
-    domain, (n_in, n_out) = domain_from_dict(carry["domain"]), (carry["n_in"], carry["n_out"])
-    channels = carry["in_channels"], carry["out_channels"]
-    has_time = n_in is not None
-    folded = has_time and not getattr(OPERATORS.named(carry["model"], folder), "has_time", False)
-    width = (n_in * channels[0], n_out * channels[1]) if folded else channels
+    domain, channels = (
+        domain_from_dict(carry["domain"]),
+        (carry["in_channels"], carry["out_channels"]),
+    )
+    frames = carry["n_in"], carry["n_out"]
+    declared = getattr(OPERATORS.named(carry["model"], folder), "has_time", False)
+    folded = frames != (None, None) and not declared
+    width = tuple(c * (n or 1) if folded else c for c, n in zip(channels, frames, strict=True))
     model = OPERATORS.build(carry["model"], folder, *width, domain)
     if carry["symmetries"] is not None:
         model = SymmetricAverage(model, domain, **carry["symmetries"])
     if folded:
-        model = FramesAsChannels(model, n_out)
-    return Operator(model, *(Normalizer.identity(c) for c in channels), has_time=has_time)
+        model = FramesAsChannels(model, *frames)
+    scales = (Normalizer.identity(c) for c in channels)
+    return Operator(model, *scales, n_in=frames[0], n_out=frames[1])
 
 
-def fit_normalizer(batches: Iterable[Tensor], has_time: bool) -> Normalizer:
-    """Mean and deviation per channel over all samples, and over all frames where there are any."""
-    return Normalizer.fit(u.flatten(0, 1) if has_time else u for u in batches)
+def fit_normalizer(batches: Iterable[Tensor], num_frames: int | None) -> Normalizer:
+    """Mean and deviation per channel over all samples and, unless `num_frames` is None, frames."""
+    return Normalizer.fit(u if num_frames is None else u.flatten(0, 1) for u in batches)
 
 
 def loss_on(training: FieldDataset, loss: Choice) -> Loss:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..batch import Batch
 from ..datasets import FieldDataset, open_dataset
 from ..datasets.spec import DatasetSpec
+from ..datasets.symmetry import DihedralAugmentation
 from ..datasets.windows import Window
 from ..losses import LOSSES
 from ..metrics import METRICS
@@ -220,8 +221,6 @@ class RolloutTask(Task):
         """Windows of the training trajectories; held-out trajectories as a whole."""
         trajectories, held_out = training_and_validation(recipe.data)
         require_states(trajectories)
-        if recipe.data.symmetries:
-            raise ValueError("data.symmetries moves fields without the axis time. Set it to false.")
         window, steps = recipe.data.window or Window(), recipe.rollout.steps
         one_step = trajectories.windowed(window)
         training = trajectories.windowed(Window(window.n_in, steps * window.n_out, window.stride))
@@ -239,7 +238,7 @@ class RolloutTask(Task):
                 noise=recipe.rollout.noise,
                 scale=scale,
             ),
-            training,
+            DihedralAugmentation(training, recipe.seed) if recipe.data.symmetries else training,
             Validation(whole_trajectories(held_out, window), device, monitor),
             monitor,
             carry,
@@ -329,11 +328,11 @@ def fit_scales(trajectories: FieldDataset) -> tuple[Normalizer, Normalizer]:
     scale, that of all frames; inputs that do not change in time have their own."""
     channels = trajectories.out_channels
     frames = (torch.cat([b.input[:, :, :channels], b.target], 1) for b in trajectories.batches(64))
-    state = operators.fit_normalizer(frames, has_time=True)
+    state = operators.fit_normalizer(frames, trajectories.n_out)
     if trajectories.in_channels == channels:
         return state, state
     fixed = operators.fit_normalizer(
-        (b.input[:, :1, channels:] for b in trajectories.batches(64)), has_time=True
+        (b.input[:, 0, channels:] for b in trajectories.batches(64)), None
     )
     both = Normalizer(torch.cat([state.mean, fixed.mean]), torch.cat([state.std, fixed.std]))
     return both, state

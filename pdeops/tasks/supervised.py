@@ -96,8 +96,9 @@ class Run:
                 f"{tuple(x.shape)}."
             )
         y = operators.in_batches(self.operator, fields, parameter, batch_size)
-        if missing and y.shape[1] == 1:
-            y = y[:, 0]
+        channel = 1 if self.n_out is None else 2
+        if missing and y.shape[channel] == 1:
+            y = y.squeeze(channel)
         return y[0] if missing == 2 else y
 
     def _on_trajectories(self, x: Tensor, parameter: Tensor, batch_size: int) -> Tensor:
@@ -126,17 +127,13 @@ class SupervisedTask(Task):
         training, validation = (
             windowed(part, recipe.data.window) for part in training_and_validation(recipe.data)
         )
-        has_time = training.n_in is not None
-        if has_time and recipe.data.symmetries:
-            raise ValueError(
-                "data.symmetries moves fields without the axis time; this file has it. Set it to "
-                "false."
-            )
         carry = operators.describe(training, recipe.model, recipe.data)
         operator = operators.fresh(carry, recipe.model, recipe.seed)
-        operator.input_normalizer, operator.output_normalizer = (
-            operators.fit_normalizer((getattr(b, part) for b in training.batches(64)), has_time)
-            for part in ("input", "target")
+        operator.input_normalizer = operators.fit_normalizer(
+            (batch.input for batch in training.batches(64)), training.n_in
+        )
+        operator.output_normalizer = operators.fit_normalizer(
+            (batch.target for batch in training.batches(64)), training.n_out
         )
         monitor = operators.monitor(training)
         return Job(
@@ -164,7 +161,7 @@ class SupervisedTask(Task):
         """
         dataset = windowed(operators.evaluated_on(run, data), run.recipe.data.window)
         check_channels(dataset, run.in_channels)
-        problem = problem_of(dataset.spec) if dataset.spec and dataset.n_in is None else None
+        problem = problem_of(dataset.spec) if dataset.spec and dataset.n_out is None else None
         metrics = MetricMean(dataset.domain)
         residual = 0.0
         for batch in dataset.batches(32):

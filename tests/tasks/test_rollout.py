@@ -43,10 +43,9 @@ class Exact(nn.Module):
 def run_of(model, data, n_in=1, n_out=1):
     """A finished run of a one-step model in physical units."""
     identity = Normalizer.identity(1)
-    operator = Operator(FramesAsChannels(model, n_out), identity, identity, has_time=True)
-    recipe = load_recipe(
-        {**RECIPE, "data": {"train": "none", "window": {"n_in": n_in, "n_out": n_out}}}
-    )
+    frames = {"n_in": n_in, "n_out": n_out}
+    operator = Operator(FramesAsChannels(model, **frames), identity, identity, **frames)
+    recipe = load_recipe({**RECIPE, "data": {"train": "none", "window": frames}})
     return RolloutRun(Path("run"), recipe, operator, data.domain, None, 1, n_in, n_out)
 
 
@@ -96,7 +95,7 @@ class Mixing(nn.Module):
 
 def mixing(n_in, n_out, channels, generator):
     weight = torch.randn(n_out * channels, n_in * channels, generator=generator).double() / 2
-    return FramesAsChannels(Mixing(weight), n_out)
+    return FramesAsChannels(Mixing(weight), n_in, n_out)
 
 
 def mean_square(p, t):
@@ -159,7 +158,7 @@ def test_pushforward_stops_the_gradient_and_unrolling_lets_it_through(generator)
     target = torch.cat([torch.zeros_like(y), y], 1)
     w, gradients = 0.7, {}
     for pushforward in (0, 1):
-        step = FramesAsChannels(Mixing(torch.full((1, 1), w, dtype=torch.float64)), 1)
+        step = FramesAsChannels(Mixing(torch.full((1, 1), w, dtype=torch.float64)), 1, 1)
         batch = Batch(input=u, target=target)
         Unrolled(mean_square, steps=2, pushforward=pushforward)(step, batch).backward()
         gradients[pushforward] = step.model.weight.grad.item()
@@ -275,7 +274,6 @@ def test_what_does_not_fit_is_refused(files, tmp_path):
 
     refused("spans 6 frames, but a trajectory has 5", rollout={"steps": 5})
     refused("needs trajectories.*task 'supervised'", data={"train": "steady", "validation": 1})
-    refused("symmetries", data={**small["data"], "symmetries": True})
     with pytest.raises(ValueError, match=r"pushforward must be .* below rollout.steps; got 2 of 2"):
         RolloutTable(steps=2, pushforward=2)
     with pytest.raises(ValueError, match="noise must be at least 0"):
