@@ -19,7 +19,8 @@ import torch
 
 from pdeops.compare.tables import write_csv
 from pdeops.solvers import Multigrid, cg
-from pdeops.tasks.preconditioner import load_correction, shipped_weights
+from pdeops.tasks.preconditioner import load_correction
+from pdeops.tasks.shipped import shipped_weights
 
 from .bench import RESULTS, machine
 from .systems import FAMILIES

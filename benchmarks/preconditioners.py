@@ -28,7 +28,8 @@ from pdeops.compare.tables import markdown_table, read_csv, write_csv
 from pdeops.compare.timing import time_calls
 from pdeops.linop import LinearOperator
 from pdeops.solvers.result import relative_residual
-from pdeops.tasks.preconditioner import shipped_weights, training_seconds
+from pdeops.tasks.preconditioner import training_seconds
+from pdeops.tasks.shipped import shipped_weights
 
 from .bench import RESULTS, machine
 from .methods import BEST_CYCLE, CLASSICAL, CYCLES, Counted, Drawn, is_network, learned, variant

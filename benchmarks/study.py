@@ -131,7 +131,7 @@ def train(recipe: str, folder: Path, settings: Mapping[str, object], threads: in
 def result(folder: Path, test: Path) -> dict[str, str]:
     """The figures of a finished run."""
     from pdeops.nn.parameters import num_parameters
-    from pdeops.tasks.supervised import load_run
+    from pdeops.tasks import load_run
 
     run = load_run(folder)
     seconds = float(read_csv(folder / "metrics.csv")[-1]["seconds"])
@@ -211,14 +211,14 @@ def time_steps(plan: Study, rows: Sequence[Row], settings: Mapping[str, object])
     """Add the seconds of a training step to the rows with these settings that have none; all
     recipes are timed by turns."""
     from pdeops.domain import Grid
-    from pdeops.runs.recipe import Recipe
+    from pdeops.tasks import load_recipe
 
     from .steps import step_seconds
 
     mine = {"kind": plan.kind, "settings": as_text(settings), STEP: ""}
     empty = [row for row in rows if mine.items() <= row.items()]
     names = list(dict.fromkeys(row["recipe"] for row in empty))
-    recipes = [Recipe.load(name, [f"{k}={v}" for k, v in settings.items()]) for name in names]
+    recipes = [load_recipe(name, [f"{k}={v}" for k, v in settings.items()]) for name in names]
     grid = Grid((plan.resolution, plan.resolution))
     seconds = dict(zip(names, step_seconds(recipes, grid, threads=STEP_THREADS), strict=True))
     for row in empty:

@@ -13,6 +13,7 @@ import torch
 from ..batch import Batch
 from .layouts.sources import Source, TensorSource
 from .spec import DatasetSpec
+from .windows import Window
 
 
 class FieldDataset(torch.utils.data.Dataset):
@@ -31,6 +32,9 @@ class FieldDataset(torch.utils.data.Dataset):
             stored, the right one not. `domain` cannot say so; symmetries need it.
         notes: what was concluded from the data rather than read in the file.
     """
+
+    n_in: int | None = None
+    n_out: int | None = None
 
     def __init__(
         self,
@@ -119,6 +123,10 @@ class FieldDataset(torch.utils.data.Dataset):
         if len(outside):
             raise ValueError(f"The data set has samples 0..{len(self) - 1}; got {outside[0]}.")
         return self._with(self.source, self.indices[chosen])
+
+    def windowed(self, window: Window) -> "FieldDataset":
+        """The windows of all trajectories as samples."""
+        raise ValueError(f"{self} has no axis of time; leave the window out.")
 
     def in_memory(self) -> "FieldDataset":
         """The same samples held in memory, for sets much smaller than it."""

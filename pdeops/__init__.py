@@ -17,13 +17,15 @@ _HOME = {
     "Preconditioner": "linop",
     "Sphere": "domain.sphere",
     "check_spd": "linop",
-    "Recipe": "runs.recipe",
     "Run": "tasks.supervised",
+    "evaluate": "tasks",
     "load_correction": "tasks.preconditioner",
-    "load_preconditioner": "tasks.learned_preconditioner",
-    "load_run": "tasks.supervised",
-    "evaluate": "tasks.supervised",
-    "train": "tasks.supervised",
+    "load_preconditioner": "tasks.preconditioner",
+    "load_recipe": "tasks",
+    "load_run": "tasks",
+    "predict": "tasks",
+    "resume": "tasks",
+    "train": "tasks",
     "generate": "datasets",
     "open_dataset": "datasets",
     "compare": "compare",
@@ -38,7 +40,6 @@ __all__ = [
     "LinearOperator",
     "Points",
     "Preconditioner",
-    "Recipe",
     "Run",
     "Sphere",
     "check_spd",
@@ -48,9 +49,12 @@ __all__ = [
     "generate",
     "load_correction",
     "load_preconditioner",
+    "load_recipe",
     "load_run",
     "models",
     "open_dataset",
+    "predict",
+    "resume",
     "solvers",
     "train",
 ]
@@ -61,10 +65,9 @@ if TYPE_CHECKING:
     from .datasets.generate.generate import generate
     from .domain import Grid, Points, Sphere
     from .linop import LinearOperator, Preconditioner, check_spd
-    from .runs.recipe import Recipe
-    from .tasks.learned_preconditioner import load_preconditioner
-    from .tasks.preconditioner import load_correction
-    from .tasks.supervised import Run, evaluate, load_run, train
+    from .tasks import evaluate, load_recipe, load_run, predict, resume, train
+    from .tasks.preconditioner import load_correction, load_preconditioner
+    from .tasks.supervised import Run
 
 
 def __getattr__(name: str) -> Any:

@@ -11,8 +11,8 @@ from pdeops.domain import Grid
 from pdeops.nn.operator import Operator
 from pdeops.normalizer import Normalizer
 from pdeops.polish import first_guess
-from pdeops.runs.recipe import Recipe
 from pdeops.solvers import Diffusion, Laplacian, Multigrid, cg, recognise
+from pdeops.tasks import load_recipe
 from pdeops.tasks.supervised import Run
 
 
@@ -32,7 +32,7 @@ def run_of(problem, predict, mean=7.0, std=2.0):
     grid = problem.grid((17, 17))
     units = Normalizer(torch.tensor([mean]), torch.tensor([std]))
     operator = Operator(Predicts(predict, units), units, Normalizer.identity(1))
-    recipe = Recipe.load("fno_darcy65")
+    recipe = load_recipe("fno_darcy65")
     return Run(Path("runs/stand_in"), recipe, operator, grid, problem.spec(grid, 0, 1), 1)
 
 

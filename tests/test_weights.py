@@ -13,8 +13,8 @@ from pdeops.domain import Grid
 from pdeops.linop import check_spd
 from pdeops.models import VCyclePreconditioner
 from pdeops.solvers import Diffusion, Matrix, cg, deep_conjugate_direction, read_vector, recognise
-from pdeops.tasks.learned_preconditioner import load_preconditioner
-from pdeops.tasks.preconditioner import load_correction, shipped_weights
+from pdeops.tasks.preconditioner import load_correction, load_preconditioner
+from pdeops.tasks.shipped import shipped_weights
 
 PUBLISHED = {"work": 453_505, "counts": (5, 8, 10, 13)}  # multiply-adds per cell; to 1e-4 ... 1e-10
 TOLERANCES = (1e-4, 1e-6, 1e-8, 1e-10)

@@ -19,9 +19,9 @@ def command(
     Writes compare.csv, plots/ and report.md into the run's folder; prints table and verdict.
     """
     from ..compare import compare_runs
-    from ..tasks.supervised import load_run
+    from ..tasks import load_run
 
-    loaded = load_run(run, device=device)
+    loaded = load_run(run, task="supervised", device=device)
     report = compare_runs({loaded.recipe.model.name: loaded}, folder=run, num_samples=samples)
     if json:
         emit(report.to_dict(), as_json=True)

@@ -1,63 +1,74 @@
-"""`pdeops evaluate`: the metrics of a run over a test set, or what a learned solver is worth."""
+"""`pdeops evaluate`: the figures of a run, as its task defines them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .output import Device, Json, emit
 from .progress import bar
 
+if TYPE_CHECKING:
+    from ..tasks.task import Task
+
 
 def command(
     run: Annotated[
         Path, typer.Argument(help="A run's folder, or the name of a shipped network for solvers.")
     ],
-    data: Annotated[Path | None, typer.Option(help="Test file; default: the recipe's.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Test file of an operator; by default the one the recipe names."),
+    ] = None,
     systems: Annotated[
-        int | None, typer.Option(help="Held-out systems to solve, for a learned solver.")
+        int | None,
+        typer.Option(
+            help="Held-out systems to solve, for a network inside a solver; by default 8."
+        ),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Their unknowns per axis; default: the recipe's last shape.")
+        int | None,
+        typer.Option(
+            help="Unknowns per axis of these systems; by default the recipe's last shape."
+        ),
     ] = None,
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
-    """Mean error of a run over a test set, on the physical scale.
+    """Evaluate a run.
 
-    For a network inside a solver: iterations, seconds of set-up and solution to 1e-8 over held-out
-    systems, beside every classical preconditioner, and after how many solves its training is
-    repaid.
+    An operator on a data file: mean errors over a test set, on the physical scale. A one-step model
+    of trajectories: the error of rollouts at each time, and that of persistence. A network inside a
+    solver: iterations and seconds over held-out systems, beside every classical preconditioner, and
+    the number of solves that repay its training.
     """
-    from ..compare.evaluate_systems import is_systems_run
+    from .. import tasks
 
-    if is_systems_run(run):
-        _solver(run, data, systems, size, json)
-        return
-    from ..tasks.supervised import evaluate, load_run
-
-    if systems is not None or size is not None:
-        raise ValueError(
-            f"--systems and --size are for networks inside solvers; {run} is a run on a data file. "
-            f"Name a test file with --data."
-        )
-    emit(evaluate(load_run(run, device=device), data), as_json=json, title=str(run))
-
-
-def _solver(
-    run: Path, data: Path | None, systems: int | None, size: int | None, json: bool
-) -> None:
-    from ..compare.evaluate_systems import evaluate_systems, to_markdown
-
-    if data is not None:
-        raise ValueError(
-            f"--data is for runs on a data file; {run} solves systems, which its recipe draws. Use "
-            f"--systems and --size."
-        )
-    number = 8 if systems is None else systems
-    with bar("systems", number) as progress:
-        report = evaluate_systems(run, num_systems=number, size=size, progress=progress)
-    if json:
-        emit(report, as_json=True)
+    task = tasks.task_of(run)
+    given = {"data": data, "systems": systems, "size": size}
+    options: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    for option in options:
+        if option not in task.options:
+            raise ValueError(_not_an_option(option, run, task))
+    loaded = tasks.load_run(run, device=device)
+    if "systems" in task.options:
+        with bar("systems", options.setdefault("systems", 8)) as progress:
+            report = tasks.evaluate(loaded, **options, progress=progress)
     else:
-        print(to_markdown(report))
+        report = tasks.evaluate(loaded, **options)
+    text = None if json else task.text(report)
+    if text is None:
+        emit(report, as_json=json, title=str(run))
+    else:
+        print(text)
+
+
+def _not_an_option(option: str, run: Path, task: "Task") -> str:
+    from ..tasks import TASKS
+
+    owners = [other for other in TASKS.values() if option in other.options]
+    return (
+        f"--{option} is for {' and '.join(f'{t.summary} (task {t.name!r})' for t in owners)}; "
+        f"{run} is of the task {task.name!r} ({task.summary}), which takes "
+        f"{' and '.join(f'--{name}' for name in task.options)}."
+    )

@@ -6,37 +6,43 @@ from .output import Json, emit, rows
 
 
 def command(json: Json = False) -> None:
-    """List the models: what each is, its size at the defaults, and the recipes that train it.
+    """List the models: the task that trains each, what it is, its size, and the shipped recipes.
 
-    Parameters are counted with one channel in and out, on the first grid that the model accepts
-    of 128 x 128 nodes, the sizes that published models are tied to, and a sphere; --json names it,
-    and the arguments with their defaults. Networks inside solvers know no grid: in 2D.
+    Operators are built with one channel in and out and their default arguments, on the first grid
+    that they accept of 128 x 128 nodes, the sizes that published models are tied to, and a sphere.
+    Networks inside solvers need no grid and are built for two axes. --json adds the grid, and the
+    arguments with their defaults.
+
+    A model of your own needs no entry here: a recipe names it module:Class or file.py:Class.
     """
     import inspect
 
-    from ..models import CORRECTIONS, MODELS
-    from ..runs.recipe import load_recipe, shipped_recipes
+    from ..runs.recipe import shipped_recipes
+    from ..tasks import TASKS, load_recipe
 
-    models = {**MODELS, **CORRECTIONS}
-    recipes: dict[str, list[str]] = {name: [] for name in models}
+    # One registry may serve several tasks, as operators do.
+    lines: dict[str, dict[str, Any]] = {}
+    for task in TASKS.values():
+        for name, model in task.recipe.tables()["model"].metadata["registry"].items():
+            if name not in lines:
+                lines[name] = {
+                    "tasks": [],
+                    "summary": (inspect.getdoc(model) or "").split("\n")[0],
+                    **_at_defaults(model),
+                    "recipes": [],
+                }
+            lines[name]["tasks"].append(task.name)
     for recipe in shipped_recipes():
-        recipes[load_recipe(recipe).model.name].append(recipe)
-    lines = {
-        name: {
-            "summary": (inspect.getdoc(cls) or "").split("\n")[0],
-            **(_at_defaults(cls) if name in MODELS else _in_a_solver(cls)),
-            "recipes": recipes[name],
-        }
-        for name, cls in models.items()
-    }
+        lines[load_recipe(recipe).model.name]["recipes"].append(recipe)
     if json:
         emit(lines, as_json=True)
         return
     rows(
-        ("model", "what it is", "parameters", "recipes"),
+        ("model", "trained by task", "what it is", "parameters", "recipes"),
         [
             (
                 name,
+                line["tasks"],
                 line["summary"],
                 "-" if line["parameters"] is None else f"{line['parameters']:,}",
                 [recipe.removesuffix(".toml") for recipe in line["recipes"]],
@@ -46,37 +52,29 @@ def command(json: Json = False) -> None:
     )
 
 
-def _at_defaults(cls: Any) -> dict[str, Any]:
+def _at_defaults(model: Any) -> dict[str, Any]:
     """Parameters and arguments of a model built with its defaults, and the grid it was built on."""
     import torch
 
     from ..domain import Grid, Sphere
-    from ..models import check_domain
+    from ..models import CORRECTIONS, check_domain
     from ..nn.parameters import num_parameters
 
     boxes = [Grid((n, n)) for n in (128, 64, 101, 211)]
-    grids: list[Grid | Sphere] = [*boxes, Sphere((65, 128))]
-    for grid in grids:
+    given: list[tuple[Any, ...]] = [(1, 1, domain) for domain in (*boxes, Sphere((65, 128)))]
+    if model in CORRECTIONS.values():
+        given = [(2,)]
+    for arguments in given:
         try:
-            check_domain(cls, grid)
+            if len(arguments) > 1:
+                check_domain(model, arguments[2])
             with torch.device("meta"):  # shapes alone, no memory and no random numbers
-                model = cls(1, 1, grid)
+                built = model(*arguments)
         except ValueError:
             continue
         return {
-            "parameters": num_parameters(model),
-            "grid": list(grid.shape),
-            "arguments": model.arguments,
+            "parameters": num_parameters(built),
+            "grid": list(arguments[2].shape) if len(arguments) > 1 else None,
+            "arguments": built.arguments,
         }
     return {"parameters": None, "grid": None, "arguments": None}
-
-
-def _in_a_solver(cls: Any) -> dict[str, Any]:
-    """The same for a network inside a solver."""
-    import torch
-
-    from ..nn.parameters import num_parameters
-
-    with torch.device("meta"):
-        model = cls(ndim=2)
-    return {"parameters": num_parameters(model), "grid": None, "arguments": model.arguments}

@@ -15,7 +15,11 @@ def command(
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
-    """Predict the target fields for every input of a file, on that file's grid."""
-    from ..tasks.supervised import load_run, predict
+    """Predict the target fields for every input of a file, on that file's grid.
 
-    emit(predict(load_run(run, device=device), data, out), as_json=json)
+    Trajectories are written with the axis time: the frames given to the model, then the predicted
+    ones.
+    """
+    from .. import tasks
+
+    emit(tasks.predict(tasks.load_run(run, device=device), data, out), as_json=json)

@@ -95,11 +95,10 @@ def _generate(folder: Path) -> float:
 
 def _train(name: str, folder: Path) -> "Run":
     """Train a shipped recipe on the generated files."""
-    from ..runs.recipe import Recipe
-    from ..tasks.supervised import load_run, train
+    from ..tasks import load_recipe, load_run, train
 
     files = [f"data.{role}='{(folder / role).as_posix()}.h5'" for role in ("train", "test")]
-    recipe = Recipe.load(name, files)
+    recipe = load_recipe(name, files)
     log.info("training %s for %d epochs", recipe.model.name, recipe.training.epochs)
     report = train(recipe, out=folder / recipe.model.name)
     if report["reason"] == "interrupted":
@@ -109,7 +108,7 @@ def _train(name: str, folder: Path) -> "Run":
 
 def _evaluate(runs: Mapping[str, "Run"], folder: Path) -> list[dict[str, object]]:
     """One line per run and test file: what the report's table shows."""
-    from ..tasks.supervised import evaluate
+    from ..tasks import evaluate
 
     lines: list[dict[str, object]] = []
     for model, run in runs.items():

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ..tasks.named_preconditioners import build, default_preconditioner, directions
 from .linear_system import read_matrix, read_rhs
 from .output import Json, emit
 
@@ -25,48 +24,63 @@ log = logging.getLogger("pdeops")
 
 
 def command(
-    matrix: Annotated[Path, typer.Option(help="A: of scipy.sparse.save_npz, or Matrix Market.")],
+    matrix: Annotated[
+        Path,
+        typer.Option(help="Matrix A: a file of scipy.sparse.save_npz, or Matrix Market (.mtx)."),
+    ],
     rhs: Annotated[
-        Path, typer.Option(help="b: .npy, Matrix Market, or .bin (uint64 count, float64).")
+        Path,
+        typer.Option(
+            help="Right-hand side b: .npy, Matrix Market, or .bin (a uint64 count and as many "
+            "float64)."
+        ),
     ],
     preconditioner: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN|multigrid|elimination|amg|ic0|ssor|jacobi|none",
-            help="A trained run, its checkpoint, the name of shipped weights, or a classical one; "
-            "elimination of ghost rows is for pressure systems that have them. Default: the best "
-            "for the matrix.",
+            metavar="NAME|RUN",
+            help="multigrid or elimination (for a matrix that is a stencil on a grid; elimination "
+            "removes ghost rows first), amg, ic0, ssor, jacobi or none (for any matrix), the name "
+            "of shipped weights, or the folder or checkpoint of a trained run. By default the best "
+            "classical one for the matrix.",
         ),
     ] = None,
-    rtol: Annotated[float, typer.Option(help="Solve to |b - A x| <= RTOL |b|.")] = 1e-8,
-    max_iterations: Annotated[int, typer.Option(help="Stop there.")] = 1000,
+    rtol: Annotated[
+        float, typer.Option(help="Relative tolerance: the solve ends at |b - A x| <= RTOL |b|.")
+    ] = 1e-8,
+    max_iterations: Annotated[int, typer.Option(help="Maximum number of iterations.")] = 1000,
     guess: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Start from this run's prediction.")
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Start from the prediction of this trained operator, not from zero."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File to write x to (.npy); must not exist.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Solve A x = b for a symmetric positive definite A by conjugate gradients, or by conjugate
-    directions where the preconditioner is a network for these.
+    """Solve A x = b for a symmetric positive definite A by preconditioned conjugate gradients.
 
-    A matrix that is a stencil on a grid is recognised and solved without it. Exit status 1 where
-    the tolerance is not met; x is saved all the same, the best there is. For a singular A without
-    solution it solves the projected system.
+    A preconditioner that is a network for conjugate directions is used by that method instead. A
+    matrix that is a finite-difference stencil on a grid is recognised, and solved without forming
+    it. If A is singular and b is not in its range, b is projected onto the range first.
+
+    The exit status is 1 if the tolerance is not met; the best x found is written all the same.
     """
     import numpy as np
     import torch
 
     from ..solvers import recognise
-    from ..tasks.supervised import load_run
+    from ..solvers.preconditioners import default_preconditioner
+    from ..tasks import load_run
 
     if out is not None and (out.exists() or not out.parent.is_dir()):
         why = "exists already" if out.exists() else "would lie in a folder that does not exist"
         raise ValueError(f"{out} {why}; choose another --out.")
     csr = read_matrix(matrix)
     vector = torch.from_numpy(read_rhs(rhs, csr.shape[0]))
-    run = None if guess is None else load_run(guess)
+    run = None if guess is None else load_run(guess, task="supervised")
     _small(2)
 
     begin = time.perf_counter()
@@ -107,7 +121,8 @@ def command(
 
 
 class _Method(NamedTuple):
-    """A way to solve, by its name, with M: (b, ...) -> (result, condition of M A if known)."""
+    """A way to solve; `solve` maps (b, ...) to the result and the condition number of M A, or
+    None where the method does not estimate it."""
 
     name: str
     M: Any
@@ -115,11 +130,11 @@ class _Method(NamedTuple):
 
 
 def _method(name: str, A: "LinearOperator", found: "Structure") -> _Method:
-    """Conjugate gradients, or conjugate directions where M is a network for these, which say
-    nothing of the condition."""
+    """Conjugate gradients, or conjugate directions where M is a network for these."""
     from ..solvers import deep_conjugate_direction
     from ..solvers.krylov.lanczos import cg_and_condition
-    from ..tasks.learned_preconditioner import NotForCGError
+    from ..tasks.preconditioner import NotForCGError
+    from ..tasks.preconditioner.named import build, directions
 
     try:
         M = build(name, A, found)
@@ -153,7 +168,7 @@ def as_matrix(csr: "scipy.sparse.csr_array") -> "Matrix":
             f"scipy.sparse.linalg.gmres or minres, or solvers.bicgstab(Matrix(A), b)."
         )
     if not (A.positive_definite or A.semidefinite):
-        log.info("taken for positive definite, which its entries do not show")
+        log.info("Assuming A is positive definite; its entries do not prove it.")
         A = Matrix(csr, positive_definite=True)
     return A
 
@@ -170,7 +185,8 @@ def _guess(run: Any, found: "Structure", b: Any) -> Any:
 
 
 def _warm_up(name: str, A: "LinearOperator") -> None:
-    """Solve a small system of A's kind: what is loaded and compiled once is not to be timed."""
+    """Solve a small system of A's kind, so that no timing contains what is loaded or compiled
+    once."""
     import torch
 
     from ..solvers import Matrix
@@ -178,7 +194,7 @@ def _warm_up(name: str, A: "LinearOperator") -> None:
     found = _small(A.grid.ndim)
     small: Any = found.operator
     small = Matrix(small.to_csr()) if isinstance(A, Matrix) else small
-    with suppress(ValueError):  # what is wrong is wrong for A too, and is said there
+    with suppress(ValueError):  # the solve of A raises the same error
         b = torch.ones(small.grid.shape, dtype=torch.float64)
         _method(name, small, found).solve(b)
 

@@ -17,25 +17,32 @@ def command(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="key=value, dotted: --set optimizer.lr=1e-3. Repeatable."),
+        typer.Option(
+            "--set", help="Change a key of the recipe: --set optimizer.lr=1e-3. Repeatable."
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's own folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; by default runs/<name>/<time>-<hash>.")
+    ] = None,
     device: Device = "auto",
     seed: Annotated[int | None, typer.Option(help="Same as --set seed=N.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Same as --set training.epochs=N.")] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Continue this run exactly where it stopped.")
+        Path | None, typer.Option(help="Continue the run in this folder exactly where it stopped.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Train a neural operator; prints the run's folder and its best validation metrics."""
-    from ..runs.recipe import load_recipe, shipped_recipes
-    from ..tasks import supervised as runs
+    """Train what a recipe describes: an operator on a data file, a one-step model of trajectories,
+    or a network inside a solver. Prints the run's folder and its best validation metrics."""
+    from .. import tasks
+    from ..runs.recipe import shipped_recipes
 
     if resume is not None:
         if recipe or settings or out or seed is not None or epochs is not None:
-            raise ValueError("--resume DIR goes on with the run's own recipe; give nothing else.")
-        report = runs.resume(resume, device=device)
+            raise ValueError(
+                "--resume DIR continues with the run's own recipe; give no other option."
+            )
+        report = tasks.resume(resume, device=device)
     else:
         if recipe is None:
             raise ValueError(f"Name a recipe: a file, or one of {', '.join(shipped_recipes())}.")
@@ -44,8 +51,8 @@ def command(
             overrides.append(f"seed={seed}")
         if epochs is not None:
             overrides.append(f"training.epochs={epochs}")
-        report = runs.train(load_recipe(recipe, overrides), out=out, device=device)
-    if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks for all
+        report = tasks.train(tasks.load_recipe(recipe, overrides), out=out, device=device)
+    if os.environ.get("RANK", "0") == "0":  # under torchrun, one process prints
         emit(report, as_json=json)
     if report["reason"] == "interrupted":
         raise typer.Exit(INTERRUPTED)

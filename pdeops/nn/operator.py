@@ -1,4 +1,7 @@
 """A model with the units of its data: physical fields in, physical fields out."""
+# Axes: b batch, t time, c channel, *space nodes.
+
+from collections.abc import Callable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -7,15 +10,39 @@ from ..normalizer import Normalizer
 
 
 class Operator(nn.Module):
-    """Physical fields → physical fields: a model between the normalizers of its training data."""
+    """Physical fields -> physical fields: a model between the normalizers of its training data.
+
+    Fields are (b, c, *space), or (b, t, c, *space) with an axis of time. Every frame is then scaled
+    alike, by one mean and deviation per channel.
+
+    Args:
+        model: a map of normalised fields of these shapes.
+        n_in, n_out: frames of the input and of the output; None without an axis of time.
+    """
 
     def __init__(
-        self, model: nn.Module, input_normalizer: Normalizer, output_normalizer: Normalizer
+        self,
+        model: nn.Module,
+        input_normalizer: Normalizer,
+        output_normalizer: Normalizer,
+        *,
+        n_in: int | None = None,
+        n_out: int | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.input_normalizer = input_normalizer
         self.output_normalizer = output_normalizer
+        self.n_in, self.n_out = n_in, n_out
 
-    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:
-        return self.output_normalizer.inverse(self.model(self.input_normalizer(x)).to(x.dtype))
+    def forward(self, x: Float[Tensor, "b *field"]) -> Float[Tensor, "b *other"]:
+        scaled = _on_frames(self.input_normalizer, x, self.n_in)
+        y = self.model(scaled).to(x.dtype)
+        return _on_frames(self.output_normalizer.inverse, y, self.n_out)
+
+
+def _on_frames(scale: Callable[[Tensor], Tensor], u: Tensor, num_frames: int | None) -> Tensor:
+    """A map of fields (b, c, *space) on each frame of a trajectory; on a field as it is."""
+    if num_frames is None:
+        return scale(u)
+    return scale(u.flatten(0, 1)).unflatten(0, u.shape[:2])

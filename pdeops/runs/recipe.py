@@ -1,5 +1,17 @@
-"""Recipes: TOML files that say all a run depends on, checked against the constructors they name."""
+"""Recipes: TOML files that hold all that a run depends on.
 
+This file is the syntax: TOML <-> typed tables, checked against the constructors they name. Which
+tables a recipe has is written in the task of the run (`pdeops.tasks`), as a dataclass:
+
+    @dataclass(frozen=True, kw_only=True)
+    class SomeRecipe(Recipe):
+        task: ClassVar[str] = "some"
+        data: DataTable = table(DataTable)           # built: the keys are those of a dataclass
+        model: Choice = choice(MODELS, given=("in_channels", "out_channels", "grid"))
+        loss: Choice = choice(LOSSES, "RelativeL2")  # chosen: a class by its name, and arguments
+"""
+
+import dataclasses
 import hashlib
 import inspect
 import tomllib
@@ -10,16 +22,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin
 
-from ..datasets.systems.poisson_systems import SYSTEMS
-from ..losses import LOSSES
-from ..models import CORRECTIONS, MODELS
 from ..nearest import did_you_mean
-from ..training.objectives import OBJECTIVES
-from ..training.optim import OPTIMIZERS, SCHEDULES
-from ..training.options import TrainingOptions
 
-# What the run passes to a constructor itself; a recipe never names these.
-_FROM_THE_RUN = ("self", "in_channels", "out_channels", "grid", "domain", "ndim", "seed")
+Registry = Mapping[str, Callable[..., Any]]
+_AnyRecipe = TypeVar("_AnyRecipe", bound="Recipe")
 
 
 @dataclass(frozen=True)
@@ -30,101 +36,86 @@ class Choice:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class DataTable:
-    """Which files a run reads and how the training file is used.
+def table(make: type) -> Any:
+    """A table whose keys are the fields of a dataclass; optional if all of these have defaults."""
+    optional = all(_has_default(f) for f in fields(make))
+    default: dict[str, Any] = {"default_factory": make} if optional else {}
+    return field(metadata={"build": make}, **default)
+
+
+def choice(registry: Registry, default: str | None = None, *, given: Sequence[str] = ()) -> Any:
+    """A table that names a class of a registry and its arguments; optional if there is a default.
+
+    Args:
+        given: arguments that the run passes to the constructor itself; no recipe names these.
+    """
+    chosen: dict[str, Any] = {} if default is None else {"default": Choice(default)}
+    return field(metadata={"registry": registry, "given": tuple(given)}, **chosen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What all recipes share; `to_toml` writes what `read_tables` and `from_dict` read back.
 
     Attributes:
-        train: file to train on.
-        test: file on the same grid to evaluate on when none is named; its samples are never looked
-            at while training.
-        validation: samples held out from the end of `train` (a count, or a fraction below 1), or a
-            file of their own.
-        samples: use only the first so many samples of `train`, before any are held out.
-        symmetries: move each training sample by a random symmetry of the box, in every epoch anew.
-            Right only where equation and boundary share it (Darcy flow with f = 1 does).
-        average_symmetries: predict the average over these symmetries, 8 evaluations on a square.
-
-    Raises:
-        ValueError: nothing to train on or to validate with.
+        task: the kind of job, a key of `pdeops.tasks.TASKS`.
+        name: of the run, in folders and reports.
+        seed: of everything random in the run.
     """
 
-    train: str
-    test: str | None = None
-    validation: int | float | str = 0.1
-    samples: int | None = None
-    symmetries: bool = False
-    average_symmetries: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.validation, str) and not self.validation > 0:
-            raise ValueError(
-                f"data.validation is a file, a number of samples or a fraction below 1, above 0; "
-                f"got {self.validation}."
-            )
-        if self.samples is not None and self.samples < 1:
-            raise ValueError(f"data.samples must be at least 1; got {self.samples}.")
-
-
-_Registry = Mapping[str, Callable[..., Any]]
-_AnyRecipe = TypeVar("_AnyRecipe", bound="_Tables")
-
-
-class _Tables:
-    """Tables and TOML, alike in recipes of both kinds: dataclasses that list their tables here."""
-
-    name: str
-    seed: int
-    built: ClassVar[Mapping[str, type]] = {}
-    chosen: ClassVar[Mapping[str, _Registry]] = {}
+    task: ClassVar[str]
+    name: str = "run"
+    seed: int = 0
 
     @classmethod
-    def load(
-        cls: type[_AnyRecipe], source: str | Path, overrides: Iterable[str] = ()
-    ) -> _AnyRecipe:
-        """The recipe in a file, or shipped with the package; then `key=value` overrides."""
-        return cls.from_dict(_tables(source, overrides))
+    def tables(cls) -> dict[str, "dataclasses.Field[Any]"]:
+        """The tables by name: those of the task itself, then those that all tasks share."""
+        known = {f.name: f for f in fields(cls) if f.metadata}
+        specific = [name for name in cls.__annotations__ if name in known]
+        return {name: known[name] for name in (*specific, *known)}
 
     @classmethod
     def from_dict(cls: type[_AnyRecipe], plain: Mapping[str, Any]) -> _AnyRecipe:
-        """The recipe that nested plain tables describe."""
-        _check_keys(plain, [f.name for f in fields(cls)], "recipe")  # type: ignore[arg-type]
+        """The recipe that nested plain tables describe.
+
+        Raises:
+            ValueError: a table is missing, a table or key is unknown (the message names the nearest
+                valid one), or a value is of the wrong type.
+        """
+        tables = cls.tables()
+        _check_keys(plain, ["task", "name", "seed", *tables], "recipe")
         arguments: dict[str, Any] = {
             "name": _coerce(plain.get("name", "run"), str, "name"),
             "seed": _coerce(plain.get("seed", 0), int, "seed"),
-            "training": _build(TrainingOptions, plain.get("training", {}), "training"),
         }
-        for table in (*cls.built, *cls.chosen):
-            if not hasattr(cls, table) and not isinstance(plain.get(table), Mapping):
-                raise ValueError(f"A recipe needs a table [{table}]; got {sorted(plain)}.")
-        for table, make in cls.built.items():
-            arguments[table] = _build(make, plain[table], table)
-        for table, registry in cls.chosen.items():
-            if table in plain:
-                arguments[table] = _choose(registry, plain[table], table)
-            else:
-                default = getattr(cls, table)
-                arguments[table] = _choose(registry, {"name": default.name}, table)
+        missing = [n for n, f in tables.items() if n not in plain and not _has_default(f)]
+        if missing:
+            raise ValueError(
+                f"A recipe of the task {cls.task!r} needs a table [{missing[0]}]; got "
+                f"{sorted(plain)}."
+            )
+        for name, f in tables.items():
+            arguments[name] = _entry(f, plain.get(name), name)
         return cls(**arguments)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain tables; `from_dict` reads them."""
-        plain: dict[str, Any] = {"name": self.name, "seed": self.seed}
-        for table in (*self.built, *self.chosen, "training"):
-            value = getattr(self, table)
+        plain: dict[str, Any] = {"task": self.task, "name": self.name, "seed": self.seed}
+        for name in self.tables():
+            value = getattr(self, name)
             if isinstance(value, Choice):
-                plain[table] = {"name": value.name, **value.arguments}
+                plain[name] = {"name": value.name, **value.arguments}
             else:
-                plain[table] = {f.name: getattr(value, f.name) for f in fields(value)}
+                plain[name] = dataclasses.asdict(value)
         return plain
 
     def to_toml(self) -> str:
-        """The recipe as TOML text, every default written out (None is left out)."""
+        """The recipe as TOML text with every default written out; None is left out."""
         plain = self.to_dict()
         lines = [f"{key} = {_toml(v)}" for key, v in plain.items() if not isinstance(v, dict)]
-        for table, entries in plain.items():
+        for name, entries in plain.items():
             if isinstance(entries, dict):
-                lines += ["", f"[{table}]"]
+                lines += ["", f"[{name}]"]
                 lines += [f"{key} = {_toml(v)}" for key, v in entries.items() if v is not None]
         return "\n".join(lines) + "\n"
 
@@ -134,73 +125,18 @@ class _Tables:
         return hashlib.sha256(self.to_toml().encode()).hexdigest()[:6]
 
 
-@dataclass(frozen=True)
-class Recipe(_Tables):
-    """All that a run on pairs of fields depends on; `to_toml` and `load` are inverse to each other.
-
-    Raises:
-        ValueError: an unknown table or key (with the nearest valid one), or a wrong type.
-    """
-
-    built: ClassVar[Mapping[str, type]] = {"data": DataTable}
-    chosen: ClassVar[Mapping[str, _Registry]] = {
-        "model": MODELS,
-        "loss": LOSSES,
-        "optimizer": OPTIMIZERS,
-        "schedule": SCHEDULES,
-    }
-
-    name: str
-    data: DataTable
-    model: Choice
-    loss: Choice = Choice("RelativeL2")
-    optimizer: Choice = Choice("AdamW")
-    schedule: Choice = Choice("OneCycle")
-    training: TrainingOptions = field(default_factory=TrainingOptions)
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class SystemsRecipe(_Tables):
-    """The same for a network inside a solver, which trains on linear systems without solutions.
-
-    Raises:
-        ValueError: as for `Recipe`.
-    """
-
-    chosen: ClassVar[Mapping[str, _Registry]] = {
-        "systems": SYSTEMS,
-        "model": CORRECTIONS,
-        "objective": OBJECTIVES,
-        "optimizer": OPTIMIZERS,
-        "schedule": SCHEDULES,
-    }
-
-    name: str
-    systems: Choice
-    model: Choice
-    objective: Choice
-    optimizer: Choice = Choice("AdamW")
-    schedule: Choice = Choice("OneCycle")
-    training: TrainingOptions = field(default_factory=TrainingOptions)
-    seed: int = 0
-
-
-def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe | SystemsRecipe:
-    """The recipe in a file, or shipped with the package, of the kind it is: with a table [systems]
-    one for a network inside a solver."""
-    plain = _tables(source, overrides)
-    return SystemsRecipe.from_dict(plain) if "systems" in plain else Recipe.from_dict(plain)
-
-
 def shipped_recipes() -> list[str]:
     """Names of the recipes inside the package."""
     folder = resources.files("pdeops.configs")
     return sorted(p.name for p in folder.iterdir() if p.name.endswith(".toml"))
 
 
-def _tables(source: str | Path, overrides: Iterable[str]) -> dict[str, Any]:
-    """The nested plain tables of a recipe file, `key=value` overrides put in."""
+def read_tables(source: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """The plain tables of a recipe file, or of a shipped recipe, after `key=value` overrides.
+
+    Raises:
+        ValueError: there is no such recipe, it is not valid TOML, or an override is malformed.
+    """
     try:
         plain = tomllib.loads(_read(source))
     except tomllib.TOMLDecodeError as error:
@@ -216,7 +152,7 @@ def _read(source: str | Path) -> str:
     if path.is_file():
         return path.read_text(encoding="utf-8")
     name = path.name.removesuffix(".toml") + ".toml"
-    # configs/NAME names the shipped recipe also where no such folder is at hand.
+    # configs/NAME also names the shipped recipe where there is no such folder.
     if path.parent in (Path("."), Path("configs")) and name in shipped_recipes():
         return (resources.files("pdeops.configs") / name).read_text(encoding="utf-8")
     raise ValueError(
@@ -235,55 +171,78 @@ def put(plain: dict[str, Any], text: str) -> None:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()
-    table = plain
+    entries = plain
     for part in path[:-1]:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
+        entries = entries.setdefault(part, {})
+        if not isinstance(entries, dict):
             raise ValueError(f"Override {text!r}: {part!r} is a value, not a table.")
-    if path[-1] == "name" and len(path) == 2 and table.get("name") != parsed:
-        table.clear()  # the arguments of one class are not those of another
-    table[path[-1]] = parsed
+    if path[-1] == "name" and len(path) == 2 and entries.get("name") != parsed:
+        entries.clear()  # the arguments of one class are not those of another
+    entries[path[-1]] = parsed
 
 
-def _choose(registry: Mapping[str, Callable[..., Any]], plain: Any, table: str) -> Choice:
+def _has_default(f: "dataclasses.Field[Any]") -> bool:
+    missing = dataclasses.MISSING
+    return f.default is not missing or f.default_factory is not missing
+
+
+def _entry(f: "dataclasses.Field[Any]", plain: Any, name: str) -> Any:
+    """What a table of a recipe becomes; None stands for one that is left out."""
+    if "build" in f.metadata:
+        return _build(f.metadata["build"], {} if plain is None else plain, name)
+    if plain is None:
+        assert isinstance(f.default, Choice)
+        plain = {"name": f.default.name}
+    return _choose(f.metadata["registry"], plain, name, f.metadata["given"])
+
+
+def _choose(registry: Registry, plain: Any, where: str, given: Sequence[str]) -> Choice:
     """The named class of a registry with its arguments checked and its defaults filled in."""
-    if not isinstance(plain, Mapping) or "name" not in plain:
-        raise ValueError(f"Table [{table}] needs a name; choose from {', '.join(registry)}.")
+    if not isinstance(plain, Mapping):
+        raise ValueError(f"A recipe needs a table [{where}]; got {plain!r}.")
+    if "name" not in plain:
+        raise ValueError(f"Table [{where}] needs a name; choose from {', '.join(registry)}.")
     name = plain["name"]
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         raise ValueError(
-            f"Unknown {table} {name!r}.{did_you_mean(str(name), registry)} "
+            f"Unknown {where} {name!r}.{did_you_mean(str(name), registry)} "
             f"Choose from {', '.join(registry)}."
         )
-    given = {key: value for key, value in plain.items() if key != "name"}
-    return Choice(name, _arguments(registry[name], given, table))
+    arguments = {key: value for key, value in plain.items() if key != "name"}
+    return Choice(name, _arguments(registry[name], arguments, where, given))
 
 
-def _build(cls: Callable[..., Any], plain: Any, table: str) -> Any:
+def _build(make: Callable[..., Any], plain: Any, where: str) -> Any:
     """An instance of a dataclass from a table."""
     if not isinstance(plain, Mapping):
-        raise ValueError(f"[{table}] is a table; got {plain!r}.")
-    return cls(**_arguments(cls, plain, table))
+        raise ValueError(f"A recipe needs a table [{where}]; got {plain!r}.")
+    return make(**_arguments(make, plain, where))
 
 
-def _arguments(call: Callable[..., Any], given: Mapping[str, Any], table: str) -> dict[str, Any]:
-    """The arguments of a call: those given, checked by the annotations, defaults for the rest."""
-    parameters = {
-        name: p
-        for name, p in inspect.signature(call).parameters.items()
-        if name not in _FROM_THE_RUN
-    }
-    _check_keys(given, list(parameters), f"[{table}]")
+def _arguments(
+    call: Callable[..., Any], plain: Mapping[str, Any], where: str, given: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The arguments of a call: those of the table, checked by the annotations, and defaults."""
+    parameters = {n: p for n, p in signature(call).parameters.items() if n not in (*given, "self")}
+    _check_keys(plain, list(parameters), f"[{where}]")
     arguments = {}
     for name, parameter in parameters.items():
-        if name in given:
-            arguments[name] = _coerce(given[name], parameter.annotation, f"{table}.{name}")
+        if name in plain:
+            arguments[name] = _coerce(plain[name], parameter.annotation, f"{where}.{name}")
         elif parameter.default is parameter.empty:
-            raise ValueError(f"{table}.{name} is missing; set it with --set {table}.{name}=VALUE.")
+            raise ValueError(f"{where}.{name} is missing; set it with --set {where}.{name}=VALUE.")
         else:
             default = parameter.default
             arguments[name] = list(default) if isinstance(default, tuple) else default
     return arguments
+
+
+def signature(call: Callable[..., Any]) -> inspect.Signature:
+    """The signature with its annotations evaluated, where they can be."""
+    try:
+        return inspect.signature(call, eval_str=True)
+    except (NameError, AttributeError, TypeError):  # a name that is imported for type checking only
+        return inspect.signature(call)
 
 
 def _check_keys(given: Iterable[str], valid: Sequence[str], where: str) -> None:
@@ -296,18 +255,15 @@ def _check_keys(given: Iterable[str], valid: Sequence[str], where: str) -> None:
 
 
 def _coerce(value: Any, annotation: Any, key: str) -> Any:
-    """The value as annotated: an int may stand for a float, a list for a tuple, nothing else."""
+    """The value as annotated: an int may stand for a float, a list for a tuple, a table for a
+    dataclass, nothing else."""
+    if dataclasses.is_dataclass(annotation) and isinstance(value, Mapping):
+        return _build(annotation, value, key)  # type: ignore[arg-type]
     if get_origin(annotation) in (Union, types.UnionType):
-        options = get_args(annotation)
-        # The exact type first, so that 100 stays an int under `int | float | str`.
-        for option in sorted(options, key=lambda o: o is not type(value)):
-            try:
-                return _coerce(value, option, key)
-            except ValueError:
-                continue
-    elif annotation is inspect.Parameter.empty or annotation is Any:
+        return _coerce_union(value, annotation, key)
+    if annotation is inspect.Parameter.empty or annotation is Any or isinstance(annotation, str):
         return value
-    elif annotation in (None, type(None)):
+    if annotation in (None, type(None)):
         if value is None:
             return None
     elif annotation is float and isinstance(value, int) and not isinstance(value, bool):
@@ -322,8 +278,29 @@ def _coerce(value: Any, annotation: Any, key: str) -> Any:
         and not (isinstance(value, bool) and annotation is not bool)
     ):
         return value
+    raise _wrong_type(value, annotation, key)
+
+
+def _coerce_union(value: Any, annotation: Any, key: str) -> Any:
+    """The value as the first alternative that fits: the exact type first, so that 100 stays an int
+    under `int | float | str`."""
+    options = sorted(get_args(annotation), key=lambda o: o is not type(value))
+    if isinstance(value, Mapping):  # the error of a nested table says more than that of the union
+        for option in filter(dataclasses.is_dataclass, options):
+            return _coerce(value, option, key)
+    for option in options:
+        try:
+            return _coerce(value, option, key)
+        except ValueError:
+            continue
+    raise _wrong_type(value, annotation, key)
+
+
+def _wrong_type(value: Any, annotation: Any, key: str) -> ValueError:
     wanted = getattr(annotation, "__name__", str(annotation))
-    raise ValueError(f"{key} must be of type {wanted}; got {value!r} ({type(value).__name__}).")
+    if get_origin(annotation) in (Union, types.UnionType):
+        wanted = str(annotation)
+    return ValueError(f"{key} must be of type {wanted}; got {value!r} ({type(value).__name__}).")
 
 
 def _toml(value: Any) -> str:
@@ -338,4 +315,7 @@ def _toml(value: Any) -> str:
             return f'"{escaped}"'
         case list() | tuple():
             return "[" + ", ".join(_toml(v) for v in value) + "]"
-    raise ValueError(f"A recipe holds numbers, strings, booleans and lists; got {value!r}.")
+        case dict():
+            entries = [f"{k} = {_toml(v)}" for k, v in value.items() if v is not None]
+            return "{" + ", ".join(entries) + "}"
+    raise ValueError(f"A recipe holds numbers, strings, booleans, lists and tables; got {value!r}.")

@@ -1,1 +1,174 @@
-"""The kinds of job: one file says all about one kind."""
+"""The kinds of job: one file says all about one kind, `TASKS` lists them.
+
+A recipe names its kind by `task = "rollout"`; everything else here finds the task from the recipe
+or from the checkpoint.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..nearest import did_you_mean
+from ..runs.folder import tables_of
+from ..runs.recipe import read_tables
+from . import own_models, running
+from .preconditioner.task import PreconditionerTask
+from .rollout import RolloutTask
+from .supervised import SupervisedTask
+from .task import Task, TrainingRecipe
+
+__all__ = [
+    "TASKS",
+    "evaluate",
+    "load_recipe",
+    "load_run",
+    "predict",
+    "recipe_of",
+    "resume",
+    "task_of",
+    "train",
+]
+
+TASKS: dict[str, Task] = {
+    task.name: task for task in (SupervisedTask(), RolloutTask(), PreconditionerTask())
+}
+_DEFAULT = "supervised"
+
+
+def load_recipe(
+    source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()
+) -> TrainingRecipe:
+    """The recipe in a file, shipped with the package, or given as nested tables.
+
+    Args:
+        overrides: `key=value`, dotted, as in "optimizer.lr=1e-3"; not for nested tables.
+
+    Raises:
+        ValueError: there is no such recipe, or it does not fit the schema of its task.
+    """
+    if isinstance(source, Mapping):
+        return _recipe(source)
+    return _recipe(read_tables(source, overrides))
+
+
+def recipe_of(folder: str | Path) -> TrainingRecipe:
+    """The resolved recipe that a run folder was made from.
+
+    Raises:
+        ValueError: the folder holds no run, or one of another version of pdeops.
+    """
+    folder = Path(folder)
+    plain = tables_of(folder)
+    model = {**plain["model"], "name": own_models.located(plain["model"]["name"], folder)}
+    try:
+        return _recipe({**plain, "model": model})
+    except ValueError as error:
+        raise ValueError(
+            f"The recipe of {folder} does not fit this version of pdeops: {error} Use the version "
+            f"that wrote it, or train again."
+        ) from None
+
+
+def train(
+    recipe: TrainingRecipe, *, out: str | Path | None = None, device: str = "auto"
+) -> dict[str, Any]:
+    """Train a recipe into a fresh run folder: its name, best validation metrics, and why it ended.
+
+    The folder is `out`, or runs/<name>/<time>-<hash> below the working directory.
+
+    Raises:
+        ValueError: the data do not fit the recipe, or `out` already holds a run.
+    """
+    return running.train(TASKS[recipe.task], recipe, out, device)
+
+
+def resume(folder: str | Path, *, device: str = "auto") -> dict[str, Any]:
+    """Continue an interrupted run exactly where its last checkpoint stands; reports as `train`.
+
+    Raises:
+        ValueError: the folder holds no run, or its recipe, data or model have changed.
+    """
+    recipe = recipe_of(folder)
+    return running.resume(TASKS[recipe.task], recipe, Path(folder), device)
+
+
+def load_run(
+    source: str | Path,
+    *,
+    task: str | None = None,
+    weights: str = "best",
+    device: str | torch.device = "cpu",
+) -> Any:
+    """What a finished run loads as: `supervised.Run`, `rollout.RolloutRun`, ...; its task says.
+
+    Args:
+        source: a run's folder, a checkpoint file in one, or the name of weights that pdeops ships.
+        task: the task that the run must be of; any by default.
+        weights: "best" on validation, or "last".
+
+    Raises:
+        ValueError: there is no such run, it is of another task or of another format version.
+    """
+    place = running.device_named(device)
+    recipe = recipe_of(source) if Path(source).is_dir() else None
+    found = running.read(source, weights, place)
+    kind = TASKS[_known(found.carry.get("task"), f"the checkpoint of {source}")]
+    if task is not None and kind.name != task:
+        raise ValueError(
+            f"{source} is a run of the task {kind.name!r} ({kind.summary}); a run of the task "
+            f"{task!r} ({TASKS[task].summary}) is needed here. Load it with {kind.loader}."
+        )
+    if recipe is None and found.folder is not None and (found.folder / "recipe.toml").is_file():
+        recipe = recipe_of(found.folder)
+    return kind.finished(found, running.network(kind, found, place), recipe)
+
+
+def task_of(source: str | Path) -> Task:
+    """The task of a run folder, of a checkpoint file, or of shipped weights.
+
+    Raises:
+        ValueError: there is no such run.
+    """
+    if Path(source).is_dir():
+        return TASKS[recipe_of(source).task]
+    found = running.read(source, "best", torch.device("cpu"))
+    return TASKS[_known(found.carry.get("task"), f"the checkpoint {source}")]
+
+
+def evaluate(run: Any, *args: Any, **options: Any) -> dict[str, Any]:
+    """The figures of a run that `load_run` gave, as plain data.
+
+    What there is to choose depends on the task: a data file (`data`) for operators, the number and
+    size of systems for networks inside solvers; see `Task.evaluate` of each.
+
+    Raises:
+        ValueError: the data do not fit the run.
+    """
+    return TASKS[run.task].evaluate(run, *args, **options)
+
+
+def predict(run: Any, data: str | Path, out: str | Path) -> dict[str, Any]:
+    """Write the predictions of a run for every input of a file to a new file of the project's
+    format.
+
+    Raises:
+        ValueError: `out` exists, the file does not fit the run, or the run predicts no fields.
+    """
+    return TASKS[run.task].predict(run, data, out)
+
+
+def _recipe(plain: Mapping[str, Any]) -> TrainingRecipe:
+    """The recipe of the task that the tables name."""
+    name = _known(plain.get("task", _DEFAULT), "the recipe")
+    return TASKS[name].recipe.from_dict(plain)
+
+
+def _known(name: Any, where: str) -> str:
+    if name not in TASKS:
+        raise ValueError(
+            f"Unknown task {name!r} in {where}.{did_you_mean(str(name), TASKS)} Choose from "
+            f"{', '.join(TASKS)}."
+        )
+    return name

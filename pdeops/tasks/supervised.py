@@ -1,41 +1,41 @@
-"""Runs: a recipe becomes data, normalizers and model, is trained, and is loaded as an operator."""
+"""Supervised learning: an operator from pairs of fields, input and target, in data files."""
+# Axes: b batch, t time, c channel, *space nodes.
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..datasets import FieldDataset, Problem, compatible, open_dataset, problem_of
-from ..datasets.layouts import hdf5
+from ..datasets import FieldDataset, Problem, open_dataset, problem_of
 from ..datasets.spec import DatasetSpec
-from ..datasets.spec import Field as FieldSpec
-from ..datasets.symmetry import DihedralAugmentation, check_isometric
-from ..domain import domain_from_dict
+from ..datasets.symmetry import DihedralAugmentation
 from ..losses import LOSSES
 from ..metrics import MetricMean
-from ..models import MODELS
 from ..nn.operator import Operator
-from ..nn.symmetry import SymmetricAverage
-from ..normalizer import Normalizer
-from ..runs.folder import fresh_folder, open_folder, recipe_of, withdraw
-from ..runs.recipe import Recipe, SystemsRecipe
-from ..training import checkpoint, distributed
+from ..runs.recipe import Choice, choice, table
+from ..training import distributed
 from ..training.objectives import Supervised
-from ..training.optim import OPTIMIZERS, SCHEDULES
-from ..training.record import History
-from ..training.trainer import Trainer
-from . import preconditioner as run_systems
+from . import operators, prediction
+from .data import DataTable, check_channels, training_and_validation, windowed
+from .operators import ON_A_DOMAIN, OPERATORS
+from .task import Finished, Job, Task, TrainingRecipe
 
-log = logging.getLogger("pdeops")
 Field = TypeVar("Field", Tensor, np.ndarray)
 
-# Validation and model selection look at this metric; the lower the better.
-MONITOR = "relative_l2"
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedRecipe(TrainingRecipe):
+    """All that a run on pairs of fields depends on."""
+
+    task: ClassVar[str] = "supervised"
+
+    data: DataTable = table(DataTable)
+    model: Choice = choice(OPERATORS, given=OPERATORS.given)
+    loss: Choice = choice(LOSSES, "RelativeL2", given=ON_A_DOMAIN)
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,21 @@ class Run:
         recipe: the resolved recipe it was trained from.
         operator: the trained network with its normalizers, in evaluation mode.
         domain: that of the training data.
-        spec: what the training file says of itself; None for a foreign file.
+        spec: what the training file says of itself; None for a file of another project.
+        in_channels: channels of the input, in each frame where there is an axis of time.
+        n_in, n_out: frames of the input and of the prediction; None without an axis of time.
     """
 
+    task: ClassVar[str] = "supervised"
+
     folder: Path
-    recipe: Recipe
+    recipe: SupervisedRecipe
     operator: Operator
     domain: Any
     spec: DatasetSpec | None
     in_channels: int
+    n_in: int | None = None
+    n_out: int | None = None
 
     @property
     def problem(self) -> Problem | None:
@@ -66,13 +72,17 @@ class Run:
         """The predicted fields for x, on the grid x is given on.
 
         x is a tensor or array of shape (*space), (b, *space) when there is one input channel, or
-        (b, c, *space); the prediction has the same form, type and precision.
+        (b, c, *space); with an axis of time (t, c, *space) or (b, t, c, *space). The prediction has
+        the same form, type and precision.
 
         Raises:
-            ValueError: x has another number of axes or channels.
+            ValueError: x has another number of axes, channels or frames.
         """
         if isinstance(x, np.ndarray):
             return self(torch.from_numpy(x), batch_size=batch_size).numpy()
+        parameter = next(self.operator.parameters())
+        if self.n_in is not None:
+            return self._on_trajectories(x, parameter, batch_size)
         missing = self.domain.ndim + 2 - x.ndim
         if missing not in (0, 1, 2) or (missing and self.in_channels > 1):
             raise ValueError(
@@ -85,191 +95,99 @@ class Run:
                 f"The operator takes {self.in_channels} input channel(s); got {fields.shape[1]} in "
                 f"{tuple(x.shape)}."
             )
-        parameter = next(self.operator.parameters())
-        with torch.no_grad():
-            y = torch.cat([self.operator(b.to(parameter)) for b in fields.split(batch_size)])
-        if missing and y.shape[1] == 1:
-            y = y[:, 0]
-        return (y[0] if missing == 2 else y).to(x.device, x.dtype)
+        y = operators.in_batches(self.operator, fields, parameter, batch_size)
+        channel = 1 if self.n_out is None else 2
+        if missing and y.shape[channel] == 1:
+            y = y.squeeze(channel)
+        return y[0] if missing == 2 else y
+
+    def _on_trajectories(self, x: Tensor, parameter: Tensor, batch_size: int) -> Tensor:
+        missing = self.domain.ndim + 3 - x.ndim
+        frames = x[None] if missing == 1 else x
+        if missing not in (0, 1) or frames.shape[1:3] != (self.n_in, self.in_channels):
+            raise ValueError(
+                f"The operator maps fields of shape (batch, {self.n_in} frames, "
+                f"{self.in_channels} channels, {self.domain.ndim} space axes); got "
+                f"{tuple(x.shape)}."
+            )
+        y = operators.in_batches(self.operator, frames, parameter, batch_size)
+        return y[0] if missing else y
 
 
-def train(
-    recipe: Recipe | SystemsRecipe, *, out: str | Path | None = None, device: str = "auto"
-) -> dict[str, Any]:
-    """Train a recipe into a fresh run folder: its name, best validation metrics, and why it ended.
+class SupervisedTask(Task):
+    """Trains on pairs of a data file, judges by errors on the physical scale."""
 
-    The folder is `out`, or runs/<name>/<time>-<hash> below the working directory.
+    name = "supervised"
+    summary = "operators on a data file"
+    recipe = SupervisedRecipe
+    options = ("data",)
 
-    Raises:
-        ValueError: the data do not fit the recipe, or `out` already holds a run.
-    """
-    with distributed.process_group(_device(device)) as place:
-        folder = distributed.from_main(fresh_folder(recipe, out))
-        trainer = _assemble(recipe, folder, place)
-        try:
-            if distributed.is_main():
-                open_folder(folder, recipe, place)
-            return _report(trainer.fit(), folder)
-        except BaseException:
-            if distributed.is_main() and not trainer.last_path.exists():
-                withdraw(folder)
-            raise
-
-
-def resume(folder: str | Path, *, device: str = "auto") -> dict[str, Any]:
-    """Continue an interrupted run exactly where its last checkpoint stands."""
-    folder = Path(folder)
-    recipe = recipe_of(folder)
-    with distributed.process_group(_device(device)) as place:
-        trainer = _assemble(recipe, folder, place)
-        trainer.resume()
-        return _report(trainer.fit(), folder)
-
-
-def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu") -> Run:
-    """The trained operator of a run folder, with its best weights on validation or its last ones.
-
-    Raises:
-        ValueError: the folder holds no run, or a checkpoint of another format version.
-    """
-    folder, place = Path(folder), _device(device)
-    recipe = recipe_of(folder)
-    if isinstance(recipe, SystemsRecipe):
-        raise ValueError(
-            f"{folder} holds a network inside a solver, not an operator; use load_correction."
+    def job(self, recipe: SupervisedRecipe, device: torch.device) -> Job:
+        """Samples, operator and loss; the normalizers are fitted on the training samples."""
+        training, validation = (
+            windowed(part, recipe.data.window) for part in training_and_validation(recipe.data)
         )
-    state = checkpoint.load(folder / "checkpoints" / f"{weights}.pt", map_location=place)
-    carry = state["carry"]
-    operator = _build(carry)
-    operator.load_state_dict(state["model"])
-    grid = domain_from_dict(carry["grid"])
-    spec = DatasetSpec.from_json(carry["spec"]) if carry["spec"] else None
-    return Run(folder, recipe, operator.to(place).eval(), grid, spec, carry["in_channels"])
-
-
-def evaluate(run: Run, data: str | Path | FieldDataset | None = None) -> dict[str, Any]:
-    """Mean metrics of a run over a test set (by default the recipe's), on the physical scale.
-
-    Returns every metric of `pdeops.metrics`, the relative residual of the discrete equation (None
-    where the file names no equation), and the number of samples.
-    """
-    if data is None:
-        data = run.recipe.data.test
-        if data is None:
-            raise ValueError("The recipe names no test file; name one with --data FILE.")
-    dataset = data if isinstance(data, FieldDataset) else open_dataset(data)
-    _check_channels(dataset, run.in_channels, "The run's operator")
-    problem = problem_of(dataset.spec) if dataset.spec else None
-    metrics = MetricMean(dataset.domain)
-    residual = 0.0
-    for batch in dataset.batches(32):
-        prediction = run(batch.input)
-        metrics.update(prediction, batch.target)
-        if problem is not None:
-            residual += problem.residual(batch.input, prediction, dataset.domain).sum().item()
-    report: dict[str, Any] = dict(metrics.compute())
-    report["residual"] = None if problem is None else residual / len(dataset)
-    report["samples"] = len(dataset)
-    return report
-
-
-def predict(run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
-    """Write the predictions for every input of a file to a new file of the project's format.
-
-    It holds the inputs and, under the targets' names, what the operator says, on the same grid.
-
-    Raises:
-        ValueError: `out` exists, or the file's inputs are not those of the operator.
-    """
-    hdf5.refuse_existing(Path(out))
-    dataset = open_dataset(data)
-    _check_channels(dataset, run.in_channels, "The run's operator")
-    x = torch.cat([batch.input for batch in dataset.batches(256)])
-    y = run(x)
-    source = f"predicted by {run.recipe.model.name}, run {run.folder.name}"
-    if dataset.spec:
-        spec = replace(dataset.spec, source=source, num_samples=len(dataset))
-    else:
-        roles = [(name, "input") for name in dataset.inputs]
-        roles += [(name, "target") for name in dataset.targets]
-        spec = DatasetSpec(
-            name="prediction",
-            kind=run.recipe.name,
-            equation="not stated in the input file",
-            fields=tuple(FieldSpec(hdf5.free_name(n, role), role, n) for n, role in roles),
-            domain=dataset.domain,
-            parameters={},
-            seed=None,
-            num_samples=len(dataset),
-            source=source,
-            licence="that of the input file",
+        carry = operators.describe(training, recipe.model, recipe.data)
+        operator = operators.fresh(carry, recipe.model, recipe.seed)
+        operator.input_normalizer = operators.fit_normalizer(
+            (batch.input for batch in training.batches(64)), training.n_in
         )
-    fields = (*spec.inputs, *spec.targets)
-    parts = torch.cat([x, y], 1).split([len(f.channels) for f in fields], 1)
-    channels = {f.name: u if f.times else u[:, 0] for f, u in zip(fields, parts, strict=True)}
-    hdf5.write(out, spec, channels)
-    return {"out": str(out), "samples": len(dataset), "grid": list(dataset.domain.shape)}
-
-
-def _assemble(recipe: Recipe | SystemsRecipe, folder: Path, device: torch.device) -> Trainer:
-    """Data, normalizers, model and trainer of a recipe."""
-    if isinstance(recipe, SystemsRecipe):
-        return run_systems.assemble(recipe, folder, device)
-    training, validation = _data(recipe)
-    grid = training.domain
-    spec = training.spec
-    if recipe.data.average_symmetries:
-        check_isometric(training)
-    half_open = {"half_open": training.half_open}
-    carry: dict[str, Any] = {
-        "model": recipe.model.name,
-        "arguments": dict(recipe.model.arguments),
-        "in_channels": training.in_channels,
-        "out_channels": training.out_channels,
-        "grid": grid.to_dict(),
-        "symmetries": half_open if recipe.data.average_symmetries else None,
-        "spec": spec.to_json() if spec else None,
-    }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)  # torch's layers initialise from the global generator
-        operator = _build(carry)
-    operator.input_normalizer = Normalizer.fit(batch.input for batch in training.batches(64))
-    operator.output_normalizer = Normalizer.fit(batch.target for batch in training.batches(64))
-    loss = LOSSES[recipe.loss.name](grid, **recipe.loss.arguments)
-    units = _units(spec)
-    if len(units) > 1 and loss.pools_channels:
-        raise ValueError(
-            f"The loss {recipe.loss.name} adds up the errors of all channels, and the targets are "
-            f"in {', '.join(units)}: the largest numbers would be all that is learnt. Set "
-            f"loss.name = 'PerChannel'."
+        operator.output_normalizer = operators.fit_normalizer(
+            (batch.target for batch in training.batches(64)), training.n_out
         )
-    monitor = MONITOR if len(units) < 2 else "vrmse"
-    return Trainer(
-        operator,
-        Supervised(loss),
-        DihedralAugmentation(training, recipe.seed) if recipe.data.symmetries else training,
-        options=recipe.training,
-        optimizer=OPTIMIZERS[recipe.optimizer.name](**recipe.optimizer.arguments),
-        schedule=SCHEDULES[recipe.schedule.name](**recipe.schedule.arguments),
-        evaluate=_Validation(validation, device, monitor),
-        monitor=monitor,
-        folder=folder,
-        seed=recipe.seed,
-        device=device,
-        carry=carry,
-    )
+        monitor = operators.monitor(training)
+        return Job(
+            operator,
+            Supervised(operators.loss_on(training, recipe.loss)),
+            DihedralAugmentation(training, recipe.seed) if recipe.data.symmetries else training,
+            Validation(validation, device, monitor),
+            monitor,
+            carry,
+        )
+
+    def build(self, carry: Mapping[str, Any], folder: Path | None) -> Operator:
+        """The operator, its normalizers not fitted."""
+        return operators.build(carry, folder)
+
+    def finished(self, found: Finished, model: nn.Module, recipe: Any) -> Run:
+        """A `Run`, callable on fields."""
+        return Run(**operators.loaded(found, model, recipe))
+
+    def evaluate(self, run: Run, data: str | Path | FieldDataset | None = None) -> dict[str, Any]:
+        """Mean metrics of a run over a test set (by default the recipe's), on the physical scale.
+
+        Returns every metric of `pdeops.metrics`, the relative residual of the discrete equation
+        (None where the file names no equation that has one), and the number of samples.
+        """
+        dataset = windowed(operators.evaluated_on(run, data), run.recipe.data.window)
+        check_channels(dataset, run.in_channels)
+        problem = problem_of(dataset.spec) if dataset.spec and dataset.n_out is None else None
+        metrics = MetricMean(dataset.domain)
+        residual = 0.0
+        for batch in dataset.batches(32):
+            prediction = run(batch.input)
+            metrics.update(prediction, batch.target)
+            if problem is not None:
+                residual += problem.residual(batch.input, prediction, dataset.domain).sum().item()
+        report: dict[str, Any] = dict(metrics.compute())
+        report["residual"] = None if problem is None else residual / len(dataset)
+        report["samples"] = len(dataset)
+        return report
+
+    def predict(self, run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
+        """Write the inputs and, under the targets' names, the predictions, on the same grid.
+
+        Trajectories are written with the axis time: the frames that were given, then those that
+        are predicted.
+        """
+        prediction.refuse_existing(out)
+        dataset = windowed(open_dataset(data), run.recipe.data.window)
+        check_channels(dataset, run.in_channels)
+        pairs = ((batch, run(batch.input)) for batch in dataset.batches(256))
+        return prediction.write(run, dataset, pairs, out)
 
 
-def _build(carry: Mapping[str, Any]) -> Operator:
-    """The operator that a checkpoint describes, freshly initialised, its normalizers not fitted."""
-    channels, grid = (carry["in_channels"], carry["out_channels"]), domain_from_dict(carry["grid"])
-    model = MODELS[carry["model"]](*channels, grid, **carry["arguments"])
-    if carry["symmetries"] is not None:
-        model = SymmetricAverage(model, grid, **carry["symmetries"])
-    return Operator(model, *(Normalizer.identity(c) for c in channels))
-
-
-class _Validation:
+class Validation:
     """Mean metrics of an operator on the held-out samples, summed over all processes."""
 
     def __init__(self, dataset: FieldDataset, device: torch.device, monitor: str) -> None:
@@ -282,87 +200,3 @@ class _Validation:
             metrics.update(operator(batch.input.to(self.device)).cpu(), batch.target)
         metrics.all_reduce()
         return metrics.compute()
-
-
-def _units(spec: DatasetSpec | None) -> list[str]:
-    """Of the targets, each once, where a file says them."""
-    fields = spec.fields if spec else ()
-    return sorted({f.units for f in fields if f.role == "target"})
-
-
-def _data(recipe: Recipe) -> tuple[FieldDataset, FieldDataset]:
-    """Training and validation samples, checked; the test file is checked against them, not read."""
-    table = recipe.data
-    training = open_dataset(table.train)
-    if table.samples is not None:
-        if table.samples > len(training):
-            raise ValueError(
-                f"data.samples = {table.samples}, but {table.train} has {len(training)}. Ask for "
-                f"fewer."
-            )
-        training = training.subset(range(table.samples))
-    training.check()
-    if isinstance(table.validation, str):
-        validation = open_dataset(table.validation)
-        validation.check()
-        compatible(training, validation)
-    else:
-        training, validation = _hold_out(training, table.validation)
-    if table.test is not None:
-        _check_test(training, table.test)
-    return training, validation
-
-
-def _hold_out(dataset: FieldDataset, amount: int | float) -> tuple[FieldDataset, FieldDataset]:
-    """The first samples to train on, and the last ones (a count, or a fraction) held out."""
-    number = max(round(amount * len(dataset)) if amount < 1 else int(amount), 1)
-    kept = len(dataset) - number
-    if kept < 1:
-        raise ValueError(
-            f"data.validation = {amount} leaves no sample to train on: the file has "
-            f"{len(dataset)}. Hold out fewer, or name a validation file."
-        )
-    return dataset.subset(range(kept)), dataset.subset(range(kept, len(dataset)))
-
-
-def _check_test(training: FieldDataset, file: str) -> None:
-    """Refuse a test file that cannot be evaluated; one that is not there yet is only mentioned."""
-    if not Path(file).exists():
-        log.warning("test file %s does not exist yet; evaluation will need it", file)
-        return
-    test = open_dataset(file)
-    compatible(training, test)
-    if training.spec and test.spec and None is not training.spec.seed == test.spec.seed:
-        log.warning("%s has the seed of the training data, hence the same samples", file)
-
-
-def _check_channels(dataset: FieldDataset, in_channels: int, whose: str) -> None:
-    if dataset.in_channels != in_channels:
-        raise ValueError(
-            f"{whose} takes {in_channels} input channel(s); the file holds {dataset.in_channels}. "
-            f"Choose a file of the same problem."
-        )
-
-
-def _report(history: History, folder: Path) -> dict[str, Any]:
-    """What a training reached, for people and machines."""
-    return {
-        "run": str(folder),
-        "validation": dict(history.best_metrics),
-        "best_epoch": history.best_epoch,
-        "epochs": history.epochs,
-        "reason": history.reason,
-    }
-
-
-def _device(name: str) -> torch.device:
-    """The named device; auto is a GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"Unknown device {name!r}; use auto, cpu, cuda or cuda:1.") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"Device {name!r} asked for, but torch sees no GPU; use --device cpu.")
-    return device

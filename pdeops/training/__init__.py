@@ -1,10 +1,11 @@
 """Training: one readable loop around an objective, resumable bit for bit."""
 
 from .checkpoint import CheckpointError
+from .learner import DivergedError
 from .optim import OPTIMIZERS, SCHEDULES
 from .options import TrainingOptions
 from .record import History
-from .trainer import DivergedError, Trainer
+from .trainer import Trainer
 
 __all__ = [
     "OPTIMIZERS",

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 FORMAT = "pdeops checkpoint"
-FORMAT_VERSION = 1
+# 1: carried no task. 2: `carry` names the task of the run, and the model with its arguments.
+FORMAT_VERSION = 2
 
 _SCALARS = (type(None), bool, int, float, str)
 _TENSORS = (Tensor, nn.Parameter)

@@ -27,7 +27,7 @@ def world_size() -> int:
 
 
 def is_main() -> bool:
-    """True in the one process that writes files and talks."""
+    """True in the one process that writes files and logs."""
     return rank() == 0
 
 
@@ -43,8 +43,9 @@ def process_group(device: str | torch.device = "cpu") -> Iterator[torch.device]:
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ or dist.is_initialized():
         yield place
         return
-    # Imported later (the first optimizer step does it) this module keeps a reference to the group,
-    # whose gloo threads then outlive it and may abort the process at exit (torch 2.13).
+    # torch.optim imports torch._dynamo when an optimizer is built. Imported while a group exists,
+    # it keeps a reference to the group, whose gloo threads then outlive the group and may abort the
+    # process at exit (torch 2.13). So it is imported before, and only where there will be a group.
     import_module("torch._dynamo")
     if place.type == "cuda":
         place = torch.device("cuda", int(os.environ["LOCAL_RANK"]))

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..batch import Batch
-from . import distributed
+from . import distributed, rng
 from .ema import EMA
 from .optim import OptimizerSpec, Schedule
 from .options import TrainingOptions
@@ -18,11 +18,18 @@ from .options import TrainingOptions
 Objective = Callable[[nn.Module, Batch], Tensor]
 
 
+class DivergedError(ArithmeticError):
+    """Loss or gradient is no longer finite."""
+
+
 class Learner:
     """A model with all that changes it: objective, optimizer, schedule, averaged weights.
 
     A step is `gradients` and then `update`; between the two nothing of the state has changed, so
-    that a loss that is not finite can still be refused.
+    that a loss that is not finite can still be refused. An optimizer with a line search evaluates
+    the same batch again inside `update`: with the same random numbers (dropout, noise), so that all
+    its evaluations are of one function, and with sums over all pieces and ranks, so that all ranks
+    take the same decisions.
 
     Raises:
         ValueError: nothing of the model can be trained.
@@ -50,6 +57,8 @@ class Learner:
         distributed.share_start(self.model)
         self._forward: Any = torch.compile(self.model) if options.compile else self.model
         self.optimizer = optimizer.build(self._trainable)
+        self._needs_closure = optimizer.needs_closure
+        self._first: _Evaluation | None = None  # of the step that `gradients` has begun
         self.schedule = schedule.build(self.optimizer, total_steps)
         self.ema = EMA(self.model, options.ema) if options.ema is not None else None
         # What must be the same when a run is resumed.
@@ -67,9 +76,17 @@ class Learner:
     def gradients(self, batch: Batch, num_samples: int) -> float:
         """Set the gradients of the mean loss over a global batch; this rank holds a slice of it.
 
-        Each piece's mean counts by its share of the batch; the sum over pieces and ranks is the
-        mean over the batch. Returns this rank's contribution to the mean loss.
+        Each piece's mean counts by its fraction of the batch; the sum over pieces and ranks is
+        the mean over the batch. Returns this rank's contribution to the mean loss.
         """
+        if self._needs_closure:
+            self._first = _Evaluation(batch, num_samples, rng.capture(self.device))
+        loss = self._accumulate(batch, num_samples)
+        if self._first is not None:
+            self._first.loss = loss
+        return loss
+
+    def _accumulate(self, batch: Batch, num_samples: int) -> float:
         self.optimizer.zero_grad()
         mine = distributed.my_slice(num_samples)
         total = 0.0
@@ -99,13 +116,47 @@ class Learner:
         )
 
     def update(self, gradient_norm: Tensor) -> None:
-        """Apply the gradients: clip, optimizer, schedule, average."""
-        if self.options.clip is not None:
-            torch.nn.utils.clip_grads_with_norm_(self._trainable, self.options.clip, gradient_norm)
-        self.optimizer.step()
+        """Apply the gradients: clip, optimizer, schedule, average.
+
+        Raises:
+            DivergedError: a line search meets a loss or gradient that is not finite.
+        """
+        self._clip(gradient_norm)
+        if self._first is None:
+            self.optimizer.step()
+        else:
+            self.optimizer.step(self._closure(self._first))
+            self._first = None
         self.schedule.step()
         if self.ema is not None:
             self.ema.update(self.model)
+
+    def _clip(self, gradient_norm: Tensor) -> None:
+        if self.options.clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(self._trainable, self.options.clip, gradient_norm)
+
+    def _closure(self, first: "_Evaluation") -> Callable[[], float]:
+        """Mean loss over the global batch with its clipped gradients set, as optimizers call it.
+
+        The first call returns what `gradients` has computed already.
+        """
+        known: float | None = distributed.all_reduce_sum([first.loss], self.device)[0]
+
+        def evaluate() -> float:
+            nonlocal known
+            if known is not None:
+                loss, known = known, None
+                return loss
+            rng.restore(first.random, self.device)
+            part = self._accumulate(first.batch, first.num_samples)
+            loss = distributed.all_reduce_sum([part], self.device)[0]
+            norm = self.gradient_norm()
+            if not (math.isfinite(loss) and bool(norm.isfinite())):
+                raise DivergedError(f"the line search met a loss of {loss}, gradient norm {norm}")
+            self._clip(norm)
+            return loss
+
+        return evaluate
 
     def evaluated_weights(self) -> AbstractContextManager[None]:
         """Inside the block the model carries the weights that are used: averaged if EMA is on."""
@@ -128,6 +179,16 @@ class Learner:
         self.schedule.load_state_dict(state["schedule"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
+
+
+@dataclass
+class _Evaluation:
+    """The first evaluation of a step: its batch, the random numbers before it, and its loss."""
+
+    batch: Batch
+    num_samples: int
+    random: dict[str, Tensor]
+    loss: float = 0.0
 
 
 def _describe(spec: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -21,7 +22,13 @@ def _require(condition: bool, expected: str, got: object) -> None:
 
 
 class OptimizerSpec(ABC):
-    """Plain data that an optimizer is built from."""
+    """Plain data that an optimizer is built from.
+
+    Attributes:
+        needs_closure: its step evaluates the objective several times, through a closure.
+    """
+
+    needs_closure: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -34,7 +41,7 @@ class _Adaptive(OptimizerSpec):
 
     Attributes:
         lr: peak learning rate, positive; 1e-3 is a good start for both FNO and MgNO.
-        weight_decay: at least 0; what it multiplies is the subclass's affair.
+        weight_decay: at least 0; the subclasses define what it multiplies.
         betas: decay rates of the first and second moment, in [0, 1).
         eps: added to the root of the second moment.
     """
@@ -71,7 +78,8 @@ class Adam(_Adaptive):
 @dataclass(frozen=True)
 class AdamW(_Adaptive):
     """AdamW (Loshchilov & Hutter 2019). Weight decay is decoupled: each step takes θ ← θ − lr·wd·θ
-    beside the Adam step, with the scheduled lr, on every trainable parameter, biases included."""
+    in addition to the Adam step, with the scheduled lr, on every trainable parameter, also biases.
+    """
 
     weight_decay: float = 1e-4
 
@@ -82,12 +90,57 @@ class AdamW(_Adaptive):
         )
 
 
+@dataclass(frozen=True)
+class LBFGS(OptimizerSpec):
+    """L-BFGS with the line search of Moré and Thuente for the strong Wolfe conditions (Nocedal &
+    Wright 2006, algorithms 7.5 and 3.5), by `torch.optim.LBFGS`.
+
+    A step takes up to `max_iter` iterations on one batch. The curvature pairs (s, y) are kept from
+    step to step and compare gradients of the same function, so batches should be the whole data set
+    or close to it; with small ones use AdamW. Good for small models and residuals of equations. Use
+    it with the schedule Constant and without clip: the line search bounds the step.
+
+    Attributes:
+        lr: the first step length that the line search tries, positive; 1 is Newton's.
+        max_iter: iterations per step, at least 1.
+        history: curvature pairs kept, at least 1.
+        tolerance_grad: a step ends where the largest entry of the gradient is below.
+        tolerance_change: a step ends where loss or weights change by less.
+    """
+
+    needs_closure: ClassVar[bool] = True
+
+    lr: float = 1.0
+    max_iter: int = 20
+    history: int = 10
+    tolerance_grad: float = 1e-7
+    tolerance_change: float = 1e-9
+
+    def __post_init__(self) -> None:
+        _require(self.lr > 0 and math.isfinite(self.lr), "a positive finite lr", self.lr)
+        _require(self.max_iter >= 1, "max_iter >= 1", self.max_iter)
+        _require(self.history >= 1, "history >= 1", self.history)
+        for name in ("tolerance_grad", "tolerance_change"):
+            _require(getattr(self, name) >= 0, f"{name} >= 0", getattr(self, name))
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.LBFGS(
+            parameters,
+            self.lr,
+            self.max_iter,
+            tolerance_grad=self.tolerance_grad,
+            tolerance_change=self.tolerance_change,
+            history_size=self.history,
+            line_search_fn="strong_wolfe",
+        )
+
+
 class Schedule(ABC):
     """A factor on the learning rate for each optimizer step of a run."""
 
     @abstractmethod
     def factor(self, k: int, n: int) -> float:
-        """What lr is multiplied by in step k = 0 … n-1 of n."""
+        """The number that lr is multiplied by in step k = 0 … n-1 of n."""
 
     def build(self, optimizer: torch.optim.Optimizer, total_steps: int) -> LambdaLR:
         """The torch scheduler; call its `step()` once after each `optimizer.step()`."""
@@ -170,7 +223,7 @@ class Constant(Schedule):
         return 1.0
 
 
-OPTIMIZERS: dict[str, type[OptimizerSpec]] = {"Adam": Adam, "AdamW": AdamW}
+OPTIMIZERS: dict[str, type[OptimizerSpec]] = {"Adam": Adam, "AdamW": AdamW, "LBFGS": LBFGS}
 SCHEDULES: dict[str, type[Schedule]] = {
     "OneCycle": OneCycle,
     "Cosine": Cosine,

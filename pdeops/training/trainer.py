@@ -1,16 +1,13 @@
 """The training loop: one step is `objective(model, batch)`, backward, update; then bookkeeping.
 
-The state of a run is whole between two optimizer steps and nowhere else. All that the next step
-depends on is in `Trainer._state`, which is what `last.pt` holds; so stopping at any such point and
-resuming gives the same numbers as never having stopped, bit for bit on a CPU.
+All that the next step depends on is the learner's state and the run's (`training/state.py`), which
+is what `last.pt` holds.
 """
 
 import logging
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,50 +18,26 @@ from torch.utils.data import Dataset
 from ..batch import Batch
 from . import checkpoint, distributed, rng
 from .interrupt import Interrupts
-from .learner import Learner, Objective
+from .learner import DivergedError, Learner, Objective
 from .optim import OptimizerSpec, Schedule
 from .options import TrainingOptions
 from .progress import Progress
 from .record import COLUMNS, History, MetricsLog, Row
 from .sampling import Sampler, stream
+from .state import RunState, require_same_settings
 
 logger = logging.getLogger("pdeops")
 
 Evaluate = Callable[[nn.Module], Mapping[str, float]]
 
 
-class DivergedError(ArithmeticError):
-    """Loss or gradient is no longer finite; the message names epoch and step."""
-
-
-@dataclass
-class _Position:
-    """Where a run is: epochs completed, steps done in the current one, and its loss so far."""
-
-    epoch: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    num_samples: int = 0
-
-
-@dataclass
-class _Best:
-    """The lowest monitored value, and how many evaluations ago it was seen."""
-
-    epoch: int | None = None
-    value: float | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
-    stale: int = 0
-
-
 class Trainer:
     """Minimises the mean of `objective(model, batch)` over a dataset.
 
-    The objective returns the mean loss of the batch it is given, a scalar; supervised fields,
-    rollouts, residuals of an equation all have that form. The folder gets `metrics.csv`,
-    `checkpoints/last.pt` (all that `resume` needs) and `checkpoints/best.pt` (the weights with the
-    lowest `monitor`, the averaged ones if EMA is on). Both hold `model` (a state dict) and `carry`
-    as given.
+    The objective returns the mean loss of the batch it is given, a scalar. The folder gets
+    `metrics.csv`, `checkpoints/last.pt` (all that `resume` needs) and `checkpoints/best.pt` (the
+    weights with the lowest `monitor`, the averaged ones if EMA is on). Both hold `model` (a state
+    dict) and `carry` as given.
 
     Under torchrun (inside `distributed.process_group`) each rank computes its slice of every
     batch, and gradients are summed so that the result is that of one process. `evaluate` is
@@ -75,13 +48,12 @@ class Trainer:
     Attributes:
         model: the module, moved to `device`; after `fit` it carries the last weights.
         objective: (model, batch) → scalar mean loss; may call the model several times.
-        dataset: a torch Dataset of dicts of tensors. `set_epoch(e)`, if it has one, is called
+        dataset: a torch Dataset of `Batch`es. `set_epoch(e)`, if it has one, is called
             before the first sample of each epoch.
         evaluate: model → metrics by name, lower is better for the one called `monitor`.
         seed: of the data order and of what layers draw (dropout). The initial weights are the
             caller's.
-        carry: plain data for every checkpoint: the model's name and arguments, the normalizer, the
-            grid.
+        carry: plain data for every checkpoint, such as the model's name and arguments.
 
     Raises:
         ValueError: the dataset is empty, or nothing of the model can be trained.
@@ -127,12 +99,7 @@ class Trainer:
             "monitor": monitor,
         }
 
-        self._position, self._best = _Position(), _Best()
-        self._metrics: dict[str, float] = {}  # of the latest evaluation
-        self._rows: list[Row] = []
-        self._seconds = 0.0  # of training, all sessions together
-        self._rng = rng.seeded(seed, distributed.rank(), self.device)
-        self._whole = True  # False while a step or the end of an epoch changes the state
+        self.state = RunState(seed, self.device)
         self._owns_folder = False
 
     @property
@@ -168,34 +135,26 @@ class Trainer:
             rng.private(self.device),
             Interrupts(patient=distributed.world_size() > 1) as interrupts,
             self._progress() as progress,
-            self._stopwatch(),
+            self.state.stopwatch(),
         ):
-            rng.restore(self._rng, self.device)
+            rng.restore(self.state.rng, self.device)
             try:
                 reason = self._run(end, interrupts, progress, log)
             except KeyboardInterrupt:
                 # From a second Ctrl-C or the objective. A torn step cannot be saved, and other
                 # ranks know nothing of it; else the run still is where its last whole step left
                 # it.
-                if not self._whole or distributed.world_size() > 1:
+                if not self.state.whole or distributed.world_size() > 1:
                     raise
                 self._save_last()
                 reason = "interrupted"
         if reason == "interrupted" and distributed.is_main():
             logger.warning("Interrupted; resume from %s.", self.last_path)
-        return History(
-            reason=reason,
-            epochs=self._position.epoch,
-            best_epoch=self._best.epoch,
-            best_value=self._best.value,
-            best_metrics=self._best.metrics,
-            metrics=self._metrics,
-            rows=[dict(row) for row in self._rows],
-        )
+        return self.state.history(reason)
 
     def _run(self, end: int, interrupts: Interrupts, progress: Progress, log: MetricsLog) -> str:
         """The loop itself, from the current position; returns why it ended."""
-        at = self._position
+        at = self.state.position
         batches = stream(
             self.dataset,
             self.sampler,
@@ -227,28 +186,34 @@ class Trainer:
         )
         norm = self.learner.gradient_norm()
         self._require_finite(loss, norm)
-        with self._change():
-            self.learner.update(norm)
-            self._position.step += 1
-            self._position.loss_sum += loss * num_samples
-            self._position.num_samples += num_samples
+        with self.state.change():
+            try:
+                self.learner.update(norm)
+            except DivergedError as error:
+                raise self._diverged(str(error)) from None
+            at = self.state.position
+            at.step += 1
+            at.loss_sum += loss * num_samples
+            at.num_samples += num_samples
         return loss, stop > 0
 
     def _require_finite(self, loss: float, gradient_norm: Tensor) -> None:
-        if math.isfinite(loss) and bool(gradient_norm.isfinite()):
-            return
-        at = self._position
-        culprit = "gradient" if math.isfinite(loss) else "loss"
+        if not (math.isfinite(loss) and bool(gradient_norm.isfinite())):
+            culprit = "gradient" if math.isfinite(loss) else "loss"
+            raise self._diverged(f"The {culprit} is not finite", f" (loss {loss})")
+
+    def _diverged(self, what: str, figures: str = "") -> DivergedError:
+        at = self.state.position
         kept = "keeps an earlier state" if self.last_path.exists() else "was not yet written"
-        raise DivergedError(
-            f"The {culprit} is not finite in epoch {at.epoch + 1}, step {at.step + 1} of "
-            f"{self.sampler.steps_per_epoch} (loss {loss}). {self.last_path} {kept}. Lower lr, set "
+        return DivergedError(
+            f"{what} in epoch {at.epoch + 1}, step {at.step + 1} of "
+            f"{self.sampler.steps_per_epoch}{figures}. {self.last_path} {kept}. Lower lr, set "
             f"clip, or look for NaN in the data."
         )
 
     def _finish_epoch(self, progress: Progress, log: MetricsLog) -> None:
         """Evaluate, keep the best, write the row and the checkpoint."""
-        at, options = self._position, self.options
+        at, options = self.state.position, self.options
         number = at.epoch + 1
         last = number == options.epochs
         metrics = self._evaluated() if last or number % options.eval_every == 0 else {}
@@ -258,10 +223,10 @@ class Trainer:
             "lr": self.learner.lr,
             "train_loss": at.loss_sum / at.num_samples,
             **metrics,
-            "seconds": self._elapsed(),
+            "seconds": self.state.seconds(),
         }
-        with self._change():
-            self._rows.append(row)
+        with self.state.change():
+            self.state.rows.append(row)
             at.epoch, at.step, at.loss_sum, at.num_samples = number, 0, 0.0, 0
             if metrics:
                 self._judge(number, metrics)
@@ -286,72 +251,38 @@ class Trainer:
         return metrics
 
     def _judge(self, number: int, metrics: dict[str, float]) -> None:
-        """Keep the weights as best.pt if they are the best; a value that is not finite never is.
+        """Keep the weights as best.pt if they are the best.
 
         best.pt is written before last.pt: if the process dies between the two, the resumed run
         comes by here again and writes the same file.
         """
-        self._metrics = metrics
-        value, best = metrics[self.monitor], self._best
-        if not math.isfinite(value) or (best.value is not None and value >= best.value):
-            best.stale += 1
+        if not self.state.judge(number, metrics[self.monitor], metrics):
             return
-        best.epoch, best.value, best.metrics, best.stale = number, value, dict(metrics), 0
         if distributed.is_main():
             with self.learner.evaluated_weights():
-                weights = self.model.state_dict()
                 checkpoint.save(
                     self.best_path,
                     {
-                        "model": weights,
+                        "model": self.model.state_dict(),
                         "epoch": number,
                         "metrics": metrics,
-                        "seconds": self._elapsed(),
+                        "seconds": self.state.seconds(),
                         "carry": self.carry,
                     },
                 )
 
     def _out_of_patience(self) -> bool:
-        return self.options.patience is not None and self._best.stale >= self.options.patience
-
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        """The state changes in the block; at its end it is whole again, random numbers included."""
-        self._whole = False
-        yield
-        self._rng = rng.capture(self.device)
-        self._whole = True
-
-    @contextmanager
-    def _stopwatch(self) -> Iterator[None]:
-        self._started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._seconds = self._elapsed()
-
-    def _elapsed(self) -> float:
-        """Seconds of training so far, all sessions together."""
-        return self._seconds + time.perf_counter() - self._started
+        return self.options.patience is not None and self.state.best.stale >= self.options.patience
 
     def _save_last(self) -> None:
-        state = self._state()
-        if distributed.is_main():
-            checkpoint.save(self.last_path, state)
-
-    def _state(self) -> dict[str, Any]:
-        """All that an exact resume needs, as plain data."""
-        return {
+        state = {
             **self.learner.state_dict(),
-            "rng": distributed.gather(self._rng),
-            "position": asdict(self._position),
-            "best": asdict(self._best),
-            "metrics": self._metrics,
-            "rows": self._rows,
-            "seconds": self._elapsed(),
+            **self.state.state_dict(),
             "settings": self._settings,
             "carry": self.carry,
         }
+        if distributed.is_main():
+            checkpoint.save(self.last_path, state)
 
     def resume(self) -> None:
         """Restore the run from `checkpoints/last.pt`; the next `fit` goes on where it was written.
@@ -363,42 +294,22 @@ class Trainer:
             ValueError: there is no such checkpoint, it is damaged, or it was written with another
                 optimizer, schedule, batch size, seed or number of samples.
         """
-        state = checkpoint.load(self.last_path)
-        different = [
-            f"{name} was {state['settings'].get(name)}, now is {value}"
-            for name, value in self._settings.items()
-            if state["settings"].get(name) != value
-        ]
-        if different:
-            raise ValueError(
-                f"{self.last_path} is of another run: {'; '.join(different)}. Resume with the "
-                f"settings that the run was started with, or start anew in another folder."
-            )
-        self.learner.load_state_dict(state)
-        self._position, self._best = _Position(**state["position"]), _Best(**state["best"])
-        self._metrics, self._rows = state["metrics"], list(state["rows"])
-        self._seconds = state["seconds"]
-        if len(state["rng"]) == distributed.world_size():
-            self._rng = state["rng"][distributed.rank()]
-        else:
-            logger.warning(
-                "The checkpoint is of %d process(es), this run has %d: what layers draw at random "
-                "(dropout) starts afresh.",
-                len(state["rng"]),
-                distributed.world_size(),
-            )
+        saved = checkpoint.load(self.last_path)
+        require_same_settings(saved["settings"], self._settings, self.last_path)
+        self.learner.load_state_dict(saved)
+        self.state.load_state_dict(saved)
         self._owns_folder = True
 
     def _open_log(self) -> MetricsLog:
         return MetricsLog(
             self.folder,
-            self._rows,
+            self.state.rows,
             tensorboard=self.options.tensorboard,
             enabled=distributed.is_main(),
         )
 
     def _progress(self) -> Progress:
-        at = self._position
+        at = self.state.position
         return Progress(
             epochs=self.options.epochs,
             total_steps=self._total_steps,

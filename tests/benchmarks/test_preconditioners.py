@@ -9,8 +9,9 @@ from benchmarks.methods import CLASSICAL, CYCLES, Counted, Drawn, learned, varia
 from benchmarks.preconditioners import COLUMNS, measure, merged, table
 from benchmarks.systems import FAMILIES, UNSEEN
 from pdeops.compare.tables import read_csv, write_csv
-from pdeops.runs.recipe import load_recipe, shipped_recipes
+from pdeops.runs.recipe import shipped_recipes
 from pdeops.solvers import Multigrid
+from pdeops.tasks import load_recipe
 from pdeops.tasks.preconditioner import training_seconds
 
 

@@ -7,14 +7,14 @@ from benchmarks import steps
 from benchmarks.steps import step_seconds
 from pdeops.compare.timing import Clock
 from pdeops.domain import Grid
-from pdeops.runs.recipe import Recipe
+from pdeops.tasks import load_recipe
 from pdeops.training.learner import Learner
 
 GRID = Grid((32, 32))
 
 
 def recipe(**arguments):
-    return Recipe.from_dict(
+    return load_recipe(
         {
             "data": {"train": "absent"},
             "model": {"name": "FNO", "n_modes": [8, 8], "n_layers": 2, **arguments},

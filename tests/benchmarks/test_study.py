@@ -13,7 +13,7 @@ from benchmarks.bench import RESULTS
 from benchmarks.study import STEP, STUDIES, Study, mean_and_range, seconds_per_epoch, study, table
 from pdeops.cli import main
 from pdeops.compare.tables import read_csv, write_csv
-from pdeops.runs.recipe import Recipe
+from pdeops.tasks import load_recipe
 
 RECIPE = """
 name = "toy"
@@ -187,7 +187,7 @@ def test_pages_show_the_results_as_they_are(page):
 @pytest.mark.parametrize("kind", sorted(STUDIES))
 def test_studies_differ_in_the_model_alone(kind):
     """Same data, loss, optimizer, schedule and options; the files that the study writes."""
-    plain = [Recipe.load(name).to_dict() for name in STUDIES[kind].recipes]
+    plain = [load_recipe(name).to_dict() for name in STUDIES[kind].recipes]
     models = [entries.pop("model")["name"] for entries in plain]
     assert models == ["MgNO", "FNO", "NeuralopTFNO", "NeuralopUNO"]
     for entries in plain:

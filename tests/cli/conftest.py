@@ -60,8 +60,7 @@ class Workshop:
 def workshop(tmp_path_factory):
     """Darcy at 17 x 17: 12 training and 4 test samples, and an FNO trained for two epochs."""
     from pdeops.datasets import generate, problem_named
-    from pdeops.runs.recipe import Recipe
-    from pdeops.tasks.supervised import train
+    from pdeops.tasks import load_recipe, train
 
     folder = tmp_path_factory.mktemp("workshop")
     problem = problem_named("darcy", "piecewise")
@@ -75,7 +74,7 @@ def workshop(tmp_path_factory):
         )
     torch.set_num_threads(1)
     report = train(
-        Recipe.load("fno_darcy65", overrides(folder, "model.n_modes=[8,8]")),
+        load_recipe("fno_darcy65", overrides(folder, "model.n_modes=[8,8]")),
         out=folder / "run",
         device="cpu",
     )

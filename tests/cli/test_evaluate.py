@@ -5,6 +5,7 @@ import pytest
 from .test_bad_input import refused
 
 RECIPE = """
+task = "preconditioner"
 [systems]
 name = "PoissonSystems"
 shapes = [[12, 10]]
@@ -55,4 +56,4 @@ def test_options_of_the_other_kind_of_run(pdeops, solver, workshop):
     refused(pdeops("evaluate", workshop.run, "--systems", 3), "networks inside solvers", "--data")
     refused(pdeops("evaluate", solver, "--systems", 0), "At least one system")
     refused(pdeops("evaluate", solver, "--size", 2), "4 or more cells")
-    refused(pdeops("evaluate", "dcdm_poison"), "no run")
+    refused(pdeops("evaluate", "dcdm_poison"), "neither a run folder", "dcdm_poisson")

@@ -104,7 +104,7 @@ def test_a_matlab_file_trains_as_it_is(pdeops, workshop, tmp_path):
     errors = []
     for train in (workshop.train, tmp_path / "train.mat"):
         settings = overrides(workshop.folder, "model.n_modes=[8,8]", f"data.train='{train}'")
-        recipe = package.Recipe.load("fno_darcy65", [*settings, "data.test='none.h5'"])
+        recipe = package.load_recipe("fno_darcy65", [*settings, "data.test='none.h5'"])
         report = package.train(recipe, out=tmp_path / f"run{len(errors)}", device="cpu")
         errors.append(report["validation"]["relative_l2"])
     assert errors[0] == errors[1]
@@ -132,7 +132,7 @@ def test_train_prints_its_own_folder(pdeops, workshop, tmp_path, monkeypatch):
     folder = tmp_path / report["run"]
     for name in ("recipe.toml", "environment.json", "metrics.csv"):
         assert (folder / name).is_file()
-    assert package.Recipe.load(folder / "recipe.toml").seed == 3
+    assert package.load_recipe(folder / "recipe.toml").seed == 3
     assert report["validation"]["relative_l2"] > 0
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     assert len(rows) == 2
@@ -189,7 +189,7 @@ def test_run_keeps_the_form_of_its_input(workshop):
 def test_averaged_symmetries_travel_with_the_run(workshop, tmp_path):
     """The run predicts alike for a turned permeability, after loading too; without, it does not."""
     settings = overrides(workshop.folder, "model.n_modes=[8,8]", "data.average_symmetries=true")
-    recipe = package.Recipe.load("fno_darcy65", settings)
+    recipe = package.load_recipe("fno_darcy65", settings)
     folder = package.train(recipe, out=tmp_path / "run", device="cpu")["run"]
     k = package.open_dataset(workshop.test)[0].input
     for run, symmetric in ((folder, True), (workshop.run, False)):

@@ -8,8 +8,7 @@ import pytest
 from pdeops.compare import compare_runs, runs
 from pdeops.compare.timing import Clock
 from pdeops.datasets import generate, problem_named
-from pdeops.runs.recipe import Recipe
-from pdeops.tasks.supervised import load_run, train
+from pdeops.tasks import load_recipe, load_run, train
 
 NETWORKS = {"narrow": 4, "wide": 8}
 
@@ -32,7 +31,7 @@ def trained(tmp_path_factory):
             "training.epochs": 2,
         }
         settings = [f"{key}={value!r}" for key, value in values.items()]
-        train(Recipe.load("fno_quickstart", settings), out=folder / name, device="cpu")
+        train(load_recipe("fno_quickstart", settings), out=folder / name, device="cpu")
         done[name] = load_run(folder / name)
     return done
 

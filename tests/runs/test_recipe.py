@@ -1,10 +1,13 @@
 """Recipes: strict, typed, and the same after writing and reading."""
 
 import tomllib
+from importlib import resources
 
 import pytest
 
-from pdeops.runs.recipe import Recipe, SystemsRecipe, load_recipe, shipped_recipes
+from pdeops.datasets.windows import Window
+from pdeops.runs.recipe import shipped_recipes
+from pdeops.tasks import load_recipe
 
 MINIMAL = {"data": {"train": "train.h5"}, "model": {"name": "FNO", "n_modes": [8, 8]}}
 
@@ -22,9 +25,9 @@ def test_shipped_recipe_loads_and_survives_writing(name, tmp_path):
 def test_a_file_wins_over_a_shipped_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = "fno_darcy16.toml"
-    (tmp_path / name).write_text(Recipe.load(name).to_toml().replace("seed = 0", "seed = 5"))
-    assert Recipe.load(name).seed == 5
-    assert Recipe.load(f"configs/{name}").seed == 0
+    (tmp_path / name).write_text(load_recipe(name).to_toml().replace("seed = 0", "seed = 5"))
+    assert load_recipe(name).seed == 5
+    assert load_recipe(f"configs/{name}").seed == 0
 
 
 @pytest.mark.parametrize("text", ["1e-3", "0.001", "1.0E-3"])
@@ -34,44 +37,44 @@ def test_a_float_stays_a_float(text, tmp_path):
         f'[data]\ntrain = "t"\n[model]\nname = "FNO"\nn_modes = [8, 8]\n'
         f'[optimizer]\nname = "AdamW"\nlr = {text}\n'
     )
-    assert Recipe.load(file).optimizer.arguments["lr"] == 0.001
-    overridden = Recipe.load("fno_darcy16", [f"optimizer.lr={text}"])
+    assert load_recipe(file).optimizer.arguments["lr"] == 0.001
+    overridden = load_recipe("fno_darcy16", [f"optimizer.lr={text}"])
     assert overridden.optimizer.arguments["lr"] == 0.001
     assert isinstance(overridden.optimizer.arguments["lr"], float)
 
 
 def test_an_integer_may_stand_for_a_float_but_not_the_reverse():
-    recipe = Recipe.from_dict({**MINIMAL, "optimizer": {"name": "AdamW", "lr": 1}})
+    recipe = load_recipe({**MINIMAL, "optimizer": {"name": "AdamW", "lr": 1}})
     assert recipe.optimizer.arguments["lr"] == 1.0
     with pytest.raises(ValueError, match=r"training\.epochs must be of type int; got 2\.5"):
-        Recipe.from_dict({**MINIMAL, "training": {"epochs": 2.5}})
+        load_recipe({**MINIMAL, "training": {"epochs": 2.5}})
 
 
 def test_defaults_are_written_out():
-    plain = tomllib.loads(Recipe.from_dict(MINIMAL).to_toml())
+    plain = tomllib.loads(load_recipe(MINIMAL).to_toml())
     assert plain["training"]["batch_size"] > 0
     assert plain["optimizer"]["lr"] > 0
     assert "hidden_channels" in plain["model"]
 
 
 def test_digest_sees_every_value():
-    base = Recipe.load("fno_darcy16")
+    base = load_recipe("fno_darcy16")
     for override in ("seed=1", "optimizer.lr=1e-5", "data.validation=7", "model.hidden_channels=6"):
-        assert Recipe.load("fno_darcy16", [override]).digest != base.digest
+        assert load_recipe("fno_darcy16", [override]).digest != base.digest
 
 
 def test_validation_keeps_its_kind():
     for value in (100, 0.1, "file.h5"):
         data = {"train": "t", "validation": value}
-        got = Recipe.from_dict({**MINIMAL, "data": data}).data.validation
+        got = load_recipe({**MINIMAL, "data": data}).data.validation
         assert got == value
         assert type(got) is type(value)
 
 
 def test_another_class_drops_the_arguments_of_the_first():
-    recipe = Recipe.load("fno_darcy16", ["optimizer.name=Adam"])
+    recipe = load_recipe("fno_darcy16", ["optimizer.name=Adam"])
     assert recipe.optimizer.name == "Adam"
-    recipe = Recipe.load("fno_darcy16", ["model.name=MgNO", "model.hidden_channels=6"])
+    recipe = load_recipe("fno_darcy16", ["model.name=MgNO", "model.hidden_channels=6"])
     assert recipe.model.name == "MgNO"
     assert "n_modes" not in recipe.model.arguments
 
@@ -94,41 +97,71 @@ def test_another_class_drops_the_arguments_of_the_first():
 )
 def test_a_wrong_recipe_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        Recipe.from_dict({**MINIMAL, **change})
+        load_recipe({**MINIMAL, **change})
 
 
 @pytest.mark.parametrize("override", ["lr", "=3", "optimizer..lr=3", "seed.x=3"])
 def test_a_malformed_override_is_refused(override):
     with pytest.raises(ValueError, match="verride"):
-        Recipe.load("fno_darcy16", [override])
+        load_recipe("fno_darcy16", [override])
 
 
 def test_unknown_recipe_names_the_nearest():
     with pytest.raises(ValueError, match=r"Did you mean 'fno_darcy16\.toml'"):
-        Recipe.load("fno_darci16")
+        load_recipe("fno_darci16")
 
 
 def test_broken_toml_names_the_file(tmp_path):
     file = tmp_path / "broken.toml"
     file.write_text("name = \n")
     with pytest.raises(ValueError, match=r"broken\.toml"):
-        Recipe.load(file)
+        load_recipe(file)
 
 
-def test_a_table_of_systems_makes_the_other_kind_of_recipe():
+def test_the_task_decides_which_tables_a_recipe_has():
     recipe = load_recipe("dcdm_poisson", ["systems.walls=0.1", "objective.steps=2"])
-    assert isinstance(recipe, SystemsRecipe)
+    assert recipe.task == "preconditioner"
     assert recipe.systems.arguments["walls"] == 0.1
     assert recipe.objective.arguments == {"steps": 2, "measure": "energy"}
     assert "seed" not in recipe.systems.arguments  # the run's own
-    assert isinstance(load_recipe("fno_darcy16"), Recipe)
+    assert load_recipe("fno_darcy16").task == load_recipe(MINIMAL).task == "supervised"
     with pytest.raises(ValueError, match="Unknown key 'systems' in recipe"):
-        Recipe.load("dcdm_poisson")
+        load_recipe({**MINIMAL, "systems": {"name": "PoissonSystems"}})
     with pytest.raises(ValueError, match=r"systems\.walls must be of type float"):
         load_recipe("dcdm_poisson", ["systems.walls=many"])
     with pytest.raises(ValueError, match=r"Unknown model 'FNO'.*Choose from DeepConjugate"):
         load_recipe("dcdm_poisson", ["model.name=FNO"])
+    systems = {"task": "preconditioner", "systems": {"name": "PoissonSystems"}, "model": {}}
     with pytest.raises(ValueError, match=r"needs a table \[objective\]"):
-        SystemsRecipe.from_dict({"systems": {"name": "PoissonSystems"}, "model": {}})
+        load_recipe(systems)
     with pytest.raises(ValueError, match=r"objective\.measure must be of type str; got 2"):
         load_recipe("dcdm_poisson", ["objective.measure=2"])
+
+
+def test_an_unknown_task_names_the_nearest():
+    with pytest.raises(ValueError, match=r"Unknown task 'rolout'.*Did you mean 'rollout'"):
+        load_recipe({**MINIMAL, "task": "rolout"})
+    with pytest.raises(ValueError, match=r"Unknown task 3.*Choose from supervised, rollout"):
+        load_recipe({**MINIMAL, "task": 3})
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipes_say_their_task(name):
+    text = (resources.files("pdeops.configs") / name).read_text(encoding="utf-8")
+    assert tomllib.loads(text)["task"] == load_recipe(name).task
+
+
+def test_a_table_may_hold_a_table(tmp_path):
+    """A window, written inline and set by an override; its keys are checked as all others."""
+    data = {"train": "t", "window": {"n_in": 2, "n_out": 3}}
+    recipe = load_recipe({**MINIMAL, "data": data})
+    assert recipe.data.window == Window(2, 3, 1)
+    (tmp_path / "r.toml").write_text(recipe.to_toml())
+    assert load_recipe(tmp_path / "r.toml") == recipe
+    assert load_recipe(tmp_path / "r.toml", ["data.window.stride=4"]).data.window.stride == 4
+    with pytest.raises(ValueError, match=r"Unknown key 'n_int' in \[data\.window\].*'n_in'"):
+        load_recipe({**MINIMAL, "data": {"train": "t", "window": {"n_int": 2}}})
+    with pytest.raises(ValueError, match=r"data\.window\.n_in must be of type int; got 2\.5"):
+        load_recipe({**MINIMAL, "data": {"train": "t", "window": {"n_in": 2.5}}})
+    with pytest.raises(ValueError, match=r"data\.window must be of type .*Window.*; got 3"):
+        load_recipe({**MINIMAL, "data": {"train": "t", "window": 3}})

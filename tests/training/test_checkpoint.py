@@ -75,7 +75,7 @@ def broken(path, name):
         ("other torch file", "lacks the mark"),
         ("bare tensor", "lacks the mark"),
         ("other zip", "not a checkpoint"),
-        ("other version", "version 99; this pdeops reads version 1"),
+        ("other version", "version 99; this pdeops reads version 2"),
     ],
 )
 def test_what_is_not_a_checkpoint_is_named(tmp_path, name, message):

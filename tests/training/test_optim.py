@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pdeops.training.optim import (
+    LBFGS,
     OPTIMIZERS,
     SCHEDULES,
     Adam,
@@ -89,10 +90,15 @@ def test_real_pairs_and_complex_parameters_take_the_same_steps(name, generator):
     target = torch.randn(4, generator=generator, dtype=torch.complex128)
     for _ in range(5):
         for optimizer, z in zip(optimizers, (pairs, whole), strict=True):
-            optimizer.zero_grad()
-            z = z if z.is_complex() else torch.view_as_complex(z)
-            (z - target).abs().pow(3).sum().backward()
-            optimizer.step()
+
+            def closure(optimizer=optimizer, z=z):
+                optimizer.zero_grad()
+                z = z if z.is_complex() else torch.view_as_complex(z)
+                loss = (z - target).abs().pow(3).sum()
+                loss.backward()
+                return loss
+
+            optimizer.step(closure)
     torch.testing.assert_close(torch.view_as_real(whole), pairs, rtol=1e-12, atol=0)
 
 
@@ -110,6 +116,10 @@ def test_betas_may_be_a_list():
         (lambda: Adam(weight_decay=-1.0), "weight_decay >= 0; got -1.0"),
         (lambda: Adam(betas=(0.9,)), "two numbers"),
         (lambda: Adam(betas=(0.9, 1.0)), r"\[0, 1\)"),
+        (lambda: LBFGS(lr=0.0), "lr; got 0.0"),
+        (lambda: LBFGS(max_iter=0), "max_iter >= 1; got 0"),
+        (lambda: LBFGS(history=0), "history >= 1; got 0"),
+        (lambda: LBFGS(tolerance_grad=-1.0), "tolerance_grad >= 0"),
         (lambda: OneCycle(warmup=1.0), "warmup"),
         (lambda: OneCycle(start_factor=0.0), "start_factor"),
         (lambda: Cosine(final_factor=2.0), "final_factor"),

@@ -203,7 +203,7 @@ def test_negative_controls(job, whole_run, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             if name == "forgets random numbers":
                 trainer.resume()
-                trainer._rng = rng.seeded(3, 0, trainer.device)
+                trainer.state.rng = rng.seeded(3, 0, trainer.device)
             elif name == "forgets averages":
                 patch.setattr(trainer.learner.ema, "load_state_dict", lambda state: None)
                 trainer.resume()

@@ -40,7 +40,9 @@ def test_accumulation_equals_the_whole_batch(job, tmp_path):
         parts = double_job(job, tmp_path / str(pieces), accumulate=pieces)
         parts.fit()
         torch.testing.assert_close(weights(parts), weights(whole), rtol=1e-10, atol=1e-12)
-        assert parts._rows[-1]["train_loss"] == pytest.approx(whole._rows[-1]["train_loss"])
+        assert parts.state.rows[-1]["train_loss"] == pytest.approx(
+            whole.state.rows[-1]["train_loss"]
+        )
 
 
 def test_clipping_bounds_the_gradient(job, tmp_path):
@@ -236,7 +238,7 @@ def test_every_file_opens_without_pickles(job, tmp_path):
     assert files == ["best.pt", "last.pt"]
     for name in files:
         state = torch.load(tmp_path / "checkpoints" / name, weights_only=True)
-        assert state["format_version"] == 1
+        assert state["format_version"] == 2
 
 
 def test_a_line_per_epoch_where_there_is_no_terminal(job, tmp_path, caplog, capsys):

@@ -9,8 +9,7 @@ import torch
 from pdeops.datasets import Darcy, DihedralAugmentation, generate, open_dataset
 from pdeops.datasets.problems.random_fields import GaussianField
 from pdeops.domain import Grid
-from pdeops.runs.recipe import Recipe
-from pdeops.tasks.supervised import train
+from pdeops.tasks import load_recipe, train
 
 
 def observed_orders(errors, ratio=2.0):
@@ -107,7 +106,7 @@ def test_samples_without_symmetries_are_not_augmented(tmp_path):
     table = [f"data.train={tmp_path}/multiscale.h5", "data.validation=1", "data.samples=2"]
     for wish in WISHES:
         wishes = [f"data.{w}={'true' if w == wish else 'false'}" for w in WISHES]
-        recipe = Recipe.load("mgno_quickstart", [*table, *wishes])
+        recipe = load_recipe("mgno_quickstart", [*table, *wishes])
         with pytest.raises(ValueError, match=f"are not symmetric.*data.{wish}"):
             train(recipe, out=tmp_path / "run", device="cpu")
         assert not (tmp_path / "run").exists()

@@ -14,8 +14,7 @@ from pdeops.datasets import generate, problem_named
 from pdeops.domain import Grid
 from pdeops.models import PublishedMgNO
 from pdeops.models.operators.mgno_published import PUBLISHED, PublishedCycle
-from pdeops.runs.recipe import Recipe
-from pdeops.tasks.supervised import evaluate, load_run, train
+from pdeops.tasks import evaluate, load_recipe, load_run, train
 
 # variant: input channels, nodes per axis, parameters, of which never used
 SIZES = {
@@ -262,7 +261,7 @@ def test_trains_from_a_recipe(tmp_path):
         "training.epochs=1",
         *(f"data.{name}='{tmp_path / name}.h5'" for name in ("train", "test")),
     ]
-    recipe = Recipe.load("mgno_rough128", overrides)
+    recipe = load_recipe("mgno_rough128", overrides)
     train(recipe, out=tmp_path / "run", device="cpu")
     run = load_run(tmp_path / "run")
     assert run.recipe.model.arguments["variant"] == "darcy_rough"

@@ -7,16 +7,21 @@ import pytest
 import torch
 from torch import nn
 
-from pdeops.compare.evaluate_systems import as_system, evaluate_systems, held_out, to_markdown
 from pdeops.compare.linear_methods import AMORTISED
 from pdeops.models import CORRECTIONS
-from pdeops.runs.recipe import SystemsRecipe
 from pdeops.solvers import FastPoisson, Multigrid, cg
+from pdeops.tasks import load_recipe, train
 from pdeops.tasks.preconditioner import training_seconds
-from pdeops.tasks.supervised import train
+from pdeops.tasks.preconditioner.evaluation import (
+    as_system,
+    evaluate_systems,
+    held_out,
+    to_markdown,
+)
 from pdeops.training import checkpoint
 
 RECIPE = {
+    "task": "preconditioner",
     "name": "small",
     "systems": {"name": "PoissonSystems", "shapes": [[16, 12]], "num_samples": 16},
     "model": {"name": "DeepConjugate", "widths": [4, 8], "features": 4},
@@ -31,7 +36,7 @@ CLASSICAL = {"multigrid", "ic0", "ssor", "jacobi", "none", "sparse LU"}
 def run(tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("runs") / "small"
-    train(SystemsRecipe.from_dict(RECIPE), out=folder, device="cpu")
+    train(load_recipe(RECIPE), out=folder, device="cpu")
     return folder
 
 
@@ -51,9 +56,13 @@ class LearnedCycle(nn.Module):
 def cycle(monkeypatch, run, tmp_path):
     """The folder of a run of it; its training took 50 seconds."""
     monkeypatch.setitem(CORRECTIONS, "LearnedCycle", LearnedCycle)
-    recipe = SystemsRecipe.from_dict({**RECIPE, "name": "cycle", "model": {"name": "LearnedCycle"}})
+    recipe = load_recipe({**RECIPE, "name": "cycle", "model": {"name": "LearnedCycle"}})
     state = {
-        "carry": {"correction": "LearnedCycle", "arguments": {}, "ndim": 2},
+        "carry": {
+            "task": "preconditioner",
+            "model": {"name": "LearnedCycle", "arguments": {}},
+            "ndim": 2,
+        },
         "model": LearnedCycle(2).state_dict(),
         "seconds": 50.0,
     }
@@ -87,14 +96,14 @@ def test_a_preconditioner_by_construction_goes_to_cg(cycle):
     report = evaluate_systems(cycle, num_systems=3)
     ours, classical = report["methods"]["cycle"], report["methods"]["multigrid"]
     assert ours["iterations"] <= classical["iterations"] <= ours["iterations"] + 1
-    systems = held_out(SystemsRecipe.from_dict(RECIPE), 3, None)
+    systems = held_out(load_recipe(RECIPE), 3, None)
     found = [as_system(systems[i], *GOAL) for i in range(3)]
     counts = [cg(s.A, s.b, M=Multigrid(s.A)).iterations for s in found]
     assert ours["iterations"] == pytest.approx(sum(counts) / 3)
 
 
 def test_systems_are_those_of_the_validation_and_their_errors_the_solutions():
-    recipe = SystemsRecipe.from_dict(RECIPE)
+    recipe = load_recipe(RECIPE)
     sample = held_out(recipe, 1, None)[0]
     system = as_system(sample, *GOAL)
     e = system.A.project(sample.target.double())
@@ -114,7 +123,7 @@ def test_waves_have_a_row_where_all_systems_are_boxes(run, monkeypatch):
     )
     method = evaluate_systems(run, num_systems=2)["methods"]["elimination"]
     assert method["most_iterations"] == 1
-    system = as_system(held_out(SystemsRecipe.from_dict(RECIPE), 1, None)[0], *GOAL)
+    system = as_system(held_out(load_recipe(RECIPE), 1, None)[0], *GOAL)
     x = FastPoisson(system.A.grid) @ system.b
     assert (system.A @ x - system.b).norm() < 1e-12 * system.b.norm()
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 import pdeops
-from pdeops.runs.recipe import SystemsRecipe
 from pdeops.solvers import Diffusion, cg, deep_conjugate_direction
+from pdeops.tasks import load_recipe, load_run, resume, train
 from pdeops.tasks.preconditioner import load_correction
-from pdeops.tasks.supervised import load_run, resume, train
 from pdeops.training import checkpoint
 
 RECIPE = {
+    "task": "preconditioner",
     "name": "small",
     "seed": 2,
     "systems": {"name": "PoissonSystems", "shapes": [[16, 16], [8, 32]], "num_samples": 32},
@@ -27,14 +27,14 @@ RECIPE = {
 def run(tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("runs") / "small"
-    return folder, train(SystemsRecipe.from_dict(RECIPE), out=folder, device="cpu")
+    return folder, train(load_recipe(RECIPE), out=folder, device="cpu")
 
 
 def test_training_lowers_the_contraction(run, tmp_path):
     _, report = run
     assert report["reason"] == "finished"
     untrained = {**RECIPE, "optimizer": {"name": "AdamW", "lr": 1e-9}}
-    at_start = train(SystemsRecipe.from_dict(untrained), out=tmp_path / "start", device="cpu")
+    at_start = train(load_recipe(untrained), out=tmp_path / "start", device="cpu")
     reached, start = (r["validation"]["contraction"] for r in (report, at_start))
     assert reached < 0.9 * start
 
@@ -67,7 +67,7 @@ def test_the_published_network_trains_too(tmp_path):
         "objective": {"name": "ConjugateDirection", "steps": 1, "measure": "residual"},
         "training": {"epochs": 2, "batch_size": 4},
     }
-    report = train(SystemsRecipe.from_dict(plain), out=tmp_path / "run", device="cpu")
+    report = train(load_recipe(plain), out=tmp_path / "run", device="cpu")
     assert report["reason"] == "finished"
     assert load_correction(report["run"]).arguments["coarse_blocks"] == 1
 
@@ -75,11 +75,18 @@ def test_the_published_network_trains_too(tmp_path):
 def test_a_run_can_be_resumed_and_names_its_kind(run, tmp_path):
     folder, _ = run
     assert resume(folder)["epochs"] == 6
-    with pytest.raises(ValueError, match="use load_correction"):
-        load_run(folder)
+    loaded = load_run(folder)
+    assert (loaded.task, loaded.recipe.name) == ("preconditioner", "small")
+    assert loaded.training_seconds > 0
+    for name, weight in load_correction(folder).state_dict().items():
+        assert torch.equal(loaded.network.state_dict()[name], weight)
+    with pytest.raises(ValueError, match=r"task 'preconditioner'.*Load it.*load_correction"):
+        load_run(folder, task="supervised")
     with pytest.raises(ValueError, match="neither a run folder, a file, nor a shipped one"):
         load_correction("dcdm_poison")
     other = tmp_path / "operator.pt"
-    checkpoint.save(other, {"model": {}, "carry": {"model": "FNO"}})
-    with pytest.raises(ValueError, match="checkpoint of an operator"):
+    checkpoint.save(other, {"model": {}, "carry": {"task": "supervised", "model": {}}})
+    with pytest.raises(ValueError, match=r"task 'supervised'; expected .* 'preconditioner'"):
         load_correction(other)
+    with pytest.raises(ValueError, match="predicts no fields"):
+        pdeops.predict(loaded, "data.h5", tmp_path / "out.h5")

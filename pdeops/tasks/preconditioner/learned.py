@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..linop import LinearOperator, check_spd
-from ..solvers import Diffusion, recognise
-from .preconditioner import load_correction
+from ...linop import LinearOperator, check_spd
+from ...solvers import Diffusion, recognise
+from .loading import load_correction
 
 if TYPE_CHECKING:
     import scipy.sparse.linalg

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..batch import Batch
-from ..kernels.diffusion.reference import apply
-from ..nearest import did_you_mean
-from ..solvers.krylov.lanczos import LanczosMatrix
+from ...batch import Batch
+from ...kernels.diffusion.reference import apply
+from ...nearest import did_you_mean
+from ...solvers.krylov.lanczos import LanczosMatrix
 from .conjugate_direction import dot, error_and_couplings, times
 
 # Axes: b batch, k steps of the method.

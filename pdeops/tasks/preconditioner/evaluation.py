@@ -5,18 +5,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..batch import Batch
-from ..datasets.systems.poisson_systems import SYSTEMS
-from ..domain import Grid
-from ..linop import LinearOperator
-from ..runs.folder import recipe_of
-from ..runs.recipe import SystemsRecipe, load_recipe
-from ..solvers import Diffusion, recognise
-from ..solvers.operators.recognise import Structure
-from ..tasks.named_preconditioners import CLASSICAL, FOR_STENCILS
-from ..tasks.preconditioner import load_correction, shipped_weights, training_seconds
-from . import linear_methods
-from .linear_methods import SPARSE_LU, LinearMethod, LinearSystem, measure, report
+from ...batch import Batch
+from ...compare import linear_methods
+from ...compare.linear_methods import SPARSE_LU, LinearMethod, LinearSystem, measure, report
+from ...datasets.systems.poisson_systems import SYSTEMS
+from ...domain import Grid
+from ...linop import LinearOperator
+from ...solvers import Diffusion, recognise
+from ...solvers.operators.recognise import Structure
+from ...solvers.preconditioners import CLASSICAL, FOR_STENCILS
+from .loading import load_correction, training_seconds
+from .task import PreconditionerRecipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +23,6 @@ class Recognised(LinearSystem):
     """A held-out system, and the structure that `recognise` finds in the matrix of A."""
 
     found: Structure
-
-
-def is_systems_run(source: str | Path) -> bool:
-    """Whether a run folder, or a name, is that of a network inside a solver."""
-    if (Path(source) / "recipe.toml").is_file():
-        return isinstance(recipe_of(Path(source)), SystemsRecipe)
-    return str(source) in shipped_weights()
 
 
 def evaluate_systems(
@@ -92,14 +84,17 @@ def evaluate_systems(
     }
 
 
-def _recipe(source: str | Path) -> SystemsRecipe:
-    recipe = recipe_of(Path(source)) if Path(source).is_dir() else load_recipe(source)
-    if not isinstance(recipe, SystemsRecipe):
+def _recipe(source: str | Path) -> PreconditionerRecipe:
+    """The recipe of a run, or the shipped one from which shipped weights were trained."""
+    from .. import load_recipe, recipe_of
+
+    recipe = recipe_of(source) if Path(source).is_dir() else load_recipe(source)
+    if recipe.task != PreconditionerRecipe.task:
         raise ValueError(f"{source} holds an operator, not a network inside a solver.")
-    return recipe
+    return recipe  # type: ignore[return-value]
 
 
-def held_out(recipe: SystemsRecipe, number: int, size: int | None) -> Any:
+def held_out(recipe: PreconditionerRecipe, number: int, size: int | None) -> Any:
     """Systems of the recipe's kind that no training with it has seen."""
     arguments = dict(recipe.systems.arguments)
     if size is not None:
@@ -122,7 +117,7 @@ def as_system(sample: Batch, rtol: float, max_iterations: int) -> Recognised:
 
 
 def classical() -> dict[str, LinearMethod[Recognised]]:
-    """The classical preconditioners by name, and sparse LU."""
+    """The tables of `solvers.preconditioners`, and sparse LU."""
 
     def stencil(build: Callable[[Structure], Any]) -> LinearMethod[Recognised]:
         return LinearMethod(lambda s: build(s.found), fits=lambda s: s.found.operator is not None)

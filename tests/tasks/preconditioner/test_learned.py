@@ -17,7 +17,7 @@ from pdeops.domain import Grid
 from pdeops.linop import Preconditioner
 from pdeops.models import CORRECTIONS, DeepConjugate, PublishedDeepConjugate
 from pdeops.solvers import Diffusion, Laplacian, Multigrid, cg
-from pdeops.tasks.learned_preconditioner import learned_preconditioner
+from pdeops.tasks.preconditioner import learned_preconditioner
 from pdeops.training import checkpoint
 
 
@@ -66,7 +66,8 @@ def trained(monkeypatch, tmp_path):
         network = model(ndim, **arguments)
         if change:
             change(network)
-        carry = {"correction": model.__name__, "arguments": network.arguments, "ndim": ndim}
+        described = {"name": model.__name__, "arguments": network.arguments}
+        carry = {"task": "preconditioner", "model": described, "ndim": ndim}
         folder = tmp_path / f"{model.__name__}{ndim}"
         state = {"carry": carry, "model": network.state_dict()}
         checkpoint.save(folder / "checkpoints" / "best.pt", state)

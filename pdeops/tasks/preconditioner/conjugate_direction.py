@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..batch import Batch
-from ..kernels.diffusion.reference import apply
-from ..nearest import did_you_mean
+from ...batch import Batch
+from ...kernels.diffusion.reference import apply
+from ...nearest import did_you_mean
 
 # Axes: b batch, k steps of the method.
 

@@ -9,7 +9,7 @@ from torch import nn
 from pdeops.batch import Batch
 from pdeops.domain import Grid
 from pdeops.solvers import Diffusion, deep_conjugate_direction
-from pdeops.training.conjugate_direction import MEASURES, ConjugateDirection
+from pdeops.tasks.preconditioner.conjugate_direction import MEASURES, ConjugateDirection
 
 
 class Anything(nn.Module):

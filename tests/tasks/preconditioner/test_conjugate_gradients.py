@@ -7,7 +7,7 @@ from torch import nn
 from pdeops.batch import Batch
 from pdeops.domain import Grid
 from pdeops.solvers import Diagonal, Diffusion, cg
-from pdeops.training.conjugate_gradients import MEASURES, ConjugateGradients
+from pdeops.tasks.preconditioner.conjugate_gradients import MEASURES, ConjugateGradients
 
 
 class Anything(nn.Module):

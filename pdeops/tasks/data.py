@@ -1,0 +1,119 @@
+"""The table [data] of recipes on files, and the samples it stands for."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..datasets import FieldDataset, compatible, open_dataset
+from ..datasets.windows import Window
+
+log = logging.getLogger("pdeops")
+
+
+@dataclass(frozen=True)
+class DataTable:
+    """Which files a run reads and how the training file is used.
+
+    Attributes:
+        train: file to train on.
+        test: file on the same domain to evaluate on by default; training never reads its samples.
+        validation: samples held out from the end of `train` (a count, or a fraction below 1), or a
+            file of their own. Of trajectories, whole ones are held out.
+        samples: use only the first so many samples of `train`, before any are held out.
+        window: of files with the axis time: frames of input and of target, and their distance in
+            frames, as in `window = {n_in = 4, n_out = 1, stride = 1}`. By default the first frame
+            is the input and all later ones are the target.
+        symmetries: move each training sample by a random symmetry of the box, in every epoch anew.
+            Right only where equation and boundary share it (Darcy flow with f = 1 does).
+        average_symmetries: predict the average over these symmetries, 8 evaluations on a square.
+
+    Raises:
+        ValueError: nothing to train on or to validate with.
+    """
+
+    train: str
+    test: str | None = None
+    validation: int | float | str = 0.1
+    samples: int | None = None
+    window: Window | None = None
+    symmetries: bool = False
+    average_symmetries: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.validation, str) and not self.validation > 0:
+            raise ValueError(
+                f"data.validation is a file, a number of samples or a fraction below 1, above 0; "
+                f"got {self.validation}."
+            )
+        if self.samples is not None and self.samples < 1:
+            raise ValueError(f"data.samples must be at least 1; got {self.samples}.")
+
+
+def training_and_validation(table: DataTable) -> tuple[FieldDataset, FieldDataset]:
+    """The samples to train on and to validate with, checked; the test file is checked against
+    them, not read. Trajectories are whole; `windowed` cuts them."""
+    training = open_dataset(table.train)
+    if table.samples is not None:
+        if table.samples > len(training):
+            raise ValueError(
+                f"data.samples = {table.samples}, but {table.train} has {len(training)}. Ask for "
+                f"fewer."
+            )
+        training = training.subset(range(table.samples))
+    training.check()
+    if isinstance(table.validation, str):
+        validation = open_dataset(table.validation)
+        validation.check()
+        compatible(training, validation)
+    else:
+        training, validation = _hold_out(training, table.validation)
+    if table.test is not None:
+        _check_test(training, table.test)
+    return training, validation
+
+
+def windowed(dataset: FieldDataset, window: Window | None) -> FieldDataset:
+    """The windows of a data set's trajectories; the data set itself where none are asked for.
+
+    Raises:
+        ValueError: a window of data without the axis time, or one longer than a trajectory.
+    """
+    return dataset if window is None else dataset.windowed(window)
+
+
+def check_channels(dataset: FieldDataset, in_channels: int) -> None:
+    """Raise a ValueError unless the inputs of a file have the channels that the operator takes."""
+    if dataset.in_channels != in_channels:
+        raise ValueError(
+            f"The run's operator takes {in_channels} input channel(s); the file holds "
+            f"{dataset.in_channels}. Choose a file of the same problem."
+        )
+
+
+def units(dataset: FieldDataset) -> list[str]:
+    """The units of the predicted fields, each once, where the file states them."""
+    fields = dataset.spec.fields if dataset.spec else ()
+    return sorted({f.units for f in fields if f.role != "input"})
+
+
+def _hold_out(dataset: FieldDataset, amount: int | float) -> tuple[FieldDataset, FieldDataset]:
+    """The first samples to train on, and the last ones (a count, or a fraction) held out."""
+    number = max(round(amount * len(dataset)) if amount < 1 else int(amount), 1)
+    kept = len(dataset) - number
+    if kept < 1:
+        raise ValueError(
+            f"data.validation = {amount} leaves no sample to train on: the file has "
+            f"{len(dataset)}. Hold out fewer, or name a validation file."
+        )
+    return dataset.subset(range(kept)), dataset.subset(range(kept, len(dataset)))
+
+
+def _check_test(training: FieldDataset, file: str) -> None:
+    """Refuse a test file that does not fit; one that does not exist yet is only mentioned."""
+    if not Path(file).exists():
+        log.warning("test file %s does not exist yet; evaluation will need it", file)
+        return
+    test = open_dataset(file)
+    compatible(training, test)
+    if training.spec and test.spec and None is not training.spec.seed == test.spec.seed:
+        log.warning("%s has the seed of the training data, hence the same samples", file)

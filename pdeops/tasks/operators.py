@@ -1,0 +1,165 @@
+"""Operators of recipes: a model of the registry, or of the user's own, with its normalizers."""
+# Axes: b batch, t time, c channel, *space nodes.
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..datasets import FieldDataset, open_dataset
+from ..datasets.spec import DatasetSpec
+from ..datasets.symmetry import check_isometric
+from ..domain import domain_from_dict
+from ..losses import LOSSES, Loss
+from ..models import MODELS
+from ..nn.operator import Operator
+from ..nn.symmetry import SymmetricAverage
+from ..normalizer import Normalizer
+from ..runs.recipe import Choice
+from . import own_models
+from .data import DataTable, units
+from .task import Finished
+
+OPERATORS = own_models.Models(MODELS, given=("in_channels", "out_channels", "grid|domain"))
+ON_A_DOMAIN = ("grid", "domain")  # what a run passes to the constructor of a loss
+
+
+class FramesAsChannels(nn.Module):
+    """A model without an axis of time on trajectories: (b, n_in, c, *space) -> (b, n_out, d,
+    *space).
+
+    The input frames become channels, (b, n_in·c, *space), those of the first frame first; the
+    output channels of the model become n_out frames.
+
+    Args:
+        n_in, n_out: None where the input or the output has no axis of time.
+    """
+
+    def __init__(self, model: nn.Module, n_in: int | None, n_out: int | None) -> None:
+        super().__init__()
+        self.model, self.n_in, self.n_out = model, n_in, n_out
+
+    def forward(self, x: Float[Tensor, "b *field"]) -> Float[Tensor, "b *other"]:
+        y = self.model(x if self.n_in is None else x.flatten(1, 2))
+        return y if self.n_out is None else y.unflatten(1, (self.n_out, -1))
+
+
+def describe(training: FieldDataset, model: Choice, table: DataTable) -> dict[str, Any]:
+    """What a checkpoint keeps of an operator, as plain data; `build` makes it again."""
+    if table.average_symmetries:
+        check_isometric(training)
+    return {
+        "model": own_models.describe(model),
+        "in_channels": training.in_channels,
+        "out_channels": training.out_channels,
+        "n_in": training.n_in,
+        "n_out": training.n_out,
+        "domain": training.domain.to_dict(),
+        "symmetries": {"half_open": training.half_open} if table.average_symmetries else None,
+        "spec": training.spec.to_json() if training.spec else None,
+    }
+
+
+def fresh(carry: Mapping[str, Any], model: Choice, seed: int) -> Operator:
+    """The operator of a recipe, initialised from its seed, its normalizers not fitted."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # torch's layers initialise from the global generator
+        return build({**carry, "model": asdict(model)}, None)
+
+
+def build(carry: Mapping[str, Any], folder: Path | None) -> Operator:
+    """The operator that a checkpoint describes, its weights and normalizers those of a new one.
+
+    This is the one place where frames become channels, for a model that declares no axis of time
+    by `has_time = True`.
+    """
+    domain, channels = (
+        domain_from_dict(carry["domain"]),
+        (carry["in_channels"], carry["out_channels"]),
+    )
+    frames = carry["n_in"], carry["n_out"]
+    declared = getattr(OPERATORS.named(carry["model"], folder), "has_time", False)
+    folded = frames != (None, None) and not declared
+    width = tuple(c * (n or 1) if folded else c for c, n in zip(channels, frames, strict=True))
+    model = OPERATORS.build(carry["model"], folder, *width, domain)
+    if carry["symmetries"] is not None:
+        model = SymmetricAverage(model, domain, **carry["symmetries"])
+    if folded:
+        model = FramesAsChannels(model, *frames)
+    scales = (Normalizer.identity(c) for c in channels)
+    return Operator(model, *scales, n_in=frames[0], n_out=frames[1])
+
+
+def fit_normalizer(batches: Iterable[Tensor], num_frames: int | None) -> Normalizer:
+    """Mean and deviation per channel over all samples and, unless `num_frames` is None, frames."""
+    return Normalizer.fit(u if num_frames is None else u.flatten(0, 1) for u in batches)
+
+
+def loss_on(training: FieldDataset, loss: Choice) -> Loss:
+    """The loss of a recipe on the domain of its data.
+
+    Raises:
+        ValueError: it adds up errors of fields in different units.
+    """
+    built = LOSSES[loss.name](training.domain, **loss.arguments)
+    found = units(training)
+    if len(found) > 1 and built.pools_channels:
+        raise ValueError(
+            f"The loss {loss.name} adds up the errors of all channels, and the targets are "
+            f"in {', '.join(found)}: the largest numbers would be all that is learnt. Set "
+            f"loss.name = 'PerChannel'."
+        )
+    return built
+
+
+def monitor(training: FieldDataset) -> str:
+    """The metric that chooses the best weights: one that does not pool channels of different
+    units."""
+    return "relative_l2" if len(units(training)) < 2 else "vrmse"
+
+
+def in_batches(
+    operator: Callable[[Tensor], Tensor], x: Tensor, parameter: Tensor, batch_size: int
+) -> Tensor:
+    """The operator on x without gradients, so many samples at a time, where its weights are; the
+    result has the place and dtype of x."""
+    with torch.no_grad():
+        y = torch.cat([operator(part.to(parameter)) for part in x.split(batch_size)])
+    return y.to(x.device, x.dtype)
+
+
+def loaded(found: Finished, model: nn.Module, recipe: Any) -> dict[str, Any]:
+    """What the finished runs of all tasks on fields hold, by name.
+
+    Raises:
+        ValueError: the checkpoint lies outside of a run's folder.
+    """
+    if recipe is None or found.folder is None:
+        raise ValueError(
+            f"{found.source} lies outside of the folder of its run, which holds its recipe. Name "
+            f"the folder that `train` printed."
+        )
+    carry = found.carry
+    return {
+        "folder": found.folder,
+        "recipe": recipe,
+        "operator": model,
+        "domain": domain_from_dict(carry["domain"]),
+        "spec": DatasetSpec.from_json(carry["spec"]) if carry["spec"] else None,
+        "in_channels": carry["in_channels"],
+        "n_in": carry["n_in"],
+        "n_out": carry["n_out"],
+    }
+
+
+def evaluated_on(run: Any, data: str | Path | FieldDataset | None) -> FieldDataset:
+    """The data set to evaluate on: the one given, or the test file of the run's recipe."""
+    if data is None:
+        data = run.recipe.data.test
+        if data is None:
+            raise ValueError("The recipe names no test file; name one with --data FILE.")
+    return data if isinstance(data, FieldDataset) else open_dataset(data)

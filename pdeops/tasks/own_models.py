@@ -1,0 +1,227 @@
+"""Models of the user's own: a recipe names them `module:Class` or `file.py:Class`.
+
+A file is copied into the run's folder, and its hash into the checkpoint; of a module only the hash
+is kept. Loading such a run imports the copy or the module, which runs its code: load only runs that
+you trust.
+"""
+
+import hashlib
+import importlib.util
+import inspect
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from ..nearest import did_you_mean
+from ..runs.recipe import Choice, signature
+
+FOLDER = "model"  # in the folder of a run: where the copy of the file lies
+
+
+class Models(Mapping[str, type[nn.Module]]):
+    """A registry of models in which classes are also found by their path.
+
+    Iteration and length are those of the registry alone.
+
+    Args:
+        registry: name -> class.
+        given: what the constructor takes first, by position; `a|b` where either name will do.
+
+    Raises:
+        ValueError: from a look-up of a path that does not import, names no class of torch modules,
+            or one whose constructor does not begin with `given`.
+    """
+
+    def __init__(self, registry: Mapping[str, type[nn.Module]], given: Sequence[str]) -> None:
+        self.registry, self._given = registry, tuple(given)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The names of all arguments that a recipe leaves to the run."""
+        return tuple(name for names in self._given for name in names.split("|"))
+
+    def __getitem__(self, name: str) -> type[nn.Module]:
+        if name in self.registry:
+            return self.registry[name]
+        if not is_path(name):
+            raise KeyError(name)
+        model = _class_at(name)
+        leading = list(signature(model).parameters)[: len(self._given)]
+        fits = [n in names.split("|") for n, names in zip(leading, self._given, strict=False)]
+        if len(fits) < len(self._given) or not all(fits):
+            wanted = ", ".join(names.replace("|", " or ") for names in self._given)
+            raise ValueError(
+                f"The constructor of {name} must begin with the arguments ({wanted}); it begins "
+                f"with ({', '.join(leading)}). The run passes them, the recipe the others."
+            )
+        return model
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (name in self.registry or is_path(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.registry)
+
+    def __len__(self) -> int:
+        return len(self.registry)
+
+    def build(self, described: Mapping[str, Any], folder: Path | None, *given: Any) -> nn.Module:
+        """The model that a checkpoint describes, freshly initialised.
+
+        Args:
+            described: by `describe`.
+            folder: of the run, which holds the copy of the file; None for a run that has not begun.
+            given: the leading arguments of the constructor.
+
+        Raises:
+            ValueError: the source of a model of the user's own has gone or has changed.
+        """
+        name = located(described["name"], folder)
+        if "sha256" in described and _digest(name) != described["sha256"]:
+            raise ValueError(
+                f"The source of {name} has changed since the run was trained: its sha256 was "
+                f"{described['sha256'][:12]}..., now it is {_digest(name)[:12]}.... Restore the "
+                f"old source, or train again. A file (file.py:Class) is kept with the run."
+            )
+        return self[name](*given, **described["arguments"])
+
+    def named(self, described: Mapping[str, Any], folder: Path | None) -> type[nn.Module]:
+        """The class that a checkpoint describes."""
+        return self[located(described["name"], folder)]
+
+
+def is_path(name: str) -> bool:
+    """Whether a name in a recipe is `module:Class` or `file.py:Class`, not a key of a registry."""
+    return ":" in name
+
+
+def describe(model: Choice) -> dict[str, Any]:
+    """What a checkpoint keeps of a model: name, arguments, and the hash of a source not ours."""
+    described: dict[str, Any] = {"name": model.name, "arguments": dict(model.arguments)}
+    if not is_path(model.name):
+        return described
+    path, attribute = _split(model.name)
+    if path.endswith(".py"):
+        described["name"] = f"{Path(path).name}:{attribute}"  # the copy has that name in any folder
+    return {**described, "sha256": _digest(model.name)}
+
+
+def keep(model: Choice, folder: Path) -> list[Path]:
+    """Copy the file of a model of the user's own into the folder of its run; the files written."""
+    path = _split(model.name)[0] if is_path(model.name) else ""
+    if not path.endswith(".py"):
+        return []
+    copy = folder / FOLDER / Path(path).name
+    if copy.exists():
+        raise ValueError(f"{copy} exists already; choose another --out.")
+    copy.parent.mkdir(exist_ok=True)
+    return [Path(shutil.copyfile(path, copy))]
+
+
+def located(name: str, folder: Path | None) -> str:
+    """The same name, that of a file pointing at its copy in the folder of a run.
+
+    Args:
+        folder: None for a run that has not begun: the name as it is.
+
+    Raises:
+        ValueError: the copy has gone.
+    """
+    path, attribute = _split(name) if is_path(name) else ("", "")
+    if not path.endswith(".py") or folder is None:
+        return name
+    copy = folder / FOLDER / Path(path).name
+    if not copy.is_file():
+        raise ValueError(
+            f"The run needs the file of its model, {copy}, which has gone. Copy it there again: "
+            f"the recipe named it {path}."
+        )
+    return f"{copy}:{attribute}"
+
+
+def _split(name: str) -> tuple[str, str]:
+    path, _, attribute = name.rpartition(":")
+    if not path or not attribute.isidentifier():
+        raise ValueError(
+            f"A model of your own is named module:Class or file.py:Class; got {name!r}."
+        )
+    return path, attribute
+
+
+def _class_at(name: str) -> type[nn.Module]:
+    path, attribute = _split(name)
+    module = _imported(path)
+    classes = [n for n, v in vars(module).items() if _is_model(v)]
+    if not hasattr(module, attribute):
+        raise ValueError(
+            f"{path} has no attribute {attribute!r}.{did_you_mean(attribute, classes)} Its torch "
+            f"modules: {', '.join(classes) or 'none'}."
+        )
+    found = getattr(module, attribute)
+    if not _is_model(found):
+        raise ValueError(
+            f"{name} must be a class of torch.nn.Module; got {found!r}. Its torch modules: "
+            f"{', '.join(classes) or 'none'}."
+        )
+    return found
+
+
+def _is_model(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, nn.Module)
+
+
+def _imported(path: str) -> ModuleType:
+    """The module of this name, or of this file.
+
+    Raises:
+        ValueError: it is not there, or its code raises.
+    """
+    try:
+        return _from_file(Path(path)) if path.endswith(".py") else importlib.import_module(path)
+    except Exception as error:
+        advice = (
+            "Check the path."
+            if path.endswith(".py")
+            else ("Install the package it is in, or name its file instead: file.py:Class.")
+        )
+        raise ValueError(
+            f"The model's source {path} does not import ({type(error).__name__}: {error}). {advice}"
+        ) from error
+
+
+def _from_file(file: Path) -> ModuleType:
+    """The module that a file defines, under a name of its content's own, so that none is shadowed.
+
+    The file must not import its neighbours: it is copied into the run's folder without them.
+    """
+    source = file.read_bytes()
+    name = f"pdeops_own_model_{hashlib.sha256(source).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look it up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _digest(name: str) -> str:
+    """The sha256 of the source file of a model named by its path."""
+    path, _ = _split(name)
+    file = path if path.endswith(".py") else inspect.getsourcefile(_imported(path))
+    if file is None or not Path(file).is_file():
+        raise ValueError(
+            f"There is no source file of {path}; name the model's file: file.py:Class."
+        )
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()

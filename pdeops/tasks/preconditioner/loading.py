@@ -1,0 +1,32 @@
+"""Trained networks inside solvers, by run folder, checkpoint or name."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ...training import checkpoint
+from .. import running
+from .task import PreconditionerTask
+
+
+def load_correction(
+    source: str | Path, *, weights: str = "best", device: str | torch.device = "cpu"
+) -> nn.Module:
+    """The trained network of a run folder, of a file, or shipped with the package by name; `on(A)`
+    gives the network for one system.
+
+    Raises:
+        ValueError: there is none, or it is a checkpoint of another task or format version.
+    """
+    task, place = PreconditionerTask(), running.device_named(device)
+    found = running.read(source, weights, place)
+    running.require(found, task)
+    return running.network(task, found, place)
+
+
+def training_seconds(source: str | Path) -> float | None:
+    """How long the training of a run folder, of a file, or of shipped weights took by the clock;
+    None where that was not written down."""
+    path, _ = running.checkpoint_path(source, "last")
+    return checkpoint.load(path).get("seconds") if path.is_file() else None

@@ -1,0 +1,136 @@
+"""Networks inside iterative solvers, trained on linear systems without their solutions."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from ...batch import Batch
+from ...datasets.systems.poisson_systems import SYSTEMS
+from ...models import CORRECTIONS
+from ...runs.recipe import Choice, choice
+from ...training import distributed
+from .. import own_models
+from ..task import Finished, Job, Task, TrainingRecipe
+from .objectives import OBJECTIVES
+
+# Validation and model selection look at this metric; the lower the better.
+MONITOR = "contraction"
+_HELD_OUT, _STEPS = 64, 8
+
+NETWORKS = own_models.Models(CORRECTIONS, given=("ndim",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreconditionerRecipe(TrainingRecipe):
+    """All that a run of a network inside a solver depends on."""
+
+    task: ClassVar[str] = "preconditioner"
+
+    systems: Choice = choice(SYSTEMS, given=("seed",))
+    model: Choice = choice(NETWORKS, given=NETWORKS.given)
+    objective: Choice = choice(OBJECTIVES)
+
+
+@dataclass(frozen=True)
+class SolverRun:
+    """A finished run: a network whose `on(A)` maps residuals of A x = b to corrections.
+
+    Attributes:
+        source: the folder of the run, a checkpoint, or the name of shipped weights.
+        recipe: the resolved recipe; None where a checkpoint lies outside of a run.
+        network: the trained one, in evaluation mode.
+        training_seconds: what the training took; None where the checkpoint does not say.
+    """
+
+    task: ClassVar[str] = "preconditioner"
+
+    source: str
+    recipe: PreconditionerRecipe | None
+    network: nn.Module
+    training_seconds: float | None
+
+    def on(self, A: Any) -> Any:
+        """The network for one system."""
+        network: Any = self.network
+        return network.on(A)
+
+
+class PreconditionerTask(Task):
+    """Trains on linear systems drawn while training, judges by solves beside classical methods."""
+
+    name = "preconditioner"
+    summary = "networks inside solvers"
+    recipe = PreconditionerRecipe
+    loader = "pdeops.load_correction or pdeops.load_preconditioner"
+    options = ("systems", "size")
+
+    def job(self, recipe: PreconditionerRecipe, device: torch.device) -> Job:
+        """Systems, network and objective; validation walks eight steps on held-out systems."""
+        systems = SYSTEMS[recipe.systems.name](**recipe.systems.arguments, seed=recipe.seed)
+        carry = {"model": own_models.describe(recipe.model), "ndim": systems.ndim}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)  # torch's layers initialise from the global generator
+            model = self.build({**carry, "model": asdict(recipe.model)}, None)
+        objective = OBJECTIVES[recipe.objective.name]
+        walk = objective(**{**recipe.objective.arguments, "steps": _STEPS})
+        return Job(
+            model,
+            objective(**recipe.objective.arguments),
+            systems,
+            Validation(walk, systems.held_out(_HELD_OUT), device),
+            MONITOR,
+            carry,
+        )
+
+    def build(self, carry: Mapping[str, Any], folder: Path | None) -> nn.Module:
+        """The network for systems with so many axes."""
+        return NETWORKS.build(carry["model"], folder, carry["ndim"])
+
+    def finished(self, found: Finished, model: nn.Module, recipe: Any) -> SolverRun:
+        """A `SolverRun`; its `on(A)` is the network for a system."""
+        from .loading import training_seconds
+
+        return SolverRun(found.source, recipe, model, training_seconds(found.source))
+
+    def evaluate(
+        self,
+        run: SolverRun,
+        *,
+        systems: int = 8,
+        size: int | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> dict[str, Any]:
+        """Iterations and seconds over held-out systems, beside every classical preconditioner; see
+        `evaluation.evaluate_systems`."""
+        from .evaluation import evaluate_systems
+
+        return evaluate_systems(run.source, num_systems=systems, size=size, progress=progress)
+
+    def text(self, report: Mapping[str, Any]) -> str:
+        """A Markdown table of the methods."""
+        from .evaluation import to_markdown
+
+        return to_markdown(dict(report))
+
+
+class Validation:
+    """Mean factor by which a step reduces the A-norm of the error, over eight steps of the method
+    on held-out systems."""
+
+    def __init__(self, walk: Any, systems: Dataset, device: torch.device) -> None:
+        self.walk, self.systems, self.device = walk, systems, device
+
+    def __call__(self, model: nn.Module) -> Mapping[str, float]:
+        total = torch.zeros(2, dtype=torch.float64)
+        mine = distributed.my_slice(_HELD_OUT)
+        for start in range(mine.start, mine.stop, 8):
+            samples = [self.systems[i] for i in range(start, min(start + 8, mine.stop))]
+            rates, _ = self.walk.walk(model, Batch.collate(samples).to(self.device))
+            total += torch.tensor([rates.mean(0).sum().item(), len(samples)])
+        rate, number = distributed.all_reduce_sum(total.tolist(), self.device)
+        return {MONITOR: torch.tensor(rate / number).exp().item()}

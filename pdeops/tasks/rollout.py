@@ -1,0 +1,392 @@
+"""Rollouts: a one-step model of a flow in time, trained and judged on its own predictions.
+
+A model maps n_in frames to the next n_out. Applied to its own output again and again it predicts a
+whole trajectory; errors then accumulate, and the inputs it sees are no longer those of the data.
+Two remedies are options: unrolling several steps in training, of which the first ones may carry no
+gradient (the pushforward trick, Brandstetter, Worrall & Welling 2022), and noise on the input
+(Sanchez-Gonzalez et al. 2020).
+"""
+# Axes: b batch, t time, c channel, *space nodes.
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..batch import Batch
+from ..datasets import FieldDataset, open_dataset
+from ..datasets.spec import DatasetSpec
+from ..datasets.symmetry import DihedralAugmentation
+from ..datasets.windows import Window
+from ..losses import LOSSES
+from ..metrics import METRICS
+from ..nn.operator import Operator
+from ..normalizer import Normalizer
+from ..runs.recipe import Choice, choice, table
+from ..training import distributed
+from . import operators, prediction
+from .data import DataTable, check_channels, training_and_validation
+from .operators import ON_A_DOMAIN, OPERATORS
+from .task import Finished, Job, Task, TrainingRecipe
+
+
+@dataclass(frozen=True)
+class RolloutTable:
+    """How a one-step model is trained.
+
+    Attributes:
+        steps: steps of the model that a training sample takes; 1 trains on the data's own frames.
+            2 to 5 are good values.
+        pushforward: the first so many of these steps carry no gradient and no loss; below `steps`.
+            The published pushforward trick is steps = 2, pushforward = 1.
+        noise: deviation of Gaussian noise on the input frames, relative to that of each channel;
+            0.001 to 0.01 are good values.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    steps: int = 1
+    pushforward: int = 0
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.pushforward < self.steps:
+            raise ValueError(
+                f"rollout.pushforward must be at least 0 and below rollout.steps; got "
+                f"{self.pushforward} of {self.steps} steps."
+            )
+        if self.noise < 0:
+            raise ValueError(f"rollout.noise must be at least 0; got {self.noise}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutRecipe(TrainingRecipe):
+    """All that a run on trajectories depends on. `data.window` are the frames of one step of the
+    model; by default one frame gives the next."""
+
+    task: ClassVar[str] = "rollout"
+
+    data: DataTable = table(DataTable)
+    model: Choice = choice(OPERATORS, given=OPERATORS.given)
+    rollout: RolloutTable = table(RolloutTable)
+    loss: Choice = choice(LOSSES, "RelativeL2", given=ON_A_DOMAIN)
+
+
+def roll_out(
+    step: Callable[[Tensor], Tensor], frames: Float[Tensor, "b n_in c *space"], num_frames: int
+) -> Float[Tensor, "b t d *space"]:
+    """The `num_frames` frames after the given ones, each step applied to the last n_in frames there
+    are: u_{k+1..k+m} = step(u_{k-n_in+1..k})."""
+    predicted = 0
+    parts: list[Tensor] = []
+    while predicted < num_frames:
+        parts.append(step(frames))
+        predicted += parts[-1].shape[1]
+        frames = advance(frames, parts[-1])
+    return torch.cat(parts, 1)[:, :num_frames]
+
+
+def advance(
+    frames: Float[Tensor, "b n_in c *space"], predicted: Float[Tensor, "b n_out d *space"]
+) -> Float[Tensor, "b n_in c *space"]:
+    """The last n_in frames after a step. Channels beyond those predicted are inputs that do not
+    change in time, such as a coefficient; they are kept."""
+    n_in, channels = frames.shape[1], predicted.shape[2]
+    if frames.shape[2] > channels:
+        fixed = frames[:, :1, channels:].expand(
+            -1, predicted.shape[1], *frames[0, 0, channels:].shape
+        )
+        predicted = torch.cat([predicted, fixed], 2)
+    return torch.cat([frames, predicted], 1)[:, -n_in:]
+
+
+class Unrolled:
+    """Objective of a one-step model Φ on its own predictions.
+
+    With the data's frames u⁰ (n_in of them) and y¹, y², .. (n_out each),
+
+        v⁰ = u⁰ + noise·σ·ξ,   vᵏ = Φ(vᵏ⁻¹),   loss = mean over k = p+1 .. K of L(vᵏ, yᵏ),
+
+    where σ is the deviation of each channel, ξ is normal, K = steps and p = pushforward. v^p is a
+    constant for the gradient. L is the mean over the frames of vᵏ. For n_in > n_out a step also
+    keeps the last frames of its input.
+
+    Args:
+        loss: of one frame, (prediction, target) both (b, c, *space).
+        scale: of the predicted channels; gives σ.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        *,
+        steps: int = 1,
+        pushforward: int = 0,
+        noise: float = 0.0,
+        scale: Normalizer | None = None,
+    ) -> None:
+        self.loss, self.steps, self.pushforward = loss, steps, pushforward
+        self.noise, self.scale = noise, scale
+
+    def __call__(self, operator: Callable[[Tensor], Tensor], batch: Batch) -> Float[Tensor, ""]:
+        frames = self._disturbed(batch.input)
+        n_out = batch.target.shape[1] // self.steps
+        predictions = []
+        for k in range(self.steps):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and k >= self.pushforward):
+                v = operator(frames)
+            frames = advance(frames, v)
+            if k >= self.pushforward:
+                predictions.append(v)
+        target = batch.target[:, self.pushforward * n_out :]
+        return self.loss(torch.cat(predictions, 1).flatten(0, 1), target.flatten(0, 1))
+
+    def _disturbed(self, frames: Tensor) -> Tensor:
+        """The input with noise. It draws from the generators that the trainer keeps, so that a
+        resumed run draws the same."""
+        if self.noise == 0:
+            return frames
+        assert self.scale is not None
+        state = frames[:, :, : len(self.scale.std)]
+        sigma = self.scale.std.to(frames).reshape(-1, *[1] * (frames.ndim - 3))
+        noisy = state + self.noise * sigma * torch.randn_like(state)
+        return torch.cat([noisy, frames[:, :, len(self.scale.std) :]], 2)
+
+
+@dataclass(frozen=True)
+class RolloutRun:
+    """A finished run, callable on the first frames of a trajectory.
+
+    Attributes:
+        folder: the run's own folder.
+        recipe: the resolved recipe it was trained from.
+        operator: the trained one-step model with its normalizers, in evaluation mode.
+        domain: that of the training data.
+        spec: what the training file says of itself; None for a file of another project.
+        in_channels: channels of a frame.
+        n_in, n_out: frames that one step takes and gives.
+    """
+
+    task: ClassVar[str] = "rollout"
+
+    folder: Path
+    recipe: RolloutRecipe
+    operator: Operator
+    domain: Any
+    spec: DatasetSpec | None
+    in_channels: int
+    n_in: int
+    n_out: int
+
+    def __call__(self, frames: Any, num_frames: int, *, batch_size: int = 32) -> Any:
+        """The `num_frames` frames after the given ones, (b, num_frames, c, *space).
+
+        Args:
+            frames: (b, n_in, c, *space), tensor or array, on any grid of the domain; the result has
+                its type and precision.
+
+        Raises:
+            ValueError: frames of another shape, or no frame asked for.
+        """
+        if isinstance(frames, np.ndarray):
+            return self(torch.from_numpy(frames), num_frames, batch_size=batch_size).numpy()
+        shape = (self.n_in, self.in_channels)
+        if frames.ndim != self.domain.ndim + 3 or frames.shape[1:3] != shape or num_frames < 1:
+            raise ValueError(
+                f"A rollout takes fields of shape (batch, {self.n_in} frames, {self.in_channels} "
+                f"channels, {self.domain.ndim} space axes) and gives 1 or more frames; got "
+                f"{tuple(frames.shape)} and num_frames {num_frames}."
+            )
+        parameter = next(self.operator.parameters())
+        return operators.in_batches(
+            lambda u: roll_out(self.operator, u, num_frames), frames, parameter, batch_size
+        )
+
+
+class RolloutTask(Task):
+    """Trains a one-step model on trajectories, judges it by the error of whole rollouts."""
+
+    name = "rollout"
+    summary = "one-step models of trajectories"
+    recipe = RolloutRecipe
+    options = ("data",)
+
+    def job(self, recipe: RolloutRecipe, device: torch.device) -> Job:
+        """Windows of the training trajectories; held-out trajectories as a whole."""
+        trajectories, held_out = training_and_validation(recipe.data)
+        require_states(trajectories)
+        window, steps = recipe.data.window or Window(), recipe.rollout.steps
+        one_step = trajectories.windowed(window)
+        training = trajectories.windowed(Window(window.n_in, steps * window.n_out, window.stride))
+        carry = operators.describe(one_step, recipe.model, recipe.data)
+        operator = operators.fresh(carry, recipe.model, recipe.seed)
+        operator.input_normalizer, scale = fit_scales(trajectories)
+        operator.output_normalizer = scale
+        monitor = operators.monitor(training)
+        return Job(
+            operator,
+            Unrolled(
+                operators.loss_on(training, recipe.loss),
+                steps=steps,
+                pushforward=recipe.rollout.pushforward,
+                noise=recipe.rollout.noise,
+                scale=scale,
+            ),
+            DihedralAugmentation(training, recipe.seed) if recipe.data.symmetries else training,
+            Validation(whole_trajectories(held_out, window), device, monitor),
+            monitor,
+            carry,
+        )
+
+    def build(self, carry: Mapping[str, Any], folder: Path | None) -> Operator:
+        """The one-step operator, its normalizers not fitted."""
+        return operators.build(carry, folder)
+
+    def finished(self, found: Finished, model: nn.Module, recipe: Any) -> RolloutRun:
+        """A `RolloutRun`, callable on the first frames."""
+        return RolloutRun(**operators.loaded(found, model, recipe))
+
+    def evaluate(
+        self, run: RolloutRun, data: str | Path | FieldDataset | None = None
+    ) -> dict[str, Any]:
+        """Errors of rollouts over a test set (by default the recipe's), on the physical scale.
+
+        All frames of a trajectory after the first n_in are predicted from these. Returns the mean
+        of the metric (relative_l2, or vrmse for fields in different units) over samples and times,
+        the same of persistence (the last given frame repeated), both for each time, where `times`
+        count from the last given frame, and the number of samples.
+        """
+        dataset = operators.evaluated_on(run, data)
+        require_states(dataset)
+        check_channels(dataset, run.in_channels)
+        dataset = whole_trajectories(dataset, run.recipe.data.window or Window())
+        metric = operators.monitor(dataset)
+        predict: dict[str, Callable[..., Any]] = {
+            "model": run,
+            "persistence": lambda u, n: persistence(u[:, :, : dataset.out_channels], n),
+        }
+        errors = {name: trajectory_errors(f, dataset, metric) for name, f in predict.items()}
+        times = dataset.read([0]).times[0]
+        return {
+            "metric": metric,
+            metric: errors["model"].mean().item(),
+            "persistence": errors["persistence"].mean().item(),
+            "samples": len(dataset),
+            "times": (times[run.n_in :] - times[run.n_in - 1]).tolist(),
+            "error_at_times": errors["model"].tolist(),
+            "persistence_at_times": errors["persistence"].tolist(),
+        }
+
+    def text(self, report: Mapping[str, Any]) -> str:
+        """The means, and a table of errors per time."""
+        metric = report["metric"]
+        lines = [
+            f"{report['samples']} trajectories, {metric} {report[metric]:.4g} in the mean over "
+            f"times; persistence (the last given frame repeated) {report['persistence']:.4g}.",
+            "",
+            f"{'time':>10} {metric:>12} {'persistence':>12}",
+        ]
+        columns = (report[n] for n in ("times", "error_at_times", "persistence_at_times"))
+        lines += [f"{t:>10.4g} {e:>12.4g} {p:>12.4g}" for t, e, p in zip(*columns, strict=True)]
+        return "\n".join(lines)
+
+    def predict(self, run: RolloutRun, data: str | Path, out: str | Path) -> dict[str, Any]:
+        """Write the trajectories with the axis time: the given frames, then the predicted ones."""
+        prediction.refuse_existing(out)
+        dataset = open_dataset(data)
+        require_states(dataset)
+        check_channels(dataset, run.in_channels)
+        dataset = whole_trajectories(dataset, run.recipe.data.window or Window())
+        pairs = ((b, run(b.input, b.target.shape[1])) for b in dataset.batches(64))
+        return prediction.write(run, dataset, pairs, out)
+
+
+def require_states(dataset: FieldDataset) -> None:
+    """Raise a ValueError unless the frames of the data are both input and target of a step."""
+    if dataset.n_in is None or dataset.n_out is None:
+        raise ValueError(
+            f"The task 'rollout' needs trajectories, fields with the axis time; {dataset} has "
+            f"none. Use the task 'supervised'."
+        )
+    names = dataset.inputs[: dataset.out_channels]
+    if names != dataset.targets:
+        raise ValueError(
+            f"A rollout feeds predictions back as input, so both have the same fields; {dataset} "
+            f"has {', '.join(dataset.inputs)} and {', '.join(dataset.targets)}. Use the task "
+            f"'supervised'."
+        )
+
+
+def fit_scales(trajectories: FieldDataset) -> tuple[Normalizer, Normalizer]:
+    """The normalizers of input and prediction. Predictions become input, so both have the same
+    scale, that of all frames; inputs that do not change in time have their own."""
+    channels = trajectories.out_channels
+    frames = (torch.cat([b.input[:, :, :channels], b.target], 1) for b in trajectories.batches(64))
+    state = operators.fit_normalizer(frames, trajectories.n_out)
+    if trajectories.in_channels == channels:
+        return state, state
+    fixed = operators.fit_normalizer(
+        (b.input[:, 0, channels:] for b in trajectories.batches(64)), None
+    )
+    both = Normalizer(torch.cat([state.mean, fixed.mean]), torch.cat([state.std, fixed.std]))
+    return both, state
+
+
+def whole_trajectories(dataset: FieldDataset, window: Window) -> FieldDataset:
+    """The longest windows of whole trajectories, with the input frames and stride of `window`."""
+    assert dataset.n_in is not None
+    assert dataset.n_out is not None
+    num_frames = dataset.n_in + dataset.n_out
+    return dataset.windowed(Window.whole(num_frames, window.n_in, window.stride))
+
+
+def persistence(frames: Float[Tensor, "b n_in c *space"], num_frames: int) -> Tensor:
+    """The last given frame repeated: what every model must beat."""
+    return frames[:, -1:].expand(-1, num_frames, *frames.shape[2:])
+
+
+def trajectory_errors(
+    predict: Callable[[Tensor, int], Tensor],
+    dataset: FieldDataset,
+    metric: str,
+    mine: slice = slice(None),
+    device: torch.device = torch.device("cpu"),  # noqa: B008
+) -> Float[Tensor, " t"]:
+    """Mean of a metric over the trajectories of a data set, for each predicted time.
+
+    Args:
+        predict: (input frames, number of frames) -> predicted frames.
+        mine: the samples that this process evaluates; sums are taken over all processes.
+        device: where such a sum is exchanged.
+    """
+    part = dataset.subset(range(*mine.indices(len(dataset))))
+    assert dataset.n_out is not None
+    total = torch.zeros(dataset.n_out, dtype=torch.float64)
+    for batch in part.batches(32):
+        p = predict(batch.input, dataset.n_out).cpu()
+        target = batch.target.flatten(0, 1)
+        errors = METRICS[metric](p.flatten(0, 1), target, dataset.domain)
+        total += errors.unflatten(0, p.shape[:2]).sum(0)
+    sums = distributed.all_reduce_sum(total.tolist(), device)
+    return torch.tensor(sums, dtype=torch.float64) / len(dataset)
+
+
+class Validation:
+    """Mean error over held-out trajectories and times, summed over all processes."""
+
+    def __init__(self, dataset: FieldDataset, device: torch.device, monitor: str) -> None:
+        self.dataset, self.device, self.monitor = dataset, device, monitor
+
+    def __call__(self, operator: nn.Module) -> Mapping[str, float]:
+        def predict(frames: Tensor, num_frames: int) -> Tensor:
+            return roll_out(operator, frames.to(self.device), num_frames)
+
+        mine = distributed.my_slice(len(self.dataset))
+        errors = trajectory_errors(predict, self.dataset, self.monitor, mine, self.device)
+        return {self.monitor: errors.mean().item(), "first_step_error": errors[0].item()}

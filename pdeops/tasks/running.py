@@ -1,0 +1,131 @@
+"""Training, resuming and loading, alike for every task."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..runs.folder import fresh_folder, open_folder, withdraw
+from ..training import checkpoint, distributed
+from ..training.optim import OPTIMIZERS, SCHEDULES
+from ..training.record import History
+from ..training.trainer import Trainer
+from . import own_models
+from .shipped import shipped_path
+from .task import Finished, Job, Task, TrainingRecipe
+
+
+def train(
+    task: Task, recipe: TrainingRecipe, out: str | Path | None, device: str
+) -> dict[str, Any]:
+    """Train a recipe of the task into a fresh run folder; see `pdeops.train`."""
+    with distributed.process_group(device_named(device)) as place:
+        folder = distributed.from_main(fresh_folder(recipe, out))
+        trainer = _trainer(recipe, task.job(recipe, place), task, folder, place)
+        copies: list[Path] = []
+        try:
+            if distributed.is_main():
+                open_folder(folder, recipe, place)
+                copies = own_models.keep(recipe.model, folder)
+            return _report(trainer.fit(), folder)
+        except BaseException:
+            if distributed.is_main() and not trainer.last_path.exists():
+                withdraw(folder, *copies)
+            raise
+
+
+def resume(task: Task, recipe: TrainingRecipe, folder: Path, device: str) -> dict[str, Any]:
+    """Continue an interrupted run exactly where its last checkpoint stands; see `pdeops.resume`."""
+    with distributed.process_group(device_named(device)) as place:
+        job = task.job(recipe, place)
+        trainer = _trainer(recipe, job, task, folder, place)
+        trained, now = checkpoint.load(trainer.last_path)["carry"]["model"], job.carry["model"]
+        if trained != now:
+            raise ValueError(
+                f"{folder} was trained with the model {trained}; its recipe now describes {now}. "
+                f"Restore the recipe and the source of the model, or train again."
+            )
+        trainer.resume()
+        return _report(trainer.fit(), folder)
+
+
+def read(source: str | Path, weights: str, device: torch.device) -> Finished:
+    """The checkpoint of a run folder, of a file, or of shipped weights by their name.
+
+    Raises:
+        ValueError: there is none, or it is of another format version.
+    """
+    path, folder = checkpoint_path(source, weights)
+    return Finished(str(source), folder, checkpoint.load(path, map_location=device))
+
+
+def checkpoint_path(source: str | Path, weights: str = "best") -> tuple[Path, Path | None]:
+    """The file of a checkpoint, and the folder of its run where it lies in one."""
+    path = Path(source)
+    if path.is_dir():
+        return path / "checkpoints" / f"{weights}.pt", path
+    if path.is_file():
+        return path, path.absolute().parent.parent
+    return shipped_path(str(source)), None
+
+
+def network(task: Task, found: Finished, device: torch.device) -> torch.nn.Module:
+    """The trained network of a checkpoint of the task, in evaluation mode."""
+    model = task.build(found.carry, found.folder)
+    model.load_state_dict(found.state["model"])
+    return model.to(device).eval()
+
+
+def require(found: Finished, task: Task) -> None:
+    """Raise a ValueError unless the checkpoint is one of the task."""
+    if found.carry.get("task") != task.name:
+        raise ValueError(
+            f"{found.source} is a run of the task {found.carry.get('task')!r}; expected one of the "
+            f"task {task.name!r} ({task.summary}). Name such a run, or load this one with "
+            f"pdeops.load_run."
+        )
+
+
+def device_named(name: str | torch.device) -> torch.device:
+    """The named device; auto is a GPU where there is one."""
+    if isinstance(name, torch.device):
+        return name
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"Unknown device {name!r}; use auto, cpu, cuda or cuda:1.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"Device {name!r} asked for, but torch sees no GPU; use --device cpu.")
+    return device
+
+
+def _trainer(
+    recipe: TrainingRecipe, job: Job, task: Task, folder: Path, device: torch.device
+) -> Trainer:
+    return Trainer(
+        job.model,
+        job.objective,
+        job.dataset,
+        options=recipe.training,
+        optimizer=OPTIMIZERS[recipe.optimizer.name](**recipe.optimizer.arguments),
+        schedule=SCHEDULES[recipe.schedule.name](**recipe.schedule.arguments),
+        evaluate=job.validate,
+        monitor=job.monitor,
+        folder=folder,
+        seed=recipe.seed,
+        device=device,
+        carry={"task": task.name, **job.carry},
+    )
+
+
+def _report(history: History, folder: Path) -> dict[str, Any]:
+    """What a training reached, for people and machines."""
+    return {
+        "run": str(folder),
+        "validation": dict(history.best_metrics),
+        "best_epoch": history.best_epoch,
+        "epochs": history.epochs,
+        "reason": history.reason,
+    }
