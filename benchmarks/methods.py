@@ -19,10 +19,10 @@ from pdeops.solvers import (
     RugeStueben,
     SmoothedAggregation,
     SolveResult,
+    preconditioners,
 )
 from pdeops.solvers.direct.sparse import factor
 from pdeops.solvers.multigrid.smoothers import Chebyshev, GaussSeidel, LineGaussSeidel
-from pdeops.tasks import named_preconditioners
 from pdeops.tasks.preconditioner import load_correction
 
 from .systems import Family
@@ -142,7 +142,7 @@ CLASSICAL = {
         lambda s: SmoothedAggregation(s.assembled), work=algebraic_work
     ),
     "IC(0)": Counted(
-        lambda s: named_preconditioners.CLASSICAL["ic0"](s.assembled), work=lambda s, M: 2.0
+        lambda s: preconditioners.CLASSICAL["ic0"](s.assembled), work=lambda s, M: 2.0
     ),
     "waves": Counted(  # trigonometric transforms; the name that committed results have
         lambda s: FastPoisson.of(s.A), by_transform, fits=lambda s: s.family.kind != "obstacles"

@@ -28,7 +28,7 @@ from pdeops.compare.tables import markdown_table, read_csv, write_csv
 from pdeops.compare.timing import time_calls
 from pdeops.linop import LinearOperator
 from pdeops.solvers.result import relative_residual
-from pdeops.tasks.preconditioner import training_seconds
+from pdeops.tasks.running import training_seconds
 from pdeops.tasks.shipped import shipped_weights
 
 from .bench import RESULTS, machine

@@ -76,6 +76,13 @@ def network(task: Task, found: Finished, device: torch.device) -> torch.nn.Modul
     return model.to(device).eval()
 
 
+def training_seconds(source: str | Path) -> float | None:
+    """Seconds that the training of a run folder, of a checkpoint, or of shipped weights took by the
+    clock; None where the checkpoint does not say."""
+    path, _ = checkpoint_path(source, "last")
+    return checkpoint.load(path).get("seconds") if path.is_file() else None
+
+
 def require(found: Finished, task: Task) -> None:
     """Raise a ValueError unless the checkpoint is one of the task."""
     if found.carry.get("task") != task.name:

@@ -12,7 +12,7 @@ from pdeops.compare.tables import read_csv, write_csv
 from pdeops.runs.recipe import shipped_recipes
 from pdeops.solvers import Multigrid
 from pdeops.tasks import load_recipe
-from pdeops.tasks.preconditioner import training_seconds
+from pdeops.tasks.running import training_seconds
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

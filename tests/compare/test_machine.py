@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from pdeops.compare.machine import PACKAGES, describe_machine, usable_cores
-from pdeops.runs.folder import open_folder
-from pdeops.runs.recipe import load_recipe
+from pdeops.runs.folder import FORMAT_VERSION, open_folder
+from pdeops.tasks import load_recipe
 
 
 def test_entries_are_those_of_this_process(monkeypatch):
@@ -51,4 +51,4 @@ def test_a_run_folder_has_the_same_description(tmp_path):
     recipe = load_recipe("fno_quickstart")
     open_folder(tmp_path, recipe, torch.device("cpu"))
     written = json.loads((tmp_path / "environment.json").read_text(encoding="utf-8"))
-    assert written == {**describe_machine(), "device": "cpu"}
+    assert written == {"format_version": FORMAT_VERSION, **describe_machine(), "device": "cpu"}

@@ -2,20 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from ...batch import Batch
-from ...compare import linear_methods
 from ...compare.linear_methods import SPARSE_LU, LinearMethod, LinearSystem, measure, report
+from ...compare.linear_methods import to_markdown as table
 from ...datasets.systems.poisson_systems import SYSTEMS
 from ...domain import Grid
 from ...linop import LinearOperator
+from ...runs.recipe import read_tables
 from ...solvers import Diffusion, recognise
 from ...solvers.operators.recognise import Structure
 from ...solvers.preconditioners import CLASSICAL, FOR_STENCILS
-from .loading import load_correction, training_seconds
-from .task import PreconditionerRecipe
+from .run import PreconditionerRecipe, SolverRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +25,7 @@ class Recognised(LinearSystem):
 
 
 def evaluate_systems(
-    source: str | Path,
+    run: SolverRun,
     *,
     num_systems: int = 8,
     size: int | None = None,
@@ -46,7 +45,7 @@ def evaluate_systems(
     where nothing is saved and None where the training's seconds are not known.
 
     Args:
-        source: a run's folder, or the name of weights that pdeops ships.
+        run: that `load_run` gave for a run's folder or for the name of shipped weights.
         num_systems: number of held-out systems; the same for every run with this seed.
         size: unknowns per axis; by default the last of the recipe's shapes.
         rtol: relative residual to reach.
@@ -54,15 +53,14 @@ def evaluate_systems(
         progress: called with the number of systems done.
 
     Raises:
-        ValueError: no such run, a number below 1, or the recipe's systems have no shapes.
+        ValueError: a number below 1, or the recipe's systems have no shapes.
     """
     if num_systems < 1:
         raise ValueError(f"At least one system is needed; got {num_systems}.")
-    recipe = _recipe(source)
+    recipe = _recipe(run)
     systems = held_out(recipe, num_systems, size)
-    network: Any = load_correction(source)
-    label = recipe.name if Path(source).is_dir() else str(source)
-    learned: LinearMethod[Recognised] = LinearMethod(lambda system: network.on(system.A))
+    label = recipe.name if run.recipe is not None else run.source
+    learned: LinearMethod[Recognised] = LinearMethod(lambda system: run.on(system.A))
     last: Recognised
 
     def draw(index: int) -> Recognised:
@@ -72,7 +70,7 @@ def evaluate_systems(
 
     methods = {label: learned, **classical()}
     tallies = measure(methods, draw, turns=num_systems, progress=progress)
-    trained = training_seconds(source)
+    trained = run.training_seconds
     return {
         "systems": recipe.systems.name,
         "unknowns": list(last.A.grid.shape),
@@ -84,14 +82,11 @@ def evaluate_systems(
     }
 
 
-def _recipe(source: str | Path) -> PreconditionerRecipe:
-    """The recipe of a run, or the shipped one from which shipped weights were trained."""
-    from .. import load_recipe, recipe_of
-
-    recipe = recipe_of(source) if Path(source).is_dir() else load_recipe(source)
-    if recipe.task != PreconditionerRecipe.task:
-        raise ValueError(f"{source} holds an operator, not a network inside a solver.")
-    return recipe  # type: ignore[return-value]
+def _recipe(run: SolverRun) -> PreconditionerRecipe:
+    """The recipe of the run; for shipped weights the shipped recipe of the same name."""
+    if run.recipe is not None:
+        return run.recipe
+    return PreconditionerRecipe.from_dict(read_tables(run.source))
 
 
 def held_out(recipe: PreconditionerRecipe, number: int, size: int | None) -> Any:
@@ -146,5 +141,5 @@ def to_markdown(report: dict[str, Any]) -> str:
     return (
         f"{report['number']} {report['systems']} of {shape} unknowns to {report['rtol']:.0e}, "
         f"training {duration}; milliseconds, then the solves that repay it\n\n"
-        f"{linear_methods.to_markdown(report['methods'])}"
+        f"{table(report['methods'])}"
     )

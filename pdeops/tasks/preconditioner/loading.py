@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ...training import checkpoint
 from .. import running
 from .task import PreconditionerTask
 
@@ -23,10 +22,3 @@ def load_correction(
     found = running.read(source, weights, place)
     running.require(found, task)
     return running.network(task, found, place)
-
-
-def training_seconds(source: str | Path) -> float | None:
-    """How long the training of a run folder, of a file, or of shipped weights took by the clock;
-    None where that was not written down."""
-    path, _ = running.checkpoint_path(source, "last")
-    return checkpoint.load(path).get("seconds") if path.is_file() else None

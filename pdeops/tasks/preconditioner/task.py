@@ -1,9 +1,9 @@
 """Networks inside iterative solvers, trained on linear systems without their solutions."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,57 +11,20 @@ from torch.utils.data import Dataset
 
 from ...batch import Batch
 from ...datasets.systems.poisson_systems import SYSTEMS
-from ...models import CORRECTIONS
-from ...runs.recipe import Choice, choice
 from ...training import distributed
-from .. import own_models
-from ..task import Finished, Job, Task, TrainingRecipe
+from .. import own_models, running
+from ..task import Finished, Job, Task
+from .evaluation import evaluate_systems, to_markdown
 from .objectives import OBJECTIVES
+from .run import NETWORKS, PreconditionerRecipe, SolverRun
 
 # Validation and model selection look at this metric; the lower the better.
 MONITOR = "contraction"
 _HELD_OUT, _STEPS = 64, 8
 
-NETWORKS = own_models.Models(CORRECTIONS, given=("ndim",))
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreconditionerRecipe(TrainingRecipe):
-    """All that a run of a network inside a solver depends on."""
-
-    task: ClassVar[str] = "preconditioner"
-
-    systems: Choice = choice(SYSTEMS, given=("seed",))
-    model: Choice = choice(NETWORKS, given=NETWORKS.given)
-    objective: Choice = choice(OBJECTIVES)
-
-
-@dataclass(frozen=True)
-class SolverRun:
-    """A finished run: a network whose `on(A)` maps residuals of A x = b to corrections.
-
-    Attributes:
-        source: the folder of the run, a checkpoint, or the name of shipped weights.
-        recipe: the resolved recipe; None where a checkpoint lies outside of a run.
-        network: the trained one, in evaluation mode.
-        training_seconds: what the training took; None where the checkpoint does not say.
-    """
-
-    task: ClassVar[str] = "preconditioner"
-
-    source: str
-    recipe: PreconditionerRecipe | None
-    network: nn.Module
-    training_seconds: float | None
-
-    def on(self, A: Any) -> Any:
-        """The network for one system."""
-        network: Any = self.network
-        return network.on(A)
-
 
 class PreconditionerTask(Task):
-    """Trains on linear systems drawn while training, judges by solves beside classical methods."""
+    """Trains on linear systems drawn while training; evaluates solves against classical methods."""
 
     name = "preconditioner"
     summary = "networks inside solvers"
@@ -93,9 +56,8 @@ class PreconditionerTask(Task):
 
     def finished(self, found: Finished, model: nn.Module, recipe: Any) -> SolverRun:
         """A `SolverRun`; its `on(A)` is the network for a system."""
-        from .loading import training_seconds
-
-        return SolverRun(found.source, recipe, model, training_seconds(found.source))
+        seconds = running.training_seconds(found.source)
+        return SolverRun(found.source, recipe, model, seconds)
 
     def evaluate(
         self,
@@ -105,16 +67,12 @@ class PreconditionerTask(Task):
         size: int | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> dict[str, Any]:
-        """Iterations and seconds over held-out systems, beside every classical preconditioner; see
+        """Iterations and seconds of the network and of every classical preconditioner; see
         `evaluation.evaluate_systems`."""
-        from .evaluation import evaluate_systems
-
-        return evaluate_systems(run.source, num_systems=systems, size=size, progress=progress)
+        return evaluate_systems(run, num_systems=systems, size=size, progress=progress)
 
     def text(self, report: Mapping[str, Any]) -> str:
         """A Markdown table of the methods."""
-        from .evaluation import to_markdown
-
         return to_markdown(dict(report))
 
 

@@ -6,9 +6,11 @@ import torch
 
 from pdeops.domain import Grid
 from pdeops.kernels.blackbox import layout
+from pdeops.kernels.blackbox.reference import ReferenceHierarchy
 from pdeops.kernels.blackbox.sparsify import equal_shares
 from pdeops.linop import check_spd
 from pdeops.solvers import Diffusion, Laplacian, Multigrid, cg, solve_multigrid, solve_poisson
+from pdeops.solvers.multigrid.hierarchy import ALL_LEVELS, system_of
 from pdeops.solvers.multigrid.smoothers import Chebyshev, Jacobi, LineGaussSeidel
 
 # Nodes with the boundary: odd and even, square and not, one level and several.

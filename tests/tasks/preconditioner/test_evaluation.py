@@ -10,14 +10,14 @@ from torch import nn
 from pdeops.compare.linear_methods import AMORTISED
 from pdeops.models import CORRECTIONS
 from pdeops.solvers import FastPoisson, Multigrid, cg
-from pdeops.tasks import load_recipe, train
-from pdeops.tasks.preconditioner import training_seconds
+from pdeops.tasks import load_recipe, load_run, train
 from pdeops.tasks.preconditioner.evaluation import (
     as_system,
     evaluate_systems,
     held_out,
     to_markdown,
 )
+from pdeops.tasks.running import training_seconds
 from pdeops.training import checkpoint
 
 RECIPE = {
@@ -73,7 +73,7 @@ def cycle(monkeypatch, run, tmp_path):
 
 
 def test_every_method_has_its_row(run):
-    report = evaluate_systems(run, num_systems=2)
+    report = evaluate_systems(load_run(run), num_systems=2)
     learned, *others = report["methods"]
     assert learned == report["learned"] == "small"
     assert set(others) >= CLASSICAL
@@ -93,7 +93,7 @@ def test_every_method_has_its_row(run):
 def test_a_preconditioner_by_construction_goes_to_cg(cycle):
     """With the iterations of the same cycle in our CG; by name it runs in single precision, which
     may cost one more where it would be exact."""
-    report = evaluate_systems(cycle, num_systems=3)
+    report = evaluate_systems(load_run(cycle), num_systems=3)
     ours, classical = report["methods"]["cycle"], report["methods"]["multigrid"]
     assert ours["iterations"] <= classical["iterations"] <= ours["iterations"] + 1
     systems = held_out(load_recipe(RECIPE), 3, None)
@@ -112,7 +112,7 @@ def test_systems_are_those_of_the_validation_and_their_errors_the_solutions():
 
 
 def test_their_size_may_be_another(run):
-    report = evaluate_systems(run, num_systems=1, size=24)
+    report = evaluate_systems(load_run(run), num_systems=1, size=24)
     assert report["unknowns"] == [24, 24]
 
 
@@ -121,7 +121,7 @@ def test_waves_have_a_row_where_all_systems_are_boxes(run, monkeypatch):
     monkeypatch.setattr(
         "pdeops.datasets.systems.poisson_systems._fluid", lambda shape, *_: torch.ones(shape) > 0
     )
-    method = evaluate_systems(run, num_systems=2)["methods"]["elimination"]
+    method = evaluate_systems(load_run(run), num_systems=2)["methods"]["elimination"]
     assert method["most_iterations"] == 1
     system = as_system(held_out(load_recipe(RECIPE), 1, None)[0], *GOAL)
     x = FastPoisson(system.A.grid) @ system.b
@@ -129,7 +129,7 @@ def test_waves_have_a_row_where_all_systems_are_boxes(run, monkeypatch):
 
 
 def test_what_does_not_reach_the_tolerance_has_no_seconds(run):
-    methods = evaluate_systems(run, num_systems=1, max_iterations=4)["methods"]
+    methods = evaluate_systems(load_run(run), num_systems=1, max_iterations=4)["methods"]
     assert "max_iterations = 4" in methods["none"]["failed"]
     assert "seconds_at_1" not in methods["none"]
     assert "failed" not in methods["sparse LU"]
@@ -139,4 +139,4 @@ def test_seconds_of_the_training_are_those_written_down(run, cycle):
     assert training_seconds(cycle) == 50.0
     assert 0 < training_seconds(run) < 600
     assert 0 < training_seconds(run / "checkpoints" / "best.pt") <= training_seconds(run)
-    assert evaluate_systems(cycle, num_systems=1)["training_seconds"] == 50.0
+    assert evaluate_systems(load_run(cycle), num_systems=1)["training_seconds"] == 50.0
