@@ -15,7 +15,7 @@ from .tasks.supervised import Run
 
 @torch.no_grad()
 def first_guess(run: Run, A: Diffusion, b: Tensor) -> Tensor:
-    """x0 for A x = b: what the run's operator predicts for this system, times the best number.
+    """x0 for A x = b: the prediction of the run's operator for this system, optimally scaled.
 
     The operator's input is read from the system: for Darcy flow the coefficient from A, for
     Poisson's equation the source from b. The prediction g is scaled by ⟨g, b⟩ / ⟨g, A g⟩, so the
@@ -34,7 +34,7 @@ def first_guess(run: Run, A: Diffusion, b: Tensor) -> Tensor:
         )
     grid = problem.grid(_shape(run, problem, A))
     inner = _INPUTS[name](run, A, b, grid)
-    # Known ends take the value of the node beside them.
+    # Nodes with known values take the coefficient of their neighbour.
     widths = [(n - m) // 2 for n, m in zip(grid.shape, grid.interior.shape, strict=True)]
     pad = [w for width in reversed(widths) for w in (width, width)]
     x = F.pad(inner[None, None], pad, mode="replicate")
@@ -45,7 +45,7 @@ def first_guess(run: Run, A: Diffusion, b: Tensor) -> Tensor:
 
 
 def _shape(run: Run, problem: Problem, A: Diffusion) -> list[int]:
-    """Nodes per axis, the known ends counted, of the problem that A is the operator of."""
+    """Nodes per axis, boundary nodes included, of the problem whose operator is A."""
     wanted = problem.boundary
     why = ""
     if A.grid.ndim != len(wanted):
@@ -67,7 +67,7 @@ def _shape(run: Run, problem: Problem, A: Diffusion) -> list[int]:
 
 
 def _side(A: Diffusion, axis: int) -> Boundary:
-    """What the couplings beyond the ends of an axis say."""
+    """The boundary condition that the couplings at the ends of an axis express."""
     if A.periodic[axis]:
         return Boundary.PERIODIC
     ends = A.faces[axis].index_select(axis, torch.tensor([0, A.grid.shape[axis]]))
@@ -75,8 +75,9 @@ def _side(A: Diffusion, axis: int) -> Boundary:
 
 
 def _coefficient(run: Run, A: Diffusion, b: Tensor, grid: Grid) -> Tensor:
-    """a at the unknowns, the median over the faces beside each: exact where a is constant around a
-    node, and at straight jumps. Matrices hold a/h² or a: the closer one to the training data."""
+    """a at the unknowns: the median over the faces of each node, exact where a is constant around a
+    node, and at straight jumps. A matrix may hold a/h² or a; the one closer to the training data is
+    taken."""
     faces = []
     for axis, (c, n, h) in enumerate(zip(A.faces, A.grid.shape, grid.spacing, strict=True)):
         faces += [c.narrow(axis, i, n) * h**2 for i in (0, 1)]
@@ -87,7 +88,7 @@ def _coefficient(run: Run, A: Diffusion, b: Tensor, grid: Grid) -> Tensor:
 
 
 def _source(run: Run, A: Diffusion, b: Tensor, grid: Grid) -> Tensor:
-    """f at the unknowns, of the size of the training data."""
+    """f at the unknowns, scaled to the deviation of the training data."""
     f = b / Laplacian(grid).cell_fractions()
     usual = run.operator.input_normalizer.std.item()
     return f * (usual / f.std().clamp(min=torch.finfo(f.dtype).tiny))

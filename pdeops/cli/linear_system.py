@@ -1,4 +1,4 @@
-"""Reading A and b of a linear system from files, told by their content."""
+"""Reading A and b of a linear system from files, whose format is found from their content."""
 
 import pickle
 import zipfile
@@ -109,7 +109,7 @@ def _kind(path: Path, wanted: str) -> str:
         head = file.read(512).lstrip()
     if not head:
         raise ValueError(f"{path} is empty; expected {wanted}.")
-    # A .bin may begin with any byte: its length tells.
+    # A .bin may begin with any byte; its length identifies it.
     if _is_counted(path):
         return "unknown"
     return next((kind for magic, kind in _MAGIC if head.startswith(magic)), "unknown")

@@ -1,4 +1,4 @@
-"""Results on standard output: one JSON object for machines, a table for people."""
+"""Results on standard output: one JSON object with --json, else a table."""
 
 import json
 import math

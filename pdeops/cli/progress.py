@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def bar(what: str, total: int) -> Iterator[Callable[[float], None]]:
-    """A function that is told how many of `total` are done."""
+    """A function to call with the number of items done, of `total`."""
     if not sys.stderr.isatty():
         yield lambda done: None
         return

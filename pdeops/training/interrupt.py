@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that the training loop grants between two steps."""
+"""Ctrl-C and SIGTERM as a request to stop, which the training loop serves between two steps."""
 
 import os
 import signal
@@ -46,6 +46,6 @@ class Interrupts:
 
 
 def leave_to_parent(worker: int) -> None:
-    """For a data-loading process: Ctrl-C is the parent's affair, SIGTERM ends the worker."""
+    """For a data-loading process: the parent handles Ctrl-C, SIGTERM ends the worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How long, in what portions, and with what aids a model is trained.
+    """Length, batches, averaging, precision and evaluation of a training.
 
     Attributes:
         epochs: passes over the training data.

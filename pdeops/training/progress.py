@@ -1,4 +1,4 @@
-"""How far training is: a bar on a terminal, a log line per epoch elsewhere."""
+"""Progress of a training: a bar on a terminal, a log line per epoch elsewhere."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""What a training run leaves to read: metrics.csv, TensorBoard events, and its History."""
+"""The records of a training run: metrics.csv, TensorBoard events, and its History."""
 
 import csv
 from collections.abc import Mapping, Sequence

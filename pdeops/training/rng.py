@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# What a seed is for. Each purpose has its own stream, so that none repeats another's numbers.
+# Purposes of random numbers. Each has its own stream, so that none repeats another's numbers.
 ORDER, LAYERS, WORKERS = 0, 1, 2
 
 
@@ -48,6 +48,6 @@ def restore(state: dict[str, Tensor], device: torch.device) -> None:
 
 @contextmanager
 def private(device: torch.device) -> Iterator[None]:
-    """Inside the block torch's generators are ours; after it the caller's go on untouched."""
+    """Inside the block torch's generators are the run's; after it the caller's go on unchanged."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield

@@ -1,4 +1,4 @@
-"""Which samples each step sees: a function of (seed, epoch, step), whatever process loads them."""
+"""The samples of each step: a function of (seed, epoch, step), whatever process loads them."""
 
 import math
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ class _Keys:
 
 
 class _EpochAware(Dataset):
-    """A dataset asked by (epoch, index): in every loading process it hears of each new epoch."""
+    """A dataset indexed by (epoch, index); in every loading process it is told each new epoch."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset: Any = dataset

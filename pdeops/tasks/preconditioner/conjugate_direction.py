@@ -1,4 +1,4 @@
-"""Objective of networks that propose directions: how much of the error each step takes away."""
+"""Objective of networks that propose search directions: the error reduction of each step."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from ...nearest import did_you_mean
 
 # Axes: b batch, k steps of the method.
 
-# How a step counts, from what `ConjugateDirection.walk` gives.
+# The loss of a batch, from the two results of `ConjugateDirection.walk`.
 MEASURES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "energy": lambda rates, reductions: rates.exp().mean(),
     "log_energy": lambda rates, reductions: rates.mean(),
@@ -24,27 +24,26 @@ MEASURES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 class ConjugateDirection:
     """Mean over systems and over the first `steps` of `solvers.deep_conjugate_direction`.
 
-    A batch holds systems A as `operator` and errors e as `target`. The model's own
-    steps are walked: r = A e, z = f(r/|r|) made A-orthogonal to the last direction, e ← e - α z.
-    So beside the errors of the data it trains on those that it leaves itself. No gradient flows
-    from a step to the next. A step counts, with α = ⟨z, r⟩ / ⟨z, A z⟩, as
+    A batch holds systems A as `operator` and errors e as `target`. The model takes its own steps:
+    r = A e, z = f(r/|r|) made A-orthogonal to the last direction, e ← e - α z. So it is trained on
+    the errors of the data and on those that its own steps leave. No gradient flows from a step to
+    the next. The loss of a step, with α = ⟨z, r⟩ / ⟨z, A z⟩, is one of
 
-    - energy: |e - α z|_A / |e|_A, what the method makes least; it needs e, which costs nothing
-      where systems are made from their errors;
-    - log_energy: its logarithm, the rate of convergence, in which easy systems count as much as
-      hard ones;
-    - residual: |r - α A z|² / |r|², as published (Kaneda et al. 2023): r alone is needed.
+    - energy: |e - α z|_A / |e|_A, the quantity that the method minimises; it needs e, which is
+      known where systems are made from their errors;
+    - log_energy: its logarithm, the rate of convergence; easy and hard systems weigh the same;
+    - residual: |r - α A z|² / |r|², as published (Kaneda et al. 2023); it needs r alone.
 
-    All are invariant to scale and sign of z and to what it has in the kernel of A.
+    All are invariant to the scale and sign of z and to its component in the kernel of A.
 
-    The model has `at(faces)`, which gives a map of residuals (b, 1, *space) to directions.
+    The model has `at(faces)`, which returns a map of residuals (b, 1, *space) to directions.
 
     Args:
-        steps: of the method; 1 trains on the errors of the data alone.
+        steps: number of steps; with 1 the model is trained on the errors of the data alone.
         measure: a name in `MEASURES`.
 
     Raises:
-        ValueError: no step, or a measure that there is not.
+        ValueError: fewer than one step, or an unknown measure.
     """
 
     def __init__(self, *, steps: int = 4, measure: str = "energy") -> None:
@@ -80,7 +79,7 @@ class ConjugateDirection:
                 z, Az = z - times(beta, p), Az - times(beta, Ap)
             energy, along = dot(z, Az).clamp(min=1e-30), dot(z, r)
             left = 1 - along.square() / (energy * dot(e, r)).clamp(min=1e-30)
-            # Below 1e-9 single precision sees nothing, and a step so good is good enough.
+            # Ratios below 1e-9 are round-off in single precision.
             rates.append(torch.where(solved, 1e-9, left.clamp(min=1e-9)).log() / 2)
             alpha = along / energy
             rest = r - times(alpha, Az)
@@ -96,6 +95,7 @@ def error_and_couplings(batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
 
 
 def dot(u: Tensor, v: Tensor) -> Float[Tensor, " b"]:
+    """⟨u, v⟩ of each sample."""
     return (u * v).flatten(1).sum(1)
 
 

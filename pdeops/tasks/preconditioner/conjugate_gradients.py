@@ -1,4 +1,4 @@
-"""Objective of learned preconditioners: how fast conjugate gradients converge with them."""
+"""Objective of learned preconditioners: the rate of convergence of CG with them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,17 +15,19 @@ from .conjugate_direction import dot, error_and_couplings, times
 
 # Axes: b batch, k steps of the method.
 Map = Callable[[Tensor], Tensor]
-_NOTHING = 1e-30  # under what is left of an error once CG is done
+_NOTHING = 1e-30  # below every error norm that CG reaches
 
 
 class ConjugateGradients:
-    """Mean over systems of what CG with M = model.at(faces) is slowed down by.
+    """Mean over systems of the log condition number of M A, or of the CG convergence rate.
 
-    A batch holds systems A as `operator` and errors e as `target`, from which CG
-    starts; no solution is needed. M must be symmetric and positive definite.
+    M = model.at(faces); `measure` chooses.
+
+    A batch holds systems A as `operator` and errors e as `target`, the initial errors of CG; no
+    solution is needed. M must be symmetric and positive definite.
 
     Args:
-        steps: of CG.
+        steps: number of CG steps.
         measure: a name in `MEASURES`.
 
     Raises:
@@ -55,7 +57,7 @@ class ConjugateGradients:
 def condition(A: Map, M: Map, e: Float[Tensor, "b *space"], steps: int) -> Float[Tensor, " b"]:
     """log(λ_max/λ_min) of M A. The Lanczos process of k steps of CG, without gradients, gives Ritz
     vectors v of the two ends; their Rayleigh quotients ⟨Av, M A v⟩ / ⟨v, A v⟩ carry the gradient,
-    which for an eigenvector is that of its eigenvalue. Two applications of M with gradients,
+    which at an eigenvector is that of the eigenvalue. Only two applications of M carry gradients,
     whatever k is."""
     with torch.no_grad():
         low, high = _ritz_vectors(A, M, e, steps)
@@ -112,7 +114,7 @@ def _walk(A: Map, M: Map, e: Tensor, steps: int) -> tuple[Tensor, Tensor, tuple[
 
 
 def _ritz_vectors(A: Map, M: Map, e: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Of the smallest and the largest Ritz value of M A, from the coefficients of CG."""
+    """Ritz vectors of the smallest and the largest Ritz value of M A, from the CG coefficients."""
     _, _, (alpha, beta, basis) = _walk(A, M, e, steps)
     _, vectors = LanczosMatrix.of_cg(alpha.clamp(min=_NOTHING), beta[:-1]).eigh()
     return (
@@ -122,7 +124,7 @@ def _ritz_vectors(A: Map, M: Map, e: Tensor, steps: int) -> tuple[Tensor, Tensor
 
 
 def _rayleigh(A: Map, M: Map, v: Tensor) -> Float[Tensor, " b"]:
-    """⟨Av, M A v⟩ / ⟨v, A v⟩; 1 for v = 0, of a step after CG was done."""
+    """⟨Av, M A v⟩ / ⟨v, A v⟩; 1 for v = 0, which a step after convergence gives."""
     Av = A(v)
     size = dot(v, Av)
     return torch.where(size > _NOTHING, dot(Av, M(Av)) / size.clamp(min=_NOTHING), 1.0)

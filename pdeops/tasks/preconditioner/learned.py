@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class NotForCGError(ValueError):
-    """A network that plain conjugate gradients must not have; conjugate directions may."""
+    """A network that is no symmetric positive definite preconditioner, as plain conjugate gradients
+    need; conjugate directions may use it."""
 
 
 def load_preconditioner(run: str | Path, A: Any) -> "scipy.sparse.linalg.LinearOperator":
@@ -28,21 +29,21 @@ def load_preconditioner(run: str | Path, A: Any) -> "scipy.sparse.linalg.LinearO
             sees a stencil.
 
     Raises:
-        ValueError: no checkpoint of ours (nothing is ever unpickled), a network that predicts
-            fields, one made for another number of axes or not fit for CG, or a matrix that is no
-            stencil; the message says why.
+        ValueError: the file is no checkpoint of ours (nothing is ever unpickled), the run is of
+            another task, the network is for another number of axes or not fit for CG, or the matrix
+            is no stencil on a grid.
     """
     return learned_preconditioner(run, stencil(A)).to_scipy()
 
 
 def learned_preconditioner(run: str | Path, A: Diffusion) -> LinearOperator:
-    """The same on fields, for `solvers.cg`.
+    """The same as an operator on fields, for `solvers.cg`.
 
     A network that is not symmetric and positive definite by construction is probed by `check_spd`,
     and refused where it fails.
 
     Raises:
-        NotForCGError: it is.
+        NotForCGError: the network failed the probe.
         ValueError: as for `load_preconditioner`.
     """
     model: Any = load_correction(run)
@@ -67,7 +68,7 @@ def learned_preconditioner(run: str | Path, A: Diffusion) -> LinearOperator:
 
 
 def stencil(A: Any) -> Diffusion:
-    """A itself, or the operator on a grid that a sparse matrix of scipy is.
+    """A itself, or the operator on a grid that a sparse matrix of scipy represents.
 
     Raises:
         ValueError: neither a `Diffusion` nor a matrix that `recognise` understands.
@@ -92,7 +93,7 @@ def stencil(A: Any) -> Diffusion:
 
 
 class Correction(LinearOperator):
-    """A map of residuals (b, 1, *space) to corrections as an operator on fields, to be probed."""
+    """A map of residuals (b, 1, *space) to corrections, as an operator that can be probed."""
 
     symmetric = positive_definite = True
 
