@@ -1,31 +1,31 @@
 """Where the nodes of foreign data lie: as the caller says, else as coordinates in the file say,
-else as `Grid` has it by default. What was concluded stands in the notes."""
+else by the defaults of `Grid`. What was concluded stands in the notes."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ...domain import Boundary, Grid, Placement
+from ...domain import Boundary, Domain, Grid, Placement
 from ...nearest import did_you_mean
-from ..containers.stores import Store
-from .selection import SPACE, Selection
+from ..containers.store import Store
+from .chosen import SPACE, Selection
 
-# A grid, or its arguments without the shape: {"boundary": "periodic"}.
-GridLike = Grid | Mapping[str, Any]
+# A domain, or the arguments of a Grid without its shape: {"boundary": "periodic"}.
+GridLike = Domain | Mapping[str, Any]
 
 _ARGUMENTS = ("extent", "boundary", "placement")
 _NAMES = ("{}", "{}-coordinate", "{}_coordinate", "{}coord")
 
 
-def grid_of(store: Store, selection: Selection, said: GridLike | None) -> tuple[Grid, list[str]]:
-    """The grid of the selected fields, and what of it was concluded rather than said.
+def grid_of(store: Store, selection: Selection, said: GridLike | None) -> tuple[Domain, list[str]]:
+    """The domain of the selected fields, and what of it was concluded rather than said.
 
     Raises:
         ValueError: the grid is not that of the fields, or coordinates are not uniform.
     """
     shape = selection.space
-    if isinstance(said, Grid):
+    if said is not None and not isinstance(said, Mapping):
         if said.shape != shape:
             raise ValueError(
                 f"The fields of {store.title} must have shape "
@@ -112,11 +112,11 @@ def _coordinates(store: Store, selection: Selection, axis: int) -> tuple[str, np
     """Name and values (n,) of the array that says where the nodes of an axis lie."""
     letter, n = SPACE[axis], selection.space[axis]
     candidates = [pattern.format(letter) for pattern in _NAMES]
-    first = selection.inputs[0]
+    first = selection.chosen[0]
     dims = store.arrays[first.name].dims
     if dims:
         candidates.insert(0, dims[first.axes.index(letter)])
-    fields = {c.name for c in (*selection.inputs, *selection.targets)}
+    fields = {c.name for c in selection.chosen}
     for name in candidates:
         array = store.arrays.get(name)
         if array and name not in fields and sorted(array.shape) in ([n], [1, n]):

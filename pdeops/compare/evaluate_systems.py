@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..batch import Batch
-from ..datasets.systems.poisson_systems import SYSTEMS
+from ..datasets.systems import SYSTEMS
 from ..domain import Grid
 from ..linop import LinearOperator
 from ..runs.folder import recipe_of

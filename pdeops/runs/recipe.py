@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin
 
-from ..datasets.systems.poisson_systems import SYSTEMS
+from ..datasets.systems import SYSTEMS
 from ..losses import LOSSES
 from ..models import CORRECTIONS, MODELS
 from ..nearest import did_you_mean

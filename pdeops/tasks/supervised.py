@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..datasets import FieldDataset, Problem, compatible, open_dataset, problem_of
-from ..datasets.layouts import hdf5
+from ..datasets.layouts import native_file
 from ..datasets.spec import DatasetSpec
 from ..datasets.spec import Field as FieldSpec
 from ..datasets.symmetry import DihedralAugmentation, check_isometric
@@ -60,7 +60,8 @@ class Run:
     @property
     def problem(self) -> Problem | None:
         """The equation behind the training data, where the file names one that pdeops knows."""
-        return problem_of(self.spec) if self.spec else None
+        problem = problem_of(self.spec) if self.spec else None
+        return problem if isinstance(problem, Problem) else None
 
     def __call__(self, x: Field, *, batch_size: int = 32) -> Field:
         """The predicted fields for x, on the grid x is given on.
@@ -160,15 +161,16 @@ def evaluate(run: Run, data: str | Path | FieldDataset | None = None) -> dict[st
     dataset = data if isinstance(data, FieldDataset) else open_dataset(data)
     _check_channels(dataset, run.in_channels, "The run's operator")
     problem = problem_of(dataset.spec) if dataset.spec else None
-    metrics = MetricMean(dataset.domain)
+    domain: Any = dataset.domain
+    metrics = MetricMean(domain)
     residual = 0.0
     for batch in dataset.batches(32):
         prediction = run(batch.input)
         metrics.update(prediction, batch.target)
-        if problem is not None:
-            residual += problem.residual(batch.input, prediction, dataset.domain).sum().item()
+        if isinstance(problem, Problem):
+            residual += problem.residual(batch.input, prediction, domain).sum().item()
     report: dict[str, Any] = dict(metrics.compute())
-    report["residual"] = None if problem is None else residual / len(dataset)
+    report["residual"] = residual / len(dataset) if isinstance(problem, Problem) else None
     report["samples"] = len(dataset)
     return report
 
@@ -181,7 +183,7 @@ def predict(run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: `out` exists, or the file's inputs are not those of the operator.
     """
-    hdf5.refuse_existing(Path(out))
+    native_file.refuse_existing(Path(out))
     dataset = open_dataset(data)
     _check_channels(dataset, run.in_channels, "The run's operator")
     x = torch.cat([batch.input for batch in dataset.batches(256)])
@@ -196,7 +198,7 @@ def predict(run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
             name="prediction",
             kind=run.recipe.name,
             equation="not stated in the input file",
-            fields=tuple(FieldSpec(hdf5.free_name(n, role), role, n) for n, role in roles),
+            fields=tuple(FieldSpec(native_file.free_name(n, role), role, n) for n, role in roles),
             domain=dataset.domain,
             parameters={},
             seed=None,
@@ -204,10 +206,7 @@ def predict(run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
             source=source,
             licence="that of the input file",
         )
-    fields = (*spec.inputs, *spec.targets)
-    parts = torch.cat([x, y], 1).split([len(f.channels) for f in fields], 1)
-    channels = {f.name: u if f.times else u[:, 0] for f, u in zip(fields, parts, strict=True)}
-    hdf5.write(out, spec, channels)
+    native_file.write(out, spec, spec.by_field("input", x) | spec.by_field("target", y))
     return {"out": str(out), "samples": len(dataset), "grid": list(dataset.domain.shape)}
 
 
@@ -276,7 +275,8 @@ class _Validation:
         self.dataset, self.device, self.monitor = dataset, device, monitor
 
     def __call__(self, operator: nn.Module) -> Mapping[str, float]:
-        metrics = MetricMean(self.dataset.domain, names=(self.monitor, "relative_h1"))
+        domain: Any = self.dataset.domain
+        metrics = MetricMean(domain, names=(self.monitor, "relative_h1"))
         mine = distributed.my_slice(len(self.dataset))
         for batch in self.dataset.subset(range(mine.start, mine.stop)).batches(32):
             metrics.update(operator(batch.input.to(self.device)).cpu(), batch.target)

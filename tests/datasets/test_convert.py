@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pdeops.datasets import compatible, convert, generate, inspect, open_dataset, problem_of
-from pdeops.datasets.containers.stores import Array
+from pdeops.datasets.containers.store import Array
 from pdeops.datasets.problems.darcy import Darcy
 from pdeops.datasets.symmetry import DihedralAugmentation
 from pdeops.domain import Grid
@@ -46,7 +46,7 @@ def test_axes_in_any_order_channels_and_all_dimensions(tmp_path, ndim):
     grid = Grid(shape[2:], extent=2.0, boundary="periodic")
     convert(arrays, tmp_path / "o.h5", inputs=["a"], targets=["u"], axes=axes, grid=grid)
     data = open_dataset(tmp_path / "o.h5")
-    assert (data.inputs, data.targets, data.domain) == (("a0", "a1"), ("u",), grid)
+    assert (data.inputs, data.targets, data.domain) == (("a_0", "a_1"), ("u",), grid)
     batch = data.read([2, 0])
     np.testing.assert_array_equal(batch.input, a[[2, 0]])
     np.testing.assert_array_equal(batch.target[:, 0], u[[2, 0]])
@@ -129,12 +129,15 @@ def test_the_published_file_is_converted_on_its_grid(shared_data, tmp_path):
         assert torch.equal(data.read(range(50)).get(role), raw.read(range(50)).get(role))
     assert any("right end" in note for note in report["notes"])
     source = shared_data / "neuraloperator" / "burgers_train_16.pt"
-    axes = {"x": "sample,x", "y": "sample,channel,x"}
+    axes = {"x": "sample,x", "y": "sample,time,x"}
     boundary = {"boundary": "periodic"}
     convert(source, tmp_path / "b.h5", inputs=["x"], targets=["y"], axes=axes, grid=boundary)
     y = torch.load(source, weights_only=True)["y"]
     data = open_dataset(tmp_path / "b.h5", dtype=torch.float64)
-    assert torch.equal(data.read([5, 700]).target, y[[5, 700]])
+    batch = data.read([5, 700])
+    assert torch.equal(batch.target, y[[5, 700], :, None])
+    assert batch.input.shape == (2, 1, 16)
+    assert (data.n_in, data.n_out, data.times[:2]) == (None, 17, (1.0, 2.0))  # counted
 
 
 def test_our_own_files_and_lists_of_their_fields(darcy_file, tmp_path):
@@ -276,7 +279,10 @@ class TestAllOrNothing:
         ("arguments", "said"),
         [
             ({"inputs": ["b"], "targets": ["u"]}, "no array 'b' in these arrays"),
-            ({"inputs": ["a"], "targets": None}, "Name inputs and targets among"),
+            (
+                {"inputs": ["a"], "targets": None},
+                "Name at least one input and one target, or one state",
+            ),
             ({"inputs": ["a"], "targets": ["u"], "dtype": "float16"}, "dtype must be one of"),
             ({"inputs": ["a"], "targets": ["u"], "grid": Grid((3, 3))}, "on this grid"),
             ({"inputs": ["a"], "targets": ["u"], "axes": "x,y,sample,z"}, "has 3 axes"),

@@ -87,7 +87,7 @@ def torch_dict(path, arrays):
     torch.save({name: torch.from_numpy(u) for name, u in arrays.items()}, path)
 
 
-# How it is written -> (the writer, the format it is known as).
+# How it is written -> (the writer, the container it is known as).
 WRITERS = {
     "mat5": (mat5, "MATLAB"),
     "mat7": (lambda p, a: mat5(p, a, compressed=True), "MATLAB"),
@@ -102,5 +102,5 @@ WRITERS = {
     "hdf5_big_endian": (hdf5_big_endian, "HDF5"),
     "netcdf4": (netcdf4, "netCDF"),
     "netcdf3": (netcdf3, "netCDF"),
-    "torch": (torch_dict, "neuraloperator"),
+    "torch": (torch_dict, "torch"),
 }

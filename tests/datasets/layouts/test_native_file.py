@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pdeops.datasets import Darcy, DatasetSpec, Field, open_dataset
-from pdeops.datasets.layouts import hdf5
+from pdeops.datasets.layouts import native_file
 from pdeops.domain import Grid
 
 
@@ -32,7 +32,7 @@ def test_h5py_sees_the_layout(darcy_file):
         np.testing.assert_array_equal(file["x"][()], np.linspace(0, 1, 17))
         attributes = dict(file.attrs)
     assert attributes["format"] == "pdeops"
-    assert attributes["format_version"] == 1
+    assert attributes["format_version"] == 2
     assert attributes["seed"] == 1
     assert attributes["solver_tolerance"] == 1e-10
     assert attributes["code_version"].startswith("pdeops")
@@ -88,7 +88,7 @@ def prediction_spec(n=3, shape=(5, 4)):
 def test_whole_fields_are_written_and_read_back(tmp_path, generator):
     spec = prediction_spec()
     fields = {f.name: torch.randn(3, 5, 4, generator=generator) for f in spec.fields}
-    path = hdf5.write(tmp_path / "new" / "p.h5", spec, fields)
+    path = native_file.write(tmp_path / "new" / "p.h5", spec, fields)
     dataset = open_dataset(path)
     assert dataset.spec == spec
     assert (dataset.in_channels, dataset.out_channels) == (2, 1)
@@ -101,7 +101,7 @@ def test_whole_fields_are_written_and_read_back(tmp_path, generator):
         assert file["c"].attrs["units"] == "Pa"
         assert "seed" not in file.attrs
     with pytest.raises(ValueError, match="exists already"):
-        hdf5.write(path, spec, fields)
+        native_file.write(path, spec, fields)
     assert os.listdir(path.parent) == ["p.h5"]
 
 
@@ -109,7 +109,7 @@ def test_fields_that_are_not_those_of_the_spec_are_refused(tmp_path):
     spec = prediction_spec()
     fields = {f.name: torch.zeros(3, 5, 5) for f in spec.fields}
     with pytest.raises(ValueError, match=r"must be .*\(3, 5, 4\).* got .*\(3, 5, 5\)"):
-        hdf5.write(tmp_path / "p.h5", spec, fields)
+        native_file.write(tmp_path / "p.h5", spec, fields)
     assert os.listdir(tmp_path) == []
 
 
@@ -117,7 +117,7 @@ FULL_DISK = """
 import os, resource, sys
 from pathlib import Path
 from pdeops.datasets import Darcy, generate
-from pdeops.datasets.layouts import hdf5
+from pdeops.datasets.layouts import native_file
 from pdeops.domain import Grid
 folder, grid = Path(sys.argv[1]), Grid((65, 65))
 def attempt(limit, write):
@@ -128,7 +128,7 @@ def attempt(limit, write):
         print(error.errno, error, os.listdir(folder))
 if __name__ == "__main__":
     for limit in (0, 3000, 60_000, 500_000):  # from nothing at all to just before the end
-        attempt(limit, lambda: hdf5.create(folder / "a.h5.part", Darcy().spec(grid, 0, 16)))
+        attempt(limit, lambda: native_file.create(folder / "a.h5.part", Darcy().spec(grid, 0, 16)))
     for workers in (1, 2):
         attempt(200_000, lambda: generate(Darcy(), grid, num_samples=16, seed=0,
                                           out=folder / "a.h5", workers=workers))
@@ -156,7 +156,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
 
 def test_an_unknown_dtype_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"one of float32, float64; got 'float16'"):
-        hdf5.create(tmp_path / "a.h5", Darcy().spec(Grid((9, 9)), 0, 1), "float16")
+        native_file.create(tmp_path / "a.h5", Darcy().spec(Grid((9, 9)), 0, 1), "float16")
     assert os.listdir(tmp_path) == []
 
 
@@ -164,6 +164,6 @@ def test_the_space_is_taken_when_the_file_is_created(tmp_path):
     """So that a full disk is known before the first solve; sparse files would find out at the
     end."""
     path = tmp_path / "a.h5"
-    hdf5.create(path, Darcy().spec(Grid((65, 65)), 0, 64))
+    native_file.create(path, Darcy().spec(Grid((65, 65)), 0, 64))
     assert path.stat().st_blocks * 512 >= 64 * 2 * 65 * 65 * 4
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 0

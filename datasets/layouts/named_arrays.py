@@ -1,4 +1,5 @@
-"""What readers of other projects' files share: from named arrays to a data set."""
+"""Arrays with any names: the caller names the fields, or their names are those of published
+files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,21 +7,26 @@ from typing import Any
 
 import torch
 
-from ..containers.stores import Store
+from ..containers.store import AmbiguousError, Store
 from ..dataset import FieldDataset
+from .array_source import ArraySource
 from .coordinates import GridLike, grid_of
-from .selection import AmbiguousError, Axes, contents, select
-from .sources import ArraySource
+from .selection import Axes, contents, select
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Names that published files use for an input and its target, and what is known of them."""
+    """Names that published files use for an input and its target, and what is known of them.
+
+    Attributes:
+        time_last: where the target has one axis more than the input, it is that of times, the last.
+    """
 
     input: str
     target: str
     grid: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    time_last: bool = False
 
 
 XY = Pair("x", "y")
@@ -39,6 +45,7 @@ PAIRS = (
         "u",
         {"extent": 1.0, "boundary": "periodic"},
         "a and u: read as FNO's Burgers and Navier-Stokes files, periodic on the unit box",
+        time_last=True,
     ),
     Pair(
         "nu",
@@ -53,33 +60,12 @@ PAIRS = (
 )
 
 
-def open_named(
-    store: Store,
-    inputs: Sequence[str],
-    targets: Sequence[str],
-    axes: Axes | None,
-    grid: GridLike | None,
-    dtype: torch.dtype,
-    *,
-    notes: tuple[str, ...] = (),
-) -> FieldDataset:
-    """The data set of the named arrays, on the grid that `grid_of` finds.
-
-    Raises:
-        ValueError: as `select` and `grid_of`.
-    """
-    selection = select(store, inputs, targets, axes)
-    nodes, concluded = grid_of(store, selection, grid)
-    return FieldDataset(
-        ArraySource(store, selection),
-        nodes,
-        path=store.path,
-        dtype=dtype,
-        notes=(*notes, *selection.notes, *concluded),
-    )
+def recognises(store: Store) -> bool:
+    """Any arrays."""
+    return True
 
 
-def open_pair(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
+def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
     """The data set of a file in which exactly one pair of known names stands.
 
     Raises:
@@ -91,7 +77,8 @@ def open_pair(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldD
     if len(found) != 1:
         raise AmbiguousError(
             f"{store.title} holds {contents(store) or 'no arrays'}; which of them are input and "
-            f"target is not clear. Name them: {command(store)}"
+            f"target is not clear. Name them: {command(store)}; a trajectory, whose frames are "
+            f"both, is named with --state."
         )
     pair, said = found[0], grid
     if said is None:
@@ -102,17 +89,56 @@ def open_pair(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldD
     try:
         return open_named(
             store,
-            [pair.input],
-            [pair.target],
-            None,
-            grid,
-            dtype,
+            inputs=[pair.input],
+            targets=[pair.target],
+            axes=_with_time(store, pair),
+            grid=grid,
+            dtype=dtype,
             notes=(pair.note,) if pair.note and said is None else (),
         )
     except AmbiguousError as error:
         raise AmbiguousError(
             f"{store.title}: {error} For example: {command(store, pair)}"
         ) from None
+
+
+def open_named(
+    store: Store,
+    *,
+    inputs: Sequence[str] = (),
+    targets: Sequence[str] = (),
+    states: Sequence[str] = (),
+    axes: Axes | None = None,
+    grid: GridLike | None = None,
+    dtype: torch.dtype = torch.float32,
+    notes: tuple[str, ...] = (),
+) -> FieldDataset:
+    """The data set of the named arrays, on the grid that `grid_of` finds.
+
+    Raises:
+        ValueError: as `select` and `grid_of`.
+    """
+    selection = select(store, inputs=inputs, targets=targets, states=states, axes=axes)
+    nodes, concluded = grid_of(store, selection, grid)
+    return FieldDataset(
+        ArraySource(store, selection),
+        nodes,
+        path=store.path,
+        dtype=dtype,
+        notes=(*notes, *selection.notes, *concluded),
+    )
+
+
+def _with_time(store: Store, pair: Pair) -> Axes | None:
+    """The axes of FNO's Navier-Stokes files, (sample, x, y) and (sample, x, y, time); None for
+    other shapes."""
+    if not pair.time_last or not {pair.input, pair.target} <= set(store.arrays):
+        return None
+    shape, longer = (store.arrays[name].shape for name in (pair.input, pair.target))
+    if len(shape) not in (3, 4) or longer[:-1] != shape:
+        return None
+    start = ",".join(("sample", "x", "y", "z")[: len(shape)])
+    return {pair.input: start, pair.target: f"{start},time"}
 
 
 def command(store: Store, pair: Pair | None = None, *axes: str) -> str:
