@@ -17,7 +17,7 @@ from .layouts.array_source import ArraySource
 from .layouts.chosen import SPACE, Chosen, Selection
 from .layouts.coordinates import GridLike, grid_of
 from .layouts.selection import Axes, select
-from .spec import DatasetSpec, Field
+from .spec import ROLES, DatasetSpec, Field
 from .thinning import thinned
 
 
@@ -89,7 +89,7 @@ def convert(
     return {
         "out": str(out),
         "samples": selection.num_samples,
-        **{f"{role}s": [f.name for f in spec.fields if f.role == role] for role in selection.names},
+        **{f"{role}s": [f.name for f in spec.fields if f.role == role] for role in ROLES},
         "times": list(spec.times),
         "dtype": dtype,
         "grid": nodes.to_dict(),

@@ -166,3 +166,20 @@ def test_a_problem_with_a_direction_is_refused(tmp_path):
     )
     with pytest.raises(ValueError, match=r"Samples of advection \(test\) are not symmetric"):
         DihedralAugmentation(open_dataset(path), seed=0)
+
+
+def test_frames_of_a_window_move_together(tmp_path, generator):
+    u = torch.randn(4, 3, 1, 5, 5, generator=generator)
+    source = MemorySource({"state": u}, {"state": ["u"]}, times=(0.0, 1.0, 2.0))
+    plain = FieldDataset(source, Grid((5, 5)))
+    data = DihedralAugmentation(plain, seed=0)
+    moved = 0
+    for i in range(4):
+        sample = data[i]
+        frames = torch.cat([sample.input, sample.target])[:, 0]
+        found = [
+            g for g in data.isometries if torch.equal(data._move(u[i], g, first=-1)[:, 0], frames)
+        ]
+        assert len(found) == 1  # the same symmetry for all frames
+        moved += found[0] != data.isometries[0]
+    assert moved
