@@ -51,11 +51,11 @@ def convert(
         axes: what the axes are, in the order of the arrays, as `select` reads it:
             "sample,x,y", or {"u": "x,sample"} for single arrays.
         grid: where the nodes of src lie: a Grid, or its arguments without the shape, as
-            {"boundary": "periodic"}. What is not said is taken from coordinates in the file, else
+            {"boundary": "periodic"}. What is not given is taken from coordinates in the file, else
             from the defaults of `Grid`, with a note.
         stride: keep every stride-th node of each axis of space; 5 makes 421 x 421 nodes 85 x 85.
         dtype: "float32" or "float64", as stored; by default that of the most precise array.
-        progress: is told which fraction is written.
+        progress: called with the fraction that is written.
 
     Returns:
         The file, its samples, fields, dtype and grid, and in "notes" what was concluded.
@@ -118,7 +118,7 @@ def _opened(
         ours = native.recognises(store)
         if not given:
             if axes is not None:
-                raise ValueError("axes go with names of arrays; give those too.")
+                raise ValueError("axes go with names of arrays; name those too.")
             if ours:
                 raise ValueError(
                     f"{src} is a file of the project already. Name inputs and targets, or states, "

@@ -25,8 +25,8 @@ class FieldDataset(torch.utils.data.Dataset):
     A file with states, the fields of an evolution problem, holds trajectories. Its samples are
     windows of them, with input (n_in c *space), target (n_out c *space) and times (n_in + n_out).
     By default there is one window per trajectory: the first frame is the input, all later ones are
-    the target. `windowed` makes others. Fields of role "input" beside states, which do not change
-    in time, are further channels of every input frame.
+    the target. `windowed` makes others. Fields of role "input" in such a file do not change in
+    time; they are further channels of every input frame.
 
     A file without states whose inputs or targets have the axis time gives them as they are, with
     the times of their frames.

@@ -1,4 +1,4 @@
-"""What is in a data file: layout, shapes, range, damage, grid, spec, and how to train on it."""
+"""Description of a data file: layout, shapes, ranges, times, grid, spec, how to train on it."""
 
 import math
 from pathlib import Path

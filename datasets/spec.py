@@ -1,5 +1,5 @@
-"""What a data set says of itself: fields, domain, times, parameters, seed and origin, as plain JSON
-in the file."""
+"""Description of a data set: fields, domain, times, parameters, seed and origin, stored as JSON in the
+file."""
 # Axes: n sample, t time, c channel, *space nodes.
 
 import json

@@ -17,7 +17,7 @@ class DihedralAugmentation(torch.utils.data.Dataset):
     x and y are moved alike, chosen by a hash of (seed, epoch, i): the same in any batch, worker
     and rank. Valid where all fields are scalar and the equation, the boundary condition and the
     law of the inputs do not prefer a direction (`spec.isometric`): -div(k grad p) = 1 with p = 0
-    on the boundary is such a case. A file without a spec is taken at the caller's word.
+    on the boundary is such a case. For a file without a spec the caller has to know this.
 
     Trajectories and windows of them are moved as a whole.
 

@@ -105,7 +105,7 @@ class Mat73Store(HDF5Store):
 def _check_length(path: Path) -> None:
     """Raise a ValueError where the last variable ends after the file does.
 
-    scipy passes over such a variable in silence. A file of version 5 is a header of 128 bytes, with
+    scipy skips such a variable silently. A file of version 5 is a header of 128 bytes, with
     the byte order at its end, and then variables, each with 8 bytes in front that give its length.
     """
     size, position = path.stat().st_size, 128
@@ -131,7 +131,7 @@ def _whole(path: Path) -> Path:
 
 
 def _sound(path: Path | None, function: Any, *arguments: Any, **more: Any) -> Any:
-    """The function's result; whatever it stumbles on in the file is said as damage.
+    """The function's result; any error that the file causes is reported as damage.
 
     scipy parses with little checking: on a truncated file it raises anything from TypeError to
     zlib.error, hence the wide net around this one call.

@@ -42,8 +42,8 @@ def generate(
     is given (the extra `dask`). Processes are spawned: a script that asks for more than one calls
     this below `if __name__ == "__main__"`. The workers of a cluster write to the file themselves,
     so all of them see its folder under the same name; start them with one thread each. The samples
-    of one that is lost are made again by the others. `progress` is told the number of finished
-    samples.
+    of one that is lost are made again by the others. `progress` is called with the number of
+    finished samples.
 
     Raises:
         ValueError: an argument is out of range, `out` exists, an unfinished file of other

@@ -18,7 +18,7 @@ FLUSH_SECONDS = 1.0
 
 
 class PartialFile:
-    """The file beside a target that holds the samples finished so far.
+    """The file next to a target that holds the samples finished so far.
 
     A sample is finished when its residual stands in the file; its fields were written before.
 

@@ -84,7 +84,7 @@ class Selection:
     Attributes:
         chosen: inputs, targets and states, in their order.
         times: of the frames of those with the axis time.
-        notes: what was concluded rather than said.
+        notes: what was concluded rather than given.
     """
 
     chosen: tuple[Chosen, ...]

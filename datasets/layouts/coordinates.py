@@ -18,22 +18,22 @@ _ARGUMENTS = ("extent", "boundary", "placement")
 _NAMES = ("{}", "{}-coordinate", "{}_coordinate", "{}coord")
 
 
-def grid_of(store: Store, selection: Selection, said: GridLike | None) -> tuple[Domain, list[str]]:
-    """The domain of the selected fields, and what of it was concluded rather than said.
+def grid_of(store: Store, selection: Selection, given: GridLike | None) -> tuple[Domain, list[str]]:
+    """The domain of the selected fields, and which of it was concluded rather than given.
 
     Raises:
         ValueError: the grid is not that of the fields, or coordinates are not uniform.
     """
     shape = selection.space
-    if said is not None and not isinstance(said, Mapping):
-        if said.shape != shape:
+    if given is not None and not isinstance(given, Mapping):
+        if given.shape != shape:
             raise ValueError(
                 f"The fields of {store.title} must have shape "
-                f"(..., {', '.join(map(str, said.shape))}) on this grid; got {shape}. Give a grid "
+                f"(..., {', '.join(map(str, given.shape))}) on this grid; got {shape}. Give a grid "
                 f"of that shape, or the axes in another order."
             )
-        return said, []
-    arguments = dict(said or {})
+        return given, []
+    arguments = dict(given or {})
     for name in arguments:
         if name not in _ARGUMENTS:
             raise ValueError(
@@ -61,7 +61,7 @@ def grid_of(store: Store, selection: Selection, said: GridLike | None) -> tuple[
             )
         arguments["extent"] = [m[1] if m else 1.0 for m in measured]
     grid = Grid(shape, **arguments)
-    if not (said and "placement" in said) and not all(measured):
+    if not (given and "placement" in given) and not all(measured):
         notes.append(
             f"the file does not say where its nodes lie: taken as "
             f"{', '.join(dict.fromkeys(p.value for p in grid.placement))} of the box; say "

@@ -80,12 +80,12 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
             f"target is not clear. Name them: {command(store)}; a trajectory, whose frames are "
             f"both, is named with --state."
         )
-    pair, said = found[0], grid
-    if said is None:
+    pair, given = found[0], grid
+    if given is None:
         grid = pair.grid
-    elif isinstance(said, Mapping):
-        kept = {k: v for k, v in pair.grid.items() if k != "placement" or "boundary" not in said}
-        grid = {**kept, **said}
+    elif isinstance(given, Mapping):
+        kept = {k: v for k, v in pair.grid.items() if k != "placement" or "boundary" not in given}
+        grid = {**kept, **given}
     try:
         return open_named(
             store,
@@ -94,7 +94,7 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
             axes=_with_time(store, pair),
             grid=grid,
             dtype=dtype,
-            notes=(pair.note,) if pair.note and said is None else (),
+            notes=(pair.note,) if pair.note and given is None else (),
         )
     except AmbiguousError as error:
         raise AmbiguousError(
@@ -144,5 +144,7 @@ def _with_time(store: Store, pair: Pair) -> Axes | None:
 def command(store: Store, pair: Pair | None = None, *axes: str) -> str:
     """The command that makes a file of the project from this one."""
     names = (pair.input, pair.target) if pair else ("NAME", "NAME")
-    said = " ".join(f"--axes {a}" for a in axes or ("sample,x,y",))
-    return f"pdeops data convert {store.title} own.h5 --input {names[0]} --target {names[1]} {said}"
+    options = " ".join(f"--axes {a}" for a in axes or ("sample,x,y",))
+    return (
+        f"pdeops data convert {store.title} own.h5 --input {names[0]} --target {names[1]} {options}"
+    )

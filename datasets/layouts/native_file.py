@@ -216,7 +216,7 @@ def write(
 
 
 def part_of(path: Path) -> Path:
-    """The partial file beside the target."""
+    """Path of the partial file, next to the target."""
     return path.with_name(path.name + ".part")
 
 
@@ -226,7 +226,7 @@ def free_name(name: str, role: str) -> str:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise a ValueError if something stands where the file should go."""
+    """Raise a ValueError if there is a file or folder at this path."""
     if path.exists():
         raise ValueError(
             f"{path} exists already; nothing was written. Choose another name or move it away."

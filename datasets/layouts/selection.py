@@ -60,9 +60,9 @@ def select(
     if len(set(names)) < len(names):
         raise ValueError(f"Each array is input, target or state, once; got {', '.join(names)}.")
     known = (*LEADING, *space)
-    said = _by_array(axes, names, known)
+    axes_of = _by_array(axes, names, known)
     notes: list[str] = []
-    chosen = [_chosen(store.arrays[n], role, said.get(n), known, notes) for n, role in roles]
+    chosen = [_chosen(store.arrays[n], role, axes_of.get(n), known, notes) for n, role in roles]
     _agree(chosen)
     for name in names:
         store.check(name)
@@ -131,11 +131,11 @@ def _parsed(name: str, value: str | Sequence[str], known: tuple[str, ...]) -> tu
 def _chosen(
     array: Array,
     role: str,
-    said: tuple[str, ...] | None,
+    axes: tuple[str, ...] | None,
     known: tuple[str, ...],
     notes: list[str],
 ) -> Chosen:
-    axes = said or _by_dims(array, known, notes) or _by_convention(array, role)
+    axes = axes or _by_dims(array, known, notes) or _by_convention(array, role)
     if len(axes) != len(array.shape):
         raise ValueError(
             f"{array.name!r} has {len(array.shape)} axes, {array.shape}; got {len(axes)} names: "

@@ -1,4 +1,4 @@
-"""A time-dependent equation with a random initial field: what trajectories are generated from."""
+"""Time-dependent equations with random initial fields, from which trajectories are generated."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from .problem import Generated, Solved
 
 
 class EvolutionKind(Protocol):
-    """A recipe: a frozen dataclass whose fields are numbers, and how it starts.
+    """A distribution of initial fields: a frozen dataclass whose fields are numbers.
 
     Attributes:
         t_end, num_frames: the solution is stored at num_frames equal steps up to t_end.
-        dt: largest step of time; shorter where the flow is fast.
+        dt: largest time step; steps are shorter where the flow is fast.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -41,11 +41,11 @@ class EvolutionKind(Protocol):
 
 
 class PeriodicKind(EvolutionKind, Protocol):
-    """A recipe on a periodic box.
+    """The same on a periodic box.
 
     Attributes:
-        refinement: the solver's grid has this many times the nodes per axis of what is stored.
-        num_waves: of the initial field, per axis.
+        refinement: the solver's grid has this many times the stored nodes per axis.
+        num_waves: number of waves of the initial field per axis.
     """
 
     @property
@@ -87,11 +87,11 @@ class EvolutionProblem(Generated):
 
     @abstractmethod
     def solver_grid(self, grid: Any) -> Any:
-        """Where to solve what is stored on `grid`."""
+        """The grid of the solver for fields stored on `grid`."""
 
     @abstractmethod
     def stored(self, u: Float[Tensor, "*batch_fine"], grid: Any) -> Float[Tensor, "*batch_space"]:
-        """What the solver found, at the nodes of `grid`."""
+        """The solver's fields at the nodes of `grid`."""
 
     @property
     def times(self) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""A PDE family with random inputs: what a data set is generated from and checked against."""
+"""PDE families with random inputs, from which data sets are generated and checked."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -104,7 +104,7 @@ class Generated(ABC):
 
     @abstractmethod
     def spec(self, grid: Domain, seed: int, num_samples: int) -> DatasetSpec:
-        """What a data set of this problem says of itself."""
+        """The spec of a data set of this problem."""
 
     @abstractmethod
     def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:
@@ -159,7 +159,7 @@ class Problem(Generated):
             )
 
     def spec(self, grid: Domain, seed: int, num_samples: int) -> DatasetSpec:
-        """What a data set of this problem says of itself."""
+        """The spec of a data set of this problem."""
         return DatasetSpec(
             name=self.name,
             kind=self.kind,

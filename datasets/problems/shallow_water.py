@@ -173,7 +173,7 @@ def gauss_grid(degree: int) -> Sphere:
 
 @lru_cache(maxsize=4)
 def _solver(degree: int, mean_depth: float, viscosity: float) -> Equation:
-    """The equation; its tables of Legendre functions are worth keeping."""
+    """The equation, kept because its tables of Legendre functions take long to compute."""
     return Equation(gauss_grid(degree), mean_depth, viscosity=viscosity, degree=degree)
 
 

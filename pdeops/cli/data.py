@@ -142,13 +142,13 @@ def convert(
     from ..datasets import convert as convert_file
     from .progress import bar
 
-    said = {
+    given = {
         "extent": extent and [_number("--extent", part) for part in extent.split(",")],
         "boundary": boundary and boundary.split(","),
         "placement": placement and placement.split(","),
     }
     # One value serves every axis.
-    grid = {k: v[0] if len(v) == 1 else v for k, v in said.items() if v}
+    grid = {k: v[0] if len(v) == 1 else v for k, v in given.items() if v}
     with bar("percent", 100) as advance:
         report = convert_file(
             src,
