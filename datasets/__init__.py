@@ -24,6 +24,7 @@ from .problems.problem import Generated, Problem, unknown
 from .problems.shallow_water import ShallowWater
 from .spec import DatasetSpec, Field
 from .symmetry import DihedralAugmentation
+from .windows import Window
 
 __all__ = [
     "DATASETS",
@@ -39,6 +40,7 @@ __all__ = [
     "Poisson",
     "Problem",
     "ShallowWater",
+    "Window",
     "compatible",
     "convert",
     "generate",
@@ -55,7 +57,7 @@ EVOLUTIONS: dict[str, type[EvolutionProblem]] = {
 
 
 def problem_named(name: str, kind: str | None = None, **parameters: Any) -> Generated:
-    """What `generate` writes under this name and kind (its first one by default).
+    """The problem that `generate` writes under this name and kind (its first one by default).
 
     Raises:
         ValueError: there is none; the message lists the choices.
@@ -66,8 +68,11 @@ def problem_named(name: str, kind: str | None = None, **parameters: Any) -> Gene
     return problems[name](kind, **parameters)
 
 
-def problem_of(spec: DatasetSpec) -> Problem | None:
-    """The linear problem that a data set was generated from; None if pdeops knows none."""
-    if spec.name not in DATASETS:
-        return None
-    return DATASETS[spec.name](spec.kind, **spec.parameters)
+def problem_of(spec: DatasetSpec) -> Problem | EvolutionProblem | None:
+    """The problem that a data set was generated from, linear or in time; None if pdeops knows
+    none."""
+    if spec.name in DATASETS:
+        return DATASETS[spec.name](spec.kind, **spec.parameters)
+    if spec.name in EVOLUTIONS:
+        return EVOLUTIONS[spec.name](spec.kind, **spec.parameters)
+    return None

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from .containers.stores import MemoryStore, Store
+from ..domain import Domain
+from .containers import open_store
+from .containers.store import MemoryStore, Store
 from .generate.partial import partial_file
-from .layouts import READERS, format_of, hdf5
+from .layouts import LAYOUTS, layout_of, native, native_file
+from .layouts.array_source import ArraySource
+from .layouts.chosen import SPACE, Chosen, Selection
 from .layouts.coordinates import GridLike, grid_of
-from .layouts.selection import SPACE, Axes, Chosen, Selection, select
-from .layouts.sources import ArraySource
-from .spec import DatasetSpec, Field
+from .layouts.selection import Axes, select
+from .spec import ROLES, DatasetSpec, Field
 from .thinning import thinned
 
 
@@ -24,82 +27,70 @@ def convert(
     *,
     inputs: Sequence[str] | None = None,
     targets: Sequence[str] | None = None,
+    states: Sequence[str] | None = None,
     axes: Axes | None = None,
     grid: GridLike | None = None,
     stride: int = 1,
     dtype: str | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
-    """Write the chosen arrays of `src` as inputs and targets to a new file of the project.
+    """Write the chosen arrays of `src` as fields to a new file of the project.
 
         convert({"a": a, "u": u}, "own.h5", inputs=["a"], targets=["u"])
+        convert({"w": w, "t": t}, "flow.h5", states=["w"], axes="sample,time,x,y")
 
-    Values are streamed in blocks as they lie on the disk (a .mat file of version 5 to 7 and a
-    compressed .npz are read whole, one array at a time). The file gets its name when it is
-    complete.
+    A field is one variable, with an axis "channel" where it has components. Values are streamed in
+    blocks as they lie on the disk (a .mat file of version 5 to 7 and a compressed .npz are read
+    whole, one array at a time). The file gets its name when it is complete.
 
     Args:
         src: a file of any known format, a folder of .npy files, or a dict of arrays.
         inputs, targets: names of arrays; both may be left out where `open_dataset(src)` needs none.
+        states: names of arrays that are trajectories, first frames included; instead of targets.
+            Times of the frames are those of an array "time" or "t", else the frames are counted.
         axes: what the axes are, in the order of the arrays, as `select` reads it:
             "sample,x,y", or {"u": "x,sample"} for single arrays.
         grid: where the nodes of src lie: a Grid, or its arguments without the shape, as
-            {"boundary": "periodic"}. What is not said is taken from coordinates in the file, else
+            {"boundary": "periodic"}. What is not given is taken from coordinates in the file, else
             from the defaults of `Grid`, with a note.
         stride: keep every stride-th node of each axis of space; 5 makes 421 x 421 nodes 85 x 85.
         dtype: "float32" or "float64", as stored; by default that of the most precise array.
-        progress: is told which fraction is written.
+        progress: called with the fraction that is written.
 
     Returns:
         The file, its samples, fields, dtype and grid, and in "notes" what was concluded.
 
     Raises:
-        ValueError: `out` exists, no such array, shapes, grid or stride that do not fit, values that
-            are no real numbers. Nothing is left behind then.
+        ValueError: `out` exists, no such array, shapes, times, grid or stride that do not fit,
+            values that are no real numbers. Nothing is left behind then.
         OSError: no room.
     """
     out = Path(out)
-    hdf5.refuse_existing(out)
-    store, selection, fine, notes = _opened(src, inputs, targets, axes, grid)
+    native_file.refuse_existing(out)
+    named = {"inputs": inputs, "targets": targets, "states": states}
+    store, selection, fine, notes = _opened(src, named, axes, grid)
     nodes, first = thinned(fine, stride)
-    thinning = f", one node of {stride} along each axis" if stride > 1 else ""
-    fields = _fields(selection, _origin(src))
     if dtype is None:
         dtype = _widest(store, selection)
-    spec = DatasetSpec(
-        name="converted",
-        kind=f"{', '.join(selection.input_names)} -> {', '.join(selection.target_names)}",
-        equation=f"not stated in {_origin(src)}",
-        fields=fields,
-        domain=nodes,
-        parameters={},
-        seed=None,
-        num_samples=selection.num_samples,
-        tolerance=math.inf,
-        isometric=None,
-        source=f"converted from {_origin(src)}{thinning}",
-        licence=f"that of {_origin(src)}",
-    )
+    spec = _spec(src, store, selection, nodes, stride)
     with partial_file(out, spec, dtype) as part:
         try:
             kept = tuple(slice(i, None, stride) for i in first)
-            _write(part.path, store, selection, fields, kept, progress or (lambda done: None))
+            _write(part.path, store, selection, spec, kept, progress or (lambda done: None))
             part.publish(out)
         except BaseException:
             part.path.unlink(missing_ok=True)
             raise
     renamed = [
-        f"{old} is called {field.name}, since {old} is a coordinate in the file"
-        for old, field in zip(
-            (*selection.input_names, *selection.target_names), fields, strict=True
-        )
-        if old != field.name
+        f"{c.field} is called {field.name}, since {c.field} is a coordinate in the file"
+        for c, field in zip(selection.chosen, spec.fields, strict=True)
+        if c.field != field.name
     ]
     return {
         "out": str(out),
         "samples": selection.num_samples,
-        "inputs": [f.name for f in spec.inputs],
-        "targets": [f.name for f in spec.targets],
+        **{f"{role}s": [f.name for f in spec.fields if f.role == role] for role in ROLES},
+        "times": list(spec.times),
         "dtype": dtype,
         "grid": nodes.to_dict(),
         "bytes": out.stat().st_size,
@@ -109,54 +100,90 @@ def convert(
 
 def _opened(
     src: str | Path | Mapping[str, Any],
-    inputs: Sequence[str] | None,
-    targets: Sequence[str] | None,
+    named: Mapping[str, Sequence[str] | None],
     axes: Axes | None,
     grid: GridLike | None,
-) -> tuple[Store, Selection, Any, list[str]]:
+) -> tuple[Store, Selection, Domain, list[str]]:
     """What is to be written, and on which grid."""
+    given = {roles: names for roles, names in named.items() if names is not None}
+    space: tuple[str, ...] = SPACE
     if isinstance(src, Mapping):
         store: Store = MemoryStore(src)
-        if not inputs or not targets:
-            raise ValueError(f"Name inputs and targets among the arrays: {', '.join(src)}.")
+        if not given:
+            raise ValueError(
+                f"Name inputs and targets, or states, among the arrays: {', '.join(src)}."
+            )
     else:
-        path = Path(src)
-        reader = READERS[format_of(path)]
-        if inputs is None and targets is None:
+        store = open_store(src)
+        ours = native.recognises(store)
+        if not given:
             if axes is not None:
-                raise ValueError("axes go with inputs and targets; name those too.")
-            dataset = reader.open(path, grid, torch.float64)
-            if dataset.spec is not None:
+                raise ValueError("axes go with names of arrays; name those too.")
+            if ours:
                 raise ValueError(
-                    f"{path} is a file of the project already. Name inputs and targets to make "
-                    f"other pairs of its fields."
+                    f"{src} is a file of the project already. Name inputs and targets, or states, "
+                    f"to make another file of its fields."
                 )
+            dataset = LAYOUTS[layout_of(store)].open(store, grid, torch.float64)
             source = dataset.source
             assert isinstance(source, ArraySource)
-            return source.store, source.selection, dataset.domain, list(dataset.notes)
-        if not inputs or not targets:
-            raise ValueError("Name at least one input and one target, or neither.")
-        store = reader.store(path)
-    selection = select(store, inputs, targets, axes)
+            return store, source.selection, dataset.domain, list(dataset.notes)
+        if ours and grid is None:
+            grid = native.spec_of(store).domain
+            space = grid.axes
+    selection = select(store, **given, axes=axes, space=space)
     nodes, notes = grid_of(store, selection, grid)
     return store, selection, nodes, [*selection.notes, *notes]
 
 
-def _fields(selection: Selection, origin: str) -> tuple[Field, ...]:
-    """The fields of the file, in the order of the channels."""
-    return tuple(
-        Field(hdf5.free_name(name, role), role, f"{name} of {origin}", "unknown")
-        for role, names in (
-            ("input", selection.input_names),
-            ("target", selection.target_names),
+def _spec(
+    src: str | Path | Mapping[str, Any],
+    store: Store,
+    selection: Selection,
+    nodes: Domain,
+    stride: int,
+) -> DatasetSpec:
+    """What the file says of itself: its fields are those of the selection, in their order."""
+    origin = "arrays in memory" if isinstance(src, Mapping) else Path(src).name
+    known = native.spec_of(store) if native.recognises(store) else None
+    fields = {f.name: f for f in known.fields} if known else {}
+
+    def field(c: Chosen) -> Field:
+        old = fields.get(c.field)
+        return Field(
+            name=native_file.free_name(c.field, c.role),
+            role=c.role,
+            description=old.description if old else f"{c.field} of {origin}",
+            units=old.units if old else "unknown",
+            channels=old.channels if old and c.components else c.components,
+            evolves=c.role != "state" and c.num_frames is not None,
         )
-        for name in names
+
+    names = selection.names
+    before = ", ".join(n for role in ("state", "input") for n in names.get(role, ()))
+    after = ", ".join(names.get("state", names.get("target", ())))
+    thinning = f", one node of {stride} along each axis" if stride > 1 else ""
+    return DatasetSpec(
+        name="converted",
+        kind=f"{before} -> {after}",
+        equation=f"not stated in {origin}",
+        fields=tuple(map(field, selection.chosen)),
+        domain=nodes,
+        parameters={},
+        seed=None,
+        num_samples=selection.num_samples,
+        tolerance=math.inf,
+        isometric=None,
+        source=f"converted from {origin}{thinning}",
+        licence=f"that of {origin}",
+        time_units=known.time_units if known else "unknown",
+        times=selection.times,
     )
 
 
 def _widest(store: Store, selection: Selection) -> str:
     """The shortest type of the file's that holds every value of the arrays as it is."""
-    dtypes = [store.arrays[c.name].dtype for c in (*selection.inputs, *selection.targets)]
+    dtypes = [store.arrays[c.name].dtype for c in selection.chosen]
     return "float32" if np.result_type(np.float32, *dtypes) == np.float32 else "float64"
 
 
@@ -164,45 +191,39 @@ def _write(
     path: Path,
     store: Store,
     selection: Selection,
-    fields: Sequence[Field],
+    spec: DatasetSpec,
     kept: tuple[slice, ...],
     progress: Callable[[float], None],
 ) -> None:
     """Copy the nodes that are kept of all arrays, block by block."""
-    chosen = (*selection.inputs, *selection.targets)
-    total = sum(int(np.prod(c.shape)) for c in chosen)
-    done, names = 0, iter(f.name for f in fields)
+    total = sum(int(np.prod(c.shape)) for c in selection.chosen)
+    done = 0
     import h5py
 
     with h5py.File(path, "r+", locking=False) as file:
-        for c in chosen:
-            variables = [file[next(names)] for _ in c.channels]
+        for c, field in zip(selection.chosen, spec.fields, strict=True):
             for block in store.arrays[c.name].blocks():
                 values = store.read(c.name, block)
-                _copy(values, variables, c, block, kept)
+                _copy(values, file[field.name], c, block, kept)
                 done += values.size
                 progress(done / total)
 
 
 def _copy(
-    values: np.ndarray,
-    variables: Sequence[Any],
-    c: Chosen,
-    block: tuple[slice, ...],
-    kept: tuple[slice, ...],
+    values: np.ndarray, variable: Any, c: Chosen, block: tuple[slice, ...], kept: tuple[slice, ...]
 ) -> None:
-    """Put what is kept of one block of an array at its place in the variables of its channels."""
+    """Put what is kept of one block of an array at its place in its variable."""
     where = dict(zip(c.axes, block, strict=True))
-    for axis, every in zip(SPACE, kept, strict=False):
+    for axis, every in zip(c.space_axes, kept, strict=True):
         i = c.axes.index(axis)
         inside, where[axis] = _cut(where[axis].start, values.shape[i], every)
         values = values[(*(slice(None),) * i, inside)]
-    channels = variables[where.pop("channel", slice(None))]
-    place = tuple(where[axis] for axis in ("sample", *SPACE) if axis in where)
-    u = c.fields(values, variables[0].dtype)
+    u = c.fields(values, variable.dtype)
+    if not c.components:
+        u = u.squeeze(2 if c.num_frames is not None else 1)
+        where.pop("channel", None)
     if u.size:
-        for i, variable in enumerate(channels):
-            variable[place] = u[:, i]
+        variable[tuple(where[axis] for axis in c.order if axis in where)] = u
 
 
 def _cut(start: int, size: int, kept: slice) -> tuple[slice, slice]:
@@ -211,7 +232,3 @@ def _cut(start: int, size: int, kept: slice) -> tuple[slice, slice]:
     before = max(-((kept.start - start) // kept.step), 0)  # kept ones in front of `start`
     inside = slice(kept.start + before * kept.step - start, None, kept.step)
     return inside, slice(before, before + len(range(inside.start, size, kept.step)))
-
-
-def _origin(src: str | Path | Mapping[str, Any]) -> str:
-    return "arrays in memory" if isinstance(src, Mapping) else Path(src).name

@@ -1,7 +1,5 @@
-"""Pairs of fields x -> y on one grid, read lazily from a file or held in memory.
-
-Axes: b batch, c channel, x y space.
-"""
+"""Samples of fields on one domain, read lazily from a file or held in memory."""
+# Axes: b batch, c and d channels of a frame, t time, *space nodes.
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,16 +7,29 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..batch import Batch
-from .layouts.sources import Source, TensorSource
+from ..domain import Domain
+from .source import MemorySource, Source
 from .spec import DatasetSpec
 from .windows import Window
+
+_PASS_BYTES = 2**25  # read in one go by a pass over all values
 
 
 class FieldDataset(torch.utils.data.Dataset):
     """Samples with input (c *space) and target (d *space) on one domain, float32 unless asked
     otherwise.
+
+    A file with states, the fields of an evolution problem, holds trajectories. Its samples are
+    windows of them, with input (n_in c *space), target (n_out c *space) and times (n_in + n_out).
+    By default there is one window per trajectory: the first frame is the input, all later ones are
+    the target. `windowed` makes others. Fields of role "input" in such a file do not change in
+    time; they are further channels of every input frame.
+
+    A file without states whose inputs or targets have the axis time gives them as they are, with
+    the times of their frames.
 
     Safe in DataLoader workers, forked or spawned. A batch is read in one go (`__getitems__`, which
     the DataLoader calls).
@@ -26,58 +37,107 @@ class FieldDataset(torch.utils.data.Dataset):
     Attributes:
         domain: the nodes of every field.
         spec: what the file says of itself; None for a file of another project.
-        in_channels, out_channels: number of input and target fields.
-        inputs, targets: their names.
+        window: of each sample; None for a file without states.
         half_open: the nodes are x_i = i L/n although the axes are not periodic: the left end is
             stored, the right one not. `domain` cannot say so; symmetries need it.
         notes: what was concluded from the data rather than read in the file.
     """
 
-    n_in: int | None = None
-    n_out: int | None = None
-
     def __init__(
         self,
         source: Source,
-        domain: Any,
+        domain: Domain,
         *,
         spec: DatasetSpec | None = None,
         path: Path | None = None,
         dtype: torch.dtype = torch.float32,
         half_open: bool = False,
         notes: tuple[str, ...] = (),
+        window: Window | None = None,
         indices: np.ndarray | None = None,
     ) -> None:
         self.source, self.domain, self.spec, self.path = source, domain, spec, path
         self.dtype, self.half_open, self.notes = dtype, half_open, notes
-        self.indices = np.arange(len(source)) if indices is None else indices
+        self._times = np.array(source.times)
+        if window is None and "state" in source.names:
+            window = Window.whole(len(source.times))
+        self.window = window
+        # Sample i of the file's numbering is window i % starts of trajectory i // starts.
+        self._starts = window.num_starts(len(source.times)) if window else 1
+        self.indices = np.arange(len(source) * self._starts) if indices is None else indices
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the channels of x."""
-        return self.source.inputs
+        """Names of the channels of an input frame."""
+        names = self.source.names
+        return (*names.get("state", ()), *names.get("input", ()))
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Names of the channels of y."""
-        return self.source.targets
+        """Names of the channels of a target frame."""
+        return self.source.names.get("state", self.source.names.get("target", ()))
 
     @property
     def in_channels(self) -> int:
-        """Number of channels of x."""
+        """Number of channels of an input frame."""
         return len(self.inputs)
 
     @property
     def out_channels(self) -> int:
-        """Number of channels of y."""
+        """Number of channels of a target frame."""
         return len(self.targets)
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Times of the frames that the file holds; () where there are none."""
+        return self.source.times
+
+    @property
+    def n_in(self) -> int | None:
+        """Number of input frames; None where the input has no axis time."""
+        return self.window.n_in if self.window else self._num_frames("input")
+
+    @property
+    def n_out(self) -> int | None:
+        """Number of target frames; None where the target has no axis time."""
+        return self.window.n_out if self.window else self._num_frames("target")
+
+    def _num_frames(self, role: str) -> int | None:
+        return len(self._times) if role in self.source.evolving else None
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """The given samples as one batch, input (b c *space) and target (b d *space)."""
-        return self.source.read(self.indices[np.asarray(indices, dtype=np.int64)], self.dtype)
+        """The given samples as one batch, input (b [t] c *space) and target (b [t] d *space)."""
+        return self._read(self.indices[np.asarray(indices, dtype=np.int64)])
+
+    def _read(self, numbers: np.ndarray) -> Batch:
+        """The samples of these numbers in the file's numbering."""
+        if self.window:
+            return self._windows(*np.divmod(numbers, self._starts), self.window)
+        members: dict[str, Any] = {
+            role: self.source.fields(role, numbers, self.dtype) for role in self.source.names
+        }
+        if self.source.evolving:
+            # One row of times for each role that has them: input first, then target.
+            rows = np.tile(self._times, len(self.source.evolving))
+            members["times"] = torch.from_numpy(np.tile(rows, (len(numbers), 1))).to(self.dtype)
+        return Batch(**members, **self.source.others(numbers))
+
+    def _windows(self, samples: np.ndarray, starts: np.ndarray, window: Window) -> Batch:
+        """The windows of trajectories `samples` (b,) that begin at frames `starts` (b,)."""
+        frames = window.frames(starts)
+        first, later = self.source.windows(samples, frames, window.n_in, self.dtype)
+        if "input" in self.source.names:
+            fixed = self.source.fields("input", samples, self.dtype)[:, None]
+            first = torch.cat([first, fixed.expand(-1, window.n_in, *fixed.shape[2:])], 2)
+        return Batch(
+            input=first,
+            target=later,
+            times=torch.from_numpy(self._times[frames]).to(self.dtype),
+            **self.source.others(samples),
+        )
 
     def __getitem__(self, index: int) -> Batch:
         return self.read([index])[0]
@@ -85,32 +145,72 @@ class FieldDataset(torch.utils.data.Dataset):
     def __getitems__(self, indices: list[int]) -> Batch:
         return self.read(indices)
 
+    def windowed(self, window: Window) -> "FieldDataset":
+        """All windows of the trajectories of this data set: sample i is window i mod s of
+        trajectory i // s, with s windows per trajectory.
+
+        A trajectory of which this view holds any window is there as a whole, so hold out
+        trajectories, not windows: `dataset.subset(...)` first, then `windowed`.
+
+        Raises:
+            ValueError: the window is longer than the trajectories, or there are none.
+        """
+        if self.window is None:
+            raise ValueError(
+                f"Windows are cut out of trajectories, and {self.path or 'this data set'} has no "
+                f"field of role 'state'. Convert it with its trajectories as states."
+            )
+        starts = window.num_starts(len(self._times))
+        numbers = self._samples()[:, None] * starts + np.arange(starts)
+        return self._with(self.source, numbers.ravel(), window)
+
+    def trajectories(self, n_in: int | None = None) -> "FieldDataset":
+        """The same trajectories as a whole, one sample each: n_in input frames (those of this
+        view's window by default), then all later ones, with this view's stride.
+
+        Raises:
+            ValueError: there are no trajectories, or no frame is left for the target.
+        """
+        if self.window is None:
+            return self.windowed(Window())  # says why not
+        return self.windowed(
+            Window.whole(len(self._times), n_in or self.window.n_in, self.window.stride)
+        )
+
+    def _samples(self) -> np.ndarray:
+        """Numbers in the file of the samples or trajectories of this view, each once, in order."""
+        numbers = self.indices // self._starts
+        _, first = np.unique(numbers, return_index=True)
+        return numbers[np.sort(first)]
+
     def batches(self, size: int) -> Iterator[Batch]:
         """All samples in their order, `size` at a time; the last batch may be short.
 
         Neighbours in a chunk of the file are read in one go, so that it is decompressed once.
         """
         rest: Batch | None = None
-        for part in self._in_chunks(size):
-            batch = self.source.read(part, self.dtype)
+        chunk = self.source.together if self._starts == 1 else 1
+        for part in _in_chunks(self.indices, size, chunk):
+            batch = self._read(part)
             pieces = (Batch.cat([rest, batch]) if rest else batch).split(size)
             rest = pieces.pop() if len(pieces[-1]) < size else None
             yield from pieces
         if rest:
             yield rest
 
-    def _in_chunks(self, size: int) -> Iterator[np.ndarray]:
-        """Our samples' numbers in the file, cut where its chunks end, at least `size` at a time."""
-        chunk = self.source.together
-        start = 0
-        while start < len(self):
-            stop = min(start + size, len(self))
-            while stop < len(self) and (
-                self.indices[stop] // chunk == self.indices[stop - 1] // chunk
-            ):
-                stop += 1
-            yield self.indices[start:stop]
-            start = stop
+    def values(self) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
+        """Every stored value of the samples once: their numbers in the file and, by the name of its
+        channel, each field (b [t] *space)."""
+        roles, space = self.source.names, self.domain.ndim
+        frames = len(self._times) or 1
+        one = 8 * self.domain.num_nodes * frames * sum(map(len, roles.values()))
+        size = max(1, _PASS_BYTES // one)
+        for part in _in_chunks(self._samples(), size, self.source.together):
+            channels: dict[str, Tensor] = {}
+            for role, names in roles.items():
+                u = self.source.fields(role, part, self.dtype)
+                channels |= zip(names, u.unbind(u.ndim - space - 1), strict=True)
+            yield part, channels
 
     def subset(self, indices: Iterable[int]) -> "FieldDataset":
         """The given samples only, in the given order, with the same grid, spec and channels.
@@ -122,17 +222,23 @@ class FieldDataset(torch.utils.data.Dataset):
         outside = chosen[(chosen < 0) | (chosen >= len(self))]
         if len(outside):
             raise ValueError(f"The data set has samples 0..{len(self) - 1}; got {outside[0]}.")
-        return self._with(self.source, self.indices[chosen])
-
-    def windowed(self, window: Window) -> "FieldDataset":
-        """The windows of all trajectories as samples."""
-        raise ValueError(f"{self} has no axis of time; leave the window out.")
+        return self._with(self.source, self.indices[chosen], self.window)
 
     def in_memory(self) -> "FieldDataset":
         """The same samples held in memory, for sets much smaller than it."""
-        everything = self.read(range(len(self)))
-        source = TensorSource(everything.input, everything.target, self.inputs, self.targets)
-        return self._with(source, np.arange(len(self)))
+        source, kept = self.source, self._samples()
+        held = MemorySource(
+            {role: source.fields(role, kept, self.dtype) for role in source.names},
+            source.names,
+            times=source.times,
+            evolving=tuple(source.evolving),
+            vectors=source.vectors,
+            others=Batch(**source.others(kept)),
+        )
+        samples, starts = np.divmod(self.indices, self._starts)
+        order = np.argsort(kept)
+        places = order[np.searchsorted(kept, samples, sorter=order)]
+        return self._with(held, places * self._starts + starts, self.window)
 
     def check(self) -> None:
         """Read everything once.
@@ -141,22 +247,20 @@ class FieldDataset(torch.utils.data.Dataset):
             ValueError: a field holds NaN or infinity; the message names field and sample, and
             counts.
         """
-        bad: list[tuple[str, int]] = []
-        for start, batch in zip(range(0, len(self), 64), self.batches(64), strict=True):
-            for fields, names in ((batch.input, self.inputs), (batch.target, self.targets)):
-                for channel, name in enumerate(names):
-                    u = fields[:, channel].flatten(1)
-                    rows = (~u.isfinite()).any(1).nonzero().flatten()
-                    bad += [(name, int(self.indices[start + int(i)])) for i in rows]
+        bad: list[tuple[int, str]] = []
+        for numbers, channels in self.values():
+            for name, u in channels.items():
+                rows = (~u.isfinite()).flatten(1).any(1).nonzero().flatten()
+                bad += [(int(numbers[int(i)]), name) for i in rows]
         if bad:
-            name, index = bad[0]
+            index, name = bad[0]
             raise ValueError(
                 f"{self.path or 'The data'} holds values that are not finite: first in field "
                 f"{name!r} of sample {index}, {len(bad)} damaged field(s) in all. Leave these "
                 f"samples out, or generate the file again."
             )
 
-    def _with(self, source: Source, indices: np.ndarray) -> "FieldDataset":
+    def _with(self, source: Source, indices: np.ndarray, window: Window | None) -> "FieldDataset":
         return type(self)(
             source,
             self.domain,
@@ -165,24 +269,46 @@ class FieldDataset(torch.utils.data.Dataset):
             dtype=self.dtype,
             half_open=self.half_open,
             notes=self.notes,
+            window=window,
             indices=indices,
         )
 
     def __repr__(self) -> str:
         mapping = f"{', '.join(self.inputs)} -> {', '.join(self.targets)}"
-        return f"FieldDataset({len(self)} samples, {mapping}, {self.domain}, {self.path})"
+        what = (
+            f"samples, {mapping}" if self.window is None else f"windows, {mapping}, {self.window}"
+        )
+        return f"FieldDataset({len(self)} {what}, {self.domain}, {self.path})"
 
 
-def _shared(d: FieldDataset) -> dict[str, Any]:
-    """What two data sets must share, by name; a caller may let "resolution" differ."""
+def _in_chunks(numbers: np.ndarray, size: int, chunk: int) -> Iterator[np.ndarray]:
+    """The numbers in their order, at least `size` at a time, cut where the file's chunks of `chunk`
+    samples end."""
+    start = 0
+    while start < len(numbers):
+        stop = min(start + size, len(numbers))
+        while stop < len(numbers) and numbers[stop] // chunk == numbers[stop - 1] // chunk:
+            stop += 1
+        yield numbers[start:stop]
+        start = stop
+
+
+def _shared(dataset: FieldDataset) -> dict[str, Any]:
+    """What two data sets must share, by name."""
     names = {"kind": "domain", "extent": "box"}
+    steps = np.diff(dataset.source.times)
+    even = len(steps) and np.allclose(steps, steps[0], rtol=1e-6, atol=0)
     return {
-        "dimension": d.domain.ndim,
-        "input channels": d.in_channels,
-        "target channels": d.out_channels,
-        **{names.get(key, key): value for key, value in d.domain.region.items()},
-        "resolution": d.domain.shape,
-        "problem": d.spec and (d.spec.name, d.spec.kind, d.spec.parameters),
+        "dimension": dataset.domain.ndim,
+        "input channels": dataset.in_channels,
+        "target channels": dataset.out_channels,
+        **(
+            {} if dataset.window else {"input frames": dataset.n_in, "target frames": dataset.n_out}
+        ),
+        "time step": float(f"{steps[0]:.6g}") if even else dataset.source.times,
+        **{names.get(key, key): value for key, value in dataset.domain.region.items()},
+        "resolution": dataset.domain.shape,
+        "problem": dataset.spec and (dataset.spec.name, dataset.spec.kind, dataset.spec.parameters),
     }
 
 
@@ -193,9 +319,9 @@ def compatible(train: FieldDataset, test: FieldDataset, *, may_differ: Sequence[
     `may_differ` lists what the caller knows to differ: "resolution", "problem", ... (see the
     message). A file without a spec fits any problem.
     """
-    here, there = _shared(train), _shared(test)
-    for name in dict.fromkeys([*here, *there]):
-        expected, got = here.get(name), there.get(name)
+    there, here = _shared(train), _shared(test)
+    for name in dict.fromkeys([*there, *here]):
+        expected, got = there.get(name), here.get(name)
         if name in may_differ or expected == got or (name == "problem" and None in (expected, got)):
             continue
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What is in a data file: layout, shapes, range, damage, grid, spec, and how to train on it."""
+"""Description of a data file: layout, shapes, ranges, times, grid, spec, how to train on it."""
 
 import math
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..domain import Grid, Sphere
-from .containers.stores import Store
+from ..domain import Domain
+from .containers import CONTAINERS, container_of
+from .containers.store import AmbiguousError, Store
 from .dataset import FieldDataset
-from .layouts import READERS, format_of
-from .layouts.selection import SPACE, AmbiguousError
+from .layouts import LAYOUTS, layout_of
 
 
 class _Range:
@@ -44,46 +44,54 @@ class _Range:
 def inspect(path: str | Path) -> dict[str, Any]:
     """Everything a reader can say of a file, as plain numbers and strings; reads all values once.
 
-    Per field: role, stored shape, what its axes are, dtype and layout, then minimum, maximum and
-    mean over all finite values, and the number of NaN or infinite ones. "train" has the lines of a
-    recipe that trains on the file. Where the file does not say which of its arrays are fields,
-    there is a row for each array, and "train" says how to convert it.
+    Per channel: role, stored shape, what its axes are, dtype and layout, then minimum, maximum and
+    mean over all finite values, and the number of NaN or infinite ones. "times" says when the
+    frames are, where there are any. "train" has the lines of a recipe that trains on the file.
+    Where the file does not say which of its arrays are fields, there is a row for each array, and
+    "train" says how to convert it.
 
     Raises:
         FileNotFoundError, ValueError: as `open_dataset`, but for that case.
     """
     path = Path(path)
-    name = format_of(path)
+    container = container_of(path)
+    store = CONTAINERS[container].store(path)
+    layout = layout_of(store)
     files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
-    report = {"file": str(path), "format": name, "bytes": sum(f.stat().st_size for f in files)}
-    reader = READERS[name]
+    report = {
+        "file": str(path),
+        "format": layout,
+        "container": container,
+        "bytes": sum(f.stat().st_size for f in files),
+    }
     try:
-        dataset = reader.open(path, None, torch.float64)
+        dataset = LAYOUTS[layout].open(store, None, torch.float64)
     except AmbiguousError as error:
-        return report | _arrays(reader.store(path)) | {"train": str(error)}
+        return report | _arrays(store) | {"train": str(error)}
     return report | _fields(dataset) | {"train": f'[data]\ntrain = "{path}"\nvalidation = 0.1'}
 
 
 def _fields(dataset: FieldDataset) -> dict[str, Any]:
-    """What the fields are, their grid and their spec."""
-    names_of = {"input": dataset.inputs, "target": dataset.targets}
-    ranges = {field: _Range() for names in names_of.values() for field in names}
-    for batch in dataset.batches(64):
-        for role, names in names_of.items():
-            for c, field in enumerate(names):
-                ranges[field].add(batch.get(role)[:, c].numpy())
-    described = dataset.source.describe()
-    spec = dataset.spec
-    residuals = dataset.source.residuals()
+    """What the fields are, their times, their domain and their spec."""
+    source, spec = dataset.source, dataset.spec
+    role_of = {name: role for role, names in source.names.items() for name in names}
+    ranges = {name: _Range() for name in role_of}
+    num_samples = 0
+    for numbers, channels in dataset.values():
+        num_samples += len(numbers)
+        for name, u in channels.items():
+            ranges[name].add(u.numpy())
+    described = source.describe()
+    residuals = source.residuals()
     # In a file that was converted or predicted they are all NaN: nothing is known of them.
     known = np.zeros(0) if residuals is None else residuals[np.isfinite(residuals)]
     return {
-        "samples": len(dataset),
+        "samples": num_samples,
         "fields": {
-            field: {"role": role, **described[field], **ranges[field].to_dict()}
-            for role, names in names_of.items()
-            for field in names
+            name: {"role": role, **described[name], **ranges[name].to_dict()}
+            for name, role in role_of.items()
         },
+        "times": _times(dataset),
         "grid": dataset.domain.to_dict(),
         "grid_type": _grid_type(dataset.domain),
         "problem": spec and spec.name,
@@ -93,6 +101,16 @@ def _fields(dataset: FieldDataset) -> dict[str, Any]:
         "spec": spec and spec.to_dict(),
         "notes": list(dataset.notes),
     }
+
+
+def _times(dataset: FieldDataset) -> str | None:
+    """'51 from 0 to 50 s'; None without frames."""
+    times = dataset.source.times
+    if not times:
+        return None
+    units = dataset.spec.time_units if dataset.spec else "1"
+    unit = "" if units in ("1", "unknown") else f" {units}"
+    return f"{len(times)} from {times[0]:g} to {times[-1]:g}{unit}"
 
 
 def _arrays(store: Store) -> dict[str, Any]:
@@ -119,14 +137,13 @@ def _arrays(store: Store) -> dict[str, Any]:
     return {"fields": rows, "not_read": refused}
 
 
-def _grid_type(grid: Grid | Sphere) -> str:
-    """'x: 64 nodes, left, periodic; y: ...'."""
-    if isinstance(grid, Sphere):
-        return (
-            f"latitude: {grid.shape[0]} nodes, {grid.latitudes.value}; longitude: {grid.shape[1]} "
-            f"nodes; sphere of radius {grid.radius:g}"
-        )
-    return "; ".join(
-        f"{letter}: {n} nodes, {p.value}, {b.value}"
-        for letter, n, p, b in zip(SPACE, grid.shape, grid.placement, grid.boundary, strict=False)
-    )
+def _grid_type(domain: Domain) -> str:
+    """'x: 64 nodes, left, periodic; y: ...', and what belongs to the domain as a whole:
+    'latitude: ...; sphere, equiangular, radius 1'."""
+    plain = domain.to_dict()
+    per_axis = [plain[key] for key in ("placement", "boundary") if key in plain]
+    axes = [
+        ", ".join((f"{name}: {n} nodes", *(values[i] for values in per_axis)))
+        for i, (name, n) in enumerate(zip(domain.axes, domain.shape, strict=True))
+    ]
+    return "; ".join(axes) if domain.kind == "box" else "; ".join((*axes, str(domain)))

@@ -1,50 +1,69 @@
-"""What a data set says of itself: fields, domain, parameters, seed and origin, as plain JSON in the
-file."""
+"""Description of a data set, stored as JSON in its file: fields, domain, times, seed and origin."""
+# Axes: n sample, t time, c channel, *space nodes.
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from ..domain import domain_from_dict
+from torch import Tensor
 
-ROLES = ("input", "target")
+from ..domain import Domain, domain_from_dict
+
+ROLES = ("input", "target", "state")
 
 
 @dataclass(frozen=True)
 class Field:
-    """One scalar field of a data set: a channel of x (role "input") or of y (role "target").
+    """One field of a data set: one variable of the file, (sample, [time,] [channel,] *space).
 
-    A field with `times` is a trajectory: a channel for each of them.
+    Attributes:
+        name: of the variable.
+        role: "input" or "target" of a steady problem, or "state": a field that the problem evolves
+            in time, stored as a trajectory whose first frame is the initial field.
+        description, units: in words; "1" for a quantity without units.
+        channels: names of the components of a vector field, as ("u", "v"); () for a scalar.
+        evolves: an input or a target has the axis time; a state always has it.
 
     Raises:
-        ValueError: the role is neither, or times do not increase.
+        ValueError: the role is none of these, or a component is named twice.
     """
 
     name: str
     role: str
     description: str
     units: str = "1"
-    times: tuple[float, ...] = ()
+    channels: tuple[str, ...] = ()
+    evolves: bool = False
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
             raise ValueError(f"Field {self.name!r} needs a role of {ROLES}; got {self.role!r}.")
-        if any(a >= b for a, b in pairwise(self.times)):
-            raise ValueError(f"times of field {self.name!r} must increase; got {self.times}.")
+        if len(set(self.channels)) < len(self.channels):
+            raise ValueError(
+                f"The channels of field {self.name!r} need different names; got {self.channels}."
+            )
 
     @property
-    def channels(self) -> tuple[str, ...]:
-        """One name per channel: its own, or "vorticity(t=0.5)" for each time."""
-        return tuple(f"{self.name}(t={t:g})" for t in self.times) or (self.name,)
+    def has_time(self) -> bool:
+        """Whether the variable has the axis time."""
+        return self.evolves or self.role == "state"
 
-    def shape(self, num_samples: int, domain: Any) -> tuple[int, ...]:
-        """Of its variable in a file: (sample, x, y), or (sample, time, x, y)."""
-        return (num_samples, *([len(self.times)] if self.times else []), *domain.shape)
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """One name per channel of a batch: ("velocity_u", "velocity_v"), or the field's own."""
+        return channel_names(self.name, self.channels)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain entries; no times where there are none."""
-        return {key: value for key, value in asdict(self).items() if key != "times" or value}
+        """Plain entries; no channels and no `evolves` where there are none."""
+        plain = asdict(self)
+        return {k: v for k, v in plain.items() if k not in ("channels", "evolves") or v}
+
+
+def channel_names(field: str, components: Iterable[str]) -> tuple[str, ...]:
+    """Names of the channels of a field with these components; its own name if it has none."""
+    return tuple(f"{field}_{c}" for c in components) or (field,)
 
 
 @dataclass(frozen=True)
@@ -52,26 +71,31 @@ class DatasetSpec:
     """All that a generated data set depends on, and where it comes from.
 
     Attributes:
-        name: the problem, a key of `pdeops.datasets.DATASETS`.
+        name: the problem, a key of `pdeops.datasets.DATASETS` or `EVOLUTIONS`.
         kind: which random inputs, a key of the problem's `KINDS`.
         equation: what the fields satisfy, in words.
-        fields: the channels; inputs and targets in their order.
+        fields: the fields; inputs, targets and states in their order.
         domain: the nodes of every field.
         parameters: numbers of the kind and the equation, JSON-able.
         seed, num_samples: sample i depends on (seed, i) alone; no seed where nothing was drawn.
         tolerance: bound of `measure` in float64, before a solution is stored; infinite where
             nothing is known.
-        isometric: rotating and reflecting the box maps samples to samples (all fields are scalar);
-            None: nobody said so, the caller decides.
+        isometric: rotating and reflecting the box maps samples to samples; None: unknown, the
+            caller decides.
         source, licence: who made the data, and under which terms.
         time_units: of `times`.
+        times: of the frames of every field with the axis time; () where no field has it.
+
+    Raises:
+        ValueError: fields with the same name, a state without times, times without a field that
+            has them, times that do not increase, or a target beside states.
     """
 
     name: str
     kind: str
     equation: str
     fields: tuple[Field, ...]
-    domain: Any
+    domain: Domain
     parameters: dict[str, Any]
     seed: int | None
     num_samples: int
@@ -80,42 +104,111 @@ class DatasetSpec:
     source: str = "generated by pdeops"
     licence: str = "CC0-1.0"
     time_units: str = "1"
+    times: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_times(self.times)
+        names = [name for f in self.fields for name in {f.name, *f.channel_names}]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"Two fields or channels are called {name!r}: rename one.")
+        if self.times and not self._evolving:
+            raise ValueError(
+                f"No field has the axis time, but there are {len(self.times)} times. Give a field "
+                f"the role 'state', or leave the times out."
+            )
+        if self._evolving and not self.times:
+            raise ValueError(
+                f"Field {self._evolving[0].name!r} has the axis time, but there are no times. Give "
+                f"times=(0.0, ...), one for each of its frames."
+            )
+        if self.states and (self.targets or len(self._evolving) > len(self.states)):
+            others = [f.name for f in self.fields if f.role == "target" or f.evolves]
+            raise ValueError(
+                f"Frames of states are both input and target, so beside them there are only inputs "
+                f"without the axis time; got {', '.join(others)}. Store {others[0]} in a file of "
+                f"its own."
+            )
 
     @property
     def inputs(self) -> tuple[Field, ...]:
-        """The channels of x."""
-        return tuple(f for f in self.fields if f.role == "input")
+        """The fields with the role "input"."""
+        return self._of("input")
 
     @property
     def targets(self) -> tuple[Field, ...]:
-        """The channels of y."""
-        return tuple(f for f in self.fields if f.role == "target")
+        """The fields with the role "target"."""
+        return self._of("target")
+
+    @property
+    def states(self) -> tuple[Field, ...]:
+        """The fields with the role "state"."""
+        return self._of("state")
+
+    def _of(self, role: str) -> tuple[Field, ...]:
+        return tuple(f for f in self.fields if f.role == role)
+
+    @property
+    def _evolving(self) -> tuple[Field, ...]:
+        return tuple(f for f in self.fields if f.has_time)
 
     @property
     def measure(self) -> str:
         """What the variable `residual` holds and `tolerance` bounds."""
         return "|u_dt - u_2dt| / |u_dt|" if self.times else "|b - A u| / |b|"
 
-    @property
-    def times(self) -> tuple[float, ...]:
-        """Those of the trajectories, () without any.
+    def dims(self, field: Field) -> tuple[str, ...]:
+        """Names of the dimensions of a field's variable.
+
+        Fields with different components have dimensions of their own: a name is one length.
+        """
+        kinds = {f.channels for f in self.fields if f.channels}
+        channel = "channel" if len(kinds) == 1 else f"{field.name}_channel"
+        return (
+            "sample",
+            *(["time"] if field.has_time else []),
+            *([channel] if field.channels else []),
+            *self.domain.axes,
+        )
+
+    def shape(self, field: Field) -> tuple[int, ...]:
+        """Shape of a field's variable, as `dims` names its axes."""
+        return (
+            self.num_samples,
+            *([len(self.times)] if field.has_time else []),
+            *([len(field.channels)] if field.channels else []),
+            *self.domain.shape,
+        )
+
+    def by_field(self, role: str, u: Tensor) -> dict[str, Tensor]:
+        """Channels (..., c, *space) of a role cut into its fields, by name; a scalar field has no
+        axis of channels.
 
         Raises:
-            ValueError: the trajectories have different times.
+            ValueError: another number of channels.
         """
-        times = {f.times for f in self.fields if f.times}
-        if len(times) > 1:
-            raise ValueError(f"All trajectories of a file have the same times; got {times}.")
-        return times.pop() if times else ()
+        fields = self._of(role)
+        axis = u.ndim - self.domain.ndim - 1
+        sizes = [len(f.channel_names) for f in fields]
+        if axis < 0 or u.shape[axis] != sum(sizes):
+            raise ValueError(
+                f"The fields of role {role!r} have {sum(sizes)} channel(s), (..., {sum(sizes)}, "
+                f"{', '.join(self.domain.axes)}); got {tuple(u.shape)}."
+            )
+        parts = u.split(sizes, axis)
+        return {
+            f.name: part if f.channels else part.squeeze(axis)
+            for f, part in zip(fields, parts, strict=True)
+        }
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists, strings and numbers, units of time where there are any; `from_dict` reads
-        them."""
+        """Plain lists, strings and numbers, times and their units where there are any; `from_dict`
+        reads them."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         plain["fields"] = [f.to_dict() for f in self.fields]
         plain["domain"] = self.domain.to_dict()
-        if self.time_units == "1":
-            del plain["time_units"]
+        if not self.times:
+            del plain["times"], plain["time_units"]
         return plain
 
     @classmethod
@@ -127,9 +220,14 @@ class DatasetSpec:
         """
         try:
             fields = tuple(
-                Field(**{**f, "times": tuple(f.get("times", ()))}) for f in plain["fields"]
+                Field(**{**f, "channels": tuple(f.get("channels", ()))}) for f in plain["fields"]
             )
-            return cls(**{**plain, "fields": fields, "domain": domain_from_dict(plain["domain"])})
+            changed = {
+                "fields": fields,
+                "domain": domain_from_dict(plain["domain"]),
+                "times": tuple(plain.get("times", ())),
+            }
+            return cls(**{**plain, **changed})
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"This is not the spec of a data set ({error}). It may stem from another version "
@@ -154,6 +252,16 @@ class DatasetSpec:
             for key in dict.fromkeys([*here, *there])
             if here.get(key) != there.get(key)
         ]
+
+
+def check_times(times: Sequence[float]) -> None:
+    """Raise a ValueError unless times increase."""
+    for i, (a, b) in enumerate(pairwise(times)):
+        if not a < b:
+            raise ValueError(
+                f"Times must increase; got {a:g} and then {b:g} at frames {i} and {i + 1} of "
+                f"{len(times)}. Sort the frames, or leave out those that come twice."
+            )
 
 
 def _flat(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:

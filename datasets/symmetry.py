@@ -17,25 +17,28 @@ class DihedralAugmentation(torch.utils.data.Dataset):
     x and y are moved alike, chosen by a hash of (seed, epoch, i): the same in any batch, worker
     and rank. Valid where all fields are scalar and the equation, the boundary condition and the
     law of the inputs do not prefer a direction (`spec.isometric`): -div(k grad p) = 1 with p = 0
-    on the boundary is such a case. A file without a spec is taken at the caller's word.
+    on the boundary is such a case. For a file without a spec the caller has to know this.
+
+    Trajectories and windows of them are moved as a whole.
 
     Nodes i/n without the right end (`half_open`) are reflected by i -> n - i. Their line i = 0
     would come from the line that is not stored: x takes there its nearest stored values, y keeps
     those that it has on its own (near zero) boundary line.
 
     Raises:
-        ValueError: the spec says that the problem is not isometric.
+        ValueError: the spec says that the problem is not isometric, or a field is a vector.
     """
 
     def __init__(self, dataset: FieldDataset, seed: int) -> None:
         check_isometric(dataset)
         self.dataset, self.seed = dataset, seed
-        self.isometries = isometries(dataset.domain)
+        domain: Any = dataset.domain
+        self.isometries = isometries(domain)
         # Shared memory: persistent workers see the epoch that the main process sets.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def __getattr__(self, name: str) -> Any:
-        """grid, spec, in_channels, ... of the data set itself."""
+        """domain, spec, in_channels, ... of the data set itself."""
         if name.startswith("_") or name == "dataset":  # while unpickling there is no data set yet
             raise AttributeError(name)
         return getattr(self.dataset, name)
@@ -70,14 +73,23 @@ class DihedralAugmentation(torch.utils.data.Dataset):
 
     def _move(self, u: Tensor, isometry: Isometry, *, first: int) -> Tensor:
         order, reflected = isometry
-        u = u.permute(0, *(a + 1 for a in order))
+        leading = u.ndim - len(order)  # channels, and times in front of them
+        u = u.permute(*range(leading), *(a + leading for a in order))
         for axis in reflected:
-            u = reflect(u, axis + 1, half_open=self.dataset.half_open, first=first)
+            u = reflect(u, axis + leading, half_open=self.dataset.half_open, first=first)
         return u.contiguous()
 
 
 def check_isometric(dataset: FieldDataset) -> None:
-    """Raise a ValueError where the file says that the symmetries of its box are not its own."""
+    """Raise a ValueError where the symmetries of the box are not those of the data: the file says
+    so, or a field is a vector, whose components a rotation mixes."""
+    if dataset.source.vectors:
+        raise ValueError(
+            f"Fields with several channels ({', '.join(dataset.source.vectors)}) are taken for "
+            f"vectors, whose components change in rotations and reflections, and only scalar "
+            f"fields are moved. Train with data.symmetries and data.average_symmetries false; or, "
+            f"where the channels are scalars, store each as a field of its own."
+        )
     if dataset.spec is not None and dataset.spec.isometric is False:
         raise ValueError(
             f"Samples of {dataset.spec.name} ({dataset.spec.kind}) are not symmetric under "

@@ -1,9 +1,13 @@
-"""Every K-th node of a grid: fields computed finely, on a coarser grid of the same box."""
+"""Every K-th node of a grid: fields computed finely, on a coarser grid of the same domain."""
 
-from ..domain import Grid, Latitudes, Sphere
+import numpy as np
+
+from ..domain import Domain, Grid, Sphere
+
+Regular = Grid | Sphere  # nodes that stand in rows
 
 
-def thinned(grid: Grid | Sphere, stride: int) -> tuple[Grid | Sphere, tuple[int, ...]]:
+def thinned(domain: Domain, stride: int) -> tuple[Domain, tuple[int, ...]]:
     """The grid of every stride-th node of each axis, and the number of the first one of each.
 
     Box, boundary and placement stay: 421 nodes with both ends are 85 at a stride of 5, as FNO's
@@ -11,29 +15,56 @@ def thinned(grid: Grid | Sphere, stride: int) -> tuple[Grid | Sphere, tuple[int,
     grids (`Grid.offset`), so node j of the coarse one is node stride j + (stride - 1) o.
 
     Raises:
-        ValueError: every stride-th node is no grid of the same box.
+        ValueError: every stride-th node is no grid of the same domain.
     """
     if stride < 1:
         raise ValueError(f"A stride of K keeps every K-th node, K = 1, 2, ...; got {stride}.")
-    gauss = isinstance(grid, Sphere) and grid.latitudes is Latitudes.GAUSS
-    if stride > 1 and (gauss or not _fits(grid, stride)):
-        others = [] if gauss else [k for k in range(2, max(grid.cells) + 1) if _fits(grid, k)]
-        fitting = f"choose one of {', '.join(map(str, others[:8]))}" if others else "none does"
-        kinds = [grid.latitudes] if isinstance(grid, Sphere) else grid.placement
-        places = ", ".join(dict.fromkeys(kind.value for kind in kinds))
+    if stride == 1:
+        return domain, (0,) * domain.ndim
+    if not isinstance(domain, Regular):
         raise ValueError(
-            f"A stride of {stride} does not take {' x '.join(map(str, grid.shape))} nodes "
-            f"({places}) to a grid of the same box: {fitting}, say where the nodes lie "
+            f"A stride keeps every K-th node along each axis of a grid; got {domain}, whose nodes "
+            f"do not stand in rows. Leave the stride out."
+        )
+    if not _fits(domain, stride):
+        others = [k for k in range(2, max(domain.cells) + 1) if _fits(domain, k)]
+        fitting = f"choose one of {', '.join(map(str, others[:8]))}" if others else "none does"
+        raise ValueError(
+            f"A stride of {stride} does not take {' x '.join(map(str, domain.shape))} nodes "
+            f"({_places(domain)}) to a grid of the same box: {fitting}, say where the nodes lie "
             f"(--boundary and --placement, or grid={{...}} in Python), or interpolate."
         )
-    more = [n - m for n, m in zip(grid.shape, grid.cells, strict=True)]
-    coarse = grid.with_shape([m // stride + e for m, e in zip(grid.cells, more, strict=True)])
-    return coarse, tuple(round((stride - 1) * o) for o in grid.offset)
+    return domain.with_shape(_coarse_shape(domain, stride)), _first(domain, stride)
 
 
-def _fits(grid: Grid | Sphere, stride: int) -> bool:
+def _fits(grid: Regular, stride: int) -> bool:
     """Whether cells come out whole, nodes are nodes, and one at least is left."""
-    return all(
+    whole = all(
         m % stride == 0 and ((stride - 1) * o) % 1 == 0 and m // stride + n - m > 0
         for n, m, o in zip(grid.shape, grid.cells, grid.offset, strict=True)
     )
+    return whole and _nodes_are_kept(grid, stride)
+
+
+def _nodes_are_kept(grid: Regular, stride: int) -> bool:
+    """Whether the kept nodes are those of the coarse grid: on Gauss's latitudes they are not."""
+    coarse = grid.with_shape(_coarse_shape(grid, stride))
+    return all(
+        np.allclose(coarse.axis(a), grid.axis(a)[first::stride], rtol=1e-9, atol=1e-9 * cells)
+        for a, (first, cells) in enumerate(zip(_first(grid, stride), grid.cells, strict=True))
+    )
+
+
+def _coarse_shape(grid: Regular, stride: int) -> list[int]:
+    return [m // stride + n - m for n, m in zip(grid.shape, grid.cells, strict=True)]
+
+
+def _first(grid: Regular, stride: int) -> tuple[int, ...]:
+    return tuple(round((stride - 1) * o) for o in grid.offset)
+
+
+def _places(grid: Regular) -> str:
+    """Where the nodes lie, in words: "endpoints", or "gauss" of latitudes."""
+    plain = grid.to_dict()
+    places = plain["latitudes"] if "latitudes" in plain else plain["placement"]
+    return places if isinstance(places, str) else ", ".join(dict.fromkeys(places))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pdeops.datasets import DATASETS
+from pdeops.datasets import DATASETS, EVOLUTIONS
 from pdeops.models import MODELS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -20,7 +20,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 @pytest.fixture
 def registries():
     """What a page registers is forgotten after it."""
-    before = [(registry, dict(registry)) for registry in (MODELS, DATASETS)]
+    before = [(registry, dict(registry)) for registry in (MODELS, DATASETS, EVOLUTIONS)]
     yield
     for registry, entries in before:
         for name in set(registry) - set(entries):

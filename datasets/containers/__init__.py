@@ -1,1 +1,97 @@
-"""How the bytes of a data file are kept."""
+"""How the bytes of a data file are kept: one file for each kind, known by its first bytes."""
+
+from pathlib import Path
+from typing import Protocol
+
+from . import hdf5, mat, netcdf, npz, pt
+from .store import Store
+
+__all__ = ["CONTAINERS", "Container", "container_of", "open_store"]
+
+
+class Container(Protocol):
+    """A kind of file.
+
+    Attributes:
+        DESCRIPTION: one line for error messages.
+    """
+
+    DESCRIPTION: str
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        """Whether a file is of this kind, by its first bytes."""
+        ...
+
+    def store(self, path: Path) -> Store:
+        """The file as named arrays."""
+        ...
+
+
+# The first that recognises a file reads it. netCDF comes last: it asks xarray, which is imported
+# for it.
+CONTAINERS: dict[str, Container] = {
+    "MATLAB": mat,
+    "NumPy": npz,
+    "torch": pt,
+    "HDF5": hdf5,
+    "netCDF": netcdf,
+}
+
+# First bytes of what is no data at all -> what it is and what to do about it.
+_NOT_DATA = {
+    b"<": "is an HTML or XML page, not data: the download gave a web page (a login, a quota or an "
+    "error). Download it again",
+    **dict.fromkeys(
+        (b"\x80\x03", b"\x80\x04", b"\x80\x05"),
+        "is a Python pickle, which could run code when loaded, and is not read. Save its arrays "
+        "with numpy.savez",
+    ),
+    b"version https://git-lfs": "is a Git LFS pointer, not data. Fetch it with `git lfs pull`",
+}
+
+
+def open_store(path: str | Path) -> Store:
+    """The named arrays of a file of any known kind.
+
+    Raises:
+        FileNotFoundError, ValueError: as `container_of`, or the file is damaged.
+    """
+    path = Path(path)
+    return CONTAINERS[container_of(path)].store(path)
+
+
+def container_of(path: str | Path) -> str:
+    """The key in `CONTAINERS` of a file, from its content.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is empty, a web page, or of no known kind.
+    """
+    path = Path(path)
+    if not path.exists():
+        hint = (
+            "; an unfinished one is there: run its `pdeops data generate` or `convert` again."
+            if path.with_name(path.name + ".part").exists()
+            else f". Generate one, for example: pdeops data generate darcy --samples 1000 "
+            f"--resolution 65 --seed 0 --out {path}"
+        )
+        raise FileNotFoundError(f"There is no data file {path}{hint}")
+    head = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(512)
+        if not head:
+            raise ValueError(f"{path} is empty. Download or generate it again.")
+    for start, meaning in _NOT_DATA.items():
+        if head.lstrip().startswith(start):
+            raise ValueError(f"{path} {meaning}.")
+    for name, container in CONTAINERS.items():
+        if container.recognises(path, head):
+            return name
+    if not path.is_file():
+        raise ValueError(f"{path} is a folder without data in it; name a data file.")
+    known = "; ".join(container.DESCRIPTION for container in CONTAINERS.values())
+    raise ValueError(
+        f"{path} is of no format that pdeops reads (it begins with {head[:8]!r}). It reads: "
+        f"{known}."
+    )

@@ -1,1 +1,1 @@
-"""Writing a data set, sample by sample, by any number of workers."""
+"""Generation of data sets, sample by sample, by any number of workers."""

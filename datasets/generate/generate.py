@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...domain import Domain
-from ..layouts import hdf5
+from ..layouts import native_file
 from ..problems.problem import Generated
 from ..spec import DatasetSpec
 from . import workers as workforce
@@ -42,8 +42,8 @@ def generate(
     is given (the extra `dask`). Processes are spawned: a script that asks for more than one calls
     this below `if __name__ == "__main__"`. The workers of a cluster write to the file themselves,
     so all of them see its folder under the same name; start them with one thread each. The samples
-    of one that is lost are made again by the others. `progress` is told the number of finished
-    samples.
+    of one that is lost are made again by the others. `progress` is called with the number of
+    finished samples.
 
     Raises:
         ValueError: an argument is out of range, `out` exists, an unfinished file of other
@@ -76,7 +76,7 @@ def generate(
         except ChildProcessError:
             raise
         except OSError as error:
-            raise hdf5.no_room(error, out, part.path.stat().st_size) from None
+            raise native_file.no_room(error, out, part.path.stat().st_size) from None
         part.finish(out)
     return {
         "file": str(out),
@@ -95,7 +95,7 @@ class _Work(workforce.Work):
     spec: DatasetSpec
     dtype: str
     path: Path
-    places: dict[str, hdf5.Variable]
+    places: dict[str, native_file.Variable]
 
     def run(self, indices: Sequence[int]) -> dict[int, float]:
         """Draw, solve, verify and store the given samples; their relative residuals."""
@@ -129,16 +129,13 @@ class _Work(workforce.Work):
 
     def _one(self, descriptor: int, index: int) -> float:
         spec = self.spec
-        x, y, residual, reason = self.problem.solved_sample(spec, index)
-        if not residual <= spec.tolerance:
+        sample = self.problem.solved_sample(spec, index)
+        if not sample.residual <= spec.tolerance:
             raise ArithmeticError(
                 f"Sample {index} of {spec.name} (seed {spec.seed}) misses the tolerance: "
-                f"{spec.measure} = {residual:.1e} instead of {spec.tolerance:.0e} "
-                f"({reason}). {self.problem.remedy} Nothing of it was stored."
+                f"{spec.measure} = {sample.residual:.1e} instead of {spec.tolerance:.0e} "
+                f"({sample.reason}). {self.problem.remedy} Nothing of it was stored."
             )
-        for names, values in ((spec.inputs, x), (spec.targets, y)):
-            parts = values.split([len(f.channels) for f in names])
-            for field, u in zip(names, parts, strict=True):
-                place = self.places[field.name]
-                place.write(descriptor, index, u.reshape(place.sample_shape).numpy())
-        return residual
+        for name, values in sample.fields.items():
+            self.places[name].write(descriptor, index, values.numpy())
+        return sample.residual

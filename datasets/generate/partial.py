@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..layouts import hdf5
+from ..layouts import native_file
 from ..spec import DatasetSpec
 
 # Finished samples are entered in the file at most this often, after their fields are safely on
@@ -18,7 +18,7 @@ FLUSH_SECONDS = 1.0
 
 
 class PartialFile:
-    """The file beside a target that holds the samples finished so far.
+    """The file next to a target that holds the samples finished so far.
 
     A sample is finished when its residual stands in the file; its fields were written before.
 
@@ -32,7 +32,7 @@ class PartialFile:
         import h5py
 
         self.path, self.descriptor = path, descriptor
-        self.places = hdf5.variables(path)
+        self.places = native_file.variables(path)
         with h5py.File(path, "r", locking=False) as file:
             self.residuals: np.ndarray = file["residual"][()]
         self._pending: list[int] = []
@@ -85,9 +85,9 @@ def partial_file(target: Path, spec: DatasetSpec, dtype: str) -> Iterator[Partia
             another spec, dtype or version of the code is in the way.
         OSError: there is no room for the whole file; nothing is left behind then.
     """
-    hdf5.refuse_existing(target)
+    native_file.refuse_existing(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    path = hdf5.part_of(target)
+    path = native_file.part_of(target)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
@@ -97,9 +97,9 @@ def partial_file(target: Path, spec: DatasetSpec, dtype: str) -> Iterator[Partia
                 f"{path} is being written by another process. Wait for it, or choose another name."
             ) from None
         try:
-            hdf5.refuse_existing(target)  # another process may have finished it a moment ago
+            native_file.refuse_existing(target)  # another process may have finished it a moment ago
             if differences(path, spec, dtype) is None:
-                hdf5.create(path, spec, dtype)
+                native_file.create(path, spec, dtype)
             lines = differences(path, spec, dtype)
             if lines:
                 raise ValueError(
@@ -133,11 +133,13 @@ def differences(path: Path, spec: DatasetSpec, dtype: str) -> list[str] | None:
             stored = {str(u.dtype) for u in file.values() if u.ndim > 1}
     except OSError:
         return None
-    here = hdf5.attributes(spec)
-    lines = spec.difference(DatasetSpec.from_json(there["spec"]))
-    lines += [
+    here = native_file.attributes(spec)
+    lines = [
         f"{key}: {here[key]} here, {there.get(key)} there"
         for key in ("format_version", "code_version")
         if here[key] != there.get(key)
     ]
+    if here["format_version"] != there.get("format_version"):
+        return lines  # another version may write the spec in another way
+    lines = spec.difference(DatasetSpec.from_json(there["spec"])) + lines
     return lines + [f"dtype: {dtype} here, {', '.join(stored)} there"] * (stored != {dtype})

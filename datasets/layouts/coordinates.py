@@ -1,41 +1,39 @@
 """Where the nodes of foreign data lie: as the caller says, else as coordinates in the file say,
-else as `Grid` has it by default. What was concluded stands in the notes."""
+else by the defaults of `Grid`. What was concluded stands in the notes."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ...domain import Boundary, Grid, Placement, Sphere
+from ...domain import Boundary, Domain, Grid, Placement
 from ...nearest import did_you_mean
-from ..containers.stores import Store
-from .selection import SPACE, Selection
+from ..containers.store import Store
+from .chosen import SPACE, Selection
 
-# A grid, or its arguments without the shape: {"boundary": "periodic"}.
-GridLike = Grid | Sphere | Mapping[str, Any]
+# A domain, or the arguments of a Grid without its shape: {"boundary": "periodic"}.
+GridLike = Domain | Mapping[str, Any]
 
 _ARGUMENTS = ("extent", "boundary", "placement")
 _NAMES = ("{}", "{}-coordinate", "{}_coordinate", "{}coord")
 
 
-def grid_of(
-    store: Store, selection: Selection, said: GridLike | None
-) -> tuple[Grid | Sphere, list[str]]:
-    """The grid of the selected fields, and what of it was concluded rather than said.
+def grid_of(store: Store, selection: Selection, given: GridLike | None) -> tuple[Domain, list[str]]:
+    """The domain of the selected fields, and which of it was concluded rather than given.
 
     Raises:
         ValueError: the grid is not that of the fields, or coordinates are not uniform.
     """
     shape = selection.space
-    if isinstance(said, Grid | Sphere):
-        if said.shape != shape:
+    if given is not None and not isinstance(given, Mapping):
+        if given.shape != shape:
             raise ValueError(
                 f"The fields of {store.title} must have shape "
-                f"(..., {', '.join(map(str, said.shape))}) on this grid; got {shape}. Give a grid "
+                f"(..., {', '.join(map(str, given.shape))}) on this grid; got {shape}. Give a grid "
                 f"of that shape, or the axes in another order."
             )
-        return said, []
-    arguments = dict(said or {})
+        return given, []
+    arguments = dict(given or {})
     for name in arguments:
         if name not in _ARGUMENTS:
             raise ValueError(
@@ -63,7 +61,7 @@ def grid_of(
             )
         arguments["extent"] = [m[1] if m else 1.0 for m in measured]
     grid = Grid(shape, **arguments)
-    if not (said and "placement" in said) and not all(measured):
+    if not (given and "placement" in given) and not all(measured):
         notes.append(
             f"the file does not say where its nodes lie: taken as "
             f"{', '.join(dict.fromkeys(p.value for p in grid.placement))} of the box; say "
@@ -114,11 +112,11 @@ def _coordinates(store: Store, selection: Selection, axis: int) -> tuple[str, np
     """Name and values (n,) of the array that says where the nodes of an axis lie."""
     letter, n = SPACE[axis], selection.space[axis]
     candidates = [pattern.format(letter) for pattern in _NAMES]
-    first = selection.inputs[0]
+    first = selection.chosen[0]
     dims = store.arrays[first.name].dims
     if dims:
         candidates.insert(0, dims[first.axes.index(letter)])
-    fields = {c.name for c in (*selection.inputs, *selection.targets)}
+    fields = {c.name for c in selection.chosen}
     for name in candidates:
         array = store.arrays.get(name)
         if array and name not in fields and sorted(array.shape) in ([n], [1, n]):

@@ -1,93 +1,42 @@
-"""The project's own files; the layout stands in `pdeops.datasets.layouts.hdf5`."""
+"""Reading the project's own files; `native_file` describes and writes them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..containers.stores import HDF5Store
+from ..containers.store import Store
 from ..dataset import FieldDataset
 from ..spec import DatasetSpec, Field
+from .array_source import ArraySource
+from .chosen import Chosen, Selection
 from .coordinates import GridLike
-from .hdf5 import AXES, FORMAT, FORMAT_VERSION
-from .selection import Chosen, Selection
-from .sources import ArraySource
-
-DESCRIPTION = "HDF5 files written by pdeops"
+from .native_file import FORMAT, FORMAT_VERSION
 
 
-def recognises(path: Path, head: bytes) -> bool:
-    """An HDF5 file that says so; or one that cannot be opened, of which `open` tells why."""
-    return kind_of(path, head) in (FORMAT, "damaged")
+def recognises(store: Store) -> bool:
+    """A file that says so."""
+    return store.attributes.get("format") == FORMAT
 
 
-def kind_of(path: Path, head: bytes) -> str | None:
-    """What wrote an HDF5 file: "pdeops", "mat" (MATLAB 7.3), "netcdf", "plain", "damaged"; None for
-    no HDF5 file.
-
-    MATLAB puts 512 bytes of text in front of HDF5's signature.
-    """
-    matlab = head.startswith(b"MATLAB 7.3 MAT-file")
-    if not (matlab or head.startswith(b"\x89HDF\r\n\x1a\n")):
-        return None
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") == FORMAT:
-                return FORMAT
-            attributes = [set(item.attrs) for item in file.values()]
-    except OSError:
-        return "mat" if matlab else "damaged"
-    if matlab or any("MATLAB_class" in names for names in attributes):
-        return "mat"
-    return "netcdf" if any({"CLASS", "DIMENSION_LIST"} & names for names in attributes) else "plain"
-
-
-def store(path: Path) -> HDF5Store:
-    """The fields, `residual` and the coordinates.
-
-    Raises:
-        ValueError: truncated.
-    """
-    _file(path).close()
-    return HDF5Store(path)
-
-
-def _file(path: Path) -> Any:
-    import h5py
-
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(
-            f"{path} is a damaged HDF5 file ({error}). Copy, download or generate it again."
-        ) from None
-
-
-def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
+def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
     """The data set of a finished file.
 
     Raises:
-        ValueError: truncated, of another format version, unfinished, or `grid` disagrees.
+        ValueError: of another format version, unfinished, at odds with its own spec, or `grid`
+            disagrees.
     """
-    with _file(path) as file:
-        version = file.attrs.get("format_version")
-        if version != FORMAT_VERSION:
+    spec, path = spec_of(store), store.path
+    assert path is not None
+    for field in spec.fields:
+        expected = spec.shape(field)
+        got = store.arrays[field.name].shape if field.name in store.arrays else "nothing"
+        if got != expected:
             raise ValueError(
-                f"{path} has format version {version}; this pdeops reads {FORMAT_VERSION}. "
-                f"Generate the file again, or use the pdeops that wrote it "
-                f"({file.attrs.get('code_version')})."
+                f"{path} disagrees with its own spec: field {field.name!r} should have shape "
+                f"{expected}, and has {got}. Generate the file again."
             )
-        spec = DatasetSpec.from_json(file.attrs["spec"])
-        for field in spec.fields:
-            expected = field.shape(spec.num_samples, spec.domain)
-            got = file[field.name].shape if field.name in file else "nothing"
-            if got != expected:
-                raise ValueError(
-                    f"{path} disagrees with its own spec: field {field.name!r} should have shape "
-                    f"{expected}, and has {got}. Generate the file again."
-                )
     if path.name.endswith(".part"):
         raise ValueError(
             f"{path} is unfinished: run its `pdeops data generate` or `convert` again."
@@ -96,8 +45,9 @@ def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
         raise ValueError(
             f"{path} says that its grid is {spec.domain}; got {grid}. Leave the grid out."
         )
+    chosen = tuple(_chosen(spec, field) for field in spec.fields)
     return FieldDataset(
-        ArraySource(HDF5Store(path), _selection(spec)),
+        ArraySource(store, Selection(chosen, spec.times)),
         spec.domain,
         spec=spec,
         path=path,
@@ -105,19 +55,46 @@ def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
     )
 
 
-def _selection(spec: DatasetSpec) -> Selection:
-    """One variable (sample, x, y, z as far as they go) for each field; times are channels."""
-    space = AXES[: spec.domain.ndim]
+def spec_of(store: Store) -> DatasetSpec:
+    """The spec that stands in the file.
 
-    def chosen(fields: tuple[Field, ...]) -> tuple[Chosen, ...]:
-        return tuple(
-            Chosen(
-                f.name,
-                ("sample", "channel", *space) if f.times else ("sample", *space),
-                f.shape(spec.num_samples, spec.domain),
-                f.channels,
-            )
-            for f in fields
+    Raises:
+        ValueError: it is of another format version.
+    """
+    version = store.attributes.get("format_version")
+    plain = json.loads(store.attributes["spec"])
+    if version == 1:
+        plain = _from_version_1(store.path, plain)
+    elif version != FORMAT_VERSION:
+        raise ValueError(
+            f"{store.title} has format version {version}; this pdeops reads {FORMAT_VERSION}. "
+            f"Generate or convert the file again, or use the pdeops that wrote it "
+            f"({store.attributes.get('code_version')})."
         )
+    return DatasetSpec.from_dict(plain)
 
-    return Selection(chosen(spec.inputs), chosen(spec.targets))
+
+def _from_version_1(path: Path | None, plain: dict[str, Any]) -> dict[str, Any]:
+    """The spec of a file of version 1 in today's words.
+
+    Its steady fields are stored as today. A trajectory was split into the initial field, an input,
+    and the later frames, a target that has the times.
+
+    Raises:
+        ValueError: it holds trajectories.
+    """
+    late = [f["name"] for f in plain["fields"] if f.get("times")]
+    if late:
+        raise ValueError(
+            f"{path} has format version 1, in which a trajectory ({', '.join(late)}) is stored "
+            f"without its first frame; this pdeops reads trajectories of version {FORMAT_VERSION}. "
+            f"Generate or convert the file again."
+        )
+    domain = plain.pop("grid", None) or plain.pop("domain")
+    kind = "sphere" if "latitudes" in domain else "box"
+    return plain | {"domain": {"kind": kind, **domain}}
+
+
+def _chosen(spec: DatasetSpec, field: Field) -> Chosen:
+    axes = tuple("channel" if d.endswith("channel") else d for d in spec.dims(field))
+    return Chosen(field.name, field.role, axes, spec.shape(field), field.channels)

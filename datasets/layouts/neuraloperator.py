@@ -11,55 +11,44 @@ number of cells, with nodes half a cell too far right, and set `half_open`, from
 symmetries are taken exactly.
 """
 
-import pickle
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...domain import Grid
-from ..containers.stores import MemoryStore, Store
+from ..containers import pt
+from ..containers.store import AmbiguousError, Store
 from ..dataset import FieldDataset
-from . import foreign
+from . import named_arrays
+from .array_source import ArraySource
+from .chosen import SPACE
 from .coordinates import GridLike
-from .selection import SPACE, AmbiguousError, select
-from .sources import ArraySource
-
-DESCRIPTION = "neuraloperator's .pt files (dict of tensors x and y)"
+from .selection import select
 
 # Mean |y| on an edge, in units of the next line of nodes: below this the edge lies on the boundary.
 # A node half a cell inside gives 1/3 or more, one on the boundary of the published files 0.02.
 _ON_THE_BOUNDARY = 0.1
 
 
-def recognises(path: Path, head: bytes) -> bool:
-    """A zip file with a pickle in it (torch since 1.6), or a bare pickle (torch before)."""
-    if head.startswith(b"PK\x03\x04"):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return any(name.endswith("data.pkl") for name in archive.namelist())
-        except zipfile.BadZipFile:
-            return True  # truncated; `open` says so
-    return head.startswith(b"\x80\x02")
+def recognises(store: Store) -> bool:
+    """A torch file with x and y."""
+    return isinstance(store, pt.TorchStore) and {"x", "y"} <= set(store.arrays)
 
 
-def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
+def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
     """The pairs x -> y; bool, float64 and strided tensors are cast as they are read.
 
     Without `grid`, a file with a two-valued x in 2D is taken for Darcy flow on the unit square, see
-    above; for any other the grid must be given. Without x and y, other pairs of known names are
-    looked for.
+    above; for any other the grid must be given.
 
     Raises:
         ValueError: damaged, no dict of tensors, shapes that do not fit, or the grid is unknown.
     """
-    content = _content(path)
-    if isinstance(grid, Mapping) or not {"x", "y"} <= set(content):
-        return foreign.open_pair(TorchStore(path), grid, dtype)
+    if isinstance(grid, Mapping):
+        return named_arrays.open(store, grid, dtype)
+    assert store.path is not None
+    path, content = store.path, pt.tensors(store.path)
     x, y = content["x"], content["y"]
     shapes = f"x {tuple(x.shape)} and y {tuple(y.shape)}"
     ndim = grid.ndim if grid else 2
@@ -67,8 +56,8 @@ def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
         raise AmbiguousError(
             f"{path} holds {shapes}. pdeops reads pairs of fields in {ndim}D, both (samples, "
             f"*space) or both (samples, channels, *space); for other dimensions give the grid, or "
-            f"say what the axes are (time steps can be channels): "
-            f"{foreign.command(TorchStore(path), foreign.XY, 'x=sample,x', 'y=sample,channel,x')}"
+            f"say what the axes are (those of times and channels are called so): "
+            f"{named_arrays.command(store, named_arrays.XY, 'x=sample,x', 'y=sample,time,x')}"
         )
     half_open = False
     notes: tuple[str, ...] = ("the file says nothing of its grid; the caller gave it",)
@@ -78,15 +67,15 @@ def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
                 f"{path} holds {shapes} and does not say where its nodes lie. Give the grid, for "
                 f"example open_dataset(path, grid=Grid({tuple(x.shape[-2:])}, "
                 f"boundary='periodic')), or convert it: "
-                f"{foreign.command(TorchStore(path), foreign.XY)} --boundary periodic"
+                f"{named_arrays.command(store, named_arrays.XY)} --boundary periodic"
             )
         grid, half_open, note = _darcy_grid(y)
         notes = (note,)
     grid.check(x, f"input of {path}")
     grid.check(y, f"target of {path}")
     channel = ("channel",) * (x.ndim - ndim - 1)
-    store = TorchStore(path)
-    selection = select(store, ["x"], ["y"], ("sample", *channel, *SPACE[:ndim]))
+    axes = ("sample", *channel, *SPACE[:ndim])
+    selection = select(store, inputs=["x"], targets=["y"], axes=axes)
     return FieldDataset(
         ArraySource(store, selection),
         grid,
@@ -95,74 +84,6 @@ def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
         half_open=half_open,
         notes=(*notes, *selection.notes),
     )
-
-
-class TorchStore(Store):
-    """The tensors of a torch file, memory-mapped where its format allows."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.arrays, self.refused = self.handle.arrays, self.handle.refused
-
-    def _open(self) -> MemoryStore:
-        assert self.path is not None
-        content = _content(self.path)
-        dense = {k: u.detach() for k, u in content.items() if u.layout is torch.strided}
-        # NumPy has no bfloat16; float32 holds every value of it.
-        as_numpy = {k: u.float() if u.dtype is torch.bfloat16 else u for k, u in dense.items()}
-        store = MemoryStore({k: u.resolve_conj().numpy() for k, u in as_numpy.items()})
-        store.refused |= dict.fromkeys(set(content) - set(dense), "a sparse tensor; make it dense")
-        return store
-
-    def read(self, name: str, key: tuple[slice | np.ndarray, ...]) -> np.ndarray:
-        """A view of the block."""
-        return self.handle.read(name, key)
-
-    def take(self, name: str, axis: int, indices: np.ndarray) -> np.ndarray:
-        """The given entries along one axis, copied."""
-        return self.handle.take(name, axis, indices)
-
-
-def store(path: Path) -> TorchStore:
-    """The tensors by name.
-
-    Raises:
-        ValueError: damaged, or not a dict with tensors.
-    """
-    return TorchStore(path)
-
-
-def _content(path: Path) -> dict[str, Tensor]:
-    """The tensors of the dict that the file holds."""
-    content = _load(path)
-    tensors = content if isinstance(content, dict) else {}
-    tensors = {str(k): u for k, u in tensors.items() if isinstance(u, Tensor)}
-    if not tensors:
-        keys = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(
-            f"{path} is a torch file of another kind: it holds {keys}, expected a dict with "
-            f"tensors x and y."
-        )
-    return tensors
-
-
-def _load(path: Path) -> Any:
-    """The file's content, memory-mapped where its format allows; never runs code from the file."""
-    try:
-        try:
-            return torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-            )
-        except pickle.UnpicklingError:
-            raise ValueError(
-                f"{path} holds Python objects besides tensors, which could run code when loaded. "
-                f"Save it again as a dict of tensors x and y."
-            ) from None
-    except (RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f"{path} is a damaged torch file ({reason}). Download or copy it again."
-        ) from None
 
 
 def _two_valued(x: Tensor) -> bool:

@@ -1,1 +1,1 @@
-"""One PDE, one file: random inputs, the solver, and what a data set says of itself."""
+"""One PDE, one file: random inputs, the solver, and the spec of a data set."""

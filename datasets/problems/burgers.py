@@ -52,9 +52,10 @@ class Thin(Gaussian):
 
 
 class Burgers(PeriodicProblem):
-    """u(0) -> u(t_1), .., u(t_m) by u_t + u u_x = ν u_xx."""
+    """Trajectories u(0), u(t_1), .., u(t_m) of u_t + u u_x = ν u_xx."""
 
     name = "burgers"
+    ndim = 1
     equation = "u_t + u u_x = viscosity u_xx, periodic"
     fields = (("u", "velocity at the nodes", "1"),)
     KINDS = {"gaussian": Gaussian, "thin": Thin}  # noqa: RUF012 - a ClassVar of Generated

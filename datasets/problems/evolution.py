@@ -1,4 +1,4 @@
-"""A time-dependent equation with a random initial field: what trajectories are generated from."""
+"""Time-dependent equations with random initial fields, from which trajectories are generated."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...domain import Boundary, Grid, Placement
+from ...domain import Boundary, Domain, Grid, Placement
 from ...solvers.evolution.evolution import Evolution
 from ...solvers.evolution.evolve import evolve
 from ...solvers.evolution.trajectory import Trajectory
 from ..spec import DatasetSpec, Field
-from .problem import Generated
+from .problem import Generated, Solved
 
 
 class EvolutionKind(Protocol):
-    """A recipe: a frozen dataclass whose fields are numbers, and how it starts.
+    """A distribution of initial fields: a frozen dataclass whose fields are numbers.
 
     Attributes:
         t_end, num_frames: the solution is stored at num_frames equal steps up to t_end.
-        dt: largest step of time; shorter where the flow is fast.
+        dt: largest time step; steps are shorter where the flow is fast.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -43,11 +43,11 @@ class EvolutionKind(Protocol):
 
 
 class PeriodicKind(EvolutionKind, Protocol):
-    """A recipe on a periodic box.
+    """The same on a periodic box.
 
     Attributes:
-        refinement: the solver's grid has this many times the nodes per axis of what is stored.
-        num_waves: of the initial field, per axis.
+        refinement: the solver's grid has this many times the stored nodes per axis.
+        num_waves: number of waves of the initial field per axis.
     """
 
     @property
@@ -63,7 +63,8 @@ class PeriodicKind(EvolutionKind, Protocol):
 
 
 class EvolutionProblem(Generated):
-    """u_t = L u + N(u, t) from a random u(0): u(0) -> u(t_1), .., u(t_m).
+    """u_t = L u + N(u, t) from a random u(0): trajectories u(0), u(t_1), .., u(t_m), one state per
+    quantity.
 
     Solved by ETDRK4 in float64 on the solver's own grid, with steps of Courant number 0.5 at most;
     and again with steps twice as long: the difference of both, relative to the solution in L², is
@@ -71,7 +72,7 @@ class EvolutionProblem(Generated):
     error in time is about a fifteenth of it.
 
     Attributes:
-        fields: name, description and units of each field.
+        fields: name, description and units of each quantity.
         time_units: of `times` and t_end, and how many of the solver's there are in one.
         tolerance: bound of that difference.
     """
@@ -88,28 +89,25 @@ class EvolutionProblem(Generated):
 
     @abstractmethod
     def solver_grid(self, grid: Any) -> Any:
-        """Where to solve what is stored on `grid`."""
+        """The grid of the solver for fields stored on `grid`."""
 
     @abstractmethod
     def stored(self, u: Float[Tensor, "*batch_fine"], grid: Any) -> Float[Tensor, "*batch_space"]:
-        """What the solver found, at the nodes of `grid`."""
+        """The solver's fields at the nodes of `grid`."""
 
     @property
     def times(self) -> tuple[float, ...]:
-        """When the solution is stored."""
+        """Times of the stored frames: 0, and num_frames equal steps up to t_end."""
         kind = self.inputs
-        return tuple(kind.t_end * (i + 1) / kind.num_frames for i in range(kind.num_frames))
+        return (0.0, *(kind.t_end * (i + 1) / kind.num_frames for i in range(kind.num_frames)))
 
-    def spec(self, grid: Any, seed: int, num_samples: int) -> DatasetSpec:
+    def spec(self, grid: Domain, seed: int, num_samples: int) -> DatasetSpec:
         """What a data set of this problem says of itself."""
         return DatasetSpec(
             name=self.name,
             kind=self.kind,
             equation=self.equation,
-            fields=(
-                *(Field(f"initial_{n}", "input", f"{d} at t = 0", u) for n, d, u in self.fields),
-                *(Field(n, "target", d, u, times=self.times) for n, d, u in self.fields),
-            ),
+            fields=tuple(Field(n, "state", d, u) for n, d, u in self.fields),
             domain=grid,
             parameters=self.parameters,
             seed=seed,
@@ -117,32 +115,34 @@ class EvolutionProblem(Generated):
             tolerance=self.tolerance,
             isometric=self.isometric,
             time_units=self.time_units[0],
+            times=self.times,
         )
 
     def solve(self, u0: Float[Tensor, "c *fine"], grid: Any, *, courant: float) -> Trajectory:
-        """The trajectory on `grid`, of the initial field given on its solver's grid."""
+        """The frames after t = 0 on `grid`, from the initial field on its solver's grid."""
         equation = self.equation_on(self.solver_grid(grid))
-        times = [t * self.time_units[1] for t in self.times]
+        times = [t * self.time_units[1] for t in self.times[1:]]
         dt = self.inputs.dt * courant / 0.5
         result = evolve(equation, u0[None], times, dt=dt, courant=courant)
         result.u = self.stored(result.u, grid)
         return result
 
-    def solved_sample(self, spec: DatasetSpec, index: int) -> tuple[Tensor, Tensor, float, str]:
-        """Drawn, solved with both steps, compared."""
+    def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:
+        """Sample number `index`: drawn, solved with both steps, compared."""
         assert spec.seed is not None
         grid = spec.domain
         u0 = self.sample_input(self.solver_grid(grid), spec.seed, index)
         result, coarse = (self.solve(u0, grid, courant=c) for c in (0.5, 1.0))
-        x = self.sample_input(grid, spec.seed, index)
         if not (result.completed and coarse.completed):
             reason = coarse.reason if result.completed else result.reason
-            return x, torch.empty(0), float("nan"), reason
+            return Solved({}, float("nan"), reason)
         difference = max(
             ((u - v).norm() / u.norm()).item()
             for u, v in zip(result.u.unbind(2), coarse.u.unbind(2), strict=True)
         )
-        return x, result.u[0].transpose(0, 1).flatten(0, 1), difference, result.reason
+        start = self.sample_input(grid, spec.seed, index)
+        frames = torch.cat([start[None], result.u[0]])
+        return Solved(spec.by_field("state", frames), difference, result.reason)
 
 
 class PeriodicProblem(EvolutionProblem):
@@ -157,11 +157,12 @@ class PeriodicProblem(EvolutionProblem):
         self.check_grid(grid)
         return grid
 
-    def check_grid(self, grid: Grid) -> None:
+    def check_grid(self, grid: Domain) -> None:
         """Raise a ValueError unless the grid is the kind's box, periodic, left ends stored, and the
         solver's holds the waves of an initial field."""
         if (
-            grid.extent != self.inputs.extent
+            not isinstance(grid, Grid)
+            or grid.extent != self.inputs.extent
             or set(grid.boundary) != {Boundary.PERIODIC}
             or set(grid.placement) != {Placement.LEFT}
             or min(grid.shape) < 8

@@ -114,7 +114,7 @@ class Kolmogorov(McWilliams):
 
 
 class NavierStokes(PeriodicProblem):
-    """Vorticity of 2D incompressible flow, ω(0) -> ω(t_1), .., ω(t_m)."""
+    """Vorticity of 2D incompressible flow, trajectories ω(0), ω(t_1), .., ω(t_m)."""
 
     name = "navier_stokes"
     equation = (

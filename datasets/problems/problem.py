@@ -1,8 +1,8 @@
-"""A PDE family with random inputs: what a data set is generated from and checked against."""
+"""PDE families with random inputs, from which data sets are generated and checked."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...domain import Boundary, Grid, Placement
+from ...domain import Boundary, Domain, Grid, Placement
 from ...linop import LinearOperator
 from ...nearest import did_you_mean
 from ...solvers.operators.boundary import without_boundary
@@ -29,9 +29,25 @@ class Kind(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
     isometric: ClassVar[bool]
 
-    def sample(self, grid: Grid, random: np.random.Generator) -> Tensor:
+    def sample(self, grid: Any, random: np.random.Generator) -> Tensor:
         """One input (c, *space) in float64, the same function on every grid."""
         ...
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A sample as it is stored, and how well it is solved.
+
+    Attributes:
+        fields: by name, each with the axes of its variable but that of samples; float64. Empty
+            where the solver failed.
+        residual: the value of `DatasetSpec.measure`; NaN where the solver failed.
+        reason: why the solver stopped.
+    """
+
+    fields: dict[str, Tensor]
+    residual: float
+    reason: str
 
 
 class Generated(ABC):
@@ -41,6 +57,7 @@ class Generated(ABC):
         name: the key in `DATASETS` or `EVOLUTIONS`.
         equation: what the fields satisfy, for the file and the card.
         KINDS: name of a kind -> dataclass of its parameters; the first is the default.
+        ndim: number of axes of its grids.
         remedy: what helps where a sample misses the tolerance, a sentence.
 
     Raises:
@@ -51,6 +68,7 @@ class Generated(ABC):
     name: ClassVar[str]
     equation: str
     KINDS: ClassVar[dict[str, Any]]
+    ndim: ClassVar[int] = 2
     remedy: ClassVar[str]
 
     def __init__(self, kind: str | None = None, **parameters: Any) -> None:
@@ -77,21 +95,20 @@ class Generated(ABC):
         return self.inputs.isometric
 
     @abstractmethod
-    def grid(self, shape: Sequence[int]) -> Any:
-        """The box of the problem with this many nodes per axis."""
+    def grid(self, shape: Sequence[int]) -> Domain:
+        """The domain of the problem with this many nodes per axis."""
 
     @abstractmethod
-    def check_grid(self, grid: Any) -> None:
+    def check_grid(self, grid: Domain) -> None:
         """Raise a ValueError unless the problem is posed on such a grid."""
 
     @abstractmethod
-    def spec(self, grid: Any, seed: int, num_samples: int) -> DatasetSpec:
-        """What a data set of this problem says of itself."""
+    def spec(self, grid: Domain, seed: int, num_samples: int) -> DatasetSpec:
+        """The spec of a data set of this problem."""
 
     @abstractmethod
-    def solved_sample(self, spec: DatasetSpec, index: int) -> tuple[Tensor, Tensor, float, str]:
-        """Input (c, *space) and solution (d, *space) of a sample in float64, the value of
-        `spec.measure`, and why the solver stopped."""
+    def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:
+        """Sample number `index` of the data set, drawn and solved."""
 
     def sample_input(self, grid: Any, seed: int, index: int) -> Float[Tensor, "c *space"]:
         """Input number `index` in float64: the same function on every grid, order and worker."""
@@ -122,13 +139,14 @@ class Problem(Generated):
         self.check_grid(grid)
         return grid
 
-    def check_grid(self, grid: Any) -> None:
+    def check_grid(self, grid: Domain) -> None:
         """Raise a ValueError unless the problem is posed on such a grid.
 
         Two axes with the boundary of the problem, both ends stored, and at least one node inside.
         """
         if (
-            grid.boundary != self.boundary
+            not isinstance(grid, Grid)
+            or grid.boundary != self.boundary
             or any(p is not Placement.ENDPOINTS for p in grid.placement)
             or min(grid.shape) < 3
         ):
@@ -140,8 +158,8 @@ class Problem(Generated):
                 f"one like it."
             )
 
-    def spec(self, grid: Any, seed: int, num_samples: int) -> DatasetSpec:
-        """What a data set of this problem says of itself."""
+    def spec(self, grid: Domain, seed: int, num_samples: int) -> DatasetSpec:
+        """The spec of a data set of this problem."""
         return DatasetSpec(
             name=self.name,
             kind=self.kind,
@@ -154,14 +172,20 @@ class Problem(Generated):
             isometric=self.isometric,
         )
 
-    def solved_sample(self, spec: DatasetSpec, index: int) -> tuple[Tensor, Tensor, float, str]:
-        """Drawn, solved and checked."""
+    def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:
+        """Sample number `index`, drawn, solved and checked."""
         assert spec.seed is not None
-        x = self.sample_input(spec.domain, spec.seed, index)
+        assert isinstance(spec.domain, Grid)
+        grid = spec.domain
+        x = self.sample_input(grid, spec.seed, index)
         # Half the tolerance leaves room for the rounding between the solver's residual and ours.
-        solution = self.solve(x, spec.domain, rtol=spec.tolerance / 2)
+        solution = self.solve(x, grid, rtol=spec.tolerance / 2)
         y = solution.x[None]
-        return x, y, self.residual(x[None], y[None], spec.domain).item(), solution.reason
+        return Solved(
+            spec.by_field("input", x) | spec.by_field("target", y),
+            self.residual(x[None], y[None], grid).item(),
+            solution.reason,
+        )
 
     @abstractmethod
     def operator(self, x: Float[Tensor, "c *space"], grid: Grid) -> LinearOperator:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from ...calculus.spherical import SphericalTransform, evaluate
-from ...domain import Latitudes, Sphere
+from ...domain import Domain, Latitudes, Sphere
 from ...solvers.evolution.equations.shallow_water import EARTH_RADIUS
 from ...solvers.evolution.equations.shallow_water import ShallowWater as Equation
 from ...solvers.evolution.equations.williamson import bump, galewsky_jet
@@ -108,7 +108,7 @@ class Galewsky:
 
 
 class ShallowWater(EvolutionProblem):
-    """Depth, vorticity and divergence at t = 0 -> at t_1, .., t_m, times in hours.
+    """Trajectories of depth, vorticity and divergence, times in hours.
 
     The solution has spherical harmonics up to `degree` whatever the stored grid, which both poles
     belong to: what is stored are its values at the nodes.
@@ -135,7 +135,7 @@ class ShallowWater(EvolutionProblem):
         self.check_grid(grid)
         return grid
 
-    def check_grid(self, grid: Any) -> None:
+    def check_grid(self, grid: Domain) -> None:
         """Raise a ValueError unless the grid is the earth's, with both poles stored."""
         if (
             not isinstance(grid, Sphere)
@@ -173,7 +173,7 @@ def gauss_grid(degree: int) -> Sphere:
 
 @lru_cache(maxsize=4)
 def _solver(degree: int, mean_depth: float, viscosity: float) -> Equation:
-    """The equation; its tables of Legendre functions are worth keeping."""
+    """The equation, kept because its tables of Legendre functions take long to compute."""
     return Equation(gauss_grid(degree), mean_depth, viscosity=viscosity, degree=degree)
 
 

@@ -1,7 +1,7 @@
 """Linear systems with known errors, drawn anew in every epoch: what learned solvers train on.
 
 A sample holds the couplings of a system and an error e; its residual is r = A e, so a network that
-maps r to e needs no solution. `SYSTEMS` is the registry that recipes name.
+maps r to e needs no solution.
 """
 
 import math
@@ -16,7 +16,6 @@ from ...domain import Grid
 from ...nearest import did_you_mean
 from ...solvers.krylov.lanczos import ritz_pairs
 from ...solvers.operators.diffusion import Diffusion
-from .darcy_systems import DarcySystems
 from .linear_systems import LinearSystems
 
 
@@ -126,8 +125,4 @@ def ritz_mixtures(
 ERRORS: dict[str, Callable[[Tensor, np.random.Generator], Tensor]] = {
     "smooth_to_rough": smooth_to_rough,
     "ritz_mixtures": ritz_mixtures,
-}
-SYSTEMS: dict[str, type[LinearSystems]] = {
-    "PoissonSystems": PoissonSystems,
-    "DarcySystems": DarcySystems,
 }

@@ -19,38 +19,42 @@ def generate(
         str, typer.Argument(help="darcy, poisson, navier_stokes, burgers or shallow_water")
     ],
     samples: Annotated[int, typer.Option(help="Number of samples.")],
-    resolution: Annotated[str, typer.Option(help="Nodes per axis with the boundary: 65 or 65,97.")],
-    out: Annotated[Path, typer.Option(help="File to write; must not exist.")],
-    seed: Annotated[int, typer.Option(help="Sample i depends on (seed, i) alone.")] = 0,
+    resolution: Annotated[
+        str, typer.Option(help="Number of nodes per axis, boundary included: 65 or 65,97.")
+    ],
+    out: Annotated[Path, typer.Option(help="File to write; it must not exist.")],
+    seed: Annotated[
+        int, typer.Option(help="Seed of the random inputs. Sample i depends on (seed, i) alone.")
+    ] = 0,
     kind: Annotated[
         str | None,
         typer.Option(
             help="darcy: piecewise (default), lognormal, rough, multiscale; poisson: gaussian "
             "(default; zero on all sides), neumann, mixed; navier_stokes: fno_1e-3 (default), "
             "fno_1e-4, fno_1e-5, kolmogorov, mcwilliams; burgers: gaussian (default), thin; "
-            "shallow_water: random (default), galewsky. The cards say what each is."
+            "shallow_water: random (default), galewsky. The data cards describe each kind."
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A parameter of the kind: --set tau=5. Repeatable."),
+        typer.Option("--set", help="Parameter of the kind, as in --set tau=5. Repeatable."),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Number of processes.")] = 1,
+    workers: Annotated[int, typer.Option(help="Number of worker processes.")] = 1,
     dask: Annotated[
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Scheduler of a dask cluster whose workers do the work instead: "
-            "tcp://host:8786. They must see the folder of FILE under the same name. Needs the "
+            help="Address of the scheduler of a dask cluster, as in tcp://host:8786, whose workers "
+            "generate the samples. They must see the output folder under the same path. Needs the "
             "extra pdeops[dask].",
         ),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="float32 or float64, as stored.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="Stored precision: float32 or float64.")] = "float32",
     json: Json = False,
 ) -> None:
     """Generate a data set: random inputs and their solutions, each solved and checked.
 
-    Interrupted, it goes on where it stopped when called again with the same arguments.
+    An interrupted command continues where it stopped if it is called again with the same arguments.
     """
     from ..datasets import generate as generate_dataset
     from ..datasets import problem_named
@@ -60,7 +64,6 @@ def generate(
 
     if dask is not None and workers != 1:
         raise ValueError(f"Give --workers or --dask; got --workers {workers} --dask {dask}.")
-    grid_shape = _resolution(resolution)
     parameters: dict[str, Any] = {}
     for text in settings or []:
         put(parameters, text)
@@ -73,7 +76,7 @@ def generate(
     ):
         report = generate_dataset(
             chosen,
-            chosen.grid(grid_shape),
+            chosen.grid(_resolution(resolution, chosen.ndim)),
             num_samples=samples,
             seed=seed,
             out=out,
@@ -92,15 +95,22 @@ def convert(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="To write; must not exist.")],
     input: Annotated[
         list[str] | None,
-        typer.Option(help="Array that is an input: repeat it, or separate names by commas."),
+        typer.Option(help="Array that is an input. Repeat it, or separate names by commas."),
     ] = None,
     target: Annotated[list[str] | None, typer.Option(help="Array that is a target.")] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Array that is a trajectory, first frame included: its frames are both input and "
+            "target. Give --axes as well. Times are those of an array called time or t."
+        ),
+    ] = None,
     axes: Annotated[
         list[str] | None,
         typer.Option(
-            help="What the axes of the arrays are, in their order, of sample, channel, x, y, z: "
-            "sample,x,y for all, u=x,y,sample for one; repeat it. By default sample first, then "
-            "space, or as the file names them."
+            help="Names of the axes of the arrays in their order, of sample, time, channel, x, y, "
+            "z: sample,x,y for all arrays, u=x,y,sample for one. Repeatable. By default the names "
+            "in the file, or else sample first, then space."
         ),
     ] = None,
     extent: Annotated[str | None, typer.Option(help="Side lengths of the box: 1, or 2,1.")] = None,
@@ -109,39 +119,43 @@ def convert(
     ] = None,
     placement: Annotated[
         str | None,
-        typer.Option(help="Where the nodes lie: endpoints, left, interior or centers."),
+        typer.Option(help="Position of the nodes: endpoints, left, interior or centers."),
     ] = None,
     stride: Annotated[
         int,
-        typer.Option(metavar="K", help="Keep every K-th node per axis: 5 makes 421 nodes 85."),
+        typer.Option(
+            metavar="K", help="Keep every K-th node of each axis: 421 nodes become 85 for K = 5."
+        ),
     ] = 1,
     dtype: Annotated[
-        str | None, typer.Option(help="float32 or float64, as stored; by default as in SRC.")
+        str | None,
+        typer.Option(help="Stored precision: float32 or float64; by default that of SRC."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write arrays of a MATLAB, NumPy, torch, HDF5 or netCDF file as inputs and targets to a file
-    of the project, which then trains, evaluates and compares.
+    """Write arrays of a MATLAB, NumPy, torch, HDF5 or netCDF file to a file of the project, which
+    every other command takes.
 
-    What is not said of the grid is taken from coordinates in SRC or assumed, and the report says
-    what was.
+    Properties of the grid that are not given are taken from coordinates in SRC, or assumed; the
+    report lists them.
     """
     from ..datasets import convert as convert_file
     from .progress import bar
 
-    said = {
+    given = {
         "extent": extent and [_number("--extent", part) for part in extent.split(",")],
         "boundary": boundary and boundary.split(","),
         "placement": placement and placement.split(","),
     }
     # One value serves every axis.
-    grid = {k: v[0] if len(v) == 1 else v for k, v in said.items() if v}
+    grid = {k: v[0] if len(v) == 1 else v for k, v in given.items() if v}
     with bar("percent", 100) as advance:
         report = convert_file(
             src,
             out,
             inputs=_names(input),
             targets=_names(target),
+            states=_names(state),
             axes=_axes(axes),
             grid=grid or None,
             stride=stride,
@@ -156,7 +170,7 @@ def inspect(
     file: Annotated[Path, typer.Argument(help="A data file of any format that pdeops reads.")],
     json: Json = False,
 ) -> None:
-    """Say what a data file holds: layout, fields, shapes, range, grid, and how to train on it."""
+    """Describe a data file: layout, fields, axes, ranges, times, grid, and how to train on it."""
     from ..datasets import inspect as inspect_file
 
     report = inspect_file(file)
@@ -177,14 +191,12 @@ def _axes(given: list[str] | None) -> str | dict[str, str] | None:
     if not any("=" in part for part in given):
         if len(given) > 1:
             raise ValueError(
-                f"--axes is said once for all arrays, or as NAME=... for some; got {given}."
+                f"Give --axes once for all arrays, or as NAME=... for some; got {given}."
             )
         return given[0]
     pairs = [part.rpartition("=") for part in given]
     if not all(name for name, _, _ in pairs):
-        raise ValueError(
-            f"--axes is said once for all arrays, or as NAME=... for each; got {given}."
-        )
+        raise ValueError(f"Give --axes once for all arrays, or as NAME=... for each; got {given}.")
     return {name: axes for name, _, axes in pairs}
 
 
@@ -195,14 +207,16 @@ def _number(option: str, text: str) -> float:
         raise ValueError(f"{option} reads numbers, as 1 or 2,1; got {text!r}.") from None
 
 
-def _resolution(text: str) -> tuple[int, ...]:
-    """(65, 65) from '65' and (65, 97) from '65,97'."""
+def _resolution(text: str, ndim: int) -> tuple[int, ...]:
+    """(65, 65) from '65' and (65, 97) from '65,97' for a problem with two axes of space."""
     try:
         counts = [int(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(f"--resolution reads 65 or 65,97; got {text!r}.") from None
     if len(counts) == 1:
-        counts *= 2
-    if len(counts) != 2:
-        raise ValueError(f"--resolution takes one number or two; got {text!r}.")
+        counts *= ndim
+    if len(counts) != ndim:
+        raise ValueError(
+            f"--resolution takes one number, or one per axis of the problem ({ndim}); got {text!r}."
+        )
     return tuple(counts)

@@ -76,9 +76,9 @@ def command(
 
 def _generate(folder: Path) -> float:
     """Write the data files; seconds that the training data took."""
-    from ..datasets import generate, problem_named
+    from ..datasets import Darcy, generate
 
-    problem = problem_named("darcy", "piecewise")
+    problem = Darcy("piecewise")
     coarse = problem.grid((RESOLUTION, RESOLUTION))
     folder.mkdir(parents=True, exist_ok=True)
     seconds = {}

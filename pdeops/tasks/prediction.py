@@ -1,7 +1,7 @@
 """Predictions of runs as data files of the project."""
 # Axes: b batch, t time, c channel, *space nodes.
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ from torch import Tensor
 
 from ..batch import Batch
 from ..datasets import FieldDataset
-from ..datasets.layouts import hdf5
+from ..datasets.layouts import native_file
 from ..datasets.spec import DatasetSpec, Field
 
 
 def refuse_existing(out: str | Path) -> None:
     """Raise a ValueError if there is something where the file should go."""
-    hdf5.refuse_existing(Path(out))
+    native_file.refuse_existing(Path(out))
 
 
 def write(
@@ -25,63 +25,78 @@ def write(
 ) -> dict[str, Any]:
     """Write inputs and predictions, batch by batch in the order of the data set; a summary.
 
-    Fields without time are written under the names of the file's inputs and targets. Of
+    Inputs and predictions are written under the names of the file's inputs and targets. Of
     trajectories, the windows that begin at the first frame are written as states with the axis
-    time: the frames that were given, and the predicted ones after them.
+    time: the given frames, and the predicted ones after them.
     """
-    write_pairs = _write_fields if dataset.n_in is None else _write_trajectories
-    num_samples, shape = write_pairs(run, dataset, pairs, Path(out))
-    return {"out": str(out), "samples": num_samples, **shape, "grid": list(dataset.domain.shape)}
+    roles = _roles if dataset.window is None else _states
+    channels, times = roles(dataset, pairs)
+    (num_samples,) = {len(u) for u in channels.values()}
+    spec = _spec(run, dataset, num_samples, times)
+    fields: dict[str, Tensor] = {}
+    for role, u in channels.items():
+        fields |= spec.by_field(role, u)
+    native_file.write(out, spec, fields)
+    frames = {"frames": len(times)} if times else {}
+    grid = list(dataset.domain.shape)
+    return {"out": str(out), "samples": num_samples, **frames, "grid": grid}
 
 
-def _write_fields(
-    run: Any, dataset: FieldDataset, pairs: Iterable[tuple[Batch, Tensor]], out: Path
-) -> tuple[int, dict[str, Any]]:
+def _roles(
+    dataset: FieldDataset, pairs: Iterable[tuple[Batch, Tensor]]
+) -> tuple[dict[str, Tensor], tuple[float, ...]]:
+    """Inputs and predicted targets, and the times of the file."""
     x, y = (torch.cat(u) for u in zip(*((b.input, y) for b, y in pairs), strict=True))
-    roles = [(n, "input") for n in dataset.inputs] + [(n, "target") for n in dataset.targets]
-    foreign = [Field(hdf5.free_name(n, role), role, n) for n, role in roles]
-    spec = _spec(run, dataset, foreign, len(x))
-    fields = (*spec.inputs, *spec.targets)
-    parts = torch.cat([x, y], 1).split([len(f.channels) for f in fields], 1)
-    channels = {f.name: u if f.times else u[:, 0] for f, u in zip(fields, parts, strict=True)}
-    hdf5.write(out, spec, channels)
-    return len(x), {}
+    return {"input": x, "target": y}, dataset.times
 
 
-def _write_trajectories(
-    run: Any, dataset: FieldDataset, pairs: Iterable[tuple[Batch, Tensor]], out: Path
-) -> tuple[int, dict[str, Any]]:
-    trajectories: list[Tensor] = []
-    times: Tensor | None = None
+def _states(
+    dataset: FieldDataset, pairs: Iterable[tuple[Batch, Tensor]]
+) -> tuple[dict[str, Tensor], tuple[float, ...]]:
+    """Given frames and predicted ones, inputs without time, and the times of the window."""
+    trajectories, fixed = [], []
+    times: tuple[float, ...] = ()
     for batch, y in pairs:
-        times = batch.times[0] if times is None else times
-        first = batch.times[:, 0] == times[0]
-        trajectories.append(torch.cat([batch.input, y], 1)[first])
-    assert times is not None
-    u = torch.cat(trajectories)
-    foreign = [Field(hdf5.free_name(n, "state"), "state", n) for n in dataset.targets]
-    spec: Any = _spec(run, dataset, foreign, len(u), times=tuple(times.tolist()))
-    hdf5.write(out, spec, spec.by_field("state", u))
-    return len(u), {"frames": u.shape[1]}
+        times = times or tuple(batch.times[0].tolist())
+        first = batch.times[:, 0] == batch.times[:, 0].new_tensor(times[0])
+        given = batch.input[first]
+        trajectories.append(torch.cat([given[:, :, : dataset.out_channels], y[first]], 1))
+        fixed.append(given[:, 0, dataset.out_channels :])
+    channels = {"state": torch.cat(trajectories)}
+    if dataset.in_channels > dataset.out_channels:
+        channels["input"] = torch.cat(fixed)
+    return channels, times
 
 
 def _spec(
-    run: Any, dataset: FieldDataset, foreign: list[Field], num_samples: int, **further: Any
+    run: Any, dataset: FieldDataset, num_samples: int, times: tuple[float, ...]
 ) -> DatasetSpec:
-    """That of the input file with another source, or one for a file that states none."""
+    """That of the input file with another source, or one for a file that has none."""
     source = f"predicted by {run.recipe.model.name}, run {run.folder.name}"
+    changed: dict[str, Any] = {"source": source, "num_samples": num_samples, "times": times}
     if dataset.spec:
-        return replace(dataset.spec, source=source, num_samples=num_samples, **further)
+        return replace(dataset.spec, **changed)
     return DatasetSpec(
         name="prediction",
         kind=run.recipe.name,
         equation="not stated in the input file",
-        fields=tuple(foreign),
+        fields=tuple(_fields(dataset)),
         domain=dataset.domain,
         parameters={},
         seed=None,
-        num_samples=num_samples,
-        source=source,
         licence="that of the input file",
-        **further,
+        **changed,
     )
+
+
+def _fields(dataset: FieldDataset) -> Iterator[Field]:
+    """One scalar field for each channel of a file that describes none."""
+    evolving = {"input": dataset.n_in is not None, "target": dataset.n_out is not None}
+    names = {"input": dataset.inputs, "target": dataset.targets}
+    if dataset.window:
+        fixed = dataset.inputs[dataset.out_channels :]
+        names, evolving = {"state": dataset.targets, "input": fixed}, {}
+    for role, channels in names.items():
+        for name in channels:
+            own = native_file.free_name(name, role)
+            yield Field(own, role, name, evolves=evolving.get(role, False))

@@ -66,7 +66,8 @@ class Run:
     @property
     def problem(self) -> Problem | None:
         """The equation behind the training data, where the file names one that pdeops knows."""
-        return problem_of(self.spec) if self.spec else None
+        problem = problem_of(self.spec) if self.spec else None
+        return problem if isinstance(problem, Problem) else None
 
     def __call__(self, x: Field, *, batch_size: int = 32) -> Field:
         """The predicted fields for x, on the grid x is given on.
@@ -161,16 +162,18 @@ class SupervisedTask(Task):
         """
         dataset = windowed(operators.evaluated_on(run, data), run.recipe.data.window)
         check_channels(dataset, run.in_channels)
-        problem = problem_of(dataset.spec) if dataset.spec and dataset.n_out is None else None
+        problem = problem_of(dataset.spec) if dataset.spec else None
+        steady = problem if isinstance(problem, Problem) else None
         metrics = MetricMean(dataset.domain)
         residual = 0.0
         for batch in dataset.batches(32):
             prediction = run(batch.input)
             metrics.update(prediction, batch.target)
-            if problem is not None:
-                residual += problem.residual(batch.input, prediction, dataset.domain).sum().item()
+            if steady is not None:
+                domain: Any = dataset.domain
+                residual += steady.residual(batch.input, prediction, domain).sum().item()
         report: dict[str, Any] = dict(metrics.compute())
-        report["residual"] = None if problem is None else residual / len(dataset)
+        report["residual"] = None if steady is None else residual / len(dataset)
         report["samples"] = len(dataset)
         return report
 
@@ -194,7 +197,8 @@ class Validation:
         self.dataset, self.device, self.monitor = dataset, device, monitor
 
     def __call__(self, operator: nn.Module) -> Mapping[str, float]:
-        metrics = MetricMean(self.dataset.domain, names=(self.monitor, "relative_h1"))
+        domain: Any = self.dataset.domain
+        metrics = MetricMean(domain, names=(self.monitor, "relative_h1"))
         mine = distributed.my_slice(len(self.dataset))
         for batch in self.dataset.subset(range(mine.start, mine.stop)).batches(32):
             metrics.update(operator(batch.input.to(self.device)).cpu(), batch.target)

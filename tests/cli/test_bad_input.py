@@ -184,7 +184,7 @@ def test_a_73_file_with_a_wrong_extension_is_read(pdeops, workshop, tmp_path):
             file[name].attrs["MATLAB_class"] = np.bytes_("double")
     path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512) + path.read_bytes()[512:])
     inspected = pdeops("data", "inspect", path, "--json").json
-    assert (inspected["format"], inspected["samples"]) == ("MATLAB", 12)
+    assert (inspected["container"], inspected["samples"]) == ("MATLAB", 12)
     done = train(pdeops, workshop, tmp_path / "run", f"data.train={path}", "data.test=none.h5")
     assert done.status == 0, done.stderr
 
@@ -200,7 +200,7 @@ def test_a_73_file_with_a_wrong_extension_is_read(pdeops, workshop, tmp_path):
         (("--boundary", "periodic", "--placement", "endpoints"), ["periodic", "placement"]),
         (("--dtype", "float16"), ["float32, float64"]),
         (("--axes", "x,y"), ["sample once"]),
-        (("--axes", "sample,x,y", "--axes", "x,y,sample"), ["said once"]),
+        (("--axes", "sample,x,y", "--axes", "x,y,sample"), ["once for all arrays"]),
         (("--axes", "sample,x,y", "--axes", "pressure=x,y,sample"), ["NAME="]),
         (("--axes", "sample,x,y,channel"), ["3 axes", "4 names"]),
         (("--stride", "7"), ["stride of 7", "17 x 17 nodes", "one of 2, 4, 8, 16"]),

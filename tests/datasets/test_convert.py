@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from pdeops.datasets import compatible, convert, generate, inspect, open_dataset, problem_of
-from pdeops.datasets.containers.stores import Array
+from pdeops.datasets import (
+    ShallowWater,
+    compatible,
+    convert,
+    generate,
+    inspect,
+    open_dataset,
+    problem_of,
+)
+from pdeops.datasets.containers.store import Array
 from pdeops.datasets.problems.darcy import Darcy
 from pdeops.datasets.symmetry import DihedralAugmentation
 from pdeops.domain import Grid
@@ -46,7 +54,7 @@ def test_axes_in_any_order_channels_and_all_dimensions(tmp_path, ndim):
     grid = Grid(shape[2:], extent=2.0, boundary="periodic")
     convert(arrays, tmp_path / "o.h5", inputs=["a"], targets=["u"], axes=axes, grid=grid)
     data = open_dataset(tmp_path / "o.h5")
-    assert (data.inputs, data.targets, data.domain) == (("a0", "a1"), ("u",), grid)
+    assert (data.inputs, data.targets, data.domain) == (("a_0", "a_1"), ("u",), grid)
     batch = data.read([2, 0])
     np.testing.assert_array_equal(batch.input, a[[2, 0]])
     np.testing.assert_array_equal(batch.target[:, 0], u[[2, 0]])
@@ -129,12 +137,15 @@ def test_the_published_file_is_converted_on_its_grid(shared_data, tmp_path):
         assert torch.equal(data.read(range(50)).get(role), raw.read(range(50)).get(role))
     assert any("right end" in note for note in report["notes"])
     source = shared_data / "neuraloperator" / "burgers_train_16.pt"
-    axes = {"x": "sample,x", "y": "sample,channel,x"}
+    axes = {"x": "sample,x", "y": "sample,time,x"}
     boundary = {"boundary": "periodic"}
     convert(source, tmp_path / "b.h5", inputs=["x"], targets=["y"], axes=axes, grid=boundary)
     y = torch.load(source, weights_only=True)["y"]
     data = open_dataset(tmp_path / "b.h5", dtype=torch.float64)
-    assert torch.equal(data.read([5, 700]).target, y[[5, 700]])
+    batch = data.read([5, 700])
+    assert torch.equal(batch.target, y[[5, 700], :, None])
+    assert batch.input.shape == (2, 1, 16)
+    assert (data.n_in, data.n_out, data.times[:2]) == (None, 17, (1.0, 2.0))  # counted
 
 
 def test_our_own_files_and_lists_of_their_fields(darcy_file, tmp_path):
@@ -144,6 +155,88 @@ def test_our_own_files_and_lists_of_their_fields(darcy_file, tmp_path):
     assert torch.equal(data.read([3]).input, ours.read([3]).target)
     with pytest.raises(ValueError, match="a file of the project already"):
         convert(darcy_file, tmp_path / "p.h5")
+
+
+class TestTimeAndChannels:
+    """One variable per field, with its axes of time and components."""
+
+    def arrays(self):
+        w, v = place(shape=(3, 4, 9, 13)), place(7.0, shape=(3, 9, 4, 13, 2))
+        return {"w": w, "v": v, "k": place(3.0, shape=(3, 9, 13)), "t": np.arange(4) / 8}
+
+    AXES = {"w": "sample,time,x,y", "v": "sample,x,time,y,channel", "k": "sample,x,y"}  # noqa: RUF012
+
+    def convert(self, tmp_path, **more):
+        report = convert(
+            self.arrays(),
+            tmp_path / "o.h5",
+            states=["v", "w"],
+            inputs=["k"],
+            axes=self.AXES,
+            **more,
+        )
+        return report, open_dataset(tmp_path / "o.h5")
+
+    def test_several_fields_of_several_channels(self, tmp_path):
+        report, data = self.convert(tmp_path)
+        assert (report["states"], report["inputs"], report["targets"]) == (["v", "w"], ["k"], [])
+        assert report["times"] == [0, 1 / 8, 2 / 8, 3 / 8]
+        assert data.inputs == ("v_0", "v_1", "w", "k")
+        arrays = self.arrays()
+        with h5py.File(tmp_path / "o.h5") as file:
+            assert file["v"].shape == (3, 4, 2, 9, 13)
+            np.testing.assert_array_equal(file["v"], np.moveaxis(arrays["v"], (2, 4), (1, 2)))
+            np.testing.assert_array_equal(file["w"], arrays["w"])
+            names = [dim[0].name for dim in file["v"].dims]
+            assert names == ["/sample", "/time", "/channel", "/x", "/y"]
+        sample = data[2]
+        np.testing.assert_array_equal(sample.input[0, 3], arrays["k"][2])
+        np.testing.assert_array_equal(
+            sample.target[:, 1], arrays["v"][2, :, 1:, :, 1].swapaxes(0, 1)
+        )
+
+    def test_every_second_node_of_every_frame(self, tmp_path):
+        _, data = self.convert(tmp_path, stride=4)
+        assert data.domain == Grid((3, 4))
+        arrays = self.arrays()
+        np.testing.assert_array_equal(data[1].target[:, 2], arrays["w"][1, 1:, ::4, ::4])
+        np.testing.assert_array_equal(data[1].input[0, 1], arrays["v"][1, ::4, 0, ::4, 1])
+
+    def test_small_blocks_give_the_same_file(self, tmp_path, monkeypatch):
+        blocks = Array.blocks
+        monkeypatch.setattr(Array, "blocks", lambda array: blocks(array, 60))
+        _, data = self.convert(tmp_path, stride=2)
+        arrays = self.arrays()
+        np.testing.assert_array_equal(data[1].target[:, 2], arrays["w"][1, 1:, ::2, ::2])
+        np.testing.assert_array_equal(data[1].input[0, 1], arrays["v"][1, ::2, 0, ::2, 1])
+
+    def test_the_fields_of_our_own_file_keep_axes_times_units_and_domain(self, tmp_path):
+        problem = ShallowWater("random", t_end=1.0, num_frames=2, degree=12, num_waves=5, dt=900.0)
+        grid, fine = problem.grid((17, 32)), tmp_path / "fine.h5"
+        generate(problem, grid, num_samples=2, seed=0, out=fine)
+        convert(fine, tmp_path / "o.h5", states=["vorticity", "height"], stride=4)
+        data, whole = open_dataset(tmp_path / "o.h5"), open_dataset(fine)
+        assert data.domain == grid.with_shape((5, 8))
+        assert data.spec.times == whole.spec.times == (0.0, 0.5, 1.0)
+        assert data.spec.time_units == "h"
+        assert [(f.name, f.units) for f in data.spec.fields] == [
+            ("vorticity", "1/s"),
+            ("height", "m"),
+        ]
+        expected = whole.read([1]).target[:, :, [1, 0], ::4, ::4]
+        assert torch.equal(data.read([1]).target, expected)
+
+    def test_vector_fields_are_not_moved_by_symmetries(self, tmp_path):
+        arrays = {"a": place(shape=(3, 5, 5)), "v": place(shape=(3, 2, 5, 5))}
+        convert(
+            arrays,
+            tmp_path / "o.h5",
+            inputs=["a"],
+            targets=["v"],
+            axes={"a": "sample,x,y", "v": "sample,channel,x,y"},
+        )
+        with pytest.raises(ValueError, match=r"several channels \(v\) are taken for vectors"):
+            DihedralAugmentation(open_dataset(tmp_path / "o.h5"), 0)
 
 
 class TestBlocks:
@@ -276,7 +369,10 @@ class TestAllOrNothing:
         ("arguments", "said"),
         [
             ({"inputs": ["b"], "targets": ["u"]}, "no array 'b' in these arrays"),
-            ({"inputs": ["a"], "targets": None}, "Name inputs and targets among"),
+            (
+                {"inputs": ["a"], "targets": None},
+                "Name at least one input and one target, or one state",
+            ),
             ({"inputs": ["a"], "targets": ["u"], "dtype": "float16"}, "dtype must be one of"),
             ({"inputs": ["a"], "targets": ["u"], "grid": Grid((3, 3))}, "on this grid"),
             ({"inputs": ["a"], "targets": ["u"], "axes": "x,y,sample,z"}, "has 3 axes"),

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from pdeops.batch import Batch
 from pdeops.datasets import compatible, open_dataset
 from pdeops.datasets.dataset import FieldDataset
-from pdeops.datasets.layouts.sources import TensorSource
+from pdeops.datasets.source import MemorySource
 from pdeops.domain import Grid
 
 
@@ -33,7 +33,11 @@ def in_memory(n=6, grid=None, channels=(1, 1), path=None):
     generator = torch.Generator().manual_seed(0)
     x, y = (torch.randn(n, c, *grid.shape, generator=generator) for c in channels)
     names = [tuple(f"{k}{i}" for i in range(c)) for k, c in zip("xy", channels, strict=True)]
-    return FieldDataset(TensorSource(x, y, *names), grid, path=path)
+    roles = ("input", "target")
+    source = MemorySource(
+        dict(zip(roles, (x, y), strict=True)), dict(zip(roles, names, strict=True))
+    )
+    return FieldDataset(source, grid, path=path)
 
 
 def assert_batch(batch, truth, indices):

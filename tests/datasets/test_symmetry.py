@@ -9,14 +9,15 @@ from torch.utils.data import DataLoader
 from pdeops.batch import Batch
 from pdeops.datasets import Darcy, DatasetSpec, DihedralAugmentation, Field, open_dataset
 from pdeops.datasets.dataset import FieldDataset
-from pdeops.datasets.layouts import hdf5
-from pdeops.datasets.layouts.sources import TensorSource
+from pdeops.datasets.layouts import native_file
+from pdeops.datasets.source import MemorySource
 from pdeops.datasets.symmetry import isometries
 from pdeops.domain import Grid
 
 
 def held(x, y, grid, **arguments):
-    return FieldDataset(TensorSource(x, y, ("x",), ("y",)), grid, **arguments)
+    source = MemorySource({"input": x, "target": y}, {"input": ["x"], "target": ["y"]})
+    return FieldDataset(source, grid, **arguments)
 
 
 def numbered(grid, n=400, **arguments):
@@ -160,6 +161,25 @@ def test_the_mean_of_the_published_file_is_invariant(shared_data):
 def test_a_problem_with_a_direction_is_refused(tmp_path):
     fields = (Field("a", "input", "a"), Field("b", "target", "b"))
     spec = DatasetSpec("advection", "test", "none", fields, Grid((5, 5)), {}, None, 2)
-    path = hdf5.write(tmp_path / "a.h5", spec, {f.name: torch.zeros(2, 5, 5) for f in fields})
+    path = native_file.write(
+        tmp_path / "a.h5", spec, {f.name: torch.zeros(2, 5, 5) for f in fields}
+    )
     with pytest.raises(ValueError, match=r"Samples of advection \(test\) are not symmetric"):
         DihedralAugmentation(open_dataset(path), seed=0)
+
+
+def test_frames_of_a_window_move_together(tmp_path, generator):
+    u = torch.randn(4, 3, 1, 5, 5, generator=generator)
+    source = MemorySource({"state": u}, {"state": ["u"]}, times=(0.0, 1.0, 2.0))
+    plain = FieldDataset(source, Grid((5, 5)))
+    data = DihedralAugmentation(plain, seed=0)
+    moved = 0
+    for i in range(4):
+        sample = data[i]
+        frames = torch.cat([sample.input, sample.target])[:, 0]
+        found = [
+            g for g in data.isometries if torch.equal(data._move(u[i], g, first=-1)[:, 0], frames)
+        ]
+        assert len(found) == 1  # the same symmetry for all frames
+        moved += found[0] != data.isometries[0]
+    assert moved

@@ -7,7 +7,7 @@ from typing import Any
 from ...batch import Batch
 from ...compare.linear_methods import SPARSE_LU, LinearMethod, LinearSystem, measure, report
 from ...compare.linear_methods import to_markdown as table
-from ...datasets.systems.poisson_systems import SYSTEMS
+from ...datasets.systems import SYSTEMS
 from ...domain import Grid
 from ...linop import LinearOperator
 from ...runs.recipe import read_tables

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from ...datasets.systems.poisson_systems import SYSTEMS
+from ...datasets.systems import SYSTEMS
 from ...models import CORRECTIONS
 from ...runs.recipe import Choice, choice
 from .. import own_models

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ...batch import Batch
-from ...datasets.systems.poisson_systems import SYSTEMS
+from ...datasets.systems import SYSTEMS
 from ...training import distributed
 from .. import own_models, running
 from ..task import Finished, Job, Task

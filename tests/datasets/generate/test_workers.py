@@ -67,10 +67,10 @@ def test_cancelled_futures_leave_what_is_finished(client, tmp_path):
 def replace(name, value):
     """On a worker: the code of another version, or a folder that is not shared."""
     from pdeops.datasets import generate as _  # noqa: F401 - the function hides its module
-    from pdeops.datasets.layouts import hdf5
+    from pdeops.datasets.layouts import native_file
 
     module = {
-        "_code_version": hdf5,
+        "_code_version": native_file,
         "differences": sys.modules["pdeops.datasets.generate.generate"],
     }[name]
     before = getattr(module, name)

@@ -23,7 +23,11 @@ def mat73(path, arrays, chunks=None):
     """As MATLAB writes it: 512 bytes of text in front, axes in reverse, the class as attribute."""
     with h5py.File(path, "w", userblock_size=512) as file:
         for name, u in arrays.items():
-            chunk = chunks and tuple(min(c, n) for c, n in zip(chunks, u.T.shape, strict=True))
+            chunk = (
+                chunks
+                and len(chunks) >= u.ndim
+                and tuple(min(c, n) for c, n in zip(chunks, u.T.shape, strict=False))
+            )
             compressed = {"chunks": chunk, "compression": "gzip"} if chunk else {}
             file.create_dataset(name, data=u.T, **compressed)
             kind = {"f4": "single", "f8": "double"}[u.dtype.str[1:]]
@@ -59,7 +63,7 @@ def hdf5(path, arrays):
             file[name] = u
 
 
-def hdf5_chunked(path, arrays, chunk=(3, 2, 4)):
+def hdf5_chunked(path, arrays, chunk=(3, 2, 4, 2)):
     with h5py.File(path, "w") as file:
         for name, u in arrays.items():
             file.create_dataset(name, data=u, chunks=chunk[: u.ndim], compression="gzip")
@@ -87,12 +91,12 @@ def torch_dict(path, arrays):
     torch.save({name: torch.from_numpy(u) for name, u in arrays.items()}, path)
 
 
-# How it is written -> (the writer, the format it is known as).
+# How it is written -> (the writer, the container it is known as).
 WRITERS = {
     "mat5": (mat5, "MATLAB"),
     "mat7": (lambda p, a: mat5(p, a, compressed=True), "MATLAB"),
     "mat73": (mat73, "MATLAB"),
-    "mat73_chunked": (lambda p, a: mat73(p, a, chunks=(2, 3, 2)), "MATLAB"),
+    "mat73_chunked": (lambda p, a: mat73(p, a, chunks=(2, 3, 2, 2)), "MATLAB"),
     "npz": (npz, "NumPy"),
     "npz_compressed": (npz_compressed, "NumPy"),
     "npz_fortran": (npz_fortran, "NumPy"),
@@ -102,5 +106,5 @@ WRITERS = {
     "hdf5_big_endian": (hdf5_big_endian, "HDF5"),
     "netcdf4": (netcdf4, "netCDF"),
     "netcdf3": (netcdf3, "netCDF"),
-    "torch": (torch_dict, "neuraloperator"),
+    "torch": (torch_dict, "torch"),
 }

@@ -56,7 +56,7 @@ def test_files_of_old_torch_versions_are_read(darcy_like, tmp_path):
 def test_a_channel_axis_is_kept(tmp_path, generator):
     content = {k: torch.randn(3, c, 8, 6, generator=generator) for k, c in (("x", 2), ("y", 3))}
     dataset = open_dataset(save(tmp_path / "a.pt", content), grid=Grid((8, 6), boundary="periodic"))
-    assert (dataset.inputs, dataset.targets) == (("x0", "x1"), ("y0", "y1", "y2"))
+    assert (dataset.inputs, dataset.targets) == (("x_0", "x_1"), ("y_0", "y_1", "y_2"))
     assert torch.equal(dataset[1].target, content["y"][1])
 
 
@@ -198,8 +198,8 @@ class TestBadFiles:
         return tmp_path / "a.h5"
 
     def test_another_format_version(self, tmp_path, darcy_file):
-        path = self.change(darcy_file, tmp_path, lambda f: f.attrs.modify("format_version", 2))
-        with pytest.raises(ValueError, match="format version 2; this pdeops reads 1"):
+        path = self.change(darcy_file, tmp_path, lambda f: f.attrs.modify("format_version", 3))
+        with pytest.raises(ValueError, match="format version 3; this pdeops reads 2"):
             open_dataset(path)
 
     def test_fields_that_disagree_with_the_spec(self, tmp_path, darcy_file):
@@ -250,7 +250,7 @@ class TestBadFiles:
 
     def test_trajectories(self, shared_data):
         with pytest.raises(
-            ValueError, match=r"time steps can be channels\): .* --axes y=sample,channel,x"
+            ValueError, match=r"times and channels are called so\): .* --axes y=sample,time,x"
         ):
             open_dataset(shared_data / "neuraloperator" / "burgers_train_16.pt")
 

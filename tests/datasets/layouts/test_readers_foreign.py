@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from pdeops.batch import Batch
-from pdeops.datasets import convert, inspect, open_dataset
+from pdeops.datasets import Window, convert, inspect, open_dataset
 from pdeops.domain import Grid
 
 from . import foreign_files as files
@@ -18,7 +18,7 @@ from .foreign_files import SHAPE, WRITERS, place
 
 @pytest.fixture(params=WRITERS)
 def foreign(request, tmp_path):
-    """A file of each format with an extension that says nothing, and the format's name."""
+    """A file of each kind with an extension that says nothing, and the kind's name."""
     write, name = WRITERS[request.param]
     path = tmp_path / "own.data"
     write(path, {"k": place(), "p": place(-2.0)})
@@ -32,7 +32,7 @@ class TestEveryFormat:
     def test_is_known_by_its_content(self, foreign):
         path, name = foreign
         report = inspect(path)
-        assert report["format"] == name
+        assert (report["container"], report["format"]) == (name, "named arrays")
         for field, scale in (("k", 1.0), ("p", -2.0)):
             row = report["fields"][field]
             assert row["shape"] == list(SHAPE)
@@ -148,16 +148,32 @@ class TestKnownNames:
         with pytest.raises(ValueError, match="not clear"):
             open_dataset(tmp_path / "b")
 
-    def test_a_trajectory_is_not_taken_for_a_field(self, tmp_path):
-        """FNO's Navier-Stokes files: u has time as its last axis."""
+    @pytest.mark.parametrize("write", [files.mat5, files.mat73, files.npz])
+    def test_time_is_the_last_axis_of_fnos_navier_stokes_files(self, tmp_path, write):
         u = place(shape=(*SHAPE, 3))
-        files.mat73(tmp_path / "a", {"a": place(), "u": u})
-        with pytest.raises(ValueError, match=r"axes of 'u' \(4, 5, 7, 3\) are not clear"):
+        write(tmp_path / "a", {"a": place(), "u": u, "t": np.array([[0.5, 1.0, 1.5]])})
+        data = open_dataset(tmp_path / "a", dtype=torch.float64)
+        assert (data.inputs, data.targets) == (("a",), ("u",))
+        assert (data.n_in, data.n_out, data.in_channels, data.out_channels) == (None, 3, 1, 1)
+        assert data.times == (0.5, 1.0, 1.5)
+        assert data.domain == Grid(SHAPE[1:], boundary="periodic")
+        batch = data.read([2, 0])
+        assert batch.input.shape == (2, 1, 5, 7)
+        np.testing.assert_array_equal(batch.target[:, :, 0].numpy(), np.moveaxis(u, -1, 1)[[2, 0]])
+        np.testing.assert_array_equal(batch.times, [[0.5, 1.0, 1.5]] * 2)
+        with pytest.raises(ValueError, match="has no field of role 'state'"):
+            data.windowed(Window())
+
+    def test_a_trajectory_is_not_taken_for_a_field(self, tmp_path):
+        """Other names do not say which axis is that of times."""
+        u = place(shape=(*SHAPE, 3))
+        files.mat73(tmp_path / "a", {"x": place(), "y": u})
+        with pytest.raises(ValueError, match=r"axes of 'y' \(4, 5, 7, 3\) are not clear"):
             open_dataset(tmp_path / "a")
         data = open_dataset(
-            tmp_path / "a", inputs=["a"], targets=["u"], axes={"u": "sample,x,y,channel"}
+            tmp_path / "a", inputs=["x"], targets=["y"], axes={"y": "sample,x,y,channel"}
         )
-        assert data.targets == ("u0", "u1", "u2")
+        assert data.targets == ("y_0", "y_1", "y_2")
         np.testing.assert_array_equal(data[2].target.numpy(), np.moveaxis(u, -1, 1)[2])
 
     def test_an_axis_of_length_one_is_a_channel(self, tmp_path):
@@ -294,8 +310,14 @@ class TestChunks:
             file["sol"] = u
         data = open_dataset(tmp_path / "a")
         calls = []
-        read = data.source.read
-        data.source.read = lambda indices, dtype: calls.append(indices) or read(indices, dtype)
+        take = data.source.store.take
+
+        def counted(name, axis, indices):
+            if name == "coeff":
+                calls.append(indices)
+            return take(name, axis, indices)
+
+        data.source.store.take = counted
         batches = list(data.batches(5))
         assert [len(b.input) for b in batches] == [5, 5, 5, 5, 3]
         np.testing.assert_array_equal(torch.cat([b.target for b in batches])[:, 0], u)
@@ -312,7 +334,9 @@ class TestChunks:
         files.hdf5(tmp_path / "a", {"coeff": place(), "sol": place()})
         files.mat73(tmp_path / "b", {"coeff": place(), "sol": place()})
         files.hdf5_chunked(tmp_path / "c", {"coeff": place(), "sol": place()})
-        mapped = [open_dataset(tmp_path / n).source.store._map("sol") is not None for n in "abc"]
+        mapped = [
+            open_dataset(tmp_path / n).source.store.in_memory("sol") is not None for n in "abc"
+        ]
         assert mapped == [True, True, False]
 
     def test_external_storage_is_left_to_hdf5(self, tmp_path):
@@ -371,5 +395,5 @@ def test_a_73_file_without_its_text_is_known_by_the_class_attribute(tmp_path):
     with h5py.File(tmp_path / "a") as source, h5py.File(tmp_path / "b", "w") as copy:
         for name in source:
             source.copy(name, copy)
-    assert inspect(tmp_path / "b")["format"] == "MATLAB"
+    assert inspect(tmp_path / "b")["container"] == "MATLAB"
     np.testing.assert_array_equal(open_dataset(tmp_path / "b").read([2]).input[0, 0], place()[2])

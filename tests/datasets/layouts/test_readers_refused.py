@@ -103,7 +103,7 @@ class TestRefused:
             ({"axes": "sample,x,z"}, "x, or x and y, or"),
             ({"axes": "sample,x,x"}, "once each"),
             ({"axes": {"b": "sample,x,y"}}, "'b', which is neither input nor target"),
-            ({"inputs": ["u"]}, "input or target, once"),
+            ({"inputs": ["u"]}, "input, target or state, once"),
             ({"inputs": []}, "at least one input"),
             ({"inputs": "a"}, "lists of names"),
         ],

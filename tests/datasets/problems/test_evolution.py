@@ -1,6 +1,5 @@
 """What holds for every kind of every time-dependent problem; files with a time axis."""
 
-import dataclasses
 import json
 import math
 from importlib import resources
@@ -14,15 +13,15 @@ from pdeops.datasets import (
     EVOLUTIONS,
     Burgers,
     DatasetSpec,
-    Field,
     NavierStokes,
+    Window,
     generate,
     inspect,
     open_dataset,
     problem_named,
     problem_of,
 )
-from pdeops.datasets.layouts import hdf5
+from pdeops.datasets.layouts import native_file
 from pdeops.datasets.problems.evolution import PeriodicProblem
 from pdeops.datasets.problems.periodic_fields import PeriodicGaussianField, RingVorticity
 from pdeops.datasets.problems.random_fields import sample_generator
@@ -60,18 +59,27 @@ class TestEveryKind:
 
     def test_the_stored_solution_is_that_of_a_finer_grid_and_step(self, problem):
         spec = problem.spec(grid_of(problem), 3, 1)
-        x, y, residual, reason = problem.solved_sample(spec, 0)
-        assert "reached" in reason
-        assert 0 < residual < problem.tolerance
-        assert torch.equal(x, problem.sample_input(spec.domain, 3, 0))
+        sample = problem.solved_sample(spec, 0)
+        assert "reached" in sample.reason
+        assert 0 < sample.residual < problem.tolerance
+        x = problem.sample_input(spec.domain, 3, 0)
         parameters, finer = small(problem.name, problem.kind)
         fine = problem_named(problem.name, problem.kind, **parameters | finer)
         u0 = fine.sample_input(fine.solver_grid(spec.domain), 3, 0)
         exact = fine.solve(u0, spec.domain, courant=0.5).u[0].transpose(0, 1)
-        fields = y.unflatten(0, exact.shape[:2])
-        for start, u, v in zip(x, fields, exact, strict=True):
-            assert (u - v).norm() < 4e-3 * v.norm()
-            assert (u[1] - start).norm() > 1e-2 * (v - v.mean()).norm()  # it moved
+        assert list(sample.fields) == [name for name, *_ in problem.fields]
+        for start, u, v in zip(x, sample.fields.values(), exact, strict=True):
+            assert torch.equal(u[0], start)
+            assert (u[1:] - v).norm() < 4e-3 * v.norm()
+            assert (u[2] - start).norm() > 1e-2 * (v - v.mean()).norm()  # it moved
+
+    def test_later_frames_are_those_of_the_solver_to_the_last_bit(self, problem):
+        spec = problem.spec(grid_of(problem), 3, 1)
+        sample = problem.solved_sample(spec, 0)
+        u0 = problem.sample_input(problem.solver_grid(spec.domain), 3, 0)
+        solved = problem.solve(u0, spec.domain, courant=0.5).u[0]
+        for c, u in enumerate(sample.fields.values()):
+            assert torch.equal(u[1:], solved[:, c])
 
     def test_samples_are_the_same_functions_on_a_finer_grid(self, problem):
         grid = grid_of(problem)
@@ -91,8 +99,10 @@ class TestEveryKind:
         other = problem_named(again.name, again.kind, **again.parameters)
         assert other.spec(again.domain, 3, 5) == spec
         t_end = problem.inputs.t_end
-        assert spec.times == problem.times == pytest.approx([t_end / 2, t_end])
-        assert problem_of(spec) is None  # no linear problem
+        assert spec.times == problem.times == pytest.approx([0, t_end / 2, t_end])
+        again = problem_of(spec)
+        assert type(again) is type(problem)
+        assert again.inputs == problem.inputs
 
 
 @pytest.mark.parametrize(
@@ -122,21 +132,29 @@ def test_a_file_of_trajectories(tmp_path):
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
     with h5py.File(paths[0]) as file:
-        assert file["vorticity"].shape == (3, 2, 24, 24)
-        assert file["initial_vorticity"].shape == (3, 24, 24)
-        assert file["time"][()].tolist() == pytest.approx([0.1, 0.2])
+        assert file["vorticity"].shape == (3, 3, 24, 24)
+        assert file["vorticity"].attrs["role"] == "state"
+        assert file["time"][()].tolist() == pytest.approx([0, 0.1, 0.2])
         assert [d.label or d[0].name for d in file["vorticity"].dims] == [
             "/sample", "/time", "/x", "/y",
         ]  # fmt: skip
 
     dataset = open_dataset(paths[0], dtype=torch.float64)
-    assert dataset.targets == ("vorticity(t=0.1)", "vorticity(t=0.2)")
+    assert dataset.inputs == dataset.targets == ("vorticity",)
+    assert (dataset.window, dataset.n_in, dataset.n_out) == (Window(1, 2), 1, 2)
     batch = dataset.read([2, 0])
+    assert batch.times.tolist() == [pytest.approx([0, 0.1, 0.2])] * 2
     for row, index in enumerate((2, 0)):
-        x, y, *_ = problem.solved_sample(dataset.spec, index)
-        torch.testing.assert_close(batch.input[row], x, rtol=1e-6, atol=1e-6)
-        torch.testing.assert_close(batch.target[row], y, rtol=1e-6, atol=1e-6)
-    assert inspect(paths[0])["samples"] == 3
+        frames = problem.solved_sample(dataset.spec, index).fields["vorticity"][:, None]
+        got = torch.cat([batch.input[row], batch.target[row]])
+        torch.testing.assert_close(got, frames, rtol=1e-6, atol=1e-6)
+    report = inspect(paths[0])
+    assert report["samples"] == 3
+    assert report["times"] == "3 from 0 to 0.2"
+    row = report["fields"]["vorticity"]
+    assert (row["role"], row["axes"], row["shape"]) == ("state", "sample,time,x,y", [3, 3, 24, 24])
+    with h5py.File(paths[0]) as file:
+        assert row["max"] == file["vorticity"][()].max()
 
 
 def test_xarray_reads_the_time_axis(tmp_path):
@@ -146,7 +164,7 @@ def test_xarray_reads_the_time_axis(tmp_path):
     generate(problem, grid_of(problem), num_samples=2, seed=0, out=path)
     with xarray.open_dataset(path, engine="h5netcdf") as file:
         assert file["u"].dims == ("sample", "time", "x")
-        assert file["time"].values.tolist() == pytest.approx([0.1, 0.2])
+        assert file["time"].values.tolist() == pytest.approx([0, 0.1, 0.2])
 
 
 def test_generation_goes_on_where_it_stopped(tmp_path):
@@ -168,12 +186,13 @@ def test_generation_goes_on_where_it_stopped(tmp_path):
 def test_predictions_of_trajectories_are_written_alike(tmp_path, generator):
     problem = Burgers(**SMALL)
     spec = problem.spec(grid_of(problem), 0, 3)
-    fields = {f.name: torch.rand(f.shape(3, spec.domain), generator=generator) for f in spec.fields}
-    path = hdf5.write(tmp_path / "a.h5", spec, fields)
+    fields = {f.name: torch.rand(spec.shape(f), generator=generator) for f in spec.fields}
+    path = native_file.write(tmp_path / "a.h5", spec, fields)
     batch = open_dataset(path).read([1])
-    assert torch.equal(batch.target[0], fields["u"][1])
+    assert torch.equal(batch.input[0, :, 0], fields["u"][1, :1])
+    assert torch.equal(batch.target[0, :, 0], fields["u"][1, 1:])
     with pytest.raises(ValueError, match="fields must be"):
-        hdf5.write(tmp_path / "b.h5", spec, fields | {"u": fields["u"][:, 0]})
+        native_file.write(tmp_path / "b.h5", spec, fields | {"u": fields["u"][:, 0]})
 
 
 def test_a_flow_that_cannot_be_followed_is_not_stored(tmp_path):
@@ -184,16 +203,8 @@ def test_a_flow_that_cannot_be_followed_is_not_stored(tmp_path):
 
 def test_steady_specs_say_nothing_of_time():
     spec = problem_named("darcy").spec(Grid((9, 9)), 0, 1)
-    assert "times" not in json.loads(spec.to_json())["fields"][0]
+    assert not {"times", "time_units"} & set(json.loads(spec.to_json()))
     assert spec.times == ()
-    with pytest.raises(ValueError, match="must increase"):
-        Field("u", "target", "u", times=(0.2, 0.1))
-    two = dataclasses.replace(
-        spec,
-        fields=(Field("u", "target", "u", times=(1.0,)), Field("v", "target", "v", times=(2.0,))),
-    )
-    with pytest.raises(ValueError, match="same times"):
-        _ = two.times
 
 
 @pytest.mark.parametrize("name", EVOLUTIONS)

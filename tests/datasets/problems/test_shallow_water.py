@@ -82,16 +82,18 @@ def test_bumps_are_where_the_jet_is():
 def test_the_solution_is_stored_at_its_hours_whatever_the_stored_grid():
     problem = ShallowWater("random", **RANDOM)
     grid = problem.grid((17, 32))
-    _, y, *_ = problem.solved_sample(problem.spec(grid, 0, 1), 0)
-    _, coarse, *_ = problem.solved_sample(problem.spec(problem.grid((9, 8)), 0, 1), 0)
-    torch.testing.assert_close(coarse, y[:, ::2, ::4], rtol=1e-10, atol=1e-14)
+    y, coarse = (
+        torch.stack(list(problem.solved_sample(problem.spec(g, 0, 1), 0).fields.values()))
+        for g in (grid, problem.grid((9, 8)))
+    )
+    torch.testing.assert_close(coarse, y[..., ::2, ::4], rtol=1e-10, atol=1e-14)
     solver = gauss_grid(12)
     u0 = problem.sample_input(solver, 0, 0)
     equation = Equation(solver, 10000.0, viscosity=1e17, degree=12)
     u = evolve(equation, u0[None], [3600, 7200], dt=300).u[0]
     exact = SphericalTransform(solver, 12).forward(u)
     stored = SphericalTransform(Sphere((33, 64), radius=EARTH_RADIUS), 12).inverse(exact)
-    fields = y.unflatten(0, (3, 2))
+    fields = y[:, 1:]
     for c in range(3):
         error = fields[c] - stored[:, c, ::2, ::2]
         assert error.norm() < 1e-3 * fields[c].norm()
@@ -107,23 +109,24 @@ def test_a_file_of_the_sphere(tmp_path):
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
     with h5py.File(paths[0]) as file:
-        assert file["height"].shape == (3, 2, 9, 16)
+        assert file["height"].shape == (3, 3, 9, 16)
         assert file["latitude"][()].tolist() == pytest.approx([90 - 22.5 * i for i in range(9)])
         assert file["longitude"][()].tolist() == pytest.approx([22.5 * i for i in range(16)])
         assert file["latitude"].attrs["units"] == "degrees_north"
-        assert file["time"][()].tolist() == pytest.approx([1, 2])
+        assert file["time"][()].tolist() == pytest.approx([0, 1, 2])
         assert file["time"].attrs["units"] == "h"
         assert file["vorticity"].attrs["units"] == "1/s"
 
     dataset = open_dataset(paths[0], dtype=torch.float64)
     assert dataset.domain == grid
-    assert dataset.inputs == ("initial_height", "initial_vorticity", "initial_divergence")
-    assert dataset.targets[:3] == ("height(t=1)", "height(t=2)", "vorticity(t=1)")
-    x, y, *_ = problem.solved_sample(dataset.spec, 2)
+    assert dataset.inputs == dataset.targets == ("height", "vorticity", "divergence")
+    frames = torch.stack(list(problem.solved_sample(dataset.spec, 2).fields.values()), 1)
     batch = dataset.read([2])
-    torch.testing.assert_close(batch.input[0], x, rtol=1e-6, atol=1e-9)
-    torch.testing.assert_close(batch.target[0], y, rtol=1e-6, atol=1e-9)
-    assert "sphere of radius 6.37122e+06" in inspect(paths[0])["grid_type"]
+    got = torch.cat([batch.input[0], batch.target[0]])
+    torch.testing.assert_close(got, frames, rtol=1e-6, atol=1e-9)
+    assert inspect(paths[0])["times"] == "3 from 0 to 2 h"
+    assert inspect(paths[0])["fields"]["height"]["axes"] == "sample,time,latitude,longitude"
+    assert "sphere of radius 6371220" in inspect(paths[0])["grid_type"]
 
     one = Lp(2.0, domain=dataset.domain)(torch.ones(1, 1, 9, 16))
     assert one.item() ** 2 == pytest.approx(4 * math.pi * EARTH_RADIUS**2, rel=1e-5)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from pdeops.datasets.systems.poisson_systems import ERRORS, SYSTEMS, PoissonSystems
+from pdeops.datasets.systems import SYSTEMS
+from pdeops.datasets.systems.poisson_systems import ERRORS, PoissonSystems
 from pdeops.domain import Grid
 from pdeops.kernels.diffusion.reference import apply
 from pdeops.solvers import Diffusion

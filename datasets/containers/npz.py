@@ -10,12 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
-from ..containers.stores import Store, described, entries
-from ..dataset import FieldDataset
-from . import foreign
-from .coordinates import GridLike
+from .store import Key, Store, described
 
 DESCRIPTION = "NumPy's .npz files, and folders of .npy files"
 
@@ -50,15 +46,6 @@ def store(path: Path) -> Store:
             f"convert FOLDER own.h5 --input {path.stem} --target NAME."
         )
     return NumpyStore(path)
-
-
-def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
-    """The pair of known names.
-
-    Raises:
-        ValueError: damaged, or as `foreign.open_pair`.
-    """
-    return foreign.open_pair(store(path), grid, dtype)
 
 
 @dataclass(frozen=True)
@@ -113,15 +100,12 @@ class NumpyStore(Store):
     def _open(self) -> Any:
         return {}
 
-    def read(self, name: str, key: tuple[slice | np.ndarray, ...]) -> np.ndarray:
+    def read(self, name: str, key: Key) -> np.ndarray:
         """A view of the block."""
-        return np.asarray(self._values(name)[key])
+        return np.asarray(self.in_memory(name)[key])
 
-    def take(self, name: str, axis: int, indices: np.ndarray) -> np.ndarray:
-        """The given entries along one axis, copied."""
-        return entries(self._values(name), axis, indices)
-
-    def _values(self, name: str) -> np.ndarray:
+    def in_memory(self, name: str) -> np.ndarray:
+        """The array, mapped, or read on first use."""
         kept = self.handle
         if name not in kept:
             kept[name] = self._load(name)

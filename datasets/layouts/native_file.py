@@ -1,13 +1,13 @@
-"""The project's data file: HDF5 that h5py, xarray (`engine="h5netcdf"`) and netCDF tools open
-alike.
+"""The project's data file and how it is written: HDF5 that h5py, xarray (`engine="h5netcdf"`) and
+netCDF tools open alike.
 
-    /permeability  (sample, x, y)   one variable per field, contiguous, with units, long_name and
-    role /pressure      (sample, x, y)
-    /residual      (sample)         |b - A u| / |b| of each solution in float64, or what
-                                    `DatasetSpec.measure` says; NaN: not yet solved
-    /sample /x /y                   coordinates, attached as HDF5 dimension scales
-    /time                           of trajectories, fields of shape (sample, time, x, y)
-    /latitude /longitude            in degrees, in place of /x /y on a sphere
+    /permeability  (sample, x, y)            one variable per field, contiguous, with units,
+    /velocity      (sample, channel, x, y)   long_name and role; `DatasetSpec.dims` names its axes
+    /vorticity     (sample, time, x, y)      a state: a trajectory, its first frame included
+    /residual      (sample)                  |b - A u| / |b| of each solution in float64, or what
+                                             `DatasetSpec.measure` says; NaN: not yet solved
+    /sample /time /channel /x /y             coordinates, attached as HDF5 dimension scales;
+                                             latitude and longitude in degrees on a sphere
     attributes     format, format_version, title, equation, spec (JSON), seed, code_version,
                    solver_tolerance, licence, source
 
@@ -16,7 +16,7 @@ offsets. So a process killed between two samples leaves a file that is whole but
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -25,14 +25,21 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ...domain import Grid, Sphere
 from ..spec import DatasetSpec
 
 FORMAT = "pdeops"
-FORMAT_VERSION = 1
-AXES = ("x", "y", "z")
-SPHERE_AXES = ("latitude", "longitude")
+FORMAT_VERSION = 2
 DTYPES = ("float32", "float64")
+
+# Names that a field cannot have, since coordinates or the file's own variables have them.
+_TAKEN = ("sample", "time", "channel", "residual", "x", "y", "z", "latitude", "longitude", "point")
+
+# Name of an axis -> its units in the file, and its values there from the domain's; other axes have
+# the domain's values and no units.
+_COORDINATES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "latitude": ("degrees_north", lambda colatitude: 90 - np.degrees(colatitude)),
+    "longitude": ("degrees_east", np.degrees),
+}
 
 
 @dataclass(frozen=True)
@@ -91,13 +98,18 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
 
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
-    grid = spec.domain
-    shapes = {f.name: f.shape(spec.num_samples, grid) for f in spec.fields}
-    axes = coordinates(grid)
-    dims = ("sample", *axes, "time") if spec.times else ("sample", *axes)
+    for field in spec.fields:
+        if field.name in _TAKEN:
+            raise ValueError(
+                f"A field cannot be called {field.name!r}: that is a variable of every file. Call "
+                f"it {free_name(field.name, field.role)!r}."
+            )
+    shapes = {f.name: spec.shape(f) for f in spec.fields}
     count = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
     size = count * np.dtype(dtype).itemsize
-    size += 16 * (spec.num_samples + sum(grid.shape)) + 65536  # coordinates, residuals, structure
+    scales = coordinates(spec)
+    # Coordinates, residuals, structure.
+    size += 16 * (spec.num_samples + sum(len(values) for values, *_ in scales.values())) + 65536
     allocated = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     allocated.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     allocated.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
@@ -105,15 +117,9 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
         _reserve(path, size)
         with h5py.File(path, "w", locking=False) as file:
             file.attrs.update(attributes(spec))
-            file["sample"] = np.arange(spec.num_samples)
-            file["sample"].attrs["long_name"] = "sample number, input of its random numbers"
-            if spec.times:
-                file["time"] = np.array(spec.times)
-                file["time"].attrs.update(units=spec.time_units, long_name="time")
-            for name, (values, units, meaning) in axes.items():
+            for i, (name, (values, units, meaning)) in enumerate(scales.items()):
                 file[name] = values
                 file[name].attrs.update(units=units, long_name=meaning)
-            for i, name in enumerate(dims):
                 file[name].make_scale(name)
                 file[name].attrs["_Netcdf4Dimid"] = np.int32(i)
             for field in spec.fields:
@@ -128,9 +134,9 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
             file["residual"].attrs.update(
                 units="1", long_name=f"{spec.measure} of the solution in float64"
             )
-            own = {f.name: ("sample", "time", *axes) for f in spec.fields if f.times}
-            for name in (*shapes, "residual"):
-                for i, dim in enumerate(own.get(name, dims)[: file[name].ndim]):
+            dims = {f.name: spec.dims(f) for f in spec.fields} | {"residual": ("sample",)}
+            for name, axes in dims.items():
+                for i, dim in enumerate(axes):
                     file[name].dims[i].attach_scale(file[dim])
         _reserve(path, path.stat().st_size)
     except (OSError, RuntimeError) as error:  # h5py reports a failed close as RuntimeError
@@ -138,20 +144,28 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
         raise no_room(error, path, size) from None
 
 
-def coordinates(grid: Grid | Sphere) -> dict[str, tuple[np.ndarray, str, str]]:
-    """Values, units and meaning of each axis of space, in their order."""
-    places = [grid.axis(i).numpy() for i in range(grid.ndim)]
-    if isinstance(grid, Sphere):
-        degrees = (90 - np.degrees(places[0]), np.degrees(places[1]))
-        units = ("degrees_north", "degrees_east")
-        return {
-            name: (values, unit, name)
-            for name, values, unit in zip(SPHERE_AXES, degrees, units, strict=True)
-        }
-    return {
-        name: (values, "1", f"{name} coordinate")
-        for name, values in zip(AXES, places, strict=False)
+def coordinates(spec: DatasetSpec) -> dict[str, tuple[np.ndarray, str, str]]:
+    """Values, units and meaning of each dimension of the file, in their order."""
+    scales: dict[str, tuple[np.ndarray, str, str]] = {
+        "sample": (
+            np.arange(spec.num_samples),
+            "1",
+            "sample number, input of its random numbers",
+        )
     }
+    if spec.times:
+        scales["time"] = (np.array(spec.times), spec.time_units, "time")
+    for field in spec.fields:
+        for dim in spec.dims(field):
+            if dim.endswith("channel"):
+                names = np.array(field.channels, dtype=object)
+                scales[dim] = (names, "1", "components of vector fields")
+    domain: Any = spec.domain
+    for i, name in enumerate(domain.axes):
+        units, changed = _COORDINATES.get(name, ("1", np.asarray))
+        values = domain.axis(i).numpy() if hasattr(domain, "axis") else np.arange(domain.shape[i])
+        scales[name] = (changed(values), units, name if units != "1" else f"{name} coordinate")
+    return scales
 
 
 def variables(path: Path) -> dict[str, Variable]:
@@ -168,9 +182,8 @@ def variables(path: Path) -> dict[str, Variable]:
 def write(
     path: str | Path, spec: DatasetSpec, fields: Mapping[str, Tensor], dtype: str = "float32"
 ) -> Path:
-    """Write whole fields (num_samples, *space) by name, as predictions are; all or nothing.
-
-    A trajectory is one field (num_samples, time, *space).
+    """Write whole fields by name, as predictions are; all or nothing. Each has the axes
+    `spec.dims`: (num_samples, [time,] [channel,] *space).
 
     Raises:
         ValueError: the file exists, or the fields are not those of the spec.
@@ -178,7 +191,7 @@ def write(
     """
     path = Path(path)
     refuse_existing(path)
-    expected = {f.name: f.shape(spec.num_samples, spec.domain) for f in spec.fields}
+    expected = {f.name: spec.shape(f) for f in spec.fields}
     got = {name: tuple(u.shape) for name, u in fields.items()}
     if got != expected:
         raise ValueError(f"The fields must be {expected} as in the spec; got {got}.")
@@ -203,18 +216,17 @@ def write(
 
 
 def part_of(path: Path) -> Path:
-    """The partial file beside the target."""
+    """Path of the partial file, next to the target."""
     return path.with_name(path.name + ".part")
 
 
 def free_name(name: str, role: str) -> str:
     """A field's name in the file: its own, or "input_x" where x is a coordinate of every file."""
-    taken = {"sample", "residual", *AXES, *SPHERE_AXES}
-    return f"{role}_{name}" if name in taken else name
+    return f"{role}_{name}" if name in _TAKEN else name
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise a ValueError if something stands where the file should go."""
+    """Raise a ValueError if there is a file or folder at this path."""
     if path.exists():
         raise ValueError(
             f"{path} exists already; nothing was written. Choose another name or move it away."

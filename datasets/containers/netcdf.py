@@ -5,13 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from ..containers.stores import Array, Store
-from ..dataset import FieldDataset
-from . import foreign
-from .coordinates import GridLike
-from .native import kind_of
+from .hdf5 import kind_of
+from .store import Array, Key, Store
 
 DESCRIPTION = "netCDF and any other file that xarray opens"
 
@@ -34,15 +30,6 @@ def store(path: Path) -> "XarrayStore":
         ValueError: xarray cannot open it.
     """
     return XarrayStore(path)
-
-
-def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
-    """The pair of known names.
-
-    Raises:
-        ValueError: damaged, or as `foreign.open_pair`.
-    """
-    return foreign.open_pair(store(path), grid, dtype)
 
 
 class XarrayStore(Store):
@@ -83,7 +70,7 @@ class XarrayStore(Store):
                 f"download it again."
             ) from None
 
-    def read(self, name: str, key: tuple[slice | np.ndarray, ...]) -> np.ndarray:
+    def read(self, name: str, key: Key) -> np.ndarray:
         """The block."""
         variable = self.handle.variables[name]
         return variable.isel(dict(zip(variable.dims, key, strict=True))).values

@@ -9,14 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from ..containers.stores import Array, HDF5Store, Store, entries, why_not
-from ..dataset import FieldDataset
-from . import foreign
-from .coordinates import GridLike
-from .native import kind_of
-from .selection import AmbiguousError
+from .hdf5 import HDF5Store, kind_of
+from .store import AmbiguousError, Array, Key, Store, why_not
 
 DESCRIPTION = "MATLAB's .mat files (versions 5 to 7.3)"
 
@@ -44,15 +39,6 @@ def store(path: Path) -> Store:
     return Mat5Store(path) if version5 else Mat73Store(path)
 
 
-def open(path: Path, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
-    """The pair of known names, as coeff and sol.
-
-    Raises:
-        ValueError: damaged, or as `foreign.open_pair`.
-    """
-    return foreign.open_pair(store(path), grid, dtype)
-
-
 class Mat5Store(Store):
     """Variables of a file of version 5 to 7: each is read whole on first use, and kept."""
 
@@ -77,20 +63,17 @@ class Mat5Store(Store):
 
     def check(self, name: str) -> None:
         """Read it: only then is it known to be whole, and real."""
-        values = self._values(name)
+        values = self.in_memory(name)
         reason = why_not(values.dtype)
         if reason:
             raise AmbiguousError(f"{name!r} in {self.path} holds {reason}.")
 
-    def read(self, name: str, key: tuple[slice | np.ndarray, ...]) -> np.ndarray:
+    def read(self, name: str, key: Key) -> np.ndarray:
         """A view of the block."""
-        return self._values(name)[key]
+        return self.in_memory(name)[key]
 
-    def take(self, name: str, axis: int, indices: np.ndarray) -> np.ndarray:
-        """The given entries along one axis, copied."""
-        return entries(self._values(name), axis, indices)
-
-    def _values(self, name: str) -> np.ndarray:
+    def in_memory(self, name: str) -> np.ndarray:
+        """The variable, read on first use."""
         import scipy.io
 
         kept = self.handle
@@ -122,7 +105,7 @@ class Mat73Store(HDF5Store):
 def _check_length(path: Path) -> None:
     """Raise a ValueError where the last variable ends after the file does.
 
-    scipy passes over such a variable in silence. A file of version 5 is a header of 128 bytes, with
+    scipy skips such a variable silently. A file of version 5 is a header of 128 bytes, with
     the byte order at its end, and then variables, each with 8 bytes in front that give its length.
     """
     size, position = path.stat().st_size, 128
@@ -148,7 +131,7 @@ def _whole(path: Path) -> Path:
 
 
 def _sound(path: Path | None, function: Any, *arguments: Any, **more: Any) -> Any:
-    """The function's result; whatever it stumbles on in the file is said as damage.
+    """The function's result; any error that the file causes is reported as damage.
 
     scipy parses with little checking: on a truncated file it raises anything from TypeError to
     zlib.error, hence the wide net around this one call.

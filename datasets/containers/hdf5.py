@@ -1,0 +1,192 @@
+"""HDF5 files: any that h5py opens, but MATLAB's (`mat`) and those that xarray names (`netcdf`)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .buffers import Buffers
+from .store import Array, Key, Store, entries, frames_of
+
+DESCRIPTION = "HDF5 files, those of pdeops and others"
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_MATLAB = b"MATLAB 7.3 MAT-file"  # stands in the 512 bytes in front of HDF5's signature
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """An HDF5 file that is no other kind, or a damaged one, of which `store` says why."""
+    return kind_of(path, head) in ("pdeops", "plain", "damaged")
+
+
+def store(path: Path) -> "HDF5Store":
+    """All datasets, those in groups as 'group/name'.
+
+    Raises:
+        ValueError: damaged.
+    """
+    import h5py
+
+    try:
+        h5py.File(path, "r").close()
+    except OSError as error:
+        raise ValueError(
+            f"{path} is a damaged HDF5 file ({error}). Copy, download or generate it again."
+        ) from None
+    return HDF5Store(path)
+
+
+def kind_of(path: Path, head: bytes) -> str | None:
+    """What wrote an HDF5 file: "pdeops", "mat" (MATLAB 7.3), "netcdf", "plain", "damaged"; None for
+    a file that is not HDF5."""
+    matlab = head.startswith(_MATLAB)
+    if not (matlab or head.startswith(_SIGNATURE)):
+        return None
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") == "pdeops":
+                return "pdeops"
+            attributes = [set(item.attrs) for item in file.values()]
+    except OSError:
+        return "mat" if matlab else "damaged"
+    if matlab or any("MATLAB_class" in names for names in attributes):
+        return "mat"
+    return "netcdf" if any({"CLASS", "DIMENSION_LIST"} & names for names in attributes) else "plain"
+
+
+class HDF5Store(Store):
+    """The datasets of an HDF5 file, those in groups as 'group/name'.
+
+    Contiguous ones are mapped into memory, since h5py's selections cost four times as much as the
+    copy itself; chunked ones are read by h5py. The file is opened with HDF5's default locking, as
+    h5py and xarray open it: HDF5 refuses to open a file twice in one process with different
+    locking. Where the file system has no locks, set HDF5_USE_FILE_LOCKING=FALSE.
+
+    Attributes:
+        reverse: axes are stored in reverse, as MATLAB does.
+    """
+
+    # Of a file with a group per sample (there are such, with 20,000) the first so many objects.
+    MAX_OBJECTS = 1000
+
+    def __init__(self, path: Path, *, reverse: bool = False) -> None:
+        super().__init__(path)
+        self.reverse = reverse
+        with self._open() as file:
+            if "format" in file.attrs:
+                self.attributes = dict(file.attrs)
+            seen = 0
+
+            def enter(name: str, item: Any) -> bool | None:
+                nonlocal seen
+                seen += 1
+                if hasattr(item, "shape") and item.shape is not None:
+                    self._enter(name, item)
+                return True if seen >= self.MAX_OBJECTS else None
+
+            file.visititems(enter)
+        self._mapped: dict[str, np.ndarray | None] = {}
+        self._buffers = Buffers()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_mapped": {}}
+
+    def _enter(self, name: str, item: Any) -> None:
+        order = slice(None, None, -1 if self.reverse else 1)
+        layout = f"chunks {item.chunks[order]}" if item.chunks else "contiguous"
+        layout += f", {item.compression}" if item.compression else ""
+        layout += ", axes reversed on the disk" if self.reverse and item.ndim > 1 else ""
+        self.add(
+            Array(
+                name,
+                tuple(item.shape[order]),
+                item.dtype,
+                layout,
+                dims=_dimension_names(item),
+                chunk=tuple(item.chunks[order]) if item.chunks else None,
+                first_axis_fastest=self.reverse,
+            )
+        )
+
+    def _open(self) -> Any:
+        import h5py
+
+        return h5py.File(self.path, "r")
+
+    def read(self, name: str, key: Key) -> np.ndarray:
+        """The block."""
+        mapped = self.in_memory(name)
+        if mapped is not None:
+            return mapped[key]
+        try:
+            if self.reverse:
+                return self.handle[name][key[::-1]].T
+            return np.asarray(self.handle[name][key])
+        except OSError as error:
+            raise ValueError(
+                f"{name!r} in {self.path} is damaged ({error}). Copy or download the file again."
+            ) from None
+
+    def take(self, name: str, axis: int, indices: np.ndarray) -> np.ndarray:
+        """The given entries along one axis: copied from the mapped file, or as h5py reads them."""
+        mapped = self.in_memory(name)
+        if mapped is None:
+            return super().take(name, axis, indices)
+        return (
+            self._rows(mapped, indices)
+            if axis == 0 and _plain(mapped)
+            else entries(mapped, axis, indices)
+        )
+
+    def take_frames(
+        self, name: str, axes: tuple[int, int], indices: np.ndarray, frames: np.ndarray
+    ) -> np.ndarray:
+        """The given frames: copied from the mapped file, or as h5py reads them."""
+        mapped = self.in_memory(name)
+        if mapped is None:
+            return super().take_frames(name, axes, indices, frames)
+        if axes != (0, 1) or not _plain(mapped):
+            return frames_of(mapped, axes, indices, frames)
+        rows = indices[:, None] * mapped.shape[1] + frames
+        flat = mapped.reshape(-1, *mapped.shape[2:])
+        return self._rows(flat, rows.ravel()).reshape(*frames.shape, *mapped.shape[2:])
+
+    def _rows(self, values: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        out = self._buffers.empty((len(indices), *values.shape[1:]), values.dtype)
+        return np.take(values, indices, 0, out=out, mode="clip")  # other modes copy twice
+
+    def in_memory(self, name: str) -> np.ndarray | None:
+        """The array mapped into memory; None where HDF5 has to take part in reading it."""
+        if name not in self._mapped:
+            assert self.path is not None
+            self._mapped[name] = _mapped(self.path, self.handle[name])
+        mapped = self._mapped[name]
+        return mapped.T if mapped is not None and self.reverse else mapped
+
+
+def _dimension_names(dataset: Any) -> tuple[str, ...] | None:
+    """Names of the dimension scales of all axes; None where one has none."""
+    if "DIMENSION_LIST" not in dataset.attrs or not all(map(len, dataset.dims)):
+        return None
+    return tuple(axis[0].name.rpartition("/")[2] for axis in dataset.dims)
+
+
+def _plain(mapped: np.ndarray) -> bool:
+    """Whether rows can be copied as they lie."""
+    return mapped.flags.aligned and mapped.flags.c_contiguous
+
+
+def _mapped(path: Path, dataset: Any) -> np.ndarray | None:
+    """A contiguous dataset as the part of the file that it is, if it is stored as NumPy would."""
+    import h5py
+
+    offset = dataset.id.get_offset()
+    stored_alike = dataset.id.get_type() == h5py.h5t.py_create(dataset.dtype)
+    elsewhere = dataset.external or dataset.is_virtual
+    if offset is None or elsewhere or not stored_alike or dataset.dtype.kind not in "iuf":
+        return None
+    if 0 in dataset.shape or dataset.ndim == 0:
+        return None
+    return np.asarray(np.memmap(path, dataset.dtype, "r", offset, dataset.shape))

@@ -1,0 +1,97 @@
+"""torch's files: a dict of tensors, memory-mapped where its format allows."""
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .store import Key, MemoryStore, Store
+
+DESCRIPTION = "torch's .pt files (dict of tensors)"
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """A zip file with a pickle in it (torch since 1.6), or a bare pickle (torch before)."""
+    if head.startswith(b"PK\x03\x04"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return any(name.endswith("data.pkl") for name in archive.namelist())
+        except zipfile.BadZipFile:
+            return True  # truncated; `open` says so
+    return head.startswith(b"\x80\x02")
+
+
+def store(path: Path) -> "TorchStore":
+    """The tensors by name.
+
+    Raises:
+        ValueError: damaged, or not a dict with tensors.
+    """
+    return TorchStore(path)
+
+
+class TorchStore(Store):
+    """The tensors of a torch file as arrays."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.arrays, self.refused = self.handle.arrays, self.handle.refused
+
+    def _open(self) -> MemoryStore:
+        assert self.path is not None
+        content = tensors(self.path)
+        dense = {k: u.detach() for k, u in content.items() if u.layout is torch.strided}
+        # NumPy has no bfloat16; float32 holds every value of it.
+        as_numpy = {k: u.float() if u.dtype is torch.bfloat16 else u for k, u in dense.items()}
+        store = MemoryStore({k: u.resolve_conj().numpy() for k, u in as_numpy.items()})
+        store.refused |= dict.fromkeys(set(content) - set(dense), "a sparse tensor; make it dense")
+        return store
+
+    def in_memory(self, name: str) -> np.ndarray:
+        """The tensor, mapped where the file's format allows."""
+        return self.handle.in_memory(name)
+
+    def read(self, name: str, key: Key) -> np.ndarray:
+        """A view of the block."""
+        return self.handle.read(name, key)
+
+
+def tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of the dict that the file holds.
+
+    Raises:
+        ValueError: damaged, or not a dict with tensors.
+    """
+    content = _load(path)
+    found = content if isinstance(content, dict) else {}
+    found = {str(k): u for k, u in found.items() if isinstance(u, Tensor)}
+    if not found:
+        keys = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(
+            f"{path} is a torch file of another kind: it holds {keys}, expected a dict with "
+            f"tensors x and y."
+        )
+    return found
+
+
+def _load(path: Path) -> Any:
+    """The file's content, memory-mapped where its format allows; never runs code from the file."""
+    try:
+        try:
+            return torch.load(
+                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+            )
+        except pickle.UnpicklingError:
+            raise ValueError(
+                f"{path} holds Python objects besides tensors, which could run code when loaded. "
+                f"Save it again as a dict of tensors x and y."
+            ) from None
+    except (RuntimeError, EOFError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"{path} is a damaged torch file ({reason}). Download or copy it again."
+        ) from None

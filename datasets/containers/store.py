@@ -1,0 +1,237 @@
+"""A data file as a collection of named arrays, any part of which can be read alone."""
+
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# Streaming reads take blocks of about this size.
+BLOCK_BYTES = 2**25
+
+_COMPLEX = "complex numbers; store real and imaginary part as two variables"
+
+Key = tuple[slice | np.ndarray, ...]
+
+
+class AmbiguousError(ValueError):
+    """The file is sound, but it does not say which of its arrays are the fields or what their axes
+    are, or a wanted array holds no numbers."""
+
+
+@dataclass(frozen=True)
+class Array:
+    """Description of one named array; reading its values is not needed to make it.
+
+    Attributes:
+        shape: in the order that the writer meant; a MATLAB 7.3 file has it reversed on the disk.
+        dtype: as stored.
+        layout: how it is stored, in words.
+        dims: names of its axes; None where the file has no names.
+        chunk: the block, in the order of `shape`, that is decompressed as a whole; None: no blocks.
+        first_axis_fastest: neighbours along the first axis lie side by side (Fortran's order), not
+            those along the last.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    layout: str
+    dims: tuple[str, ...] | None = None
+    chunk: tuple[int, ...] | None = None
+    first_axis_fastest: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.shape} {self.dtype}"
+
+    def blocks(self, num_bytes: int = BLOCK_BYTES) -> Iterator[tuple[slice, ...]]:
+        """Blocks that cover the array once: whole chunks, neighbours on the disk, of about
+        num_bytes."""
+        size = list(self.chunk or (1,) * len(self.shape))
+        axes = range(len(self.shape))
+        for axis in axes if self.first_axis_fastest else reversed(axes):
+            block = math.prod(size) * self.dtype.itemsize
+            size[axis] = min(self.shape[axis], size[axis] * max(num_bytes // max(block, 1), 1))
+            if size[axis] < self.shape[axis]:
+                break
+        starts = [range(0, n, max(m, 1)) for n, m in zip(self.shape, size, strict=True)]
+        for start in product(*starts):
+            yield tuple(slice(i, i + m) for i, m in zip(start, size, strict=True))
+
+
+def why_not(dtype: np.dtype) -> str | None:
+    """Why values of this type cannot be a field, such as 'text'; None if they can be one."""
+    if dtype.kind in "biuf":
+        return None
+    if dtype.kind == "c" or dtype.names in (("real", "imag"), ("r", "i")):
+        return _COMPLEX
+    metadata: Mapping[str, Any] = dtype.metadata or {}
+    if dtype.kind == "O" and metadata.get("vlen") is str:
+        return "text"
+    if dtype.kind == "O":
+        return "Python objects, a pickle that could run code when loaded; it is not read"
+    return "text" if dtype.kind in "SU" else f"values of type {dtype}, which are no numbers"
+
+
+class Store(ABC):
+    """The named arrays of a file.
+
+    Each process opens the file itself, on first use: a handle is neither pickled nor used after a
+    fork.
+
+    Attributes:
+        path: the file; None for arrays in memory.
+        title: name of the file in messages.
+        arrays: the arrays that can be read, by name.
+        refused: name of an array that cannot be read -> the reason.
+        attributes: attributes of the file as a whole.
+    """
+
+    path: Path | None
+    arrays: dict[str, Array]
+    refused: dict[str, str]
+    attributes: dict[str, Any]
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.arrays, self.refused, self.attributes = path, {}, {}, {}
+        self.title = str(path) if path else "these arrays"
+        self._handle: Any = None
+        self._owner = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_handle": None, "_owner": 0}
+
+    @property
+    def handle(self) -> Any:
+        """The file as this process has opened it."""
+        if self._owner != os.getpid():
+            self._handle, self._owner = self._open(), os.getpid()
+        return self._handle
+
+    @abstractmethod
+    def _open(self) -> Any:
+        """Open the file in this process."""
+
+    @abstractmethod
+    def read(self, name: str, key: Key) -> np.ndarray:
+        """The block of an array that slices, and at most one increasing list of numbers, select."""
+
+    def check(self, name: str) -> None:
+        """Raise a ValueError if this array turns out unreadable although its header looked fine."""
+        return  # most formats say in the header all that can go wrong
+
+    def in_memory(self, name: str) -> np.ndarray | None:
+        """The array, where its values are in memory or mapped into it; else None."""
+        return None
+
+    def take(self, name: str, axis: int, indices: np.ndarray) -> np.ndarray:
+        """The given entries along one axis, in any order and with repetitions, free to change.
+
+        The numbers are read once each, in increasing order, so that each chunk of the file is
+        decompressed once; then each entry is put in its places.
+        """
+        held = self.in_memory(name)
+        if held is not None:
+            return entries(held, axis, indices)
+        unique, inverse = np.unique(indices, return_inverse=True)
+        neighbours = len(unique) and unique[-1] - unique[0] == len(unique) - 1
+        rows = slice(int(unique[0]), int(unique[-1]) + 1) if neighbours else unique
+        before = (slice(None),) * axis
+        after = (slice(None),) * (len(self.arrays[name].shape) - axis - 1)
+        values = self.read(name, (*before, rows, *after))
+        return values if np.array_equal(unique, indices) else values.take(inverse, axis)
+
+    def take_frames(
+        self, name: str, axes: tuple[int, int], indices: np.ndarray, frames: np.ndarray
+    ) -> np.ndarray:
+        """Of samples `indices` (b,) the frames `frames` (b, k), free to change.
+
+        `axes` are the positions of sample and time, whose lengths in the result are b and k. Of a
+        file that is not in memory, each sample is read once, from its first needed frame to its
+        last.
+        """
+        held = self.in_memory(name)
+        if held is not None:
+            return frames_of(held, axes, indices, frames)
+        sample, time = axes
+        parts = [
+            self._frames_of_one(name, axes, int(i), rows) for i, rows in _by_sample(indices, frames)
+        ]
+        if not parts:
+            shape = list(self.arrays[name].shape)
+            shape[sample], shape[time] = 0, frames.shape[1]
+            return np.empty(shape, self.arrays[name].dtype)
+        order = np.argsort(np.argsort(indices, kind="stable"), kind="stable")
+        values = np.concatenate(parts, sample)
+        return values if (np.diff(order) == 1).all() else values.take(order, sample)
+
+    def _frames_of_one(
+        self, name: str, axes: tuple[int, int], index: int, frames: np.ndarray
+    ) -> np.ndarray:
+        """Rows of frames (r, k) of one sample, along the axis of samples."""
+        sample, time = axes
+        first, last = int(frames.min()), int(frames.max())
+        key: list[slice] = [slice(None)] * len(self.arrays[name].shape)
+        key[sample], key[time] = slice(index, index + 1), slice(first, last + 1)
+        block = self.read(name, tuple(key))
+        return np.concatenate([block.take(row - first, time) for row in frames], sample)
+
+    def add(self, array: Array) -> None:
+        """Enter an array among those to read, or with the reason among the refused."""
+        reason = why_not(array.dtype)
+        if reason:
+            self.refused[array.name] = reason
+        else:
+            self.arrays[array.name] = array
+
+
+class MemoryStore(Store):
+    """Arrays in memory or mapped into it: NumPy's, torch's or whatever NumPy can take."""
+
+    def __init__(self, arrays: Mapping[str, Any], path: Path | None = None) -> None:
+        super().__init__(path)
+        self._arrays = {name: np.asarray(values) for name, values in arrays.items()}
+        for name, values in self._arrays.items():
+            self.add(described(name, values))
+
+    def _open(self) -> Any:
+        return self._arrays
+
+    def in_memory(self, name: str) -> np.ndarray:
+        """The array."""
+        return self.handle[name]
+
+    def read(self, name: str, key: Key) -> np.ndarray:
+        """The block; a view where it can be."""
+        return np.asarray(self.handle[name][key])
+
+
+def entries(values: Any, axis: int, indices: np.ndarray) -> np.ndarray:
+    """The given entries of an array along one axis, copied."""
+    return np.asarray(values[(*(slice(None),) * axis, indices)])
+
+
+def frames_of(
+    values: np.ndarray, axes: tuple[int, int], indices: np.ndarray, frames: np.ndarray
+) -> np.ndarray:
+    """Of samples (b,) the frames (b, k) of an array in memory, copied; see `Store.take_frames`."""
+    front = np.moveaxis(values, axes, (0, 1))
+    return np.moveaxis(front[indices[:, None], frames], (0, 1), axes)
+
+
+def _by_sample(indices: np.ndarray, frames: np.ndarray) -> Iterator[tuple[np.integer, np.ndarray]]:
+    """Each sample once, in increasing order, with its rows of frames in their order."""
+    for index in np.unique(indices):
+        yield index, frames[indices == index]
+
+
+def described(name: str, values: np.ndarray, layout: str | None = None) -> Array:
+    """The description of an array in memory."""
+    layout = layout or ("contiguous" if values.flags.c_contiguous else "strided")
+    fortran = values.flags.f_contiguous and not values.flags.c_contiguous
+    return Array(name, values.shape, values.dtype, layout, first_axis_fastest=fortran)

@@ -1,0 +1,330 @@
+"""The file layout: what h5py and xarray see, and writing whole fields."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from pdeops.datasets import (
+    Darcy,
+    DatasetSpec,
+    Field,
+    convert,
+    generate,
+    inspect,
+    open_dataset,
+)
+from pdeops.datasets.layouts import native_file
+from pdeops.domain import Grid
+
+
+def test_h5py_sees_the_layout(darcy_file):
+    with h5py.File(darcy_file) as file:
+        assert sorted(file) == ["permeability", "pressure", "residual", "sample", "x", "y"]
+        for name in ("permeability", "pressure"):
+            variable = file[name]
+            assert variable.shape == (12, 17, 17)
+            assert variable.dtype == np.float32
+            assert variable.chunks is None
+            assert [dim[0].name for dim in variable.dims] == ["/sample", "/x", "/y"]
+            assert variable.attrs["units"] == "1"
+            assert variable.attrs["long_name"]
+        assert file["residual"].dtype == np.float64
+        assert (file["residual"][()] <= 1e-10).all()
+        np.testing.assert_array_equal(file["x"][()], np.linspace(0, 1, 17))
+        attributes = dict(file.attrs)
+    assert attributes["format"] == "pdeops"
+    assert attributes["format_version"] == 2
+    assert attributes["seed"] == 1
+    assert attributes["solver_tolerance"] == 1e-10
+    assert attributes["code_version"].startswith("pdeops")
+    assert attributes["licence"]
+    assert attributes["source"]
+    spec = json.loads(attributes["spec"])
+    assert spec["domain"]["shape"] == [17, 17]
+    assert spec["parameters"]["low"] == 3.0
+
+
+def test_xarray_sees_named_dimensions_coordinates_and_units(darcy_file, poisson_file):
+    import xarray
+
+    with xarray.open_dataset(darcy_file, engine="h5netcdf") as data:
+        assert dict(data.sizes) == {"sample": 12, "x": 17, "y": 17}
+        assert data["pressure"].dims == ("sample", "x", "y")
+        assert data["residual"].dims == ("sample",)
+        assert set(data.coords) == {"sample", "x", "y"}
+        assert data["x"].attrs["units"] == "1"
+        assert data["pressure"].attrs["units"] == "1"
+        centre = data["pressure"].sel(x=0.5, y=0.5, method="nearest").isel(sample=3)
+        assert centre.item() == open_dataset(darcy_file)[3].target[0, 8, 8].item()
+    with xarray.open_dataset(poisson_file, engine="h5netcdf") as data:
+        assert data["source"].dtype == np.float64
+        assert data["potential"].shape == (5, 17, 9)
+        assert data["y"].values[-1] == 0.5
+
+
+def test_the_file_needs_no_warning_about_phony_dimensions(darcy_file):
+    import h5netcdf
+
+    with h5netcdf.File(darcy_file, "r") as file:
+        assert set(file.dimensions) == {"sample", "x", "y"}
+
+
+def prediction_spec(n=3, shape=(5, 4)):
+    return DatasetSpec(
+        name="prediction",
+        kind="test",
+        equation="none",
+        fields=(
+            Field("a", "input", "first"),
+            Field("b", "input", "second"),
+            Field("c", "target", "third", "Pa"),
+        ),
+        domain=Grid(shape),
+        parameters={},
+        seed=None,
+        num_samples=n,
+    )
+
+
+def test_whole_fields_are_written_and_read_back(tmp_path, generator):
+    spec = prediction_spec()
+    fields = {f.name: torch.randn(3, 5, 4, generator=generator) for f in spec.fields}
+    path = native_file.write(tmp_path / "new" / "p.h5", spec, fields)
+    dataset = open_dataset(path)
+    assert dataset.spec == spec
+    assert (dataset.in_channels, dataset.out_channels) == (2, 1)
+    batch = dataset.read([2, 0])
+    torch.testing.assert_close(
+        batch.input, torch.stack([fields["a"], fields["b"]], 1)[[2, 0]], rtol=0, atol=0
+    )
+    torch.testing.assert_close(batch.target[:, 0], fields["c"][[2, 0]], rtol=0, atol=0)
+    with h5py.File(path) as file:
+        assert file["c"].attrs["units"] == "Pa"
+        assert "seed" not in file.attrs
+    with pytest.raises(ValueError, match="exists already"):
+        native_file.write(path, spec, fields)
+    assert os.listdir(path.parent) == ["p.h5"]
+
+
+def test_fields_that_are_not_those_of_the_spec_are_refused(tmp_path):
+    spec = prediction_spec()
+    fields = {f.name: torch.zeros(3, 5, 5) for f in spec.fields}
+    with pytest.raises(ValueError, match=r"must be .*\(3, 5, 4\).* got .*\(3, 5, 5\)"):
+        native_file.write(tmp_path / "p.h5", spec, fields)
+    assert os.listdir(tmp_path) == []
+
+
+FULL_DISK = """
+import os, resource, sys
+from pathlib import Path
+from pdeops.datasets import Darcy, generate
+from pdeops.datasets.layouts import native_file
+from pdeops.domain import Grid
+folder, grid = Path(sys.argv[1]), Grid((65, 65))
+def attempt(limit, write):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        write()
+    except OSError as error:
+        print(error.errno, error, os.listdir(folder))
+if __name__ == "__main__":
+    for limit in (0, 3000, 60_000, 500_000):  # from nothing at all to just before the end
+        attempt(limit, lambda: native_file.create(folder / "a.h5.part", Darcy().spec(grid, 0, 16)))
+    for workers in (1, 2):
+        attempt(200_000, lambda: generate(Darcy(), grid, num_samples=16, seed=0,
+                                          out=folder / "a.h5", workers=workers))
+"""
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
+    """RLIMIT_FSIZE below the file's size: writing beyond it fails as on a full disk."""
+    folder, script = tmp_path / "data", tmp_path / "full.py"
+    folder.mkdir()
+    script.write_text(FULL_DISK)
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert len(lines) == 6
+    for line in lines:
+        assert line.startswith("27 [Errno 27] Cannot write")
+        assert "File too large. Free some space" in line
+        assert line.endswith("[]")
+    assert os.listdir(folder) == []
+
+
+def test_an_unknown_dtype_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"one of float32, float64; got 'float16'"):
+        native_file.create(tmp_path / "a.h5", Darcy().spec(Grid((9, 9)), 0, 1), "float16")
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_space_is_taken_when_the_file_is_created(tmp_path):
+    """So that a full disk is known before the first solve; sparse files would find out at the
+    end."""
+    path = tmp_path / "a.h5"
+    native_file.create(path, Darcy().spec(Grid((65, 65)), 0, 64))
+    assert path.stat().st_blocks * 512 >= 64 * 2 * 65 * 65 * 4
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 0
+
+
+class TestVectorFieldsAndTime:
+    """Axes time and channel, as h5py, xarray and `inspect` see them."""
+
+    @pytest.fixture
+    def file(self, tmp_path, generator):
+        spec = DatasetSpec(
+            "flow",
+            "test",
+            "none",
+            (
+                Field("velocity", "state", "velocity", "m/s", ("u", "v")),
+                Field("height", "state", "height", "m"),
+                Field("force", "input", "force", "N", ("u", "v")),
+            ),
+            Grid((5, 4)),
+            {},
+            None,
+            3,
+            times=(0.0, 0.5),
+            time_units="s",
+        )
+        fields = {f.name: torch.randn(spec.shape(f), generator=generator) for f in spec.fields}
+        return native_file.write(tmp_path / "flow.h5", spec, fields), spec, fields
+
+    def test_xarray_names_them(self, file):
+        import xarray
+
+        path, _, fields = file
+        with xarray.open_dataset(path, engine="h5netcdf", decode_times=False) as data:
+            assert data["velocity"].dims == ("sample", "time", "channel", "x", "y")
+            assert data["height"].dims == ("sample", "time", "x", "y")
+            assert data["force"].dims == ("sample", "channel", "x", "y")
+            assert data["time"].values.tolist() == [0.0, 0.5]
+            assert data["time"].attrs["units"] == "s"
+            assert data["channel"].values.tolist() == ["u", "v"]
+            v = data["velocity"].sel(channel="v", time=0.5)
+            np.testing.assert_array_equal(v, fields["velocity"][:, 1, 1])
+
+    def test_netcdf_sees_no_phony_dimensions(self, file):
+        import h5netcdf
+
+        with h5netcdf.File(file[0], "r") as data:
+            assert set(data.dimensions) == {"sample", "time", "channel", "x", "y"}
+
+    def test_inspect_shows_them_per_channel(self, file):
+        path, _, fields = file
+        report = inspect(path)
+        rows = report["fields"]
+        assert list(rows) == ["velocity_u", "velocity_v", "height", "force_u", "force_v"]
+        assert rows["velocity_v"]["axes"] == "sample,time,channel,x,y"
+        assert rows["velocity_v"]["shape"] == [3, 2, 2, 5, 4]
+        assert rows["velocity_v"]["min"] == fields["velocity"][:, :, 1].min().item()
+        assert rows["force_u"]["role"] == "input"
+        assert report["times"] == "2 from 0 to 0.5 s"
+        assert report["samples"] == 3
+
+    def test_what_was_written_is_read(self, file):
+        path, spec, fields = file
+        data = open_dataset(path)
+        assert data.spec == spec
+        batch = data.read([2, 0])
+        assert torch.equal(batch.input[:, 0, :2], fields["velocity"][[2, 0], 0])
+        assert torch.equal(batch.input[:, 0, 3:], fields["force"][[2, 0]])
+        assert torch.equal(batch.target[:, 0, 2], fields["height"][[2, 0], 1])
+
+    def test_different_components_have_different_dimensions(self, tmp_path, generator):
+        import xarray
+
+        fields = (
+            Field("a", "input", "a", channels=("p", "q", "r")),
+            Field("b", "target", "b", channels=("u", "v")),
+        )
+        spec = DatasetSpec("n", "k", "e", fields, Grid((5, 4)), {}, None, 3)
+        values = {f.name: torch.randn(spec.shape(f), generator=generator) for f in fields}
+        path = native_file.write(tmp_path / "a.h5", spec, values)
+        batch = open_dataset(path).read([1])
+        assert torch.equal(batch.input[0], values["a"][1])
+        assert torch.equal(batch.target[0], values["b"][1])
+        with xarray.open_dataset(path, engine="h5netcdf") as data:
+            assert data["a"].dims == ("sample", "a_channel", "x", "y")
+            assert data["b"]["b_channel"].values.tolist() == ["u", "v"]
+
+    @pytest.mark.parametrize("name", ["time", "channel", "x", "residual", "latitude"])
+    def test_a_field_cannot_have_the_name_of_a_coordinate(self, tmp_path, name):
+        fields = (Field(name, "input", "a"), Field("b", "target", "b"))
+        spec = DatasetSpec("n", "k", "e", fields, Grid((5, 4)), {}, None, 3)
+        with pytest.raises(ValueError, match=f"Call it 'input_{name}'"):
+            native_file.create(tmp_path / "a.h5", spec)
+        assert os.listdir(tmp_path) == []
+
+
+def write_version_1(path, fields, grid):
+    """A file as pdeops wrote it in version 1: name -> (role, times, values); a trajectory without
+    its first frame, and the grid without a kind."""
+    spec = {
+        "name": "burgers",
+        "kind": "gaussian",
+        "equation": "u_t + u u_x = viscosity u_xx, periodic",
+        "fields": [
+            {"name": name, "role": role, "description": name, "units": "1"}
+            | ({"times": times} if times else {})
+            for name, (role, times, _) in fields.items()
+        ],
+        "grid": {key: value for key, value in grid.to_dict().items() if key != "kind"},
+        "parameters": {},
+        "seed": 3,
+        "num_samples": 2,
+        "tolerance": 1e-2,
+        "isometric": False,
+        "source": "generated by pdeops",
+        "licence": "CC0-1.0",
+    }
+    with h5py.File(path, "w") as file:
+        file.attrs.update(
+            format="pdeops", format_version=1, code_version="pdeops 0.1", spec=json.dumps(spec)
+        )
+        for name, (*_, values) in fields.items():
+            file[name] = values
+        file["residual"] = np.zeros(2)
+    return path
+
+
+class TestVersion1:
+    grid = Grid((8,), boundary="periodic")
+
+    def test_trajectories_are_refused_with_both_versions_and_what_to_do(self, tmp_path):
+        fields = {
+            "initial_u": ("input", [], np.zeros((2, 8), "f4")),
+            "u": ("target", [0.5, 1.0], np.zeros((2, 2, 8), "f4")),
+        }
+        path = write_version_1(tmp_path / "a.h5", fields, self.grid)
+        said = r"version 1, .* trajectory \(u\) .* version 2\. Generate or convert the file again"
+        for read in (open_dataset, inspect):
+            with pytest.raises(ValueError, match=said):
+                read(path)
+        with pytest.raises(ValueError, match=said):
+            convert(path, tmp_path / "b.h5", inputs=["initial_u"], targets=["u"])
+
+    def test_steady_fields_are_read(self, tmp_path):
+        a, b = np.random.default_rng(0).standard_normal((2, 2, 8)).astype("f4")
+        fields = {"a": ("input", [], a), "b": ("target", [], b)}
+        data = open_dataset(write_version_1(tmp_path / "a.h5", fields, self.grid))
+        assert (data.domain, data.spec.seed) == (self.grid, 3)
+        np.testing.assert_array_equal(data.read([1, 0]).target[:, 0], b[[1, 0]])
+
+    def test_an_unfinished_file_is_not_gone_on_with(self, tmp_path):
+        fields = {"a": ("input", [], np.zeros((2, 8), "f4"))}
+        part = write_version_1(tmp_path / "a.h5.part", fields, self.grid)
+        with pytest.raises(ValueError, match="format_version: 2 here, 1 there"):
+            generate(Darcy(), Grid((9, 9)), num_samples=2, seed=0, out=tmp_path / "a.h5")
+        assert part.exists()
