@@ -9,18 +9,22 @@ from pathlib import Path
 import pytest
 
 from pdeops.datasets import DATASETS, EVOLUTIONS
+from pdeops.domain import DOMAINS
 from pdeops.models import MODELS
+from pdeops.solvers.preconditioners import CLASSICAL
+from pdeops.tasks import TASKS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 # Measured tables: their commands take minutes or hours, and `figures.md` says what they gave.
 MEASURED = {"figures"}
+REGISTRIES: tuple[dict, ...] = (MODELS, DATASETS, EVOLUTIONS, DOMAINS, TASKS, CLASSICAL)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
 def registries():
     """What a page registers is forgotten after it."""
-    before = [(registry, dict(registry)) for registry in (MODELS, DATASETS, EVOLUTIONS)]
+    before = [(registry, dict(registry)) for registry in REGISTRIES]
     yield
     for registry, entries in before:
         for name in set(registry) - set(entries):

@@ -14,7 +14,7 @@ from ..datasets import FieldDataset, Problem, open_dataset, problem_of
 from ..datasets.spec import DatasetSpec
 from ..datasets.symmetry import DihedralAugmentation
 from ..losses import LOSSES
-from ..metrics import MetricMean
+from ..metrics import MetricMean, metrics_of
 from ..nn.operator import Operator
 from ..runs.recipe import Choice, choice, table
 from ..training import distributed
@@ -168,7 +168,7 @@ class SupervisedTask(Task):
         residual = 0.0
         for batch in dataset.batches(32):
             prediction = run(batch.input)
-            metrics.update(prediction, batch.target)
+            metrics.update(prediction, batch.target, batch)
             if steady is not None:
                 domain: Any = dataset.domain
                 residual += steady.residual(batch.input, prediction, domain).sum().item()
@@ -198,9 +198,10 @@ class Validation:
 
     def __call__(self, operator: nn.Module) -> Mapping[str, float]:
         domain: Any = self.dataset.domain
-        metrics = MetricMean(domain, names=(self.monitor, "relative_h1"))
+        names = [n for n in metrics_of(domain) if n in (self.monitor, "relative_h1")]
+        metrics = MetricMean(domain, names=names)
         mine = distributed.my_slice(len(self.dataset))
         for batch in self.dataset.subset(range(mine.start, mine.stop)).batches(32):
-            metrics.update(operator(batch.input.to(self.device)).cpu(), batch.target)
+            metrics.update(operator(batch.input.to(self.device)).cpu(), batch.target, batch)
         metrics.all_reduce()
         return metrics.compute()
