@@ -6,9 +6,11 @@ import torch
 
 from pdeops.domain import Grid
 from pdeops.kernels.blackbox import layout
+from pdeops.kernels.blackbox.reference import ReferenceHierarchy
 from pdeops.kernels.blackbox.sparsify import equal_shares
 from pdeops.linop import check_spd
 from pdeops.solvers import Diffusion, Laplacian, Multigrid, cg, solve_multigrid, solve_poisson
+from pdeops.solvers.multigrid.hierarchy import ALL_LEVELS, system_of
 from pdeops.solvers.multigrid.smoothers import Chebyshev, Jacobi, LineGaussSeidel
 
 # Nodes with the boundary: odd and even, square and not, one level and several.
@@ -365,6 +367,16 @@ def test_works_as_scipys_preconditioner_and_survives_pickling(piecewise):
     torch.testing.assert_close(
         torch.from_numpy(x).reshape(63, 63), cg(A, b, M=M, rtol=1e-10).x, rtol=1e-6, atol=1e-8
     )
+
+
+@pytest.mark.parametrize("coefficient", ["constant", "variable"])
+@pytest.mark.parametrize("smoother", [None, LineGaussSeidel()], ids=["points", "lines"])
+def test_a_pickled_cycle_is_the_same(coefficient, smoother, piecewise, generator):
+    grid = Grid((65, 65))
+    A = Laplacian(grid) if coefficient == "constant" else Diffusion(piecewise(grid), grid)
+    M = Multigrid(A, smoother=smoother)
+    u = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
+    assert torch.equal(pickle.loads(pickle.dumps(M)) @ u, M @ u)
 
 
 def test_repr_shows_the_hierarchy():
