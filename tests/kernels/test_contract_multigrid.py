@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from pdeops.kernels import blackbox, constant
+from pdeops.kernels import blackbox, constant, diffusion
 from pdeops.kernels.blackbox import Cycle, System, layout, plane_layout
 from pdeops.kernels.blackbox import reference as blackbox_reference
 from pdeops.kernels.blackbox.sparsify import equal_shares
 from pdeops.kernels.constant import problem as constant_problem
 from pdeops.kernels.constant import reference as constant_reference
-from pdeops.kernels.diffusion import cpu as diffusion_loops
 from pdeops.kernels.diffusion import reference as diffusion_reference
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5}  # relative, of the Euclidean norm
@@ -122,29 +121,39 @@ def geometric(set_up):
 
 
 def product(u, excess, *faces):
-    """The loop of -div(a grad u) + e u, its rows divided in two ranges."""
-    ndim = len(faces)
-    missing = 3 - ndim
-    lead = (1,) * missing
-    three = [f.contiguous().reshape(lead + tuple(f.shape)).numpy() for f in faces]
-    e = excess.contiguous().reshape(lead + tuple(excess.shape)).numpy()
-    wrap = torch.tensor([False] * missing + [True] * ndim).numpy()
-    out = torch.full_like(u, torch.nan, memory_format=torch.contiguous_format)
-    rows = math.prod(excess.shape[:-1])
-    for field_, result in zip(u.contiguous(), out, strict=True):
-        v, w = (x.view(lead + tuple(x.shape)).numpy() for x in (field_, result))
-        for start, end in ((0, rows // 2), (rows // 2, rows)):
-            diffusion_loops.apply(
-                v, *[three[-1]] * missing, *three, e, missing, wrap, w, start, end
-            )
-    return out
+    return diffusion.apply(diffusion.Couplings(faces, excess, (True,) * len(faces)), u)
 
 
 def plain_product(u, excess, *faces):
     return diffusion_reference.apply(u, faces, excess, (True,) * len(faces))
 
 
+def bound_product(u, *faces):
+    """Two fields, by the loop that conjugate gradients call."""
+    A = diffusion.Couplings([f.detach() for f in faces], None, (False,) * len(faces))
+    out = torch.full_like(u, torch.nan, memory_format=torch.contiguous_format)
+    for v, w in zip(u.contiguous(), out, strict=True):
+        diffusion.bind(A, v, w)()
+    return out
+
+
+def constant_product(u, *profiles):
+    """Couplings and fractions of a cell per axis."""
+    ndim = len(profiles) // 2
+    A = diffusion.Profiles(profiles[:ndim], profiles[ndim:], 0.7, (False,) * ndim)
+    return diffusion.apply(A, u)
+
+
+def plain_constant_product(u, *profiles):
+    ndim = len(profiles) // 2
+    t, s = profiles[:ndim], profiles[ndim:]
+    outer = diffusion_reference.outer
+    faces = [outer([t[a] if a == b else s[a] for a in range(ndim)]) for b in range(ndim)]
+    return diffusion_reference.apply(u, faces, 0.7 * outer(s), (False,) * ndim)
+
+
 PLANES = ((19, 19), (20, 27), (39, 24), (11, 52))
+PRODUCTS = ((17,), (17, 15), (16, 18), (9, 8, 7))
 BOXES = ((9, 11, 13), (10, 9, 12))
 ROWS = {
     "blackbox, plane": multigrid(2, PLANES, PlaneTwin),
@@ -171,11 +180,21 @@ ROWS = {
         exempt={"test_backward": "compiled cycles record no gradient"},
     ),
     "diffusion.apply": Row(
-        product,
-        plain_product,
-        lambda n: [(2, *n), *couplings(n)[1:]],
-        ((17,), (17, 15), (16, 18), (9, 8, 7)),
-        exempt={"test_backward": "the loop records no gradient; the twin does"},
+        product, plain_product, lambda n: [(2, *n), *couplings(n)[1:]], PRODUCTS
+    ),
+    "diffusion.bind": Row(
+        bound_product,
+        lambda u, *faces: diffusion_reference.apply(u, faces, None, (False,) * len(faces)),
+        lambda n: [(2, *n), *couplings(n)[2:]],
+        PRODUCTS,
+        exempt={"test_backward": "bound loops record no gradient"},
+    ),
+    "diffusion.apply, constant": Row(
+        constant_product,
+        plain_constant_product,
+        lambda n: [(2, *n), *((k + 1,) for k in n), *((k,) for k in n)],
+        PRODUCTS,
+        exempt={"test_backward": "profiles carry no gradient; Diffusion stores faces instead"},
     ),
 }
 
@@ -188,14 +207,24 @@ def several_levels(monkeypatch):
     monkeypatch.setattr(constant_problem, "SMALLEST", 5)
 
 
-each = pytest.mark.parametrize(
-    ("row", "size", "dtype"),
-    [
-        pytest.param(row, size, dtype, id=f"{name}-{'x'.join(map(str, size))}-{dtype}")
-        for name, row in ROWS.items()
-        for size in row.sizes
-        for dtype in TOLERANCE
-    ],
+def cases(test):
+    """A case for each row, size and dtype that the test applies to."""
+    return pytest.mark.parametrize(
+        ("row", "size", "dtype"),
+        [
+            pytest.param(row, size, dtype, id=f"{name}-{'x'.join(map(str, size))}-{dtype}")
+            for name, row in ROWS.items()
+            if test not in row.exempt
+            for size in row.sizes
+            for dtype in TOLERANCE
+        ],
+    )
+
+
+arranged = pytest.mark.parametrize(
+    "arrange",
+    [torch.clone, lambda u: torch.stack([u, u], -1)[..., 0]],
+    ids=["contiguous", "strided"],
 )
 
 
@@ -208,9 +237,13 @@ def draw(row, size, dtype):
     ]
 
 
-def strided(u):
-    """The same numbers at every second place in memory."""
-    return torch.stack([u, u], -1)[..., 0]
+def gradients(function, fields):
+    """Those of a weighted sum of the result, in every field."""
+    fields = [u.detach().requires_grad_() for u in fields]
+    result = function(*fields)
+    generator = torch.Generator().manual_seed(1)
+    weights = torch.randn(result.shape, generator=generator, dtype=torch.float64).to(result)
+    return torch.autograd.grad((result * weights).sum(), fields)
 
 
 def error(found, expected):
@@ -219,8 +252,8 @@ def error(found, expected):
     return math.inf if math.isnan(gap) else gap
 
 
-@each
-@pytest.mark.parametrize("arrange", [torch.clone, strided], ids=["contiguous", "strided"])
+@cases("test_forward")
+@arranged
 def test_forward(row, size, dtype, arrange):
     fields = draw(row, size, dtype)
     found = row.operation(*map(arrange, fields))
@@ -228,6 +261,16 @@ def test_forward(row, size, dtype, arrange):
     assert found.dtype == dtype
     assert found.shape == expected.shape
     assert error(found, expected) <= TOLERANCE[dtype]
+
+
+@cases("test_backward")
+@arranged
+def test_backward(row, size, dtype, arrange):
+    fields = draw(row, size, dtype)
+    found = gradients(row.operation, [arrange(u) for u in fields])
+    expected = gradients(row.twin, [u.double() for u in fields])
+    for u, v in zip(found, expected, strict=True):
+        assert error(u, v) <= TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -256,7 +299,8 @@ def test_the_form_follows_device_dtype_and_problem():
     like = torch.empty(0, dtype=torch.float64)
     problem = constant.Constant(1.0, 0.0, (31, 31), (1.0, 1.0))
     assert type(constant.set_up(problem, like)).__name__ == "ConstantHierarchy"
-    assert type(constant.set_up(problem, like.half())).__name__ == "ReferenceHierarchy"
-    assert blackbox.FORMS.of(torch.empty(0, device="meta")).__name__.endswith(".reference")
+    for operation in (blackbox, constant, diffusion):
+        form = operation.FORMS.of(torch.empty(0, device="meta"))
+        assert form.__name__.endswith(".reference")
     assert not blackbox.line_smoothing_pays(torch.device("meta"))
     assert not constant.serves(torch.device("meta"), torch.float64)

@@ -369,6 +369,16 @@ def test_works_as_scipys_preconditioner_and_survives_pickling(piecewise):
     )
 
 
+@pytest.mark.parametrize("coefficient", ["constant", "variable"])
+@pytest.mark.parametrize("smoother", [None, LineGaussSeidel()], ids=["points", "lines"])
+def test_a_pickled_cycle_is_the_same(coefficient, smoother, piecewise, generator):
+    grid = Grid((65, 65))
+    A = Laplacian(grid) if coefficient == "constant" else Diffusion(piecewise(grid), grid)
+    M = Multigrid(A, smoother=smoother)
+    u = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64)
+    assert torch.equal(pickle.loads(pickle.dumps(M)) @ u, M @ u)
+
+
 def test_repr_shows_the_hierarchy():
     grid = Grid((65, 42), (1.0, 0.7))
     M = Multigrid(Diffusion(torch.rand(65, 42) + 1, grid))
