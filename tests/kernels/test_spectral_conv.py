@@ -134,6 +134,16 @@ def test_gradient_is_that_of_differences():
         assert torch.autograd.gradcheck(fast.convolve, (u, weight))
 
 
+def test_gradients_under_autocast_have_full_precision():
+    u = draw(2, 3, 17, 16, dtype=torch.float32).movedim(1, -1).requires_grad_()
+    weight = weights((8, 8), 3, 4, torch.float32).requires_grad_()
+    expected = torch.autograd.grad(fast.convolve(u, weight).square().sum(), (u, weight))
+    v = fast.convolve(u, weight)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = torch.autograd.grad(v.square().sum(), (u, weight))
+    assert all(torch.equal(x, y) for x, y in zip(found, expected, strict=True))
+
+
 def test_transforms_of_functions():
     """torch.func: gradients per sample by grad, first use of a grid's constants inside."""
     weight, u = weights((4, 4), 2, 2, torch.float64), draw(3, 13, 14, 2)

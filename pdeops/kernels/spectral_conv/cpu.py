@@ -281,8 +281,7 @@ def convolve(
     shape = tuple(u.shape[1:-1])
     A, c = constants(shape, modes_of(weight), u.dtype, u.device)
     W = weights_of_kept_modes(weight, shape).flatten(0, -4)
-    # No Function without gradients: torch.compile of torch 2.13 passes its forward a wrong
-    # argument.
+    # No Function without gradients: torch.compile (2.13) then calls its forward wrongly.
     recorded = torch.is_grad_enabled()
     u_hat = Analysis.apply(u, *A) if recorded else analysis(u, A)
     modes = u_hat.flatten(2, -2)
