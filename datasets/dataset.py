@@ -35,6 +35,8 @@ class FieldDataset(torch.utils.data.Dataset):
 
     n_in: int | None = None
     n_out: int | None = None
+    window: Window | None = None
+    times: tuple[float, ...] = ()
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,7 +30,7 @@ def write(
     trajectories, the windows that begin at the first frame are written as states with the axis
     time: the frames that were given, and the predicted ones after them.
     """
-    write_pairs = _write_fields if dataset.n_in is None else _write_trajectories
+    write_pairs = _write_fields if dataset.window is None else _write_trajectories
     num_samples, shape = write_pairs(run, dataset, pairs, Path(out))
     return {"out": str(out), "samples": num_samples, **shape, "grid": list(dataset.domain.shape)}
 
@@ -59,8 +60,10 @@ def _write_trajectories(
         trajectories.append(torch.cat([batch.input, y], 1)[first])
     assert times is not None
     u = torch.cat(trajectories)
+    known = np.array(dataset.times)  # a batch has them in the precision of the fields
+    exact = tuple(known[abs(known - t).argmin()].item() for t in times.tolist())
     foreign = [Field(hdf5.free_name(n, "state"), "state", n) for n in dataset.targets]
-    spec: Any = _spec(run, dataset, foreign, len(u), times=tuple(times.tolist()))
+    spec: Any = _spec(run, dataset, foreign, len(u), times=exact)
     hdf5.write(out, spec, spec.by_field("state", u))
     return len(u), {"frames": u.shape[1]}
 
