@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,7 +66,8 @@ def _states(
     channels = {"state": torch.cat(trajectories)}
     if dataset.in_channels > dataset.out_channels:
         channels["input"] = torch.cat(fixed)
-    return channels, times
+    known = np.array(dataset.times)  # a batch has them in the precision of the fields
+    return channels, tuple(known[abs(known - t).argmin()].item() for t in times)
 
 
 def _spec(

@@ -1,0 +1,120 @@
+"""Trajectories from files: one-step models and supervised windows, to the predicted file."""
+
+import json
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+import pdeops.domain
+from pdeops.cli import main
+from pdeops.datasets import generate, open_dataset, problem_named
+from pdeops.datasets.spec import DatasetSpec
+from pdeops.tasks import evaluate, load_recipe, load_run, predict, train
+
+# Files with states, and losses and metrics of trajectories.
+pytestmark = pytest.mark.skipif(
+    not (hasattr(DatasetSpec, "states") and hasattr(pdeops.domain, "fold_time")),
+    reason="data sets and losses of this version have no axis of time",
+)
+
+NETWORK = {"name": "FNO", "n_modes": [8], "hidden_channels": 8, "n_layers": 2}
+TRAINING = {
+    "model": NETWORK,
+    "optimizer": {"name": "AdamW", "lr": 1e-2},
+    "training": {"epochs": 3, "batch_size": 16},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Burgers with fronts at 32 nodes, ten frames: 16 trajectories to train on, 4 to test."""
+    folder = tmp_path_factory.mktemp("burgers")
+    problem = problem_named("burgers", "thin", num_waves=8)
+    for name, number, seed in (("train", 16, 0), ("test", 4, 1)):
+        out = folder / f"{name}.h5"
+        generate(problem, problem.grid((32,)), num_samples=number, seed=seed, out=out)
+    return folder
+
+
+def trained(folder, out, **tables):
+    files = {"train": str(folder / "train.h5"), "test": str(folder / "test.h5"), "validation": 3}
+    data = {**files, **tables.pop("data", {})}
+    train(load_recipe({**TRAINING, **tables, "data": data}), out=out, device="cpu")
+    return load_run(out)
+
+
+def test_a_rollout_of_a_file(folder, tmp_path):
+    run = trained(folder, tmp_path / "run", task="rollout")
+    figures = evaluate(run)
+    assert figures["relative_l2"] < 0.5 * figures["persistence"]
+    assert figures["times"] == pytest.approx(np.arange(1, 11) / 10)
+    out = tmp_path / "prediction.h5"
+    assert predict(run, folder / "test.h5", out)["frames"] == 11
+    with h5py.File(out) as written, h5py.File(folder / "test.h5") as data:
+        assert written["u"].shape == data["u"].shape == (4, 11, 32)
+        np.testing.assert_array_equal(written["time"][:], data["time"][:])
+        np.testing.assert_array_equal(written["u"][:, 0], data["u"][:, 0])
+        error = written["u"][:, 1:] - data["u"][:, 1:]
+        sizes = np.linalg.norm(data["u"][:, 1:], axis=-1)
+        errors = (np.linalg.norm(error, axis=-1) / sizes).mean(0)
+    assert errors == pytest.approx(figures["error_at_times"], rel=1e-4)
+    again = open_dataset(out)
+    assert again.n_out == 10
+    assert "run" in again.spec.source
+
+
+def test_frames_in_and_out_of_a_supervised_run(folder, tmp_path):
+    """Two frames to the next three; predictions keep the frames that were given."""
+    window = {"n_in": 2, "n_out": 3, "stride": 2}
+    run = trained(folder, tmp_path / "run", data={"window": window})
+    assert (run.n_in, run.n_out) == (2, 3)
+    assert run.operator.model.model.lifting is not None
+    figures = evaluate(run)
+    assert figures["samples"] == 4 * 3  # windows of 9 frames in 11
+    assert figures["relative_l2"] < 1
+    assert figures["residual"] is None
+    out = tmp_path / "prediction.h5"
+    predict(run, folder / "test.h5", out)
+    with h5py.File(out) as written, h5py.File(folder / "test.h5") as data:
+        np.testing.assert_allclose(written["time"][:], [0.0, 0.2, 0.4, 0.6, 0.8], atol=1e-6)
+        np.testing.assert_array_equal(written["u"][:, :2], data["u"][:, [0, 2]])
+    frames = open_dataset(folder / "test.h5").read([0]).input
+    with pytest.raises(ValueError, match="2 frames, 1 channels, 1 space axes"):
+        run(frames)
+
+
+def test_a_window_longer_than_the_trajectory(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"spans 13 frames, but a trajectory has 11"):
+        trained(folder, tmp_path / "run", data={"window": {"n_in": 5, "n_out": 8}})
+    assert not (tmp_path / "run").exists()
+
+
+def test_symmetries_are_refused_where_the_flow_has_none(folder, tmp_path):
+    with pytest.raises(ValueError, match="not symmetric"):
+        trained(folder, tmp_path / "run", task="rollout", data={"symmetries": True})
+
+
+def test_the_command_line_prints_errors_per_time(folder, tmp_path, capsys, monkeypatch):
+    trained(folder, tmp_path / "run", task="rollout")
+
+    def run(*arguments):
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["pdeops", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert not stop.value.code
+        return capsys.readouterr().out
+
+    lines = run("evaluate", tmp_path / "run").splitlines()
+    assert "persistence" in lines[0]
+    assert lines[2].split() == ["time", "relative_l2", "persistence"]
+    assert len(lines) == 3 + 10
+    report = json.loads(run("evaluate", tmp_path / "run", "--json"))
+    assert lines[3].split()[1] == f"{report['error_at_times'][0]:.4g}"
+    report = json.loads(
+        run("predict", tmp_path / "run", "--data", folder / "test.h5", "--out",
+            tmp_path / "p.h5", "--json")
+    )  # fmt: skip
+    assert (report["samples"], report["frames"]) == (4, 11)
