@@ -17,8 +17,9 @@ import numpy as np
 
 from ..runtime.jit import jit
 from .band import substitute_both
+from .index import steps
 from .layout import ASCEND, EXACT, PROLONG, RESTRICT, START
-from .relax import limits, relax, residual, richardson, rows, smooth, steps, sync
+from .relax import limits, relax, residual, richardson, rows, smooth, sync
 
 TILE = 32
 

@@ -5,10 +5,12 @@ The plain twin is `blackbox/reference.py`; arrays and indices are those of `blac
 
 from itertools import pairwise
 
+import numpy as np
+
 from ..runtime.jit import jit
 from .band import cholesky
 from .galerkin import galerkin
-from .index import diagonal
+from .index import diagonal, steps
 from .interpolation import weights
 from .lines import pivots
 from .relax import sync
@@ -28,7 +30,9 @@ def invert_diagonal(c, e, has_e, offsets, level, r):
 @jit
 def factor_band(c, e, has_e, offsets, level, number, singular, L):
     """Cholesky factor of the coarsest level (`band.cholesky`)."""
-    S, K = level.num_stored, level.num_neighbours
+    S = level.num_stored
+    step = np.empty(len(offsets), np.int64)
+    K = steps(level, offsets, step)
     L[:] = 0
     for x in range(len(number)):
         i = number[x]
@@ -37,9 +41,7 @@ def factor_band(c, e, has_e, offsets, level, number, singular, L):
         if has_e:
             L[i, 0] += e[x]
         for k in range(K):
-            o = 0
-            for a in range(3):
-                o += offsets[k, a] * level.stride[a]
+            o = step[k]
             for side in range(2):
                 there = number[x + o] if side == 0 else number[x - o]
                 coupling = c[k * S + x] if side == 0 else c[k * S + x - o]

@@ -7,9 +7,8 @@ The plain twin is `blackbox/transfer_reference.py`; arrays and indices are those
 import numpy as np
 
 from ..runtime.jit import jit
-from .index import start_of_row
+from .index import start_of_row, steps
 from .lines import solve
-from .relax import steps
 
 
 @jit

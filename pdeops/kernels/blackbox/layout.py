@@ -8,6 +8,7 @@ missing.
 import math
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -171,7 +172,7 @@ def layout(
     present = [k > 0 for k in n]
     n, strength = list(n), list(strength)
     num_halves = len(half_stencil(present))
-    levels: list[np.ndarray] = []
+    levels: list[tuple] = []
     used = 0
 
     def take(count: int) -> int:
@@ -197,27 +198,28 @@ def layout(
             if num_unknowns * width**2 <= direct:
                 chosen = [False] * 3
         last = not any(chosen)
-        level = np.zeros((), LEVEL)
-        level["n"], level["present"], level["size"], level["coarsen"] = n, present, size, chosen
-        level["stride"] = size[1] * size[2], size[2], 1
-        level["num_stored"], level["num_neighbours"] = num_stored, num_neighbours
+        level: dict[str, Any] = dict.fromkeys(LEVEL.names or (), 0)
+        level |= {"n": tuple(n), "present": tuple(present), "size": tuple(size)}
+        level |= {"stride": (size[1] * size[2], size[2], 1), "coarsen": tuple(chosen)}
+        level |= {"num_stored": num_stored, "num_neighbours": num_neighbours}
         level["couplings"] = take(num_neighbours * num_stored)
         level["excess"] = take(num_stored) if has_e else 0
         level["inverse_diagonal"] = 0 if lines else take(num_stored)
-        level["u"], level["b"], level["residual"] = (take(num_stored) for _ in range(3))
+        level |= {name: take(num_stored) for name in ("u", "b", "residual")}
         n = [k // 2 if c else k for k, c in zip(n, chosen, strict=True)]
+        pivots = [0, 0, 0]
         if last:
-            level["num_unknowns"], level["factor_width"] = num_unknowns, width + 1
+            level |= {"num_unknowns": num_unknowns, "factor_width": width + 1}
             level["factor"] = take(num_unknowns * (width + 1))
         else:
             level["num_weights"] = 3 ** sum(chosen)
-            coarse = math.prod(padded(k) if k else 1 for k in n)
-            level["weights"] = take(int(level["num_weights"]) * coarse)
+            level["weights"] = take(3 ** sum(chosen) * math.prod(padded(k) if k else 1 for k in n))
             for a in lines:
-                level["pivots"][a] = take((1 + wrap[a]) * num_stored)
-        levels.append(level)
+                pivots[a] = take((1 + wrap[a]) * num_stored)
+        level["pivots"] = tuple(pivots)
+        levels.append(tuple(level.values()))
         if last:
-            return np.stack(levels), number, used
+            return np.array(levels, LEVEL), number, used
         strength = [s / 4 if c else s for s, c in zip(strength, chosen, strict=True)]
 
 

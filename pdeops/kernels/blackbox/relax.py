@@ -32,16 +32,6 @@ def sync(u, level, wrap):
 
 
 @jit
-def steps(level, offsets, out):
-    """Flat distances to one of each pair of opposite neighbours; returns their number."""
-    for k in range(level.num_neighbours):
-        out[k] = 0
-        for a in range(3):
-            out[k] += offsets[k, a] * level.stride[a]
-    return level.num_neighbours
-
-
-@jit
 def row_sum(u, c, step, K, S, x, m, y):
     """y += Σ c u over the neighbours, for the nodes x .. x+m-1.
 

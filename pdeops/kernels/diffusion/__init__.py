@@ -37,9 +37,12 @@ def apply_into(
     """A u written to `out`, which is returned; no gradient."""
     if not (_has_loops(A, u) and out.dtype == u.dtype and out.is_contiguous()):
         return out.copy_(_plain(A, u))
-    fields = zip(u.detach().contiguous().view(-1, *A.shape), out.view(-1, *A.shape), strict=True)
-    for one, result in fields:
-        FORMS.of(u).bind(A, one, result)()
+    form, u = FORMS.of(u), u.detach().contiguous()
+    if u.shape == A.shape:
+        form.bind(A, u, out)()
+        return out
+    for one, result in zip(u.view(-1, *A.shape), out.view(-1, *A.shape), strict=True):
+        form.bind(A, one, result)()
     return out
 
 
@@ -59,9 +62,10 @@ def _plain(A: Couplings | Profiles, u: Tensor) -> Tensor:
 
 
 def _has_loops(A: Couplings | Profiles, u: Tensor) -> bool:
-    if isinstance(A, Couplings):
-        stored = A.faces if A.excess is None else (*A.faces, A.excess)
-        fits = all(u.dtype == t.dtype and FORMS.serve(t) and is_compiled(t) for t in stored)
-    else:
-        fits = A.dtype in (None, u.dtype)
-    return fits and len(A.shape) <= 3 and FORMS.serve(u) and is_compiled(u)
+    if len(A.shape) > 3 or not (FORMS.serve(u) and is_compiled(u)):
+        return False
+    if isinstance(A, Profiles):
+        return A.dtype in (None, u.dtype)
+    if A.dtype != u.dtype or not FORMS.serve(A.faces[0]):
+        return False
+    return not (torch.is_grad_enabled() and any(t.requires_grad for t in A.stored))
