@@ -1,5 +1,5 @@
-"""Description of a data set: fields, domain, times, parameters, seed and origin, stored as JSON in the
-file."""
+"""Description of a data set: fields, domain, times, parameters, seed and origin, stored as JSON in
+the file."""
 # Axes: n sample, t time, c channel, *space nodes.
 
 import json
