@@ -58,7 +58,7 @@ class FieldDataset(torch.utils.data.Dataset):
     ) -> None:
         self.source, self.domain, self.spec, self.path = source, domain, spec, path
         self.dtype, self.half_open, self.notes = dtype, half_open, notes
-        self._times = np.array(source.times)
+        self._times = torch.tensor(source.times, dtype=dtype)
         if window is None and "state" in source.names:
             window = Window.whole(len(source.times))
         self.window = window
@@ -121,8 +121,8 @@ class FieldDataset(torch.utils.data.Dataset):
         }
         if self.source.evolving:
             # One row of times for each role that has them: input first, then target.
-            rows = np.tile(self._times, len(self.source.evolving))
-            members["times"] = torch.from_numpy(np.tile(rows, (len(numbers), 1))).to(self.dtype)
+            row = self._times.repeat(len(self.source.evolving))
+            members["times"] = row.repeat(len(numbers), 1)
         return Batch(**members, **self.source.others(numbers))
 
     def _windows(self, samples: np.ndarray, starts: np.ndarray, window: Window) -> Batch:
@@ -135,7 +135,7 @@ class FieldDataset(torch.utils.data.Dataset):
         return Batch(
             input=first,
             target=later,
-            times=torch.from_numpy(self._times[frames]).to(self.dtype),
+            times=self._times[torch.from_numpy(frames)],
             **self.source.others(samples),
         )
 

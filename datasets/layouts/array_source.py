@@ -26,6 +26,7 @@ class ArraySource(Source):
     def __init__(self, store: Store, selection: Selection) -> None:
         self.store, self.selection = store, selection
         self.names, self.times = selection.names, selection.times
+        self._of = {role: selection.of(role) for role in selection.names}
         self.evolving = frozenset(c.role for c in selection.chosen if c.num_frames is not None)
         self.vectors = tuple(c.field for c in selection.chosen if c.components)
 
@@ -53,7 +54,7 @@ class ArraySource(Source):
     ) -> tuple[Float[Tensor, "b n_in c *space"], Float[Tensor, "b n_out c *space"]]:
         """The given frames of the states. What has to be decompressed is read once, and then cut
         into input and target."""
-        states = self.selection.of("state")
+        states = self._of["state"]
         if all(self.store.in_memory(c.name) is not None for c in states):
             return (
                 self._frames(states, indices, frames[:, :n_in], dtype),
@@ -75,8 +76,9 @@ class ArraySource(Source):
         """The values of several arrays as channels side by side."""
         arrays = [c.fields(values, _NUMPY.get(dtype)) for c, values in read]
         tensors = [torch.from_numpy(array).to(dtype) for array in arrays]
-        axis = -len(self.selection.space) - 1
-        return torch.cat(tensors, axis) if len(tensors) > 1 else tensors[0]
+        if len(tensors) == 1:
+            return tensors[0]
+        return torch.cat(tensors, -len(self.selection.space) - 1)
 
     def describe(self) -> dict[str, Any]:
         """Of each channel: shape, axes, dtype and layout of the array that it is stored in."""

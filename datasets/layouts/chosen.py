@@ -2,6 +2,7 @@
 # Axes: b batch, t time, c channel, then space: x, y, z as far as they go, or those of the domain.
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -63,17 +64,22 @@ class Chosen:
         """Number of nodes along each axis of space."""
         return tuple(self.shape[self.axes.index(a)] for a in self.space_axes)
 
-    @property
+    @cached_property
     def order(self) -> tuple[str, ...]:
         """Its axes in the order of a batch."""
         return (*(a for a in LEADING if a in self.axes), *self.space_axes)
 
+    @cached_property
+    def _positions(self) -> tuple[int, ...]:
+        """Of the axes in `order` in the array."""
+        return tuple(map(self.axes.index, self.order))
+
     def fields(self, values: np.ndarray, dtype: np.dtype | None = None) -> np.ndarray:
         """Any block of the array as (b, [t,] c, *space), contiguous, of this machine's byte
         order."""
-        u = values.transpose([self.axes.index(a) for a in self.order])
+        u = values.transpose(self._positions)
         if "channel" not in self.axes:
-            u = np.expand_dims(u, 2 if "time" in self.axes else 1)
+            u = u[:, :, None] if "time" in self.axes else u[:, None]
         return np.ascontiguousarray(u, dtype or u.dtype.newbyteorder("="))
 
 
