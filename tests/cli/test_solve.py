@@ -110,7 +110,7 @@ def test_definite_though_its_entries_do_not_show_it(pdeops, write):
     definite = sp.csr_array(L @ L.T)
     done = pdeops("solve", *write(definite, np.arange(20.0)), "--json")
     assert done.status == 0, done.stderr
-    assert "taken for positive definite" in done.stderr
+    assert "Assuming A is positive definite" in done.stderr
     for shift, words in ((1.5, ("not converged", "breakdown")), (3.0, ("smallest diagonal",))):
         indefinite = sp.csr_array(definite - shift * sp.eye_array(20))
         done = pdeops("solve", *write(indefinite, np.arange(20.0)), "--preconditioner", "none")
@@ -350,7 +350,7 @@ def test_a_preconditioner_file_that_is_not_ours(pdeops, darcy, tmp_path, worksho
         (tmp_path / "weights.pt").write_bytes(content)
         done = pdeops("solve", *darcy[2], "--preconditioner", tmp_path / "weights.pt")
         refused(done, "not a checkpoint")
-    refused(pdeops("solve", *darcy[2], "--preconditioner", workshop.run), "operator")
+    refused(pdeops("solve", *darcy[2], "--preconditioner", workshop.run), "networks inside solvers")
 
 
 def test_b_of_zeros(pdeops, write):
