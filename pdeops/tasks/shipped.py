@@ -20,7 +20,7 @@ def shipped_path(name: str) -> Path:
     """
     if name not in shipped_weights():
         raise ValueError(
-            f"No run {name!r}: neither a run folder, a checkpoint, nor shipped weights."
+            f"There is no run {name!r}: neither a run folder, a file, nor a shipped network."
             f"{did_you_mean(name, shipped_weights())} Shipped: {', '.join(shipped_weights())}."
         )
     return Path(str(resources.files("pdeops.weights") / f"{name}.pt"))

@@ -350,7 +350,7 @@ def test_a_preconditioner_file_that_is_not_ours(pdeops, darcy, tmp_path, worksho
         (tmp_path / "weights.pt").write_bytes(content)
         done = pdeops("solve", *darcy[2], "--preconditioner", tmp_path / "weights.pt")
         refused(done, "not a checkpoint")
-    refused(pdeops("solve", *darcy[2], "--preconditioner", workshop.run), "supervised")
+    refused(pdeops("solve", *darcy[2], "--preconditioner", workshop.run), "networks inside solvers")
 
 
 def test_b_of_zeros(pdeops, write):

@@ -13,7 +13,8 @@ from pdeops.nn.operator import Operator
 from pdeops.normalizer import Normalizer
 from pdeops.tasks import evaluate, load_recipe, load_run, resume, train
 from pdeops.tasks.operators import FramesAsChannels
-from pdeops.tasks.rollout import RolloutRun, RolloutTable, Unrolled, advance, roll_out
+from pdeops.tasks.rollout import RolloutRun, RolloutTable
+from pdeops.tasks.unrolling import Unrolled, advance, roll_out
 from pdeops.training import checkpoint
 
 from .trajectories import DT, Trajectories, WithoutTime, advected, multiplier

@@ -181,7 +181,7 @@ def test_files_that_are_not_ours(content, reason, trained, tmp_path, monkeypatch
 
 
 def test_a_name_that_is_nothing(tmp_path):
-    with pytest.raises(ValueError, match="No run 'vcyle'"):
+    with pytest.raises(ValueError, match="There is no run 'vcyle'"):
         pdeops.load_preconditioner("vcyle", Laplacian(Grid((9, 9))))
     with pytest.raises(ValueError, match="no checkpoint"):
         pdeops.load_preconditioner(tmp_path, Laplacian(Grid((9, 9))))

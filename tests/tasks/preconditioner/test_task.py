@@ -82,7 +82,7 @@ def test_a_run_can_be_resumed_and_names_its_kind(run, tmp_path):
         assert torch.equal(loaded.network.state_dict()[name], weight)
     with pytest.raises(ValueError, match=r"task 'preconditioner'.*Load it.*load_correction"):
         load_run(folder, task="supervised")
-    with pytest.raises(ValueError, match="neither a run folder, a checkpoint, nor shipped weights"):
+    with pytest.raises(ValueError, match="neither a run folder, a file, nor a shipped network"):
         load_correction("dcdm_poison")
     other = tmp_path / "operator.pt"
     checkpoint.save(other, {"model": {}, "carry": {"task": "supervised", "model": {}}})

@@ -1,0 +1,126 @@
+"""One-step models applied to their own output: rollouts, their objective and their errors."""
+# Axes: b batch, t time, c and d channels of a frame, *space nodes.
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..batch import Batch
+from ..datasets import FieldDataset
+from ..metrics import METRICS
+from ..normalizer import Normalizer
+from ..training import distributed
+
+
+def roll_out(
+    step: Callable[[Tensor], Tensor], frames: Float[Tensor, "b n_in c *space"], num_frames: int
+) -> Float[Tensor, "b t d *space"]:
+    """The `num_frames` frames after the given ones, each step applied to the last n_in frames there
+    are: u_{k+1..k+m} = step(u_{k-n_in+1..k})."""
+    predicted = 0
+    parts: list[Tensor] = []
+    while predicted < num_frames:
+        parts.append(step(frames))
+        predicted += parts[-1].shape[1]
+        frames = advance(frames, parts[-1])
+    return torch.cat(parts, 1)[:, :num_frames]
+
+
+def advance(
+    frames: Float[Tensor, "b n_in c *space"], predicted: Float[Tensor, "b n_out d *space"]
+) -> Float[Tensor, "b n_in c *space"]:
+    """The last n_in frames after a step. Channels beyond those predicted are inputs that do not
+    change in time, such as a coefficient; they are kept."""
+    n_in, channels = frames.shape[1], predicted.shape[2]
+    if frames.shape[2] > channels:
+        fixed = frames[:, :1, channels:].expand(
+            -1, predicted.shape[1], *frames[0, 0, channels:].shape
+        )
+        predicted = torch.cat([predicted, fixed], 2)
+    return torch.cat([frames, predicted], 1)[:, -n_in:]
+
+
+class Unrolled:
+    """Objective of a one-step model Φ on its own predictions.
+
+    With the data's frames u⁰ (n_in of them) and y¹, y², .. (n_out each),
+
+        v⁰ = u⁰ + noise·σ·ξ,   vᵏ = Φ(vᵏ⁻¹),   loss = mean over k = p+1 .. K of L(vᵏ, yᵏ),
+
+    where σ is the deviation of each channel, ξ is normal, K = steps and p = pushforward. v^p is a
+    constant for the gradient. L is the mean over the frames of vᵏ. For n_in > n_out a step also
+    keeps the last frames of its input.
+
+    Args:
+        loss: of one frame, (prediction, target) both (b, c, *space).
+        scale: of the predicted channels; gives σ.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        *,
+        steps: int = 1,
+        pushforward: int = 0,
+        noise: float = 0.0,
+        scale: Normalizer | None = None,
+    ) -> None:
+        self.loss, self.steps, self.pushforward = loss, steps, pushforward
+        self.noise, self.scale = noise, scale
+
+    def __call__(self, operator: Callable[[Tensor], Tensor], batch: Batch) -> Float[Tensor, ""]:
+        frames = self._disturbed(batch.input)
+        n_out = batch.target.shape[1] // self.steps
+        predictions = []
+        for k in range(self.steps):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and k >= self.pushforward):
+                v = operator(frames)
+            frames = advance(frames, v)
+            if k >= self.pushforward:
+                predictions.append(v)
+        target = batch.target[:, self.pushforward * n_out :]
+        return self.loss(torch.cat(predictions, 1).flatten(0, 1), target.flatten(0, 1))
+
+    def _disturbed(self, frames: Tensor) -> Tensor:
+        """The input with noise. It draws from the generators that the trainer keeps, so that a
+        resumed run draws the same."""
+        if self.noise == 0:
+            return frames
+        assert self.scale is not None
+        state = frames[:, :, : len(self.scale.std)]
+        sigma = self.scale.std.to(frames).reshape(-1, *[1] * (frames.ndim - 3))
+        noisy = state + self.noise * sigma * torch.randn_like(state)
+        return torch.cat([noisy, frames[:, :, len(self.scale.std) :]], 2)
+
+
+def persistence(frames: Float[Tensor, "b n_in c *space"], num_frames: int) -> Tensor:
+    """The last given frame repeated: what every model must beat."""
+    return frames[:, -1:].expand(-1, num_frames, *frames.shape[2:])
+
+
+def trajectory_errors(
+    predict: Callable[[Tensor, int], Tensor],
+    dataset: FieldDataset,
+    metric: str,
+    mine: slice = slice(None),
+    device: torch.device = torch.device("cpu"),  # noqa: B008
+) -> Float[Tensor, " t"]:
+    """Mean of a metric over the trajectories of a data set, for each predicted time.
+
+    Args:
+        predict: (input frames, number of frames) -> predicted frames.
+        mine: the samples that this process evaluates; sums are taken over all processes.
+        device: where such a sum is exchanged.
+    """
+    part = dataset.subset(range(*mine.indices(len(dataset))))
+    assert dataset.n_out is not None
+    total = torch.zeros(dataset.n_out, dtype=torch.float64)
+    for batch in part.batches(32):
+        p = predict(batch.input, dataset.n_out).cpu()
+        target = batch.target.flatten(0, 1)
+        errors = METRICS[metric](p.flatten(0, 1), target, dataset.domain)
+        total += errors.unflatten(0, p.shape[:2]).sum(0)
+    sums = distributed.all_reduce_sum(total.tolist(), device)
+    return torch.tensor(sums, dtype=torch.float64) / len(dataset)
