@@ -15,7 +15,7 @@ from ..datasets.spec import DatasetSpec
 from ..datasets.symmetry import check_isometric
 from ..domain import domain_from_dict
 from ..losses import LOSSES, Loss
-from ..models import MODELS
+from ..models import MODELS, check_domain
 from ..nn.operator import Operator
 from ..nn.symmetry import SymmetricAverage
 from ..normalizer import Normalizer
@@ -82,7 +82,9 @@ def build(carry: Mapping[str, Any], folder: Path | None) -> Operator:
         (carry["in_channels"], carry["out_channels"]),
     )
     frames = carry["n_in"], carry["n_out"]
-    declared = getattr(OPERATORS.named(carry["model"], folder), "has_time", False)
+    cls = OPERATORS.named(carry["model"], folder)
+    check_domain(cls, domain)
+    declared = getattr(cls, "has_time", False)
     folded = frames != (None, None) and not declared
     width = tuple(c * (n or 1) if folded else c for c, n in zip(channels, frames, strict=True))
     model = OPERATORS.build(carry["model"], folder, *width, domain)

@@ -7,17 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
-import pdeops.domain
 from pdeops.cli import main
 from pdeops.datasets import generate, open_dataset, problem_named
-from pdeops.datasets.spec import DatasetSpec
 from pdeops.tasks import evaluate, load_recipe, load_run, predict, train
-
-# Files with states, and losses and metrics of trajectories.
-pytestmark = pytest.mark.skipif(
-    not (hasattr(DatasetSpec, "states") and hasattr(pdeops.domain, "fold_time")),
-    reason="data sets and losses of this version have no axis of time",
-)
 
 NETWORK = {"name": "FNO", "n_modes": [8], "hidden_channels": 8, "n_layers": 2}
 TRAINING = {
