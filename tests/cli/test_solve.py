@@ -231,7 +231,7 @@ def test_start_from_the_prediction_of_a_run(pdeops, write, workshop):
     assert done.status == 0, done.stderr
     assert done.json["converged"]
     assert "guess of" in done.json["method"]
-    refused(pdeops("solve", *files, "--guess", "no_such_run"), "No run")
+    refused(pdeops("solve", *files, "--guess", "no_such_run"), "There is no run")
     A = Laplacian(Grid((9, 9, 9))).to_csr()
     done = pdeops("solve", *write(A, np.ones(A.shape[0])), "--guess", workshop.run)
     refused(done, "darcy", "3 axes")
