@@ -14,9 +14,10 @@ from ..krylov.loop import knows_range
 class _AlgebraicMultigrid(Preconditioner):
     """M ≈ A⁻¹: one V(1,1) cycle of a hierarchy of PyAMG, in float64 on the CPU.
 
-    Smoothed by symmetric Gauss-Seidel (PyAMG's default), so M is symmetric. Where A is singular and
-    knows its regions, the hierarchy is that of a regular matrix (`direct.regular`), since levels
-    with many kernels are not positive definite; and M is P M P, P the projection on the range.
+    The smoother is symmetric Gauss-Seidel (PyAMG's default), so M is symmetric. If A is singular
+    and has known regions, the hierarchy is that of a regular matrix (`direct.sparse.regular`),
+    because coarse levels of a matrix with a large kernel are not positive definite; M is then
+    P M P, with P the projection on the range.
     """
 
     constructor: str
@@ -65,8 +66,8 @@ class _AlgebraicMultigrid(Preconditioner):
 class RugeStueben(_AlgebraicMultigrid):
     """M ≈ A⁻¹ by classical algebraic multigrid (Ruge & Stüben 1987).
 
-    For M-matrices, such as `Diffusion`: the strongest of PyAMG's on scalar problems, jumps and
-    anisotropy included. Keywords go to `pyamg.ruge_stuben_solver`.
+    For M-matrices such as `Diffusion`: the strongest solver of PyAMG for scalar problems, including
+    jumps and anisotropy. Keywords are passed to `pyamg.ruge_stuben_solver`.
 
     Raises:
         ImportError: PyAMG is not installed.
@@ -79,8 +80,8 @@ class RugeStueben(_AlgebraicMultigrid):
 class SmoothedAggregation(_AlgebraicMultigrid):
     """M ≈ A⁻¹ by smoothed aggregation (Vaněk, Mandel, Brezina 1996).
 
-    Leaner than `RugeStueben` in three dimensions; weak on anisotropy unless its strength of
-    connection is tuned. Keywords go to `pyamg.smoothed_aggregation_solver`.
+    Needs less memory than `RugeStueben` in three dimensions; weak on anisotropy unless the strength
+    of connection is tuned. Keywords are passed to `pyamg.smoothed_aggregation_solver`.
 
     Raises:
         ImportError: PyAMG is not installed.

@@ -1,4 +1,4 @@
-"""Matrices with ghost rows: solved without them, answered with them."""
+"""Preconditioner for matrices with ghost rows, by block elimination of the ghosts."""
 
 from typing import Any
 
@@ -15,24 +15,24 @@ from .multigrid import Multigrid
 
 
 class GhostElimination(Preconditioner):
-    """M ≈ A⁻¹ for the `operator` of a `Structure`, from one for its `inner`, without the ghosts.
+    """M ≈ A⁻¹ for the `operator` of a `Structure`, from a preconditioner of its `inner` operator.
 
-    With I the inner nodes, G the ghosts, and the rows c (u_G - u_I) = b_G of these,
+    With I the inner nodes, G the ghosts, and c (u_G - u_I) = b_G the rows of the ghosts,
 
         b_S = b_I + Σ b_G over the ghosts of a node,   x_I = M_S b_S,   x_G = x_I + b_G / c.
 
-    This is block elimination: M is exact where M_S is, and symmetric positive definite where that
-    is. Where couplings are constant and the inner nodes fill a box, M_S is `FastPoisson`, exact: so
-    M @ b is a direct solution, and any Krylov method with M ends after one or two iterations. Else
-    it is a cycle of `Multigrid`.
+    This is block elimination: M is exact if M_S is, and symmetric positive definite if M_S is. If
+    the couplings are constant and the inner nodes fill a box, M_S is `FastPoisson`, which is exact:
+    M @ b is a direct solution, and any Krylov method with M ends after one or two iterations.
+    Otherwise M_S is a cycle of `Multigrid`.
 
-    Where A is singular, b is projected on its range, and x has no part in its kernel.
+    If A is singular, b is projected on its range, and x has no component in its kernel.
 
-    In float64 on the CPU; leading axes are a batch.
+    Computed in float64 on the CPU; leading axes are a batch.
 
     Args:
-        structure: what `recognise` found.
-        inner: another M_S.
+        structure: the result of `recognise`.
+        inner: M_S, if not the default.
 
     Raises:
         ValueError: nothing was recognised, or `inner` is for another grid.
@@ -47,9 +47,9 @@ class GhostElimination(Preconditioner):
             )
         self.grid, self.structure = A.grid, structure
         self.positive_definite, self.semidefinite = A.positive_definite, True
-        self._inside: tuple[Any, ...] = (...,)  # where the inner solver acts
+        self._inside: tuple[Any, ...] = (...,)  # the nodes on which M_S acts
         if inner is None:
-            inner = self._waves(S) or Multigrid(S)
+            inner = self._spectral_inverse(S) or Multigrid(S)
         elif inner.grid.shape != A.grid.shape:
             raise ValueError(
                 f"M for the inner nodes acts on fields of shape {inner.grid.shape}, A on "
@@ -57,8 +57,8 @@ class GhostElimination(Preconditioner):
             )
         self.inner = inner
 
-    def _waves(self, S: Diffusion) -> FastPoisson | None:
-        """The inverse by waves where S is constant on a box; it acts on that box."""
+    def _spectral_inverse(self, S: Diffusion) -> FastPoisson | None:
+        """The spectral inverse of S on its box, None if S is not constant on a box."""
         box, coupling = self.structure.box, self.structure.coupling
         if box is None or coupling is None or S.excess is not None:
             return None
@@ -88,7 +88,7 @@ class GhostElimination(Preconditioner):
 
 
 def _grid_of(S: Diffusion, box: tuple[tuple[int, int], ...]) -> Grid:
-    """The grid of unit spacing whose sides the couplings at two corners of the box suggest."""
+    """The grid of unit spacing whose boundary conditions fit the couplings at two corners."""
     shape, extent, boundary, placement = [], [], [], []
     corners = [tuple(ends[side] for ends in box) for side in (0, 1)]
     for axis, (first, last) in enumerate(box):

@@ -1,4 +1,4 @@
-"""Black-box multigrid: a cycle as preconditioner of `Diffusion`, and as a solver of its own."""
+"""Black-box multigrid for `Diffusion`: one cycle as a preconditioner, and a stand-alone solver."""
 
 import math
 from collections.abc import Callable
