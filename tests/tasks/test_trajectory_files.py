@@ -23,7 +23,7 @@ TRAINING = {
 def folder(tmp_path_factory):
     """Burgers with fronts at 32 nodes, ten frames: 16 trajectories to train on, 4 to test."""
     folder = tmp_path_factory.mktemp("burgers")
-    problem = problem_named("burgers", "thin", num_waves=8)
+    problem = problem_named("burgers", "thin", num_waves=8, dt=0.02)
     for name, number, seed in (("train", 16, 0), ("test", 4, 1)):
         out = folder / f"{name}.h5"
         generate(problem, problem.grid((32,)), num_samples=number, seed=seed, out=out)
