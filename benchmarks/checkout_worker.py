@@ -53,7 +53,8 @@ def training_step(recipe_name: str, n: int) -> Call:
     schedules = first_of("pdeops.training.optim:SCHEDULES")
     operator = first_of("pdeops.nn.operator:Operator")
     identity = first_of("pdeops.normalizer:Normalizer").identity
-    recipe: Any = pdeops.Recipe.load(recipe_name, [])
+    load_recipe = first_of("pdeops.tasks:load_recipe", "pdeops.recipe:load_recipe")
+    recipe: Any = load_recipe(recipe_name)
     grid = pdeops.Grid((n, n))
     torch.manual_seed(recipe.seed)
     model = models[recipe.model.name](1, 1, grid, **recipe.model.arguments)
