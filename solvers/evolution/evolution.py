@@ -23,7 +23,7 @@ class Evolution(ABC):
 
     Attributes:
         grid: the nodes.
-        num_channels: of the field.
+        num_channels: number of channels of the field.
         symbol: L per wave (float64 or complex128), of a shape that broadcasts to the state's; if
             `coupled`, a matrix per wave, (c, c, *waves).
         coupled: L mixes the channels.
@@ -62,12 +62,12 @@ class Evolution(ABC):
     def fault(self, u_hat: Inexact[Tensor, "*state"]) -> str:
         """Why this state cannot be that of a solution (for example a negative depth), or "".
 
-        Checked as often as the Courant number.
+        It is checked as often as the Courant number.
         """
         return ""
 
     def cast(self, constant: Tensor, like: Shaped[Tensor, "..."]) -> Tensor:
-        """A float64 or complex128 constant of this object in the precision and place of `like`."""
+        """A float64 or complex128 constant of this object in `like`'s precision, on its device."""
         real = torch.empty(0, dtype=like.dtype).real.dtype
         dtype = real.to_complex() if constant.is_complex() else real
         key = (id(constant), dtype, like.device)
@@ -81,8 +81,8 @@ class Evolution(ABC):
         require_real(u)
         if u.shape[1] != self.num_channels:
             raise ValueError(
-                f"{type(self).__name__} has {self.num_channels} channel(s), so an initial field is "
-                f"of shape (batch, {self.num_channels}, ...); got {tuple(u.shape)}."
+                f"{type(self).__name__} has {self.num_channels} channel(s), so an initial field "
+                f"has the shape (batch, {self.num_channels}, ...); got {tuple(u.shape)}."
             )
         if not u.isfinite().all():
             raise ValueError("The initial field holds NaN or infinity.")
@@ -92,8 +92,8 @@ def require_real(u: Tensor) -> None:
     """Raise a ValueError unless u holds a field of float32 or float64 for one sample or more."""
     if u.dtype not in (torch.float32, torch.float64):
         raise ValueError(
-            f"An initial field is of float32 or float64; got {u.dtype}. Convert it by u.double(); "
-            f"make channels of real and imaginary part."
+            f"An initial field must be float32 or float64; got {u.dtype}. Use u.double(), "
+            f"or store real and imaginary part as channels."
         )
     if u.numel() == 0:
         raise ValueError(f"The initial field holds no sample; got shape {tuple(u.shape)}.")

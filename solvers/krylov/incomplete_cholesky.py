@@ -30,10 +30,10 @@ class IncompleteCholesky(Preconditioner):
         A: symmetric, with `to_csr`.
         modified: fraction of the fill that is subtracted from the diagonal: 0 is IC(0), 1 is
             MIC(0). Values just below 1 (0.95 to 0.99) are often best for jumping coefficients.
-        dtype: of the factor and the solves.
+        dtype: precision of the factor and of the triangular solves.
 
     Raises:
-        ValueError: A is not symmetric, `modified` outside [0, 1], or no shift helps.
+        ValueError: A is not symmetric, `modified` is outside [0, 1], or no shift suffices.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Successive over-relaxation: as solver, and as preconditioner."""
+"""Successive over-relaxation (SOR) as a solver and as a preconditioner."""
 
 import math
 from typing import Any
@@ -23,7 +23,7 @@ class SOR(LinearOperator):
         omega: in (0, 2); 1 is Gauss-Seidel.
 
     Raises:
-        ValueError: ω outside (0, 2), or a zero on the diagonal of a row with entries.
+        ValueError: ω is outside (0, 2), or a row with entries has a zero diagonal.
     """
 
     def __init__(self, A: LinearOperator, omega: float | int) -> None:
@@ -84,11 +84,11 @@ def sor(
     is solved column by column. Singular systems are projected, and inconsistent ones reported.
 
     Args:
-        A: with `to_csr`; for many right-hand sides of one A, a `Matrix`.
+        A: an operator with `to_csr`; use a `Matrix` for many right-hand sides of one A.
 
     Raises:
-        ValueError: ω outside (0, 2), a zero on the diagonal, shapes or dtypes differ, or a limit is
-            out of range.
+        ValueError: ω is outside (0, 2), the diagonal has a zero, shapes or dtypes differ, or a
+            limit is out of range.
     """
     return _solve(A, b, omega, False, x0, rtol, max_iterations)
 
@@ -102,9 +102,9 @@ def ssor(
     rtol: float = 1e-8,
     max_iterations: int = 10_000,
 ) -> SolveResult:
-    """As `sor`, with every sweep followed by one in the reversed order (Sheldon 1955).
+    """`sor` with every sweep followed by one in the reversed order (Sheldon 1955).
 
-    An iteration costs two sweeps. Slower than `sor` alone; as preconditioner (`SSOR`) it is better.
+    An iteration costs two sweeps. It is slower than `sor`, but the better preconditioner (`SSOR`).
     """
     return _solve(A, b, omega, True, x0, rtol, max_iterations)
 

@@ -14,9 +14,9 @@ from ..krylov.loop import knows_range
 class _AlgebraicMultigrid(Preconditioner):
     """M ≈ A⁻¹: one V(1,1) cycle of a hierarchy of PyAMG, in float64 on the CPU.
 
-    Smoothed by symmetric Gauss-Seidel (PyAMG's default), so M is symmetric. Where A is singular and
-    knows its regions, the hierarchy is that of a regular matrix (`direct.regular`), since levels
-    with many kernels are not positive definite; and M is P M P, P the projection on the range.
+    The smoother is symmetric Gauss-Seidel (PyAMG's default), so M is symmetric. If A is singular
+    and knows its regions, the hierarchy is that of a regular matrix (`direct.regular`), since
+    levels with many kernels are not positive definite; M is P M P, P the projection on the range.
     """
 
     constructor: str
@@ -65,8 +65,8 @@ class _AlgebraicMultigrid(Preconditioner):
 class RugeStueben(_AlgebraicMultigrid):
     """M ≈ A⁻¹ by classical algebraic multigrid (Ruge & Stüben 1987).
 
-    For M-matrices, such as `Diffusion`: the strongest of PyAMG's on scalar problems, jumps and
-    anisotropy included. Keywords go to `pyamg.ruge_stuben_solver`.
+    It suits M-matrices such as `Diffusion`, and is PyAMG's strongest method on scalar problems,
+    also with jumps and anisotropy. Keywords go to `pyamg.ruge_stuben_solver`.
 
     Raises:
         ImportError: PyAMG is not installed.
@@ -79,8 +79,9 @@ class RugeStueben(_AlgebraicMultigrid):
 class SmoothedAggregation(_AlgebraicMultigrid):
     """M ≈ A⁻¹ by smoothed aggregation (Vaněk, Mandel, Brezina 1996).
 
-    Leaner than `RugeStueben` in three dimensions; weak on anisotropy unless its strength of
-    connection is tuned. Keywords go to `pyamg.smoothed_aggregation_solver`.
+    Its levels are smaller than those of `RugeStueben` in three dimensions. It converges slowly for
+    anisotropic A unless its strength of connection is tuned. Keywords go to
+    `pyamg.smoothed_aggregation_solver`.
 
     Raises:
         ImportError: PyAMG is not installed.

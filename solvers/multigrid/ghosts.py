@@ -1,4 +1,4 @@
-"""Matrices with ghost rows: solved without them, answered with them."""
+"""Preconditioner that eliminates the ghost rows of a matrix."""
 
 from typing import Any
 
@@ -15,34 +15,34 @@ from .multigrid import Multigrid
 
 
 class GhostElimination(Preconditioner):
-    """M ≈ A⁻¹ for the `operator` of a `Structure`, from one for its `inner`, without the ghosts.
+    """M ≈ A⁻¹ for the `operator` A of a `Structure`, from M_S ≈ S⁻¹ for its `inner` operator S.
 
     With I the inner nodes, G the ghosts, and the rows c (u_G - u_I) = b_G of these,
 
         b_S = b_I + Σ b_G over the ghosts of a node,   x_I = M_S b_S,   x_G = x_I + b_G / c.
 
-    This is block elimination: M is exact where M_S is, and symmetric positive definite where that
-    is. Where couplings are constant and the inner nodes fill a box, M_S is `FastPoisson`, exact: so
-    M @ b is a direct solution, and any Krylov method with M ends after one or two iterations. Else
-    it is a cycle of `Multigrid`.
+    This is block elimination: M is exact if M_S is, and symmetric positive definite if M_S is. If
+    couplings are constant and the inner nodes fill a box, M_S is `FastPoisson`, exact: M @ b is a
+    direct solution, and any Krylov method with M ends after one or two iterations. Otherwise
+    M_S is a cycle of `Multigrid`.
 
-    Where A is singular, b is projected on its range, and x has no part in its kernel.
+    If A is singular, b is projected on its range, and x has no component in its kernel.
 
-    In float64 on the CPU; leading axes are a batch.
+    All is computed in float64 on the CPU; leading axes are a batch.
 
     Args:
-        structure: what `recognise` found.
-        inner: another M_S.
+        structure: the result of `recognise`.
+        inner: M_S, if another one than the above is wanted.
 
     Raises:
-        ValueError: nothing was recognised, or `inner` is for another grid.
+        ValueError: no stencil was recognised, or `inner` is for another grid.
     """
 
     def __init__(self, structure: Structure, inner: LinearOperator | None = None) -> None:
         A, S = structure.operator, structure.inner
         if A is None or S is None:
             raise ValueError(
-                f"No stencil was recognised: {structure.reason}. Take IncompleteCholesky or "
+                f"No stencil was recognised: {structure.reason}. Use IncompleteCholesky or "
                 f"RugeStueben of Matrix(A), or solve_sparse."
             )
         self.grid, self.structure = A.grid, structure
@@ -58,7 +58,7 @@ class GhostElimination(Preconditioner):
         self.inner = inner
 
     def _waves(self, S: Diffusion) -> FastPoisson | None:
-        """The inverse by waves where S is constant on a box; it acts on that box."""
+        """`FastPoisson` of S if S is constant on a box, on which it acts; else None."""
         box, coupling = self.structure.box, self.structure.coupling
         if box is None or coupling is None or S.excess is not None:
             return None
@@ -88,7 +88,7 @@ class GhostElimination(Preconditioner):
 
 
 def _grid_of(S: Diffusion, box: tuple[tuple[int, int], ...]) -> Grid:
-    """The grid of unit spacing whose sides the couplings at two corners of the box suggest."""
+    """The grid of unit spacing with boundaries inferred from the couplings at two corners."""
     shape, extent, boundary, placement = [], [], [], []
     corners = [tuple(ends[side] for ends in box) for side in (0, 1)]
     for axis, (first, last) in enumerate(box):

@@ -1,4 +1,4 @@
-"""Black-box multigrid: a cycle as preconditioner of `Diffusion`, and as a solver of its own."""
+"""Black-box multigrid: a cycle as preconditioner of a `Diffusion`, and as a solver."""
 
 import math
 from collections.abc import Callable
@@ -79,8 +79,8 @@ class Multigrid(Preconditioner):
             that can be halved this equals re-discretisation, -div(a grad u) on the coarser grid.
 
     Raises:
-        ValueError: A is no `Diffusion`, its hierarchy is not positive definite in its dtype, an
-            unknown cycle or coarse operator, or a coarsest level too large to be solved.
+        ValueError: A is not a `Diffusion`, its hierarchy is not positive definite in its dtype, the
+            cycle or coarse operator is unknown, or the coarsest level is too large to be solved.
     """
 
     def __init__(
@@ -252,8 +252,8 @@ def solve_multigrid(
     no component in the kernel.
 
     Raises:
-        ValueError: A is no `Diffusion`, b has another shape or dtype than its unknowns, or a limit
-            is out of range.
+        ValueError: A is not a `Diffusion`, b differs from its unknowns in shape or dtype, or a
+            limit is out of range.
     """
     _require_diffusion(A)
     check(A, b, None, None, rtol, max_iterations)
@@ -290,6 +290,6 @@ def solve_multigrid(
 def _require_diffusion(A: LinearOperator) -> None:
     if not isinstance(A, Diffusion):
         raise ValueError(
-            f"Multigrid needs a Diffusion; got {type(A).__name__}. Where its matrix is a stencil, "
-            f"recognise(A.to_csr()).operator is one; else use RugeStueben."
+            f"Multigrid needs a Diffusion; got {type(A).__name__}. If its matrix is a stencil, "
+            f"use recognise(A.to_csr()).operator; else use RugeStueben."
         )

@@ -54,7 +54,7 @@ class Diffusion(LinearOperator):
             passes through their faces.
 
     Raises:
-        ValueError: shapes that do not fit, no unknown, a not positive and finite, or c negative.
+        ValueError: shapes differ, no node is an unknown, a is not positive and finite, or c < 0.
     """
 
     symmetric = True
@@ -89,11 +89,11 @@ class Diffusion(LinearOperator):
                 f"The coefficient must be positive and finite at every node; it lies in "
                 f"[{lowest:g}, {highest:g}]. For walls without flux use fluid=, or a Neumann side."
             )
-        least, most = _range(reaction, grid, "reaction")
-        if not (least >= 0 and most < math.inf):
+        c_min, c_max = _range(reaction, grid, "reaction")
+        if not (c_min >= 0 and c_max < math.inf):
             raise ValueError(
-                f"The reaction c must be finite and not negative; it lies in [{least:g}, "
-                f"{most:g}]. With c < 0 the operator may be indefinite; use a sparse LU or MINRES."
+                f"The reaction c must be finite and not negative; it lies in [{c_min:g}, "
+                f"{c_max:g}]. With c < 0 the operator may be indefinite; use a sparse LU or MINRES."
             )
         self.grid = grid.interior
         self.coefficient, self.reaction = coefficient, reaction
@@ -101,14 +101,14 @@ class Diffusion(LinearOperator):
         self.bounds = (lowest, highest)
         self.dtype = coefficient.dtype if isinstance(coefficient, Tensor) else torch.float64
         # a and c if both are constant: the couplings are products of profiles.
-        same = fluid is None and lowest == highest and least == most
-        self.constant = (lowest, least) if same else None
+        same = fluid is None and lowest == highest and c_min == c_max
+        self.constant = (lowest, c_min) if same else None
         self._cached: diffusion.Couplings | diffusion.Profiles | None = None
         self._faces: tuple[Tensor, ...] | None = None
         self._excess: Tensor | None = None
         if not same or _has_gradient(coefficient) or _has_gradient(reaction):
             self._store(grid, fluid)
-        definite = Boundary.DIRICHLET in grid.boundary or most > 0
+        definite = Boundary.DIRICHLET in grid.boundary or c_max > 0
         self.regions = Regions.whole(self.grid.shape, definite)
         if fluid is not None:
             inside = without_boundary(fluid, grid)
@@ -139,7 +139,7 @@ class Diffusion(LinearOperator):
         `grid`; nodes without couplings are solid.
 
         Raises:
-            ValueError: shapes that do not fit, or a coupling or excess negative or not finite.
+            ValueError: shapes differ, or a coupling or excess is negative or not finite.
         """
         A = cls.__new__(cls)
         A.grid = grid.interior
@@ -324,7 +324,7 @@ class Diffusion(LinearOperator):
 
 
 def _range(value: Tensor | float | int, grid: Grid, name: str) -> tuple[float, float]:
-    """The smallest and the largest value; NaN if there is one."""
+    """The smallest and the largest value; both are NaN if a value is NaN."""
     if not isinstance(value, Tensor):
         return float(value), float(value)
     grid.check(value, name)

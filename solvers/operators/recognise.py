@@ -61,7 +61,7 @@ class Structure:
 def recognise(
     matrix: "scipy.sparse.sparray", shape: Sequence[int] | None = None, *, rtol: float = 1e-12
 ) -> Structure:
-    """The three-, five- or seven-point stencil that a symmetric matrix is, unknowns in C order.
+    """The three-, five- or seven-point stencil of a symmetric matrix, with unknowns in C order.
 
     Couplings may be constant or variable and axes periodic; a row may be empty (a solid node) or
     that of a ghost. The excess of a diagonal entry over its couplings is a coupling to a known end
@@ -225,8 +225,8 @@ def _with_ghosts(A: Diffusion, faces: list[Tensor], excess: Tensor) -> Structure
     kind = "constant" if same else "variable"
     points = 1 + 2 * len(faces)
     shape = " x ".join(map(str, A.grid.shape))
-    hanging = f", {int(ghosts.sum())} ghosts" if ghosts.any() else ""
-    reason = f"{points}-point stencil on {shape} nodes, {kind} couplings{hanging}; {A.regions}"
+    ghost_text = f", {int(ghosts.sum())} ghosts" if ghosts.any() else ""
+    reason = f"{points}-point stencil on {shape} nodes, {kind} couplings{ghost_text}; {A.regions}"
     coupling = values[0].item() if same else None
     return Structure(reason, A, ghosts, inner, coupling, box)
 
