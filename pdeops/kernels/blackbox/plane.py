@@ -252,7 +252,7 @@ def relax(b, x_faces, y_faces, store, table, num_sparsified, depth, rows):
 
 @jit
 def restrict(b, x_faces, y_faces, store, table, num_sparsified, depth, start, end):
-    """Rows of the right-hand side of the next level; with five points after the sweep from zero."""
+    """Rows of the next right-hand side; on a level with five points after the sweep from zero."""
     b, u, fx, fy, fd, fa, o, r, q, w = _level(
         b, x_faces, y_faces, store, table, num_sparsified, depth
     )

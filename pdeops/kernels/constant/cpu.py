@@ -81,5 +81,5 @@ class ConstantHierarchy(Hierarchy):
 
 
 def set_up(problem: Constant, like: Tensor) -> Hierarchy:
-    """As `constant.set_up`."""
+    """Same as `constant.set_up`."""
     return ConstantHierarchy(problem, like)

@@ -92,5 +92,5 @@ class ReferenceHierarchy(Hierarchy):
 
 
 def set_up(problem: Constant, like: torch.Tensor) -> Hierarchy:
-    """As `constant.set_up`."""
+    """Same as `constant.set_up`."""
     return ReferenceHierarchy(problem, like)

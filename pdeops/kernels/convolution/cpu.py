@@ -15,7 +15,7 @@ def conv3d(
     dilation: Sequence[int],
     groups: int,
 ) -> Tensor:
-    """As the twin."""
+    """Same as `reference.conv3d`."""
     if bias is not None:
         bias = bias.contiguous()  # torch 2.13 reads a strided bias as if it were contiguous
     return torch.mkldnn_convolution(u, weight, bias, padding, stride, dilation, groups)

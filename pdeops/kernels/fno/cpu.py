@@ -47,14 +47,14 @@ _gelu_backward = torch.ops.aten.gelu_backward.grad_input
 def fourier_layer(
     u: Tensor, K: Tensor, M1: Tensor, m1: Tensor, M2: Tensor, W: Tensor, w: Tensor, activate: bool
 ) -> Tensor:
-    """As `fno.fourier_layer`."""
+    """Same as `fno.fourier_layer`."""
     return FourierLayer.apply(u.contiguous(), K, M1, m1, M2, W, w, activate)[0]
 
 
 def pointwise_mlp(
     u: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, shape: tuple[int, ...]
 ) -> Tensor:
-    """As `fno.pointwise_mlp`."""
+    """Same as `fno.pointwise_mlp`."""
     return PointwiseMLP.apply(u, W1, b1, W2, b2, shape)
 
 

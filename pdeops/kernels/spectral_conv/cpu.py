@@ -274,7 +274,7 @@ def convolve(
     weight: Float[Tensor, "*modes i two o"],
     pointwise: tuple[Float[Tensor, "p o"], Float[Tensor, " p"]] | None = None,
 ) -> Float[Tensor, "b *space p"]:
-    """As `spectral_conv.convolve`, with the memory layout of u (channels last or first).
+    """Same as `spectral_conv.convolve`, with the memory layout of u (channels last or first).
 
     A pointwise map acts on the coefficients: M Σ_k v̂_k e_k + m = Σ_k M v̂_k e_k + m e_0.
     """
