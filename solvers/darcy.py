@@ -59,7 +59,7 @@ def solve_darcy(
         raise ValueError(f"Unknown method {method!r}; choose one of {', '.join(METHODS)}.")
     if grid.ndim != 2 or not all(known_ends(grid)):
         raise ValueError(
-            f"solve_darcy needs a 2D grid with stored Dirichlet ends, such as Grid((65, 65)); got "
+            f"solve_darcy needs a 2D grid with stored Dirichlet ends, as Grid((65, 65)) makes; got "
             f"{grid}. Use Diffusion, and cg with Multigrid, for other grids."
         )
     A = Diffusion(k.double(), grid)

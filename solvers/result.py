@@ -107,6 +107,6 @@ def rounded(
         result.converged = False
         result.reason = (
             f"round-off: {result.reason} in float64, but {true:.1e} |b| once x is rounded to "
-            f"{b.dtype}, above rtol = {rtol:.0e}"
+            f"{b.dtype}; rtol = {rtol:.0e} is below"
         )
     return result

@@ -95,8 +95,8 @@ class FastPoisson(Preconditioner):
         """
         if not isinstance(A, Diffusion):
             raise ValueError(
-                f"FastPoisson.of needs a Diffusion; got {type(A).__name__}. Use GhostElimination "
-                f"for a matrix with a stencil, else IncompleteCholesky or RugeStueben."
+                f"FastPoisson.of needs a Diffusion; got {type(A).__name__}. For a matrix with a "
+                f"stencil there is GhostElimination; else use IncompleteCholesky or RugeStueben."
             )
         a, c = (
             float(value.double().mean()) if isinstance(value, Tensor) else float(value)
@@ -189,6 +189,6 @@ def _check_compatible(b: Tensor, ndim: int) -> None:
         worst = (sums / sizes).nan_to_num().max().item()
         raise ValueError(
             f"Without a Dirichlet side -Δu = f has a solution only where the mean of f is zero; "
-            f"here |Σ b| = {worst:.1e} Σ |b|. Make b by Laplacian(grid).load(f), which "
-            f"subtracts the mean."
+            f"here |Σ b| = {worst:.1e} Σ |b|. Make b by Laplacian(grid).load(f), which takes the "
+            f"mean away."
         )

@@ -81,8 +81,8 @@ class Evolution(ABC):
         require_real(u)
         if u.shape[1] != self.num_channels:
             raise ValueError(
-                f"{type(self).__name__} has {self.num_channels} channel(s), so an initial field "
-                f"has the shape (batch, {self.num_channels}, ...); got {tuple(u.shape)}."
+                f"{type(self).__name__} has {self.num_channels} channel(s), so an initial field is "
+                f"of shape (batch, {self.num_channels}, ...); got {tuple(u.shape)}."
             )
         if not u.isfinite().all():
             raise ValueError("The initial field holds NaN or infinity.")
@@ -92,8 +92,8 @@ def require_real(u: Tensor) -> None:
     """Raise a ValueError unless u holds a field of float32 or float64 for one sample or more."""
     if u.dtype not in (torch.float32, torch.float64):
         raise ValueError(
-            f"An initial field must be float32 or float64; got {u.dtype}. Use u.double(), "
-            f"or store real and imaginary part as channels."
+            f"An initial field is of float32 or float64; got {u.dtype}. Convert it by u.double(); "
+            f"make channels of real and imaginary part."
         )
     if u.numel() == 0:
         raise ValueError(f"The initial field holds no sample; got shape {tuple(u.shape)}.")

@@ -104,10 +104,8 @@ def solve_conservation_law(
                 f.speed(u).abs().amax().item() / h
                 for f, h in zip(fluxes, grid.spacing, strict=True)
             )
-            if not (target - t) * rate / courant < 1e15:  # else t + dt == t in float64
-                return stop(
-                    f"speeds of {rate:.3g} cells per unit of time at t = {t:.6g}: dt is too small"
-                )
+            if not (target - t) * rate / courant < 1e15:  # t + dt would be t
+                return stop(f"speeds of {rate:.3g} cells per unit of time at t = {t:.6g}: no end")
             parts = max(1, math.ceil((target - t) * rate / courant))
             dt = (target - t) / parts
             first = u + dt * _change(u, fluxes, grid)
@@ -152,8 +150,8 @@ def _check(fluxes: list[Flux], u0: Tensor, grid: Grid, courant: float | int) -> 
     require_real(u0)
     if u0.ndim != grid.ndim + 2 or u0.shape[1] != 1:
         raise ValueError(
-            f"An initial field has the shape (batch, 1, ...); got {tuple(u0.shape)}. The "
-            f"conservation law is scalar."
+            f"An initial field is of shape (batch, 1, ...); got {tuple(u0.shape)}. The law is for "
+            f"one unknown."
         )
     if len(fluxes) != grid.ndim:
         raise ValueError(f"Give one flux, or one per axis ({grid.ndim}); got {len(fluxes)}.")

@@ -137,8 +137,8 @@ class _Column:
             self.reason = self.note
         elif inside > self.last_true / 2:
             self.reason = (
-                f"round-off: |b - A x| stays at {true:.1e} |b| in {self.dtype}, above "
-                f"rtol = {self.rtol:.0e}"
+                f"round-off: |b - A x| stays at {true:.1e} |b| in {self.dtype}; rtol = "
+                f"{self.rtol:.0e} is below"
             )
         self.last_true, self.note = inside, ""
 
@@ -306,7 +306,7 @@ def _result(x: Tensor, table: list[_Column], batched: bool) -> SolveResult:
     fields = x if batched else x[None]
     for c in table:
         if c.replaced:
-            c.reason += f"; {c.replaced} steps used r because M r was useless"
+            c.reason += f"; {c.replaced} steps were made from r, where M r was of no use"
     results = [
         SolveResult(u, c.converged, len(c.residuals) - 1, c.residuals, c.reason)
         for u, c in zip(fields, table, strict=True)
@@ -354,7 +354,7 @@ def check(
     """Raise a ValueError unless shapes and dtypes fit, and the limits are sensible."""
     if not 0 < rtol < math.inf:
         raise ValueError(
-            f"rtol must be positive and finite; got {rtol}. A common relative tolerance is 1e-8."
+            f"rtol must be positive and finite; got {rtol}. Relative tolerances lie near 1e-8."
         )
     if max_iterations < 0:
         raise ValueError(f"max_iterations must be at least 0; got {max_iterations}.")
@@ -366,7 +366,7 @@ def check(
     space = A.grid.shape
     if tuple(b.shape[-len(space) :]) != space:
         raise ValueError(
-            f"b must have the shape {space} of A's unknowns, after any batch axes; got "
+            f"b must have the shape {space} of A's unknowns, behind any batch axes; got "
             f"{tuple(b.shape)}. Boundary nodes are not unknowns."
         )
     if x0 is not None and x0.shape != b.shape:

@@ -119,5 +119,5 @@ def _one(
     elif len(residuals) > max_iterations:
         reason = f"scipy's {method}, max_iterations = {max_iterations}: {size} > {rtol:.0e} |b|"
     else:
-        reason = f"scipy's {method} stagnated: {size} > {rtol:.0e} |b|"
+        reason = f"scipy's {method} got no further than {size} > {rtol:.0e} |b|"
     return SolveResult(x, true <= rtol, len(residuals) - 1, residuals, reason)

@@ -32,7 +32,7 @@ class GhostElimination(Preconditioner):
 
     Args:
         structure: the result of `recognise`.
-        inner: M_S, if another one than the above is wanted.
+        inner: M_S to use instead of the above.
 
     Raises:
         ValueError: no stencil was recognised, or `inner` is for another grid.
@@ -42,7 +42,7 @@ class GhostElimination(Preconditioner):
         A, S = structure.operator, structure.inner
         if A is None or S is None:
             raise ValueError(
-                f"No stencil was recognised: {structure.reason}. Use IncompleteCholesky or "
+                f"No stencil was recognised: {structure.reason}. Take IncompleteCholesky or "
                 f"RugeStueben of Matrix(A), or solve_sparse."
             )
         self.grid, self.structure = A.grid, structure

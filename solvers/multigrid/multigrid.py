@@ -290,6 +290,6 @@ def solve_multigrid(
 def _require_diffusion(A: LinearOperator) -> None:
     if not isinstance(A, Diffusion):
         raise ValueError(
-            f"Multigrid needs a Diffusion; got {type(A).__name__}. If its matrix is a stencil, "
-            f"use recognise(A.to_csr()).operator; else use RugeStueben."
+            f"Multigrid needs a Diffusion; got {type(A).__name__}. Where its matrix is a stencil, "
+            f"recognise(A.to_csr()).operator is one; else use RugeStueben."
         )

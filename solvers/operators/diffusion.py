@@ -89,11 +89,11 @@ class Diffusion(LinearOperator):
                 f"The coefficient must be positive and finite at every node; it lies in "
                 f"[{lowest:g}, {highest:g}]. For walls without flux use fluid=, or a Neumann side."
             )
-        c_min, c_max = _range(reaction, grid, "reaction")
-        if not (c_min >= 0 and c_max < math.inf):
+        least, most = _range(reaction, grid, "reaction")
+        if not (least >= 0 and most < math.inf):
             raise ValueError(
-                f"The reaction c must be finite and not negative; it lies in [{c_min:g}, "
-                f"{c_max:g}]. With c < 0 the operator may be indefinite; use a sparse LU or MINRES."
+                f"The reaction c must be finite and not negative; it lies in [{least:g}, "
+                f"{most:g}]. With c < 0 the operator may be indefinite; use a sparse LU or MINRES."
             )
         self.grid = grid.interior
         self.coefficient, self.reaction = coefficient, reaction
@@ -101,14 +101,14 @@ class Diffusion(LinearOperator):
         self.bounds = (lowest, highest)
         self.dtype = coefficient.dtype if isinstance(coefficient, Tensor) else torch.float64
         # a and c if both are constant: the couplings are products of profiles.
-        same = fluid is None and lowest == highest and c_min == c_max
-        self.constant = (lowest, c_min) if same else None
+        same = fluid is None and lowest == highest and least == most
+        self.constant = (lowest, least) if same else None
         self._cached: diffusion.Couplings | diffusion.Profiles | None = None
         self._faces: tuple[Tensor, ...] | None = None
         self._excess: Tensor | None = None
         if not same or _has_gradient(coefficient) or _has_gradient(reaction):
             self._store(grid, fluid)
-        definite = Boundary.DIRICHLET in grid.boundary or c_max > 0
+        definite = Boundary.DIRICHLET in grid.boundary or most > 0
         self.regions = Regions.whole(self.grid.shape, definite)
         if fluid is not None:
             inside = without_boundary(fluid, grid)

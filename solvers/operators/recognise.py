@@ -225,8 +225,8 @@ def _with_ghosts(A: Diffusion, faces: list[Tensor], excess: Tensor) -> Structure
     kind = "constant" if same else "variable"
     points = 1 + 2 * len(faces)
     shape = " x ".join(map(str, A.grid.shape))
-    ghost_text = f", {int(ghosts.sum())} ghosts" if ghosts.any() else ""
-    reason = f"{points}-point stencil on {shape} nodes, {kind} couplings{ghost_text}; {A.regions}"
+    hanging = f", {int(ghosts.sum())} ghosts" if ghosts.any() else ""
+    reason = f"{points}-point stencil on {shape} nodes, {kind} couplings{hanging}; {A.regions}"
     coupling = values[0].item() if same else None
     return Structure(reason, A, ghosts, inner, coupling, box)
 

@@ -83,7 +83,7 @@ class NavierStokes(Evolution):
         check_zero_mean(u, self.grid, purpose="The vorticity of a periodic flow")
         if self._f_hat is not None and self._f_hat.ndim == 3 and len(self._f_hat) != len(u):
             raise ValueError(
-                f"The forcing has {len(self._f_hat)} samples, the initial field {len(u)}."
+                f"The forcing is of {len(self._f_hat)} samples, the initial field of {len(u)}."
             )
 
     def encode(self, u: Float[Tensor, "b 1 x y"]) -> Complex[Tensor, "b l k"]:
@@ -149,7 +149,7 @@ class NavierStokes(Evolution):
         self.grid.check(f, "forcing")
         if f.ndim > 3:
             raise ValueError(
-                f"A forcing has the shape (x, y), or (b, x, y) for one per sample; got "
+                f"A forcing is of shape (x, y), or (b, x, y) for one per sample; got "
                 f"{tuple(f.shape)}."
             )
         return self._forward(f)

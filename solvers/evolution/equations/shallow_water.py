@@ -72,7 +72,7 @@ class ShallowWater(Evolution):
         if not (mean_depth > 0 and gravity > 0 and math.isfinite(mean_depth)):
             raise ValueError(f"{name} needs mean_depth, gravity > 0; got {mean_depth}, {gravity}.")
         if order < 2 or order % 2:
-            raise ValueError(f"{name} needs an even order of viscosity >= 2; got {order}.")
+            raise ValueError(f"{name}'s order of viscosity is even, 2 at least; got {order}.")
         unaliased = SphericalTransform(grid).degree
         fits = degree is None or 1 <= degree <= unaliased
         if grid.latitudes is not Latitudes.GAUSS or not fits:
@@ -114,7 +114,7 @@ class ShallowWater(Evolution):
         if not (u[:, 0] > 0).all():
             raise ValueError(
                 f"The depth, channel 0 of an initial field, must be positive; got "
-                f"{u[:, 0].min():.4g} m. Increase the depth or lower the topography."
+                f"{u[:, 0].min():.4g} m. Use more water, or lower ground."
             )
 
     def encode(self, u: Float[Tensor, "b 3 lat lon"]) -> Complex[Tensor, "b 3 l m"]:

@@ -142,7 +142,7 @@ def test_useless_outputs_are_replaced_and_counted(floating, name):
         book = cg(A, right, rtol=1e-9)
         assert column.converged
         assert abs(column.iterations - book.iterations) <= 1
-        assert f"{column.iterations} steps used r" in column.reason
+        assert f"{column.iterations} steps were made from r" in column.reason
     good = deep_conjugate_direction(A, b, Multigrid(A), rtol=1e-9)
     assert "from r" not in good.reason
 
@@ -159,7 +159,7 @@ def test_a_network_that_fails_now_and_then_is_counted_by_column(darcy):
 
     result = deep_conjugate_direction(A, b, net, rtol=1e-9)
     assert "from r" not in result.columns[0].reason
-    assert "1 steps used r" in result.columns[1].reason
+    assert "1 steps were made from r" in result.columns[1].reason
 
 
 def test_single_precision_does_not_limit_the_solution(floating):
