@@ -17,8 +17,8 @@ from .problem import Constant
 
 
 class ConstantHierarchy(Hierarchy):
-    """Levels for V(1,1) by points; black-box multigrid from where a number of unknowns is even or
-    small."""
+    """Levels for V(1,1) by points; black-box multigrid solves the first level of which a number of
+    unknowns is even or small."""
 
     def __init__(self, problem: Constant, like: Tensor) -> None:
         halved = problem.halved()

@@ -34,7 +34,7 @@ def conv3d(
 
 
 def _is_single_without_gradient(u: Tensor) -> bool:
-    """Whether u is one field which torch would not give to oneDNN, although oneDNN takes it."""
+    """Whether u is one field that oneDNN supports but torch would not pass to it."""
     return (
         not traced()
         and u.ndim == 5

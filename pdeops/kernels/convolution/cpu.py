@@ -1,4 +1,4 @@
-"""The 3D convolution of one field by oneDNN, whatever the size of the field; no gradient."""
+"""The 3D convolution of one field by oneDNN, for any size of the field; no gradient."""
 
 from collections.abc import Sequence
 

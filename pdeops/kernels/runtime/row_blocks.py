@@ -23,7 +23,7 @@ import numpy as np
 
 from .threads import num_threads, side_by_side
 
-# Number of nodes from which threads pay: starting a thread takes 60 µs. Half of a multigrid sweep
+# Number of nodes from which threads help: starting a thread takes 60 µs. Half of a multigrid sweep
 # takes that long at WIDE nodes, half of a product with A or of an inner product at VAST.
 WIDE, VAST = 1 << 17, 1 << 19
 

@@ -119,7 +119,7 @@ def relax_many(starts, columns, values, scale, b, x, tolerances, limit, counts):
     The loops over systems are vector instructions. All systems are swept until the last one has
     converged, so group systems of similar counts.
     """
-    # The residual of a row is written out twice: a function of its own takes 1.45 times as long (16
+    # The residual of a row is written out twice: a separate function takes 1.45 times as long (16
     # systems of 100 unknowns).
     n, size = b.shape
     total, square = np.empty(size), np.empty(size)
