@@ -84,7 +84,7 @@ def sequence(variance: str, num_systems: int = NUM_SYSTEMS, seed: int = 0) -> Se
 
 
 def iterations(shifts: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Iterations of SOR from zero with each ω, (systems, arms); one column of b per shift."""
+    """Iterations of SOR from zero with each ω, shape (systems, arms); one column of b per shift."""
     A = laplacian()
     diagonal = A.diagonal()[:, None] + shifts
     values = np.repeat(A.data[:, None], len(shifts), axis=1)

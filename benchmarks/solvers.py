@@ -1,4 +1,4 @@
-"""Multigrid-CG compared with PyAMG, sparse LU and the sine transform; its cycle with the twin."""
+"""Multigrid-CG against PyAMG, sparse LU and the sine transform; the cycle against its twin."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -50,14 +50,14 @@ def darcy(n: int, low: float, high: float) -> Darcy:
 
 
 def solve(method: str, problem: Darcy) -> Tensor:
-    """Set-up included."""
+    """The pressure by `solve_darcy`, set-up included."""
     result = solve_darcy(*problem, rtol=1e-10, method=method)
     assert result.converged, result
     return result.x
 
 
 def poisson_by_multigrid(problem: Darcy) -> Tensor:
-    """Set-up included."""
+    """The solution by multigrid-CG, set-up included."""
     A = Diffusion(problem.k, problem.grid)
     result = cg(A, problem.f[1:-1, 1:-1].contiguous(), M=Multigrid(A), rtol=1e-10)
     assert result.converged, result
@@ -71,7 +71,7 @@ def poisson_by_sines(problem: Darcy) -> Tensor:
 
 
 def system(k: Tensor, grid: Grid) -> System:
-    """b is one everywhere."""
+    """The system with permeability k and b = 1 everywhere."""
     A = Diffusion(k, grid)
     return System(k, grid, A.to_csr(), torch.ones(A.grid.shape, dtype=torch.float64))
 
