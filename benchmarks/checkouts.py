@@ -109,7 +109,7 @@ class Compared:
 def compare(
     pair: Mapping[str, Worker], workload: str, *, rounds: int, warm_up: int = WARM_UP
 ) -> dict[str, Compared]:
-    """Processor and wall-clock seconds ("cpu", "wall") of a workload, alternating between the sides.
+    """Processor and wall-clock seconds ("cpu", "wall") of a workload, alternating the sides.
 
     Args:
         pair: the workers "old" and "new"; the first is called first in each round.

@@ -42,8 +42,8 @@ def solve_darcy(
     """Pressure p of steady Darcy flow, -div(k grad p) = f, with p = 0 on the boundary.
 
     Five-point finite volumes (`Diffusion`). k, f and p are given at all nodes of `grid`; p is zero
-    at the boundary nodes, where f is not used. The computation is in float64 for
-    every dtype of k and f: in float32 the residual on a 421 x 421 grid does not fall below 1e-3.
+    at the boundary nodes, where f is not used. The computation is in float64 for every dtype
+    of k and f: in float32 the residual on a 421 x 421 grid does not fall below 1e-3.
 
     Args:
         k: permeability, positive.

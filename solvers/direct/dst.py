@@ -118,7 +118,7 @@ class FastPoisson(Preconditioner):
             b_hat = getattr(fft, name)(b_hat, kind, axis=axis, workers=self.workers)
         if self._fourier:
             b_hat = fft.rfftn(b_hat, axes=self._fourier, workers=self.workers)
-        b_hat /= self._values  # in place: after the transforms b_hat is not the caller's
+        b_hat /= self._values  # in place: after transforms it is not the caller's memory
         if self._fourier:
             sides = [self.grid.shape[axis] for axis in self._fourier]
             b_hat = fft.irfftn(b_hat, sides, axes=self._fourier, **call)

@@ -74,7 +74,7 @@ def factor(A: LinearOperator) -> Callable[[Tensor], Tensor]:
 
 
 def regular(A: LinearOperator) -> "scipy.sparse.csr_array":
-    """A regular matrix from A: one diagonal entry per floating region doubled, 1 at solid nodes.
+    """A as a regular matrix: one diagonal entry doubled per floating region, 1 at solid nodes.
 
     For b in the range of A the rows of a region sum to a_ii x_i = Σ b = 0 there: x is a solution of
     A x = b, namely the one that is zero at the node i.

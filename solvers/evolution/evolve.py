@@ -14,7 +14,7 @@ from .evolution import Evolution
 from .stepper import Stepper
 from .trajectory import Trajectory, check_times
 
-_STEPS_PER_CHECK = 8  # of the Courant number; a check (two transforms) takes 1 % of the time
+_STEPS_PER_CHECK = 8  # steps per check of the Courant number (two transforms, 1 % of the time)
 _SYNC_EVERY = 32  # steps between reads of the size of the state on an accelerator
 _MOST_HALVINGS = 30
 

@@ -29,7 +29,7 @@ def flexible_cg(
     """x with |b - A x| <= rtol |b| by conjugate directions made from M r (Notay 2000).
 
     A is symmetric positive definite; M is any map of residuals to corrections, which need be
-    neither symmetric nor linear nor fixed. Each new direction is made A-orthogonal to the last:
+    neither symmetric, linear nor fixed. Each new direction is made A-orthogonal to the last ones:
 
         p = M r - Σ ⟨M r, A q⟩ / ⟨q, A q⟩ q,    x ← x + ⟨p, r⟩ / ⟨p, A p⟩ p,
 

@@ -24,7 +24,7 @@ class IncompleteCholesky(Preconditioner):
     The pivot of an empty row is 1; a pivot that is zero up to round-off (A singular) is replaced by
     its diagonal.
 
-    Sequential, on the CPU; set-up and application cost about as much as three products with A.
+    It runs sequentially on the CPU. Set-up and application cost about three products with A.
 
     Args:
         A: symmetric, with `to_csr`.

@@ -16,7 +16,7 @@ from .loop import check, knows_range
 class SOR(LinearOperator):
     """M = (D/ω + L)⁻¹: one sweep of SOR from zero, D the diagonal and L the part of A below it.
 
-    Not symmetric: use it with `bicgstab`, or with `richardson`, which then is SOR.
+    M is not symmetric: use it with `bicgstab`, or with `richardson`, which is then SOR.
 
     Args:
         A: an operator with `to_csr`; sweeps follow the order of its rows.
@@ -44,7 +44,7 @@ class SOR(LinearOperator):
 class SSOR(SOR, Preconditioner):
     """M = ω (2 - ω) (D + ωU)⁻¹ D (D + ωL)⁻¹: a sweep of SOR and a reversed one, from zero.
 
-    Symmetric, and positive definite where A's diagonal is positive: a preconditioner for `cg`. With
+    M is symmetric, and positive definite if A's diagonal is: a preconditioner for `cg`. With
     the optimal ω (for -Δ with spacing h near 2/(1 + sin πh); the result depends weakly on it) the
     condition number of M A is O(1/h) (Axelsson 1972).
 
@@ -80,8 +80,9 @@ def sor(
 
     Converges for 0 < ω < 2 if A is symmetric positive definite. For consistently ordered A (such as
     the five-point Laplacian) the best ω is 1 + (β / (1 + √(1 - β²)))², β the spectral radius of
-    Jacobi's iteration; `Relaxation` learns ω from iteration counts. In float64 on the CPU; a batch
-    is solved column by column. Singular systems are projected, and inconsistent ones reported.
+    Jacobi's iteration; `Relaxation` learns ω from iteration counts. It computes in float64 on the
+    CPU; a batch is solved column by column. Singular systems are projected, inconsistent ones
+    reported.
 
     Args:
         A: an operator with `to_csr`; use a `Matrix` for many right-hand sides of one A.

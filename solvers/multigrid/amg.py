@@ -79,8 +79,8 @@ class RugeStueben(_AlgebraicMultigrid):
 class SmoothedAggregation(_AlgebraicMultigrid):
     """M ≈ A⁻¹ by smoothed aggregation (Vaněk, Mandel, Brezina 1996).
 
-    Its levels are smaller than those of `RugeStueben` in three dimensions. It converges slowly for
-    anisotropic A unless its strength of connection is tuned. Keywords go to
+    Its operator complexity is lower than that of `RugeStueben` in three dimensions. It converges
+    slowly for anisotropic A unless its strength of connection is tuned. Keywords go to
     `pyamg.smoothed_aggregation_solver`.
 
     Raises:

@@ -28,7 +28,7 @@ class GhostElimination(Preconditioner):
 
     If A is singular, b is projected on its range, and x has no component in its kernel.
 
-    All is computed in float64 on the CPU; leading axes are a batch.
+    The computation is in float64 on the CPU; leading axes are a batch.
 
     Args:
         structure: the result of `recognise`.

@@ -42,7 +42,7 @@ def hierarchy_of(
 
 
 def system_of(A: Diffusion) -> blackbox.System:
-    """A as the kernels take it."""
+    """A in the form that the kernels take."""
     periodic = [p and n > 1 for p, n in zip(A.periodic, A.grid.shape, strict=True)]
     return blackbox.System(A.faces, A.excess, periodic, strength(A), not A.positive_definite)
 

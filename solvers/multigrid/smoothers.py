@@ -155,7 +155,7 @@ def second(A: Diffusion) -> float:
 
 
 def suited(A: Diffusion) -> Smoother:
-    """Lines if one axis dominates, the same or different ones at different nodes; else points.
+    """Lines if one axis dominates everywhere, or different axes in different places; else points.
 
     Points take a third of the time. They are also chosen if lines have no compiled loops.
     """

@@ -269,7 +269,7 @@ class Diffusion(LinearOperator):
 
     @property
     def _kernel_operator(self) -> diffusion.Couplings | diffusion.Profiles:
-        """A as the kernels take it."""
+        """A in the form that the kernels take."""
         if self._cached is None:
             stored = [*(self._faces or ()), *([] if self._excess is None else [self._excess])]
             if self.constant is None or any(t.requires_grad for t in stored):

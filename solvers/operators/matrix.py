@@ -1,4 +1,4 @@
-"""A sparse matrix of scipy as an operator on fields."""
+"""A scipy sparse matrix as an operator on fields."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Loops of black-box multigrid for the most frequent case: a plane without periodic axes (numba).
+"""Loops of black-box multigrid in a plane without periodic axes, the most frequent case (numba).
 
 The plain twin, which explains the method, is `blackbox/reference.py`. `blackbox/box.py` computes
 the same for all other cases. On a plane without excess that is coarsened along both axes, the

@@ -55,7 +55,7 @@ class Step:
 
 @jit
 def _total(sums):
-    """The sum of `LANES` numbers, by halves."""
+    """The sum of `LANES` numbers by pairwise summation."""
     half = LANES // 2
     while half > 0:
         for k in range(half):

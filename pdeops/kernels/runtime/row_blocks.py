@@ -1,10 +1,10 @@
-"""Blocks of rows for threads, for loops in which each row reads its neighbours.
+"""Division of rows into blocks for threads, in loops in which each row reads its neighbours.
 
 A smoothing sweep is a chain of stages (correct, black, red). In each stage a row reads the values
 that its neighbours have after the stage before. A block of consecutive rows can be taken through
 all stages independently of the other blocks if each stage omits one more row at the inner ends of
-the block. The omitted rows around an end, its seam, are a few rows; they are taken through the
-stages when both blocks are done:
+the block. The few omitted rows around an end are its seam, which goes through the stages when both
+blocks are done:
 
       stage 0   r r r r r r|r r r r r r
       stage 1   r r r r r . . r r r r r
