@@ -45,7 +45,7 @@ def generate(state: Generation) -> Tensor:
 
 
 def through_matrix(solve: Callable[[Any, Any], Any]) -> Callable[[Generation], Tensor]:
-    """The same sample: field, sparse matrix, `solve(A, b)`."""
+    """The other side: the same sample by field, sparse matrix and `solve(A, b)`."""
 
     def work(state: Generation) -> Tensor:
         problem, grid = state.problem, state.grid

@@ -1,9 +1,9 @@
-"""Learned over-relaxation: iterations of SOR over a sequence of shifted Laplacians.
+"""Learned over-relaxation: iterations of SOR on a sequence of shifted Laplacians.
 
 The first experiment of *Learning to Relax* (Khodak, Chow, Balcan, Talwalkar 2024): 5000 systems
 (A + c I) x = b on 10 x 10 interior nodes, A the five-point Laplacian with diagonal 4, c = -0.15 +
 0.6 Beta(1/2, 3/2) (high variance) or Beta(2, 6) (low), b Gaussian, to 1e-8. A sine transform solves
-each of them directly: the experiment is about what can be learned from iteration counts alone.
+each of them directly: the experiment only tests learning from iteration counts alone.
 
 python -m benchmarks.relax: print, and write results/relax_sor.csv.
 """

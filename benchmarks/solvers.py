@@ -24,7 +24,7 @@ class Darcy(NamedTuple):
 
 
 class System(NamedTuple):
-    """One problem, and its matrix for PyAMG, assembled outside the timed calls."""
+    """One problem and its matrix for PyAMG, which is assembled outside the timed calls."""
 
     k: Tensor
     grid: Grid
@@ -85,7 +85,7 @@ def by_multigrid(problem: System) -> Tensor:
 
 
 def by_ruge_stuben(problem: System) -> Tensor:
-    """PyAMG's best here: CG with Ruge-Stüben to 1e-10; hierarchy and solution."""
+    """CG with Ruge-Stüben to 1e-10, the best of PyAMG here; hierarchy and solution."""
     import pyamg
     from scipy.sparse import csr_matrix
 

@@ -21,7 +21,7 @@ class Forms:
         FORMS = Forms(__name__, cpu="cpu")
         FORMS.of(u).update(u, ...)
 
-    A module is imported when it is first needed: numba takes half a second.
+    A module is imported at its first use, because importing numba takes half a second.
 
     Args:
         package: the operation's package.

@@ -1,4 +1,4 @@
-"""Finite volumes for scalar conservation laws, with a limiter against oscillations at shocks."""
+"""Finite volumes for scalar conservation laws; a limiter prevents oscillations at shocks."""
 # Axes: b batch, *space cells.
 
 import math

@@ -80,7 +80,7 @@ def sor(
 
     Converges for 0 < ω < 2 if A is symmetric positive definite. For consistently ordered A (such as
     the five-point Laplacian) the best ω is 1 + (β / (1 + √(1 - β²)))², β the spectral radius of
-    Jacobi's iteration; `Relaxation` learns ω from iteration counts. It computes in float64 on the
+    Jacobi's iteration; `Relaxation` learns ω from iteration counts. Sweeps run in float64 on the
     CPU; a batch is solved column by column. Singular systems are projected, inconsistent ones
     reported.
 

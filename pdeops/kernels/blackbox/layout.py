@@ -131,7 +131,7 @@ def choose_axes(
     strength: Sequence[float],
     lines: Sequence[int] = (),
 ) -> list[bool]:
-    """Which axes to coarsen: the strongly coupled ones, if their numbers of nodes allow it.
+    """The axes to coarsen: the strongly coupled ones, if their numbers of nodes allow it.
 
     If lines are solved along the strongest axis, the strength of the others is compared without
     it: line relaxation smooths along the other axes as if that coupling did not exist.
@@ -224,7 +224,7 @@ def layout(
 
 
 def coarsened(table: np.ndarray, ndim: int) -> list[list[bool]]:
-    """Which axes each level but the last coarsens, as `blackbox.reference.setup` takes it."""
+    """Whether each level but the last coarsens an axis, for `blackbox.reference.build_levels`."""
     return table["coarsen"][:-1, 3 - ndim :].astype(bool).tolist()
 
 

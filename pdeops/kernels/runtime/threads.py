@@ -30,7 +30,7 @@ def one_thread() -> AbstractContextManager[None]:
 
 
 def ours_alone() -> AbstractContextManager[None]:
-    """A context in which torch uses one thread, and our loops as many as before.
+    """A context in which torch uses one thread and our loops as many as before.
 
     After an operation torch's threads keep their cores busy for up to 10 ms, waiting for work. A
     loop of ours that starts then has to share them (a cycle at 512²: 4.3 ms instead of 2.9 ms).

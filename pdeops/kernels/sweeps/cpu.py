@@ -76,7 +76,7 @@ def _relax(starts, columns, values, scale, b, x, i):
 
 @jit
 def sweep(starts, columns, values, scale, symmetric, b, x):
-    """One SOR sweep on x in place, followed by a reversed one if symmetric; scale = ω / D."""
+    """One SOR sweep on x in place, followed by a reversed one if `symmetric`; scale = ω / D."""
     n = len(b)
     for i in range(n):
         _relax(starts, columns, values, scale, b, x, i)
