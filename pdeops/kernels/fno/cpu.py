@@ -213,7 +213,7 @@ class _Scratch:
 def _tiles(
     fields: Sequence[Tensor], lines: Sequence[Tensor]
 ) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-    """Tiles of equal nodes: fields as (nodes, c), transformed lines as (l, k, c)."""
+    """Tiles with the same nodes of each: fields as (nodes, c), transformed lines as (l, k, c)."""
     n = fields[0].shape[-2]
     flat = [x.view(-1, *x.shape[-2:]) for x in (*fields, *lines)]
     for parts in zip(*(x.split(max(1, TILE // n)) for x in flat), strict=True):
@@ -221,7 +221,7 @@ def _tiles(
 
 
 def _blocks(*fields: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Tiles of equal nodes of all fields, restricted to the nodes that every field has."""
+    """Tiles with the same nodes of all fields, out of the nodes that every field has."""
     shape = tuple(min(n) for n in zip(*(x.shape[1:-1] for x in fields), strict=True))
     if all(x.shape[1:-1] == shape and x.is_contiguous() for x in fields):
         yield from zip(*(x.flatten(0, -2).split(TILE) for x in fields), strict=True)
