@@ -1,1 +1,1 @@
-"""Benchmarks: our code and a reference, timed by turns in one run: `python -m benchmarks`."""
+"""Benchmarks that time our code and a reference alternately in one run: `python -m benchmarks`."""

@@ -38,15 +38,15 @@ def main() -> None:
         measure(BENCHES[arguments.names[0]], arguments.out)
         return
     print(", ".join(f"{k} {v}" for k, v in describe_machine().items()), flush=True)
-    # One process per bench: memory that one bench has freed makes the allocations of the next one
-    # cheaper, for one side more than for the other.
+    # One process per bench: memory that one bench has freed makes allocations of the next cheaper,
+    # and not equally for both sides.
     for name in arguments.names or BENCHES:
         command = [sys.executable, "-m", "benchmarks", name, "--out", str(arguments.out)]
         subprocess.run(command, check=True)
 
 
 def measure(bench: Bench, folder: Path) -> None:
-    """Run one bench, print its outcome, write its file."""
+    """Run one bench, print its outcome and write its CSV file."""
     outcome = run(bench)
     conditions = f"{bench.size}, {bench.dtype}, threads {bench.threads}"
     print(f"\n{bench.name}: {conditions}, {bench.repeats} turns")

@@ -1,4 +1,4 @@
-"""A bench: two ways to the same tensor, their times by turns, and the rows that are written."""
+"""A bench: two ways to compute the same tensor, timed alternately, and the rows of its CSV file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Bench:
-    """Two ways to the same tensor.
+    """Two ways to compute the same tensor.
 
     Attributes:
-        name: of the bench and of its CSV file.
+        name: name of the bench and of its CSV file.
         size: the size of the problem, in words.
-        dtype: of the computation.
+        dtype: precision of the computation.
         setup: builds what both sides receive; not timed.
         work: our side.
         reference: the other side, a peer or the plain twin.
         work_name, reference_name: what the two sides are, in words.
-        tolerance: largest relative difference of the two results; more is an error. None where the
-            two sides are different models, whose results cannot agree.
-        repeats: number of timed calls of each side, by turns, after one that is not timed.
+        tolerance: largest accepted relative difference of the two results. None if the two sides
+            are different models, whose results cannot agree.
+        repeats: number of timed calls of each side, alternately, after an untimed one.
         threads: torch's threads, for both sides.
     """
 
@@ -67,10 +67,10 @@ class Outcome:
 
 
 def run(bench: Bench, clock: Clock | None = None) -> Outcome:
-    """Compare the results of both sides, then time them by turns.
+    """Compare the results of both sides, then time them alternately.
 
     Raises:
-        RuntimeError: the two sides do not give the same result.
+        RuntimeError: the results of the two sides differ by more than the tolerance.
     """
     torch.set_num_threads(bench.threads)
     state = bench.setup()
@@ -91,7 +91,7 @@ def run(bench: Bench, clock: Clock | None = None) -> Outcome:
 
 
 def write(bench: Bench, outcome: Outcome, folder: Path = RESULTS) -> Path:
-    """One row per side in folder/<name>.csv, with the description of the machine."""
+    """Write one row per side to folder/<name>.csv, with the description of the machine."""
     rows = []
     for side, label in (("work", bench.work_name), ("reference", bench.reference_name)):
         timing: Timing = getattr(outcome, side)

@@ -1,16 +1,16 @@
-"""Runs workloads with the package of one checkout and answers requests with their seconds.
+"""Worker process that runs workloads with the package of one checkout and reports their times.
 
 Started by `checkouts.py` as `python checkout_worker.py CHECKOUT THREADS`. Requests are lines on
 standard input, answers are lines of JSON on standard output:
 
     setup NAME   build the workload NAME                 {}
-    call NAME    one timed call of it                    {"wall": seconds, "cpu": seconds}
+    call NAME    time one call of it                     {"wall": seconds, "cpu": seconds}
     drop NAME    release it                              {}
 
 or {"error": message}; the traceback goes to standard error.
 
-The file runs alone, with either package: it imports nothing of this folder, and names that moved
-between the versions are looked up in every place where they have been.
+The file runs alone, with either package: it imports nothing from this folder, and looks up names
+that moved between the versions in each of their modules.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ Call = Callable[[], Any]
 
 
 def first_of(*places: str) -> Any:
-    """The object "module:name" of the first place that has it."""
+    """The first object "module:name" that exists in this checkout."""
     for place in places:
         module, _, name = place.partition(":")
         with contextlib.suppress(ImportError, AttributeError):
@@ -39,7 +39,7 @@ def first_of(*places: str) -> Any:
 
 
 def training_step(recipe_name: str, n: int) -> Call:
-    """Gradients and update of a recipe's model on random fields of n x n nodes."""
+    """Gradients and parameter update of a recipe's model on random fields of n x n nodes."""
     import torch
 
     import pdeops
@@ -97,7 +97,7 @@ def accepted(step: Callable[[Any], None], x: Any, y: Any) -> Any:
 
 
 def loading_epoch(num_samples: int, batch_size: int, n: int) -> Call:
-    """One epoch of shuffled batches out of an HDF5 file in the page cache."""
+    """One epoch of shuffled batches from an HDF5 file in the page cache."""
     import numpy as np
 
     from pdeops.datasets import convert, open_dataset
@@ -114,7 +114,7 @@ def loading_epoch(num_samples: int, batch_size: int, n: int) -> Call:
     dataset = open_dataset(path)
 
     def epoch() -> float:
-        assert folder is not None  # the file lives as long as the call
+        assert folder is not None  # keeps the file as long as the call
         total = 0.0
         for batch in stream(dataset, sampler, epoch=0, step=0, end=1, num_workers=0):
             x = batch["x"] if isinstance(batch, dict) else batch.input
@@ -178,13 +178,13 @@ WORKLOADS: dict[str, Callable[[], Call]] = {
 
 
 def load_timing() -> Any:
-    """`pdeops/compare/timing.py` of this file's own checkout, which the other need not have."""
+    """`pdeops/compare/timing.py` of this file's checkout; the other one may lack it."""
     path = Path(__file__).resolve().parents[1] / "pdeops" / "compare" / "timing.py"
     spec = importlib.util.spec_from_file_location("timing", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["timing"] = module  # dataclasses look their module up
+    sys.modules["timing"] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     return module
 
@@ -193,7 +193,7 @@ def main() -> None:
     checkout, threads = Path(sys.argv[1]).resolve(), int(sys.argv[2])
     sys.path[:] = [str(checkout), *(p for p in sys.path if Path(p).resolve() != HERE)]
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what packages print goes to standard error
+    os.dup2(2, 1)  # the output of packages goes to standard error
     import torch
 
     import pdeops

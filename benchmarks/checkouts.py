@@ -1,4 +1,4 @@
-"""python -m benchmarks.checkouts OLD NEW: the same small workloads on two checkouts, by turns.
+"""python -m benchmarks.checkouts OLD NEW: compares the speed of two checkouts on small workloads.
 
 Each checkout has one long-lived process (`checkout_worker.py`), which imports the package of that
 checkout. The two processes alternate call by call, so that other work on the machine slows both
@@ -9,8 +9,8 @@ memory; --processes repeats everything with new pairs of processes.
 Prints, for each workload, the processor time of a call on both sides (median and quartiles), the
 ratio of the medians, new over old, and median and quartiles of the ratio of a new call to the old
 call of the same round. A ratio above 1 means that the new checkout is slower; where 1 lies between
-the quartiles, the difference is no larger than the noise. The same checkout given twice shows how
-large the noise is.
+the quartiles, the difference is no larger than the noise. Pass the same checkout twice to
+measure the noise.
 """
 
 import argparse
@@ -51,7 +51,7 @@ class Worker:
         """The answer to a line such as "setup NAME" or "call NAME"."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        with suppress(BrokenPipeError):  # the process has ended: there will be no answer
+        with suppress(BrokenPipeError):  # the process has ended and sends no answer
             self.process.stdin.write(request + "\n")
             self.process.stdin.flush()
         line = self.process.stdout.readline()
@@ -109,13 +109,13 @@ class Compared:
 def compare(
     pair: Mapping[str, Worker], workload: str, *, rounds: int, warm_up: int = WARM_UP
 ) -> dict[str, Compared]:
-    """Processor and wall-clock seconds ("cpu", "wall") of a workload on both sides, by turns.
+    """Processor and wall-clock seconds ("cpu", "wall") of a workload, alternating the sides.
 
     Args:
         pair: the workers "old" and "new"; the first is called first in each round.
         workload: a name in WORKLOADS.
         rounds: number of timed calls of each worker.
-        warm_up: number of untimed calls of each before.
+        warm_up: number of untimed calls of each worker before.
     """
     for worker in pair.values():
         worker.ask(f"setup {workload}")
@@ -149,7 +149,7 @@ def run(
     processes: int = PROCESSES,
     threads: int = 1,
 ) -> dict[str, dict[str, Compared]]:
-    """workload -> clock -> seconds of both sides, over all rounds of all pairs of processes.
+    """A map workload -> clock -> seconds of both sides, over all rounds and pairs of processes.
 
     Every second pair calls the new checkout first.
 
@@ -191,7 +191,7 @@ def rows(found: Mapping[str, Mapping[str, Compared]]) -> list[dict[str, str]]:
 
 
 def milliseconds(seconds: Sequence[float]) -> str:
-    """Median and quartiles."""
+    """Median and quartiles in milliseconds."""
     q = Quartiles.of([1e3 * s for s in seconds])
     return f"{q.median:.2f} ({q.q1:.2f} to {q.q3:.2f})"
 

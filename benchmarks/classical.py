@@ -1,8 +1,8 @@
 """Incomplete Cholesky, SSOR and Gauss-Seidel compared with their counterparts in scipy and PyAMG.
 
 -div(a grad u) = 1 on the unit square, u = 0 on its sides, a in {3, 12}, 255 x 255 unknowns, in
-float64 to 1e-8. Set-up and solution are timed separately, both from A and its matrix; medians of
-methods taken by turns.
+float64 to 1e-8. Set-up and solution are timed separately, both from A and its matrix; figures are
+medians over rounds in which each method has one turn.
 
 scipy's `spilu` is not symmetric, so it preconditions BiCGStab; PyAMG's symmetric Gauss-Seidel is
 SSOR with ω = 1. Our sweeps compute the residual after each sweep, PyAMG's do not.
@@ -39,13 +39,13 @@ class Problem(LinearSystem):
 
 @dataclass(frozen=True)
 class Compared(LinearMethod[Problem]):
-    """A method and the row that it is compared with, by set-up and solution; none for a peer."""
+    """A method and the peer whose set-up and solution it is compared with; a peer has none."""
 
     against: str = ""
 
 
 def result_of(p: Problem, x: np.ndarray, iterations: int, reason: str) -> SolveResult:
-    """The record of a solution by a peer; its residual is computed when the table is made."""
+    """The result of a peer; its residual is computed when the table is made."""
     return SolveResult(torch.from_numpy(x).reshape(p.b.shape), True, iterations, [], reason)
 
 

@@ -2,9 +2,9 @@
 
 -div(a grad u) = 1 on a rectangle, u = 0 on its sides, float64, to 1e-10 or to what round-off
 allows, 10 ε (|A||x| + |b|); iterations to 1e-8. One process per size, so that the peak of memory is
-that of one solve: in fields, without a and b and what a solve of 31² unknowns has loaded. Times are
-medians, set-up included, on one thread: a second thread would help large systems only and flatten
-the slope.
+that of one solve: in fields, without a, b and the memory that a solve of 31² unknowns loads. Times
+are medians, set-up included, on one thread: a second thread would help large systems only and
+flatten the slope.
 
 python -m benchmarks.cost: print, and write results/cost.csv.
 """
@@ -36,11 +36,11 @@ LARGE_ENOUGH = 1023  # below, the memory of a solve is small compared with that 
 
 
 def one(kind: str, n: int) -> None:
-    """Print the seconds of a solve, its peak of memory in fields, and its iterations to 1e-8."""
+    """Print the seconds of a solve, its peak memory in fields, and its iterations to 1e-8."""
     torch.set_num_threads(1)
     solve(system(kind, 31))
     problem = system(kind, n)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is to be that of the solve
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak of memory before the solve
     before = memory("VmRSS")
     solve(problem)
     fields = (memory("VmHWM") - before) / (8 * n * n)
@@ -54,14 +54,14 @@ def one(kind: str, n: int) -> None:
 
 
 def system(kind: str, n: int) -> Darcy:
-    """a at all nodes, b at the unknowns."""
+    """A system with a at all nodes and b at the unknowns."""
     low, high, ratio = KINDS[kind]
     k, f, grid = darcy(n + 2, low, high)
     return Darcy(k, f[1:-1, 1:-1].contiguous(), Grid(grid.shape, (ratio, 1.0)))
 
 
 def solve(problem: Darcy, rtol: float = 1e-10) -> int:
-    """Couplings, hierarchy and solution; returns the number of iterations."""
+    """Compute couplings, hierarchy and solution; returns the number of iterations."""
     A = Diffusion(problem.k, problem.grid)
     largest = 8 * A.bounds[1] / min(A.grid.spacing) ** 2  # |A|, which bounds what round-off allows
     result = cg(A, problem.f, M=Multigrid(A), rtol=rtol, A_norm=largest)

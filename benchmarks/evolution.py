@@ -85,7 +85,7 @@ def published(f: Flow) -> Tensor:
 
 
 def transforms(f: Flow) -> Tensor:
-    """The real FFTs that the steps need in the form with four transforms, and nothing else."""
+    """Only the real FFTs that the steps need in the form with four transforms."""
     w, out = f.w[:, 0], f.w
     for _ in range(10 * f.steps):
         out = torch.fft.irfft2(torch.fft.rfft2(w))

@@ -1,5 +1,5 @@
-"""python -m benchmarks.generalisation: does a learned preconditioner keep its iterations on finer
-grids?
+"""python -m benchmarks.generalisation: growth of the iterations of a learned preconditioner on
+finer grids.
 
 Field i, of an unseen seed, belongs to family i modulo their number. Each is solved on all grids,
 from zero to |b - A x| <= 1e-8 |b| with b white noise, by CG with the learned M and with classical

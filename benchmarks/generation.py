@@ -1,4 +1,4 @@
-"""One Darcy sample from its random numbers to its solution, compared with SciPy and PyAMG.
+"""Generation of one Darcy sample, from random numbers to solution, compared with SciPy and PyAMG.
 
 Both sides draw the same permeability, assemble the same equations and solve them to 1e-10. Each
 call makes another sample.
@@ -37,7 +37,7 @@ def generation(kind: str, n: int) -> Generation:
 
 
 def generate(state: Generation) -> Tensor:
-    """Field, couplings, hierarchy, conjugate gradients."""
+    """Our side: field, couplings, hierarchy, conjugate gradients."""
     x = state.problem.sample_input(state.grid, 0, next(state.ours))
     result = state.problem.solve(x, state.grid, rtol=RTOL)
     assert result.converged, result
@@ -45,7 +45,7 @@ def generate(state: Generation) -> Tensor:
 
 
 def through_matrix(solve: Callable[[Any, Any], Any]) -> Callable[[Generation], Tensor]:
-    """The same sample: field, sparse matrix, `solve(A, b)`."""
+    """The other side: the same sample by field, sparse matrix and `solve(A, b)`."""
 
     def work(state: Generation) -> Tensor:
         problem, grid = state.problem, state.grid
@@ -58,7 +58,7 @@ def through_matrix(solve: Callable[[Any, Any], Any]) -> Callable[[Generation], T
 
 
 def spsolve(A: Any, b: Any) -> Any:
-    """The simplest call: SuperLU with its default ordering (COLAMD)."""
+    """SuperLU with its default ordering (COLAMD)."""
     from scipy.sparse.linalg import spsolve
 
     return spsolve(A.tocsc(), b)

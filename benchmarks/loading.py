@@ -1,5 +1,5 @@
 """One epoch of shuffled batches: our HDF5 file through the trainer's loader, compared with
-neuraloperator's loader and with whole batches out of memory-mapped .npy files.
+neuraloperator's loader and with whole batches from memory-mapped .npy files.
 
 All files hold the same fields, uncompressed, and are in the page cache. Each side returns the
 corners of all its fields in their order, so that a wrong or an unread sample would be noticed.
@@ -54,7 +54,7 @@ def files() -> Files:
     return Files(
         folder,
         open_dataset(path / "ours.h5"),
-        # By its table resolution 1024 is step 1: every point of the file, whatever its size.
+        # Resolution 1024 in its table means step 1: every point of the file, for any size.
         H5pyDataset(str(path / "theirs.h5"), resolution=1024),
         (np.load(path / "a.npy", mmap_mode="r"), np.load(path / "u.npy", mmap_mode="r")),
         Sampler(seed=0, num_samples=NUM_SAMPLES, batch_size=BATCH_SIZE),
@@ -62,7 +62,7 @@ def files() -> Files:
 
 
 def corners(batches: Iterable[Any]) -> Tensor:
-    """First value of every input and last value of every target."""
+    """The first value of every input and the last value of every target."""
     pairs = ((b.input, b.target) if isinstance(b, Batch) else (b["x"], b["y"]) for b in batches)
     seen = [torch.stack([x.flatten(1)[:, 0], y.flatten(1)[:, -1]]) for x, y in pairs]
     return torch.cat(seen, 1)

@@ -28,7 +28,7 @@ from pdeops.tasks.preconditioner import load_correction
 from .systems import Family
 
 RTOL, MOST = 1e-8, 1000
-PATIENCE = 50  # largest number of iterations where each may take seconds
+PATIENCE = 50  # largest number of iterations of methods whose iterations may take seconds
 
 
 class Assembled(LinearOperator):
@@ -102,7 +102,7 @@ def cycle_work(s: Drawn, M: Multigrid) -> float:
 
 
 def algebraic_work(s: Drawn, M: Any) -> float:
-    """The same for a V-cycle of PyAMG with one symmetric sweep (two sweeps) before and after."""
+    """`cycle_work` of a V-cycle of PyAMG with one symmetric sweep (two sweeps) before and after."""
     levels = [level.A.nnz for level in M.hierarchy.levels]
     return 5 * sum(levels) / levels[0] + 1
 
@@ -144,7 +144,7 @@ CLASSICAL = {
     "IC(0)": Counted(
         lambda s: preconditioners.CLASSICAL["ic0"](s.assembled), work=lambda s, M: 2.0
     ),
-    "waves": Counted(  # trigonometric transforms; the name that committed results have
+    "waves": Counted(  # trigonometric transforms; committed results have this name
         lambda s: FastPoisson.of(s.A), by_transform, fits=lambda s: s.family.kind != "obstacles"
     ),
     "sparse LU": Counted(lambda s: factor(s.assembled), direct, fits=lambda s: s.family.ndim == 2),

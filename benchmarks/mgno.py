@@ -18,7 +18,7 @@ BATCH = 8
 
 
 def plain_cycle(cycle: PublishedCycle, f: Tensor, u: Tensor | None = None) -> Tensor:
-    """The published cycle written as its equations, each sum a new tensor."""
+    """The equations of the published cycle; each sum is a new tensor."""
     for sweep in cycle.before:
         u = sweep.S(f) if u is None else u + sweep.S(f - sweep.A(u))
     if cycle.coarser is not None:
@@ -29,7 +29,7 @@ def plain_cycle(cycle: PublishedCycle, f: Tensor, u: Tensor | None = None) -> Te
 
 
 def plain_forward(model: PublishedMgNO, x: Tensor) -> Tensor:
-    """The value of `model(x)`, in the memory format of its weights and of x."""
+    """The value of `model(x)`, computed in the memory format of its weights and of x."""
     u = x
     for layer in model.layers:
         w = layer.norm(plain_cycle(layer.multigrid, u))

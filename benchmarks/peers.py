@@ -21,7 +21,7 @@ DT, VISCOSITY, THREADS = 1e-3, 1e-3, 2
 
 
 class Flow(NamedTuple):
-    """One flow for both sides, ready to run."""
+    """One flow, prepared for both sides."""
 
     w_hat: Tensor
     equation: NavierStokes

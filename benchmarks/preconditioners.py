@@ -3,7 +3,7 @@
 For each family of `systems.py` one system of an unseen seed, b white noise (projected on the range
 of A where A is singular), from zero to |b - A x| <= 1e-8 |b| in float64. Set-up and solution are
 timed separately, from A and its assembled matrix; medians of methods taken by turns, after two
-iterations of each that compile what it needs. A slow method has one turn.
+iterations of each that compile what it needs. A slow method has only one turn.
 
 Two columns measure work in products with A: `work` counts the operations of an iteration (without
 transfers between levels), `M_over_A` is the measured time of one application of M.
@@ -38,7 +38,7 @@ from .systems import FAMILIES, Family
 Row = dict[str, str]
 
 WARM = 731  # largest number of unknowns per axis in the warm-up; it compiles the threaded loops too
-TURNS, SLOW = 3, 2.0  # a method that took so many seconds has no further turn
+TURNS, SLOW = 3, 2.0  # number of turns; a method that takes SLOW seconds has no further turn
 
 
 def best_cycle(s: Drawn, small: Drawn) -> str:
@@ -140,8 +140,8 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def repaid(rows: Sequence[Row]) -> Iterator[str]:
-    """For each network among the rows of a family, a sentence on after how many solves its training
-    is repaid, compared with the best of the other methods."""
+    """A sentence for each network among the rows of a family: the number of solves after which its
+    training is repaid, compared with the best of the other methods."""
     done = [r for r in rows if not r["note"]]
     others = [r for r in done if not is_network(r["method"])]
     for r in done:
@@ -157,7 +157,7 @@ def repaid(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def training_time(network: str) -> float | None:
-    """Seconds of a network's training; None where not known or its run no longer exists."""
+    """Seconds of a network's training; None if unknown or if its run no longer exists."""
     try:
         return training_seconds(network)
     except ValueError:

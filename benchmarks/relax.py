@@ -1,9 +1,9 @@
-"""Learned over-relaxation: iterations of SOR over a sequence of shifted Laplacians.
+"""Learned over-relaxation: iterations of SOR on a sequence of shifted Laplacians.
 
 The first experiment of *Learning to Relax* (Khodak, Chow, Balcan, Talwalkar 2024): 5000 systems
 (A + c I) x = b on 10 x 10 interior nodes, A the five-point Laplacian with diagonal 4, c = -0.15 +
 0.6 Beta(1/2, 3/2) (high variance) or Beta(2, 6) (low), b Gaussian, to 1e-8. A sine transform solves
-each of them directly: the experiment is about what can be learned from iteration counts alone.
+each of them directly: the experiment only tests learning from iteration counts alone.
 
 python -m benchmarks.relax: print, and write results/relax_sor.csv.
 """
@@ -84,7 +84,7 @@ def sequence(variance: str, num_systems: int = NUM_SYSTEMS, seed: int = 0) -> Se
 
 
 def iterations(shifts: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Iterations of SOR from zero with each ω, (systems, arms); one column of b per shift."""
+    """Iterations of SOR from zero with each ω, shape (systems, arms); one column of b per shift."""
     A = laplacian()
     diagonal = A.diagonal()[:, None] + shifts
     values = np.repeat(A.data[:, None], len(shifts), axis=1)

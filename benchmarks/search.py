@@ -1,8 +1,8 @@
-"""python -m benchmarks.search TRAIN TEST: the same hyperparameters tried for every model.
+"""python -m benchmarks.search TRAIN TEST: search over the same hyperparameters for every model.
 
-Each of RECIPES is trained once with each of TRIALS, all with the same seed, the same epochs and the
-same held-out training samples, on which the error is taken. A recipe needs a test file; it is not
-evaluated here. A trial that is in the CSV already is not run again.
+Each of RECIPES is trained once with each of TRIALS. All have the same seed, epochs and held-out
+training samples, on which the error is measured. A recipe needs a test file; it is not
+evaluated here. A trial that is already in the CSV is not run again.
 """
 
 import argparse

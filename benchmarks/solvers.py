@@ -1,4 +1,4 @@
-"""Multigrid-CG compared with PyAMG, sparse LU and the sine transform; its cycle with the twin."""
+"""Multigrid-CG against PyAMG, sparse LU and the sine transform; the cycle against its twin."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ class Darcy(NamedTuple):
 
 
 class System(NamedTuple):
-    """One problem, and its matrix for PyAMG, assembled outside the timed calls."""
+    """One problem and its matrix for PyAMG, which is assembled outside the timed calls."""
 
     k: Tensor
     grid: Grid
@@ -50,14 +50,14 @@ def darcy(n: int, low: float, high: float) -> Darcy:
 
 
 def solve(method: str, problem: Darcy) -> Tensor:
-    """Set-up included."""
+    """The pressure by `solve_darcy`, set-up included."""
     result = solve_darcy(*problem, rtol=1e-10, method=method)
     assert result.converged, result
     return result.x
 
 
 def poisson_by_multigrid(problem: Darcy) -> Tensor:
-    """Set-up included."""
+    """The solution by multigrid-CG, set-up included."""
     A = Diffusion(problem.k, problem.grid)
     result = cg(A, problem.f[1:-1, 1:-1].contiguous(), M=Multigrid(A), rtol=1e-10)
     assert result.converged, result
@@ -71,7 +71,7 @@ def poisson_by_sines(problem: Darcy) -> Tensor:
 
 
 def system(k: Tensor, grid: Grid) -> System:
-    """b is one everywhere."""
+    """The system with permeability k and b = 1 everywhere."""
     A = Diffusion(k, grid)
     return System(k, grid, A.to_csr(), torch.ones(A.grid.shape, dtype=torch.float64))
 
@@ -85,7 +85,7 @@ def by_multigrid(problem: System) -> Tensor:
 
 
 def by_ruge_stuben(problem: System) -> Tensor:
-    """PyAMG's best here: CG with Ruge-Stüben to 1e-10; hierarchy and solution."""
+    """CG with Ruge-Stüben to 1e-10, the best of PyAMG here; hierarchy and solution."""
     import pyamg
     from scipy.sparse import csr_matrix
 

@@ -30,7 +30,7 @@ def neuralop() -> Any:
 
 
 class Convolutions(NamedTuple):
-    """The same map in two implementations, a field, and the gradient of a loss in the result."""
+    """Two implementations of one map, a field, and the gradient of a loss in the result."""
 
     ours: nn.Module
     theirs: nn.Module
@@ -48,7 +48,7 @@ def convolutions(n: int, n_modes: int) -> Convolutions:
         for parameter in theirs.parameters():
             parameter.copy_(weight.movedim((-2, -1), (0, 1)))
     u, g = (torch.randn(BATCH, WIDTH, n, n, generator=generator) for _ in range(2))
-    # Theirs halves modes without their conjugate, ours counts them twice: both are set to zero.
+    # Their code halves modes without conjugate, ours counts them twice; both are set to zero here.
     with torch.no_grad():
         ours.weight[0, 0] = 0
         for parameter in theirs.parameters():
@@ -110,12 +110,12 @@ def their_fno(n: int, n_modes: int) -> nn.Module:
 
 
 def num_parameters(model: nn.Module) -> int:
-    """Real numbers: a complex one counts as two."""
+    """The number of real parameters; a complex one counts as two."""
     return sum(p.numel() * (2 if p.is_complex() else 1) for p in model.parameters())
 
 
 def step(model: nn.Module, x: Tensor, y: Tensor) -> Callable[[], Tensor]:
-    """Forward, loss, backward, Adam."""
+    """A training step: forward, loss, backward, Adam."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
     def run() -> Tensor:

@@ -1,4 +1,4 @@
-"""Seconds of a training step: several recipes by turns in one process, on fresh models."""
+"""Time of a training step for several recipes, alternately in one process, on new models."""
 
 from collections.abc import Callable, Sequence
 
@@ -43,7 +43,7 @@ def step_seconds(
 
 
 def _step(recipe: Recipe, grid: Grid) -> Callable[[], None]:
-    """Gradients over a batch and the update."""
+    """A call that computes gradients over a batch and updates the parameters."""
     learner, batch = _learner(recipe, grid), _batch(recipe, grid)
 
     def step() -> None:

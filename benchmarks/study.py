@@ -1,9 +1,9 @@
-"""python -m benchmarks.study rough --minutes 60 --seeds 0 1: several models trained and compared.
+"""python -m benchmarks.study rough --minutes 60 --seeds 0 1: trains and compares several models.
 
-Generates the data where they are absent, trains every recipe of the study with every seed, one
+It generates missing data files, trains every recipe of the study with every seed, one
 after the other, evaluates on the test file, and writes a CSV and a Markdown table. The command can
-be interrupted and repeated: samples that are written, rows in the CSV and epochs in a checkpoint
-are not computed again.
+be interrupted and repeated: samples in a file, rows in the CSV and epochs in a checkpoint are not
+computed again.
 
 Equal budgets are equal processor time, not equal epochs: a few epochs on a part of the samples give
 the seconds per epoch of each recipe, and from these the number of epochs, so that every schedule
@@ -38,12 +38,12 @@ HEADER = [
 
 @dataclass(frozen=True)
 class Study:
-    """A kind of Darcy data, and the recipes that meet on it.
+    """A kind of Darcy data, and the recipes that are compared on it.
 
     Attributes:
-        kind: of `pdeops data generate darcy`.
+        kind: the kind of `pdeops data generate darcy`.
         recipes: files or shipped recipes; the study sets their data, seed and epochs.
-        resolution: nodes per axis with the boundary; even, for neuraloperator's sake.
+        resolution: nodes per axis with the boundary; even, for neuraloperator.
         training, validation, test: numbers of samples; the first two are from one file, seed 0.
     """
 
@@ -55,11 +55,11 @@ class Study:
     test: int = 200
 
     def file(self, role: str, folder: Path) -> Path:
-        """Where the samples of a role are, in a folder of data."""
+        """The path of the samples of a role in a folder of data."""
         return folder / f"{self.kind}{self.resolution}_{role}.h5"
 
     def generate(self, folder: Path) -> None:
-        """Write the two files, or what is missing of them."""
+        """Write the missing samples of the two files."""
         folder.mkdir(parents=True, exist_ok=True)
         roles = {"train": (self.training + self.validation, 0), "test": (self.test, 1)}
         for role, (samples, seed) in roles.items():
@@ -76,7 +76,7 @@ class Study:
                 pdeops("data", "generate", "darcy", *flat)
 
     def settings(self, folder: Path) -> dict[str, object]:
-        """What the study sets in each recipe."""
+        """The settings that the study overrides in each recipe."""
         return {
             "data.train": f"'{self.file('train', folder)}'",
             "data.test": f"'{self.file('test', folder)}'",
@@ -88,7 +88,7 @@ STUDIES = {
     kind: Study(kind, tuple(f"{model}_{kind}128" for model in ("mgno", "fno", "tfno", "uno")))
     for kind in ("rough", "multiscale")
 }
-PROBE = (1, 3)  # epochs of the two short trainings that a rate is measured with
+PROBE = (1, 3)  # epochs of the two short trainings from which a rate is measured
 PROBE_SHARE = 0.1  # of the samples
 
 
@@ -97,8 +97,8 @@ def seconds_per_epoch(
 ) -> float:
     """Processor seconds of one epoch with its validation, once everything is warm.
 
-    The difference of two short trainings on a share of the samples: what start and first epoch
-    cost cancels.
+    This is the difference of two short trainings on a share of the samples, in which the costs of
+    the start and of the first epoch cancel.
     """
     samples = plan.training + plan.validation
     few = max(round(PROBE_SHARE * samples), 4)
@@ -124,7 +124,7 @@ def train(recipe: str, folder: Path, settings: Mapping[str, object], threads: in
         pdeops("train", "--resume", folder, threads=threads)
         return
     if folder.exists():
-        shutil.rmtree(folder)  # killed before its first checkpoint: there is nothing to continue
+        shutil.rmtree(folder)  # killed before its first checkpoint: nothing to continue
     pdeops("train", recipe, *overrides(settings), "--out", folder, threads=threads)
 
 
@@ -160,7 +160,7 @@ def study(
     """Fill the CSV `out` and a Markdown table of the same name; returns the rows.
 
     Rows, runs and measured rates of different budgets, thread counts and settings are separate. A
-    rate is measured once and written down among the runs, so that all seeds have the same epochs.
+    rate is measured once and stored with the runs, so that all seeds have the same epochs.
     """
     given = dict(settings or {})
     rows = [{**row, STEP: row.get(STEP, "")} for row in read_csv(out)]
@@ -260,7 +260,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def milliseconds(seconds: str) -> str:
-    """The time of a step, "-" where it was not measured."""
+    """The time of a step in ms; "-" if it was not measured."""
     return f"{1e3 * float(seconds):.0f} ms" if seconds else "-"
 
 
@@ -295,10 +295,10 @@ def main() -> None:
             settings=dict(pair.split("=", 1) for pair in given.set),
         )
     except KeyboardInterrupt:
-        sys.exit("Interrupted; the same command goes on from here.")
+        sys.exit("Interrupted; the same command continues from here.")
     except subprocess.CalledProcessError as error:
         sys.exit(
-            f"{' '.join(error.cmd)}\nended with status {error.returncode}; what is done stays."
+            f"{' '.join(error.cmd)}\nended with status {error.returncode}; finished work is kept."
         )
 
 

@@ -17,7 +17,7 @@ from pdeops.datasets.problems.random_fields import GaussianField, sample_generat
 from pdeops.domain import Grid
 from pdeops.solvers import Diffusion
 
-TAU, ALPHA = 3.0, 2.0  # of the fields whose sign is the coefficient
+TAU, ALPHA = 3.0, 2.0  # parameters of the fields whose sign determines the coefficient
 UNSEEN = 1_000_000  # added to a seed, larger than the seed of any recipe
 
 
@@ -25,9 +25,9 @@ class Family(NamedTuple):
     """Systems of one kind.
 
     Attributes:
-        name: in tables.
+        name: name in tables.
         make: the operator for n unknowns per axis and a source of random numbers.
-        ndim: axes.
+        ndim: number of axes.
         kind: "coefficient" or "obstacles"; or, where trigonometric transforms solve the system
             directly, "constant" (u = 0 on the sides) or "closed" (no flux through them).
     """
@@ -42,7 +42,7 @@ class Family(NamedTuple):
 
 
 def signs(n: int, ndim: int, random: np.random.Generator) -> Tensor:
-    """Where a Gaussian field is not negative, at n + 2 nodes per axis; the same field for all n."""
+    """Whether a Gaussian field is >= 0, at n + 2 nodes per axis; the same field for all n."""
     modes = 128 if ndim == 2 else 32
     grid = Grid((n + 2,) * ndim)
     return GaussianField(TAU, ALPHA, num_modes=modes).sample(grid, random) >= 0
@@ -72,7 +72,7 @@ def white_noise(n: int, random: np.random.Generator, *, contrast: float) -> Diff
 
 def turning(n: int, random: np.random.Generator, *, anisotropy: float) -> Diffusion:
     """-div(a grad u), a = diag(anisotropy, 1) where a Gaussian field is not negative, else
-    diag(1, anisotropy): neither axis is the strong one everywhere."""
+    diag(1, anisotropy): neither axis is strong everywhere."""
     first = signs(n, 2, random)
     grid = Grid((n + 2, n + 2))
     along = [torch.where(where, anisotropy, 1.0).double() for where in (first, ~first)]
@@ -81,7 +81,7 @@ def turning(n: int, random: np.random.Generator, *, anisotropy: float) -> Diffus
 
 
 def empty(n: int, random: np.random.Generator, *, ndim: int = 2) -> Diffusion:
-    """a = 1."""
+    """-Δ, that is, a = 1."""
     return Diffusion(1.0, Grid((n + 2,) * ndim))
 
 
@@ -91,7 +91,7 @@ def closed(n: int, random: np.random.Generator) -> Diffusion:
 
 
 def tiny(n: int, random: np.random.Generator) -> Diffusion:
-    """31 unknowns per axis, whatever n is."""
+    """A system with at most 31 unknowns per axis."""
     return two_values(min(n, 31), random, low=3.0, high=12.0)
 
 

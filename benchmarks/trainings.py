@@ -14,7 +14,7 @@ def pdeops(*arguments: str | Path, threads: int | None = None) -> dict[str, Any]
     """The report of `pdeops ARGUMENTS --json`; its log goes to our standard error.
 
     Raises:
-        subprocess.CalledProcessError: it failed, or was interrupted.
+        subprocess.CalledProcessError: the command failed or was interrupted.
     """
     environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
     command = [sys.executable, "-m", "pdeops.cli", *map(str, arguments), "--json"]

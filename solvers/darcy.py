@@ -21,7 +21,7 @@ def multigrid_cg(A: Diffusion, b: Float[Tensor, "x y"], rtol: float) -> SolveRes
 
 
 def direct(A: Diffusion, b: Float[Tensor, "x y"], rtol: float) -> SolveResult:
-    """Sparse LU; rtol only determines `converged`."""
+    """Sparse LU factorisation; `rtol` only determines `converged`."""
     return solve_sparse(A, b, rtol=rtol)
 
 
@@ -42,8 +42,8 @@ def solve_darcy(
     """Pressure p of steady Darcy flow, -div(k grad p) = f, with p = 0 on the boundary.
 
     Five-point finite volumes (`Diffusion`). k, f and p are given at all nodes of `grid`; p is zero
-    at the boundary nodes, where f is not used. Computed in float64 for every dtype of k and f: in
-    float32 the residual on a 421 x 421 grid does not fall below 1e-3.
+    at the boundary nodes, where f is not used. The computation is in float64 for every dtype
+    of k and f: in float32 the residual on a 421 x 421 grid does not fall below 1e-3.
 
     Args:
         k: permeability, positive.
@@ -53,7 +53,7 @@ def solve_darcy(
         method: a key of `METHODS`.
 
     Raises:
-        ValueError: unknown method, shapes that do not fit, or k not positive and finite.
+        ValueError: the method is unknown, shapes differ, or k is not positive and finite.
     """
     if method not in METHODS:
         raise ValueError(f"Unknown method {method!r}; choose one of {', '.join(METHODS)}.")

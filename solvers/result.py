@@ -15,12 +15,12 @@ from ..linop import LinearOperator
 class SolveResult:
     """A solution x of A x = b, its residuals, and the reason for stopping.
 
-    For a batch of right-hand sides: whether all converged, the iterations of the slowest column,
-    the largest residual after each iteration, and one result per column in `columns`.
+    For a batch of right-hand sides, `converged` refers to all columns, `iterations` to the slowest
+    one, `residuals` to the largest after each iteration; `columns` has one result per column.
 
     Attributes:
         x: the solution, or the last iterate if it did not converge.
-        converged: the tolerance is met by the true residual b - A x, recomputed.
+        converged: the true residual b - A x, recomputed, meets the tolerance.
         iterations: steps of the method; of refinement for a direct solver.
         residuals: |b - A x| / |b| at the start and after each iteration. Within a Krylov method
             these are the recursive residuals; the last entry is always the true one.

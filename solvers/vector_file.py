@@ -13,7 +13,7 @@ def read_vector(path: str | Path) -> Float[Tensor, " n"]:
 
     Raises:
         ValueError: the file is not as long as its count says, or holds NaN or infinity.
-        OSError: there is no such file.
+        OSError: the file does not exist.
     """
     import numpy as np
 

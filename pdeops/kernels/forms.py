@@ -1,4 +1,4 @@
-"""Which form of an operation runs, and what a compiled loop demands of its fields.
+"""Selection of the form of an operation, and the requirements of compiled loops on fields.
 
 The folder of an operation holds `reference.py`, the plain torch twin, and one module per kind of
 device that has a faster form (`cpu.py`, later `gpu.py`). Its `__init__` is the operation: it owns a
@@ -21,7 +21,7 @@ class Forms:
         FORMS = Forms(__name__, cpu="cpu")
         FORMS.of(u).update(u, ...)
 
-    A module is imported when it is first needed: numba takes half a second.
+    A module is imported at its first use, because importing numba takes half a second.
 
     Args:
         package: the operation's package.
@@ -65,8 +65,8 @@ def is_asynchronous(u: Tensor) -> bool:
 def splits_into_parts(u: Tensor, factor: Tensor) -> bool:
     """Whether factor * u can be computed on the real and imaginary parts of a complex u.
 
-    So it can for real factors of the shape of u's last axes and a contiguous u. torch would make
-    complex factors of the real ones.
+    This holds for real factors of the shape of u's last axes and a contiguous u. torch would
+    convert the real factors to complex ones.
     """
     return (
         u.is_complex()

@@ -35,18 +35,18 @@ class FastPoisson(Preconditioner):
     Without a Dirichlet side and with c = 0 the wave k = 0 has eigenvalue zero, and M maps
     right-hand sides that sum to zero to the solution of zero mean (trapezoidal rule).
 
-    As M for a `Diffusion` with variable coefficients the condition number of M A is at most
-    max a / min a (for c = 0), whatever the grid: `FastPoisson.of(A)`.
+    `FastPoisson.of(A)` preconditions a `Diffusion` A with variable coefficients: for c = 0 the
+    condition number of M A is at most max a / min a on every grid.
 
-    In float64, on the CPU; leading axes are a batch.
+    The transforms run in float64 on the CPU; leading axes are a batch.
 
     Args:
-        grid: as of `Diffusion`; M acts on fields of `grid.interior`.
+        grid: the same as for `Diffusion`; M acts on fields of `grid.interior`.
         coefficient, reaction: a and c.
         workers: threads of the transforms.
 
     Raises:
-        ValueError: a not positive, or c negative.
+        ValueError: a is not positive, or c is negative.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class FastPoisson(Preconditioner):
     def of(cls, A: Diffusion, *, workers: int = 1) -> "FastPoisson":
         """The inverse of A with its coefficient and reaction replaced by their means.
 
-        Exact where they are constant and there are no walls.
+        It is exact if both are constant and there are no walls.
 
         Raises:
-            ValueError: A is no `Diffusion`.
+            ValueError: A is not a `Diffusion`.
         """
         if not isinstance(A, Diffusion):
             raise ValueError(
@@ -118,7 +118,7 @@ class FastPoisson(Preconditioner):
             b_hat = getattr(fft, name)(b_hat, kind, axis=axis, workers=self.workers)
         if self._fourier:
             b_hat = fft.rfftn(b_hat, axes=self._fourier, workers=self.workers)
-        b_hat /= self._values  # not the memory of the caller, since every axis was transformed
+        b_hat /= self._values  # in place: after transforms it is not the caller's memory
         if self._fourier:
             sides = [self.grid.shape[axis] for axis in self._fourier]
             b_hat = fft.irfftn(b_hat, sides, axes=self._fourier, **call)
@@ -152,8 +152,8 @@ def solve_poisson(
         workers: threads of the transform.
 
     Raises:
-        ValueError: b of another shape, not real or not finite, or without a solution (no Dirichlet
-            side, c = 0, and b does not sum to zero), or c negative.
+        ValueError: b has another shape, is not real or not finite, or has no solution (no
+            Dirichlet side, c = 0, and b does not sum to zero), or c is negative.
     """
     M = FastPoisson(grid, reaction=reaction, workers=workers)
     M.grid.check(b, "right-hand side at the unknowns")

@@ -53,7 +53,7 @@ def factor(A: LinearOperator) -> Callable[[Tensor], Tensor]:
     """b -> A⁻¹ b by SuperLU; for a singular A, one of the solutions for b in its range.
 
     Raises:
-        RuntimeError: there is no factor.
+        RuntimeError: the factorisation fails.
     """
     from scipy.sparse.linalg import splu
 
@@ -74,7 +74,7 @@ def factor(A: LinearOperator) -> Callable[[Tensor], Tensor]:
 
 
 def regular(A: LinearOperator) -> "scipy.sparse.csr_array":
-    """The matrix of A; with one diagonal entry doubled in each floating region, 1 at solid nodes.
+    """A as a regular matrix: one diagonal entry doubled per floating region, 1 at solid nodes.
 
     For b in the range of A the rows of a region sum to a_ii x_i = Σ b = 0 there: x is a solution of
     A x = b, namely the one that is zero at the node i.

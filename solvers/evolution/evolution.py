@@ -23,7 +23,7 @@ class Evolution(ABC):
 
     Attributes:
         grid: the nodes.
-        num_channels: of the field.
+        num_channels: number of channels of the field.
         symbol: L per wave (float64 or complex128), of a shape that broadcasts to the state's; if
             `coupled`, a matrix per wave, (c, c, *waves).
         coupled: L mixes the channels.
@@ -62,12 +62,12 @@ class Evolution(ABC):
     def fault(self, u_hat: Inexact[Tensor, "*state"]) -> str:
         """Why this state cannot be that of a solution (for example a negative depth), or "".
 
-        Checked as often as the Courant number.
+        It is checked as often as the Courant number.
         """
         return ""
 
     def cast(self, constant: Tensor, like: Shaped[Tensor, "..."]) -> Tensor:
-        """A float64 or complex128 constant of this object in the precision and place of `like`."""
+        """A float64 or complex128 constant of this object in `like`'s precision, on its device."""
         real = torch.empty(0, dtype=like.dtype).real.dtype
         dtype = real.to_complex() if constant.is_complex() else real
         key = (id(constant), dtype, like.device)

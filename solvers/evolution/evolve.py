@@ -1,4 +1,4 @@
-"""The loop through time."""
+"""Time integration of an evolution equation."""
 # Axes: b batch, c channel, *space nodes.
 
 import math
@@ -14,7 +14,7 @@ from .evolution import Evolution
 from .stepper import Stepper
 from .trajectory import Trajectory, check_times
 
-_STEPS_PER_CHECK = 8  # of the Courant number: two transforms, one percent of the steps' time
+_STEPS_PER_CHECK = 8  # steps per check of the Courant number (two transforms, 1 % of the time)
 _SYNC_EVERY = 32  # steps between reads of the size of the state on an accelerator
 _MOST_HALVINGS = 30
 
@@ -42,8 +42,8 @@ def evolve(
         stepper: the method, `ETDRK4` by default.
 
     Raises:
-        ValueError: the field is not the equation's, times do not increase from 0 on, or dt, courant
-            or largest is not positive.
+        ValueError: u0 is not a field of the equation, times do not increase from 0 on, or dt,
+            courant or largest is not positive.
     """
     equation.check(u0)
     check_times(times)
@@ -110,7 +110,7 @@ class _Interval:
     """
 
     def __init__(self, start: float, end: float, dt: float | int) -> None:
-        parts = max(1, math.ceil((end - start) / dt * (1 - 1e-12)))  # 0.1 / 0.02 is a bit above 5
+        parts = max(1, math.ceil((end - start) / dt * (1 - 1e-12)))  # round-off: 0.1 / 0.02 > 5
         self.whole, self.end = (end - start) / parts, end
         self.left, self.finest = parts if end > start else 0, 0
 
@@ -153,7 +153,7 @@ class _Watch:
         return self.flush() if len(self.times) >= self.every else ""
 
     def flush(self) -> str:
-        """As `after`, for all steps since the last check."""
+        """The reason to stop in the steps since the last check, or ""."""
         sizes = torch.stack(self.sizes).tolist() if self.sizes else []
         steps = range(self.num_steps - len(sizes) + 1, self.num_steps + 1)
         for step, t, size in zip(steps, self.times, sizes, strict=True):

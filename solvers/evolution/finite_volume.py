@@ -1,4 +1,4 @@
-"""Finite volumes for scalar conservation laws, with a limiter against oscillations at shocks."""
+"""Finite volumes for scalar conservation laws; a limiter prevents oscillations at shocks."""
 # Axes: b batch, *space cells.
 
 import math
@@ -83,7 +83,8 @@ def solve_conservation_law(
         courant: Σ_a max|f_a'| dt/h_a of each step, at most 0.5; the method may oscillate beyond.
 
     Raises:
-        ValueError: as `evolve`, or courant is not in (0, 0.5], or a side is Dirichlet.
+        ValueError: the input is invalid for `evolve`, courant is not in (0, 0.5], or a side is
+            Dirichlet.
     """
     fluxes = list(flux) if isinstance(flux, Sequence) else [flux] * grid.ndim
     _check(fluxes, u0, grid, courant)

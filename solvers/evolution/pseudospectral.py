@@ -30,7 +30,7 @@ class PseudoSpectral(Evolution):
     of an initial field obey u_t = L u.
 
     Attributes:
-        degree: of the polynomial N.
+        degree: degree of the polynomial N.
         series: the waves, by default those of the grid: Fourier on periodic axes. Sines and cosines
             suit an equation without odd derivatives for which N maps a sine series to one.
     """
@@ -45,7 +45,7 @@ class PseudoSpectral(Evolution):
 
     def encode(self, u: Float[Tensor, "b c *space"]) -> Inexact[Tensor, "b c *waves"]:
         """The coefficients of a field; on a periodic box the origin is its first node."""
-        if self.is_fourier:  # the same without a phase: a fifth of the time on a small grid
+        if self.is_fourier:  # needs no phase: a fifth of the time on a small grid
             return torch.fft.rfftn(u, s=self.grid.shape, norm="forward")
         return transform(u, self.grid, self.series)
 
@@ -60,7 +60,7 @@ class PseudoSpectral(Evolution):
         return self.decode(u_hat * self.cast(self.kept, u_hat))
 
     def waves(self, u: Float[Tensor, "b c *space"]) -> Inexact[Tensor, "b c *waves"]:
-        """The coefficients of a product of such fields, without the waves that alias."""
+        """The coefficients of a product of fields `at_nodes`, without the waves that alias."""
         u_hat = self.encode(u)
         return u_hat * self.cast(self.kept, u_hat)
 
@@ -98,7 +98,7 @@ def courant_rate(velocity: Float[Tensor, "b d *space"], grid: Grid) -> Float[Ten
 
 
 def require_periodic(grid: Grid, equation: str, *, ndim: int | None = None) -> None:
-    """Raise a ValueError unless all axes are periodic, and as many as asked for."""
+    """Raise a ValueError unless all axes are periodic and their number is `ndim`, if given."""
     if set(grid.boundary) != {Boundary.PERIODIC} or ndim not in (None, grid.ndim):
         axes = "all axes" if ndim is None else f"{ndim} axis" if ndim == 1 else f"{ndim} axes"
         raise ValueError(

@@ -12,7 +12,7 @@ class Stepper(ABC):
     """One step of a method for u_t = L u + N(u, t), with its buffers and coefficients.
 
     Attributes:
-        order: in dt, where L and N both act.
+        order: order of accuracy in dt if neither L nor N is zero.
         courant_limit: Courant number up to which advection alone, dealiased, is stable.
     """
 
@@ -24,4 +24,4 @@ class Stepper(ABC):
 
     @abstractmethod
     def step(self, u_hat: Inexact[Tensor, "*state"], t: float, dt: float) -> None:
-        """Take the state from t to t + dt, in place."""
+        """Advance the state from t to t + dt, in place."""

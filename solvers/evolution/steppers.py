@@ -51,7 +51,7 @@ class _ImplicitExplicit(Stepper):
 
 
 class IMEXEuler(_ImplicitExplicit):
-    """Forward Euler for N, Crank-Nicolson for L: order 1. The scheme of FNO's published data."""
+    """Forward Euler for N, Crank-Nicolson for L: order 1. FNO's published data use it."""
 
     order = 1
     courant_limit = 1.0
@@ -104,7 +104,7 @@ class RK2CN(_ImplicitExplicit):
 
     def step(self, u_hat: Inexact[Tensor, "*state"], t: float, dt: float) -> None:
         self.start.copy_(u_hat)
-        super().step(u_hat, t, dt)  # h = N(u), u = Euler's
+        super().step(u_hat, t, dt)  # now h = N(u), and u is the Euler step
         self.equation.nonlinear_into(u_hat, t + dt, self.N)
         self.h.add_(self.N).mul_(0.5)
         u_hat.copy_(self.start)

@@ -16,8 +16,8 @@ class Trajectory:
 
     Attributes:
         u: the fields at the times that were reached.
-        times: of the fields in u, float64.
-        completed: every time was reached, no blow-up, no violated stability limit.
+        times: the times of the fields in u, float64.
+        completed: every time was reached without a blow-up or a violated stability limit.
         num_steps: steps taken.
         courant: largest Courant number dt Σ|u_a|/h_a, computed at each of `times` and after every
             eighth step in between; 0 for an equation that advects nothing.

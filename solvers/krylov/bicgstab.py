@@ -20,7 +20,7 @@ def bicgstab(
     max_iterations: int = 1000,
     A_norm: float | int | None = None,
 ) -> SolveResult:
-    """x with |b - A x| <= rtol |b| by BiCGStab (van der Vorst 1992), A and M any linear operators.
+    """x with |b - A x| <= rtol |b| by BiCGStab (van der Vorst 1992) for any linear A and M.
 
     M preconditions from the right, so the residuals are those of A x = b. An iteration applies A
     and M twice. After a breakdown the method restarts from its iterate, as long as each restart at

@@ -1,6 +1,6 @@
 """Arithmetic on one field, or on a batch of fields with one scalar per field.
 
-A Krylov method is written once, in the letters of the book. Its scalars (α, β, ⟨r, z⟩) are Python
+Each Krylov method is written once, in the textbook's letters. Its scalars (α, β, ⟨r, z⟩) are Python
 numbers for one system, which costs nothing, and tensors of one number per column for a batch, whose
 columns are then updated in one launch.
 """
@@ -18,7 +18,7 @@ Scalars = Any  # a float (`OneColumn`), or a tensor of one number per column (`M
 
 
 class Columns(ABC):
-    """What a method does with its fields and scalars."""
+    """Operations of a Krylov method on its fields and scalars."""
 
     @abstractmethod
     def dot(self, u: Tensor, v: Tensor) -> Scalars:

@@ -20,9 +20,9 @@ class CG(Recurrence):
 
     def __init__(self, A: LinearOperator, M: Apply, x: Tensor, r: Tensor, columns: Columns) -> None:
         super().__init__(A, M, x, r, columns)
-        # All fields of the loop; it allocates nothing more.
+        # All fields of the loop, which allocates no others.
         self.p, self.Ap = torch.zeros_like(r), torch.empty_like(r)
-        self.z = r if M is None else self.Ap  # z has served when A p is made
+        self.z = r if M is None else self.Ap  # z is no longer needed when A p is computed
         self.rz = columns.full(r, torch.inf)  # so that β = 0 in the first step
         self.pAp = columns.full(r, torch.inf)
 
@@ -48,8 +48,8 @@ class CG(Recurrence):
 
 
 class FusedCG(CG):
-    """The same for one field, with everything resolved before the first step: the form and the
-    memory of the vector work (`kernels/conjugate`), and the applications of A and M."""
+    """CG for one field that binds the vector work (`kernels/conjugate`), A and M to their memory
+    and compiled loops before the first step."""
 
     def __init__(self, A: LinearOperator, M: Apply, x: Tensor, r: Tensor, columns: Columns) -> None:
         super().__init__(A, M, x, r, columns)
@@ -75,8 +75,8 @@ def start(A: LinearOperator, M: Apply, x: Tensor, r: Tensor, columns: Columns) -
 
 
 def is_fused(A: LinearOperator, b: Tensor, M: Apply) -> bool:
-    """Whether all work of CG for A x = b is done by compiled loops, none by torch: the vector work,
-    and A and M that bind loops of their own."""
+    """Whether compiled loops, and not torch, do all work of CG for A x = b: the vector work and the
+    applications of A and M."""
     parts = (A,) if M is None else (A, M)
     bound = all(
         isinstance(part, LinearOperator) and type(part).bind is not LinearOperator.bind

@@ -30,13 +30,13 @@ def deep_conjugate_direction(
 ) -> SolveResult:
     """x with |b - A x| <= rtol |b| along directions that a network proposes.
 
-    A is symmetric positive definite, or semidefinite where it knows its kernel. Each step asks the
+    A is symmetric positive definite, or semidefinite with a known kernel. Each step asks the
     network f once and multiplies with A once:
 
         q = P f(r/|r|),    p = q - Σ ⟨q, A p_j⟩ / ⟨p_j, A p_j⟩ p_j  over the last directions p_j,
         x ← x + α p,  r ← r - α A p,    α = ⟨p, r⟩ / ⟨p, A p⟩,
 
-    P the projection on the range of A. So |x - A⁻¹b|_A² decreases by ⟨p, r⟩² / ⟨p, A p⟩ and never
+    where P projects on the range of A. So |x - A⁻¹b|_A² decreases by ⟨p, r⟩² / ⟨p, A p⟩ and never
     grows, whatever f is; scale, sign and kernel component of its output do not matter. The identity
     gives `cg`; the pseudo-inverse of A gives the solution in one step. If f is useless (NaN, zero,
     a field in the kernel, orthogonal to r), the step uses r instead, and `reason` counts such

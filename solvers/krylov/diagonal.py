@@ -10,7 +10,7 @@ from ...linop import LinearOperator, Preconditioner
 class Diagonal(Preconditioner):
     """M = D⁻¹, D the diagonal of A (Jacobi's preconditioner); 1 for an empty row.
 
-    Useful if rows of A differ in size. If all a_ii are equal, the iterates of CG do not change.
+    It helps if rows of A differ in size. If all a_ii are equal, the iterates of CG do not change.
 
     Raises:
         ValueError: a diagonal entry is negative or not finite.

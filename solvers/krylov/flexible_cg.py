@@ -28,8 +28,8 @@ def flexible_cg(
 ) -> SolveResult:
     """x with |b - A x| <= rtol |b| by conjugate directions made from M r (Notay 2000).
 
-    A is symmetric positive definite; M is any map of residuals to corrections: not symmetric, not
-    linear, not the same twice. Each new direction is made A-orthogonal to the last ones,
+    A is symmetric positive definite; M is any map of residuals to corrections, which need be
+    neither symmetric, linear nor fixed. Each new direction is made A-orthogonal to the last ones:
 
         p = M r - Σ ⟨M r, A q⟩ / ⟨q, A q⟩ q,    x ← x + ⟨p, r⟩ / ⟨p, A p⟩ p,
 
@@ -105,7 +105,7 @@ class FlexibleCG(Recurrence):
         return c.where(fine, c.sqrt(c.dot(r, r)), torch.nan)
 
     def _conjugate(self, p: Tensor, Ap: Tensor) -> tuple[Scalars, Scalars, Scalars]:
-        """Make p A-orthogonal to the last directions; ⟨p, A p⟩, ⟨p, r⟩, and whether p is of use."""
+        """Make p A-orthogonal to the last directions; ⟨p, A p⟩, ⟨p, r⟩, and whether p is usable."""
         c, r = self.columns, self.r
         for q, Aq, qAq in zip(self.ps, self.Aps, self.pAps, strict=True):
             c.add(p, -c.ratio(c.dot(p, Aq), qAq), q)

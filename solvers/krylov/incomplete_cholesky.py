@@ -24,16 +24,16 @@ class IncompleteCholesky(Preconditioner):
     The pivot of an empty row is 1; a pivot that is zero up to round-off (A singular) is replaced by
     its diagonal.
 
-    Sequential, on the CPU; set-up and application cost about as much as three products with A.
+    It runs sequentially on the CPU. Set-up and application cost about three products with A.
 
     Args:
         A: symmetric, with `to_csr`.
         modified: fraction of the fill that is subtracted from the diagonal: 0 is IC(0), 1 is
             MIC(0). Values just below 1 (0.95 to 0.99) are often best for jumping coefficients.
-        dtype: of the factor and the solves.
+        dtype: precision of the factor and of the triangular solves.
 
     Raises:
-        ValueError: A is not symmetric, `modified` outside [0, 1], or no shift helps.
+        ValueError: A is not symmetric, `modified` is outside [0, 1], or no shift suffices.
     """
 
     def __init__(

@@ -108,7 +108,7 @@ def condition(
     """The condition number of M A by CG with a random right-hand side; on the range of A if
     A is singular.
 
-    A lower bound, which is seldom more than one per cent too low once CG has converged.
+    It is a lower bound, seldom more than one per cent too low once CG has converged.
 
     Raises:
         ValueError: as for `cg`.
@@ -173,7 +173,7 @@ class _Observed(Recurrence):
 
 
 def _condition(scalars: list[tuple[float, float]]) -> float:
-    """From ⟨r, M r⟩ and ⟨p, A p⟩ of each step, up to a breakdown."""
+    """Condition number from ⟨r, M r⟩ and ⟨p, A p⟩ of each step, up to a breakdown."""
     fine = list(takewhile(lambda step: step[0] > 0 and step[1] > 0, scalars))
     if not fine:
         return math.nan

@@ -1,4 +1,4 @@
-"""The loop that all Krylov methods share; each right-hand side of a batch stops on its own.
+"""The loop of all Krylov methods; each right-hand side of a batch stops independently.
 
 A `Recurrence` holds the scalars of one method and its updates of x and r. The loop checks the
 input, projects b on the range of a singular operator, stops each column at its tolerance, decides
@@ -275,7 +275,7 @@ def _run_one(method: Recurrence, column: _Column) -> Iterator[Recurrence]:
 def _run(
     method: Recurrence, live: list[int], table: list[_Column], x: Tensor
 ) -> Iterator[Recurrence]:
-    """The same for a batch; columns leave it one by one."""
+    """Iterate a batch until every column has stopped; columns leave it one by one."""
     columns, active = method.columns, list(live)
     needs_size = table[0].A_norm is not None
     while active:

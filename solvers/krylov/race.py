@@ -1,4 +1,4 @@
-"""A race of a learned method with classical CG, stopped when the first of them converges."""
+"""A race of a learned method with classical CG, which ends when one of them converges."""
 
 import math
 import time
@@ -20,8 +20,8 @@ from .loop import Apply, Recurrence, Start, knows_range, require_definite, solve
 # Time of the learned side as a fraction of CG's. Interleaved with other work, CG takes up to a
 # tenth longer than alone (513², two threads: its fields leave the caches).
 _FRACTION = 0.8
-# Seconds of a learned step from which on torch uses its threads. After a step they occupy a core
-# that CG needs for some 10 ms (`kernels/runtime/threads.py`).
+# A learned step of at least so many seconds uses torch's threads. For some 10 ms after a step
+# they occupy a core that CG needs (`kernels/runtime/threads.py`).
 _HEAVY = 0.05
 
 
@@ -128,7 +128,7 @@ def race(
         clock,
         math.inf if light else 0.0,
     )
-    safe.advance()  # checks A, b and x0, so that their errors are raised and not blamed on M
+    safe.advance()  # checks A, b and x0, so that their errors are not attributed to M
     first = safe if safe.result is not None and _settles(A, b, safe.result, rtol) else None
     while first is None and not (learned.done and safe.done):
         behind = learned.seconds + safe.seconds_per_step <= _FRACTION * safe.seconds
@@ -200,7 +200,7 @@ def _settles(A: LinearOperator, b: Tensor, result: SolveResult, rtol: float) -> 
 
 
 def _outcome(first: _Runner | None, learned: _Runner, safe: _Runner) -> RaceResult:
-    """The record of a race that is over."""
+    """The result of a finished race."""
     candidates = [runner for runner in (safe, learned) if runner.result is not None]
     best = first or min(candidates, key=_residual)
     result = best.result

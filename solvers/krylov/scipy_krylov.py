@@ -1,4 +1,4 @@
-"""The Krylov solvers of scipy, with a `SolveResult`."""
+"""Krylov solvers of scipy that return a `SolveResult`."""
 
 import math
 from typing import Any
@@ -41,7 +41,7 @@ def solve_scipy(
         options: passed on, for example `restart=` of GMRES (20).
 
     Raises:
-        ValueError: unknown method, shapes or dtypes differ, or a limit is out of range.
+        ValueError: the method is unknown, shapes or dtypes differ, or a limit is out of range.
     """
     if method not in METHODS:
         raise ValueError(f"Unknown method {method!r}; choose one of {', '.join(METHODS)}.")

@@ -1,4 +1,4 @@
-"""Successive over-relaxation: as solver, and as preconditioner."""
+"""Successive over-relaxation (SOR) as a solver and as a preconditioner."""
 
 import math
 from typing import Any
@@ -16,14 +16,14 @@ from .loop import check, knows_range
 class SOR(LinearOperator):
     """M = (D/ω + L)⁻¹: one sweep of SOR from zero, D the diagonal and L the part of A below it.
 
-    Not symmetric: use it with `bicgstab`, or with `richardson`, which then is SOR.
+    M is not symmetric: use it with `bicgstab`, or with `richardson`, which is then SOR.
 
     Args:
         A: an operator with `to_csr`; sweeps follow the order of its rows.
         omega: in (0, 2); 1 is Gauss-Seidel.
 
     Raises:
-        ValueError: ω outside (0, 2), or a zero on the diagonal of a row with entries.
+        ValueError: ω is outside (0, 2), or a row with entries has a zero diagonal.
     """
 
     def __init__(self, A: LinearOperator, omega: float | int) -> None:
@@ -44,7 +44,7 @@ class SOR(LinearOperator):
 class SSOR(SOR, Preconditioner):
     """M = ω (2 - ω) (D + ωU)⁻¹ D (D + ωL)⁻¹: a sweep of SOR and a reversed one, from zero.
 
-    Symmetric, and positive definite where A's diagonal is positive: a preconditioner for `cg`. With
+    M is symmetric, and positive definite if A's diagonal is: a preconditioner for `cg`. With
     the optimal ω (for -Δ with spacing h near 2/(1 + sin πh); the result depends weakly on it) the
     condition number of M A is O(1/h) (Axelsson 1972).
 
@@ -80,15 +80,16 @@ def sor(
 
     Converges for 0 < ω < 2 if A is symmetric positive definite. For consistently ordered A (such as
     the five-point Laplacian) the best ω is 1 + (β / (1 + √(1 - β²)))², β the spectral radius of
-    Jacobi's iteration; `Relaxation` learns ω from iteration counts. In float64 on the CPU; a batch
-    is solved column by column. Singular systems are projected, and inconsistent ones reported.
+    Jacobi's iteration; `Relaxation` learns ω from iteration counts. Sweeps run in float64 on the
+    CPU; a batch is solved column by column. Singular systems are projected, inconsistent ones
+    reported.
 
     Args:
-        A: with `to_csr`; for many right-hand sides of one A, a `Matrix`.
+        A: an operator with `to_csr`; use a `Matrix` for many right-hand sides of one A.
 
     Raises:
-        ValueError: ω outside (0, 2), a zero on the diagonal, shapes or dtypes differ, or a limit is
-            out of range.
+        ValueError: ω is outside (0, 2), the diagonal has a zero, shapes or dtypes differ, or a
+            limit is out of range.
     """
     return _solve(A, b, omega, False, x0, rtol, max_iterations)
 
@@ -102,9 +103,9 @@ def ssor(
     rtol: float = 1e-8,
     max_iterations: int = 10_000,
 ) -> SolveResult:
-    """As `sor`, with every sweep followed by one in the reversed order (Sheldon 1955).
+    """`sor` with every sweep followed by one in the reversed order (Sheldon 1955).
 
-    An iteration costs two sweeps. Slower than `sor` alone; as preconditioner (`SSOR`) it is better.
+    An iteration costs two sweeps. It is slower than `sor`, but the better preconditioner (`SSOR`).
     """
     return _solve(A, b, omega, True, x0, rtol, max_iterations)
 

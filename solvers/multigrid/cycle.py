@@ -33,7 +33,7 @@ class CycleSpec:
 
     @property
     def steps(self) -> Cycle:
-        """What the kernels need to know of it."""
+        """The cycle in the form that the kernels take."""
         return Cycle(self.kind, self.pre, self.post, self.mirrored, self.smoother.lengths)
 
     def lines(self, A: Diffusion) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The multigrid hierarchy of a `Diffusion`: the kernels take arrays, this file the operator."""
+"""The multigrid hierarchy of a `Diffusion`, which is passed to the kernels as arrays."""
 
 import torch
 
@@ -42,16 +42,16 @@ def hierarchy_of(
 
 
 def system_of(A: Diffusion) -> blackbox.System:
-    """A as the kernels take it."""
+    """A in the form that the kernels take."""
     periodic = [p and n > 1 for p, n in zip(A.periodic, A.grid.shape, strict=True)]
     return blackbox.System(A.faces, A.excess, periodic, strength(A), not A.positive_definite)
 
 
 def constant_problem(A: Diffusion, spec: CycleSpec) -> constant.Constant | None:
-    """A as a problem of geometric multigrid, None if it is not one.
+    """A as a problem of geometric multigrid, or None if that method does not apply.
 
-    It is if the coefficient is constant, u = 0 at the boundary nodes, the spacings are similar and
-    the grid can be halved at least once; the cycle must be V(1,1) with Gauss-Seidel by points.
+    It applies if the coefficient is constant, u = 0 at the boundary nodes, the spacings are similar
+    and the grid can be halved at least once; the cycle must be V(1,1) with Gauss-Seidel by points.
     """
     grid = A.grid
     if A.constant is None or spec != CycleSpec() or A.ndim not in (2, 3):

@@ -1,4 +1,4 @@
-"""Black-box multigrid for `Diffusion`: one cycle as a preconditioner, and a stand-alone solver."""
+"""Black-box multigrid: a cycle as preconditioner of a `Diffusion`, and as a solver."""
 
 import math
 from collections.abc import Callable
@@ -79,8 +79,8 @@ class Multigrid(Preconditioner):
             that can be halved this equals re-discretisation, -div(a grad u) on the coarser grid.
 
     Raises:
-        ValueError: A is no `Diffusion`, its hierarchy is not positive definite in its dtype, an
-            unknown cycle or coarse operator, or a coarsest level too large to be solved.
+        ValueError: A is not a `Diffusion`, its hierarchy is not positive definite in its dtype, the
+            cycle or coarse operator is unknown, or the coarsest level is too large to be solved.
     """
 
     def __init__(
@@ -252,8 +252,8 @@ def solve_multigrid(
     no component in the kernel.
 
     Raises:
-        ValueError: A is no `Diffusion`, b has another shape or dtype than its unknowns, or a limit
-            is out of range.
+        ValueError: A is not a `Diffusion`, b differs from its unknowns in shape or dtype, or a
+            limit is out of range.
     """
     _require_diffusion(A)
     check(A, b, None, None, rtol, max_iterations)

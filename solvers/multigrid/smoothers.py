@@ -1,4 +1,4 @@
-"""Smoothers of multigrid, and which one suits an operator."""
+"""Multigrid smoothers, and the choice of one for an operator."""
 
 import math
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from ...kernels.blackbox import line_smoothing_pays
 from ...kernels.blackbox.layout import STRONG
 from ..operators.diffusion import Diffusion
 
-SAMPLE = 4096  # number of nodes from which `second` takes its median, about
-WEAK = 0.05  # a ratio of a node's second strongest to its strongest coupling for which lines pay
+SAMPLE = 4096  # approximate number of nodes from which `second` takes its median
+WEAK = 0.05  # lines pay if a node's second strongest coupling is below this times the strongest
 
 
 @dataclass(frozen=True)
@@ -155,9 +155,9 @@ def second(A: Diffusion) -> float:
 
 
 def suited(A: Diffusion) -> Smoother:
-    """Lines if one axis dominates, everywhere or one axis here and another there; else points.
+    """Lines if one axis dominates everywhere, or different axes in different places; else points.
 
-    Points take a third of the time. They are chosen too where lines have no compiled loops.
+    Points take a third of the time. They are also chosen if lines have no compiled loops.
     """
     if A.ndim == 1 or not line_smoothing_pays(A.device):
         return GaussSeidel()

@@ -54,7 +54,7 @@ class Diffusion(LinearOperator):
             passes through their faces.
 
     Raises:
-        ValueError: shapes that do not fit, no unknown, a not positive and finite, or c negative.
+        ValueError: shapes differ, no node is an unknown, a is not positive and finite, or c < 0.
     """
 
     symmetric = True
@@ -139,7 +139,7 @@ class Diffusion(LinearOperator):
         `grid`; nodes without couplings are solid.
 
         Raises:
-            ValueError: shapes that do not fit, or a coupling or excess negative or not finite.
+            ValueError: shapes differ, or a coupling or excess is negative or not finite.
         """
         A = cls.__new__(cls)
         A.grid = grid.interior
@@ -269,7 +269,7 @@ class Diffusion(LinearOperator):
 
     @property
     def _kernel_operator(self) -> diffusion.Couplings | diffusion.Profiles:
-        """A as the kernels take it."""
+        """A in the form that the kernels take."""
         if self._cached is None:
             stored = [*(self._faces or ()), *([] if self._excess is None else [self._excess])]
             if self.constant is None or any(t.requires_grad for t in stored):
@@ -324,7 +324,7 @@ class Diffusion(LinearOperator):
 
 
 def _range(value: Tensor | float | int, grid: Grid, name: str) -> tuple[float, float]:
-    """The smallest and the largest value; NaN if there is one."""
+    """The smallest and the largest value; both are NaN if a value is NaN."""
     if not isinstance(value, Tensor):
         return float(value), float(value)
     grid.check(value, name)

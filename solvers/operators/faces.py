@@ -14,7 +14,7 @@ from ...kernels.runtime.memory import empty
 
 
 def known_ends(grid: Grid) -> list[bool]:
-    """Per axis, whether its stored ends are known: nodes, but no unknowns."""
+    """Per axis, whether its end nodes are stored with known values and are not unknowns."""
     return [
         b is Boundary.DIRICHLET and p is Placement.ENDPOINTS
         for b, p in zip(grid.boundary, grid.placement, strict=True)
@@ -64,7 +64,7 @@ def _profiles(inner: Grid, axis: int) -> tuple[Float[Tensor, " _"] | None, ...]:
 
 @lru_cache(maxsize=64)
 def _arrays(inner: Grid, axis: int, dtype: torch.dtype) -> list[Any]:
-    """The same, extended to three axes, for the fused loops."""
+    """`_profiles` as arrays for three axes, for the fused loops."""
     profiles = _profiles(inner, axis)
     each = [torch.ones(n + (b == axis), dtype=dtype) for b, n in enumerate(inner.shape)]
     filled = [one if p is None else p.to(dtype) for p, one in zip(profiles, each, strict=True)]
@@ -91,7 +91,7 @@ def variable_faces(
 
 
 def _plain(coefficient: Tensor, grid: Grid, axis: int) -> Tensor:
-    """Twin of `_fused`: any device and dtype, differentiable."""
+    """The plain twin of `_fused`, for any device and dtype; differentiable."""
     a = _between(coefficient, grid, axis)
     n = a.shape[axis] - 1
     result = harmonic(along(a, axis, grid.ndim, 0, n), along(a, axis, grid.ndim, 1, n))
@@ -103,7 +103,7 @@ def _plain(coefficient: Tensor, grid: Grid, axis: int) -> Tensor:
 
 
 def _fused(coefficient: Tensor, grid: Grid, axis: int) -> Tensor:
-    """Reads each value once; `_between` makes no copy if the ends of the axis are nodes."""
+    """Faces by a loop that reads each value once; no copy is made if the axis ends are nodes."""
     from ...kernels.diffusion import cpu as kernels
 
     missing, inner = 3 - grid.ndim, grid.interior

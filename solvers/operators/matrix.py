@@ -1,4 +1,4 @@
-"""A sparse matrix of scipy as an operator on fields."""
+"""A scipy sparse matrix as an operator on fields."""
 
 from typing import TYPE_CHECKING
 
@@ -32,8 +32,8 @@ class Matrix(LinearOperator):
         kernel: fields that span the kernel of Aᵀ, if the entries do not show it.
 
     Raises:
-        ValueError: not square, not finite, a grid of another size, or a vector of `kernel` that is
-            not in the kernel.
+        ValueError: the matrix is not square or not finite, the grid has another size, or a vector
+            of `kernel` is not in the kernel.
     """
 
     def __init__(

@@ -61,7 +61,7 @@ class Structure:
 def recognise(
     matrix: "scipy.sparse.sparray", shape: Sequence[int] | None = None, *, rtol: float = 1e-12
 ) -> Structure:
-    """The three-, five- or seven-point stencil that a symmetric matrix is, unknowns in C order.
+    """The three-, five- or seven-point stencil of a symmetric matrix, with unknowns in C order.
 
     Couplings may be constant or variable and axes periodic; a row may be empty (a solid node) or
     that of a ghost. The excess of a diagonal entry over its couplings is a coupling to a known end

@@ -79,7 +79,7 @@ class Regions:
 
     @property
     def full_rank(self) -> bool:
-        """Neither floating regions nor solid nodes: A is regular."""
+        """Whether A is regular, that is, has neither floating regions nor solid nodes."""
         return self.num_floating == 0 and (self.labels is None or bool((self.labels >= 0).all()))
 
     def means(

@@ -13,17 +13,18 @@ class ChebCB(Tuner):
     """Choices by regression of each arm's cost on Chebyshev polynomials of a scalar context.
 
     SquareCB (Foster & Rakhlin 2020) as in *Learning to Relax* (Khodak et al. 2024): arm i predicts
-    its cost by Σ_j θ_ij T_j(c), j < m, fitted to the costs seen with it by least squares within the
-    bounds that a bounded Lipschitz function keeps, |θ_0| <= 1/N and |θ_j| <= 2 (high - low) L /
-    (N K j), with K the largest cost and L the steepest slope that the costs so far allow. The arm
-    of the smallest prediction is chosen, except that each other one, by a gap g behind it, has
-    probability 1 / (d + η g). η grows with the systems seen and falls with the regret of the
-    regression. For smooth dependence on the context it comes close to the best arm of each system.
+    its cost by Σ_j θ_ij T_j(c), j < m, fitted to the costs observed with it by least squares within
+    the bounds of a bounded Lipschitz function, |θ_0| <= 1/N and |θ_j| <= 2 (high - low) L /
+    (N K j), with K the largest cost and L the steepest slope that the costs so far allow. An arm
+    whose prediction exceeds the smallest one by g has probability 1 / (d + η g), and the arm of the
+    smallest prediction has the rest. η grows with the number of systems and falls with the regret
+    of the regression. If costs depend smoothly on the context, the choice comes close to the best
+    arm of each system.
 
     Args:
         low, high: range of the context; values outside are clipped.
         num_features: m.
-        greed: multiplies η; 1 is the published one. In the experiment of `benchmarks/relax.py` 4
+        greed: a factor of η; 1 is the published value. In the experiment of `benchmarks/relax.py` 4
             costs 2 % fewer iterations, and still a third fewer than the best fixed ω.
 
     The contexts should come in random order. If the context drifts from one end of the range to the
@@ -31,7 +32,7 @@ class ChebCB(Tuner):
     best arms.
 
     Raises:
-        ValueError: an empty range or no features; `choose` without a context.
+        ValueError: the range is empty, there are no features, or `choose` gets no context.
     """
 
     def __init__(

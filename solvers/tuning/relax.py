@@ -19,7 +19,7 @@ class Tuner(ABC):
         generator: source of its random numbers.
 
     Raises:
-        ValueError: no arms.
+        ValueError: `arms` is empty.
     """
 
     def __init__(self, arms: Sequence[float], generator: torch.Generator) -> None:
@@ -82,7 +82,7 @@ class Binned(Tuner):
         low, high: the range; contexts beyond it belong to the outermost bins.
 
     Raises:
-        ValueError: no bins, or an empty range; `choose` without a context.
+        ValueError: there are no bins, the range is empty, or `choose` gets no context.
     """
 
     def __init__(

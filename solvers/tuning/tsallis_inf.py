@@ -37,7 +37,7 @@ class TsallisINF(Tuner):
         self.count += 1
 
     def probabilities(self) -> np.ndarray:
-        """Of the next choice."""
+        """The probabilities of the arms for the next choice."""
         if self.total == 0:  # no system yet, or all done in one iteration
             return np.full(len(self.arms), 1 / len(self.arms))
         K = self.losses * (self.count / self.total)

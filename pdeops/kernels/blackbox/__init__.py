@@ -35,8 +35,8 @@ def set_up(
     """The levels of A for a kind of cycle.
 
     Args:
-        cycle: a faster hierarchy is chosen if it can run this cycle; it may run no other
-            (`Hierarchy.runs`).
+        cycle: a faster hierarchy is chosen if it can run this cycle; it may be unable to run
+            others (`Hierarchy.runs`).
         lines: axes along which lines are solved in Gauss-Seidel sweeps; none: points.
         shares: how the couplings along diagonals are distributed (`sparsify.py`) on the first
             `num_sparsified` coarse levels; None: these levels are not sparsified.
@@ -51,5 +51,5 @@ def set_up(
 
 
 def line_smoothing_pays(device: torch.device) -> bool:
-    """Whether lines are solved by loops; if not, each node of a line is a separate operation."""
+    """Whether compiled loops solve lines; otherwise each node of a line is a torch operation."""
     return device.type in FORMS.by_device

@@ -202,12 +202,12 @@ def coarse_arrays(store, level, coarse):
 
 @jit
 def visit(store, table, offsets, sweep, number, wrap, has_e, schedule, sweeps, lengths):
-    """The steps of `schedule`, rows (action, level).
+    """Run the steps of `schedule`, whose rows are (action, level).
 
     Args:
         sweep: the colours of a sweep of Gauss-Seidel (`layout.sweep`).
-        sweeps: their number before and after the correction; whether the order of the colours is
-            reversed after it.
+        sweeps: number of sweeps before and after the correction; whether the order of the
+            colours is reversed after it.
         lengths: step lengths of damped Jacobi or Chebyshev; empty for Gauss-Seidel.
     """
     pre, post, mirrored = sweeps
@@ -262,7 +262,7 @@ def visit(store, table, offsets, sweep, number, wrap, has_e, schedule, sweeps, l
 
 @jit
 def relax_part(store, table, offsets, depth, wrap, colour, from_zero, first, end):
-    """One colour of a sweep."""
+    """Relax one colour of a sweep in a block of rows."""
     level = table[depth]
     u, b, c, _, _, _ = arrays(store, level, False)
     step = np.empty(len(offsets), np.int64)
@@ -273,7 +273,7 @@ def relax_part(store, table, offsets, depth, wrap, colour, from_zero, first, end
 
 @jit
 def residual_rows(store, table, offsets, depth, has_e, first, end):
-    """The residual."""
+    """The residual in a block of rows."""
     level = table[depth]
     u, b, c, e, _, res = arrays(store, level, has_e)
     step = np.empty(len(offsets), np.int64)
@@ -283,7 +283,7 @@ def residual_rows(store, table, offsets, depth, has_e, first, end):
 
 @jit
 def restrict_rows(store, table, depth, first, end):
-    """The right-hand side of the next level."""
+    """Rows of the right-hand side of the next level."""
     level, coarse = table[depth], table[depth + 1]
     _, B, w = coarse_arrays(store, level, coarse)
     restrict(
@@ -300,7 +300,7 @@ def restrict_rows(store, table, depth, first, end):
 
 @jit
 def prolong_rows(store, table, depth, first, end):
-    """The correction from the next level."""
+    """Add the correction from the next level in a block of rows."""
     level, coarse = table[depth], table[depth + 1]
     U, _, w = coarse_arrays(store, level, coarse)
     prolong(

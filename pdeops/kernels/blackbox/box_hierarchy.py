@@ -82,7 +82,7 @@ class BoxHierarchy(Hierarchy):
         """The numbers of row blocks of the first levels."""
         if not self._divisible or cycle.lengths:
             return []
-        # Each colour is divided alone. One of points takes less time than one of lines.
+        # Each colour is divided separately. A colour of points takes less time than one of lines.
         least = row_blocks.WIDE if self._has_lines else row_blocks.VAST
         return row_blocks.counts(self.shapes[:-1], least)
 

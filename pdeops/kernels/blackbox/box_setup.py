@@ -55,7 +55,7 @@ def factor_band(c, e, has_e, offsets, level, number, singular, L):
 
 @jit
 def begin(f0, f1, f2, excess, store, table, offsets, wrap, has_e):
-    """The finest level from the couplings at the faces; `store` is initially zero."""
+    """Fill the finest level from the couplings at the faces; `store` is initially zero."""
     level = table[0]
     S, K = level.num_stored, level.num_neighbours
     for a in range(3):
@@ -103,7 +103,7 @@ def first_couplings(f, axis, level, wrap, c):
 
 
 def descend(store, level, coarse, offsets, wrap, has_e, C):
-    """The inverse diagonal or pivots and the interpolation of a level, and the next operator.
+    """Compute inverse diagonal or pivots and interpolation of a level, and the next operator.
 
     The couplings C and the excess of the next level are initially zero.
     """
@@ -121,7 +121,7 @@ def descend(store, level, coarse, offsets, wrap, has_e, C):
 
 
 def complete(store, table, first, offsets, number, wrap, has_e, singular) -> bool:
-    """All levels from `first` on, whose couplings are given.
+    """Fill all levels from `first` on, whose couplings are given.
 
     False if a level is not positive definite (semidefinite if `singular`).
     """

@@ -1,4 +1,4 @@
-"""Compiled forms of black-box multigrid (numba): which one runs an operator and a cycle."""
+"""Choice of the compiled form (numba) of black-box multigrid for an operator and a cycle."""
 
 from .hierarchy import Cycle, Hierarchy, System
 from .layout import STRONG
@@ -23,7 +23,8 @@ def set_up(
 
 
 def fits_plane(system: System, cycle: Cycle, lines: tuple[int, ...]) -> bool:
-    """A plane without periodic axes and excess, coarsened along both axes, and V(1,1) by points."""
+    """Whether `PlaneHierarchy` fits: a plane without periodic axes and excess, coarsened along both
+    axes, and V(1,1) by points."""
     return (
         len(system.faces) == 2
         and cycle == Cycle()

@@ -85,7 +85,7 @@ def galerkin(c, e, has_e, offsets, level, coarse, wrap, w, C, E):
     parity, place, shift = np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(1, np.int64)
     d, first, last = np.zeros((3, 2), np.int64), np.zeros(3, np.int64), np.zeros(3, np.int64)
     code, at = np.zeros((8, 2), np.int64), np.zeros((8, 2), np.int64)
-    pair = np.zeros((8, 8), np.int64)  # the place of the coupling of two corners
+    pair = np.zeros((8, 8), np.int64)  # the index of the coupling of two corners
     used = np.zeros(8, np.int64)
     g = np.zeros((8, level.n[2] + 2), c.dtype)
     y = np.zeros(level.n[2] + 2, c.dtype)

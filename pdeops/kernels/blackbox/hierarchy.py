@@ -1,4 +1,4 @@
-"""What black-box multigrid is set up from and what it returns."""
+"""Input and result of the set-up of black-box multigrid."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence

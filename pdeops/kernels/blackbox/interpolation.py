@@ -132,7 +132,7 @@ def weights(c, offsets, level, coarse, wrap, w, store):
     below, above = (
         store[level.u : level.u + S],
         store[level.residual : level.residual + S],
-    )  # free until the first cycle
+    )  # unused until the first cycle
     for count in range(1, 4):
         for pattern in range(1, 8):
             for a in range(3):

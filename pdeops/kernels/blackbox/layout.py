@@ -1,4 +1,4 @@
-"""Levels of black-box multigrid: coarsened axes, sizes, places in memory, colours, cycles.
+"""Levels of black-box multigrid: coarsened axes, sizes, memory offsets, colours, cycles.
 
 A hierarchy is a table with one record (`LEVEL`) per level, finest first. The arrays of all levels
 lie in one flat array, the store. There are always three axes, of which the leading ones may be
@@ -42,9 +42,9 @@ LEVEL = np.dtype(
 # Steps of a schedule.
 START, DESCEND, ASCEND, EXACT, RESTRICT, PROLONG = range(6)
 
-STRONG = 0.5  # an axis is coarsened if its coupling is at least this part of the strongest
-# Unknowns times squared bandwidth: up to DIRECT a level is solved by a band factor; a coarsest
-# level beyond TOO_MUCH is refused.
+STRONG = 0.5  # an axis is coarsened if its coupling is at least this fraction of the strongest
+# Limits of unknowns times squared bandwidth: a level up to DIRECT is solved by a band factor, and a
+# coarsest level beyond TOO_MUCH is refused.
 DIRECT = 2**18
 TOO_MUCH = 2**32
 
@@ -131,7 +131,7 @@ def choose_axes(
     strength: Sequence[float],
     lines: Sequence[int] = (),
 ) -> list[bool]:
-    """Which axes to coarsen: the strongly coupled ones, if their numbers of nodes allow it.
+    """The axes to coarsen: the strongly coupled ones, if their numbers of nodes allow it.
 
     If lines are solved along the strongest axis, the strength of the others is compared without
     it: line relaxation smooths along the other axes as if that coupling did not exist.
@@ -224,7 +224,7 @@ def layout(
 
 
 def coarsened(table: np.ndarray, ndim: int) -> list[list[bool]]:
-    """Which axes each level but the last coarsens, as `blackbox.reference.setup` takes it."""
+    """Whether each level but the last coarsens an axis, for `blackbox.reference.build_levels`."""
     return table["coarsen"][:-1, 3 - ndim :].astype(bool).tolist()
 
 
@@ -232,7 +232,7 @@ def schedule(levels: int, kind: str) -> np.ndarray:
     """The steps of a cycle, rows (step, level): 'V', 'W', 'F' or 'full' (full multigrid, FMG).
 
     Raises:
-        ValueError: another kind.
+        ValueError: the kind is unknown.
     """
 
     def visit(level: int, kind: str, start: int) -> list[tuple[int, int]]:

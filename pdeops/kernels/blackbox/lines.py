@@ -71,7 +71,7 @@ def substitute(v, c, level, axis, p, cut, odd):
 
 @jit
 def solve(v, c, level, wrap, axis, p, odd):
-    """The same for whole lines, periodic or not; p are pivots and borders, v is zero at ghosts."""
+    """`substitute` for whole lines, periodic or not; p: pivots and borders; v is zero at ghosts."""
     substitute(v, c, level, axis, p, wrap[axis], odd)
     if not wrap[axis]:
         return

@@ -1,4 +1,4 @@
-"""A system as the loops for any box and the twin take it: detached, with axes in a good order."""
+"""Conversion of a system for the loops for any box and the twin: detached, with ordered axes."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Loops of black-box multigrid for the most frequent case: a plane without periodic axes (numba).
+"""Loops of black-box multigrid in a plane without periodic axes, the most frequent case (numba).
 
 The plain twin, which explains the method, is `blackbox/reference.py`. `blackbox/box.py` computes
 the same for all other cases. On a plane without excess that is coarsened along both axes, the
@@ -252,7 +252,7 @@ def relax(b, x_faces, y_faces, store, table, num_sparsified, depth, rows):
 
 @jit
 def restrict(b, x_faces, y_faces, store, table, num_sparsified, depth, start, end):
-    """Rows of the right-hand side of the next level; with five points after the sweep from zero."""
+    """Rows of the next right-hand side; on a level with five points after the sweep from zero."""
     b, u, fx, fy, fd, fa, o, r, q, w = _level(
         b, x_faces, y_faces, store, table, num_sparsified, depth
     )

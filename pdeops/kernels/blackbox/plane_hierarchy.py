@@ -1,4 +1,4 @@
-"""Black-box multigrid in a plane by the loops of `plane.py`: the most frequent case."""
+"""Black-box multigrid in a plane without periodic axes or excess, by the loops of `plane.py`."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""Levels of black-box multigrid in a plane and their places in memory.
+"""Levels of black-box multigrid in a plane and their memory layout.
 
 As in the twin (`blackbox/reference.py`), nodes (i, j) with i = 0 or i = n+1 (and the same for j)
 are boundary nodes. cx couples (i,j)-(i+1,j), cy (i,j)-(i,j+1), cd (i,j)-(i+1,j+1) and ca
@@ -82,7 +82,7 @@ def layout(n: int, m: int, num_sparsified: int, direct: int) -> tuple[np.ndarray
         if coarsest:
             break
         n, m = n // 2, m // 2
-    finest_level = levels[0]  # what only the set-up reads comes last
+    finest_level = levels[0]  # arrays that only the set-up reads come last
     n, m = int(finest_level["n"]), int(finest_level["m"])
     nodes = padded(n) * padded(m)
     finest_level["cx"], finest_level["cy"] = take(nodes), take(nodes)

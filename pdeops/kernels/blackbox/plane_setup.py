@@ -159,7 +159,7 @@ def factor_band(n, m, cx, cy, cd, ca, nine, r, singular, L):
 
 @jit
 def begin(x_faces, y_faces, store, table):
-    """The finest level from the couplings at all faces; `store` is initially zero."""
+    """Fill the finest level from the couplings at all faces; `store` is initially zero."""
     n, m = table[0].n, table[0].m
     cx, cy, _, _ = couplings(store, table[0], False)
     cx[: n + 1, 1 : m + 1] = x_faces
@@ -168,7 +168,7 @@ def begin(x_faces, y_faces, store, table):
 
 @jit
 def descend(store, table, depth, nine, CX, CY, CD, CA):
-    """The inverse diagonal and interpolation of a level, and the couplings of the next.
+    """Compute the inverse diagonal and interpolation of a level, and the couplings of the next.
 
     The arrays for the couplings are initially zero.
     """
@@ -182,7 +182,7 @@ def descend(store, table, depth, nine, CX, CY, CD, CA):
 
 @jit
 def complete(store, table, first, num_sparsified, singular):
-    """All levels from `first` on, whose couplings are given.
+    """Fill all levels from `first` on, whose couplings are given.
 
     Coarse levels after the first `num_sparsified` have nine points. False if a level is not
     positive definite (semidefinite if `singular`).

@@ -107,7 +107,7 @@ def set_up(
     shares: Shares | None,
     num_sparsified: int,
 ) -> Hierarchy:
-    """As `blackbox.set_up`; one hierarchy serves all cycles."""
+    """Same as `blackbox.set_up`; one hierarchy serves all cycles."""
     return ReferenceHierarchy(system, lines, shares, num_sparsified)
 
 
@@ -197,8 +197,8 @@ def apply_cycle(
     """M b: a cycle from zero through the steps of a schedule (`layout.schedule`).
 
     Args:
-        sweeps: their numbers before and after the correction; whether the order of the colours is
-            reversed after it.
+        sweeps: number of sweeps before and after the correction; whether the order of the
+            colours is reversed after it.
         sweep: the colours of a sweep (`layout.sweep`); of points by default.
         lengths: step lengths of damped Jacobi or Chebyshev instead of Gauss-Seidel.
     """

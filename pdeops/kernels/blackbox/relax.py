@@ -196,7 +196,7 @@ def substitute(u, c, p, x, n):
 
 @jit
 def substitute_four(u, c, p, x, gap, n):
-    """The same for four lines, `gap` apart: independent recurrences hide each other's latency."""
+    """`substitute` for four lines, `gap` apart: independent recurrences hide latency."""
     for k in range(4):
         u[x + k * gap] *= p[x + k * gap]
     a0, a1, a2, a3 = u[x], u[x + gap], u[x + 2 * gap], u[x + 3 * gap]

@@ -71,7 +71,7 @@ Shares = Callable[[Stencil], Float[Tensor, "..."]]
 
 @lru_cache
 def receivers(ndim: int) -> list[tuple[Offset, int, Offset]]:
-    """Which edges receive a share of which diagonal: (diagonal, axis, start of edge in cell)."""
+    """The edges that receive a share of each diagonal: (diagonal, axis, start of edge in cell)."""
     found = []
     for o in map(tuple, half_stencil([True] * ndim).tolist()):
         axes = [a for a in range(ndim) if o[a]]
@@ -82,7 +82,7 @@ def receivers(ndim: int) -> list[tuple[Offset, int, Offset]]:
 
 
 def equal_shares(stencil: Stencil) -> Float[Tensor, "..."]:
-    """All ones."""
+    """Shares of one: every edge receives the same part of a diagonal."""
     like = next(iter(stencil.edges.values()))
     return like.new_ones(len(receivers(len(stencil.n))), *(n + 1 for n in stencil.n))
 

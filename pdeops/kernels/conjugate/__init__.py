@@ -3,8 +3,8 @@
     direction:  p = z + β p,  β = ⟨r, z⟩ / ⟨r, z⟩_old,
     descend:    x = x + α p,  r = r - α A p,  α = ⟨r, z⟩ / ⟨p, A p⟩.
 
-`reference.py` is the plain twin, `cpu.py` has both in few loops. For a batch of fields there is
-`dot_columns`, the inner products of many pairs.
+`reference.py` is the plain twin, `cpu.py` has both in few loops. `dot_columns` computes the inner
+products of a batch of fields.
 """
 
 from typing import Protocol
@@ -37,7 +37,7 @@ def bind(
     r: Float[Tensor, "*space"],
     z: Float[Tensor, "*space"],
 ) -> Step:
-    """The step for these fields, with its form and its memory resolved once."""
+    """The step for these fields; its form and memory are chosen once."""
     contiguous = all(u.is_contiguous() for u in (p, Ap, x, r, z))
     return FORMS.of(r, fits=is_compiled(r) and contiguous).Step(p, Ap, x, r, z)
 

@@ -23,7 +23,7 @@ BLOCK = 4096  # entries
 
 
 class Step:
-    """As `conjugate.Step`, for contiguous fields of one compiled dtype."""
+    """Same as `conjugate.Step`, for contiguous fields of one compiled dtype."""
 
     def __init__(self, p: Tensor, Ap: Tensor, x: Tensor, r: Tensor, z: Tensor) -> None:
         arrays = (u.view(-1).numpy() for u in (p, Ap, x, r, z))
@@ -55,7 +55,7 @@ class Step:
 
 @jit
 def _total(sums):
-    """The sum of `LANES` numbers, by halves."""
+    """The sum of `LANES` numbers by pairwise summation."""
     half = LANES // 2
     while half > 0:
         for k in range(half):

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class Step:
-    """As `conjugate.Step`; any device, dtype and memory layout."""
+    """Same as `conjugate.Step`; any device, dtype and memory layout."""
 
     def __init__(self, p: Tensor, Ap: Tensor, x: Tensor, r: Tensor, z: Tensor) -> None:
         self.p, self.Ap, self.x, self.r, self.z = p, Ap, x, r, z

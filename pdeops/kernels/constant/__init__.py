@@ -1,8 +1,8 @@
 """Geometric multigrid for -a Δu + c u with constant a and c, and u = 0 at the boundary nodes.
 
-The numbers of unknowns are odd as long as a level is coarsened here, so that the coarse grid covers
-the same box and its operator is the same one with twice the spacing: nothing is stored but the
-fields. `reference.py` is the plain twin, `cpu.py` has compiled loops.
+A level is coarsened only if its numbers of unknowns are odd. Then the coarse grid covers the same
+box and its operator is the same one with twice the spacing, so only fields are stored.
+`reference.py` is the plain twin, `cpu.py` has compiled loops.
 """
 
 import torch
@@ -17,7 +17,7 @@ FORMS = Forms(__name__, cpu="cpu")
 
 
 def serves(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether there is a form that is faster than black-box multigrid."""
+    """Whether a form exists that is faster than black-box multigrid."""
     return device.type in FORMS.by_device and dtype in COMPILED_DTYPES
 
 

@@ -17,8 +17,8 @@ from .problem import Constant
 
 
 class ConstantHierarchy(Hierarchy):
-    """Levels for V(1,1) by points; black-box multigrid from where a number of unknowns is even or
-    small."""
+    """Levels for V(1,1) by points; black-box multigrid solves the first level of which a number of
+    unknowns is even or small."""
 
     def __init__(self, problem: Constant, like: Tensor) -> None:
         halved = problem.halved()
@@ -81,5 +81,5 @@ class ConstantHierarchy(Hierarchy):
 
 
 def set_up(problem: Constant, like: Tensor) -> Hierarchy:
-    """As `constant.set_up`."""
+    """Same as `constant.set_up`."""
     return ConstantHierarchy(problem, like)

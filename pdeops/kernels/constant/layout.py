@@ -1,4 +1,4 @@
-"""Levels of geometric multigrid and their places in memory."""
+"""Levels of geometric multigrid and their memory layout."""
 
 from collections.abc import Sequence
 

@@ -113,7 +113,7 @@ def descend(b, u, w, r, deep, B, start, end):
                 odd = (s + j + 1) % 2 if deep else s % 2
                 # Black are the odd sums: k odd where the rest is even, k even where it is odd.
                 first_row(b, s, j, w, r, deep, mask[odd], y, u[s + 1, j + deep, 1 : m + 1])
-        i = s  # one-based: the row before
+        i = s  # the previous row, one-based
         if i >= first:
             for j in range(1, n + 1):
                 neighbours(u, i, j - 1 + deep, w, deep, y)

@@ -1,4 +1,4 @@
-"""Geometric multigrid for -a Δu + c u with zero Dirichlet values, in plain torch: to be read.
+"""Geometric multigrid for -a Δu + c u with zero Dirichlet values, in plain torch.
 
 Twin of `constant/cpu.py`. The numbers of unknowns are odd, so the coarse grid of every other node
 covers the same box. The coarse operator is the same operator with twice the spacing; interpolation
@@ -92,5 +92,5 @@ class ReferenceHierarchy(Hierarchy):
 
 
 def set_up(problem: Constant, like: torch.Tensor) -> Hierarchy:
-    """As `constant.set_up`."""
+    """Same as `constant.set_up`."""
     return ReferenceHierarchy(problem, like)

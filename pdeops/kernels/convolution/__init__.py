@@ -4,7 +4,7 @@
 
 with stride s, dilation d and padding p per axis. torch hands a batch of fields to oneDNN but
 computes a single small field with its own loops, which were measured to be 6 to 12 times slower
-(16 channels on 16³ and 32³ cells). Then `cpu.py` calls oneDNN itself.
+(16 channels on 16³ and 32³ cells). In that case `cpu.py` calls oneDNN itself.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def conv3d(
 
 
 def _is_single_without_gradient(u: Tensor) -> bool:
-    """Whether u is one field which torch would not give to oneDNN, although oneDNN takes it."""
+    """Whether u is one field that oneDNN supports but torch would not pass to it."""
     return (
         not traced()
         and u.ndim == 5

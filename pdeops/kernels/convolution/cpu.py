@@ -1,4 +1,4 @@
-"""The 3D convolution of one field by oneDNN, whatever the size of the field; no gradient."""
+"""The 3D convolution of one field by oneDNN, for any size of the field; no gradient."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ def conv3d(
     dilation: Sequence[int],
     groups: int,
 ) -> Tensor:
-    """As the twin."""
+    """Same as `reference.conv3d`."""
     if bias is not None:
         bias = bias.contiguous()  # torch 2.13 reads a strided bias as if it were contiguous
     return torch.mkldnn_convolution(u, weight, bias, padding, stride, dilation, groups)

@@ -36,7 +36,7 @@ def bind(A: Couplings | Profiles, u: Tensor, out: Tensor) -> Callable[[], object
 
 
 def _arrays(A: Couplings | Profiles, dtype: torch.dtype) -> tuple[Any, ...]:
-    """The arguments of the loops besides the fields, on three axes."""
+    """The arguments of the loops other than the fields, on three axes."""
     missing = 3 - len(A.shape)
     wrap = np.array([False] * missing + list(A.periodic))
     if isinstance(A, Profiles):

@@ -1,4 +1,4 @@
-"""The operator -div(a grad u) + e u as the kernels take it."""
+"""The operator -div(a grad u) + e u, represented for the kernels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

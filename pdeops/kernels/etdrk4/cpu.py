@@ -13,20 +13,20 @@ from ..runtime.jit import jit
 
 
 def pair(f: Tensor, u: Tensor, g: Tensor, v: Tensor, out: Tensor) -> None:
-    """As the twin; contiguous complex fields, real factors of the shape of their last axes."""
+    """Same as `reference.pair`, for contiguous complex fields and real factors."""
     size = f.numel()
     _pair(_factor(f), _parts(u, size), _factor(g), _parts(v, size), _parts(out, size))
 
 
 def last_stage(E2: Tensor, a: Tensor, Q: Tensor, Nb: Tensor, Nu: Tensor, out: Tensor) -> None:
-    """As the twin."""
+    """Same as `reference.last_stage`."""
     size = E2.numel()
     a, Nb, Nu, out = (_parts(z, size) for z in (a, Nb, Nu, out))
     _last_stage(_factor(E2), a, _factor(Q), Nb, Nu, out)
 
 
 def update(u: Tensor, factors: Sequence[Tensor], N: Sequence[Tensor]) -> None:
-    """As the twin."""
+    """Same as `reference.update`."""
     size = factors[0].numel()
     _update(_parts(u, size), *(_factor(f) for f in factors), *(_parts(z, size) for z in N))
 

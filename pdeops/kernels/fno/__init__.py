@@ -1,7 +1,7 @@
 """The layer of the Fourier neural operator and its pointwise networks; channels are the last axis.
 
 A CPU computes them in tiles (`cpu.py`), with autograd Functions of their own. Other devices, and
-whatever must see single operations (autocast, torch.compile, torch.func), take `composed.py`. The
+transformations of single operations (autocast, torch.compile, torch.func), use `composed.py`. The
 plain twin of both, with channels first and FFTs, is `reference.py`.
 """
 
@@ -48,7 +48,7 @@ def pointwise_mlp(
 
 
 def _form(u: Tensor) -> ModuleType:
-    """The form for the device of u, unless its single operations must be seen."""
+    """The form for the device of u, or `composed` if single operations must be visible."""
     form = FORMS.get(u.device.type)
     if (
         form is None

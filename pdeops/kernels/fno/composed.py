@@ -16,7 +16,7 @@ from ..spectral_conv import convolve
 def fourier_layer(
     u: Tensor, K: Tensor, M1: Tensor, m1: Tensor, M2: Tensor, W: Tensor, w: Tensor, activate: bool
 ) -> Tensor:
-    """As `fno.fourier_layer`; the transforms run in float32 under autocast."""
+    """Same as `fno.fourier_layer`; the transforms run in float32 under autocast."""
     with torch.autocast(u.device.type, enabled=False):
         v = u.to(torch.promote_types(u.dtype, torch.float32))
         h = convolve(v, K, (M1, m1)).to(u.dtype)
@@ -27,7 +27,7 @@ def fourier_layer(
 def pointwise_mlp(
     u: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, shape: tuple[int, ...]
 ) -> Tensor:
-    """As `fno.pointwise_mlp`."""
+    """Same as `fno.pointwise_mlp`."""
     u = cropped(u, shape)
     v = F.linear(F.gelu(F.linear(u, W1, b1)), W2, b2)
     missing = [N - n for N, n in zip(shape, u.shape[1:-1], strict=True)]

@@ -47,14 +47,14 @@ _gelu_backward = torch.ops.aten.gelu_backward.grad_input
 def fourier_layer(
     u: Tensor, K: Tensor, M1: Tensor, m1: Tensor, M2: Tensor, W: Tensor, w: Tensor, activate: bool
 ) -> Tensor:
-    """As `fno.fourier_layer`."""
+    """Same as `fno.fourier_layer`."""
     return FourierLayer.apply(u.contiguous(), K, M1, m1, M2, W, w, activate)[0]
 
 
 def pointwise_mlp(
     u: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, shape: tuple[int, ...]
 ) -> Tensor:
-    """As `fno.pointwise_mlp`."""
+    """Same as `fno.pointwise_mlp`."""
     return PointwiseMLP.apply(u, W1, b1, W2, b2, shape)
 
 
@@ -106,7 +106,7 @@ class FourierLayer(Function):
             _gelu_backward(dh, h, grad_input=dh)
             torch.bmm(each(A[-1], lines_t), dh.view(len(lines_t), -1, len(m1)), out=dh_lines_t)
 
-        # Through M₁ K, where fields are few coefficients.
+        # Backward through M₁ K, where a field is represented by few coefficients.
         g = analysis_of_lines(dh_lines, A).flatten(2, -2)
         dm1 = g[:, 0, mode_zero(u.shape[1:-1], K)].sum(0)
         dM1 = g.flatten(0, -2).t() @ v_hat.flatten(0, -2)
@@ -213,7 +213,7 @@ class _Scratch:
 def _tiles(
     fields: Sequence[Tensor], lines: Sequence[Tensor]
 ) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-    """The same nodes of each: fields as (nodes, c), transformed lines as (l, k, c)."""
+    """Tiles with the same nodes of each: fields as (nodes, c), transformed lines as (l, k, c)."""
     n = fields[0].shape[-2]
     flat = [x.view(-1, *x.shape[-2:]) for x in (*fields, *lines)]
     for parts in zip(*(x.split(max(1, TILE // n)) for x in flat), strict=True):
@@ -221,7 +221,7 @@ def _tiles(
 
 
 def _blocks(*fields: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The same nodes of each field, those that all fields have."""
+    """Tiles with the same nodes of all fields, out of the nodes that every field has."""
     shape = tuple(min(n) for n in zip(*(x.shape[1:-1] for x in fields), strict=True))
     if all(x.shape[1:-1] == shape and x.is_contiguous() for x in fields):
         yield from zip(*(x.flatten(0, -2).split(TILE) for x in fields), strict=True)
@@ -232,7 +232,7 @@ def _blocks(*fields: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _zero_outside(u: Tensor, inner: Tensor) -> Tensor:
-    """u, zero at the nodes beyond the shape of `inner`."""
+    """u, set to zero at the nodes outside the shape of `inner`."""
     for axis in range(1, u.ndim - 1):
         n = min(inner.shape[axis], u.shape[axis])
         u.narrow(axis, n, u.shape[axis] - n).zero_()

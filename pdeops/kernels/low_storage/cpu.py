@@ -10,7 +10,7 @@ from ..runtime.jit import jit
 
 
 def update(u: Tensor, h: Tensor, N: Tensor, beta: float, decay: Tensor, gain: Tensor) -> None:
-    """As the twin; contiguous complex fields, real factors of the shape of their last axes."""
+    """Same as `reference.update`, for contiguous complex fields and real factors."""
     d, g = decay.numpy().reshape(-1), gain.numpy().reshape(-1)
     z, s, n = (v.numpy().view(d.dtype).reshape(-1, 2 * d.size) for v in (u, h, N))
     _update(z, s, n, d.dtype.type(beta), d, g)

@@ -7,7 +7,7 @@ from torch import Tensor
 def update(u: Tensor, h: Tensor, N: Tensor, beta: float, decay: Tensor, gain: Tensor) -> None:
     """h = N + β h, u = decay u + gain h, in place; the factors broadcast to u's shape.
 
-    With β = 0 the old h is not read: it may hold NaN.
+    If β = 0, the old h is not read and may hold NaN.
     """
     if beta == 0:
         h.copy_(N)

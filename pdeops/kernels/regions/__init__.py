@@ -29,8 +29,8 @@ class Projection:
         sizes = torch.bincount(labels.flatten().clamp(min=0), minlength=num_regions + 1)
         weights = 1 / sizes.double()
         weights[0] = 0.0
-        self.weights = weights  # 1/|R|, and 0 for what is no floating region
-        # What the compiled loops read.
+        self.weights = weights  # 1/|R| per floating region, else 0
+        # Arrays for the compiled loops.
         self._flat = labels.cpu().flatten().int().numpy()
         self._weights = weights.cpu().numpy()
 

@@ -13,7 +13,7 @@ LANES = 4  # independent partial sums per region
 
 @jit
 def project(u, labels, weights, out):
-    """As the twin, for one field; out may be u itself."""
+    """Same as `reference.project`, for one field; out may be u itself."""
     n = u.size
     sums = np.zeros((weights.size + 1, LANES))  # row 0 collects the solid nodes
     whole = n - n % LANES

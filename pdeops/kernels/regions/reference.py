@@ -21,5 +21,5 @@ def means(u: Tensor, labels: Tensor, weights: Tensor, w: Tensor | None = None) -
 
 
 def project(u: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """u less its mean over each floating region; 0 at solid nodes."""
+    """u minus its mean over each floating region; 0 at solid nodes."""
     return torch.where(labels.to(u.device) >= 0, u - means(u, labels, weights), 0)

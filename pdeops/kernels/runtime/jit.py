@@ -1,8 +1,8 @@
 """Compiled loops (numba) whose cache on disk follows every source file that they are built from.
 
-numba's own cache (`cache=True`) knows a function by the file that defines it. The compiled code
-also contains the functions and constants that this file imports, so after a change in one of those
-numba returns the old machine code. `jit` uses a key over
+numba's own cache (`cache=True`) identifies a function by the file that defines it. The compiled
+code also contains functions and constants that this file imports, so after a change in one of them
+numba returns old machine code. `jit` uses a key over
 
 - the source of the file that defines the function,
 - the sources of all modules of the same package that this file imports, directly or through others,
@@ -120,8 +120,8 @@ def _imports(file: Path, version: tuple[int, int], root: Path, package: str) -> 
 def _import_statements(text: str) -> Iterator[ast.AST]:
     """The import statements of a source, among other nodes.
 
-    Parsing lines that begin one takes a tenth of the time of parsing all. They are all only if they
-    contain every word `import`: else, as for one in a docstring, the whole source is parsed.
+    Parsing only the lines that begin one takes a tenth of the time. They are complete if they
+    contain every word `import`; otherwise (a docstring has one) the whole source is parsed.
     """
     lines = [match[0].strip() for match in LINE.finditer(text)]
     try:
@@ -178,7 +178,7 @@ class _Locator(_CacheLocator):
 
 
 def _folders(file: str) -> Iterator[Path]:
-    """Where cache files of a source file may lie, in order of preference."""
+    """The folders for cache files of a source file, in order of preference."""
     subfolder = _CacheLocator.get_suitable_cache_subpath(file)
     if chosen := getattr(config, "CACHE_DIR", ""):
         yield Path(chosen, subfolder)
@@ -187,7 +187,7 @@ def _folders(file: str) -> Iterator[Path]:
 
 
 class _Implementation(CompileResultCacheImpl):
-    """As numba's, always with `_Locator` (numba's own choice depends on its settings)."""
+    """numba's implementation, always with `_Locator` (numba's choice depends on its settings)."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._lineno = function.__code__.co_firstlineno
@@ -197,7 +197,7 @@ class _Implementation(CompileResultCacheImpl):
 
 
 class _KernelCache(FunctionCache):
-    """The cache of one function; saving removes what older sources of its module have left."""
+    """The cache of one function; saving removes the files of older sources of its module."""
 
     _impl_class = _Implementation
 

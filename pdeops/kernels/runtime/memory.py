@@ -1,4 +1,4 @@
-"""Memory for large results on a CPU, and whether a result may be written in place."""
+"""Allocation of large results on a CPU, and the test whether a result may be written in place."""
 
 import math
 from collections.abc import Sequence

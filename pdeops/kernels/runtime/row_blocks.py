@@ -1,10 +1,10 @@
-"""Blocks of rows for threads, for loops in which each row reads its neighbours.
+"""Division of rows into blocks for threads, in loops in which each row reads its neighbours.
 
 A smoothing sweep is a chain of stages (correct, black, red). In each stage a row reads the values
 that its neighbours have after the stage before. A block of consecutive rows can be taken through
 all stages independently of the other blocks if each stage omits one more row at the inner ends of
-the block. The omitted rows around an end, its seam, are a few rows; they are taken through the
-stages when both blocks are done:
+the block. The few omitted rows around an end are its seam, which goes through the stages when both
+blocks are done:
 
       stage 0   r r r r r r|r r r r r r
       stage 1   r r r r r . . r r r r r
@@ -23,7 +23,7 @@ import numpy as np
 
 from .threads import num_threads, side_by_side
 
-# Number of nodes from which threads pay: starting a thread takes 60 µs. Half of a multigrid sweep
+# Number of nodes from which threads help: starting a thread takes 60 µs. Half of a multigrid sweep
 # takes that long at WIDE nodes, half of a product with A or of an inner product at VAST.
 WIDE, VAST = 1 << 17, 1 << 19
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def multiply(matrix: "scipy.sparse.csr_array", u: Tensor) -> Tensor:
-    """As the twin; no gradient."""
+    """Same as `reference.multiply`; no gradient."""
     columns = u.numpy()
     if len(u) == 1:
         product = torch.from_numpy(matrix @ columns[0])[None]

@@ -2,7 +2,7 @@
 
     v(x) = Σ_k W_k û_k exp(2πi k·x/L),    û_k = (1/N) Σ_x u(x) exp(-2πi k·x/L),  N nodes.
 
-Which k are kept, and how W_k is stored, is written in `reference.py`, the twin by FFT. The other
+`reference.py`, the twin by FFT, defines which k are kept and how W_k is stored. The other
 form, by products with the truncated Fourier matrices (`cpu.py`), serves every device.
 """
 

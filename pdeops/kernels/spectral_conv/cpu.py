@@ -155,7 +155,7 @@ def _product(a: Float[Tensor, "l n k"], b: Float[Tensor, "l k m"]) -> Float[Tens
 
 
 def each(matrix: Float[Tensor, "n k"], lines: Tensor) -> Float[Tensor, "l n k"]:
-    """The same matrix repeated for each line."""
+    """`matrix` repeated for each line."""
     return matrix.expand(len(lines), *matrix.shape)
 
 
@@ -177,7 +177,7 @@ def _channels_first(u: Tensor) -> bool:
 
 
 def _full_precision(g: Tensor) -> torch.autocast:
-    """The precision of the forward pass, also where backward is called under autocast."""
+    """A context with the precision of the forward pass, also if backward is under autocast."""
     return torch.autocast(g.device.type, enabled=False)
 
 
@@ -274,7 +274,7 @@ def convolve(
     weight: Float[Tensor, "*modes i two o"],
     pointwise: tuple[Float[Tensor, "p o"], Float[Tensor, " p"]] | None = None,
 ) -> Float[Tensor, "b *space p"]:
-    """As `spectral_conv.convolve`, with the memory layout of u (channels last or first).
+    """Same as `spectral_conv.convolve`, with the memory layout of u (channels last or first).
 
     A pointwise map acts on the coefficients: M Σ_k v̂_k e_k + m = Σ_k M v̂_k e_k + m e_0.
     """

@@ -50,8 +50,7 @@ def weights_of_kept_modes(
 
 
 def counts_twice(shape: Sequence[int], n_modes: Sequence[int]) -> Bool[np.ndarray, "*kept"]:
-    """True for a kept mode without a kept opposite of which the inverse transform takes the real
-    part."""
+    """True for a kept mode without a kept opposite if the inverse transform takes its real part."""
     *k, k_last = [np.array(k) for k in kept_modes(shape, n_modes)]
     unpaired = np.array(False)
     for k_axis, m, n in zip(k, n_modes, shape, strict=False):

@@ -1,6 +1,6 @@
 """Sparse row loops: incomplete Cholesky factorisation, triangular solves and SOR for a matrix A.
 
-Rows depend on the rows before them, so a compiled loop on the CPU is the one form (`cpu.py`);
+Rows depend on the rows before them, so the only form is a compiled loop on the CPU (`cpu.py`);
 `reference.py` defines the same on dense matrices. Arrays are numpy's; A is CSR with sorted columns:
 `starts` (n + 1), `columns` and `values` (entries).
 """

@@ -15,7 +15,7 @@ _NULL = 1e-8  # a pivot below this fraction of its diagonal is zero up to round-
 
 @jit
 def factor(starts, columns, values, dropped):
-    """As `sweeps.factor`."""
+    """Same as `sweeps.factor`."""
     n = len(starts) - 1
     original = values[starts[:-1]].copy()
     for k in range(n):
@@ -48,7 +48,7 @@ def factor(starts, columns, values, dropped):
 
 @jit
 def solve(starts, columns, values, b, x):
-    """As `sweeps.solve`."""
+    """Same as `sweeps.solve`."""
     n = len(starts) - 1
     for c in range(len(b)):
         y = x[c]
@@ -76,7 +76,7 @@ def _relax(starts, columns, values, scale, b, x, i):
 
 @jit
 def sweep(starts, columns, values, scale, symmetric, b, x):
-    """One SOR sweep on x in place, followed by a reversed one if symmetric; scale = ω / D."""
+    """One SOR sweep on x in place, followed by a reversed one if `symmetric`; scale = ω / D."""
     n = len(b)
     for i in range(n):
         _relax(starts, columns, values, scale, b, x, i)
@@ -87,7 +87,7 @@ def sweep(starts, columns, values, scale, symmetric, b, x):
 
 @jit
 def sweep_from_zero(starts, columns, values, scale, symmetric, b, x):
-    """As `sweeps.sweep_from_zero`."""
+    """Same as `sweeps.sweep_from_zero`."""
     for c in range(len(b)):
         x[c] = 0
         sweep(starts, columns, values, scale, symmetric, b[c], x[c])
@@ -95,7 +95,7 @@ def sweep_from_zero(starts, columns, values, scale, symmetric, b, x):
 
 @jit
 def relax(starts, columns, values, scale, symmetric, b, x, tolerance, norms):
-    """As `sweeps.relax`; also stops where the norm is not finite."""
+    """Same as `sweeps.relax`; also stops where the norm is not finite."""
     n = len(b)
     for count in range(len(norms)):
         if count > 0:
@@ -114,12 +114,12 @@ def relax(starts, columns, values, scale, symmetric, b, x, tolerance, norms):
 
 @jit
 def relax_many(starts, columns, values, scale, b, x, tolerances, limit, counts):
-    """As `sweeps.relax_many`.
+    """Same as `sweeps.relax_many`.
 
     The loops over systems are vector instructions. All systems are swept until the last one has
     converged, so group systems of similar counts.
     """
-    # The residual of a row is written out twice: a function of its own takes 1.45 times as long (16
+    # The residual of a row is written out twice: a separate function takes 1.45 times as long (16
     # systems of 100 unknowns).
     n, size = b.shape
     total, square = np.empty(size), np.empty(size)

@@ -40,6 +40,6 @@ def sweep(
 def sweep_back(
     A: Float[Tensor, "n n"], omega: float, b: Float[Tensor, " n"], x: Float[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """The same from the last unknown to the first: x + (D/ω + U)⁻¹ (b - A x), U the part of A above
+    """`sweep` from the last unknown to the first: x + (D/ω + U)⁻¹ (b - A x), U the part of A above
     D."""
     return sweep(A.flip(0, 1), omega, b.flip(0), x.flip(0)).flip(0)

@@ -19,7 +19,7 @@ from ..forms import Forms
 
 FORMS = Forms(__name__, cpu="cpu")
 
-# Of the CPU; in nodes of all samples together.
+# Limits for a CPU, in nodes of all samples together.
 _AT_ONCE = 1 << 17  # samples transformed together: their fields stay in the cache
 _ALONE = 1 << 15  # below, the threads of torch cost more than they save
 _PER_THREAD = 1 << 17  # from here on each thread works on samples of its own
@@ -32,7 +32,7 @@ class Bound:
     Attributes:
         loops: `velocity`, `products`, `turn`, `tendency`.
         chunk: number of samples transformed together.
-        one_thread: torch is to use one thread.
+        one_thread: whether torch should use one thread.
     """
 
     loops: ModuleType
@@ -49,7 +49,7 @@ def bind(w: Complex[Tensor, "b l k"], shape: tuple[int, int]) -> Bound:
 
 
 def num_parts(w: Complex[Tensor, "b l k"], shape: tuple[int, int]) -> int:
-    """Number of threads that each take a part of the batch; 1 unless all have enough to do."""
+    """Number of threads among which the batch is divided; 1 if the batch is small."""
     threads = torch.get_num_threads() if FORMS.serve(w) else 1
     nodes = len(w) * math.prod(shape)
     return threads if threads <= min(len(w), nodes // _PER_THREAD) else 1

@@ -18,17 +18,17 @@ _TILED = 1 << 15  # below, two threads of torch are faster than one thread with 
 
 
 def velocity(w: Tensor, per_x: Tensor, per_y: Tensor, out: Tensor) -> None:
-    """As the twin."""
+    """Same as `reference.velocity`."""
     _velocity(_parts(w), per_x.numpy(), per_y.numpy(), _parts(out))
 
 
 def products(z: Tensor) -> None:
-    """As the twin."""
+    """Same as `reference.products`."""
     _square(_parts(z).reshape(-1))
 
 
 def turn(z: Tensor, first: int, count: int, out: Tensor) -> None:
-    """As the twin; contiguous fields."""
+    """Same as `reference.turn`; contiguous fields."""
     if z.shape[1] * count < _TILED and torch.get_num_threads() > 1:
         vorticity_reference.turn(z, first, count, out)
     else:
@@ -36,7 +36,7 @@ def turn(z: Tensor, first: int, count: int, out: Tensor) -> None:
 
 
 def tendency(square: Tensor, a: Tensor, c: Tensor, out: Tensor) -> None:
-    """As the twin."""
+    """Same as `reference.tendency`."""
     _tendency(_parts(square), a.numpy(), c.numpy(), _parts(out))
 
 
@@ -81,7 +81,7 @@ def _square(z):
 
 @jit
 def _turn(z, first, count, out):
-    """By tiles of 8 x 16: a third of the time of torch's copy, which reads a cache line per value.
+    """`turn` in tiles of 8 x 16, in a third of the time of torch's copy (a cache line per value).
 
     Wider tiles are twice as slow where rows are a power of two apart: they share cache sets.
     """

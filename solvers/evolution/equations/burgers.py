@@ -64,7 +64,7 @@ def cole_hopf(
     ν -> 0.
 
     Raises:
-        ValueError: t or ν is not positive, or the nodes do not reach where the integrand is large.
+        ValueError: t or ν is not positive, or the nodes miss a part of the large integrand.
     """
     from scipy.special import roots_hermite
 

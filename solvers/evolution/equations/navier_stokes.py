@@ -37,7 +37,8 @@ class NavierStokes(Evolution):
             (2, x, y) and the time that returns such a field, called in each stage.
 
     Raises:
-        ValueError: another grid, a negative coefficient, or a forcing of another shape.
+        ValueError: the grid is not of this kind, a coefficient is negative, or the forcing has
+            another shape.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class NavierStokes(Evolution):
         wy = wy[: self.K[1] + 1, None]
         squared = wx**2 + wy**2
         symbol = -viscosity * squared - drag
-        symbol[0, self.K[0]] = 0.0  # the mean of a curl is zero, and stays
+        symbol[0, self.K[0]] = 0.0  # the mean of a curl is zero at all times
         super().__init__(grid, symbol)
         inverse = 1 / squared.masked_fill(squared == 0, math.inf)
         self.per_x, self.per_y = wx * inverse, wy * inverse
@@ -76,8 +77,8 @@ class NavierStokes(Evolution):
         self._spaces: dict[tuple[Hashable, ...], list[_Workspace]] = {}
 
     def check(self, u: Float[Tensor, "b c *space"]) -> None:
-        """As `Evolution.check`; also, the mean is zero and a forcing per sample has as many
-        samples."""
+        """`Evolution.check`; also a ValueError unless u has zero mean and as many samples as a
+        forcing per sample."""
         super().check(u)
         check_zero_mean(u, self.grid, purpose="The vorticity of a periodic flow")
         if self._f_hat is not None and self._f_hat.ndim == 3 and len(self._f_hat) != len(u):
@@ -113,13 +114,13 @@ class NavierStokes(Evolution):
     def nonlinear_into(
         self, u_hat: Complex[Tensor, "b l k"], t: float, out: Complex[Tensor, "b l k"]
     ) -> Complex[Tensor, "b l k"]:
-        """The same by the loops of `kernels/vorticity`, in reused buffers."""
+        """`nonlinear` by the loops of `kernels/vorticity`, with reused buffers."""
         parts = vorticity.num_parts(u_hat, self.box)
         key = (parts, len(u_hat), u_hat.dtype, u_hat.device)
         if key not in self._spaces:
             self._spaces = {key: [_Workspace(self, w) for w in u_hat.tensor_split(parts)]}
         spaces = self._spaces[key]
-        if parts == 1:  # the time of a small step is that of its calls
+        if parts == 1:  # the overhead of calls dominates a small step
             spaces[0].convect(u_hat, out)
         else:
             pairs = zip(u_hat.tensor_split(parts), out.tensor_split(parts), strict=True)

@@ -25,7 +25,7 @@ class ShallowWater(Evolution):
         δ_t = k·∇×((ζ+f)v) - Δ(|v|²/2 + g(h+b)) - Dδ,
 
     f = 2Ω sin φ, b the height of the ground, D = ν(-Δ - 2/R²)^(order/2), which does not damp a
-    rigid rotation. Spherical harmonics up to degree L with 3L < 2 n_lat, so that no product of two
+    rigid rotation. Spherical harmonics end at degree L with 3L < 2 n_lat, so that no product of two
     fields aliases. The mean of h is conserved exactly, energy and potential enstrophy up to the
     errors of truncation and of the steps.
 
@@ -44,7 +44,7 @@ class ShallowWater(Evolution):
         tilt: angle α between the axis of rotation and the axis of the grid, in radians:
             f = 2Ω (sin φ cos α - cos λ cos φ sin α).
         viscosity: ν in m^order/s.
-        order: of D, even.
+        order: the order of D, even.
         degree: L, by default the largest that does not alias.
 
     Raises:
@@ -145,14 +145,14 @@ class ShallowWater(Evolution):
         return torch.stack([-mass, -vorticity, divergence], 1) / units
 
     def rate(self, u_hat: Complex[Tensor, "b 3 l m"]) -> Float[Tensor, ""]:
-        """max |v| / h, h the spacing that gives the shortest wave, of length 2πR/κ, three nodes."""
+        """max |v| / h, where h is a third of the shortest wavelength 2πR/κ."""
         wind = self.wind(u_hat)
         return wind.square().sum(1).amax().sqrt() * self.top
 
     def fault(self, u_hat: Complex[Tensor, "b 3 l m"]) -> str:
         """A depth that is not positive, which the spectral method does not detect."""
         lowest = self.mean_depth * (1 + self.transform.inverse(u_hat[:, 0]).amin().item())
-        if not lowest <= 0:  # what is not finite is reported as a blow-up
+        if not lowest <= 0:  # a non-finite state is reported as a blow-up
             return ""
         return f"the layer is dry somewhere, with a depth of {lowest:.3g} m"
 

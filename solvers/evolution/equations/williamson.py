@@ -17,7 +17,7 @@ from ....domain import Sphere
 from .shallow_water import EARTH_GRAVITY, EARTH_ROTATION
 
 _JET = (math.pi / 7, math.pi / 2 - math.pi / 7)  # latitudes between which the jet blows
-_JET_NODES = 256  # of Gauss's rule for its depth: 13 digits
+_JET_NODES = 256  # nodes of the Gauss rule for the depth of the jet; gives 13 digits
 
 
 def steady_flow(
@@ -131,7 +131,7 @@ def bump(
 
 
 def _jet(phi: Tensor, speed: float) -> tuple[Tensor, Tensor]:
-    """u and du/dφ."""
+    """Wind u of the jet and its derivative du/dφ."""
     a, b = _JET
     inside = (phi > a) & (phi < b)
     product = torch.where(inside, (phi - a) * (phi - b), -1.0)
