@@ -31,8 +31,8 @@ class Transfer:
     def __init__(self, source: Any, target: Any) -> None:
         if type(source) is not type(target):
             raise ValueError(
-                f"A field moves between domains of one kind; got {source} and {target}. Evaluate "
-                f"it at the other nodes yourself."
+                f"Transfer needs two domains of one kind; got {source} and {target}. Interpolate "
+                f"the field to the other nodes yourself."
             )
         self.source, self.target = source, target
         self._move = _MOVES[type(source)](source, target)
