@@ -94,8 +94,8 @@ def _between_spheres(source: Sphere, target: Sphere) -> Callable[[Tensor], Tenso
 def _between_points(source: Points, target: Points) -> Callable[[Tensor], Tensor]:
     if source != target:
         raise ValueError(
-            f"Transfer of scattered points needs the same points on both sides; got {source} and "
-            f"{target}. Interpolate the field yourself, e.g. with scipy.interpolate."
+            f"Scattered points transfer to the same points only; got {source} and {target}. "
+            f"Interpolate the field yourself, e.g. with scipy.interpolate."
         )
     return lambda u: u
 
