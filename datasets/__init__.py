@@ -1,5 +1,5 @@
-"""Benchmark data: generated (`generate`), read from files of any known format (`open_dataset`),
-described."""
+"""Benchmark data: generation (`generate`), reading of files of known formats (`open_dataset`) and
+inspection (`inspect`)."""
 
 if __name__ != "pdeops.datasets":
     raise ImportError(
@@ -57,10 +57,10 @@ EVOLUTIONS: dict[str, type[EvolutionProblem]] = {
 
 
 def problem_named(name: str, kind: str | None = None, **parameters: Any) -> Generated:
-    """The problem that `generate` writes under this name and kind (its first one by default).
+    """The problem with this name and kind (by default the first kind), for `generate`.
 
     Raises:
-        ValueError: there is none; the message lists the choices.
+        ValueError: the name or kind is unknown; the message lists the choices.
     """
     problems: dict[str, type[Generated]] = {**DATASETS, **EVOLUTIONS}
     if name not in problems:
@@ -69,8 +69,8 @@ def problem_named(name: str, kind: str | None = None, **parameters: Any) -> Gene
 
 
 def problem_of(spec: DatasetSpec) -> Problem | EvolutionProblem | None:
-    """The problem that a data set was generated from, linear or in time; None if pdeops knows
-    none."""
+    """The boundary-value or evolution problem that a data set was generated from; None if it is
+    unknown to pdeops."""
     if spec.name in DATASETS:
         return DATASETS[spec.name](spec.kind, **spec.parameters)
     if spec.name in EVOLUTIONS:

@@ -1,4 +1,4 @@
-"""Data of any known format, or arrays in memory, as a file of the project."""
+"""Conversion of files of known formats, or of arrays in memory, to the project's HDF5 format."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -39,31 +39,31 @@ def convert(
         convert({"a": a, "u": u}, "own.h5", inputs=["a"], targets=["u"])
         convert({"w": w, "t": t}, "flow.h5", states=["w"], axes="sample,time,x,y")
 
-    A field is one variable, with an axis "channel" where it has components. Values are streamed in
-    blocks as they lie on the disk (a .mat file of version 5 to 7 and a compressed .npz are read
-    whole, one array at a time). The file gets its name when it is complete.
+    Each field becomes one variable, with an axis "channel" if it has components. Values are
+    streamed in blocks in the order of the disk (a .mat file of version 5 to 7 and a compressed .npz
+    are read whole, one array at a time). The file is renamed to `out` when it is complete.
 
     Args:
         src: a file of any known format, a folder of .npy files, or a dict of arrays.
-        inputs, targets: names of arrays; both may be left out where `open_dataset(src)` needs none.
-        states: names of arrays that are trajectories, first frames included; instead of targets.
-            Times of the frames are those of an array "time" or "t", else the frames are counted.
-        axes: what the axes are, in the order of the arrays, as `select` reads it:
-            "sample,x,y", or {"u": "x,sample"} for single arrays.
-        grid: where the nodes of src lie: a Grid, or its arguments without the shape, as
-            {"boundary": "periodic"}. What is not given is taken from coordinates in the file, else
-            from the defaults of `Grid`, with a note.
-        stride: keep every stride-th node of each axis of space; 5 makes 421 x 421 nodes 85 x 85.
-        dtype: "float32" or "float64", as stored; by default that of the most precise array.
-        progress: called with the fraction that is written.
+        inputs, targets: names of arrays; not needed if `open_dataset(src)` needs no names.
+        states: names of trajectory arrays, first frames included; used in place of targets. The
+            times of the frames are read from an array "time" or "t", else the frames are counted.
+        axes: names of the axes of the arrays in order, as in `select`: "sample,x,y", or
+            {"u": "x,sample"} for single arrays.
+        grid: the grid of src: a Grid, or its arguments without the shape, such as
+            {"boundary": "periodic"}. Missing arguments are taken from coordinates in the file, or
+            else from the defaults of `Grid`, with a note.
+        stride: keep every stride-th node of each space axis; 5 maps 421 x 421 nodes to 85 x 85.
+        dtype: stored precision, "float32" or "float64"; by default that of the most precise array.
+        progress: called with the fraction written.
 
     Returns:
-        The file, its samples, fields, dtype and grid, and in "notes" what was concluded.
+        A report: file, number of samples, fields, dtype, grid, and inferred properties in "notes".
 
     Raises:
-        ValueError: `out` exists, no such array, shapes, times, grid or stride that do not fit,
-            values that are no real numbers. Nothing is left behind then.
-        OSError: no room.
+        ValueError: `out` exists, an array is missing or not real, or shapes, times, grid or stride
+            are inconsistent. No file is left behind.
+        OSError: the disk is full.
     """
     out = Path(out)
     native_file.refuse_existing(out)
@@ -104,7 +104,7 @@ def _opened(
     axes: Axes | None,
     grid: GridLike | None,
 ) -> tuple[Store, Selection, Domain, list[str]]:
-    """What is to be written, and on which grid."""
+    """The source arrays, their selection, the grid, and notes on inferred properties."""
     given = {roles: names for roles, names in named.items() if names is not None}
     space: tuple[str, ...] = SPACE
     if isinstance(src, Mapping):
@@ -143,7 +143,7 @@ def _spec(
     nodes: Domain,
     stride: int,
 ) -> DatasetSpec:
-    """What the file says of itself: its fields are those of the selection, in their order."""
+    """The spec of the new file, with the selected fields in their order."""
     origin = "arrays in memory" if isinstance(src, Mapping) else Path(src).name
     known = native.spec_of(store) if native.recognises(store) else None
     fields = {f.name: f for f in known.fields} if known else {}
@@ -182,7 +182,7 @@ def _spec(
 
 
 def _widest(store: Store, selection: Selection) -> str:
-    """The shortest type of the file's that holds every value of the arrays as it is."""
+    """The smaller of float32 and float64 that represents all values of the arrays exactly."""
     dtypes = [store.arrays[c.name].dtype for c in selection.chosen]
     return "float32" if np.result_type(np.float32, *dtypes) == np.float32 else "float64"
 
@@ -195,7 +195,7 @@ def _write(
     kept: tuple[slice, ...],
     progress: Callable[[float], None],
 ) -> None:
-    """Copy the nodes that are kept of all arrays, block by block."""
+    """Copy the kept nodes of all arrays, block by block."""
     total = sum(int(np.prod(c.shape)) for c in selection.chosen)
     done = 0
     import h5py
@@ -212,7 +212,7 @@ def _write(
 def _copy(
     values: np.ndarray, variable: Any, c: Chosen, block: tuple[slice, ...], kept: tuple[slice, ...]
 ) -> None:
-    """Put what is kept of one block of an array at its place in its variable."""
+    """Write the kept nodes of one block of an array to their position in the variable."""
     where = dict(zip(c.axes, block, strict=True))
     for axis, every in zip(c.space_axes, kept, strict=True):
         i = c.axes.index(axis)
@@ -227,8 +227,8 @@ def _copy(
 
 
 def _cut(start: int, size: int, kept: slice) -> tuple[slice, slice]:
-    """Which of the `size` nodes from `start` on are kept, counted from there, and which numbers
-    they get."""
-    before = max(-((kept.start - start) // kept.step), 0)  # kept ones in front of `start`
+    """Slices for the `size` nodes from `start` on: the kept nodes, relative to `start`, and their
+    indices in the output."""
+    before = max(-((kept.start - start) // kept.step), 0)  # kept nodes before `start`
     inside = slice(kept.start + before * kept.step - start, None, kept.step)
     return inside, slice(before, before + len(range(inside.start, size, kept.step)))

@@ -1,4 +1,4 @@
-"""Samples of fields on one domain, read lazily from a file or held in memory."""
+"""Data sets of fields on one domain, read lazily from a file or held in memory."""
 # Axes: b batch, c and d channels of a frame, t time, *space nodes.
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,28 +19,27 @@ _PASS_BYTES = 2**25  # read in one go by a pass over all values
 
 
 class FieldDataset(torch.utils.data.Dataset):
-    """Samples with input (c *space) and target (d *space) on one domain, float32 unless asked
-    otherwise.
+    """Samples with input (c *space) and target (d *space) on one domain, by default in float32.
 
-    A file with states, the fields of an evolution problem, holds trajectories. Its samples are
-    windows of them, with input (n_in c *space), target (n_out c *space) and times (n_in + n_out).
-    By default there is one window per trajectory: the first frame is the input, all later ones are
-    the target. `windowed` makes others. Fields of role "input" in such a file do not change in
-    time; they are further channels of every input frame.
+    A file with states (fields of an evolution problem) holds trajectories. Its samples are windows
+    of trajectories, with input (n_in c *space), target (n_out c *space) and times (n_in + n_out).
+    By default there is one window per trajectory: the first frame is the input and all later frames
+    are the target. `windowed` selects other windows. Fields of role "input" in such a file are
+    constant in time; they are additional channels of every input frame.
 
-    A file without states whose inputs or targets have the axis time gives them as they are, with
-    the times of their frames.
+    In a file without states, inputs or targets with a time axis are returned with all their frames
+    and the times of the frames.
 
-    Safe in DataLoader workers, forked or spawned. A batch is read in one go (`__getitems__`, which
-    the DataLoader calls).
+    The data set is safe in DataLoader workers, forked or spawned. The DataLoader calls
+    `__getitems__`, which reads a batch at once.
 
     Attributes:
         domain: the nodes of every field.
-        spec: what the file says of itself; None for a file of another project.
-        window: of each sample; None for a file without states.
+        spec: the spec stored in the file; None for a file of another project.
+        window: the window of each sample; None for a file without states.
         half_open: the nodes are x_i = i L/n although the axes are not periodic: the left end is
-            stored, the right one not. `domain` cannot say so; symmetries need it.
-        notes: what was concluded from the data rather than read in the file.
+            stored, the right end is not. `domain` cannot express this, and symmetries need it.
+        notes: properties that were inferred from the data and are not stated in the file.
     """
 
     def __init__(
@@ -89,17 +88,17 @@ class FieldDataset(torch.utils.data.Dataset):
 
     @property
     def times(self) -> tuple[float, ...]:
-        """Times of the frames that the file holds; () where there are none."""
+        """Times of the stored frames; () if there is no time axis."""
         return self.source.times
 
     @property
     def n_in(self) -> int | None:
-        """Number of input frames; None where the input has no axis time."""
+        """Number of input frames; None if the input has no time axis."""
         return self.window.n_in if self.window else self._num_frames("input")
 
     @property
     def n_out(self) -> int | None:
-        """Number of target frames; None where the target has no axis time."""
+        """Number of target frames; None if the target has no time axis."""
         return self.window.n_out if self.window else self._num_frames("target")
 
     def _num_frames(self, role: str) -> int | None:
@@ -113,14 +112,14 @@ class FieldDataset(torch.utils.data.Dataset):
         return self._read(self.indices[np.asarray(indices, dtype=np.int64)])
 
     def _read(self, numbers: np.ndarray) -> Batch:
-        """The samples of these numbers in the file's numbering."""
+        """The samples with these indices in the file."""
         if self.window:
             return self._windows(*np.divmod(numbers, self._starts), self.window)
         members: dict[str, Any] = {
             role: self.source.fields(role, numbers, self.dtype) for role in self.source.names
         }
         if self.source.evolving:
-            # One row of times for each role that has them: input first, then target.
+            # One copy of the times for each role with a time axis: input first, then target.
             row = self._times.repeat(len(self.source.evolving))
             members["times"] = row.repeat(len(numbers), 1)
         return Batch(**members, **self.source.others(numbers))
@@ -149,11 +148,11 @@ class FieldDataset(torch.utils.data.Dataset):
         """All windows of the trajectories of this data set: sample i is window i mod s of
         trajectory i // s, with s windows per trajectory.
 
-        A trajectory of which this view holds any window is there as a whole, so hold out
-        trajectories, not windows: `dataset.subset(...)` first, then `windowed`.
+        All windows of every trajectory in this view are used. To hold out trajectories, not
+        windows, call `dataset.subset(...)` first and then `windowed`.
 
         Raises:
-            ValueError: the window is longer than the trajectories, or there are none.
+            ValueError: the window is longer than the trajectories, or there are no trajectories.
         """
         if self.window is None:
             raise ValueError(
@@ -165,28 +164,28 @@ class FieldDataset(torch.utils.data.Dataset):
         return self._with(self.source, numbers.ravel(), window)
 
     def trajectories(self, n_in: int | None = None) -> "FieldDataset":
-        """The same trajectories as a whole, one sample each: n_in input frames (those of this
-        view's window by default), then all later ones, with this view's stride.
+        """One sample per trajectory: n_in input frames (by default the n_in of this view's window),
+        then all later frames as target, with this view's stride.
 
         Raises:
             ValueError: there are no trajectories, or no frame is left for the target.
         """
         if self.window is None:
-            return self.windowed(Window())  # says why not
+            return self.windowed(Window())  # raises the error
         return self.windowed(
             Window.whole(len(self._times), n_in or self.window.n_in, self.window.stride)
         )
 
     def _samples(self) -> np.ndarray:
-        """Numbers in the file of the samples or trajectories of this view, each once, in order."""
+        """File indices of the samples or trajectories of this view, without repetition."""
         numbers = self.indices // self._starts
         _, first = np.unique(numbers, return_index=True)
         return numbers[np.sort(first)]
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """All samples in their order, `size` at a time; the last batch may be short.
+        """Iterate over all samples in order, in batches of `size`; the last batch may be smaller.
 
-        Neighbours in a chunk of the file are read in one go, so that it is decompressed once.
+        Samples in one chunk of the file are read together, so that it is decompressed once.
         """
         rest: Batch | None = None
         chunk = self.source.together if self._starts == 1 else 1
@@ -199,8 +198,8 @@ class FieldDataset(torch.utils.data.Dataset):
             yield rest
 
     def values(self) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
-        """Every stored value of the samples once: their numbers in the file and, by the name of its
-        channel, each field (b [t] *space)."""
+        """Iterate once over all stored values: the file indices of a block of samples, and a dict
+        from channel name to values (b [t] *space)."""
         roles, space = self.source.names, self.domain.ndim
         frames = len(self._times) or 1
         one = 8 * self.domain.num_nodes * frames * sum(map(len, roles.values()))
@@ -225,7 +224,7 @@ class FieldDataset(torch.utils.data.Dataset):
         return self._with(self.source, self.indices[chosen], self.window)
 
     def in_memory(self) -> "FieldDataset":
-        """The same samples held in memory, for sets much smaller than it."""
+        """A copy of the data set in memory, for sets much smaller than memory."""
         source, kept = self.source, self._samples()
         held = MemorySource(
             {role: source.fields(role, kept, self.dtype) for role in source.names},
@@ -241,11 +240,11 @@ class FieldDataset(torch.utils.data.Dataset):
         return self._with(held, places * self._starts + starts, self.window)
 
     def check(self) -> None:
-        """Read everything once.
+        """Read all values once and check that they are finite.
 
         Raises:
-            ValueError: a field holds NaN or infinity; the message names field and sample, and
-            counts.
+            ValueError: a field holds NaN or infinity; the message names the first field and sample,
+                and gives the number of damaged fields.
         """
         bad: list[tuple[int, str]] = []
         for numbers, channels in self.values():
@@ -282,8 +281,8 @@ class FieldDataset(torch.utils.data.Dataset):
 
 
 def _in_chunks(numbers: np.ndarray, size: int, chunk: int) -> Iterator[np.ndarray]:
-    """The numbers in their order, at least `size` at a time, cut where the file's chunks of `chunk`
-    samples end."""
+    """Split the indices, in order, into parts of at least `size`; each part ends at a boundary of
+    the file's chunks of `chunk` samples."""
     start = 0
     while start < len(numbers):
         stop = min(start + size, len(numbers))
@@ -294,7 +293,7 @@ def _in_chunks(numbers: np.ndarray, size: int, chunk: int) -> Iterator[np.ndarra
 
 
 def _shared(dataset: FieldDataset) -> dict[str, Any]:
-    """What two data sets must share, by name."""
+    """Properties that must agree between training and test data, by name."""
     names = {"kind": "domain", "extent": "box"}
     steps = np.diff(dataset.source.times)
     even = len(steps) and np.allclose(steps, steps[0], rtol=1e-6, atol=0)
@@ -313,11 +312,11 @@ def _shared(dataset: FieldDataset) -> dict[str, Any]:
 
 
 def compatible(train: FieldDataset, test: FieldDataset, *, may_differ: Sequence[str] = ()) -> None:
-    """Raise a ValueError, with what differs, unless one model can be trained on one and tested on
-    the other.
+    """Raise a ValueError that names the difference, unless a model can be trained on `train` and
+    tested on `test`.
 
-    `may_differ` lists what the caller knows to differ: "resolution", "problem", ... (see the
-    message). A file without a spec fits any problem.
+    `may_differ` lists properties that are allowed to differ: "resolution", "problem", ... (see the
+    message). A file without a spec is compatible with any problem.
     """
     there, here = _shared(train), _shared(test)
     for name in dict.fromkeys([*there, *here]):

@@ -1,4 +1,4 @@
-"""Description of a data file: layout, shapes, ranges, times, grid, spec, how to train on it."""
+"""Inspection of a data file: layout, shapes, ranges, times, grid, spec and a training recipe."""
 
 import math
 from pathlib import Path
@@ -15,14 +15,14 @@ from .layouts import LAYOUTS, layout_of
 
 
 class _Range:
-    """Minimum, maximum and mean of all finite values, and the number of the others, in a stream."""
+    """Streaming minimum, maximum and mean of finite values, and the number of other values."""
 
     def __init__(self) -> None:
         self.low, self.high, self.mean = math.inf, -math.inf, 0.0
         self.count = self.not_finite = 0
 
     def add(self, u: np.ndarray) -> None:
-        """Count these values in."""
+        """Update the statistics with these values."""
         good = u[np.isfinite(u)]
         self.not_finite += u.size - good.size
         if good.size:
@@ -33,7 +33,7 @@ class _Range:
             self.mean += (float(mean) - self.mean) * good.size / self.count
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers; no range where nothing is finite."""
+        """Plain numbers; None for the range if no value is finite."""
         numbers = (self.low, self.high, self.mean) if self.count else (None,) * 3
         return {
             **dict(zip(("min", "max", "mean"), numbers, strict=True)),
@@ -42,16 +42,16 @@ class _Range:
 
 
 def inspect(path: str | Path) -> dict[str, Any]:
-    """Everything a reader can say of a file, as plain numbers and strings; reads all values once.
+    """Describe a data file in plain numbers and strings; all values are read once.
 
-    Per channel: role, stored shape, what its axes are, dtype and layout, then minimum, maximum and
-    mean over all finite values, and the number of NaN or infinite ones. "times" says when the
-    frames are, where there are any. "train" has the lines of a recipe that trains on the file.
-    Where the file does not say which of its arrays are fields, there is a row for each array, and
-    "train" says how to convert it.
+    The entry of each channel has role, stored shape, axes, dtype and layout, then minimum, maximum
+    and mean over the finite values, and the number of NaN or infinite values. "times" describes the
+    times of the frames, if any. "train" holds the lines of a recipe that trains on the file. If the
+    file does not state which arrays are fields, every array has an entry, and "train" explains how
+    to convert the file.
 
     Raises:
-        FileNotFoundError, ValueError: as `open_dataset`, but for that case.
+        FileNotFoundError, ValueError: the errors of `open_dataset`, except for ambiguous fields.
     """
     path = Path(path)
     container = container_of(path)
@@ -72,7 +72,7 @@ def inspect(path: str | Path) -> dict[str, Any]:
 
 
 def _fields(dataset: FieldDataset) -> dict[str, Any]:
-    """What the fields are, their times, their domain and their spec."""
+    """The entries for fields, times, domain and spec."""
     source, spec = dataset.source, dataset.spec
     role_of = {name: role for role, names in source.names.items() for name in names}
     ranges = {name: _Range() for name in role_of}
@@ -83,7 +83,7 @@ def _fields(dataset: FieldDataset) -> dict[str, Any]:
             ranges[name].add(u.numpy())
     described = source.describe()
     residuals = source.residuals()
-    # In a file that was converted or predicted they are all NaN: nothing is known of them.
+    # Converted and predicted files have NaN residuals, because they are not known.
     known = np.zeros(0) if residuals is None else residuals[np.isfinite(residuals)]
     return {
         "samples": num_samples,
@@ -114,7 +114,7 @@ def _times(dataset: FieldDataset) -> str | None:
 
 
 def _arrays(store: Store) -> dict[str, Any]:
-    """What the arrays are, where it is not known which of them are fields."""
+    """The entries for the arrays of a file whose fields are not known."""
     rows: dict[str, Any] = {}
     refused = dict(store.refused)
     for name, array in store.arrays.items():
@@ -138,8 +138,8 @@ def _arrays(store: Store) -> dict[str, Any]:
 
 
 def _grid_type(domain: Domain) -> str:
-    """'x: 64 nodes, left, periodic; y: ...', and what belongs to the domain as a whole:
-    'latitude: ...; sphere, equiangular, radius 1'."""
+    """'x: 64 nodes, left, periodic; y: ...' for a box; for other domains the axes and the text of
+    the domain: 'latitude: ...; sphere, equiangular, radius 1'."""
     plain = domain.to_dict()
     per_axis = [plain[key] for key in ("placement", "boundary") if key in plain]
     axes = [

@@ -1,4 +1,4 @@
-"""Where the fields of a data set come from: a file, or memory."""
+"""Sources of the fields of a data set: the interface, and fields in memory."""
 # Axes: b batch, t time, c channel, *space nodes.
 
 from abc import ABC, abstractmethod
@@ -15,13 +15,13 @@ from .spec import ROLES, check_times
 
 
 class Source(ABC):
-    """Fields of samples by their number, each role with one axis of channels.
+    """Fields of samples by index; the fields of a role are concatenated along the channel axis.
 
     Attributes:
-        names: role -> names of its channels; a role without channels is not there.
-        times: of the frames of what has the axis time.
-        evolving: roles whose fields have the axis time; "state" always, "input" and "target" in
-            files that store a whole trajectory as the one or the other.
+        names: role -> names of its channels; roles without channels are absent.
+        times: times of the frames of all fields with a time axis.
+        evolving: roles whose fields have a time axis: always "state"; "input" or "target" in files
+            that store a whole trajectory in this role.
         vectors: names of the fields with several channels.
     """
 
@@ -32,37 +32,37 @@ class Source(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of samples; with states, of trajectories."""
+        """Number of samples, or of trajectories if there are states."""
 
     @abstractmethod
     def fields(
         self, role: str, indices: np.ndarray, dtype: torch.dtype
     ) -> Float[Tensor, "b *t_c_space"]:
-        """The channels of a role of the given samples, contiguous and free to change; with the
-        axis time where the role has it."""
+        """The channels of a role for the given samples, as a contiguous copy, with a time axis if
+        the role has one."""
 
     @abstractmethod
     def windows(
         self, indices: np.ndarray, frames: np.ndarray, n_in: int, dtype: torch.dtype
     ) -> tuple[Float[Tensor, "b n_in c *space"], Float[Tensor, "b n_out c *space"]]:
-        """Of the states of samples (b,) the frames (b, n_in + n_out): those of the input and those
-        of the target, contiguous and free to change."""
+        """Input and target frames of the states of samples (b,), selected by `frames` of shape
+        (b, n_in + n_out), as contiguous copies."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Of each channel: shape, axes, dtype and layout of what it is stored in."""
+        """Shape, axes, dtype and layout of the stored array of each channel."""
 
     def others(self, indices: np.ndarray) -> dict[str, Any]:
-        """Further members of a batch of these samples, such as positions; none by default."""
+        """Additional members of a batch of these samples, such as positions; by default none."""
         return {}
 
     @property
     def together(self) -> int:
-        """How many neighbours, from a multiple of this number on, are best read in one go."""
+        """Number of consecutive samples, starting at a multiple of it, to read at once."""
         return 1
 
     def residuals(self) -> np.ndarray | None:
-        """The relative residual of each stored solution, where that is known."""
+        """The relative residual of each stored solution; None if not known."""
         return None
 
 
@@ -73,12 +73,11 @@ class MemorySource(Source):
         fields: role -> (n, c, *space), or (n, t, c, *space) for a state and for the roles in
             `evolving`.
         names: role -> names of its channels.
-        times: of the frames.
-        others: members of the samples' batch besides input and target, such as positions, mask,
-            weights and parameters.
+        times: times of the frames.
+        others: additional batch members, such as positions, mask, weights and parameters.
 
     Raises:
-        ValueError: the fields, their names and the others do not fit together.
+        ValueError: fields, names and additional members are inconsistent.
     """
 
     def __init__(
@@ -134,11 +133,11 @@ class MemorySource(Source):
         return first, last
 
     def others(self, indices: np.ndarray) -> dict[str, Any]:
-        """The further members of these samples."""
+        """The additional members of these samples."""
         return self._others[torch.from_numpy(indices)].members() if self._others.members() else {}
 
     def describe(self) -> dict[str, Any]:
-        """Of each channel: shape, axes, dtype and layout of the tensor it is part of."""
+        """Shape, axes, dtype and layout of the tensor that contains each channel."""
         described: dict[str, Any] = {}
         for role, u in self._fields.items():
             entry = {

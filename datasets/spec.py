@@ -19,15 +19,15 @@ class Field:
     """One field of a data set: one variable of the file, (sample, [time,] [channel,] *space).
 
     Attributes:
-        name: of the variable.
+        name: name of the variable.
         role: "input" or "target" of a steady problem, or "state": a field that the problem evolves
             in time, stored as a trajectory whose first frame is the initial field.
-        description, units: in words; "1" for a quantity without units.
-        channels: names of the components of a vector field, as ("u", "v"); () for a scalar.
-        evolves: an input or a target has the axis time; a state always has it.
+        description, units: text; the units of a dimensionless quantity are "1".
+        channels: names of the components of a vector field, such as ("u", "v"); () for a scalar.
+        evolves: whether an input or a target has a time axis; a state always has one.
 
     Raises:
-        ValueError: the role is none of these, or a component is named twice.
+        ValueError: the role is unknown, or a component is named twice.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Field:
 
     @property
     def has_time(self) -> bool:
-        """Whether the variable has the axis time."""
+        """Whether the variable has a time axis."""
         return self.evolves or self.role == "state"
 
     @property
@@ -56,7 +56,7 @@ class Field:
         return channel_names(self.name, self.channels)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain entries; no channels and no `evolves` where there are none."""
+        """Plain entries; empty `channels` and false `evolves` are omitted."""
         plain = asdict(self)
         return {k: v for k, v in plain.items() if k not in ("channels", "evolves") or v}
 
@@ -68,27 +68,26 @@ def channel_names(field: str, components: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """All that a generated data set depends on, and where it comes from.
+    """Complete description of a data set: everything that its values depend on, and its origin.
 
     Attributes:
         name: the problem, a key of `pdeops.datasets.DATASETS` or `EVOLUTIONS`.
-        kind: which random inputs, a key of the problem's `KINDS`.
-        equation: what the fields satisfy, in words.
+        kind: the distribution of the inputs, a key of the problem's `KINDS`.
+        equation: the equation of the fields, as text.
         fields: the fields; inputs, targets and states in their order.
         domain: the nodes of every field.
-        parameters: numbers of the kind and the equation, JSON-able.
-        seed, num_samples: sample i depends on (seed, i) alone; no seed where nothing was drawn.
-        tolerance: bound of `measure` in float64, before a solution is stored; infinite where
-            nothing is known.
-        isometric: rotating and reflecting the box maps samples to samples; None: unknown, the
-            caller decides.
-        source, licence: who made the data, and under which terms.
-        time_units: of `times`.
-        times: of the frames of every field with the axis time; () where no field has it.
+        parameters: parameters of the kind and the equation, serialisable as JSON.
+        seed, num_samples: sample i depends on (seed, i) alone; None if no random numbers were used.
+        tolerance: bound of `measure` in float64, before a solution is stored; infinite if unknown.
+        isometric: whether rotations and reflections of the box map samples to samples; None if
+            unknown, so that the caller decides.
+        source, licence: author and licence of the data.
+        time_units: units of `times`.
+        times: times of the frames of every field with a time axis; () without such a field.
 
     Raises:
-        ValueError: fields with the same name, a state without times, times without a field that
-            has them, times that do not increase, or a target beside states.
+        ValueError: duplicate field names, a field with a time axis but no times, times but no field
+            with a time axis, times that do not increase, or both targets and states.
     """
 
     name: str
@@ -154,13 +153,14 @@ class DatasetSpec:
 
     @property
     def measure(self) -> str:
-        """What the variable `residual` holds and `tolerance` bounds."""
+        """Formula of the quantity stored in `residual` and bounded by `tolerance`."""
         return "|u_dt - u_2dt| / |u_dt|" if self.times else "|b - A u| / |b|"
 
     def dims(self, field: Field) -> tuple[str, ...]:
         """Names of the dimensions of a field's variable.
 
-        Fields with different components have dimensions of their own: a name is one length.
+        Fields with different components have separate channel dimensions, because each dimension
+        has one length.
         """
         kinds = {f.channels for f in self.fields if f.channels}
         channel = "channel" if len(kinds) == 1 else f"{field.name}_channel"
@@ -172,7 +172,7 @@ class DatasetSpec:
         )
 
     def shape(self, field: Field) -> tuple[int, ...]:
-        """Shape of a field's variable, as `dims` names its axes."""
+        """Shape of a field's variable, with the axes of `dims`."""
         return (
             self.num_samples,
             *([len(self.times)] if field.has_time else []),
@@ -181,11 +181,11 @@ class DatasetSpec:
         )
 
     def by_field(self, role: str, u: Tensor) -> dict[str, Tensor]:
-        """Channels (..., c, *space) of a role cut into its fields, by name; a scalar field has no
-        axis of channels.
+        """Split the channels (..., c, *space) of a role into its fields, by name; a scalar field
+        has no channel axis.
 
         Raises:
-            ValueError: another number of channels.
+            ValueError: the number of channels is not that of the role.
         """
         fields = self._of(role)
         axis = u.ndim - self.domain.ndim - 1
@@ -202,8 +202,8 @@ class DatasetSpec:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists, strings and numbers, times and their units where there are any; `from_dict`
-        reads them."""
+        """Plain lists, strings and numbers, for `from_dict`; times and their units are omitted if
+        there are no times."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         plain["fields"] = [f.to_dict() for f in self.fields]
         plain["domain"] = self.domain.to_dict()
@@ -265,7 +265,7 @@ def check_times(times: Sequence[float]) -> None:
 
 
 def _flat(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"domain.shape": ...} from {"domain": {"shape": ...}}; lists as JSON keeps them."""
+    """{"domain.shape": ...} from {"domain": {"shape": ...}}, with tuples as lists, as in JSON."""
     flat: dict[str, Any] = {}
     for key, value in plain.items():
         if isinstance(value, dict):

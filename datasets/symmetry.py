@@ -1,4 +1,4 @@
-"""Training on rotated and reflected samples: the same equation, eight times the data."""
+"""Data augmentation by rotations and reflections of the box (the dihedral group)."""
 
 from typing import Any
 
@@ -12,21 +12,20 @@ from .dataset import FieldDataset
 
 
 class DihedralAugmentation(torch.utils.data.Dataset):
-    """A data set whose sample i is, in each epoch, moved by one of the symmetries of its box.
+    """A data set that transforms sample i, in each epoch, by a random symmetry of its box.
 
-    x and y are moved alike, chosen by a hash of (seed, epoch, i): the same in any batch, worker
-    and rank. Valid where all fields are scalar and the equation, the boundary condition and the
-    law of the inputs do not prefer a direction (`spec.isometric`): -div(k grad p) = 1 with p = 0
-    on the boundary is such a case. For a file without a spec the caller has to know this.
+    Input x and target y are transformed by the same symmetry, chosen by a hash of (seed, epoch, i)
+    independently of batch, worker and rank. This is valid if all fields are scalar and the
+    equation, the boundary condition and the distribution of the inputs are isotropic
+    (`spec.isometric`), as for -div(k grad p) = 1 with p = 0 on the boundary. For a file without a
+    spec, the caller must ensure this. Trajectories and their windows are transformed as a whole.
 
-    Trajectories and windows of them are moved as a whole.
-
-    Nodes i/n without the right end (`half_open`) are reflected by i -> n - i. Their line i = 0
-    would come from the line that is not stored: x takes there its nearest stored values, y keeps
-    those that it has on its own (near zero) boundary line.
+    Nodes i/n without the right end (`half_open`) are reflected by i -> n - i. The values at i = 0
+    would come from the end that is not stored: there x takes its nearest stored values, and y keeps
+    the values of its own (near zero) boundary line.
 
     Raises:
-        ValueError: the spec says that the problem is not isometric, or a field is a vector.
+        ValueError: the spec states that the problem is not isometric, or a field is a vector.
     """
 
     def __init__(self, dataset: FieldDataset, seed: int) -> None:
@@ -38,7 +37,7 @@ class DihedralAugmentation(torch.utils.data.Dataset):
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def __getattr__(self, name: str) -> Any:
-        """domain, spec, in_channels, ... of the data set itself."""
+        """Attributes of the wrapped data set: domain, spec, in_channels, ..."""
         if name.startswith("_") or name == "dataset":  # while unpickling there is no data set yet
             raise AttributeError(name)
         return getattr(self.dataset, name)
@@ -49,7 +48,7 @@ class DihedralAugmentation(torch.utils.data.Dataset):
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the symmetries of this epoch from now on."""
+        """Use the symmetries of this epoch from now on."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -64,8 +63,8 @@ class DihedralAugmentation(torch.utils.data.Dataset):
         return [self._moved(batch[i], self.isometries[int(g)]) for i, g in enumerate(chosen)]
 
     def _moved(self, sample: Batch, isometry: Isometry) -> Batch:
-        """Input and target by the same isometry; what is not stored beyond an open end is taken
-        from the nearest values of the input, and from the target's own boundary line."""
+        """Transform input and target by the same isometry; see the class for values at an open
+        end."""
         return sample.replace(
             input=self._move(sample.input, isometry, first=-1),
             target=self._move(sample.target, isometry, first=0),
@@ -81,8 +80,8 @@ class DihedralAugmentation(torch.utils.data.Dataset):
 
 
 def check_isometric(dataset: FieldDataset) -> None:
-    """Raise a ValueError where the symmetries of the box are not those of the data: the file says
-    so, or a field is a vector, whose components a rotation mixes."""
+    """Raise a ValueError if the data are not symmetric under the symmetries of the box: the spec
+    states so, or a field is a vector, whose components a rotation mixes."""
     if dataset.source.vectors:
         raise ValueError(
             f"Fields with several channels ({', '.join(dataset.source.vectors)}) are taken for "
@@ -99,7 +98,7 @@ def check_isometric(dataset: FieldDataset) -> None:
 
 
 def _hash(seed: int, epoch: int, index: np.ndarray) -> np.ndarray:
-    """64 well-mixed bits per index: SplitMix64 (Steele, Lea, Flood 2014) over the three numbers."""
+    """64-bit hash of (seed, epoch, index) by SplitMix64 (Steele, Lea, Flood 2014)."""
     z = np.full(index.shape, np.uint64(seed))
     for word in (np.uint64(epoch), index.astype(np.uint64)):
         z = _mix(z) + word

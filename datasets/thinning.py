@@ -1,21 +1,21 @@
-"""Every K-th node of a grid: fields computed finely, on a coarser grid of the same domain."""
+"""Subsampling of a grid: every K-th node, as a coarser grid of the same domain."""
 
 import numpy as np
 
 from ..domain import Domain, Grid, Sphere
 
-Regular = Grid | Sphere  # nodes that stand in rows
+Regular = Grid | Sphere  # tensor-product grids
 
 
 def thinned(domain: Domain, stride: int) -> tuple[Domain, tuple[int, ...]]:
-    """The grid of every stride-th node of each axis, and the number of the first one of each.
+    """The grid of every stride-th node of each axis, and the index of the first node kept per axis.
 
-    Box, boundary and placement stay: 421 nodes with both ends are 85 at a stride of 5, as FNO's
-    papers have it, 8192 periodic ones 1024 at 8. Node i lies at (i + o) h with the same o on both
-    grids (`Grid.offset`), so node j of the coarse one is node stride j + (stride - 1) o.
+    Box, boundary and placement are unchanged: 421 nodes with both ends become 85 at stride 5, as in
+    FNO's papers, and 8192 periodic nodes become 1024 at stride 8. Node i lies at (i + o) h with the
+    same o on both grids (`Grid.offset`), so coarse node j is fine node stride j + (stride - 1) o.
 
     Raises:
-        ValueError: every stride-th node is no grid of the same domain.
+        ValueError: every stride-th node does not form a grid of the same domain.
     """
     if stride < 1:
         raise ValueError(f"A stride of K keeps every K-th node, K = 1, 2, ...; got {stride}.")
@@ -38,7 +38,7 @@ def thinned(domain: Domain, stride: int) -> tuple[Domain, tuple[int, ...]]:
 
 
 def _fits(grid: Regular, stride: int) -> bool:
-    """Whether cells come out whole, nodes are nodes, and one at least is left."""
+    """Whether the stride divides the cells, coarse nodes are fine nodes, and a node remains."""
     whole = all(
         m % stride == 0 and ((stride - 1) * o) % 1 == 0 and m // stride + n - m > 0
         for n, m, o in zip(grid.shape, grid.cells, grid.offset, strict=True)
@@ -47,7 +47,7 @@ def _fits(grid: Regular, stride: int) -> bool:
 
 
 def _nodes_are_kept(grid: Regular, stride: int) -> bool:
-    """Whether the kept nodes are those of the coarse grid: on Gauss's latitudes they are not."""
+    """Whether the kept nodes are those of the coarse grid; false on Gauss latitudes."""
     coarse = grid.with_shape(_coarse_shape(grid, stride))
     return all(
         np.allclose(coarse.axis(a), grid.axis(a)[first::stride], rtol=1e-9, atol=1e-9 * cells)
@@ -64,7 +64,7 @@ def _first(grid: Regular, stride: int) -> tuple[int, ...]:
 
 
 def _places(grid: Regular) -> str:
-    """Where the nodes lie, in words: "endpoints", or "gauss" of latitudes."""
+    """Placement of the nodes as text: "endpoints", or "gauss" for latitudes."""
     plain = grid.to_dict()
     places = plain["latitudes"] if "latitudes" in plain else plain["placement"]
     return places if isinstance(places, str) else ", ".join(dict.fromkeys(places))

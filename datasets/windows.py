@@ -1,4 +1,4 @@
-"""Windows of trajectories: which frames of a trajectory are input and which are target."""
+"""Windows of trajectories: selection of input and target frames."""
 # Axes: b batch, k frames of a window.
 
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from jaxtyping import Int
 
 @dataclass(frozen=True)
 class Window:
-    """n_in + n_out frames of a trajectory, `stride` frames apart: the first n_in are the input, the
-    others the target.
+    """n_in + n_out frames of a trajectory, `stride` frames apart: n_in input frames, then n_out
+    target frames.
 
-    A window starts at every frame where it fits, so a trajectory of T frames has
-    T - (n_in + n_out - 1) stride windows. A stride above 1 makes longer steps of time out of the
-    stored ones.
+    A window can start at every frame from which it fits, so a trajectory of T frames has
+    T - (n_in + n_out - 1) stride windows. A stride above 1 gives time steps longer than the stored
+    ones.
 
     Raises:
-        ValueError: a number below 1.
+        ValueError: n_in, n_out or stride is below 1.
     """
 
     n_in: int = 1
@@ -53,7 +53,7 @@ class Window:
 
     @property
     def span(self) -> int:
-        """Number of stored frames from its first to its last."""
+        """Number of stored frames from the first to the last frame of the window, inclusive."""
         return (self.num_frames - 1) * self.stride + 1
 
     def num_starts(self, num_frames: int) -> int:
@@ -71,5 +71,5 @@ class Window:
         return num_frames - self.span + 1
 
     def frames(self, starts: Int[np.ndarray, " b"]) -> Int[np.ndarray, "b k"]:
-        """Numbers of the frames of the windows that begin at these frames."""
+        """Indices of the frames of the windows that begin at these frames."""
         return starts[:, None] + self.stride * np.arange(self.num_frames)

@@ -1,6 +1,6 @@
-"""What a step of training or evaluation gets: named tensors with the samples along the first axis.
+"""Batches for training and evaluation: named tensors with the samples along the first axis.
 
-A sample is a `Batch` without that axis; `Batch.collate` stacks samples, padding point clouds of
+A sample is a `Batch` without this axis; `Batch.collate` stacks samples and pads point clouds of
 different size.
 """
 # Axes: b batch, t time, c channel, *space nodes, d coordinates, n points, p parameters.
@@ -16,19 +16,19 @@ _OF_POINTS = ("input", "target", "mask", "weights")  # members whose last axis c
 
 
 class Batch:
-    """Samples of one domain. A member that a kind of job does not need is not there; asking for one
-    that is not there is an error that lists those that are. `check` says whether they fit together.
+    """Samples on one domain. Every member is optional; reading an absent member raises an error
+    that lists the members present. `check` verifies that the members are consistent.
 
     Attributes:
         input: (b, c, *space), or (b, t, c, *space) with a time axis.
-        target: (b, c, *space), or (b, t, c, *space); of a linear system A e = r the error e.
-        times: (b, t), of the frames of `input` and then of those of `target`.
-        positions: (b, d, n), coordinates of the nodes where they differ from sample to sample.
-        mask: (b, n), False at points that pad a sample; not there where nothing is padded.
-        weights: (b, n), quadrature weights of the points, where they are known.
-        parameters: (b, p), numbers of the equation.
-        operator: the couplings of linear systems at the faces of cells, one tensor (b, *faces) per
-            axis, as `kernels.diffusion` takes them.
+        target: (b, c, *space), or (b, t, c, *space); for a linear system A e = r the error e.
+        times: (b, t), times of the frames of `input`, followed by those of `target`.
+        positions: (b, d, n), coordinates of the nodes if they differ from sample to sample.
+        mask: (b, n), False at padding; absent if no sample is padded.
+        weights: (b, n), quadrature weights of the points, if known.
+        parameters: (b, p), parameters of the equation.
+        operator: couplings of linear systems at the cell faces, one tensor (b, *faces) per axis, in
+            the layout of `kernels.diffusion`.
     """
 
     input: Tensor
@@ -73,7 +73,7 @@ class Batch:
         )
 
     def __contains__(self, name: str) -> bool:
-        """Whether a member of this name is there."""
+        """Whether the batch has a member of this name."""
         return name in self.__dict__
 
     def get(self, name: str) -> Any:
@@ -81,7 +81,7 @@ class Batch:
         return self.__dict__.get(name)
 
     def replace(self, **members: Any) -> "Batch":
-        """The same with other or further members; None takes one away."""
+        """A copy with members replaced or added; None removes a member."""
         return Batch(**{**self.members(), **members})
 
     def __len__(self) -> int:
@@ -89,23 +89,23 @@ class Batch:
         return len(next(self.tensors()))
 
     def __getitem__(self, index: Any) -> "Batch":
-        """The samples of a slice or list of numbers; of one number, the sample without its axis."""
+        """A batch for a slice or list of indices; a sample without the first axis for an int."""
         return self.map(lambda u: u[index])
 
     def to(self, *place: Any, **options: Any) -> "Batch":
-        """The same on another device; `torch.Tensor.to` says what it takes."""
+        """The batch on another device or in another dtype; arguments as for `torch.Tensor.to`."""
         return self.map(lambda u: u.to(*place, **options))
 
     def pin_memory(self) -> "Batch":
-        """The same in page-locked memory; the DataLoader calls this."""
+        """The batch in page-locked memory; the DataLoader calls this method."""
         return self.map(Tensor.pin_memory)
 
     def split(self, size: int) -> list["Batch"]:
-        """Pieces of so many samples in their order; the last may be shorter."""
+        """Batches of `size` consecutive samples; the last may be smaller."""
         return [self[start : start + size] for start in range(0, len(self), size)]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        """The same members, each tensor changed."""
+        """The batch with the function applied to every tensor."""
         changed: dict[str, Any] = {
             name: change(value) if isinstance(value, Tensor) else tuple(map(change, value))
             for name, value in self.members().items()
@@ -113,14 +113,14 @@ class Batch:
         return Batch(**changed)
 
     def members(self) -> dict[str, Any]:
-        """Those that are there, by name."""
+        """The members present, by name."""
         return dict(self.__dict__)
 
     def tensors(self) -> Iterator[Tensor]:
         """All tensors of all members.
 
         Raises:
-            ValueError: there is none.
+            ValueError: the batch has no member.
         """
         members = self.members()
         if not members:
@@ -129,10 +129,10 @@ class Batch:
             yield from (value,) if isinstance(value, Tensor) else value
 
     def check(self) -> "Batch":
-        """Itself, if its members fit together.
+        """Return self if its members are consistent.
 
         Raises:
-            ValueError: members of different numbers of samples, or positions, mask or weights that
+            ValueError: the members differ in the number of samples, or positions, mask or weights
                 do not fit the fields.
         """
         counts = {
@@ -155,7 +155,7 @@ class Batch:
 
     @staticmethod
     def cat(batches: Sequence["Batch"]) -> "Batch":
-        """One batch after the other, all with the same members."""
+        """The concatenation of batches that have the same members."""
         joined: dict[str, Any] = {}
         for name, value in batches[0].members().items():
             parts = [getattr(b, name) for b in batches]
@@ -167,13 +167,13 @@ class Batch:
 
     @staticmethod
     def collate(samples: "Batch | Sequence[Batch]") -> "Batch":
-        """One batch of samples without their first axis: the `collate_fn` of a DataLoader.
+        """Stack samples into one batch; the `collate_fn` of a DataLoader.
 
-        Point clouds of different size are padded with zeros at the end, and `mask` says which
-        points are real. What a data set has read in one go is a batch already and stays as it is.
+        Point clouds of different size are padded with zeros at the end, and `mask` marks the real
+        points. A `Batch`, as returned by `__getitems__` of a data set, is returned unchanged.
 
         Raises:
-            ValueError: no samples, or samples that do not fit together.
+            ValueError: there are no samples, or the samples are inconsistent.
         """
         if isinstance(samples, Batch):
             return samples
@@ -211,7 +211,7 @@ def _stack(values: Sequence[Any]) -> Any:
 
 
 def _padded(samples: Sequence[Batch]) -> list[Batch]:
-    """All clouds of the size of the largest, with a mask where any was smaller."""
+    """The samples padded to the size of the largest cloud, with a mask if any was smaller."""
     counts = [s.positions.shape[-1] for s in samples]
     largest = max(counts)
     if min(counts) == largest:

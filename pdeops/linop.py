@@ -1,4 +1,4 @@
-"""Linear operators on fields, preconditioners, and the probe that keeps CG valid."""
+"""Linear operators on fields, preconditioners, and a check that a preconditioner is valid in CG."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 class LinearOperator(ABC):
     """A linear map A from fields on a grid to fields on the same grid; `A @ u` applies it.
 
-    Subclasses set `grid` and declare what holds of A; solvers query the declarations, `check_spd`
-    probes them. Leading axes of u are a batch.
+    Subclasses set `grid` and declare the properties of A. Solvers query these declarations, and
+    `check_spd` tests them. Leading axes of u are a batch.
 
     Attributes:
         grid: the grid of the unknowns.
         symmetric: ⟨A u, v⟩ = ⟨u, A v⟩.
         positive_definite: ⟨u, A u⟩ > 0 for u ≠ 0.
-        semidefinite: ⟨u, A u⟩ > 0 unless u is in the kernel, which `project` takes away.
+        semidefinite: ⟨u, A u⟩ > 0 unless u is in the kernel of A; `project` removes the kernel.
     """
 
     grid: Grid
@@ -41,24 +41,25 @@ class LinearOperator(ABC):
     def apply_into(
         self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
     ) -> Float[Tensor, "*batch_space"]:
-        """A u written to `out`, which is returned; u and out do not overlap.
+        """Write A u to `out` and return `out`; u and out must not overlap.
 
-        The loops of the solvers call this one; an operator with its own kernel allocates nothing.
+        Solver iterations call this method; an operator with its own kernel allocates nothing.
         """
         return out.copy_(self.apply(u))
 
     def bind(
         self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
     ) -> Callable[[], object]:
-        """`apply_into(u, out)` without arguments, to be called again and again.
+        """`apply_into(u, out)` as a function without arguments, for repeated calls.
 
-        An operator with its own kernel looks at u and out once: on a small system this takes longer
-        than the arithmetic.
+        An operator with its own kernel inspects u and out once, because on a small system the
+        inspection takes longer than the arithmetic.
         """
         return partial(self.apply_into, u, out)
 
     def project(self, b: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
-        """The part of b in the range of A; b itself unless A is singular and knows its kernel."""
+        """The projection of b onto the range of A; b itself unless A is singular with known
+        kernel."""
         return b
 
     def diagonal(self) -> Float[Tensor, "*space"]:
@@ -71,7 +72,7 @@ class LinearOperator(ABC):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(N, N), N the number of unknowns."""
+        """(N, N), where N is the number of unknowns."""
         return (self.grid.num_nodes, self.grid.num_nodes)
 
     def to_csr(self) -> "scipy.sparse.csr_array":
@@ -81,13 +82,13 @@ class LinearOperator(ABC):
     def to_scipy(self) -> "scipy.sparse.linalg.LinearOperator":
         """A on flat float64 vectors (C order), for scipy's solvers.
 
-        A symmetric A is its own adjoint; else the adjoint is not available to scipy.
+        A symmetric A is its own adjoint; otherwise scipy has no adjoint.
         """
         from scipy.sparse.linalg import LinearOperator as ScipyLinearOperator
 
         @torch.no_grad()
         def matvec(u):
-            # A copy: scipy may pass a read-only vector, and A u must never share memory with u.
+            # Copy u: scipy may pass a read-only vector, and A u must not share memory with u.
             field = torch.tensor(u, dtype=torch.float64).reshape(self.grid.shape)
             return self.apply(field).numpy().ravel()
 
@@ -104,14 +105,14 @@ class Preconditioner(LinearOperator):
 
 @torch.no_grad()
 def check_spd(M: LinearOperator, *, probes: int = 4, rtol: float = 1e-10, seed: int = 0) -> None:
-    """Probe that M is linear, symmetric and positive definite, as conjugate gradients need.
+    """Check that M is linear, symmetric and positive definite, as conjugate gradients require.
 
-    For random u, v and scalars a, b: M(au + bv) = a Mu + b Mv and ⟨Mu, v⟩ = ⟨u, Mv⟩, both relative
-    to the terms' size, and ⟨u, Mu⟩ > 0. Probes refute, they do not prove: an M that is indefinite
-    on few directions passes unless a probe meets them.
+    For random u, v and scalars a, b it checks M(au + bv) = a Mu + b Mv and ⟨Mu, v⟩ = ⟨u, Mv⟩, both
+    relative to the size of the terms, and ⟨u, Mu⟩ > 0. The checks are necessary, not sufficient: an
+    M that is indefinite in a few directions can pass.
 
     Raises:
-        ValueError: one of the three fails; the message names which, by how much, and the way out.
+        ValueError: a check fails; the message states which check, the deviation and a remedy.
     """
     if probes < 1:
         raise ValueError(f"check_spd needs at least one probe; got probes={probes}.")

@@ -1,8 +1,8 @@
-"""What training minimises: a scalar from predicted and true fields of one domain.
+"""Loss functions: scalars from predicted and true fields on one domain.
 
-A loss object is bound to its domain and refuses fields of another; it is cheap, so for another
-resolution build another. Where positions differ from sample to sample, `loss.at(batch)` is the loss
-on the points of that batch.
+A loss object is bound to its domain and rejects fields of other domains. Construction is cheap, so
+build one loss per resolution. If positions differ from sample to sample, `loss.at(batch)` is the
+loss on the points of the batch.
 """
 # Axes: b batch, t time, c channel, *space nodes.
 
@@ -24,12 +24,12 @@ PerSample = Float[Tensor, " b"]
 class Loss(ABC):
     """(prediction, target), both (b, c, *space) ↦ the mean over the batch of `per_sample`.
 
-    Trajectories (b, t, c, *space) are taken too: each time counts like a group of channels
+    Trajectories (b, t, c, *space) are also accepted: each time counts like a group of channels
     (`domain.fold_time`).
 
     Attributes:
-        norm: what errors are measured by, on the domain of the fields.
-        pools_channels: errors of all channels are added up, so that their units must agree.
+        norm: the norm of the error, on the domain of the fields.
+        pools_channels: whether errors of all channels are summed; their units must then agree.
     """
 
     pools_channels = True
@@ -56,7 +56,7 @@ class Loss(ABC):
 class Relative(Loss):
     """‖prediction - target‖ / ‖target‖ per sample, channels pooled; see `norms.relative_error`.
 
-    The gradient is finite everywhere, 0 where the error is zero.
+    The gradient is finite everywhere, and 0 where the error is zero.
     """
 
     def __init__(self, norm: Norm) -> None:
@@ -75,10 +75,10 @@ class Relative(Loss):
 class MeanSquare(Loss):
     """∫ Σ_c (prediction_c - target_c)² dx / (C |Ω|) per sample, by the quadrature of the domain.
 
-    On periodic axes and cell centres that is the plain mean over nodes; stored ends weigh half, and
-    ends that are known but not stored count as zeros, as they do in the integral. On a sphere the
-    nodes near the poles weigh less; on points it is the mean by their weights, or the plain mean
-    over the real points.
+    On periodic axes and cell centres it is the mean over nodes. Stored ends have half weight, and
+    known ends that are not stored count as zeros, as in the integral. On a sphere, nodes near the
+    poles have smaller weights. On points it is the weighted mean, or without weights the mean over
+    the real points.
     """
 
     def __init__(self, domain: Domain) -> None:
@@ -99,9 +99,9 @@ class MeanSquare(Loss):
 class PerChannel(Loss):
     """‖prediction_c - target_c‖ / ‖target_c - its mean‖ in L², mean over channels c, per sample.
 
-    For channels in different units: each counts alike, and 1 is what its mean would reach, as by
-    the metric vrmse. Where a channel of a target is constant, the error itself counts. In a
-    trajectory each channel at each time counts alike.
+    This loss is for channels in different units: all channels have equal weight, and predicting
+    the mean gives 1, as in the metric vrmse. For a constant target channel the absolute error
+    counts. In a trajectory, all times of all channels have equal weight.
     """
 
     pools_channels = False
@@ -134,7 +134,7 @@ def relative_l2(domain: Domain) -> Relative:
 
 
 def relative_h1(domain: Domain, alpha: int | float = 1.0) -> Relative:
-    """Relative H¹ error by the domain's own waves, every one of them."""
+    """Relative H¹ error over all waves of the domain."""
     return Relative(Sobolev(1.0, domain, alpha))
 
 
@@ -147,6 +147,7 @@ LOSSES: dict[str, Callable[..., Loss]] = {
 
 
 def _volume(domain: Any, like: Tensor) -> Any:
-    """A number, or (b,) in the precision and place of a field, where samples differ."""
+    """The volume as a number, or as (b,) in the dtype and on the device of `like` if samples
+    differ."""
     volume = domain.volume
     return volume.to(like) if isinstance(volume, Tensor) else volume

@@ -1,13 +1,13 @@
-"""What is reported: one number per sample on the physical scale, and means over samples.
+"""Error metrics: one number per sample in physical units, and means over samples.
 
-Every metric is a function of (prediction, target, domain), fields (b, c, *space), that returns
-(b,). It depends on its own sample only, so neither the batch size nor a short last batch matters.
-It is computed in float64, integrals by the quadrature of the domain. Where a metric divides by a
-size of the target and that size is 0, it reports the numerator itself: the absolute error, finite.
-Trajectories (b, t, c, *space) are taken too: each time counts like a group of channels
+Every metric maps (prediction, target, domain), with fields (b, c, *space), to (b,). Each value
+depends on its own sample only, so results do not depend on the batch size or a short last batch.
+Metrics are computed in float64, with integrals by the quadrature of the domain. A relative metric
+returns its numerator, the absolute error, if its denominator is 0, so that the value is finite.
+Trajectories (b, t, c, *space) are also accepted: each time counts like a group of channels
 (`domain.fold_time`).
 
-A metric exists on a domain that has what it `needs`; `metrics_of(domain)` lists those that do.
+A metric exists on a domain that has the property `needs`; `metrics_of(domain)` lists these metrics.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,17 +30,17 @@ PerSample = Float[Tensor, " b"]
 
 # Lower edges of the middle and the high band of |k|, as in PDEBench (Takamoto et al. 2022).
 _BAND_EDGES = (4, 12)
-# Variance over mean square that a constant may have in float64, because its mean is rounded.
+# Bound of variance / mean square for a constant field in float64, whose mean is rounded.
 _ROUND_OFF = (10 * torch.finfo(torch.float64).eps) ** 2
 
 
 @dataclass(frozen=True)
 class Metric:
-    """(prediction, target, domain) ↦ (b,), and what the domain must have for it.
+    """A function (prediction, target, domain) ↦ (b,), and the domain property that it needs.
 
     Attributes:
         measure: the function.
-        needs: a key of `NEEDS`; "quadrature" is what every domain has.
+        needs: a key of `NEEDS`; every domain has "quadrature".
     """
 
     measure: Callable[[Tensor, Tensor, Any], Tensor]
@@ -55,7 +55,7 @@ class Metric:
         return NEEDS[self.needs](domain)
 
 
-# What a metric may need of a domain, and whether a domain has it.
+# Domain properties that metrics need, each with a test for a domain.
 NEEDS: dict[str, Callable[[Any], bool]] = {
     "quadrature": lambda domain: True,
     "waves": has_calculus,
@@ -69,16 +69,16 @@ def relative_l2(prediction: Field, target: Field, domain: Domain) -> PerSample:
 
 
 def relative_h1(prediction: Field, target: Field, domain: Domain) -> PerSample:
-    """‖p - t‖ / ‖t‖ in H¹ = (∫ u² + |∇u|²)^{1/2}, every wave of the domain, channels pooled."""
+    """‖p - t‖ / ‖t‖ in H¹, (∫ u² + |∇u|²)^{1/2}, over all waves of the domain, channels pooled."""
     return relative_error(_h1(domain), *_exact(prediction, target, domain))
 
 
 def nrmse(prediction: Field, target: Field, domain: Domain) -> PerSample:
     """RMSE / RMS of the target, per channel over nodes, then the mean over channels (PDEBench).
 
-    Means over nodes are those of `Domain.mean_weights`: every node of a box counts alike, as in
-    PDEBench; on a sphere a node counts by its area, or the poles would count n_lon times; points
-    count by their weights where these are known.
+    Means over nodes use `Domain.mean_weights`: equal weights on a box, as in PDEBench; area weights
+    on a sphere, where equal weights would count each pole n_lon times; the quadrature weights of
+    points if they are known.
     """
     p, t = _exact(prediction, target, domain)
     error, size = (_mean_over_nodes(v.square(), domain).sqrt() for v in (p - t, t))
@@ -88,10 +88,10 @@ def nrmse(prediction: Field, target: Field, domain: Domain) -> PerSample:
 def vrmse(prediction: Field, target: Field, domain: Domain) -> PerSample:
     """(MSE / variance of the target)^{1/2} per channel, then the mean over channels.
 
-    Means over nodes are those of `nrmse`. 1 for a prediction that is the target's mean, but for the
-    variance, which is unbiased, Σ a (t - mean)² / (1 - Σ a²) with weights a: n - 1 in place of n on
-    a box, as in The Well, which adds 1e-7 to it; here nothing is added, so that the units of a
-    field do not matter.
+    Means over nodes are those of `nrmse`. The variance is unbiased, Σ a (t - mean)² / (1 - Σ a²)
+    with weights a, so n - 1 replaces n on a box. Predicting the target's mean gives 1 up to this
+    factor. The Well uses the same variance plus 1e-7; here nothing is added, so that the metric
+    does not depend on the units.
     """
     p, t = _exact(prediction, target, domain)
     mse = _mean_over_nodes((p - t).square(), domain)
@@ -112,9 +112,9 @@ def max_error(prediction: Field, target: Field, domain: Domain) -> PerSample:
 def boundary_error(prediction: Field, target: Field, domain: Domain) -> PerSample:
     """RMSE over the outermost nodes of the domain (`Domain.outermost`), channels pooled.
 
-    Those on the boundary where it is stored, the cells that touch it where nodes are cell centres.
-    0 where there are no such nodes: on periodic boxes and spheres, and on interior grids, whose
-    boundary values are known.
+    These are the boundary nodes if they are stored, or the boundary cells if nodes are cell
+    centres. The metric is 0 if there are none: on periodic boxes, on spheres, and on interior
+    grids, whose boundary values are known.
     """
     p, t = _exact(prediction, target, domain)
     outermost = domain.outermost()
@@ -127,7 +127,7 @@ def boundary_error(prediction: Field, target: Field, domain: Domain) -> PerSampl
 def conserved_error(prediction: Field, target: Field, domain: Domain) -> PerSample:
     """|∫p - ∫t| / ∫|t| per channel, then the mean over channels.
 
-    ∫|t| and not |∫t|, which is zero for fields of zero mean.
+    The denominator is ∫|t| because |∫t| vanishes for fields of zero mean.
     """
     p, t = _exact(prediction, target, domain)
     w = domain.quadrature().to(p)
@@ -151,12 +151,12 @@ def high_frequency_error(prediction: Field, target: Field, domain: Domain) -> Pe
 
 
 def band_errors(prediction: Field, target: Field, domain: Domain) -> Float[Tensor, "b 3"]:
-    """The mean squared error ∫ Σ_c (p - t)² dx / (C |Ω|), split by |k| < 4, < 12, and the rest.
+    """The mean squared error ∫ Σ_c (p - t)² dx / (C |Ω|) in three bands: |k| < 4, < 12, >= 12.
 
-    On a box k is the vector of whole-number indices of the waves (`Grid.series`), all signs
-    included, |k| its length: waves per side for Fourier, half-waves for sines and cosines. On a
-    sphere |k| is the degree l. Every wave is in one band, so by Parseval the three sum to the mean
-    squared error exactly (`losses.MeanSquare`).
+    On a box |k| is the length of the vector of integer wave indices (`Grid.series`): waves per side
+    for Fourier, half-waves for sines and cosines; all signs are included. On a sphere |k| is the
+    degree l. Every wave is in one band, so by Parseval the bands sum to the mean squared error
+    exactly (`losses.MeanSquare`).
     """
     p, t = _exact(prediction, target, domain)
     energy, band = _bands(domain)
@@ -186,16 +186,16 @@ def metrics_of(domain: Domain) -> dict[str, Metric]:
 
 
 class MetricMean:
-    """Means over all samples seen, whatever the batches: each sample counts once.
+    """Means of metrics over all samples, independent of the split into batches.
 
-    Sums are kept in float64. Over several processes, each updates with its own samples, all call
-    `all_reduce` once, and `compute` then gives every one of them the same means.
+    Sums are accumulated in float64. With several processes, each process updates with its own
+    samples and calls `all_reduce` once; `compute` then returns the same means in every process.
 
     Args:
-        names: of the metrics; by default all that exist on the domain.
+        names: names of the metrics; by default all metrics that exist on the domain.
 
     Raises:
-        ValueError: a name that is not in METRICS, or a metric that does not exist on the domain.
+        ValueError: a name is not in METRICS, or a metric does not exist on the domain.
     """
 
     def __init__(self, domain: Domain, names: Sequence[str] | None = None) -> None:
@@ -222,12 +222,12 @@ class MetricMean:
         """Add the samples of one batch.
 
         Args:
-            batch: the `Batch` they come from; needed where positions differ from sample to sample.
+            batch: the `Batch` of the samples; needed if positions differ from sample to sample.
         """
         if self._reduced:
             raise ValueError(
-                "These means are already summed over all processes; further samples would weigh "
-                "wrongly. Make a new MetricMean."
+                "These means are already summed over all processes; further samples would get a "
+                "wrong weight. Make a new MetricMean."
             )
         domain = self.domain if batch is None else self.domain.at(batch)
         values = [METRICS[name](prediction, target, domain).sum() for name in self.names]
@@ -236,7 +236,7 @@ class MetricMean:
         self.num_samples += len(target)
 
     def all_reduce(self) -> "MetricMean":
-        """Sum over all processes of torch.distributed, if there are any; returns itself."""
+        """Sum over the processes of torch.distributed, if it is initialised; returns self."""
         distributed = torch.distributed
         if distributed.is_available() and distributed.is_initialized() and not self._reduced:
             device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
@@ -251,7 +251,7 @@ class MetricMean:
         """The mean of each metric over the samples.
 
         Raises:
-            ValueError: there was no sample.
+            ValueError: `update` has received no sample.
         """
         if self.num_samples == 0:
             raise ValueError("No mean of no samples: call update() with at least one batch first.")
@@ -261,13 +261,13 @@ class MetricMean:
 
 @lru_cache(maxsize=16)
 def _h1(domain: Domain) -> Norm:
-    """The H¹ norm of a domain, made once for its multiplier."""
+    """The H¹ norm of a domain, cached because of its multiplier."""
     return Sobolev(1.0, domain)
 
 
 @lru_cache(maxsize=16)
 def _bands(domain: Domain) -> tuple[Tensor, Tensor]:
-    """Parseval's weights and the band 0, 1, 2 of every wave, the latter flat."""
+    """Parseval's weights, and the flattened band index (0, 1 or 2) of every wave."""
     calculus = calculus_of(domain)
     edges = torch.tensor(_BAND_EDGES, dtype=torch.float64)
     band = torch.bucketize(calculus.wave_number, edges, right=True)
@@ -275,17 +275,17 @@ def _bands(domain: Domain) -> tuple[Tensor, Tensor]:
 
 
 def _exact(prediction: Tensor, target: Tensor, domain: Domain) -> tuple[Tensor, Tensor]:
-    """Both fields in float64, checked, times folded, zero at points that pad a sample."""
+    """Both fields in float64 after their checks, with times folded and padding zeroed."""
     check_alike(prediction, target)
     p, t = (fold_time(u, domain, "prediction and target").double() for u in (prediction, target))
     return domain.mask_padding(p), domain.mask_padding(t)
 
 
 def _mean_over_nodes(u: Tensor, domain: Domain) -> Tensor:
-    """(b, c) from (b, c, *space)."""
+    """The weighted mean over nodes, (b, c, *space) ↦ (b, c)."""
     return (domain.mean_weights().to(u) * u).flatten(2).sum(2)
 
 
 def _or_one(size: Tensor) -> Tensor:
-    """Sizes to divide by: 1 where they are 0."""
+    """Denominators: size, or 1 where size is 0."""
     return torch.where(size > 0, size, 1.0)

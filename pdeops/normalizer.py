@@ -11,15 +11,15 @@ from torch import Tensor, nn
 class Normalizer(nn.Module):
     """Fields (b, c, *space) ↦ (u - mean_c) / std_c; `inverse` undoes it.
 
-    One pair of numbers per channel, whatever the resolution. They are buffers, kept in float64 and
-    applied in the field's dtype, so they travel in the state_dict and are never trained. Build it
-    with `Normalizer.fit(batches)` or `Normalizer.identity(channels)`.
+    There is one mean and one standard deviation per channel, for every resolution. They are float64
+    buffers and are applied in the dtype of the field, so they are saved in the state_dict and not
+    trained. Use `Normalizer.fit(batches)` or `Normalizer.identity(channels)` to construct one.
 
-    Channels are axis 1. With `channel_axis=2` all methods take trajectories (b, t, c, *space):
-    statistics are then over samples, times and nodes, and every time is scaled alike.
+    Channels are axis 1. With `channel_axis=2` all methods take trajectories (b, t, c, *space);
+    statistics are then over samples, times and nodes, and all times are scaled alike.
 
     Raises:
-        ValueError: mean and std are not finite, std is not positive, or they differ in length.
+        ValueError: mean or std is not finite, std is not positive, or their lengths differ.
     """
 
     mean: Tensor
@@ -42,7 +42,7 @@ class Normalizer(nn.Module):
 
     @classmethod
     def identity(cls, channels: int) -> "Normalizer":
-        """The normalizer that changes nothing."""
+        """The identity normalizer, with mean 0 and std 1."""
         return cls(torch.zeros(channels), torch.ones(channels))
 
     @classmethod
@@ -50,14 +50,14 @@ class Normalizer(nn.Module):
         """Mean and (population) standard deviation per channel over all batches (b, c, *space), or
         (b, t, c, *space) with `channel_axis=2`.
 
-        Points that pad a sample must be left out: give each sample's real points as a batch.
+        Exclude padding: pass the real points of each sample as a batch.
 
-        One pass in float64, shifted by the mean of the first batch, batches merged by Chan, Golub
-        and LeVeque (1979): a mean far above the deviation costs no digits, and the split into
-        batches does not matter. A constant channel, by its exact minimum and maximum, gets std 1.
+        One pass in float64, shifted by the mean of the first batch; batches are merged by Chan,
+        Golub and LeVeque (1979). A mean much larger than the deviation costs no digits, and the
+        result does not depend on the split. A channel whose minimum equals its maximum gets std 1.
 
         Raises:
-            ValueError: no data, a channel count that changes, or values that are not finite.
+            ValueError: there are no data, the number of channels changes, or a value is not finite.
         """
         count = 0
         shift = mean = squares = low = high = torch.empty(0, dtype=torch.float64)
@@ -98,14 +98,14 @@ class Normalizer(nn.Module):
     def forward(
         self, u: Float[Tensor, "b c *space"], *, channel_axis: int = 1
     ) -> Float[Tensor, "b c *space"]:
-        """u on the normalised scale."""
+        """The normalised field (u - mean) / std."""
         mean, std = self._statistics(u, channel_axis)
         return (u - mean) / std
 
     def inverse(
         self, u: Float[Tensor, "b c *space"], *, channel_axis: int = 1
     ) -> Float[Tensor, "b c *space"]:
-        """u back on the physical scale."""
+        """The field u · std + mean in physical units."""
         mean, std = self._statistics(u, channel_axis)
         return u * std + mean
 

@@ -17,24 +17,24 @@ from .tasks.supervised import Run
 def first_guess(run: Run, A: Diffusion, b: Tensor) -> Tensor:
     """x0 for A x = b: the prediction of the run's operator for this system, optimally scaled.
 
-    The operator's input is read from the system: for Darcy flow the coefficient from A, for
-    Poisson's equation the source from b. The prediction g is scaled by ⟨g, b⟩ / ⟨g, A g⟩, so the
-    unit of the matrix does not matter, and |x0 - A⁻¹b|_A is never above that of x0 = 0.
+    The input of the operator is computed from the system: for Darcy flow the coefficient from A,
+    for Poisson's equation the source from b. The prediction g is scaled by ⟨g, b⟩ / ⟨g, A g⟩, so
+    the units of A do not matter, and |x0 - A⁻¹b|_A is at most that of x0 = 0.
 
     Raises:
-        ValueError: a linear system does not hold the input of this operator, or A is not of the
-            form of the problem it was trained on.
+        ValueError: the input of this operator cannot be computed from a linear system, or A does
+            not have the form of the problem that the operator was trained on.
     """
     problem = run.problem
     name = problem.name if problem is not None else "an equation that pdeops does not know"
     if problem is None or name not in _INPUTS:
         raise ValueError(
-            f"{run.folder} was trained on {name}; a guess is read from the systems of "
-            f"{' and '.join(_INPUTS)} only. Solve without it."
+            f"{run.folder} was trained on {name}; an initial guess is available for "
+            f"{' and '.join(_INPUTS)} only. Solve without a guess."
         )
     grid = problem.grid(_shape(run, problem, A))
     inner = _INPUTS[name](run, A, b, grid)
-    # Nodes with known values take the coefficient of their neighbour.
+    # Nodes with known values get the coefficient of their neighbour.
     widths = [(n - m) // 2 for n, m in zip(grid.shape, grid.interior.shape, strict=True)]
     pad = [w for width in reversed(widths) for w in (width, width)]
     x = F.pad(inner[None, None], pad, mode="replicate")
@@ -67,7 +67,7 @@ def _shape(run: Run, problem: Problem, A: Diffusion) -> list[int]:
 
 
 def _side(A: Diffusion, axis: int) -> Boundary:
-    """The boundary condition that the couplings at the ends of an axis express."""
+    """The boundary condition of an axis, from the couplings at its ends."""
     if A.periodic[axis]:
         return Boundary.PERIODIC
     ends = A.faces[axis].index_select(axis, torch.tensor([0, A.grid.shape[axis]]))
@@ -75,9 +75,9 @@ def _side(A: Diffusion, axis: int) -> Boundary:
 
 
 def _coefficient(run: Run, A: Diffusion, b: Tensor, grid: Grid) -> Tensor:
-    """a at the unknowns: the median over the faces of each node, exact where a is constant around a
-    node, and at straight jumps. A matrix may hold a/h² or a; the one closer to the training data is
-    taken."""
+    """Coefficient a at the unknowns: the median over the faces of each node, which is exact where a
+    is constant around the node and at straight jumps. The matrix may contain a/h² or a; the choice
+    closer to the training data is used."""
     faces = []
     for axis, (c, n, h) in enumerate(zip(A.faces, A.grid.shape, grid.spacing, strict=True)):
         faces += [c.narrow(axis, i, n) * h**2 for i in (0, 1)]
@@ -88,7 +88,7 @@ def _coefficient(run: Run, A: Diffusion, b: Tensor, grid: Grid) -> Tensor:
 
 
 def _source(run: Run, A: Diffusion, b: Tensor, grid: Grid) -> Tensor:
-    """f at the unknowns, scaled to the deviation of the training data."""
+    """Source f at the unknowns, scaled to the standard deviation of the training data."""
     f = b / Laplacian(grid).cell_fractions()
     usual = run.operator.input_normalizer.std.item()
     return f * (usual / f.std().clamp(min=torch.finfo(f.dtype).tiny))

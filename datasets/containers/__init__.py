@@ -1,4 +1,4 @@
-"""How the bytes of a data file are kept: one file for each kind, known by its first bytes."""
+"""File formats, one module for each; a format is recognised by the first bytes of a file."""
 
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +10,7 @@ __all__ = ["CONTAINERS", "Container", "container_of", "open_store"]
 
 
 class Container(Protocol):
-    """A kind of file.
+    """A file format.
 
     Attributes:
         DESCRIPTION: one line for error messages.
@@ -19,7 +19,7 @@ class Container(Protocol):
     DESCRIPTION: str
 
     def recognises(self, path: Path, head: bytes) -> bool:
-        """Whether a file is of this kind, by its first bytes."""
+        """Whether a file has this format, from its first bytes."""
         ...
 
     def store(self, path: Path) -> Store:
@@ -27,8 +27,7 @@ class Container(Protocol):
         ...
 
 
-# The first that recognises a file reads it. netCDF comes last: it asks xarray, which is imported
-# for it.
+# The first format that recognises a file reads it. netCDF is last, because it imports xarray.
 CONTAINERS: dict[str, Container] = {
     "MATLAB": mat,
     "NumPy": npz,
@@ -37,7 +36,7 @@ CONTAINERS: dict[str, Container] = {
     "netCDF": netcdf,
 }
 
-# First bytes of what is no data at all -> what it is and what to do about it.
+# First bytes of files that hold no data -> description and remedy.
 _NOT_DATA = {
     b"<": "is an HTML or XML page, not data: the download gave a web page (a login, a quota or an "
     "error). Download it again",
@@ -51,21 +50,21 @@ _NOT_DATA = {
 
 
 def open_store(path: str | Path) -> Store:
-    """The named arrays of a file of any known kind.
+    """The named arrays of a file of any known format.
 
     Raises:
-        FileNotFoundError, ValueError: as `container_of`, or the file is damaged.
+        FileNotFoundError, ValueError: the errors of `container_of`, or the file is damaged.
     """
     path = Path(path)
     return CONTAINERS[container_of(path)].store(path)
 
 
 def container_of(path: str | Path) -> str:
-    """The key in `CONTAINERS` of a file, from its content.
+    """The key in `CONTAINERS` of a file's format, from its content.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is empty, a web page, or of no known kind.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is empty, a web page, or of unknown format.
     """
     path = Path(path)
     if not path.exists():

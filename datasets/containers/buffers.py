@@ -1,4 +1,4 @@
-"""Memory for batches that is used again, since fresh pages cost more than the copy into them."""
+"""Reusable memory for batches; allocating fresh pages costs more than copying into them."""
 
 import sys
 import threading
@@ -8,27 +8,27 @@ import numpy as np
 
 
 class Buffers:
-    """Arrays that are handed out again once nobody refers to them, nor to a view of them.
+    """A pool of arrays; an array is reused when no reference to it or to a view of it is left.
 
-    A loop over batches holds two at a time, the last one and the next, each with x and y.
+    A loop over batches holds two batches at a time, the last and the next, each with x and y.
     """
 
     MAX_ARRAYS = 6
-    MAX_BYTES = 2**26  # of one array; larger ones are left to the allocator
+    MAX_BYTES = 2**26  # of one array; larger arrays are not pooled
 
     def __init__(self) -> None:
         self._kept: deque[np.ndarray] = deque(maxlen=self.MAX_ARRAYS)
         self._lock = threading.Lock()
-        # What an array counts that nobody has: measured, since it depends on the interpreter.
+        # Reference count of an unused array, measured because it depends on the interpreter.
         self._kept.append(np.empty(0))
         self._free = self._references(0)
         self._kept.clear()
 
     def __reduce__(self) -> tuple[type["Buffers"], tuple[()]]:
-        return Buffers, ()  # another process begins with none
+        return Buffers, ()  # another process starts with an empty pool
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """An array of any content that nobody else has."""
+        """An unused array with arbitrary content."""
         with self._lock:
             for i in range(len(self._kept)):
                 if self._references(i) == self._free:

@@ -1,4 +1,4 @@
-"""HDF5 files: any that h5py opens, but MATLAB's (`mat`) and those that xarray names (`netcdf`)."""
+"""HDF5 files that h5py opens, except MATLAB files (`mat`) and netCDF files (`netcdf`)."""
 
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,20 @@ from .store import Array, Key, Store, entries, frames_of
 DESCRIPTION = "HDF5 files, those of pdeops and others"
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_MATLAB = b"MATLAB 7.3 MAT-file"  # stands in the 512 bytes in front of HDF5's signature
+_MATLAB = b"MATLAB 7.3 MAT-file"  # in the 512 bytes before the HDF5 signature
 
 
 def recognises(path: Path, head: bytes) -> bool:
-    """An HDF5 file that is no other kind, or a damaged one, of which `store` says why."""
+    """Whether this is an HDF5 file of no other format, or a damaged one; `store` reports the
+    damage."""
     return kind_of(path, head) in ("pdeops", "plain", "damaged")
 
 
 def store(path: Path) -> "HDF5Store":
-    """All datasets, those in groups as 'group/name'.
+    """All datasets of the file; datasets in groups are named 'group/name'.
 
     Raises:
-        ValueError: damaged.
+        ValueError: the file is damaged.
     """
     import h5py
 
@@ -37,8 +38,8 @@ def store(path: Path) -> "HDF5Store":
 
 
 def kind_of(path: Path, head: bytes) -> str | None:
-    """What wrote an HDF5 file: "pdeops", "mat" (MATLAB 7.3), "netcdf", "plain", "damaged"; None for
-    a file that is not HDF5."""
+    """Kind of an HDF5 file: "pdeops", "mat" (MATLAB 7.3), "netcdf", "plain" or "damaged"; None if
+    the file is not HDF5."""
     matlab = head.startswith(_MATLAB)
     if not (matlab or head.startswith(_SIGNATURE)):
         return None
@@ -57,18 +58,18 @@ def kind_of(path: Path, head: bytes) -> str | None:
 
 
 class HDF5Store(Store):
-    """The datasets of an HDF5 file, those in groups as 'group/name'.
+    """The datasets of an HDF5 file; datasets in groups are named 'group/name'.
 
-    Contiguous ones are mapped into memory, since h5py's selections cost four times as much as the
-    copy itself; chunked ones are read by h5py. The file is opened with HDF5's default locking, as
-    h5py and xarray open it: HDF5 refuses to open a file twice in one process with different
-    locking. Where the file system has no locks, set HDF5_USE_FILE_LOCKING=FALSE.
+    Contiguous datasets are memory-mapped, because h5py's selections cost four times as much as the
+    copy itself. Chunked datasets are read by h5py. The file is opened with HDF5's default locking,
+    as in h5py and xarray, because HDF5 refuses to open a file twice in one process with different
+    locking. On a file system without locks, set HDF5_USE_FILE_LOCKING=FALSE.
 
     Attributes:
-        reverse: axes are stored in reverse, as MATLAB does.
+        reverse: whether the axes are stored in reverse order, as in MATLAB files.
     """
 
-    # Of a file with a group per sample (there are such, with 20,000) the first so many objects.
+    # Maximum number of objects listed; some files have a group per sample (20,000 groups).
     MAX_OBJECTS = 1000
 
     def __init__(self, path: Path, *, reverse: bool = False) -> None:
@@ -130,7 +131,7 @@ class HDF5Store(Store):
             ) from None
 
     def take(self, name: str, axis: int, indices: np.ndarray) -> np.ndarray:
-        """The given entries along one axis: copied from the mapped file, or as h5py reads them."""
+        """The given entries along one axis, copied from the mapped file or read by h5py."""
         mapped = self.in_memory(name)
         if mapped is None:
             return super().take(name, axis, indices)
@@ -143,7 +144,7 @@ class HDF5Store(Store):
     def take_frames(
         self, name: str, axes: tuple[int, int], indices: np.ndarray, frames: np.ndarray
     ) -> np.ndarray:
-        """The given frames: copied from the mapped file, or as h5py reads them."""
+        """The given frames, copied from the mapped file or read by h5py."""
         mapped = self.in_memory(name)
         if mapped is None:
             return super().take_frames(name, axes, indices, frames)
@@ -158,7 +159,7 @@ class HDF5Store(Store):
         return np.take(values, indices, 0, out=out, mode="clip")  # other modes copy twice
 
     def in_memory(self, name: str) -> np.ndarray | None:
-        """The array mapped into memory; None where HDF5 has to take part in reading it."""
+        """The memory-mapped array; None if only HDF5 can read it."""
         if name not in self._mapped:
             assert self.path is not None
             self._mapped[name] = _mapped(self.path, self.handle[name])
@@ -167,19 +168,19 @@ class HDF5Store(Store):
 
 
 def _dimension_names(dataset: Any) -> tuple[str, ...] | None:
-    """Names of the dimension scales of all axes; None where one has none."""
+    """Names of the dimension scales of all axes; None if an axis has no scale."""
     if "DIMENSION_LIST" not in dataset.attrs or not all(map(len, dataset.dims)):
         return None
     return tuple(axis[0].name.rpartition("/")[2] for axis in dataset.dims)
 
 
 def _plain(mapped: np.ndarray) -> bool:
-    """Whether rows can be copied as they lie."""
+    """Whether rows can be copied directly: aligned and C-contiguous."""
     return mapped.flags.aligned and mapped.flags.c_contiguous
 
 
 def _mapped(path: Path, dataset: Any) -> np.ndarray | None:
-    """A contiguous dataset as the part of the file that it is, if it is stored as NumPy would."""
+    """A memory map of a contiguous dataset; None if its storage differs from NumPy's."""
     import h5py
 
     offset = dataset.id.get_offset()

@@ -1,7 +1,7 @@
-"""MATLAB's files: versions 5 to 7 (read whole, one variable at a time) and 7.3, which is HDF5.
+"""MATLAB files: versions 5 to 7 (each variable is read whole) and 7.3, which is HDF5.
 
-MATLAB stores the first axis fastest. scipy gives its arrays in MATLAB's order; in a 7.3 file, as
-HDF5 counts axes, they stand in reverse: u(sample, x, y) is (y, x, sample) there.
+MATLAB stores arrays in column-major order. scipy returns arrays with MATLAB's order of axes; a 7.3
+file has the reverse order in HDF5: u(sample, x, y) has the HDF5 shape (y, x, sample).
 """
 
 import struct
@@ -15,7 +15,7 @@ from .store import AmbiguousError, Array, Key, Store, why_not
 
 DESCRIPTION = "MATLAB's .mat files (versions 5 to 7.3)"
 
-# MATLAB's classes that are numbers, and what they are here.
+# MATLAB's numeric classes and the corresponding NumPy types.
 _DTYPES = {
     "double": "f8", "single": "f4", "logical": "u1",
     "int8": "i1", "int16": "i2", "int32": "i4", "int64": "i8",
@@ -24,7 +24,7 @@ _DTYPES = {
 
 
 def recognises(path: Path, head: bytes) -> bool:
-    """By the text in front; 7.3 also by the attribute MATLAB_class, if the text was lost."""
+    """Recognise the header text; for 7.3 also the attribute MATLAB_class, if the text is lost."""
     return head.startswith(b"MATLAB 5.0 MAT-file") or kind_of(path, head) == "mat"
 
 
@@ -40,7 +40,7 @@ def store(path: Path) -> Store:
 
 
 class Mat5Store(Store):
-    """Variables of a file of version 5 to 7: each is read whole on first use, and kept."""
+    """Variables of a file of version 5 to 7; each is read whole on first use and cached."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -62,7 +62,7 @@ class Mat5Store(Store):
         return {}
 
     def check(self, name: str) -> None:
-        """Read it: only then is it known to be whole, and real."""
+        """Read the variable, because only its values show whether it is complete and real."""
         values = self.in_memory(name)
         reason = why_not(values.dtype)
         if reason:
@@ -84,13 +84,13 @@ class Mat5Store(Store):
 
 
 class Mat73Store(HDF5Store):
-    """Variables of a file of version 7.3, lazily, with their axes turned back."""
+    """Variables of a file of version 7.3, read lazily, with axes in MATLAB's order."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(_whole(path), reverse=True)
 
     def _enter(self, name: str, item: Any) -> None:
-        if name.startswith("#"):  # what cells and structs refer to
+        if name.startswith("#"):  # targets of references from cells and structs
             return
         kind = item.attrs.get("MATLAB_class", b"")
         kind = kind.decode() if isinstance(kind, bytes) else str(kind)
@@ -103,10 +103,10 @@ class Mat73Store(HDF5Store):
 
 
 def _check_length(path: Path) -> None:
-    """Raise a ValueError where the last variable ends after the file does.
+    """Raise a ValueError if the last variable extends beyond the end of the file.
 
-    scipy skips such a variable silently. A file of version 5 is a header of 128 bytes, with
-    the byte order at its end, and then variables, each with 8 bytes in front that give its length.
+    scipy skips such a variable silently. A version 5 file has a header of 128 bytes that ends with
+    the byte order, followed by variables, each with a prefix of 8 bytes that gives its length.
     """
     size, position = path.stat().st_size, 128
     with path.open("rb") as file:
@@ -131,10 +131,10 @@ def _whole(path: Path) -> Path:
 
 
 def _sound(path: Path | None, function: Any, *arguments: Any, **more: Any) -> Any:
-    """The function's result; any error that the file causes is reported as damage.
+    """The function's result; any error is reported as damage of the file.
 
-    scipy parses with little checking: on a truncated file it raises anything from TypeError to
-    zlib.error, hence the wide net around this one call.
+    scipy checks little while parsing: on a truncated file it raises many errors, from TypeError to
+    zlib.error. Therefore every exception of this call is caught.
     """
     try:
         return function(*arguments, **more)

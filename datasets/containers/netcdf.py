@@ -1,5 +1,5 @@
-"""Files with named variables and dimensions that xarray reads: netCDF of any version, zarr, GRIB
-and whatever it has an engine for. Fill values become NaN, scale and offset are applied."""
+"""Files that xarray reads: netCDF of any version, zarr, GRIB and other formats with an xarray
+engine. Fill values become NaN; scale and offset are applied."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ DESCRIPTION = "netCDF and any other file that xarray opens"
 
 
 def recognises(path: Path, head: bytes) -> bool:
-    """netCDF 3 or 4, or anything that one of xarray's engines takes (asked last)."""
+    """Whether this is netCDF 3 or 4, or another file that an xarray engine can open."""
     if head.startswith(b"CDF") or kind_of(path, head) == "netcdf":
         return True
     if head.startswith((b"\x89HDF", b"PK\x03\x04", b"\x80")):

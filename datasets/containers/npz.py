@@ -1,6 +1,6 @@
-"""NumPy's files: .npz archives, and folders of .npy files, one array each.
+"""NumPy files: .npz archives, and folders of .npy files with one array each.
 
-Nothing in them is unpickled: arrays of Python objects are refused.
+Nothing is unpickled; arrays of Python objects are refused.
 """
 
 import zipfile
@@ -19,7 +19,8 @@ _MAGIC = b"\x93NUMPY"
 
 
 def recognises(path: Path, head: bytes) -> bool:
-    """A folder with .npy files in it, an .npy file, or a zip file that begins with one."""
+    """Whether this is a folder of .npy files, an .npy file, or a zip file whose first member is
+    one."""
     if path.is_dir():
         return any(path.glob("*.npy"))
     first_name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
@@ -32,7 +33,7 @@ def store(path: Path) -> Store:
     """The arrays by name: the members of an archive, or the files of a folder.
 
     Raises:
-        ValueError: damaged, or a single .npy file, which is one array only.
+        ValueError: the file is damaged, or is a single .npy file, which holds one array only.
     """
     if path.is_file() and not zipfile.is_zipfile(path):
         with path.open("rb") as file:
@@ -50,7 +51,7 @@ def store(path: Path) -> Store:
 
 @dataclass(frozen=True)
 class _Header:
-    """What stands before the values of an array, and where they begin."""
+    """Header of an .npy file, and its length in bytes."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -59,8 +60,8 @@ class _Header:
 
 
 class NumpyStore(Store):
-    """Arrays mapped into memory where they are stored as they are; compressed ones are read whole
-    on first use, and kept."""
+    """Arrays of NumPy files: uncompressed arrays are memory-mapped, compressed arrays are read
+    whole on first use and cached."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -78,7 +79,7 @@ class NumpyStore(Store):
             )
 
     def _members(self) -> Any:
-        """Name, file, and where in it the array file begins unless it is compressed."""
+        """Name, open file, and offset of the .npy data in the file (None if compressed)."""
         assert self.path is not None
         if self.path.is_dir():
             for member in sorted(self.path.glob("*.npy")):
@@ -131,7 +132,7 @@ class NumpyStore(Store):
 
 
 def _header(path: Path, file: BufferedIOBase) -> _Header:
-    """Shape, order, type and length of the header of an array file."""
+    """Read the header of an .npy file."""
     try:
         version = np.lib.format.read_magic(file)
         read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
@@ -144,8 +145,8 @@ def _header(path: Path, file: BufferedIOBase) -> _Header:
 
 
 def _start(raw: BufferedIOBase, info: zipfile.ZipInfo) -> int:
-    """Where the bytes of an uncompressed member begin: after its local header of 30 bytes, its name
-    and its extra field, whose lengths stand in it."""
+    """Offset of an uncompressed member: after its local header of 30 bytes, which holds the lengths
+    of the name and the extra field, and after these two."""
     raw.seek(info.header_offset)
     local = raw.read(30)
     return (

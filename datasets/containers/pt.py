@@ -1,4 +1,4 @@
-"""torch's files: a dict of tensors, memory-mapped where its format allows."""
+"""torch files with a dict of tensors, memory-mapped if the format allows it."""
 
 import pickle
 import zipfile
@@ -15,7 +15,7 @@ DESCRIPTION = "torch's .pt files (dict of tensors)"
 
 
 def recognises(path: Path, head: bytes) -> bool:
-    """A zip file with a pickle in it (torch since 1.6), or a bare pickle (torch before)."""
+    """Whether this is a zip file with a pickle (torch 1.6 and later), or a bare pickle (older)."""
     if head.startswith(b"PK\x03\x04"):
         try:
             with zipfile.ZipFile(path) as archive:
@@ -52,7 +52,7 @@ class TorchStore(Store):
         return store
 
     def in_memory(self, name: str) -> np.ndarray:
-        """The tensor, mapped where the file's format allows."""
+        """The tensor, memory-mapped if the format allows it."""
         return self.handle.in_memory(name)
 
     def read(self, name: str, key: Key) -> np.ndarray:
@@ -79,7 +79,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _load(path: Path) -> Any:
-    """The file's content, memory-mapped where its format allows; never runs code from the file."""
+    """The content of the file, memory-mapped if possible; code in the file is never run."""
     try:
         try:
             return torch.load(

@@ -1,4 +1,4 @@
-"""A data file as a collection of named arrays, any part of which can be read alone."""
+"""Interface to a data file as a collection of named arrays with partial reads."""
 
 import math
 import os
@@ -20,22 +20,21 @@ Key = tuple[slice | np.ndarray, ...]
 
 
 class AmbiguousError(ValueError):
-    """The file is sound, but it does not say which of its arrays are the fields or what their axes
-    are, or a wanted array holds no numbers."""
+    """The file is intact, but does not define which arrays are the fields or what their axes are,
+    or a requested array is not numeric."""
 
 
 @dataclass(frozen=True)
 class Array:
-    """Description of one named array; reading its values is not needed to make it.
+    """Metadata of one named array, obtained without reading its values.
 
     Attributes:
-        shape: in the order that the writer meant; a MATLAB 7.3 file has it reversed on the disk.
-        dtype: as stored.
-        layout: how it is stored, in words.
-        dims: names of its axes; None where the file has no names.
-        chunk: the block, in the order of `shape`, that is decompressed as a whole; None: no blocks.
-        first_axis_fastest: neighbours along the first axis lie side by side (Fortran's order), not
-            those along the last.
+        shape: shape in the writer's order of axes; a MATLAB 7.3 file stores the reverse.
+        dtype: stored type.
+        layout: storage layout, as text.
+        dims: names of the axes; None if the file has no names.
+        chunk: shape of the chunks, in the order of `shape`; None if the array is not chunked.
+        first_axis_fastest: whether the array is in Fortran order (the first axis is contiguous).
     """
 
     name: str
@@ -50,8 +49,8 @@ class Array:
         return f"{self.name} {self.shape} {self.dtype}"
 
     def blocks(self, num_bytes: int = BLOCK_BYTES) -> Iterator[tuple[slice, ...]]:
-        """Blocks that cover the array once: whole chunks, neighbours on the disk, of about
-        num_bytes."""
+        """Disjoint blocks that cover the array, of whole chunks contiguous on the disk and about
+        num_bytes each."""
         size = list(self.chunk or (1,) * len(self.shape))
         axes = range(len(self.shape))
         for axis in axes if self.first_axis_fastest else reversed(axes):
@@ -65,7 +64,7 @@ class Array:
 
 
 def why_not(dtype: np.dtype) -> str | None:
-    """Why values of this type cannot be a field, such as 'text'; None if they can be one."""
+    """The reason why values of this type cannot be a field, such as 'text'; None if they can."""
     if dtype.kind in "biuf":
         return None
     if dtype.kind == "c" or dtype.names in (("real", "imag"), ("r", "i")):
@@ -81,7 +80,7 @@ def why_not(dtype: np.dtype) -> str | None:
 class Store(ABC):
     """The named arrays of a file.
 
-    Each process opens the file itself, on first use: a handle is neither pickled nor used after a
+    Each process opens the file on first use, because handles are not pickled and not used after a
     fork.
 
     Attributes:
@@ -108,7 +107,7 @@ class Store(ABC):
 
     @property
     def handle(self) -> Any:
-        """The file as this process has opened it."""
+        """The file handle of this process."""
         if self._owner != os.getpid():
             self._handle, self._owner = self._open(), os.getpid()
         return self._handle
@@ -119,21 +118,21 @@ class Store(ABC):
 
     @abstractmethod
     def read(self, name: str, key: Key) -> np.ndarray:
-        """The block of an array that slices, and at most one increasing list of numbers, select."""
+        """The block of an array selected by slices and at most one increasing list of indices."""
 
     def check(self, name: str) -> None:
-        """Raise a ValueError if this array turns out unreadable although its header looked fine."""
-        return  # most formats say in the header all that can go wrong
+        """Raise a ValueError if this array is unreadable although its header is valid."""
+        return  # for most formats the header is sufficient
 
     def in_memory(self, name: str) -> np.ndarray | None:
-        """The array, where its values are in memory or mapped into it; else None."""
+        """The array if it is in memory or memory-mapped; else None."""
         return None
 
     def take(self, name: str, axis: int, indices: np.ndarray) -> np.ndarray:
-        """The given entries along one axis, in any order and with repetitions, free to change.
+        """A copy of the given entries along one axis, in any order and with repetitions.
 
-        The numbers are read once each, in increasing order, so that each chunk of the file is
-        decompressed once; then each entry is put in its places.
+        Each index is read once, in increasing order, so that each chunk of the file is decompressed
+        once; the entries are then put into the requested order.
         """
         held = self.in_memory(name)
         if held is not None:
@@ -149,11 +148,11 @@ class Store(ABC):
     def take_frames(
         self, name: str, axes: tuple[int, int], indices: np.ndarray, frames: np.ndarray
     ) -> np.ndarray:
-        """Of samples `indices` (b,) the frames `frames` (b, k), free to change.
+        """A copy of the frames `frames` (b, k) of the samples `indices` (b,).
 
-        `axes` are the positions of sample and time, whose lengths in the result are b and k. Of a
-        file that is not in memory, each sample is read once, from its first needed frame to its
-        last.
+        `axes` are the positions of sample and time; their lengths in the result are b and k. If the
+        array is not in memory, each sample is read once, from its first to its last requested
+        frame.
         """
         held = self.in_memory(name)
         if held is not None:
@@ -173,7 +172,7 @@ class Store(ABC):
     def _frames_of_one(
         self, name: str, axes: tuple[int, int], index: int, frames: np.ndarray
     ) -> np.ndarray:
-        """Rows of frames (r, k) of one sample, along the axis of samples."""
+        """The frames (r, k) of one sample, stacked along the sample axis."""
         sample, time = axes
         first, last = int(frames.min()), int(frames.max())
         key: list[slice] = [slice(None)] * len(self.arrays[name].shape)
@@ -182,7 +181,7 @@ class Store(ABC):
         return np.concatenate([block.take(row - first, time) for row in frames], sample)
 
     def add(self, array: Array) -> None:
-        """Enter an array among those to read, or with the reason among the refused."""
+        """Add an array to `arrays`, or with the reason to `refused`."""
         reason = why_not(array.dtype)
         if reason:
             self.refused[array.name] = reason
@@ -191,7 +190,7 @@ class Store(ABC):
 
 
 class MemoryStore(Store):
-    """Arrays in memory or mapped into it: NumPy's, torch's or whatever NumPy can take."""
+    """Arrays in memory or memory-mapped: NumPy arrays, tensors, or any input of `np.asarray`."""
 
     def __init__(self, arrays: Mapping[str, Any], path: Path | None = None) -> None:
         super().__init__(path)
@@ -207,25 +206,25 @@ class MemoryStore(Store):
         return self.handle[name]
 
     def read(self, name: str, key: Key) -> np.ndarray:
-        """The block; a view where it can be."""
+        """The block, as a view if possible."""
         return np.asarray(self.handle[name][key])
 
 
 def entries(values: Any, axis: int, indices: np.ndarray) -> np.ndarray:
-    """The given entries of an array along one axis, copied."""
+    """A copy of the given entries of an array along one axis."""
     return np.asarray(values[(*(slice(None),) * axis, indices)])
 
 
 def frames_of(
     values: np.ndarray, axes: tuple[int, int], indices: np.ndarray, frames: np.ndarray
 ) -> np.ndarray:
-    """Of samples (b,) the frames (b, k) of an array in memory, copied; see `Store.take_frames`."""
+    """A copy of frames (b, k) of samples (b,) of an array in memory; see `Store.take_frames`."""
     front = np.moveaxis(values, axes, (0, 1))
     return np.moveaxis(front[indices[:, None], frames], (0, 1), axes)
 
 
 def _by_sample(indices: np.ndarray, frames: np.ndarray) -> Iterator[tuple[np.integer, np.ndarray]]:
-    """Each sample once, in increasing order, with its rows of frames in their order."""
+    """Iterate over the distinct samples in increasing order, with the frame rows of each."""
     for index in np.unique(indices):
         yield index, frames[indices == index]
 

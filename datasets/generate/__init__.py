@@ -1,1 +1,1 @@
-"""Generation of data sets, sample by sample, by any number of workers."""
+"""Generation of data sets with any number of workers."""

@@ -1,4 +1,4 @@
-"""Writing a data set: each sample drawn, solved and verified, by any number of workers."""
+"""Generation of a data set: workers draw, solve, verify and store each sample."""
 
 import os
 import platform
@@ -30,27 +30,26 @@ def generate(
     dtype: str = "float32",
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Write `num_samples` samples of a problem to the file `out`; returns what was done.
+    """Write `num_samples` samples of a problem to the file `out`; returns a report.
 
-    Sample i depends on (seed, i) alone, so any number of workers writes the same file. Each
+    Sample i depends on (seed, i) alone, so the file does not depend on the number of workers. Each
     solution satisfies its discrete equation to the spec's tolerance in float64 before it is stored;
-    what was reached stands in the variable `residual`. The file grows as `out` + ".part" and takes
-    its name when complete: called again with the same arguments after an interruption, it goes on
-    where it stopped.
+    the value reached is stored in the variable `residual`. The file is written as `out` + ".part"
+    and renamed when complete. After an interruption, a call with the same arguments resumes it.
 
-    Workers are processes of this machine, or those of a cluster where a `dask.distributed.Client`
-    is given (the extra `dask`). Processes are spawned: a script that asks for more than one calls
-    this below `if __name__ == "__main__"`. The workers of a cluster write to the file themselves,
-    so all of them see its folder under the same name; start them with one thread each. The samples
-    of one that is lost are made again by the others. `progress` is called with the number of
-    finished samples.
+    Workers are processes on this machine, or the workers of a cluster if a
+    `dask.distributed.Client` is given (the extra `dask`). Processes are spawned, so a script that
+    uses several must call this function below `if __name__ == "__main__"`. Cluster workers write
+    to the file themselves and need its folder under the same path; start them with one thread each.
+    If a worker is lost, other workers generate its samples again. `progress` is called with the
+    number of finished samples.
 
     Raises:
-        ValueError: an argument is out of range, `out` exists, an unfinished file of other
-            arguments is in the way, or a worker of the cluster does not see the file.
+        ValueError: an argument is out of range, `out` exists, an unfinished file with other
+            arguments exists, or a worker of the cluster does not see the file.
         OSError: the disk is full.
         ArithmeticError: a solve misses the tolerance.
-        ChildProcessError: a worker process died, or the cluster did.
+        ChildProcessError: a worker process died, or the cluster failed.
     """
     processes = workers if isinstance(workers, int) else 1
     limits = {"num_samples": (num_samples, 1), "workers": (processes, 1), "seed": (seed, 0)}
@@ -89,7 +88,7 @@ def generate(
 
 @dataclass(frozen=True)
 class _Work(workforce.Work):
-    """All that a worker needs to make and store any sample."""
+    """Everything that a worker needs to generate and store any sample."""
 
     problem: Generated
     spec: DatasetSpec
@@ -98,7 +97,7 @@ class _Work(workforce.Work):
     places: dict[str, native_file.Variable]
 
     def run(self, indices: Sequence[int]) -> dict[int, float]:
-        """Draw, solve, verify and store the given samples; their relative residuals."""
+        """Draw, solve, verify and store the given samples; return their relative residuals."""
         descriptor = os.open(self.path, os.O_WRONLY)
         try:
             return {i: self._one(descriptor, i) for i in indices}
@@ -106,7 +105,7 @@ class _Work(workforce.Work):
             os.close(descriptor)
 
     def check(self) -> None:
-        """Raise a ValueError unless the file is seen from here, and begun by the same code."""
+        """Raise a ValueError unless the file is visible and was begun by the same code version."""
         lines = differences(self.path, self.spec, self.dtype)
         if lines is None:
             raise ValueError(
@@ -120,7 +119,7 @@ class _Work(workforce.Work):
             )
 
     def sync(self) -> None:
-        """Bring what was written from this machine to the disk."""
+        """Flush the data written by this machine to the disk."""
         descriptor = os.open(self.path, os.O_WRONLY)
         try:
             os.fsync(descriptor)

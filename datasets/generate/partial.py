@@ -1,4 +1,4 @@
-"""A data file that grows: locked, resumable, and given its name only when it is whole."""
+"""Partial data files: locked, resumable, and renamed to the target when complete."""
 
 import fcntl
 import os
@@ -12,19 +12,19 @@ import numpy as np
 from ..layouts import native_file
 from ..spec import DatasetSpec
 
-# Finished samples are entered in the file at most this often, after their fields are safely on
-# disk; a kill loses no more than this.
+# Minimum interval between flushes: residuals are written after their fields are on the disk, so a
+# killed process loses at most this much work.
 FLUSH_SECONDS = 1.0
 
 
 class PartialFile:
     """The file next to a target that holds the samples finished so far.
 
-    A sample is finished when its residual stands in the file; its fields were written before.
+    A sample is finished when its residual is in the file; its fields are written first.
 
     Attributes:
         path: the partial file.
-        places: where the values of each variable lie.
+        places: position of each variable in the file.
         residuals: |b - A u| / |b| of the finished samples, NaN for the others.
     """
 
@@ -40,7 +40,7 @@ class PartialFile:
 
     @property
     def unfinished(self) -> list[int]:
-        """Numbers of the samples that are still to be made."""
+        """Indices of the samples that are not finished."""
         return np.flatnonzero(np.isnan(self.residuals)).tolist()
 
     @property
@@ -49,7 +49,7 @@ class PartialFile:
         return int(np.isfinite(self.residuals).sum())
 
     def enter(self, finished: dict[int, float]) -> None:
-        """Take note of samples whose fields were written, and of their residuals."""
+        """Record the residuals of samples whose fields were written."""
         for index, residual in finished.items():
             self.residuals[index] = residual
         self._pending += finished
@@ -57,7 +57,7 @@ class PartialFile:
             self.flush()
 
     def flush(self) -> None:
-        """Bring the fields to the disk, then the residuals that declare them finished."""
+        """Flush the fields to the disk, then write the residuals that mark samples as finished."""
         os.fsync(self.descriptor)
         for index in self._pending:
             residual = np.asarray(self.residuals[index])
@@ -65,25 +65,25 @@ class PartialFile:
         self._pending, self._flushed = [], time.monotonic()
 
     def finish(self, target: Path) -> None:
-        """Give the file its name once all samples are finished."""
+        """Rename the file to the target; all samples must be finished."""
         self.flush()
         assert not self.unfinished
         self.publish(target)
 
     def publish(self, target: Path) -> None:
-        """Give the file its name, whatever is known of its residuals."""
+        """Rename the file to the target without a check of its residuals."""
         os.fsync(self.descriptor)
         os.rename(self.path, target)
 
 
 @contextmanager
 def partial_file(target: Path, spec: DatasetSpec, dtype: str) -> Iterator[PartialFile]:
-    """The partial file of a target, locked: begun here, or left unfinished by an earlier call.
+    """The locked partial file of a target: a new file, or one left unfinished by an earlier call.
 
     Raises:
-        ValueError: the target exists, another process is at work on it, or an unfinished file of
-            another spec, dtype or version of the code is in the way.
-        OSError: there is no room for the whole file; nothing is left behind then.
+        ValueError: the target exists, another process is writing it, or an unfinished file with
+            another spec, dtype or code version exists.
+        OSError: the disk has no room for the whole file; no file is left behind.
     """
     native_file.refuse_existing(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def partial_file(target: Path, spec: DatasetSpec, dtype: str) -> Iterator[Partia
                 f"{path} is being written by another process. Wait for it, or choose another name."
             ) from None
         try:
-            native_file.refuse_existing(target)  # another process may have finished it a moment ago
+            native_file.refuse_existing(target)  # another process may have finished it meanwhile
             if differences(path, spec, dtype) is None:
                 native_file.create(path, spec, dtype)
             lines = differences(path, spec, dtype)
@@ -119,9 +119,10 @@ def partial_file(target: Path, spec: DatasetSpec, dtype: str) -> Iterator[Partia
 
 
 def differences(path: Path, spec: DatasetSpec, dtype: str) -> list[str] | None:
-    """How a partial file differs from what is asked; None if no sample can be in it.
+    """Differences between a partial file and the requested data set; None if it holds no sample.
 
-    That is so while it is empty, and after a kill before its structure was complete.
+    It holds no sample while it is empty, or if the process was killed before the structure was
+    complete.
     """
     import h5py
 
@@ -140,6 +141,6 @@ def differences(path: Path, spec: DatasetSpec, dtype: str) -> list[str] | None:
         if here[key] != there.get(key)
     ]
     if here["format_version"] != there.get("format_version"):
-        return lines  # another version may write the spec in another way
+        return lines  # the spec of another version may differ in form
     lines = spec.difference(DatasetSpec.from_json(there["spec"])) + lines
     return lines + [f"dtype: {dtype} here, {', '.join(stored)} there"] * (stored != {dtype})

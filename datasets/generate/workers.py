@@ -1,4 +1,4 @@
-"""Who makes the samples: this process, processes of this machine, or the workers of a cluster."""
+"""Workers that generate samples: this process, local processes, or the workers of a cluster."""
 
 import multiprocessing
 import os
@@ -20,19 +20,19 @@ Finished = dict[int, float]  # number of a sample -> its residual
 
 
 class Work(ABC):
-    """What a worker is sent, pickled: it can make any sample and put it in its place."""
+    """A pickled job for a worker; it generates any sample and writes it to its position."""
 
     @abstractmethod
     def run(self, indices: Sequence[int]) -> Finished:
-        """Make and store these samples."""
+        """Generate and store these samples."""
 
     @abstractmethod
     def check(self) -> None:
-        """Raise a ValueError unless the file is seen from here, and begun by the same code."""
+        """Raise a ValueError unless the file is visible and was begun by the same code version."""
 
     @abstractmethod
     def sync(self) -> None:
-        """Bring what was written from this machine to the disk."""
+        """Flush the data written by this machine to the disk."""
 
 
 _KEPT = "Finished samples are kept: call again with the same arguments"
@@ -41,10 +41,10 @@ _KEPT = "Finished samples are kept: call again with the same arguments"
 def produce(
     work: Work, todo: list[int], workers: "int | distributed.Client", most: int
 ) -> Iterator[Finished]:
-    """Make all samples, at most `most` in one go; yields as they are stored.
+    """Generate all samples in chunks of at most `most`; yield each chunk once it is stored.
 
     Raises:
-        ChildProcessError: a worker process died, or the cluster gave up.
+        ChildProcessError: a worker process died, or the cluster failed.
     """
     count = workers if isinstance(workers, int) else sum(workers.nthreads().values())
     size = max(1, min(most, len(todo) // (4 * max(1, count))))
@@ -60,14 +60,14 @@ def produce(
 
 @contextmanager
 def cluster(address: str, *, timeout: float | int = 10) -> Iterator["distributed.Client"]:
-    """A client of the cluster whose scheduler has this address, closed afterwards.
+    """Context manager: a client of the cluster whose scheduler has this address.
 
     Args:
         timeout: seconds to wait for the scheduler.
 
     Raises:
         ImportError: dask.distributed is not installed.
-        ConnectionError: no scheduler answers.
+        ConnectionError: no scheduler answers at this address.
     """
     try:
         import distributed
@@ -107,7 +107,7 @@ def _in_processes(work: Work, chunks: list[list[int]], workers: int) -> Iterator
 
 
 def _start_worker() -> None:
-    """Ctrl-C is the parent's business; no worker outlives the parent."""
+    """Ignore Ctrl-C, which the parent handles, and exit when the parent exits."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -122,8 +122,8 @@ def _start_worker() -> None:
 def _on_cluster(
     work: Work, chunks: list[list[int]], client: "distributed.Client"
 ) -> Iterator[Finished]:
-    """What a lost worker had, stored or not, the scheduler gives to the others: a sample is the
-    same bytes at the same place whoever makes it."""
+    """Generate chunks on a cluster. The scheduler reassigns the chunks of a lost worker; every
+    worker writes the same bytes at the same position."""
     import distributed
 
     futures = client.map(_far_away, [work] * len(chunks), chunks, pure=False)
@@ -140,7 +140,7 @@ def _on_cluster(
 
 
 def _far_away(work: Work, chunk: Sequence[int]) -> Finished:
-    """As `_alone`, on a machine whose files and code may be others."""
+    """Same as `_alone`, after a check of the files and the code on the worker's machine."""
     work.check()
     finished = _alone(work, chunk)
     work.sync()
@@ -151,6 +151,6 @@ _one_at_a_time = threading.Lock()  # a worker of a cluster may have several thre
 
 
 def _alone(work: Work, chunk: Sequence[int]) -> Finished:
-    """Run by one thread: sums in the same order whoever the worker is."""
+    """Run with one thread, so that the order of summation does not depend on the worker."""
     with _one_at_a_time, one_thread():
         return work.run(chunk)

@@ -1,4 +1,4 @@
-"""What the arrays of a data file mean: one file for each public format, known by its content."""
+"""Data layouts: the meaning of the arrays in a file, with one module for each public format."""
 
 import logging
 from collections.abc import Sequence
@@ -18,19 +18,18 @@ log = logging.getLogger("pdeops")
 
 
 class Layout(Protocol):
-    """A format."""
+    """A data layout."""
 
     def recognises(self, store: Store) -> bool:
-        """Whether these arrays are of this format."""
+        """Whether these arrays have this layout."""
         ...
 
     def open(self, store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
-        """The data set, where the file says or its names tell what it holds; else a ValueError
-        says what that is."""
+        """The data set, if the fields follow from the file; else a ValueError lists its content."""
         ...
 
 
-# The first that recognises the arrays of a file reads it; the last one takes any.
+# The first layout that recognises the arrays of a file reads it; the last accepts any arrays.
 LAYOUTS: dict[str, Layout] = {
     "pdeops": native,
     "neuraloperator": neuraloperator,
@@ -39,7 +38,7 @@ LAYOUTS: dict[str, Layout] = {
 
 
 def layout_of(store: Store) -> str:
-    """The key in `LAYOUTS` of a file's format."""
+    """The key in `LAYOUTS` of a file's layout."""
     return next(name for name, layout in LAYOUTS.items() if layout.recognises(store))
 
 
@@ -53,16 +52,16 @@ def open_dataset(
     grid: GridLike | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> FieldDataset:
-    """The data set in a file of any known format.
+    """Open the data set in a file of any known format.
 
-    Where the file does not say which of its arrays are the fields, `inputs` and `targets` name
-    them, or `states` the trajectories of an evolution problem; `axes` says what their axes are, as
-    in `select`. `grid` says where the nodes lie where the file does not: a Grid, or its arguments
-    without the shape, as {"boundary": "periodic"}.
+    If the file does not define which arrays are the fields, name them with `inputs` and `targets`,
+    or with `states` for trajectories of an evolution problem; `axes` names their axes, as in
+    `select`. `grid` gives the node positions if the file does not: a Grid, or its arguments without
+    the shape, such as {"boundary": "periodic"}.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged or holds something else; the message says what.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is damaged or holds other data; the message describes the content.
     """
     store = open_store(path)
     if inputs is None and targets is None and states is None and axes is None:

@@ -1,4 +1,4 @@
-"""Fields of a data set out of the arrays of a file."""
+"""Source of fields from the arrays of a file."""
 # Axes: b batch, t time, c channel, *space nodes.
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from ..containers.store import Store
 from ..source import Source
 from .chosen import Chosen, Selection
 
-# Stored numbers go straight to these; to any other type through torch.
+# NumPy converts stored values directly to these types; torch converts to all others.
 _NUMPY: dict[torch.dtype, np.dtype] = {
     torch.float32: np.dtype(np.float32),
     torch.float64: np.dtype(np.float64),
@@ -21,7 +21,7 @@ _NUMPY: dict[torch.dtype, np.dtype] = {
 
 
 class ArraySource(Source):
-    """Chosen arrays of a file, each cut into samples along its own axis."""
+    """The selected arrays of a file, each with its own sample axis."""
 
     def __init__(self, store: Store, selection: Selection) -> None:
         self.store, self.selection = store, selection
@@ -43,7 +43,7 @@ class ArraySource(Source):
     def fields(
         self, role: str, indices: np.ndarray, dtype: torch.dtype
     ) -> Float[Tensor, "b *t_c_space"]:
-        """The given samples, in any order and with repetitions: one read per array."""
+        """The given samples, in any order and with repetitions, with one read per array."""
         return self._joined(
             ((c, self.store.take(c.name, c.sample_axis, indices)) for c in self.selection.of(role)),
             dtype,
@@ -52,8 +52,8 @@ class ArraySource(Source):
     def windows(
         self, indices: np.ndarray, frames: np.ndarray, n_in: int, dtype: torch.dtype
     ) -> tuple[Float[Tensor, "b n_in c *space"], Float[Tensor, "b n_out c *space"]]:
-        """The given frames of the states. What has to be decompressed is read once, and then cut
-        into input and target."""
+        """The given frames of the states. Compressed data are read once and then split into input
+        and target."""
         states = self._of["state"]
         if all(self.store.in_memory(c.name) is not None for c in states):
             return (
@@ -73,7 +73,7 @@ class ArraySource(Source):
         return self._joined(((c, read(c)) for c in states), dtype)
 
     def _joined(self, read: Iterable[tuple[Chosen, np.ndarray]], dtype: torch.dtype) -> Tensor:
-        """The values of several arrays as channels side by side."""
+        """The values of several arrays, concatenated along the channel axis."""
         arrays = [c.fields(values, _NUMPY.get(dtype)) for c, values in read]
         tensors = [torch.from_numpy(array).to(dtype) for array in arrays]
         if len(tensors) == 1:
@@ -81,7 +81,7 @@ class ArraySource(Source):
         return torch.cat(tensors, -len(self.selection.space) - 1)
 
     def describe(self) -> dict[str, Any]:
-        """Of each channel: shape, axes, dtype and layout of the array that it is stored in."""
+        """Shape, axes, dtype and layout of the array in which each channel is stored."""
         described: dict[str, Any] = {}
         for chosen in self.selection.chosen:
             array = self.store.arrays[chosen.name]
@@ -95,7 +95,7 @@ class ArraySource(Source):
         return described
 
     def residuals(self) -> np.ndarray | None:
-        """The stored relative residuals, where the file has them."""
+        """The stored relative residuals; None if the file has none."""
         if "residual" not in self.store.arrays:
             return None
         return np.array(self.store.read("residual", (slice(None),)))

@@ -1,5 +1,5 @@
-"""Arrays of a file as fields: what each of their axes is, and which channels they have."""
-# Axes: b batch, t time, c channel, then space: x, y, z as far as they go, or those of the domain.
+"""Selected arrays of a file as fields, with their axes and channels."""
+# Axes: b batch, t time, c channel, then space: the first of x, y, z, or the axes of the domain.
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,7 @@ import numpy as np
 from ..spec import channel_names
 
 SPACE = ("x", "y", "z")
-# In this order a batch has them, in front of space.
+# Axes of a batch before space, in this order.
 LEADING = ("sample", "time", "channel")
 
 
@@ -18,13 +18,13 @@ class Chosen:
     """An array of the file that is one field.
 
     Attributes:
-        name: in the file; with groups 'group/name'.
+        name: name in the file; 'group/name' if it is in a group.
         role: "input", "target" or "state".
-        axes: what each of its axes is: "sample" once, "time" and "channel" at most once, and the
-            axes of space.
-        shape: as in the file.
-        components: names of its channels within the field; () for a scalar, also where it has an
-            axis "channel" of length 1.
+        axes: names of the axes: "sample" once, "time" and "channel" at most once, and the axes of
+            space.
+        shape: shape in the file.
+        components: names of the channels of the field; () for a scalar, even with a "channel" axis
+            of length 1.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Chosen:
 
     @property
     def field(self) -> str:
-        """Its name without groups."""
+        """Name of the array without groups."""
         return self.name.rpartition("/")[2]
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of the channels of a batch that it gives."""
+        """Names of its channels in a batch."""
         return channel_names(self.field, self.components)
 
     @property
@@ -50,12 +50,12 @@ class Chosen:
 
     @property
     def num_frames(self) -> int | None:
-        """Length of the axis time; None without one."""
+        """Length of the time axis; None without one."""
         return self.shape[self.axes.index("time")] if "time" in self.axes else None
 
     @property
     def space_axes(self) -> tuple[str, ...]:
-        """Axes of space in the order of a batch: x, y, z, or other ones as in the file."""
+        """Axes of space in the order of a batch: x, y, z, or other names in the file's order."""
         others = tuple(a for a in self.axes if a not in LEADING)
         return tuple(sorted(others, key=SPACE.index)) if set(others) <= set(SPACE) else others
 
@@ -66,17 +66,16 @@ class Chosen:
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """Its axes in the order of a batch."""
+        """Axes of the array in the order of a batch."""
         return (*(a for a in LEADING if a in self.axes), *self.space_axes)
 
     @cached_property
     def _positions(self) -> tuple[int, ...]:
-        """Of the axes in `order` in the array."""
+        """Positions in the array of the axes in `order`."""
         return tuple(map(self.axes.index, self.order))
 
     def fields(self, values: np.ndarray, dtype: np.dtype | None = None) -> np.ndarray:
-        """Any block of the array as (b, [t,] c, *space), contiguous, of this machine's byte
-        order."""
+        """A block of the array as (b, [t,] c, *space), contiguous, in native byte order."""
         u = values.transpose(self._positions)
         if "channel" not in self.axes:
             u = u[:, :, None] if "time" in self.axes else u[:, None]
@@ -85,12 +84,12 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Selection:
-    """The fields of a data set in a file: all with the same samples, nodes and times.
+    """The fields of a data set in a file, all with the same samples, nodes and times.
 
     Attributes:
         chosen: inputs, targets and states, in their order.
-        times: of the frames of those with the axis time.
-        notes: what was concluded rather than given.
+        times: times of the frames of the fields with a time axis.
+        notes: inferred properties.
     """
 
     chosen: tuple[Chosen, ...]

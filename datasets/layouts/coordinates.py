@@ -1,5 +1,5 @@
-"""Where the nodes of foreign data lie: as the caller says, else as coordinates in the file say,
-else by the defaults of `Grid`. What was concluded stands in the notes."""
+"""Grid of a foreign file: from the caller, else from coordinates in the file, else from the
+defaults of `Grid`. Notes list the inferred properties."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,10 +19,10 @@ _NAMES = ("{}", "{}-coordinate", "{}_coordinate", "{}coord")
 
 
 def grid_of(store: Store, selection: Selection, given: GridLike | None) -> tuple[Domain, list[str]]:
-    """The domain of the selected fields, and which of it was concluded rather than given.
+    """The domain of the selected fields, and notes on the inferred properties.
 
     Raises:
-        ValueError: the grid is not that of the fields, or coordinates are not uniform.
+        ValueError: the grid does not fit the fields, or the coordinates are not uniform.
     """
     shape = selection.space
     if given is not None and not isinstance(given, Mapping):
@@ -73,10 +73,10 @@ def grid_of(store: Store, selection: Selection, given: GridLike | None) -> tuple
 def _measured(
     store: Store, selection: Selection, axis: int, boundary: Boundary, notes: list[str]
 ) -> tuple[Placement, float] | None:
-    """Placement and length of one axis from its coordinates, where the file has them.
+    """Placement and length of one axis from its coordinates; None if the file has none.
 
     Raises:
-        ValueError: they are not uniform.
+        ValueError: the coordinates are not uniform.
     """
     n = selection.space[axis]
     found = _coordinates(store, selection, axis)
@@ -109,7 +109,7 @@ def _measured(
 
 
 def _coordinates(store: Store, selection: Selection, axis: int) -> tuple[str, np.ndarray] | None:
-    """Name and values (n,) of the array that says where the nodes of an axis lie."""
+    """Name and values (n,) of the coordinate array of an axis; None if there is none."""
     letter, n = SPACE[axis], selection.space[axis]
     candidates = [pattern.format(letter) for pattern in _NAMES]
     first = selection.chosen[0]

@@ -1,5 +1,5 @@
-"""Arrays with any names: the caller names the fields, or their names are those of published
-files."""
+"""Layout of arrays with arbitrary names: the caller names the fields, or they have the names of
+published files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ from .selection import Axes, contents, select
 
 @dataclass(frozen=True)
 class Pair:
-    """Names that published files use for an input and its target, and what is known of them.
+    """Names of an input and its target in published files, with known properties of these files.
 
     Attributes:
-        time_last: where the target has one axis more than the input, it is that of times, the last.
+        time_last: if the target has one more axis than the input, its last axis is time.
     """
 
     input: str
@@ -31,7 +31,7 @@ class Pair:
 
 XY = Pair("x", "y")
 
-# Only names by which the direction x -> y is beyond doubt.
+# Only names for which the direction input -> target is certain.
 PAIRS = (
     Pair(
         "coeff",
@@ -61,16 +61,16 @@ PAIRS = (
 
 
 def recognises(store: Store) -> bool:
-    """Any arrays."""
+    """True for any arrays."""
     return True
 
 
 def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
-    """The data set of a file in which exactly one pair of known names stands.
+    """The data set of a file that contains exactly one known pair of names.
 
     Raises:
-        AmbiguousError: there is none, or more than one; the message lists the arrays, and the
-            command that converts the file.
+        AmbiguousError: the file contains no known pair, or several; the message lists the arrays
+            and the command that converts the file.
     """
     fields = {name for name, array in store.arrays.items() if len(array.shape) > 1}
     found = [p for p in PAIRS if {p.input, p.target} <= fields | set(store.refused)]
@@ -113,10 +113,10 @@ def open_named(
     dtype: torch.dtype = torch.float32,
     notes: tuple[str, ...] = (),
 ) -> FieldDataset:
-    """The data set of the named arrays, on the grid that `grid_of` finds.
+    """The data set of the named arrays, on the grid from `grid_of`.
 
     Raises:
-        ValueError: as `select` and `grid_of`.
+        ValueError: an error of `select` or `grid_of`.
     """
     selection = select(store, inputs=inputs, targets=targets, states=states, axes=axes)
     nodes, concluded = grid_of(store, selection, grid)
@@ -142,7 +142,7 @@ def _with_time(store: Store, pair: Pair) -> Axes | None:
 
 
 def command(store: Store, pair: Pair | None = None, *axes: str) -> str:
-    """The command that makes a file of the project from this one."""
+    """The command that converts this file to the project's format."""
     names = (pair.input, pair.target) if pair else ("NAME", "NAME")
     options = " ".join(f"--axes {a}" for a in axes or ("sample,x,y",))
     return (

@@ -1,4 +1,4 @@
-"""Reading the project's own files; `native_file` describes and writes them."""
+"""Reader of the project's own files; `native_file` defines the format and writes it."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from .native_file import FORMAT, FORMAT_VERSION
 
 
 def recognises(store: Store) -> bool:
-    """A file that says so."""
+    """Whether the attribute "format" is that of the project."""
     return store.attributes.get("format") == FORMAT
 
 
@@ -24,8 +24,8 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
     """The data set of a finished file.
 
     Raises:
-        ValueError: of another format version, unfinished, at odds with its own spec, or `grid`
-            disagrees.
+        ValueError: the format version is unknown, the file is unfinished or inconsistent with its
+            spec, or `grid` differs from the stored grid.
     """
     spec, path = spec_of(store), store.path
     assert path is not None
@@ -56,10 +56,10 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
 
 
 def spec_of(store: Store) -> DatasetSpec:
-    """The spec that stands in the file.
+    """The spec stored in the file.
 
     Raises:
-        ValueError: it is of another format version.
+        ValueError: the format version is unknown.
     """
     version = store.attributes.get("format_version")
     plain = json.loads(store.attributes["spec"])
@@ -75,13 +75,13 @@ def spec_of(store: Store) -> DatasetSpec:
 
 
 def _from_version_1(path: Path | None, plain: dict[str, Any]) -> dict[str, Any]:
-    """The spec of a file of version 1 in today's words.
+    """Convert the spec of a version 1 file to the current version.
 
-    Its steady fields are stored as today. A trajectory was split into the initial field, an input,
-    and the later frames, a target that has the times.
+    Steady fields are stored as in the current version. Version 1 split a trajectory into the
+    initial field (an input) and the later frames (a target with times).
 
     Raises:
-        ValueError: it holds trajectories.
+        ValueError: the file holds trajectories.
     """
     late = [f["name"] for f in plain["fields"] if f.get("times")]
     if late:

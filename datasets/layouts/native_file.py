@@ -1,5 +1,5 @@
-"""The project's data file and how it is written: HDF5 that h5py, xarray (`engine="h5netcdf"`) and
-netCDF tools open alike.
+"""Format and writer of the project's data files: HDF5 that h5py, xarray (`engine="h5netcdf"`) and
+netCDF tools can open.
 
     /permeability  (sample, x, y)            one variable per field, contiguous, with units,
     /velocity      (sample, channel, x, y)   long_name and role; `DatasetSpec.dims` names its axes
@@ -11,8 +11,9 @@ netCDF tools open alike.
     attributes     format, format_version, title, equation, spec (JSON), seed, code_version,
                    solver_tolerance, licence, source
 
-The structure is written once, by h5py, with all space allocated; values then go straight to their
-offsets. So a process killed between two samples leaves a file that is whole but for NaN residuals.
+h5py writes the structure once and allocates all space; values are then written at their offsets.
+A process killed between two samples leaves a valid file in which missing samples have NaN
+residuals.
 """
 
 import os
@@ -31,11 +32,11 @@ FORMAT = "pdeops"
 FORMAT_VERSION = 2
 DTYPES = ("float32", "float64")
 
-# Names that a field cannot have, since coordinates or the file's own variables have them.
+# Reserved names: coordinates and the file's own variables.
 _TAKEN = ("sample", "time", "channel", "residual", "x", "y", "z", "latitude", "longitude", "point")
 
-# Name of an axis -> its units in the file, and its values there from the domain's; other axes have
-# the domain's values and no units.
+# Axis name -> units in the file, and conversion from the domain's coordinates. Other axes store
+# the domain's coordinates without units.
 _COORDINATES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "latitude": ("degrees_north", lambda colatitude: 90 - np.degrees(colatitude)),
     "longitude": ("degrees_east", np.degrees),
@@ -44,8 +45,7 @@ _COORDINATES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
 
 @dataclass(frozen=True)
 class Variable:
-    """Where the values of one variable lie in the file: sample i at offset + i * bytes per
-    sample."""
+    """Position of one variable in the file: sample i is at offset + i * sample_bytes."""
 
     offset: int
     dtype: np.dtype
@@ -57,7 +57,7 @@ class Variable:
         return int(np.prod(self.sample_shape, dtype=np.int64)) * self.dtype.itemsize
 
     def write(self, descriptor: int, index: int, values: np.ndarray) -> None:
-        """Put one sample at its place.
+        """Write one sample at its position.
 
         Raises:
             OSError: the disk is full, or the file may not grow.
@@ -65,7 +65,7 @@ class Variable:
         assert values.shape == self.sample_shape
         data = memoryview(np.ascontiguousarray(values, self.dtype).view(np.uint8).data).cast("B")
         position = self.offset + index * self.sample_bytes
-        while data:  # a nearly full disk takes a part first, and fails on the rest
+        while data:  # a nearly full disk accepts a part first, then fails
             written = os.pwrite(descriptor, data, position)
             data, position = data[written:], position + written
 
@@ -92,7 +92,7 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
 
     Raises:
         ValueError: unknown dtype.
-        OSError: there is no room for the whole file; nothing is left of it then.
+        OSError: the disk has no room for the whole file; the file is removed.
     """
     import h5py
 
@@ -145,7 +145,7 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
 
 
 def coordinates(spec: DatasetSpec) -> dict[str, tuple[np.ndarray, str, str]]:
-    """Values, units and meaning of each dimension of the file, in their order."""
+    """Values, units and long name of each dimension of the file, in order."""
     scales: dict[str, tuple[np.ndarray, str, str]] = {
         "sample": (
             np.arange(spec.num_samples),
@@ -169,7 +169,7 @@ def coordinates(spec: DatasetSpec) -> dict[str, tuple[np.ndarray, str, str]]:
 
 
 def variables(path: Path) -> dict[str, Variable]:
-    """Where the values of each field and of `residual` lie."""
+    """Positions of the fields and of `residual` in the file."""
     import h5py
 
     with h5py.File(path, "r", locking=False) as file:
@@ -182,12 +182,12 @@ def variables(path: Path) -> dict[str, Variable]:
 def write(
     path: str | Path, spec: DatasetSpec, fields: Mapping[str, Tensor], dtype: str = "float32"
 ) -> Path:
-    """Write whole fields by name, as predictions are; all or nothing. Each has the axes
-    `spec.dims`: (num_samples, [time,] [channel,] *space).
+    """Write complete fields by name, such as predictions. Each field has the axes `spec.dims`:
+    (num_samples, [time,] [channel,] *space). The file appears only when it is complete.
 
     Raises:
         ValueError: the file exists, or the fields are not those of the spec.
-        OSError: the disk is full; nothing is left behind.
+        OSError: the disk is full; no file is left behind.
     """
     path = Path(path)
     refuse_existing(path)
@@ -221,7 +221,7 @@ def part_of(path: Path) -> Path:
 
 
 def free_name(name: str, role: str) -> str:
-    """A field's name in the file: its own, or "input_x" where x is a coordinate of every file."""
+    """A field's name in the file: `name`, or "input_x" if the name x is reserved."""
     return f"{role}_{name}" if name in _TAKEN else name
 
 
@@ -234,7 +234,7 @@ def refuse_existing(path: Path) -> None:
 
 
 def no_room(error: Exception, path: Path, size: int) -> OSError:
-    """An OSError with the same number that says what was being written, and what to do."""
+    """An OSError with the same errno whose message names the file and a remedy."""
     number = getattr(error, "errno", None)
     reason = os.strerror(number) if number else str(error)
     return OSError(
@@ -245,7 +245,7 @@ def no_room(error: Exception, path: Path, size: int) -> OSError:
 
 
 def _reserve(path: Path, size: int) -> None:
-    """Take the disk space now, so that a full disk is known before hours of solving."""
+    """Allocate the disk space, so that a full disk is detected before hours of solving."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if hasattr(os, "posix_fallocate"):

@@ -1,14 +1,14 @@
-"""neuraloperator's `.pt` files: a dict with tensors x and y, no grid, no units.
+"""neuraloperator's `.pt` files: a dict with tensors x and y, without grid or units.
 
-The published Darcy files (Zenodo 12784353) were looked at closely, since they do not say where
-their nodes lie. x is the permeability as a bool. The 421 x 421 originals hold the solution at the
-centres of 421 cells (their generator moves it there by splines: y at the first node is 1.8 % of y
-at the second, as half a cell of 421 gives, and single samples overshoot below zero at jumps). The
-coarser files take every 421/n-th node of it, rounded down: x_i = (floor(421 i/n) + 1/2)/421, so on
-16 nodes the first lies on the left end to 0.001 and the last one cell before the right end. No
-placement of `Grid` says that. We give such files "centers", which has the right box, spacing and
-number of cells, with nodes half a cell too far right, and set `half_open`, from which the
-symmetries are taken exactly.
+The published Darcy files (Zenodo 12784353) do not state the positions of their nodes; we inferred
+them from the data. x is the permeability as a bool. The 421 x 421 originals hold the solution at
+the centres of 421 cells (their generator interpolates it there by splines: y at the first node is
+1.8 % of y at the second, as half a cell of 421 gives, and single samples overshoot below zero at
+jumps). The coarser files keep every 421/n-th node, rounded down: x_i = (floor(421 i/n) + 1/2)/421.
+On 16 nodes the first node is 0.001 from the left end and the last is one cell before the right end.
+No placement of `Grid` describes this. We use "centers", which has the correct box, spacing and
+number of cells, but nodes half a cell too far right, and set `half_open`, from which the symmetries
+are computed exactly.
 """
 
 from collections.abc import Mapping
@@ -26,24 +26,25 @@ from .chosen import SPACE
 from .coordinates import GridLike
 from .selection import select
 
-# Mean |y| on an edge, in units of the next line of nodes: below this the edge lies on the boundary.
-# A node half a cell inside gives 1/3 or more, one on the boundary of the published files 0.02.
+# An edge is on the boundary if mean |y| on it is below this fraction of that on the next line.
+# Nodes half a cell inside give 1/3 or more; boundary nodes of the published files give 0.02.
 _ON_THE_BOUNDARY = 0.1
 
 
 def recognises(store: Store) -> bool:
-    """A torch file with x and y."""
+    """Whether this is a torch file with x and y."""
     return isinstance(store, pt.TorchStore) and {"x", "y"} <= set(store.arrays)
 
 
 def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
-    """The pairs x -> y; bool, float64 and strided tensors are cast as they are read.
+    """The pairs x -> y; bool, float64 and strided tensors are converted when read.
 
-    Without `grid`, a file with a two-valued x in 2D is taken for Darcy flow on the unit square, see
-    above; for any other the grid must be given.
+    Without `grid`, a file with a two-valued x in 2D is read as Darcy flow on the unit square, see
+    above; for any other file the grid must be given.
 
     Raises:
-        ValueError: damaged, no dict of tensors, shapes that do not fit, or the grid is unknown.
+        ValueError: the file is damaged or holds no dict of tensors, shapes are inconsistent, or the
+            grid is unknown.
     """
     if isinstance(grid, Mapping):
         return named_arrays.open(store, grid, dtype)
@@ -87,12 +88,12 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
 
 
 def _two_valued(x: Tensor) -> bool:
-    """Whether x takes two values only, by its first samples."""
+    """Whether x has two values only, judged from its first samples."""
     return x.dtype == torch.bool or len(x[:16].unique()) == 2
 
 
 def _darcy_grid(y: Tensor) -> tuple[Grid, bool, str]:
-    """Where the nodes lie, from how small y is on the four edges: grid, half_open, and why."""
+    """Grid, half_open and a note, inferred from the size of y on the four edges."""
     edges = [
         (y.select(axis, i).abs().mean() / y.select(axis, j).abs().mean()).item() < _ON_THE_BOUNDARY
         for axis in (-2, -1)

@@ -1,5 +1,5 @@
-"""Which arrays of a file are the fields, and which of their axes are samples, times, channels and
-space."""
+"""Selection of the arrays of a file that are fields, and assignment of their axes to samples, time,
+channels and space."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,7 +8,7 @@ from ..containers.store import AmbiguousError, Array, Store
 from .chosen import LEADING, SPACE, Chosen, Selection
 from .times import times_of
 
-# What files call these axes besides their own names.
+# Other names of these axes in files.
 _ALIASES = {
     **dict.fromkeys(("samples", "batch", "n"), "sample"),
     **dict.fromkeys(("times", "t"), "time"),
@@ -27,18 +27,18 @@ def select(
     axes: Axes | None = None,
     space: tuple[str, ...] = SPACE,
 ) -> Selection:
-    """The named arrays as the fields of one data set: inputs and targets, or states (the
-    trajectories of an evolution problem) and, where there are any, inputs that do not change.
+    """The named arrays as the fields of one data set: inputs and targets, or states (trajectories
+    of an evolution problem) with optional inputs that are constant in time.
 
-    `axes` names the axes in the order in which the file has them: "sample,x,y" for every array, or
-    {"u": "sample,x,y,time", ...} for some. Where they are not given, the names that the file has
-    for them count; without names an input or target is read as sample, x, y (an axis of length one
-    after the first is a channel). For a state, three axes of space, or channels, the axes have to
-    be given. An axis "channel" makes a vector field, whose components are numbered.
+    `axes` names the axes in the file's order: "sample,x,y" for every array, or
+    {"u": "sample,x,y,time", ...} for some arrays. By default the axis names in the file are used.
+    Without names, an input or target is read as sample, x, y (a later axis of length one is a
+    channel). States, three space axes, and several channels require `axes`. An axis "channel"
+    makes a vector field with numbered components.
 
     Raises:
-        ValueError: no such array, one that holds no numbers, axes that do not fit, fields of
-            different samples, nodes or times; the message lists what the file has.
+        ValueError: an array is missing or not numeric, the axes do not fit, or the fields differ in
+            samples, nodes or times; the message lists the arrays of the file.
     """
     given = {"input": inputs, "target": targets, "state": states}
     for role, named in given.items():
@@ -75,7 +75,7 @@ def select(
 
 
 def contents(store: Store) -> str:
-    """'a (100, 64) float32, b ...': what the file holds."""
+    """The arrays of a file as text: 'a (100, 64) float32, b ...'."""
     lines = [str(array) for array in store.arrays.values()]
     lines += [f"{name} ({why.split(',')[0].split(';')[0]})" for name, why in store.refused.items()]
     return ", ".join(lines[:12]) + (f", ... ({len(lines)} in all)" if len(lines) > 12 else "")
@@ -95,7 +95,7 @@ def _readable(store: Store, name: str) -> None:
 def _by_array(
     axes: Axes | None, names: Sequence[str], known: tuple[str, ...]
 ) -> dict[str, tuple[str, ...]]:
-    """The axes that were given for each array."""
+    """The given axes, by array."""
     if axes is None:
         return {}
     by_name = axes if isinstance(axes, Mapping) else dict.fromkeys(names, axes)
@@ -154,8 +154,8 @@ def _chosen(
 
 
 def _by_dims(array: Array, known: tuple[str, ...], notes: list[str]) -> tuple[str, ...] | None:
-    """The axes by the names that the file gives them: known names mean what they say; others are
-    taken in their order for sample, x, y, z, whichever is left."""
+    """The axes from the names in the file. Known names are used directly; unknown names are
+    assigned in order to the remaining axes of sample, x, y, z."""
     if array.dims is None:
         return None
     named = {d: _standard(d) for d in array.dims}
@@ -176,13 +176,13 @@ def _by_dims(array: Array, known: tuple[str, ...], notes: list[str]) -> tuple[st
 
 
 def _standard(dim: str) -> str:
-    """Our name of an axis that a file calls `dim`."""
+    """The standard name of an axis that the file calls `dim`."""
     name = dim.lower()
     return "channel" if name.endswith("_channel") else _ALIASES.get(name, name)
 
 
 def _by_convention(array: Array, role: str) -> tuple[str, ...]:
-    """sample, x, y, with an axis of length one among the later ones as channel."""
+    """sample, x, y, where an axis of length one after the first is the channel."""
     shape = array.shape
     ones = [i for i in range(1, len(shape)) if shape[i] == 1]
     num_space = len(shape) - 1 - len(ones)
@@ -202,8 +202,8 @@ def _example(ndim: int, role: str) -> tuple[str, ...]:
 
 
 def _agree(chosen: Sequence[Chosen]) -> None:
-    """Raise a ValueError unless all have the same samples, nodes and frames, and channels with
-    different names."""
+    """Raise a ValueError unless all fields have the same samples, nodes and frames, and the channel
+    names are distinct."""
     with_time = [c for c in chosen if c.num_frames is not None]
     _same("nodes", [(c, c.space) for c in chosen], "an axis of times is called time")
     _same("samples", [(c, (c.shape[c.sample_axis],)) for c in chosen])

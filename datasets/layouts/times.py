@@ -1,5 +1,4 @@
-"""Times of the frames of foreign data: from coordinates in the file, else the frames are
-counted."""
+"""Times of the frames of a foreign file: from coordinates in the file, else frame numbers."""
 
 from collections.abc import Sequence
 
@@ -14,14 +13,14 @@ _NAMES = ("time", "t", "times", "t-coordinate", "t_coordinate", "tspan", "vort_t
 
 
 def times_of(store: Store, chosen: Sequence[Chosen], notes: list[str]) -> tuple[float, ...]:
-    """Times of the frames, the same for all fields with the axis time; () where there are none.
+    """Times of the frames, shared by all fields with a time axis; () without such a field.
 
-    PDEBench's files have one time more than frames: the last one is left out, with a note. Without
-    times in the file, frames are counted from 0; those of targets of inputs without time from 1,
-    since the input is what they start from.
+    PDEBench files have one more time than frames; the last time is dropped, with a note. If the
+    file has no times, frames are numbered from 0. If only targets have a time axis, their frames
+    are numbered from 1, because the input is the initial state.
 
     Raises:
-        ValueError: times that do not increase, or that differ between fields.
+        ValueError: the times do not increase, or differ between fields.
     """
     fields = [c for c in chosen if c.num_frames is not None]
     if not fields:
@@ -50,7 +49,7 @@ def times_of(store: Store, chosen: Sequence[Chosen], notes: list[str]) -> tuple[
 def _found(
     store: Store, c: Chosen, fields: Sequence[Chosen], notes: list[str]
 ) -> np.ndarray | None:
-    """The times that the file has for the frames of an array, float64."""
+    """The times stored for the frames of an array, in float64; None if there are none."""
     n = c.num_frames
     assert n is not None
     dims = store.arrays[c.name].dims

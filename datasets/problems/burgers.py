@@ -15,9 +15,9 @@ from .periodic_fields import PeriodicGaussianField
 
 @dataclass(frozen=True)
 class Gaussian:
-    """The unit interval, u(0) ~ N(0, scale² (-Δ + τ²)^(-α)), and u at t = 1.
+    """u(0) ~ N(0, scale² (-Δ + τ²)^(-α)) on the unit interval, and u at t = 1.
 
-    The recipe of FNO's R10 file (Li et al. 2021): N(0, 625 (-Δ + 25)^(-2)), ν = 0.1.
+    The parameters are those of FNO's R10 file (Li et al. 2021): N(0, 625 (-Δ + 25)^(-2)), ν = 0.1.
     """
 
     viscosity: float = 0.1

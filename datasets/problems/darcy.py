@@ -46,7 +46,7 @@ class Piecewise:
 
 @dataclass(frozen=True)
 class Rough(Piecewise):
-    """As `Piecewise`, with more and smaller blobs and a contrast of 6: values {2, 12}, τ = 5.
+    """Same as `Piecewise` with smaller features and a contrast of 6: values {2, 12}, τ = 5.
 
     256 modes per axis: structure down to two cells of 257 nodes.
     """
@@ -104,8 +104,8 @@ class Darcy(Problem):
     """Pressure p of steady Darcy flow, -div(k grad p) = 1 with p = 0 on the boundary.
 
     Five-point finite volumes with k at the nodes and harmonic means at the faces (Patankar 1980,
-    sec. 4.2): second order, also where k jumps midway between nodes. Grids store the boundary: on
-    Grid((421, 421)) there are 419² unknowns, and 65 nodes nest in 129.
+    sec. 4.2); second order, also if k jumps midway between nodes. Grids store the boundary:
+    Grid((421, 421)) has 419² unknowns, and the nodes of 65 are nested in those of 129.
     """
 
     name = "darcy"

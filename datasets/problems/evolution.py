@@ -1,4 +1,4 @@
-"""Time-dependent equations with random initial fields, from which trajectories are generated."""
+"""Base classes of time-dependent problems with random initial fields, for trajectories."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ class EvolutionKind(Protocol):
     """A distribution of initial fields: a frozen dataclass whose fields are numbers.
 
     Attributes:
-        t_end, num_frames: the solution is stored at num_frames equal steps up to t_end.
-        dt: largest time step; steps are shorter where the flow is fast.
+        t_end, num_frames: the solution is stored at num_frames equidistant times up to t_end.
+        dt: largest time step; steps are shorter if the flow is fast.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -43,7 +43,7 @@ class EvolutionKind(Protocol):
 
 
 class PeriodicKind(EvolutionKind, Protocol):
-    """The same on a periodic box.
+    """A distribution of initial fields on a periodic box.
 
     Attributes:
         refinement: the solver's grid has this many times the stored nodes per axis.
@@ -66,15 +66,15 @@ class EvolutionProblem(Generated):
     """u_t = L u + N(u, t) from a random u(0): trajectories u(0), u(t_1), .., u(t_m), one state per
     quantity.
 
-    Solved by ETDRK4 in float64 on the solver's own grid, with steps of Courant number 0.5 at most;
-    and again with steps twice as long: the difference of both, relative to the solution in L², is
-    stored as the residual (of the field where it is largest). The method is of order four, so the
-    error in time is about a fifteenth of it.
+    Samples are solved by ETDRK4 in float64 on the solver's grid, with Courant number at most 0.5,
+    and again with steps twice as long. The difference of both solutions relative to the solution in
+    L², for the field with the largest difference, is stored as the residual. The method has order
+    four, so the error in time is about a fifteenth of the residual.
 
     Attributes:
         fields: name, description and units of each quantity.
-        time_units: of `times` and t_end, and how many of the solver's there are in one.
-        tolerance: bound of that difference.
+        time_units: units of `times` and t_end, and their length in the solver's units.
+        tolerance: bound of the residual.
     """
 
     fields: ClassVar[tuple[tuple[str, str, str], ...]]
@@ -97,12 +97,12 @@ class EvolutionProblem(Generated):
 
     @property
     def times(self) -> tuple[float, ...]:
-        """Times of the stored frames: 0, and num_frames equal steps up to t_end."""
+        """Times of the stored frames: 0 and num_frames equidistant times up to t_end."""
         kind = self.inputs
         return (0.0, *(kind.t_end * (i + 1) / kind.num_frames for i in range(kind.num_frames)))
 
     def spec(self, grid: Domain, seed: int, num_samples: int) -> DatasetSpec:
-        """What a data set of this problem says of itself."""
+        """The spec of a data set of this problem."""
         return DatasetSpec(
             name=self.name,
             kind=self.kind,
@@ -128,7 +128,7 @@ class EvolutionProblem(Generated):
         return result
 
     def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:
-        """Sample number `index`: drawn, solved with both steps, compared."""
+        """Draw sample `index`, solve it with both step sizes, and compare the solutions."""
         assert spec.seed is not None
         grid = spec.domain
         u0 = self.sample_input(self.solver_grid(grid), spec.seed, index)
@@ -146,8 +146,8 @@ class EvolutionProblem(Generated):
 
 
 class PeriodicProblem(EvolutionProblem):
-    """The same on a periodic box, solved on a grid `refinement` times as fine, whose values at the
-    stored nodes are kept."""
+    """An evolution problem on a periodic box, solved on a grid `refinement` times as fine; the
+    values at the stored nodes are kept."""
 
     inputs: PeriodicKind
 
@@ -158,8 +158,8 @@ class PeriodicProblem(EvolutionProblem):
         return grid
 
     def check_grid(self, grid: Domain) -> None:
-        """Raise a ValueError unless the grid is the kind's box, periodic, left ends stored, and the
-        solver's holds the waves of an initial field."""
+        """Raise a ValueError unless the grid is the kind's periodic box with left ends stored, and
+        the solver's grid resolves the waves of an initial field."""
         if (
             not isinstance(grid, Grid)
             or grid.extent != self.inputs.extent
@@ -182,7 +182,7 @@ class PeriodicProblem(EvolutionProblem):
             )
 
     def solver_grid(self, grid: Grid) -> Grid:
-        """The same box, finer."""
+        """The grid of the box refined by `refinement`."""
         return grid.refined(self.inputs.refinement)
 
     def stored(self, u: Float[Tensor, "*batch_fine"], grid: Grid) -> Float[Tensor, "*batch_space"]:

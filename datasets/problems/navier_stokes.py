@@ -1,4 +1,4 @@
-"""2D turbulence by vorticity, from random initial fields; see cards/navier_stokes.md."""
+"""2D Navier-Stokes equations in vorticity form; see cards/navier_stokes.md."""
 
 import math
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class FNO:
 
 @dataclass(frozen=True)
 class FNO1em4(FNO):
-    """As `FNO` with ν = 1e-4 up to t = 30."""
+    """Same as `FNO` with ν = 1e-4 up to t = 30."""
 
     viscosity: float = 1e-4
     t_end: float = 30.0
@@ -62,7 +62,7 @@ class FNO1em4(FNO):
 
 @dataclass(frozen=True)
 class FNO1em5(FNO):
-    """As `FNO` with ν = 1e-5 up to t = 20."""
+    """Same as `FNO` with ν = 1e-5 up to t = 20."""
 
     viscosity: float = 1e-5
     t_end: float = 20.0
@@ -71,7 +71,7 @@ class FNO1em5(FNO):
 
 @dataclass(frozen=True)
 class McWilliams:
-    """Decaying turbulence on the box of side 2π: no force, energy about wavenumber `peak`."""
+    """Decaying turbulence on the box of side 2π: no force, energy near the wavenumber `peak`."""
 
     viscosity: float = 1e-3
     drag: float = 0.0
@@ -95,20 +95,20 @@ class McWilliams:
         return RingVorticity(self.peak, self.num_waves).sample(grid, random)[None]
 
     def forcing(self, grid: Grid) -> Tensor | None:
-        """None."""
+        """None: there is no force."""
         return None
 
 
 @dataclass(frozen=True)
 class Kolmogorov(McWilliams):
-    """The same start under the force (amplitude sin(ky), 0) with drag: sustained turbulence."""
+    """Sustained turbulence: `McWilliams` with force (amplitude sin(ky), 0) and drag."""
 
     drag: float = 0.1
     wavenumber: int = 4
     amplitude: float = 1.0
 
     def forcing(self, grid: Grid) -> Tensor | None:
-        """Its curl, -amplitude k cos(ky)."""
+        """The curl of the force, -amplitude k cos(ky)."""
         y = grid.nodes()[1]
         return -self.amplitude * self.wavenumber * torch.cos(self.wavenumber * y)
 

@@ -1,4 +1,4 @@
-"""Random fields on periodic boxes that are functions, not arrays; see `random_fields`.
+"""Random fields on periodic boxes, defined as functions independent of the grid.
 
 Axes: k real waves of one axis, *modes of all, *space nodes.
 """
@@ -17,11 +17,11 @@ from ...domain import Grid
 
 @dataclass(frozen=True)
 class PeriodicGaussianField:
-    """Gaussian field N(0, scale² (-Δ + τ²)^(-α)) on a periodic box, without its mean.
+    """Gaussian field N(0, scale² (-Δ + τ²)^(-α)) of zero mean on a periodic box.
 
     u(x) = scale Σ_k (|ξ_k|² + τ²)^(-α/2) N_k φ_k(x), with N_k standard normal and φ_k the products
-    of 1/√L, √(2/L) cos(2πm x/L) and √(2/L) sin(2πm x/L), m = 1 .. num_waves: the same function on
-    every grid. Its law is that of its translations.
+    of 1/√L, √(2/L) cos(2πm x/L) and √(2/L) sin(2πm x/L), m = 1 .. num_waves. A draw is the same
+    function on every grid. The distribution is translation-invariant.
 
     Raises:
         ValueError: a parameter is out of range.
@@ -49,10 +49,10 @@ class PeriodicGaussianField:
 
 @dataclass(frozen=True)
 class RingVorticity:
-    """Vorticity of a flow whose energy lies about the wavenumber `peak`, of mean energy ½ |u|² = ½.
+    """Vorticity of a flow with energy near the wavenumber `peak` and mean energy ½ |u|² = ½.
 
-    The stream function has the variance |ξ|⁻¹ (1 + (|ξ|/peak)⁴)⁻¹ per wave (McWilliams 1984), which
-    is then scaled, each sample to the same energy.
+    The stream function has the variance |ξ|⁻¹ (1 + (|ξ|/peak)⁴)⁻¹ per wave (McWilliams 1984); each
+    sample is then scaled to the same energy.
     """
 
     peak: float = 4.0
@@ -82,14 +82,14 @@ def squared_wavenumbers(num_waves: int, grid: Grid) -> Float[Tensor, "*modes"]:
 
 
 def normal(like: Tensor, random: np.random.Generator) -> Float[Tensor, "*modes"]:
-    """Standard normal numbers for all modes but the constant."""
+    """Standard normal coefficients for all modes except the constant, which gets 0."""
     numbers = torch.from_numpy(random.standard_normal(tuple(like.shape)))
     numbers.view(-1)[0] = 0
     return numbers
 
 
 def synthesise(coefficients: Float[Tensor, "*modes"], grid: Grid) -> Float[Tensor, "*space"]:
-    """The function with these coefficients in the orthonormal real waves, at the nodes."""
+    """Values at the nodes of the function with these coefficients in orthonormal real waves."""
     u = coefficients
     for axis, L in enumerate(grid.extent):
         m = torch.arange(1, u.shape[0] // 2 + 1, dtype=torch.float64)

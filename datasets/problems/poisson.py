@@ -32,7 +32,7 @@ class Gaussian:
 
     @property
     def boundary(self) -> tuple[Boundary, Boundary]:
-        """What holds for u at the sides of the box, per axis."""
+        """Boundary condition of u at both ends of each axis."""
         return (Boundary.DIRICHLET, Boundary.DIRICHLET)
 
     def sample(self, grid: Grid, random: np.random.Generator) -> Float[Tensor, "1 *space"]:
@@ -43,11 +43,11 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Neumann(Gaussian):
-    """No slope of u on any side, and u without mean; f as in `Gaussian` without the constant mode.
+    """Zero normal derivative on all sides, u of zero mean; f as in `Gaussian` without the constant.
 
-    The mean of f over the box must be zero, or there is no solution. Its mean over the nodes
-    (trapezoidal rule) then is zero too where the grid resolves all modes (2 cells > num_modes - 1
-    per axis); on coarser grids what is left of it is taken away from the right-hand side.
+    A solution exists only if the mean of f over the box is zero. The mean over the nodes
+    (trapezoidal rule) is then also zero if the grid resolves all modes (2 cells > num_modes - 1 per
+    axis); on coarser grids the remaining mean is subtracted from the right-hand side.
     """
 
     @property
@@ -61,10 +61,11 @@ class Neumann(Gaussian):
 
 @dataclass(frozen=True)
 class Mixed(Gaussian):
-    """u = 0 at both ends of one axis, no slope at those of the other; f as in `Gaussian`.
+    """u = 0 at both ends of one axis, zero normal derivative at those of the other; f as in
+    `Gaussian`.
 
     Attributes:
-        dirichlet_axis: 0 for u = 0 at the ends of x, 1 for those of y.
+        dirichlet_axis: 0 for u = 0 at the ends of x, 1 at the ends of y.
     """
 
     dirichlet_axis: int = 0
@@ -80,11 +81,11 @@ class Mixed(Gaussian):
 
 
 class Poisson(Problem):
-    """Potential u of a random source, -Δu = f, with u = 0 or no slope of u at the ends of each
-    axis.
+    """Potential u of a random source, -Δu = f, with u = 0 or zero normal derivative at the ends of
+    each axis.
 
-    Five-point differences (`solvers.Laplacian`), solved directly by sine and cosine transforms:
-    second order. With Neumann sides alone u is the solution of zero mean (trapezoidal rule).
+    Second-order five-point differences (`solvers.Laplacian`), solved directly by sine and cosine
+    transforms. If all sides are Neumann, u is the solution of zero mean (trapezoidal rule).
     """
 
     name = "poisson"
@@ -116,7 +117,7 @@ class Poisson(Problem):
         return Laplacian(grid).load(without_boundary(x[0], grid))
 
     def solve(self, x: Float[Tensor, "1 x y"], grid: Grid, rtol: float = 1e-10) -> SolveResult:
-        """The potential at all nodes; direct, so `converged` says whether rtol was met."""
+        """The potential at all nodes, solved directly; `converged` states whether rtol is met."""
         from ...solvers.direct.dst import solve_poisson
 
         u = with_boundary(solve_poisson(self.rhs(x, grid), grid), grid)

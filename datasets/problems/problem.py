@@ -1,4 +1,4 @@
-"""PDE families with random inputs, from which data sets are generated and checked."""
+"""Base classes of PDE problems with random inputs, for the generation of data sets."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -20,10 +20,11 @@ from .random_fields import sample_generator
 
 
 class Kind(Protocol):
-    """A distribution of inputs: a frozen dataclass whose fields, all numbers, are its parameters.
+    """A distribution of inputs: a frozen dataclass whose numeric fields are its parameters.
 
     Attributes:
-        isometric: every symmetry of the grid (`nn.symmetry.isometries`) maps it to itself.
+        isometric: whether it is invariant under every symmetry of the grid
+            (`nn.symmetry.isometries`).
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -36,12 +37,12 @@ class Kind(Protocol):
 
 @dataclass(frozen=True)
 class Solved:
-    """A sample as it is stored, and how well it is solved.
+    """A solved sample and its residual.
 
     Attributes:
-        fields: by name, each with the axes of its variable but that of samples; float64. Empty
-            where the solver failed.
-        residual: the value of `DatasetSpec.measure`; NaN where the solver failed.
+        fields: fields by name in float64, with the axes of the variable except the sample axis.
+            Empty if the solver failed.
+        residual: the value of `DatasetSpec.measure`; NaN if the solver failed.
         reason: why the solver stopped.
     """
 
@@ -51,18 +52,18 @@ class Solved:
 
 
 class Generated(ABC):
-    """A family of fields that `generate` writes: a table of `KINDS`, and how a sample is solved.
+    """A problem for `generate`: a table of `KINDS` of inputs, and a solver for samples.
 
     Attributes:
         name: the key in `DATASETS` or `EVOLUTIONS`.
-        equation: what the fields satisfy, for the file and the card.
+        equation: the equation of the fields, for the file and the card.
         KINDS: name of a kind -> dataclass of its parameters; the first is the default.
         ndim: number of axes of its grids.
-        remedy: what helps where a sample misses the tolerance, a sentence.
+        remedy: advice for a sample that misses the tolerance, as a sentence.
 
     Raises:
-        ValueError: an unknown kind or parameter (the message lists the choices and the nearest
-        one), or a parameter of another type.
+        ValueError: the kind or a parameter is unknown (the message lists the choices and the
+            nearest one), or a parameter has the wrong type.
     """
 
     name: ClassVar[str]
@@ -86,12 +87,12 @@ class Generated(ABC):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The numbers of the kind, defaults included."""
+        """The parameters of the kind, including defaults."""
         return asdict(self.inputs)
 
     @property
     def isometric(self) -> bool:
-        """Every symmetry of the grid maps samples to samples."""
+        """Whether every symmetry of the grid maps samples to samples."""
         return self.inputs.isometric
 
     @abstractmethod
@@ -100,7 +101,7 @@ class Generated(ABC):
 
     @abstractmethod
     def check_grid(self, grid: Domain) -> None:
-        """Raise a ValueError unless the problem is posed on such a grid."""
+        """Raise a ValueError unless the problem is defined on this grid."""
 
     @abstractmethod
     def spec(self, grid: Domain, seed: int, num_samples: int) -> DatasetSpec:
@@ -108,10 +109,10 @@ class Generated(ABC):
 
     @abstractmethod
     def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:
-        """Sample number `index` of the data set, drawn and solved."""
+        """Draw and solve sample `index` of the data set."""
 
     def sample_input(self, grid: Any, seed: int, index: int) -> Float[Tensor, "c *space"]:
-        """Input number `index` in float64: the same function on every grid, order and worker."""
+        """Input `index` in float64: the same function for every grid, order and worker."""
         return self.inputs.sample(grid, sample_generator(seed, index))
 
 
@@ -121,7 +122,7 @@ class Problem(Generated):
     A subclass is a table of `KINDS` and three methods: `operator`, `rhs` and `solve`.
 
     Attributes:
-        fields: the channels of input and solution.
+        fields: the fields of input and solution.
     """
 
     fields: ClassVar[tuple[Field, ...]]
@@ -129,20 +130,20 @@ class Problem(Generated):
 
     @property
     def boundary(self) -> tuple[Boundary, Boundary]:
-        """What holds at the sides of the box, per axis."""
+        """Boundary condition at both ends of each axis."""
         return (Boundary.DIRICHLET, Boundary.DIRICHLET)
 
     def grid(self, shape: Sequence[int]) -> Any:
         """The unit box with this many nodes per axis, both ends stored: (65, 65) has 63² unknowns
-        where all sides are Dirichlet."""
+        if all sides are Dirichlet."""
         grid = Grid(shape, boundary=self.boundary if len(shape) == 2 else Boundary.DIRICHLET)
         self.check_grid(grid)
         return grid
 
     def check_grid(self, grid: Domain) -> None:
-        """Raise a ValueError unless the problem is posed on such a grid.
+        """Raise a ValueError unless the problem is defined on this grid.
 
-        Two axes with the boundary of the problem, both ends stored, and at least one node inside.
+        The grid needs two axes with the problem's boundary, stored ends and an interior node.
         """
         if (
             not isinstance(grid, Grid)
@@ -173,7 +174,7 @@ class Problem(Generated):
         )
 
     def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:
-        """Sample number `index`, drawn, solved and checked."""
+        """Draw, solve and check sample `index`."""
         assert spec.seed is not None
         assert isinstance(spec.domain, Grid)
         grid = spec.domain
@@ -204,8 +205,8 @@ class Problem(Generated):
     ) -> Float[Tensor, " b"]:
         """|b - A u| / |b| of each pair in float64, fields on the physical scale.
 
-        The unknowns are the nodes of `grid.interior`; values of y on a Dirichlet side do not enter
-        (they are known, and `boundary_error` measures them). For b = 0 it is |A u|.
+        The unknowns are the nodes of `grid.interior`. Values of y on a Dirichlet side are known and
+        not used; `boundary_error` measures them. For b = 0 the result is |A u|.
         """
         relative = []
         for x_i, y_i in zip(x.detach().double().cpu(), y.detach().double().cpu(), strict=True):

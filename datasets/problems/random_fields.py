@@ -1,4 +1,4 @@
-"""Random fields that are functions, not arrays: sample i has the same values on every grid.
+"""Random fields defined as functions independent of the grid: sample i agrees on every grid.
 
 Axes: k l modes, x y space.
 """
@@ -16,9 +16,9 @@ from ...domain import Grid
 
 
 def sample_generator(seed: int, index: int) -> np.random.Generator:
-    """The random numbers of sample `index`: they depend on (seed, index) and on nothing else.
+    """The random generator of sample `index`, which depends on (seed, index) only.
 
-    Philox, keyed through numpy's SeedSequence; no worker, order or grid enters.
+    It is Philox keyed by numpy's SeedSequence, independent of worker, order and grid.
     """
     return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, index))))
 
@@ -29,18 +29,18 @@ class GaussianField:
 
     u(x) = scale Σ_k (π² Σ_a k_a²/L_a² + τ²)^(-α/2) ξ_k Π_a c_(k_a) cos(π k_a x_a/L_a) / √L_a, with
     ξ_k standard normal, c_0 = 1 and c_k = √2 (the cosines are then orthonormal in L²). Per axis
-    k = 0 .. num_modes - 1, the same for every grid, so that a draw is one function: any node of any
-    grid evaluates it exactly. In 2D u is almost H^(α-1): with α = 2 continuous with rough level
+    k = 0 .. num_modes - 1 on every grid, so a draw is one function that is evaluated exactly at the
+    nodes of any grid. In 2D u is almost in H^(α-1); with α = 2 it is continuous with rough level
     sets. Good values: τ 3 .. 15 (1/τ is the correlation length), α 2 .. 4.
 
     Attributes:
-        tau, alpha, scale: τ, α and the factor in front.
-        num_modes: modes per axis; at 128 and α = 2 the tail left out has 1 % of the standard
-        deviation. zero_mean: leave out the constant mode, as the generator of the published Darcy
-        files does
-            (Li et al. 2021, arXiv 2010.08895, appendix A.3.2). A sign threshold then splits the
-            box about in half; with it (standard deviation τ^(-α)) the shares would vary from
-            sample to sample.
+        tau, alpha, scale: τ, α and the prefactor.
+        num_modes: modes per axis; with 128 modes and α = 2 the truncated tail has 1 % of the
+            standard deviation.
+        zero_mean: omit the constant mode, as in the generator of the published Darcy files (Li et
+            al. 2021, arXiv 2010.08895, appendix A.3.2). A sign threshold then splits the box about
+            in half; with the constant mode (standard deviation τ^(-α)) the fractions would vary
+            from sample to sample.
 
     Raises:
         ValueError: a parameter is out of range.
@@ -60,7 +60,7 @@ class GaussianField:
             )
 
     def standard_deviations(self, extent: tuple[float, ...]) -> Float[Tensor, "*modes"]:
-        """Standard deviation of each mode's coefficient in the orthonormal cosines."""
+        """Standard deviation of the coefficient of each orthonormal cosine mode."""
         k = torch.arange(self.num_modes, dtype=torch.float64)
         eigenvalues = reduce(
             lambda a, b: a[..., None] + b, [(math.pi / L * k) ** 2 for L in extent]
@@ -73,7 +73,7 @@ class GaussianField:
     def sample(self, grid: Grid, random: np.random.Generator) -> Float[Tensor, "*space"]:
         """One draw at the nodes of the grid, in float64.
 
-        The normal numbers are drawn in C order of the modes, whatever the grid.
+        The normal numbers are drawn in C order of the modes, independently of the grid.
         """
         std = self.standard_deviations(grid.extent)
         u = std * torch.from_numpy(random.standard_normal(tuple(std.shape)))
@@ -82,7 +82,7 @@ class GaussianField:
         return u.contiguous()
 
     def variance(self, grid: Grid) -> Float[Tensor, "*space"]:
-        """Pointwise variance at the nodes, the Karhunen-Loève sum."""
+        """Pointwise variance at the nodes, from the Karhunen-Loève sum."""
         v = self.standard_deviations(grid.extent) ** 2
         for axis in range(grid.ndim):
             v = torch.tensordot(v, self._cosines(grid, axis) ** 2, dims=([0], [1]))

@@ -23,11 +23,11 @@ from .evolution import EvolutionProblem
 
 @dataclass(frozen=True)
 class Random:
-    """Winds about the degree `peak` with a depth in balance, and waves of depth that are not.
+    """Random winds with energy near the degree `peak`, a balanced depth, and unbalanced waves.
 
-    The stream function has the variance κ⁻¹ (1 + (κ/peak)⁴)⁻¹ per wave, κ² = l(l+1), and gives each
-    sample winds of root mean square `speed`; the depth is h = H + balance + waves, where balance
-    makes δ_t = 0 and the waves have the same spectrum and root mean square `waves`. δ = 0.
+    The stream function has the variance κ⁻¹ (1 + (κ/peak)⁴)⁻¹ per wave, κ² = l(l+1), scaled so that
+    the winds of each sample have root mean square `speed`. The depth is h = H + balance + waves:
+    balance makes δ_t = 0; the waves have the same spectrum and root mean square `waves`. δ = 0.
     """
 
     mean_depth: float = 10000.0
@@ -77,11 +77,11 @@ class Random:
 
 @dataclass(frozen=True)
 class Galewsky:
-    """Galewsky's unstable jet with bumps at random places: vortices within five days.
+    """Galewsky's unstable jet with bumps at random positions; it forms vortices within five days.
 
-    A jet of `speed` between 26° and 64° north in balance with its depth, to which are added
-    `num_bumps` bumps (`williamson.bump`) of heights N(0, height²), centred at any longitude and
-    between 30° and 60° north.
+    The jet has the maximum `speed` between 26° and 64° north and is in balance with its depth.
+    `num_bumps` bumps (`williamson.bump`) with heights N(0, height²) are added, centred at random
+    longitudes and at latitudes between 30° and 60° north.
     """
 
     mean_depth: float = 10000.0
@@ -110,8 +110,8 @@ class Galewsky:
 class ShallowWater(EvolutionProblem):
     """Trajectories of depth, vorticity and divergence, times in hours.
 
-    The solution has spherical harmonics up to `degree` whatever the stored grid, which both poles
-    belong to: what is stored are its values at the nodes.
+    The solution has spherical harmonics up to `degree`, independently of the stored grid. The file
+    stores its values at the nodes, which include both poles.
     """
 
     name = "shallow_water"
@@ -154,13 +154,13 @@ class ShallowWater(EvolutionProblem):
         return _solver(self.inputs.degree, self.inputs.mean_depth, self.inputs.viscosity)
 
     def solver_grid(self, grid: Sphere) -> Sphere:
-        """Gauss's latitudes for the degree, whatever is stored."""
+        """The Gauss grid for `degree`, independent of the stored grid."""
         return gauss_grid(self.inputs.degree)
 
     def stored(
         self, u: Float[Tensor, "*batch_fine"], grid: Sphere
     ) -> Float[Tensor, "*batch_space"]:
-        """The solution's values at the nodes, exact."""
+        """The exact values of the solution at the nodes."""
         transform = SphericalTransform(gauss_grid(self.inputs.degree))
         return evaluate(transform.forward(u), grid)
 
@@ -173,7 +173,7 @@ def gauss_grid(degree: int) -> Sphere:
 
 @lru_cache(maxsize=4)
 def _solver(degree: int, mean_depth: float, viscosity: float) -> Equation:
-    """The equation, kept because its tables of Legendre functions take long to compute."""
+    """The equation, cached because its Legendre tables are expensive to compute."""
     return Equation(gauss_grid(degree), mean_depth, viscosity=viscosity, degree=degree)
 
 

@@ -1,4 +1,4 @@
-"""Linear systems with known errors: what networks inside solvers are trained on."""
+"""Linear systems with known errors, to train networks inside solvers."""
 
 from .darcy_systems import DarcySystems
 from .linear_systems import LinearSystems
@@ -6,7 +6,7 @@ from .poisson_systems import PoissonSystems
 
 __all__ = ["SYSTEMS", "DarcySystems", "LinearSystems", "PoissonSystems"]
 
-# The registry that recipes name.
+# Registry of the names in recipes.
 SYSTEMS: dict[str, type[LinearSystems]] = {
     "PoissonSystems": PoissonSystems,
     "DarcySystems": DarcySystems,

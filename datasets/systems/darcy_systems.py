@@ -1,4 +1,4 @@
-"""Linear systems −∇·(a∇u) = b with coefficients, walls and sides of many kinds, to train on."""
+"""Training systems −∇·(a∇u) = b with various coefficients, walls and boundary conditions."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,28 +11,27 @@ from ...nearest import did_you_mean
 from ..problems.random_fields import GaussianField, sample_generator
 from .linear_systems import LinearSystems
 
-# Cell arrays in numpy: a coefficient >= 0, which is 0 in solid cells.
+# Coefficients are numpy arrays over cells, >= 0, and 0 in solid cells.
 
 
 class DarcySystems(LinearSystems):
-    """Diffusion on cells: jumps, noise, obstacles, anisotropy, open and closed sides.
+    """Diffusion on cells with jumps, noise, obstacles, anisotropy, open and closed sides.
 
-    Couplings are harmonic means of the coefficient at inner faces, its value at open sides, 0 at
-    closed ones; all in float64. Each side is open (zero Dirichlet) with probability 0.6, one at
-    least, and all fluid is connected with an open one, so that A is definite. The error is white
-    noise in the fluid.
+    Couplings are harmonic means of the coefficient at inner faces, the coefficient at open sides,
+    and 0 at closed sides, in float64. Each side is open (zero Dirichlet) with probability 0.6; at
+    least one is open, and all fluid is connected with an open side, so that A is positive definite.
+    The error is white noise in the fluid.
 
     Args:
         shapes, num_samples: as for `LinearSystems`.
-        kinds: names in `COEFFICIENTS`, drawn with equal probability; one named twice comes twice
-            as often.
-        contrast: the largest ratio of coefficients; drawn between 1 and this, its logarithm
-            uniform.
-        anisotropy: the largest ratio of couplings between axes, the same for an epoch: its
-            logarithm is uniform in every other epoch; the others, with the first, have 1.
+        kinds: names in `COEFFICIENTS`, drawn with equal probability; a name given twice is drawn
+            twice as often.
+        contrast: the largest ratio of coefficients; the ratio is log-uniform in [1, contrast].
+        anisotropy: the largest ratio of couplings between axes, constant during an epoch. The ratio
+            is log-uniform in every second epoch and 1 in the others, including the first.
 
     Raises:
-        ValueError: shapes that do not fit, an unknown kind, a contrast or an anisotropy below 1.
+        ValueError: the shapes are invalid, a kind is unknown, or contrast or anisotropy is below 1.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class DarcySystems(LinearSystems):
         return [torch.from_numpy(f) for f in faces], torch.from_numpy(error)
 
     def _scale(self) -> list[float]:
-        """Of the couplings along each axis, in this epoch: those of the weak axes."""
+        """Factor of the couplings along each axis in this epoch."""
         if self.epoch % 2 == 0:
             return [1.0] * self.ndim
         random = sample_generator(self.seed + 1, self.epoch)
@@ -88,18 +87,18 @@ class DarcySystems(LinearSystems):
 
 
 def blobs(shape: tuple[int, ...], contrast: float, random: np.random.Generator) -> np.ndarray:
-    """1 or the contrast, by the sign of a Gaussian field; the seam is rough (α = 2)."""
+    """1 or the contrast, by the sign of a Gaussian field; the interface is rough (α = 2)."""
     return np.where(_gaussian(shape, random) > 0, contrast, 1.0)
 
 
 def lognormal(shape: tuple[int, ...], contrast: float, random: np.random.Generator) -> np.ndarray:
-    """exp of a Gaussian field, scaled so that its ends are 1 and the contrast."""
+    """exp of a Gaussian field, scaled to the range from 1 to the contrast."""
     g = _gaussian(shape, random)
     return contrast ** ((g - g.min()) / (g.max() - g.min()))
 
 
 def noise(shape: tuple[int, ...], contrast: float, random: np.random.Generator) -> np.ndarray:
-    """Log-uniform from cell to cell, without any correlation."""
+    """Log-uniform and independent in each cell."""
     return contrast ** random.random(shape)
 
 
@@ -114,7 +113,7 @@ def boxes(shape: tuple[int, ...], contrast: float, random: np.random.Generator) 
 
 
 def cells(shape: tuple[int, ...], contrast: float, random: np.random.Generator) -> np.ndarray:
-    """1 between solid grains of 1 to 4 cells across, at random, up to 40 % of all."""
+    """1 between random solid grains of width 1 to 4 cells that fill up to 40 %."""
     k = int(random.integers(1, 5))
     grains = random.random([-(-n // k) for n in shape]) >= 0.4 * random.random()
     fluid = np.kron(grains, np.ones([k] * len(shape)))
@@ -128,7 +127,7 @@ def _gaussian(shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray
 
 
 def _reached(fluid: np.ndarray, is_open: np.ndarray) -> np.ndarray:
-    """The fluid cells that are connected with an open side."""
+    """Mask of the fluid cells that are connected with an open side."""
     from scipy import ndimage
 
     labels, _ = ndimage.label(fluid)
@@ -143,7 +142,7 @@ def _reached(fluid: np.ndarray, is_open: np.ndarray) -> np.ndarray:
 
 
 def _faces(a: np.ndarray, is_open: np.ndarray, scale: Sequence[float]) -> list[np.ndarray]:
-    """Per axis the couplings at all faces."""
+    """The couplings at all faces, one array per axis."""
     faces = []
     for axis, n in enumerate(a.shape):
         before, behind = a.take(range(n - 1), axis), a.take(range(1, n), axis)

@@ -1,4 +1,4 @@
-"""What sets of linear systems share: shapes by epoch, samples by number, systems held out."""
+"""Base class of sets of linear systems: shapes by epoch, samples by index, held-out systems."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from ..problems.random_fields import sample_generator
 
 class LinearSystems(torch.utils.data.Dataset, ABC):
     """Systems with known errors, drawn anew in every epoch: sample i of epoch e depends on (seed,
-    e, i) alone. It holds the couplings, as in `kernels/diffusion/reference.py`, as `operator` and
-    the error e (*space) as `target`; the residual is r = A e.
+    e, i) alone. A sample has the couplings, as in `kernels/diffusion/reference.py`, as `operator`
+    and the error e (*space) as `target`; the residual is r = A e.
 
     Args:
-        shapes: cells per axis; epoch e has shapes[e mod their number].
-        num_samples: per epoch.
-        arguments: of the kind of systems, for `held_out`.
+        shapes: cells per axis; epoch e uses shapes[e mod len(shapes)].
+        num_samples: number of samples per epoch.
+        arguments: constructor arguments of the subclass, for `held_out`.
 
     Raises:
-        ValueError: shapes of different dimensions or below 4 cells.
+        ValueError: the shapes differ in dimension, or an axis has fewer than 4 cells.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class LinearSystems(torch.utils.data.Dataset, ABC):
         """The couplings and the error of one system."""
 
     def set_epoch(self, epoch: int) -> None:
-        """Other samples, of the epoch's own shape."""
+        """Switch to the samples and the shape of this epoch."""
         self.epoch = epoch
 
     def held_out(self, num_samples: int) -> "LinearSystems":
-        """Other samples of the same kind, of the last of the shapes."""
+        """Different samples of the same distribution, with the last of the shapes."""
         return type(self)(
             shapes=self.shapes[-1:],
             num_samples=num_samples,

@@ -1,7 +1,7 @@
-"""Linear systems with known errors, drawn anew in every epoch: what learned solvers train on.
+"""Poisson systems with known errors, drawn anew in every epoch, to train learned solvers.
 
-A sample holds the couplings of a system and an error e; its residual is r = A e, so a network that
-maps r to e needs no solution.
+A sample holds the couplings of a system and an error e. The residual is r = A e, so a network that
+maps r to e is trained without solving the system.
 """
 
 import math
@@ -20,20 +20,20 @@ from .linear_systems import LinearSystems
 
 
 class PoissonSystems(LinearSystems):
-    """Poisson systems without flux through sides and walls, cells of unit size.
+    """Poisson systems on unit cells with zero flux through sides and walls.
 
-    Couplings are 1, and 0 at walls; all in float32. Walls: a box one cell wide around the fluid in
-    most samples (cells at the sides are often solid, or belong to known values), and in the share
-    `walls` of the samples up to six solid boxes anywhere, or else single solid cells, up to a fifth
-    of all. The error has norm 1.
+    Couplings are 1, and 0 at walls, in float32. In most samples a wall one cell wide surrounds the
+    fluid, because cells at the sides are often solid or hold known values. A fraction `walls` of
+    the samples also has solids inside: up to six boxes at random positions, or single cells, up to
+    a fifth of all cells. The error has norm 1.
 
     Args:
         shapes, num_samples: as for `LinearSystems`.
-        walls: share of samples with solid boxes.
+        walls: fraction of samples with solid boxes or single solid cells.
         errors: a name in `ERRORS`.
 
     Raises:
-        ValueError: shapes that do not fit, or an unknown name.
+        ValueError: the shapes are invalid, or `errors` is unknown.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class PoissonSystems(LinearSystems):
 def _fluid(
     shape: tuple[int, ...], walls: float, random: np.random.Generator
 ) -> Bool[Tensor, "*space"]:
-    """Cells that are not solid: nearly all, or what boxes or single cells leave, over a third."""
+    """Mask of the fluid cells outside walls, boxes and single solid cells; over a third of all."""
     whole = np.zeros(shape, dtype=bool)
     whole[(slice(1, -1),) * len(shape)] = True
     if random.random() < 0.3:
@@ -84,7 +84,7 @@ def _fluid(
 
 
 def _open_faces(fluid: Bool[Tensor, "*space"]) -> list[Float[Tensor, "..."]]:
-    """Per axis, 1 at the faces between two fluid cells."""
+    """Couplings per axis: 1 at faces between two fluid cells, else 0."""
     faces = []
     for axis, n in enumerate(fluid.shape):
         both = fluid.narrow(axis, 0, n - 1) & fluid.narrow(axis, 1, n - 1)
@@ -96,8 +96,8 @@ def _open_faces(fluid: Bool[Tensor, "*space"]) -> list[Float[Tensor, "..."]]:
 def smooth_to_rough(
     fluid: Bool[Tensor, "*space"], random: np.random.Generator
 ) -> Float[Tensor, "*space"]:
-    """Cosines of all waves, random amplitudes falling as |k|^-p: white noise (p = 0) in a third of
-    the samples, else 0 < p < 4. In an empty box they are the eigenvectors of the system."""
+    """Cosine series with random amplitudes that decay as |k|^-p: p = 0 (white noise) in a third of
+    the samples, else 0 < p < 4. In an empty box the cosines are the eigenvectors of A."""
     from scipy.fft import idctn
 
     shape = tuple(fluid.shape)
@@ -111,9 +111,9 @@ def smooth_to_rough(
 def ritz_mixtures(
     fluid: Bool[Tensor, "*space"], random: np.random.Generator
 ) -> Float[Tensor, "*space"]:
-    """e = Σ c θ⁻¹ v over 60 Ritz pairs of the system, so that r ≈ Σ c v, c normal, 9 times as large
-    for the lower 55 % of the pairs: the published training set (Kaneda et al. 2023), but of each
-    sample's own system, and with memory for 60 fields instead of 10 000."""
+    """e = Σ c θ⁻¹ v over 60 Ritz pairs of the system, so that r ≈ Σ c v, with normal c, 9 times as
+    large for the lower 55 % of the pairs. This is the training set of Kaneda et al. (2023), except
+    that each sample uses its own system, with memory for 60 fields instead of 10 000."""
     grid = Grid(fluid.shape, [float(n) for n in fluid.shape], "neumann", "centers")
     A = Diffusion.from_faces(_open_faces(fluid), grid)
     theta, v = ritz_pairs(A, torch.from_numpy(random.standard_normal(grid.shape)), 60)

@@ -1,7 +1,7 @@
 """Transforms, derivatives, quadrature and norms of fields on a domain.
 
-`calculus_of(domain)` is the calculus of a domain; `fourier` (boxes) and `spherical` (spheres) have
-the functions that solvers use.
+`calculus_of(domain)` is the calculus of a domain; `fourier` (boxes) and `spherical` (spheres)
+contain the functions that solvers use.
 """
 
 from collections.abc import Callable
@@ -20,21 +20,21 @@ CALCULI: dict[type, Callable[[Any], Calculus]] = {Grid: BoxCalculus, Sphere: Sph
 
 
 def has_calculus(domain: Any) -> bool:
-    """Whether fields on the domain have waves, and with them H^s norms and band errors."""
+    """Whether the domain has a spectral transform, and therefore H^s norms and band errors."""
     return type(domain) in CALCULI
 
 
 def calculus_of(domain: Any) -> Calculus:
-    """The calculus of a domain, made once.
+    """The calculus of a domain, cached.
 
     Raises:
-        ValueError: the domain has none.
+        ValueError: the domain has no spectral transform.
     """
     if not has_calculus(domain):
         have = " and ".join(kind.__name__ for kind in CALCULI)
         raise ValueError(
-            f"There are no waves on {type(domain).__name__} ({domain}), so there are no Sobolev "
-            f"norms and no band errors; {have} have them. Use Lp norms (loss RelativeL2, MSE or "
+            f"There are no waves on {type(domain).__name__} ({domain}), so Sobolev norms and band "
+            f"errors are not defined; {have} have them. Use Lp norms (loss RelativeL2, MSE or "
             f"PerChannel; metric relative_l2), or interpolate the fields to a Grid."
         )
     return _made(domain)

@@ -1,4 +1,4 @@
-"""The calculus of a box: Fourier, sine and cosine series by the functions of `fourier`."""
+"""Calculus on a box in Fourier, sine and cosine series, with the functions of `fourier`."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -21,10 +21,10 @@ from .fourier import (
 
 
 class BoxCalculus(Calculus):
-    """A field on a grid of a box as a series of waves per axis; λ = |ξ|².
+    """Expansion of fields on a grid of a box in one series per axis; λ = |ξ|².
 
     Attributes:
-        series: the waves of each axis; by default `Grid.series()`, which represent any field.
+        series: the series of each axis; by default `Grid.series()`, which represents every field.
 
     Raises:
         ValueError: the nodes of an axis do not determine the coefficients of the chosen series.

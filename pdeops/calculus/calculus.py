@@ -1,4 +1,4 @@
-"""Calculus: what a domain's waves offer to norms, metrics and solvers, whatever the waves are."""
+"""The interface of spectral calculus on a domain, for norms, metrics and solvers."""
 # Axes: *batch leading axes, *space nodes, *waves coefficients as the calculus lays them out.
 
 import math
@@ -13,16 +13,17 @@ from torch import Tensor
 
 
 class Calculus(ABC):
-    """Fields on a domain ↔ coefficients of orthogonal waves φ_k, eigenfunctions of the Laplacian.
+    """Fields on a domain ↔ coefficients in orthogonal eigenfunctions φ_k of the Laplacian (waves).
 
         u = Σ_k û_k φ_k,   -Δ φ_k = λ_k φ_k,   Σ_nodes w u² = Σ_k W_k |û_k|²,
 
-    with w the quadrature of the domain. The transform is a bijection: every field on the nodes is
-    the inverse transform of its coefficients, and Parseval's equation holds for all of them.
+    with w the quadrature weights of the domain. The transform is a bijection: every field on the
+    nodes is the inverse transform of its coefficients, and Parseval's equation holds for every
+    field.
 
     Attributes:
-        domain: where the fields live.
-        has_constant: whether a constant is among the waves.
+        domain: the domain of the fields.
+        has_constant: whether one of the waves is constant.
     """
 
     domain: Any
@@ -41,24 +42,24 @@ class Calculus(ABC):
     @property
     @abstractmethod
     def parseval_weights(self) -> Float[Tensor, "*waves"]:
-        """W (float64)."""
+        """Weights W of Parseval's equation (float64)."""
 
     @property
     @abstractmethod
     def symbol(self) -> Float[Tensor, "*waves"]:
-        """λ (float64), the eigenvalues of -Δ."""
+        """Eigenvalues λ of -Δ (float64)."""
 
     @property
     @abstractmethod
     def wave_number(self) -> Float[Tensor, "*waves"]:
-        """The whole-number size of each wave (float64), by which `band_errors` sorts: the length
-        |k| of the vector of indices on a box, the degree l on a sphere."""
+        """Dimensionless wavenumber of each wave (float64), used by `band_errors`: the length |k| of
+        the index vector on a box, the degree l on a sphere."""
 
     @abstractmethod
     def resample(
         self, u: Float[Tensor, "*batch_space"], shape: Sequence[int]
     ) -> Float[Tensor, "*batch_new_space"]:
-        """u on `domain.with_shape(shape)`: its interpolant by waves, less those that do not fit."""
+        """u on `domain.with_shape(shape)`: spectral interpolation, truncated to the new grid."""
 
     def sobolev_multiplier(
         self, order: int | float, alpha: int | float = 1.0
@@ -77,16 +78,16 @@ class Calculus(ABC):
         return self.apply_multiplier(u, -self.symbol)
 
     def inverse_laplacian(self, f: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
-        """The u of zero mean with Δu = f; where no wave is constant, simply the u with Δu = f.
+        """The solution u of Δu = f, with zero mean if one of the waves is constant.
 
         Raises:
-            ValueError: f has not zero mean, though a constant is among the waves.
+            ValueError: f has nonzero mean, and one of the waves is constant.
         """
         self.check_zero_mean(f, purpose="An inverse Laplacian")
         return self.apply_multiplier(f, -self.sobolev_multiplier(-2, 0.0))
 
     def check_zero_mean(self, u: Float[Tensor, "*batch_space"], *, purpose: str) -> None:
-        """Raise a ValueError unless every field has zero mean, where a constant is a wave."""
+        """Raise a ValueError unless every field has zero mean; no check without a constant wave."""
         self.domain.check(u)
         if self.has_constant:
             require_zero_mean(u, self._mean, purpose=purpose)
@@ -97,12 +98,12 @@ class Calculus(ABC):
 
 
 def power(symbol: Tensor, order: int | float, alpha: int | float) -> Tensor:
-    """(α + λ)^{s/2} for any real order s, at every wave: nothing is cut off.
+    """(α + λ)^{s/2} for any real order s, at every wave, without truncation.
 
-    With α = 0 and s < 0 it is defined on fields of zero mean only; there the constant gets 0.
+    With α = 0 and s < 0 it is defined on fields of zero mean only; the constant wave gets 0.
 
     Raises:
-        ValueError: α < 0, or a number that is not finite.
+        ValueError: α < 0, or α or s is not finite.
     """
     if not (alpha >= 0 and math.isfinite(alpha) and math.isfinite(order)):
         raise ValueError(
@@ -115,7 +116,7 @@ def power(symbol: Tensor, order: int | float, alpha: int | float) -> Tensor:
 
 
 def require_zero_mean(u: Tensor, w: Tensor, *, purpose: str) -> None:
-    """Raise a ValueError unless Σ w u of every field is zero, to √eps of its root mean square.
+    """Raise a ValueError unless |Σ w u| of every field is at most √eps times its RMS.
 
     Args:
         w: weights of the mean over the domain.

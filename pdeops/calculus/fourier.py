@@ -1,17 +1,17 @@
 """Spectral calculus of fields on a box by Fourier, sine and cosine series along each axis.
 
-Coefficients are those of the continuous series, whatever n and wherever the nodes lie:
+Coefficients are those of the continuous series, independent of n and of the node placement:
 
     u(x) = Σ_k û_k φ_k(x),   φ_k = exp(iξ_k x), sin(ξ_k x) or cos(ξ_k x),   ξ_k = 2πk/L or πk/L,
 
-a product of such waves in several dimensions. A series of sines or cosines on m cells is periodic
-on 2m of them, so one zero-padded FFT serves every series and every placement of the nodes.
+with products of such waves in several dimensions. A sine or cosine series on m cells has the period
+of 2m cells, so one zero-padded FFT computes every series for every node placement.
 
-Layout of the coefficients: an axis has as many as `Grid.wavenumbers`, except that fields are real,
-so the last Fourier axis keeps k = 0..n//2 only, as in `torch.fft.rfftn`; `wavenumbers` here is in
-that layout. All functions act on the last `grid.ndim` axes of float32 or float64 tensors (any
-leading axes are a batch), are differentiable, and take `series`: one for all axes, one per axis, or
-None for `Grid.series()`.
+Layout of the coefficients: each axis has one per entry of `Grid.wavenumbers`. Fields are real, so
+the last Fourier axis stores k = 0..n//2 only, as in `torch.fft.rfftn`; `wavenumbers` in this file
+uses the same layout. All functions act on the last `grid.ndim` axes of float32 or float64 tensors
+(leading axes are a batch) and are differentiable. The argument `series` is one series for all
+axes, one per axis, or None for `Grid.series()`.
 """
 # Axes: *batch leading axes, *space nodes, *waves coefficients in the layout above.
 
@@ -33,10 +33,11 @@ Choice = Sequence[str] | str | None
 def transform(
     u: Float[Tensor, "*batch_space"], grid: Grid, series: Choice = None
 ) -> Inexact[Tensor, "*batch_waves"]:
-    """Coefficients of u; real without a Fourier axis, else complex.
+    """Coefficients of u: complex if there is a Fourier axis, else real.
 
     Raises:
-        ValueError: u is not of the grid, or sines are asked of values not zero at the stored ends.
+        ValueError: u is not a field of the grid, or a sine series is chosen and u does not vanish
+            at the stored ends.
     """
     grid.check(u)
     chosen = grid.series(series)
@@ -56,7 +57,7 @@ def transform(
 def inverse_transform(
     u_hat: Inexact[Tensor, "*batch_waves"], grid: Grid, series: Choice = None
 ) -> Float[Tensor, "*batch_space"]:
-    """The real field on the nodes of the grid whose coefficients are u_hat."""
+    """The real field on the nodes of the grid with coefficients u_hat."""
     chosen = grid.series(series)
     expected = tuple(len(xi) for xi in wavenumbers(grid, chosen))
     if tuple(u_hat.shape[-grid.ndim :]) != expected:
@@ -82,13 +83,13 @@ def wavenumbers(grid: Grid, series: Choice = None) -> tuple[Tensor, ...]:
     chosen = grid.series(series)
     xi = list(grid.wavenumbers(chosen))
     halved = _halved_axis(chosen)
-    if halved is not None:  # fftfreq calls the highest wave of an even axis negative
+    if halved is not None:  # fftfreq gives the Nyquist wave of an even axis a minus sign
         xi[halved] = xi[halved][: grid.shape[halved] // 2 + 1].abs()
     return tuple(xi)
 
 
 def wave_indices(grid: Grid, series: Choice = None) -> tuple[Tensor, ...]:
-    """Whole-number indices k per axis (float64), ξ_k = 2πk/L or πk/L, in the same layout."""
+    """Integer indices k per axis (as float64), ξ_k = 2πk/L or πk/L, in the same layout."""
     chosen = grid.series(series)
     return tuple(
         (xi * L / (2 * math.pi if s is Series.FOURIER else math.pi)).round()
@@ -97,9 +98,9 @@ def wave_indices(grid: Grid, series: Choice = None) -> tuple[Tensor, ...]:
 
 
 def parseval_weights(grid: Grid, series: Choice = None) -> Float[Tensor, "*waves"]:
-    """Weights W (float64) with Σ_nodes w u² = Σ_waves W |û|², w the quadrature of the grid; exact.
+    """Weights W (float64) with Σ_nodes w u² = Σ_waves W |û|² exactly, w = `grid.quadrature()`.
 
-    Per axis L for an exponential (twice, for its conjugate, where the layout is halved) and L/2 for
+    Per axis, W is L for an exponential (2L on the halved axis, to count its conjugate) and L/2 for
     a sine or cosine, but L for the constant and the highest wave, whose square is 1 at every node.
     """
     chosen = grid.series(series)
@@ -138,17 +139,17 @@ def apply_multiplier(
 def laplacian(
     u: Float[Tensor, "*batch_space"], grid: Grid, series: Choice = None
 ) -> Float[Tensor, "*batch_space"]:
-    """Δu, exact for every wave that fits: û is multiplied by -|ξ|²."""
+    """Δu, exact for every resolved wave: û is multiplied by -|ξ|²."""
     return apply_multiplier(u, -squared_length(wavenumbers(grid, series)), grid, series)
 
 
 def inverse_laplacian(
     f: Float[Tensor, "*batch_space"], grid: Grid, series: Choice = None
 ) -> Float[Tensor, "*batch_space"]:
-    """The u of zero mean with Δu = f; where an axis has sines, simply the u with Δu = f.
+    """The solution u of Δu = f; without a sine axis, the solution of zero mean.
 
     Raises:
-        ValueError: without a sine axis, if f has not zero mean: then there is no solution.
+        ValueError: there is no sine axis and f has nonzero mean, so that no solution exists.
     """
     check_zero_mean(f, grid, series, purpose="An inverse Laplacian")
     return apply_multiplier(f, -sobolev_multiplier(grid, -2, 0.0, series), grid, series)
@@ -157,9 +158,9 @@ def inverse_laplacian(
 def check_zero_mean(
     u: Float[Tensor, "*batch_space"], grid: Grid, series: Choice = None, *, purpose: str
 ) -> None:
-    """Raise a ValueError unless every field has zero mean, to √eps of its root mean square.
+    """Raise a ValueError unless the mean of every field is at most √eps times its RMS.
 
-    Sines have no constant among them, so with a sine axis there is nothing to check.
+    With a sine axis nothing is checked, because no wave is constant.
     """
     grid.check(u)
     if Series.SINE not in grid.series(series):
@@ -173,13 +174,13 @@ def derivative(
     order: int = 1,
     series: Choice = None,
 ) -> Float[Tensor, "*batch_space"]:
-    """∂^order u / ∂x_axis^order at the same nodes, exact for every wave that fits.
+    """∂^order u / ∂x_axis^order at the same nodes, exact for every resolved wave.
 
-    Only the series of that axis matters. An odd order turns sines into cosines and back; of the
-    highest wave it is zero at every node (a Fourier axis's Nyquist wave included).
+    Only the series of this axis matters. An odd order maps sines to cosines and cosines to sines.
+    The odd derivative of the highest wave (on a Fourier axis, Nyquist) is zero at every node.
 
     Raises:
-        ValueError: as `transform`; an axis that the grid does not have; a negative order.
+        ValueError: an error of `transform`, an axis out of range, or a negative order.
     """
     grid.check(u)
     if not -grid.ndim <= axis < grid.ndim or order < 0:
@@ -194,8 +195,8 @@ def derivative(
     num_waves = u_hat.shape[dim]
     odd = order % 2 == 1
     k = torch.arange(num_waves, dtype=u.dtype, device=u.device)
-    # Of the highest wave an odd derivative is imaginary, or a sine of k = m: dropped here, because
-    # not every back end's irfft ignores what a real field cannot have.
+    # The odd derivative of the highest wave is imaginary, or a sine with k = m. It is removed here,
+    # because not every backend's irfft ignores the imaginary part.
     if s is Series.FOURIER:
         factor = (2 * math.pi / L * k) ** order
         if odd:
@@ -216,10 +217,11 @@ def derivative(
 
 
 def dealias_mask(grid: Grid, series: Choice = None, *, degree: int = 2) -> Bool[Tensor, "*waves"]:
-    """The 2/3 rule: True for waves whose products, aliased, miss all waves that are True.
+    """Mask of the 2/3 rule: True for the waves kept; their products do not alias to kept waves.
 
-    On an axis of period N nodes (n for Fourier, 2 cells for sines and cosines) those with 3|k| < N;
-    k and -k always together. For products of `degree` fields those with (degree + 1)|k| < N.
+    On an axis with a period of N nodes (n for Fourier, 2 cells for sines and cosines) the mask is
+    (degree + 1)|k| < N for products of `degree` fields, that is 3|k| < N for degree 2. It keeps or
+    removes k and -k together.
     """
     chosen = grid.series(series)
     keep = [
@@ -232,7 +234,7 @@ def dealias_mask(grid: Grid, series: Choice = None, *, degree: int = 2) -> Bool[
 def dealias(
     u: Float[Tensor, "*batch_space"], grid: Grid, series: Choice = None
 ) -> Float[Tensor, "*batch_space"]:
-    """u without the waves that `dealias_mask` excludes."""
+    """u with the waves removed that `dealias_mask` excludes."""
     return apply_multiplier(u, dealias_mask(grid, series), grid, series)
 
 
@@ -242,11 +244,11 @@ def resample(
     shape: Sequence[int],
     series: Choice = None,
 ) -> Float[Tensor, "*batch_new_space"]:
-    """u on `grid.with_shape(shape)`: its interpolant by waves, less those that do not fit there.
+    """u on `grid.with_shape(shape)`: spectral interpolation, truncated to the new grid.
 
-    Exact for every wave that fits on both grids. An even Fourier axis's Nyquist wave stands for k
-    and -k alike: it is halved on the way up and the two are added on the way down, so up and down
-    again is the identity.
+    It is exact for every wave resolved by both grids. The Nyquist wave of an even Fourier axis
+    represents both k and -k: refinement halves it and coarsening adds the two, so that refining
+    and coarsening again is the identity.
     """
     grid.check(u)
     target = grid.with_shape(shape)
@@ -273,11 +275,11 @@ def resample(
 
 
 def squared_length(xi: Sequence[Tensor]) -> Tensor:
-    """|ξ|² of all vectors whose components are given per axis."""
+    """|ξ|² of all wave vectors, from their components per axis."""
     return reduce(lambda a, b: a[..., None] + b, [x.square() for x in xi])
 
 
 def _halved_axis(chosen: Sequence[Series]) -> int | None:
-    """The last Fourier axis."""
+    """The last Fourier axis, which stores k >= 0 only; None without a Fourier axis."""
     fourier = [i for i, s in enumerate(chosen) if s is Series.FOURIER]
     return fourier[-1] if fourier else None

@@ -1,4 +1,4 @@
-"""L^p and Sobolev norms of fields by the quadrature and the waves of their domain."""
+"""L^p and Sobolev norms of fields, by the quadrature and the spectral calculus of the domain."""
 # Axes: b batch, c channel, *space nodes.
 
 import math
@@ -18,9 +18,9 @@ from .fourier import Choice
 class Norm(ABC):
     """Fields (b, c, *space) of one domain ↦ one number (b,) per sample, channels pooled.
 
-    A trajectory (b, t, c, *space) is pooled over its times too (`fold_time`). Differentiable, with
-    gradient 0 at the zero field. Half-precision fields are measured in float32. Points that pad a
-    sample do not count.
+    A trajectory (b, t, c, *space) is also pooled over time (`fold_time`). The norm is
+    differentiable, with gradient 0 at the zero field. Half-precision fields are converted to
+    float32. Padding does not count.
     """
 
     domain: Any
@@ -43,16 +43,16 @@ class Norm(ABC):
         """The norm of each sample of a checked float32 or float64 field."""
 
     def _prepared(self, u: Tensor) -> Tensor:
-        """u checked, times folded, padding zero, in float32 at least."""
+        """u after its check, with times folded and padding zeroed, in float32 at least."""
         u = fold_time(u, self.domain, f"argument of {type(self).__name__}")
         return self.domain.mask_padding(u.to(torch.promote_types(u.dtype, torch.float32)))
 
 
 class Lp(Norm):
-    """(∫ Σ_c |u_c|^p dx)^{1/p}, 1 <= p <= ∞, the integral by `Domain.quadrature` (∞: largest node).
+    """(∫ Σ_c |u_c|^p dx)^{1/p}, 1 <= p <= ∞, by `Domain.quadrature`; for p = ∞ the maximum.
 
     Raises:
-        ValueError: p < 1, where it is no norm.
+        ValueError: p < 1, which does not define a norm.
     """
 
     def __init__(self, p: int | float = 2.0, *, domain: Domain) -> None:
@@ -64,7 +64,7 @@ class Lp(Norm):
         return Lp(self.p, domain=domain)
 
     def per_channel(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_t"]:
-        """The norm of each channel by itself."""
+        """The norm of each channel separately."""
         return torch.linalg.vector_norm(self._weighted(self._prepared(u)), ord=self.p, dim=2)
 
     def _norm(self, u: Tensor) -> Tensor:
@@ -83,26 +83,26 @@ class Lp(Norm):
 class Sobolev(Norm):
     """‖u‖_{H^s} = (Σ_k W_k (α + λ_k)^s |û_k|²)^{1/2} for any real s; s = 0 is `Lp(2)`, exactly.
 
-    û are the coefficients in the waves of the domain (`calculus_of`), λ their eigenvalues of -Δ and
-    W Parseval's weights: one wave has (α + λ)^{s/2} times its L² norm, on every domain, and none is
-    cut off. λ is |ξ|² on a box and l(l+1)/R² on a sphere, where a field on the nodes also has parts
-    that no harmonic explains; what they count is said in `calculus.sphere`. s = 1 with α = 1 is the
-    H¹ norm (∫ u² + |∇u|²)^{1/2}, s = 1 with α = 0 its seminorm, s = -1 the dual norm.
+    û are the coefficients of `calculus_of(domain)`, λ the eigenvalues of -Δ and W the weights of
+    Parseval's equation. On every domain the norm of a wave is (α + λ)^{s/2} times its L² norm, and
+    no wave is truncated. λ is |ξ|² on a box and l(l+1)/R² on a sphere. On a sphere a field also has
+    components outside the span of the harmonics; `calculus.sphere` defines their λ. s = 1 with
+    α = 1 is the H¹ norm (∫ u² + |∇u|²)^{1/2}, s = 1 with α = 0 its seminorm, s = -1 the dual norm.
 
-    On a box `series` defaults to `Grid.series()`: on a grid that stores its ends, cosines, which
-    also represent a field that does not vanish there. If the slope of a smooth field does not
-    vanish at the ends, its even continuation has a kink, and the H¹ norm converges as O(h). Sines
-    would diverge where the field itself is not zero, and are refused then.
+    On a box `series` defaults to `Grid.series()`. A grid with stored ends uses cosines, which also
+    represent fields that do not vanish at the ends. If the slope of a smooth field does not vanish
+    at the ends, its even extension has a kink, and the H¹ norm converges as O(h). With sines the
+    norm of a field that does not vanish at the ends would diverge; an error is raised.
 
     Args:
         order: s; good values 1 (slopes), -1 (residuals), 0.
-        domain: where the fields live.
-        alpha: α >= 0, weight of the constant. α = 0 with s < 0 is a norm of zero-mean fields.
-        series: the waves of each axis of a box.
+        domain: the domain of the fields.
+        alpha: α >= 0, weight of the constant. With α = 0 and s < 0, fields must have zero mean.
+        series: the series of each axis of a box.
 
     Raises:
-        ValueError: α < 0, or a domain without waves, such as points; on use, α = 0 with s < 0 and a
-            mean that is not zero, or sines with values that are not zero at the stored ends.
+        ValueError: α < 0, or the domain has no waves (scattered points). When called: α = 0, s < 0
+            and the mean is not zero, or sines and nonzero values at the stored ends.
     """
 
     def __init__(
@@ -138,8 +138,8 @@ class Sobolev(Norm):
 def _by_series(domain: Domain, series: Choice) -> BoxCalculus:
     if not isinstance(domain, Grid):
         raise ValueError(
-            f"Series of waves per axis are those of a box (Grid); got {series} for {domain}. Leave "
-            f"the argument out."
+            f"The argument series is for a box (Grid) only; got {series} for {domain}. Omit the "
+            f"argument."
         )
     return BoxCalculus(domain, series)
 
@@ -149,8 +149,7 @@ def relative_error(
 ) -> Float[Tensor, " b"]:
     """‖prediction - target‖ / ‖target‖ per sample.
 
-    Where a target is zero there is nothing to be relative to, and the error itself, ‖prediction‖,
-    counts: finite.
+    If a target is zero, the absolute error ‖prediction‖ is returned, so that the result is finite.
     """
     check_alike(prediction, target)
     size = norm(target)

@@ -1,6 +1,6 @@
-"""One axis of a box: coefficients of a Fourier, sine or cosine series from nodes, and back.
+"""Fourier, sine and cosine transforms along one axis of a box.
 
-The nodes are x_j = (j + offset) h, whatever their placement; sines and cosines on m cells have the
+The nodes are x_j = (j + offset) h for every placement; sines and cosines on m cells have the
 period 2m.
 """
 # dim < 0 is the axis of the tensor, `axis` that of the grid.
@@ -30,8 +30,8 @@ def analyse(u: Tensor, grid: Grid, axis: int, s: Series) -> Tensor:
     num_waves = grid.num_waves(axis, s)
     scale = along(multiplicity(num_waves, s, m, u) / m, dim)
     if ends_stored and s is Series.COSINE:
-        # The DCT-I is its own inverse; with a real result it and its gradient are half the work.
-        # irfft counts both end values once and all others twice: 2 w_j.
+        # The DCT-I is its own inverse; as an irfft it and its gradient cost half as much.
+        # irfft counts both end values once and all other values twice, that is 2 w_j.
         U = torch.fft.irfft(u, n=2 * m, dim=dim, norm="forward").narrow(dim, 0, n)
         return U * (scale / 2)
     if ends_stored:
@@ -60,11 +60,11 @@ def synthesise(u_hat: Tensor, grid: Grid, axis: int, s: Series) -> Tensor:
 
 
 def shift(u_hat: Tensor, grid: Grid, axis: int, xi: Tensor) -> Tensor:
-    """û exp(iξx_0), x_0 the first node of the axis."""
+    """û exp(iξx_0), where x_0 is the first node of the axis."""
     x0 = grid.offset[axis] * grid.spacing[axis]
     if x0 == 0:
         return u_hat
-    angle = xi * x0  # float64: rounded once, when the phase is
+    angle = xi * x0  # in float64, so that only the phase is rounded
     phase = torch.polar(torch.ones_like(angle), angle)
     return u_hat * along(phase.to(u_hat.device, u_hat.dtype.to_complex()), axis - grid.ndim)
 
@@ -75,7 +75,7 @@ def _count(n: int) -> Tensor:
 
 
 def multiplicity(num_waves: int, s: Series, m: int, like: Tensor) -> Tensor:
-    """How many waves ±k of period 2m make each sine or cosine: 2, but 1 for k = 0 and k = m."""
+    """Number of exponentials ±k of period 2m in each sine or cosine: 2, but 1 for k = 0 and m."""
     count = torch.full((num_waves,), 2, dtype=like.dtype, device=like.device)
     if s is Series.COSINE:
         count[:1] = 1

@@ -1,24 +1,24 @@
-"""The calculus of a sphere: every field on its nodes, sorted by the degree of spherical harmonics.
+"""Calculus on a sphere: decomposition of every field on the nodes by spherical harmonic degree.
 
-Harmonics alone do not represent every field on the nodes: 33 x 64 equiangular ones hold 2112
-numbers, the harmonics that their quadrature keeps orthogonal are 17² = 289. So the basis is built
-by degree: V_l, the fields on the nodes that are sums of harmonics up to degree l, grow with l, and
-Gram and Schmidt's process in the inner product of the quadrature takes from V_l what is orthogonal
-to V_{l-1},
+Harmonics alone do not represent every field on the nodes: a field on 33 x 64 equiangular nodes has
+2112 values, but the quadrature keeps only 17² = 289 harmonics orthogonal. Therefore the basis is
+built by degree. Let V_l be the space of node values of sums of harmonics up to degree l. The
+Gram-Schmidt process in the inner product of the quadrature gives the part of V_l orthogonal to
+V_{l-1},
 
     ‖u‖² = Σ_l ‖u_l‖² + ‖r‖²,   u_l in V_l, orthogonal to V_{l-1},   r orthogonal to all of them,
 
-exactly, for every field. `harmonic_degree` is the largest l for which that is the harmonic itself;
-up to it the coefficients are those of `spherical.SphericalTransform`. Beyond it, up to
-`largest_degree`, where harmonics are still independent on the nodes, aliases are taken away first
-(on 33 equiangular latitudes the H¹ norm of Y_lm with 16 < l <= 31 is right to 3 %). The rest r is
-what no such harmonic explains; in norms and bands it counts with the lowest degree that it can
-have, largest_degree + 1 or its order m. Of a smooth field it is of the size of round-off.
+exactly, for every field. Up to l = `harmonic_degree` the basis functions are the harmonics, and the
+coefficients equal those of `spherical.SphericalTransform`. Above it, up to `largest_degree`,
+harmonics are still linearly independent on the nodes, and aliases are removed first (on 33
+equiangular latitudes the H¹ norm of Y_lm with 16 < l <= 31 is accurate to 3 %). The remainder r is
+orthogonal to all these harmonics; norms and bands assign r the lowest degree that it can have,
+largest_degree + 1 or its order m. For a smooth field r is of the size of round-off.
 
-In each order m this is one orthogonal matrix (QR), so the transform is a bijection.
+For each order m the transform is one orthogonal matrix (QR), so it is a bijection.
 """
 # Axes: *batch leading axes, lat lon nodes, m order; row: degree l where m <= l <= largest_degree,
-# else the rest of that order.
+# else the remainder of that order.
 
 import math
 from collections.abc import Sequence
@@ -34,12 +34,12 @@ from .spherical import evaluate, legendre, matmul_by_order, unaliased_degree
 
 
 class SphereCalculus(Calculus):
-    """A field on a sphere by degree l and order m; λ = l(l+1)/R². Coefficients (n_lat, orders).
+    """Expansion of fields by degree l and order m; λ = l(l+1)/R². Coefficients (n_lat, orders).
 
     Attributes:
-        harmonic_degree: up to here u_l is the part of u in spherical harmonics of degree l.
-        largest_degree: up to here u_l exists; n_lat - 1 on Gauss's latitudes, n_lat - 2 on
-            equiangular ones, whose poles hold one number only.
+        harmonic_degree: largest l for which u_l is the spherical harmonic component of degree l.
+        largest_degree: largest l for which u_l exists: n_lat - 1 on Gauss latitudes, n_lat - 2 on
+            equiangular latitudes, because a pole holds a single value.
     """
 
     def __init__(self, sphere: Sphere) -> None:
@@ -69,7 +69,7 @@ class SphereCalculus(Calculus):
 
     @cached_property
     def parseval_weights(self) -> Float[Tensor, "row m"]:
-        """R² for an order that is its own conjugate (m = 0 and n_lon / 2), 2R² for the others."""
+        """R² for self-conjugate orders (m = 0 and n_lon / 2), 2R² for the other orders."""
         n_lat, n_lon = self.domain.shape
         m = torch.arange(self._orders)
         alone = (m == 0) | (2 * m == n_lon)
@@ -78,7 +78,7 @@ class SphereCalculus(Calculus):
 
     @cached_property
     def wave_number(self) -> Float[Tensor, "row m"]:
-        """Degree l; of the rest of order m the lowest that it can have."""
+        """Degree l; for the remainder of order m the lowest degree that it can have."""
         l = torch.arange(self.domain.shape[0], dtype=torch.float64)[:, None]
         m = torch.arange(self._orders, dtype=torch.float64)
         inside = (l >= m) & (l <= self.largest_degree)
@@ -91,8 +91,8 @@ class SphereCalculus(Calculus):
     def resample(
         self, u: Float[Tensor, "*batch lat lon"], shape: Sequence[int]
     ) -> Float[Tensor, "*batch new_lat new_lon"]:
-        """u on the sphere with another number of nodes: its least-squares fit by harmonics up to
-        `largest_degree`, less those that the other nodes do not hold; exact for such fields."""
+        """u on the sphere with another number of nodes: the least-squares fit by harmonics up to
+        `largest_degree`, truncated to the new grid. Exact for sums of the harmonics kept."""
         self.domain.check(u)
         target = self.domain.with_shape(shape)
         degree = min(self.largest_degree, SphereCalculus(target).largest_degree)
@@ -109,7 +109,7 @@ class SphereCalculus(Calculus):
         return self.domain.shape[1] // 2 + 1
 
     def _matrix(self, name: str, like: Tensor) -> Float[Tensor, "m from to"]:
-        """The matrices "analysis", "synthesis" or "fit" in the precision and place of `like`."""
+        """The matrix "analysis", "synthesis" or "fit", in the dtype and on the device of `like`."""
         place = (name, like.real.dtype, like.device)
         if place not in self._matrices:
             matrix = self._factors[name]
@@ -120,8 +120,8 @@ class SphereCalculus(Calculus):
     def _factors(self) -> dict[str, Tensor]:
         """QR of the harmonics of each order on the nodes, weighted by the root of the quadrature.
 
-        Q completes its columns to a basis of all fields of that order; R, with a positive diagonal,
-        is the identity up to `harmonic_degree`.
+        The columns of Q are completed to a basis of all fields of that order. R has a positive
+        diagonal and is the identity up to `harmonic_degree`.
         """
         n, degree, M = self.domain.shape[0], self.largest_degree, self._orders
         root = (2 * math.pi * torch.from_numpy(self.domain.weights)).sqrt()
@@ -138,7 +138,7 @@ class SphereCalculus(Calculus):
             fit[m, :, m:] = torch.linalg.solve_triangular(
                 signs[:, None] * R[:k], Q[:, :k].T, upper=True
             ).T
-            Q_all[m] = Q.roll(m, 1)  # row l holds degree l; what is left over fills the others
+            Q_all[m] = Q.roll(m, 1)  # row l holds degree l; the completion fills the rest
         return {
             "analysis": root[:, None] * Q_all,
             "synthesis": (Q_all / root[:, None]).mT,

@@ -2,13 +2,13 @@
 
     u(θ, λ) = Σ_{l<=L} Σ_{|m|<=l} û_lm Y_lm(θ, λ),   ∫ |Y_lm|² = 1 on the unit sphere,
 
-with Condon and Shortley's phase, as scipy's. Fields are real, so 0 <= m <= l is all that is kept,
-in a square (L+1, L+1) of zeros elsewhere: ∫u² dA = R² Σ_l (|û_l0|² + 2 Σ_{m>0} |û_lm|²).
+with the Condon-Shortley phase, as in scipy. Fields are real, so only 0 <= m <= l is stored, in an
+(L+1, L+1) array that is zero elsewhere: ∫u² dA = R² Σ_l (|û_l0|² + 2 Σ_{m>0} |û_lm|²).
 
-The Legendre functions are torch-harmonics', which is imported when the first transform is made; its
-modules are the plain twins of the sums here, which take one batched product for real and imaginary
-parts and both components of a wind: four times as fast on a CPU, and exact in float64 where its
-RealVectorSHT rounds 1/l(l+1) to float32 (0.6.5).
+The Legendre functions come from torch-harmonics, which is imported with the first transform. Its
+modules are the reference for the sums here, which use one batched product for real and imaginary
+parts and both components of a wind. They are four times as fast on a CPU, and exact in float64,
+whereas RealVectorSHT of torch-harmonics 0.6.5 rounds 1/l(l+1) to float32.
 """
 # Axes: *batch leading axes, lat lon nodes, l degree, m order; 2 the wind's eastward and northward
 # part, or vorticity and divergence.
@@ -26,22 +26,22 @@ _NAMES = {Latitudes.GAUSS: "legendre-gauss", Latitudes.EQUIANGULAR: "equiangular
 
 
 def unaliased_degree(grid: Sphere, *, factors: int = 2) -> int:
-    """The 2/3 rule: the largest L for which products of `factors` fields of degree L, aliased, miss
-    all degrees up to L: (factors + 1) L < 2 n_lat on Gauss's latitudes, < n_lat on equiangular
-    ones, and < n_lon."""
+    """Largest degree L without aliasing (2/3 rule): products of `factors` fields of degree L alias
+    to degrees above L only. (factors + 1) L < 2 n_lat on Gauss latitudes, < n_lat on equiangular
+    latitudes, and < n_lon."""
     exact = 2 * grid.shape[0] if grid.latitudes is Latitudes.GAUSS else grid.shape[0]
     return (min(exact, grid.shape[1]) - 1) // (factors + 1)
 
 
 class SphericalTransform:
-    """Fields on a grid of the sphere ↔ coefficients of degree L at most; exact for such fields.
+    """Fields on a grid of the sphere ↔ coefficients up to degree L; exact for such fields.
 
     Args:
-        degree: L, by default that of `unaliased_degree`.
+        degree: L, by default `unaliased_degree(grid)`.
 
     Raises:
-        ValueError: the nodes do not determine the coefficients: L > `unaliased_degree` of one
-            factor.
+        ValueError: the nodes do not determine the coefficients, L > `unaliased_degree(grid,
+            factors=1)`.
     """
 
     def __init__(self, grid: Sphere, degree: int | None = None) -> None:
@@ -59,7 +59,7 @@ class SphericalTransform:
         self._tables = _Tables(grid, self.degree)
 
     def forward(self, u: Float[Tensor, "*batch lat lon"]) -> Complex[Tensor, "*batch l m"]:
-        """û, of any field its least-squares fit in the quadrature of the grid."""
+        """Coefficients û of the least-squares fit to u in the quadrature of the grid."""
         return matmul_by_order(self._waves(u), self._tables.of("analysis", u))
 
     def inverse(self, u_hat: Complex[Tensor, "*batch l m"]) -> Float[Tensor, "*batch lat lon"]:
@@ -71,14 +71,14 @@ class SphericalTransform:
     def vorticity_divergence(
         self, wind: Float[Tensor, "*batch 2 lat lon"]
     ) -> Complex[Tensor, "*batch 2 l m"]:
-        """k·∇×v and ∇·v of a vector field v given eastward and northward; exact for products."""
+        """k·∇×v and ∇·v of v = (eastward, northward); exact for products of two fields."""
         return _rotate(matmul_by_order(self._waves(wind), self._tables.of("derivation", wind)))
 
     def wind(
         self, zeta_delta: Complex[Tensor, "*batch 2 l m"]
     ) -> Float[Tensor, "*batch 2 lat lon"]:
-        """v with this vorticity and divergence, v = k×∇Δ⁻¹ζ + ∇Δ⁻¹δ; their means, which no v has,
-        are left out."""
+        """The wind v = k×∇Δ⁻¹ζ + ∇Δ⁻¹δ with vorticity ζ and divergence δ. The means of ζ and δ are
+        ignored, because they vanish for every v."""
         self._check(zeta_delta)
         waves = _rotate(matmul_by_order(zeta_delta, self._tables.of("integration", zeta_delta)))
         return _at_longitudes(waves, self.grid)
@@ -97,19 +97,21 @@ class SphericalTransform:
 
 
 def evaluate(u_hat: Complex[Tensor, "*batch l m"], grid: Sphere) -> Float[Tensor, "*batch lat lon"]:
-    """The field with these coefficients at the nodes of any grid of the sphere, however coarse."""
+    """The field with these coefficients at the nodes of a grid of the sphere of any resolution."""
     degree = u_hat.shape[-1] - 1
-    finer = -(-(2 * degree + 1) // grid.shape[1])  # longitudes that hold m <= L, of which some
+    finer = -(
+        -(2 * degree + 1) // grid.shape[1]
+    )  # refinement of the longitudes that resolves m <= L
     nodes = grid.with_shape((grid.shape[0], finer * grid.shape[1]))
     waves = matmul_by_order(u_hat, _tables(nodes, degree).of("synthesis", u_hat))
     return _at_longitudes(waves, nodes)[..., ::finer].contiguous()
 
 
 class _Tables:
-    """Sums over degrees or latitudes, a matrix (m, from, to) each, in each precision and place.
+    """Matrices (m, from, to) of the sums over degrees or latitudes, per dtype and device.
 
-    With P_lm(cos θ) e^{imλ} = Y_lm, P' = dP/dθ and Q = mP/sin θ: "derivation" has P' and Q side by
-    side, "integration" P' and -Q by l(l+1); `_rotate` forms the two components of either.
+    With P_lm(cos θ) e^{imλ} = Y_lm, P' = dP/dθ and Q = mP/sin θ: "derivation" is [P', Q], and
+    "integration" is [P', -Q] / l(l+1); `_rotate` combines the two components of either.
     """
 
     def __init__(self, grid: Sphere, degree: int) -> None:
@@ -159,7 +161,7 @@ def legendre(sphere: Sphere, degree: int) -> Float[Tensor, "m l lat"]:
 def matmul_by_order(
     x: Complex[Tensor, "*batch from m"], table: Float[Tensor, "m from to"]
 ) -> Complex[Tensor, "*batch to m"]:
-    """Σ_from x table of each m, real and imaginary parts as rows of one product."""
+    """Σ_from x table for each m, with real and imaginary parts as rows of one matrix product."""
     rows = torch.view_as_real(x).flatten(0, -4) if x.ndim > 2 else torch.view_as_real(x)[None]
     b, _, m, _ = rows.shape
     product = torch.bmm(rows.permute(2, 0, 3, 1).reshape(m, 2 * b, -1), table)
@@ -168,7 +170,7 @@ def matmul_by_order(
 
 
 def _rotate(x: Complex[Tensor, "*batch 2 both m"]) -> Complex[Tensor, "*batch 2 half m"]:
-    """(-P'a + iQb, P'b + iQa) from P' and Q of both parts (a, b), P' in the upper half."""
+    """(-P'a + iQb, P'b + iQa) from [P', Q] applied to (a, b), with P' in the upper half."""
     (a, b), (c, d) = (half.unbind(-3) for half in x.chunk(2, -2))
     return torch.stack([1j * d - a, b + 1j * c], -3)
 

@@ -7,19 +7,20 @@ from typing import Annotated
 import typer
 
 from . import compare, data, doctor, evaluate, models, predict, quickstart, solve, train
+from .output import Verb
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="pdeops",
-    help="Neural PDE solvers and operator learning, compared honestly with classical solvers.",
+    help="Neural PDE solvers and operator learning, compared with classical solvers.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
 for verb in (train, evaluate, predict, solve, compare, models, doctor, quickstart):
-    app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
+    app.command(name=verb.__name__.rpartition(".")[2], cls=Verb)(verb.command)
 
 
 def _print_version(wanted: bool | None) -> bool:
@@ -33,12 +34,15 @@ def _print_version(wanted: bool | None) -> bool:
 
 @app.callback()
 def _log(
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings in the log.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings only.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
-    """Send the log to standard error; standard output belongs to the results."""
+    """Send the log to standard error; results go to standard output."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("pdeops")
@@ -48,11 +52,11 @@ def _log(
 
 
 def main() -> None:
-    """Run the command line; an error of the user's is one line on standard error and status 1."""
+    """Run the command line. A user error prints one line on standard error and exits with 1."""
     try:
         app()
     except (ValueError, OSError, ArithmeticError, ImportError) as error:
-        # Bad input, a missing or unreadable file, a full disk, a diverged training, an extra.
+        # Bad input, unreadable or missing file, full disk, diverged training, missing extra.
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

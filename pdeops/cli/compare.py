@@ -1,4 +1,4 @@
-"""`pdeops compare`: the operator of a run beside classical solvers, error against seconds."""
+"""`pdeops compare`: compare a trained operator with classical solvers, error against seconds."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,14 +9,14 @@ from .output import Device, Json, emit
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="A run's folder; the report is written there.")],
-    samples: Annotated[int, typer.Option(help="Unseen samples to solve.")] = 16,
+    run: Annotated[Path, typer.Argument(help="Folder of the run; the report is written there.")],
+    samples: Annotated[int, typer.Option(help="Number of unseen samples to solve.")] = 16,
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
-    """Compare a run with classical solvers against a reference on a finer grid.
+    """Compare a run with classical solvers; errors are against a reference on a finer grid.
 
-    Writes compare.csv, plots/ and report.md into the run's folder; prints table and verdict.
+    Writes compare.csv, plots/ and report.md to the run's folder; prints the table and the verdict.
     """
     from ..compare import compare_runs
     from ..tasks import load_run

@@ -1,4 +1,4 @@
-"""`pdeops data`: generate benchmark data, convert data of other formats, say what is in a file."""
+"""`pdeops data`: generate benchmark data, convert other formats, inspect data files."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -6,31 +6,32 @@ from typing import Annotated, Any
 
 import typer
 
-from .output import Json, emit
+from .output import Json, Verb, emit
 
 app = typer.Typer(
     help="Generate benchmark data; convert and inspect data files.", no_args_is_help=True
 )
 
 
-@app.command()
+@app.command(cls=Verb)
 def generate(
     problem: Annotated[
-        str, typer.Argument(help="darcy, poisson, navier_stokes, burgers or shallow_water")
+        str, typer.Argument(help="darcy, poisson, navier_stokes, burgers or shallow_water.")
     ],
     samples: Annotated[int, typer.Option(help="Number of samples.")],
     resolution: Annotated[
         str, typer.Option(help="Number of nodes per axis, boundary included: 65 or 65,97.")
     ],
-    out: Annotated[Path, typer.Option(help="File to write; it must not exist.")],
+    out: Annotated[Path, typer.Option(help="Output file; must not exist.")],
     seed: Annotated[
         int, typer.Option(help="Seed of the random inputs. Sample i depends on (seed, i) alone.")
     ] = 0,
     kind: Annotated[
         str | None,
         typer.Option(
-            help="darcy: piecewise (default), lognormal, rough, multiscale; poisson: gaussian "
-            "(default; zero on all sides), neumann, mixed; navier_stokes: fno_1e-3 (default), "
+            help="Kind of inputs. darcy: piecewise (default), lognormal, rough, multiscale; "
+            "poisson: gaussian (default; zero on all sides), neumann, mixed; "
+            "navier_stokes: fno_1e-3 (default), "
             "fno_1e-4, fno_1e-5, kolmogorov, mcwilliams; burgers: gaussian (default), thin; "
             "shallow_water: random (default), galewsky. The data cards describe each kind."
         ),
@@ -44,17 +45,17 @@ def generate(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Address of the scheduler of a dask cluster, as in tcp://host:8786, whose workers "
-            "generate the samples. They must see the output folder under the same path. Needs the "
-            "extra pdeops[dask].",
+            help="Scheduler of a dask cluster that generates the samples, as tcp://host:8786. Its "
+            "workers must see the output folder under the same path. Needs the extra "
+            "pdeops\\[dask].",  # rich would parse [dask] as a style
         ),
     ] = None,
     dtype: Annotated[str, typer.Option(help="Stored precision: float32 or float64.")] = "float32",
     json: Json = False,
 ) -> None:
-    """Generate a data set: random inputs and their solutions, each solved and checked.
+    """Generate a data set: draw random inputs, solve for each, and verify every solution.
 
-    An interrupted command continues where it stopped if it is called again with the same arguments.
+    An interrupted command resumes if it is called again with the same arguments.
     """
     from ..datasets import generate as generate_dataset
     from ..datasets import problem_named
@@ -87,35 +88,38 @@ def generate(
     emit(report, as_json=json)
 
 
-@app.command()
+@app.command(cls=Verb)
 def convert(
     src: Annotated[
-        Path, typer.Argument(help="A file of any format that pdeops reads, or a folder of .npy.")
+        Path, typer.Argument(help="File of any format that pdeops reads, or folder of .npy.")
     ],
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="To write; must not exist.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="Output file; must not exist.")],
     input: Annotated[
         list[str] | None,
-        typer.Option(help="Array that is an input. Repeat it, or separate names by commas."),
+        typer.Option(help="Input array. Repeat the option, or separate names by commas."),
     ] = None,
-    target: Annotated[list[str] | None, typer.Option(help="Array that is a target.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Target array. Repeatable.")] = None,
     state: Annotated[
         list[str] | None,
         typer.Option(
-            help="Array that is a trajectory, first frame included: its frames are both input and "
-            "target. Give --axes as well. Times are those of an array called time or t."
+            help="Trajectory array, first frame included; its frames are both input and target. "
+            "Requires --axes. Times are read from an array named time or t."
         ),
     ] = None,
     axes: Annotated[
         list[str] | None,
         typer.Option(
-            help="Names of the axes of the arrays in their order, of sample, time, channel, x, y, "
-            "z: sample,x,y for all arrays, u=x,y,sample for one. Repeatable. By default the names "
-            "in the file, or else sample first, then space."
+            help="Axis names in order, from sample, time, channel, x, y, z: sample,x,y for all "
+            "arrays, u=x,y,sample for the array u. Repeatable. Default: the names in the file, "
+            "else sample first, then space."
         ),
     ] = None,
     extent: Annotated[str | None, typer.Option(help="Side lengths of the box: 1, or 2,1.")] = None,
     boundary: Annotated[
-        str | None, typer.Option(help="dirichlet, neumann or periodic; per axis with commas.")
+        str | None,
+        typer.Option(
+            help="Boundary condition: dirichlet, neumann or periodic; one, or one per axis."
+        ),
     ] = None,
     placement: Annotated[
         str | None,
@@ -124,20 +128,19 @@ def convert(
     stride: Annotated[
         int,
         typer.Option(
-            metavar="K", help="Keep every K-th node of each axis: 421 nodes become 85 for K = 5."
+            metavar="K", help="Keep every K-th node of each axis; K = 5 maps 421 nodes to 85."
         ),
     ] = 1,
     dtype: Annotated[
         str | None,
-        typer.Option(help="Stored precision: float32 or float64; by default that of SRC."),
+        typer.Option(help="Stored precision: float32 or float64. Default: that of SRC."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write arrays of a MATLAB, NumPy, torch, HDF5 or netCDF file to a file of the project, which
-    every other command takes.
+    """Convert arrays of a MATLAB, NumPy, torch, HDF5 or netCDF file to the project's HDF5 format.
 
-    Properties of the grid that are not given are taken from coordinates in SRC, or assumed; the
-    report lists them.
+    Grid properties that are not given are inferred from coordinates in SRC, or assumed; the report
+    lists them.
     """
     from ..datasets import convert as convert_file
     from .progress import bar
@@ -165,17 +168,17 @@ def convert(
     emit(report, as_json=json)
 
 
-@app.command()
+@app.command(cls=Verb)
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A data file of any format that pdeops reads.")],
+    file: Annotated[Path, typer.Argument(help="Data file of any format that pdeops reads.")],
     json: Json = False,
 ) -> None:
-    """Describe a data file: layout, fields, axes, ranges, times, grid, and how to train on it."""
+    """Print layout, fields, axes, ranges, times and grid of a data file, and how to train on it."""
     from ..datasets import inspect as inspect_file
 
     report = inspect_file(file)
     if not json:
-        report.pop("spec", None)  # what matters of it stands in the other entries
+        report.pop("spec", None)  # the other entries hold its main facts
     emit(report, as_json=json, title=str(file))
 
 

@@ -1,4 +1,4 @@
-"""`pdeops doctor`: what this machine has, and which packages really load together."""
+"""`pdeops doctor`: check this machine, and that the required packages load together."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import typer
 
 from .output import Json, emit
 
-# (package, what must work): each is tried in a process of its own, since some print, some crash.
+# package -> test code; each runs in its own process, because some packages print or crash.
 _PROBES = {
     "torch": "import torch; torch.fft.rfft2(torch.ones(4, 4))",
     "numba": "import numba; numba.njit(lambda x: x + 1)(1)",
@@ -25,7 +25,7 @@ _OPTIONAL = ("tensorboard", "pyamg", "dask.distributed")
 
 
 def command(json: Json = False) -> None:
-    """Check the installation; exit status 1 when something needed does not load."""
+    """Check the installation. The exit status is 1 if a required package does not load."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 

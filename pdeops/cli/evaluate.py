@@ -1,4 +1,4 @@
-"""`pdeops evaluate`: the figures of a run, as its task defines them."""
+"""`pdeops evaluate`: evaluate a run with the measures of its task."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,33 +14,31 @@ if TYPE_CHECKING:
 
 def command(
     run: Annotated[
-        Path, typer.Argument(help="A run's folder, or the name of a shipped network for solvers.")
+        Path, typer.Argument(help="Folder of the run, or name of a shipped network for solvers.")
     ],
     data: Annotated[
         Path | None,
-        typer.Option(help="Test file of an operator; by default the one the recipe names."),
+        typer.Option(help="Operators: test file. Default: the test file of the recipe."),
     ] = None,
     systems: Annotated[
         int | None,
-        typer.Option(
-            help="Held-out systems to solve, for a network inside a solver; by default 8."
-        ),
+        typer.Option(help="Networks inside solvers: number of held-out systems. Default: 8."),
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(
-            help="Unknowns per axis of these systems; by default the recipe's last shape."
-        ),
+        typer.Option(help="Unknowns per axis of these systems. Default: last shape of the recipe."),
     ] = None,
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
-    """Evaluate a run.
+    """Evaluate a run on unseen data.
 
-    An operator on a data file: mean errors over a test set, on the physical scale. A one-step model
-    of trajectories: the error of rollouts at each time, and that of persistence. A network inside a
-    solver: iterations and seconds over held-out systems, beside every classical preconditioner, and
-    the number of solves that repay its training.
+    For an operator: mean errors over a test file, in physical units.
+
+    For a one-step model of trajectories: the rollout error at each time, and that of persistence.
+
+    For a network inside a solver: iterations and seconds over held-out systems, compared with every
+    classical preconditioner, and the number of solves after which its training has paid off.
     """
     from .. import tasks
 

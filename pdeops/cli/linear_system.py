@@ -1,4 +1,4 @@
-"""Reading A and b of a linear system from files, whose format is found from their content."""
+"""Read A and b of a linear system from files; the format is detected from the content."""
 
 import pickle
 import zipfile
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _MATRICES = "a matrix of scipy.sparse.save_npz, or Matrix Market (.mtx)"
 _VECTORS = (
-    "an array of numpy.save (.npy), Matrix Market (.mtx), or a .bin of a uint64 count and as many "
+    "an array of numpy.save (.npy), Matrix Market (.mtx), or a .bin of a uint64 count N and N "
     "float64, little-endian"
 )
 
@@ -21,7 +21,8 @@ def read_matrix(path: Path) -> "scipy.sparse.csr_array":
     """The square matrix in a file, as CSR in float64.
 
     Raises:
-        ValueError: the file is missing or no such matrix; pickled objects are never loaded.
+        ValueError: the file is missing or holds no square, finite, real matrix. Pickled objects are
+            never loaded.
     """
     import scipy.sparse
 
@@ -49,11 +50,11 @@ def read_matrix(path: Path) -> "scipy.sparse.csr_array":
 
 
 def read_rhs(path: Path, size: int) -> np.ndarray:
-    """The right-hand side of so many entries in a file, flat (C order), in float64.
+    """The right-hand side in a file, as a flat float64 vector (C order) of `size` entries.
 
     Raises:
-        ValueError: the file is missing or no such array, it has another number of entries, or one
-            is not finite.
+        ValueError: the file is missing or holds no array, the number of entries is not `size`, or
+            an entry is not finite.
     """
     from ..solvers import read_vector
 
@@ -116,7 +117,7 @@ def _kind(path: Path, wanted: str) -> str:
 
 
 def _is_counted(path: Path) -> bool:
-    """Whether a file is a count and as many float64."""
+    """Whether a file holds a uint64 count N and N float64 numbers."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         return size >= 16 and int.from_bytes(file.read(8), "little") == (size - 8) / 8
@@ -135,7 +136,7 @@ def _load(path: Path, load: Any, wanted: str) -> Any:
 def _read_npz(path: Path) -> Any:
     import scipy.sparse
 
-    with open(path, "rb") as file:  # numpy leaves a broken one open
+    with open(path, "rb") as file:  # numpy does not close a broken file
         matrix = scipy.sparse.load_npz(file)
     if hasattr(matrix, "check_format"):
         matrix.check_format(full_check=True)  # scipy's loops trust the indices

@@ -1,4 +1,4 @@
-"""`pdeops models`: what can be trained."""
+"""`pdeops models`: list the models that can be trained."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from .output import Json, emit, rows
 
 
 def command(json: Json = False) -> None:
-    """List the models: the task that trains each, what it is, its size, and the shipped recipes.
+    """List the models with their task, summary, number of parameters and shipped recipes.
 
-    Operators are built with one channel in and out and their default arguments, on the first grid
-    that they accept of 128 x 128 nodes, the sizes that published models are tied to, and a sphere.
-    Networks inside solvers need no grid and are built for two axes. --json adds the grid, and the
-    arguments with their defaults.
+    Parameters are counted with default arguments and one input and one output channel. Operators
+    are built on the first grid they accept: 128 x 128 nodes, then the sizes of published models,
+    then a sphere. Networks inside solvers need no grid and are built for two axes. --json adds the
+    grid and the default arguments.
 
-    A model of your own needs no entry here: a recipe names it module:Class or file.py:Class.
+    Your own model needs no entry here: a recipe names it module:Class or file.py:Class.
     """
     import inspect
 
@@ -53,7 +53,7 @@ def command(json: Json = False) -> None:
 
 
 def _at_defaults(model: Any) -> dict[str, Any]:
-    """Parameters and arguments of a model built with its defaults, and the grid it was built on."""
+    """Number of parameters, grid and arguments of a model built with its defaults."""
     import torch
 
     from ..domain import Grid, Sphere

@@ -1,14 +1,25 @@
-"""Results on standard output: one JSON object with --json, else a table."""
+"""Print results on standard output, as one JSON object (--json) or as a table."""
 
+import inspect
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, ...")]
+
+
+class Verb(TyperCommand):
+    """A command whose help joins the lines of each paragraph; typer keeps their line breaks."""
+
+    def __init__(self, *args: Any, help: str | None = None, **kwargs: Any) -> None:
+        paragraphs = inspect.cleandoc(help or "").split("\n\n")
+        help = "\n\n".join(" ".join(part.split()) for part in paragraphs)
+        super().__init__(*args, help=help, **kwargs)
 
 
 def emit(result: Mapping[str, Any], *, as_json: bool, title: str = "") -> None:
@@ -22,7 +33,7 @@ def emit(result: Mapping[str, Any], *, as_json: bool, title: str = "") -> None:
 
     table = Table(title=title or None, show_header=False, title_justify="left")
     for key, value in _flat(result):
-        table.add_row(key, Text(_text(value)))  # rich would take [data] for a style
+        table.add_row(key, Text(_text(value)))  # rich would parse [data] as a style
     Console().print(table)
 
 
@@ -56,7 +67,7 @@ def _text(value: Any) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN or infinity: they become null."""
+    """The value with NaN and infinity replaced by None (null), because JSON has neither."""
     if isinstance(value, Mapping):
         return {key: _finite(v) for key, v in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""`pdeops predict`: a run's predictions for the inputs of a file."""
+"""`pdeops predict`: apply a trained operator to the inputs of a file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,16 +9,15 @@ from .output import Device, Json, emit
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     data: Annotated[Path, typer.Option(help="File with the inputs.")],
-    out: Annotated[Path, typer.Option(help="File to write (HDF5); must not exist.")],
+    out: Annotated[Path, typer.Option(help="Output file (HDF5); must not exist.")],
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
     """Predict the target fields for every input of a file, on that file's grid.
 
-    Trajectories are written with the axis time: the frames given to the model, then the predicted
-    ones.
+    Trajectories are written with a time axis: first the input frames, then the predicted frames.
     """
     from .. import tasks
 

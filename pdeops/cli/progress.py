@@ -1,4 +1,4 @@
-"""A progress bar on standard error when that is a terminal; nothing otherwise."""
+"""A progress bar on standard error, shown only on a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def bar(what: str, total: int) -> Iterator[Callable[[float], None]]:
-    """A function to call with the number of items done, of `total`."""
+    """Yield a function that is called with the number of items done, out of `total`."""
     if not sys.stderr.isatty():
         yield lambda done: None
         return

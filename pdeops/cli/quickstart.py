@@ -1,4 +1,4 @@
-"""`pdeops quickstart`: one job through the whole house, in minutes."""
+"""`pdeops quickstart`: generate, train, evaluate and compare, in minutes."""
 
 import logging
 import time
@@ -30,11 +30,11 @@ the whole path, not what the models can reach (docs/figures.md)."""
 
 def command(
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write; default runs/quickstart/<time>.")
+        Path | None, typer.Option(help="Output folder. Default: runs/quickstart/<time>.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Generate Darcy data, train MgNO and FNO, evaluate both, compare with classical: report.md."""
+    """Generate Darcy data, train MgNO and FNO, compare them with classical solvers: report.md."""
     from ..compare import compare_runs
 
     start = time.perf_counter()
@@ -75,7 +75,7 @@ def command(
 
 
 def _generate(folder: Path) -> float:
-    """Write the data files; seconds that the training data took."""
+    """Write the data files; return the generation time of the training data in seconds."""
     from ..datasets import Darcy, generate
 
     problem = Darcy("piecewise")
@@ -107,7 +107,7 @@ def _train(name: str, folder: Path) -> "Run":
 
 
 def _evaluate(runs: Mapping[str, "Run"], folder: Path) -> list[dict[str, object]]:
-    """One line per run and test file: what the report's table shows."""
+    """Rows of the report's table, one per run and test file."""
     from ..tasks import evaluate
 
     lines: list[dict[str, object]] = []

@@ -1,4 +1,4 @@
-"""`pdeops solve`: a linear system from files, by preconditioned conjugate gradients."""
+"""`pdeops solve`: solve a linear system from files by preconditioned conjugate gradients."""
 
 import logging
 import time
@@ -26,47 +26,45 @@ log = logging.getLogger("pdeops")
 def command(
     matrix: Annotated[
         Path,
-        typer.Option(help="Matrix A: a file of scipy.sparse.save_npz, or Matrix Market (.mtx)."),
+        typer.Option(help="File of A, from scipy.sparse.save_npz or in Matrix Market (.mtx)."),
     ],
     rhs: Annotated[
         Path,
         typer.Option(
-            help="Right-hand side b: .npy, Matrix Market, or .bin (a uint64 count and as many "
-            "float64)."
+            help="File of b: .npy, Matrix Market, or .bin (a uint64 count N, then N float64 "
+            "numbers)."
         ),
     ],
     preconditioner: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|RUN",
-            help="multigrid or elimination (for a matrix that is a stencil on a grid; elimination "
-            "removes ghost rows first), amg, ic0, ssor, jacobi or none (for any matrix), the name "
-            "of shipped weights, or the folder or checkpoint of a trained run. By default the best "
-            "classical one for the matrix.",
+            help="Preconditioner. multigrid, elimination: stencils on a grid (elimination removes "
+            "ghost rows first). amg, ic0, ssor, jacobi, none: any matrix. Also the name of shipped "
+            "weights, or the folder or checkpoint of a trained run. Default: the best classical "
+            "preconditioner for the matrix.",
         ),
     ] = None,
     rtol: Annotated[
-        float, typer.Option(help="Relative tolerance: the solve ends at |b - A x| <= RTOL |b|.")
+        float, typer.Option(help="Relative tolerance: stop when |b - A x| <= RTOL |b|.")
     ] = 1e-8,
     max_iterations: Annotated[int, typer.Option(help="Maximum number of iterations.")] = 1000,
     guess: Annotated[
         Path | None,
-        typer.Option(
-            metavar="RUN", help="Start from the prediction of this trained operator, not from zero."
-        ),
+        typer.Option(metavar="RUN", help="Trained operator whose prediction is the initial guess."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="File to write x to (.npy); must not exist.")
+        Path | None, typer.Option(help="Output file for x (.npy); must not exist.")
     ] = None,
     json: Json = False,
 ) -> None:
     """Solve A x = b for a symmetric positive definite A by preconditioned conjugate gradients.
 
-    A preconditioner that is a network for conjugate directions is used by that method instead. A
-    matrix that is a finite-difference stencil on a grid is recognised, and solved without forming
-    it. If A is singular and b is not in its range, b is projected onto the range first.
+    If A is a finite-difference stencil on a grid, the solver recognises the stencil and works
+    matrix-free. If A is singular, b is first projected onto the range of A. A preconditioner that
+    is a network of search directions selects the method of conjugate directions.
 
-    The exit status is 1 if the tolerance is not met; the best x found is written all the same.
+    The exit status is 1 if the tolerance is not met; the best x found is still written.
     """
     import numpy as np
     import torch
@@ -121,8 +119,8 @@ def command(
 
 
 class _Method(NamedTuple):
-    """A way to solve; `solve` maps (b, ...) to the result and the condition number of M A, or
-    None where the method does not estimate it."""
+    """A solution method; `solve` maps (b, ...) to the result and the condition number of M A, or
+    to None for the latter if the method does not estimate it."""
 
     name: str
     M: Any
@@ -130,7 +128,7 @@ class _Method(NamedTuple):
 
 
 def _method(name: str, A: "LinearOperator", found: "Structure") -> _Method:
-    """Conjugate gradients, or conjugate directions where M is a network for these."""
+    """Conjugate gradients, or conjugate directions if M is a network of search directions."""
     from ..solvers import deep_conjugate_direction
     from ..solvers.krylov.lanczos import cg_and_condition
     from ..tasks.preconditioner import NotForCGError
@@ -149,10 +147,10 @@ def _method(name: str, A: "LinearOperator", found: "Structure") -> _Method:
 
 
 def as_matrix(csr: "scipy.sparse.csr_array") -> "Matrix":
-    """The matrix as an operator that conjugate gradients take.
+    """The matrix as a symmetric positive (semi)definite operator for conjugate gradients.
 
     Raises:
-        ValueError: not symmetric, or a diagonal entry is negative.
+        ValueError: the matrix is not symmetric, or a diagonal entry is negative.
     """
     from ..solvers import Matrix
 
@@ -178,15 +176,15 @@ def _guess(run: Any, found: "Structure", b: Any) -> Any:
 
     if found.operator is None:
         raise ValueError(
-            f"--guess is for matrices that are a stencil on a grid; this one is none: "
-            f"{found.reason}. Leave it out."
+            f"--guess needs a matrix that is a stencil on a grid; this one is not: "
+            f"{found.reason}. Omit --guess."
         )
     return first_guess(run, found.operator, b)
 
 
 def _warm_up(name: str, A: "LinearOperator") -> None:
-    """Solve a small system of A's kind, so that no timing contains what is loaded or compiled
-    once."""
+    """Solve a small system of A's kind, so that timings exclude one-time loading and
+    compilation."""
     import torch
 
     from ..solvers import Matrix

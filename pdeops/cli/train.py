@@ -1,4 +1,4 @@
-"""`pdeops train`: a recipe becomes a run folder."""
+"""`pdeops train`: train the model of a recipe and write a run folder."""
 
 import os
 from pathlib import Path
@@ -13,16 +13,14 @@ INTERRUPTED = 130  # exit status after Ctrl-C
 
 def command(
     recipe: Annotated[
-        str | None, typer.Argument(help="A TOML file, or a shipped recipe such as mgno_darcy65.")
+        str | None, typer.Argument(help="TOML file, or a shipped recipe such as mgno_darcy65.")
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", help="Change a key of the recipe: --set optimizer.lr=1e-3. Repeatable."
-        ),
+        typer.Option("--set", help="Override a recipe key: --set optimizer.lr=1e-3. Repeatable."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run; by default runs/<name>/<time>-<hash>.")
+        Path | None, typer.Option(help="Folder of the run. Default: runs/<name>/<time>-<hash>.")
     ] = None,
     device: Device = "auto",
     seed: Annotated[int | None, typer.Option(help="Same as --set seed=N.")] = None,
@@ -32,8 +30,10 @@ def command(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Train what a recipe describes: an operator on a data file, a one-step model of trajectories,
-    or a network inside a solver. Prints the run's folder and its best validation metrics."""
+    """Train the model of a recipe; print the run's folder and its best validation metrics.
+
+    A recipe trains an operator on a data file, a one-step model of trajectories, or a network
+    inside a solver."""
     from .. import tasks
     from ..runs.recipe import shipped_recipes
 

@@ -1,4 +1,4 @@
-"""Where fields live: uniform grids of a box, grids of a sphere, and scattered points."""
+"""Domains of fields: uniform grids of a box, grids of a sphere, and scattered points."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def domain_from_dict(plain: dict[str, Any]) -> Any:
     """The domain that `to_dict` described.
 
     Raises:
-        ValueError: it is of no known kind.
+        ValueError: the kind is unknown.
     """
     kind = plain.get("kind")
     if kind not in DOMAINS:

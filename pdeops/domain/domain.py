@@ -1,5 +1,4 @@
-"""What every domain offers: nodes, quadrature weights, how a field is checked and how it is
-stored."""
+"""The interface of every domain: nodes, quadrature weights, field checks and serialisation."""
 
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -10,8 +9,8 @@ from torch import Tensor
 
 @runtime_checkable
 class Domain(Protocol):
-    """Where the fields of a data set live. Metrics, losses and models ask the domain; transforms,
-    Sobolev norms and bands are those of `calculus.calculus_of(domain)`.
+    """The nodes on which the fields of a data set are defined. Metrics, losses and models use only
+    this interface; `calculus.calculus_of(domain)` has transforms, Sobolev norms and bands.
 
     A field has the shape (b, c, *space), a trajectory (b, t, c, *space). Weights have a shape that
     broadcasts to fields: (*space), or (b, 1, n) for points that differ from sample to sample.
@@ -44,13 +43,13 @@ class Domain(Protocol):
 
     @property
     def volume(self) -> Any:
-        """Length, area or volume of the whole: a number, or a tensor (b,) where samples differ."""
+        """Length, area or volume of the domain: a number, or a tensor (b,) if samples differ."""
         ...
 
     @property
     def region(self) -> dict[str, Any]:
-        """What two resolutions of one domain have in common: `to_dict` without what counts or
-        places the nodes."""
+        """The part of `to_dict` that does not depend on the resolution: no node counts or
+        positions."""
         ...
 
     def nodes(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "*d_space"]:
@@ -66,15 +65,15 @@ class Domain(Protocol):
         ...
 
     def outermost(self) -> Bool[Tensor, "*space"] | None:
-        """True at the nodes on the boundary or next to it; None where the boundary is not known."""
+        """True at the nodes on the boundary or next to it; None if the boundary is not known."""
         ...
 
     def mask_padding(self, u: Tensor) -> Tensor:
-        """u with zeros at the nodes that only pad a sample; where none does, u itself."""
+        """u with zeros at padding nodes; u itself if there is no padding."""
         ...
 
     def at(self, batch: Any) -> "Domain":
-        """The domain of the samples of a `Batch`: itself, unless the samples have their own."""
+        """The domain of the samples of a `Batch`: self, unless the batch has its own positions."""
         ...
 
     def check(self, u: Tensor, name: str = "field") -> None:
@@ -86,7 +85,7 @@ class Domain(Protocol):
         ...
 
     def __hash__(self) -> int:
-        """Equal domains have equal hashes: what is made for a domain is kept by it."""
+        """Equal domains have equal hashes, so that caches can be keyed by the domain."""
         ...
 
 
@@ -94,8 +93,8 @@ def check_kind(domain: Any, kinds: tuple[type, ...], who: str, advice: str = "")
     """Raise a ValueError unless the domain is of one of these kinds.
 
     Args:
-        who: what needs them, for the message.
-        advice: what to do, for the message.
+        who: the name of the caller, for the message.
+        advice: a remedy, for the message.
     """
     if not isinstance(domain, kinds):
         needed = " or ".join(f"{kind.__name__} ({kind.kind})" for kind in kinds)  # type: ignore[attr-defined]

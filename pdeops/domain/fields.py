@@ -1,4 +1,4 @@
-"""The shapes of fields on a domain, and how a trajectory becomes a field."""
+"""Checks of field shapes on a domain, and conversion of trajectories to fields."""
 # Axes: b batch, t time, c channel, *space nodes.
 
 from typing import Any
@@ -7,11 +7,11 @@ from torch import Tensor
 
 
 def fold_time(u: Tensor, domain: Any, name: str = "field") -> Tensor:
-    """A trajectory (b, t, c, *space) as a field (b, t·c, *space); a field (b, c, *space) as it is.
+    """Reshape a trajectory (b, t, c, *space) to (b, t·c, *space); return a field unchanged.
 
     Losses and metrics treat each time like a group of channels. A norm therefore pools the error
-    over all times, ‖e‖² = Σ_t ‖e(t)‖², and a measure that scales each channel by itself scales
-    each channel at each time by itself and then averages over both.
+    over all times, ‖e‖² = Σ_t ‖e(t)‖². A measure that scales channels separately scales each
+    channel at each time separately and then averages over both.
 
     Raises:
         ValueError: u has another number of axes, or is not a field of the domain.

@@ -1,4 +1,4 @@
-"""Grid, uniform nodes of a box: where they are, what holds on the boundary, which waves fit."""
+"""Uniform grids of a box: node positions, boundary conditions and wavenumbers."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Boundary(StrEnum):
-    """What holds at the two ends of an axis."""
+    """Boundary condition at both ends of an axis."""
 
     PERIODIC = "periodic"
     DIRICHLET = "dirichlet"
@@ -23,7 +23,7 @@ class Boundary(StrEnum):
 
 
 class Placement(StrEnum):
-    """Where the n stored nodes of an axis of length L lie, and how many cells it has."""
+    """Positions of the n stored nodes of an axis of length L, and its number of cells."""
 
     LEFT = "left"  #           x_i = i L/n          n cells; the right end is the left one
     ENDPOINTS = "endpoints"  # x_i = i L/(n-1)      n-1 cells; both ends are stored
@@ -32,7 +32,7 @@ class Placement(StrEnum):
 
 
 class Series(StrEnum):
-    """The waves that an axis is expanded in; wave k has wavenumber 2πk/L or πk/L."""
+    """Series in which a field is expanded along an axis; wave k has wavenumber 2πk/L or πk/L."""
 
     FOURIER = "fourier"  # exp(2πi k x/L), k in torch.fft order
     SINE = "sine"  #       sin(πk x/L), k >= 1: zero at both ends
@@ -52,7 +52,7 @@ _FIRST_NODE = {
     Placement.INTERIOR: 1.0,
     Placement.CENTERS: 0.5,
 }
-# Waves that fit = n + _EXTRA_WAVES; a series that is not listed is not determined by those nodes.
+# Number of waves = n + _EXTRA_WAVES; the nodes do not determine a series that is not listed.
 _EXTRA_WAVES = {
     (Series.FOURIER, Placement.LEFT): 0,
     (Series.FOURIER, Placement.CENTERS): 0,
@@ -82,10 +82,10 @@ class Grid:
         shape: number of stored nodes per axis, each at least 1 (2 where both ends are stored).
         extent: side lengths L, positive.
         boundary: condition at both ends of each axis, a `Boundary`.
-        placement: where the nodes of each axis lie, a `Placement`.
+        placement: positions of the nodes of each axis, a `Placement`.
 
     Raises:
-        ValueError: the axes do not fit together, or a length or count is out of range.
+        ValueError: the arguments are inconsistent, or a length or count is out of range.
     """
 
     kind: ClassVar[str] = "box"
@@ -143,8 +143,8 @@ class Grid:
                 )
 
     def __str__(self) -> str:
-        """As errors name a grid: "65 x 64 nodes, [0, 1] x [0, 2], dirichlet x periodic, endpoints x
-        left", and what holds on all axes once. Grids that differ read differently."""
+        """Text for error messages: "65 x 64 nodes, [0, 1] x [0, 2], dirichlet x periodic, endpoints
+        x left"; a value shared by all axes appears once. Different grids have different texts."""
         nodes = " x ".join(map(str, self.shape))
         box = " x ".join(f"[0, {shortest(L)}]" for L in self.extent)
         axes = (self.boundary, self.placement)
@@ -153,7 +153,7 @@ class Grid:
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """x, y, z as far as they go."""
+        """The first d of x, y, z."""
         return ("x", "y", "z")[: self.ndim]
 
     @property
@@ -168,7 +168,7 @@ class Grid:
 
     @property
     def volume(self) -> float:
-        """Length, area or volume of the whole."""
+        """Length, area or volume of the box."""
         return math.prod(self.extent)
 
     @property
@@ -188,7 +188,7 @@ class Grid:
 
     @property
     def offset(self) -> tuple[float, ...]:
-        """Position of the first node per axis, in cells: it lies at offset · spacing."""
+        """Position of the first node per axis in units of the spacing."""
         return tuple(_FIRST_NODE[p] for p in self.placement)
 
     def axis(self, index: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, " n"]:
@@ -202,9 +202,9 @@ class Grid:
         return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
     def quadrature(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "*space"]:
-        """Weights w with ∫u ≈ Σ w u: trapezoidal where the ends are nodes, midpoint in cells.
+        """Weights w with ∫u ≈ Σ w u: trapezoidal rule on end nodes, midpoint rule on cells.
 
-        Where the ends are known but not stored, their values count as zero.
+        Known ends that are not stored count as zero.
         """
         weights = []
         for n, h, p in zip(self.shape, self.spacing, self.placement, strict=True):
@@ -215,10 +215,10 @@ class Grid:
         return reduce(lambda a, b: a[..., None] * b, weights)
 
     def series(self, choice: Sequence[str] | str | None = None) -> tuple[Series, ...]:
-        """The waves of each axis: `choice`, or those that represent any field of this grid.
+        """The series of each axis: `choice`, or the series that represents every field of the grid.
 
-        By default Fourier on a periodic axis; sines where the ends are known and zero (not stored,
-        Dirichlet); else cosines, which also hold for a field that does not vanish at a stored end.
+        The default is Fourier on a periodic axis, sine where Dirichlet ends are not stored (their
+        values are zero), and cosine otherwise, also for fields that do not vanish at stored ends.
 
         Raises:
             ValueError: the nodes of an axis do not determine the coefficients of the chosen series.
@@ -248,14 +248,14 @@ class Grid:
         return chosen
 
     def num_waves(self, axis: int, series: Series) -> int:
-        """How many waves of a series the nodes of an axis determine."""
+        """Number of waves of a series that the nodes of an axis determine."""
         return self.shape[axis] + _EXTRA_WAVES[series, self.placement[axis]]
 
     def wavenumbers(self, series: Sequence[str] | str | None = None) -> tuple[Tensor, ...]:
         """Angular wavenumbers ξ per axis (float64): 2πk/L for Fourier, πk/L for sines and cosines.
 
-        As many as fit: one per node, two fewer for sines on stored ends. Fourier in
-        `torch.fft.fftfreq` order, sines from k = 1, cosines from k = 0.
+        There is one per node, and two fewer for sines on stored ends. Fourier is in
+        `torch.fft.fftfreq` order; sines start at k = 1, cosines at k = 0.
         """
         xi = []
         for axis, (L, s) in enumerate(zip(self.extent, self.series(series), strict=True)):
@@ -268,14 +268,14 @@ class Grid:
         return tuple(xi)
 
     def mean_weights(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "*space"]:
-        """Equal weights: the nodes are uniform. Stored ends count like any other node, as in the
-        published metrics."""
+        """Equal weights, because the nodes are uniform. Stored ends have the same weight as other
+        nodes, as in the published metrics."""
         return torch.full(self.shape, 1 / self.num_nodes, dtype=dtype)
 
     def outermost(self) -> Bool[Tensor, "*space"]:
-        """True at the outermost nodes of the axes that have ends: those on the boundary where it
-        is stored, the cells that touch it where nodes are cell centres. False where no such node is
-        stored: along periodic axes, and where the boundary values are known."""
+        """True at the outermost nodes of each axis with ends: boundary nodes where the boundary is
+        stored, boundary cells where nodes are cell centres. False along periodic axes and where
+        the boundary values are known and not stored."""
         mask = torch.zeros(self.shape, dtype=torch.bool)
         for i, (b, p) in enumerate(zip(self.boundary, self.placement, strict=True)):
             if b is not Boundary.PERIODIC and p is not Placement.INTERIOR:
@@ -283,11 +283,11 @@ class Grid:
         return mask
 
     def mask_padding(self, u: Tensor) -> Tensor:
-        """u itself: every node is real."""
+        """u itself: a grid has no padding."""
         return u
 
     def at(self, batch: Any) -> "Grid":
-        """Itself: all samples have the same nodes."""
+        """Self: all samples have the same nodes."""
         return self
 
     def boundary_mask(self) -> Bool[Tensor, "*space"]:
@@ -300,7 +300,7 @@ class Grid:
 
     @cached_property
     def interior(self) -> "Grid":
-        """The same box without its stored Dirichlet ends: the unknowns of a boundary problem."""
+        """The grid without its stored Dirichlet ends: the unknowns of a boundary-value problem."""
         drop = [
             b is Boundary.DIRICHLET and p is Placement.ENDPOINTS
             for b, p in zip(self.boundary, self.placement, strict=True)
@@ -317,7 +317,7 @@ class Grid:
         return Grid(shape, self.extent, self.boundary, self.placement)
 
     def refined(self, factor: int) -> "Grid":
-        """The grid with `factor` times as many cells per axis; where ends are nodes, it nests."""
+        """The grid with `factor` times as many cells per axis; it nests where ends are nodes."""
         return self.with_shape(
             [m * factor - _EXTRA_CELLS[p] for m, p in zip(self.cells, self.placement, strict=True)]
         )
@@ -341,7 +341,7 @@ class Grid:
         """The box that `to_dict` described.
 
         Raises:
-            ValueError: it described a domain of another kind.
+            ValueError: the description is that of another kind of domain.
         """
         if plain.get("kind") != cls.kind:
             raise ValueError(
@@ -361,12 +361,12 @@ def check_shape(u: Tensor, shape: tuple[int, ...], name: str) -> None:
 
 
 def shortest(value: float) -> str:
-    """The fewest digits that give the value back: 1.0 -> "1", 0.1 -> "0.1"."""
+    """The shortest decimal that round-trips: 1.0 -> "1", 0.1 -> "0.1"."""
     return repr(value).removesuffix(".0")
 
 
 def per_axis(name: str, value: Any, ndim: int, kind: type[T]) -> tuple[T, ...]:
-    """One entry per axis from one value for all or a sequence of ndim values."""
+    """A tuple of ndim entries, from one value for all axes or a sequence of ndim values."""
     values = [value] * ndim if isinstance(value, str | float | int) else list(value)
     if len(values) != ndim:
         raise ValueError(

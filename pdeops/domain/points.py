@@ -9,31 +9,31 @@ from torch import Tensor
 
 
 class Points:
-    """Nodes at any place: n points with d coordinates each; a field is (b, c, n).
+    """Scattered nodes: n points with d coordinates each; a field is (b, c, n).
 
     Three forms:
 
-        Points(2)                      their positions differ from sample to sample
-        Points(2, positions)           (d, n), the same for all samples
-        template.at(batch)             (b, d, n), those of the samples of a batch
+        Points(2)                      positions differ from sample to sample
+        Points(2, positions)           positions (d, n), the same for all samples
+        template.at(batch)             positions (b, d, n) of the samples of a batch
 
-    Samples with fewer points than others are padded; `mask` says which points are real. Padded
-    points have weight 0 and change no integral, norm or metric.
+    Samples with fewer points are padded; `mask` marks the real points. Padding has weight 0 and
+    changes no integral, norm or metric.
 
-    Where `weights` (areas or volumes of cells) are known, ∫u ≈ Σ w u. Where they are not, an
-    integral is the plain mean over the real points times `volume`, which is 1 unless it is given:
-    exact only for points that are spread evenly.
+    With `weights` (areas or volumes of cells), ∫u ≈ Σ w u. Without weights, the integral is the
+    mean over the real points times `volume` (default 1), which is exact only for evenly spread
+    points.
 
     Args:
         num_coordinates: d.
         positions: (d, n) or (b, d, n).
-        mask: (b, n), False at points that pad a sample; None where there is no padding.
-        weights: (n,) or (b, n), quadrature weights, not negative; None where they are not known.
-        cells: (num_cells, k), the numbers of the nodes of each cell of a mesh; None without a mesh.
-        volume: length, area or volume of the whole, where weights are not known.
+        mask: (b, n), False at padding; None if there is no padding.
+        weights: (n,) or (b, n), nonnegative quadrature weights; None if they are not known.
+        cells: (num_cells, k), node indices of each cell of a mesh; None without a mesh.
+        volume: length, area or volume of the domain, if weights are not known.
 
     Raises:
-        ValueError: the members do not fit together, or a sample has no real point.
+        ValueError: the arguments are inconsistent, or a sample has no real point.
     """
 
     kind: ClassVar[str] = "points"
@@ -94,7 +94,7 @@ class Points:
             )
 
     def __str__(self) -> str:
-        """As errors name it: "972 points with 2 coordinates"."""
+        """Text for error messages: "972 points with 2 coordinates"."""
         count = f"{self.num_nodes} points" if self.positions is not None else "points"
         varies = "" if self.positions is not None else ", which differ from sample to sample"
         plural = "" if self.num_coordinates == 1 else "s"
@@ -117,24 +117,24 @@ class Points:
         return hash((self.kind, self.num_coordinates, self.shape))
 
     def _members(self) -> dict[str, Any]:
-        """What is known, by the names of the constructor."""
+        """The arguments of the constructor that are not None, by name."""
         members = {"num_coordinates": self.num_coordinates, "volume": self._volume}
         members |= {n: getattr(self, n) for n in ("positions", "mask", "weights", "cells")}
         return {name: value for name, value in members.items() if value is not None}
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n,), or (-1,) where it differs from sample to sample."""
+        """(n,), or (-1,) if n differs from sample to sample."""
         return (self.num_nodes,)
 
     @property
     def num_nodes(self) -> int:
-        """n, padding included; -1 where it differs from sample to sample."""
+        """n, padding included; -1 if it differs from sample to sample."""
         return -1 if self.positions is None else self.positions.shape[-1]
 
     @property
     def volume(self) -> Any:
-        """Σ w where weights are known, (b,) for the samples of a batch; else as given, or 1."""
+        """Σ w if weights are known, shape (b,) for a batch; otherwise `volume`, by default 1."""
         if self.weights is None:
             return 1.0 if self._volume is None else self._volume
         total = self._real_weights().sum(-1)
@@ -157,24 +157,24 @@ class Points:
         return (w if w.ndim == 1 else w[:, None]).to(dtype)
 
     def mean_weights(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "*b n"]:
-        """Quadrature weights over their sum; equal ones where weights are not known."""
+        """Quadrature weights divided by their sum; equal weights if they are not known."""
         w = self.quadrature()
         return (w / w.sum(-1, keepdim=True)).to(dtype)
 
     def outermost(self) -> None:
-        """None: which points lie on the boundary is not known."""
+        """None: the boundary points are not known."""
         return None
 
     def mask_padding(self, u: Tensor) -> Tensor:
-        """u with zeros at the points that pad a sample, whatever stands there, NaN included."""
+        """u with zeros at padding, also where u is NaN there."""
         if self.mask is None:
             return u
         real = self.mask.view(len(self.mask), *[1] * (u.ndim - 2), -1)
         return torch.where(real.to(u.device), u, 0.0)
 
     def at(self, batch: Any) -> "Points":
-        """The points of the samples of a `Batch`; itself where the batch has no positions, because
-        all samples share those here.
+        """The points of the samples of a `Batch`; self if the batch has no positions, because all
+        samples then share the positions of this domain.
 
         Raises:
             ValueError: neither the batch nor the domain has positions.
@@ -191,8 +191,8 @@ class Points:
         )
 
     def check(self, u: Tensor, name: str = "field") -> None:
-        """Raise a ValueError unless the last axis of u is that of the points, and the first that of
-        the samples where each has its own."""
+        """Raise a ValueError unless the last axis of u has n entries and, if each sample has its
+        own points, the first axis has one entry per sample."""
         if self.positions is None:
             return
         fits = u.shape[-1] == self.num_nodes and (
@@ -206,8 +206,8 @@ class Points:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers, for files; `from_dict` reads them. Points that differ from
-        sample to sample are not among them: they are data.
+        """Plain lists and numbers, for files; `from_dict` reads them. Positions that differ from
+        sample to sample are not included, because they are stored with the data.
 
         Raises:
             ValueError: these are the points of a batch.
@@ -236,13 +236,13 @@ class Points:
     def _positions(self) -> Tensor:
         if self.positions is None:
             raise ValueError(
-                "These points differ from sample to sample: ask domain.at(batch), with a batch "
+                "These points differ from sample to sample: use domain.at(batch), with a batch "
                 "that has positions."
             )
         return self.positions
 
     def _real_weights(self) -> Tensor:
-        """(n,) or (b, n) in float64: the weights, or ones; 0 at padding."""
+        """Weights (n,) or (b, n) in float64, by default ones; 0 at padding."""
         positions = self._positions()
         w = torch.ones_like(positions[..., 0, :]) if self.weights is None else self.weights
         w = w.double()

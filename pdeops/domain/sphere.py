@@ -16,7 +16,7 @@ from .grid import check_shape, per_axis, shortest
 
 
 class Latitudes(StrEnum):
-    """Where the n circles of latitude of a sphere lie; θ is the angle from the north pole."""
+    """Positions of the n circles of latitude; θ is the colatitude, measured from the north pole."""
 
     EQUIANGULAR = "equiangular"  # θ_i = i π/(n-1): both poles are stored, n_lon times each
     GAUSS = "gauss"  #             cos θ_i are the roots of the Legendre polynomial of degree n
@@ -27,16 +27,16 @@ _MIN_LATITUDES = {Latitudes.EQUIANGULAR: 2, Latitudes.GAUSS: 1}
 
 @dataclass(frozen=True)
 class Sphere:
-    """Nodes of a sphere: circles of latitude from north to south, on each longitudes λ_j = 2πj/n.
+    """Grid of a sphere: circles of latitude from north to south, with longitudes λ_j = 2πj/n.
 
-    `Sphere((33, 64))` stores both poles; solvers take `Sphere((32, 64), "gauss")`. Nodes are given
-    by their angles (θ, λ) in [0, π] x [0, 2π). Integrals are those over the surface, waves are
-    spherical harmonics (`calculus.sphere`).
+    `Sphere((33, 64))` stores both poles; solvers use `Sphere((32, 64), "gauss")`. Nodes are given
+    by their angles (θ, λ) in [0, π] x [0, 2π). Integrals are over the surface, and fields are
+    expanded in spherical harmonics (`calculus.sphere`).
 
     Attributes:
-        shape: (n_lat, n_lon); n_lat at least 2 where both poles are stored, else 1.
-        latitudes: where the circles lie, a `Latitudes`.
-        radius: R.
+        shape: (n_lat, n_lon); n_lat is at least 2 if both poles are stored, else 1.
+        latitudes: positions of the circles of latitude, a `Latitudes`.
+        radius: radius R of the sphere.
 
     Raises:
         ValueError: shape is not (n_lat, n_lon), or the radius is not positive.
@@ -74,7 +74,7 @@ class Sphere:
         object.__setattr__(self, "radius", float(radius))
 
     def __str__(self) -> str:
-        """As errors name it: "33 x 64 nodes, sphere of radius 1, equiangular"."""
+        """Text for error messages: "33 x 64 nodes, sphere of radius 1, equiangular"."""
         n_lat, n_lon = self.shape
         radius = shortest(self.radius)
         return f"{n_lat} x {n_lon} nodes, sphere of radius {radius}, {self.latitudes}"
@@ -101,12 +101,12 @@ class Sphere:
 
     @property
     def cells(self) -> tuple[int, ...]:
-        """Number of intervals per axis: between the poles, and around."""
+        """Number of intervals per axis: from pole to pole, and around the axis."""
         return (self.shape[0] - self.poles_stored, self.shape[1])
 
     @property
     def offset(self) -> tuple[float, ...]:
-        """Position of the first node per axis, in cells; Gauss's latitudes are near the centres."""
+        """Position of the first node per axis, in cells; Gauss latitudes are near cell centres."""
         return (0.0 if self.poles_stored else 0.5, 0.0)
 
     @property
@@ -116,8 +116,8 @@ class Sphere:
 
     @cached_property
     def _circles(self) -> tuple[np.ndarray, np.ndarray]:
-        """θ of the circles of latitude, and weights of ∫ · sin θ dθ: those of Gauss, or of Clenshaw
-        and Curtis, exact for polynomials in cos θ of degree 2n-1, or n-1."""
+        """θ of the circles of latitude, and weights of ∫ · sin θ dθ. Gauss weights are exact for
+        polynomials in cos θ of degree 2n-1, Clenshaw-Curtis weights for degree n-1."""
         n = self.shape[0]
         if self.latitudes is Latitudes.GAUSS:
             cosines, weights = np.polynomial.legendre.leggauss(n)
@@ -150,7 +150,7 @@ class Sphere:
         return w[:, None].expand(self.shape).to(dtype)
 
     def mean_weights(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "n_lat n_lon"]:
-        """Quadrature weights over the area: equal weights would count the poles too often."""
+        """Quadrature weights divided by the area; equal weights would overweight the poles."""
         return (self.quadrature() / self.volume).to(dtype)
 
     def outermost(self) -> Bool[Tensor, "n_lat n_lon"]:
@@ -158,11 +158,11 @@ class Sphere:
         return torch.zeros(self.shape, dtype=torch.bool)
 
     def mask_padding(self, u: Tensor) -> Tensor:
-        """u itself: every node is real."""
+        """u itself: a sphere has no padding."""
         return u
 
     def at(self, batch: Any) -> "Sphere":
-        """Itself: all samples have the same nodes."""
+        """Self: all samples have the same nodes."""
         return self
 
     def with_shape(self, shape: Sequence[int]) -> "Sphere":

@@ -1,5 +1,5 @@
-"""Transfer of fields between two domains that cover one region, so that all are measured on the
-same nodes."""
+"""Transfer of fields between two grids of the same region, so that errors are measured on the same
+nodes."""
 # Axes: *batch leading axes, *space nodes; n_t, n_s nodes of target and source along one axis.
 
 from collections.abc import Callable
@@ -16,29 +16,29 @@ from .sphere import Sphere
 
 
 class Transfer:
-    """Maps a field on `source` to the nodes of `target`; linear, its matrices are made once.
+    """Linear map of a field on `source` to the nodes of `target`; its matrices are computed once.
 
-    Where every node of the target is a node of the source, values are taken over as they are
-    (injection). Otherwise cubic splines run through the nodes of the source, of fourth order for a
-    smooth field: on a box along each axis (not-a-knot ends; periodic on a periodic axis; through
-    the known zeros where Dirichlet ends are not stored), on a sphere along circles of latitude and
-    then along great circles through the poles. Points go to the same points only.
+    If every node of the target is a node of the source, values are copied (injection). Otherwise
+    the source is interpolated by cubic splines, of fourth order for smooth fields: on a box along
+    each axis (not-a-knot ends; periodic on a periodic axis; through the known zeros where Dirichlet
+    ends are not stored), on a sphere along circles of latitude and then along great circles
+    through the poles. Scattered points map to the same points only.
 
     Raises:
-        ValueError: the domains do not cover one region, or are different points.
+        ValueError: the domains cover different regions, or are different sets of points.
     """
 
     def __init__(self, source: Any, target: Any) -> None:
         if type(source) is not type(target):
             raise ValueError(
-                f"A field moves between domains of one kind; got {source} and {target}. Evaluate "
-                f"it at the other nodes yourself."
+                f"Transfer needs two domains of one kind; got {source} and {target}. Interpolate "
+                f"the field to the other nodes yourself."
             )
         self.source, self.target = source, target
         self._move = _MOVES[type(source)](source, target)
 
     def __call__(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*moved"]:
-        """u, of shape (..., *source.shape), at the target's nodes and in u's dtype."""
+        """u of shape (..., *source.shape) at the nodes of the target, in the dtype of u."""
         self.source.check(u, "field to move")
         return self._move(u)
 
@@ -46,7 +46,7 @@ class Transfer:
 def _between_boxes(source: Grid, target: Grid) -> Callable[[Tensor], Tensor]:
     if (source.extent, source.boundary) != (target.extent, target.boundary):
         raise ValueError(
-            f"A field moves between grids of one box; got {source.extent} {source.boundary} "
+            f"Transfer needs two grids of one box; got {source.extent} {source.boundary} "
             f"and {target.extent} {target.boundary}. Make one grid from the other by with_shape."
         )
     d, axes = source.ndim, [_along_axis(source, target, i) for i in range(source.ndim)]
@@ -69,8 +69,8 @@ def _between_spheres(source: Sphere, target: Sphere) -> Callable[[Tensor], Tenso
     continues beyond the poles on that of λ + π."""
     if source.radius != target.radius:
         raise ValueError(
-            f"A field moves between grids of one sphere; got radii {source.radius} and "
-            f"{target.radius}. Make one from the other by with_shape."
+            f"Transfer needs two grids of one sphere; got radii {source.radius} and "
+            f"{target.radius}. Make one grid from the other by with_shape."
         )
     rows, columns = (_common_nodes(source.axis(i), target.axis(i)) for i in (0, 1))
     if rows is not None and columns is not None:
@@ -94,8 +94,8 @@ def _between_spheres(source: Sphere, target: Sphere) -> Callable[[Tensor], Tenso
 def _between_points(source: Points, target: Points) -> Callable[[Tensor], Tensor]:
     if source != target:
         raise ValueError(
-            f"A field on scattered points moves to the same points only; got {source} and "
-            f"{target}. Interpolate it yourself, e.g. with scipy.interpolate."
+            f"Scattered points transfer to the same points only; got {source} and {target}. "
+            f"Interpolate the field yourself, e.g. with scipy.interpolate."
         )
     return lambda u: u
 
@@ -108,7 +108,7 @@ _MOVES: dict[type, Callable[[Any, Any], Callable[[Tensor], Tensor]]] = {
 
 
 def _along_axis(source: Grid, target: Grid, i: int) -> slice | Tensor:
-    """Either the slice that picks the target's nodes, or the (n_t, n_s) spline matrix."""
+    """The slice that selects the target's nodes, or else the (n_t, n_s) spline matrix."""
     h = source.spacing[i]
     position = (target.axis(i) - source.axis(i)[0]) / h
     nearest = position.round()
@@ -145,6 +145,6 @@ def _periodic_spline(x: np.ndarray, y: np.ndarray, period: float) -> Float[Tenso
 
 
 def _common_nodes(source: Tensor, target: Tensor) -> Tensor | None:
-    """Numbers of the target's nodes among the source's; None unless all are found."""
+    """Indices of the target's nodes in the source; None unless every node is found."""
     distance, index = (target[:, None] - source).abs().min(1)
     return index if bool((distance < 1e-9).all()) else None

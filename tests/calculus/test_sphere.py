@@ -177,7 +177,7 @@ def test_shapes_and_series_are_refused():
         calculus_of(sphere).inverse_transform(torch.zeros(33, 32, dtype=torch.complex128))
     with pytest.raises(ValueError, match=r"\(\.\.\., 33, 64\) on this grid"):
         calculus_of(sphere).transform(torch.zeros(64, 33))
-    with pytest.raises(ValueError, match=r"those of a box.*Leave the argument out"):
+    with pytest.raises(ValueError, match=r"for a box.*Omit the argument"):
         Sobolev(1, sphere, series="cosine")
 
 

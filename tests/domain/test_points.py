@@ -91,7 +91,7 @@ def test_a_template_knows_no_nodes():
     assert template.outermost() is None
     template.check(torch.zeros(2, 1, 17))
     for ask in (template.nodes, template.quadrature, template.mean_weights):
-        with pytest.raises(ValueError, match=r"differ from sample to sample: ask domain.at"):
+        with pytest.raises(ValueError, match=r"differ from sample to sample: use domain.at"):
             ask()
 
 
