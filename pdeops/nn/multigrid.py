@@ -102,16 +102,16 @@ def coarse_shapes(grid: Grid) -> list[tuple[int, ...]]:
 
 
 def default_levels(grid: Grid) -> int:
-    """Number of levels until the shortest axis has at most 5 nodes: 16 -> 3, 64 -> 5, 65 -> 5, 129
-    -> 6.""" shapes = coarse_shapes(grid)
+    """Levels until the shortest axis has at most 5 nodes: 16 -> 3, 64 -> 5, 65 -> 5, 129 -> 6."""
+    shapes = coarse_shapes(grid)
     return next((l for l, s in enumerate(shapes, 1) if min(s) <= 5), len(shapes))
 
 
 class MultigridCycle(nn.Module):
     """f -> u ≈ A⁻¹ f: one multigrid cycle from u = 0 with learned stencils, linear in f.
 
-    Each level has one A, and one S for each sweep (Trottenberg, Oosterlee &
-    Schüller 2001, sec. 2.4; He, Liu & Xu 2024):
+    Each level has one A, and one S for each sweep (Trottenberg, Oosterlee & Schüller
+    2001, sec. 2.4; He, Liu & Xu 2024):
 
         u <- u + S (f - A u)            sweeps[0] times, from u = 0
         u <- u + P coarser(R (f - A u)) the residual is restricted, the correction prolonged
