@@ -50,9 +50,10 @@ class DataTable:
 
 
 def training_and_validation(table: DataTable) -> tuple[FieldDataset, FieldDataset]:
-    """The training and the validation samples, checked; a test file is only checked for its format.
+    """The training and the validation samples, checked against each other and the test file.
 
-    Trajectories are whole; `windowed` cuts them into windows."""
+    Trajectories are whole; `windowed` cuts them into windows.
+    """
     training = open_dataset(table.train)
     if table.samples is not None:
         if table.samples > len(training):
