@@ -222,7 +222,7 @@ def _build(make: Callable[..., Any], plain: Any, where: str) -> Any:
 def _arguments(
     call: Callable[..., Any], plain: Mapping[str, Any], where: str, given: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The arguments of a call: those of the table, checked against the annotations, and defaults."""
+    """The arguments of a call: those of the table, checked by their annotations, and defaults."""
     parameters = {n: p for n, p in signature(call).parameters.items() if n not in (*given, "self")}
     _check_keys(plain, list(parameters), f"[{where}]")
     arguments = {}
@@ -255,8 +255,8 @@ def _check_keys(given: Iterable[str], valid: Sequence[str], where: str) -> None:
 
 
 def _coerce(value: Any, annotation: Any, key: str) -> Any:
-    """The value in the annotated type. Converted are only int to float, list to tuple, and table to
-    dataclass."""
+    """The value, checked against its annotation. An int may be given for a float, a list for a
+    tuple, and a table for a dataclass."""
     if dataclasses.is_dataclass(annotation) and isinstance(value, Mapping):
         return _build(annotation, value, key)  # type: ignore[arg-type]
     if get_origin(annotation) in (Union, types.UnionType):
@@ -282,8 +282,8 @@ def _coerce(value: Any, annotation: Any, key: str) -> Any:
 
 
 def _coerce_union(value: Any, annotation: Any, key: str) -> Any:
-    """The value in the first type of the union that fits; its exact type is tried first, so that 100
-    stays an int for `int | float | str`."""
+    """The value in the first type of the union that fits; its exact type is tried first, so that
+    100 stays an int for `int | float | str`."""
     options = sorted(get_args(annotation), key=lambda o: o is not type(value))
     if isinstance(value, Mapping):  # the error for the nested table is more specific
         for option in filter(dataclasses.is_dataclass, options):
