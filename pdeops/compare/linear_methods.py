@@ -231,7 +231,7 @@ def _repaid(training: float | None, ours: Tally, other: Tally) -> dict[str, Any]
 
 def to_markdown(entries: Mapping[str, Mapping[str, Any]]) -> str:
     """The entries of a `report` as a table; times in milliseconds."""
-    header = ["method", "iterations", "most", "set-up", "solve"]
+    header = ["method", "iterations", "max", "set-up", "solve"]
     header += [f"{k} per set-up" for k in AMORTISED]
     header += [f"repaid, {k} per set-up" for k in AMORTISED]
     return markdown_table(header, [[name, *_cells(m)] for name, m in entries.items()])

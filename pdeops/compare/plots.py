@@ -100,7 +100,7 @@ def _classical_lines(ax: "Axes", comparison: Comparison) -> None:
     lines = list(dict.fromkeys((r.method, r.tolerance) for r in rows))
     iterative = [line for line in lines if line[1] is not None]
     for method, tolerance in lines:
-        own = sorted(
+        series = sorted(
             (r for r in rows if (r.method, r.tolerance) == (method, tolerance)),
             key=lambda r: math.prod(r.grid),
         )
@@ -115,8 +115,8 @@ def _classical_lines(ax: "Axes", comparison: Comparison) -> None:
             }
             label = f"{method}, to {tolerance:.0e}"
         ax.plot(
-            [r.seconds for r in own],
-            [r.error for r in own],
+            [r.seconds for r in series],
+            [r.error for r in series],
             lw=1.1,
             ms=4.5,
             label=label,
@@ -124,7 +124,7 @@ def _classical_lines(ax: "Axes", comparison: Comparison) -> None:
             **style,
         )
         if (method, tolerance) == min(iterative, key=lambda line: line[1] or 0, default=None):
-            for r in own:
+            for r in series:
                 _note(ax, r, grid_name(r.grid), (5, 3), ha="left", va="bottom", color="#35506B")
 
 
@@ -136,18 +136,18 @@ def _operator_points(ax: "Axes", comparison: Comparison) -> None:
         batches = sorted({r.batch for r in rows})
         sizes = {b: 30 + 45 * i for i, b in enumerate(batches)}
         for shape in dict.fromkeys(r.grid for r in rows):
-            own = sorted((r for r in rows if r.grid == shape), key=lambda r: r.batch)
-            seconds, errors = [r.seconds for r in own], [r.error for r in own]
+            series = sorted((r for r in rows if r.grid == shape), key=lambda r: r.batch)
+            seconds, errors = [r.seconds for r in series], [r.error for r in series]
             ax.plot(seconds, errors, color=colour, lw=0.9, alpha=0.6, zorder=4)
             # Grids differ more in seconds than in error: labels are above or below the points.
-            fastest = min(own, key=lambda r: r.seconds)
+            fastest = min(series, key=lambda r: r.seconds)
             offset, va = ((0, 7), "bottom") if i % 2 else ((0, -7), "top")
             _note(ax, fastest, grid_name(shape), offset, ha="center", va=va, color=colour)
         for batch in batches:
-            own = [r for r in rows if r.batch == batch]
+            series = [r for r in rows if r.batch == batch]
             ax.scatter(
-                [r.seconds for r in own],
-                [r.error for r in own],
+                [r.seconds for r in series],
+                [r.error for r in series],
                 s=sizes[batch],
                 color=colour,
                 edgecolor="white",

@@ -134,7 +134,7 @@ def interleave(
     while waiting:
         again = [name for name in waiting if sides[name](watches[name], turn)]
         turn += 1
-        waiting = [name for name in again if (most := left[name]) is None or turn < most]
+        waiting = [name for name in again if (limit := left[name]) is None or turn < limit]
         if progress is not None:
             progress(turn)
     return watches

@@ -184,9 +184,9 @@ def _check(grid: Grid, levels: int, sweeps: Sequence[int], coarse_sweeps: int) -
             f"A cycle needs sweeps = (before, after) the correction, at least one before, and two "
             f"coarse sweeps; got {tuple(sweeps)} and coarse_sweeps={coarse_sweeps}. Use (1, 1), 2."
         )
-    most = len(coarse_shapes(grid))
-    if not 1 <= levels <= most:
+    max_levels = len(coarse_shapes(grid))
+    if not 1 <= levels <= max_levels:
         raise ValueError(
-            f"A grid of shape {grid.shape} has at most {most} levels with two nodes per axis; got "
-            f"levels={levels}. Use 1 to {most}, or a finer grid."
+            f"A grid of shape {grid.shape} has at most {max_levels} levels with two nodes "
+            f"per axis; got levels={levels}. Use 1 to {max_levels}, or a finer grid."
         )

@@ -90,10 +90,10 @@ class Learner:
         mine = distributed.my_slice(num_samples)
         total = 0.0
         for piece in batch.split(math.ceil(len(batch) / self.options.accumulate)):
-            share = len(piece) / num_samples if mine.stop > mine.start else 0.0
+            weight = len(piece) / num_samples if mine.stop > mine.start else 0.0
             loss = self._loss(piece)
-            (loss * share).backward()
-            total += loss.item() * share
+            (loss * weight).backward()
+            total += loss.item() * weight
         distributed.sum_gradients(self._trainable)
         return total
 
