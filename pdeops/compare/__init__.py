@@ -1,7 +1,7 @@
-"""Operators compared with classical solvers: error against seconds per solve, verdict, report.
+"""Comparison of operators with classical solvers: error and seconds per solve, verdict, report.
 
-Names are resolved on first use, so that a module of this room (`compare.timing`, `compare.machine`,
-`compare.tables`, ...) can be imported without the others.
+Names are resolved on first use, so that a module of this package (`compare.timing`,
+`compare.machine`, `compare.tables`, ...) can be imported without the others.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The candidates of a study: an operator on a grid, a classical method on a grid."""
+"""The candidates of a study: an operator or a classical method on one grid."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -58,8 +58,8 @@ class Candidate(ABC):
 
     @property
     def set_up(self) -> Callable[[Tensor], Any] | None:
-        """The set-up of a solve without the solution, of inputs (b, c, *space); None where a solve
-        has no such part."""
+        """The set-up of a solve for inputs (b, c, *space), without the solution; None if there is
+        no set-up."""
         return None
 
     def prepare(self, indices: Sequence[int]) -> Float[Tensor, "b c *space"]:
@@ -92,7 +92,7 @@ class Candidate(ABC):
 
 @dataclass
 class OperatorCandidate(Candidate):
-    """An operator on a grid with a batch of inputs."""
+    """An operator on a grid, applied to batches of inputs."""
 
     operator: Callable[[Tensor], Tensor] | None = None
 
@@ -102,13 +102,13 @@ class OperatorCandidate(Candidate):
     def predict(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *out"]:
         assert self.operator is not None
         with torch.no_grad():
-            y = self.operator(x).cpu()  # a solve ends when its solution is where the solver's is
+            y = self.operator(x).cpu()  # a solve ends with its solution on the CPU
         return self.transfer(y)
 
 
 @dataclass
 class ClassicalCandidate(Candidate):
-    """A classical method on a grid, to a tolerance, one problem per call."""
+    """A classical method on a grid with a tolerance, one problem per call."""
 
     solver: ClassicalMethod | None = None
 

@@ -24,14 +24,14 @@ class Comparison:
     """Errors and seconds of operators and classical solvers, and the conditions of measurement.
 
     Attributes:
-        rows: everything that was measured, losses as well as wins.
-        costs: per operator, the seconds paid before its first prediction.
-        problem: name of the PDE family.
-        grid: nodes per axis of the test grid, that of training.
-        reference: nodes per axis of the reference's grid.
+        rows: all measured rows, losses as well as wins.
+        costs: operator -> the seconds spent before its first prediction.
+        problem: name of the problem.
+        grid: nodes per axis of the test grid, which is the training grid.
+        reference: nodes per axis of the grid of the reference solution.
         num_samples, seed: the test problems are samples 0 .. num_samples - 1 of this seed.
         context: the machine, the threads, the dtypes.
-        notes: how it was measured, and what was left out and why.
+        notes: the method of measurement, and omitted rows with the reason.
     """
 
     rows: list[Row]
@@ -50,7 +50,7 @@ class Comparison:
         return list(dict.fromkeys(r.method for r in self.rows if r.kind == "operator"))
 
     def duels(self, operator: str) -> list[Duel]:
-        """Each row of an operator with its opponent."""
+        """One duel for each row of an operator."""
         cost = self.costs.get(operator, Cost())
         return [
             Duel(row, opponent_of(row, self.rows), cost)
@@ -60,7 +60,8 @@ class Comparison:
 
     @property
     def floor(self) -> Row | None:
-        """The most tightly solved row on the test grid: its error is the discretisation's."""
+        """The classical row with the smallest tolerance on the test grid, whose error is the
+        discretisation error."""
         there = [r for r in self.rows if r.kind == "classical" and r.grid == self.grid]
         return min(there, key=lambda r: r.tolerance or 0.0, default=None)
 
@@ -71,7 +72,7 @@ class Comparison:
 
     @property
     def floor_sentence(self) -> str:
-        """The discretisation error of the test grid in words."""
+        """A sentence on the discretisation error of the test grid."""
         row = self.floor
         if row is None:
             return f"No classical row on the test grid {grid_name(self.grid)} was measured."
@@ -136,7 +137,7 @@ class Comparison:
         }
 
     def to_csv(self, path: str | Path) -> Path:
-        """One line for each row, the machine described in the last columns; returns the path."""
+        """Write one line for each row, with the machine in the last columns; returns the path."""
         columns = [f.name for f in dataclasses.fields(Row)]
         shared = {"problem": self.problem, "test_grid": grid_name(self.grid, "x")}
         shared |= {"reference_grid": grid_name(self.reference, "x")}
@@ -199,7 +200,7 @@ def _pays(duel: Duel) -> str:
     if duel.break_even == math.inf:
         return "never pays for its data and training"
     if duel.break_even is None:
-        return "saves seconds, while what its data and training cost is not known"
+        return "saves seconds, but the cost of its data and training is not known"
     unknown = f" (cost of {duel.cost.unknown[0]} not known)" if duel.cost.unknown else ""
     return f"pays for its data and training after {duel.break_even_text} solves{unknown}"
 

@@ -10,7 +10,7 @@ from .tables import grid_name
 
 @dataclass(frozen=True)
 class Row:
-    """One way to solve the test problems: its error and what a solve costs.
+    """The error and the seconds per solve of one method on one grid.
 
     Attributes:
         method: name of the operator or of the classical method.
@@ -21,15 +21,15 @@ class Row:
         batch: number of problems in one call.
         error, error_std, error_max: relative L2 error against the reference over the samples: mean,
             population standard deviation, maximum.
-        seconds: per solve, median of the calls, time of a call / batch; set-up and the transfer
-            of the solution to the test grid included.
+        seconds: time of a call / batch, median over the calls; includes set-up and the transfer of
+            the solution to the test grid.
         seconds_low, seconds_high: the quartiles of the same calls.
-        setup_seconds: the part of `seconds` that assembles and sets up, measured separately; None:
-            the method has no such part.
+        setup_seconds: the seconds for assembly and set-up, measured separately; None if the method
+            has no set-up.
         iterations: mean over the samples; None for operators.
-        converged: every solve reached its tolerance.
-        threads: threads the method may use.
-        dtype: of its arithmetic.
+        converged: whether every solve reached its tolerance.
+        threads: number of threads that the method may use.
+        dtype: dtype of the arithmetic.
     """
 
     method: str
@@ -51,7 +51,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The row in words, e.g. "multigrid-cg on 17×17 to 1e-02" or "MgNO on 65×65, batch 8"."""
+        """A label of the row, e.g. "multigrid-cg on 17×17 to 1e-02" or "MgNO on 65×65, batch 8"."""
         if self.kind == "operator":
             return f"{self.method} on {grid_name(self.grid)}, batch {self.batch}"
         target = "" if self.tolerance is None else f" to {self.tolerance:.0e}"
@@ -60,19 +60,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds paid before an operator's first prediction; None: not known, counted as zero."""
+    """Seconds spent before an operator's first prediction; None if not known, counted as zero."""
 
     training_seconds: float | None = None
     data_seconds: float | None = None
 
     @property
     def total(self) -> float:
-        """The sum of what is known."""
+        """The sum of the known costs."""
         return (self.training_seconds or 0.0) + (self.data_seconds or 0.0)
 
     @property
     def unknown(self) -> list[str]:
-        """What is not known: "training", "data"."""
+        """The names of the unknown costs: "training", "data"."""
         parts = {"training": self.training_seconds, "data": self.data_seconds}
         return [name for name, value in parts.items() if value is None]
 
@@ -83,8 +83,8 @@ class Duel:
 
     Attributes:
         operator: the operator's row.
-        opponent: the classical row; None where no classical row is as accurate.
-        cost: what the operator cost beforehand.
+        opponent: the classical row; None if no classical row is as accurate.
+        cost: the cost of the operator before its first prediction.
     """
 
     operator: Row
@@ -98,11 +98,11 @@ class Duel:
 
     @property
     def break_even(self) -> float | None:
-        """Solves after which the seconds saved pay the cost: the least n with
+        """Number of solves after which the seconds saved repay the cost: the smallest n with
 
         n (seconds of the opponent - seconds of the operator) >= training + data.
 
-        inf: nothing is saved; None: no opponent, or no part of the cost is known.
+        inf if nothing is saved; None if there is no opponent, or no part of the cost is known.
         """
         if self.opponent is None:
             return None
@@ -112,7 +112,7 @@ class Duel:
 
     @property
     def break_even_text(self) -> str:
-        """The solves in words: "never", "12,000", "at least 12,000", "not known" or "-"."""
+        """`break_even` as text: "never", "12,000", "at least 12,000", "not known" or "-"."""
         if self.opponent is None:
             return "-"
         solves = self.break_even
@@ -121,18 +121,19 @@ class Duel:
 
 
 def opponent_of(row: Row, rows: Sequence[Row]) -> Row | None:
-    """The cheapest classical row of at most the mean error of `row`; of equals the more accurate.
+    """The fastest classical row with at most the mean error of `row`; of equals the more accurate.
 
-    A classical row that missed its tolerance still counts, with its measured error and seconds.
+    A classical row that missed its tolerance is included, with its measured error and seconds.
     """
     able = [r for r in rows if r.kind == "classical" and r.error <= row.error]
     return min(able, key=lambda r: (r.seconds, r.error), default=None)
 
 
 def most_favourable(duels: Sequence[Duel]) -> Duel:
-    """The duel in which an operator looks best.
+    """The duel most favourable to the operator.
 
-    No opponent is best (of several the smallest error), then the smallest ratio of seconds.
+    This is one without an opponent (of several, that with the smallest error), else that with the
+    smallest ratio of seconds.
     """
     if not duels:
         raise ValueError("There is no duel to choose from; the study has no operator row.")

@@ -1,4 +1,4 @@
-"""The error-time study: operators and classical solvers against one finer reference."""
+"""Error-time study of operators and classical solvers against a reference on a finer grid."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,10 +19,10 @@ from .methods import ClassicalMethod, methods_for
 from .tables import grid_name
 from .timing import Clock
 
-MIN_NODES = 9  # per axis; coarser grids do not resolve these problems at all
-REFERENCE_FACTOR = 4  # times finer than the finest grid that is compared
+MIN_NODES = 9  # per axis; coarser grids do not resolve these problems
+REFERENCE_FACTOR = 4  # refinement of the reference relative to the finest grid compared
 REFERENCE_RTOL = 1e-10
-MAX_REFERENCE_NODES = 5_000_000  # about 1 GB while it is solved
+MAX_REFERENCE_NODES = 5_000_000  # about 1 GB during the solve
 
 
 # Maps physical inputs on any grid, (b, c, *space) float32, to physical solutions on that grid.
@@ -47,38 +47,38 @@ def study(
     clock: Clock | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
-    """Errors and seconds per solve of operators and classical solvers → their comparison.
+    """Compare the errors and seconds per solve of operators and classical solvers.
 
-    The test problems are samples 0 .. num_samples - 1 of `seed`, each the same functions on every
-    grid. The reference is solved to 1e-10 on a grid 4 times finer than the finest that is
-    compared, and restricted to the nodes of `grid`. Every candidate receives the input at the
-    nodes of its grid. Moving its solution to the nodes of `grid` is part of the measured time:
-    values at common nodes are copied, others interpolated by a cubic spline. Errors are relative
-    L2 with the quadrature of `grid`.
+    The test problems are samples 0 .. num_samples - 1 of `seed`; each is the same function on every
+    grid. The reference is solved to 1e-10 on a grid 4 times finer than the finest grid compared,
+    and restricted to the nodes of `grid`. Every candidate receives the input at the nodes of its
+    grid. The measured time includes the transfer of its solution to the nodes of `grid`: values at
+    common nodes are copied, others interpolated by a cubic spline. Errors are relative L2 errors
+    with the quadrature of `grid`.
 
-    Calls are interleaved: in each round every candidate has one call, after one round that is not
-    counted (compilation, caches). A row's seconds are the median of its calls; classical set-up
-    is part of each. Classical methods have one thread; operators one or all of torch's, whichever
-    is faster.
+    Calls are interleaved: every candidate has one call per round. The first round is not counted
+    (compilation, caches). The seconds of a row are the median of its calls, each of which includes
+    the set-up. Classical methods have one thread; operators have one or all threads of torch,
+    whichever is faster.
 
     Args:
         operator: a callable on physical fields, as `pdeops.load_run` returns, or several by name.
         problem: the equation and its random inputs.
-        grid: the grid of the training data, on whose nodes all errors are taken.
-        seed: the seed of the test problems; choose one that no training sample had.
-        training_seconds, data_seconds: paid before the first prediction, one value for all
-            operators or one per name; None: not known.
+        grid: the grid of the training data, at whose nodes all errors are evaluated.
+        seed: the seed of the test problems; it must differ from that of the training data.
+        training_seconds, data_seconds: seconds spent before the first prediction, one value for all
+            operators or one per name; None if not known.
         classical: the classical methods; by default `methods_for(problem)`.
-        classical_scales, operator_scales: grids, as multiples of the cells of `grid`.
+        classical_scales, operator_scales: numbers of cells relative to `grid`, one per grid.
         tolerances: relative residuals at which the iterative methods stop.
         batch_sizes: problems per call of the operator.
-        repeats: least number of timed calls per row.
-        clock: where the seconds come from; by default the clocks of this machine.
-        progress: called with (calls done, calls in all).
+        repeats: minimum number of timed calls per row.
+        clock: source of the time; by default the clocks of this machine.
+        progress: called with (calls done, total calls).
 
     Raises:
-        ValueError: there is no problem to compute a reference from, the reference does not
-            converge, or an argument is out of range.
+        ValueError: `problem` is None, the reference does not converge, or an argument is out of
+            range.
     """
     if problem is None:
         raise ValueError(
@@ -129,19 +129,19 @@ def _for(name: str, seconds: float | Mapping[str, float | None] | None) -> float
 
 
 def _scaled(grid: Grid, scale: float) -> Grid:
-    """The grid with `scale` times as many cells per axis, to the nearest number."""
+    """The grid with `scale` times as many cells per axis, rounded to an integer."""
     pairs = zip(grid.shape, grid.cells, strict=True)
     return grid.with_shape([n + round(m * scale) - m for n, m in pairs])
 
 
 def _reference_factor(grid: Grid, scale: float) -> int:
-    """How many times finer than `grid` the reference is; odd where cell centres are to nest."""
+    """Refinement of the reference relative to `grid`; odd for cell centres, so that they nest."""
     factor = REFERENCE_FACTOR * math.ceil(scale)
     return factor + 1 if Placement.CENTERS in grid.placement else factor
 
 
 def _scales_that_fit(grid: Grid, scales: Sequence[float], notes: list[str]) -> list[float]:
-    """The scales whose grid has enough nodes and whose reference is not too large."""
+    """The scales whose grids have enough nodes and whose reference is not too large."""
     fit = []
     for scale in sorted(set(scales)):
         if scale < 1 and min(round(m * scale) for m in grid.cells) + 1 < MIN_NODES:
@@ -222,7 +222,7 @@ def _classical_candidates(
 def solve_reference(
     problem: Problem, grid: Grid, fine: Grid, seed: int, num_samples: int
 ) -> Float[Tensor, "sample channel *space"]:
-    """The solutions on the fine grid at the nodes of `grid`, which it nests."""
+    """The solutions on the fine grid at the nodes of `grid`, which are nodes of the fine grid."""
     take, truth = Transfer(fine, grid), []
     for index in range(num_samples):
         result = problem.solve(problem.sample_input(fine, seed, index), fine, REFERENCE_RTOL)
@@ -240,12 +240,12 @@ def _method_notes(grid: Grid, fine: Grid, num_samples: int, seed: int, repeats: 
     test = grid_name(grid.shape)
     return [
         f"Errors: relative L2 at the nodes of the {test} test grid, the grid of the training "
-        f"data, mean over {num_samples} problems (seed {seed}) that no training saw, learned "
-        f"and classical alike against a reference on {grid_name(fine.shape)} solved to "
+        f"data, mean over {num_samples} problems (seed {seed}) outside of the training data, "
+        f"for all methods against a reference on {grid_name(fine.shape)} solved to "
         f"{REFERENCE_RTOL:.0e}.",
-        "Input: given at the nodes of the grid that a method works on; its cost is not counted, "
-        f"for either side. Moving a solution on another grid to the {test} nodes is part of the "
-        "time: values at common nodes are copied, others interpolated by a cubic spline.",
+        "Input: given at the nodes of each method's grid; its cost is not counted. "
+        f"The time includes the transfer of a solution on another grid to the {test} nodes: "
+        "values at common nodes are copied, others interpolated by a cubic spline.",
         f"Time: wall-clock per solve, median of at least {repeats} calls, the methods' calls "
         "interleaved, after one call that is not counted (compilation). For an operator the "
         "time of a batch / its size. Classical set-up (assembly, hierarchy, factorisation) is "

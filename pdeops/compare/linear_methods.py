@@ -1,4 +1,4 @@
-"""Methods for linear systems measured side by side: set-up, solution, and what repays a training.
+"""Measured comparison of methods for linear systems: set-up, solution, break-even of a training.
 
 A method has two phases. Its set-up maps a system A x = b to M (a preconditioner, a factorisation);
 its solution applies M. If k right-hand sides share one set-up, a solve takes
@@ -25,19 +25,19 @@ from .break_even import NEVER, break_even, break_even_text
 from .tables import markdown_table
 from .timing import Clock, Side, Stopwatch, interleave
 
-AMORTISED = (1, 10, 100)  # numbers of solves that share a set-up
+AMORTISED = (1, 10, 100)  # numbers of solves per set-up
 SET_UP, SOLVE = "set-up", "solve"
 
 
 @dataclass(frozen=True, eq=False)
 class LinearSystem:
-    """A x = b and the accuracy that is asked for; subclasses add what set-ups start from.
+    """A x = b and the required accuracy; subclasses add further inputs of set-ups.
 
     Attributes:
         A: the operator.
         b: in the range of A.
-        rtol: a solution has |b - A x| <= rtol |b|.
-        max_iterations: a method that needs more has failed.
+        rtol: relative residual to reach, |b - A x| <= rtol |b|.
+        max_iterations: maximum number of iterations; a method that needs more has failed.
     """
 
     A: Diffusion
@@ -50,8 +50,8 @@ S = TypeVar("S", bound=LinearSystem)
 
 
 def conjugate(system: LinearSystem, M: Any) -> SolveResult:
-    """x by conjugate gradients where M is a `LinearOperator` or None; else by the conjugate
-    directions that M proposes."""
+    """x by conjugate gradients if M is a `LinearOperator` or None, else by deep conjugate
+    directions, with the search directions from M."""
     options: dict[str, Any] = {"rtol": system.rtol, "max_iterations": system.max_iterations}
     if M is None or isinstance(M, LinearOperator):
         return cg(system.A, system.b, M=M, **options)
@@ -69,7 +69,7 @@ class LinearMethod(Generic[S]):
 
     Attributes:
         setup: system -> M.
-        solve: (system, M) -> the result. A direct method returns x alone; its residual is computed
+        solve: (system, M) -> the result. A direct method returns only x; its residual is computed
             outside the timed call.
         fits: system -> whether the method applies to it.
     """
@@ -84,12 +84,12 @@ SPARSE_LU: LinearMethod[LinearSystem] = LinearMethod(lambda s: factor(s.A), dire
 
 @dataclass
 class Tally:
-    """Iterations and seconds of one method, turn by turn.
+    """Iterations and seconds of one method in each turn.
 
     Attributes:
-        iterations, setups, solves: of each turn; the last two in seconds.
-        failure: why a system was not solved to its tolerance; None where all were.
-        M, result: of the last turn that gave a result.
+        iterations, setups, solves: number of iterations, seconds of set-up and of solution.
+        failure: the reason why a system was not solved to its tolerance; None if all were.
+        M, result: M and result of the last successful turn.
     """
 
     iterations: list[int] = field(default_factory=list)
@@ -102,7 +102,7 @@ class Tally:
     def turn(
         self, method: LinearMethod[S], system: S, watch: Stopwatch | None = None
     ) -> SolveResult | None:
-        """One set-up and one solution, timed; None where the method refuses the system."""
+        """One timed set-up and solution; None if the method refuses the system."""
         watch = watch or Stopwatch()
         try:
             M = watch(method.setup, system, phase=SET_UP)
@@ -121,21 +121,21 @@ class Tally:
 
     @property
     def setup(self) -> float:
-        """Median seconds."""
+        """Median seconds of the set-up."""
         return statistics.median(self.setups)
 
     @property
     def solve(self) -> float:
-        """Median seconds."""
+        """Median seconds of the solution."""
         return statistics.median(self.solves)
 
     def seconds(self, solves: int) -> float:
-        """Seconds per solve where so many share one set-up."""
+        """Seconds per solve if `solves` right-hand sides share one set-up."""
         return self.setup / solves + self.solve
 
 
 def _judged(system: LinearSystem, x: Tensor) -> SolveResult:
-    """The record of a direct solution."""
+    """The result record of a direct solution, with its residual."""
     residual = relative_residual(system.A, x, system.b)
     reason = f"direct: |b - A x| = {residual:.1e} |b|"
     return SolveResult(x, residual <= system.rtol, 0, [residual], reason)
@@ -151,19 +151,19 @@ def measure(
     clock: Clock | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Tally]:
-    """Every method on the system of each turn, the methods in alternation → their tallies.
+    """Measure every method on the system of each turn, alternating between the methods.
 
-    A method that does not fit the system of some turn has no tally. One that fails has no further
-    turn.
+    A method that does not fit the system of some turn is omitted. A method that fails has no
+    further turn.
 
     Args:
         methods: name -> method.
         system: turn -> the system that all methods solve in it.
         turns: number of turns.
-        warm_up: solved once by every method before, untimed; by default `system(0)`. A method may
-            fail there.
-        slow: a method that took so many seconds in a turn has no further one.
-        clock: where the seconds come from; by default the clocks of this machine.
+        warm_up: system that every method first solves once, untimed; by default `system(0)`. A
+            method may fail there.
+        slow: a method that takes more seconds than this in a turn has no further turn.
+        clock: source of the time; by default the clocks of this machine.
         progress: called after each turn with the number of turns done.
     """
     system_of = lru_cache(maxsize=1)(system)
@@ -190,16 +190,16 @@ def measure(
 
 
 def report(tallies: Mapping[str, Tally], learned: str, training: float | None) -> dict[str, Any]:
-    """Plain values for JSON: name -> the figures of a method, with the break-even of `learned`.
+    """Plain values for JSON: name -> the results of a method, with the break-even of `learned`.
 
-    A method that failed has the reason instead of figures. `break_even` holds, for each number of
-    solves per set-up, after how many solves the training of `learned` is repaid, compared with that
-    method: "never" where it saves nothing, None where the training's seconds are not known.
+    A method that failed has the reason instead of results. `break_even` holds, for each number of
+    solves per set-up, the number of solves that repay the training of `learned` relative to that
+    method: "never" if nothing is saved, None if the seconds of training are not known.
 
     Args:
         tallies: name -> tally.
         learned: the name of the trained method.
-        training: seconds that its training took; None: not known.
+        training: seconds of its training; None if not known.
     """
     ours = tallies[learned]
     entries = {name: _figures(tally) for name, tally in tallies.items()}
@@ -231,7 +231,7 @@ def _repaid(training: float | None, ours: Tally, other: Tally) -> dict[str, Any]
 
 def to_markdown(entries: Mapping[str, Mapping[str, Any]]) -> str:
     """The entries of a `report` as a table; times in milliseconds."""
-    header = ["method", "iterations", "most", "set-up", "solve"]
+    header = ["method", "iterations", "max", "set-up", "solve"]
     header += [f"{k} per set-up" for k in AMORTISED]
     header += [f"repaid, {k} per set-up" for k in AMORTISED]
     return markdown_table(header, [[name, *_cells(m)] for name, m in entries.items()])

@@ -1,4 +1,4 @@
-"""What a measured figure depends on besides the code: processor, system, versions, settings."""
+"""Description of the machine for measurements: processor, system, versions, settings."""
 
 import os
 import platform
@@ -9,11 +9,11 @@ PACKAGES = ("pdeops", "torch", "numpy", "scipy", "numba", "h5py")
 
 
 def describe_machine() -> dict[str, str]:
-    """The machine and this process, as plain strings; no name of a host, a user or a folder.
+    """The machine and this process as strings, without names of hosts, users or folders.
 
-    Entries: cpu (its model), cores (that this process may use), threads (of torch), accelerator
-    (its model, or none), system, python, the version of each of PACKAGES, allocator (the tunables
-    of glibc's, or default).
+    Entries: cpu (model), cores (usable by this process), threads (of torch), accelerator (model, or
+    none), system, python, the version of each of PACKAGES, allocator (the tunables of glibc, or
+    default).
     """
     import torch
 

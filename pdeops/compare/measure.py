@@ -1,4 +1,4 @@
-"""Errors and seconds of a study's candidates, measured by turns."""
+"""Measure the errors and seconds of a study's candidates, with interleaved calls."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -26,18 +26,18 @@ def measure(
     clock: Clock | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Call the candidates in turn, round after round, until each has solved every sample.
+    """Call the candidates in turn, round by round, until each has solved every sample.
 
-    Each candidate collects what `Candidate.row` reports. In round r a candidate of batch size b
+    Each candidate collects the data for `Candidate.row`. In round r a candidate of batch size b
     solves samples r b, ..., r b + b - 1, modulo their number.
 
     Args:
         candidates: the methods to measure.
         grid: the test grid.
         truth: the reference solutions at the nodes of `grid`.
-        repeats: least number of timed calls of each candidate.
-        clock: where the seconds come from; by default the clocks of this machine.
-        progress: called with (calls done, calls in all).
+        repeats: minimum number of timed calls of each candidate.
+        clock: source of the time; by default the clocks of this machine.
+        progress: called with (calls done, total calls).
     """
     clock = clock or Clock()
     num_samples, norm = len(truth), Lp(2.0, domain=grid)
@@ -73,9 +73,9 @@ def measure(
 
 
 def _warm_up(candidate: Candidate, indices: Sequence[int], clock: Clock) -> None:
-    """Calls that are not counted (compilation, caches); they choose between one thread and all.
+    """Untimed calls (compilation, caches), which also choose between one thread and all.
 
-    On few nodes, or on a busy machine, several threads take longer than one.
+    Several threads may be slower than one on small grids or on a busy machine.
     """
     x = candidate.prepare(indices)
     choices = sorted({candidate.threads, 1}, reverse=True)
@@ -87,7 +87,7 @@ def _warm_up(candidate: Candidate, indices: Sequence[int], clock: Clock) -> None
 
 
 def _call(candidate: Candidate, x: Tensor, threads: int, watch: Stopwatch) -> Tensor:
-    """The timed prediction, and the timed set-up alone where there is one."""
+    """The timed prediction, and the separately timed set-up if there is one."""
     with _threads(threads):
         prediction = watch(candidate.predict, x, phase=PREDICT)
         if candidate.set_up is not None:

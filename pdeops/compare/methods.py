@@ -1,4 +1,4 @@
-"""The classical solvers that an operator is compared with."""
+"""The classical solvers for comparison with operators."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,12 +17,12 @@ class ClassicalMethod:
     """A classical solver to compare with.
 
     Attributes:
-        name: in tables.
+        name: name in tables.
         solve: (problem, x, grid, rtol) -> SolveResult with x of grid.shape.
-        set_up: (problem, x, grid) -> anything: the part of solve that assembles and sets up, timed
-            separately; None where the method has no such part.
-        iterative: whether it stops at a tolerance; a direct method is run once for all tolerances.
-        max_nodes: the method is left out on larger grids.
+        set_up: (problem, x, grid) -> anything: the assembly and set-up of `solve`, timed
+            separately; None if the method has no set-up.
+        iterative: whether it stops at a tolerance; a direct method runs once for all tolerances.
+        max_nodes: maximum number of nodes; the method is omitted on larger grids.
     """
 
     name: str
@@ -35,7 +35,7 @@ class ClassicalMethod:
 def methods_for(problem: Problem) -> list[ClassicalMethod]:
     """The strongest solver of this package for the problem, and scipy's sparse LU.
 
-    With Neumann sides alone the matrix is singular, sparse LU does not apply and is left out.
+    With only Neumann sides the matrix is singular; sparse LU does not apply and is omitted.
     """
     strongest = STRONGEST.get(problem.name, ClassicalMethod("classical solver", _problem_solver))
     return [strongest, SPARSE_DIRECT] if Boundary.DIRICHLET in problem.boundary else [strongest]
@@ -46,7 +46,7 @@ def _problem_solver(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> Sol
 
 
 def _multigrid_cg(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:
-    """Assembly, hierarchy and conjugate gradients, nothing else."""
+    """Assembly, hierarchy and conjugate gradients only."""
     from ..solvers.darcy import multigrid_cg
 
     result = multigrid_cg(_diffusion(problem, x, grid), problem.rhs(x, grid), rtol)
@@ -69,7 +69,7 @@ def _diffusion(problem: Problem, x: Tensor, grid: Grid) -> Any:
 
 
 def _sine_transform(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:
-    """The direct solve alone: problem.solve would also take the time to check its residual."""
+    """Only the direct solve; `problem.solve` would also check the residual."""
     from ..solvers.direct.dst import solve_poisson
 
     u = with_boundary(solve_poisson(problem.rhs(x, grid), grid), grid)

@@ -1,6 +1,6 @@
-"""The report's pictures: error over seconds, fields with their predictions, training curves.
+"""The figures of a report: error over seconds, fields with predictions, training curves.
 
-Drawn through matplotlib's objects on its Agg canvas; pyplot and its global state stay untouched.
+They use matplotlib's objects and its Agg canvas, not pyplot and its global state.
 """
 
 import math
@@ -39,8 +39,8 @@ STYLE: Any = {
 def error_time(comparison: Comparison, path: str | Path) -> Path:
     """Relative error over seconds per solve, logarithmic; lower left is better. Returns the path.
 
-    One line for each classical method and tolerance over its grids, one row of points for each
-    operator and grid over its batch sizes; the step line is the classical frontier, what an
+    Each classical method and tolerance has a line over its grids. Each operator and grid has a
+    series of points over its batch sizes. The step line is the classical frontier, which an
     operator has to beat.
     """
     with _figure(path, (7.6, 5.0)) as figure:
@@ -82,7 +82,7 @@ def error_time(comparison: Comparison, path: str | Path) -> Path:
 
 
 def _frontier(ax: "Axes", rows: Sequence[Row]) -> None:
-    """The best classical error for any given seconds, as a step line with the lost side shaded."""
+    """The smallest classical error within given seconds, as a step line."""
     best: list[Row] = []
     for row in sorted(rows, key=lambda r: (r.seconds, r.error)):
         if not best or row.error < best[-1].error:
@@ -100,7 +100,7 @@ def _classical_lines(ax: "Axes", comparison: Comparison) -> None:
     lines = list(dict.fromkeys((r.method, r.tolerance) for r in rows))
     iterative = [line for line in lines if line[1] is not None]
     for method, tolerance in lines:
-        own = sorted(
+        series = sorted(
             (r for r in rows if (r.method, r.tolerance) == (method, tolerance)),
             key=lambda r: math.prod(r.grid),
         )
@@ -115,8 +115,8 @@ def _classical_lines(ax: "Axes", comparison: Comparison) -> None:
             }
             label = f"{method}, to {tolerance:.0e}"
         ax.plot(
-            [r.seconds for r in own],
-            [r.error for r in own],
+            [r.seconds for r in series],
+            [r.error for r in series],
             lw=1.1,
             ms=4.5,
             label=label,
@@ -124,7 +124,7 @@ def _classical_lines(ax: "Axes", comparison: Comparison) -> None:
             **style,
         )
         if (method, tolerance) == min(iterative, key=lambda line: line[1] or 0, default=None):
-            for r in own:
+            for r in series:
                 _note(ax, r, grid_name(r.grid), (5, 3), ha="left", va="bottom", color="#35506B")
 
 
@@ -136,18 +136,18 @@ def _operator_points(ax: "Axes", comparison: Comparison) -> None:
         batches = sorted({r.batch for r in rows})
         sizes = {b: 30 + 45 * i for i, b in enumerate(batches)}
         for shape in dict.fromkeys(r.grid for r in rows):
-            own = sorted((r for r in rows if r.grid == shape), key=lambda r: r.batch)
-            seconds, errors = [r.seconds for r in own], [r.error for r in own]
+            series = sorted((r for r in rows if r.grid == shape), key=lambda r: r.batch)
+            seconds, errors = [r.seconds for r in series], [r.error for r in series]
             ax.plot(seconds, errors, color=colour, lw=0.9, alpha=0.6, zorder=4)
-            # Grids differ in seconds more than in error: names above or below the fastest points.
-            fastest = min(own, key=lambda r: r.seconds)
+            # Grids differ more in seconds than in error: labels are above or below the points.
+            fastest = min(series, key=lambda r: r.seconds)
             offset, va = ((0, 7), "bottom") if i % 2 else ((0, -7), "top")
             _note(ax, fastest, grid_name(shape), offset, ha="center", va=va, color=colour)
         for batch in batches:
-            own = [r for r in rows if r.batch == batch]
+            series = [r for r in rows if r.batch == batch]
             ax.scatter(
-                [r.seconds for r in own],
-                [r.error for r in own],
+                [r.seconds for r in series],
+                [r.error for r in series],
                 s=sizes[batch],
                 color=colour,
                 edgecolor="white",
@@ -171,10 +171,10 @@ def field_panel(
     extent: tuple[float, ...] = (1.0, 1.0),
     names: tuple[str, str] = ("input", "truth"),
 ) -> Path:
-    """One row per sample: input, truth, then each operator's prediction and absolute error.
+    """One row per sample: input, truth, and the prediction and absolute error of each operator.
 
-    Truth and predictions of a row share one scale, its errors another; the first axis runs to the
-    right.
+    The truth and predictions in a row share a colour scale, and so do the errors. The first axis is
+    horizontal.
     """
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
@@ -226,12 +226,12 @@ def training_curves(
     """Validation error (solid) and training loss (dashed) over epochs, one colour for each run.
 
     Args:
-        path: of the picture.
+        path: file of the figure.
         files: label -> `metrics.csv` of a run.
         column: the validation metric to draw.
 
     Raises:
-        ValueError: a file holds no epochs, or not that column.
+        ValueError: a file holds no epochs, or lacks the column.
     """
     with _figure(path, (6.4, 3.8)) as figure:
         ax = figure.add_subplot()
@@ -274,7 +274,7 @@ def training_curves(
 
 
 def read_metrics(file: str | Path) -> dict[str, np.ndarray]:
-    """Columns of a run's metrics.csv by name, NaN where a cell is empty.
+    """Columns of a run's metrics.csv by name, with NaN for empty cells.
 
     Raises:
         ValueError: the file has no lines, or no column "epoch".
@@ -292,7 +292,7 @@ def _cycle(colours: Sequence[str]) -> Iterator[str]:
 
 @contextmanager
 def _figure(path: str | Path, size: tuple[float, float]) -> Iterator["Figure"]:
-    """An empty figure that is written to `path` when the drawing has succeeded."""
+    """An empty figure, which is written to `path` if the block succeeds."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

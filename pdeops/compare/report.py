@@ -1,4 +1,4 @@
-"""The report of a run, or of several: tables, pictures and verdict in one Markdown file."""
+"""The report of one or several runs: tables, figures and verdict in one Markdown file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .tables import markdown_table
 
 @dataclass(frozen=True)
 class Samples:
-    """A few test problems: inputs, reference solutions and each operator's predictions."""
+    """Some test problems: inputs, reference solutions and the predictions of each operator."""
 
     inputs: Float[Tensor, "b x y"]
     truths: Float[Tensor, "b x y"]
@@ -33,16 +33,15 @@ def write_report(
     curves: Mapping[str, str | Path] | None = None,
     comparison: Comparison | None = None,
 ) -> Path:
-    """Writes report.md, its pictures in plots/ and compare.csv into the folder; returns report.md.
+    """Write report.md, its figures in plots/ and compare.csv to the folder; returns report.md.
 
-    Links are relative, so that the folder can be moved as a whole. Parts that are not given are
-    left out.
+    Links are relative, so that the folder can be moved. Sections without data are omitted.
 
     Args:
         folder: created if it does not exist.
         title: first heading.
         introduction: Markdown between the title and the first table.
-        evaluations: table of test results, one mapping (column -> text or number) for each line.
+        evaluations: table of test results, one mapping (column -> text or number) per line.
         samples: test problems to draw.
         curves: label -> metrics.csv of a run.
         comparison: the study with classical solvers.

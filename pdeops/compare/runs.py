@@ -1,4 +1,4 @@
-"""From finished runs to a report: the study, the pictures and report.md, in one call."""
+"""Comparison of finished runs: the study, the figures and report.md."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
@@ -17,8 +17,8 @@ from .report import Samples, write_report
 from .tables import grid_name, seconds_text
 from .timing import time_calls
 
-SHOWN = 3  # samples in the picture
-UNSEEN = 1_000_003  # added to the seed of the training data: test problems that no training saw
+SHOWN = 3  # samples in the figure
+UNSEEN = 1_000_003  # added to the seed of the training data to obtain unseen test problems
 TIMED = 4  # samples generated to estimate the cost of the training data
 
 
@@ -36,16 +36,17 @@ def compare_runs(
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Comparison:
-    """Finished runs on one training grid → their comparison with classical solvers, and report.md.
+    """Compare finished runs on one training grid with classical solvers, and write report.md.
 
     Args:
-        runs: name -> run; all trained on the same problem and grid.
+        runs: name -> run, all trained on the same problem and grid.
         folder: where report.md, compare.csv and plots/ are written.
-        num_samples, seed, progress, **options: of the study; by default a seed that the
-            training data do not have.
-        training_seconds: per run; by default what its metrics.csv says.
-        data_seconds: of generating the training data; by default estimated from a few samples.
-        title, introduction, evaluations: of the report.
+        num_samples, seed, progress, **options: arguments of `study`; the default seed differs from
+            that of the training data.
+        training_seconds: seconds for each run; by default those in its metrics.csv.
+        data_seconds: seconds to generate the training data; by default estimated from a few
+            samples.
+        title, introduction, evaluations: arguments of `write_report`.
 
     Raises:
         ValueError: a run's data name no equation, or the runs differ in problem or grid.
@@ -91,7 +92,7 @@ def compare_runs(
 
 
 def _common(runs: Mapping[str, Run]) -> tuple[Problem, Grid, Any]:
-    """The problem, training grid and spec that all runs share."""
+    """The common problem, training grid and spec of all runs."""
     if not runs:
         raise ValueError("A comparison needs at least one run; got none.")
     first_name, first = next(iter(runs.items()))
@@ -120,7 +121,7 @@ def _common(runs: Mapping[str, Run]) -> tuple[Problem, Grid, Any]:
 
 
 def _training_seconds(run: Run) -> float | None:
-    """The training time in the run's metrics.csv; None where there is none."""
+    """The training time in the run's metrics.csv; None if it is missing."""
     file = run.folder / "metrics.csv"
     if not file.is_file():
         return None
@@ -129,7 +130,7 @@ def _training_seconds(run: Run) -> float | None:
 
 
 def _num_used(run: Run) -> int:
-    """Samples of the training file that the run used, for training and validation together."""
+    """Number of samples of the training file that the run used for training and validation."""
     assert run.spec is not None
     return min(run.recipe.data.samples or run.spec.num_samples, run.spec.num_samples)
 

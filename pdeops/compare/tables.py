@@ -1,4 +1,4 @@
-"""Tables as Markdown and CSV, and how their figures are written: grids, percentages, seconds."""
+"""Tables in Markdown and CSV, and the format of grids, percentages and seconds."""
 
 import csv
 import math
@@ -33,17 +33,17 @@ def seconds_text(seconds: float) -> str:
 
 
 def cell(value: object) -> str:
-    """A value as a table shows it: three digits of a float, "-" for None."""
+    """A value as text for a table: a float with three digits, None as "-"."""
     if value is None:
         return "-"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table with one line for each row; a bar in a cell is escaped.
+    """A Markdown table with one line for each row; bars in cells are escaped.
 
     Raises:
-        ValueError: a row has another number of cells than the header.
+        ValueError: the number of cells in a row differs from that in the header.
     """
     for row in rows:
         if len(row) != len(header):
@@ -55,7 +55,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
 
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, column -> text; none where there is no file yet."""
+    """The rows of a CSV file, column -> text; an empty list if the file does not exist."""
     path = Path(path)
     if not path.exists():
         return []
@@ -66,7 +66,7 @@ def read_csv(path: str | Path) -> list[dict[str, str]]:
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, object]]) -> Path:
     """Rows of the same columns as a CSV file, None as an empty cell; returns the path.
 
-    The file's folder is made where it is missing.
+    The folder is created if it is missing.
 
     Raises:
         ValueError: there is no row, or the rows differ in their columns.

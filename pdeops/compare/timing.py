@@ -1,8 +1,8 @@
-"""How calls are timed: several sides by turns, wall-clock and processor time, quartiles.
+"""Timing of calls by turns: wall-clock and processor time, quartiles.
 
-Sides that are compared take turns, so that other work on the machine slows all of them alike. Wall
-clock time is what a user waits for; processor time sums over the threads of this process and hardly
-depends on what else the machine does.
+Methods under comparison (sides) take turns, so that other work on the machine slows all of them
+equally. Wall-clock time is the time that a user waits. Processor time is the sum over the threads
+of this process, and hardly depends on other processes.
 """
 
 import statistics
@@ -11,20 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# Seconds of busy waiting before each timed call. Threads of torch or of numpy's products keep a
-# core busy for up to 10 ms after their last task, at the expense of the call that follows. The wait
-# is busy because a core that has slept starts slowly.
+# Seconds of busy waiting before each timed call. Threads of torch and of numpy's matrix products
+# occupy a core for up to 10 ms after their last task and would slow the next call. The wait is busy
+# because a core is slow after an idle period.
 REST = 0.02
-CALL = "call"  # the phase of a side that has one phase only
+CALL = "call"  # the phase of a side with a single phase
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Where the seconds come from.
+    """Source of the time.
 
     Attributes:
-        wall: seconds of real time since some moment.
-        cpu: seconds of processor time that this process has used, all threads together.
+        wall: seconds of real time from a fixed origin.
+        cpu: seconds of processor time of this process, over all threads.
         rest: seconds of busy waiting before each timed call.
     """
 
@@ -33,7 +33,7 @@ class Clock:
     rest: float = REST
 
     def wait(self) -> None:
-        """Busy waiting for `rest` seconds of real time."""
+        """Wait busily for `rest` seconds of real time."""
         end = time.perf_counter() + self.rest
         while time.perf_counter() < end:
             pass
@@ -49,7 +49,7 @@ class Quartiles:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Quartiles":
-        """Of at least one value."""
+        """The quartiles of at least one value."""
         if len(values) == 1:
             return cls(values[0], values[0], values[0])
         return cls(*statistics.quantiles(values, n=4, method="inclusive"))
@@ -77,7 +77,7 @@ class Stopwatch:
     """Times the calls of one side and keeps their seconds.
 
     Attributes:
-        clock: where the seconds come from.
+        clock: source of the time.
         wall, cpu: phase -> seconds of each call, in order.
     """
 
@@ -95,7 +95,7 @@ class Stopwatch:
         return result
 
     def record(self, wall: float, cpu: float, *, phase: str = CALL) -> None:
-        """Keep the seconds of a call that was timed elsewhere."""
+        """Store the seconds of a call that was timed elsewhere."""
         self.wall.setdefault(phase, []).append(wall)
         self.cpu.setdefault(phase, []).append(cpu)
 
@@ -104,8 +104,8 @@ class Stopwatch:
         return Timing.of(self.wall[phase], self.cpu[phase])
 
 
-# One turn of a side: it times what it wants timed with its stopwatch, and returns whether it takes
-# part in the next round.
+# One turn of a side: (stopwatch, round) -> whether it takes part in the next round. The side times
+# its calls with the stopwatch.
 Side = Callable[[Stopwatch, int], bool]
 
 
@@ -116,14 +116,14 @@ def interleave(
     clock: Clock | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Stopwatch]:
-    """Round after round, one turn of every side → the stopwatch of each.
+    """Run one turn of every side per round; returns the stopwatch of each side.
 
-    A first call that compiles or fills caches is to be made before: `time_calls` does so.
+    The caller makes the first calls, which compile or fill caches; see `time_calls`.
 
     Args:
         sides: name -> side, called with its stopwatch and the number of the round, from 0.
-        repeats: number of turns, of all sides or of each; None: until every side declines.
-        clock: where the seconds come from; by default the clocks of this machine.
+        repeats: number of turns, common or per side; None: until every side returns False.
+        clock: source of the time; by default the clocks of this machine.
         progress: called after each round with the number of rounds done.
     """
     clock = clock or Clock()
@@ -134,7 +134,7 @@ def interleave(
     while waiting:
         again = [name for name in waiting if sides[name](watches[name], turn)]
         turn += 1
-        waiting = [name for name in again if (most := left[name]) is None or turn < most]
+        waiting = [name for name in again if (limit := left[name]) is None or turn < limit]
         if progress is not None:
             progress(turn)
     return watches
@@ -147,13 +147,13 @@ def time_calls(
     warm_up: int = 1,
     clock: Clock | None = None,
 ) -> dict[str, Timing]:
-    """The quartiles of each call's seconds, taken by turns.
+    """The quartiles of the seconds of each call, with the calls in turn.
 
     Args:
-        calls: name -> what is timed.
+        calls: name -> the call to time.
         repeats: number of timed calls of each.
-        warm_up: number of rounds before, which are not timed.
-        clock: where the seconds come from; by default the clocks of this machine.
+        warm_up: number of untimed rounds before.
+        clock: source of the time; by default the clocks of this machine.
     """
 
     def side(call: Callable[[], Any]) -> Side:

@@ -1,14 +1,14 @@
-"""Neural operators: one paper, one file, one class. `MODELS` is the registry that recipes name.
+"""Neural operators: one paper, one file, one class. Recipes choose a model from `MODELS`.
 
 A model is built as Model(in_channels, out_channels, grid, **hyperparameters) and maps fields (b, c,
-*space) on any grid of the same box or sphere to fields (b, c_out, *space). It lists the types of
-domain it lives on in `domains`; `check_domain(Model, domain)` refuses others. It keeps its
-hyperparameters in `arguments` as plain values: Model(in_channels, out_channels, grid,
-**model.arguments) has the same architecture and loads its weights.
+*space) on any grid of the same box or sphere to fields (b, c_out, *space). Its attribute `domains`
+lists the supported types of domain; `check_domain(Model, domain)` refuses others. `arguments` holds
+its hyperparameters as plain values: Model(in_channels, out_channels, grid, **model.arguments) has
+the same architecture and loads its weights.
 
-`CORRECTIONS` are the networks inside solvers: Model(ndim, **hyperparameters) maps residuals
-(b, 1, *space) to corrections, `at(faces)` for systems with these couplings
-(`kernels/diffusion/reference.py`) while training, `on(A)` for a given one.
+`CORRECTIONS` holds the networks inside solvers: Model(ndim, **hyperparameters) maps residuals
+(b, 1, *space) to corrections. Training uses `at(faces)`, the map for systems with these couplings
+(`kernels/diffusion/reference.py`); a solver uses `on(A)`, the map for one operator.
 """
 
 from torch import nn

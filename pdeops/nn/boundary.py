@@ -1,4 +1,4 @@
-"""What a stencil sees beyond the last node."""
+"""Ghost-node padding for each boundary condition."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ ZERO = "constant"  # torch's name for padding with zeros
 
 
 def ghost_modes(grid: Grid) -> tuple[str, ...]:
-    """How each axis continues beyond its ends, as a mode of `torch.nn.functional.pad`.
+    """The mode of `torch.nn.functional.pad` for the ghost nodes of each axis.
 
-    Dirichlet: zeros. Periodic: the other end. Neumann: even reflection about the end of the axis,
-        which is the end node where that is stored ("reflect") and lies beyond it otherwise
-        ("replicate").
+    Dirichlet axes are padded with zeros, periodic axes with the values at the other end, Neumann
+    axes by even reflection about the end of the axis. That end is a node if the end nodes are
+    stored ("reflect"); otherwise it lies beyond the last node ("replicate").
     """
 
     def mode(boundary: Boundary, placement: Placement) -> str:
@@ -35,7 +35,7 @@ def add_ghosts(
     left: Sequence[int],
     right: Sequence[int],
 ) -> Float[Tensor, "b c *extended"]:
-    """u with left[i], right[i] ghost nodes before and after axis i; mode None skips the axis."""
+    """u with left[i] ghost nodes before and right[i] after axis i; mode None skips the axis."""
     for i, mode in enumerate(modes):
         if mode is not None and (left[i] or right[i]):
             width = [0, 0] * len(modes)

@@ -11,7 +11,7 @@ from ..kernels.convolution import conv3d
 
 
 class Conv3d(nn.Conv3d):
-    """torch's, with the operation of `kernels/convolution`."""
+    """`torch.nn.Conv3d`, computed by the operation of `kernels/convolution`."""
 
     def forward(self, u: Tensor) -> Tensor:
         padding = self.padding
@@ -58,5 +58,5 @@ def mean_of_pairs(u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *coarse"
 
 
 def within(u: Tensor) -> tuple[slice, ...]:
-    """The index that cuts a larger field to the shape of u: undoes what `pad_to_even` appended."""
+    """The index that crops a larger field to the shape of u; it inverts `pad_to_even`."""
     return tuple(slice(n) for n in u.shape)

@@ -10,10 +10,10 @@ from ..domain import Boundary, Grid
 
 
 def position_channels(grid: Grid) -> Float[Tensor, "p *space"]:
-    """Where each node is, as smooth functions on the grid's domain (float32).
+    """The position of each node, as smooth functions on the grid's domain (float32).
 
-    2x/L − 1 along an axis with two ends; cos 2πx/L and sin 2πx/L along a periodic one, which has
-    none.
+    An axis with two ends has the channel 2x/L − 1. A periodic axis has two channels, cos 2πx/L and
+    sin 2πx/L.
     """
     channels = []
     for x, L, boundary in zip(grid.nodes(), grid.extent, grid.boundary, strict=True):
@@ -30,10 +30,10 @@ def num_position_channels(grid: Grid) -> int:
 
 
 class BiasFunction(nn.Module):
-    """Position channels -> b(x), a small network: the same function at every resolution.
+    """Position channels -> b(x), by a small network; the function b is the same on every grid.
 
-    A scalar bias cannot depend on the distance to the boundary; a function can, and so layers that
-    follow it can make a field vanish where a Dirichlet condition asks for it.
+    Unlike a scalar bias, b can depend on the distance to the boundary. The layers after it can thus
+    make a field vanish on a Dirichlet boundary.
     """
 
     def __init__(self, grid: Grid, channels: int, *, width: int = 32) -> None:

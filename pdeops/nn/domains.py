@@ -1,4 +1,4 @@
-"""Which models live on which domains."""
+"""The domains that each model supports."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from torch import nn
 
 from ..domain import check_kind
 
-# Models by name, so that an error can name those that fit; `models` enters its registry here.
+# Models by name, for error messages that list the suitable ones; `models` adds its registry.
 KNOWN: dict[str, type[nn.Module]] = {}
 
 
 def check_domain(model: type[nn.Module], domain: Any) -> None:
     """Raise a ValueError unless the domain is of a type that the model's `domains` lists.
 
-    A model class without `domains` takes any.
+    A model class without `domains` accepts any domain.
     """
     kinds = getattr(model, "domains", None)
     if kinds is None:
@@ -24,5 +24,5 @@ def check_domain(model: type[nn.Module], domain: Any) -> None:
 
 
 def models_on(domain: Any) -> list[str]:
-    """Names of the known models that declare to live on the domain."""
+    """Names of the known models whose `domains` include the type of the domain."""
     return [name for name, cls in KNOWN.items() if isinstance(domain, getattr(cls, "domains", ()))]

@@ -14,13 +14,13 @@ def interpolation_matrix(
 ) -> Float[Tensor, "n_target n_source"]:
     """W: (W u)_i is the value at target node i of the polynomial through `points` source nodes.
 
-    Exact at common nodes (injection) and for polynomials of degree points − 1, else O(h^points) for
-    smooth u. Periodic axes wrap; at other ends the stencil turns one-sided. float64.
+    W is exact at common nodes (injection) and for polynomials of degree points − 1; for smooth u
+    the error is O(h^points). Periodic axes wrap; at other ends the stencil is one-sided. float64.
     """
     n = source.shape[axis]
     periodic = source.boundary[axis] is Boundary.PERIODIC
     points = min(points, n)
-    # Position of the target nodes counted in source nodes, exactly whole where nodes coincide.
+    # Target nodes in units of the source spacing, rounded to an integer where nodes coincide.
     t = (target.axis(axis) - source.axis(axis)[0]) / source.spacing[axis]
     t = torch.where((t - t.round()).abs() < 1e-9, t.round(), t)
     first = torch.floor(t - (points - 2) / 2)
@@ -41,10 +41,11 @@ def interpolate(
 ) -> Float[Tensor, "b c *target"]:
     """u on the nodes of `target`: multilinear for points = 2, cubic for points = 4.
 
-    The sums run in float32 at least: bfloat16 would lose more than the interpolation itself.
+    The sums are taken in float32 or float64: in bfloat16 round-off would exceed the interpolation
+    error.
 
     Raises:
-        ValueError: a domain is no box, the grids do not cover one box, or u is not a field on
+        ValueError: a domain is not a box, the grids cover different boxes, or u is not a field on
             `source`.
     """
     for domain in (source, target):

@@ -1,4 +1,4 @@
-"""A linear multigrid cycle on fields of many channels, its stencils learned."""
+"""A linear multigrid cycle with learned stencils, on fields with many channels."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from .convolution import CONV, CONV_TRANSPOSE, CONVOLVE, CONVOLVE_TRANSPOSED
 
 
 class Stencil(nn.Module):
-    """u -> W * u on the same nodes, W of 3 nodes per axis; ghost nodes by the boundary of each."""
+    """u -> W * u on the same nodes: W has 3 nodes per axis, `ghost_modes` continues u."""
 
     def __init__(self, in_channels: int, out_channels: int, grid: Grid) -> None:
         super().__init__()
@@ -30,11 +30,11 @@ class Stencil(nn.Module):
 
 
 class Restriction(nn.Module):
-    """R, fine to coarse: a stencil of 3 nodes per axis around every second node.
+    """Restriction R, fine to coarse: a stencil of 3 nodes per axis around every second node.
 
     Coarse node j is fine node 2j, and n nodes become ceil(n/2), so that stored end nodes nest: 65,
-    33, 17, 9, 5. Where both ends are known and not stored, coarse node j is fine node 2j + 1, and n
-    nodes become floor(n/2): 63, 31, 15, 7, 3. Other sizes and cell centres are matched only nearly.
+    33, 17, 9, 5. If the end nodes are not stored (Dirichlet), coarse node j is fine node 2j + 1 and
+    n nodes become floor(n/2): 63, 31, 15, 7, 3. Other sizes and cell centres nest approximately.
     """
 
     def __init__(self, channels: int, grid: Grid) -> None:
@@ -53,18 +53,18 @@ class Restriction(nn.Module):
 
 
 class Prolongation(nn.Module):
-    """P, coarse to fine: the transposed stencil between the same nodes as R.
+    """Prolongation P, coarse to fine: a transposed stencil between the same nodes as R.
 
-    With equal kernels P = Rᵀ to the last bit on Dirichlet axes of any n and periodic axes of even
-    n. On Neumann axes P interpolates; it is adjoint to R in the trapezoidal inner product where
-    ends nest.
+    With equal kernels P = Rᵀ to the last bit on Dirichlet axes of any n and on periodic axes of
+    even n. On Neumann axes P interpolates, and is adjoint to R in the trapezoidal inner product if
+    the ends nest.
     """
 
     def __init__(self, channels: int, grid: Grid) -> None:
         super().__init__()
         self.weight = CONV_TRANSPOSE[grid.ndim](channels, channels, 3, bias=False).weight
         self.cut = _first_node_kept(grid)
-        # The coarse node beyond the last: none, the other end, or the mirror image about the end.
+        # The ghost node after the last coarse node: none, the other end, or the mirror image.
         self.ghosts = tuple(
             {ZERO: None, "reflect": "replicate"}.get(m, m) for m in ghost_modes(grid)
         )
@@ -76,7 +76,7 @@ class Prolongation(nn.Module):
     ) -> Float[Tensor, "b c *space"]:
         """P u on `shape` fine nodes."""
         u = add_ghosts(u, self.ghosts, self.left, self.right)
-        # m coarse nodes reach 2m + 1 fine ones; a cut drops the first, and the last if unwanted.
+        # m coarse nodes give 2m + 1 fine nodes; `cut` drops the first and the last of them.
         reach = [2 * m + 1 - 2 * c for m, c in zip(u.shape[2:], self.cut, strict=True)]
         more = [max(0, n - r) for n, r in zip(shape, reach, strict=True)]
         u = self.convolve(u, self.weight, stride=2, padding=self.cut, output_padding=more)
@@ -91,7 +91,7 @@ def _first_node_kept(grid: Grid) -> tuple[int, ...]:
 
 
 def coarse_shapes(grid: Grid) -> list[tuple[int, ...]]:
-    """Shapes of all possible levels, finest first, with two nodes per axis or more."""
+    """Shapes of all levels with at least two nodes per axis, finest first."""
     shapes = [grid.shape]
     while True:
         kept = zip(shapes[-1], _first_node_kept(grid), strict=True)
@@ -108,18 +108,19 @@ def default_levels(grid: Grid) -> int:
 
 
 class MultigridCycle(nn.Module):
-    """f -> u ≈ A⁻¹ f: one cycle from u = 0, linear in f, all of its stencils learned.
+    """f -> u ≈ A⁻¹ f: one multigrid cycle from u = 0 with learned stencils, linear in f.
 
-    On each level, with one A per level and one S per level and sweep (Trottenberg, Oosterlee &
-    Schüller 2001, sec. 2.4; He, Liu & Xu 2024):
+    Each level has one A, and one S for each sweep (Trottenberg, Oosterlee & Schüller
+    2001, sec. 2.4; He, Liu & Xu 2024):
 
         u <- u + S (f - A u)            sweeps[0] times, from u = 0
         u <- u + P coarser(R (f - A u)) the residual is restricted, the correction prolonged
         u <- u + S (f - A u)            sweeps[1] times
 
-    and `coarse_sweeps` times the first line on the coarsest level. sweeps = (1, 0) is the backslash
-    cycle, (1, 1) the V-cycle. No bias and no activation stand inside, so W is linear and W(0) = 0.
-    The stencils know no size: the same weights act on every grid that can be coarsened as often.
+    The coarsest level applies the first line `coarse_sweeps` times. sweeps = (1, 0) is the
+    backslash cycle, (1, 1) the V-cycle. The cycle contains no bias and no activation, so it maps f
+    linearly. The weights do not depend on the grid size: they act on every grid with as many
+    levels.
 
     Raises:
         ValueError: the grid has more than three axes or is too small for the levels, or there are
@@ -171,7 +172,7 @@ class MultigridCycle(nn.Module):
     def _residual(
         self, u: Float[Tensor, "b u *space"], f: Float[Tensor, "b f *space"]
     ) -> Float[Tensor, "b f *space"]:
-        """f - A u, in the memory of A u: no fresh pages, and a single channel stays last."""
+        """f - A u, in place of A u: this allocates no memory and keeps the channels-last layout."""
         return self.A(u).neg_().add_(f)
 
 
@@ -183,9 +184,9 @@ def _check(grid: Grid, levels: int, sweeps: Sequence[int], coarse_sweeps: int) -
             f"A cycle needs sweeps = (before, after) the correction, at least one before, and two "
             f"coarse sweeps; got {tuple(sweeps)} and coarse_sweeps={coarse_sweeps}. Use (1, 1), 2."
         )
-    most = len(coarse_shapes(grid))
-    if not 1 <= levels <= most:
+    max_levels = len(coarse_shapes(grid))
+    if not 1 <= levels <= max_levels:
         raise ValueError(
-            f"A grid of shape {grid.shape} has at most {most} levels with two nodes per axis; got "
-            f"levels={levels}. Use 1 to {most}, or a finer grid."
+            f"A grid of shape {grid.shape} has at most {max_levels} levels with two nodes "
+            f"per axis; got levels={levels}. Use 1 to {max_levels}, or a finer grid."
         )

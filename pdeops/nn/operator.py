@@ -1,4 +1,4 @@
-"""A model with the units of its data: physical fields in, physical fields out."""
+"""A model together with the normalizers of its input and output."""
 # Axes: b batch, t time, c channel, *space nodes.
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from ..normalizer import Normalizer
 class Operator(nn.Module):
     """Physical fields -> physical fields: a model between the normalizers of its training data.
 
-    Fields are (b, c, *space), or (b, t, c, *space) with an axis of time. Every frame is then scaled
-    alike, by one mean and deviation per channel.
+    Fields have shape (b, c, *space), or (b, t, c, *space) with an axis of time. All frames
+    are scaled by the same mean and standard deviation per channel.
 
     Args:
         model: a map of normalised fields of these shapes.
@@ -42,7 +42,7 @@ class Operator(nn.Module):
 
 
 def _on_frames(scale: Callable[[Tensor], Tensor], u: Tensor, num_frames: int | None) -> Tensor:
-    """A map of fields (b, c, *space) on each frame of a trajectory; on a field as it is."""
+    """`scale` applied to each frame of a trajectory, or to a field without an axis of time."""
     if num_frames is None:
         return scale(u)
     return scale(u.flatten(0, 1)).unflatten(0, u.shape[:2])

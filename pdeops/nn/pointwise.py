@@ -1,4 +1,4 @@
-"""Maps of the channels at each node, the same at every node, in any dimension of space."""
+"""Pointwise maps: one map of the channels for all nodes, in any dimension of space."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ from ..kernels.fno import pointwise_mlp
 class Pointwise(nn.Conv1d):
     """u(x) -> W u(x) + b, the same W at every node (a 1x1 convolution in any dimension).
 
-    With channels last in memory it is one product of matrices, several times faster than a
-    convolution with channels first.
+    With channels last in memory this is one matrix product, several times faster than a convolution
+    with channels first.
     """
 
     bias: nn.Parameter
@@ -30,7 +30,7 @@ class Pointwise(nn.Conv1d):
         return self.channels_last(u.movedim(1, -1)).movedim(-1, 1)
 
     def channels_last(self, u: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c_out"]:
-        """The same for fields with channels last."""
+        """`forward` for fields with channels last."""
         return F.linear(u, self.matrix, self.bias)
 
 
@@ -46,8 +46,7 @@ class PointwiseMLP(nn.Sequential):
     def channels_last(
         self, u: Float[Tensor, "b *space c"], shape: Sequence[int]
     ) -> Float[Tensor, "b *shape c_out"]:
-        """The same for fields with channels last, cropped or padded by zeros to `shape` per
-        axis."""
+        """`forward` for fields with channels last, then cropped or zero-padded to `shape`."""
         return pointwise_mlp(u, shape, *self.maps())
 
     def maps(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Convolution with a learned kernel that is given by its Fourier coefficients."""
+"""Spectral convolution: the learned kernel is given by its Fourier coefficients."""
 
 import math
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ class SpectralConv(nn.Module):
     """u -> Σ_k W_k û_k exp(2πi k·x/L) over the kept modes k, one (in x out) matrix W_k per mode.
 
     `n_modes` is counted as in neuraloperator: (24, 24) keeps k = -12..11 along the first axis and
-    0..12 along the last, 24 x 13 matrices; the other half is implied because u is real. û_k are the
-    coefficients of the function (transforms are divided by the number of nodes), so a field that
-    the grid resolves gives the same function at every size, odd or even. A mode that a grid does
-    not resolve is omitted on that grid.
+    0..12 along the last, which is 24 x 13 matrices; the other half follows because u is real. û_k
+    are Fourier coefficients (transforms are divided by the number of nodes), so a field that the
+    grid resolves gives the same function at every size, odd or even. Modes that a grid does not
+    resolve are omitted on that grid.
 
-    Weights are real, (*modes, in, 2, out): the real and the imaginary part of W_k are adjacent
-    rows, so that products read them without a copy. Transforms run in float32 under autocast.
-    Derivatives of every order exist. The computation is in `kernels/spectral_conv`.
+    Weights are real, of shape (*modes, in, 2, out). The real and imaginary parts of W_k are
+    adjacent rows, so that matrix products read them without a copy. Transforms run in float32 under
+    autocast. The map is differentiable to any order. `kernels/spectral_conv` computes it.
 
     Raises:
         ValueError: a number of modes is not positive and even.
@@ -48,9 +48,9 @@ class SpectralConv(nn.Module):
     def channels_last(
         self, u: Float[Tensor, "b *space i"], then: Pointwise | None = None
     ) -> Float[Tensor, "b *space p"]:
-        """The same for fields with channels last, followed by the pointwise map `then`.
+        """`forward` for fields with channels last, followed by the pointwise map `then`.
 
-        The map is applied to the few kept modes, which costs less than at every node.
+        The map is applied to the few kept modes, which costs less than at all nodes.
         """
         with torch.autocast(u.device.type, enabled=False):
             v = u.to(torch.promote_types(u.dtype, torch.float32))

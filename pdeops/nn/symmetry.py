@@ -1,4 +1,4 @@
-"""The symmetries of a box, and a model made exactly symmetric by averaging over them."""
+"""The symmetries of a box, and equivariant models by averaging over the symmetries."""
 
 from itertools import permutations, product
 from typing import Any
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from ..domain import Grid, check_kind
 
 _ADVICE = "Set data.symmetries and data.average_symmetries to false."
-Isometry = tuple[tuple[int, ...], tuple[int, ...]]  # order of the axes, then axes to reflect
+Isometry = tuple[tuple[int, ...], tuple[int, ...]]  # order of the axes, and the axes to reflect
 
 
 def isometries(grid: Any) -> list[Isometry]:
-    """The symmetries of the grid, the identity first: 8 of a square, 4 of another rectangle.
+    """The symmetries of the grid, the identity first: 8 for a square, 4 for another rectangle.
 
     Raises:
-        ValueError: the domain is no box.
+        ValueError: the domain is not a box.
     """
-    check_kind(grid, (Grid,), "Moving fields by the symmetries of a box", _ADVICE)
+    check_kind(grid, (Grid,), "Transforming fields by the symmetries of a box", _ADVICE)
     axes = range(grid.ndim)
     like = list(zip(grid.shape, grid.extent, grid.boundary, grid.placement, strict=True))
     return [
@@ -31,7 +31,7 @@ def isometries(grid: Any) -> list[Isometry]:
 
 
 def reflect(u: Tensor, dim: int, *, half_open: bool, first: int) -> Tensor:
-    """u mirrored along a dimension; on half-open nodes line `first` of u fills line 0."""
+    """u reflected along a dimension; on half-open nodes, line 0 is copied from line `first`."""
     if not half_open:
         return u.flip(dim)
     n = u.shape[dim]
@@ -41,16 +41,16 @@ def reflect(u: Tensor, dim: int, *, half_open: bool, first: int) -> Tensor:
 class SymmetricAverage(nn.Module):
     """x -> mean of g⁻¹ model(g x) over the symmetries g of the box: M(g x) = g M(x) exactly.
 
-    It suits scalar fields and equations that prefer no direction, such as -div(k grad p) = 1 with
-    p = 0 on the boundary. Averaging removes the part of the error that is not symmetric and costs
-    8 evaluations on a square. In training mode it is the model itself: there the samples are moved
-    at random, and each costs one evaluation.
+    It applies to scalar fields and to isotropic equations, such as -div(k grad p) = 1 with p = 0 on
+    the boundary. Averaging removes the part of the error that is not symmetric, and takes 8
+    evaluations on a square. In training mode the module is the model itself: the data loader
+    transforms the samples at random, and each takes one evaluation.
 
     Args:
-        grid: gives the box; fields on other grids of it are moved in the same way.
-        half_open: the nodes are i/n without the right end, so that i -> n - i reflects them. Line
-            i = 0 would then come from the line that is not stored: the input takes the nearest
-            stored line, the output keeps its line 0.
+        grid: defines the box; the symmetries also apply to fields on its other grids.
+        half_open: the nodes are i/n without the right end, and i -> n - i reflects them. Line 0
+            would be the reflection of line n, which is not stored: the reflected input copies the
+            nearest stored line, the reflected output keeps its line 0.
     """
 
     def __init__(self, model: nn.Module, grid: Any, *, half_open: bool = False) -> None:

@@ -1,7 +1,7 @@
-"""The folder of a run: made fresh, described, read back, withdrawn where a run came to nothing.
+"""The folder of a run: create, describe and read it, and remove it if the run failed at the start.
 
-`recipe.toml` is the resolved recipe and makes a folder a run; `environment.json` records the
-machine and the versions that the figures also depend on.
+`recipe.toml` is the resolved recipe; a folder that holds one is a run. `environment.json` records
+the machine and the package versions.
 """
 
 import json
@@ -19,7 +19,7 @@ FORMAT_VERSION = 2
 
 
 def fresh_folder(recipe: Recipe, out: str | Path | None) -> Path:
-    """The folder of a new run; one that already holds a run is refused."""
+    """The path of a new run's folder; a ValueError if it already holds a run."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     folder = Path(out) if out else Path("runs") / recipe.name / f"{stamp}-{recipe.digest}"
     if folder.exists() and not folder.is_dir():
@@ -33,7 +33,7 @@ def fresh_folder(recipe: Recipe, out: str | Path | None) -> Path:
 
 
 def open_folder(folder: Path, recipe: Recipe, device: torch.device) -> None:
-    """Make the folder and write down what the run depends on."""
+    """Create the folder, and write the recipe and the environment."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
     environment = {
@@ -46,10 +46,10 @@ def open_folder(folder: Path, recipe: Recipe, device: torch.device) -> None:
 
 
 def withdraw(folder: Path, *further: Path) -> None:
-    """Remove what a run left that ended before its first checkpoint: there is nothing to resume.
+    """Remove the files of a run that ended before its first checkpoint and cannot be resumed.
 
     Args:
-        further: files that the run wrote beside those that every run writes.
+        further: files of this run in addition to those that every run writes.
     """
     names = ("recipe.toml", "environment.json", "metrics.csv", "checkpoints/best.pt")
     for file in (*(folder / name for name in names), *further):
@@ -60,10 +60,10 @@ def withdraw(folder: Path, *further: Path) -> None:
 
 
 def tables_of(folder: Path) -> dict[str, Any]:
-    """The plain tables of the resolved recipe that a run folder was made from.
+    """The plain tables of the resolved recipe of a run folder.
 
     Raises:
-        ValueError: the folder holds no run, or one of another format version.
+        ValueError: the folder holds no run, or a run of another format version.
     """
     if not (folder / "recipe.toml").is_file():
         raise ValueError(
@@ -80,7 +80,7 @@ def tables_of(folder: Path) -> dict[str, Any]:
 
 
 def _format_version(folder: Path) -> int:
-    """What environment.json says; a folder from which it was removed is taken for a current one."""
+    """The version in environment.json; the current version if that file is missing."""
     file = folder / "environment.json"
     if not file.is_file():
         return FORMAT_VERSION

@@ -1,14 +1,14 @@
-"""Recipes: TOML files that hold all that a run depends on.
+"""Recipes: TOML files with all settings of a run.
 
-This file is the syntax: TOML <-> typed tables, checked against the constructors they name. Which
-tables a recipe has is written in the task of the run (`pdeops.tasks`), as a dataclass:
+This file defines the syntax: TOML <-> typed tables, checked against the constructors they name.
+The tables of a recipe are those of its task (`pdeops.tasks`), declared in a dataclass:
 
     @dataclass(frozen=True, kw_only=True)
     class SomeRecipe(Recipe):
         task: ClassVar[str] = "some"
-        data: DataTable = table(DataTable)           # built: the keys are those of a dataclass
+        data: DataTable = table(DataTable)           # the keys are the fields of a dataclass
         model: Choice = choice(MODELS, given=("in_channels", "out_channels", "grid"))
-        loss: Choice = choice(LOSSES, "RelativeL2")  # chosen: a class by its name, and arguments
+        loss: Choice = choice(LOSSES, "RelativeL2")  # the name of a class, and its arguments
 """
 
 import dataclasses
@@ -30,14 +30,14 @@ _AnyRecipe = TypeVar("_AnyRecipe", bound="Recipe")
 
 @dataclass(frozen=True)
 class Choice:
-    """A class of a registry, by name, and the arguments to call it with."""
+    """The name of a class in a registry, and the arguments of its constructor."""
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
 def table(make: type) -> Any:
-    """A table whose keys are the fields of a dataclass; optional if all of these have defaults."""
+    """A table whose keys are the fields of a dataclass; optional if all fields have defaults."""
     optional = all(_has_default(f) for f in fields(make))
     default: dict[str, Any] = {"default_factory": make} if optional else {}
     return field(metadata={"build": make}, **default)
@@ -47,7 +47,7 @@ def choice(registry: Registry, default: str | None = None, *, given: Sequence[st
     """A table that names a class of a registry and its arguments; optional if there is a default.
 
     Args:
-        given: arguments that the run passes to the constructor itself; no recipe names these.
+        given: arguments that the run passes to the constructor; a recipe must not contain them.
     """
     chosen: dict[str, Any] = {} if default is None else {"default": Choice(default)}
     return field(metadata={"registry": registry, "given": tuple(given)}, **chosen)
@@ -55,12 +55,12 @@ def choice(registry: Registry, default: str | None = None, *, given: Sequence[st
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What all recipes share; `to_toml` writes what `read_tables` and `from_dict` read back.
+    """Base class of all recipes; `read_tables` and `from_dict` read the text of `to_toml`.
 
     Attributes:
         task: the kind of job, a key of `pdeops.tasks.TASKS`.
-        name: of the run, in folders and reports.
-        seed: of everything random in the run.
+        name: name of the run in folders and reports.
+        seed: seed of all random numbers in the run.
     """
 
     task: ClassVar[str]
@@ -69,7 +69,7 @@ class Recipe:
 
     @classmethod
     def tables(cls) -> dict[str, "dataclasses.Field[Any]"]:
-        """The tables by name: those of the task itself, then those that all tasks share."""
+        """The tables by name: those of the task, then those shared by all tasks."""
         known = {f.name: f for f in fields(cls) if f.metadata}
         specific = [name for name in cls.__annotations__ if name in known]
         return {name: known[name] for name in (*specific, *known)}
@@ -121,12 +121,12 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Six hexadecimal digits that differ when anything in the recipe does."""
+        """Six hexadecimal digits of the recipe's hash."""
         return hashlib.sha256(self.to_toml().encode()).hexdigest()[:6]
 
 
 def shipped_recipes() -> list[str]:
-    """Names of the recipes inside the package."""
+    """Names of the recipes shipped with the package."""
     folder = resources.files("pdeops.configs")
     return sorted(p.name for p in folder.iterdir() if p.name.endswith(".toml"))
 
@@ -135,7 +135,7 @@ def read_tables(source: str | Path, overrides: Iterable[str] = ()) -> dict[str, 
     """The plain tables of a recipe file, or of a shipped recipe, after `key=value` overrides.
 
     Raises:
-        ValueError: there is no such recipe, it is not valid TOML, or an override is malformed.
+        ValueError: the recipe does not exist, it is not valid TOML, or an override is malformed.
     """
     try:
         plain = tomllib.loads(_read(source))
@@ -147,12 +147,12 @@ def read_tables(source: str | Path, overrides: Iterable[str] = ()) -> dict[str, 
 
 
 def _read(source: str | Path) -> str:
-    """Text of a recipe file, or of a shipped recipe named with or without its ending."""
+    """Text of a recipe file, or of a shipped recipe named with or without its suffix."""
     path = Path(source)
     if path.is_file():
         return path.read_text(encoding="utf-8")
     name = path.name.removesuffix(".toml") + ".toml"
-    # configs/NAME also names the shipped recipe where there is no such folder.
+    # configs/NAME also names the shipped recipe if that file does not exist.
     if path.parent in (Path("."), Path("configs")) and name in shipped_recipes():
         return (resources.files("pdeops.configs") / name).read_text(encoding="utf-8")
     raise ValueError(
@@ -162,7 +162,7 @@ def _read(source: str | Path) -> str:
 
 
 def put(plain: dict[str, Any], text: str) -> None:
-    """Put `a.b=value` into nested tables; the value is read as TOML, else as a bare string."""
+    """Set `a.b=value` in nested tables; a value that is not TOML is a string."""
     key, equals, value = text.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
@@ -177,7 +177,7 @@ def put(plain: dict[str, Any], text: str) -> None:
         if not isinstance(entries, dict):
             raise ValueError(f"Override {text!r}: {part!r} is a value, not a table.")
     if path[-1] == "name" and len(path) == 2 and entries.get("name") != parsed:
-        entries.clear()  # the arguments of one class are not those of another
+        entries.clear()  # another class has other arguments
     entries[path[-1]] = parsed
 
 
@@ -187,7 +187,7 @@ def _has_default(f: "dataclasses.Field[Any]") -> bool:
 
 
 def _entry(f: "dataclasses.Field[Any]", plain: Any, name: str) -> Any:
-    """What a table of a recipe becomes; None stands for one that is left out."""
+    """The value of a table in a recipe; `plain` is None if the table is left out."""
     if "build" in f.metadata:
         return _build(f.metadata["build"], {} if plain is None else plain, name)
     if plain is None:
@@ -197,7 +197,7 @@ def _entry(f: "dataclasses.Field[Any]", plain: Any, name: str) -> Any:
 
 
 def _choose(registry: Registry, plain: Any, where: str, given: Sequence[str]) -> Choice:
-    """The named class of a registry with its arguments checked and its defaults filled in."""
+    """The choice of a class with its arguments checked and completed by defaults."""
     if not isinstance(plain, Mapping):
         raise ValueError(f"A recipe needs a table [{where}]; got {plain!r}.")
     if "name" not in plain:
@@ -222,7 +222,7 @@ def _build(make: Callable[..., Any], plain: Any, where: str) -> Any:
 def _arguments(
     call: Callable[..., Any], plain: Mapping[str, Any], where: str, given: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The arguments of a call: those of the table, checked by the annotations, and defaults."""
+    """The arguments of a call: those of the table, checked by their annotations, and defaults."""
     parameters = {n: p for n, p in signature(call).parameters.items() if n not in (*given, "self")}
     _check_keys(plain, list(parameters), f"[{where}]")
     arguments = {}
@@ -238,7 +238,7 @@ def _arguments(
 
 
 def signature(call: Callable[..., Any]) -> inspect.Signature:
-    """The signature with its annotations evaluated, where they can be."""
+    """The signature, with its annotations evaluated if possible."""
     try:
         return inspect.signature(call, eval_str=True)
     except (NameError, AttributeError, TypeError):  # a name that is imported for type checking only
@@ -255,8 +255,8 @@ def _check_keys(given: Iterable[str], valid: Sequence[str], where: str) -> None:
 
 
 def _coerce(value: Any, annotation: Any, key: str) -> Any:
-    """The value as annotated: an int may stand for a float, a list for a tuple, a table for a
-    dataclass, nothing else."""
+    """The value, checked against its annotation. An int may be given for a float, a list for a
+    tuple, and a table for a dataclass."""
     if dataclasses.is_dataclass(annotation) and isinstance(value, Mapping):
         return _build(annotation, value, key)  # type: ignore[arg-type]
     if get_origin(annotation) in (Union, types.UnionType):
@@ -282,10 +282,10 @@ def _coerce(value: Any, annotation: Any, key: str) -> Any:
 
 
 def _coerce_union(value: Any, annotation: Any, key: str) -> Any:
-    """The value as the first alternative that fits: the exact type first, so that 100 stays an int
-    under `int | float | str`."""
+    """The value in the first type of the union that fits; its exact type is tried first, so that
+    100 stays an int for `int | float | str`."""
     options = sorted(get_args(annotation), key=lambda o: o is not type(value))
-    if isinstance(value, Mapping):  # the error of a nested table says more than that of the union
+    if isinstance(value, Mapping):  # the error for the nested table is more specific
         for option in filter(dataclasses.is_dataclass, options):
             return _coerce(value, option, key)
     for option in options:

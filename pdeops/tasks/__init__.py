@@ -1,7 +1,7 @@
-"""The kinds of job: one file says all about one kind, `TASKS` lists them.
+"""Tasks, the kinds of job: each is defined in one file and listed in `TASKS`.
 
-A recipe names its kind by `task = "rollout"`; everything else here finds the task from the recipe
-or from the checkpoint.
+A recipe names its task, as in `task = "rollout"`. The functions here find the task from a recipe or
+a checkpoint.
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,13 +40,13 @@ _DEFAULT = "supervised"
 def load_recipe(
     source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()
 ) -> TrainingRecipe:
-    """The recipe in a file, shipped with the package, or given as nested tables.
+    """The recipe from a file, from the shipped recipes by name, or from nested tables.
 
     Args:
-        overrides: `key=value`, dotted, as in "optimizer.lr=1e-3"; not for nested tables.
+        overrides: `key=value` with dotted keys, as in "optimizer.lr=1e-3"; ignored for tables.
 
     Raises:
-        ValueError: there is no such recipe, or it does not fit the schema of its task.
+        ValueError: the recipe does not exist, or it does not fit the schema of its task.
     """
     if isinstance(source, Mapping):
         return _recipe(source)
@@ -54,10 +54,10 @@ def load_recipe(
 
 
 def recipe_of(folder: str | Path) -> TrainingRecipe:
-    """The resolved recipe that a run folder was made from.
+    """The resolved recipe of a run folder.
 
     Raises:
-        ValueError: the folder holds no run, or one of another version of pdeops.
+        ValueError: the folder holds no run, or a run of another version of pdeops.
     """
     folder = Path(folder)
     plain = tables_of(folder)
@@ -74,7 +74,7 @@ def recipe_of(folder: str | Path) -> TrainingRecipe:
 def train(
     recipe: TrainingRecipe, *, out: str | Path | None = None, device: str = "auto"
 ) -> dict[str, Any]:
-    """Train a recipe into a fresh run folder: its name, best validation metrics, and why it ended.
+    """Train a recipe in a new run folder; returns its name, the best metrics, and why it ended.
 
     The folder is `out`, or runs/<name>/<time>-<hash> below the working directory.
 
@@ -85,7 +85,7 @@ def train(
 
 
 def resume(folder: str | Path, *, device: str = "auto") -> dict[str, Any]:
-    """Continue an interrupted run exactly where its last checkpoint stands; reports as `train`.
+    """Continue an interrupted run exactly from its last checkpoint; returns the same as `train`.
 
     Raises:
         ValueError: the folder holds no run, or its recipe, data or model have changed.
@@ -101,15 +101,15 @@ def load_run(
     weights: str = "best",
     device: str | torch.device = "cpu",
 ) -> Any:
-    """What a finished run loads as: `supervised.Run`, `rollout.RolloutRun`, ...; its task says.
+    """A finished run as the object of its task: `supervised.Run`, `rollout.RolloutRun`, ...
 
     Args:
-        source: a run's folder, a checkpoint file in one, or the name of weights that pdeops ships.
-        task: the task that the run must be of; any by default.
+        source: a run's folder, a checkpoint file in one, or the name of shipped weights.
+        task: the required task; by default any.
         weights: "best" on validation, or "last".
 
     Raises:
-        ValueError: there is no such run, it is of another task or of another format version.
+        ValueError: the run does not exist, or has another task or format version.
     """
     place = running.device_named(device)
     recipe = recipe_of(source) if Path(source).is_dir() else None
@@ -129,7 +129,7 @@ def task_of(source: str | Path) -> Task:
     """The task of a run folder, of a checkpoint file, or of shipped weights.
 
     Raises:
-        ValueError: there is no such run.
+        ValueError: the run does not exist.
     """
     if Path(source).is_dir():
         return TASKS[recipe_of(source).task]
@@ -138,10 +138,10 @@ def task_of(source: str | Path) -> Task:
 
 
 def evaluate(run: Any, *args: Any, **options: Any) -> dict[str, Any]:
-    """The figures of a run that `load_run` gave, as plain data.
+    """The metrics of a run from `load_run`, as plain data.
 
-    What there is to choose depends on the task: a data file (`data`) for operators, the number and
-    size of systems for networks inside solvers; see `Task.evaluate` of each.
+    The options depend on the task: a data file (`data`) for operators, the number and size of
+    systems for networks inside solvers. See `evaluate` of each task.
 
     Raises:
         ValueError: the data do not fit the run.
@@ -150,8 +150,7 @@ def evaluate(run: Any, *args: Any, **options: Any) -> dict[str, Any]:
 
 
 def predict(run: Any, data: str | Path, out: str | Path) -> dict[str, Any]:
-    """Write the predictions of a run for every input of a file to a new file of the project's
-    format.
+    """Write the predictions of a run for every input of a file to a new data file.
 
     Raises:
         ValueError: `out` exists, the file does not fit the run, or the run predicts no fields.

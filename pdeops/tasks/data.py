@@ -1,4 +1,4 @@
-"""The table [data] of recipes on files, and the samples it stands for."""
+"""The table [data] of recipes, and the training and validation samples it selects."""
 
 import logging
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ log = logging.getLogger("pdeops")
 
 @dataclass(frozen=True)
 class DataTable:
-    """Which files a run reads and how the training file is used.
+    """The data files of a run, and the use of the training file.
 
     Attributes:
         train: file to train on.
         test: file on the same domain to evaluate on by default; training never reads its samples.
         validation: samples held out from the end of `train` (a count, or a fraction below 1), or a
-            file of their own. Of trajectories, whole ones are held out.
-        samples: use only the first so many samples of `train`, before any are held out.
-        window: of files with the axis time: frames of input and of target, and their distance in
-            frames, as in `window = {n_in = 4, n_out = 1, stride = 1}`. By default the first frame
-            is the input and all later ones are the target.
-        symmetries: move each training sample by a random symmetry of the box, in every epoch anew.
-            Right only where equation and boundary share it (Darcy flow with f = 1 does).
+            separate file. Whole trajectories are held out.
+        samples: number of samples of `train` to use, from the first, including those held out.
+        window: for files with the axis time: number of frames of input and target, and their stride
+            in frames, as in `window = {n_in = 4, n_out = 1, stride = 1}`. By default the first
+            frame is the input and all later frames are the target.
+        symmetries: transform each training sample by a random symmetry of the box, anew in every
+            epoch. Equation and boundary must have the symmetry (Darcy flow with f = 1 does).
         average_symmetries: predict the average over these symmetries, 8 evaluations on a square.
 
     Raises:
-        ValueError: nothing to train on or to validate with.
+        ValueError: `validation` or `samples` is out of range.
     """
 
     train: str
@@ -50,8 +50,10 @@ class DataTable:
 
 
 def training_and_validation(table: DataTable) -> tuple[FieldDataset, FieldDataset]:
-    """The samples to train on and to validate with, checked; the test file is checked against
-    them, not read. Trajectories are whole; `windowed` cuts them."""
+    """The training and the validation samples, checked against each other and the test file.
+
+    Trajectories are whole; `windowed` cuts them into windows.
+    """
     training = open_dataset(table.train)
     if table.samples is not None:
         if table.samples > len(training):
@@ -73,16 +75,16 @@ def training_and_validation(table: DataTable) -> tuple[FieldDataset, FieldDatase
 
 
 def windowed(dataset: FieldDataset, window: Window | None) -> FieldDataset:
-    """The windows of a data set's trajectories; the data set itself where none are asked for.
+    """The windows of a data set's trajectories; the data set itself if `window` is None.
 
     Raises:
-        ValueError: a window of data without the axis time, or one longer than a trajectory.
+        ValueError: the data have no axis time, or the window is longer than a trajectory.
     """
     return dataset if window is None else dataset.windowed(window)
 
 
 def check_channels(dataset: FieldDataset, in_channels: int) -> None:
-    """Raise a ValueError unless the inputs of a file have the channels that the operator takes."""
+    """Raise a ValueError unless the inputs of a file have `in_channels` channels."""
     if dataset.in_channels != in_channels:
         raise ValueError(
             f"The run's operator takes {in_channels} input channel(s); the file holds "
@@ -91,13 +93,13 @@ def check_channels(dataset: FieldDataset, in_channels: int) -> None:
 
 
 def units(dataset: FieldDataset) -> list[str]:
-    """The units of the predicted fields, each once, where the file states them."""
+    """The distinct units of the predicted fields, if the file states them."""
     fields = dataset.spec.fields if dataset.spec else ()
     return sorted({f.units for f in fields if f.role != "input"})
 
 
 def _hold_out(dataset: FieldDataset, amount: int | float) -> tuple[FieldDataset, FieldDataset]:
-    """The first samples to train on, and the last ones (a count, or a fraction) held out."""
+    """The data split into its first samples and the held-out last ones (count or fraction)."""
     number = max(round(amount * len(dataset)) if amount < 1 else int(amount), 1)
     kept = len(dataset) - number
     if kept < 1:
@@ -109,7 +111,7 @@ def _hold_out(dataset: FieldDataset, amount: int | float) -> tuple[FieldDataset,
 
 
 def _check_test(training: FieldDataset, file: str) -> None:
-    """Refuse a test file that does not fit; one that does not exist yet is only mentioned."""
+    """Refuse a test file that does not fit; warn if it does not exist yet."""
     if not Path(file).exists():
         log.warning("test file %s does not exist yet; evaluation will need it", file)
         return

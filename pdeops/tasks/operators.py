@@ -1,4 +1,4 @@
-"""Operators of recipes: a model of the registry, or of the user's own, with its normalizers."""
+"""Operators from recipes: a registered or user-defined model with its normalizers."""
 # Axes: b batch, t time, c channel, *space nodes.
 
 from collections.abc import Callable, Iterable, Mapping
@@ -25,18 +25,17 @@ from .data import DataTable, units
 from .task import Finished
 
 OPERATORS = own_models.Models(MODELS, given=("in_channels", "out_channels", "grid|domain"))
-ON_A_DOMAIN = ("grid", "domain")  # what a run passes to the constructor of a loss
+ON_A_DOMAIN = ("grid", "domain")  # arguments that a run passes to the constructor of a loss
 
 
 class FramesAsChannels(nn.Module):
-    """A model without an axis of time on trajectories: (b, n_in, c, *space) -> (b, n_out, d,
-    *space).
+    """Applies a model without an axis of time to trajectories.
 
-    The input frames become channels, (b, n_in·c, *space), those of the first frame first; the
-    output channels of the model become n_out frames.
+    It maps (b, n_in, c, *space) to (b, n_out, d, *space). The model's input is (b, n_in·c, *space),
+    with the channels of the first frame first; its output channels are split into n_out frames.
 
     Args:
-        n_in, n_out: None where the input or the output has no axis of time.
+        n_in, n_out: number of frames; None if the input or the output has no axis of time.
     """
 
     def __init__(self, model: nn.Module, n_in: int | None, n_out: int | None) -> None:
@@ -49,7 +48,7 @@ class FramesAsChannels(nn.Module):
 
 
 def describe(training: FieldDataset, model: Choice, table: DataTable) -> dict[str, Any]:
-    """What a checkpoint keeps of an operator, as plain data; `build` makes it again."""
+    """The description of an operator in a checkpoint, as plain data; `build` takes it."""
     if table.average_symmetries:
         check_isometric(training)
     return {
@@ -65,17 +64,16 @@ def describe(training: FieldDataset, model: Choice, table: DataTable) -> dict[st
 
 
 def fresh(carry: Mapping[str, Any], model: Choice, seed: int) -> Operator:
-    """The operator of a recipe, initialised from its seed, its normalizers not fitted."""
+    """The operator of a recipe, initialised from its seed; the normalizers are not fitted."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # torch's layers initialise from the global generator
         return build({**carry, "model": asdict(model)}, None)
 
 
 def build(carry: Mapping[str, Any], folder: Path | None) -> Operator:
-    """The operator that a checkpoint describes, its weights and normalizers those of a new one.
+    """The operator that a checkpoint describes, with initial weights and identity normalizers.
 
-    This is the one place where frames become channels, for a model that declares no axis of time
-    by `has_time = True`.
+    Frames become channels here, and only here, unless the model declares `has_time = True`.
     """
     domain, channels = (
         domain_from_dict(carry["domain"]),
@@ -97,7 +95,7 @@ def build(carry: Mapping[str, Any], folder: Path | None) -> Operator:
 
 
 def fit_normalizer(batches: Iterable[Tensor], num_frames: int | None) -> Normalizer:
-    """Mean and deviation per channel over all samples and, unless `num_frames` is None, frames."""
+    """Mean and standard deviation per channel over all samples and frames (if there are any)."""
     return Normalizer.fit(u if num_frames is None else u.flatten(0, 1) for u in batches)
 
 
@@ -105,44 +103,43 @@ def loss_on(training: FieldDataset, loss: Choice) -> Loss:
     """The loss of a recipe on the domain of its data.
 
     Raises:
-        ValueError: it adds up errors of fields in different units.
+        ValueError: the loss adds up errors of fields in different units.
     """
     built = LOSSES[loss.name](training.domain, **loss.arguments)
     found = units(training)
     if len(found) > 1 and built.pools_channels:
         raise ValueError(
             f"The loss {loss.name} adds up the errors of all channels, and the targets are "
-            f"in {', '.join(found)}: the largest numbers would be all that is learnt. Set "
+            f"in {', '.join(found)}: the largest values would dominate the loss. Set "
             f"loss.name = 'PerChannel'."
         )
     return built
 
 
 def monitor(training: FieldDataset) -> str:
-    """The metric that chooses the best weights: one that does not pool channels of different
-    units."""
+    """The metric that selects the best weights; it does not pool channels in different units."""
     return "relative_l2" if len(units(training)) < 2 else "vrmse"
 
 
 def in_batches(
     operator: Callable[[Tensor], Tensor], x: Tensor, parameter: Tensor, batch_size: int
 ) -> Tensor:
-    """The operator on x without gradients, so many samples at a time, where its weights are; the
-    result has the place and dtype of x."""
+    """The operator on x without gradients, `batch_size` samples at a time on the device of
+    `parameter`; the result has the device and dtype of x."""
     with torch.no_grad():
         y = torch.cat([operator(part.to(parameter)) for part in x.split(batch_size)])
     return y.to(x.device, x.dtype)
 
 
 def loaded(found: Finished, model: nn.Module, recipe: Any) -> dict[str, Any]:
-    """What the finished runs of all tasks on fields hold, by name.
+    """The attributes that the finished runs of all tasks on fields share, by name.
 
     Raises:
-        ValueError: the checkpoint lies outside of a run's folder.
+        ValueError: the checkpoint is not in a run's folder.
     """
     if recipe is None or found.folder is None:
         raise ValueError(
-            f"{found.source} lies outside of the folder of its run, which holds its recipe. Name "
+            f"{found.source} lies outside of the folder of its run, which holds the recipe. Name "
             f"the folder that `train` printed."
         )
     carry = found.carry
@@ -159,7 +156,7 @@ def loaded(found: Finished, model: nn.Module, recipe: Any) -> dict[str, Any]:
 
 
 def evaluated_on(run: Any, data: str | Path | FieldDataset | None) -> FieldDataset:
-    """The data set to evaluate on: the one given, or the test file of the run's recipe."""
+    """The data set to evaluate on: `data`, or by default the test file of the run's recipe."""
     if data is None:
         data = run.recipe.data.test
         if data is None:

@@ -1,8 +1,8 @@
-"""Models of the user's own: a recipe names them `module:Class` or `file.py:Class`.
+"""User-defined models: a recipe names them by `module:Class` or `file.py:Class`.
 
-A file is copied into the run's folder, and its hash into the checkpoint; of a module only the hash
-is kept. Loading such a run imports the copy or the module, which runs its code: load only runs that
-you trust.
+A run keeps a copy of the file in its folder, and the hash of the file or module in its checkpoints.
+Loading such a run imports the copy or the module and so executes its code: load only runs that you
+trust.
 """
 
 import hashlib
@@ -20,21 +20,21 @@ from torch import nn
 from ..nearest import did_you_mean
 from ..runs.recipe import Choice, signature
 
-FOLDER = "model"  # in the folder of a run: where the copy of the file lies
+FOLDER = "model"  # subfolder of a run that holds the copy of the file
 
 
 class Models(Mapping[str, type[nn.Module]]):
-    """A registry of models in which classes are also found by their path.
+    """A registry of models that also finds classes by `module:Class` or `file.py:Class`.
 
     Iteration and length are those of the registry alone.
 
     Args:
         registry: name -> class.
-        given: what the constructor takes first, by position; `a|b` where either name will do.
+        given: names of the leading arguments of the constructor; `a|b` allows either name.
 
     Raises:
-        ValueError: from a look-up of a path that does not import, names no class of torch modules,
-            or one whose constructor does not begin with `given`.
+        ValueError: on look-up, if the file or module does not import, the class is not a torch
+            module, or its constructor does not begin with `given`.
     """
 
     def __init__(self, registry: Mapping[str, type[nn.Module]], given: Sequence[str]) -> None:
@@ -42,7 +42,7 @@ class Models(Mapping[str, type[nn.Module]]):
 
     @property
     def given(self) -> tuple[str, ...]:
-        """The names of all arguments that a recipe leaves to the run."""
+        """The names of all arguments that the run passes and a recipe must not contain."""
         return tuple(name for names in self._given for name in names.split("|"))
 
     def __getitem__(self, name: str) -> type[nn.Module]:
@@ -74,12 +74,12 @@ class Models(Mapping[str, type[nn.Module]]):
         """The model that a checkpoint describes, freshly initialised.
 
         Args:
-            described: by `describe`.
-            folder: of the run, which holds the copy of the file; None for a run that has not begun.
+            described: the result of `describe`.
+            folder: the run's folder, which holds the copy of the file; None before training.
             given: the leading arguments of the constructor.
 
         Raises:
-            ValueError: the source of a model of the user's own has gone or has changed.
+            ValueError: the source of a user-defined model is missing or has changed.
         """
         name = located(described["name"], folder)
         if "sha256" in described and _digest(name) != described["sha256"]:
@@ -96,23 +96,23 @@ class Models(Mapping[str, type[nn.Module]]):
 
 
 def is_path(name: str) -> bool:
-    """Whether a name in a recipe is `module:Class` or `file.py:Class`, not a key of a registry."""
+    """Whether a name is `module:Class` or `file.py:Class` instead of a registry key."""
     return ":" in name
 
 
 def describe(model: Choice) -> dict[str, Any]:
-    """What a checkpoint keeps of a model: name, arguments, and the hash of a source not ours."""
+    """Name and arguments of a model for a checkpoint; for a user's model also the source's hash."""
     described: dict[str, Any] = {"name": model.name, "arguments": dict(model.arguments)}
     if not is_path(model.name):
         return described
     path, attribute = _split(model.name)
     if path.endswith(".py"):
-        described["name"] = f"{Path(path).name}:{attribute}"  # the copy has that name in any folder
+        described["name"] = f"{Path(path).name}:{attribute}"  # the copy keeps this file name
     return {**described, "sha256": _digest(model.name)}
 
 
 def keep(model: Choice, folder: Path) -> list[Path]:
-    """Copy the file of a model of the user's own into the folder of its run; the files written."""
+    """Copy the file of a user-defined model into the run's folder; returns the files written."""
     path = _split(model.name)[0] if is_path(model.name) else ""
     if not path.endswith(".py"):
         return []
@@ -124,13 +124,13 @@ def keep(model: Choice, folder: Path) -> list[Path]:
 
 
 def located(name: str, folder: Path | None) -> str:
-    """The same name, that of a file pointing at its copy in the folder of a run.
+    """The name of a model; `file.py:Class` is changed to the copy of the file in the run's folder.
 
     Args:
-        folder: None for a run that has not begun: the name as it is.
+        folder: the run's folder; None before training, when the name stays as it is.
 
     Raises:
-        ValueError: the copy has gone.
+        ValueError: the copy is missing.
     """
     path, attribute = _split(name) if is_path(name) else ("", "")
     if not path.endswith(".py") or folder is None:
@@ -138,7 +138,7 @@ def located(name: str, folder: Path | None) -> str:
     copy = folder / FOLDER / Path(path).name
     if not copy.is_file():
         raise ValueError(
-            f"The run needs the file of its model, {copy}, which has gone. Copy it there again: "
+            f"The run needs the file of its model, {copy}, which is missing. Copy it there again: "
             f"the recipe named it {path}."
         )
     return f"{copy}:{attribute}"
@@ -176,10 +176,10 @@ def _is_model(value: Any) -> bool:
 
 
 def _imported(path: str) -> ModuleType:
-    """The module of this name, or of this file.
+    """The module with this name, or defined by this file.
 
     Raises:
-        ValueError: it is not there, or its code raises.
+        ValueError: the file or module is missing, or its code raises an error.
     """
     try:
         return _from_file(Path(path)) if path.endswith(".py") else importlib.import_module(path)
@@ -195,9 +195,9 @@ def _imported(path: str) -> ModuleType:
 
 
 def _from_file(file: Path) -> ModuleType:
-    """The module that a file defines, under a name of its content's own, so that none is shadowed.
+    """The module that a file defines, imported under a name with the hash of its content.
 
-    The file must not import its neighbours: it is copied into the run's folder without them.
+    The file must not import neighbouring files: they are not copied into the run's folder.
     """
     source = file.read_bytes()
     name = f"pdeops_own_model_{hashlib.sha256(source).hexdigest()[:16]}"

@@ -1,4 +1,4 @@
-"""Predictions of runs as data files of the project."""
+"""Write the predictions of runs to data files."""
 # Axes: b batch, t time, c channel, *space nodes.
 
 from collections.abc import Iterable, Iterator
@@ -17,18 +17,18 @@ from ..datasets.spec import DatasetSpec, Field
 
 
 def refuse_existing(out: str | Path) -> None:
-    """Raise a ValueError if there is something where the file should go."""
+    """Raise a ValueError if `out` exists."""
     native_file.refuse_existing(Path(out))
 
 
 def write(
     run: Any, dataset: FieldDataset, pairs: Iterable[tuple[Batch, Tensor]], out: str | Path
 ) -> dict[str, Any]:
-    """Write inputs and predictions, batch by batch in the order of the data set; a summary.
+    """Write inputs and predictions in the order of the data set; returns a summary.
 
-    Inputs and predictions are written under the names of the file's inputs and targets. Of
-    trajectories, the windows that begin at the first frame are written as states with the axis
-    time: the given frames, and the predicted ones after them.
+    They get the names of the file's inputs and targets. For trajectories, the windows that begin at
+    the first frame are written as states with the axis time: the given frames, then the predicted
+    ones.
     """
     roles = _roles if dataset.window is None else _states
     channels, times = roles(dataset, pairs)
@@ -54,7 +54,7 @@ def _roles(
 def _states(
     dataset: FieldDataset, pairs: Iterable[tuple[Batch, Tensor]]
 ) -> tuple[dict[str, Tensor], tuple[float, ...]]:
-    """Given frames and predicted ones, inputs without time, and the times of the window."""
+    """Given and predicted frames, inputs without an axis of time, and the times of the window."""
     trajectories, fixed = [], []
     times: tuple[float, ...] = ()
     for batch, y in pairs:
@@ -66,14 +66,14 @@ def _states(
     channels = {"state": torch.cat(trajectories)}
     if dataset.in_channels > dataset.out_channels:
         channels["input"] = torch.cat(fixed)
-    known = np.array(dataset.times)  # a batch has them in the precision of the fields
+    known = np.array(dataset.times)  # a batch holds them in the dtype of the fields
     return channels, tuple(known[abs(known - t).argmin()].item() for t in times)
 
 
 def _spec(
     run: Any, dataset: FieldDataset, num_samples: int, times: tuple[float, ...]
 ) -> DatasetSpec:
-    """That of the input file with another source, or one for a file that has none."""
+    """The spec of the input file with a new source, or a new spec if the file has none."""
     source = f"predicted by {run.recipe.model.name}, run {run.folder.name}"
     changed: dict[str, Any] = {"source": source, "num_samples": num_samples, "times": times}
     if dataset.spec:
@@ -92,7 +92,7 @@ def _spec(
 
 
 def _fields(dataset: FieldDataset) -> Iterator[Field]:
-    """One scalar field for each channel of a file that describes none."""
+    """One scalar field per channel, for a file without a spec."""
     evolving = {"input": dataset.n_in is not None, "target": dataset.n_out is not None}
     names = {"input": dataset.inputs, "target": dataset.targets}
     if dataset.window:
@@ -100,5 +100,5 @@ def _fields(dataset: FieldDataset) -> Iterator[Field]:
         names, evolving = {"state": dataset.targets, "input": fixed}, {}
     for role, channels in names.items():
         for name in channels:
-            own = native_file.free_name(name, role)
-            yield Field(own, role, name, evolves=evolving.get(role, False))
+            free = native_file.free_name(name, role)
+            yield Field(free, role, name, evolves=evolving.get(role, False))

@@ -1,9 +1,9 @@
-"""Rollouts: a one-step model of a flow in time, trained and judged on its own predictions.
+"""Rollouts: a one-step model of an evolution, trained and evaluated on its own predictions.
 
-A model maps n_in frames to the next n_out. Applied to its own output again and again it predicts a
-whole trajectory; errors then accumulate, and the inputs it sees are no longer those of the data.
-Two remedies are options: unrolling several steps in training, of which the first ones may carry no
-gradient (the pushforward trick, Brandstetter, Worrall & Welling 2022), and noise on the input
+A model maps n_in frames to the next n_out. Applied repeatedly to its own output, it predicts a
+whole trajectory. Errors then accumulate, and the inputs leave the distribution of the data. Two
+options counter this: training unrolls several steps, the first of which may have no gradient (the
+pushforward trick, Brandstetter, Worrall & Welling 2022), or adds noise to the input
 (Sanchez-Gonzalez et al. 2020).
 """
 # Axes: b batch, t time, c channel, *space nodes.
@@ -35,15 +35,15 @@ from .unrolling import Unrolled, persistence, roll_out, trajectory_errors
 
 @dataclass(frozen=True)
 class RolloutTable:
-    """How a one-step model is trained.
+    """Options for training a one-step model.
 
     Attributes:
-        steps: steps of the model that a training sample takes; 1 trains on the data's own frames.
+        steps: number of model steps per training sample; with 1, all inputs are frames of the data.
             2 to 5 are good values.
-        pushforward: the first so many of these steps carry no gradient and no loss; below `steps`.
-            The published pushforward trick is steps = 2, pushforward = 1.
-        noise: deviation of Gaussian noise on the input frames, relative to that of each channel;
-            0.001 to 0.01 are good values.
+        pushforward: number of first steps without gradient and loss; below `steps`. The published
+            pushforward trick is steps = 2, pushforward = 1.
+        noise: standard deviation of Gaussian noise on the input frames, relative to that of each
+            channel; 0.001 to 0.01 are good values.
 
     Raises:
         ValueError: a value is out of its range.
@@ -65,8 +65,8 @@ class RolloutTable:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutRecipe(TrainingRecipe):
-    """All that a run on trajectories depends on. `data.window` are the frames of one step of the
-    model; by default one frame gives the next."""
+    """The recipe of a run on trajectories. `data.window` holds the frames of one step of the model;
+    by default the model maps one frame to the next."""
 
     task: ClassVar[str] = "rollout"
 
@@ -81,13 +81,13 @@ class RolloutRun:
     """A finished run, callable on the first frames of a trajectory.
 
     Attributes:
-        folder: the run's own folder.
-        recipe: the resolved recipe it was trained from.
+        folder: the folder of the run.
+        recipe: the resolved recipe of the run.
         operator: the trained one-step model with its normalizers, in evaluation mode.
-        domain: that of the training data.
-        spec: what the training file says of itself; None for a file of another project.
-        in_channels: channels of a frame.
-        n_in, n_out: frames that one step takes and gives.
+        domain: the domain of the training data.
+        spec: the spec in the training file; None for a file of another project.
+        in_channels: number of channels of a frame.
+        n_in, n_out: number of input and output frames of one step.
     """
 
     task: ClassVar[str] = "rollout"
@@ -106,10 +106,10 @@ class RolloutRun:
 
         Args:
             frames: (b, n_in, c, *space), tensor or array, on any grid of the domain; the result has
-                its type and precision.
+                the same type and dtype.
 
         Raises:
-            ValueError: frames of another shape, or no frame asked for.
+            ValueError: `frames` has another shape, or `num_frames` is below 1.
         """
         if isinstance(frames, np.ndarray):
             return self(torch.from_numpy(frames), num_frames, batch_size=batch_size).numpy()
@@ -127,7 +127,7 @@ class RolloutRun:
 
 
 class RolloutTask(Task):
-    """Trains a one-step model on trajectories, judges it by the error of whole rollouts."""
+    """Trains a one-step model on trajectories and evaluates the error of whole rollouts."""
 
     name = "rollout"
     summary = "one-step models of trajectories"
@@ -135,7 +135,7 @@ class RolloutTask(Task):
     options = ("data",)
 
     def job(self, recipe: RolloutRecipe, device: torch.device) -> Job:
-        """Windows of the training trajectories; held-out trajectories as a whole."""
+        """Trains on windows of trajectories, validates on whole held-out trajectories."""
         trajectories, held_out = training_and_validation(recipe.data)
         require_states(trajectories)
         window, steps = recipe.data.window or Window(), recipe.rollout.steps
@@ -162,7 +162,7 @@ class RolloutTask(Task):
         )
 
     def build(self, carry: Mapping[str, Any], folder: Path | None) -> Operator:
-        """The one-step operator, its normalizers not fitted."""
+        """The one-step operator; its normalizers are not fitted."""
         return operators.build(carry, folder)
 
     def finished(self, found: Finished, model: nn.Module, recipe: Any) -> RolloutRun:
@@ -174,9 +174,9 @@ class RolloutTask(Task):
     ) -> dict[str, Any]:
         """Errors of rollouts over a test set (by default the recipe's), on the physical scale.
 
-        All frames of a trajectory after the first n_in are predicted from these. Returns the mean
-        of the metric (relative_l2, or vrmse for fields in different units) over samples and times,
-        the same of persistence (the last given frame repeated), both for each time, where `times`
+        The first n_in frames of a trajectory predict all later ones. Returns the mean of the metric
+        (relative_l2, or vrmse for fields in different units) over samples and times, for the model
+        and for persistence (the last given frame repeated), both errors at each time, where `times`
         count from the last given frame, and the number of samples.
         """
         dataset = operators.evaluated_on(run, data)
@@ -201,11 +201,11 @@ class RolloutTask(Task):
         }
 
     def text(self, report: Mapping[str, Any]) -> str:
-        """The means, and a table of errors per time."""
+        """The mean errors, and a table of the errors at each time."""
         metric = report["metric"]
         lines = [
-            f"{report['samples']} trajectories, {metric} {report[metric]:.4g} in the mean over "
-            f"times; persistence (the last given frame repeated) {report['persistence']:.4g}.",
+            f"{report['samples']} trajectories, mean {metric} over times {report[metric]:.4g}; "
+            f"persistence (the last given frame repeated) {report['persistence']:.4g}.",
             "",
             f"{'time':>10} {metric:>12} {'persistence':>12}",
         ]
@@ -241,8 +241,8 @@ def require_states(dataset: FieldDataset) -> None:
 
 
 def fit_scales(trajectories: FieldDataset) -> tuple[Normalizer, Normalizer]:
-    """The normalizers of input and prediction. Predictions become input, so both have the same
-    scale, that of all frames; inputs that do not change in time have their own."""
+    """The normalizers of input and prediction. Predictions become input, so both are scaled by the
+    statistics of all frames; inputs that are constant in time have a scale of their own."""
     channels = trajectories.out_channels
     frames = (torch.cat([b.input[:, :, :channels], b.target], 1) for b in trajectories.batches(64))
     state = operators.fit_normalizer(frames, trajectories.n_out)
@@ -256,7 +256,7 @@ def fit_scales(trajectories: FieldDataset) -> tuple[Normalizer, Normalizer]:
 
 
 def whole_trajectories(dataset: FieldDataset, window: Window) -> FieldDataset:
-    """The longest windows of whole trajectories, with the input frames and stride of `window`."""
+    """Windows of maximal length, with the input frames and stride of `window`."""
     assert dataset.n_in is not None
     assert dataset.n_out is not None
     num_frames = dataset.n_in + dataset.n_out

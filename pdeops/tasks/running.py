@@ -1,4 +1,4 @@
-"""Training, resuming and loading, alike for every task."""
+"""Training, resuming and loading of runs, for every task."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from .task import Finished, Job, Task, TrainingRecipe
 def train(
     task: Task, recipe: TrainingRecipe, out: str | Path | None, device: str
 ) -> dict[str, Any]:
-    """Train a recipe of the task into a fresh run folder; see `pdeops.train`."""
+    """Train a recipe of the task in a new run folder; see `pdeops.train`."""
     with distributed.process_group(device_named(device)) as place:
         folder = distributed.from_main(fresh_folder(recipe, out))
         trainer = _trainer(recipe, task.job(recipe, place), task, folder, place)
@@ -35,7 +35,7 @@ def train(
 
 
 def resume(task: Task, recipe: TrainingRecipe, folder: Path, device: str) -> dict[str, Any]:
-    """Continue an interrupted run exactly where its last checkpoint stands; see `pdeops.resume`."""
+    """Continue an interrupted run exactly from its last checkpoint; see `pdeops.resume`."""
     with distributed.process_group(device_named(device)) as place:
         job = task.job(recipe, place)
         trainer = _trainer(recipe, job, task, folder, place)
@@ -53,14 +53,14 @@ def read(source: str | Path, weights: str, device: torch.device) -> Finished:
     """The checkpoint of a run folder, of a file, or of shipped weights by their name.
 
     Raises:
-        ValueError: there is none, or it is of another format version.
+        ValueError: the checkpoint does not exist, or has another format version.
     """
     path, folder = checkpoint_path(source, weights)
     return Finished(str(source), folder, checkpoint.load(path, map_location=device))
 
 
 def checkpoint_path(source: str | Path, weights: str = "best") -> tuple[Path, Path | None]:
-    """The file of a checkpoint, and the folder of its run where it lies in one."""
+    """The file of a checkpoint, and the folder of its run (None for shipped weights)."""
     path = Path(source)
     if path.is_dir():
         return path / "checkpoints" / f"{weights}.pt", path
@@ -77,14 +77,14 @@ def network(task: Task, found: Finished, device: torch.device) -> torch.nn.Modul
 
 
 def training_seconds(source: str | Path) -> float | None:
-    """Seconds that the training of a run folder, of a checkpoint, or of shipped weights took by the
-    clock; None where the checkpoint does not say."""
+    """Wall-clock seconds of the training of a run folder, checkpoint, or shipped weights; None if
+    the checkpoint does not hold them."""
     path, _ = checkpoint_path(source, "last")
     return checkpoint.load(path).get("seconds") if path.is_file() else None
 
 
 def require(found: Finished, task: Task) -> None:
-    """Raise a ValueError unless the checkpoint is one of the task."""
+    """Raise a ValueError unless the checkpoint belongs to the task."""
     if found.carry.get("task") != task.name:
         raise ValueError(
             f"{found.source} is a run of the task {found.carry.get('task')!r}; expected one of the "
@@ -94,7 +94,7 @@ def require(found: Finished, task: Task) -> None:
 
 
 def device_named(name: str | torch.device) -> torch.device:
-    """The named device; auto is a GPU where there is one."""
+    """The device with this name; "auto" is a GPU if there is one, else the CPU."""
     if isinstance(name, torch.device):
         return name
     if name == "auto":
@@ -128,7 +128,7 @@ def _trainer(
 
 
 def _report(history: History, folder: Path) -> dict[str, Any]:
-    """What a training reached, for people and machines."""
+    """The results of a training, as plain data."""
     return {
         "run": str(folder),
         "validation": dict(history.best_metrics),

@@ -1,4 +1,4 @@
-"""The trained networks inside the package, by name."""
+"""The trained networks shipped with the package, by name."""
 
 from importlib import resources
 from pathlib import Path
@@ -7,16 +7,16 @@ from ..nearest import did_you_mean
 
 
 def shipped_weights() -> list[str]:
-    """Names of the trained networks inside the package."""
+    """Names of the shipped networks."""
     folder = resources.files("pdeops.weights")
     return sorted(p.name.removesuffix(".pt") for p in folder.iterdir() if p.name.endswith(".pt"))
 
 
 def shipped_path(name: str) -> Path:
-    """The checkpoint of this name.
+    """The checkpoint of the shipped network with this name.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the name is unknown.
     """
     if name not in shipped_weights():
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Supervised learning: an operator from pairs of fields, input and target, in data files."""
+"""Supervised learning of an operator from pairs of input and target fields in data files."""
 # Axes: b batch, t time, c channel, *space nodes.
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ Field = TypeVar("Field", Tensor, np.ndarray)
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisedRecipe(TrainingRecipe):
-    """All that a run on pairs of fields depends on."""
+    """The recipe of a run on pairs of fields."""
 
     task: ClassVar[str] = "supervised"
 
@@ -43,12 +43,12 @@ class Run:
     """A finished run, callable on physical fields.
 
     Attributes:
-        folder: the run's own folder.
-        recipe: the resolved recipe it was trained from.
+        folder: the folder of the run.
+        recipe: the resolved recipe of the run.
         operator: the trained network with its normalizers, in evaluation mode.
-        domain: that of the training data.
-        spec: what the training file says of itself; None for a file of another project.
-        in_channels: channels of the input, in each frame where there is an axis of time.
+        domain: the domain of the training data.
+        spec: the spec in the training file; None for a file of another project.
+        in_channels: number of input channels, per frame if there is an axis of time.
         n_in, n_out: frames of the input and of the prediction; None without an axis of time.
     """
 
@@ -65,16 +65,16 @@ class Run:
 
     @property
     def problem(self) -> Problem | None:
-        """The equation behind the training data, where the file names one that pdeops knows."""
+        """The problem of the training data; None if the file names none that pdeops knows."""
         problem = problem_of(self.spec) if self.spec else None
         return problem if isinstance(problem, Problem) else None
 
     def __call__(self, x: Field, *, batch_size: int = 32) -> Field:
-        """The predicted fields for x, on the grid x is given on.
+        """The predicted fields for x, on the grid of x.
 
-        x is a tensor or array of shape (*space), (b, *space) when there is one input channel, or
-        (b, c, *space); with an axis of time (t, c, *space) or (b, t, c, *space). The prediction has
-        the same form, type and precision.
+        x is a tensor or array of shape (b, c, *space), or (*space) or (b, *space) for one input
+        channel; with an axis of time (t, c, *space) or (b, t, c, *space). The prediction has
+        the same layout, type and dtype.
 
         Raises:
             ValueError: x has another number of axes, channels or frames.
@@ -116,7 +116,7 @@ class Run:
 
 
 class SupervisedTask(Task):
-    """Trains on pairs of a data file, judges by errors on the physical scale."""
+    """Trains on pairs from a data file and evaluates errors on the physical scale."""
 
     name = "supervised"
     summary = "operators on a data file"
@@ -124,7 +124,7 @@ class SupervisedTask(Task):
     options = ("data",)
 
     def job(self, recipe: SupervisedRecipe, device: torch.device) -> Job:
-        """Samples, operator and loss; the normalizers are fitted on the training samples."""
+        """Samples, operator and loss; normalizers are fitted to the training samples."""
         training, validation = (
             windowed(part, recipe.data.window) for part in training_and_validation(recipe.data)
         )
@@ -147,7 +147,7 @@ class SupervisedTask(Task):
         )
 
     def build(self, carry: Mapping[str, Any], folder: Path | None) -> Operator:
-        """The operator, its normalizers not fitted."""
+        """The operator; its normalizers are not fitted."""
         return operators.build(carry, folder)
 
     def finished(self, found: Finished, model: nn.Module, recipe: Any) -> Run:
@@ -158,7 +158,7 @@ class SupervisedTask(Task):
         """Mean metrics of a run over a test set (by default the recipe's), on the physical scale.
 
         Returns every metric of `pdeops.metrics`, the relative residual of the discrete equation
-        (None where the file names no equation that has one), and the number of samples.
+        (None if the file names no equation that has one), and the number of samples.
         """
         dataset = windowed(operators.evaluated_on(run, data), run.recipe.data.window)
         check_channels(dataset, run.in_channels)
@@ -178,10 +178,9 @@ class SupervisedTask(Task):
         return report
 
     def predict(self, run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
-        """Write the inputs and, under the targets' names, the predictions, on the same grid.
+        """Write the inputs and the predictions, under the targets' names, on the same grid.
 
-        Trajectories are written with the axis time: the frames that were given, then those that
-        are predicted.
+        Trajectories are written with the axis time: the given frames, then the predicted ones.
         """
         prediction.refuse_existing(out)
         dataset = windowed(open_dataset(data), run.recipe.data.window)

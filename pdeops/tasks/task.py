@@ -1,5 +1,5 @@
-"""What a kind of job is. A task is one file that defines a subclass of `Task`, and one line in
-`TASKS` (`tasks/__init__.py`)."""
+"""The interface of a task, a kind of job. A new task is one file with a subclass of `Task`, and one
+line in `TASKS` (`tasks/__init__.py`)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from ..training.options import TrainingOptions
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecipe(Recipe):
-    """The tables that the recipes of all tasks share; a task adds its own, and `model`."""
+    """The tables shared by the recipes of all tasks; a task adds its own, and defines `model`."""
 
     model: Choice
     optimizer: Choice = choice(OPTIMIZERS, "AdamW")
@@ -29,15 +29,15 @@ class TrainingRecipe(Recipe):
 
 @dataclass(frozen=True)
 class Job:
-    """What a recipe becomes: all that the trainer needs and the task knows.
+    """The objects that a task builds from a recipe for the trainer.
 
     Attributes:
-        model: freshly initialised from the recipe's seed.
+        model: initialised from the recipe's seed.
         objective: (model, batch) -> mean loss of the batch.
-        dataset: of `Batch`es; the training samples.
+        dataset: the training samples, a dataset of `Batch`es.
         validate: model -> metrics by name over held-out samples, summed over all processes.
-        monitor: the metric that chooses the best weights; lower is better.
-        carry: plain data from which `Task.build` makes the model again; `model` describes it.
+        monitor: the metric that selects the best weights; lower is better.
+        carry: plain data from which `Task.build` rebuilds the model; its key `model` describes it.
     """
 
     model: nn.Module
@@ -50,11 +50,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Finished:
-    """A checkpoint that was read.
+    """The content of a checkpoint and its source.
 
     Attributes:
         source: the folder of a run, a checkpoint file, or the name of shipped weights.
-        folder: of the run; None where a checkpoint lies outside of one.
+        folder: the run's folder; None if the checkpoint is not in one.
         state: the content of the checkpoint.
     """
 
@@ -64,19 +64,19 @@ class Finished:
 
     @property
     def carry(self) -> dict[str, Any]:
-        """What the task wrote into the checkpoint."""
+        """The task's entry in the checkpoint, `Job.carry`."""
         return self.state["carry"]
 
 
 class Task(ABC):
-    """A kind of job: its recipe, its training, what a finished run is and how it is judged.
+    """A kind of job: its recipe, training, finished runs and their evaluation.
 
     Attributes:
-        name: as recipes say, `task = "supervised"`.
-        summary: what is trained, in a few words for messages and lists.
+        name: the name in recipes, as in `task = "supervised"`.
+        summary: a short description of what is trained, for messages and lists.
         recipe: the dataclass of its recipes, whose `task` is `name`.
         loader: the public function that loads its runs.
-        options: names of the arguments that `evaluate` takes besides the run.
+        options: names of the arguments of `evaluate` after the run.
     """
 
     name: ClassVar[str]
@@ -98,29 +98,29 @@ class Task(ABC):
         """The model that a checkpoint describes, freshly initialised.
 
         Args:
-            carry: that of the job.
-            folder: of the run; None for one that has not begun.
+            carry: the attribute `carry` of the job.
+            folder: the run's folder; None before training.
         """
 
     @abstractmethod
     def finished(self, found: Finished, model: nn.Module, recipe: Any) -> Any:
-        """What a finished run loads as.
+        """The finished run that `load_run` returns.
 
         Args:
-            model: with the trained weights, in evaluation mode.
-            recipe: the resolved one; None where a checkpoint lies outside of a run.
+            model: the model with its trained weights, in evaluation mode.
+            recipe: the resolved recipe; None if the checkpoint is not in a run's folder.
         """
 
     @abstractmethod
     def evaluate(self, run: Any, *args: Any, **options: Any) -> dict[str, Any]:
-        """The figures of a run, as plain data; the arguments are the `options` of the task."""
+        """The metrics of a run, as plain data; the arguments are the `options` of the task."""
 
     def text(self, report: Mapping[str, Any]) -> str | None:
-        """A report of `evaluate` for people; None where its entries can be shown as they are."""
+        """A report of `evaluate` as text; None if its entries are printed without formatting."""
         return None
 
     def predict(self, run: Any, data: str | Path, out: str | Path) -> dict[str, Any]:
-        """Write the predictions for the inputs of a file to a new file; a summary.
+        """Write the predictions for the inputs of a file to a new file; returns a summary.
 
         Raises:
             ValueError: runs of this task predict no fields.

@@ -1,4 +1,4 @@
-"""One-step models applied to their own output: rollouts, their objective and their errors."""
+"""Rollouts of one-step models, the objective on them, and their errors."""
 # Axes: b batch, t time, c and d channels of a frame, *space nodes.
 
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from ..training import distributed
 def roll_out(
     step: Callable[[Tensor], Tensor], frames: Float[Tensor, "b n_in c *space"], num_frames: int
 ) -> Float[Tensor, "b t d *space"]:
-    """The `num_frames` frames after the given ones, each step applied to the last n_in frames there
-    are: u_{k+1..k+m} = step(u_{k-n_in+1..k})."""
+    """The `num_frames` frames after the given ones. Each step acts on the last n_in frames:
+    u_{k+1..k+m} = step(u_{k-n_in+1..k})."""
     predicted = 0
     parts: list[Tensor] = []
     while predicted < num_frames:
@@ -31,8 +31,8 @@ def roll_out(
 def advance(
     frames: Float[Tensor, "b n_in c *space"], predicted: Float[Tensor, "b n_out d *space"]
 ) -> Float[Tensor, "b n_in c *space"]:
-    """The last n_in frames after a step. Channels beyond those predicted are inputs that do not
-    change in time, such as a coefficient; they are kept."""
+    """The last n_in frames after a step. Channels that are not predicted are inputs constant in
+    time, such as a coefficient; they are kept."""
     n_in, channels = frames.shape[1], predicted.shape[2]
     if frames.shape[2] > channels:
         fixed = frames[:, :1, channels:].expand(
@@ -45,17 +45,17 @@ def advance(
 class Unrolled:
     """Objective of a one-step model Φ on its own predictions.
 
-    With the data's frames u⁰ (n_in of them) and y¹, y², .. (n_out each),
+    With n_in frames u⁰ of the data and targets y¹, y², .. of n_out frames each,
 
         v⁰ = u⁰ + noise·σ·ξ,   vᵏ = Φ(vᵏ⁻¹),   loss = mean over k = p+1 .. K of L(vᵏ, yᵏ),
 
-    where σ is the deviation of each channel, ξ is normal, K = steps and p = pushforward. v^p is a
-    constant for the gradient. L is the mean over the frames of vᵏ. For n_in > n_out a step also
-    keeps the last frames of its input.
+    where σ is the standard deviation of each channel, ξ is standard normal, K = steps and
+    p = pushforward. No gradient flows through v^p. L is the mean over the frames of vᵏ. For
+    n_in > n_out, the input of a step also contains the last frames of the previous input.
 
     Args:
-        loss: of one frame, (prediction, target) both (b, c, *space).
-        scale: of the predicted channels; gives σ.
+        loss: loss of one frame, (prediction, target) both (b, c, *space).
+        scale: normalizer of the predicted channels, which gives σ.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class Unrolled:
         return self.loss(torch.cat(predictions, 1).flatten(0, 1), target.flatten(0, 1))
 
     def _disturbed(self, frames: Tensor) -> Tensor:
-        """The input with noise. It draws from the generators that the trainer keeps, so that a
-        resumed run draws the same."""
+        """The input with noise, drawn from torch's generators. The trainer saves their state, so a
+        resumed run draws the same numbers."""
         if self.noise == 0:
             return frames
         assert self.scale is not None
@@ -96,7 +96,7 @@ class Unrolled:
 
 
 def persistence(frames: Float[Tensor, "b n_in c *space"], num_frames: int) -> Tensor:
-    """The last given frame repeated: what every model must beat."""
+    """The last given frame repeated, a baseline for every model."""
     return frames[:, -1:].expand(-1, num_frames, *frames.shape[2:])
 
 
@@ -112,7 +112,7 @@ def trajectory_errors(
     Args:
         predict: (input frames, number of frames) -> predicted frames.
         mine: the samples that this process evaluates; sums are taken over all processes.
-        device: where such a sum is exchanged.
+        device: device for the exchange of sums.
     """
     part = dataset.subset(range(*mine.indices(len(dataset))))
     assert dataset.n_out is not None

@@ -1,4 +1,4 @@
-"""Training: one readable loop around an objective, resumable bit for bit."""
+"""Training: the loop that minimises an objective; a resumed run is bitwise equal."""
 
 from .checkpoint import CheckpointError
 from .learner import DivergedError

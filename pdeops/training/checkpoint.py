@@ -1,4 +1,4 @@
-"""Checkpoints: plain containers in one file, written whole or not at all, readable without pickles.
+"""Checkpoints: plain containers in one file, written atomically, readable without unpickling.
 
 A file holds a dict that `torch.load(path, weights_only=True)` opens on any machine. `save` adds
 the two keys that `load` checks, `format` and `format_version`.
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 FORMAT = "pdeops checkpoint"
-# 1: carried no task. 2: `carry` names the task of the run, and the model with its arguments.
+# 1: without a task. 2: `carry` names the task of the run, and the model with its arguments.
 FORMAT_VERSION = 2
 
 _SCALARS = (type(None), bool, int, float, str)
@@ -24,15 +24,15 @@ _TENSORS = (Tensor, nn.Parameter)
 
 
 class CheckpointError(ValueError):
-    """A file that is not a checkpoint we can read; the message says what to do."""
+    """The file is not a checkpoint that this version can read."""
 
 
 def save(path: Path | str, state: Mapping[str, Any]) -> None:
-    """Write the state to path, atomically: at every moment path is the old file or the new one.
+    """Write the state to path atomically: at any time, path is either the old file or the new one.
 
-    The bytes go to a temporary file in the same folder, are flushed to disk, and take the name by
-    `os.replace`; a process killed in between leaves the old file and a `.<name>.tmp`, which the
-    next save overwrites.
+    The bytes are written to a temporary file in the same folder and flushed to disk; `os.replace`
+    then renames the file. A process killed before that leaves the old file and a `.<name>.tmp`,
+    which the next save overwrites.
 
     Raises:
         ValueError: the state holds something other than dicts, lists, tuples, tensors, numbers,
@@ -51,7 +51,7 @@ def save(path: Path | str, state: Mapping[str, Any]) -> None:
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        # torch's zip writer follows an OSError of the file by a RuntimeError of its own.
+        # torch's zip writer raises a RuntimeError after an OSError of the file.
         cause = error.__context__ if isinstance(error, RuntimeError) else error
         if isinstance(cause, OSError):
             raise OSError(
@@ -107,7 +107,7 @@ def load(path: Path | str, map_location: str | torch.device = "cpu") -> dict[str
 
 
 def _require_plain(value: Any, where: str) -> None:
-    """Raise unless torch.load(weights_only=True) will open the value again."""
+    """Raise a ValueError unless torch.load(weights_only=True) can load the value."""
     if type(value) in _SCALARS or type(value) in _TENSORS:
         return
     if type(value) in (dict, OrderedDict) or (where == "state" and isinstance(value, Mapping)):
@@ -128,7 +128,7 @@ def _require_plain(value: Any, where: str) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name itself durable, where the system lets a folder be opened."""
+    """Flush the rename to disk, if the system can open folders."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:  # Windows

@@ -1,7 +1,6 @@
-"""Several processes as one: the group that torchrun starts, slices of a global batch, sums over
-ranks.
+"""Training on several processes: torchrun's group, slices of a global batch, sums over ranks.
 
-Every function also works without a group, as rank 0 of 1.
+Without a group, every function acts as rank 0 of 1.
 """
 
 import os
@@ -17,7 +16,7 @@ from torch.utils.data import Dataset, Subset
 
 
 def rank() -> int:
-    """This process's number in the group."""
+    """The number of this process in the group."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -33,19 +32,19 @@ def is_main() -> bool:
 
 @contextmanager
 def process_group(device: str | torch.device = "cpu") -> Iterator[torch.device]:
-    """The process's device inside torchrun's group; without torchrun, the device as given.
+    """Joins torchrun's group for the block; yields the device of this process.
 
-    Rank and size come from torchrun's RANK and WORLD_SIZE; LOCAL_RANK chooses the GPU of this
-    machine and nothing else. The backend is nccl on GPUs, gloo otherwise. The group ends with the
-    block.
+    Rank and size are torchrun's RANK and WORLD_SIZE; LOCAL_RANK only selects the GPU of this
+    machine. The backend is nccl on GPUs, gloo otherwise. Without torchrun there is no group, and
+    the device is the given one.
     """
     place = torch.device(device)
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ or dist.is_initialized():
         yield place
         return
-    # torch.optim imports torch._dynamo when an optimizer is built. Imported while a group exists,
-    # it keeps a reference to the group, whose gloo threads then outlive the group and may abort the
-    # process at exit (torch 2.13). So it is imported before, and only where there will be a group.
+    # torch.optim imports torch._dynamo when an optimizer is built. If a group exists at that time,
+    # torch._dynamo keeps a reference to it; its gloo threads then outlive the group and may abort
+    # the process at exit (torch 2.13). Hence the import before the group is created.
     import_module("torch._dynamo")
     if place.type == "cuda":
         place = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
@@ -68,10 +67,10 @@ def share_start(model: nn.Module) -> None:
 def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
     """Replace each gradient by its sum over ranks; one that is None on all ranks stays None.
 
-    One exchange of a flat vector per dtype, after backward. Unlike DistributedDataParallel, which
-    hooks into `forward`, this leaves the model as it is: the objective may call any of its methods,
-    as often as it likes, use a part of the weights, and complex parameters are safe. DDP would
-    overlap the exchange with the backward pass, which pays for models larger than ours.
+    After backward, one flat vector per dtype is exchanged. Unlike DistributedDataParallel, which
+    hooks into `forward`, this does not change the model: the objective may call any of its methods
+    repeatedly or use a part of the weights, and complex parameters are safe. DDP would overlap the
+    exchange with the backward pass, which is faster only for larger models.
     """
     if world_size() == 1:
         return
@@ -92,21 +91,21 @@ def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
 
 
 def _real(tensor: Tensor) -> Tensor:
-    """The numbers of a tensor, complex ones as pairs; shares its memory."""
+    """A real view of a tensor, with complex numbers as pairs."""
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
 def my_slice(num_samples: int) -> slice:
-    """This rank's share of num_samples: contiguous, in order of rank, even to one, maybe empty."""
+    """This rank's slice of num_samples: contiguous, ordered by rank, of equal size up to one."""
     r, size = rank(), world_size()
     return slice(r * num_samples // size, (r + 1) * num_samples // size)
 
 
 def shard(dataset: Dataset) -> Subset:
-    """The samples of a dataset that this rank evaluates; over all ranks, each sample once.
+    """The samples of a dataset that this rank evaluates; the shards partition the dataset.
 
-    Combine results by sums (`all_reduce_sum`, or an accumulator with its own all_reduce), not by
-    means: shards may differ in length.
+    Combine results by sums (`all_reduce_sum`, or an accumulator with an all_reduce), not by means:
+    shards may differ in length.
     """
     part = my_slice(len(dataset))  # type: ignore[arg-type]
     return Subset(dataset, range(part.start, part.stop))
@@ -131,7 +130,7 @@ def gather(value: Any) -> list[Any]:
 
 
 def from_main(value: Any) -> Any:
-    """Rank 0's value on every rank, so that all take the same decision."""
+    """Rank 0's value on every rank, so that all ranks take the same decision."""
     if world_size() == 1:
         return value
     values = [value]

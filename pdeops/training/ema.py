@@ -15,8 +15,8 @@ class EMA:
 
         a ← d a + (1 − d) θ,    d = min(decay, (1 + t)/(10 + t)),
 
-    so that the average forgets the random start early on instead of after 1/(1 − decay) steps.
-    Averages start at the model's own weights; buffers are not averaged.
+    The smaller d at the start removes the random initial weights from the average before
+    1/(1 − decay) steps. The average starts at the model's weights; buffers are not averaged.
 
     Raises:
         ValueError: `decay` is not in (0, 1). 0.99 suits some hundred steps, 0.999 some thousand.
@@ -35,21 +35,21 @@ class EMA:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Take the model's weights into the average, after an optimizer step."""
+        """Update the average after an optimizer step."""
         self.num_updates += 1
         d = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         torch._foreach_lerp_(list(self.average.values()), self._weights(model), 1 - d)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
-        """The model carries the averaged weights inside the block and its own again after it."""
+        """The model has the averaged weights inside the block, and its own weights after it."""
         weights = self._weights(model)
-        own = [w.clone() for w in weights]
+        trained = [w.clone() for w in weights]
         try:
             _assign(weights, list(self.average.values()))
             yield
         finally:
-            _assign(weights, own)
+            _assign(weights, trained)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint."""
@@ -60,7 +60,7 @@ class EMA:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the averages and the count, not the decay (that one is the caller's)."""
+        """Load the averages and the count; the decay stays that of the constructor."""
         self.num_updates = state["num_updates"]
         _assign(list(self.average.values()), [state["average"][name] for name in self.average])
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to stop, which the training loop serves between two steps."""
+"""Ctrl-C and SIGTERM as requests to stop, which the training loop handles after a step."""
 
 import os
 import signal
@@ -8,11 +8,11 @@ from typing import Any
 
 
 class Interrupts:
-    """Inside the block, SIGINT and SIGTERM set `requested` instead of tearing a step in half.
+    """Inside the block, SIGINT and SIGTERM set `requested` and do not interrupt a step.
 
-    A second Ctrl-C raises KeyboardInterrupt at once, for a step that hangs; with `patient=True`
-    (several processes, whose launcher signals again) it does not. Outside the main thread signals
-    cannot be caught, and the block changes nothing.
+    A second Ctrl-C raises KeyboardInterrupt at once, in case a step hangs. With `patient=True` it
+    does not: for several processes, the launcher repeats the signal. Outside the main thread
+    signals cannot be caught, and the block has no effect.
     """
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -41,11 +41,11 @@ class Interrupts:
         if self.requested and not self._patient and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
-        # Not the logger: a signal may arrive while its stream is being written.
+        # The logger may be writing to its stream when the signal arrives.
         os.write(2, b"\nStopping after this step; the checkpoint is written first.\n")
 
 
 def leave_to_parent(worker: int) -> None:
-    """For a data-loading process: the parent handles Ctrl-C, SIGTERM ends the worker."""
+    """In a data-loading process, ignore Ctrl-C (the parent handles it) and end on SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

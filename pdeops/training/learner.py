@@ -1,4 +1,4 @@
-"""One optimizer step: gradients of the objective over a batch, clipped, applied, averaged."""
+"""One optimizer step: gradients of the objective, clipping, update, weight average."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -23,16 +23,15 @@ class DivergedError(ArithmeticError):
 
 
 class Learner:
-    """A model with all that changes it: objective, optimizer, schedule, averaged weights.
+    """A model with its objective, optimizer, schedule and averaged weights.
 
-    A step is `gradients` and then `update`; between the two nothing of the state has changed, so
-    that a loss that is not finite can still be refused. An optimizer with a line search evaluates
-    the same batch again inside `update`: with the same random numbers (dropout, noise), so that all
-    its evaluations are of one function, and with sums over all pieces and ranks, so that all ranks
-    take the same decisions.
+    A step calls `gradients` and then `update`. `gradients` does not change the state, so the caller
+    can refuse a loss that is not finite. An optimizer with a line search evaluates the same batch
+    again inside `update`: with the same random numbers (dropout, noise), so that it evaluates one
+    function, and with sums over all pieces and ranks, so that all ranks take the same decisions.
 
     Raises:
-        ValueError: nothing of the model can be trained.
+        ValueError: no parameter of the model requires a gradient.
     """
 
     def __init__(
@@ -58,10 +57,10 @@ class Learner:
         self._forward: Any = torch.compile(self.model) if options.compile else self.model
         self.optimizer = optimizer.build(self._trainable)
         self._needs_closure = optimizer.needs_closure
-        self._first: _Evaluation | None = None  # of the step that `gradients` has begun
+        self._first: _Evaluation | None = None  # between `gradients` and `update`
         self.schedule = schedule.build(self.optimizer, total_steps)
         self.ema = EMA(self.model, options.ema) if options.ema is not None else None
-        # What must be the same when a run is resumed.
+        # Settings that must not change when a run is resumed.
         self.settings = {
             "optimizer": _describe(optimizer),
             "schedule": _describe(schedule),
@@ -76,8 +75,8 @@ class Learner:
     def gradients(self, batch: Batch, num_samples: int) -> float:
         """Set the gradients of the mean loss over a global batch; this rank holds a slice of it.
 
-        Each piece's mean counts by its fraction of the batch; the sum over pieces and ranks is
-        the mean over the batch. Returns this rank's contribution to the mean loss.
+        The mean of each piece is weighted by its fraction of the batch; the sum over pieces and
+        ranks is the mean over the batch. Returns this rank's contribution to the mean loss.
         """
         if self._needs_closure:
             self._first = _Evaluation(batch, num_samples, rng.capture(self.device))
@@ -91,15 +90,15 @@ class Learner:
         mine = distributed.my_slice(num_samples)
         total = 0.0
         for piece in batch.split(math.ceil(len(batch) / self.options.accumulate)):
-            share = len(piece) / num_samples if mine.stop > mine.start else 0.0
+            weight = len(piece) / num_samples if mine.stop > mine.start else 0.0
             loss = self._loss(piece)
-            (loss * share).backward()
-            total += loss.item() * share
+            (loss * weight).backward()
+            total += loss.item() * weight
         distributed.sum_gradients(self._trainable)
         return total
 
     def _loss(self, piece: Batch) -> Tensor:
-        """The objective's mean loss over a piece, in bfloat16 where autocast is on and allows."""
+        """The objective's mean loss over a piece, with autocast to bfloat16 if it is on."""
         with torch.autocast(self.device.type, torch.bfloat16, self.options.autocast):
             loss = self.objective(self._forward, piece.to(self.device))
         if loss.ndim != 0:
@@ -110,7 +109,7 @@ class Learner:
         return loss
 
     def gradient_norm(self) -> Tensor:
-        """Euclidean norm of the gradients of all parameters together, the same on every rank."""
+        """Euclidean norm of the gradient over all parameters, the same on every rank."""
         return torch.nn.utils.get_total_norm(
             [p.grad for p in self._trainable if p.grad is not None]
         )
@@ -119,7 +118,7 @@ class Learner:
         """Apply the gradients: clip, optimizer, schedule, average.
 
         Raises:
-            DivergedError: a line search meets a loss or gradient that is not finite.
+            DivergedError: the loss or gradient is not finite in a line search.
         """
         self._clip(gradient_norm)
         if self._first is None:
@@ -136,9 +135,9 @@ class Learner:
             torch.nn.utils.clip_grads_with_norm_(self._trainable, self.options.clip, gradient_norm)
 
     def _closure(self, first: "_Evaluation") -> Callable[[], float]:
-        """Mean loss over the global batch with its clipped gradients set, as optimizers call it.
+        """The closure of an optimizer: sets the clipped gradients, returns the global mean loss.
 
-        The first call returns what `gradients` has computed already.
+        The first call returns the loss from `gradients`.
         """
         known: float | None = distributed.all_reduce_sum([first.loss], self.device)[0]
 
@@ -159,7 +158,7 @@ class Learner:
         return evaluate
 
     def evaluated_weights(self) -> AbstractContextManager[None]:
-        """Inside the block the model carries the weights that are used: averaged if EMA is on."""
+        """Inside the block the model has the weights for evaluation: averaged if EMA is on."""
         return self.ema.applied(self.model) if self.ema is not None else nullcontext()
 
     def state_dict(self) -> dict[str, Any]:
@@ -173,7 +172,7 @@ class Learner:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Put back what `state_dict` gave."""
+        """Restore the state from `state_dict`."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -192,6 +191,6 @@ class _Evaluation:
 
 
 def _describe(spec: Any) -> dict[str, Any]:
-    """A dataclass as plain data, with its name."""
+    """A dataclass as plain data, with the name of its class."""
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}
     return {"name": type(spec).__name__, **plain}

@@ -1,4 +1,4 @@
-"""What a step minimises: objective(model, batch) -> the batch's mean loss."""
+"""Objectives: objective(model, batch) -> mean loss of the batch, minimised in a step."""
 
 from collections.abc import Callable
 
@@ -11,8 +11,8 @@ class Supervised:
     """Objective of pairs (x, y): the loss between operator(x) and y, on the physical scale.
 
     Args:
-        loss: of prediction and target; one that has `at(batch)`, as `losses.Loss`, is taken on the
-            domain of the samples of each batch.
+        loss: (prediction, target) -> scalar. If the loss has `at(batch)`, as `losses.Loss`,
+            that gives the loss on the domain of the batch.
     """
 
     def __init__(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:

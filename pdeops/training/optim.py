@@ -1,6 +1,6 @@
-"""Optimizers and learning-rate schedules: the constructors are the recipe's tables.
+"""Optimizers and learning-rate schedules; recipes give the arguments of the constructors.
 
-A spec is plain data (so that it can be written to a file and compared on resume); `build` makes the
+A spec is plain data, so that it can be written to a file and compared on resume; `build` makes the
 torch object. Every schedule scales the optimizer's `lr` by a factor of t = k/(n-1), where k counts
 the optimizer steps done and n is their number in the whole run.
 """
@@ -22,26 +22,26 @@ def _require(condition: bool, expected: str, got: object) -> None:
 
 
 class OptimizerSpec(ABC):
-    """Plain data that an optimizer is built from.
+    """The arguments of an optimizer as plain data.
 
     Attributes:
-        needs_closure: its step evaluates the objective several times, through a closure.
+        needs_closure: whether a step evaluates the objective several times, through a closure.
     """
 
     needs_closure: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimizer of these parameters."""
+        """The torch optimizer for these parameters."""
 
 
 @dataclass(frozen=True)
 class _Adaptive(OptimizerSpec):
-    """Shared arguments of the Adam family, checked.
+    """Arguments shared by the Adam family.
 
     Attributes:
         lr: peak learning rate, positive; 1e-3 is a good start for both FNO and MgNO.
-        weight_decay: at least 0; the subclasses define what it multiplies.
+        weight_decay: at least 0; see the subclasses.
         betas: decay rates of the first and second moment, in [0, 1).
         eps: added to the root of the second moment.
     """
@@ -65,8 +65,9 @@ class _Adaptive(OptimizerSpec):
 
 @dataclass(frozen=True)
 class Adam(_Adaptive):
-    """Adam (Kingma & Ba 2015). Weight decay is an L2 term: wd·θ is added to the gradient, and so is
-    rescaled by the second moment. Real pairs and complex parameters take the same steps."""
+    """Adam (Kingma & Ba 2015). Weight decay is an L2 term: wd·θ is added to the gradient and
+    therefore rescaled by the second moment. Real pairs and complex parameters take the same steps.
+    """
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         b1, b2 = self.betas
@@ -78,7 +79,7 @@ class Adam(_Adaptive):
 @dataclass(frozen=True)
 class AdamW(_Adaptive):
     """AdamW (Loshchilov & Hutter 2019). Weight decay is decoupled: each step takes θ ← θ − lr·wd·θ
-    in addition to the Adam step, with the scheduled lr, on every trainable parameter, also biases.
+    in addition to the Adam step, with the scheduled lr, for every parameter including biases.
     """
 
     weight_decay: float = 1e-4
@@ -96,16 +97,16 @@ class LBFGS(OptimizerSpec):
     Wright 2006, algorithms 7.5 and 3.5), by `torch.optim.LBFGS`.
 
     A step takes up to `max_iter` iterations on one batch. The curvature pairs (s, y) are kept from
-    step to step and compare gradients of the same function, so batches should be the whole data set
-    or close to it; with small ones use AdamW. Good for small models and residuals of equations. Use
-    it with the schedule Constant and without clip: the line search bounds the step.
+    step to step and assume gradients of the same function. Batches should therefore be the whole
+    data set or close to it; for small batches use AdamW. L-BFGS suits small models and residuals of
+    equations. Use the schedule Constant and no clip: the line search bounds the step.
 
     Attributes:
-        lr: the first step length that the line search tries, positive; 1 is Newton's.
-        max_iter: iterations per step, at least 1.
-        history: curvature pairs kept, at least 1.
-        tolerance_grad: a step ends where the largest entry of the gradient is below.
-        tolerance_change: a step ends where loss or weights change by less.
+        lr: initial step length of the line search, positive; 1 is Newton's step.
+        max_iter: maximum number of iterations per step, at least 1.
+        history: number of curvature pairs kept, at least 1.
+        tolerance_grad: a step ends if the largest entry of the gradient is smaller.
+        tolerance_change: a step ends if the change of loss or weights is smaller.
     """
 
     needs_closure: ClassVar[bool] = True
@@ -140,7 +141,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def factor(self, k: int, n: int) -> float:
-        """The number that lr is multiplied by in step k = 0 … n-1 of n."""
+        """The factor of lr in step k = 0 … n-1 of n."""
 
     def build(self, optimizer: torch.optim.Optimizer, total_steps: int) -> LambdaLR:
         """The torch scheduler; call its `step()` once after each `optimizer.step()`."""
@@ -148,16 +149,16 @@ class Schedule(ABC):
 
 
 def _half_cosine(start: float, end: float, t: float) -> float:
-    """From start at t = 0 to end at t = 1 with zero slope at both."""
+    """Half a cosine from start at t = 0 to end at t = 1, with zero slope at both."""
     return end + (start - end) * (1 + math.cos(math.pi * t)) / 2
 
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Up and down once in half cosines (Smith & Topin 2018): `start_factor` → 1 → `final_factor`.
+    """One cycle of two half cosines (Smith & Topin 2018): `start_factor` → 1 → `final_factor`.
 
     Attributes:
-        warmup: share of the run that goes up, in [0, 1); 0.1 to 0.3 are good values.
+        warmup: fraction of the run that increases, in [0, 1); 0.1 to 0.3 are good values.
         start_factor: factor of the first step, in (0, 1].
         final_factor: factor of the last step, in [0, 1].
     """
@@ -181,7 +182,7 @@ class OneCycle(Schedule):
 @dataclass(frozen=True)
 class Cosine(Schedule):
     """A half cosine from 1 to `final_factor` (Loshchilov & Hutter 2017, without restarts), after a
-    linear rise over the share `warmup` of the run, whose first step already moves."""
+    linear increase over the fraction `warmup` of the run; the first factor is positive."""
 
     warmup: float = 0.0
     final_factor: float = 0.0
@@ -199,7 +200,7 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class Step(Schedule):
-    """γ^j in the j-th stretch of the run; each stretch is the share `every` of all steps.
+    """γ^j in the j-th interval of the run; an interval is the fraction `every` of all steps.
 
     FNO's published schedule, halving every 100 of 500 epochs, is `Step(every=0.2, gamma=0.5)`.
     """
@@ -208,7 +209,7 @@ class Step(Schedule):
     gamma: float = 0.5
 
     def __post_init__(self) -> None:
-        _require(0 < self.every <= 1, "every in (0, 1], a share of the run", self.every)
+        _require(0 < self.every <= 1, "every in (0, 1], a fraction of the run", self.every)
         _require(0 < self.gamma <= 1, "gamma in (0, 1]", self.gamma)
 
     def factor(self, k: int, n: int) -> float:
@@ -217,7 +218,7 @@ class Step(Schedule):
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The same learning rate throughout; the only one that does not depend on the run's length."""
+    """A constant learning rate; the only schedule that does not depend on the run's length."""
 
     def factor(self, k: int, n: int) -> float:
         return 1.0

@@ -10,20 +10,20 @@ class TrainingOptions:
 
     Attributes:
         epochs: passes over the training data.
-        batch_size: samples per optimizer step, over all processes and accumulated pieces: the
-            result does not depend on how many of either there are, up to rounding.
+        batch_size: samples per optimizer step, over all processes and accumulated pieces. Up to
+            rounding, the result does not depend on the number of processes and pieces.
         eval_every: epochs between evaluations; the last epoch is always evaluated.
-        save_every: epochs between writings of `last.pt`; the last epoch is always written.
-        accumulate: pieces in which each process computes its part of a batch, to save memory.
+        save_every: epochs between writes of `last.pt`; it is always written after the last epoch.
+        accumulate: number of pieces into which each process splits its batch, to save memory.
         clip: largest Euclidean norm of the gradient; None does not clip.
-        ema: decay of the moving average of the weights, which then are what is evaluated and kept
-            as best; None keeps no average.
-        autocast: compute the objective in bfloat16 where torch's rules allow. The weights stay
-            float32, no loss scaling is needed, and spectral layers keep their FFTs in float32.
-        compile: `torch.compile` the model; checkpoints keep the plain names of the weights.
+        ema: decay of the moving average of the weights, which is then evaluated and saved as best;
+            None keeps no average.
+        autocast: compute the objective with autocast to bfloat16. The weights stay float32, no loss
+            scaling is needed, and spectral layers compute their FFTs in float32.
+        compile: apply `torch.compile` to the model; checkpoints keep the plain weight names.
         patience: evaluations without a new best after which training stops; None never stops early.
-        tensorboard: also write TensorBoard event files, in the run's `tensorboard/`.
-        num_workers: processes that load data; 0 loads between the steps.
+        tensorboard: also write TensorBoard event files to the run's `tensorboard/`.
+        num_workers: number of data-loading processes; 0 loads in the main process.
 
     Raises:
         ValueError: a value is out of its range.

@@ -1,4 +1,4 @@
-"""Progress of a training: a bar on a terminal, a log line per epoch elsewhere."""
+"""Progress of a training: a bar on a terminal, otherwise a log line per epoch."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ _REFRESH_SECONDS = 0.1
 
 
 class Progress:
-    """Counts optimizer steps and shows them; silent in all processes but the main one."""
+    """Counts and shows optimizer steps; only the main process prints."""
 
     def __init__(self, *, epochs: int, total_steps: int, done_steps: int, enabled: bool) -> None:
         self._epochs = epochs
@@ -46,7 +46,7 @@ class Progress:
             self._bar.stop()
 
     def step(self, epoch: int, loss: float, num_samples: int) -> None:
-        """One more optimizer step is done, in the epoch of this number (from 0)."""
+        """Record one optimizer step in this epoch (counted from 0)."""
         self._done += 1
         self._samples += num_samples
         now = time.perf_counter()
@@ -63,7 +63,7 @@ class Progress:
             self._bar.refresh()
 
     def epoch(self, row: Row, monitor: str) -> None:
-        """An epoch is done; row is what metrics.csv got."""
+        """Record the end of an epoch; `row` is its row in metrics.csv."""
         if not self._enabled:
             return
         value = row.get(monitor)
@@ -101,7 +101,7 @@ def _make_bar() -> Any:
     columns = [TextColumn("{task.fields[epoch]}"), BarColumn(bar_width=20)]
     columns += [TextColumn(f"{{task.fields[{name}]}}") for name in ("figures", "rate", "left")]
     columns.append(TextColumn("{task.description}"))
-    # Refreshed by hand: no thread beside the training, and nothing drawn between two steps.
+    # Refreshed explicitly: without a thread, and never during a step.
     return RichProgress(*columns, console=Console(stderr=True), auto_refresh=False)
 
 

@@ -1,4 +1,4 @@
-"""The records of a training run: metrics.csv, TensorBoard events, and its History."""
+"""The records of a training run: metrics.csv, TensorBoard events, and the History."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 Row = dict[str, float | int | None]
 
-# Columns of every row; the metrics of `evaluate` stand between train_loss and seconds.
+# Columns of every row; the metrics of `evaluate` come between train_loss and seconds.
 _FIRST = ("epoch", "step", "lr", "train_loss")
 _LAST = ("seconds",)
 COLUMNS = _FIRST + _LAST
@@ -17,16 +17,16 @@ COLUMNS = _FIRST + _LAST
 
 @dataclass(frozen=True)
 class History:
-    """How a call of `Trainer.fit` ended, and what the run has reached so far.
+    """The end of a call of `Trainer.fit`, and the results of the run so far.
 
     Attributes:
         reason: "finished" (all epochs done), "early stop", "paused" (`until` reached) or
         "interrupted".
         epochs: epochs completed.
-        best_epoch, best_value, best_metrics: when the monitored metric was lowest, and all metrics
-            then; None and empty if it never was finite.
-        metrics: the latest evaluation.
-        rows: what metrics.csv holds, one dict per epoch.
+        best_epoch, best_value, best_metrics: epoch and value of the lowest monitored metric, and
+            all metrics of that epoch; None and empty if the metric was never finite.
+        metrics: the metrics of the latest evaluation.
+        rows: the rows of metrics.csv, one dict per epoch.
     """
 
     reason: str
@@ -39,11 +39,11 @@ class History:
 
 
 class MetricsLog:
-    """One row per epoch into `folder/metrics.csv`, and into `folder/tensorboard` if asked.
+    """Writes one row per epoch to `folder/metrics.csv`, and optionally to `folder/tensorboard`.
 
-    Opening it writes the given rows afresh: after a resume the rows beyond the checkpoint are gone.
-    Figures are written in full, so that equal runs give equal files. `enabled=False` writes
-    nothing.
+    The constructor rewrites the file with the given rows, so that a resume drops the rows after the
+    checkpoint. Numbers are written in full precision, so that equal runs give equal files. With
+    `enabled=False` nothing is written.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class MetricsLog:
             self._writer.close()
 
     def add(self, row: Row) -> None:
-        """Append a row; a metric that is new widens the table."""
+        """Append a row; a new metric adds a column."""
         if not self._enabled:
             return
         self._rows.append(row)

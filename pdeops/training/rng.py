@@ -1,4 +1,4 @@
-"""Random numbers of a training run: streams from seeds, and the state that dropout draws from."""
+"""Random numbers of a training run: seeded streams, and the state of torch's generators."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Purposes of random numbers. Each has its own stream, so that none repeats another's numbers.
+# Purposes of random numbers; each has an independent stream.
 ORDER, LAYERS, WORKERS = 0, 1, 2
 
 
@@ -18,12 +18,12 @@ def derive(seed: int, purpose: int, *index: int) -> int:
 
 
 def generator(seed: int, purpose: int, *index: int) -> torch.Generator:
-    """A CPU generator at the start of that stream."""
+    """A CPU generator at the start of the stream `derive(seed, purpose, *index)`."""
     return torch.Generator().manual_seed(derive(seed, purpose, *index))
 
 
 def seeded(seed: int, rank: int, device: torch.device) -> dict[str, Tensor]:
-    """The state at the start of a run, without touching torch's own generators."""
+    """The state at the start of a run; torch's global generators are not changed."""
     number = derive(seed, LAYERS, rank)
     state = {"cpu": torch.Generator().manual_seed(number).get_state()}
     if device.type == "cuda":
@@ -32,7 +32,7 @@ def seeded(seed: int, rank: int, device: torch.device) -> dict[str, Tensor]:
 
 
 def capture(device: torch.device) -> dict[str, Tensor]:
-    """The state of the generators that layers draw from on this device."""
+    """The state of torch's global generators for layers on this device."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
@@ -40,7 +40,7 @@ def capture(device: torch.device) -> dict[str, Tensor]:
 
 
 def restore(state: dict[str, Tensor], device: torch.device) -> None:
-    """Put back what `capture` took; a state from another kind of device is restored in part."""
+    """Restore a state from `capture`; from another type of device, only the CPU part."""
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)
@@ -48,6 +48,6 @@ def restore(state: dict[str, Tensor], device: torch.device) -> None:
 
 @contextmanager
 def private(device: torch.device) -> Iterator[None]:
-    """Inside the block torch's generators are the run's; after it the caller's go on unchanged."""
+    """Restores the state of torch's generators at the end of the block."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield

@@ -1,4 +1,4 @@
-"""The samples of each step: a function of (seed, epoch, step), whatever process loads them."""
+"""The samples of each step, a function of (seed, epoch, step) for any number of workers."""
 
 import math
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from .interrupt import leave_to_parent
 
 @dataclass(frozen=True)
 class Sampler:
-    """Epoch e visits all samples in an order drawn from (seed, e), in batches, the last one short.
+    """Batches of all samples, in a random order that depends on (seed, epoch).
 
-    A batch here is the global one, over all processes and accumulated pieces.
+    A batch is global, over all processes and accumulated pieces; the last one may be short.
     """
 
     seed: int
@@ -26,7 +26,7 @@ class Sampler:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of batches in an epoch, the short one included."""
+        """Number of batches in an epoch, including a short one."""
         return math.ceil(self.num_samples / self.batch_size)
 
     def order(self, epoch: int) -> list[int]:
@@ -49,8 +49,8 @@ class Sampler:
 class _Keys:
     """(epoch, index) of this rank's samples, batch by batch, from a position to the end of the run.
 
-    A rank whose slice of a short batch is empty gets one sample, which will count with weight
-    zero: it must take part in the exchange of gradients.
+    A rank whose slice of a short batch is empty gets one sample with weight zero, because it must
+    take part in the exchange of gradients.
     """
 
     sampler: Sampler
@@ -66,7 +66,7 @@ class _Keys:
 
 
 class _EpochAware(Dataset):
-    """A dataset indexed by (epoch, index); in every loading process it is told each new epoch."""
+    """A dataset indexed by (epoch, index), which calls `set_epoch` in every loading process."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset: Any = dataset
@@ -89,10 +89,9 @@ def stream(
 ) -> Iterator[Batch]:
     """This rank's slice of every batch from (epoch, step) to the end of epoch end-1.
 
-    Workers are spawned once for the whole stream (a fork of a process with threads can deadlock),
-    so the dataset must pickle. What a dataset draws at random should depend on its epoch
-    (`set_epoch`) and the index alone; then resuming in mid-epoch is exact with any number of
-    workers.
+    Workers are spawned once for the whole stream (forking a process with threads can deadlock), so
+    the dataset must be picklable. Random numbers of a dataset should depend only on its epoch
+    (`set_epoch`) and the index; then resuming within an epoch is exact for any number of workers.
     """
     loader: DataLoader = DataLoader(
         _EpochAware(dataset),

@@ -1,8 +1,8 @@
-"""The state of a training run beyond its weights: position, best value, table, random numbers.
+"""The state of a training run other than the learner's: position, best value, rows, random numbers.
 
-It is whole between two optimizer steps and nowhere else. Together with the learner's it is all that
-the next step depends on, so a run that stops at such a point and is resumed gives the same numbers
-as one that never stopped, bit for bit on a CPU.
+The state is consistent only between two optimizer steps. The next step depends only on this state
+and the learner's. A run that stops between steps and is resumed therefore gives the same numbers as
+an uninterrupted run, bitwise on a CPU.
 """
 
 import logging
@@ -24,7 +24,7 @@ logger = logging.getLogger("pdeops")
 
 @dataclass
 class Position:
-    """Epochs completed, steps done in the current one, and the loss of the current one so far."""
+    """Number of completed epochs, and the steps and the loss of the current epoch so far."""
 
     epoch: int = 0
     step: int = 0
@@ -43,14 +43,14 @@ class Best:
 
 
 class RunState:
-    """What a run has done so far, as plain data for `last.pt`.
+    """The progress of a run, as plain data for `last.pt`.
 
     Attributes:
-        position: where the run is.
-        best: what the best weights reached.
-        metrics: of the latest evaluation.
+        position: epoch and step.
+        best: the epoch with the best weights.
+        metrics: the metrics of the latest evaluation.
         rows: the rows of metrics.csv.
-        rng: the state of the random numbers that layers draw from, at the last whole step.
+        rng: the state of torch's random numbers after the last complete step.
         whole: False while a step or the end of an epoch changes the state.
     """
 
@@ -61,11 +61,11 @@ class RunState:
         self.rng = rng.seeded(seed, distributed.rank(), device)
         self.whole = True
         self._device = device
-        self._seconds, self._started = 0.0, 0.0  # of all sessions before; start of this one
+        self._seconds, self._started = 0.0, 0.0  # all previous sessions; start of this one
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """The state changes in the block; at its end it is whole again, random numbers included."""
+        """Marks the state as incomplete inside the block; then stores the random state."""
         self.whole = False
         yield
         self.rng = rng.capture(self._device)
@@ -73,7 +73,7 @@ class RunState:
 
     @contextmanager
     def stopwatch(self) -> Iterator[None]:
-        """The block counts as time of training."""
+        """Adds the duration of the block to the seconds of training."""
         self._started = time.perf_counter()
         try:
             yield
@@ -81,12 +81,12 @@ class RunState:
             self._seconds = self.seconds()
 
     def seconds(self) -> float:
-        """Seconds of training so far, all sessions together."""
+        """Seconds of training so far, over all sessions."""
         return self._seconds + time.perf_counter() - self._started
 
     def judge(self, epoch: int, value: float, metrics: dict[str, float]) -> bool:
-        """Take in the metrics of an evaluation; whether its monitored value is a new best. A value
-        that is not finite never is."""
+        """Store the metrics of an evaluation; returns whether the monitored value is a new best. A
+        value that is not finite never is."""
         self.metrics, best = metrics, self.best
         if not math.isfinite(value) or (best.value is not None and value >= best.value):
             best.stale += 1
@@ -95,7 +95,7 @@ class RunState:
         return True
 
     def history(self, reason: str) -> History:
-        """How a call of `Trainer.fit` ended."""
+        """The `History` of a call of `Trainer.fit` that ended for this reason."""
         return History(
             reason=reason,
             epochs=self.position.epoch,
@@ -118,7 +118,7 @@ class RunState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Put back what `state_dict` gave. Exact for the same number of processes."""
+        """Restore the state from `state_dict`; exact for the same number of processes."""
         self.position, self.best = Position(**state["position"]), Best(**state["best"])
         self.metrics, self.rows = state["metrics"], list(state["rows"])
         self._seconds = state["seconds"]
@@ -136,7 +136,7 @@ class RunState:
 def require_same_settings(
     saved: Mapping[str, Any], now: Mapping[str, Any], checkpoint: Path
 ) -> None:
-    """Raise a ValueError, with what differs, unless a checkpoint has these settings."""
+    """Raise a ValueError that lists the differences unless a checkpoint has these settings."""
     different = [
         f"{name} was {saved.get(name)}, now is {value}"
         for name, value in now.items()

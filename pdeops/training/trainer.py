@@ -1,7 +1,7 @@
-"""The training loop: one step is `objective(model, batch)`, backward, update; then bookkeeping.
+"""The training loop: `objective(model, batch)`, backward, update, and then the records.
 
-All that the next step depends on is the learner's state and the run's (`training/state.py`), which
-is what `last.pt` holds.
+The next step depends only on the states of the learner and of the run (`training/state.py`); both
+are saved in `last.pt`.
 """
 
 import logging
@@ -34,29 +34,29 @@ Evaluate = Callable[[nn.Module], Mapping[str, float]]
 class Trainer:
     """Minimises the mean of `objective(model, batch)` over a dataset.
 
-    The objective returns the mean loss of the batch it is given, a scalar. The folder gets
-    `metrics.csv`, `checkpoints/last.pt` (all that `resume` needs) and `checkpoints/best.pt` (the
-    weights with the lowest `monitor`, the averaged ones if EMA is on). Both hold `model` (a state
-    dict) and `carry` as given.
+    The objective returns the mean loss of a batch, a scalar. The trainer writes `metrics.csv`,
+    `checkpoints/last.pt` (the state for `resume`) and `checkpoints/best.pt` (the weights with the
+    lowest `monitor`, averaged if EMA is on) to the folder. Both checkpoints hold `model` (a state
+    dict) and `carry`.
 
     Under torchrun (inside `distributed.process_group`) each rank computes its slice of every
     batch, and gradients are summed so that the result is that of one process. `evaluate` is
-    called on all ranks with the model in eval mode, without gradients; it scores
-    `distributed.shard(dataset)` and sums its metrics over ranks, or scores everything everywhere.
-    Rank 0's metrics count.
+    called on all ranks with the model in eval mode, without gradients. It either evaluates
+    `distributed.shard(dataset)` and sums its metrics over ranks, or evaluates all samples on every
+    rank. The metrics of rank 0 are used.
 
     Attributes:
-        model: the module, moved to `device`; after `fit` it carries the last weights.
+        model: the module, moved to `device`; after `fit` it has the last weights.
         objective: (model, batch) → scalar mean loss; may call the model several times.
         dataset: a torch Dataset of `Batch`es. `set_epoch(e)`, if it has one, is called
             before the first sample of each epoch.
-        evaluate: model → metrics by name, lower is better for the one called `monitor`.
-        seed: of the data order and of what layers draw (dropout). The initial weights are the
-            caller's.
+        evaluate: model → metrics by name; lower is better for `monitor`.
+        seed: seed of the data order and of random layers (dropout). The initial weights are those
+            of `model`.
         carry: plain data for every checkpoint, such as the model's name and arguments.
 
     Raises:
-        ValueError: the dataset is empty, or nothing of the model can be trained.
+        ValueError: the dataset is empty, or no parameter requires a gradient.
     """
 
     def __init__(
@@ -113,10 +113,10 @@ class Trainer:
         return self.folder / "checkpoints" / "best.pt"
 
     def fit(self, *, until: int | None = None) -> History:
-        """Train to the last epoch, or to the end of epoch number `until`, from wherever the run is.
+        """Train from the current position to the last epoch, or to the end of epoch `until`.
 
-        Ctrl-C and SIGTERM end it after the current step with reason "interrupted" and the position
-        in `last.pt`; the caller exits with status 130.
+        Ctrl-C and SIGTERM stop the training after the current step, with reason "interrupted" and
+        the position in `last.pt`; the caller exits with status 130.
 
         Raises:
             ValueError: the folder already holds a run that was not resumed, or `monitor` is not
@@ -127,7 +127,7 @@ class Trainer:
             raise ValueError(
                 f"{self.folder} already holds a run. Resume it, or choose another folder."
             )
-        distributed.gather(None)  # no rank writes before all have looked
+        distributed.gather(None)  # no rank writes before all ranks have checked
         self._owns_folder = True
         end = self.options.epochs if until is None else min(until, self.options.epochs)
         with (
@@ -141,9 +141,9 @@ class Trainer:
             try:
                 reason = self._run(end, interrupts, progress, log)
             except KeyboardInterrupt:
-                # From a second Ctrl-C or the objective. A torn step cannot be saved, and other
-                # ranks know nothing of it; else the run still is where its last whole step left
-                # it.
+                # From a second Ctrl-C or the objective. An incomplete step cannot be saved, and
+                # other ranks do not receive the interrupt. Otherwise the state is that after the
+                # last complete step.
                 if not self.state.whole or distributed.world_size() > 1:
                     raise
                 self._save_last()
@@ -180,7 +180,7 @@ class Trainer:
     def _step(self, batch: Batch, num_samples: int, interrupts: Interrupts) -> tuple[float, bool]:
         """One optimizer step on a global batch; its mean loss, and whether to stop after it."""
         contribution = self.learner.gradients(batch, num_samples)
-        # One exchange per step: the loss over all ranks, and whether any of them was asked to stop.
+        # One exchange per step: the loss over all ranks, and whether any rank should stop.
         loss, stop = distributed.all_reduce_sum(
             [contribution, float(interrupts.requested)], self.device
         )
@@ -212,7 +212,7 @@ class Trainer:
         )
 
     def _finish_epoch(self, progress: Progress, log: MetricsLog) -> None:
-        """Evaluate, keep the best, write the row and the checkpoint."""
+        """Evaluate, save the best weights, write the row and the checkpoint."""
         at, options = self.state.position, self.options
         number = at.epoch + 1
         last = number == options.epochs
@@ -236,7 +236,7 @@ class Trainer:
             self._save_last()
 
     def _evaluated(self) -> dict[str, float]:
-        """Metrics of the weights as they will be used."""
+        """Metrics of the weights for evaluation (averaged if EMA is on)."""
         self.model.eval()
         with self.learner.evaluated_weights(), torch.no_grad():
             found = {name: float(v) for name, v in self.evaluate(self.model).items()}
@@ -251,10 +251,10 @@ class Trainer:
         return metrics
 
     def _judge(self, number: int, metrics: dict[str, float]) -> None:
-        """Keep the weights as best.pt if they are the best.
+        """Save the weights as best.pt if the monitored metric is a new best.
 
         best.pt is written before last.pt: if the process dies between the two, the resumed run
-        comes by here again and writes the same file.
+        repeats the epoch and writes the same file.
         """
         if not self.state.judge(number, metrics[self.monitor], metrics):
             return
@@ -285,13 +285,13 @@ class Trainer:
             checkpoint.save(self.last_path, state)
 
     def resume(self) -> None:
-        """Restore the run from `checkpoints/last.pt`; the next `fit` goes on where it was written.
+        """Restore the run from `checkpoints/last.pt`; the next `fit` continues from there.
 
-        Exact for the same number of processes. More epochs than before are allowed; the schedule is
-        then that of the longer run.
+        The continuation is exact for the same number of processes. The number of epochs may be
+        increased; the schedule is then that of the longer run.
 
         Raises:
-            ValueError: there is no such checkpoint, it is damaged, or it was written with another
+            ValueError: the checkpoint is missing or damaged, or it was written with another
                 optimizer, schedule, batch size, seed or number of samples.
         """
         saved = checkpoint.load(self.last_path)

@@ -93,7 +93,10 @@ def test_of_an_unknown_cost_nothing_is_claimed():
     duel = Duel(net(0.05, 1e-4), CLASSICAL[1], Cost())
     assert duel.break_even is None
     assert duel.break_even_text == "not known"
-    assert "cost is not known" in comparison(net(0.05, 1e-4), cost=Cost()).verdict
+    assert (
+        "the cost of its data and training is not known"
+        in comparison(net(0.05, 1e-4), cost=Cost()).verdict
+    )
 
 
 @pytest.mark.parametrize("seconds", [4e-4, 5e-4])

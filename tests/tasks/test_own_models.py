@@ -109,7 +109,7 @@ def test_a_copy_that_changed_or_went_is_refused(files, source, tmp_path):
     with pytest.raises(ValueError, match=r"was trained with the model .* now describes"):
         resume(out)
     copy.unlink()
-    with pytest.raises(ValueError, match=r"my_nets\.py, which has gone.*Copy it there again"):
+    with pytest.raises(ValueError, match=r"my_nets\.py, which is missing.*Copy it there again"):
         load_run(out)
 
 

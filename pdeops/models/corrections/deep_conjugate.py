@@ -1,4 +1,4 @@
-"""A network for conjugate directions: linear in the residual, gated by the walls it reads."""
+"""A network for conjugate directions: linear in the residual, gated by the couplings of A."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,34 +22,33 @@ from ...solvers.operators.diffusion import Diffusion
 
 # Axes: b batch, c channel, f features of the system. Level 0 is the finest.
 
-Gates = list[list[Tensor]]  # of one block, per convolution and level
+Gates = list[list[Tensor]]  # of a block: gates[level][i] is applied after i convolutions
 
 
 class DeepConjugate(nn.Module):
     """A residual and the couplings of its system -> a direction close to the error A⁻¹ r.
 
-    The shape of a multigrid cycle on channels: on each level a block of 3^d convolutions, then two
-    cells per axis become one, down to two cells; and back, with the blocks' fields added. No biases
-    and no activations touch r: the map is linear in r, so scale and sign are exact and float32
-    loses nothing. Before and after each convolution fields are multiplied by gates, functions of
-    the couplings at the faces of the cells and of the share of fluid, both averaged to the level:
-    there the network sees walls. The gates of a system are computed once (`at`, `on`), not in each
-    step.
+    The network has the form of a multigrid cycle on many channels. On the way down, each level
+    applies a block of 3^d convolutions and halves the number of cells per axis, until two remain.
+    On the way up, each level adds its field from the way down and applies another block. No bias
+    and no activation acts on r, so the map is linear in r: scaling by any factor is exact, also in
+    float32. Fields are multiplied by gates before and after each convolution. The gates depend on
+    the couplings at the cell faces and on the fluid fraction, both averaged to the level; through
+    them the network sees walls. They are computed once per system (`at`, `on`), not in each step.
 
-    Resolution-free: levels beyond the last of `widths` share its weights, a finer grid only has
-    more of them. It is not symmetric, so plain CG must not have it: see
-    `solvers.deep_conjugate_direction`. Compare `PublishedDeepConjugate`, which sees no walls and is
-    a stack at full resolution.
+    The network accepts any resolution: levels beyond the last of `widths` share its weights. The
+    map is not symmetric and hence not for plain CG; see `solvers.deep_conjugate_direction`.
+    `PublishedDeepConjugate` is a stack at full resolution that does not see walls.
 
     Args:
-        ndim: axes of space.
+        ndim: number of space axes.
         widths: channels per level from the finest; work per cell is 4 · 3^d Σ_l widths_l² / 2^(dl)
             for two convolutions per block.
-        features: channels that the gates are made from.
-        convolutions: in each block; there are two blocks on each level.
+        features: number of channels from which the gates are computed.
+        convolutions: number of convolutions in each of the two blocks of a level.
 
     Raises:
-        ValueError: no width, or a number below 1.
+        ValueError: `widths` is empty, or a number is below 1.
     """
 
     def __init__(
@@ -94,10 +93,12 @@ class DeepConjugate(nn.Module):
 
     @torch.no_grad()
     def _start_as_a_sum_over_levels(self) -> None:
-        """Let the transfers start near means and injection, channel by channel, with a gain of 4
-        from level to level, h² of the coarser, and let r pass: so the network starts near
-        Σ_l h_l² P_l R_l r, which is of use already (Bramble, Pasciak & Xu 1990). From random
-        weights it may take hundreds of steps before the loss moves."""
+        """Initialise the network near Σ_l h_l² P_l R_l r (Bramble, Pasciak & Xu 1990).
+
+        Restrictions start near means and prolongations near injection, channel by channel, with a
+        gain of 4 per level (h² grows by 4). From random weights, the loss may stay constant for
+        hundreds of steps.
+        """
         middle = (0, 0, *(1,) * self.ndim)
         for ends in (self.lift, self.head):
             ends.weight.mul_(0.1)
@@ -111,7 +112,7 @@ class DeepConjugate(nn.Module):
 
     @property
     def work(self) -> float:
-        """Multiply-adds per cell of one application on a large grid, those of convolutions."""
+        """Multiply-adds per cell of the convolutions in one application, on a large grid."""
         widths = self.arguments["widths"]
         total, taps = 2.0 * 3**self.ndim * widths[0], 3**self.ndim
         for level in range(30):  # a geometric series
@@ -127,8 +128,11 @@ class DeepConjugate(nn.Module):
         return self.at(faces)(r)
 
     def at(self, faces: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
-        """The map r -> z for systems with these couplings, (b, *space) with one entry more along
-        their own axis, at most about 1; their gates are computed here."""
+        """The map r -> z for systems with these couplings; computes their gates.
+
+        `faces[axis]` has shape (b, *space) with one more entry along `axis`, and values up to about
+        1.
+        """
         down, up = self._gates(faces)
         last = len(down) - 1
 
@@ -150,11 +154,12 @@ class DeepConjugate(nn.Module):
 
     @torch.no_grad()
     def on(self, A: LinearOperator) -> Callable[[Tensor], Tensor]:
-        """The map r -> z for one system, what `deep_conjugate_direction(A, b, model.on(A))` takes;
-        any precision outside, that of the weights inside.
+        """The map r -> z for one system, as in `deep_conjugate_direction(A, b, model.on(A))`.
+
+        z has the dtype of r; the network computes in the dtype of its weights.
 
         Raises:
-            ValueError: A is no `Diffusion`, or of another number of axes.
+            ValueError: A is not a `Diffusion`, or has another number of axes.
         """
         if not isinstance(A, Diffusion) or A.ndim != self.ndim:
             raise ValueError(
@@ -193,7 +198,7 @@ class DeepConjugate(nn.Module):
 
 
 class _Block(nn.Module):
-    """u -> u + G_k C_k ... G_1 C_1 G_0 u: convolutions C, gates G, numbers per cell and channel."""
+    """u -> u + G_k C_k ... G_1 C_1 G_0 u: convolutions C, one gate G per cell and channel."""
 
     def __init__(self, ndim: int, channels: int, features: int, convolutions: int) -> None:
         super().__init__()
@@ -201,7 +206,7 @@ class _Block(nn.Module):
             CONV[ndim](channels, channels, 3, padding=1, bias=False) for _ in range(convolutions)
         ]
         gates = [CONV[ndim](features, channels, 1) for _ in range(convolutions + 1)]
-        with torch.no_grad():  # the network starts blind to walls, its blocks near the identity
+        with torch.no_grad():  # initially the gates are 1 and the blocks are near the identity
             for gate in gates:
                 assert gate.bias is not None
                 gate.weight.zero_()
@@ -224,7 +229,7 @@ def _around(faces: Sequence[Tensor]) -> Float[Tensor, "b two_d *space"]:
 
 
 def _coarse_faces(c: Tensor, axis: int) -> Tensor:
-    """The mean coupling at the faces of pairs of cells; what lies beyond an odd end counts zero."""
+    """The mean coupling at the faces of pairs of cells; couplings beyond an odd end are zero."""
     c = c.unsqueeze(1)
     n = c.shape[2 + axis] - 1
     if n % 2:

@@ -16,13 +16,14 @@ from ...nn.convolution import CHANNELS_LAST, CONV, mean_of_pairs, within
 class PublishedDeepConjugate(nn.Module):
     """A residual of norm 1 -> a direction: blocks of 3^d convolutions with ReLU, then a 1x1 map.
 
-    A linear convolution, one with ReLU, then blocks u + relu(conv(... relu(conv u))). With coarse
-    blocks: one more convolution with ReLU, the mean over pairs of cells per axis, the blocks on
-    that grid, each value taken back to its cells, plus u before. Zeros outside the box. It sees no
-    walls and no coefficient, has biases (so f(2r) is not 2 f(r)), and carries information no
-    farther than one cell per convolution, two on the coarse grid.
+    The layers are a linear convolution, a convolution with ReLU, and blocks
+    u + relu(conv(... relu(conv u))). If there are coarse blocks, a further convolution with ReLU
+    follows, then the mean over two cells per axis, the coarse blocks on that grid, and constant
+    interpolation back, added to u. Fields are zero outside the box. The network does not see walls
+    or coefficients, has biases (so f(2r) is not 2 f(r)), and transports information by one cell per
+    convolution, by two on the coarse grid.
 
-    The published ones are
+    The published networks are
 
     | | ndim | channels | convolutions | blocks | coarse | after | parameters |
     |---|---|---|---|---|---|---|---|
@@ -31,10 +32,10 @@ class PublishedDeepConjugate(nn.Module):
     | 3D, 128³ | 3 | 16 | 2 | 2 | 5 | 3 | 152 881 |
 
     Args:
-        convolutions: in each block.
-        blocks: on the grid itself, before the coarse ones.
-        coarse_blocks: on the grid of half as many cells per axis.
-        blocks_after: on the grid itself again.
+        convolutions: number in each block.
+        blocks: number of blocks on the grid before the coarse ones.
+        coarse_blocks: number of blocks on the grid with half as many cells per axis.
+        blocks_after: number of blocks on the grid after the coarse ones.
     """
 
     def __init__(
@@ -82,11 +83,11 @@ class PublishedDeepConjugate(nn.Module):
         return self.head(_through(self.blocks_after, u))
 
     def at(self, faces: Sequence[Tensor]) -> "PublishedDeepConjugate":
-        """The network itself: it is the same for every system."""
+        """The network itself, which does not depend on the system."""
         return self
 
     def on(self, A: LinearOperator) -> "PublishedDeepConjugate":
-        """The network itself."""
+        """The network itself, which does not depend on the system."""
         return self
 
 
@@ -101,12 +102,12 @@ def _through(blocks: nn.ModuleList, u: Tensor) -> Tensor:
 
 
 def load_keras(weights: str | Path, graph: str | Path) -> PublishedDeepConjugate:
-    """The network that Keras stored as weights (.h5) and architecture (.json).
+    """The network whose weights (.h5) and architecture (.json) Keras stored.
 
-    Reads the residual stacks without a coarse grid, the ones whose weights are public.
+    Only residual stacks without a coarse grid are read; their weights are public.
 
     Raises:
-        ValueError: the graph is another one, or an array is missing or of another shape.
+        ValueError: the graph is not such a stack, or an array is missing or has another shape.
     """
     import json
 
@@ -123,7 +124,7 @@ def load_keras(weights: str | Path, graph: str | Path) -> PublishedDeepConjugate
             )
             if kernel.ndim == 2:  # a dense layer along the channels
                 kernel = kernel[(None,) * model.ndim]
-            kernel = kernel.movedim((-1, -2), (0, 1))  # (*k, in, out), a cross-correlation too
+            kernel = kernel.movedim((-1, -2), (0, 1))  # from (*k, in, out)
             if kernel.shape != module.weight.shape:
                 raise ValueError(
                     f"{weights}: {name} has a kernel of shape {tuple(kernel.shape)}; "
@@ -137,11 +138,11 @@ def load_keras(weights: str | Path, graph: str | Path) -> PublishedDeepConjugate
 
 
 _WITHOUT_WEIGHTS = ("InputLayer", "TFOpLambda")
-_Entry = tuple[str, str | None, tuple[int, ...]]  # kind, activation, which layers it reads
+_Entry = tuple[str, str | None, tuple[int, ...]]  # kind, activation, indices of the input layers
 
 
 def _of_graph(layers: Sequence[dict[str, Any]], name: str) -> PublishedDeepConjugate:
-    """The residual stack that the layers of a Keras graph are."""
+    """The residual stack that the layers of a Keras graph form."""
     number = {layer["name"]: i for i, layer in enumerate(layers)}
     found = [_entry(layer, number) for layer in layers]
     sums = [i for i, entry in enumerate(found) if entry[0] == "TFOpLambda"]
@@ -152,8 +153,8 @@ def _of_graph(layers: Sequence[dict[str, Any]], name: str) -> PublishedDeepConju
             _NDIM[kind], channels=channels, convolutions=convolutions, blocks=len(sums)
         )
     raise ValueError(
-        f"{name} is none of the published residual stacks: a linear convolution, one with ReLU, "
-        f"blocks of those whose input is added at the end, a dense layer. It has {len(layers)} "
+        f"{name} is none of the published residual stacks: a linear convolution, a convolution "
+        f"with ReLU, residual blocks of such convolutions, a dense layer. It has {len(layers)} "
         f"layers, of which {len(sums)} are sums."
     )
 

@@ -1,5 +1,5 @@
-"""A multigrid cycle with a coarse operator that a network reads off: a preconditioner for CG."""
-# Axes: b systems, f features of a node, k shares, the cells between the nodes 0 .. n + 1 per axis.
+"""Multigrid with a learned, sparsified coarse operator, as a preconditioner for CG."""
+# Axes: b systems, f features of a node, k shares; per axis, nodes 0 .. n + 1 and the cells between.
 
 import math
 from collections.abc import Callable, Sequence
@@ -21,36 +21,35 @@ if TYPE_CHECKING:
     from ...solvers.multigrid.multigrid import Multigrid
     from ...solvers.operators.diffusion import Diffusion
 
-_WEAK = 1e-6  # a coupling below this part of the diagonal is taken for none
-_SMALL = 2**16  # while training the coarsest level has up to 15 x 15 unknowns: dense, but cheap
-_REACH = 3.0  # a share is changed by at most e^±3
+_WEAK = 1e-6  # relative to the diagonal; smaller couplings count as zero
+_SMALL = 2**16  # in training, the coarsest level is dense with up to 15 x 15 unknowns
+_REACH = 3.0  # the network changes a share by a factor of at most e^±3
 
 
 class VCyclePreconditioner(nn.Module):
     """Operator A -> M ≈ A⁻¹: black-box multigrid whose first coarse operator has 5 or 7 points.
 
-    Interpolation and Pᵀ A P are those of Dendy (1982), the smoother is Gauss-Seidel by colours,
-    mirrored after the correction. But on the first coarse level, where a third of the time of a
-    cycle in the plane is spent, only those of the 9 or 27 points of Pᵀ A P are kept that lie along
-    the axes: the coupling c of two nodes across a cell is given to the edges of the cell, in shares
-    (`kernels/blackbox/sparsify.py`) that classically are equal and here are multiplied by exp(3
-    tanh(z/3)),
-    z = net(log(c/d)). The network sees the couplings c of the nodes around as parts of their
-    diagonals d, so that neither the size of the coefficient nor h matters. Five points take half of
-    the time of nine; with equal shares CG takes more iterations where a jumps, and to win those
-    back is what is learned.
+    Interpolation and Pᵀ A P are those of Dendy (1982); the smoother is multicolour Gauss-Seidel, in
+    reverse order after the correction. The first coarse level takes a third of the time of a cycle
+    in 2D. There, of the 9 or 27 points of Pᵀ A P only those along the axes are kept. The coupling c
+    of two nodes across a cell is distributed to the edges of the cell, in shares
+    (`kernels/blackbox/sparsify.py`). The classical shares are equal; here they are multiplied by
+    exp(3 tanh(z/3)), z = net(log(c/d)). The inputs c/d are the couplings of the surrounding nodes
+    relative to their diagonals d, and hence independent of h and of the scale of the coefficient.
+    Five points take half the time of nine. With equal shares, CG needs more iterations where a
+    jumps; the network learns shares that avoid them.
 
-    Couplings stay >= 0, whatever the weights of the network are. So each level is symmetric and
-    positive definite, and so is M; M is linear. The untrained network (its last layer is zero)
-    gives the classical shares. Set-up costs Pᵀ A P and one pass over the cells of that level.
+    Couplings are >= 0 for all weights of the network. Each level is therefore symmetric and
+    positive definite, and M is linear, symmetric and positive definite. The untrained network (its
+    last layer is zero) gives equal shares. Set-up costs Pᵀ A P and one pass over the coarse cells.
 
     Args:
-        ndim: 2 or 3.
-        hidden_channels: of the network.
-        n_layers: convolutions of 3 cells across: so many cells around one are seen.
+        ndim: number of axes, 2 or 3.
+        hidden_channels: width of the network.
+        n_layers: number of 3^d convolutions; the network sees as many cells in each direction.
 
     Raises:
-        ValueError: ndim is not 2 or 3, or a number below 1.
+        ValueError: ndim is not 2 or 3, or a number is below 1.
     """
 
     def __init__(self, ndim: int, *, hidden_channels: int = 16, n_layers: int = 1) -> None:
@@ -81,8 +80,11 @@ class VCyclePreconditioner(nn.Module):
         return self.at(faces)(r)
 
     def at(self, faces: Sequence[Float[Tensor, "..."]]) -> Callable[[Tensor], Tensor]:
-        """The map r -> M r for systems with these couplings (`kernels/diffusion/reference.py`),
-        by plain torch, differentiable; computed in their precision."""
+        """The map r -> M r for systems with these couplings.
+
+        `kernels/diffusion/reference.py` defines the couplings. The map is differentiable, in plain
+        torch, and computed in their dtype.
+        """
         n = [k - (a == 0) for a, k in enumerate(faces[0].shape[-self.ndim :])]
         missing = 3 - self.ndim
         strength = [f.mean().item() for f in faces]
@@ -101,13 +103,13 @@ class VCyclePreconditioner(nn.Module):
 
     @torch.no_grad()
     def on(self, A: "Diffusion") -> "Multigrid":
-        """M for one operator, by compiled loops on the CPU: what `cg(A, b, M=model.on(A))` takes.
+        """M for one operator, by compiled loops on the CPU, as in `cg(A, b, M=model.on(A))`.
 
-        It is computed in the precision of the weights, single as they are trained, where A stays
-        definite in it, else in A's own; CG in double precision takes as many iterations.
+        M is computed in the dtype of the weights (float32 as trained) if A is definite in it, else
+        in that of A. CG in float64 takes the same number of iterations with either.
 
         Raises:
-            ValueError: A is no `Diffusion`, has another number of axes, or periodic ones.
+            ValueError: A is not a `Diffusion`, has another number of axes, or periodic axes.
         """
         from ...solvers.multigrid.multigrid import Multigrid
         from ...solvers.multigrid.smoothers import GaussSeidel
@@ -119,7 +121,7 @@ class VCyclePreconditioner(nn.Module):
                 f"{A!r}. For a matrix take `recognise(matrix).operator`."
             )
         learned = partial(Multigrid, shares=self.shares, smoother=GaussSeidel())
-        with suppress(ValueError):  # jumps beyond single precision
+        with suppress(ValueError):  # jumps too large for the dtype of the weights
             return learned(A.to(self.lift.weight.dtype))
         return learned(A)
 
@@ -134,14 +136,16 @@ class VCyclePreconditioner(nn.Module):
         return factors.reshape(*like.shape[: -self.ndim], *factors.shape[1:])
 
     def _features(self, stencil: Stencil) -> Float[Tensor, "b f *nodes"]:
-        """log(c/d) at the nodes 0 .. n + 1, from 1e-6 to 1 scaled to -1 .. 1; known nodes beyond
-        the sides have -1."""
+        """log(c/d) at the nodes 0 .. n + 1; the interval from 1e-6 to 1 is scaled to -1 .. 1.
+
+        Known nodes beyond the sides have -1.
+        """
         c = [stencil.at_unknowns(o) for o in self._neighbours]
         total = sum(c[1:], c[0])
         inverse = 1 / torch.where(total > 0, total, 1)
         batch = c[0].shape[: -self.ndim].numel()
         nodes = [n + 2 for n in stencil.n]
-        # Channels last, filled one by one: fewer passes over memory than by whole operations.
+        # Channels last, filled one by one: fewer passes over memory than whole-tensor operations.
         like = self.lift.weight
         x = like.new_full((batch, *nodes, len(c)), _WEAK).movedim(-1, 1)
         unknowns: Any = (slice(None), slice(None), *(slice(1, n + 1) for n in stencil.n))

@@ -19,30 +19,29 @@ from ...nn.spectral_conv import SpectralConv
 class FNO(nn.Module):
     """Input field -> output field by n_layers of u <- gelu(M(K u) + W u + b), K a SpectralConv.
 
-    M is a pointwise network of width mlp_channels, as in the authors' later code; with
-    mlp_channels = 0 it is the identity, which is the paper's layer (on 16 x 16 Darcy M takes the
-    error from 8.7 % to 8.2 %). A pointwise network lifts the input and the position of each node
-    to hidden_channels, another projects to out_channels; the last layer has no gelu. Any
-    dimension, grids of any size, odd or even.
+    M is a pointwise network of width mlp_channels, as in the authors' later code. With
+    mlp_channels = 0 it is the identity, which gives the paper's layer (on 16 x 16 Darcy, M reduces
+    the error from 8.7 % to 8.2 %). A pointwise network lifts the input and the position of each
+    node to hidden_channels, another projects to out_channels; the last layer has no gelu. The
+    dimension is arbitrary, and so is the size of the grid, odd or even.
 
-    Axes that are not periodic are continued by zeros to the longer period (1 + padding) L, rounded
-    up to an even number of cells of `grid`. The period stays the same at every resolution (rounded
-    to whole cells, which is exact on refined grids), and with it the functions that the modes stand
-    for.
+    Non-periodic axes are padded with zeros to the period (1 + padding) L, rounded up to an
+    even number of cells of `grid`. The period, and hence each Fourier mode, is the same at every
+    resolution (up to rounding to whole cells, which is exact on refined grids).
 
-    Good values: n_modes 16 to 24, on coarse grids all that they hold; hidden_channels 24 to 64;
+    Good values: n_modes 16 to 24, on coarse grids as many as fit; hidden_channels 24 to 64;
     padding 0.1 to 0.3.
 
     Args:
-        grid: training grid; gives the box and the period.
+        grid: training grid; defines the box and the period.
         n_modes: modes per axis, even, counted as in neuraloperator: (24, 24) keeps 24 x 13.
         mlp_channels: hidden width of the pointwise network in each layer; 0 for none.
-        padding: length of the continuation relative to the box, on axes that are not periodic.
-        dropout: probability of dropping a whole channel after each layer, while training.
+        padding: length of the zero padding relative to the box, on axes that are not periodic.
+        dropout: probability of dropping a whole channel after each layer, in training mode.
 
     Raises:
-        ValueError: the domain is no box; n_modes does not fit the dimension, or exceeds the nodes
-            of one period.
+        ValueError: the domain is not a box; n_modes does not fit the dimension, or exceeds the
+            nodes of one period.
     """
 
     domains: ClassVar[tuple[type, ...]] = (Grid,)
@@ -142,7 +141,7 @@ class FNO(nn.Module):
 
 
 def _ceil(cells: float) -> int:
-    """The least even number of cells that is not below `cells`, but for rounding errors."""
+    """The smallest even number of cells >= `cells`, up to round-off."""
     return 2 * int(-(-cells * (1 - 1e-12) // 2))
 
 

@@ -1,4 +1,4 @@
-"""MgNO: layers that are one linear multigrid cycle each (He, Liu & Xu, ICLR 2024)."""
+"""MgNO: each layer is one linear multigrid cycle (He, Liu & Xu, ICLR 2024)."""
 
 import copy
 from collections.abc import Sequence
@@ -35,35 +35,34 @@ class MgNOLayer(nn.Module):
 class MgNO(nn.Module):
     """Input field -> output field by n_layers of u <- gelu(W_Mg u + W_1x1 u + b(x)) and a 1x1 map.
 
-    W_Mg is one multi-channel multigrid cycle (`nn.multigrid`): linear, the boundary of each axis in
-    its ghost nodes, the nonlinearity outside. There is no lifting: the first layer maps in_channels
-    to hidden_channels. This is the paper's cycle, from which the authors' code departs: here the
-    residual is restricted (there f), the correction is added (there all of the coarse u), there is
-    one A per level (there one per sweep), b is a function of position (there a number per channel),
-    and no LayerNorm ties the weights to one grid.
+    W_Mg is one linear multigrid cycle on many channels (`nn.multigrid`), whose ghost nodes follow
+    the boundary condition of each axis. There is no lifting: the first layer maps in_channels to
+    hidden_channels. The cycle is the paper's. The authors' code (`mgno_published.py`) differs: it
+    restricts f instead of the residual, adds all of the coarse u instead of a correction, has
+    one A per sweep instead of per level and one bias per channel instead of b(x), and some of its
+    networks have a LayerNorm, which fixes the grid.
 
-    Resolution. A learned stencil has a meaning at its own spacing only, so the layers always run on
-    `grid`, that of training. A field on another grid of the same box is taken there (injection
-    where nodes nest, else linear interpolation) and the prediction is brought back by cubic
-    interpolation. So the prediction elsewhere is that of the training grid, plus O(h^4) where it is
-    smooth: details of the input between the nodes of `grid` are not seen, and a finer grid does not
-    make it better. `on(other)` runs the same stencils on another grid itself, where they need more
-    training.
+    Resolution: a learned stencil is valid for one spacing only, so the layers always run on the
+    training grid `grid`. A field on another grid of the same box is restricted to it (injection if
+    nodes nest, else linear interpolation), and the prediction is interpolated back by cubics. The
+    prediction then has the error of the training grid plus O(h^4) where it is smooth: details of
+    the input between the nodes of `grid` are ignored, and a finer grid gives no smaller error.
+    `on(other)` runs the same stencils on another grid, where they need further training.
 
     Good values: hidden_channels 16 to 32, n_layers 4. Parameters grow with hidden_channels² and the
     number of levels, time with hidden_channels² and the number of nodes.
 
     Args:
         grid: training grid, one to three axes, of any size and any boundary per axis.
-        levels: grids in the cycle; by default the coarsest has 3 to 5 nodes along its shortest
-            axis.
+        levels: number of grids in the cycle; by default the coarsest has 3 to 5 nodes along its
+            shortest axis.
         sweeps: smoothing steps before and after the coarse correction; (1, 0) is the backslash
             cycle.
         coarse_sweeps: smoothing steps on the coarsest level.
-        dropout: probability of dropping a whole channel after each layer, while training.
+        dropout: probability of dropping a whole channel after each layer, in training mode.
 
     Raises:
-        ValueError: the domain is no box, the grid has more than three axes, or too few nodes for
+        ValueError: the domain is not a box, the grid has more than three axes, or too few nodes for
             `levels`.
     """
 
@@ -114,13 +113,13 @@ class MgNO(nn.Module):
 
     def on_compute_grid(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:
         """The network itself, on fields of shape `grid.shape`."""
-        u = u.clone(memory_format=CHANNELS_LAST[self.grid.ndim])  # one channel lies so only by copy
+        u = u.clone(memory_format=CHANNELS_LAST[self.grid.ndim])  # one channel needs the copy
         for layer in self.layers:
             u = self.dropout(F.gelu(layer(u, self.position)))
         return self.head(u)
 
     def on(self, grid: Grid) -> "MgNO":
-        """A copy of this model, same weights, whose layers run on another grid of the box."""
+        """A copy with the same weights, whose layers run on another grid of the box."""
         model = copy.deepcopy(self)
         model.grid = grid
         model.position = position_channels(grid).to(self.position)

@@ -1,4 +1,4 @@
-"""MgNO as its authors' code computes it, which departs from the paper (see `mgno.py`)."""
+"""MgNO as in its authors' code, which differs from the paper (see `mgno.py`)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,23 +18,23 @@ from ...nn.domains import check_domain
 
 @dataclass(frozen=True)
 class Variant:
-    """One network of the authors' code: what its constructor was called with, and what it fixes.
+    """One network of the authors' code: its constructor arguments and fixed choices.
 
     Attributes:
         sweeps: smoothing steps before and after the coarser levels, per level, finest first.
         upward: kernel size of the transposed convolution to each level but the coarsest, finest
-            first; with `margin` it decides which sizes of grid exist.
+            first; `upward` and `margin` determine the admissible grid sizes.
         margin: padding of all transfers, which have stride 2; downward kernels are 3 x 3.
-        padding: how A, S and the downward transfers continue a field ("zeros", "circular",
-            "reflect"); without a margin the transfers continue nothing.
-        bias: whether every A and S adds a number per channel.
+        padding: padding mode of A, S and the downward transfers ("zeros", "circular", "reflect");
+            with margin = 0 the transfers have none.
+        bias: whether every A and S has a bias.
         growth: whether level l (from 0) has l + 1 times the channels of the finest.
-        unused_a: whether the finest level owns an A for its first sweep, where u = 0 needs none.
-        pointwise: whether a layer adds a 1x1 map and a number per channel.
-        nodes: size of the square grid that LayerNorm's maps of weights tie the network to.
+        unused_a: whether the first sweep on the finest level has an A, although u = 0 there.
+        pointwise: whether a layer adds a 1x1 map with a bias.
+        nodes: nodes per axis of the only admissible grid, if LayerNorm has weights per node.
         level_norm: whether LayerNorm follows each upward transfer.
-        affine_levels: how many levels, finest first, own maps of weights for it.
-        layer_norm: whether LayerNorm, with maps of weights, follows each layer.
+        affine_levels: number of levels, finest first, whose LayerNorm has weights per node.
+        layer_norm: whether LayerNorm with weights per node follows each layer.
         head: the last map, from hidden to output channels.
         skip: whether the network predicts the change of its input.
     """
@@ -61,7 +61,7 @@ class Variant:
         return tuple((n + 2 * self.margin - 3) // 2 + 1 for n in shape)
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
-        """Whether every level is met again on the way up, and LayerNorm's maps fit."""
+        """Whether upward transfers restore the size of every level, and LayerNorm's weights fit."""
         if len(shape) != 2 or self.nodes is not None:
             return shape == (self.nodes, self.nodes)
         for kernel in self.upward:
@@ -85,7 +85,7 @@ def affine_head(v: Variant, out_channels: int) -> nn.Module:
 
 
 def cycle_head(v: Variant, out_channels: int) -> nn.Module:
-    """One more cycle, of as many channels as there are outputs."""
+    """One more cycle, with out_channels channels."""
     return PublishedCycle(v, v.hidden_channels, out_channels)
 
 
@@ -150,7 +150,7 @@ PUBLISHED: dict[str, Variant] = {
 
 
 class Sweep(nn.Module):
-    """u -> u + S (f - A u), with an A of its own; from u = 0 (None) simply S f."""
+    """u -> u + S (f - A u), with an A and an S per sweep; u = None means u = 0 and gives S f."""
 
     def __init__(self, v: Variant, f: int, u: int, *, from_zero: bool) -> None:
         super().__init__()
@@ -163,19 +163,19 @@ class Sweep(nn.Module):
     ) -> Float[Tensor, "b u x y"]:
         if u is None:
             return self.S(f)
-        r = self.A(u).neg_().add_(f)  # in place: no fresh pages, and the channels stay last
+        r = self.A(u).neg_().add_(f)  # in place: no allocation, channels stay last
         return self.S(r).add_(u)
 
 
 class PublishedCycle(nn.Module):
-    """f -> u, the authors' cycle: f and u are both restricted, and all of the coarse u is added.
+    """f -> u, the authors' cycle: it restricts both f and u and adds all of the coarse u.
 
-        u <- u + S (f - A u)                   `sweeps[l][0]` times, an A and an S for each
+        u <- u + S (f - A u)                   `sweeps[l][0]` times, each with its A and S
         u <- norm(u + P coarser(R f, Pi u))    f, not the residual; the coarse u starts from Pi u
         u <- u + S (f - A u)                   `sweeps[l][1]` times, with the f of this level
 
     R, Pi and P are learned and independent. With Pi = 0 and one sweep this is additive multigrid,
-    B_l = S_l + P_l B_{l+1} R_l; a multiplicative cycle is out of its reach.
+    B_l = S_l + P_l B_{l+1} R_l. It cannot represent a multiplicative cycle.
     """
 
     def __init__(self, v: Variant, in_channels: int, channels: int, level: int = 0) -> None:
@@ -223,7 +223,7 @@ class PublishedCycle(nn.Module):
 
 
 def _norm(v: Variant, channels: int, level: int) -> nn.LayerNorm:
-    """LayerNorm over channels and space, its weights a map on the grid of a level."""
+    """LayerNorm over channels and space, with weights per node of the level's grid."""
     assert v.nodes is not None
     shape: tuple[int, ...] = (v.nodes, v.nodes)
     for _ in range(level):
@@ -232,7 +232,7 @@ def _norm(v: Variant, channels: int, level: int) -> nn.LayerNorm:
 
 
 class PublishedLayer(nn.Module):
-    """u -> gelu(norm(W u) + W_1x1 u + b), with the terms that the variant has."""
+    """u -> gelu(norm(W u) + W_1x1 u + b); a variant may lack norm or W_1x1 u + b."""
 
     def __init__(self, v: Variant, in_channels: int) -> None:
         super().__init__()
@@ -246,7 +246,7 @@ class PublishedLayer(nn.Module):
 
 
 class PublishedMgNO(nn.Module):
-    """MgNO as published in code: input field -> output field, on the grid sizes of its variant.
+    """Input field -> output field by MgNO as in its authors' code, on the grids of a variant.
 
     | variant           | used for                    | parameters | nodes per axis        |
     | ----------------- | --------------------------- | ---------: | --------------------- |
@@ -257,21 +257,21 @@ class PublishedMgNO(nn.Module):
     | `helmholtz`       | Helmholtz                   |  5,351,806 | 101 x 101             |
     | `helmholtz_plain` | Helmholtz, the alternative  |  1,933,797 | 101 x 101             |
 
-    Kept for comparison with what was published; `MgNO` is the paper's definition. The variants
-    `pipe`, `navier_stokes` and the others differ in what `Variant` lists. What a user should know:
-    the boundary of the grid is not consulted, every variant pads in its own way; `navier_stokes`
-    wraps its stencils but not its upward transfers, so it does not commute with shifts; cycles with
-    LayerNorm or biases are not linear; `helmholtz` carries 11,241 parameters that nothing reads.
-    The authors' heads have one output channel, these have as many as asked for.
+    Use it to reproduce the published results; `MgNO` is the paper's definition. The variants differ
+    in the attributes of `Variant`. Padding is that of the variant: the boundary conditions of the
+    grid are ignored. `navier_stokes` pads its stencils periodically but not its upward transfers,
+    so it does not commute with shifts. Cycles with LayerNorm or biases are not linear. `helmholtz`
+    has 11,241 unused parameters. The authors' heads have one output channel; these have
+    out_channels.
 
     Args:
         variant: a name in `PUBLISHED`.
-        hidden_channels, n_layers: instead of the variant's own.
+        hidden_channels, n_layers: replace the values of the variant.
 
     Raises:
-        ValueError: the domain is no box; unknown variant; a grid, or later a field, whose size the
-            variant cannot halve and double back; a variant that predicts the change of its input,
-            but other channels.
+        ValueError: the domain is not a box; the variant is unknown; the variant cannot coarsen and
+            refine a grid (or later a field) to the same size; the variant predicts the change of
+            its input, but in_channels != out_channels.
     """
 
     domains: ClassVar[tuple[type, ...]] = (Grid,)
@@ -315,7 +315,7 @@ class PublishedMgNO(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c x y"]) -> Float[Tensor, "b c_out x y"]:
         self._require(x.shape[2:])
-        u = x.clone(memory_format=torch.channels_last)  # one channel lies so only by copy
+        u = x.clone(memory_format=torch.channels_last)  # one channel needs the copy
         for layer in self.layers:
             u = layer(u)
         y = self.head(u)

@@ -1,9 +1,8 @@
-"""neuraloperator's FNO, TFNO, UNO and spherical FNO, built and called like every other model.
+"""neuraloperator's FNO, TFNO, UNO and spherical FNO, with the interface of every other model.
 
-The networks are those of the package neuraloperator (https://github.com/neuraloperator), unchanged:
-they are here to be compared with. It is imported when the first of them is built, which takes
-about a second; what its import prints, and its filters of warnings, are kept from the user, and
-wandb is kept from it.
+The networks are those of the package neuraloperator (https://github.com/neuraloperator), unchanged,
+for comparison. The package is imported when the first network is built, which takes about a second.
+The import prints nothing here, changes no warning filters, and does not load wandb.
 """
 
 import contextlib
@@ -21,22 +20,22 @@ from torch import Tensor, nn
 from ...domain import Boundary, Grid, Latitudes, Sphere
 from ...nn.domains import check_domain
 
-# Our arguments that the package knows by another name or form, or not at all.
+# Our arguments that the package names differently, takes in another form, or lacks.
 _RENAMED = ("domain_padding", "dropout", "positional_embedding", "allow_odd")
 
 
 class _Neuraloperator(nn.Module):
     """Input field -> output field by a network of neuraloperator.
 
-    What differs from the package: spectral weights are stored as real pairs (its own "Complex"
-    tensors; the numbers drawn are the same in law), `state_dict` holds tensors only, autocast is
-    off inside, since its layers have no bfloat16 Fourier transform, and sizes that it computes
-    wrongly are refused.
+    Differences from the package: spectral weights are stored as real pairs (its own "Complex"
+    tensors; the initial distribution is the same); `state_dict` holds tensors only; autocast is off
+    inside, since the layers have no bfloat16 Fourier transform; sizes on which the package is wrong
+    are refused.
 
     Args:
         network: name of the class in neuraloperator.
         arguments: our hyperparameters, plain values; most have neuraloperator's names.
-        options: what the class is called with besides.
+        options: further arguments of the class.
     """
 
     domains: ClassVar[tuple[type, ...]] = (Grid,)
@@ -75,15 +74,15 @@ class _Neuraloperator(nn.Module):
         return self.network(x)
 
     def _apply(self, *args: Any, **kwargs: Any) -> "_Neuraloperator":
-        # The package keeps the coordinates of its last call beside its buffers: on another device
-        # or in another precision they are stale.
+        # The package caches the coordinates of the last call outside its buffers. They are stale
+        # on another device or in another precision.
         embedding: Any = self.network.positional_embedding
         if embedding is not None:
             embedding._grid = None
         return super()._apply(*args, **kwargs)
 
     def check_sizes(self, shape: Sequence[int]) -> None:
-        """Raise a ValueError on sizes that the package computes wrongly."""
+        """Raise a ValueError for sizes on which the package gives wrong results."""
         if self.allow_odd:
             return
         for inner in self.convolution_shapes(shape):
@@ -98,7 +97,7 @@ class _Neuraloperator(nn.Module):
                 )
 
     def convolution_shapes(self, shape: Sequence[int]) -> list[tuple[int, ...]]:
-        """The sizes of the fields that spectral convolutions act on; padding keeps them even."""
+        """The sizes of the fields in the spectral convolutions; padding keeps them even."""
         return [tuple(shape)]
 
 
@@ -106,16 +105,16 @@ class NeuralopFNO(_Neuraloperator):
     """neuraloperator's FNO: lifting, n_layers of spectral convolution and channel MLP, projection.
 
     Coordinates in [0, 1) are appended to the input, as on a periodic grid. The field is continued
-    periodically, so on other axes by a jump, unless domain_padding puts zeros at both ends.
+    periodically; on other axes it then jumps at the ends, unless domain_padding adds zeros there.
 
     Args:
         grid: training grid, with an even number of nodes along every axis but the last.
         n_modes: modes per axis, even; (16, 16) keeps 16 x 9.
-        domain_padding: zeros on each of the two sides of an axis that is not periodic, relative to
-            its nodes; 0 is neuraloperator's default, 0.0625 is an eighth in all.
-        dropout: probability of dropping a value in the channel MLPs, while training.
+        domain_padding: zeros on each side of an axis that is not periodic, relative to its number
+            of nodes; 0 is neuraloperator's default, 0.0625 adds an eighth in total.
+        dropout: probability of dropping a value in the channel MLPs, in training mode.
         positional_embedding: append the coordinates to the input.
-        allow_odd: accept odd sizes, on which the result is wrong (see the error).
+        allow_odd: accept odd sizes, although the result is wrong (see the error message).
 
     Raises:
         ValueError: an odd size, or n_modes of another dimension than the grid.
@@ -153,7 +152,7 @@ class NeuralopTFNO(_Neuraloperator):
     """neuraloperator's TFNO: its FNO with spectral weights in Tucker form.
 
     Args:
-        rank: share of the parameters of the dense weights that the Tucker form has, about.
+        rank: approximate number of parameters of the Tucker form, relative to dense weights.
         grid, n_modes, domain_padding, dropout, positional_embedding, allow_odd: see NeuralopFNO.
 
     Raises:
@@ -193,13 +192,14 @@ class NeuralopTFNO(_Neuraloperator):
 
 
 class NeuralopUNO(_Neuraloperator):
-    """neuraloperator's UNO: Fourier layers that go down to coarser grids and up again, with skips.
+    """neuraloperator's UNO: a U-shaped network of Fourier layers on coarser grids, with skips.
 
     Layer i maps to uno_out_channels[i] channels with uno_n_modes[i] modes on a grid finer by the
-    factors uno_scalings[i]; layer L-1-i also receives what layer i gave. The factors must multiply
-    to one along each axis. As neuraloperator 2.0 has it, a layer that changes the resolution keeps
-    the waves of positive number only along all axes but the last (a band-limited field comes back
-    with relative error 0.40 at factor 0.5, 0.57 at factor 2); its skips do not, and it trains.
+    factors uno_scalings[i]; layer L-1-i also receives the output of layer i. The product of the
+    factors must be one along each axis. In neuraloperator 2.0, a layer that changes the resolution
+    keeps only positive wave numbers along all axes but the last (a band-limited field is returned
+    with relative error 0.40 at factor 0.5, 0.57 at factor 2). The skips are correct, and the
+    network trains.
 
     Args:
         lifting_channels, projection_channels: hidden widths of the first and last pointwise maps.
@@ -274,14 +274,15 @@ class NeuralopSFNO(_Neuraloperator):
     """neuraloperator's spherical FNO: convolutions are products of spherical harmonic coefficients.
 
     The domain is a sphere of any radius with equiangular latitudes, both poles stored,
-    Sphere((n_lat, n_lon)). One weight per degree l and pair of channels; odd sizes are right here.
+    Sphere((n_lat, n_lon)). There is one weight per degree l and pair of channels. Odd sizes work.
 
     Args:
         n_modes: degrees l < n_modes[0] and orders |m| < n_modes[1] / 2.
         dropout, positional_embedding: see NeuralopFNO.
 
     Raises:
-        ValueError: another domain, Gauss's latitudes, or too few nodes for n_modes.
+        ValueError: the domain is not a sphere with equiangular latitudes, or has too few
+            nodes for n_modes.
     """
 
     domains: ClassVar[tuple[type, ...]] = (Sphere,)
@@ -312,7 +313,7 @@ class NeuralopSFNO(_Neuraloperator):
         super().__init__("SFNO", in_channels, out_channels, grid, arguments=arguments)
 
     def check_sizes(self, shape: Sequence[int]) -> None:
-        """Raise a ValueError where the nodes do not determine the coefficients."""
+        """Raise a ValueError if the nodes do not determine the coefficients."""
         (nlat, nlon), (degrees, waves) = shape, self.n_modes
         if degrees > nlat or waves > nlon:
             raise ValueError(
@@ -324,8 +325,8 @@ class NeuralopSFNO(_Neuraloperator):
 def _network(name: str) -> type[nn.Module]:
     """A class of neuralop.models, imported without wandb; to be called inside `_silent`.
 
-    wandb takes half of the time of the import and serves neuralop's own Trainer alone. A program
-    that imported wandb or neuralop before keeps them as they are.
+    wandb takes half of the import time, and only neuralop's own Trainer uses it. If wandb or
+    neuralop is already imported, nothing is changed.
     """
     hide = "wandb" not in sys.modules and "neuralop" not in sys.modules
     if hide:
@@ -336,13 +337,13 @@ def _network(name: str) -> type[nn.Module]:
         if hide:
             del sys.modules["wandb"]
     if name == "SFNO" and not hasattr(models, name):
-        import torch_harmonics  # noqa: F401  # neuralop leaves SFNO out without a word: here is why
+        import torch_harmonics  # noqa: F401  # raises the ImportError that neuralop hides
     return getattr(models, name)
 
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Nothing on standard output, and the filters of warnings stay the caller's.
+    """Suppresses standard output and restores the warning filters at the end.
 
     neuralop prints when it is imported and whenever a UNO is built.
     """
@@ -351,12 +352,12 @@ def _silent() -> Iterator[None]:
 
 
 def _drop_metadata(module: nn.Module, state: dict[str, Any], prefix: str, local: Any) -> None:
-    """neuralop puts its constructor's arguments, functions among them, beside the weights."""
+    """Removes the constructor arguments (also functions) that neuralop adds to the state."""
     state.pop("_metadata", None)
 
 
 def _padding(grid: Grid | Sphere, domain_padding: float) -> list[float]:
-    """Relative padding of each side, per axis: none where the field is periodic."""
+    """Relative padding of each side, per axis; periodic axes have none."""
     if not domain_padding:
         return [0.0] * grid.ndim
     assert isinstance(grid, Grid)  # no network on a sphere has the argument

@@ -1,4 +1,4 @@
-"""Networks inside iterative solvers: training, loading by name, and what they save."""
+"""Networks inside iterative solvers: training, loading by name, and evaluation."""
 
 from .learned import NotForCGError, learned_preconditioner, load_preconditioner
 from .loading import load_correction

@@ -24,26 +24,25 @@ MEASURES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 class ConjugateDirection:
     """Mean over systems and over the first `steps` of `solvers.deep_conjugate_direction`.
 
-    A batch holds systems A as `operator` and errors e as `target`. The model takes its own steps:
-    r = A e, z = f(r/|r|) made A-orthogonal to the last direction, e ← e - α z. So it is trained on
-    the errors of the data and on those that its own steps leave. No gradient flows from a step to
-    the next. The loss of a step, with α = ⟨z, r⟩ / ⟨z, A z⟩, is one of
+    A batch holds systems A as `operator` and errors e as `target`. A step is r = A e, z = f(r/|r|)
+    made A-orthogonal to the last direction, e ← e - α z. The model is thus trained on the errors of
+    the data and on those that remain after its own steps. No gradient flows from a step to the
+    next. The loss of a step, with α = ⟨z, r⟩ / ⟨z, A z⟩, is one of
 
-    - energy: |e - α z|_A / |e|_A, the quantity that the method minimises; it needs e, which is
-      known where systems are made from their errors;
-    - log_energy: its logarithm, the rate of convergence; easy and hard systems weigh the same;
-    - residual: |r - α A z|² / |r|², as published (Kaneda et al. 2023); it needs r alone.
+    - energy: |e - α z|_A / |e|_A, the quantity that the method minimises. It needs e, which is
+      known if b is computed from it;
+    - log_energy: its logarithm, the rate of convergence. Easy and hard systems have equal weight;
+    - residual: |r - α A z|² / |r|², as published (Kaneda et al. 2023). It needs only r.
 
     All are invariant to the scale and sign of z and to its component in the kernel of A.
-
-    The model has `at(faces)`, which returns a map of residuals (b, 1, *space) to directions.
+    `model.at(faces)` returns a map of residuals (b, 1, *space) to directions.
 
     Args:
-        steps: number of steps; with 1 the model is trained on the errors of the data alone.
+        steps: number of steps; with 1 the model is trained only on the errors of the data.
         measure: a name in `MEASURES`.
 
     Raises:
-        ValueError: fewer than one step, or an unknown measure.
+        ValueError: `steps` is below 1, or the measure is unknown.
     """
 
     def __init__(self, *, steps: int = 4, measure: str = "energy") -> None:
@@ -60,7 +59,7 @@ class ConjugateDirection:
         return MEASURES[self.measure](*self.walk(model, batch))
 
     def walk(self, model: Any, batch: Batch) -> tuple[Float[Tensor, "k b"], Float[Tensor, "k b"]]:
-        """Per step and system log(|e - α z|_A / |e|_A) and |r - α A z|² / |r|²."""
+        """log(|e - α z|_A / |e|_A) and |r - α A z|² / |r|² for each step and system."""
         e, faces = error_and_couplings(batch)
         closed = (False,) * len(faces)
         direction = model.at(faces)
@@ -100,5 +99,5 @@ def dot(u: Tensor, v: Tensor) -> Float[Tensor, " b"]:
 
 
 def times(a: Tensor, u: Tensor) -> Tensor:
-    """One number per sample times its field."""
+    """a u, with one factor a per sample."""
     return a.reshape(-1, *(1,) * (u.ndim - 1)) * u

@@ -1,4 +1,4 @@
-"""Objective of learned preconditioners: the rate of convergence of CG with them."""
+"""Objective of learned preconditioners: the convergence of CG, or the condition number."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,23 +15,22 @@ from .conjugate_direction import dot, error_and_couplings, times
 
 # Axes: b batch, k steps of the method.
 Map = Callable[[Tensor], Tensor]
-_NOTHING = 1e-30  # below every error norm that CG reaches
+_NOTHING = 1e-30  # smaller than all error norms in CG
 
 
 class ConjugateGradients:
     """Mean over systems of the log condition number of M A, or of the CG convergence rate.
 
-    M = model.at(faces); `measure` chooses.
-
-    A batch holds systems A as `operator` and errors e as `target`, the initial errors of CG; no
-    solution is needed. M must be symmetric and positive definite.
+    `measure` selects one of the two; M = model.at(faces) must be symmetric and positive definite.
+    A batch holds systems A as `operator` and the initial errors e of CG as `target`; no solution is
+    needed.
 
     Args:
         steps: number of CG steps.
         measure: a name in `MEASURES`.
 
     Raises:
-        ValueError: fewer than two steps, or an unknown measure.
+        ValueError: `steps` is below 2, or the measure is unknown.
     """
 
     def __init__(self, *, steps: int = 8, measure: str = "condition") -> None:
@@ -48,17 +47,17 @@ class ConjugateGradients:
         return MEASURES[self.measure](*_system(model, batch), self.steps).mean()
 
     def walk(self, model: Any, batch: Batch) -> tuple[Float[Tensor, "k b"], Float[Tensor, "k b"]]:
-        """Per step and system log(|e'|_A / |e|_A) and |r'|² / |r|²."""
+        """log(|e'|_A / |e|_A) and |r'|² / |r|² for each step and system."""
         with torch.no_grad():
             rates, reductions, _ = _walk(*_system(model, batch), self.steps)
         return rates, reductions
 
 
 def condition(A: Map, M: Map, e: Float[Tensor, "b *space"], steps: int) -> Float[Tensor, " b"]:
-    """log(λ_max/λ_min) of M A. The Lanczos process of k steps of CG, without gradients, gives Ritz
-    vectors v of the two ends; their Rayleigh quotients ⟨Av, M A v⟩ / ⟨v, A v⟩ carry the gradient,
-    which at an eigenvector is that of the eigenvalue. Only two applications of M carry gradients,
-    whatever k is."""
+    """log(λ_max/λ_min) of M A. The Lanczos process in k steps of CG, without gradients, gives Ritz
+    vectors v for the two ends of the spectrum. Their Rayleigh quotients ⟨Av, M A v⟩ / ⟨v, A v⟩ are
+    differentiated; at an eigenvector, their gradient is that of the eigenvalue. Only two
+    applications of M are differentiated, for any k."""
     with torch.no_grad():
         low, high = _ritz_vectors(A, M, e, steps)
     return _rayleigh(A, M, high).log() - _rayleigh(A, M, low).log()
@@ -88,8 +87,8 @@ def _system(model: Any, batch: Batch) -> tuple[Map, Map, Tensor]:
 
 
 def _walk(A: Map, M: Map, e: Tensor, steps: int) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """CG from the error e: log(|e'|_A / |e|_A) and |r'|² / |r|² per step; and α, β, and z
-    divided by its norm ⟨r, z⟩^½."""
+    """CG from the error e. Returns log(|e'|_A / |e|_A), |r'|² / |r|², and the triple α, β,
+    z / ⟨r, z⟩^½, for each step."""
     r = A(e)
     z = M(r)
     p, rz, energy, size = z, dot(r, z), dot(e, r), dot(r, r)
@@ -124,7 +123,7 @@ def _ritz_vectors(A: Map, M: Map, e: Tensor, steps: int) -> tuple[Tensor, Tensor
 
 
 def _rayleigh(A: Map, M: Map, v: Tensor) -> Float[Tensor, " b"]:
-    """⟨Av, M A v⟩ / ⟨v, A v⟩; 1 for v = 0, which a step after convergence gives."""
+    """⟨Av, M A v⟩ / ⟨v, A v⟩; 1 for v = 0, which occurs after convergence."""
     Av = A(v)
     size = dot(v, Av)
     return torch.where(size > _NOTHING, dot(Av, M(Av)) / size.clamp(min=_NOTHING), 1.0)

@@ -19,7 +19,7 @@ from .run import PreconditionerRecipe, SolverRun
 
 @dataclass(frozen=True, eq=False)
 class Recognised(LinearSystem):
-    """A held-out system, and the structure that `recognise` finds in the matrix of A."""
+    """A held-out system, and the structure that `recognise` finds in its matrix."""
 
     found: Structure
 
@@ -36,24 +36,24 @@ def evaluate_systems(
     """Iterations and seconds of a trained network inside its solver, of conjugate gradients with
     every classical preconditioner of `pdeops solve`, and of sparse LU, over held-out systems.
 
-    b = A e with the errors e of the systems. All methods solve each system in turn, from zero, to
-    |b - A x| <= rtol |b| in float64. The first system is solved once more before, untimed, so that
-    loops are compiled.
+    The right-hand sides are b = A e with the errors e of the systems. All methods solve each system
+    in turn, from zero, to |b - A x| <= rtol |b| in float64. Before that, each solves the first
+    system once, untimed, to compile its loops.
 
-    `break_even` is the number of solves that repay the training: its seconds over the seconds that
-    a solve takes less than with that method, for 1, 10 and 100 solves per set-up. It is "never"
-    where nothing is saved and None where the training's seconds are not known.
+    `break_even` is the number of solves that repay the training: the seconds of training divided by
+    the seconds saved per solve relative to that method, for 1, 10 and 100 solves per set-up. It is
+    "never" if nothing is saved, and None if the seconds of training are unknown.
 
     Args:
-        run: that `load_run` gave for a run's folder or for the name of shipped weights.
-        num_systems: number of held-out systems; the same for every run with this seed.
+        run: the result of `load_run` for a run's folder or shipped weights.
+        num_systems: number of held-out systems; they are the same for every run with this seed.
         size: unknowns per axis; by default the last of the recipe's shapes.
         rtol: relative residual to reach.
-        max_iterations: a method that needs more has failed.
+        max_iterations: maximum number of iterations; a method that needs more has failed.
         progress: called with the number of systems done.
 
     Raises:
-        ValueError: a number below 1, or the recipe's systems have no shapes.
+        ValueError: `num_systems` is below 1, or the recipe's systems have no shapes.
     """
     if num_systems < 1:
         raise ValueError(f"At least one system is needed; got {num_systems}.")
@@ -83,14 +83,14 @@ def evaluate_systems(
 
 
 def _recipe(run: SolverRun) -> PreconditionerRecipe:
-    """The recipe of the run; for shipped weights the shipped recipe of the same name."""
+    """The recipe of the run; for shipped weights, the shipped recipe with the same name."""
     if run.recipe is not None:
         return run.recipe
     return PreconditionerRecipe.from_dict(read_tables(run.source))
 
 
 def held_out(recipe: PreconditionerRecipe, number: int, size: int | None) -> Any:
-    """Systems of the recipe's kind that no training with it has seen."""
+    """Systems of the recipe's kind that are not used in training."""
     arguments = dict(recipe.systems.arguments)
     if size is not None:
         if "shapes" not in arguments:
@@ -112,7 +112,7 @@ def as_system(sample: Batch, rtol: float, max_iterations: int) -> Recognised:
 
 
 def classical() -> dict[str, LinearMethod[Recognised]]:
-    """The tables of `solvers.preconditioners`, and sparse LU."""
+    """CG with every preconditioner of `solvers.preconditioners`, and sparse LU."""
 
     def stencil(build: Callable[[Structure], Any]) -> LinearMethod[Recognised]:
         return LinearMethod(lambda s: build(s.found), fits=lambda s: s.found.operator is not None)
@@ -127,8 +127,8 @@ def classical() -> dict[str, LinearMethod[Recognised]]:
 
 
 def _by_transform(system: Recognised) -> bool:
-    """Whether `elimination` is a direct solution by trigonometric transforms; where it is not, it
-    is multigrid, which has a row already."""
+    """Whether `elimination` is a direct solution by trigonometric transforms. Otherwise it is
+    multigrid, which has a row already."""
     found = system.found
     plain = found.inner is not None and found.inner.excess is None
     return plain and found.box is not None and found.coupling is not None
@@ -140,6 +140,6 @@ def to_markdown(report: dict[str, Any]) -> str:
     duration = "of unknown duration" if trained is None else f"of {trained:.0f} s"
     return (
         f"{report['number']} {report['systems']} of {shape} unknowns to {report['rtol']:.0e}, "
-        f"training {duration}; milliseconds, then the solves that repay it\n\n"
+        f"training {duration}; times in milliseconds, then the solves that repay it\n\n"
         f"{table(report['methods'])}"
     )

@@ -1,4 +1,4 @@
-"""Learned preconditioners of finished runs, for scipy's conjugate gradients and ours."""
+"""Learned preconditioners of finished runs, for conjugate gradients of scipy and pdeops."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,34 +16,33 @@ if TYPE_CHECKING:
 
 
 class NotForCGError(ValueError):
-    """A network that is no symmetric positive definite preconditioner, as plain conjugate gradients
-    need; conjugate directions may use it."""
+    """The network is not symmetric positive definite, as plain conjugate gradients require; use it
+    with `deep_conjugate_direction`."""
 
 
 def load_preconditioner(run: str | Path, A: Any) -> "scipy.sparse.linalg.LinearOperator":
     """The learned M ≈ A⁻¹ of a run on flat float64 vectors: `scipy.sparse.linalg.cg(A, b, M=M)`.
 
     Args:
-        run: a run's folder, a checkpoint, or the name of weights that pdeops ships.
-        A: a `Diffusion` or `Laplacian`, or its matrix: a sparse one of scipy in which `recognise`
-            sees a stencil.
+        run: a run's folder, a checkpoint, or the name of shipped weights.
+        A: a `Diffusion` or `Laplacian`, or a sparse matrix of scipy in which `recognise` finds a
+            stencil on a grid.
 
     Raises:
-        ValueError: the file is no checkpoint of ours (nothing is ever unpickled), the run is of
-            another task, the network is for another number of axes or not fit for CG, or the matrix
-            is no stencil on a grid.
+        ValueError: the file is not a pdeops checkpoint (nothing is ever unpickled), the run has
+            another task, the network has another number of axes or is not SPD, or the matrix is not
+            a stencil on a grid.
     """
     return learned_preconditioner(run, stencil(A)).to_scipy()
 
 
 def learned_preconditioner(run: str | Path, A: Diffusion) -> LinearOperator:
-    """The same as an operator on fields, for `solvers.cg`.
+    """The learned M ≈ A⁻¹ of a run as an operator on fields, for `solvers.cg`.
 
-    A network that is not symmetric and positive definite by construction is probed by `check_spd`,
-    and refused where it fails.
+    A network that is not symmetric positive definite by construction is probed by `check_spd`.
 
     Raises:
-        NotForCGError: the network failed the probe.
+        NotForCGError: the network fails the probe.
         ValueError: as for `load_preconditioner`.
     """
     model: Any = load_correction(run)
@@ -58,7 +57,7 @@ def learned_preconditioner(run: str | Path, A: Diffusion) -> LinearOperator:
         return M
     M = Correction(M, A)
     try:
-        check_spd(M, rtol=1e-5)  # of a network in float32
+        check_spd(M, rtol=1e-5)  # the network computes in float32
     except ValueError as error:
         raise NotForCGError(
             f"{run} holds a {type(model).__name__}, which is no preconditioner for plain CG: "
@@ -71,7 +70,7 @@ def stencil(A: Any) -> Diffusion:
     """A itself, or the operator on a grid that a sparse matrix of scipy represents.
 
     Raises:
-        ValueError: neither a `Diffusion` nor a matrix that `recognise` understands.
+        ValueError: A is neither a `Diffusion` nor a matrix in which `recognise` finds a stencil.
     """
     import scipy.sparse
 
@@ -93,7 +92,7 @@ def stencil(A: Any) -> Diffusion:
 
 
 class Correction(LinearOperator):
-    """A map of residuals (b, 1, *space) to corrections, as an operator that can be probed."""
+    """A map of residuals (b, 1, *space) to corrections as a `LinearOperator`, for `check_spd`."""
 
     symmetric = positive_definite = True
 

@@ -1,4 +1,4 @@
-"""Trained networks inside solvers, by run folder, checkpoint or name."""
+"""Load trained networks inside solvers, by run folder, checkpoint or name."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from .task import PreconditionerTask
 def load_correction(
     source: str | Path, *, weights: str = "best", device: str | torch.device = "cpu"
 ) -> nn.Module:
-    """The trained network of a run folder, of a file, or shipped with the package by name; `on(A)`
-    gives the network for one system.
+    """The trained network of a run folder, of a checkpoint, or of shipped weights by name; `on(A)`
+    returns the network for one system.
 
     Raises:
-        ValueError: there is none, or it is a checkpoint of another task or format version.
+        ValueError: the checkpoint does not exist, or has another task or format version.
     """
     task, place = PreconditionerTask(), running.device_named(device)
     found = running.read(source, weights, place)

@@ -1,4 +1,4 @@
-"""Preconditioners by name: classical ones, trained runs, and weights that pdeops ships."""
+"""Preconditioners by name: classical ones, trained runs, and shipped weights."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +14,11 @@ from .loading import load_correction
 
 
 def build(name: str, A: LinearOperator, found: Structure) -> LinearOperator | None:
-    """The preconditioner of this name for A.
+    """The preconditioner with this name for A.
 
     Raises:
-        NotForCGError: a network for conjugate directions; `directions` loads it.
-        ValueError: there is no such preconditioner, or it does not apply to A.
+        NotForCGError: the name is a network for conjugate directions; `directions` loads it.
+        ValueError: the name is unknown, or the preconditioner does not apply to A.
     """
     if name in FOR_STENCILS and found.operator is not None:
         return FOR_STENCILS[name](found)
@@ -40,9 +40,9 @@ def build(name: str, A: LinearOperator, found: Structure) -> LinearOperator | No
 
 
 def directions(name: str, found: Structure) -> Callable[[Any], Any]:
-    """The search directions that a trained network proposes for the operator of a structure, as
-    `deep_conjugate_direction` takes them. Ghost unknowns are eliminated before the network and
-    filled in after it."""
+    """The search directions of a trained network for the operator of a structure, as an argument of
+    `deep_conjugate_direction`. Ghost unknowns are eliminated before the network is applied and
+    restored afterwards."""
     assert found.ghosts is not None
     network: Any = load_correction(name)
     net = network.on(found.inner)

@@ -1,4 +1,4 @@
-"""The recipe of a network inside a solver, and what a finished run loads as."""
+"""The recipe and the finished run of a network inside a solver."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,7 +17,7 @@ NETWORKS = own_models.Models(CORRECTIONS, given=("ndim",))
 
 @dataclass(frozen=True, kw_only=True)
 class PreconditionerRecipe(TrainingRecipe):
-    """All that a run of a network inside a solver depends on."""
+    """The recipe of a network inside a solver."""
 
     task: ClassVar[str] = "preconditioner"
 
@@ -32,9 +32,9 @@ class SolverRun:
 
     Attributes:
         source: the folder of the run, a checkpoint, or the name of shipped weights.
-        recipe: the resolved recipe; None where a checkpoint lies outside of a run.
-        network: the trained one, in evaluation mode.
-        training_seconds: what the training took; None where the checkpoint does not say.
+        recipe: the resolved recipe; None if the checkpoint is not in a run's folder.
+        network: the trained network, in evaluation mode.
+        training_seconds: seconds of training; None if the checkpoint does not hold them.
     """
 
     task: ClassVar[str] = "preconditioner"

@@ -18,13 +18,13 @@ from .evaluation import evaluate_systems, to_markdown
 from .objectives import OBJECTIVES
 from .run import NETWORKS, PreconditionerRecipe, SolverRun
 
-# Validation and model selection look at this metric; the lower the better.
+# Metric for validation and model selection; lower is better.
 MONITOR = "contraction"
 _HELD_OUT, _STEPS = 64, 8
 
 
 class PreconditionerTask(Task):
-    """Trains on linear systems drawn while training; evaluates solves against classical methods."""
+    """Trains on systems drawn during training; compares solves with classical methods."""
 
     name = "preconditioner"
     summary = "networks inside solvers"
@@ -33,7 +33,7 @@ class PreconditionerTask(Task):
     options = ("systems", "size")
 
     def job(self, recipe: PreconditionerRecipe, device: torch.device) -> Job:
-        """Systems, network and objective; validation walks eight steps on held-out systems."""
+        """Systems, network and objective; validation takes eight steps on held-out systems."""
         systems = SYSTEMS[recipe.systems.name](**recipe.systems.arguments, seed=recipe.seed)
         carry = {"model": own_models.describe(recipe.model), "ndim": systems.ndim}
         with torch.random.fork_rng(devices=[]):
@@ -51,11 +51,11 @@ class PreconditionerTask(Task):
         )
 
     def build(self, carry: Mapping[str, Any], folder: Path | None) -> nn.Module:
-        """The network for systems with so many axes."""
+        """The network for systems with carry["ndim"] axes."""
         return NETWORKS.build(carry["model"], folder, carry["ndim"])
 
     def finished(self, found: Finished, model: nn.Module, recipe: Any) -> SolverRun:
-        """A `SolverRun`; its `on(A)` is the network for a system."""
+        """A `SolverRun`, whose `on(A)` returns the network for a system."""
         seconds = running.training_seconds(found.source)
         return SolverRun(found.source, recipe, model, seconds)
 
