@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Preconditioner for matrices with ghost rows, by block elimination of the ghosts."""
-=======
-"""Preconditioner that eliminates the ghost rows of a matrix."""
->>>>>>> english3
 
 from typing import Any
 
@@ -19,18 +15,13 @@ from .multigrid import Multigrid
 
 
 class GhostElimination(Preconditioner):
-<<<<<<< HEAD
     """M ≈ A⁻¹ for the `operator` of a `Structure`, from a preconditioner of its `inner` operator.
-=======
-    """M ≈ A⁻¹ for the `operator` A of a `Structure`, from M_S ≈ S⁻¹ for its `inner` operator S.
->>>>>>> english3
 
     With I the inner nodes, G the ghosts, and c (u_G - u_I) = b_G the rows of the ghosts,
 
         b_S = b_I + Σ b_G over the ghosts of a node,   x_I = M_S b_S,   x_G = x_I + b_G / c.
 
     This is block elimination: M is exact if M_S is, and symmetric positive definite if M_S is. If
-<<<<<<< HEAD
     the couplings are constant and the inner nodes fill a box, M_S is `FastPoisson`, which is exact:
     M @ b is a direct solution, and any Krylov method with M ends after one or two iterations.
     Otherwise M_S is a cycle of `Multigrid`.
@@ -42,19 +33,6 @@ class GhostElimination(Preconditioner):
     Args:
         structure: the result of `recognise`.
         inner: M_S, if not the default.
-=======
-    couplings are constant and the inner nodes fill a box, M_S is `FastPoisson`, exact: M @ b is a
-    direct solution, and any Krylov method with M ends after one or two iterations. Otherwise
-    M_S is a cycle of `Multigrid`.
-
-    If A is singular, b is projected on its range, and x has no component in its kernel.
-
-    The computation is in float64 on the CPU; leading axes are a batch.
-
-    Args:
-        structure: the result of `recognise`.
-        inner: M_S to use instead of the above.
->>>>>>> english3
 
     Raises:
         ValueError: no stencil was recognised, or `inner` is for another grid.
@@ -79,13 +57,8 @@ class GhostElimination(Preconditioner):
             )
         self.inner = inner
 
-<<<<<<< HEAD
     def _spectral_inverse(self, S: Diffusion) -> FastPoisson | None:
         """The spectral inverse of S on its box, None if S is not constant on a box."""
-=======
-    def _waves(self, S: Diffusion) -> FastPoisson | None:
-        """`FastPoisson` of S if S is constant on a box, on which it acts; else None."""
->>>>>>> english3
         box, coupling = self.structure.box, self.structure.coupling
         if box is None or coupling is None or S.excess is not None:
             return None
@@ -115,11 +88,7 @@ class GhostElimination(Preconditioner):
 
 
 def _grid_of(S: Diffusion, box: tuple[tuple[int, int], ...]) -> Grid:
-<<<<<<< HEAD
     """The grid of unit spacing whose boundary conditions fit the couplings at two corners."""
-=======
-    """The grid of unit spacing with boundaries inferred from the couplings at two corners."""
->>>>>>> english3
     shape, extent, boundary, placement = [], [], [], []
     corners = [tuple(ends[side] for ends in box) for side in (0, 1)]
     for axis, (first, last) in enumerate(box):
