@@ -14,15 +14,10 @@ from ..krylov.loop import knows_range
 class _AlgebraicMultigrid(Preconditioner):
     """M ≈ A⁻¹: one V(1,1) cycle of a hierarchy of PyAMG, in float64 on the CPU.
 
-        The smoother is symmetric Gauss-Seidel (PyAMG's default), so M is symmetric. If A is singular
-    <<<<<<< HEAD
-        and has known regions, the hierarchy is that of a regular matrix (`direct.sparse.regular`),
-        because coarse levels of a matrix with a large kernel are not positive definite; M is then
-        P M P, with P the projection on the range.
-    =======
-        and knows its regions, the hierarchy is that of a regular matrix (`direct.regular`), since
-        levels with many kernels are not positive definite; M is P M P, P the projection on the range.
-    >>>>>>> english3
+    The smoother is symmetric Gauss-Seidel (PyAMG's default), so M is symmetric. If A is singular
+    and has known regions, the hierarchy is that of a regular matrix (`direct.sparse.regular`),
+    because coarse levels of a matrix with a large kernel are not positive definite; M is then
+    P M P, with P the projection on the range.
     """
 
     constructor: str
@@ -71,17 +66,12 @@ class _AlgebraicMultigrid(Preconditioner):
 class RugeStueben(_AlgebraicMultigrid):
     """M ≈ A⁻¹ by classical algebraic multigrid (Ruge & Stüben 1987).
 
-    <<<<<<< HEAD
-        For M-matrices such as `Diffusion`: the strongest solver of PyAMG for scalar problems, including
-        jumps and anisotropy. Keywords are passed to `pyamg.ruge_stuben_solver`.
-    =======
-        It suits M-matrices such as `Diffusion`, and is PyAMG's strongest method on scalar problems,
-        also with jumps and anisotropy. Keywords go to `pyamg.ruge_stuben_solver`.
-    >>>>>>> english3
+    For M-matrices such as `Diffusion`: the strongest solver of PyAMG for scalar problems, including
+    jumps and anisotropy. Keywords are passed to `pyamg.ruge_stuben_solver`.
 
-        Raises:
-            ImportError: PyAMG is not installed.
-            ValueError: A is not symmetric.
+    Raises:
+        ImportError: PyAMG is not installed.
+        ValueError: A is not symmetric.
     """
 
     constructor = "ruge_stuben_solver"
@@ -90,18 +80,12 @@ class RugeStueben(_AlgebraicMultigrid):
 class SmoothedAggregation(_AlgebraicMultigrid):
     """M ≈ A⁻¹ by smoothed aggregation (Vaněk, Mandel, Brezina 1996).
 
-    <<<<<<< HEAD
-        Needs less memory than `RugeStueben` in three dimensions; weak on anisotropy unless the strength
-        of connection is tuned. Keywords are passed to `pyamg.smoothed_aggregation_solver`.
-    =======
-        Its operator complexity is lower than that of `RugeStueben` in three dimensions. It converges
-        slowly for anisotropic A unless its strength of connection is tuned. Keywords go to
-        `pyamg.smoothed_aggregation_solver`.
-    >>>>>>> english3
+    Needs less memory than `RugeStueben` in three dimensions; weak on anisotropy unless the strength
+    of connection is tuned. Keywords are passed to `pyamg.smoothed_aggregation_solver`.
 
-        Raises:
-            ImportError: PyAMG is not installed.
-            ValueError: A is not symmetric.
+    Raises:
+        ImportError: PyAMG is not installed.
+        ValueError: A is not symmetric.
     """
 
     constructor = "smoothed_aggregation_solver"

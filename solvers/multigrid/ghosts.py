@@ -35,7 +35,7 @@ class GhostElimination(Preconditioner):
         inner: M_S, if not the default.
 
     Raises:
-        ValueError: no stencil was recognised, or `inner` is for another grid.
+        ValueError: nothing was recognised, or `inner` is for another grid.
     """
 
     def __init__(self, structure: Structure, inner: LinearOperator | None = None) -> None:
