@@ -180,10 +180,18 @@ def variables(path: Path) -> dict[str, Variable]:
 
 
 def write(
-    path: str | Path, spec: DatasetSpec, fields: Mapping[str, Tensor], dtype: str = "float32"
+    path: str | Path,
+    spec: DatasetSpec,
+    fields: Mapping[str, Tensor],
+    dtype: str = "float32",
+    *,
+    residuals: Tensor | None = None,
 ) -> Path:
     """Write complete fields by name, such as predictions. Each field has the axes `spec.dims`:
     (num_samples, [time,] [channel,] *space). The file appears only when it is complete.
+
+    Args:
+        residuals: (num_samples,) of the fields, where they are known; NaN is stored otherwise.
 
     Raises:
         ValueError: the file exists, or the fields are not those of the spec.
@@ -201,7 +209,8 @@ def write(
     places = variables(part)
     descriptor = os.open(part, os.O_RDWR)
     try:
-        for name, u in fields.items():
+        known = {} if residuals is None else {"residual": residuals.double()}
+        for name, u in {**fields, **known}.items():
             for i, values in enumerate(u.detach().cpu().numpy()):
                 places[name].write(descriptor, i, values)
         os.fsync(descriptor)

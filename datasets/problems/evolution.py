@@ -178,7 +178,8 @@ class PeriodicProblem(EvolutionProblem):
             raise ValueError(
                 f"The initial fields of {self.name} {self.kind} have {self.inputs.num_waves} waves "
                 f"per axis, for which the solver needs {needed} nodes; got {nodes} (the grid's, "
-                f"times refinement). Use more nodes, a larger refinement, or fewer num_waves."
+                f"times refinement). Use more nodes, a larger refinement, or fewer waves, as in "
+                f"--set num_waves={(nodes - 1) // 2}."
             )
 
     def solver_grid(self, grid: Grid) -> Grid:

@@ -1,6 +1,7 @@
 """Write the predictions of runs to data files."""
 # Axes: b batch, t time, c channel, *space nodes.
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..batch import Batch
-from ..datasets import FieldDataset
+from ..datasets import FieldDataset, Problem, problem_of
 from ..datasets.layouts import native_file
 from ..datasets.spec import DatasetSpec, Field
 
@@ -37,10 +38,19 @@ def write(
     fields: dict[str, Tensor] = {}
     for role, u in channels.items():
         fields |= spec.by_field(role, u)
-    native_file.write(out, spec, fields)
+    native_file.write(out, spec, fields, residuals=_residuals(dataset, channels))
     frames = {"frames": len(times)} if times else {}
     grid = list(dataset.domain.shape)
     return {"out": str(out), "samples": num_samples, **frames, "grid": grid}
+
+
+def _residuals(dataset: FieldDataset, channels: dict[str, Tensor]) -> Tensor | None:
+    """Relative residual |b - A u| / |b| of each prediction, where the file names the problem."""
+    problem = problem_of(dataset.spec) if dataset.spec else None
+    if not isinstance(problem, Problem):
+        return None
+    domain: Any = dataset.domain
+    return problem.residual(channels["input"], channels["target"], domain)
 
 
 def _roles(
@@ -76,6 +86,7 @@ def _spec(
     """The spec of the input file with a new source, or a new spec if the file has none."""
     source = f"predicted by {run.recipe.model.name}, run {run.folder.name}"
     changed: dict[str, Any] = {"source": source, "num_samples": num_samples, "times": times}
+    changed["tolerance"] = math.inf  # a prediction meets none
     if dataset.spec:
         return replace(dataset.spec, **changed)
     return DatasetSpec(
