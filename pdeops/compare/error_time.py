@@ -250,7 +250,7 @@ def _method_notes(grid: Grid, fine: Grid, num_samples: int, seed: int, repeats: 
         "interleaved, after one call that is not counted (compilation). For an operator the "
         "time of a batch / its size. Classical set-up (assembly, hierarchy, factorisation) is "
         "part of every solve.",
-        "Threads: an operator has one or all, whichever was faster; a classical solve has one. "
+        "Threads: one or all for an operator, whichever was faster; one for a classical solve. "
         "Running as many classical solves in parallel as there are threads would gain up to that "
         "factor.",
         "A classical iteration starts from zero and stops at the tolerance, a relative residual.",

@@ -96,7 +96,7 @@ def _real(tensor: Tensor) -> Tensor:
 
 
 def my_slice(num_samples: int) -> slice:
-    """This rank's slice of num_samples: contiguous, ordered by rank, of equal size up to one."""
+    """This rank's slice of num_samples: contiguous, equal in size up to one, possibly empty."""
     r, size = rank(), world_size()
     return slice(r * num_samples // size, (r + 1) * num_samples // size)
 

@@ -19,7 +19,7 @@ Objective = Callable[[nn.Module, Batch], Tensor]
 
 
 class DivergedError(ArithmeticError):
-    """Loss or gradient is no longer finite."""
+    """The loss or the gradient is not finite."""
 
 
 class Learner:

@@ -123,7 +123,7 @@ def test_betas_may_be_a_list():
         (lambda: OneCycle(warmup=1.0), "warmup"),
         (lambda: OneCycle(start_factor=0.0), "start_factor"),
         (lambda: Cosine(final_factor=2.0), "final_factor"),
-        (lambda: Step(every=20.0), "share of the run; got 20.0"),
+        (lambda: Step(every=20.0), "fraction of the run; got 20.0"),
         (lambda: Step(gamma=0.0), "gamma"),
     ],
 )

@@ -60,8 +60,8 @@ def learned_preconditioner(run: str | Path, A: Diffusion) -> LinearOperator:
         check_spd(M, rtol=1e-5)  # the network computes in float32
     except ValueError as error:
         raise NotForCGError(
-            f"{run} holds a {type(model).__name__}, which is no preconditioner for plain CG: "
-            f"{error} deep_conjugate_direction(A, b, load_correction(run).on(A)) is made for it."
+            f"{run} holds a {type(model).__name__}, which cannot precondition plain CG: "
+            f"{error} deep_conjugate_direction(A, b, load_correction(run).on(A)) accepts it."
         ) from None
     return M
 
@@ -84,9 +84,9 @@ def stencil(A: Any) -> Diffusion:
     found = recognise(A)
     if found.operator is None:
         raise ValueError(
-            f"This matrix is no stencil on a grid, as a learned preconditioner needs it: "
+            f"A learned preconditioner needs a stencil on a grid; this matrix is not one: "
             f"{found.reason}. SmoothedAggregation(Matrix(A)) and IncompleteCholesky(Matrix(A)) of "
-            f"pdeops.solvers take any."
+            f"pdeops.solvers accept any matrix."
         )
     return found.operator
 
