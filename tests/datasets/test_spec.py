@@ -82,7 +82,7 @@ def test_times_are_part_of_the_difference():
         (
             (PRESSURE, Field("f", "input", "f", evolves=True)),
             (0.0, 1.0),
-            "inputs without the axis time; got f",
+            "inputs without a time axis; got f",
         ),
         ((STEADY[0], STEADY[0]), (), "Two fields or channels are called 'a'"),
         ((VELOCITY, Field("velocity_u", "input", "u")), (0.0, 1.0), "are called 'velocity_u'"),
