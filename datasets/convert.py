@@ -213,17 +213,17 @@ def _copy(
     values: np.ndarray, variable: Any, c: Chosen, block: tuple[slice, ...], kept: tuple[slice, ...]
 ) -> None:
     """Write the kept nodes of one block of an array to their position in the variable."""
-    where = dict(zip(c.axes, block, strict=True))
+    position = dict(zip(c.axes, block, strict=True))
     for axis, every in zip(c.space_axes, kept, strict=True):
         i = c.axes.index(axis)
-        inside, where[axis] = _cut(where[axis].start, values.shape[i], every)
+        inside, position[axis] = _cut(position[axis].start, values.shape[i], every)
         values = values[(*(slice(None),) * i, inside)]
     u = c.fields(values, variable.dtype)
     if not c.components:
         u = u.squeeze(2 if c.num_frames is not None else 1)
-        where.pop("channel", None)
+        position.pop("channel", None)
     if u.size:
-        variable[tuple(where[axis] for axis in c.order if axis in where)] = u
+        variable[tuple(position[axis] for axis in c.order if axis in position)] = u
 
 
 def _cut(start: int, size: int, kept: slice) -> tuple[slice, slice]:

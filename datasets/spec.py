@@ -124,9 +124,9 @@ class DatasetSpec:
         if self.states and (self.targets or len(self._evolving) > len(self.states)):
             others = [f.name for f in self.fields if f.role == "target" or f.evolves]
             raise ValueError(
-                f"Frames of states are both input and target, so beside them there are only inputs "
-                f"without the axis time; got {', '.join(others)}. Store {others[0]} in a file of "
-                f"its own."
+                f"Frames of states are both input and target, so other fields must "
+                f"be inputs without a time axis; got {', '.join(others)}. Store {others[0]} in a "
+                f"separate file."
             )
 
     @property

@@ -64,11 +64,11 @@ def generate(
         work = _Work(problem, spec, dtype, part.path.absolute(), part.places)
         todo = part.unfinished
         # A chunk takes well under a second, so that Ctrl-C does not wait for long.
-        most = max(1, min(16, 500_000 // grid.num_nodes))
+        chunk_size = max(1, min(16, 500_000 // grid.num_nodes))
         if progress:
             progress(part.num_finished)
         try:
-            for finished in workforce.produce(work, todo, workers, most):
+            for finished in workforce.produce(work, todo, workers, chunk_size):
                 part.enter(finished)
                 if progress:
                     progress(part.num_finished)

@@ -39,15 +39,15 @@ _KEPT = "Finished samples are kept: call again with the same arguments"
 
 
 def produce(
-    work: Work, todo: list[int], workers: "int | distributed.Client", most: int
+    work: Work, todo: list[int], workers: "int | distributed.Client", chunk_size: int
 ) -> Iterator[Finished]:
-    """Generate all samples in chunks of at most `most`; yield each chunk once it is stored.
+    """Generate all samples in chunks of at most `chunk_size`; yield each chunk once it is stored.
 
     Raises:
         ChildProcessError: a worker process died, or the cluster failed.
     """
     count = workers if isinstance(workers, int) else sum(workers.nthreads().values())
-    size = max(1, min(most, len(todo) // (4 * max(1, count))))
+    size = max(1, min(chunk_size, len(todo) // (4 * max(1, count))))
     chunks = [todo[i : i + size] for i in range(0, len(todo), size)]
     if not isinstance(workers, int):
         yield from _on_cluster(work, chunks, workers)

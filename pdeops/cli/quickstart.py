@@ -54,7 +54,7 @@ def command(
             folder=folder,
             num_samples=COMPARED_SAMPLES,
             data_seconds=data_seconds,
-            title="Quickstart: MgNO and FNO for Darcy flow, beside a classical solver",
+            title="Quickstart: MgNO and FNO for Darcy flow, compared with a classical solver",
             introduction=INTRODUCTION,
             evaluations=evaluations,
             progress=lambda done, total: advance(done / total),
@@ -71,7 +71,9 @@ def command(
     print(comparison.to_markdown())
     lines = [list(line.values()) for line in evaluations]
     rows(list(evaluations[0]), lines, title="On unseen data")
-    print(f"Wrote {result['report']} in {result['seconds']:.0f} s; the runs lie beside it.")
+    print(
+        f"Wrote {result['report']} in {result['seconds']:.0f} s; the runs are in the same folder."
+    )
 
 
 def _generate(folder: Path) -> float:

@@ -242,8 +242,8 @@ def test_help_names_every_verb(pdeops):
 @pytest.mark.slow
 def test_doctor_tries_every_pair(pdeops):
     report = pdeops("doctor", "--json").json
-    assert report["loads"]["torch-harmonics beside torch"] == "yes"
-    assert report["loads"]["neuraloperator beside torch"] == "yes"
+    assert report["loads"]["torch-harmonics with torch"] == "yes"
+    assert report["loads"]["neuraloperator with torch"] == "yes"
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_problem_has_a_card_that_names_its_kinds_and_parameters(name):
     card = (resources.files("pdeops.datasets.cards") / f"{name}.md").read_text(encoding="utf-8")
-    for heading in ("Equation", "Kinds", "Grid", "Solver", "Cost", "What is hard", "Licence"):
+    for heading in ("Equation", "Kinds", "Grid", "Solver", "Cost", "Difficulty", "Licence"):
         assert f"**{heading}.**" in card
     for field in DATASETS[name].fields:
         assert f'"{field.name}"' in card

@@ -78,11 +78,11 @@ def test_times_are_part_of_the_difference():
         ((PRESSURE,), (0.0, 0.0), "must increase"),
         ((PRESSURE,), (0.0, float("nan")), "must increase"),
         (STEADY, (0.0, 1.0), "No field has the axis time, but there are 2 times"),
-        ((PRESSURE, STEADY[1]), (0.0, 1.0), "beside them there are only inputs.*got b. Store b in"),
+        ((PRESSURE, STEADY[1]), (0.0, 1.0), "other fields must be inputs.*got b. Store b in"),
         (
             (PRESSURE, Field("f", "input", "f", evolves=True)),
             (0.0, 1.0),
-            "inputs without the axis time; got f",
+            "inputs without a time axis; got f",
         ),
         ((STEADY[0], STEADY[0]), (), "Two fields or channels are called 'a'"),
         ((VELOCITY, Field("velocity_u", "input", "u")), (0.0, 1.0), "are called 'velocity_u'"),

@@ -210,7 +210,7 @@ def test_steady_specs_say_nothing_of_time():
 @pytest.mark.parametrize("name", EVOLUTIONS)
 def test_every_problem_has_a_card_that_names_its_kinds_and_parameters(name):
     card = (resources.files("pdeops.datasets.cards") / f"{name}.md").read_text(encoding="utf-8")
-    for heading in ("Equation", "Kinds", "Grid", "Solver", "Cost", "What is hard", "Licence"):
+    for heading in ("Equation", "Kinds", "Grid", "Solver", "Cost", "Difficulty", "Licence"):
         assert f"**{heading}.**" in card
     for kind in EVOLUTIONS[name].KINDS:
         assert f"`{kind}`" in card
