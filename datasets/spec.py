@@ -2,9 +2,11 @@
 # Axes: n sample, t time, c channel, *space nodes.
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from numbers import Real
 from typing import Any
 
 from torch import Tensor
@@ -255,7 +257,10 @@ class DatasetSpec:
 
 
 def check_times(times: Sequence[float]) -> None:
-    """Raise a ValueError unless times increase."""
+    """Raise a ValueError unless times are finite numbers that increase."""
+    for t in times:
+        if not isinstance(t, Real) or not math.isfinite(t):
+            raise ValueError(f"Times must be finite numbers; got {t!r}. Give one for each frame.")
     for i, (a, b) in enumerate(pairwise(times)):
         if not a < b:
             raise ValueError(

@@ -71,8 +71,8 @@ def container_of(path: str | Path) -> str:
         hint = (
             "; an unfinished one is there: run its `pdeops data generate` or `convert` again."
             if path.with_name(path.name + ".part").exists()
-            else f". Generate it with `pdeops data generate PROBLEM ... --out {path}`; the head of a "
-            f"shipped recipe has the command for its data."
+            else f". Generate it with `pdeops data generate PROBLEM ... --out {path}`; the head of "
+            f"a shipped recipe has the command for its data."
         )
         raise FileNotFoundError(f"There is no data file {path}{hint}")
     head = b""

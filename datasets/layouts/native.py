@@ -1,7 +1,6 @@
 """Reader of the project's own files; `native_file` defines the format and writes it."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +36,13 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
                 f"{path} disagrees with its own spec: field {field.name!r} should have shape "
                 f"{expected}, and has {got}. Generate the file again."
             )
+    if spec.times and "time" in store.arrays:
+        stored = store.read("time", (slice(None),)).tolist()
+        if stored != list(spec.times):
+            raise ValueError(
+                f"{path} disagrees with its own spec: its variable time is {stored}, the spec says "
+                f"{list(spec.times)}. Generate the file again."
+            )
     if path.name.endswith(".part"):
         raise ValueError(
             f"{path} is unfinished: run its `pdeops data generate` or `convert` again."
@@ -59,22 +65,29 @@ def spec_of(store: Store) -> DatasetSpec:
     """The spec stored in the file.
 
     Raises:
-        ValueError: the format version is unknown.
+        ValueError: the format version is unknown, or the spec is damaged.
     """
     version = store.attributes.get("format_version")
-    plain = json.loads(store.attributes["spec"])
-    if version == 1:
-        plain = _from_version_1(store.path, plain)
-    elif version != FORMAT_VERSION:
+    if version not in (1, FORMAT_VERSION):
         raise ValueError(
-            f"{store.title} has format version {version}; this pdeops reads {FORMAT_VERSION}. "
+            f"{store.title} has format version {version!r}; this pdeops reads {FORMAT_VERSION}. "
             f"Generate or convert the file again, or use the pdeops that wrote it "
             f"({store.attributes.get('code_version')})."
         )
-    return DatasetSpec.from_dict(plain)
+    try:
+        plain = json.loads(store.attributes["spec"])
+        if version == 1:
+            plain = _from_version_1(plain)
+        return DatasetSpec.from_dict(plain)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{store.title} has no readable spec ({error!r}). Generate or convert the file again."
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{store.title}: {error}") from None
 
 
-def _from_version_1(path: Path | None, plain: dict[str, Any]) -> dict[str, Any]:
+def _from_version_1(plain: dict[str, Any]) -> dict[str, Any]:
     """Convert the spec of a version 1 file to the current version.
 
     Steady fields are stored as in the current version. Version 1 split a trajectory into the
@@ -86,7 +99,7 @@ def _from_version_1(path: Path | None, plain: dict[str, Any]) -> dict[str, Any]:
     late = [f["name"] for f in plain["fields"] if f.get("times")]
     if late:
         raise ValueError(
-            f"{path} has format version 1, in which a trajectory ({', '.join(late)}) is stored "
+            f"the file has format version 1, in which a trajectory ({', '.join(late)}) is stored "
             f"without its first frame; this pdeops reads trajectories of version {FORMAT_VERSION}. "
             f"Generate or convert the file again."
         )

@@ -92,6 +92,19 @@ def check_channels(dataset: FieldDataset, in_channels: int) -> None:
         )
 
 
+def check_frames(dataset: FieldDataset, n_in: int | None, n_out: int | None) -> None:
+    """Raise a ValueError unless a file has the frames that the operator takes and gives."""
+    if (dataset.n_in, dataset.n_out) != (n_in, n_out):
+        here, there = (
+            f"{a or 'no'} input and {b or 'no'} target frame(s)"
+            for a, b in ((n_in, n_out), (dataset.n_in, dataset.n_out))
+        )
+        raise ValueError(
+            f"The run's operator has {here}; the file gives {there}. Choose a file with the same "
+            f"times, or train with data.window."
+        )
+
+
 def units(dataset: FieldDataset) -> list[str]:
     """The distinct units of the predicted fields, if the file states them."""
     fields = dataset.spec.fields if dataset.spec else ()

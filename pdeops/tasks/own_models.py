@@ -183,7 +183,7 @@ def _imported(path: str) -> ModuleType:
     """
     try:
         return _from_file(Path(path)) if path.endswith(".py") else importlib.import_module(path)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         advice = (
             "Check the path."
             if path.endswith(".py")

@@ -8,6 +8,7 @@ pushforward trick, Brandstetter, Worrall & Welling 2022), or adds noise to the i
 """
 # Axes: b batch, t time, c channel, *space nodes.
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,8 +60,8 @@ class RolloutTable:
                 f"rollout.pushforward must be at least 0 and below rollout.steps; got "
                 f"{self.pushforward} of {self.steps} steps."
             )
-        if self.noise < 0:
-            raise ValueError(f"rollout.noise must be at least 0; got {self.noise}.")
+        if not 0 <= self.noise < math.inf:
+            raise ValueError(f"rollout.noise must be at least 0 and finite; got {self.noise}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from ..runs.recipe import Choice, choice, table
 from ..training import distributed
 from ..training.objectives import Supervised
 from . import operators, prediction
-from .data import DataTable, check_channels, training_and_validation, windowed
+from .data import DataTable, check_channels, check_frames, training_and_validation, windowed
 from .operators import ON_A_DOMAIN, OPERATORS
 from .task import Finished, Job, Task, TrainingRecipe
 
@@ -162,6 +162,7 @@ class SupervisedTask(Task):
         """
         dataset = windowed(operators.evaluated_on(run, data), run.recipe.data.window)
         check_channels(dataset, run.in_channels)
+        check_frames(dataset, run.n_in, run.n_out)
         problem = problem_of(dataset.spec) if dataset.spec else None
         steady = problem if isinstance(problem, Problem) else None
         metrics = MetricMean(dataset.domain)
@@ -185,6 +186,7 @@ class SupervisedTask(Task):
         prediction.refuse_existing(out)
         dataset = windowed(open_dataset(data), run.recipe.data.window)
         check_channels(dataset, run.in_channels)
+        check_frames(dataset, run.n_in, run.n_out)
         pairs = ((batch, run(batch.input)) for batch in dataset.batches(256))
         return prediction.write(run, dataset, pairs, out)
 

@@ -98,9 +98,10 @@ def load(path: Path | str, map_location: str | torch.device = "cpu") -> dict[str
             f"{path} is a torch file but not a checkpoint of pdeops: it lacks the mark {FORMAT!r}. "
             f"Name the file checkpoints/best.pt or last.pt of a run."
         )
-    if state["format_version"] != FORMAT_VERSION:
+    version = state.get("format_version")
+    if version != FORMAT_VERSION:
         raise CheckpointError(
-            f"{path} has checkpoint format version {state['format_version']}; this pdeops reads "
+            f"{path} has checkpoint format version {version}; this pdeops reads "
             f"version {FORMAT_VERSION}. Load it with the pdeops that wrote it, or train again."
         )
     return state

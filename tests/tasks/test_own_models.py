@@ -159,6 +159,7 @@ def test_arguments_are_checked_as_those_of_ours(source):
     [
         ("{folder}/none.py:Net", r"none\.py does not import \(FileNotFoundError.*Check the path"),
         ("{folder}/broken.py:Net", r"broken\.py does not import \(ZeroDivisionError"),
+        ("{folder}/leaves.py:Net", r"leaves\.py does not import \(SystemExit: 3"),
         ("no_such_package.nets:Net", r"does not import \(ModuleNotFoundError.*Install the package"),
         ("{file}:Nett", r"has no attribute 'Nett'\. Did you mean 'Net'\? Its torch modules: Net"),
         ("{file}:number", r"must be a class of torch\.nn\.Module; got 3"),
@@ -171,6 +172,7 @@ def test_arguments_are_checked_as_those_of_ours(source):
 )
 def test_a_path_that_is_no_model_is_refused(source, name, message):
     (source.parent / "broken.py").write_text("1 / 0\n")
+    (source.parent / "leaves.py").write_text("raise SystemExit(3)\n")
     with pytest.raises(ValueError, match=message):
         recipe(name.format(folder=source.parent, file=source))
 

@@ -279,6 +279,8 @@ def test_what_does_not_fit_is_refused(files, tmp_path):
         RolloutTable(steps=2, pushforward=2)
     with pytest.raises(ValueError, match="noise must be at least 0"):
         RolloutTable(noise=-0.1)
+    with pytest.raises(ValueError, match="and finite; got nan"):
+        RolloutTable(noise=float("nan"))
     train(load_recipe(small), out=tmp_path / "run", device="cpu")
     run = load_run(tmp_path / "run")
     with pytest.raises(ValueError, match=r"1 frames, 1 channels, 1 space axes.*got \(4, 2, 1, 32"):

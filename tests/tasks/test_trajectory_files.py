@@ -90,6 +90,19 @@ def test_frames_in_and_out_of_a_supervised_run(folder, tmp_path):
         run(frames)
 
 
+def test_a_file_with_other_frames_is_refused(folder, tmp_path):
+    run = trained(folder, tmp_path / "run", training={"epochs": 1})
+    problem = problem_named("burgers", "thin", num_waves=8, num_frames=2)
+    short = tmp_path / "short.h5"
+    generate(problem, problem.grid((32,)), num_samples=2, seed=1, out=short)
+    wanted = r"1 input and 10 target frame\(s\); the file gives 1 input and 2 target"
+    with pytest.raises(ValueError, match=wanted):
+        evaluate(run, short)
+    with pytest.raises(ValueError, match=wanted):
+        predict(run, short, tmp_path / "prediction.h5")
+    assert not (tmp_path / "prediction.h5").exists()
+
+
 def test_a_window_longer_than_the_trajectory(folder, tmp_path):
     with pytest.raises(ValueError, match=r"spans 13 frames, but a trajectory has 11"):
         trained(folder, tmp_path / "run", data={"window": {"n_in": 5, "n_out": 8}})

@@ -62,6 +62,8 @@ def broken(path, name):
             file.writestr("a.txt", "b")
     elif name == "other version":
         torch.save({**STATE, "format": checkpoint.FORMAT, "format_version": 99}, path)
+    elif name == "no version":
+        torch.save({**STATE, "format": checkpoint.FORMAT}, path)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +78,7 @@ def broken(path, name):
         ("bare tensor", "lacks the mark"),
         ("other zip", "not a checkpoint"),
         ("other version", "version 99; this pdeops reads version 2"),
+        ("no version", "version None; this pdeops reads version 2"),
     ],
 )
 def test_what_is_not_a_checkpoint_is_named(tmp_path, name, message):

@@ -201,6 +201,15 @@ class _KernelCache(FunctionCache):
 
     _impl_class = _Implementation
 
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """What numba finds; None, and the function is compiled again, where a file is damaged."""
+        try:
+            return super().load_overload(signature, target_context)
+        except Exception:  # what pickle raises depends on the damage
+            name = f"{self._impl.filename_base}.nbi"
+            Path(self.cache_path, name).unlink(missing_ok=True)
+            return None
+
     def _save_overload(self, signature: Any, data: Any) -> None:
         super()._save_overload(signature, data)
         prune(Path(self.cache_path), self._impl.filename_base)

@@ -328,3 +328,50 @@ class TestVersion1:
         with pytest.raises(ValueError, match="format_version: 2 here, 1 there"):
             generate(Darcy(), Grid((9, 9)), num_samples=2, seed=0, out=tmp_path / "a.h5")
         assert part.exists()
+
+
+def spec_edited(path, **changed):
+    """The spec that stands in a file, with other entries."""
+    with h5py.File(path, "r+") as file:
+        file.attrs["spec"] = json.dumps(json.loads(file.attrs["spec"]) | changed)
+
+
+@pytest.fixture
+def trajectory_file(tmp_path):
+    spec = DatasetSpec(
+        name="own",
+        kind="own",
+        equation="",
+        fields=(Field("u", "state", "u"),),
+        domain=Grid((8,), boundary="periodic"),
+        parameters={},
+        seed=None,
+        num_samples=2,
+        times=(0.0, 0.5, 1.0),
+    )
+    return native_file.write(tmp_path / "u.h5", spec, {"u": torch.ones(2, 3, 8)})
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"times": [0.0, 0.5, float("inf")]}, "finite numbers; got inf"),
+        ({"times": [0.0, 1.0, 0.5]}, "must increase"),
+        ({"times": [0.0, 1.0, 2.0]}, r"variable time is \[0.0, 0.5, 1.0\]"),
+        ({"domain": 5}, "spec"),
+    ],
+)
+def test_an_edited_spec_is_refused_with_the_name_of_the_file(trajectory_file, changed, words):
+    spec_edited(trajectory_file, **changed)
+    with pytest.raises(ValueError, match=rf"u\.h5.*{words}"):
+        open_dataset(trajectory_file)
+
+
+@pytest.mark.parametrize("text", [None, "{no json", "[1]"])
+def test_a_file_without_a_readable_spec_is_refused(trajectory_file, text):
+    with h5py.File(trajectory_file, "r+") as file:
+        del file.attrs["spec"]
+        if text is not None:
+            file.attrs["spec"] = text
+    with pytest.raises(ValueError, match=r"u\.h5"):
+        open_dataset(trajectory_file)

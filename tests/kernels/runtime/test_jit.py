@@ -134,6 +134,17 @@ def test_numbas_own_cache_would_return_the_old_result(package):
     assert call(package, "caller")["caller"] == (31, 0, 1)
 
 
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+@pytest.mark.parametrize("left", [b"", b"junk", None])
+def test_a_damaged_entry_is_compiled_again(package, suffix, left):
+    call(package, "other")
+    (file,) = (package / "__pycache__").glob(f"other.*.{suffix}")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] if left is None else left)
+    assert call(package, "other")["other"] == (9, 0, 1)
+    assert call(package, "other")["other"] == (9, 1, 0)
+
+
 def test_a_change_in_the_file_itself(package):
     call(package, "other")
     (package / "other.py").write_text(FILES["other.py"].replace("x - 1", "x - 2"))
