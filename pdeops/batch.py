@@ -155,7 +155,17 @@ class Batch:
 
     @staticmethod
     def cat(batches: Sequence["Batch"]) -> "Batch":
-        """The concatenation of batches that have the same members."""
+        """The concatenation of batches.
+
+        Raises:
+            ValueError: there is no batch, or the batches have different members.
+        """
+        names = {tuple(sorted(batch.members())) for batch in batches}
+        if len(names) != 1:
+            raise ValueError(
+                f"Concatenation needs one or more batches with the same members; got "
+                f"{' and '.join(map(str, sorted(names))) or 'none'}."
+            )
         joined: dict[str, Any] = {}
         for name, value in batches[0].members().items():
             parts = [getattr(b, name) for b in batches]

@@ -69,8 +69,9 @@ def spec_of(store: Store) -> DatasetSpec:
     """
     version = store.attributes.get("format_version")
     if version not in (1, FORMAT_VERSION):
+        found = repr(version) if isinstance(version, str) else version
         raise ValueError(
-            f"{store.title} has format version {version!r}; this pdeops reads {FORMAT_VERSION}. "
+            f"{store.title} has format version {found}; this pdeops reads {FORMAT_VERSION}. "
             f"Generate or convert the file again, or use the pdeops that wrote it "
             f"({store.attributes.get('code_version')})."
         )

@@ -212,7 +212,7 @@ def write(
         known = {} if residuals is None else {"residual": residuals.double()}
         for name, u in {**fields, **known}.items():
             for i, values in enumerate(u.detach().cpu().numpy()):
-                places[name].write(descriptor, i, values)
+                places[name].write(descriptor, i, np.asarray(values))
         os.fsync(descriptor)
         os.rename(part, path)
     except OSError as error:

@@ -76,7 +76,7 @@ def test_times_are_part_of_the_difference():
             "must increase; got 0.2 and then 0.1 at frames 1 and 2 of 3",
         ),
         ((PRESSURE,), (0.0, 0.0), "must increase"),
-        ((PRESSURE,), (0.0, float("nan")), "must increase"),
+        ((PRESSURE,), (0.0, float("nan")), "finite numbers; got nan"),
         (STEADY, (0.0, 1.0), "No field has the axis time, but there are 2 times"),
         ((PRESSURE, STEADY[1]), (0.0, 1.0), "other fields must be inputs.*got b. Store b in"),
         (

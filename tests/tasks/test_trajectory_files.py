@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pdeops.cli import main
-from pdeops.datasets import open_dataset
+from pdeops.datasets import generate, open_dataset, problem_named
 from pdeops.tasks import evaluate, load_recipe, load_run, predict, train
 
 ROOT = Path(__file__).resolve().parents[2]
