@@ -207,6 +207,10 @@ def test_predict_writes_what_the_operator_says(pdeops, workshop, tmp_path):
         k = torch.from_numpy(data["permeability"][:])
         np.testing.assert_array_equal(written["permeability"][:], k)
         np.testing.assert_allclose(written["pressure"][:], operator(k).numpy(), rtol=1e-6)
+        p = torch.from_numpy(written["pressure"][:])[:, None]
+        expected = operator.problem.residual(k[:, None], p, operator.domain)
+        np.testing.assert_allclose(written["residual"][:], expected, rtol=1e-3)
+        assert written["residual"][:].min() > 1e-6  # not that of the file's own solutions
     again = pdeops("predict", workshop.run, "--data", workshop.test, "--out", out)
     assert again.status == 1
     assert "exists" in again.stderr
