@@ -109,7 +109,13 @@ def test_rows_name_their_conditions(bench, tmp_path):
 def test_every_bench_has_a_name_of_its_own():
     assert all(name == bench.name for name, bench in BENCHES.items())
     files = {p.stem for p in RESULTS.glob("*.csv")}
-    studies = {"classical", "cost", "relax_sor", "search16"}  # of commands of their own
+    studies = {
+        "checkouts",
+        "classical",
+        "cost",
+        "relax_sor",
+        "search16",
+    }  # of commands of their own
     studies |= {f"study_{kind}128" for kind in ("rough", "multiscale")}
     studies |= {f for f in files if f.startswith(("preconditioners", "generalisation"))}
     assert files - studies <= set(BENCHES), "a result without its bench"
