@@ -206,12 +206,13 @@ class Batch:
             samples = _padded(samples)
             names = set(samples[0].members())
         try:
-            return Batch(**{name: _stack([getattr(s, name) for s in samples]) for name in names})
+            batch = Batch(**{name: _stack([getattr(s, name) for s in samples]) for name in names})
         except RuntimeError as error:
             raise ValueError(
                 f"The samples of a batch must have the same shapes ({error}). Only clouds of "
                 f"points, which have positions, may differ in size."
             ) from None
+        return batch.check()
 
 
 def _stack(values: Sequence[Any]) -> Any:

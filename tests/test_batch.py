@@ -76,6 +76,9 @@ def test_samples_that_do_not_fit_are_refused():
         Batch.collate([Batch(input=torch.zeros(1, 4)), Batch(input=torch.zeros(1, 5))])
     with pytest.raises(ValueError, match="same members"):
         Batch.collate([Batch(input=torch.zeros(1)), Batch(target=torch.zeros(1))])
+    apart = Batch(input=torch.zeros(1, 4), positions=torch.zeros(2, 5))
+    with pytest.raises(ValueError, match="5 points"):
+        Batch.collate([apart, apart])
     with pytest.raises(ValueError, match="same members"):
         Batch.cat([Batch(input=torch.zeros(1, 4)), Batch(target=torch.zeros(1, 4))])
     with pytest.raises(ValueError, match="got none"):

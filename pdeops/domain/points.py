@@ -85,6 +85,14 @@ class Points:
             raise ValueError("Every sample needs at least one point that is not padding.")
         if self.weights is not None and not (self.weights >= 0).all():
             raise ValueError("Quadrature weights of points must not be negative or NaN.")
+        if self.weights is not None:
+            total = self._real_weights().sum(-1)
+            if not (total.isfinite() & (total > 0)).all():
+                raise ValueError(
+                    f"The quadrature weights of a sample add up to its area, which is positive and "
+                    f"finite; got {total.min().item():g} to {total.max().item():g}. Leave the "
+                    f"weights out where they are not known."
+                )
         if self.cells is not None and not (
             int(self.cells.min()) >= 0 and int(self.cells.max()) < expected[-1]
         ):

@@ -179,3 +179,9 @@ POSITIONS = torch.zeros(2, 3, 4)  # 2 samples, 3 coordinates, 4 points
 def test_members_that_do_not_fit_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Points(**arguments)
+
+
+@pytest.mark.parametrize("weights", [[0.0, 0.0, 0.0], [1.0, math.inf, 1.0]])
+def test_weights_that_are_no_area_are_refused(weights):
+    with pytest.raises(ValueError, match=r"positive and finite; got"):
+        Points(2, torch.rand(2, 3), weights=torch.tensor(weights))
