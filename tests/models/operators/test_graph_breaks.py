@@ -18,7 +18,7 @@ OURS = {
 }
 PLANE, GLOBE = (
     "Grid((16, 16))",
-    "Grid((13, 24), extent=(math.pi, 2 * math.pi), boundary=('neumann', 'periodic'))",
+    "Sphere((13, 24))",
 )
 LAYERS = "uno_out_channels=[4, 6, 4], uno_n_modes=[[8, 8], [4, 4], [4, 4]]"
 SCALINGS = "uno_scalings=[[1, 1], [0.5, 0.5], [2, 2]]"
@@ -36,10 +36,10 @@ def breaks(builds, *, inference=True):
     """name -> number of graph breaks, in a process of its own without shape checks: a decorated
     forward does not compile."""
     code = f"""
-import json, math, warnings
+import json, warnings
 warnings.simplefilter("ignore")
 import torch
-from pdeops.domain import Grid
+from pdeops.domain import Grid, Sphere
 from pdeops.models import *
 found = {{}}
 for name, build in {builds!r}.items():
