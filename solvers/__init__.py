@@ -18,8 +18,8 @@ from .evolution.evolve import evolve
 from .evolution.finite_volume import BurgersFlux, Flux, LinearFlux, solve_conservation_law
 from .evolution.hopf_lax import hopf_lax
 from .evolution.pseudospectral import Linear, PseudoSpectral
+from .evolution.rk4cn import RK4CN
 from .evolution.stepper import Stepper
-from .evolution.steppers import RK2CN, RK4CN, IMEXEuler
 from .evolution.trajectory import Trajectory
 from .krylov.bicgstab import bicgstab
 from .krylov.cg import cg
@@ -28,14 +28,11 @@ from .krylov.diagonal import Diagonal
 from .krylov.flexible_cg import flexible_cg
 from .krylov.incomplete_cholesky import IncompleteCholesky
 from .krylov.lanczos import condition
-from .krylov.minres import minres
 from .krylov.race import RaceResult
-from .krylov.richardson import richardson
-from .krylov.scipy_krylov import solve_scipy
-from .krylov.sor import SOR, SSOR, sor, ssor
+from .krylov.sor import SOR, SSOR, sor
 from .multigrid.amg import RugeStueben, SmoothedAggregation
 from .multigrid.ghosts import GhostElimination
-from .multigrid.multigrid import Multigrid, solve_multigrid
+from .multigrid.multigrid import Multigrid
 from .operators.boundary import with_boundary, without_boundary
 from .operators.diffusion import Diffusion
 from .operators.laplacian import Laplacian
@@ -49,7 +46,6 @@ from .vector_file import read_vector
 
 __all__ = [
     "ETDRK4",
-    "RK2CN",
     "RK4CN",
     "SOR",
     "SSOR",
@@ -67,7 +63,6 @@ __all__ = [
     "GhostElimination",
     "GrayScott",
     "Heat",
-    "IMEXEuler",
     "IncompleteCholesky",
     "KortewegDeVries",
     "KuramotoSivashinsky",
@@ -96,18 +91,13 @@ __all__ = [
     "evolve",
     "flexible_cg",
     "hopf_lax",
-    "minres",
     "read_vector",
     "recognise",
-    "richardson",
     "solve_conservation_law",
     "solve_darcy",
-    "solve_multigrid",
     "solve_poisson",
-    "solve_scipy",
     "solve_sparse",
     "sor",
-    "ssor",
     "with_boundary",
     "without_boundary",
 ]

@@ -231,13 +231,6 @@ def dealias_mask(grid: Grid, series: Choice = None, *, degree: int = 2) -> Bool[
     return reduce(lambda a, b: a[..., None] & b, keep)
 
 
-def dealias(
-    u: Float[Tensor, "*batch_space"], grid: Grid, series: Choice = None
-) -> Float[Tensor, "*batch_space"]:
-    """u with the waves removed that `dealias_mask` excludes."""
-    return apply_multiplier(u, dealias_mask(grid, series), grid, series)
-
-
 def resample(
     u: Float[Tensor, "*batch_space"],
     grid: Grid,

@@ -290,14 +290,6 @@ class Grid:
         """Self: all samples have the same nodes."""
         return self
 
-    def boundary_mask(self) -> Bool[Tensor, "*space"]:
-        """True at the stored nodes that lie on the boundary of the box."""
-        mask = torch.zeros(self.shape, dtype=torch.bool)
-        for i, p in enumerate(self.placement):
-            if p is Placement.ENDPOINTS:
-                mask.index_fill_(i, torch.tensor([0, self.shape[i] - 1]), True)
-        return mask
-
     @cached_property
     def interior(self) -> "Grid":
         """The grid without its stored Dirichlet ends: the unknowns of a boundary-value problem."""

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Subset
 
 
 def rank() -> int:
@@ -99,16 +98,6 @@ def my_slice(num_samples: int) -> slice:
     """This rank's slice of num_samples: contiguous, equal in size up to one, possibly empty."""
     r, size = rank(), world_size()
     return slice(r * num_samples // size, (r + 1) * num_samples // size)
-
-
-def shard(dataset: Dataset) -> Subset:
-    """The samples of a dataset that this rank evaluates; the shards partition the dataset.
-
-    Combine results by sums (`all_reduce_sum`, or an accumulator with an all_reduce), not by means:
-    shards may differ in length.
-    """
-    part = my_slice(len(dataset))  # type: ignore[arg-type]
-    return Subset(dataset, range(part.start, part.stop))
 
 
 def all_reduce_sum(values: Sequence[float], device: torch.device) -> list[float]:

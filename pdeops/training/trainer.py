@@ -41,9 +41,9 @@ class Trainer:
 
     Under torchrun (inside `distributed.process_group`) each rank computes its slice of every
     batch, and gradients are summed so that the result is that of one process. `evaluate` is
-    called on all ranks with the model in eval mode, without gradients. It either evaluates
-    `distributed.shard(dataset)` and sums its metrics over ranks, or evaluates all samples on every
-    rank. The metrics of rank 0 are used.
+    called on all ranks with the model in eval mode, without gradients. It either evaluates the
+    samples of its rank (`distributed.my_slice`) and sums its metrics over ranks, or evaluates all
+    samples on every rank. The metrics of rank 0 are used.
 
     Attributes:
         model: the module, moved to `device`; after `fit` it has the last weights.

@@ -82,5 +82,6 @@ class BiCGStab(Recurrence):
         )
         return (
             f"breakdown: ⟨r̂, r⟩ = {rho:.1e}, ⟨r̂, A M p⟩ = {sigma:.1e}, ω = {omega:.1e}; one "
-            f"of them vanishes. Use another M or x0, or method='gmres' of solve_scipy"
+            f"of them vanishes. Use another M or x0, or gmres of "
+            f"scipy.sparse.linalg with A.to_scipy()"
         )

@@ -21,7 +21,8 @@ class Diagonal(Preconditioner):
         if not ((d >= 0) & d.isfinite()).all():
             raise ValueError(
                 f"The inverse diagonal is positive definite only where the diagonal of A is; it "
-                f"lies in [{d.min().item():.3g}, {d.max().item():.3g}]. Use minres without M."
+                f"lies in [{d.min().item():.3g}, {d.max().item():.3g}]. Use minres of "
+                f"scipy.sparse.linalg without M."
             )
         self.grid = A.grid
         self._inverse = 1 / torch.where(d > 0, d, 1)

@@ -71,7 +71,8 @@ class IncompleteCholesky(Preconditioner):
         else:
             raise ValueError(
                 f"No incomplete Cholesky factor: the pivot of row {row} stays negative with "
-                f"shifts up to {shift:.0f}. A is far from positive definite; use minres without M."
+                f"shifts up to {shift:.0f}. A is far from positive definite; use minres of "
+                f"scipy.sparse.linalg without M."
             )
         self.shift = shift
         values[first] = 1 / values[first]

@@ -325,8 +325,8 @@ def require_definite(A: LinearOperator, M: Apply) -> None:
     if not (A.symmetric and (A.positive_definite or A.semidefinite)):
         raise ValueError(
             f"CG needs a symmetric positive definite A; {type(A).__name__} declares "
-            f"symmetric={A.symmetric}, positive_definite={A.positive_definite}. Use minres or "
-            f"bicgstab, or scipy's solvers through A.to_scipy()."
+            f"symmetric={A.symmetric}, positive_definite={A.positive_definite}. Use bicgstab, "
+            f"or minres of scipy.sparse.linalg with A.to_scipy() if A is symmetric."
         )
     require_definite_preconditioner(M, "CG", "flexible_cg")
 

@@ -16,7 +16,7 @@ from .loop import check, knows_range
 class SOR(LinearOperator):
     """M = (D/ω + L)⁻¹: one sweep of SOR from zero, D the diagonal and L the part of A below it.
 
-    M is not symmetric: use it with `bicgstab`, or with `richardson`, which is then SOR.
+    M is not symmetric: use it with `bicgstab`.
 
     Args:
         A: an operator with `to_csr`; sweeps follow the order of its rows.
@@ -63,10 +63,11 @@ class SSOR(SOR, Preconditioner):
         if (scale < 0).any():
             raise ValueError(
                 "SSOR is positive definite only where the diagonal of A is; it has negative "
-                "entries. Use minres without M."
+                "entries. Use scipy.sparse.linalg.minres without M, or solve_sparse."
             )
 
 
+@torch.no_grad()
 def sor(
     A: LinearOperator,
     b: Float[Tensor, "*batch_space"],
@@ -91,23 +92,17 @@ def sor(
         ValueError: ω is outside (0, 2), the diagonal has a zero, shapes or dtypes differ, or a
             limit is out of range.
     """
-    return _solve(A, b, omega, False, x0, rtol, max_iterations)
-
-
-def ssor(
-    A: LinearOperator,
-    b: Float[Tensor, "*batch_space"],
-    *,
-    omega: float | int,
-    x0: Float[Tensor, "*batch_space"] | None = None,
-    rtol: float = 1e-8,
-    max_iterations: int = 10_000,
-) -> SolveResult:
-    """`sor` with every sweep followed by one in the reversed order (Sheldon 1955).
-
-    An iteration costs two sweeps. It is slower than `sor`, but the better preconditioner (`SSOR`).
-    """
-    return _solve(A, b, omega, True, x0, rtol, max_iterations)
+    check(A, b, None, x0, rtol, max_iterations)
+    rows = _rows(A, float(omega))
+    fields = b.double().cpu().reshape(-1, *A.grid.shape)
+    x = torch.zeros_like(fields) if x0 is None else x0.double().cpu().reshape(fields.shape).clone()
+    results = [
+        rounded(_one(A, rows, rtol, max_iterations, field, u), A, column, rtol)
+        for field, u, column in zip(fields, x, b.reshape(fields.shape), strict=True)
+    ]
+    if b.ndim == A.grid.ndim:
+        return results[0]
+    return SolveResult.of_columns(x.reshape(b.shape).to(b), results)
 
 
 def _rows(A: LinearOperator, omega: float) -> tuple[Any, Any, Any, Any]:
@@ -126,34 +121,9 @@ def _rows(A: LinearOperator, omega: float) -> tuple[Any, Any, Any, Any]:
     return matrix.indptr, matrix.indices, matrix.data, scale
 
 
-@torch.no_grad()
-def _solve(
-    A: LinearOperator,
-    b: Tensor,
-    omega: float,
-    symmetric: bool,
-    x0: Tensor | None,
-    rtol: float,
-    max_iterations: int,
-) -> SolveResult:
-    check(A, b, None, x0, rtol, max_iterations)
-    rows = _rows(A, float(omega))
-    fields = b.double().cpu().reshape(-1, *A.grid.shape)
-    x = torch.zeros_like(fields) if x0 is None else x0.double().cpu().reshape(fields.shape).clone()
-    call = (A, rows, symmetric, rtol, max_iterations)
-    results = [
-        rounded(_one(*call, field, u), A, column, rtol)
-        for field, u, column in zip(fields, x, b.reshape(fields.shape), strict=True)
-    ]
-    if b.ndim == A.grid.ndim:
-        return results[0]
-    return SolveResult.of_columns(x.reshape(b.shape).to(b), results)
-
-
 def _one(
     A: LinearOperator,
     rows: tuple[Any, Any, Any, Any],
-    symmetric: bool,
     rtol: float,
     max_iterations: int,
     b: Tensor,
@@ -166,7 +136,7 @@ def _one(
     right = A.project(b).contiguous() if knows_range(A) else b
     norms = torch.empty(max_iterations + 1, dtype=torch.float64)
     arrays = (right.numpy().ravel(), x.numpy().reshape(-1))
-    count = sweeps.relax(*rows, symmetric, *arrays, rtol * size, norms.numpy())
+    count = sweeps.relax(*rows, *arrays, rtol * size, norms.numpy())
     residuals = (norms[: count + 1] / size).tolist()
     inside = residuals[-1]
     residuals[-1] = true = relative_residual(A, x, b)

@@ -1,6 +1,5 @@
-"""Black-box multigrid: a cycle as preconditioner of a `Diffusion`, and as a solver."""
+"""Black-box multigrid: a cycle as preconditioner of a `Diffusion`."""
 
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import copy
@@ -17,10 +16,8 @@ from ...kernels.blackbox.sparsify import Shares, equal_shares
 from ...kernels.runtime.threads import ours_alone
 from ...linop import LinearOperator, Preconditioner
 from ...nearest import did_you_mean
-from ..krylov.loop import check
 from ..operators.diffusion import Diffusion
 from ..operators.regions import Regions
-from ..result import SolveResult, at_once
 from .cycle import CycleSpec
 from .hierarchy import ALL_LEVELS, hierarchy_of
 from .smoothers import LineGaussSeidel, Smoother, suited
@@ -231,60 +228,6 @@ def _applied(
         regions.project_into(result, result)
     if result is not out:
         out.copy_(result)
-
-
-@torch.no_grad()
-def solve_multigrid(
-    A: Diffusion,
-    b: Float[Tensor, "*space"],
-    *,
-    rtol: float = 1e-8,
-    max_iterations: int = 50,
-    cycle: str = "V",
-    sweeps: tuple[int, int] = (2, 1),
-) -> SolveResult:
-    """x with |b - A x| <= rtol |b| by multigrid cycles alone: x <- x + M (b - A x).
-
-    The first iteration is full multigrid, which by itself reaches the discretisation error. Then
-    follow V(2,1) cycles without reversed colours, which contract by 0.03 for Poisson in 2D and by
-    0.08 in 3D. For jumping coefficients, multigrid as a preconditioner of CG is faster and more
-    robust. If A is singular, the system is solved for the part of b in the range of A, and x has
-    no component in the kernel.
-
-    Raises:
-        ValueError: A is not a `Diffusion`, b differs from its unknowns in shape or dtype, or a
-            limit is out of range.
-    """
-    _require_diffusion(A)
-    check(A, b, None, None, rtol, max_iterations)
-    if tuple(b.shape) != A.grid.shape or b.dtype != A.dtype:
-        raise ValueError(
-            f"b must be {A.dtype} of the shape {A.grid.shape} of A's unknowns; got {b.dtype}, "
-            f"{tuple(b.shape)}. Boundary nodes are not unknowns; solve batches one by one."
-        )
-    size = torch.linalg.vector_norm(b).item()
-    if done := at_once(b, size, rtol):
-        return done
-    outside = torch.linalg.vector_norm(b - A.project(b)).item() / size
-    M = Multigrid(A, cycle="full", sweeps=sweeps, mirrored=False)
-    x, r = torch.zeros_like(b), b.clone()
-    residuals, now = [1.0], "|b - A x| = 1.0e+00 |b|"
-    note = f"; {outside:.1e} |b| lies outside the range of A" if outside > rtol / 10 else ""
-    for iteration in range(1, max_iterations + 1):
-        x += M @ r
-        M = M.variant(kind=cycle)
-        torch.sub(b, A @ x, out=r)
-        residuals.append(torch.linalg.vector_norm(r).item() / size)
-        now = f"|b - A x| = {residuals[-1]:.1e} |b|"
-        if residuals[-1] <= rtol:
-            return SolveResult(x, True, iteration, residuals, f"{now} <= {rtol:.0e} |b|")
-        if not math.isfinite(residuals[-1]) or residuals[-1] > 1e3:
-            return SolveResult(x, False, iteration, residuals, f"divergence: {now}{note}")
-        if iteration > 3 and residuals[-1] > 0.9 * residuals[-3]:
-            reason = f"no more progress: {now} > {rtol:.0e} |b|{note}"
-            return SolveResult(x, False, iteration, residuals, reason)
-    reason = f"max_iterations = {max_iterations}: {now} > {rtol:.0e} |b|{note}"
-    return SolveResult(x, False, max_iterations, residuals, reason)
 
 
 def _require_diffusion(A: LinearOperator) -> None:

@@ -141,11 +141,11 @@ def test_interior_drops_stored_dirichlet_ends_only():
     assert inside.interior == inside
 
 
-def test_boundary_mask_is_the_edge_of_the_box():
-    mask = Grid((4, 6)).boundary_mask()
+def test_the_outermost_nodes_are_the_edge_of_the_box():
+    mask = Grid((4, 6)).outermost()
     assert mask.sum() == 2 * (4 + 6) - 4
     assert not mask[1:-1, 1:-1].any()
-    assert not Grid((4, 6), boundary="periodic").boundary_mask().any()
+    assert not Grid((4, 6), boundary="periodic").outermost().any()
 
 
 @pytest.mark.parametrize(("placement", "boundary", "nodes"), PLACEMENTS)

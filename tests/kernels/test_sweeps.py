@@ -75,11 +75,11 @@ def test_relax_counts_sweeps_and_stops_where_the_norm_is_lost():
     b = np.ones(A.shape[0])
     x, norms = np.zeros_like(b), np.empty(1000)
     scale = 1 / A.diagonal()
-    count = sweeps.relax(A.indptr, A.indices, A.data, scale, False, b, x, 1e-6, norms)
+    count = sweeps.relax(A.indptr, A.indices, A.data, scale, b, x, 1e-6, norms)
     assert norms[count] <= 1e-6 < norms[count - 1]
     assert norms[count] == pytest.approx(np.linalg.norm(b - A @ x), rel=1e-9)
     x[:] = np.nan
-    assert sweeps.relax(A.indptr, A.indices, A.data, scale, False, b, x, 1e-6, norms) == 0
+    assert sweeps.relax(A.indptr, A.indices, A.data, scale, b, x, 1e-6, norms) == 0
 
 
 def test_systems_side_by_side_take_the_sweeps_they_take_alone():
@@ -94,7 +94,7 @@ def test_systems_side_by_side_take_the_sweeps_they_take_alone():
     sweeps.relax_many(*pattern, values, scale, b, np.zeros_like(b), np.full(5, 1e-6), 800, counts)
     alone = [
         sweeps.relax(
-            *pattern, values[:, t].copy(), scale[:, t].copy(), False, b[:, t].copy(), np.zeros(23),
+            *pattern, values[:, t].copy(), scale[:, t].copy(), b[:, t].copy(), np.zeros(23),
             1e-6, np.empty(801),
         )
         for t in range(5)

@@ -115,11 +115,12 @@ def evaluate_on(dataset):
     """A sample-weighted mean error, summed over ranks."""
 
     def evaluate(model):
-        part = distributed.shard(dataset)
+        mine = distributed.my_slice(len(dataset))
+        part = [dataset[i] for i in range(mine.start, mine.stop)]
         device = next(model.parameters()).device
         total = 0.0
-        for i in range(len(part)):
-            batch = Batch.collate([part[i]]).to(device)
+        for sample in part:
+            batch = Batch.collate([sample]).to(device)
             total += mse(model, batch).item()
         total, count = distributed.all_reduce_sum([total, float(len(part))], device)
         return {"error": total / count, "samples": count}

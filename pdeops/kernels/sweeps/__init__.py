@@ -51,7 +51,6 @@ def relax(
     columns: ndarray,
     values: ndarray,
     scale: ndarray,
-    symmetric: bool,
     b: ndarray,
     x: ndarray,
     tolerance: float,
@@ -65,7 +64,7 @@ def relax(
     Returns:
         The number of sweeps, at most len(norms) - 1.
     """
-    return _loops().relax(starts, columns, values, scale, symmetric, b, x, tolerance, norms)
+    return _loops().relax(starts, columns, values, scale, b, x, tolerance, norms)
 
 
 def relax_many(
@@ -79,7 +78,7 @@ def relax_many(
     limit: int,
     counts: ndarray,
 ) -> None:
-    """`relax` without reversed sweeps for m systems of one pattern; systems are the last axis.
+    """`relax` for m systems of one pattern; systems are the last axis.
 
     Args:
         values, scale, b, x: (entries, m), (n, m), (n, m), (n, m).

@@ -94,12 +94,12 @@ def sweep_from_zero(starts, columns, values, scale, symmetric, b, x):
 
 
 @jit
-def relax(starts, columns, values, scale, symmetric, b, x, tolerance, norms):
+def relax(starts, columns, values, scale, b, x, tolerance, norms):
     """Same as `sweeps.relax`; also stops where the norm is not finite."""
     n = len(b)
     for count in range(len(norms)):
         if count > 0:
-            sweep(starts, columns, values, scale, symmetric, b, x)
+            sweep(starts, columns, values, scale, False, b, x)
         square = 0.0
         for i in range(n):
             r = b[i]

@@ -240,7 +240,7 @@ def test_allen_cahn_dirichlet_reference(shared_data):
 def test_allen_cahn_energy_never_grows(generator):
     grid = Grid((32, 32), boundary="periodic")
     u0 = torch.rand(1, 1, 32, 32, generator=generator, dtype=torch.float64) - 0.5
-    u0 = fourier.dealias(u0, grid)
+    u0 = fourier.apply_multiplier(u0, fourier.dealias_mask(grid), grid)
     kappa, times = 2e-3, [0.0, 0.5, 1.0, 2.0, 4.0]
     u = evolve(AllenCahn(grid, kappa), u0, times, dt=0.1).u[0, :, 0]
     slopes = sum(fourier.derivative(u, grid, a) ** 2 for a in (0, 1))

@@ -9,7 +9,7 @@ from pdeops.kernels.blackbox import layout
 from pdeops.kernels.blackbox.reference import ReferenceHierarchy
 from pdeops.kernels.blackbox.sparsify import equal_shares
 from pdeops.linop import check_spd
-from pdeops.solvers import Diffusion, Laplacian, Multigrid, cg, solve_multigrid, solve_poisson
+from pdeops.solvers import Diffusion, Laplacian, Multigrid, cg, solve_poisson
 from pdeops.solvers.multigrid.hierarchy import ALL_LEVELS, system_of
 from pdeops.solvers.multigrid.smoothers import Chebyshev, Jacobi, LineGaussSeidel
 
@@ -278,19 +278,6 @@ def test_one_dimension_is_solved_exactly(generator):
         torch.testing.assert_close(Multigrid(A) @ (A @ u), u, rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("boundary", ["dirichlet", "neumann", "periodic"])
-def test_multigrid_alone_solves(boundary, generator):
-    grid = Grid((128, 128), boundary=boundary)
-    A = Laplacian(grid)
-    b = A.load(torch.randn(A.grid.shape, generator=generator, dtype=torch.float64))
-    result = solve_multigrid(A, b, rtol=1e-10)
-    assert result.converged
-    assert result.iterations <= 10
-    true = (b - A @ result.x).norm() / b.norm()
-    assert result.residual == pytest.approx(true.item())
-    assert true <= 1e-10
-
-
 def test_full_multigrid_reaches_the_error_of_the_discretisation():
     for n in (65, 129, 257):
         grid = Grid((n, n))
@@ -304,17 +291,9 @@ def test_full_multigrid_reaches_the_error_of_the_discretisation():
         assert (once - fine).norm() < 0.5 * discretisation
 
 
-def test_multigrid_alone_says_why_it_stops(generator):
+def test_cycles_that_cannot_be_are_refused():
     A = Laplacian(Grid((20, 20), boundary="neumann"))
     b = torch.ones(A.grid.shape, dtype=torch.float64)
-    b[3, 4] = 2
-    result = solve_multigrid(A, b)
-    assert not result.converged
-    assert "outside the range" in result.reason
-    assert not solve_multigrid(A, b * math.nan).converged
-    assert solve_multigrid(A, 0 * b).converged
-    with pytest.raises(ValueError, match="shape"):
-        solve_multigrid(A, b[1:])
     with pytest.raises(ValueError, match="at least one sweep"):
         Multigrid(A, sweeps=(0, 0))
     with pytest.raises(ValueError, match="Unknown cycle"):

@@ -15,9 +15,9 @@ from pdeops.solvers import (
     Matrix,
     Multigrid,
     Relaxation,
+    SolveResult,
     TsallisINF,
     cg,
-    richardson,
     sor,
 )
 
@@ -130,12 +130,20 @@ def test_learns_omega_of_sor_on_real_solves():
     assert sum(relaxation.costs[-20:]) < sum(relaxation.costs[:20])
 
 
+def stationary(A, M, b, damping):
+    x, residuals = torch.zeros_like(b), [1.0]
+    while 1e-8 < residuals[-1] < 1e8 and len(residuals) <= 200:
+        x = x + damping * (M @ (b - A @ x))
+        residuals.append(((b - A @ x).norm() / b.norm()).item())
+    return SolveResult(x, residuals[-1] <= 1e-8, len(residuals) - 1, residuals, "")
+
+
 @pytest.mark.parametrize(
     ("arms", "solve"),
     [
         (  # the damping θ of a multigrid cycle alone: x ← x + θ M (b - A x)
             (0.3, 0.6, 1.0, 2.5),
-            lambda A, M, b, value: richardson(A, b, M=M, damping=value, max_iterations=200),
+            lambda A, M, b, value: stationary(A, M, b, value),
         ),
         (  # ω of a preconditioner inside CG
             (0.3, 1.0, 1.6, 1.99),

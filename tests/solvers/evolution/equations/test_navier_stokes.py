@@ -6,7 +6,7 @@ import torch
 
 from pdeops.calculus import fourier
 from pdeops.domain import Grid
-from pdeops.solvers import ETDRK4, RK2CN, RK4CN, IMEXEuler, NavierStokes, evolve
+from pdeops.solvers import ETDRK4, RK4CN, NavierStokes, evolve
 
 PI = math.pi
 
@@ -30,7 +30,7 @@ def five_transform_form(w, grid):
     psi = -fourier.inverse_laplacian(w, grid)
     u, v = fourier.derivative(psi, grid, 1), -fourier.derivative(psi, grid, 0)
     wx, wy = fourier.derivative(w, grid, 0), fourier.derivative(w, grid, 1)
-    return -fourier.dealias(u * wx + v * wy, grid)
+    return -fourier.apply_multiplier(u * wx + v * wy, fourier.dealias_mask(grid), grid)
 
 
 @pytest.mark.parametrize("n", [64, 63, (48, 64), (33, 50)])
@@ -74,19 +74,16 @@ def taylor_green(grid):
     return (torch.cos(2 * x) * torch.cos(2 * y))[None, None]
 
 
-@pytest.mark.parametrize(
-    ("stepper", "error"), [(RK4CN, 2.68e-8), (RK2CN, 3.94e-7), (IMEXEuler, 3.94e-7)]
-)
-def test_taylor_green_decays_with_the_error_of_crank_nicolson(stepper, error):
-    """Convection vanishes; e^(-λ) λ³ dt² S/12 with S = Σ(Δα)³ (0.0681, or 1) and λ = 0.08."""
+def test_taylor_green_decays_with_the_error_of_crank_nicolson():
+    """Convection vanishes; e^(-λ) λ³ dt² S/12 with S = Σ(Δα)³ = 0.0681 and λ = 0.08."""
     grid = torus(32)
     w = taylor_green(grid)
     flow = NavierStokes(grid, 0.01)
     errors = []
     for dt in (0.1, 0.05, 0.025):
-        u = evolve(flow, w, [1.0], dt=dt, stepper=stepper).u[:, 0]
+        u = evolve(flow, w, [1.0], dt=dt, stepper=RK4CN).u[:, 0]
         errors.append((u - w * math.exp(-0.08)).abs().max().item())
-    assert errors[0] == pytest.approx(error, rel=2e-3)
+    assert errors[0] == pytest.approx(2.68e-8, rel=2e-3)
     orders = [math.log2(a / b) for a, b in pairwise(errors)]
     assert orders == pytest.approx([2.0, 2.0], abs=0.02)
 
@@ -100,7 +97,7 @@ def test_exponential_steps_are_exact_on_taylor_green():
 
 @pytest.mark.parametrize(
     ("stepper", "viscosity", "order"),
-    [(ETDRK4, 0.02, 4), (RK4CN, 0.0, 4), (RK4CN, 0.1, 2), (RK2CN, 0.02, 2), (IMEXEuler, 0.02, 1)],
+    [(ETDRK4, 0.02, 4), (RK4CN, 0.0, 4), (RK4CN, 0.1, 2)],
 )
 def test_order_in_dt(stepper, viscosity, order, generator):
     """Against a reference of ETDRK4 with dt/8, where a moving force, N and L all act."""
