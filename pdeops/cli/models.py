@@ -57,7 +57,8 @@ def _at_defaults(model: Any) -> dict[str, Any]:
     import torch
 
     from ..domain import Grid, Sphere
-    from ..models import CORRECTIONS, check_domain
+    from ..models import CORRECTIONS
+    from ..nn.domains import check_domain
     from ..nn.parameters import num_parameters
 
     boxes = [Grid((n, n)) for n in (128, 64, 101, 211)]

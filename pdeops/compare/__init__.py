@@ -9,35 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .comparison import Comparison
-    from .duel import Cost, Duel, Row
     from .error_time import study
-    from .methods import ClassicalMethod
-    from .report import Samples, write_report
     from .runs import compare_runs
 
 _HOME = {
-    "ClassicalMethod": "methods",
     "Comparison": "comparison",
-    "Cost": "duel",
-    "Duel": "duel",
-    "Row": "duel",
-    "Samples": "report",
     "compare_runs": "runs",
     "study": "error_time",
-    "write_report": "report",
 }
 
-__all__ = [
-    "ClassicalMethod",
-    "Comparison",
-    "Cost",
-    "Duel",
-    "Row",
-    "Samples",
-    "compare_runs",
-    "study",
-    "write_report",
-]
+__all__ = ["Comparison", "compare_runs", "study"]
 
 
 def __getattr__(name: str) -> Any:

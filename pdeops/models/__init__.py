@@ -2,7 +2,8 @@
 
 A model is built as Model(in_channels, out_channels, grid, **hyperparameters) and maps fields (b, c,
 *space) on any grid of the same box or sphere to fields (b, c_out, *space). Its attribute `domains`
-lists the supported types of domain; `check_domain(Model, domain)` refuses others. `arguments` holds
+lists the supported types of domain; `nn.domains.check_domain(Model, domain)` refuses
+others. `arguments` holds
 its hyperparameters as plain values: Model(in_channels, out_channels, grid, **model.arguments) has
 the same architecture and loads its weights.
 
@@ -13,7 +14,7 @@ the same architecture and loads its weights.
 
 from torch import nn
 
-from ..nn.domains import KNOWN, check_domain
+from ..nn.domains import KNOWN
 from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
 from .corrections.vcycle import VCyclePreconditioner
@@ -35,7 +36,6 @@ __all__ = [
     "PublishedDeepConjugate",
     "PublishedMgNO",
     "VCyclePreconditioner",
-    "check_domain",
 ]
 
 MODELS: dict[str, type[nn.Module]] = {

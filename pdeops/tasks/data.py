@@ -4,7 +4,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..datasets import FieldDataset, compatible, open_dataset
+from ..datasets import FieldDataset, open_dataset
+from ..datasets.dataset import compatible
 from ..datasets.windows import Window
 
 log = logging.getLogger("pdeops")

@@ -15,7 +15,8 @@ from ..datasets.spec import DatasetSpec
 from ..datasets.symmetry import check_isometric
 from ..domain import domain_from_dict
 from ..losses import LOSSES, Loss
-from ..models import MODELS, check_domain
+from ..models import MODELS
+from ..nn.domains import check_domain
 from ..nn.operator import Operator
 from ..nn.symmetry import SymmetricAverage
 from ..normalizer import Normalizer

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from pdeops.compare import Samples, write_report
 from pdeops.compare.comparison import Comparison
 from pdeops.compare.duel import Cost, Row
 from pdeops.compare.plots import (
@@ -20,6 +19,7 @@ from pdeops.compare.plots import (
     read_metrics,
     training_curves,
 )
+from pdeops.compare.report import Samples, write_report
 
 
 def row(method, kind, n, error, seconds, batch=1, tolerance=None):

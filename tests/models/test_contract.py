@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from pdeops.domain import Grid, Sphere, domain_from_dict
-from pdeops.models import MODELS, check_domain
+from pdeops.models import MODELS
+from pdeops.nn.domains import check_domain
 
 
 @dataclass(frozen=True)

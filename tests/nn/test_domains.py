@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from pdeops.domain import Grid, Points, Sphere
-from pdeops.models import MODELS, check_domain
-from pdeops.nn.domains import models_on
+from pdeops.models import MODELS
+from pdeops.nn.domains import check_domain, models_on
 from pdeops.nn.interpolation import interpolate
 from pdeops.nn.symmetry import SymmetricAverage, isometries
 
