@@ -55,7 +55,7 @@ def open_store(path: str | Path) -> Store:
     Raises:
         FileNotFoundError, ValueError: the errors of `container_of`, or the file is damaged.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     return CONTAINERS[container_of(path)].store(path)
 
 
@@ -66,7 +66,7 @@ def container_of(path: str | Path) -> str:
         FileNotFoundError: the file does not exist.
         ValueError: the file is empty, a web page, or of unknown format.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.exists():
         hint = (
             "; an unfinished one is there: run its `pdeops data generate` or `convert` again."

@@ -57,7 +57,7 @@ def generate(
         if value < least:
             raise ValueError(f"{name} must be at least {least}; got {value}.")
     problem.check_grid(grid)
-    out = Path(out)
+    out = Path(out).expanduser()
     spec = problem.spec(grid, seed, num_samples)
     start = time.perf_counter()
     with partial_file(out, spec, dtype) as part:

@@ -3,7 +3,9 @@
 import inspect
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,12 +16,25 @@ Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, ..."
 
 
 class Verb(TyperCommand):
-    """A command whose help joins the lines of each paragraph; typer keeps their line breaks."""
+    """A command with ~ in its paths, and with a help that joins the lines of each paragraph; typer
+    keeps their line breaks."""
 
     def __init__(self, *args: Any, help: str | None = None, **kwargs: Any) -> None:
         paragraphs = inspect.cleandoc(help or "").split("\n\n")
         help = "\n\n".join(" ".join(part.split()) for part in paragraphs)
         super().__init__(*args, help=help, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command, with ~ at the beginning of paths replaced by the home folder. The shell
+        does so for `--out ~/run`, but not for `--out=~/run`."""
+        ctx.params = {name: _at_home(value) for name, value in ctx.params.items()}
+        return super().invoke(ctx)
+
+
+def _at_home(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.expanduser()
+    return os.path.expanduser(value) if isinstance(value, str) else value
 
 
 def emit(result: Mapping[str, Any], *, as_json: bool, title: str = "") -> None:

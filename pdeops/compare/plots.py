@@ -4,8 +4,10 @@ They use matplotlib's objects and its Agg canvas, not pyplot and its global stat
 """
 
 import math
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +178,7 @@ def field_panel(
     The truth and predictions in a row share a colour scale, and so do the errors. The first axis is
     horizontal.
     """
+    import_matplotlib()
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
     num_samples, columns = len(inputs), 2 + 2 * len(predictions)
@@ -290,10 +293,30 @@ def _cycle(colours: Sequence[str]) -> Iterator[str]:
         yield from colours
 
 
+def import_matplotlib() -> Any:
+    """The package matplotlib, also where MPLBACKEND names a backend that is not installed.
+
+    A notebook sets the variable for all commands started from it, and matplotlib then does not
+    import in an environment without the notebook's backend. Figures are written by Agg alone.
+    """
+    if "matplotlib" in sys.modules:
+        return sys.modules["matplotlib"]
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with suppress(ValueError):  # as matplotlib does at import, except that it raises
+            matplotlib.rcParams["backend"] = backend
+    return matplotlib
+
+
 @contextmanager
 def _figure(path: str | Path, size: tuple[float, float]) -> Iterator["Figure"]:
     """An empty figure, which is written to `path` if the block succeeds."""
-    import matplotlib
+    matplotlib = import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

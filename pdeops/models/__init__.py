@@ -2,10 +2,9 @@
 
 A model is built as Model(in_channels, out_channels, grid, **hyperparameters) and maps fields (b, c,
 *space) on any grid of the same box or sphere to fields (b, c_out, *space). Its attribute `domains`
-lists the supported types of domain; `nn.domains.check_domain(Model, domain)` refuses
-others. `arguments` holds
-its hyperparameters as plain values: Model(in_channels, out_channels, grid, **model.arguments) has
-the same architecture and loads its weights.
+lists the supported types of domain; `nn.domains.check_domain(Model, domain)` refuses others.
+`arguments` holds its hyperparameters as plain values: Model(in_channels, out_channels, grid,
+**model.arguments) has the same architecture and loads its weights.
 
 `CORRECTIONS` holds the networks inside solvers: Model(ndim, **hyperparameters) maps residuals
 (b, 1, *space) to corrections. Training uses `at(faces)`, the map for systems with these couplings

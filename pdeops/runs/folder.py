@@ -1,11 +1,16 @@
 """The folder of a run: create, describe and read it, and remove it if the run failed at the start.
 
 `recipe.toml` is the resolved recipe; a folder that holds one is a run. `environment.json` records
-the machine and the package versions.
+the machine, the package versions and the place of the folder. The paths of data files in the recipe
+are absolute, so that a run can be resumed and evaluated from any working directory; if the folder
+and the data are moved together, the data are found at the same place relative to the folder.
 """
 
 import json
+import logging
+import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,8 @@ import torch
 from ..compare.machine import describe_machine
 from .recipe import Recipe, read_tables
 
+log = logging.getLogger("pdeops")
+
 # 1: recipes without a task, checkpoints of format version 1.
 FORMAT_VERSION = 2
 
@@ -21,7 +28,9 @@ FORMAT_VERSION = 2
 def fresh_folder(recipe: Recipe, out: str | Path | None) -> Path:
     """The path of a new run's folder; a ValueError if it already holds a run."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = Path(out) if out else Path("runs") / recipe.name / f"{stamp}-{recipe.digest}"
+    folder = (
+        Path(out).expanduser() if out else Path("runs") / recipe.name / f"{stamp}-{recipe.digest}"
+    )
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; --out names the folder of the run.")
     if (folder / "recipe.toml").exists() or (folder / "checkpoints").exists():
@@ -35,9 +44,11 @@ def fresh_folder(recipe: Recipe, out: str | Path | None) -> Path:
 def open_folder(folder: Path, recipe: Recipe, device: torch.device) -> None:
     """Create the folder, and write the recipe and the environment."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+    written = recipe.with_paths(lambda path: str(Path(path).expanduser().absolute()))
+    (folder / "recipe.toml").write_text(written.to_toml(), encoding="utf-8")
     environment = {
         "format_version": FORMAT_VERSION,
+        "folder": str(folder.absolute()),
         **describe_machine(),
         "device": str(device),
     }
@@ -70,7 +81,7 @@ def tables_of(folder: Path) -> dict[str, Any]:
             f"{folder} holds no run (no recipe.toml); name the folder `train` printed."
         )
     plain = read_tables(folder / "recipe.toml")
-    found = _format_version(folder) if "task" in plain else 1
+    found = _environment(folder).get("format_version", 1) if "task" in plain else 1
     if found != FORMAT_VERSION:
         raise ValueError(
             f"{folder} is a run folder of format version {found}; this pdeops reads version "
@@ -79,9 +90,41 @@ def tables_of(folder: Path) -> dict[str, Any]:
     return plain
 
 
-def _format_version(folder: Path) -> int:
-    """The version in environment.json; the current version if that file is missing."""
+def relocated(path: str, folder: Path) -> str:
+    """A path of the run's recipe at the present place of the run.
+
+    It is the path itself if that exists. Otherwise the run may have been moved together with its
+    data: it is the path with the same position relative to the run's folder, if that exists.
+    """
+    before = _environment(folder).get("folder")
+    if Path(path).expanduser().exists() or not isinstance(before, str):
+        return path
+    with suppress(ValueError):  # on two drives of Windows
+        moved = os.path.normpath(folder.absolute() / os.path.relpath(path, before))
+        if os.path.exists(moved):
+            log.info("%s is missing; using %s, which was moved with the run", path, moved)
+            return moved
+    return path
+
+
+def _environment(folder: Path) -> dict[str, Any]:
+    """The entries of environment.json; those of a run written now if that file is missing.
+
+    Raises:
+        ValueError: the file is not a JSON object.
+    """
     file = folder / "environment.json"
     if not file.is_file():
-        return FORMAT_VERSION
-    return json.loads(file.read_text(encoding="utf-8")).get("format_version", 1)
+        return {"format_version": FORMAT_VERSION}
+    try:
+        environment = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        environment, found = None, str(error)
+    else:
+        found = f"got {type(environment).__name__}"
+    if not isinstance(environment, dict):
+        raise ValueError(
+            f"{file} must be a JSON object, as `train` wrote it; {found}. Restore it, or delete it "
+            f"if the run is of this version of pdeops."
+        )
+    return environment

@@ -25,6 +25,8 @@ from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin
 from ..nearest import did_you_mean
 
 Registry = Mapping[str, Callable[..., Any]]
+# Metadata of a field of a table that holds the path of a file.
+PATH = {"path": True}
 _AnyRecipe = TypeVar("_AnyRecipe", bound="Recipe")
 
 
@@ -98,6 +100,20 @@ class Recipe:
             arguments[name] = _entry(f, plain.get(name), name)
         return cls(**arguments)
 
+    def with_paths(self: _AnyRecipe, change: Callable[[str], str]) -> _AnyRecipe:
+        """The recipe with `change(path)` for the path of each file that it names."""
+        changed = {}
+        for name in self.tables():
+            entries = getattr(self, name)
+            paths = {
+                f.name: change(getattr(entries, f.name))
+                for f in (() if isinstance(entries, Choice) else fields(entries))
+                if f.metadata.get("path") and isinstance(getattr(entries, f.name), str)
+            }
+            if paths:
+                changed[name] = dataclasses.replace(entries, **paths)
+        return dataclasses.replace(self, **changed)
+
     def to_dict(self) -> dict[str, Any]:
         """Nested plain tables; `from_dict` reads them."""
         plain: dict[str, Any] = {"task": self.task, "name": self.name, "seed": self.seed}
@@ -148,7 +164,7 @@ def read_tables(source: str | Path, overrides: Iterable[str] = ()) -> dict[str, 
 
 def _read(source: str | Path) -> str:
     """Text of a recipe file, or of a shipped recipe named with or without its suffix."""
-    path = Path(source)
+    path = Path(source).expanduser()
     if path.is_file():
         return path.read_text(encoding="utf-8")
     name = path.name.removesuffix(".toml") + ".toml"

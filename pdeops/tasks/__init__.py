@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..nearest import did_you_mean
-from ..runs.folder import tables_of
+from ..runs.folder import relocated, tables_of
 from ..runs.recipe import read_tables
 from . import own_models, running
 from .preconditioner.task import PreconditionerTask
@@ -59,16 +59,17 @@ def recipe_of(folder: str | Path) -> TrainingRecipe:
     Raises:
         ValueError: the folder holds no run, or a run of another version of pdeops.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     plain = tables_of(folder)
     model = {**plain["model"], "name": own_models.located(plain["model"]["name"], folder)}
     try:
-        return _recipe({**plain, "model": model})
+        recipe = _recipe({**plain, "model": model})
     except ValueError as error:
         raise ValueError(
             f"The recipe of {folder} does not fit this version of pdeops: {error} Use the version "
             f"that wrote it, or train again."
         ) from None
+    return recipe.with_paths(lambda path: relocated(path, folder))
 
 
 def train(
@@ -90,8 +91,9 @@ def resume(folder: str | Path, *, device: str = "auto") -> dict[str, Any]:
     Raises:
         ValueError: the folder holds no run, or its recipe, data or model have changed.
     """
+    folder = Path(folder).expanduser()
     recipe = recipe_of(folder)
-    return running.resume(TASKS[recipe.task], recipe, Path(folder), device)
+    return running.resume(TASKS[recipe.task], recipe, folder, device)
 
 
 def load_run(
@@ -112,6 +114,7 @@ def load_run(
         ValueError: the run does not exist, or has another task or format version.
     """
     place = running.device_named(device)
+    source = running.expanded(source)
     recipe = recipe_of(source) if Path(source).is_dir() else None
     found = running.read(source, weights, place)
     kind = TASKS[_known(found.carry.get("task"), f"the checkpoint of {source}")]
@@ -131,6 +134,7 @@ def task_of(source: str | Path) -> Task:
     Raises:
         ValueError: the run does not exist.
     """
+    source = running.expanded(source)
     if Path(source).is_dir():
         return TASKS[recipe_of(source).task]
     found = running.read(source, "best", torch.device("cpu"))
@@ -155,7 +159,7 @@ def predict(run: Any, data: str | Path, out: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: `out` exists, the file does not fit the run, or the run predicts no fields.
     """
-    return TASKS[run.task].predict(run, data, out)
+    return TASKS[run.task].predict(run, data, Path(out).expanduser())
 
 
 def _recipe(plain: Mapping[str, Any]) -> TrainingRecipe:

@@ -1,12 +1,13 @@
 """The table [data] of recipes, and the training and validation samples it selects."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..datasets import FieldDataset, open_dataset
 from ..datasets.dataset import compatible
 from ..datasets.windows import Window
+from ..runs.recipe import PATH
 
 log = logging.getLogger("pdeops")
 
@@ -32,9 +33,9 @@ class DataTable:
         ValueError: `validation` or `samples` is out of range.
     """
 
-    train: str
-    test: str | None = None
-    validation: int | float | str = 0.1
+    train: str = field(metadata=PATH)
+    test: str | None = field(default=None, metadata=PATH)
+    validation: int | float | str = field(default=0.1, metadata=PATH)
     samples: int | None = None
     window: Window | None = None
     symmetries: bool = False
@@ -126,7 +127,7 @@ def _hold_out(dataset: FieldDataset, amount: int | float) -> tuple[FieldDataset,
 
 def _check_test(training: FieldDataset, file: str) -> None:
     """Refuse a test file that does not fit; warn if it does not exist yet."""
-    if not Path(file).exists():
+    if not Path(file).expanduser().exists():
         log.warning("test file %s does not exist yet; evaluation will need it", file)
         return
     test = open_dataset(file)

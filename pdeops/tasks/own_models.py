@@ -8,6 +8,7 @@ trust.
 import hashlib
 import importlib.util
 import inspect
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,7 +82,7 @@ class Models(Mapping[str, type[nn.Module]]):
         Raises:
             ValueError: the source of a user-defined model is missing or has changed.
         """
-        name = located(described["name"], folder)
+        name = self._present(described["name"], folder)
         if "sha256" in described and _digest(name) != described["sha256"]:
             raise ValueError(
                 f"The source of {name} has changed since the run was trained: its sha256 was "
@@ -92,7 +93,20 @@ class Models(Mapping[str, type[nn.Module]]):
 
     def named(self, described: Mapping[str, Any], folder: Path | None) -> type[nn.Module]:
         """The class that a checkpoint describes."""
-        return self[located(described["name"], folder)]
+        return self[self._present(described["name"], folder)]
+
+    def _present(self, name: str, folder: Path | None) -> str:
+        """The located name, if it is in the registry or a path.
+
+        Raises:
+            ValueError: the name is unknown.
+        """
+        if name not in self:
+            raise ValueError(
+                f"The checkpoint names the model {name!r}, which this pdeops does not have."
+                f"{did_you_mean(str(name), self.registry)} It has {', '.join(self.registry)}."
+            )
+        return located(name, folder)
 
 
 def is_path(name: str) -> bool:
@@ -150,7 +164,7 @@ def _split(name: str) -> tuple[str, str]:
         raise ValueError(
             f"A model of your own is named module:Class or file.py:Class; got {name!r}."
         )
-    return path, attribute
+    return os.path.expanduser(path) if path.endswith(".py") else path, attribute
 
 
 def _class_at(name: str) -> type[nn.Module]:

@@ -1,5 +1,7 @@
 """Training, resuming and loading of runs, for every task."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +39,9 @@ def train(
 def resume(task: Task, recipe: TrainingRecipe, folder: Path, device: str) -> dict[str, Any]:
     """Continue an interrupted run exactly from its last checkpoint; see `pdeops.resume`."""
     with distributed.process_group(device_named(device)) as place:
-        job = task.job(recipe, place)
+        job = _job_again(task, recipe, folder, place)
         trainer = _trainer(recipe, job, task, folder, place)
-        trained, now = checkpoint.load(trainer.last_path)["carry"]["model"], job.carry["model"]
+        trained, now = trainer.saved()["carry"].get("model"), job.carry["model"]
         if trained != now:
             raise ValueError(
                 f"{folder} was trained with the model {trained}; its recipe now describes {now}. "
@@ -49,6 +51,22 @@ def resume(task: Task, recipe: TrainingRecipe, folder: Path, device: str) -> dic
         return _report(trainer.fit(), folder)
 
 
+def _job_again(task: Task, recipe: TrainingRecipe, folder: Path, place: torch.device) -> Job:
+    """The job of a run that is resumed."""
+    try:
+        return task.job(recipe, place)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{error} The recipe of the run names this file: put it there, or change its path in "
+            f"{folder / 'recipe.toml'}."
+        ) from None
+
+
+def expanded(source: str | Path) -> str | Path:
+    """The path of a run with ~ replaced by the home folder; a name stays as it is."""
+    return os.path.expanduser(source) if isinstance(source, str) else source.expanduser()
+
+
 def read(source: str | Path, weights: str, device: torch.device) -> Finished:
     """The checkpoint of a run folder, of a file, or of shipped weights by their name.
 
@@ -56,12 +74,19 @@ def read(source: str | Path, weights: str, device: torch.device) -> Finished:
         ValueError: the checkpoint does not exist, or has another format version.
     """
     path, folder = checkpoint_path(source, weights)
-    return Finished(str(source), folder, checkpoint.load(path, map_location=device))
+    state = checkpoint.load(path, map_location=device)
+    for entry in ("model", "carry"):
+        if not isinstance(state.get(entry), Mapping):
+            raise checkpoint.CheckpointError(
+                f"{path} has no entry {entry!r}, so it does not describe a trained network: it was "
+                f"edited, or another program wrote it. Use best.pt or last.pt as `train` wrote them."
+            )
+    return Finished(str(source), folder, state)
 
 
 def checkpoint_path(source: str | Path, weights: str = "best") -> tuple[Path, Path | None]:
     """The file of a checkpoint, and the folder of its run (None for shipped weights)."""
-    path = Path(source)
+    path = Path(expanded(source))
     if path.is_dir():
         return path / "checkpoints" / f"{weights}.pt", path
     if path.is_file():
@@ -71,8 +96,21 @@ def checkpoint_path(source: str | Path, weights: str = "best") -> tuple[Path, Pa
 
 def network(task: Task, found: Finished, device: torch.device) -> torch.nn.Module:
     """The trained network of a checkpoint of the task, in evaluation mode."""
-    model = task.build(found.carry, found.folder)
-    model.load_state_dict(found.state["model"])
+    try:
+        model = task.build(found.carry, found.folder)
+    except KeyError as error:
+        raise checkpoint.CheckpointError(
+            f"The checkpoint of {found.source} describes its network incompletely: the entry "
+            f"{error} is missing. Use best.pt or last.pt as `train` wrote them."
+        ) from error
+    try:
+        model.load_state_dict(found.state["model"])
+    except RuntimeError as error:
+        raise checkpoint.CheckpointError(
+            f"The weights in the checkpoint of {found.source} do not fit the network that it "
+            f"describes ({str(error).splitlines()[-1].strip()}). Use best.pt or last.pt as `train` "
+            f"wrote them."
+        ) from error
     return model.to(device).eval()
 
 

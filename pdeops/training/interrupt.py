@@ -1,21 +1,29 @@
-"""Ctrl-C and SIGTERM as requests to stop, which the training loop handles after a step."""
+"""Ctrl-C and the signals of a cluster as requests to stop, handled after a training step."""
 
 import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
+# SIGUSR1 and SIGUSR2 are the warnings that batch systems send before the time limit (SLURM's
+# --signal); SIGHUP is the end of a terminal. Windows has SIGINT and SIGTERM only.
+STOP_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP")
+    if hasattr(signal, name)
+)
+
 
 class Interrupts:
-    """Inside the block, SIGINT and SIGTERM set `requested` and do not interrupt a step.
+    """Inside the block, the signals of `STOP_SIGNALS` set `requested` and do not interrupt a step.
 
     A second Ctrl-C raises KeyboardInterrupt at once, in case a step hangs. With `patient=True` it
-    does not: for several processes, the launcher repeats the signal. Outside the main thread
-    signals cannot be caught, and the block has no effect.
+    does not: for several processes, the launcher repeats the signal. A signal that is ignored when
+    the block begins, as SIGHUP is under nohup, stays ignored. Outside the main thread signals
+    cannot be caught, and the block has no effect.
     """
-
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self, *, patient: bool = False) -> None:
         self.requested = False
@@ -24,7 +32,9 @@ class Interrupts:
 
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():
-            for number in self._SIGNALS:
+            for number in STOP_SIGNALS:
+                if number != signal.SIGINT and signal.getsignal(number) == signal.SIG_IGN:
+                    continue
                 self._previous[number] = signal.signal(number, self._note)
         return self
 
@@ -42,10 +52,12 @@ class Interrupts:
             raise KeyboardInterrupt
         self.requested = True
         # The logger may be writing to its stream when the signal arrives.
-        os.write(2, b"\nStopping after this step; the checkpoint is written first.\n")
+        with suppress(OSError):  # after SIGHUP the terminal may be gone
+            os.write(2, b"\nStopping after this step; the checkpoint is written first.\n")
 
 
 def leave_to_parent(worker: int) -> None:
-    """In a data-loading process, ignore Ctrl-C (the parent handles it) and end on SIGTERM."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In a data-loading process, ignore the signals that the parent handles, and end on SIGTERM."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

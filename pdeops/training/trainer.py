@@ -28,6 +28,9 @@ from .state import RunState, require_same_settings
 
 logger = logging.getLogger("pdeops")
 
+# Entries of last.pt that a resumed run needs.
+_RESUMED = ("model", "optimizer", "schedule", "position", "best", "rows", "settings", "carry")
+
 Evaluate = Callable[[nn.Module], Mapping[str, float]]
 
 
@@ -115,8 +118,8 @@ class Trainer:
     def fit(self, *, until: int | None = None) -> History:
         """Train from the current position to the last epoch, or to the end of epoch `until`.
 
-        Ctrl-C and SIGTERM stop the training after the current step, with reason "interrupted" and
-        the position in `last.pt`; the caller exits with status 130.
+        Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2 and SIGHUP stop the training after the current step, with
+        reason "interrupted" and the position in `last.pt`; the caller exits with status 130.
 
         Raises:
             ValueError: the folder already holds a run that was not resumed, or `monitor` is not
@@ -294,11 +297,26 @@ class Trainer:
             ValueError: the checkpoint is missing or damaged, or it was written with another
                 optimizer, schedule, batch size, seed or number of samples.
         """
-        saved = checkpoint.load(self.last_path)
+        saved = self.saved()
         require_same_settings(saved["settings"], self._settings, self.last_path)
         self.learner.load_state_dict(saved)
         self.state.load_state_dict(saved)
         self._owns_folder = True
+
+    def saved(self) -> dict[str, Any]:
+        """The content of `last.pt`.
+
+        Raises:
+            CheckpointError: the file is missing or damaged, or is not the state of a training.
+        """
+        saved = checkpoint.load(self.last_path)
+        missing = [name for name in _RESUMED if name not in saved]
+        if missing:
+            raise checkpoint.CheckpointError(
+                f"{self.last_path} cannot be resumed: it has no entry {', '.join(missing)}, as a "
+                f"copy of best.pt, which holds weights alone. Restore last.pt, or train again."
+            )
+        return saved
 
     def _open_log(self) -> MetricsLog:
         return MetricsLog(

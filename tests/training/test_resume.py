@@ -111,7 +111,11 @@ def test_ctrl_c_while_evaluating(job, whole_run, tmp_path):
     assert same_run(whole_run, tmp_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP],
+    ids=lambda number: number.name,
+)
 def test_a_signal_is_granted_after_the_step(job, whole_run, tmp_path, number):
     count = 0
 
@@ -133,11 +137,29 @@ def test_a_signal_is_granted_after_the_step(job, whole_run, tmp_path, number):
     assert same_run(whole_run, tmp_path)
 
 
-def test_ctrl_c_of_a_process_with_a_loading_worker(job, start, whole_run, tmp_path):
+def test_a_signal_that_is_ignored_stays_ignored(job, whole_run, tmp_path):
+    """nohup ignores SIGHUP: closing the terminal must not stop the run."""
+
+    def hung_up(model, batch):
+        os.kill(os.getpid(), signal.SIGHUP)
+        return job.mse(model, batch)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        history = job.make_trainer(tmp_path, objective=hung_up).fit()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert history.reason == "finished"
+    assert same_run(whole_run, tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1], ids=lambda number: number.name)
+def test_a_signal_to_a_process_with_a_loading_worker(job, number, start, whole_run, tmp_path):
     process = start("train", tmp_path, "--pause", "0.02", "--workers", 1)
     for _ in range(2 * 6 + 5):  # into the third step of the second epoch
         assert process.stdout.readline() == "piece\n"
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the worker hears it too
+    os.killpg(process.pid, number)  # as a terminal or batch system does: the worker hears it too
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "Traceback" not in output
