@@ -79,7 +79,7 @@ def read(source: str | Path, weights: str, device: torch.device) -> Finished:
         if not isinstance(state.get(entry), Mapping):
             raise checkpoint.CheckpointError(
                 f"{path} has no entry {entry!r}, so it does not describe a trained network: it was "
-                f"edited, or another program wrote it. Use best.pt or last.pt as `train` wrote them."
+                f"edited, or another program wrote it. Use the file as `train` wrote it."
             )
     return Finished(str(source), folder, state)
 

@@ -3,7 +3,8 @@
 import os
 import signal
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -54,6 +55,24 @@ class Interrupts:
         # The logger may be writing to its stream when the signal arrives.
         with suppress(OSError):  # after SIGHUP the terminal may be gone
             os.write(2, b"\nStopping after this step; the checkpoint is written first.\n")
+
+
+@contextmanager
+def kept_from_children() -> Iterator[None]:
+    """Processes started inside the block never receive the signals of a cluster.
+
+    A batch system sends them to the whole group, and they would end Python's resource tracker. One
+    that arrives inside the block is handled after it.
+    """
+    blocked = set(STOP_SIGNALS) - {signal.SIGINT, signal.SIGTERM}
+    if not blocked:  # Windows, which has no masks
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def leave_to_parent(worker: int) -> None:

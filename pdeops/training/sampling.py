@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..batch import Batch
 from . import distributed, rng
-from .interrupt import leave_to_parent
+from .interrupt import kept_from_children, leave_to_parent
 
 
 @dataclass(frozen=True)
@@ -102,4 +102,5 @@ def stream(
         multiprocessing_context="spawn" if num_workers else None,
         generator=rng.generator(sampler.seed, rng.WORKERS, epoch, step),
     )
-    return iter(loader)
+    with kept_from_children():
+        return iter(loader)

@@ -95,6 +95,56 @@ def test_a_run_folder_of_a_later_version_is_refused(run):
         load_run(run)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{oops", r"environment.json must be a JSON object.*Expecting property name"),
+        ("[2]", r"must be a JSON object.*got list.*or delete it"),
+    ],
+)
+def test_a_damaged_environment_is_named(run, text, said):
+    (run / "environment.json").write_text(text)
+    with pytest.raises(ValueError, match=said):
+        load_run(run)
+    (run / "environment.json").unlink()
+    assert load_run(run)
+
+
+DAMAGE = {
+    "no carry": (lambda s: s.pop("carry"), "no entry 'carry'.*it was edited"),
+    "carry is text": (lambda s: s.update(carry="FNO"), "no entry 'carry'"),
+    "no weights": (lambda s: s.pop("model"), "no entry 'model'.*it was edited"),
+    "no model": (lambda s: s["carry"].pop("model"), "the entry 'model' is missing"),
+    "no arguments": (lambda s: s["carry"]["model"].pop("arguments"), "'arguments' is missing"),
+    "unknown model": (
+        lambda s: s["carry"]["model"].update(name="DeepConjugat"),
+        "the model 'DeepConjugat', which .* Did you mean 'DeepConjugate'",
+    ),
+    "other weights": (
+        lambda s: s["carry"]["model"]["arguments"].update(features=8),
+        "weights in the checkpoint of .* do not fit the network that it describes .*size mismatch",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_an_edited_checkpoint_is_named(run, damage):
+    change, said = DAMAGE[damage]
+    file = run / "checkpoints" / "best.pt"
+    state = torch.load(file, weights_only=True)
+    change(state)
+    torch.save(state, file)
+    with pytest.raises(ValueError, match=f"(?s){said}"):
+        load_run(run)
+
+
+def test_the_best_weights_are_no_state_to_resume(run):
+    checkpoints = run / "checkpoints"
+    shutil.copy(checkpoints / "best.pt", checkpoints / "last.pt")
+    with pytest.raises(CheckpointError, match=r"no entry optimizer, .*a copy of best.pt.*Restore"):
+        pdeops.resume(run)
+
+
 def test_old_keys_in_a_run_folder_are_refused(run):
     file = run / "recipe.toml"
     file.write_text(file.read_text().replace("num_samples", "number"))
