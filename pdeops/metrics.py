@@ -10,6 +10,7 @@ Trajectories (b, t, c, *space) are also accepted: each time counts like a group 
 A metric exists on a domain that has the property `needs`; `metrics_of(domain)` lists these metrics.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -164,6 +165,14 @@ def band_errors(prediction: Field, target: Field, domain: Domain) -> Float[Tenso
     parts = e_hat.new_zeros(len(p), 1 + len(_BAND_EDGES))
     parts.index_add_(1, band.to(p.device), e_hat.sum(1).flatten(1))
     return parts / (p.shape[1] * domain.volume)
+
+
+def definitions() -> dict[str, str]:
+    """The definition of each metric: the first line of its docstring, p prediction, t target."""
+    return {
+        name: (inspect.getdoc(metric.measure) or "").split("\n")[0]
+        for name, metric in METRICS.items()
+    }
 
 
 METRICS: dict[str, Metric] = {

@@ -1,13 +1,21 @@
-"""Every page of docs/ is run as a new user would: its blocks in order, in an empty folder."""
+"""Every page of docs/ is run as a new user would: its blocks in order, in an empty folder.
 
+A shell block of `pdeops` commands alone runs in this process, which spares the seconds in which
+each command imports torch. It sees nothing of the page's Python: neither what that registered nor
+the paths it added. All other blocks, and the README, run in a shell.
+"""
+
+import logging
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from pdeops.cli import main
 from pdeops.datasets import DATASETS, EVOLUTIONS
 from pdeops.domain import DOMAINS
 from pdeops.models import MODELS
@@ -18,6 +26,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 # Measured tables: their commands take minutes or hours, and `figures.md` says what they gave.
 MEASURED = {"figures"}
 REGISTRIES: tuple[dict, ...] = (MODELS, DATASETS, EVOLUTIONS, DOMAINS, TASKS, CLASSICAL)
+PLAIN = re.compile(r"pdeops [^|&;<>`$\\*?~(){}]*")  # a command without the syntax of the shell
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -43,11 +52,12 @@ def test_page_runs(page, tmp_path, monkeypatch, registries):
 @pytest.mark.slow
 def test_readme_runs(tmp_path, monkeypatch, registries):
     """The three jobs, as printed, at their size: minutes."""
-    run(DOCS.parent / "README.md", tmp_path, monkeypatch)
+    run(DOCS.parent / "README.md", tmp_path, monkeypatch, in_process=False)
 
 
-def run(page, tmp_path, monkeypatch):
+def run(page, tmp_path, monkeypatch, *, in_process=True):
     monkeypatch.chdir(tmp_path)
+    fresh = [(registry, dict(registry)) for registry in REGISTRIES], list(sys.path)
     names: dict[str, object] = {"__name__": page.stem}
     blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
     assert blocks
@@ -55,8 +65,36 @@ def run(page, tmp_path, monkeypatch):
         assert language in ("sh", "python"), f"{page.name}: what is a {language} block?"
         if language == "python":
             exec(compile(text, page.name, "exec"), names)
+        elif in_process and all(PLAIN.fullmatch(line) for line in text.strip().splitlines()):
+            for line in text.strip().splitlines():
+                command(line, fresh)
         else:
             shell(text)
+
+
+def command(line, fresh):
+    """A command of pdeops in this process, with the registries and paths of a new one."""
+    changed = [(registry, dict(registry)) for registry in REGISTRIES], list(sys.path)
+    logger = logging.getLogger("pdeops")
+    log = (logger.handlers[:], logger.level, logger.propagate)
+    try:
+        _restore(fresh)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", shlex.split(line))
+            with pytest.raises(SystemExit) as stop:
+                main()
+        assert not stop.value.code, line
+    finally:
+        _restore(changed)
+        logger.handlers[:], logger.level, logger.propagate = log
+
+
+def _restore(state):
+    registries, path = state
+    for registry, entries in registries:
+        registry.clear()
+        registry.update(entries)
+    sys.path[:] = path
 
 
 def shell(text):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .output import Device, Json, emit
+from .output import Device, Json, document, emit
 
 
 def command(
@@ -19,11 +19,18 @@ def command(
     Writes compare.csv, plots/ and report.md to the run's folder; prints the table and the verdict.
     """
     from ..compare import compare_runs
-    from ..tasks import load_run
+    from ..tasks import load_run, task_of
 
+    task = task_of(run)
+    if task.name != "supervised":
+        raise ValueError(
+            f"compare measures operators beside solvers of the same steady problem; {run} is of "
+            f"the task {task.name!r} ({task.summary}). Use `pdeops evaluate {run}`, which reports "
+            f"{task.measured}."
+        )
     loaded = load_run(run, task="supervised", device=device)
     report = compare_runs({loaded.recipe.model.name: loaded}, folder=run, num_samples=samples)
     if json:
         emit(report.to_dict(), as_json=True)
     else:
-        print(report.to_markdown())
+        document(report.to_markdown())

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import Device, Json, emit
+from .output import Device, Json, document, emit
 from .progress import bar
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ def command(
         report = tasks.evaluate(loaded, **options)
     text = None if json else task.text(report)
     if text is None:
-        emit(report, as_json=json, title=str(run))
+        emit(report, as_json=json, title=str(run), notes=task.definitions())
     else:
-        print(text)
+        document(text)
 
 
 def _not_an_option(option: str, run: Path, task: "Task") -> str:

@@ -37,8 +37,14 @@ def _at_home(value: Any) -> Any:
     return os.path.expanduser(value) if isinstance(value, str) else value
 
 
-def emit(result: Mapping[str, Any], *, as_json: bool, title: str = "") -> None:
-    """Print a result as one JSON object, or as a table of its entries."""
+def emit(
+    result: Mapping[str, Any],
+    *,
+    as_json: bool,
+    title: str = "",
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Print a result as one JSON object, or as a table of its entries with notes on them."""
     if as_json:
         print(json.dumps(_finite(result)))
         return
@@ -48,8 +54,21 @@ def emit(result: Mapping[str, Any], *, as_json: bool, title: str = "") -> None:
 
     table = Table(title=title or None, show_header=False, title_justify="left")
     for key, value in _flat(result):
-        table.add_row(key, Text(_text(value)))  # rich would parse [data] as a style
+        cells = [_text(value), *([notes.get(key, "")] if notes else [])]
+        table.add_row(key, *map(Text, cells))  # rich would parse [data] as a style
     Console().print(table)
+
+
+def document(text: str) -> None:
+    """Print Markdown: laid out in a terminal, and as it is into a file or a pipe."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console()
+    if console.is_terminal:
+        console.print(Markdown(text))
+    else:
+        print(text)
 
 
 def rows(header: Sequence[str], lines: Sequence[Sequence[Any]], *, title: str = "") -> None:

@@ -1,10 +1,13 @@
 """The interface of every domain: nodes, quadrature weights, field checks and serialisation."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from ..nearest import did_you_mean
 
 
 @runtime_checkable
@@ -87,6 +90,25 @@ class Domain(Protocol):
     def __hash__(self) -> int:
         """Equal domains have equal hashes, so that caches can be keyed by the domain."""
         ...
+
+
+def check_keys(
+    plain: dict[str, Any], required: Sequence[str], optional: Sequence[str] = ()
+) -> None:
+    """Raise a ValueError unless a description of a domain has the required keys and no others."""
+    valid = ("kind", *required, *optional)
+    kind = plain.get("kind")
+    for key in plain:
+        if key not in valid:
+            raise ValueError(
+                f"Unknown key {key!r} in the description of a domain of kind {kind!r}."
+                f"{did_you_mean(str(key), valid)} It has {', '.join(valid)}."
+            )
+    if missing := [key for key in required if key not in plain]:
+        raise ValueError(
+            f"The description of a domain of kind {kind!r} needs {', '.join(missing)}; got "
+            f"{', '.join(map(str, plain))}."
+        )
 
 
 def check_kind(domain: Any, kinds: tuple[type, ...], who: str, advice: str = "") -> None:

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from .domain import check_keys
+
 T = TypeVar("T")
 
 
@@ -333,13 +335,14 @@ class Grid:
         """The box that `to_dict` described.
 
         Raises:
-            ValueError: the description is that of another kind of domain.
+            ValueError: the description is that of another kind of domain, or has other keys.
         """
         if plain.get("kind") != cls.kind:
             raise ValueError(
                 f"This is the description of a {plain.get('kind')}, not of a box. Read it with "
                 f"domain_from_dict."
             )
+        check_keys(plain, ("shape", "extent", "boundary", "placement"))
         return Grid(plain["shape"], plain["extent"], plain["boundary"], plain["placement"])
 
 

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .domain import check_keys
+
 
 class Points:
     """Scattered nodes: n points with d coordinates each; a field is (b, c, n).
@@ -27,7 +29,7 @@ class Points:
     Args:
         num_coordinates: d.
         positions: (d, n) or (b, d, n).
-        mask: (b, n), False at padding; None if there is no padding.
+        mask: (b, n), bool, False at padding; None if there is no padding.
         weights: (n,) or (b, n), nonnegative quadrature weights; None if they are not known.
         cells: (num_cells, k), node indices of each cell of a mesh; None without a mesh.
         volume: length, area or volume of the domain, if weights are not known.
@@ -74,6 +76,21 @@ class Points:
 
     def _check_members(self, positions: Tensor) -> None:
         expected = (*positions.shape[:-2], positions.shape[-1])
+        if self.mask is not None and positions.ndim == 2:
+            raise ValueError(
+                "Positions that all samples share have no padding, so no mask; got one. Leave out "
+                "the points that are not real."
+            )
+        if self.mask is not None and self.mask.dtype != torch.bool:
+            raise ValueError(
+                f"The mask of points is of torch.bool, True at real points; got {self.mask.dtype}. "
+                f"Convert it by mask.bool()."
+            )
+        if self.cells is not None and (self.cells.ndim != 2 or self.cells.numel() == 0):
+            raise ValueError(
+                f"The cells of a mesh have shape (num_cells, nodes per cell), with one cell at "
+                f"least; got {tuple(self.cells.shape)}. Leave them out where there is no mesh."
+            )
         for name in ("mask", "weights"):
             member = getattr(self, name)
             if member is not None and tuple(member.shape) != expected:
@@ -232,7 +249,8 @@ class Points:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Points":
-        """The points that `to_dict` described."""
+        """The points that `to_dict` described; a ValueError if it has other keys."""
+        check_keys(plain, ("num_coordinates",), ("volume", "positions", "weights", "cells"))
         dtypes = {"positions": torch.float64, "weights": torch.float64, "cells": torch.int64}
         members: dict[str, Any] = {
             name: torch.tensor(value, dtype=dtypes[name]) if name in dtypes else value

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from .domain import check_keys
 from .grid import check_shape, per_axis, shortest
 
 
@@ -189,5 +190,6 @@ class Sphere:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Sphere":
-        """The sphere that `to_dict` described."""
+        """The sphere that `to_dict` described; a ValueError if it has other keys."""
+        check_keys(plain, ("shape", "latitudes", "radius"))
         return Sphere(plain["shape"], plain["latitudes"], radius=plain["radius"])

@@ -52,11 +52,6 @@ def is_compiled(u: Tensor) -> bool:
     return u.dtype in COMPILED_DTYPES and not (u.requires_grad and torch.is_grad_enabled())
 
 
-def has_loops(u: Tensor) -> bool:
-    """Whether u lies where numba's loops run, and `is_compiled`."""
-    return u.device.type == "cpu" and is_compiled(u)
-
-
 def is_asynchronous(u: Tensor) -> bool:
     """Whether operations on u are queued, so that reading a number waits for the queue to empty."""
     return u.device.type != "cpu"

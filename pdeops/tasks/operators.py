@@ -1,6 +1,7 @@
 """Operators from recipes: a registered or user-defined model with its normalizers."""
 # Axes: b batch, t time, c channel, *space nodes.
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -9,21 +10,25 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from ..datasets import FieldDataset, open_dataset
 from ..datasets.spec import DatasetSpec
-from ..datasets.symmetry import check_isometric
+from ..datasets.symmetry import DihedralAugmentation, check_isometric
 from ..domain import domain_from_dict
 from ..losses import LOSSES, Loss
 from ..models import MODELS
 from ..nn.domains import check_domain
 from ..nn.operator import Operator
+from ..nn.parameters import num_parameters
 from ..nn.symmetry import SymmetricAverage
 from ..normalizer import Normalizer
 from ..runs.recipe import Choice
 from . import own_models
 from .data import DataTable, units
 from .task import Finished
+
+log = logging.getLogger("pdeops")
 
 OPERATORS = own_models.Models(MODELS, given=("in_channels", "out_channels", "grid|domain"))
 ON_A_DOMAIN = ("grid", "domain")  # arguments that a run passes to the constructor of a loss
@@ -95,6 +100,24 @@ def build(carry: Mapping[str, Any], folder: Path | None) -> Operator:
     return Operator(model, *scales, n_in=frames[0], n_out=frames[1])
 
 
+def with_symmetries(training: FieldDataset, table: DataTable, seed: int) -> Dataset:
+    """The training samples, transformed by symmetries of the box if the recipe asks for it.
+
+    It warns if the file does not state that its samples have these symmetries.
+    """
+    if (table.symmetries or table.average_symmetries) and (
+        training.spec is None or training.spec.isometric is None
+    ):
+        log.warning(
+            "%s does not state that its equation, boundary and inputs are symmetric under "
+            "rotations and reflections of the box, as data.symmetries assumes. A flow with a "
+            "direction (a mean wind, a moving force) is not; set data.symmetries and "
+            "data.average_symmetries to false for such data.",
+            table.train,
+        )
+    return DihedralAugmentation(training, seed) if table.symmetries else training
+
+
 def fit_normalizer(batches: Iterable[Tensor], num_frames: int | None) -> Normalizer:
     """Mean and standard deviation per channel over all samples and frames (if there are any)."""
     return Normalizer.fit(u if num_frames is None else u.flatten(0, 1) for u in batches)
@@ -154,6 +177,21 @@ def loaded(found: Finished, model: nn.Module, recipe: Any) -> dict[str, Any]:
         "n_in": carry["n_in"],
         "n_out": carry["n_out"],
     }
+
+
+def summary(run: Any) -> str:
+    """The text of a finished run on fields in a terminal: one line for each of its facts."""
+    recipe, spec = run.recipe, run.spec
+    frames = (
+        ""
+        if run.n_in is None and run.n_out is None
+        else (f", {run.n_in or 1} frame(s) to {run.n_out or 1}")
+    )
+    data = recipe.data.train if spec is None else f"{spec.name} ({spec.kind}), {recipe.data.train}"
+    return (
+        f"{type(run).__name__}: {recipe.model.name} with {num_parameters(run.operator):,} "
+        f"parameters{frames}\n  trained on {data}\n  domain {run.domain}\n  folder {run.folder}"
+    )
 
 
 def evaluated_on(run: Any, data: str | Path | FieldDataset | None) -> FieldDataset:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from ..datasets import FieldDataset, open_dataset
 from ..datasets.spec import DatasetSpec
-from ..datasets.symmetry import DihedralAugmentation
 from ..datasets.windows import Window
 from ..losses import LOSSES
+from ..metrics import definitions
 from ..nn.operator import Operator
 from ..normalizer import Normalizer
 from ..runs.recipe import Choice, choice, table
@@ -77,7 +77,7 @@ class RolloutRecipe(TrainingRecipe):
     loss: Choice = choice(LOSSES, "RelativeL2", given=ON_A_DOMAIN)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RolloutRun:
     """A finished run, callable on the first frames of a trajectory.
 
@@ -101,6 +101,9 @@ class RolloutRun:
     in_channels: int
     n_in: int
     n_out: int
+
+    def __repr__(self) -> str:
+        return operators.summary(self)
 
     def __call__(self, frames: Any, num_frames: int, *, batch_size: int = 32) -> Any:
         """The `num_frames` frames after the given ones, (b, num_frames, c, *space).
@@ -132,6 +135,7 @@ class RolloutTask(Task):
 
     name = "rollout"
     summary = "one-step models of trajectories"
+    measured = "the error of whole rollouts at each time, beside that of persistence"
     recipe = RolloutRecipe
     options = ("data",)
 
@@ -156,7 +160,7 @@ class RolloutTask(Task):
                 noise=recipe.rollout.noise,
                 scale=scale,
             ),
-            DihedralAugmentation(training, recipe.seed) if recipe.data.symmetries else training,
+            operators.with_symmetries(training, recipe.data, recipe.seed),
             Validation(whole_trajectories(held_out, window), device, monitor),
             monitor,
             carry,
@@ -202,16 +206,21 @@ class RolloutTask(Task):
         }
 
     def text(self, report: Mapping[str, Any]) -> str:
-        """The mean errors, and a table of the errors at each time."""
+        """The mean errors, and a Markdown table of the errors at each time."""
         metric = report["metric"]
         lines = [
             f"{report['samples']} trajectories, mean {metric} over times {report[metric]:.4g}; "
             f"persistence (the last given frame repeated) {report['persistence']:.4g}.",
             "",
-            f"{'time':>10} {metric:>12} {'persistence':>12}",
+            f"{metric} is {definitions()[metric]}",
+            "",
+            f"| {'time':>10} | {metric:>12} | {'persistence':>12} |",
+            f"|{'-' * 11}:|{'-' * 13}:|{'-' * 13}:|",
         ]
         columns = (report[n] for n in ("times", "error_at_times", "persistence_at_times"))
-        lines += [f"{t:>10.4g} {e:>12.4g} {p:>12.4g}" for t, e, p in zip(*columns, strict=True)]
+        lines += [
+            f"| {t:>10.4g} | {e:>12.4g} | {p:>12.4g} |" for t, e, p in zip(*columns, strict=True)
+        ]
         return "\n".join(lines)
 
     def predict(self, run: RolloutRun, data: str | Path, out: str | Path) -> dict[str, Any]:

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from ..datasets import FieldDataset, Problem, open_dataset, problem_of
 from ..datasets.spec import DatasetSpec
-from ..datasets.symmetry import DihedralAugmentation
 from ..losses import LOSSES
-from ..metrics import MetricMean, metrics_of
+from ..metrics import MetricMean, definitions, metrics_of
 from ..nn.operator import Operator
 from ..runs.recipe import Choice, choice, table
 from ..training import distributed
@@ -38,7 +37,7 @@ class SupervisedRecipe(TrainingRecipe):
     loss: Choice = choice(LOSSES, "RelativeL2", given=ON_A_DOMAIN)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A finished run, callable on physical fields.
 
@@ -62,6 +61,9 @@ class Run:
     in_channels: int
     n_in: int | None = None
     n_out: int | None = None
+
+    def __repr__(self) -> str:
+        return operators.summary(self)
 
     @property
     def problem(self) -> Problem | None:
@@ -120,6 +122,7 @@ class SupervisedTask(Task):
 
     name = "supervised"
     summary = "operators on a data file"
+    measured = "mean errors over a test file"
     recipe = SupervisedRecipe
     options = ("data",)
 
@@ -140,7 +143,7 @@ class SupervisedTask(Task):
         return Job(
             operator,
             Supervised(operators.loss_on(training, recipe.loss)),
-            DihedralAugmentation(training, recipe.seed) if recipe.data.symmetries else training,
+            operators.with_symmetries(training, recipe.data, recipe.seed),
             Validation(validation, device, monitor),
             monitor,
             carry,
@@ -177,6 +180,14 @@ class SupervisedTask(Task):
         report["residual"] = None if steady is None else residual / len(dataset)
         report["samples"] = len(dataset)
         return report
+
+    def definitions(self) -> Mapping[str, str]:
+        """Definitions of the metrics, p the prediction and t the target."""
+        return {
+            **definitions(),
+            "residual": "‖b - A p‖ / ‖b‖ of the discrete equation, mean over samples",
+            "samples": "number of samples; every other entry is a mean over them",
+        }
 
     def predict(self, run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
         """Write the inputs and the predictions, under the targets' names, on the same grid.

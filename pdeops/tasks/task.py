@@ -74,6 +74,7 @@ class Task(ABC):
     Attributes:
         name: the name in recipes, as in `task = "supervised"`.
         summary: a short description of what is trained, for messages and lists.
+        measured: a short description of what `evaluate` reports, for messages.
         recipe: the dataclass of its recipes, whose `task` is `name`.
         loader: the public function that loads its runs.
         options: names of the arguments of `evaluate` after the run.
@@ -81,6 +82,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    measured: ClassVar[str] = "its metrics"
     recipe: ClassVar[type[TrainingRecipe]]
     loader: ClassVar[str] = "pdeops.load_run"
     options: ClassVar[tuple[str, ...]] = ()
@@ -116,8 +118,12 @@ class Task(ABC):
         """The metrics of a run, as plain data; the arguments are the `options` of the task."""
 
     def text(self, report: Mapping[str, Any]) -> str | None:
-        """A report of `evaluate` as text; None if its entries are printed without formatting."""
+        """A report of `evaluate` as Markdown; None if its entries are printed as a table."""
         return None
+
+    def definitions(self) -> Mapping[str, str]:
+        """Definitions of the entries of a report, printed beside them."""
+        return {}
 
     def predict(self, run: Any, data: str | Path, out: str | Path) -> dict[str, Any]:
         """Write the predictions for the inputs of a file to a new file; returns a summary.

@@ -1,16 +1,14 @@
 """Finite volumes around the nodes of a grid: cell fractions, and couplings through the faces."""
 
 from functools import lru_cache
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...domain import Boundary, Grid, Placement
-from ...kernels.diffusion.reference import along, beyond, harmonic, outer
-from ...kernels.forms import has_loops
-from ...kernels.runtime.memory import empty
+from ...kernels.diffusion import Factors, harmonic_faces
+from ...kernels.diffusion.reference import along, beyond, outer
 
 
 def known_ends(grid: Grid) -> list[bool]:
@@ -54,21 +52,14 @@ def constant_faces(grid: Grid, axis: int) -> Float[Tensor, "*faces"]:
 
 
 @lru_cache(maxsize=64)
-def _profiles(inner: Grid, axis: int) -> tuple[Float[Tensor, " _"] | None, ...]:
-    """The factors of the faces of an axis, None if all are 1; cached for small solves."""
+def _factors(inner: Grid, axis: int) -> Factors:
+    """The factors of the faces of an axis; cached for small solves."""
     t, s = couplings(inner), cell_fractions(inner)
-    return tuple(
-        t[a] if a == axis else s[a] if (s[a] != 1).any() else None for a in range(inner.ndim)
+    return Factors(
+        axis,
+        tuple(n + (a == axis) for a, n in enumerate(inner.shape)),
+        [t[a] if a == axis else s[a] if (s[a] != 1).any() else None for a in range(inner.ndim)],
     )
-
-
-@lru_cache(maxsize=64)
-def _arrays(inner: Grid, axis: int, dtype: torch.dtype) -> list[Any]:
-    """`_profiles` as arrays for three axes, for the fused loops."""
-    profiles = _profiles(inner, axis)
-    each = [torch.ones(n + (b == axis), dtype=dtype) for b, n in enumerate(inner.shape)]
-    filled = [one if p is None else p.to(dtype) for p, one in zip(profiles, each, strict=True)]
-    return [p.numpy() for p in [torch.ones(1, dtype=dtype)] * (3 - inner.ndim) + filled]
 
 
 def variable_faces(
@@ -78,48 +69,17 @@ def variable_faces(
     axis: int,
 ) -> Float[Tensor, "*faces"]:
     """The couplings through the faces of an axis for a at all nodes, known ends included."""
-    if has_loops(coefficient) and grid.ndim <= 3:
-        result = _fused(coefficient.detach(), grid, axis)
+    known = known_ends(grid)
+    if known[axis]:  # the ends of the axis are nodes: no copy is made
+        a, skipped = coefficient, [int(k and b != axis) for b, k in enumerate(known)]
     else:
-        result = _plain(coefficient, grid, axis)
+        a, skipped = _between(coefficient, grid, axis), [0] * grid.ndim
+    result = harmonic_faces(a, _factors(grid.interior, axis), skipped)
     if fluid is not None:
         wet, n = _between(fluid, grid, axis), result.shape[axis]
         result = result * (
             along(wet, axis, grid.ndim, 0, n) & along(wet, axis, grid.ndim, 1, n)
         ).to(result)
-    return result
-
-
-def _plain(coefficient: Tensor, grid: Grid, axis: int) -> Tensor:
-    """The plain twin of `_fused`, for any device and dtype; differentiable."""
-    a = _between(coefficient, grid, axis)
-    n = a.shape[axis] - 1
-    result = harmonic(along(a, axis, grid.ndim, 0, n), along(a, axis, grid.ndim, 1, n))
-    # One profile at a time needs no field of factors.
-    for b, profile in enumerate(_profiles(grid.interior, axis)):
-        if profile is not None:
-            result = result * profile.to(result)[(..., *(None,) * (grid.ndim - 1 - b))]
-    return result
-
-
-def _fused(coefficient: Tensor, grid: Grid, axis: int) -> Tensor:
-    """Faces by a loop that reads each value once; no copy is made if the axis ends are nodes."""
-    from ...kernels.diffusion import cpu as kernels
-
-    missing, inner = 3 - grid.ndim, grid.interior
-    known = known_ends(grid)
-    if known[axis]:
-        a, offsets = coefficient, [int(k and b != axis) for b, k in enumerate(known)]
-    else:
-        a, offsets = _between(coefficient, grid, axis), [0] * grid.ndim
-    result = empty([n + (b == axis) for b, n in enumerate(inner.shape)], a)
-    lead = (1,) * missing
-    fill: Any = kernels.faces
-    fill(
-        a.contiguous().view(lead + a.shape).numpy(),
-        missing + axis, *[0] * missing, *offsets, *_arrays(inner, axis, a.dtype),
-        result.view(lead + result.shape).numpy(),
-    )  # fmt: skip
     return result
 
 

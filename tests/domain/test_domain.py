@@ -86,3 +86,23 @@ def test_a_wrong_kind_is_named_with_the_right_one():
         r"\(4 x 5 nodes, .*\)\. Do that\.",
     ):
         check_kind(Grid((4, 5)), (Sphere, Points), "This", "Do that.")
+
+
+@pytest.mark.parametrize(
+    ("plain", "said"),
+    [
+        ({"kind": "points"}, r"kind 'points' needs num_coordinates; got kind"),
+        ({"kind": "box", "shape": [4, 4]}, "needs extent, boundary, placement"),
+        ({"kind": "sphere", "shape": [4, 8], "radius": 1.0}, "needs latitudes"),
+        (
+            {"kind": "points", "num_coordinates": 2, "weight": [1.0]},
+            r"Unknown key 'weight'.*'points'.*Did you mean 'weights'",
+        ),
+        ({**Grid((4, 4)).to_dict(), "extend": [1, 1]}, "Did you mean 'extent'"),
+        ({**Sphere((4, 8)).to_dict(), "radus": 2.0}, "Did you mean 'radius'"),
+        ({"kind": "boxx"}, "Did you mean 'box'"),
+    ],
+)
+def test_descriptions_that_are_none_are_refused(plain, said):
+    with pytest.raises(ValueError, match=said):
+        domain_from_dict(plain)

@@ -163,6 +163,22 @@ POSITIONS = torch.zeros(2, 3, 4)  # 2 samples, 3 coordinates, 4 points
             "at least one point",
         ),
         (
+            {"num_coordinates": 3, "positions": POSITIONS[0], "mask": torch.ones(4).bool()},
+            "no padding, so no mask",
+        ),
+        (
+            {"num_coordinates": 3, "positions": POSITIONS, "mask": torch.ones(2, 4)},
+            r"torch\.bool.*got torch\.float32.*mask\.bool\(\)",
+        ),
+        (
+            {
+                "num_coordinates": 3,
+                "positions": POSITIONS[0],
+                "cells": torch.zeros(0, 3, dtype=torch.int64),
+            },
+            r"one cell at least; got \(0, 3\)",
+        ),
+        (
             {"num_coordinates": 3, "positions": POSITIONS, "weights": -torch.ones(2, 4)},
             "not be negative",
         ),

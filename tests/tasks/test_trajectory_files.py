@@ -127,10 +127,13 @@ def test_the_command_line_prints_errors_per_time(folder, tmp_path, capsys, monke
 
     lines = run("evaluate", tmp_path / "run").splitlines()
     assert "persistence" in lines[0]
-    assert lines[2].split() == ["time", "relative_l2", "persistence"]
-    assert len(lines) == 3 + 10
+    assert lines[2].startswith("relative_l2 is ‖p - t‖ / ‖t‖ in L²")
+    assert [cell.strip() for cell in lines[4].strip("|").split("|")] == [
+        "time", "relative_l2", "persistence",
+    ]  # fmt: skip
+    assert len(lines) == 6 + 10
     report = json.loads(run("evaluate", tmp_path / "run", "--json"))
-    assert lines[3].split()[1] == f"{report['error_at_times'][0]:.4g}"
+    assert lines[6].split("|")[2].strip() == f"{report['error_at_times'][0]:.4g}"
     report = json.loads(
         run("predict", tmp_path / "run", "--data", folder / "test.h5", "--out",
             tmp_path / "p.h5", "--json")

@@ -6,7 +6,7 @@
 to three axes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ..forms import Forms, is_compiled
 from . import reference
+from .factors import Factors
 from .problem import Couplings, Profiles
 
-__all__ = ["Couplings", "Profiles", "apply", "apply_into", "bind"]
+__all__ = ["Couplings", "Factors", "Profiles", "apply", "apply_into", "bind", "harmonic_faces"]
 
 FORMS = Forms(__name__, cpu="cpu")
 
@@ -54,6 +55,19 @@ def bind(
     if one and out.is_contiguous() and out.dtype == u.dtype and _has_loops(A, u):
         return FORMS.of(u).bind(A, u.detach(), out)
     return partial(apply_into, A, u, out)
+
+
+def harmonic_faces(
+    a: Float[Tensor, "*nodes"], factors: Factors, skipped: Sequence[int]
+) -> Float[Tensor, "*faces"]:
+    """The harmonic means of a between the nodes of an axis, times the factors; differentiable in a.
+
+    Args:
+        a: along the axis of the faces one value more than faces; along the others the unknowns.
+        skipped: per axis, the number of nodes at each end that are not unknowns; 0 along the axis.
+    """
+    fits = is_compiled(a) and a.ndim <= 3
+    return FORMS.of(a, fits=fits).harmonic_faces(a, factors, skipped)
 
 
 def _plain(A: Couplings | Profiles, u: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .factors import Factors
+
 
 def harmonic(a: Tensor, b: Tensor) -> Tensor:
     """2 a b / (a + b), without overflow; the flux is exact for a jump midway between nodes."""
@@ -38,6 +40,23 @@ def beyond(u: Tensor, axis: int, ndim: int, periodic: bool) -> Tensor:
     first, last = along(u, axis, ndim, 0, 1), along(u, axis, ndim, n - 1, 1)
     ends = (last, first) if periodic else (torch.zeros_like(first), torch.zeros_like(last))
     return torch.cat((ends[0], u, ends[1]), dim=axis - ndim)
+
+
+def harmonic_faces(
+    a: Float[Tensor, "*nodes"], factors: Factors, skipped: Sequence[int]
+) -> Float[Tensor, "*faces"]:
+    """The couplings through the faces of an axis from a at the nodes."""
+    axis, ndim = factors.axis, a.ndim
+    for other, s in enumerate(skipped):
+        if s:
+            a = along(a, other, ndim, s, a.shape[other] - 2 * s)
+    n = a.shape[axis] - 1
+    result = harmonic(along(a, axis, ndim, 0, n), along(a, axis, ndim, 1, n))
+    # One factor at a time needs no field of factors.
+    for b, factor in enumerate(factors.along):
+        if factor is not None:
+            result = result * factor.to(result)[(..., *(None,) * (ndim - 1 - b))]
+    return result
 
 
 def apply(

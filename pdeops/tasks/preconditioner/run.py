@@ -7,6 +7,7 @@ from torch import nn
 
 from ...datasets.systems import SYSTEMS
 from ...models import CORRECTIONS
+from ...nn.parameters import num_parameters
 from ...runs.recipe import Choice, choice
 from .. import own_models
 from ..task import TrainingRecipe
@@ -26,7 +27,7 @@ class PreconditionerRecipe(TrainingRecipe):
     objective: Choice = choice(OBJECTIVES)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SolverRun:
     """A finished run: a network whose `on(A)` maps residuals of A x = b to corrections.
 
@@ -43,6 +44,14 @@ class SolverRun:
     recipe: PreconditionerRecipe | None
     network: nn.Module
     training_seconds: float | None
+
+    def __repr__(self) -> str:
+        seconds = self.training_seconds
+        trained = "" if seconds is None else f", trained in {seconds:.0f} s"
+        return (
+            f"SolverRun: {type(self.network).__name__} with {num_parameters(self.network):,} "
+            f"parameters{trained}\n  source {self.source}"
+        )
 
     def on(self, A: Any) -> Any:
         """The network for one system."""
