@@ -1,4 +1,4 @@
-"""What results look like: definitions beside metrics, Markdown in a terminal, a run in one glance."""
+"""What results look like: definitions beside metrics, Markdown in a terminal, a run at a glance."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from .test_bad_input import refused
 FLOW = """
 task = "rollout"
 [data]
-train = "{folder}/flow.npz"
-test = "{folder}/flow.npz"
+train = "{folder}/flow.h5"
+test = "{folder}/flow.h5"
 validation = 2
 symmetries = {symmetries}
 [model]
@@ -32,9 +32,9 @@ def flow(tmp_path_factory):
     folder = tmp_path_factory.mktemp("flow")
     package.datasets.convert(
         {"u": np.random.default_rng(0).standard_normal((6, 4, 8, 8))},
-        folder / "flow.npz",
+        folder / "flow.h5",
         states=["u"],
-        axes=["sample", "time", "x", "y"],
+        axes="sample,time,x,y",
         grid={"boundary": "periodic"},
     )
     (folder / "flow.toml").write_text(FLOW.format(folder=folder, symmetries="false"))
@@ -95,5 +95,5 @@ def test_a_rollout_beside_solvers_is_refused_with_what_to_do(pdeops, flow, tmp_p
 def test_symmetries_of_foreign_data_are_assumed_aloud(pdeops, flow, tmp_path):
     done = pdeops("train", flow / "moved.toml", "--out", tmp_path / "run", "--device", "cpu")
     assert done.status == 0, done.stderr
-    assert "flow.npz does not state that its equation" in done.stderr
+    assert "flow.h5 does not state that its equation" in done.stderr
     assert "data.symmetries" in done.stderr

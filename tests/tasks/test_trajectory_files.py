@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pdeops.cli import main
-from pdeops.datasets import generate, open_dataset, problem_named
+from pdeops.datasets import open_dataset
 from pdeops.tasks import evaluate, load_recipe, load_run, predict, train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,12 +28,15 @@ from pdeops.datasets import generate, problem_named
 problem = problem_named("burgers", "thin", num_waves=8)
 for name, number, seed in (("train", 16, 0), ("test", 4, 1)):
     generate(problem, problem.grid((32,)), num_samples=number, seed=seed, out=f"{name}.h5")
+short = problem_named("burgers", "thin", num_waves=8, num_frames=2)
+generate(short, short.grid((32,)), num_samples=2, seed=1, out="short.h5")
 """
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Burgers with fronts at 32 nodes, ten frames: 16 trajectories to train on, 4 to test.
+    """Burgers with fronts at 32 nodes, ten frames: 16 trajectories to train on, 4 to test, 2 of two
+    frames.
 
     In a process without shape checks, which take most of the time of so small steps.
     """
@@ -92,9 +95,7 @@ def test_frames_in_and_out_of_a_supervised_run(folder, tmp_path):
 
 def test_a_file_with_other_frames_is_refused(folder, tmp_path):
     run = trained(folder, tmp_path / "run", training={"epochs": 1})
-    problem = problem_named("burgers", "thin", num_waves=8, num_frames=2)
-    short = tmp_path / "short.h5"
-    generate(problem, problem.grid((32,)), num_samples=2, seed=1, out=short)
+    short = folder / "short.h5"
     wanted = r"1 input and 10 target frame\(s\); the file gives 1 input and 2 target"
     with pytest.raises(ValueError, match=wanted):
         evaluate(run, short)

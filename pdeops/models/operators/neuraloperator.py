@@ -5,12 +5,8 @@ for comparison. The package is imported when the first network is built, which t
 The import prints nothing here, changes no warning filters, and does not load wandb.
 """
 
-import contextlib
-import io
 import math
-import sys
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +15,7 @@ from torch import Tensor, nn
 
 from ...domain import Boundary, Grid, Latitudes, Sphere
 from ...nn.domains import check_domain
+from ..neuralop_package import network_class, silent
 
 # Our arguments that the package names differently, takes in another form, or lacks.
 _RENAMED = ("domain_padding", "dropout", "positional_embedding", "allow_odd")
@@ -60,8 +57,8 @@ class _Neuraloperator(nn.Module):
         options["domain_padding"] = _padding(grid, arguments.get("domain_padding", 0.0))
         options["channel_mlp_dropout"] = arguments["dropout"]
         options["positional_embedding"] = "grid" if arguments["positional_embedding"] else None
-        with _silent():
-            cls = _network(network)
+        with silent():
+            cls = network_class(network)
             self.network = cls(in_channels=in_channels, out_channels=out_channels, **options)
         self.register_state_dict_post_hook(_drop_metadata)
 
@@ -320,35 +317,6 @@ class NeuralopSFNO(_Neuraloperator):
                 f"n_modes {self.n_modes} exceed the {nlat} latitudes and {nlon} longitudes of the "
                 f"grid, which hold as many. Use fewer modes or a finer grid."
             )
-
-
-def _network(name: str) -> type[nn.Module]:
-    """A class of neuralop.models, imported without wandb; to be called inside `_silent`.
-
-    wandb takes half of the import time, and only neuralop's own Trainer uses it. If wandb or
-    neuralop is already imported, nothing is changed.
-    """
-    hide = "wandb" not in sys.modules and "neuralop" not in sys.modules
-    if hide:
-        sys.modules["wandb"] = None  # type: ignore[assignment]  # `import wandb` now fails
-    try:
-        from neuralop import models
-    finally:
-        if hide:
-            del sys.modules["wandb"]
-    if name == "SFNO" and not hasattr(models, name):
-        import torch_harmonics  # noqa: F401  # raises the ImportError that neuralop hides
-    return getattr(models, name)
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Suppresses standard output and restores the warning filters at the end.
-
-    neuralop prints when it is imported and whenever a UNO is built.
-    """
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        yield
 
 
 def _drop_metadata(module: nn.Module, state: dict[str, Any], prefix: str, local: Any) -> None:

@@ -1,0 +1,355 @@
+"""The rows of the contract of every operation (`test_contract.py`): its fields, the operation and
+its plain twin."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import scipy.sparse
+import torch
+import torch.nn.functional as F
+
+from pdeops.kernels import (
+    conjugate,
+    convolution,
+    etdrk4,
+    fno,
+    low_storage,
+    regions,
+    sparse,
+    spectral_conv,
+    sweeps,
+    vorticity,
+)
+from pdeops.kernels.conjugate import reference as conjugate_reference
+from pdeops.kernels.etdrk4 import reference as etdrk4_reference
+from pdeops.kernels.fno import reference as fno_reference
+from pdeops.kernels.low_storage import reference as low_storage_reference
+from pdeops.kernels.regions import reference as regions_reference
+from pdeops.kernels.sparse import reference as sparse_reference
+from pdeops.kernels.spectral_conv import reference as spectral_conv_reference
+from pdeops.kernels.sweeps import reference as sweeps_reference
+from pdeops.kernels.vorticity import reference as vorticity_reference
+
+COMPLEX = "complex"  # marks the shape of a complex field
+
+
+@dataclass(frozen=True)
+class Row:
+    """An operation, its twin, and fields to compare them on.
+
+    Attributes:
+        operation, twin: functions of the fields that return one tensor or several; those that work
+            in place do so on clones.
+        fields: for a size, the shapes of the fields; (COMPLEX, shape) for a complex one.
+        sizes: of the grid, odd ones among them.
+        exempt: test -> why it does not apply.
+    """
+
+    operation: Callable
+    twin: Callable
+    fields: Callable[[tuple[int, ...]], list]
+    sizes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[torch.dtype, ...] = (torch.float64, torch.float32)
+    exempt: Mapping[str, str] = field(default_factory=dict)
+
+
+# ----------------------------------------------------------------- fields and functions of the rows
+
+
+def channels_first(function):
+    """A twin with channels first as a function of fields with channels last."""
+
+    def wrapped(u, *rest):
+        return function(u.movedim(-1, 1), *rest).movedim(1, -1)
+
+    return wrapped
+
+
+def spectral_fields(n):
+    modes = (*(4 for _ in n[1:]), 3)
+    return [(2, *n, 3), (*modes, 3, 2, 2)]
+
+
+def layer_fields(n):
+    modes = (*(4 for _ in n[1:]), 3)
+    return [(2, *n, 3), (*modes, 3, 2, 5), (4, 5), (4,), (2, 4), (2, 3), (2,)]
+
+
+def plain_layer(u, K, M1, m1, M2, W, w):
+    zero = torch.zeros_like(w)
+    layer = channels_first(fno_reference.fourier_layer)
+    return F.gelu(layer(u, K, M1, m1, M2, zero, W, w))
+
+
+def enlarged(n):
+    """One axis cropped, the others padded."""
+    return (n[0] - 2, *(k + 3 for k in n[1:]))
+
+
+def plain_mlp(u, *maps):
+    mlp = channels_first(
+        lambda u, *maps: fno_reference.pointwise_mlp(u, enlarged(u.shape[2:]), *maps)
+    )
+    return mlp(u, *maps)
+
+
+def without_gradient(function):
+    def wrapped(*fields):
+        with torch.no_grad():
+            return function(*fields)
+
+    return wrapped
+
+
+def convolve(form):
+    window = ((2, 1, 1), (1, 0, 2), (1, 1, 2), 2)
+    return without_gradient(lambda u, W, b: form(u, W, b, *window))
+
+
+def exponential_step(bind):
+    def step(u, Nu, Na, Nb, Nc, *factors):
+        E, E2, Q, f1, f2, f3 = factors
+        form, u = bind(u, E), u.clone()
+        a, b = torch.empty_like(u), torch.empty_like(u)
+        form.pair(E2, u, Q, Nu, a)
+        form.last_stage(E2, a, Q, Nb, Nu, b)
+        form.update(u, (E, f1, f2, f3), (Nu, Na, Nb, Nc))
+        return a, b, u
+
+    return step
+
+
+def low_storage_step(bind):
+    def step(u, h, N, decay, gain):
+        update, u, h = bind(u, decay), u.clone(), h.clone()
+        update(u, h, N, 0.0, decay, gain)
+        update(u, h, N, -0.7, decay, gain)
+        return u, h
+
+    return step
+
+
+def waves(n):
+    return [(COMPLEX, (3, *n)) for _ in range(5)] + [n] * 6
+
+
+def vorticity_steps(loops):
+    """One after the other, with rows of K waves y and 2K + 1 waves x."""
+
+    def steps(w, per_x, per_y, a, c):
+        form = loops(w)
+        K, num_l = w.shape[2] // 2, w.shape[1]
+        nx, ny = 3 * K + 1, 3 * num_l
+        rows = w.new_zeros(len(w), 2 * num_l - 1, nx)
+        form.velocity(w, per_x, per_y, rows)
+        wide = w.new_zeros(len(w), nx, ny)
+        form.turn(rows, 0, nx, wide)
+        z = wide.clone()
+        form.products(z)
+        back = w.new_zeros(len(w), 2 * K + 1, nx)
+        form.turn(z.mT.contiguous()[:, : 2 * num_l - 1], K, 2 * K + 1, back.mT.contiguous().mT)
+        square = torch.cat([rows, rows], 2)[..., : 3 * K + 1].contiguous()
+        out = torch.empty_like(w)
+        form.tendency(square, a, c, out)
+        return rows, wide, z, out
+
+    return steps
+
+
+def conjugate_step(bind):
+    """Two steps, the second with a β."""
+
+    def step(p, Ap, x, r, z):
+        p, Ap, x, r, z = (u.clone(memory_format=torch.preserve_format) for u in (p, Ap, x, r, z))
+        z.add_(r, alpha=3)  # so that ⟨r, z⟩ and ⟨p, A p⟩ are positive
+        form = bind(p, Ap, x, r, z)
+        Ap.copy_(p)
+        rz = form.direction(math.inf)
+        Ap.copy_(2 * p)
+        pAp, rr = form.descend(rz)
+        again = form.direction(rz)
+        return p, x, r, torch.tensor([rz, pAp, rr, again])
+
+    return step
+
+
+def labelled(n):
+    """Two floating regions, one that does not float, and solid nodes."""
+    labels = torch.zeros(n, dtype=torch.int64)
+    labels[0], labels[1, ..., : n[-1] // 2], labels[2, ..., n[-1] // 2 :] = 1, 2, -1
+    return labels
+
+
+def project(u):
+    return regions.Projection(labelled(u.shape[1:]), 2)(u)
+
+
+def plain_project(u):
+    """By masks."""
+    labels = labelled(u.shape[1:])
+    v = u * (labels >= 0)
+    for region in (1, 2):
+        inside = (labels == region).to(u)
+        v = v - inside * (u * inside).flatten(1).sum(1).view(-1, *[1] * labels.ndim) / inside.sum()
+    return v
+
+
+def csr(n, symmetric=True):
+    size = math.prod(n)
+    T = scipy.sparse.diags_array(
+        [-1.0, -0.3, 3.0, -0.3, -1.0], offsets=[-7, -1, 0, 1, 7], shape=(size,) * 2
+    )
+    return (
+        scipy.sparse.csr_array(T) if symmetric else scipy.sparse.csr_array(scipy.sparse.tril(T, 1))
+    )
+
+
+def multiply(u):
+    return sparse.Product(csr(u.shape[1:], symmetric=False))(u.flatten(1)).reshape(u.shape)
+
+
+def dense(n, dtype, symmetric=True):
+    return torch.from_numpy(csr(n, symmetric).toarray()).to(dtype)
+
+
+def plain_multiply(u):
+    return (u.flatten(1) @ dense(u.shape[1:], u.dtype, symmetric=False).T).reshape(u.shape)
+
+
+def triangular_solves(u):
+    """(Uᵀ U)⁻¹ u with IC(0), by the loops."""
+    A = scipy.sparse.triu(csr(u.shape[1:])).tocsr()
+    A.sort_indices()
+    assert sweeps.factor(A.indptr, A.indices, A.data, 0.0) == -1
+    A.data[A.indptr[:-1]] = 1 / A.data[A.indptr[:-1]]
+    b = u.flatten(1).contiguous()
+    x = torch.empty_like(b)
+    sweeps.solve(
+        A.indptr, A.indices, torch.from_numpy(A.data).to(u.dtype).numpy(), b.numpy(), x.numpy()
+    )
+    return x.reshape(u.shape)
+
+
+def plain_triangular_solves(u):
+    U = sweeps_reference.incomplete_cholesky(dense(u.shape[1:], torch.float64), 0.0)
+    x = torch.cholesky_solve(u.flatten(1).T.double(), U, upper=True).T
+    return x.to(u.dtype).reshape(u.shape)
+
+
+def symmetric_sweep(u):
+    A = csr(u.shape[1:])
+    b = u.flatten(1).contiguous()
+    x = torch.empty_like(b)
+    scale = 1.3 / A.diagonal()
+    sweeps.sweep_from_zero(A.indptr, A.indices, A.data, scale, True, b.numpy(), x.numpy())
+    return x.reshape(u.shape)
+
+
+def plain_symmetric_sweep(u):
+    A = dense(u.shape[1:], torch.float64)
+    fields = []
+    for b in u.flatten(1).double():
+        x = sweeps_reference.sweep(A, 1.3, b, torch.zeros_like(b))
+        fields.append(sweeps_reference.sweep_back(A, 1.3, b, x))
+    return torch.stack(fields).to(u.dtype).reshape(u.shape)
+
+
+IN_PLACE = {"test_backward": "it works in place; solvers record no gradient"}
+SIZES = ((16, 18), (17, 15), (9, 8, 7))
+ROWS = {
+    "spectral_conv": Row(
+        spectral_conv.convolve,
+        channels_first(spectral_conv_reference.convolve),
+        spectral_fields,
+        ((16,), (13,), *SIZES),
+    ),
+    "fno.fourier_layer": Row(
+        lambda *fields: fno.fourier_layer(*fields, activate=True),
+        plain_layer,
+        layer_fields,
+        ((16,), (13,), *SIZES),
+    ),
+    "fno.pointwise_mlp": Row(
+        lambda u, *maps: fno.pointwise_mlp(u, enlarged(u.shape[1:-1]), *maps),
+        plain_mlp,
+        lambda n: [(2, *n, 3), (7, 3), (7,), (2, 7), (2,)],
+        ((16,), (13,), *SIZES),
+    ),
+    "convolution.conv3d": Row(
+        convolve(convolution.conv3d),
+        convolve(F.conv3d),
+        lambda n: [(1, 4, *n), (6, 2, 3, 2, 3), (6,)],
+        ((9, 8, 7), (16, 16, 16)),
+        exempt={"test_backward": "the form by oneDNN is for inference"},
+    ),
+    "etdrk4": Row(
+        exponential_step(etdrk4.bind),
+        exponential_step(lambda u, E: etdrk4_reference),
+        waves,
+        SIZES,
+        exempt=IN_PLACE,
+    ),
+    "low_storage": Row(
+        low_storage_step(low_storage.bind),
+        low_storage_step(lambda u, decay: low_storage_reference.update),
+        lambda n: [(COMPLEX, (3, *n)) for _ in range(3)] + [n] * 2,
+        SIZES,
+        exempt=IN_PLACE,
+    ),
+    "vorticity": Row(
+        vorticity_steps(lambda w: vorticity.bind(w, (8, 8)).loops),
+        vorticity_steps(lambda w: vorticity_reference),
+        lambda n: [(COMPLEX, (2, *n)), n, n, n, n],
+        ((4, 7), (5, 9)),
+        exempt=IN_PLACE | {"test_strided": "its buffers are contiguous by construction"},
+    ),
+    "conjugate": Row(
+        conjugate_step(conjugate.bind),
+        conjugate_step(conjugate_reference.Step),
+        lambda n: [n] * 5,
+        (*SIZES, (401, 403)),  # several blocks, the last one not full
+        exempt=IN_PLACE,
+    ),
+    "conjugate.dot_columns": Row(
+        conjugate.dot_columns,
+        lambda u, v: (u * v).flatten(1).sum(1),
+        lambda n: [(3, *n)] * 2,
+        (*SIZES, (401, 403)),
+    ),
+    "regions": Row(project, plain_project, lambda n: [(2, *n)], SIZES),
+    "regions.reference": Row(
+        lambda u: regions_reference.project(
+            u, labelled(u.shape[1:]), regions.Projection(labelled(u.shape[1:]), 2).weights
+        ),
+        plain_project,
+        lambda n: [(2, *n)],
+        SIZES,
+    ),
+    "sparse": Row(multiply, plain_multiply, lambda n: [(2, *n)], ((1, 16), *SIZES)),
+    "sparse, one field": Row(multiply, plain_multiply, lambda n: [(1, *n)], SIZES),
+    "sparse.reference": Row(
+        lambda u: sparse_reference.multiply(
+            sparse_reference.tensor(csr(u.shape[1:], symmetric=False), u.device, u.dtype),
+            u.flatten(1),
+        ).reshape(u.shape),
+        plain_multiply,
+        lambda n: [(2, *n)],
+        SIZES,
+    ),
+    "sweeps, IC(0)": Row(
+        triangular_solves,
+        plain_triangular_solves,
+        lambda n: [(2, *n)],
+        SIZES,
+        exempt={"test_backward": "the loops record no gradient"},
+    ),
+    "sweeps, SSOR": Row(
+        symmetric_sweep,
+        plain_symmetric_sweep,
+        lambda n: [(2, *n)],
+        SIZES,
+        dtypes=(torch.float64,),
+        exempt={"test_backward": "the loops record no gradient"},
+    ),
+}
