@@ -51,4 +51,9 @@ def test_a_run_folder_has_the_same_description(tmp_path):
     recipe = load_recipe("fno_quickstart")
     open_folder(tmp_path, recipe, torch.device("cpu"))
     written = json.loads((tmp_path / "environment.json").read_text(encoding="utf-8"))
-    assert written == {"format_version": FORMAT_VERSION, **describe_machine(), "device": "cpu"}
+    assert written == {
+        "format_version": FORMAT_VERSION,
+        "folder": str(tmp_path),
+        **describe_machine(),
+        "device": "cpu",
+    }

@@ -1,6 +1,7 @@
 """Trajectories from files: one-step models and supervised windows, to the predicted file."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -115,7 +116,17 @@ def test_symmetries_are_refused_where_the_flow_has_none(folder, tmp_path):
         trained(folder, tmp_path / "run", task="rollout", data={"symmetries": True})
 
 
-def test_the_command_line_prints_errors_per_time(folder, tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def log():
+    """The log is put back as it was: the command line sends it to its own standard error."""
+    logger = logging.getLogger("pdeops")
+    before = (logger.handlers[:], logger.level, logger.propagate)
+    yield
+    logger.handlers[:], logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])
+
+
+def test_the_command_line_prints_errors_per_time(folder, tmp_path, capsys, monkeypatch, log):
     trained(folder, tmp_path / "run", task="rollout")
 
     def run(*arguments):
