@@ -8,8 +8,8 @@ import torch
 
 @pytest.fixture
 def files(monkeypatch):
-    """files["name"] = dataset: `open_dataset("name")` gives it to the tasks, in any folder, since the
-    recipe of a run has absolute paths."""
+    """files["name"] = dataset: `open_dataset("name")` gives it to the tasks, in any folder, since
+    the recipe of a run has absolute paths."""
     known = {}
 
     def opened(path):
