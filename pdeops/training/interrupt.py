@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -53,8 +53,20 @@ class Interrupts:
             raise KeyboardInterrupt
         self.requested = True
         # The logger may be writing to its stream when the signal arrives.
-        with suppress(OSError):  # after SIGHUP the terminal may be gone
+        try:
             os.write(2, b"\nStopping after this step; the checkpoint is written first.\n")
+        except OSError:
+            _silence()
+
+
+def _silence() -> None:
+    """Send standard error to nowhere, and standard output if both were the terminal, which is gone
+    after SIGHUP: a line of the log must not end the run before its checkpoint is written."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    outputs = (1, 2) if os.path.sameopenfile(1, 2) else (2,)
+    for output in outputs:
+        os.dup2(nowhere, output)
+    os.close(nowhere)
 
 
 @contextmanager

@@ -143,11 +143,12 @@ class Trainer:
             rng.restore(self.state.rng, self.device)
             try:
                 reason = self._run(end, interrupts, progress, log)
-            except KeyboardInterrupt:
-                # From a second Ctrl-C or the objective. An incomplete step cannot be saved, and
-                # other ranks do not receive the interrupt. Otherwise the state is that after the
-                # last complete step.
-                if not self.state.whole or distributed.world_size() > 1:
+            except (KeyboardInterrupt, OSError) as error:
+                # From a second Ctrl-C, the objective, or a line of the log to a terminal that was
+                # closed. An incomplete step cannot be saved, and other ranks do not receive the
+                # interrupt. Otherwise the state is that after the last complete step.
+                stopped = isinstance(error, KeyboardInterrupt) or interrupts.requested
+                if not stopped or not self.state.whole or distributed.world_size() > 1:
                     raise
                 self._save_last()
                 reason = "interrupted"

@@ -170,6 +170,41 @@ def test_a_signal_to_a_process_with_a_loading_worker(job, number, start, whole_r
     assert same_run(whole_run, tmp_path)
 
 
+def test_a_closed_terminal(job, whole_run, tmp_path):
+    """The kernel sends SIGHUP, and every later line of the log is an error of its own."""
+    import fcntl
+    import pty
+    import subprocess
+    import sys
+    import termios
+
+    terminal, end = pty.openpty()
+
+    def controlled():
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    process = subprocess.Popen(
+        [sys.executable, job.__file__, "train", str(tmp_path), "--pause", "0.05"],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()},
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        start_new_session=True,
+        preexec_fn=controlled,
+    )
+    os.close(end)
+    text = b""
+    while text.count(b"piece") < 2 * 6 + 5:
+        text += os.read(terminal, 1000)
+    os.close(terminal)
+    assert process.wait(timeout=60) == 130
+    assert checkpoint.load(tmp_path / "checkpoints" / "last.pt")["position"]["epoch"] == 1
+    resumed = job.make_trainer(tmp_path)
+    resumed.resume()
+    assert resumed.fit().reason == "finished"
+    assert same_run(whole_run, tmp_path)
+
+
 def test_kill_in_the_middle_of_writing(job, start, whole_run, tmp_path):
     process = start("die", tmp_path)
     output, _ = process.communicate(timeout=60)
