@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from pdeops.kernels import (
     conjugate,
     convolution,
+    diffusion,
     etdrk4,
     fno,
     low_storage,
@@ -22,6 +23,7 @@ from pdeops.kernels import (
     vorticity,
 )
 from pdeops.kernels.conjugate import reference as conjugate_reference
+from pdeops.kernels.diffusion import reference as diffusion_reference
 from pdeops.kernels.etdrk4 import reference as etdrk4_reference
 from pdeops.kernels.fno import reference as fno_reference
 from pdeops.kernels.low_storage import reference as low_storage_reference
@@ -255,6 +257,19 @@ def plain_symmetric_sweep(u):
     return torch.stack(fields).to(u.dtype).reshape(u.shape)
 
 
+def faces(form):
+    """The couplings along the last axis from a = exp(u); along the first axis the two end nodes are
+    no unknowns, and the factors differ from node to node."""
+
+    def couplings(u):
+        shape = (u.shape[0] - 2, *u.shape[1:-1], u.shape[-1] - 1)
+        along = [torch.linspace(0.5, 2, n, dtype=torch.float64) for n in shape]
+        factors = diffusion.Factors(u.ndim - 1, shape, [*along[:-2], None, along[-1]])
+        return form(u.exp(), factors, [1] + [0] * (u.ndim - 1))
+
+    return couplings
+
+
 IN_PLACE = {"test_backward": "it works in place; solvers record no gradient"}
 SIZES = ((16, 18), (17, 15), (9, 8, 7))
 ROWS = {
@@ -282,6 +297,12 @@ ROWS = {
         lambda n: [(1, 4, *n), (6, 2, 3, 2, 3), (6,)],
         ((9, 8, 7), (16, 16, 16)),
         exempt={"test_backward": "the form by oneDNN is for inference"},
+    ),
+    "diffusion.harmonic_faces": Row(
+        faces(diffusion.harmonic_faces),
+        faces(diffusion_reference.harmonic_faces),
+        lambda n: [n],
+        SIZES,
     ),
     "etdrk4": Row(
         exponential_step(etdrk4.bind),
