@@ -11,7 +11,7 @@ if __name__ != "pdeops.datasets":
 from typing import Any
 
 from .convert import convert
-from .dataset import FieldDataset
+from .dataset import FieldDataset, compatible
 from .generate.generate import generate
 from .inspection import inspect
 from .layouts import open_dataset
@@ -41,6 +41,7 @@ __all__ = [
     "Problem",
     "ShallowWater",
     "Window",
+    "compatible",
     "convert",
     "generate",
     "inspect",

@@ -4,8 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..datasets import FieldDataset, open_dataset
-from ..datasets.dataset import compatible
+from ..datasets import FieldDataset, compatible, open_dataset
 from ..datasets.windows import Window
 from ..runs.recipe import PATH
 

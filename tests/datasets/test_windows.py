@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from pdeops.batch import Batch
-from pdeops.datasets import DatasetSpec, Field, Window, open_dataset
-from pdeops.datasets.dataset import FieldDataset, compatible
+from pdeops.datasets import DatasetSpec, Field, Window, compatible, open_dataset
+from pdeops.datasets.dataset import FieldDataset
 from pdeops.datasets.layouts import native_file
 from pdeops.datasets.source import MemorySource
 from pdeops.domain import Grid

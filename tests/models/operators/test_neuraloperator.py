@@ -13,9 +13,9 @@ from pdeops.models import (
     NeuralopSFNO,
     NeuralopTFNO,
     NeuralopUNO,
-    check_domain,
 )
 from pdeops.models.neuralop_package import network_class, silent
+from pdeops.nn.domains import check_domain
 
 SPHERE = Sphere((17, 32))
 LAYERS = {
