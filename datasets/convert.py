@@ -10,7 +10,8 @@ import torch
 
 from ..domain import Domain
 from .containers import open_store
-from .containers.store import MemoryStore, Store
+from .containers.memory import MemoryStore
+from .containers.store import Store
 from .generate.partial import partial_file
 from .layouts import LAYOUTS, layout_of, native, native_file
 from .layouts.array_source import ArraySource

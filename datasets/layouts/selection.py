@@ -82,6 +82,8 @@ def contents(store: Store) -> str:
 
 
 def _readable(store: Store, name: str) -> None:
+    if name not in store.arrays:
+        store.locate(name)
     if name in store.refused:
         raise AmbiguousError(f"{name!r} in {store.title} holds {store.refused[name]}.")
     if name not in store.arrays:

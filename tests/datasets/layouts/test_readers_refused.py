@@ -83,7 +83,7 @@ class TestRefused:
 
     def test_single_npy_file(self, tmp_path):
         np.save(tmp_path / "k.npy", place())
-        with pytest.raises(ValueError, match=r"one array, \(4, 5, 7\) float32.*name the folder"):
+        with pytest.raises(ValueError, match=r"one array, \(4, 5, 7\) float32.*name this folder"):
             open_dataset(tmp_path / "k.npy")
 
     def test_shapes_that_do_not_fit(self, tmp_path):
