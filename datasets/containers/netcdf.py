@@ -1,6 +1,6 @@
-"""netCDF files of version 4, which are HDF5, and files that xarray reads: netCDF of version 3, zarr,
-GRIB and other formats with an xarray engine. Fill values become NaN; scale and offset are applied.
-"""
+"""netCDF files of version 4, which are HDF5, and files that xarray reads: netCDF of version 3,
+zarr, GRIB and other formats with an xarray engine. Fill values become NaN; scale and offset are
+applied."""
 
 from io import BytesIO
 from pathlib import Path
