@@ -1,12 +1,9 @@
 """Checks of values: which samples hold NaN, infinite values, or values too large for a type."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from .layouts.chosen import Chosen
-
-_SHOWN = 12  # ranges of samples in a message
+from .sample_numbers import numbers
 
 
 class Finite:
@@ -82,18 +79,3 @@ def _count(counts: dict[int, int], samples: np.ndarray, bad: np.ndarray) -> None
         for i, count in zip(samples, bad.reshape(len(bad), -1).sum(1), strict=True):
             if count:
                 counts[int(i)] = counts.get(int(i), 0) + int(count)
-
-
-def numbers(samples: Iterable[int], *, shown: int | None = _SHOWN) -> str:
-    """Numbers of samples as text: "2,5-7"; at most `shown` ranges, then their total."""
-    ordered = sorted(samples)
-    ranges: list[list[int]] = []
-    for i in ordered:
-        if ranges and ranges[-1][1] == i - 1:
-            ranges[-1][1] = i
-        else:
-            ranges.append([i, i])
-    parts = [str(a) if a == b else f"{a}-{b}" for a, b in ranges]
-    if shown is None or len(parts) <= shown:
-        return ",".join(parts)
-    return f"{','.join(parts[:shown])}, ... ({len(ordered)} in all)"

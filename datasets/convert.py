@@ -21,7 +21,8 @@ from .layouts.chosen import SPACE, Chosen, Selection
 from .layouts.coordinates import GridLike
 from .layouts.named_arrays import placed
 from .layouts.selection import Axes, select
-from .layouts.times import Times
+from .layouts.times import Times, time_units
+from .sample_numbers import numbers
 from .spec import ROLES, DatasetSpec, Field
 from .thinning import thinned
 
@@ -86,6 +87,7 @@ def convert(
     if dtype is None:
         dtype = _widest(store, selection)
     samples = kept_samples(selection.num_samples, without)
+    _refuse_unsolved(store, samples)
     spec = _spec(src, store, selection, nodes, stride, len(samples))
     kept = Kept(samples, tuple(slice(i, None, stride) for i in first))
     checks = [Finite(c.name, store.title, allow_nan=allow_nan) for c in selection.chosen]
@@ -151,6 +153,18 @@ def _opened(
     return placed(store, select(store, **given, axes=axes, space=space, times=times), grid)
 
 
+def _refuse_unsolved(store: Store, samples: np.ndarray) -> None:
+    """Raise a ValueError if a kept sample of a generated file has no residual."""
+    if native.recognises(store):
+        bad = [i for i in native.open(store, None, torch.float64).unsolved() if i in samples]
+        if bad:
+            raise ValueError(
+                f"{store.title} holds samples that were not solved, or not verified: the residual "
+                f"is NaN in sample(s) {numbers(bad)}. Leave them out: --without "
+                f"{numbers(bad, shown=None)}, or without=[...] in Python."
+            )
+
+
 def _spec(
     src: str | Path | Mapping[str, Any],
     store: Store,
@@ -193,7 +207,7 @@ def _spec(
         isometric=None,
         source=f"converted from {origin}{thinning}",
         licence=f"that of {origin}",
-        time_units=known.time_units if known else "unknown",
+        time_units=known.time_units if known else time_units(store, selection.chosen),
         times=selection.times,
     )
 
@@ -250,6 +264,7 @@ def _copy(
         start, size = block[i].start, values.shape[i]
         if axis in c.flipped:
             start = c.shape[i] - start - size
+        inside: slice | np.ndarray
         if axis == "sample":
             inside, position[axis] = kept.of_samples(start, size)
         elif axis in c.space_axes:

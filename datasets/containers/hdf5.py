@@ -1,5 +1,6 @@
 """HDF5 files that h5py opens, except MATLAB files (`mat`) and netCDF files (`netcdf`)."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,12 @@ class HDF5Store(Store):
         import h5py
 
         return h5py.File(self.path, "r")
+
+    def release(self) -> None:
+        """Close the file; memory maps stay."""
+        if self._owner == os.getpid():
+            self._handle.close()
+        super().release()
 
     def read(self, name: str, key: Key) -> np.ndarray:
         """The block."""

@@ -64,8 +64,8 @@ def array_of(values: Any) -> np.ndarray:
     if isinstance(values, torch.Tensor):
         if values.layout is not torch.strided:
             raise ValueError("a sparse tensor; make it dense")
-        u = values.detach().cpu().resolve_conj().resolve_neg()
-        return u.float().numpy() if u.dtype is torch.bfloat16 else u.numpy()
+        dense = values.detach().cpu().resolve_conj().resolve_neg()
+        return dense.float().numpy() if dense.dtype is torch.bfloat16 else dense.numpy()
     if np.ma.isMaskedArray(values):
         if not np.ma.is_masked(values):
             return np.asarray(values.data)
@@ -75,7 +75,7 @@ def array_of(values: Any) -> np.ndarray:
         u = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"no array of numbers ({str(error).splitlines()[0]})") from None
-    if u.dtype.kind == "O" and u.size and all(_is_real(x) for x in u.flat):
+    if u.dtype.kind == "O" and u.size > 0 and all(_is_real(x) for x in u.flat):
         return u.astype(np.float64)
     return u
 

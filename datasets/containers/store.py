@@ -144,6 +144,10 @@ class Store(ABC):
     def read(self, name: str, key: Key) -> np.ndarray:
         """The block of an array selected by slices and at most one increasing list of indices."""
 
+    def release(self) -> None:
+        """Close the handle of this process; the next read opens the file again."""
+        self._handle, self._owner = None, 0
+
     def check(self, name: str) -> None:
         """Raise a ValueError if this array is unreadable although its header is valid."""
         return  # for most formats the header is sufficient

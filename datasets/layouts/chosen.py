@@ -93,7 +93,7 @@ class Chosen:
 
     def upright(self, values: np.ndarray) -> np.ndarray:
         """A block with the axes in `flipped` reversed."""
-        axes = [self.axes.index(axis) for axis in self.flipped]
+        axes = tuple(self.axes.index(axis) for axis in self.flipped)
         return np.flip(values, axes) if axes else values
 
     def arranged(self, values: np.ndarray, dtype: np.dtype | None = None) -> np.ndarray:

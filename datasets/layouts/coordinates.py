@@ -36,7 +36,8 @@ def located(
         ValueError: the grid does not fit the fields, the coordinates are not uniform, or the fields
             have different coordinates.
     """
-    shape, notes = selection.space, []
+    shape = selection.space
+    notes: list[str] = []
     complete = given is not None and (
         not isinstance(given, Mapping) or {"extent", "placement"} <= set(given)
     )

@@ -72,6 +72,17 @@ def times_of(
     return tuple(float(i) for i in range(first, last + 1))
 
 
+def time_units(store: Store, chosen: Sequence[Chosen]) -> str:
+    """The units of the times that the file states; else "unknown"."""
+    for c in chosen:
+        if c.num_frames is not None:
+            dim = c.dim(store.arrays[c.name].dims, "time")
+            for array in candidates(store, (*((dim,) if dim else ()), *_NAMES), ()):
+                if array.units:
+                    return array.units
+    return "unknown"
+
+
 def _given(c: Chosen, given: Times) -> np.ndarray:
     if isinstance(given, TimeSteps):
         assert c.num_frames is not None
