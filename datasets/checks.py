@@ -12,11 +12,13 @@ class Finite:
 
     Args:
         name, title: names of the array and of its file in messages.
+        num_samples: number of samples of the array.
         allow_nan: whether values that are not finite in the file are accepted.
     """
 
-    def __init__(self, name: str, title: str, *, allow_nan: bool = False) -> None:
-        self.name, self.title, self.allow_nan = name, title, allow_nan
+    def __init__(self, name: str, title: str, num_samples: int, *, allow_nan: bool = False) -> None:
+        self.name, self.title, self.num_samples = name, title, num_samples
+        self.allow_nan = allow_nan
         self._not_finite: dict[int, int] = {}
         self._too_large: dict[int, int] = {}
         self._vanished = 0
@@ -48,10 +50,14 @@ class Finite:
                 f"{numbers(self._too_large)}. Store it as float64 (--dtype float64), or scale it."
             )
         if self._not_finite and not self.allow_nan:
+            leave_out = (
+                f"leave these samples out (--without {numbers(self._not_finite, shown=None)}, or "
+                f"without=[...] in Python), "
+            )
             raise ValueError(
-                f"{self.name!r} in {self.title} holds {self._summary()}. Leave these samples out "
-                f"(--without {numbers(self._not_finite, shown=None)}, or without=[...] in Python), "
-                f"fill in the values, or store them as they are (--allow-nan, or allow_nan=True)."
+                f"{self.name!r} in {self.title} holds {self._summary()}. Fill in the values, "
+                f"{leave_out if len(self._not_finite) < self.num_samples else ''}or store them as "
+                f"they are (--allow-nan, or allow_nan=True)."
             )
 
     def notes(self) -> list[str]:

@@ -90,7 +90,9 @@ def convert(
     _refuse_unsolved(store, samples)
     spec = _spec(src, store, selection, nodes, stride, len(samples))
     kept = Kept(samples, tuple(slice(i, None, stride) for i in first))
-    checks = [Finite(c.name, store.title, allow_nan=allow_nan) for c in selection.chosen]
+    checks = [
+        Finite(c.name, store.title, len(samples), allow_nan=allow_nan) for c in selection.chosen
+    ]
     with partial_file(out, spec, dtype) as part:
         try:
             _write(part.path, store, selection, spec, kept, checks, progress or (lambda done: None))

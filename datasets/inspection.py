@@ -13,6 +13,7 @@ from .containers import CONTAINERS, container_of
 from .containers.store import AmbiguousError, Store
 from .dataset import FieldDataset
 from .layouts import LAYOUTS, layout_of
+from .layouts.array_source import ArraySource
 
 
 class _Range:
@@ -69,7 +70,8 @@ def inspect(path: str | Path) -> dict[str, Any]:
         dataset = LAYOUTS[layout].open(store, None, torch.float64)
     except AmbiguousError as error:
         return report | _arrays(store) | {"train": str(error)}
-    return report | _fields(dataset)
+    rest = {} if layout == "pdeops" else _rest(store, dataset)
+    return report | _fields(dataset) | rest
 
 
 def _fields(dataset: FieldDataset) -> dict[str, Any]:
@@ -156,6 +158,14 @@ def _arrays(store: Store) -> dict[str, Any]:
             **values.to_dict(),
         }
     return {"fields": rows, "not_read": refused}
+
+
+def _rest(store: Store, dataset: FieldDataset) -> dict[str, Any]:
+    """The arrays that are no fields, and those that cannot be read with the reason."""
+    source = dataset.source
+    used = {c.name for c in source.selection.chosen} if isinstance(source, ArraySource) else set()
+    others = [str(array) for name, array in store.arrays.items() if name not in used]
+    return {"other_arrays": others, "not_read": dict(store.refused)}
 
 
 def _grid_type(domain: Domain) -> str:

@@ -15,7 +15,7 @@ def objects(group: Any, limit: int) -> Iterator[tuple[str, Any]]:
     h5py's `visititems` follows hard links only. A group that a link leads back to, so that it
     would contain itself, is left out.
     """
-    stack = [("", group, (_address(group),))]
+    stack: list[tuple[str, Any, tuple[Any, ...]]] = [("", group, (_address(group),))]
     seen = 0
     while stack:
         prefix, parent, ancestors = stack.pop()

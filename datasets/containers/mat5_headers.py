@@ -14,7 +14,7 @@ from pathlib import Path
 
 _MATRIX, _COMPRESSED = 14, 15
 _COMPLEX_FLAG, _LOGICAL_FLAG = 0x0800, 0x0200
-_HEADER_BYTES = 4096  # of a variable: flags, dimensions and name take a few hundred bytes
+_HEADER_BYTES = 512  # of a variable: flags, up to 32 dimensions, and a name of up to 63 letters
 
 # The codes of MATLAB's classes.
 _CLASSES = {

@@ -70,7 +70,7 @@ def array_of(values: Any) -> np.ndarray:
         if not np.ma.is_masked(values):
             return np.asarray(values.data)
         floats = np.result_type(values.dtype, np.float32)
-        return np.asarray(values.astype(floats).filled(np.nan))
+        return np.asarray(np.ma.filled(values.astype(floats), np.nan))
     try:
         u = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -104,9 +104,10 @@ def _coordinates(arrays: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: two arrays have different coordinates of the same name.
     """
     found: dict[str, Any] = {}
+    names = set(arrays)  # `in` of an xarray.Dataset is true for its coordinates too
     for values in filter(_is_labelled, arrays.values()):
         for name, u in values.coords.items():
-            if name in arrays:
+            if name in names:
                 continue
             before = found.setdefault(name, u)
             if before.shape != u.shape or not np.array_equal(before.values, u.values):

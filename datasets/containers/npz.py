@@ -85,8 +85,8 @@ class NumpyStore(Store):
         assert self.path is not None
         if self.path.is_dir():
             for member in sorted(self.path.glob("*.npy")):
-                with member.open("rb") as file:
-                    yield member.stem, file, 0
+                with member.open("rb") as single:
+                    yield member.stem, single, 0
             return
         try:
             with zipfile.ZipFile(self.path) as archive, self.path.open("rb") as raw:

@@ -1,6 +1,7 @@
 """Grid of a foreign file: from the caller, else from coordinates in the file, else from the
 defaults of `Grid`. Notes list the inferred properties."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -83,6 +84,11 @@ def _grid(
         _measured(store, nodes, side, notes) if nodes and not complete else None
         for nodes, side in zip(axes, boundary, strict=True)
     ]
+    notes += [
+        f"{name} is not uniform in the file; the fields are read on the given grid"
+        for name, x in filter(None, axes)
+        if complete and not _deviation(x) < _REFUSED
+    ]
     placed = "placement" in arguments
     if not placed and any(measured):
         default = Grid(shape, boundary=boundary).placement
@@ -115,8 +121,8 @@ def _measured(
     name, x = nodes
     n = len(x)
     h = (x[-1] - x[0]) / (n - 1)
-    away = abs(x - (x[0] + h * np.arange(n))).max() / h if h > 0 else np.inf
-    if not (h > 0 and away < _REFUSED):
+    away = _deviation(x)
+    if not away < _REFUSED:
         steps = np.diff(x)
         raise ValueError(
             f"The nodes {name!r} of {store.title} are not uniform: their distances are "
@@ -140,6 +146,15 @@ def _measured(
     if boundary is Boundary.PERIODIC:
         return Placement.LEFT, length(n)
     return Placement.ENDPOINTS, length(n - 1)
+
+
+def _deviation(x: np.ndarray) -> float:
+    """Largest distance of a node from a uniform grid between the first and the last, in units of
+    its spacing; infinite if they do not ascend, or are no numbers."""
+    h = (x[-1] - x[0]) / (len(x) - 1)
+    if not h > 0:
+        return math.inf
+    return float(abs(x - (x[0] + h * np.arange(len(x)))).max() / h)
 
 
 def _upright(

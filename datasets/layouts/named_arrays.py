@@ -84,7 +84,7 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
         raise AmbiguousError(_unclear(store))
     pair, given = found[0], grid
     if given is None:
-        grid = pair.grid
+        grid, note = _known_grid(store, pair)
     elif isinstance(given, Mapping):
         kept = {k: v for k, v in pair.grid.items() if k != "placement" or "boundary" not in given}
         grid = {**kept, **given}
@@ -96,10 +96,18 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
             axes=_with_time(store, pair),
             grid=grid,
             dtype=dtype,
-            notes=(pair.note,) if pair.note and given is None else (),
+            notes=(note,) if given is None and note else (),
         )
     except AmbiguousError as error:
         raise AmbiguousError(f"{store.title}: {error}") from None
+
+
+def _known_grid(store: Store, pair: Pair) -> tuple[Mapping[str, Any], str]:
+    """What is known of the grid of a pair, and its note. Coordinates in the file come first."""
+    if not any(is_coordinate(store, array) for array in store.arrays.values()):
+        return pair.grid, pair.note
+    known = {k: v for k, v in pair.grid.items() if k == "boundary"}
+    return known, f"{pair.note}; coordinates as in the file" if pair.note else ""
 
 
 def open_named(
@@ -165,7 +173,7 @@ def _unclear(store: Store) -> str:
         f"is not clear."
     )
     if coordinates:
-        message += f" {', '.join(coordinates)} look like coordinates, which are no fields."
+        message += f" Coordinates, which are no fields: {', '.join(coordinates)}."
     example = _example(store, fields)
     if example:
         return f"{message} Name them; for example: {example}"

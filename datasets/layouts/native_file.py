@@ -257,9 +257,11 @@ def prepare(path: Path) -> None:
         if not before:
             part.unlink()
     except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            reason = f"{path.parent} is no folder"
         raise OSError(
-            error.errno,
-            f"Cannot write {path}: {os.strerror(error.errno or 0)}. Choose another folder or name",
+            error.errno, f"Cannot write {path}: {reason}. Choose another folder or name"
         ) from None
 
 
