@@ -198,7 +198,7 @@ def _shared(selection: Selection, found: Sequence[Nodes | None]) -> Nodes | None
     (a, (name, x)), *others = known
     for b, (other, y) in others:
         scale = abs(x[-1] - x[0]) / max(len(x) - 1, 1)
-        if not np.allclose(x, y, rtol=0, atol=_REFUSED * scale):
+        if not np.allclose(x, y, rtol=0, atol=_REFUSED * scale, equal_nan=True):
             raise ValueError(
                 f"{a.name} and {b.name} lie on different nodes: {name} from {x[0]:.6g} to "
                 f"{x[-1]:.6g}, {other} from {y[0]:.6g} to {y[-1]:.6g}. Interpolate them to the "
