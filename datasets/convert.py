@@ -276,8 +276,7 @@ def _copy(
         values = values[(*(slice(None),) * i, inside)]
     if not values.size:
         return
-    with np.errstate(over="ignore"):  # counted by the check
-        u = c.arranged(values, variable.dtype)
+    u = c.arranged(values, variable.dtype)
     check.add(values, u, c, kept.samples[position["sample"]])
     if not c.components:
         u = u.squeeze(2 if c.num_frames is not None else 1)

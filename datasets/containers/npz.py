@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Literal
 
 import numpy as np
@@ -149,7 +150,7 @@ def _header(path: Path, file: BufferedIOBase) -> _Header:
         read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
         # Version 3 has the layout of 2, with names in UTF-8.
         shape, fortran, dtype = read[min(version[0], 2)](file)
-    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, SyntaxError, TokenError, zlib.error, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} holds a damaged .npy array ({error}). Copy or download it again."
         ) from None

@@ -97,11 +97,13 @@ class Chosen:
         return np.flip(values, axes) if axes else values
 
     def arranged(self, values: np.ndarray, dtype: np.dtype | None = None) -> np.ndarray:
-        """A block as (b, [t,] c, *space), contiguous, in native byte order."""
+        """A block as (b, [t,] c, *space), contiguous, in native byte order. Values too large for
+        `dtype` become infinite; `FieldDataset.check` and `convert` report them."""
         u = values.transpose(self._positions)
         if "channel" not in self.axes:
             u = u[:, :, None] if "time" in self.axes else u[:, None]
-        return np.ascontiguousarray(u, dtype or u.dtype.newbyteorder("="))
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(u, dtype or u.dtype.newbyteorder("="))
 
 
 @dataclass(frozen=True)
