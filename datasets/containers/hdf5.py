@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .buffers import Buffers
-from .hdf5_objects import objects, opened, why_unreadable
+from .hdf5_objects import H5PY_ERRORS, objects, opened, why_unreadable
 from .packed import Packing, packing_of
 from .store import Array, Key, Store, entries, frames_of
 
@@ -56,8 +56,8 @@ def kind_of(path: Path, head: bytes) -> str | None:
                 return "pdeops"
             items = [opened(file, name) for name in file]
             attributes = [set(item.attrs) for item in items if not isinstance(item, str)]
-    except OSError as error:
-        if error.errno is not None:
+    except H5PY_ERRORS as error:
+        if getattr(error, "errno", None) is not None:
             raise
         return "mat" if matlab else "damaged"
     if matlab or any("MATLAB_class" in names for names in attributes):
@@ -84,28 +84,42 @@ class HDF5Store(Store):
         super().__init__(path)
         self.reverse = reverse
         self._packed: dict[str, Packing] = {}
-        with self._open() as file:
-            if "format" in file.attrs:
-                self.attributes = dict(file.attrs)
-            for name, item in objects(file, self.MAX_OBJECTS):
-                self._open_object(name, item)
+        try:
+            self._list()
+        except H5PY_ERRORS as error:
+            if getattr(error, "errno", None) is not None:
+                raise  # the system refused to read the file: it is not damaged
+            raise ValueError(
+                f"{path} is a damaged HDF5 file ({error}). Copy, download or generate it again."
+            ) from None
         self._mapped: dict[str, np.ndarray | None] = {}
         self._buffers = Buffers()
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_mapped": {}}
 
+    def _list(self) -> None:
+        """Read the attributes of the file and the headers of its datasets."""
+        with self._open() as file:
+            if "format" in file.attrs:
+                self.attributes = dict(file.attrs)
+            for name, item in objects(file, self.MAX_OBJECTS):
+                self._open_object(name, item)
+
     def _open_object(self, name: str, item: Any) -> None:
         """Add a dataset, or the reason why it cannot be read."""
-        reason = item if isinstance(item, str) else why_unreadable(item)
-        if reason is None:
-            self._enter(name, item)
-        else:
-            self.refused[name] = reason
+        try:
+            reason = item if isinstance(item, str) else why_unreadable(item)
+            if reason is None:
+                self._enter(name, item)
+                return
+        except H5PY_ERRORS as error:
+            reason = f"a dataset whose header HDF5 cannot read ({error})"
+        self.refused[name] = reason
 
     def locate(self, name: str) -> None:
         """Add the dataset at this path, if the file has one beyond the first MAX_OBJECTS."""
-        item = opened(self.handle, name) if name in self.handle else None
+        item = opened(self.handle, name)
         if hasattr(item, "shape"):
             self._open_object(name, item)
 
@@ -154,7 +168,7 @@ class HDF5Store(Store):
         try:
             order = slice(None, None, -1 if self.reverse else 1)
             stored = np.asarray(self.handle[name][key[order]])
-        except OSError as error:
+        except H5PY_ERRORS as error:
             raise ValueError(
                 f"{name!r} in {self.path} is damaged ({error}). Copy or download the file again."
             ) from None
@@ -193,8 +207,14 @@ class HDF5Store(Store):
     def in_memory(self, name: str) -> np.ndarray | None:
         """The memory-mapped array; None if only HDF5 can read it."""
         if name not in self._mapped:
-            packed = name in self._packed
-            self._mapped[name] = None if packed else _mapped(self.handle[name])
+            try:
+                packed = name in self._packed
+                self._mapped[name] = None if packed else _mapped(self.handle[name])
+            except H5PY_ERRORS as error:
+                raise ValueError(
+                    f"{name!r} in {self.path} is damaged ({error}). Copy or download the file "
+                    f"again."
+                ) from None
         mapped = self._mapped[name]
         return mapped.T if mapped is not None and self.reverse else mapped
 
@@ -206,10 +226,20 @@ def _dimension_names(dataset: Any) -> tuple[str, ...] | None:
     """
     if not {"DIMENSION_LIST", "DIMENSION_LABELS"} & set(dataset.attrs):
         return None
-    names = [axis[0].name.rpartition("/")[2] if len(axis) else axis.label for axis in dataset.dims]
+    names = list(map(_dimension_name, dataset.dims))
     if not any(names):
         return None
     return tuple(name or f"axis {i}" for i, name in enumerate(names))
+
+
+def _dimension_name(axis: Any) -> str:
+    """The name of the scale of an axis, else its label; "" if it has none, or a scale that is no
+    longer in the file."""
+    try:
+        name = axis[0].name if len(axis) else None
+    except H5PY_ERRORS:
+        name = None
+    return str(name).rpartition("/")[2] if name else axis.label
 
 
 def _plain(mapped: np.ndarray) -> bool:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+# What h5py raises for damaged metadata: any of these, by chance.
+H5PY_ERRORS = (KeyError, RuntimeError, OSError, TypeError, ValueError, AttributeError)
 # The attribute NAME of such a dimension, as the netCDF library writes it.
 _NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
 
@@ -20,7 +22,12 @@ def objects(group: Any, limit: int) -> Iterator[tuple[str, Any]]:
     while stack:
         prefix, parent, ancestors = stack.pop()
         inner = []
-        for key in parent:
+        try:
+            keys = list(parent)
+        except H5PY_ERRORS as error:
+            yield prefix.rstrip("/") or "/", f"a group that HDF5 cannot list ({error})"
+            continue
+        for key in keys:
             seen += 1
             if seen > limit:
                 return
@@ -28,7 +35,9 @@ def objects(group: Any, limit: int) -> Iterator[tuple[str, Any]]:
             item = opened(parent, key)
             if hasattr(item, "keys"):
                 address = _address(item)
-                if address not in ancestors:
+                if address is None:
+                    yield name, "a group that HDF5 cannot list"
+                elif address not in ancestors:
                     inner.append((f"{name}/", item, (*ancestors, address)))
             elif isinstance(item, str) or _holds_values(item):
                 yield name, item
@@ -37,7 +46,10 @@ def objects(group: Any, limit: int) -> Iterator[tuple[str, Any]]:
 
 def _holds_values(item: Any) -> bool:
     """Whether this is a dataset, and not a dimension of netCDF without coordinates."""
-    name = item.attrs.get("NAME", b"")
+    try:
+        name = item.attrs.get("NAME", b"")
+    except H5PY_ERRORS:
+        return hasattr(item, "shape")
     text = name.decode("latin1") if isinstance(name, bytes) else str(name)
     return hasattr(item, "shape") and not text.startswith(_NO_VARIABLE)
 
@@ -46,14 +58,21 @@ def opened(group: Any, name: str) -> Any:
     """The object at a path, or as text the reason why it cannot be opened."""
     try:
         return group[name]
-    except (KeyError, OSError, RuntimeError) as error:
-        return _broken(group.get(name, getlink=True), error)
+    except H5PY_ERRORS as error:
+        try:
+            return _broken(group.get(name, getlink=True), error)
+        except H5PY_ERRORS:
+            return _broken(None, error)
 
 
-def _address(group: Any) -> tuple[int, int]:
+def _address(group: Any) -> tuple[int, int] | None:
+    """File and position of a group; None if its header is damaged."""
     import h5py
 
-    info = h5py.h5o.get_info(group.id)
+    try:
+        info = h5py.h5o.get_info(group.id)
+    except H5PY_ERRORS:
+        return None
     return info.fileno, info.addr
 
 

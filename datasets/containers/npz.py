@@ -96,12 +96,12 @@ class NumpyStore(Store):
                         offset = _start(raw, info) if info.compress_type == 0 else None
                         name = info.filename.removesuffix(".npy")
                         try:
-                            member = archive.open(info)
+                            opened = archive.open(info)
                         except (RuntimeError, NotImplementedError) as error:
                             # A password, or a compression that Python does not have.
                             self.refused[name] = f"a member that cannot be opened ({error})"
                             continue
-                        with member as file:
+                        with opened as file:
                             yield name, file, offset
         except (zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(

@@ -47,9 +47,16 @@ def varying_axis(store: Store, array: Array) -> int | None:
     else None."""
     if np.prod(array.shape, dtype=np.int64) > MAX_MESH:
         return None
-    u = whole(store, array)
-    axes = [i for i in range(u.ndim) if (u != np.take(u, [0], i)).any()]
+    u = np.asarray(store.read(array.name, (slice(None),) * len(array.shape)))
+    if sum(_changes(u.take([0, 1], i), i) for i in range(u.ndim) if u.shape[i] > 1) > 1:
+        return None  # as the first two slices of a field show
+    axes = [i for i in range(u.ndim) if _changes(u, i)]
     return axes[0] if len(axes) == 1 else None
+
+
+def _changes(u: np.ndarray, axis: int) -> bool:
+    """Whether the values change along an axis."""
+    return bool((u != u.take([0], axis)).any())
 
 
 def whole(store: Store, array: Array) -> np.ndarray:
