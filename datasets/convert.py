@@ -9,14 +9,20 @@ import numpy as np
 import torch
 
 from ..domain import Domain
+from .checks import Finite
 from .containers import open_store
-from .containers.store import MemoryStore, Store
+from .containers.memory import MemoryStore
+from .containers.store import Store
 from .generate.partial import partial_file
+from .kept import Kept, kept_samples
 from .layouts import LAYOUTS, layout_of, native, native_file
 from .layouts.array_source import ArraySource
 from .layouts.chosen import SPACE, Chosen, Selection
-from .layouts.coordinates import GridLike, grid_of
+from .layouts.coordinates import GridLike
+from .layouts.named_arrays import placed
 from .layouts.selection import Axes, select
+from .layouts.times import Times, time_units
+from .sample_numbers import numbers
 from .spec import ROLES, DatasetSpec, Field
 from .thinning import thinned
 
@@ -32,6 +38,9 @@ def convert(
     grid: GridLike | None = None,
     stride: int = 1,
     dtype: str | None = None,
+    times: Times | None = None,
+    without: Sequence[int] = (),
+    allow_nan: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
     """Write the chosen arrays of `src` as fields to a new file of the project.
@@ -53,6 +62,10 @@ def convert(
         grid: the grid of src: a Grid, or its arguments without the shape, such as
             {"boundary": "periodic"}. Missing arguments are taken from coordinates in the file, or
             else from the defaults of `Grid`, with a note.
+        times: times of the frames, if src has none or others.
+        without: numbers of samples to leave out.
+        allow_nan: store NaN and infinite values, with a note; by default they are an error, since
+            nothing can be trained or evaluated on them.
         stride: keep every stride-th node of each space axis; 5 maps 421 x 421 nodes to 85 x 85.
         dtype: stored precision, "float32" or "float64"; by default that of the most precise array.
         progress: called with the fraction written.
@@ -61,26 +74,33 @@ def convert(
         A report: file, number of samples, fields, dtype, grid, and inferred properties in "notes".
 
     Raises:
-        ValueError: `out` exists, an array is missing or not real, or shapes, times, grid or stride
-            are inconsistent. No file is left behind.
+        ValueError: `out` exists, an array is missing or not real, shapes, times, grid or stride are
+            inconsistent, or values are NaN, infinite, or too large for dtype; the message names the
+            field and its samples. No file is left behind.
         OSError: the disk is full.
     """
     out = Path(out)
     native_file.refuse_existing(out)
     named = {"inputs": inputs, "targets": targets, "states": states}
-    store, selection, fine, notes = _opened(src, named, axes, grid)
+    store, selection, fine, notes = _opened(src, named, axes, grid, times)
     nodes, first = thinned(fine, stride)
     if dtype is None:
         dtype = _widest(store, selection)
-    spec = _spec(src, store, selection, nodes, stride)
+    samples = kept_samples(selection.num_samples, without)
+    _refuse_unsolved(store, samples)
+    spec = _spec(src, store, selection, nodes, stride, len(samples))
+    kept = Kept(samples, tuple(slice(i, None, stride) for i in first))
+    checks = [
+        Finite(c.name, store.title, len(samples), allow_nan=allow_nan) for c in selection.chosen
+    ]
     with partial_file(out, spec, dtype) as part:
         try:
-            kept = tuple(slice(i, None, stride) for i in first)
-            _write(part.path, store, selection, spec, kept, progress or (lambda done: None))
+            _write(part.path, store, selection, spec, kept, checks, progress or (lambda done: None))
             part.publish(out)
         except BaseException:
             part.path.unlink(missing_ok=True)
             raise
+    notes += [note for check in checks for note in check.notes()]
     renamed = [
         f"{c.field} is called {field.name}, since {c.field} is a coordinate in the file"
         for c, field in zip(selection.chosen, spec.fields, strict=True)
@@ -88,7 +108,7 @@ def convert(
     ]
     return {
         "out": str(out),
-        "samples": selection.num_samples,
+        "samples": spec.num_samples,
         **{f"{role}s": [f.name for f in spec.fields if f.role == role] for role in ROLES},
         "times": list(spec.times),
         "dtype": dtype,
@@ -103,6 +123,7 @@ def _opened(
     named: Mapping[str, Sequence[str] | None],
     axes: Axes | None,
     grid: GridLike | None,
+    times: Times | None,
 ) -> tuple[Store, Selection, Domain, list[str]]:
     """The source arrays, their selection, the grid, and notes on inferred properties."""
     given = {roles: names for roles, names in named.items() if names is not None}
@@ -111,14 +132,14 @@ def _opened(
         store: Store = MemoryStore(src)
         if not given:
             raise ValueError(
-                f"Name inputs and targets, or states, among the arrays: {', '.join(src)}."
+                f"Name inputs and targets, or states, among the arrays: {', '.join(map(str, src))}."
             )
     else:
         store = open_store(src)
         ours = native.recognises(store)
         if not given:
-            if axes is not None:
-                raise ValueError("axes go with names of arrays; name those too.")
+            if axes is not None or times is not None:
+                raise ValueError("axes and times go with names of arrays; name those too.")
             if ours:
                 raise ValueError(
                     f"{src} is a file of the project already. Name inputs and targets, or states, "
@@ -127,13 +148,23 @@ def _opened(
             dataset = LAYOUTS[layout_of(store)].open(store, grid, torch.float64)
             source = dataset.source
             assert isinstance(source, ArraySource)
-            return store, source.selection, dataset.domain, list(dataset.notes)
+            return source.store, source.selection, dataset.domain, list(dataset.notes)
         if ours and grid is None:
             grid = native.spec_of(store).domain
             space = grid.axes
-    selection = select(store, **given, axes=axes, space=space)
-    nodes, notes = grid_of(store, selection, grid)
-    return store, selection, nodes, [*selection.notes, *notes]
+    return placed(store, select(store, **given, axes=axes, space=space, times=times), grid)
+
+
+def _refuse_unsolved(store: Store, samples: np.ndarray) -> None:
+    """Raise a ValueError if a kept sample of a generated file has no residual."""
+    if native.recognises(store):
+        bad = [i for i in native.open(store, None, torch.float64).unsolved() if i in samples]
+        if bad:
+            raise ValueError(
+                f"{store.title} holds samples that were not solved, or not verified: the residual "
+                f"is NaN in sample(s) {numbers(bad)}. Leave them out: --without "
+                f"{numbers(bad, shown=None)}, or without=[...] in Python."
+            )
 
 
 def _spec(
@@ -142,6 +173,7 @@ def _spec(
     selection: Selection,
     nodes: Domain,
     stride: int,
+    num_samples: int,
 ) -> DatasetSpec:
     """The spec of the new file, with the selected fields in their order."""
     origin = "arrays in memory" if isinstance(src, Mapping) else Path(src).name
@@ -150,11 +182,12 @@ def _spec(
 
     def field(c: Chosen) -> Field:
         old = fields.get(c.field)
+        stated = store.arrays[c.name].units or "unknown"
         return Field(
             name=native_file.free_name(c.field, c.role),
             role=c.role,
             description=old.description if old else f"{c.field} of {origin}",
-            units=old.units if old else "unknown",
+            units=old.units if old else stated,
             channels=old.channels if old and c.components else c.components,
             evolves=c.role != "state" and c.num_frames is not None,
         )
@@ -171,12 +204,12 @@ def _spec(
         domain=nodes,
         parameters={},
         seed=None,
-        num_samples=selection.num_samples,
+        num_samples=num_samples,
         tolerance=math.inf,
         isometric=None,
         source=f"converted from {origin}{thinning}",
         licence=f"that of {origin}",
-        time_units=known.time_units if known else "unknown",
+        time_units=known.time_units if known else time_units(store, selection.chosen),
         times=selection.times,
     )
 
@@ -192,43 +225,60 @@ def _write(
     store: Store,
     selection: Selection,
     spec: DatasetSpec,
-    kept: tuple[slice, ...],
+    kept: Kept,
+    checks: Sequence[Finite],
     progress: Callable[[float], None],
 ) -> None:
-    """Copy the kept nodes of all arrays, block by block."""
+    """Copy the kept samples and nodes of all arrays, block by block.
+
+    Raises:
+        ValueError: the check of an array fails, once all its values are read.
+    """
     total = sum(int(np.prod(c.shape)) for c in selection.chosen)
     done = 0
     import h5py
 
     with h5py.File(path, "r+", locking=False) as file:
-        for c, field in zip(selection.chosen, spec.fields, strict=True):
+        for c, field, check in zip(selection.chosen, spec.fields, checks, strict=True):
             for block in store.arrays[c.name].blocks():
                 values = store.read(c.name, block)
-                _copy(values, file[field.name], c, block, kept)
+                _copy(values, file[field.name], c, block, kept, check)
                 done += values.size
                 progress(done / total)
+            check.result()
 
 
 def _copy(
-    values: np.ndarray, variable: Any, c: Chosen, block: tuple[slice, ...], kept: tuple[slice, ...]
+    values: np.ndarray,
+    variable: Any,
+    c: Chosen,
+    block: tuple[slice, ...],
+    kept: Kept,
+    check: Finite,
 ) -> None:
-    """Write the kept nodes of one block of an array to their position in the variable."""
+    """Write the kept samples and nodes of one block of an array to their position in the variable.
+
+    A block may end beyond the array; positions of flipped axes are counted from its other end.
+    """
+    values = c.upright(values)
     position = dict(zip(c.axes, block, strict=True))
-    for axis, every in zip(c.space_axes, kept, strict=True):
-        i = c.axes.index(axis)
-        inside, position[axis] = _cut(position[axis].start, values.shape[i], every)
+    for i, axis in enumerate(c.axes):
+        start, size = block[i].start, values.shape[i]
+        if axis in c.flipped:
+            start = c.shape[i] - start - size
+        inside: slice | np.ndarray
+        if axis == "sample":
+            inside, position[axis] = kept.of_samples(start, size)
+        elif axis in c.space_axes:
+            inside, position[axis] = kept.of_nodes(c.space_axes.index(axis), start, size)
+        else:
+            continue
         values = values[(*(slice(None),) * i, inside)]
-    u = c.fields(values, variable.dtype)
+    if not values.size:
+        return
+    u = c.arranged(values, variable.dtype)
+    check.add(values, u, c, kept.samples[position["sample"]])
     if not c.components:
         u = u.squeeze(2 if c.num_frames is not None else 1)
         position.pop("channel", None)
-    if u.size:
-        variable[tuple(position[axis] for axis in c.order if axis in position)] = u
-
-
-def _cut(start: int, size: int, kept: slice) -> tuple[slice, slice]:
-    """Slices for the `size` nodes from `start` on: the kept nodes, relative to `start`, and their
-    indices in the output."""
-    before = max(-((kept.start - start) // kept.step), 0)  # kept nodes before `start`
-    inside = slice(kept.start + before * kept.step - start, None, kept.step)
-    return inside, slice(before, before + len(range(inside.start, size, kept.step)))
+    variable[tuple(position[axis] for axis in c.order if axis in position)] = u

@@ -1,6 +1,8 @@
 """Data sets of fields on one domain, read lazily from a file or held in memory."""
 # Axes: b batch, c and d channels of a frame, t time, *space nodes.
 
+import math
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from torch import Tensor
 
 from ..batch import Batch
 from ..domain import Domain
+from .sample_numbers import numbers
 from .source import MemorySource, Source
-from .spec import DatasetSpec
+from .spec import ROLES, DatasetSpec
 from .windows import Window
 
 _PASS_BYTES = 2**25  # read in one go by a pass over all values
@@ -239,25 +242,56 @@ class FieldDataset(torch.utils.data.Dataset):
         places = order[np.searchsorted(kept, samples, sorter=order)]
         return self._with(held, places * self._starts + starts, self.window)
 
-    def check(self) -> None:
-        """Read all values once and check that they are finite.
+    def check(self, roles: Sequence[str] = ROLES) -> None:
+        """Read all values of the roles once and check that they are finite, and that generated
+        samples were solved.
 
         Raises:
-            ValueError: a field holds NaN or infinity; the message names the first field and sample,
-                and gives the number of damaged fields.
+            ValueError: a field holds NaN or infinity, or the residual of a generated sample is NaN;
+                the message names the fields and the samples.
         """
-        bad: list[tuple[int, str]] = []
-        for numbers, channels in self.values():
-            for name, u in channels.items():
-                rows = (~u.isfinite()).flatten(1).any(1).nonzero().flatten()
-                bad += [(int(numbers[int(i)]), name) for i in rows]
-        if bad:
-            index, name = bad[0]
+        unsolved = self.unsolved()
+        if unsolved:
             raise ValueError(
-                f"{self.path or 'The data'} holds values that are not finite: first in field "
-                f"{name!r} of sample {index}, {len(bad)} damaged field(s) in all. Leave these "
-                f"samples out, or generate the file again."
+                f"{self.path} holds samples that were not solved, or not verified: the residual is "
+                f"NaN in sample(s) {numbers(unsolved)}. {self._remedy(unsolved)}"
             )
+        names = [n for role, named in self.source.names.items() if role in roles for n in named]
+        bad: dict[str, list[int]] = {name: [] for name in names}
+        for samples, channels in self.values():
+            for name in names:
+                rows = (~channels[name].isfinite()).flatten(1).any(1).numpy()
+                bad[name] += samples[rows].tolist()
+        found = {name: samples for name, samples in bad.items() if samples}
+        if found:
+            each = "; ".join(f"field {n!r} in sample(s) {numbers(i)}" for n, i in found.items())
+            together = sorted({i for samples in found.values() for i in samples})
+            dtype = str(self.dtype).removeprefix("torch.")
+            raise ValueError(
+                f"{self.path or 'The data set'} holds values that are not finite (NaN, infinite, "
+                f"or too large for {dtype}): {each}. {self._remedy(together)}"
+            )
+
+    def unsolved(self) -> list[int]:
+        """Numbers of the generated samples whose residual is NaN, because they were never solved or
+        verified; [] for files of other origin, whose residuals are not known."""
+        residuals = self.source.residuals()
+        if residuals is None or self.spec is None or not math.isfinite(self.spec.tolerance):
+            return []
+        samples = self._samples()
+        return samples[np.isnan(residuals[samples])].tolist()
+
+    def _remedy(self, samples: Sequence[int]) -> str:
+        """What to do, with the command that leaves the samples out, unless none is left."""
+        if self.path is None or len(samples) == len(self._samples()):
+            return "Correct the values, or generate the file again."
+        roles = [(f.role, f.name) for f in self.spec.fields] if self.spec else []
+        options = [f"--{role} {shlex.quote(name)}" for role, name in roles]
+        options.append(f"--without {numbers(samples, shown=None)}")
+        return (
+            f"Correct the values, or leave these samples out: pdeops data convert "
+            f"{shlex.quote(str(self.path))} own.h5 {' '.join(options)}"
+        )
 
     def _with(self, source: Source, indices: np.ndarray, window: Window | None) -> "FieldDataset":
         return type(self)(

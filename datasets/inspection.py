@@ -1,5 +1,6 @@
 """Inspection of a data file: layout, shapes, ranges, times, grid, spec and a training recipe."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from .containers import CONTAINERS, container_of
 from .containers.store import AmbiguousError, Store
 from .dataset import FieldDataset
 from .layouts import LAYOUTS, layout_of
+from .layouts.array_source import ArraySource
 
 
 class _Range:
@@ -46,9 +48,9 @@ def inspect(path: str | Path) -> dict[str, Any]:
 
     The entry of each channel has role, stored shape, axes, dtype and layout, then minimum, maximum
     and mean over the finite values, and the number of NaN or infinite values. "times" describes the
-    times of the frames, if any. "train" holds the lines of a recipe that trains on the file. If the
-    file does not state which arrays are fields, every array has an entry, and "train" explains how
-    to convert the file.
+    times of the frames, if any. "train" holds the lines of a recipe that trains on the file, or
+    says why none can. If the file does not state which arrays are fields, every array has an entry,
+    and "train" explains how to convert the file.
 
     Raises:
         FileNotFoundError, ValueError: the errors of `open_dataset`, except for ambiguous fields.
@@ -68,7 +70,8 @@ def inspect(path: str | Path) -> dict[str, Any]:
         dataset = LAYOUTS[layout].open(store, None, torch.float64)
     except AmbiguousError as error:
         return report | _arrays(store) | {"train": str(error)}
-    return report | _fields(dataset) | {"train": f'[data]\ntrain = "{path}"\nvalidation = 0.1'}
+    rest = {} if layout == "pdeops" else _rest(store, dataset)
+    return report | _fields(dataset) | rest
 
 
 def _fields(dataset: FieldDataset) -> dict[str, Any]:
@@ -81,6 +84,7 @@ def _fields(dataset: FieldDataset) -> dict[str, Any]:
         num_samples += len(numbers)
         for name, u in channels.items():
             ranges[name].add(u.numpy())
+    bad = {name: r.not_finite for name, r in ranges.items() if r.not_finite}
     described = source.describe()
     residuals = source.residuals()
     # Converted and predicted files have NaN residuals, because they are not known.
@@ -100,7 +104,26 @@ def _fields(dataset: FieldDataset) -> dict[str, Any]:
         "largest_residual": float(known.max()) if len(known) else None,
         "spec": spec and spec.to_dict(),
         "notes": list(dataset.notes),
+        "train": _train(dataset, num_samples, bad),
     }
+
+
+def _train(dataset: FieldDataset, num_samples: int, not_finite: dict[str, int]) -> str:
+    """The lines of a recipe that trains on the file, or the reason why none can."""
+    if not_finite or dataset.unsolved():
+        try:
+            dataset.check()
+        except ValueError as error:
+            return f"not as it is: {error}"
+    if num_samples < 2:
+        return "not by itself: one sample cannot be split into training and validation"
+    validation = max(round(0.1 * num_samples), 1)
+    return f"[data]\ntrain = {_toml(str(dataset.path))}\nvalidation = {validation}"
+
+
+def _toml(text: str) -> str:
+    """A string of TOML; JSON's are a part of them."""
+    return json.dumps(text)
 
 
 def _times(dataset: FieldDataset) -> str | None:
@@ -135,6 +158,14 @@ def _arrays(store: Store) -> dict[str, Any]:
             **values.to_dict(),
         }
     return {"fields": rows, "not_read": refused}
+
+
+def _rest(store: Store, dataset: FieldDataset) -> dict[str, Any]:
+    """The arrays that are no fields, and those that cannot be read with the reason."""
+    source = dataset.source
+    used = {c.name for c in source.selection.chosen} if isinstance(source, ArraySource) else set()
+    others = [str(array) for name, array in store.arrays.items() if name not in used]
+    return {"other_arrays": others, "not_read": dict(store.refused)}
 
 
 def _grid_type(domain: Domain) -> str:

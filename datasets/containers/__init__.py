@@ -1,5 +1,6 @@
 """File formats, one module for each; a format is recognised by the first bytes of a file."""
 
+import shlex
 from pathlib import Path
 from typing import Protocol
 
@@ -71,8 +72,9 @@ def container_of(path: str | Path) -> str:
         hint = (
             "; an unfinished one is there: run its `pdeops data generate` or `convert` again."
             if path.with_name(path.name + ".part").exists()
-            else f". Generate it with `pdeops data generate PROBLEM ... --out {path}`; the head of "
-            f"a shipped recipe has the command for its data."
+            else ". The head of a shipped recipe has the command that generates its data; for "
+            "example: pdeops data generate darcy --samples 100 --resolution 65 --out "
+            f"{shlex.quote(str(path))}"
         )
         raise FileNotFoundError(f"There is no data file {path}{hint}")
     head = b""

@@ -1,11 +1,14 @@
 """HDF5 files that h5py opens, except MATLAB files (`mat`) and netCDF files (`netcdf`)."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .buffers import Buffers
+from .hdf5_objects import H5PY_ERRORS, objects, opened, why_unreadable
+from .packed import Packing, packing_of
 from .store import Array, Key, Store, entries, frames_of
 
 DESCRIPTION = "HDF5 files, those of pdeops and others"
@@ -31,6 +34,8 @@ def store(path: Path) -> "HDF5Store":
     try:
         h5py.File(path, "r").close()
     except OSError as error:
+        if error.errno is not None:  # the system refused to read the file: it is not damaged
+            raise
         raise ValueError(
             f"{path} is a damaged HDF5 file ({error}). Copy, download or generate it again."
         ) from None
@@ -49,8 +54,11 @@ def kind_of(path: Path, head: bytes) -> str | None:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") == "pdeops":
                 return "pdeops"
-            attributes = [set(item.attrs) for item in file.values()]
-    except OSError:
+            items = [opened(file, name) for name in file]
+            attributes = [set(item.attrs) for item in items if not isinstance(item, str)]
+    except H5PY_ERRORS as error:
+        if getattr(error, "errno", None) is not None:
+            raise
         return "mat" if matlab else "damaged"
     if matlab or any("MATLAB_class" in names for names in attributes):
         return "mat"
@@ -75,46 +83,82 @@ class HDF5Store(Store):
     def __init__(self, path: Path, *, reverse: bool = False) -> None:
         super().__init__(path)
         self.reverse = reverse
-        with self._open() as file:
-            if "format" in file.attrs:
-                self.attributes = dict(file.attrs)
-            seen = 0
-
-            def enter(name: str, item: Any) -> bool | None:
-                nonlocal seen
-                seen += 1
-                if hasattr(item, "shape") and item.shape is not None:
-                    self._enter(name, item)
-                return True if seen >= self.MAX_OBJECTS else None
-
-            file.visititems(enter)
+        self._packed: dict[str, Packing] = {}
+        try:
+            self._list()
+        except H5PY_ERRORS as error:
+            if getattr(error, "errno", None) is not None:
+                raise  # the system refused to read the file: it is not damaged
+            raise ValueError(
+                f"{path} is a damaged HDF5 file ({error}). Copy, download or generate it again."
+            ) from None
         self._mapped: dict[str, np.ndarray | None] = {}
         self._buffers = Buffers()
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_mapped": {}}
 
+    def _list(self) -> None:
+        """Read the attributes of the file and the headers of its datasets."""
+        with self._open() as file:
+            if "format" in file.attrs:
+                self.attributes = dict(file.attrs)
+            for name, item in objects(file, self.MAX_OBJECTS):
+                self._open_object(name, item)
+
+    def _open_object(self, name: str, item: Any) -> None:
+        """Add a dataset, or the reason why it cannot be read."""
+        try:
+            reason = item if isinstance(item, str) else why_unreadable(item)
+            if reason is None:
+                self._enter(name, item)
+                return
+        except H5PY_ERRORS as error:
+            reason = f"a dataset whose header HDF5 cannot read ({error})"
+        self.refused[name] = reason
+
+    def locate(self, name: str) -> None:
+        """Add the dataset at this path, if the file has one beyond the first MAX_OBJECTS."""
+        item = opened(self.handle, name)
+        if hasattr(item, "shape"):
+            self._open_object(name, item)
+
     def _enter(self, name: str, item: Any) -> None:
         order = slice(None, None, -1 if self.reverse else 1)
-        layout = f"chunks {item.chunks[order]}" if item.chunks else "contiguous"
-        layout += f", {item.compression}" if item.compression else ""
-        layout += ", axes reversed on the disk" if self.reverse and item.ndim > 1 else ""
+        packing = None if self.attributes else packing_of(item.attrs, item.dtype)
+        if packing:
+            self._packed[name] = packing
+        units = item.attrs.get("units")
         self.add(
             Array(
                 name,
                 tuple(item.shape[order]),
-                item.dtype,
-                layout,
+                packing.dtype if packing else item.dtype,
+                self._layout(item, packing is not None),
                 dims=_dimension_names(item),
                 chunk=tuple(item.chunks[order]) if item.chunks else None,
                 first_axis_fastest=self.reverse,
+                units=units.decode() if isinstance(units, bytes) else units and str(units),
             )
         )
+
+    def _layout(self, item: Any, packed: bool) -> str:
+        order = slice(None, None, -1 if self.reverse else 1)
+        layout = f"chunks {item.chunks[order]}" if item.chunks else "contiguous"
+        layout += f", {item.compression}" if item.compression else ""
+        layout += ", axes reversed on the disk" if self.reverse and item.ndim > 1 else ""
+        return f"{layout}, packed as {item.dtype}" if packed else layout
 
     def _open(self) -> Any:
         import h5py
 
         return h5py.File(self.path, "r")
+
+    def release(self) -> None:
+        """Close the file; memory maps stay."""
+        if self._owner == os.getpid():
+            self._handle.close()
+        super().release()
 
     def read(self, name: str, key: Key) -> np.ndarray:
         """The block."""
@@ -122,13 +166,15 @@ class HDF5Store(Store):
         if mapped is not None:
             return mapped[key]
         try:
-            if self.reverse:
-                return self.handle[name][key[::-1]].T
-            return np.asarray(self.handle[name][key])
-        except OSError as error:
+            order = slice(None, None, -1 if self.reverse else 1)
+            stored = np.asarray(self.handle[name][key[order]])
+        except H5PY_ERRORS as error:
             raise ValueError(
                 f"{name!r} in {self.path} is damaged ({error}). Copy or download the file again."
             ) from None
+        packing = self._packed.get(name)
+        u = packing.unpacked(stored) if packing else stored
+        return u.T if self.reverse else u
 
     def take(self, name: str, axis: int, indices: np.ndarray) -> np.ndarray:
         """The given entries along one axis, copied from the mapped file or read by h5py."""
@@ -161,17 +207,39 @@ class HDF5Store(Store):
     def in_memory(self, name: str) -> np.ndarray | None:
         """The memory-mapped array; None if only HDF5 can read it."""
         if name not in self._mapped:
-            assert self.path is not None
-            self._mapped[name] = _mapped(self.path, self.handle[name])
+            try:
+                packed = name in self._packed
+                self._mapped[name] = None if packed else _mapped(self.handle[name])
+            except H5PY_ERRORS as error:
+                raise ValueError(
+                    f"{name!r} in {self.path} is damaged ({error}). Copy or download the file "
+                    f"again."
+                ) from None
         mapped = self._mapped[name]
         return mapped.T if mapped is not None and self.reverse else mapped
 
 
 def _dimension_names(dataset: Any) -> tuple[str, ...] | None:
-    """Names of the dimension scales of all axes; None if an axis has no scale."""
-    if "DIMENSION_LIST" not in dataset.attrs or not all(map(len, dataset.dims)):
+    """Names of the axes: of their dimension scales, else their labels; None if no axis has one.
+
+    An axis without a name among others is called by its number, as in "axis 2".
+    """
+    if not {"DIMENSION_LIST", "DIMENSION_LABELS"} & set(dataset.attrs):
         return None
-    return tuple(axis[0].name.rpartition("/")[2] for axis in dataset.dims)
+    names = list(map(_dimension_name, dataset.dims))
+    if not any(names):
+        return None
+    return tuple(name or f"axis {i}" for i, name in enumerate(names))
+
+
+def _dimension_name(axis: Any) -> str:
+    """The name of the scale of an axis, else its label; "" if it has none, or a scale that is no
+    longer in the file."""
+    try:
+        name = axis[0].name if len(axis) else None
+    except H5PY_ERRORS:
+        name = None
+    return str(name).rpartition("/")[2] if name else axis.label
 
 
 def _plain(mapped: np.ndarray) -> bool:
@@ -179,7 +247,7 @@ def _plain(mapped: np.ndarray) -> bool:
     return mapped.flags.aligned and mapped.flags.c_contiguous
 
 
-def _mapped(path: Path, dataset: Any) -> np.ndarray | None:
+def _mapped(dataset: Any) -> np.ndarray | None:
     """A memory map of a contiguous dataset; None if its storage differs from NumPy's."""
     import h5py
 
@@ -190,4 +258,6 @@ def _mapped(path: Path, dataset: Any) -> np.ndarray | None:
         return None
     if 0 in dataset.shape or dataset.ndim == 0:
         return None
+    # An external link leads to another file than that of the store.
+    path = dataset.file.filename
     return np.asarray(np.memmap(path, dataset.dtype, "r", offset, dataset.shape))

@@ -4,14 +4,14 @@ MATLAB stores arrays in column-major order. scipy returns arrays with MATLAB's o
 file has the reverse order in HDF5: u(sample, x, y) has the HDF5 shape (y, x, sample).
 """
 
-import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .hdf5 import HDF5Store, kind_of
-from .store import AmbiguousError, Array, Key, Store, why_not
+from .mat5_headers import Header, headers
+from .store import COMPLEX, Array, Key, Store
 
 DESCRIPTION = "MATLAB's .mat files (versions 5 to 7.3)"
 
@@ -40,33 +40,44 @@ def store(path: Path) -> Store:
 
 
 class Mat5Store(Store):
-    """Variables of a file of version 5 to 7; each is read whole on first use and cached."""
+    """Variables of a file of version 5 to 7; each is read whole on first use and cached. The arrays
+    of a struct are called 'struct/field', as in a file of version 7.3."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        import scipy.io
-
-        _check_length(path)
-        for name, shape, kind in _sound(path, scipy.io.whosmat, path):
-            if kind in _DTYPES:
-                layout = "in memory once read"
-                self.add(
-                    Array(
-                        name, tuple(shape), np.dtype(_DTYPES[kind]), layout, first_axis_fastest=True
-                    )
-                )
+        for header in headers(path):
+            if header.kind in _DTYPES and not header.is_complex:
+                self._add(header.name, header.shape, np.dtype(_DTYPES[header.kind]))
+            elif header.kind == "struct" and header.shape == (1, 1):
+                self._add_fields(header.name)
             else:
-                self.refused[name] = f"MATLAB's class {kind!r}, which is no array of numbers"
+                self.refused[header.name] = _why_no_numbers(header)
+
+    def _add(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        layout = "in memory once read"
+        self.add(Array(name, tuple(shape), dtype, layout, first_axis_fastest=True))
+
+    def _add_fields(self, name: str) -> None:
+        """Add the numeric arrays of a struct, which has to be read for that."""
+        try:
+            value = self._read(name)
+        except ValueError as error:
+            self.refused[name] = f"a struct that cannot be read ({error})"
+            return
+        for field in value.dtype.names or ():
+            inner, full = np.asarray(value[0, 0][field]), f"{name}/{field}"
+            if inner.dtype.kind == "O" or inner.dtype.names:
+                self.refused[full] = "a cell or a struct within a struct, which is no array"
+            else:
+                self._add(full, inner.shape, inner.dtype)
+                self.handle[full] = inner
 
     def _open(self) -> Any:
         return {}
 
     def check(self, name: str) -> None:
-        """Read the variable, because only its values show whether it is complete and real."""
-        values = self.in_memory(name)
-        reason = why_not(values.dtype)
-        if reason:
-            raise AmbiguousError(f"{name!r} in {self.path} holds {reason}.")
+        """Read the variable, because only its values show whether it is complete."""
+        self.in_memory(name)
 
     def read(self, name: str, key: Key) -> np.ndarray:
         """A view of the block."""
@@ -74,13 +85,35 @@ class Mat5Store(Store):
 
     def in_memory(self, name: str) -> np.ndarray:
         """The variable, read on first use."""
-        import scipy.io
-
         kept = self.handle
         if name not in kept:
-            read = _sound(self.path, scipy.io.loadmat, self.path, variable_names=[name])
-            kept[name] = read[name]
+            outer, _, field = name.partition("/")
+            value = self._read(outer)
+            kept[name] = np.asarray(value[0, 0][field]) if field else value
         return kept[name]
+
+    def _read(self, name: str) -> np.ndarray:
+        """The variable by scipy, which raises many errors, from TypeError to zlib.error."""
+        import scipy.io
+
+        try:
+            return np.asarray(scipy.io.loadmat(self.path, variable_names=[name])[name])
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"{name!r} in {self.path} cannot be read by scipy ({type(error).__name__}: "
+                f"{error}). If MATLAB reads it, save it there with the option -v7.3; else the file "
+                f"is damaged: copy or download it again."
+            ) from None
+
+
+def _why_no_numbers(header: Header) -> str:
+    if header.is_complex:
+        return COMPLEX
+    shape = " x ".join(map(str, header.shape))
+    array = f" of shape {shape}" if shape else ""
+    return f"MATLAB's class {header.kind!r}{array}, which is no array of numbers"
 
 
 class Mat73Store(HDF5Store):
@@ -102,46 +135,16 @@ class Mat73Store(HDF5Store):
             super()._enter(name, item)
 
 
-def _check_length(path: Path) -> None:
-    """Raise a ValueError if the last variable extends beyond the end of the file.
-
-    scipy skips such a variable silently. A version 5 file has a header of 128 bytes that ends with
-    the byte order, followed by variables, each with a prefix of 8 bytes that gives its length.
-    """
-    size, position = path.stat().st_size, 128
-    with path.open("rb") as file:
-        file.seek(position - 2)
-        order = "<II" if file.read(2) == b"IM" else ">II"
-        while position + 8 <= size:
-            file.seek(position)
-            position += 8 + struct.unpack(order, file.read(8))[1]
-    if position > size:
-        raise ValueError(
-            f"{path} is a damaged MATLAB file: {position - size} bytes are missing at its end. "
-            f"Copy or download it again."
-        )
-
-
 def _whole(path: Path) -> Path:
     """The path, if HDF5 can open it."""
     import h5py
 
-    _sound(path, lambda: h5py.File(path, "r").close())
-    return path
-
-
-def _sound(path: Path | None, function: Any, *arguments: Any, **more: Any) -> Any:
-    """The function's result; any error is reported as damage of the file.
-
-    scipy checks little while parsing: on a truncated file it raises many errors, from TypeError to
-    zlib.error. Therefore every exception of this call is caught.
-    """
     try:
-        return function(*arguments, **more)
-    except MemoryError:
-        raise
-    except Exception as error:
+        h5py.File(path, "r").close()
+    except OSError as error:
+        if error.errno is not None:  # the system refused to read the file: it is not damaged
+            raise
         raise ValueError(
-            f"{path} is a damaged MATLAB file ({type(error).__name__}: {error}). Copy or download "
-            f"it again."
+            f"{path} is a damaged MATLAB file ({error}). Copy or download it again."
         ) from None
+    return path

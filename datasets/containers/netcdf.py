@@ -1,12 +1,14 @@
-"""Files that xarray reads: netCDF of any version, zarr, GRIB and other formats with an xarray
-engine. Fill values become NaN; scale and offset are applied."""
+"""netCDF files of version 4, which are HDF5, and files that xarray reads: netCDF of version 3,
+zarr, GRIB and other formats with an xarray engine. Fill values become NaN; scale and offset are
+applied."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .hdf5 import kind_of
+from .hdf5 import HDF5Store, kind_of
 from .store import Array, Key, Store
 
 DESCRIPTION = "netCDF and any other file that xarray opens"
@@ -23,13 +25,15 @@ def recognises(path: Path, head: bytes) -> bool:
     return any(engine.guess_can_open(path) for engine in xarray.backends.list_engines().values())
 
 
-def store(path: Path) -> "XarrayStore":
-    """The variables and coordinates.
+def store(path: Path) -> Store:
+    """The variables and coordinates, those of groups included.
 
     Raises:
         ValueError: xarray cannot open it.
     """
-    return XarrayStore(path)
+    with path.open("rb") if path.is_file() else BytesIO() as file:
+        is_hdf5 = file.read(4) == b"\x89HDF"
+    return HDF5Store(path) if is_hdf5 else XarrayStore(path)
 
 
 class XarrayStore(Store):
@@ -50,6 +54,7 @@ class XarrayStore(Store):
                         layout,
                         dims=tuple(map(str, u.dims)),
                         chunk=tuple(chunk) if chunk else None,
+                        units=str(u.attrs["units"]) if "units" in u.attrs else None,
                     )
                 )
 
@@ -61,10 +66,12 @@ class XarrayStore(Store):
         if self.path.is_file():
             with self.path.open("rb") as file:
                 head = file.read(4)
-            engine = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}.get(head)
+            engine = {b"CDF\x01": "scipy", b"CDF\x02": "scipy"}.get(head)
         try:
             return xarray.open_dataset(self.path, engine=engine, cache=False, decode_times=False)
         except (ValueError, OSError, TypeError, KeyError, IndexError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the system refused to read the file: it is not damaged
             raise ValueError(
                 f"{self.path} cannot be opened by xarray ({error}). It may be damaged: copy or "
                 f"download it again."

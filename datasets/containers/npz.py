@@ -3,10 +3,13 @@
 Nothing is unpickled; arrays of Python objects are refused.
 """
 
+import shlex
 import zipfile
+import zlib
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Literal
 
 import numpy as np
@@ -43,8 +46,8 @@ def store(path: Path) -> Store:
             header = _header(path, file)
         raise ValueError(
             f"{path} holds one array, {header.shape} {header.dtype}; a data set needs input and "
-            f"target. Put both .npy files into one folder, and name the folder: pdeops data "
-            f"convert FOLDER own.h5 --input {path.stem} --target NAME."
+            f"target. Put both .npy files into one folder, and name this folder in place of the "
+            f"file: pdeops data inspect {shlex.quote(str(path.parent))}"
         )
     return NumpyStore(path)
 
@@ -83,17 +86,24 @@ class NumpyStore(Store):
         assert self.path is not None
         if self.path.is_dir():
             for member in sorted(self.path.glob("*.npy")):
-                with member.open("rb") as file:
-                    yield member.stem, file, 0
+                with member.open("rb") as single:
+                    yield member.stem, single, 0
             return
         try:
             with zipfile.ZipFile(self.path) as archive, self.path.open("rb") as raw:
                 for info in archive.infolist():
                     if info.filename.endswith(".npy"):
                         offset = _start(raw, info) if info.compress_type == 0 else None
-                        with archive.open(info) as file:
-                            yield info.filename.removesuffix(".npy"), file, offset
-        except zipfile.BadZipFile as error:
+                        name = info.filename.removesuffix(".npy")
+                        try:
+                            opened = archive.open(info)
+                        except (RuntimeError, NotImplementedError) as error:
+                            # A password, or a compression that Python does not have.
+                            self.refused[name] = f"a member that cannot be opened ({error})"
+                            continue
+                        with opened as file:
+                            yield name, file, offset
+        except (zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(
                 f"{self.path} is a damaged .npz file ({error}). Copy or download it again."
             ) from None
@@ -125,7 +135,9 @@ class NumpyStore(Store):
                 return np.asarray(np.memmap(file, header.dtype, "r", begin, header.shape, order))
             with np.load(self.path, allow_pickle=False) as archive:
                 return archive[name]
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the system refused to read the file: it is not damaged
             raise ValueError(
                 f"{name!r} in {self.path} is damaged ({error}). Copy or download it again."
             ) from None
@@ -136,8 +148,9 @@ def _header(path: Path, file: BufferedIOBase) -> _Header:
     try:
         version = np.lib.format.read_magic(file)
         read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-        shape, fortran, dtype = read[version[0]](file)
-    except (ValueError, KeyError, EOFError) as error:
+        # Version 3 has the layout of 2, with names in UTF-8.
+        shape, fortran, dtype = read[min(version[0], 2)](file)
+    except (ValueError, EOFError, SyntaxError, TokenError, zlib.error, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} holds a damaged .npy array ({error}). Copy or download it again."
         ) from None

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .store import Key, MemoryStore, Store
+from .memory import MemoryStore
+from .store import Key, Store
 
 DESCRIPTION = "torch's .pt files (dict of tensors)"
 
@@ -43,13 +44,7 @@ class TorchStore(Store):
 
     def _open(self) -> MemoryStore:
         assert self.path is not None
-        content = tensors(self.path)
-        dense = {k: u.detach() for k, u in content.items() if u.layout is torch.strided}
-        # NumPy has no bfloat16; float32 holds every value of it.
-        as_numpy = {k: u.float() if u.dtype is torch.bfloat16 else u for k, u in dense.items()}
-        store = MemoryStore({k: u.resolve_conj().numpy() for k, u in as_numpy.items()})
-        store.refused |= dict.fromkeys(set(content) - set(dense), "a sparse tensor; make it dense")
-        return store
+        return MemoryStore(tensors(self.path))
 
     def in_memory(self, name: str) -> np.ndarray:
         """The tensor, memory-mapped if the format allows it."""
@@ -90,8 +85,14 @@ def _load(path: Path) -> Any:
                 f"{path} holds Python objects besides tensors, which could run code when loaded. "
                 f"Save it again as a dict of tensors x and y."
             ) from None
-    except (RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f"{path} is a damaged torch file ({reason}). Download or copy it again."
-        ) from None
+    except OSError as error:
+        if error.errno is not None:  # the system refused to read the file: it is not damaged
+            raise
+        raise _damaged(path, error) from None
+    except (RuntimeError, EOFError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ValueError(f"{path} is a damaged torch file ({reason}). Download or copy it again.")

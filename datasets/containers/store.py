@@ -14,7 +14,7 @@ import numpy as np
 # Streaming reads take blocks of about this size.
 BLOCK_BYTES = 2**25
 
-_COMPLEX = "complex numbers; store real and imaginary part as two variables"
+COMPLEX = "complex numbers; store real and imaginary part as two variables"
 
 Key = tuple[slice | np.ndarray, ...]
 
@@ -35,6 +35,7 @@ class Array:
         dims: names of the axes; None if the file has no names.
         chunk: shape of the chunks, in the order of `shape`; None if the array is not chunked.
         first_axis_fastest: whether the array is in Fortran order (the first axis is contiguous).
+        units: units of the values; None if the file states none.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Array:
     dims: tuple[str, ...] | None = None
     chunk: tuple[int, ...] | None = None
     first_axis_fastest: bool = False
+    units: str | None = None
 
     def __str__(self) -> str:
         return f"{self.name} {self.shape} {self.dtype}"
@@ -68,13 +70,35 @@ def why_not(dtype: np.dtype) -> str | None:
     if dtype.kind in "biuf":
         return None
     if dtype.kind == "c" or dtype.names in (("real", "imag"), ("r", "i")):
-        return _COMPLEX
-    metadata: Mapping[str, Any] = dtype.metadata or {}
-    if dtype.kind == "O" and metadata.get("vlen") is str:
+        return COMPLEX
+    if dtype.kind in "SU":
         return "text"
+    if dtype.kind in "mM":
+        return "dates or durations; store them as numbers, such as seconds"
+    if dtype.names:
+        return (
+            f"records with the members {', '.join(dtype.names)}; store each member as an array of "
+            f"its own"
+        )
     if dtype.kind == "O":
-        return "Python objects, a pickle that could run code when loaded; it is not read"
-    return "text" if dtype.kind in "SU" else f"values of type {dtype}, which are no numbers"
+        return _why_no_object(dtype.metadata or {})
+    return f"values of type {dtype}, which are no numbers"
+
+
+def _why_no_object(metadata: Mapping[str, Any]) -> str:
+    """The reason why Python objects are not read; h5py keeps the type in the file in `metadata`."""
+    if metadata.get("vlen") in (str, bytes):
+        return "text"
+    if "vlen" in metadata:
+        return (
+            "rows of different length; pad them to one length, or store each as an array of its own"
+        )
+    if "ref" in metadata:
+        return (
+            "references to other arrays of the file, as MATLAB's cells and struct arrays are "
+            "stored; name the arrays that they point to, or store those as variables of their own"
+        )
+    return "Python objects, a pickle that could run code when loaded; it is not read"
 
 
 class Store(ABC):
@@ -120,9 +144,17 @@ class Store(ABC):
     def read(self, name: str, key: Key) -> np.ndarray:
         """The block of an array selected by slices and at most one increasing list of indices."""
 
+    def release(self) -> None:
+        """Close the handle of this process; the next read opens the file again."""
+        self._handle, self._owner = None, 0
+
     def check(self, name: str) -> None:
         """Raise a ValueError if this array is unreadable although its header is valid."""
         return  # for most formats the header is sufficient
+
+    def locate(self, name: str) -> None:
+        """Add an array that the file has, but that was not listed when it was opened."""
+        return  # most formats list all arrays
 
     def in_memory(self, name: str) -> np.ndarray | None:
         """The array if it is in memory or memory-mapped; else None."""
@@ -187,27 +219,6 @@ class Store(ABC):
             self.refused[array.name] = reason
         else:
             self.arrays[array.name] = array
-
-
-class MemoryStore(Store):
-    """Arrays in memory or memory-mapped: NumPy arrays, tensors, or any input of `np.asarray`."""
-
-    def __init__(self, arrays: Mapping[str, Any], path: Path | None = None) -> None:
-        super().__init__(path)
-        self._arrays = {name: np.asarray(values) for name, values in arrays.items()}
-        for name, values in self._arrays.items():
-            self.add(described(name, values))
-
-    def _open(self) -> Any:
-        return self._arrays
-
-    def in_memory(self, name: str) -> np.ndarray:
-        """The array."""
-        return self.handle[name]
-
-    def read(self, name: str, key: Key) -> np.ndarray:
-        """The block, as a view if possible."""
-        return np.asarray(self.handle[name][key])
 
 
 def entries(values: Any, axis: int, indices: np.ndarray) -> np.ndarray:

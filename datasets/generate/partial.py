@@ -85,8 +85,7 @@ def partial_file(target: Path, spec: DatasetSpec, dtype: str) -> Iterator[Partia
             another spec, dtype or code version exists.
         OSError: the disk has no room for the whole file; no file is left behind.
     """
-    native_file.refuse_existing(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    native_file.prepare(target)
     path = native_file.part_of(target)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:

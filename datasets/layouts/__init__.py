@@ -13,6 +13,7 @@ from ..dataset import FieldDataset
 from . import named_arrays, native, neuraloperator
 from .coordinates import GridLike
 from .selection import Axes
+from .times import Times
 
 log = logging.getLogger("pdeops")
 
@@ -50,6 +51,7 @@ def open_dataset(
     states: Sequence[str] | None = None,
     axes: Axes | None = None,
     grid: GridLike | None = None,
+    times: Times | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> FieldDataset:
     """Open the data set in a file of any known format.
@@ -57,13 +59,16 @@ def open_dataset(
     If the file does not define which arrays are the fields, name them with `inputs` and `targets`,
     or with `states` for trajectories of an evolution problem; `axes` names their axes, as in
     `select`. `grid` gives the node positions if the file does not: a Grid, or its arguments without
-    the shape, such as {"boundary": "periodic"}.
+    the shape, such as {"boundary": "periodic"}. `times` are those of the frames, if the file has
+    none or others.
 
     Raises:
         FileNotFoundError: the file does not exist.
         ValueError: the file is damaged or holds other data; the message describes the content.
     """
     store = open_store(path)
+    if times is not None and states is None and (inputs is None or targets is None):
+        raise ValueError("times go with names of arrays; name states, or inputs and targets, too.")
     if inputs is None and targets is None and states is None and axes is None:
         dataset = LAYOUTS[layout_of(store)].open(store, grid, dtype)
     elif states is None and (inputs is None or targets is None):
@@ -79,6 +84,7 @@ def open_dataset(
             states=states or (),
             axes=axes,
             grid=grid,
+            times=times,
             dtype=dtype,
         )
     for note in dataset.notes:

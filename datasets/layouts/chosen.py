@@ -1,6 +1,7 @@
 """Selected arrays of a file as fields, with their axes and channels."""
 # Axes: b batch, t time, c channel, then space: the first of x, y, z, or the axes of the domain.
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,7 +23,9 @@ class Chosen:
         role: "input", "target" or "state".
         axes: names of the axes: "sample" once, "time" and "channel" at most once, and the axes of
             space.
-        shape: shape in the file.
+        shape: shape in the file, with an axis of length one in front if the file holds one sample
+            without an axis for it.
+        flipped: axes of space along which the file has the nodes in the other direction.
         components: names of the channels of the field; () for a scalar, even with a "channel" axis
             of length 1.
     """
@@ -32,6 +35,7 @@ class Chosen:
     axes: tuple[str, ...]
     shape: tuple[int, ...]
     components: tuple[str, ...] = ()
+    flipped: tuple[str, ...] = ()
 
     @property
     def field(self) -> str:
@@ -64,6 +68,14 @@ class Chosen:
         """Number of nodes along each axis of space."""
         return tuple(self.shape[self.axes.index(a)] for a in self.space_axes)
 
+    def dim(self, dims: Sequence[str] | None, axis: str) -> str | None:
+        """The name in the file of an axis, from those of all axes of the array; a sample without an
+        axis in the file has none."""
+        if dims is None or axis not in self.axes:
+            return None
+        i = self.axes.index(axis) - (len(self.axes) - len(dims))
+        return dims[i] if i >= 0 else None
+
     @cached_property
     def order(self) -> tuple[str, ...]:
         """Axes of the array in the order of a batch."""
@@ -75,11 +87,23 @@ class Chosen:
         return tuple(map(self.axes.index, self.order))
 
     def fields(self, values: np.ndarray, dtype: np.dtype | None = None) -> np.ndarray:
-        """A block of the array as (b, [t,] c, *space), contiguous, in native byte order."""
+        """A block of the array, with all its nodes, as (b, [t,] c, *space), contiguous, in native
+        byte order, with the nodes in the direction of the domain."""
+        return self.arranged(self.upright(values), dtype)
+
+    def upright(self, values: np.ndarray) -> np.ndarray:
+        """A block with the axes in `flipped` reversed."""
+        axes = tuple(self.axes.index(axis) for axis in self.flipped)
+        return np.flip(values, axes) if axes else values
+
+    def arranged(self, values: np.ndarray, dtype: np.dtype | None = None) -> np.ndarray:
+        """A block as (b, [t,] c, *space), contiguous, in native byte order. Values too large for
+        `dtype` become infinite; `FieldDataset.check` and `convert` report them."""
         u = values.transpose(self._positions)
         if "channel" not in self.axes:
             u = u[:, :, None] if "time" in self.axes else u[:, None]
-        return np.ascontiguousarray(u, dtype or u.dtype.newbyteorder("="))
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(u, dtype or u.dtype.newbyteorder("="))
 
 
 @dataclass(frozen=True)
@@ -90,11 +114,13 @@ class Selection:
         chosen: inputs, targets and states, in their order.
         times: times of the frames of the fields with a time axis.
         notes: inferred properties.
+        singles: names of the arrays that hold one sample without an axis for it.
     """
 
     chosen: tuple[Chosen, ...]
     times: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
+    singles: tuple[str, ...] = ()
 
     def of(self, role: str) -> tuple[Chosen, ...]:
         """The arrays with this role."""

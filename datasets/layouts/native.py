@@ -7,6 +7,7 @@ import torch
 
 from ..containers.store import Store
 from ..dataset import FieldDataset
+from ..sample_numbers import numbers
 from ..spec import DatasetSpec, Field
 from .array_source import ArraySource
 from .chosen import Chosen, Selection
@@ -52,13 +53,17 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
             f"{path} says that its grid is {spec.domain}; got {grid}. Leave the grid out."
         )
     chosen = tuple(_chosen(spec, field) for field in spec.fields)
-    return FieldDataset(
-        ArraySource(store, Selection(chosen, spec.times)),
-        spec.domain,
-        spec=spec,
-        path=path,
-        dtype=dtype,
-    )
+    source = ArraySource(store, Selection(chosen, spec.times))
+    dataset = FieldDataset(source, spec.domain, spec=spec, path=path, dtype=dtype)
+    unsolved = dataset.unsolved()
+    store.release()  # a process that only opens data has no file open when it forks
+    if unsolved:
+        note = (
+            f"the residual is NaN in {len(unsolved)} of {len(dataset.source)} samples, which were "
+            f"not solved or not verified: {numbers(unsolved)}"
+        )
+        dataset.notes = (note,)
+    return dataset
 
 
 def spec_of(store: Store) -> DatasetSpec:

@@ -198,12 +198,11 @@ def write(
         OSError: the disk is full; no file is left behind.
     """
     path = Path(path)
-    refuse_existing(path)
+    prepare(path)
     expected = {f.name: spec.shape(f) for f in spec.fields}
     got = {name: tuple(u.shape) for name, u in fields.items()}
     if got != expected:
         raise ValueError(f"The fields must be {expected} as in the spec; got {got}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(path)
     create(part, spec, dtype)
     places = variables(part)
@@ -240,6 +239,30 @@ def refuse_existing(path: Path) -> None:
         raise ValueError(
             f"{path} exists already; nothing was written. Choose another name or move it away."
         )
+
+
+def prepare(path: Path) -> None:
+    """Make the folder of a new file, and check that it can be written there.
+
+    Raises:
+        ValueError: there is a file or folder at this path.
+        OSError: the folder cannot be made or written to.
+    """
+    refuse_existing(path)
+    part = part_of(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = part.exists()
+        os.close(os.open(part, os.O_RDWR | os.O_CREAT, 0o644))
+        if not before:
+            part.unlink()
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            reason = f"{path.parent} is no folder"
+        raise OSError(
+            error.errno, f"Cannot write {path}: {reason}. Choose another folder or name"
+        ) from None
 
 
 def no_room(error: Exception, path: Path, size: int) -> OSError:

@@ -23,6 +23,7 @@ from ..dataset import FieldDataset
 from . import named_arrays
 from .array_source import ArraySource
 from .chosen import SPACE
+from .coordinate_arrays import is_coordinate
 from .coordinates import GridLike
 from .selection import select
 
@@ -32,8 +33,10 @@ _ON_THE_BOUNDARY = 0.1
 
 
 def recognises(store: Store) -> bool:
-    """Whether this is a torch file with x and y."""
-    return isinstance(store, pt.TorchStore) and {"x", "y"} <= set(store.arrays)
+    """Whether this is a torch file with fields x and y, and not with coordinates of these names."""
+    if not isinstance(store, pt.TorchStore) or not {"x", "y"} <= set(store.arrays):
+        return False
+    return not any(is_coordinate(store, store.arrays[name]) for name in "xy")
 
 
 def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDataset:
@@ -47,7 +50,7 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
             grid is unknown.
     """
     if isinstance(grid, Mapping):
-        return named_arrays.open(store, grid, dtype)
+        return named_arrays.open_named(store, inputs=["x"], targets=["y"], grid=grid, dtype=dtype)
     assert store.path is not None
     path, content = store.path, pt.tensors(store.path)
     x, y = content["x"], content["y"]
@@ -57,8 +60,8 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
         raise AmbiguousError(
             f"{path} holds {shapes}. pdeops reads pairs of fields in {ndim}D, both (samples, "
             f"*space) or both (samples, channels, *space); for other dimensions give the grid, or "
-            f"say what the axes are (those of times and channels are called so): "
-            f"{named_arrays.command(store, named_arrays.XY, 'x=sample,x', 'y=sample,time,x')}"
+            f"say what the axes are (those of times and channels are called so)"
+            f"{named_arrays.hint(store, {'input': ['x'], 'target': ['y']})}"
         )
     half_open = False
     notes: tuple[str, ...] = ("the file says nothing of its grid; the caller gave it",)
@@ -67,8 +70,8 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
             raise AmbiguousError(
                 f"{path} holds {shapes} and does not say where its nodes lie. Give the grid, for "
                 f"example open_dataset(path, grid=Grid({tuple(x.shape[-2:])}, "
-                f"boundary='periodic')), or convert it: "
-                f"{named_arrays.command(store, named_arrays.XY)} --boundary periodic"
+                f"boundary='periodic')), or convert it"
+                f"{named_arrays.hint(store, {'input': ['x'], 'target': ['y']})}"
             )
         grid, half_open, note = _darcy_grid(y)
         notes = (note,)

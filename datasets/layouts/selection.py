@@ -4,16 +4,12 @@ channels and space."""
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...nearest import did_you_mean
-from ..containers.store import AmbiguousError, Array, Store
+from ..containers.store import AmbiguousError, Store
+from . import suggestion
+from .axis_names import axes_of
 from .chosen import LEADING, SPACE, Chosen, Selection
-from .times import times_of
-
-# Other names of these axes in files.
-_ALIASES = {
-    **dict.fromkeys(("samples", "batch", "n"), "sample"),
-    **dict.fromkeys(("times", "t"), "time"),
-    **dict.fromkeys(("channels", "component", "components", "c"), "channel"),
-}
+from .coordinates import order_of_space
+from .times import Times, times_of
 
 Axes = str | Sequence[str] | Mapping[str, str | Sequence[str]]
 
@@ -26,6 +22,7 @@ def select(
     states: Sequence[str] = (),
     axes: Axes | None = None,
     space: tuple[str, ...] = SPACE,
+    times: Times | None = None,
 ) -> Selection:
     """The named arrays as the fields of one data set: inputs and targets, or states (trajectories
     of an evolution problem) with optional inputs that are constant in time.
@@ -34,13 +31,35 @@ def select(
     {"u": "sample,x,y,time", ...} for some arrays. By default the axis names in the file are used.
     Without names, an input or target is read as sample, x, y (a later axis of length one is a
     channel). States, three space axes, and several channels require `axes`. An axis "channel"
-    makes a vector field with numbered components.
+    makes a vector field with numbered components. An array without an axis "sample" is one sample;
+    if all inputs and targets have the axis time and none has samples, each time is a sample.
+
+    `times` are those of the frames; by default they are read from the file.
 
     Raises:
+        AmbiguousError: the axes are not clear; the message has a command that names them.
         ValueError: an array is missing or not numeric, the axes do not fit, or the fields differ in
             samples, nodes or times; the message lists the arrays of the file.
     """
-    given = {"input": inputs, "target": targets, "state": states}
+    roles = {"input": inputs, "target": targets, "state": states}
+    names = _names(store, roles)
+    try:
+        return selected(store, names, axes, space, times)
+    except AmbiguousError as error:
+        example = suggestion.command(
+            store, roles, lambda axes: selected(store, names, axes, space, times)
+        )
+        hint = f" For example: {example}" if example else ""
+        raise AmbiguousError(f"{error}{hint}") from None
+
+
+def _names(store: Store, given: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """Names and roles of the chosen arrays.
+
+    Raises:
+        ValueError: an array is missing or not numeric, or the roles are incomplete.
+    """
+    inputs, targets, states = given["input"], given["target"], given["state"]
     for role, named in given.items():
         if isinstance(named, str):
             raise ValueError(f"{role}s are lists of names, as {role}s=['a']; got {named!r}.")
@@ -59,10 +78,28 @@ def select(
         _readable(store, name)
     if len(set(names)) < len(names):
         raise ValueError(f"Each array is input, target or state, once; got {', '.join(names)}.")
+    return roles
+
+
+def selected(
+    store: Store,
+    roles: Sequence[tuple[str, str]],
+    axes: Axes | None,
+    space: tuple[str, ...] = SPACE,
+    given_times: Times | None = None,
+) -> Selection:
+    """The selection, see `select`, of arrays given as (name, role); an error has no example."""
     known = (*LEADING, *space)
-    axes_of = _by_array(axes, names, known)
+    names = [name for name, _ in roles]
+    by_array = _by_array(axes, names, known)
     notes: list[str] = []
-    chosen = [_chosen(store.arrays[n], role, axes_of.get(n), known, notes) for n, role in roles]
+    found = {n: _axes(store, n, role, by_array.get(n), known, notes) for n, role in roles}
+    if axes is None:
+        found = _times_as_samples(store, found, dict(roles), notes)
+    singles = tuple(name for name, ordered in found.items() if "sample" not in ordered)
+    if singles:
+        notes.append(f"{', '.join(singles)}: no axis is that of samples; read as one sample")
+    chosen = [_chosen(store, name, role, found[name]) for name, role in roles]
     _agree(chosen)
     for name in names:
         store.check(name)
@@ -70,8 +107,8 @@ def select(
     if len({dtype.itemsize for dtype in dtypes.values() if dtype.kind == "f"}) > 1:
         each = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
         notes.append(f"stored in different precision ({each}); all are converted alike")
-    times = times_of(store, chosen, notes)
-    return Selection(tuple(chosen), times, tuple(notes))
+    times = times_of(store, chosen, notes, given_times)
+    return Selection(tuple(chosen), times, tuple(notes), singles)
 
 
 def contents(store: Store) -> str:
@@ -82,6 +119,8 @@ def contents(store: Store) -> str:
 
 
 def _readable(store: Store, name: str) -> None:
+    if name not in store.arrays:
+        store.locate(name)
     if name in store.refused:
         raise AmbiguousError(f"{name!r} in {store.title} holds {store.refused[name]}.")
     if name not in store.arrays:
@@ -119,86 +158,114 @@ def _parsed(name: str, value: str | Sequence[str], known: tuple[str, ...]) -> tu
             )
     space = known[len(LEADING) :]
     num_space = sum(axis in space for axis in axes)
-    complete = "sample" in axes and num_space and set(space[:num_space]) <= set(axes)
+    complete = num_space and set(space[:num_space]) <= set(axes)
     if not complete or len(set(axes)) < len(axes):
         raise ValueError(
-            f"axes of {name!r} must have sample once and x, or x and y, or x, y and z, once each, "
-            f"and time and channel at most once; got {','.join(axes)}."
+            f"axes of {name!r} must have x, or x and y, or x, y and z, once each, and sample, time "
+            f"and channel at most once; got {','.join(axes)}."
         )
     return axes
 
 
-def _chosen(
-    array: Array,
+def _axes(
+    store: Store,
+    name: str,
     role: str,
-    axes: tuple[str, ...] | None,
+    given: tuple[str, ...] | None,
     known: tuple[str, ...],
     notes: list[str],
-) -> Chosen:
-    axes = axes or _by_dims(array, known, notes) or _by_convention(array, role)
+) -> tuple[str, ...]:
+    """The axes of an array: those given, else by their names in the file, else by convention."""
+    array = store.arrays[name]
+    if 0 in array.shape:
+        raise ValueError(
+            f"{name!r} is empty: its shape is {array.shape}. Choose an array of {store.title} with "
+            f"values."
+        )
+    axes = given or _by_dims(store, name, known, notes) or _by_convention(store, name, role, notes)
     if len(axes) != len(array.shape):
         raise ValueError(
-            f"{array.name!r} has {len(array.shape)} axes, {array.shape}; got {len(axes)} names: "
+            f"{name!r} has {len(array.shape)} axes, {array.shape}; got {len(axes)} names: "
             f"{','.join(axes)}."
         )
-    if 0 in array.shape:
-        raise ValueError(f"{array.name!r} is empty: its shape is {array.shape}.")
     if role == "state" and "time" not in axes:
-        raise ValueError(
-            f"{array.name!r} is a state, which needs the axis time; its axes are "
-            f"{','.join(axes)}. Name them with --axes {array.name}=..., or make it an input."
+        raise AmbiguousError(
+            f"{name!r} is a state, which needs the axis time; its axes are {','.join(axes)}. Name "
+            f"the axis of times, or make {name} an input."
         )
-    count = array.shape[axes.index("channel")] if "channel" in axes else 1
+    return axes
+
+
+def _chosen(store: Store, name: str, role: str, axes: tuple[str, ...]) -> Chosen:
+    shape = store.arrays[name].shape
+    if "sample" not in axes:
+        axes, shape = ("sample", *axes), (1, *shape)
+    count = shape[axes.index("channel")] if "channel" in axes else 1
     components = tuple(map(str, range(count))) if count > 1 else ()
-    return Chosen(array.name, role, axes, array.shape, components)
+    return Chosen(name, role, axes, shape, components)
 
 
-def _by_dims(array: Array, known: tuple[str, ...], notes: list[str]) -> tuple[str, ...] | None:
-    """The axes from the names in the file. Known names are used directly; unknown names are
-    assigned in order to the remaining axes of sample, x, y, z."""
-    if array.dims is None:
+def _by_dims(
+    store: Store, name: str, known: tuple[str, ...], notes: list[str]
+) -> tuple[str, ...] | None:
+    """The axes from the names in the file; None if it has none, or names that do not help."""
+    dims = store.arrays[name].dims
+    found = axes_of(dims, known) if dims else None
+    if dims is None or found is None:
         return None
-    named = {d: _standard(d) for d in array.dims}
-    named = {d: a for d, a in named.items() if a in known}
-    left = [d for d in array.dims if d not in named]
-    free = [a for a in ("sample", *known[len(LEADING) :]) if a not in named.values()]
-    if len(set(named.values())) < len(named) or len(left) > len(free):
-        return None
-    if left:
-        guess = dict(zip(left, free, strict=False))
-        pairs = ", ".join(f"{d} as {a}" for d, a in guess.items())
-        notes.append(f"axes of {array.name}: {pairs}, by their order")
-        named |= guess
+    axes, guess = found
     try:
-        return _parsed(array.name, tuple(named[d] for d in array.dims), known)
+        axes = _parsed(name, axes, known)
     except ValueError:
         return None
+    if guess:
+        pairs = ", ".join(f"{d} as {a}" for d, a in guess.items())
+        notes.append(f"axes of {name}: {pairs}, by their order")
+    renamed = [f"{d} is {a}" for d, a in zip(dims, axes, strict=True) if d not in guess and d != a]
+    if renamed:
+        notes.append(f"axes of {name}: {', '.join(renamed)}, by their names")
+    return axes
 
 
-def _standard(dim: str) -> str:
-    """The standard name of an axis that the file calls `dim`."""
-    name = dim.lower()
-    return "channel" if name.endswith("_channel") else _ALIASES.get(name, name)
+def _times_as_samples(
+    store: Store,
+    found: dict[str, tuple[str, ...]],
+    role_of: Mapping[str, str],
+    notes: list[str],
+) -> dict[str, tuple[str, ...]]:
+    """The axes, where each time is a sample if inputs and targets have times but no samples."""
+    fits = all("time" in axes and "sample" not in axes for axes in found.values())
+    if not fits or "state" in role_of.values():
+        return found
+    notes.append(
+        f"{', '.join(found)}: the axis of times is read as that of samples, since there is no "
+        f"other; for one trajectory name a state"
+    )
+    return {
+        name: tuple("sample" if a == "time" else a for a in axes) for name, axes in found.items()
+    }
 
 
-def _by_convention(array: Array, role: str) -> tuple[str, ...]:
-    """sample, x, y, where an axis of length one after the first is the channel."""
-    shape = array.shape
+def _by_convention(store: Store, name: str, role: str, notes: list[str]) -> tuple[str, ...]:
+    """sample, x, y, where an axis of length one after the first is the channel. Coordinates in the
+    file tell x and y apart."""
+    shape = store.arrays[name].shape
     ones = [i for i in range(1, len(shape)) if shape[i] == 1]
     num_space = len(shape) - 1 - len(ones)
+    if len(shape) == 1 or (num_space == 0 and role != "state"):
+        raise AmbiguousError(
+            f"{name!r} {shape} has no axis of space: one number for each sample. Fields have "
+            f"values at nodes; repeat the number over the nodes of the other field, or choose "
+            f"another array."
+        )
     if role == "state" or len(ones) > 1 or num_space not in (1, 2):
         raise AmbiguousError(
-            f"The axes of {array.name!r} {shape} are not clear. Say what they are, in their order, "
-            f"with sample, time, channel, x, y, z: --axes {array.name}="
-            f"{','.join(_example(len(shape), role))}, or axes={{...}} in Python."
+            f"The axes of {name!r} {shape} are not clear. Say what they are, in their order, "
+            f"with sample, time, channel, x, y, z, by the option --axes, or by axes={{...}} in "
+            f"Python."
         )
-    space = iter(SPACE)
+    space = iter(order_of_space(store, name, [n for n in shape[1:] if n != 1], notes))
     return ("sample", *("channel" if i in ones else next(space) for i in range(1, len(shape))))
-
-
-def _example(ndim: int, role: str) -> tuple[str, ...]:
-    middle = "time" if role == "state" else "channel"
-    return ("sample", middle, *SPACE)[:ndim] if ndim != 2 else ("sample", "x")
 
 
 def _agree(chosen: Sequence[Chosen]) -> None:
@@ -234,6 +301,6 @@ def _same(what: str, sizes: Iterable[tuple[Chosen, tuple[int, ...]]], hint: str 
             for c, n in sizes
         )
         raise AmbiguousError(
-            f"All fields need the same {what}: {each}. Name the axes with --axes NAME=..., or "
+            f"All fields need the same {what}: {each}. Name the axes by the option --axes, or by "
             f"axes={{...}} in Python{'; ' + hint if hint else ''}."
         )

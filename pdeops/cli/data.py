@@ -2,11 +2,14 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .output import Json, Verb, emit
+
+if TYPE_CHECKING:
+    from ..datasets.layouts.times import Times
 
 app = typer.Typer(
     help="Generate benchmark data; convert and inspect data files.", no_args_is_help=True
@@ -135,6 +138,22 @@ def convert(
         str | None,
         typer.Option(help="Stored precision: float32 or float64. Default: that of SRC."),
     ] = None,
+    times: Annotated[
+        str | None,
+        typer.Option(
+            help="Times of the frames, if SRC has none or others: 0,0.5,2 or START:STEP, as 0:0.1."
+        ),
+    ] = None,
+    without: Annotated[
+        str | None,
+        typer.Option(metavar="SAMPLES", help="Numbers of samples to leave out: 3 or 0,5-7."),
+    ] = None,
+    allow_nan: Annotated[
+        bool,
+        typer.Option(
+            "--allow-nan", help="Store NaN and infinite values. Default: an error that names them."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Convert arrays of a MATLAB, NumPy, torch, HDF5 or netCDF file to the project's HDF5 format.
@@ -163,6 +182,9 @@ def convert(
             grid=grid or None,
             stride=stride,
             dtype=dtype,
+            times=_times(times),
+            without=_samples(without),
+            allow_nan=allow_nan,
             progress=lambda fraction: advance(100 * fraction),
         )
     emit(report, as_json=json)
@@ -201,6 +223,34 @@ def _axes(given: list[str] | None) -> str | dict[str, str] | None:
     if not all(name for name, _, _ in pairs):
         raise ValueError(f"Give --axes once for all arrays, or as NAME=... for each; got {given}.")
     return {name: axes for name, _, axes in pairs}
+
+
+def _times(text: str | None) -> "Times | None":
+    """[0, 0.5] from '0,0.5'; the times START, START + STEP, ... of all frames from '0:0.5'."""
+    if text is None:
+        return None
+    numbers = [_number("--times", part) for part in text.replace(":", ",").split(",")]
+    if ":" not in text:
+        return numbers
+    if len(numbers) != 2 or "," in text or numbers[1] <= 0:
+        raise ValueError(f"--times reads 0,0.5,2 or START:STEP, as 0:0.1; got {text!r}.")
+    from ..datasets.layouts.times import TimeSteps
+
+    return TimeSteps(*numbers)
+
+
+def _samples(text: str | None) -> list[int]:
+    """[0, 5, 6, 7] from '0,5-7'; [] from None."""
+    numbers: list[int] = []
+    for part in text.split(",") if text else ():
+        first, dash, last = part.strip().partition("-")
+        try:
+            numbers += range(int(first), int(last if dash else first) + 1)
+        except ValueError:
+            raise ValueError(
+                f"--without reads numbers of samples, as 3 or 0,5-7; got {text!r}."
+            ) from None
+    return numbers
 
 
 def _number(option: str, text: str) -> float:

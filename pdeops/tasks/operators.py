@@ -195,9 +195,16 @@ def summary(run: Any) -> str:
 
 
 def evaluated_on(run: Any, data: str | Path | FieldDataset | None) -> FieldDataset:
-    """The data set to evaluate on: `data`, or by default the test file of the run's recipe."""
+    """The data set to evaluate on: `data`, or by default the test file of the run's recipe.
+
+    Raises:
+        ValueError: no file is named, or it holds values that are not finite; the message names the
+            samples.
+    """
     if data is None:
         data = run.recipe.data.test
         if data is None:
             raise ValueError("The recipe names no test file; name one with --data FILE.")
-    return data if isinstance(data, FieldDataset) else open_dataset(data)
+    dataset = data if isinstance(data, FieldDataset) else open_dataset(data)
+    dataset.check()
+    return dataset

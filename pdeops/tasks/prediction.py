@@ -17,9 +17,9 @@ from ..datasets.layouts import native_file
 from ..datasets.spec import DatasetSpec, Field
 
 
-def refuse_existing(out: str | Path) -> None:
-    """Raise a ValueError if `out` exists."""
-    native_file.refuse_existing(Path(out))
+def prepare(out: str | Path) -> None:
+    """Raise an error if `out` exists or cannot be written, before anything is computed."""
+    native_file.prepare(Path(out))
 
 
 def write(

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +28,7 @@ from ..runs.recipe import Choice, choice, table
 from ..training import distributed
 from . import operators, prediction
 from .data import DataTable, check_channels, training_and_validation
+from .fields import fields_of
 from .operators import ON_A_DOMAIN, OPERATORS
 from .task import Finished, Job, Task, TrainingRecipe
 from .unrolling import Unrolled, persistence, roll_out, trajectory_errors
@@ -109,14 +109,14 @@ class RolloutRun:
         """The `num_frames` frames after the given ones, (b, num_frames, c, *space).
 
         Args:
-            frames: (b, n_in, c, *space), tensor or array, on any grid of the domain; the result has
-                the same type and dtype.
+            frames: (b, n_in, c, *space), in any form that `fields.fields_of` takes, on any grid of
+                the domain; the result has the same type, with floating numbers.
 
         Raises:
             ValueError: `frames` has another shape, or `num_frames` is below 1.
         """
-        if isinstance(frames, np.ndarray):
-            return self(torch.from_numpy(frames), num_frames, batch_size=batch_size).numpy()
+        parameter = next(self.operator.parameters())
+        frames, restore = fields_of(frames, self.domain, parameter.dtype)
         shape = (self.n_in, self.in_channels)
         if frames.ndim != self.domain.ndim + 3 or frames.shape[1:3] != shape or num_frames < 1:
             raise ValueError(
@@ -124,10 +124,10 @@ class RolloutRun:
                 f"channels, {self.domain.ndim} space axes) and gives 1 or more frames; got "
                 f"{tuple(frames.shape)} and num_frames {num_frames}."
             )
-        parameter = next(self.operator.parameters())
-        return operators.in_batches(
+        y = operators.in_batches(
             lambda u: roll_out(self.operator, u, num_frames), frames, parameter, batch_size
         )
+        return restore(y)
 
 
 class RolloutTask(Task):
@@ -225,10 +225,11 @@ class RolloutTask(Task):
 
     def predict(self, run: RolloutRun, data: str | Path, out: str | Path) -> dict[str, Any]:
         """Write the trajectories with the axis time: the given frames, then the predicted ones."""
-        prediction.refuse_existing(out)
+        prediction.prepare(out)
         dataset = open_dataset(data)
         require_states(dataset)
         check_channels(dataset, run.in_channels)
+        dataset.check()
         dataset = whole_trajectories(dataset, run.recipe.data.window or Window())
         pairs = ((b, run(b.input, b.target.shape[1])) for b in dataset.batches(64))
         return prediction.write(run, dataset, pairs, out)

@@ -4,9 +4,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,10 +19,9 @@ from ..training import distributed
 from ..training.objectives import Supervised
 from . import operators, prediction
 from .data import DataTable, check_channels, check_frames, training_and_validation, windowed
+from .fields import fields_of
 from .operators import ON_A_DOMAIN, OPERATORS
 from .task import Finished, Job, Task, TrainingRecipe
-
-Field = TypeVar("Field", Tensor, np.ndarray)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +69,23 @@ class Run:
         problem = problem_of(self.spec) if self.spec else None
         return problem if isinstance(problem, Problem) else None
 
-    def __call__(self, x: Field, *, batch_size: int = 32) -> Field:
+    def __call__(self, x: Any, *, batch_size: int = 32) -> Any:
         """The predicted fields for x, on the grid of x.
 
-        x is a tensor or array of shape (b, c, *space), or (*space) or (b, *space) for one input
-        channel; with an axis of time (t, c, *space) or (b, t, c, *space). The prediction has
-        the same layout, type and dtype.
+        x is a tensor, array, DataArray or list of shape (b, c, *space), or (*space) or (b, *space)
+        for one input channel; with an axis of time (t, c, *space) or (b, t, c, *space). The
+        prediction has the same layout and type; its numbers are floating, float64 if those of x
+        are, see `fields.fields_of`.
 
         Raises:
-            ValueError: x has another number of axes, channels or frames.
+            ValueError: x has another number of axes, channels or frames, or is no array of real
+                numbers.
         """
-        if isinstance(x, np.ndarray):
-            return self(torch.from_numpy(x), batch_size=batch_size).numpy()
         parameter = next(self.operator.parameters())
+        fields, restore = fields_of(x, self.domain, parameter.dtype)
+        return restore(self._predicted(fields, parameter, batch_size))
+
+    def _predicted(self, x: Tensor, parameter: Tensor, batch_size: int) -> Tensor:
         if self.n_in is not None:
             return self._on_trajectories(x, parameter, batch_size)
         missing = self.domain.ndim + 2 - x.ndim
@@ -194,10 +196,11 @@ class SupervisedTask(Task):
 
         Trajectories are written with the axis time: the given frames, then the predicted ones.
         """
-        prediction.refuse_existing(out)
+        prediction.prepare(out)
         dataset = windowed(open_dataset(data), run.recipe.data.window)
         check_channels(dataset, run.in_channels)
         check_frames(dataset, run.n_in, run.n_out)
+        dataset.check(("input", "state"))
         pairs = ((batch, run(batch.input)) for batch in dataset.batches(256))
         return prediction.write(run, dataset, pairs, out)
 

@@ -199,7 +199,7 @@ def test_a_73_file_with_a_wrong_extension_is_read(pdeops, workshop, tmp_path):
         (("--boundary", "perodic"), ["periodic", "dirichlet"]),
         (("--boundary", "periodic", "--placement", "endpoints"), ["periodic", "placement"]),
         (("--dtype", "float16"), ["float32, float64"]),
-        (("--axes", "x,y"), ["sample once"]),
+        (("--axes", "x,y"), ["3 axes", "2 names"]),
         (("--axes", "sample,x,y", "--axes", "x,y,sample"), ["once for all arrays"]),
         (("--axes", "sample,x,y", "--axes", "pressure=x,y,sample"), ["NAME="]),
         (("--axes", "sample,x,y,channel"), ["3 axes", "4 names"]),

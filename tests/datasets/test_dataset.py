@@ -154,10 +154,11 @@ def test_check_names_field_and_sample_of_damage(darcy_file, tmp_path, field, sam
         file[field][sample, 3, 4] = value
     dataset = open_dataset(copy)
     with pytest.raises(
-        ValueError, match=rf"not finite: first in field '{field}' of sample {sample}, 1 dam"
+        ValueError,
+        match=rf"not finite.*: field '{field}' in sample\(s\) {sample}\. .*--without {sample}",
     ):
         dataset.check()
-    with pytest.raises(ValueError, match=f"sample {sample},"):
+    with pytest.raises(ValueError, match=rf"sample\(s\) {sample}\."):
         dataset.subset([0, sample]).check()  # numbered as in the file
     dataset.subset([i for i in range(12) if i != sample]).check()
 

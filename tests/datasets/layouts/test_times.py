@@ -35,7 +35,7 @@ def test_pdebench_has_one_time_too_many(tmp_path):
 
 
 def test_without_times_frames_are_counted_with_a_note(tmp_path):
-    data = opened(tmp_path / "a", {"u": U, "t": np.arange(9.0)})  # t is something else
+    data = opened(tmp_path / "a", {"u": U, "t": np.array([[1.0]])})  # a final time
     assert data.times == (0.0, 1.0, 2.0, 3.0)
     assert any("counted from 0 to 3" in note for note in data.notes)
     arrays = {"a": U[:, 0], "u": U}
@@ -47,6 +47,30 @@ def test_without_times_frames_are_counted_with_a_note(tmp_path):
         axes={"a": "sample,x", "u": AXES},
     )
     assert report["times"] == [1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("number", [3, 6, 9])
+def test_times_of_another_number_than_the_frames_are_refused_or_given(tmp_path, number):
+    said = rf"u has 4 frames, and t \({number},\) in .* has {number} times.*--times 0:1"
+    with pytest.raises(ValueError, match=said):
+        opened(tmp_path / "a", {"u": U, "t": np.arange(float(number))})
+    data = opened(tmp_path / "b", {"u": U, "t": np.arange(float(number))}, times=(0, 2, 3, 5))
+    assert data.times == (0, 2, 3, 5)
+    with pytest.raises(ValueError, match="u has 4 frames; got 2 times"):
+        opened(tmp_path / "c", {"u": U}, times=(0, 1))
+
+
+def test_rows_of_times_are_read_if_they_are_equal(tmp_path):
+    rows = np.tile([0, 0.5, 1, 4.0], (3, 1))
+    assert opened(tmp_path / "a", {"u": U, "t": rows}).times == (0, 0.5, 1, 4)
+    rows[1, 2] = 2
+    with pytest.raises(ValueError, match="differ between samples"):
+        opened(tmp_path / "b", {"u": U, "t": rows})
+
+
+def test_a_temperature_is_no_list_of_times(tmp_path):
+    data = opened(tmp_path / "a", {"u": U, "T": U})
+    assert data.times == (0, 1, 2, 3)
 
 
 def test_times_that_do_not_increase_are_refused(tmp_path):
