@@ -1,5 +1,7 @@
 """The tables of cost and of classical methods: slopes, memory, ratios and residuals."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,9 @@ def test_slope_is_that_of_a_power_of_the_unknowns():
 
 
 def test_peak_of_memory_counts_a_field():
-    """Touched, as the system counts pages that were written."""
+    """Touched, as the system counts pages that were written. The peak is that of this test: the
+    tests before it in this process may have needed more."""
+    Path("/proc/self/clear_refs").write_text("5")
     before = cost.memory("VmHWM")
     field = torch.ones(1 << 27, dtype=torch.uint8)
     assert cost.memory("VmHWM") - before > 0.5 * len(field)
