@@ -275,8 +275,8 @@ class FieldDataset(torch.utils.data.Dataset):
     def unsolved(self) -> list[int]:
         """Numbers of the generated samples whose residual is NaN, because they were never solved or
         verified; [] for files of other origin, whose residuals are not known."""
-        residuals = self.source.residuals()
-        if residuals is None or self.spec is None or not math.isfinite(self.spec.tolerance):
+        residuals, spec = self.source.residuals(), self.spec
+        if residuals is None or spec is None or spec.seed is None or math.isinf(spec.tolerance):
             return []
         samples = self._samples()
         return samples[np.isnan(residuals[samples])].tolist()

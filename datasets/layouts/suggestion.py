@@ -50,15 +50,7 @@ def plausible(shape: tuple[int, ...], role: str) -> Iterator[tuple[str, ...]]:
     """
     n = len(shape)
     if role == "state":
-        if n == 2:
-            yield from (("x", "time"), ("time", "x"))
-        for num_space in range(1, 4):
-            space = SPACE[:num_space]
-            middle = ("channel",) * (n - num_space - 2)
-            if len(middle) in (0, 1) and n == num_space + 2 + len(middle):
-                yield ("sample", "time", *middle, *space)
-                yield ("sample", *middle, *space, "time")
-                yield (*space, *middle, "time", "sample")
+        yield from _of_trajectories(shape)
         return
     for num_space in (2, 1, 3):
         space = SPACE[:num_space]
@@ -72,6 +64,22 @@ def plausible(shape: tuple[int, ...], role: str) -> Iterator[tuple[str, ...]]:
             yield ("sample", "time", *space)
         if rest == 2:
             yield ("sample", "time", "channel", *space)
+
+
+def _of_trajectories(shape: tuple[int, ...]) -> Iterator[tuple[str, ...]]:
+    """Axes of states; an axis of channels only if the third is shorter than half of the others."""
+    n = len(shape)
+    if n == 2:
+        yield from (("x", "time"), ("time", "x"))
+        return
+    short = n > 3 and shape[2] <= min(shape[3:]) / 2
+    for num_channels in (1, 0) if short else (0, 1):
+        num_space = n - 2 - num_channels
+        if num_space in (1, 2, 3):
+            space, channel = SPACE[:num_space], ("channel",) * num_channels
+            yield ("sample", "time", *channel, *space)
+            yield ("sample", *channel, *space, "time")
+            yield (*space, *channel, "time", "sample")
 
 
 def _with_channel(shape: tuple[int, ...], space: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
