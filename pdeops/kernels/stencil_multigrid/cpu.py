@@ -6,7 +6,7 @@ threads: rows of one colour, lines of one colour, and rows of a residual are not
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -96,13 +96,13 @@ class Level:
                 assert isinstance(colour, Line)
                 yield self._lines(colour)
             return
-        leading = list(product((1, 0), repeat=self.grid.ndim - 1))
+        leading = list(product((0, 1), repeat=self.grid.ndim - 1))
         for parity in reversed(leading) if mirrored else leading:
             ranges = [range(2 - p, n + 1, 2) for p, n in zip(parity, self.grid.n, strict=False)]
             rows = layout.rows(ranges, self.grid.stride, 1)
             if len(rows):
                 last = 1 if from_zero else len(self.steps)
-                yield self._points(rows, last, 0 if mirrored else 1)
+                yield self._points(rows, last, 1 if mirrored else 0)
             from_zero = False
 
     def _points(self, rows: np.ndarray, last: int, parity: int) -> Call:
@@ -119,10 +119,7 @@ class Level:
         pivots = self.pivots[line.slope]
         fixed = (self.u, self.b, self.a, pivots, self.steps, line.slope, line.colour, line.colours)
         return _together(
-            [
-                partial(loops.relax_lines, *fixed, n, m, start, end)
-                for start, end in zip(ends[:-1], ends[1:], strict=True)
-            ]
+            [partial(loops.relax_lines, *fixed, n, m, start, end) for start, end in pairwise(ends)]
         )
 
     def residual(self) -> Call:

@@ -51,12 +51,12 @@ def _fill(
             entry = _entry(entries, grid, parity, delta)
             sums[kept] = sums[kept].sub_(entry) if kept in sums else -entry
     along = sums.pop(none, 0)
-    total = sum(sums.values())
+    total = torch.stack(list(sums.values())).sum(0)
     excess = (_entry(entries, grid, parity, none) - total - along).clamp_(min=0)
     weights = {}
     for corner in product(*[(0, 1) if p else (0,) for p in parity]):
         weights[corner] = _numerator(result, sums, grid, parity, corner, number).clamp_(min=0)
-    divisor = torch.maximum(total + excess, sum(weights.values()))
+    divisor = torch.maximum(total + excess, torch.stack(list(weights.values())).sum(0))
     scale = torch.where(divisor > 0, 1 / divisor, 0)
     for corner, weight in weights.items():
         result[number[parity, corner]][_cells(grid, parity)] = weight * scale

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -79,9 +80,9 @@ class Grid:
         pairs = [tuple(zip(*choice, strict=True)) for choice in product(*per_axis)]
         return sorted(pairs, key=lambda pair: (sum(pair[0]), pair))  # type: ignore[arg-type]
 
-    def inside(self) -> tuple[slice, ...]:
-        """The unknowns in an array of stored nodes."""
-        return tuple(slice(1, k + 1) for k in self.n)
+    def inside(self) -> tuple[Any, ...]:
+        """The unknowns in an array of stored nodes, as an index of the last axes."""
+        return (..., *(slice(1, k + 1) for k in self.n))
 
 
 def strides(size: Index) -> Index:
@@ -127,10 +128,10 @@ def transfers(grid: Grid) -> np.ndarray:
 def galerkin(grid: Grid) -> np.ndarray:
     """The terms of Pᵀ A P: rows (result, w, at w, entry, at entry, v, at v).
 
-    Entry `result` of the coarse matrix at coarse node I is the sum of w[I] a[2I] v[I] over its rows,
-    at the given distances, where w and v are weights and a an entry of A. The row of x = 2I - corner
-    + parity of P, with weight w to coarse node I, meets the row of x + δ with weight v to coarse
-    node I + Δ, for all Δ of half of the neighbours and Δ = 0.
+    Entry `result` of the coarse matrix at coarse node I is the sum of w[I] a[2I] v[I] over its
+    rows, at the given distances, where w and v are weights and a an entry of A. Row x of P, with
+    weight w to coarse node I, meets row x + δ, with weight v to coarse node I + Δ, for Δ = 0 and
+    one of each pair of opposite neighbours.
     """
     coarse = strides(grid.coarse_size)
     number = {pair: t for t, pair in enumerate(grid.weights)}

@@ -66,7 +66,7 @@ class StencilSystem:
     def sweep(self) -> list[Colour]:
         """The colours of a sweep."""
         if not self.lines:
-            return list(product((1, 0), repeat=self.diagonal.ndim))
+            return list(product((0, 1), repeat=self.diagonal.ndim))
         turned = self.order != (0, 1)
         colours: list[Colour] = []
         for line in self.lines:

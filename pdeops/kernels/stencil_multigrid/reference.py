@@ -13,6 +13,7 @@ correction is a projection in the inner product of A.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -148,7 +149,7 @@ def residual(u: Tensor, b: Tensor, level: Level) -> Tensor:
         flat_r[..., :-step] -= a[:-step] * flat_u[..., step:]
         flat_r[..., step:] -= a[:-step] * flat_u[..., :-step]
     result = torch.zeros_like(u)
-    result[..., *grid.inside()] = r[..., *grid.inside()]
+    result[grid.inside()] = r[grid.inside()]
     return result
 
 
@@ -156,9 +157,9 @@ def relax(u: Tensor, b: Tensor, level: Level, colour: Colour) -> Tensor:
     """Gauss-Seidel at the points or lines of one colour."""
     r, grid = residual(u, b, level), level.grid
     if not isinstance(colour, Line):
-        nodes = tuple(slice(2 - c, n + 1, 2) for c, n in zip(colour, grid.n, strict=True))
-        u = u.clone()
-        u[..., *nodes] += (level.scale * r)[..., *nodes]
+        nodes: list[Any] = [slice(2 - c, n + 1, 2) for c, n in zip(colour, grid.n, strict=True)]
+        u, here = u.clone(), (..., *nodes)
+        u[here] += (level.scale * r)[here]
         return u
     slope, p, c = colour.slope, level.pivots[colour.slope], level.entries[2 + colour.slope]
     i, j = (torch.arange(size, device=u.device) for size in grid.size)
@@ -208,8 +209,8 @@ class ReferenceHierarchy(Hierarchy):
         axes = (0, *(1 + a for a in self._order))
         first = self.levels[0].grid
         rhs = b.new_zeros((len(b), *first.size))
-        rhs[:, *first.inside()] = b.permute(axes)
-        out.permute(axes).copy_(self._cycle(rhs, cycle)[:, *first.inside()])
+        rhs[first.inside()] = b.permute(axes)
+        out.permute(axes).copy_(self._cycle(rhs, cycle)[first.inside()])
 
     def _smooth(self, u: Tensor, b: Tensor, level: Level, sweeps: int, mirrored: bool) -> Tensor:
         for colour in sweeps * (self._sweep[::-1] if mirrored else self._sweep):
@@ -223,7 +224,7 @@ class ReferenceHierarchy(Hierarchy):
             level = self.levels[i]
             if step == EXACT:
                 assert level.inverse is not None
-                inside = (..., *level.grid.inside())
+                inside = level.grid.inside()
                 u[i] = torch.zeros_like(rhs[i])
                 inner = rhs[i][inside]
                 flat = inner.flatten(-level.grid.ndim)
