@@ -1,4 +1,4 @@
-"""Stencils of 9 and 27 points: finite elements, differences with a cross derivative, random ones."""
+"""Stencils of 9 and 27 points: finite elements, cross derivatives, random ones."""
 
 import math
 from itertools import product

@@ -118,7 +118,8 @@ class Multigrid(Preconditioner):
         if min(sweeps) < 0 or sum(sweeps) == 0:
             raise ValueError(f"A cycle needs at least one sweep of its smoother; got {sweeps}.")
         self.grid, self.dtype, self._A = A.grid, A.dtype, A
-        self._spec = _spec(A, cycle, sweeps, mirrored, smoother)
+        with ours_alone():
+            self._spec = _spec(A, cycle, sweeps, mirrored, smoother)
         self.symmetric = self._spec.symmetric
         self.positive_definite = self.symmetric  # on the range of A
         self._regions: Regions | None = None

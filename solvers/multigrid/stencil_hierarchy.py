@@ -3,21 +3,20 @@
 import math
 from itertools import product
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
 
 from ...kernels import stencil_multigrid
 from ...kernels.blackbox import Hierarchy
-from ..operators.stencil import Stencil, stencil_offsets
+from ...kernels.blackbox.layout import STRONG
+from ..operators.stencil import Stencil
 from .cycle import CycleSpec
 from .smoothers import DirectionalLines, GaussSeidel, LineGaussSeidel, Smoother
 
 Direction = tuple[int, ...]
 
-# Products with A that an iteration of CG takes for a smoother by points, by lines along an axis and
-# along a diagonal: two sweeps of 1, 2 and 3 products, a residual, transfers, and A p.
-COST_OF_POINTS, COST_ALONG_AXIS, COST_ALONG_DIAGONAL = 4, 6, 8
+# Time of an iteration of CG, in half products with A, for a smoother by points and by lines along a
+# diagonal (measured at 511²).
+COST_OF_POINTS, COST_OF_DIAGONALS = 10, 16
 ROTATED = 0.5  # correlation of two axes in the diffusion tensor from which W-cycles pay
 NUM_ANGLES = 33  # per axis, at which the symbol is evaluated
 
@@ -29,7 +28,7 @@ def stencil_hierarchy(A: Stencil, spec: CycleSpec) -> Hierarchy:
         blackbox.NotPositiveDefiniteError: a level is not positive definite.
         ValueError: the smoother has no loops for stencils.
     """
-    strength = tensor(A).diagonal().clamp(min=0).tolist()
+    strength = tensor(A).diagonal().clip(min=0).tolist()
     system = stencil_multigrid.StencilSystem(
         A.diagonal(), A.couplings, strength, lines_of(spec.smoother, A)
     )
@@ -53,64 +52,55 @@ def lines_of(smoother: Smoother, A: Stencil) -> tuple[Direction, ...]:
         )
     axes = smoother.axes
     if axes is None:
-        axes = (max(range(A.ndim), key=lambda a: tensor(A)[a, a].item()),)
+        axes = (max(range(A.ndim), key=lambda a: tensor(A)[a, a]),)
     if not all(0 <= a < A.ndim for a in axes):
         raise ValueError(f"Lines along {axes} on {A.grid}: axes are 0 to {A.ndim - 1}.")
     return tuple(tuple(int(a == axis) for a in range(A.ndim)) for axis in axes)
 
 
-def mean_couplings(A: Stencil) -> dict[Direction, float]:
-    """The mean coupling at each offset, over the nodes that have a neighbour there."""
-    sums = A.couplings.detach().flatten(1).sum(1).tolist()
-    result = {}
-    for offset, total in zip(stencil_offsets(A.ndim), sums, strict=True):
-        count = math.prod(n - abs(o) for n, o in zip(A.grid.shape, offset, strict=True))
-        result[offset] = total / max(count, 1)
-    return result
-
-
-def tensor(A: Stencil) -> Float[Tensor, "d d"]:
+def tensor(A: Stencil) -> np.ndarray:
     """The diffusion tensor of the mean stencil in units of the spacings: -Σ a(δ) δ δᵀ over half of
     the offsets. For elements and differences of -div(D grad u) it is D."""
-    D = torch.zeros(A.ndim, A.ndim, dtype=torch.float64)
-    for offset, a in mean_couplings(A).items():
-        v = torch.tensor(offset, dtype=torch.float64)
-        D -= a * torch.outer(v, v)
-    return D
+    terms = (-a * np.outer(offset, offset) for offset, a in A.mean_couplings.items())
+    return sum(terms, np.zeros((A.ndim, A.ndim)))
 
 
 def suited_smoother(A: Stencil) -> Smoother:
-    """Points, or in 2D lines along the axis or diagonal with which CG should take the least time.
+    """Points, or in 2D lines along a diagonal if CG should take less time with them.
 
-    The number of iterations is taken to be proportional to μ^(-½), where μ is the smallest quotient
-    of the symbols of the mean A and of the matrix that a sweep inverts (its diagonal, or lines),
-    over the waves that the coarse grid does not represent.
+    The number of iterations is taken to be proportional to μ^(-3/4) (`smoothing`). Lines along axes
+    are not chosen: where one axis dominates, points with semicoarsening take less time.
     """
     if A.ndim != 2 or min(A.grid.shape) < 3:
         return GaussSeidel()
-    cost: dict[Direction | None, float] = {None: COST_OF_POINTS / math.sqrt(smoothing(A, None))}
-    for direction in stencil_offsets(2):
-        count = COST_ALONG_DIAGONAL if all(direction) else COST_ALONG_AXIS
-        cost[direction] = count / math.sqrt(smoothing(A, direction))
+    cost: dict[Direction | None, float] = {None: COST_OF_POINTS / smoothing(A, None) ** 0.75}
+    for diagonal in ((1, 1), (1, -1)):
+        cost[diagonal] = COST_OF_DIAGONALS / smoothing(A, diagonal) ** 0.75
     best = min(cost, key=lambda direction: cost[direction])
     return GaussSeidel() if best is None else DirectionalLines((best,))
 
 
 def smoothing(A: Stencil, direction: Direction | None) -> float:
-    """The quotient μ of `suited_smoother` for lines along a direction, or for points."""
-    theta = torch.linspace(-math.pi, math.pi, NUM_ANGLES, dtype=torch.float64)
-    waves = torch.stack(torch.meshgrid(theta, theta, indexing="ij"))
-    rough = waves.abs().amax(0) >= math.pi / 2 - 1e-9
-    symbol, diagonal, inverted = torch.zeros(()), 0.0, torch.zeros(())
-    for offset, a in mean_couplings(A).items():
-        cosine = (torch.tensor(offset, dtype=torch.float64)[:, None, None] * waves).sum(0).cos()
+    """The smallest quotient μ of the symbols of the mean A and of the matrix that a sweep inverts
+    (its diagonal, or lines along a direction), over the waves that the coarse grid does not have.
+
+    With lines, both axes are coarsened; with points, only those of strong coupling.
+    """
+    theta = np.linspace(-math.pi, math.pi, NUM_ANGLES)
+    waves = np.stack(np.meshgrid(theta, theta, indexing="ij"))
+    strength = tensor(A).diagonal()
+    coarsened = strength >= (0 if direction else STRONG) * strength.max()
+    rough = abs(waves[coarsened]).max(axis=0, initial=0) >= math.pi / 2 - 1e-9
+    symbol, diagonal, inverted = np.zeros(()), 0.0, np.zeros(())
+    for offset, a in A.mean_couplings.items():
+        cosine = np.cos(np.tensordot(offset, waves, 1))
         symbol, diagonal = symbol + 2 * a * (cosine - 1), diagonal - 2 * a
         if offset == direction:
             inverted = 2 * a * cosine
     if diagonal <= 0:  # no coupling, or not of a diffusion
         return 1.0 if direction is None else 1e-9
-    quotient = symbol / (diagonal + inverted).clamp(min=1e-9 * diagonal)
-    return max(quotient[rough].min().item(), 1e-9)
+    quotient = symbol / np.maximum(diagonal + inverted, 1e-9 * diagonal)
+    return max(float(quotient[rough].min(initial=1.0)), 1e-9)
 
 
 def suited_cycle(A: Stencil) -> str:

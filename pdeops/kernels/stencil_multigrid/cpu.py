@@ -109,8 +109,12 @@ class Level:
         arrays = (self.u, self.b, self.a, self.scale, self.steps, last)
         parts = self._parts(rows)
         return _together(
-            [partial(loops.relax_points, *arrays, part, self.m, parity) for part in parts]
+            [partial(loops.relax_points, *arrays, p, self.m, parity, self._work()) for p in parts]
         )
+
+    def _work(self) -> np.ndarray:
+        """A work array of one thread."""
+        return np.empty(self.m, self.a.dtype)
 
     def _lines(self, line: Line) -> Call:
         n, m = self.grid.n
@@ -119,7 +123,10 @@ class Level:
         pivots = self.pivots[line.slope]
         fixed = (self.u, self.b, self.a, pivots, self.steps, line.slope, line.colour, line.colours)
         return _together(
-            [partial(loops.relax_lines, *fixed, n, m, start, end) for start, end in pairwise(ends)]
+            [
+                partial(loops.relax_lines, *fixed, n, m, start, end, self._work())
+                for start, end in pairwise(ends)
+            ]
         )
 
     def residual(self) -> Call:

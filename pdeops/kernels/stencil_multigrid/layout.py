@@ -17,7 +17,7 @@ are 0 and nodes and cells are the same.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any
 
@@ -133,25 +133,36 @@ def galerkin(grid: Grid) -> np.ndarray:
     weight w to coarse node I, meets row x + δ, with weight v to coarse node I + Δ, for Δ = 0 and
     one of each pair of opposite neighbours.
     """
-    coarse = strides(grid.coarse_size)
+    numbers, places = _terms(grid.coarsen)
+    coarse = np.array(strides(grid.coarse_size))
+    at = [places[:, 0] @ coarse, places[:, 1] @ np.array(grid.stride), places[:, 2] @ coarse]
+    result, w, entry, v = numbers.T
+    return np.ascontiguousarray(np.column_stack((result, w, at[0], entry, at[1], v, at[2])))
+
+
+@lru_cache(maxsize=32)
+def _terms(coarsen: tuple[bool, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The terms of Pᵀ A P as (result, w, entry, v), and index vectors of the places of w, a, v."""
+    ndim = len(coarsen)
+    grid = Grid((1,) * ndim, coarsen)
     number = {pair: t for t, pair in enumerate(grid.weights)}
-    results = {delta: k for k, delta in enumerate([*grid.offsets, (0,) * grid.ndim])}
-    rows = []
+    results = {delta: k for k, delta in enumerate([*grid.offsets, (0,) * ndim])}
+    terms = []
     for w, (parity, corner) in enumerate(grid.weights):
         cell = tuple(-c for c in corner)
         x = tuple(2 * i + p for i, p in zip(cell, parity, strict=True))
-        for delta in product((-1, 0, 1), repeat=grid.ndim):
+        for delta in product((-1, 0, 1), repeat=ndim):
             y = tuple(i + o for i, o in zip(x, delta, strict=True))
             entry, at = _entry(delta, x, grid.offsets)
-            odd = tuple(i % 2 if c else 0 for i, c in zip(y, grid.coarsen, strict=True))
-            low = tuple(i // 2 if c else i for i, c in zip(y, grid.coarsen, strict=True))
+            odd = tuple(i % 2 if c else 0 for i, c in zip(y, coarsen, strict=True))
+            low = tuple(i // 2 if c else i for i, c in zip(y, coarsen, strict=True))
             for corner_y in product(*[(0, 1) if p else (0,) for p in odd]):
                 target = tuple(i + c for i, c in zip(low, corner_y, strict=True))
                 if target in results:
                     v = number[odd, corner_y]
-                    places = flat(cell, coarse), flat(at, grid.stride), flat(low, coarse)
-                    rows.append((results[target], w, places[0], entry, places[1], v, places[2]))
-    return np.array(sorted(rows), np.int64)
+                    terms.append(((results[target], w, entry, v), (cell, at, low)))
+    terms.sort()
+    return np.array([t for t, _ in terms]), np.array([p for _, p in terms])
 
 
 def _entry(delta: Index, x: Index, offsets: list[Index]) -> tuple[int, Index]:

@@ -2,10 +2,9 @@
 
 Fields are flat (`layout.py`), and a neighbour is a distance between flat indices, so the loops do
 not depend on the number of axes. They work on rows: m nodes from each index in `starts`. They start
-no threads and release the GIL.
+no threads and release the GIL. Work arrays y are arguments and slices are filled by loops, because
+numba's errors about shapes take seconds to compile.
 """
-
-import numpy as np
 
 from ..runtime.jit import jit
 
@@ -22,14 +21,16 @@ def subtract(y, u, a, steps, first, last, x, m):
 
 
 @jit
-def relax_points(u, b, a, scale, steps, last, starts, m, parity):
+def relax_points(u, b, a, scale, steps, last, starts, m, parity, y):
     """Gauss-Seidel in rows that are not coupled with each other: indices with parity, then others.
 
     Couplings with other rows are those of the offsets [1, last); offset 0 leads along the row.
     """
-    y, along = np.empty(m, u.dtype), a[0]
+    along = a[0]
     for x in starts:
-        y[:] = b[x : x + m]
+        br = b[x : x + m]
+        for q in range(m):
+            y[q] = br[q]
         subtract(y, u, a, steps, 1, last, x, m)
         for other in range(2):
             for q in range((parity + other + 1) % 2, m, 2):
@@ -38,14 +39,13 @@ def relax_points(u, b, a, scale, steps, last, starts, m, parity):
 
 
 @jit
-def relax_lines(u, b, a, pivots, steps, slope, colour, colours, n, m, first, last):
+def relax_lines(u, b, a, pivots, steps, slope, colour, colours, n, m, first, last, y):
     """Solve the lines j - slope i = d of one colour, for d in [first, last).
 
     With u = 0 on these lines, Gauss-Seidel with the pivots in place of the diagonal is the forward
     elimination.
     """
-    stride, c = steps[2] if len(steps) > 2 else m, a[2 + slope]
-    y = np.empty(m, u.dtype)
+    stride, c = steps[2], a[2 + slope]
     for i in range(1, n + 1):
         low, high = max(1, first + slope * i), min(m + 1, last + slope * i)
         for j in range(low + (colour - low + slope * i) % colours, high, colours):
@@ -54,7 +54,9 @@ def relax_lines(u, b, a, pivots, steps, slope, colour, colours, n, m, first, las
         low, high = max(1, first + slope * i), min(m + 1, last + slope * i)
         if low < high:
             x = i * stride + low
-            y[: high - low] = b[x : x + high - low]
+            br = b[x : x + high - low]
+            for q in range(high - low):
+                y[q] = br[q]
             subtract(y, u, a, steps, 0, len(steps), x, high - low)
             for q in range((colour - low + slope * i) % colours, high - low, colours):
                 u[x + q] = pivots[x + q] * y[q]
@@ -83,7 +85,8 @@ def restrict(r, w, table, cells, nodes, m, stretch, B):
     for row in range(len(cells)):
         X, x = cells[row], nodes[row]
         y = B[X : X + m]
-        y[:] = 0
+        for q in range(m):
+            y[q] = 0
         for t in range(len(table)):
             at = X - table[t, 1]
             weight, value = w[t, at : at + m], r[x + table[t, 2] :]
@@ -96,19 +99,22 @@ def restrict(r, w, table, cells, nodes, m, stretch, B):
 
 
 @jit
-def prolong(U, w, table, cells, nodes, m, stretch, u):
+def prolong(U, w, table, cells, nodes, m, stretch, u, y):
     """u += P U in rows of cells: `cells` their indices, `nodes` those of fine nodes 2I."""
     for row in range(len(cells)):
         X, x = cells[row], nodes[row]
+        for q in range(m):
+            y[q] = 0
         for t in range(len(table)):
             weight, value = w[t, X : X + m], U[X + table[t, 1] : X + table[t, 1] + m]
+            for q in range(m):
+                y[q] += weight[q] * value[q]
+            if t + 1 < len(table) and table[t + 1, 0] == table[t, 0]:
+                continue  # the same fine nodes, another corner
             out = u[x + table[t, 0] :]
-            if stretch == 2:
-                for q in range(m):
-                    out[2 * q] += weight[q] * value[q]
-            else:
-                for q in range(m):
-                    out[q] += weight[q] * value[q]
+            for q in range(m):
+                out[stretch * q] += y[q]
+                y[q] = 0
 
 
 @jit
