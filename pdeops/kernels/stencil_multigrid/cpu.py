@@ -5,6 +5,7 @@ threads: rows of one colour, lines of one colour, and rows of a residual are not
 """
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from functools import partial
 from itertools import pairwise, product
 from typing import Any
@@ -45,6 +46,14 @@ class Rows:
     @property
     def arguments(self) -> tuple[Any, ...]:
         return self.cells, self.nodes, self.m, self.stretch
+
+    def parts(self, count: int) -> Iterator["Rows"]:
+        """The rows divided among threads."""
+        split = (np.array_split(each, count) for each in (self.cells, self.nodes))
+        for cells, nodes in zip(*split, strict=True):
+            part = copy(self)
+            part.cells, part.nodes = cells, nodes
+            yield part
 
 
 def galerkin(grid: Grid, entries: Tensor, weights: Tensor) -> Tensor:
@@ -113,8 +122,8 @@ class Level:
         )
 
     def _work(self) -> np.ndarray:
-        """A work array of one thread."""
-        return np.empty(self.m, self.a.dtype)
+        """A row for one thread."""
+        return np.empty(self.grid.size[-1], self.a.dtype)
 
     def _lines(self, line: Line) -> Call:
         n, m = self.grid.n
@@ -122,12 +131,10 @@ class Level:
         ends = np.linspace(first, last, self.num_blocks + 1).round().astype(int).tolist()
         pivots = self.pivots[line.slope]
         fixed = (self.u, self.b, self.a, pivots, self.steps, line.slope, line.colour, line.colours)
-        return _together(
-            [
-                partial(loops.relax_lines, *fixed, n, m, start, end, self._work())
-                for start, end in pairwise(ends)
-            ]
-        )
+        calls: list[Call] = [
+            partial(loops.relax_lines, *fixed, n, m, *pair, self._work()) for pair in pairwise(ends)
+        ]
+        return _together(calls)
 
     def residual(self) -> Call:
         """r = b - A u."""
@@ -138,11 +145,23 @@ class Level:
 
     def restrict(self, values: np.ndarray, coarse: "Level") -> Call:
         """The next right-hand side: Pᵀ of the values."""
-        return partial(loops.restrict, values, self.w, self.table, *self.down.arguments, coarse.b)
+        arrays = (values, self.w, self.table)
+        return _together(
+            [
+                partial(loops.restrict, *arrays, *rows.arguments, coarse.b)
+                for rows in self.down.parts(self.num_blocks)
+            ]
+        )
 
     def prolong(self, coarse: "Level") -> Call:
         """u += P U."""
-        return partial(loops.prolong, coarse.u, self.w, self.table, *self.up.arguments, self.u)
+        arrays = (coarse.u, self.w, self.table)
+        return _together(
+            [
+                partial(loops.prolong, *arrays, *rows.arguments, self.u, self._work())
+                for rows in self.up.parts(self.num_blocks)
+            ]
+        )
 
     def exact(self) -> Call:
         """u = A⁻¹ b on the coarsest level."""
