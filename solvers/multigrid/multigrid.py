@@ -250,7 +250,7 @@ def _applied(
 
 @torch.no_grad()
 def solve_multigrid(
-    A: Diffusion,
+    A: Diffusion | Stencil,
     b: Float[Tensor, "*space"],
     *,
     rtol: float = 1e-8,
@@ -267,10 +267,10 @@ def solve_multigrid(
     no component in the kernel.
 
     Raises:
-        ValueError: A is not a `Diffusion`, b differs from its unknowns in shape or dtype, or a
-            limit is out of range.
+        ValueError: A is neither a `Diffusion` nor a `Stencil`, b differs from its unknowns in shape
+            or dtype, or a limit is out of range.
     """
-    _require_diffusion(A)
+    _require_stencil(A)
     check(A, b, None, None, rtol, max_iterations)
     if tuple(b.shape) != A.grid.shape or b.dtype != A.dtype:
         raise ValueError(
@@ -321,13 +321,4 @@ def _require_stencil(A: LinearOperator) -> None:
         raise ValueError(
             f"Multigrid needs a Diffusion or a Stencil; got {type(A).__name__}. Where its matrix "
             f"is a stencil, recognise(A.to_csr()).operator is one; else use RugeStueben."
-        )
-
-
-def _require_diffusion(A: LinearOperator) -> None:
-    if not isinstance(A, Diffusion):
-        raise ValueError(
-            f"Cycles alone solve systems of a Diffusion; got {type(A).__name__}. Use "
-            f"cg(A, b, M=Multigrid(A)) for a Stencil; where the matrix is a stencil, "
-            f"recognise(A.to_csr()).operator is one."
         )

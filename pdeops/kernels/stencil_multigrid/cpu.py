@@ -167,11 +167,13 @@ class Level:
         """u = A⁻¹ b on the coarsest level."""
         inside = self.grid.inside()
         b, u = self.b.reshape(self.grid.size)[inside], self.u.reshape(self.grid.size)[inside]
+        assert self.inverse is not None
+        return partial(_multiply, self.inverse, b, u)
 
-        def solve() -> None:
-            u[...] = (self.inverse @ b.reshape(-1)).reshape(u.shape)
 
-        return solve
+def _multiply(A: np.ndarray, b: np.ndarray, u: np.ndarray) -> None:
+    """u = A b for fields."""
+    u[...] = (A @ b.reshape(-1)).reshape(u.shape)
 
 
 def _table(grid: Grid) -> np.ndarray:
@@ -199,6 +201,10 @@ class CpuHierarchy(Hierarchy):
         back = [self._order.index(a) for a in range(len(self._order))]
         self.shapes = [tuple(level.grid.n[a] for a in back) for level in levels]
         self._programs: dict[Cycle, list[Call]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Calls refer to parts of the arrays of levels, which a copy would separate from them.
+        return self.__dict__ | {"_programs": {}}
 
     def run(self, b: Tensor, out: Tensor, cycle: Cycle) -> None:
         for one, result in zip(b, out, strict=True):

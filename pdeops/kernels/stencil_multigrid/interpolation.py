@@ -8,8 +8,9 @@ couplings and e the excess of the diagonal over all of them, the weight to a cor
     w(σ) = Σ_δ S(δ) w(x + δ, σ) / (Σ_δ S(δ) + e),   δ in {0, σ}, δ ≠ 0.
 
 A coupling of positive sign enters the sums like the others: for bilinear elements of any aspect
-ratio the sums are negative and the weights those of bilinear interpolation. Where a sum has the
-wrong sign the weight is 0, so all weights lie in [0, 1].
+ratio the weights are those of bilinear interpolation. The sizes of the weights of a node add up to
+at most 1. Where these would not, because positive couplings outweigh, negative weights are omitted
+and so is a negative e.
 
 Arrays are those of `layout.py`; any device and dtype.
 """
@@ -21,6 +22,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .layout import Grid, Index
+
+ROUND_OFF = 1 + 1e-4  # of sums of weights that should be at most 1, in float32
 
 
 def interpolation(entries: Float[Tensor, "k *stored"], grid: Grid) -> Float[Tensor, "t *cells"]:
@@ -50,16 +53,17 @@ def _fill(
             kept = tuple(o * p for o, p in zip(delta, parity, strict=True))
             entry = _entry(entries, grid, parity, delta)
             sums[kept] = sums[kept].sub_(entry) if kept in sums else -entry
-    along = sums.pop(none, 0)
+    divisor = _entry(entries, grid, parity, none) - sums.pop(none, 0)
     total = torch.stack(list(sums.values())).sum(0)
-    excess = (_entry(entries, grid, parity, none) - total - along).clamp_(min=0)
-    weights = {}
-    for corner in product(*[(0, 1) if p else (0,) for p in parity]):
-        weights[corner] = _numerator(result, sums, grid, parity, corner, number).clamp_(min=0)
-    divisor = torch.maximum(total + excess, torch.stack(list(weights.values())).sum(0))
-    scale = torch.where(divisor > 0, 1 / divisor, 0)
-    for corner, weight in weights.items():
-        result[number[parity, corner]][_cells(grid, parity)] = weight * scale
+    corners = list(product(*[(0, 1) if p else (0,) for p in parity]))
+    weights = torch.stack([_numerator(result, sums, grid, parity, c, number) for c in corners])
+    bounded = weights.abs().sum(0) <= ROUND_OFF * divisor
+    weights = torch.where(bounded, weights, weights.clamp(min=0))
+    divisor = torch.where(bounded, divisor, torch.maximum(divisor, total))
+    divisor = torch.where(bounded, divisor, torch.maximum(divisor, weights.sum(0)))
+    weights *= torch.where(divisor > 0, 1 / divisor, 0)
+    for corner, weight in zip(corners, weights, strict=True):
+        result[number[parity, corner]][_cells(grid, parity)] = weight
 
 
 def _numerator(
