@@ -7,7 +7,7 @@ threads: rows of one colour, lines of one colour, and rows of a residual are not
 from collections.abc import Callable, Iterator
 from copy import copy
 from functools import partial
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ class Level:
         ranges = [range(1, n + 1) for n in grid.n[:-1]]
         self.num_blocks = row_blocks.count(grid.num_stored, row_blocks.WIDE)
         self.all_rows = self._parts(layout.rows(ranges, grid.stride, 1))
-        self.sweep = sweep
+        self.sweep = [] if level.weights is None else sweep
         if level.weights is None:
             return
         self.w = level.weights.flatten(1).numpy()
@@ -98,32 +98,22 @@ class Level:
         """Rows divided among threads."""
         return [np.ascontiguousarray(p) for p in np.array_split(rows, self.num_blocks)]
 
-    def smooth(self, mirrored: bool, from_zero: bool) -> Iterator[Call]:
+    def smooth(self, mirrored: bool) -> list[Call]:
         """A sweep."""
         if self.sweep and isinstance(self.sweep[0], Line):
-            for colour in reversed(self.sweep) if mirrored else self.sweep:
-                assert isinstance(colour, Line)
-                yield self._lines(colour)
-            return
-        leading = list(product((0, 1), repeat=self.grid.ndim - 1))
-        for parity in reversed(leading) if mirrored else leading:
-            ranges = [range(2 - p, n + 1, 2) for p, n in zip(parity, self.grid.n, strict=False)]
-            rows = layout.rows(ranges, self.grid.stride, 1)
-            if len(rows):
-                last = 1 if from_zero else len(self.steps)
-                yield self._points(rows, last, 1 if mirrored else 0)
-            from_zero = False
-
-    def _points(self, rows: np.ndarray, last: int, parity: int) -> Call:
-        arrays = (self.u, self.b, self.a, self.scale, self.steps, last)
-        parts = self._parts(rows)
-        return _together(
-            [partial(loops.relax_points, *arrays, p, self.m, parity, self._work()) for p in parts]
-        )
+            lines = [line for line in self.sweep if isinstance(line, Line)]
+            return [self._lines(line) for line in (reversed(lines) if mirrored else lines)]
+        arrays, parity = (self.u, self.b, self.a, self.scale, self.steps), int(mirrored)
+        blocks, seams = layout.pipeline(self.grid, parity, self.num_blocks)
+        calls: list[Call] = [
+            partial(loops.relax_points, *arrays, rows, self.m, parity, self._work())
+            for rows in (*blocks, seams)
+        ]
+        return [_together(calls[:-1]), *calls[-1:]] if len(seams) else [_together(calls[:-1])]
 
     def _work(self) -> np.ndarray:
-        """A row for one thread."""
-        return np.empty(self.grid.size[-1], self.a.dtype)
+        """Two rows for one thread."""
+        return np.empty(2 * self.grid.size[-1], self.a.dtype)
 
     def _lines(self, line: Line) -> Call:
         n, m = self.grid.n
@@ -221,6 +211,10 @@ class CpuHierarchy(Hierarchy):
 
     def _program(self, cycle: Cycle) -> Iterator[Call]:
         """The calls of a cycle in their order."""
+        first, second = (
+            [level.smooth(mirrored) for level in self._levels]
+            for mirrored in (False, cycle.mirrored)
+        )
         for step, i in schedule(len(self._levels), cycle.kind).tolist():
             level = self._levels[i]
             coarse = self._levels[min(i + 1, len(self._levels) - 1)]
@@ -233,14 +227,12 @@ class CpuHierarchy(Hierarchy):
                 yield level.prolong(coarse)
             elif step == ASCEND:
                 yield level.prolong(coarse)
-                for _ in range(cycle.post):
-                    yield from level.smooth(cycle.mirrored, False)
+                yield from cycle.post * second[i]
             else:
                 assert step in (START, DESCEND)
                 if step == START:
                     yield partial(level.u.fill, 0)
-                for sweep in range(cycle.pre):
-                    yield from level.smooth(False, step == START and sweep == 0)
+                yield from cycle.pre * first[i]
                 yield level.residual()
                 yield level.restrict(level.r, coarse)
 

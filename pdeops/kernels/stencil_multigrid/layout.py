@@ -18,7 +18,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -173,6 +173,42 @@ def _entry(delta: Index, x: Index, offsets: list[Index]) -> tuple[int, Index]:
         return len(offsets), x
     opposite = tuple(-o for o in delta)
     return offsets.index(opposite), tuple(i + o for i, o in zip(x, delta, strict=True))
+
+
+def pipeline(grid: Grid, parity: int, num_blocks: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """The order of rows in a sweep by points: blocks of rows for threads, and then their seams.
+
+    The first axis has planes (rows in 2D) of either parity. Those with `parity` come first, but a
+    plane of the other parity may follow as soon as its two neighbours are done: then its entries,
+    which the neighbours have read, are still in the cache. In a plane, rows with `parity` come
+    first. A plane whose neighbours lie in different blocks is a seam.
+    """
+    n = grid.n[0] if grid.ndim > 1 else 1
+    ends = np.linspace(0, n, num_blocks + 1).round().astype(int).tolist()
+    planes: list[list[int]] = []
+    seams: list[int] = []
+    for low, high in pairwise(ends):
+        block = []
+        for i in range(low + 1, high + 2):
+            if i % 2 != parity:
+                continue
+            if i <= high:
+                block.append(i)
+            if i - 1 > low:  # done after both neighbours, if these lie in the block
+                inside = (i - 1 > low + 1 or low == 0) and (i <= high or high == n)
+                (block if inside else seams).append(i - 1)
+        planes.append(block)
+    if grid.ndim == 1:
+        return [np.ones(1, np.int64)], np.zeros(0, np.int64)
+    return [_rows_of(grid, block, parity) for block in planes], _rows_of(grid, seams, parity)
+
+
+def _rows_of(grid: Grid, planes: list[int], parity: int) -> np.ndarray:
+    """The rows of planes, those with a parity first; the planes themselves in 2D."""
+    if grid.ndim == 2:
+        return rows([planes], grid.stride, 1)
+    order = [j for p in (parity, 1 - parity) for j in range(2 - p, grid.n[1] + 1, 2)]
+    return rows([planes, order], grid.stride, 1)
 
 
 def rows(ranges: Sequence[Sequence[int]], stride: Index, first: int) -> np.ndarray:

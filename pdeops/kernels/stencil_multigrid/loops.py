@@ -21,21 +21,25 @@ def subtract(y, u, a, steps, first, last, x, m):
 
 
 @jit
-def relax_points(u, b, a, scale, steps, last, starts, m, parity, y):
-    """Gauss-Seidel in rows that are not coupled with each other: indices with parity, then others.
+def relax_points(u, b, a, scale, steps, starts, m, parity, y):
+    """Gauss-Seidel in rows, one after the other: indices with this parity, then the others.
 
-    Couplings with other rows are those of the offsets [1, last); offset 0 leads along the row.
+    Couplings along the row are those of offset 0. Both halves of a row are computed at all of its
+    nodes and stored at half of them, because loops over consecutive numbers are vectorised.
     """
-    along = a[0]
+    z = y[m:]
     for x in starts:
-        br = b[x : x + m]
+        br, sr, vr = b[x : x + m], scale[x : x + m], u[x : x + m]
         for q in range(m):
             y[q] = br[q]
-        subtract(y, u, a, steps, 1, last, x, m)
+        subtract(y, u, a, steps, 1, len(steps), x, m)
+        ahead, behind = a[0, x : x + m], a[0, x - 1 : x - 1 + m]
+        right, left = u[x + 1 : x + 1 + m], u[x - 1 : x - 1 + m]
         for other in range(2):
+            for q in range(m):
+                z[q] = sr[q] * (y[q] - ahead[q] * right[q] - behind[q] * left[q])
             for q in range((parity + other + 1) % 2, m, 2):
-                i = x + q
-                u[i] = scale[i] * (y[q] - along[i] * u[i + 1] - along[i - 1] * u[i - 1])
+                vr[q] = z[q]
 
 
 @jit
