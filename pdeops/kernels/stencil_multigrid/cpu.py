@@ -83,20 +83,14 @@ class Level:
         self.inverse = None if level.inverse is None else level.inverse.numpy()
         self.steps = np.array([layout.flat(o, grid.stride) for o in grid.offsets], np.int64)
         self.u, self.b, self.r = (np.zeros(grid.num_stored, self.a.dtype) for _ in range(3))
-        self.m = grid.n[-1]
-        ranges = [range(1, n + 1) for n in grid.n[:-1]]
+        self.m = grid.row
         self.num_blocks = row_blocks.count(grid.num_stored, row_blocks.WIDE)
-        self.all_rows = self._parts(layout.rows(ranges, grid.stride, 1))
         self.sweep = [] if level.weights is None else sweep
         if level.weights is None:
             return
         self.w = level.weights.flatten(1).numpy()
         self.down, self.up = Rows(grid, 1), Rows(grid, 0)
         self.table = _table(grid)
-
-    def _parts(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Rows divided among threads."""
-        return [np.ascontiguousarray(p) for p in np.array_split(rows, self.num_blocks)]
 
     def smooth(self, mirrored: bool) -> list[Call]:
         """A sweep."""
@@ -128,10 +122,12 @@ class Level:
 
     def residual(self) -> Call:
         """r = b - A u."""
-        arrays = (self.u, self.b, self.a, self.steps)
-        return _together(
-            [partial(loops.residual, *arrays, part, self.m, self.r) for part in self.all_rows]
+        first, last = (
+            layout.flat(i, self.grid.stride) for i in ((1,) * self.grid.ndim, self.grid.n)
         )
+        ends = np.linspace(first, last + 1, self.num_blocks + 1).round().astype(int).tolist()
+        arrays = (self.u, self.b, self.a, self.steps, self.r)
+        return _together([partial(loops.residual, *arrays, *pair) for pair in pairwise(ends)])
 
     def restrict(self, values: np.ndarray, coarse: "Level") -> Call:
         """The next right-hand side: Pᵀ of the values."""

@@ -1,8 +1,8 @@
 """Levels, arrays and index tables of multigrid for stencils of 3^d points.
 
-**Nodes.** An axis with n unknowns stores n + 3 nodes; the unknowns have the indices 1 .. n, all
-values at other nodes are zero. Coarse nodes are those with even indices on the axes that are
-coarsened: coarse node I is fine node 2I, and N = n // 2.
+**Nodes.** An axis with n unknowns stores n + 3 nodes or more (`stored`); the unknowns have the
+indices 1 .. n, all values at other nodes are zero. Coarse nodes are those with even indices on the
+axes that are coarsened: coarse node I is fine node 2I, and N = n // 2.
 
 **Entries** of A are stored as K + 1 fields: the couplings a(p, p + δ_k) for the K offsets of
 `stencil_offsets`, then the diagonal.
@@ -26,6 +26,7 @@ import numpy as np
 from ..blackbox.layout import STRONG
 from ..stencil import stencil_offsets
 
+VECTOR = 16  # numbers in a vector of a processor, at most
 DIRECT = 256  # a level of at most so many unknowns is solved by the inverse of its matrix
 
 Index = tuple[int, ...]
@@ -50,7 +51,7 @@ class Grid:
     @property
     def size(self) -> Index:
         """Stored nodes per axis."""
-        return tuple(k + 3 for k in self.n)
+        return stored(self.n)
 
     @property
     def num_stored(self) -> int:
@@ -67,7 +68,12 @@ class Grid:
 
     @cached_property
     def coarse_size(self) -> Index:
-        return tuple(k + 3 for k in self.coarse)
+        return stored(self.coarse)
+
+    @property
+    def row(self) -> int:
+        """The length of a row for vectorised loops; nodes beyond the unknowns stay zero."""
+        return self.size[-1] - 3
 
     @cached_property
     def offsets(self) -> list[Index]:
@@ -83,6 +89,11 @@ class Grid:
     def inside(self) -> tuple[Any, ...]:
         """The unknowns in an array of stored nodes, as an index of the last axes."""
         return (..., *(slice(1, k + 1) for k in self.n))
+
+
+def stored(n: Index) -> Index:
+    """Stored nodes per axis; the last axis has room for whole vectors of numbers."""
+    return (*(k + 3 for k in n[:-1]), -(-n[-1] // VECTOR) * VECTOR + 3)
 
 
 def strides(size: Index) -> Index:
