@@ -54,6 +54,19 @@ class Multigrid(Preconditioner):
     the same, periodic                      18   17
     ======================================  ===  ===
 
+    Of a `Stencil` (levels of nine or 27 points from the first on), 63² to 511² and 15³ to 63³:
+
+    ======================================  ===  ===
+    bilinear, trilinear elements             2D   3D
+    ======================================  ===  ===
+    k = 1                                   7    8
+    spacings 1 : 10, 1 : 1 : 10             8    10
+    jumps of 1e4, blobs                     9    10
+    1 : 1e-3, directions at 0° to 180°      20
+    ======================================  ===  ===
+
+    In 3D, iterations are not bounded if strong couplings follow a diagonal of the grid.
+
     Convergence is slower if a jumps from node to node: white noise of contrast 1e4 takes 35
     iterations at 511², 18 with lines, in more time. Use `solve_sparse` for such systems.
 

@@ -130,12 +130,14 @@ def dense(grid: Grid, entries: Tensor) -> Float[Tensor, "n n"]:
 
 def pivots(entries: Tensor, grid: Grid, slope: int) -> Float[Tensor, "*stored"]:
     """p_i = 1 / (d_i - c_(i-1)² p_(i-1)) along lines with couplings c; 0 at decoupled zeros."""
-    c, d = entries[2 + slope], entries[-1]
+    exists = entries[-1] != 0
+    d, squares = torch.where(exists, entries[-1], 1), entries[2 + slope] ** 2
     p = torch.zeros_like(d)
+    m = grid.n[1] + 1
     for i in range(1, grid.n[0] + 1):
-        pivot = d[i] - (c[i - 1] * c[i - 1] * p[i - 1]).roll(slope, -1)
-        p[i] = torch.where(d[i] != 0, 1 / pivot, 0)
-    return p
+        before = slice(1 - slope, m - slope)
+        p[i, 1:m] = 1 / (d[i, 1:m] - squares[i - 1, before] * p[i - 1, before])
+    return p * exists
 
 
 def residual(u: Tensor, b: Tensor, level: Level) -> Tensor:
