@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...domain import Boundary, Grid
 from ...kernels import stencil
+from ...kernels.runtime.threads import ours_alone
 from ...kernels.stencil import paired, stencil_offsets
 from ...linop import LinearOperator
 
@@ -79,10 +80,11 @@ class Stencil(LinearOperator):
         self.grid, self.dtype = grid, diagonal.dtype
         self.couplings = couplings
         self._entries = stencil.Entries(diagonal, couplings)
-        self._check_entries()
-        self.positive_definite = (
-            self._is_dominant() if positive_definite is None else positive_definite
-        )
+        with ours_alone():
+            self._check_entries()
+            self.positive_definite = (
+                self._is_dominant() if positive_definite is None else positive_definite
+            )
         self.semidefinite = self.positive_definite
 
     def _check_entries(self) -> None:

@@ -54,13 +54,14 @@ def _fill(
             entry = _entry(entries, grid, parity, delta)
             sums[kept] = sums[kept].sub_(entry) if kept in sums else -entry
     divisor = _entry(entries, grid, parity, none) - sums.pop(none, 0)
-    total = torch.stack(list(sums.values())).sum(0)
     corners = list(product(*[(0, 1) if p else (0,) for p in parity]))
     weights = torch.stack([_numerator(result, sums, grid, parity, c, number) for c in corners])
     bounded = weights.abs().sum(0) <= ROUND_OFF * divisor
-    weights = torch.where(bounded, weights, weights.clamp(min=0))
-    divisor = torch.where(bounded, divisor, torch.maximum(divisor, total))
-    divisor = torch.where(bounded, divisor, torch.maximum(divisor, weights.sum(0)))
+    if not bounded.all():
+        total = torch.stack(list(sums.values())).sum(0)
+        weights = torch.where(bounded, weights, weights.clamp(min=0))
+        least = torch.maximum(total, weights.sum(0))
+        divisor = torch.where(bounded, divisor, torch.maximum(divisor, least))
     weights *= torch.where(divisor > 0, 1 / divisor, 0)
     for corner, weight in zip(corners, weights, strict=True):
         result[number[parity, corner]][_cells(grid, parity)] = weight

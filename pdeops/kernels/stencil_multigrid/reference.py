@@ -40,9 +40,8 @@ class Level:
 
     def __init__(self, grid: Grid, entries: Tensor, slopes: Sequence[int]) -> None:
         self.grid, self.entries = grid, entries
-        d, scale = entries[-1], entries.new_zeros(grid.size)
-        scale[d > 0] = 1 / d[d > 0]
-        self.scale = scale
+        d = entries[-1]
+        self.scale = torch.where(d > 0, 1 / d, 0)
         self.pivots = {slope: pivots(entries, grid, slope) for slope in slopes}
         self.weights: Tensor | None = None
         self.inverse: Tensor | None = None
