@@ -12,6 +12,7 @@ correction is a projection in the inner product of A.
 **Coarsest level.** Its matrix is inverted.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -95,10 +96,11 @@ def build(system: StencilSystem, triple: Triple = galerkin) -> list[Level]:
     entries = system.entries(grids[0])
     levels = []
     for grid in grids[:-1]:
-        if bool((entries[-1] < 0).any()) or not bool(entries[-1].isfinite().all()):
+        least, most = (v.item() for v in torch.aminmax(entries[-1]))
+        if not (least >= 0 and most < math.inf):  # a NaN fails both
             raise NotPositiveDefiniteError
         level = Level(grid, entries, slopes)
-        if any(not bool((p >= 0).all()) for p in level.pivots.values()):
+        if not all(p.min() >= 0 for p in level.pivots.values()):
             raise NotPositiveDefiniteError
         level.weights = interpolation(entries, grid)
         entries = triple(grid, entries, level.weights)
