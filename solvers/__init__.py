@@ -38,6 +38,7 @@ from .operators.diffusion import Diffusion
 from .operators.laplacian import Laplacian
 from .operators.matrix import Matrix
 from .operators.recognise import recognise
+from .operators.stencil import Stencil, stencil_offsets
 from .result import SolveResult
 from .tuning.chebcb import ChebCB
 from .tuning.relax import Binned, Relaxation
@@ -79,6 +80,7 @@ __all__ = [
     "ShallowWater",
     "SmoothedAggregation",
     "SolveResult",
+    "Stencil",
     "Stepper",
     "Trajectory",
     "TsallisINF",
@@ -98,6 +100,7 @@ __all__ = [
     "solve_poisson",
     "solve_sparse",
     "sor",
+    "stencil_offsets",
     "with_boundary",
     "without_boundary",
 ]

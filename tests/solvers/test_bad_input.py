@@ -117,7 +117,7 @@ def skewed(hidden):
 SHAPE = r"b must .*\(7, 7\).* got .*\(.*Boundary nodes are not unknowns"
 OUTSIDE = "outside the range of A"
 refused, failed, solved = "refused", "failed", "solved"
-NO_STENCIL = dict.fromkeys(STENCIL_ONLY, (refused, "needs a Diffusion; got Matrix.* use "))
+NO_STENCIL = dict.fromkeys(STENCIL_ONLY, (refused, "needs a Diffusion.*; got Matrix.* use "))
 
 # name: (A and b, what is passed on, solvers, (what happens, what is said), exceptions to it)
 ROWS = {
