@@ -41,6 +41,7 @@ from .operators.diffusion import Diffusion
 from .operators.laplacian import Laplacian
 from .operators.matrix import Matrix
 from .operators.recognise import recognise
+from .operators.stencil import Stencil, stencil_offsets
 from .result import SolveResult
 from .tuning.chebcb import ChebCB
 from .tuning.relax import Binned, Relaxation
@@ -84,6 +85,7 @@ __all__ = [
     "ShallowWater",
     "SmoothedAggregation",
     "SolveResult",
+    "Stencil",
     "Stepper",
     "Trajectory",
     "TsallisINF",
@@ -108,6 +110,7 @@ __all__ = [
     "solve_sparse",
     "sor",
     "ssor",
+    "stencil_offsets",
     "with_boundary",
     "without_boundary",
 ]
