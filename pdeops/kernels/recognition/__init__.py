@@ -32,7 +32,7 @@ from .layout import (
 ROUND_OFF = 1e-14
 # Couplings and the sum of a row are equal up to this fraction of the row.
 TOLERANCE = 1e-13
-FAR = 64  # more distances than any stencil of three unknowns per node has; then they are not listed
+FAR = 32  # more distances than a stencil on a grid has; then they are not listed
 WIDE = 1 << 20  # the step from line to line in `embed`, more than a line has nodes
 
 
@@ -137,6 +137,20 @@ def pairs(A: Entries, tolerance: float = TOLERANCE) -> Pairs:
         (positive[0], positive[1]) if positive[0] >= 0 else None,
         sorted(distances[:known].tolist()) if known <= FAR else None,
     )
+
+
+def totals(A: Entries) -> tuple[ndarray, ndarray]:
+    """Per row Σ a_ij with the diagonal, and Σ |a_ij| without it."""
+    signed, absolute = np.empty_like(A.diagonal), np.empty_like(A.diagonal)
+    _loops().totals(A.starts, A.columns, A.values, signed, absolute)
+    return signed, absolute
+
+
+def linked(A: Entries) -> ndarray:
+    """Per row of a symmetric matrix the first row of its connected component."""
+    root = np.empty(len(A.diagonal), dtype=np.int32)
+    _loops().linked(A.starts, A.columns, A.values, root)
+    return root
 
 
 def arrange(

@@ -130,20 +130,20 @@ def arrange(
             small = abs(a) <= negligible * min(largest[i], largest[j])
             if small and sign < 0 < a:  # a face holds no negative coupling
                 continue
-            guess += 1
-            for attempt in range(len(slots) + 1):
-                slot = guess if attempt == 0 else attempt - 1
-                if slot >= len(slots) or slots[slot, 0] != distance:
-                    continue
-                y0, y1, y2 = x0 + slots[slot, 1], x1 + slots[slot, 2], x2 + slots[slot, 3]
-                if 0 <= y0 < grid[0] and 0 <= y1 < grid[1] and 0 <= y2 < grid[2]:
-                    guess = slot
-                    at = slots[slot, 4] + x0 * slots[slot, 5] + x1 * slots[slot, 6]
-                    store[at + x2 * slots[slot, 7]] = sign * a
-                    break
-            else:
-                if small:
-                    continue
+            guess += 1  # neighbours come in the same order in most rows
+            at = -1
+            for attempt in range(-1, len(slots)):
+                slot = guess if attempt < 0 else attempt
+                if slot < len(slots) and slots[slot, 0] == distance:
+                    y0, y1, y2 = x0 + slots[slot, 1], x1 + slots[slot, 2], x2 + slots[slot, 3]
+                    if 0 <= y0 < grid[0] and 0 <= y1 < grid[1] and 0 <= y2 < grid[2]:
+                        at = slots[slot, 4] + x0 * slots[slot, 5] + x1 * slots[slot, 6]
+                        at += x2 * slots[slot, 7]
+                        guess = slot
+                        break
+            if at >= 0:
+                store[at] = sign * a
+            elif not small:
                 place[0], place[1] = i, j
                 return False
     return True
@@ -390,3 +390,33 @@ def settled(parent, shift, roots, shifts):
     for i in range(len(parent)):
         roots[i] = settle(parent, shift, i)
         shifts[i] = shift[i]
+
+
+@jit
+def totals(starts, columns, values, signed, absolute):
+    """Same as `recognition.totals`."""
+    for i in range(len(signed)):
+        plus, size = 0.0, 0.0
+        for s in range(starts[i], starts[i + 1]):
+            plus += values[s]
+            if columns[s] != i:
+                size += abs(values[s])
+        signed[i], absolute[i] = plus, size
+
+
+@jit
+def linked(starts, columns, values, root):
+    """Same as `recognition.linked`."""
+    n = len(root)
+    for i in range(n):
+        root[i] = i
+    for i in range(n):
+        for s in range(starts[i], starts[i + 1]):
+            if columns[s] < i and values[s] != 0:
+                a, b = root_of(root, i), root_of(root, columns[s])
+                if a < b:
+                    root[b] = a
+                elif b < a:
+                    root[a] = b
+    for i in range(n):
+        root[i] = root[root[i]]

@@ -10,9 +10,10 @@ the coupling of the node (x0, x1, x2) is the element first + x0 s0 + x1 s1 + x2 
 
 import math
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
+
+from ..stencil.reference import stencil_offsets
 
 FINE, UNORDERED, OUT_OF_RANGE, NOT_FINITE, ASYMMETRIC, WEAK, AMBIGUOUS = range(7)
 
@@ -27,20 +28,21 @@ def strides(shape: Sequence[int]) -> list[int]:
     return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
 
 
-def half_offsets(ndim: int) -> list[tuple[int, ...]]:
-    """The lexicographically positive vectors of {-1, 0, 1}^ndim in lexicographic order."""
-    return [o for o in product((-1, 0, 1), repeat=ndim) if o > (0,) * ndim]
-
-
 def half_slots(shape: Sequence[int]) -> np.ndarray:
-    """Slots of the couplings to `half_offsets`: one field for each, at the node itself."""
+    """Slots of the couplings to `stencil_offsets`: one field for each, at the node itself."""
     size, absent = math.prod(shape), [0] * (3 - len(shape))
     steps = strides(shape)
     found = []
-    for k, offset in enumerate(half_offsets(len(shape))):
+    for k, offset in enumerate(stencil_offsets(len(shape))):
         distance = sum(o * s for o, s in zip(offset, steps, strict=True))
         found.append([distance, *absent, *offset, k * size, *absent, *steps])
-    return np.array(found, dtype=np.int64)
+    return ascending(found)
+
+
+def ascending(slots: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
+    """Slots in the order in which a row has them."""
+    rows = np.array(slots, dtype=np.int64).reshape(-1, 8)
+    return rows[np.argsort(rows[:, 0], kind="stable")]
 
 
 def face_shapes(shape: Sequence[int]) -> list[tuple[int, ...]]:
