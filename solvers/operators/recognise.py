@@ -47,7 +47,8 @@ def recognise(
     x is the solution of the whole system. If b is not in the range of A, the result says so, and x
     solves the system with `found.operator.project(b)`.
 
-    An unrecognised matrix is no error: `on_grid` is then None, and `reason` says why and what to do.
+    An unrecognised matrix is no error: `on_grid` is then None, and `reason` says why and what to
+    do.
     """
     csr, reason = _csr(matrix)
     if csr is None:
@@ -98,8 +99,8 @@ def _not_definite(A: Entries) -> str:
         return ""
     if (A.diagonal <= 0).all():
         return (
-            f"negative definite, if anything: its diagonal is not positive, {A.diagonal[lowest]:.3g}"
-            f" in row {lowest}. Solve (-A) x = -b"
+            f"not positive definite: no diagonal entry is positive, that of row {lowest} is "
+            f"{A.diagonal[lowest]:.3g}. If A is negative definite, solve (-A) x = -b"
         )
     return f"not positive definite: the diagonal entry of row {lowest} is {A.diagonal[lowest]:.3g}"
 
@@ -134,7 +135,7 @@ def _diffusion(
     store, wrong = recognition.arrange(A, shape, slots, size, -1.0, position)
     if wrong is not None:
         return _no_neighbours(shape, wrong)
-    split = recognition.split_faces(store, shape)
+    split = layout.split_faces(store, shape)
     periodic = []
     for axis, f in enumerate(split):
         along = f.swapaxes(0, axis)
@@ -219,7 +220,14 @@ def _stencil(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | str:
     store, wrong = recognition.arrange(A, shape, slots, len(slots) * len(A.diagonal), 1.0)
     if wrong is not None:
         return _no_neighbours(shape, wrong)
-    signed, absolute = recognition.totals(A)
+    signed, absolute, minor = recognition.totals(A)
+    points = f"{3 ** len(shape)}-point stencil on {_times(shape)} nodes"
+    if minor is not None:
+        i, j = minor
+        return (
+            f"{points}, not positive definite: entry ({i}, {j}) is larger than the diagonal "
+            f"entries of its rows, {A.diagonal[i]:.3g} and {A.diagonal[j]:.3g}, allow"
+        )
     root = recognition.linked(A)
     bound = recognition.TOLERANCE * (absolute + A.diagonal)
     weak = A.diagonal < absolute - bound
@@ -227,7 +235,6 @@ def _stencil(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | str:
     floats = balanced.copy()
     for rows, all_of in ((~balanced, False), (A.largest == 0, True)):
         floats[root[rows]] = all_of
-    points = f"{3 ** len(shape)}-point stencil on {_times(shape)} nodes"
     if floats[root].any():
         row = int(floats[root].argmax())
         return (
