@@ -20,6 +20,8 @@ from .unrecognised import look
 if TYPE_CHECKING:
     import scipy.sparse
 
+FEW = {2, 3}
+
 
 def recognise(
     matrix: "scipy.sparse.sparray | scipy.sparse.spmatrix", shape: Sequence[int] | None = None
@@ -71,7 +73,7 @@ def recognise(
         if isinstance(found, Structure):
             return found
         reasons.append(found)
-    return Structure(reasons[0] if shape is not None else look(A, P, reasons))
+    return Structure(reasons[0] if shape is not None else look(A, reasons))
 
 
 def _csr(matrix: Any) -> tuple[Any, str]:
@@ -106,7 +108,7 @@ def _not_definite(A: Entries) -> str:
 
 
 def _attempts(A: Entries, P: Pairs, shape: Sequence[int] | None) -> Iterable[Structure | str]:
-    """The matrix on each grid that may be its own, as a structure or why it is none there."""
+    """The matrix on each grid that may be its own, as a structure, or why it does not fit."""
     size = len(A.diagonal)
     distances = P.distances
     if P.positive is None and (distances is not None or shape is not None):
@@ -114,7 +116,12 @@ def _attempts(A: Entries, P: Pairs, shape: Sequence[int] | None) -> Iterable[Str
             yield _diffusion(A, candidate)
     if distances is not None or shape is not None:
         for candidate in [tuple(shape)] if shape else box_shapes(size, distances or []):
-            if len(candidate) in (2, 3):
+            # Few nodes along the last axis are two or three unknowns per node, along the first two
+            # or three fields, if their couplings have either sign.
+            system = (
+                shape is None and P.positive is not None and {candidate[0], candidate[-1]} & FEW
+            )
+            if len(candidate) in (2, 3) and not system:
                 yield _stencil(A, P, candidate)
     if P.positive is None and shape is None:
         for embedded in places(A):
@@ -215,7 +222,8 @@ def _without(A: Diffusion, ghosts: Tensor) -> Diffusion:
 
 
 def _stencil(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | str:
-    """The matrix as couplings to all 3^d - 1 neighbours, or why it is not."""
+    """The matrix as couplings to all 3^d - 1 neighbours, or why it is none; a string if it does not
+    fit this grid."""
     slots = layout.half_slots(shape)
     store, wrong = recognition.arrange(A, shape, slots, len(slots) * len(A.diagonal), 1.0)
     if wrong is not None:
@@ -224,9 +232,9 @@ def _stencil(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | str:
     points = f"{3 ** len(shape)}-point stencil on {_times(shape)} nodes"
     if minor is not None:
         i, j = minor
-        return (
-            f"{points}, not positive definite: entry ({i}, {j}) is larger than the diagonal "
-            f"entries of its rows, {A.diagonal[i]:.3g} and {A.diagonal[j]:.3g}, allow"
+        return Structure(
+            f"{points}, not positive definite: |a_ij|² > a_ii a_jj for entry ({i}, {j}). Use "
+            f"minres or a sparse direct solver"
         )
     root = recognition.linked(A)
     bound = recognition.TOLERANCE * (absolute + A.diagonal)
@@ -237,7 +245,7 @@ def _stencil(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | str:
         floats[root[rows]] = all_of
     if floats[root].any():
         row = int(floats[root].argmax())
-        return (
+        return Structure(
             f"{points}, singular: the rows that are coupled to row {row} sum to zero or are empty. "
             f"Stencils with diagonal neighbours or positive couplings must be definite; use "
             f"algebraic multigrid or conjugate gradients of Matrix(A)"
@@ -250,7 +258,8 @@ def _stencil(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | str:
         sign = f"positive couplings such as entry {P.positive}"
     proven = "diagonally dominant"
     if not definite:
-        proven = f"row {int(weak.argmax())} is not diagonally dominant"
+        row = int((weak if weak.any() else ~held[root]).argmax())
+        proven = f"row {row} is not {'' if weak.any() else 'strictly '}diagonally dominant"
     grid = Grid(shape, [float(n + 1) for n in shape], "dirichlet", "interior")
     operator = Stencil(
         torch.from_numpy(A.diagonal).reshape(shape),
