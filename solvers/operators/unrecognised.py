@@ -21,7 +21,7 @@ def look(A: Entries, reasons: Sequence[str]) -> str:
     return (
         _system(len(A.diagonal), rows, columns)
         or next(iter(reasons), "")
-        or _permuted(len(A.diagonal), rows)
+        or _permuted(len(A.diagonal), rows, columns - rows)
         or _distances(len(A.diagonal), columns - rows)
     )
 
@@ -49,7 +49,11 @@ def _system(size: int, rows: Any, columns: Any) -> str:
             if not 0 < len(distances) <= 2 * 13:
                 continue
             ours = distances.tolist()
-            shapes = [s for s in axis_shapes(nodes, ours) + box_shapes(nodes, ours) if 1 not in s]
+            shapes = [
+                s
+                for s in axis_shapes(nodes, ours) + box_shapes(nodes, ours)
+                if min(s) > 3 and _neighbours(i, j, s)
+            ]
             # On a line a band of five diagonals looks the same, but for the outermost couplings.
             if (nodes,) in shapes and not (columns - rows == 2 * k - 1).any():
                 continue
@@ -63,8 +67,16 @@ def _system(size: int, rows: Any, columns: Any) -> str:
     return ""
 
 
-def _permuted(size: int, rows: Any) -> str:
+def _neighbours(i: Any, j: Any, shape: tuple[int, ...]) -> bool:
+    """Whether all pairs of nodes are equal or next to each other on a grid."""
+    pairs = (np.array(np.unravel_index(k, shape)) for k in (i, j))
+    return bool((abs(next(pairs) - next(pairs)) <= 1).all())
+
+
+def _permuted(size: int, rows: Any, distances: Any) -> str:
     """The reason if the graph has the degrees of a grid, but the rows another order."""
+    if len(np.unique(abs(distances))) <= 13:  # as many as any stencil has
+        return ""
     degrees = np.bincount(rows, minlength=size)
     most, mean = int(degrees.max(initial=0)), float(degrees.mean())
     for ndim, neighbours in ((2, 4), (3, 6), (2, 8), (3, 26)):

@@ -68,7 +68,7 @@ MATRICES = {
     "a lower entry without a partner": spoiled(diffusion((7, 8)), 20, 40, -7.0),
     "a far entry": spoiled(spoiled(diffusion((7, 8)), 40, 20, -7.0), 20, 40, -7.0),
     "not dominant": spoiled(diffusion((7, 8)), 9, 9, 0.1),
-    "penalty": spoiled(diffusion((7, 8)), 9, 9, 1e14),
+    "penalty": spoiled(spoiled(diffusion((7, 8)), 9, 9, 1e14), 0, 0, 1e20),
     "diagonal": sp.csr_array(sp.eye_array(6)),
     "empty": sp.csr_array((4, 4)),
 }

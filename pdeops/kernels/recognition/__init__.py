@@ -197,7 +197,8 @@ def balance(
 
     The excess of a node at the ends of axes that are not periodic is a coupling to a known value
     beyond, in equal parts for each end, and is written to `store`. The part for an inner face
-    towards an empty row (a node of an obstacle that is not an unknown) remains excess.
+    towards an empty row (a node of an obstacle that is not an unknown) remains excess, and so does
+    a penalty (`layout.PENALTY`).
     """
     excess, hanging = np.zeros(len(diagonal)), np.zeros(len(diagonal), dtype=np.uint8)
     counts, bounds = np.zeros(4, dtype=np.int64), np.zeros(2)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..runtime.jit import jit
-from .layout import FINE, WEAK
+from .layout import FINE, PENALTY, WEAK
 from .trees import root_of
 
 
@@ -60,6 +60,8 @@ def balance(diagonal, grid, periodic, slots, tolerance, store, excess, hanging, 
                     if degree == 0:
                         counts[3] += 1
                     continue
+                if surplus > PENALTY * total > 0:
+                    open_ends = 0
                 share = surplus / max(open_ends + closed, 1)
                 if open_ends < 1 or closed > 0:
                     excess[node] = surplus - share * open_ends

@@ -16,6 +16,9 @@ import numpy as np
 from ..stencil.reference import stencil_offsets
 
 FINE, UNORDERED, OUT_OF_RANGE, NOT_FINITE, ASYMMETRIC, WEAK, AMBIGUOUS = range(7)
+# An excess of this many times the couplings of its node is a penalty, not a coupling to the sides:
+# as such it would drown them in the coarse operators of multigrid.
+PENALTY = 1e12
 
 
 def three(shape: Sequence[int]) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from . import FAR, ROUND_OFF, TOLERANCE, Balance, Entries, Pairs
-from .layout import split_faces, three
+from .layout import PENALTY, split_faces, three
 
 
 def csr_of(A: Entries) -> Any:
@@ -120,13 +120,15 @@ def balance(
         return Balance(int(weak[0]), None, None, False, False, (0.0, 0.0))
     surplus = np.where(surplus > bound, surplus, 0)
     ends = sum(edge.astype(int) for _, edge, _, _ in sides)
+    ends = np.where((surplus > PENALTY * total) & (total > 0), 0, ends)
     walls = sum(wall.astype(int) for _, _, wall, _ in sides)
     share = surplus / np.maximum(ends + walls, 1)
     excess = np.where((ends == 0) | (walls > 0), surplus - share * ends, 0)
     degree = sum((c > 0).astype(int) for c, _, _, _ in sides)
     for axis, f in enumerate(split_faces(store, shape)):
         if not periodic[axis]:
-            lines, shares = f.swapaxes(0, axis), share.swapaxes(0, axis)
+            lines = f.swapaxes(0, axis)
+            shares = np.where(ends > 0, share, 0).swapaxes(0, axis)
             lines[0], lines[-1] = shares[0], shares[-1]
     hanging = (degree == 1) & (surplus == 0)
     values = store[store > 0]

@@ -30,8 +30,9 @@ def ball(shape):
 
 
 def slit(shape):
-    x = coordinates(shape)
-    return ~((abs(x[0] - 0.5) < 0.5 / shape[0]) & (x[-1] > 0.3))
+    kept = np.ones(shape, bool)
+    kept[shape[0] // 2, ..., shape[-1] // 3 :] = False
+    return kept
 
 
 def blocks(shape):
