@@ -73,7 +73,7 @@ def recognise(
         if isinstance(found, Structure):
             return found
         reasons.append(found)
-    return Structure(reasons[0] if shape is not None else look(A, reasons))
+    return Structure(reasons[0] if shape is not None else look(A, P, reasons))
 
 
 def _csr(matrix: Any) -> tuple[Any, str]:

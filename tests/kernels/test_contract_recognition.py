@@ -161,6 +161,14 @@ def test_totals_and_components(matrix):
         np.testing.assert_array_equal(recognition.linked(A), reference.linked(A))
 
 
+@every
+@pytest.mark.parametrize(("width", "period"), [(1, 10**9), (2, 10**9), (3, 10**9), (1, 28), (1, 7)])
+def test_node_distances(matrix, width, period):
+    A = recognition.entries(matrix)
+    arguments = (A, width, period)
+    assert recognition.node_distances(*arguments) == reference.node_distances(*arguments)
+
+
 def slots_of(kind, shape):
     if kind == "box":
         slots = layout.half_slots(shape)

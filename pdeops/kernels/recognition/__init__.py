@@ -31,6 +31,7 @@ ROUND_OFF = 1e-14
 # Couplings and the sum of a row are equal up to this fraction of the row.
 TOLERANCE = 1e-13
 FAR = 32  # more distances than a stencil on a grid has; then they are not listed
+MOST = 13  # distances of a stencil of 27 points
 WIDE = 1 << 20  # the step from line to line in `embed`, more than a line has nodes
 
 
@@ -144,6 +145,16 @@ def pairs(A: Entries, tolerance: float = TOLERANCE) -> Pairs:
         (positive[0], positive[1]) if positive[0] >= 0 else None,
         sorted(distances[:known].tolist()) if known <= FAR else None,
     )
+
+
+def node_distances(A: Entries, width: int, period: int) -> list[int] | None:
+    """Distances between coupled nodes, ascending, if row i belongs to the node i // width % period.
+
+    None for more than a stencil has on a grid of three axes.
+    """
+    found = np.empty(MOST, dtype=np.int64)
+    known = _rows().node_distances(*A.arrays, ROUND_OFF, width, period, found)
+    return sorted(found[:known].tolist()) if known <= MOST else None
 
 
 def totals(A: Entries) -> tuple[ndarray, ndarray, tuple[int, int] | None]:

@@ -96,6 +96,29 @@ def pairs(starts, columns, values, largest, tolerance, negligible, distances, pl
 
 
 @jit
+def node_distances(starts, columns, values, largest, negligible, width, period, found):
+    """Same as `recognition.node_distances`; returns the number of distances, which are in `found`,
+    or one more than it holds as soon as there are more."""
+    known = 0
+    for i in range(len(largest)):
+        node = i // width % period
+        for s in range(starts[i], starts[i + 1]):
+            j = np.int64(columns[s])
+            distance = j // width % period - node
+            if distance <= 0 or abs(values[s]) <= negligible * min(largest[i], largest[j]):
+                continue
+            guess = 0
+            while guess < known and found[guess] != distance:
+                guess += 1
+            if guess == known:
+                if known == len(found):
+                    return known + 1
+                found[known] = distance
+                known += 1
+    return known
+
+
+@jit
 def totals(starts, columns, values, diagonal, signed, absolute, place):
     """Same as `recognition.totals`; `place` receives row and column of the first minor below 0."""
     for i in range(len(signed)):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from . import FAR, ROUND_OFF, TOLERANCE, Balance, Entries, Pairs
+from . import FAR, MOST, ROUND_OFF, TOLERANCE, Balance, Entries, Pairs
 from .layout import PENALTY, split_faces, three
 
 
@@ -50,6 +50,15 @@ def pairs(A: Entries, tolerance: float = TOLERANCE) -> Pairs:
 def _first(rows: ndarray, columns: ndarray, chosen: ndarray) -> tuple[int, int] | None:
     where = sorted(zip(rows[chosen].tolist(), columns[chosen].tolist(), strict=True))
     return where[0] if where else None
+
+
+def node_distances(A: Entries, width: int, period: int) -> list[int] | None:
+    """Same as `recognition.node_distances`."""
+    coo = csr_of(A).tocoo()
+    kept = abs(coo.data) > ROUND_OFF * np.minimum(A.largest[coo.row], A.largest[coo.col])
+    i, j = (k[kept] // width % period for k in (coo.row.astype(np.int64), coo.col.astype(np.int64)))
+    distances = np.unique((j - i)[j > i]).tolist()
+    return distances if len(distances) <= MOST else None
 
 
 def totals(A: Entries) -> tuple[ndarray, ndarray, tuple[int, int] | None]:
