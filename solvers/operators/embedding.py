@@ -11,6 +11,7 @@ from ...kernels import recognition
 from ...kernels.recognition import Entries
 
 SPARSEST = 8  # a box has at most this many nodes per row
+MOST = 15  # entries in most rows: seven points, and zeros that tetrahedra or bricks leave there
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Places:
 
 def places(A: Entries) -> Iterator[Places]:
     """Grids of two and three axes that the rows may be on, numbered row by row."""
+    if np.median(np.diff(A.starts)) > MOST:
+        return
     for ndim, default in ((2, 1), (3, 1), (3, 2)):
         found = recognition.embed(A, ndim, default)
         if found is not None and (laid := _lay_out(found[:, 0], found[:, 4 - ndim :])):

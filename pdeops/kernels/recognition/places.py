@@ -44,24 +44,23 @@ def embed(starts, columns, values, largest, negligible, line, plane, default, pa
                 continue
             if abs(values[s]) > negligible * min(largest[i], largest[i + 1]):
                 join(parent, shift, i, i + 1, 1)
+    low, high, step = np.empty(4, np.int64), np.empty(4, np.int64), np.empty(4, np.int64)
     for i in range(n):
         up = across(starts, columns, values, largest, negligible, i, 1, after)
         down = across(starts, columns, values, largest, negligible, i, -1, before)
         if max(up, down) > (2 if plane else 1):
             return AMBIGUOUS
-        if plane == 0:
-            if up == 1 and not join(parent, shift, i, after[0], line):
-                return AMBIGUOUS
-            continue
-        if up == 2:  # the next line comes before the next plane
-            if not join(parent, shift, i, after[0], line):
-                return AMBIGUOUS
-            if not join(parent, shift, i, after[1], plane):
-                return AMBIGUOUS
+        told = 0
+        if up == (2 if plane else 1):
+            for k in range(up):  # the next line comes before the next plane
+                low[told], high[told], step[told] = i, after[k], plane if k else line
+                told += 1
         if down == 2:
-            if not join(parent, shift, before[0], i, plane):
-                return AMBIGUOUS
-            if not join(parent, shift, before[1], i, line):
+            for k in range(2):
+                low[told], high[told], step[told] = before[k], i, line if k else plane
+                told += 1
+        for k in range(told):
+            if not join(parent, shift, low[k], high[k], step[k]):
                 return AMBIGUOUS
     if plane == 0:
         return FINE
