@@ -8,7 +8,7 @@ from ...kernels.blackbox.layout import STRONG
 from ...kernels.blackbox.sparsify import Shares, equal_shares
 from ..operators.diffusion import Diffusion
 from .cycle import CycleSpec
-from .smoothers import strength
+from .smoothers import DirectionalLines, strength
 
 ALL_LEVELS = 64  # more levels than any hierarchy has
 
@@ -27,8 +27,10 @@ def hierarchy_of(
 
     Raises:
         blackbox.NotPositiveDefiniteError: a level is not positive (semi)definite.
-        ValueError: the coarsest level is too large.
+        ValueError: the coarsest level is too large, or the smoother is one of stencils.
     """
+    if isinstance(spec.smoother, DirectionalLines):
+        raise ValueError(f"{spec.smoother} smooths a Stencil; use LineGaussSeidel(axes) for {A}.")
     geometric = shares is None or (num_sparsified == ALL_LEVELS and shares is equal_shares)
     if geometric and constant.serves(A.device, A.dtype) and (problem := constant_problem(A, spec)):
         return constant.set_up(problem, torch.empty(0, dtype=A.dtype, device=A.device))

@@ -1,4 +1,4 @@
-"""Black-box multigrid: a cycle as preconditioner of a `Diffusion`, and as a solver."""
+"""Black-box multigrid: a cycle as preconditioner of a `Diffusion` or `Stencil`, and as a solver."""
 
 import math
 from collections.abc import Callable
@@ -20,10 +20,12 @@ from ...nearest import did_you_mean
 from ..krylov.loop import check
 from ..operators.diffusion import Diffusion
 from ..operators.regions import Regions
+from ..operators.stencil import Stencil
 from ..result import SolveResult, at_once
 from .cycle import CycleSpec
 from .hierarchy import ALL_LEVELS, hierarchy_of
 from .smoothers import LineGaussSeidel, Smoother, suited
+from .stencil_hierarchy import lines_of, stencil_hierarchy, suited_cycle, suited_smoother
 
 COARSE = ("galerkin", "sparsified")
 
@@ -63,14 +65,17 @@ class Multigrid(Preconditioner):
     Args:
         A: with compiled loops for float64 and float32 on the CPU, else in plain torch.
         cycle: "V", "W", "F" or "full". F-cycles and full multigrid are not symmetric, so they
-            cannot precondition CG.
+            cannot precondition CG. By default V, but W for a `Stencil` whose direction of strong
+            coupling is turned against the axes (`stencil_hierarchy.suited_cycle`).
         sweeps: numbers of sweeps before and after the correction; symmetric if equal.
         mirrored: reverse the order of a sweep after the correction, as symmetry requires. Without
             it a cycle contracts better: V(1,1) for Poisson by 0.07 instead of 0.26 in 2D, by 0.19
             instead of 0.42 in 3D.
         smoother: `GaussSeidel()`, `LineGaussSeidel(axes)`, `Jacobi(damping)` or `Chebyshev(degree)`
             of `solvers.multigrid.smoothers`. By default lines if couplings along one axis
-            dominate, everywhere or along different axes in different places, else points.
+            dominate, everywhere or along different axes in different places, else points. For a
+            `Stencil`: `GaussSeidel()`, `LineGaussSeidel(axes)` or `DirectionalLines(directions)`;
+            by default what should take the least time (`stencil_hierarchy.suited_smoother`).
         shares: sparsify the first coarse level: distribute its couplings along diagonals to the
             axes in these shares (`kernels/blackbox/sparsify.py`). Cycles are cheaper; CG takes a
             few more iterations if a jumps.
@@ -79,22 +84,23 @@ class Multigrid(Preconditioner):
             that can be halved this equals re-discretisation, -div(a grad u) on the coarser grid.
 
     Raises:
-        ValueError: A is not a `Diffusion`, its hierarchy is not positive definite in its dtype, the
-            cycle or coarse operator is unknown, or the coarsest level is too large to be solved.
+        ValueError: A is neither a `Diffusion` nor a `Stencil`, its hierarchy is not positive
+            definite in its dtype, the cycle or coarse operator is unknown, or the coarsest level is
+            too large to be solved.
     """
 
     def __init__(
         self,
-        A: Diffusion,
+        A: Diffusion | Stencil,
         *,
-        cycle: str = "V",
+        cycle: str | None = None,
         sweeps: tuple[int, int] = (1, 1),
         mirrored: bool = True,
         smoother: Smoother | None = None,
         shares: Shares | None = None,
         coarse: str = "galerkin",
     ) -> None:
-        _require_diffusion(A)
+        _require_stencil(A)
         if coarse not in COARSE:
             raise ValueError(
                 f"Unknown coarse operator {coarse!r}; choose 'galerkin' (Pᵀ A P) or 'sparsified' "
@@ -104,23 +110,29 @@ class Multigrid(Preconditioner):
         num_sparsified = 1
         if coarse == "sparsified":
             num_sparsified, shares = ALL_LEVELS, shares or equal_shares
-        if shares is not None and any(A.periodic):
+        if shares is not None and (isinstance(A, Stencil) or any(A.periodic)):
             raise ValueError(
-                f"Coarse operators are sparsified on axes that are not periodic; A is on {A.grid}. "
-                f"Leave out `shares` and coarse='sparsified'."
+                f"Coarse operators of a Diffusion are sparsified on axes that are not periodic; A "
+                f"is {A} on {A.grid}. Leave out `shares` and coarse='sparsified'."
             )
         if min(sweeps) < 0 or sum(sweeps) == 0:
             raise ValueError(f"A cycle needs at least one sweep of its smoother; got {sweeps}.")
         self.grid, self.dtype, self._A = A.grid, A.dtype, A
-        self._spec = CycleSpec(cycle, *sweeps, mirrored, smoother or suited(A))
+        with ours_alone():
+            self._spec = _spec(A, cycle, sweeps, mirrored, smoother)
         self.symmetric = self._spec.symmetric
         self.positive_definite = self.symmetric  # on the range of A
-        self._regions = None if A.positive_definite else A.regions
+        self._regions: Regions | None = None
+        if isinstance(A, Diffusion) and not A.positive_definite:
+            self._regions = A.regions
         self._shares, self._coarse = shares, coarse
         try:
             # A network that computes shares uses torch's threads.
             with ours_alone() if shares is None else nullcontext():
-                self._hierarchy = hierarchy_of(A, self._spec, shares, num_sparsified)
+                if isinstance(A, Stencil):
+                    self._hierarchy = stencil_hierarchy(A, self._spec)
+                else:
+                    self._hierarchy = hierarchy_of(A, self._spec, shares, num_sparsified)
         except NotPositiveDefiniteError:
             raise ValueError(
                 f"Multigrid for {A} lost positive definiteness in {self.dtype}: the coefficient's "
@@ -192,7 +204,10 @@ class Multigrid(Preconditioner):
         """
         spec = replace(self._spec, **changes)
         both = (self._spec.smoother, spec.smoother)
-        relined = both[0] != both[1] and any(isinstance(s, LineGaussSeidel) for s in both)
+        if isinstance(self._A, Stencil):
+            relined = lines_of(both[0], self._A) != lines_of(both[1], self._A)
+        else:
+            relined = both[0] != both[1] and any(isinstance(s, LineGaussSeidel) for s in both)
         # The levels depend on lines, and some hierarchies run V(1,1) only.
         if relined or not self._hierarchy.runs(spec.steps):
             sweeps = (spec.pre, spec.post)
@@ -287,9 +302,32 @@ def solve_multigrid(
     return SolveResult(x, False, max_iterations, residuals, reason)
 
 
+def _spec(
+    A: Diffusion | Stencil,
+    cycle: str | None,
+    sweeps: tuple[int, int],
+    mirrored: bool,
+    smoother: Smoother | None,
+) -> CycleSpec:
+    """The cycle with what is not given chosen for A."""
+    if isinstance(A, Stencil):
+        smoother = smoother or suited_smoother(A)
+        return CycleSpec(cycle or suited_cycle(A), *sweeps, mirrored, smoother)
+    return CycleSpec(cycle or "V", *sweeps, mirrored, smoother or suited(A))
+
+
+def _require_stencil(A: LinearOperator) -> None:
+    if not isinstance(A, Diffusion | Stencil):
+        raise ValueError(
+            f"Multigrid needs a Diffusion or a Stencil; got {type(A).__name__}. Where its matrix "
+            f"is a stencil, recognise(A.to_csr()).operator is one; else use RugeStueben."
+        )
+
+
 def _require_diffusion(A: LinearOperator) -> None:
     if not isinstance(A, Diffusion):
         raise ValueError(
-            f"Multigrid needs a Diffusion; got {type(A).__name__}. Where its matrix is a stencil, "
-            f"recognise(A.to_csr()).operator is one; else use RugeStueben."
+            f"Cycles alone solve systems of a Diffusion; got {type(A).__name__}. Use "
+            f"cg(A, b, M=Multigrid(A)) for a Stencil; where the matrix is a stencil, "
+            f"recognise(A.to_csr()).operator is one."
         )

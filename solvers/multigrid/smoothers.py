@@ -98,7 +98,28 @@ class LineGaussSeidel:
         return self.axes
 
 
-Smoother = GaussSeidel | LineGaussSeidel | Jacobi | Chebyshev
+@dataclass(frozen=True)
+class DirectionalLines:
+    """Line Gauss-Seidel for a `Stencil` in 2D, along axes or diagonals of the grid.
+
+    Attributes:
+        directions: offsets along which lines are solved, one after the other: (0, 1) or (1, 0),
+            (1, 1) and (1, -1).
+    """
+
+    directions: tuple[tuple[int, ...], ...]
+
+    lengths: ClassVar[tuple[float, ...]] = ()
+
+    def __post_init__(self) -> None:
+        known = {(0, 1), (1, 0), (1, 1), (1, -1)}
+        if not self.directions or not set(self.directions) <= known:
+            raise ValueError(
+                f"Lines lead along (0, 1), (1, 0), (1, 1) or (1, -1); got {self.directions}."
+            )
+
+
+Smoother = GaussSeidel | LineGaussSeidel | DirectionalLines | Jacobi | Chebyshev
 
 
 def strength(A: Diffusion) -> list[float]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -112,6 +113,16 @@ class Stencil(LinearOperator):
     def entries(self) -> stencil.Entries:
         """The entries in the form that the kernels take."""
         return self._entries
+
+    @cached_property
+    def mean_couplings(self) -> dict[tuple[int, ...], float]:
+        """The mean coupling at each offset, over the nodes that have a neighbour there."""
+        sums = self.couplings.detach().flatten(1).sum(1).tolist()
+        result = {}
+        for offset, total in zip(stencil_offsets(self.ndim), sums, strict=True):
+            count = math.prod(n - abs(o) for n, o in zip(self.grid.shape, offset, strict=True))
+            result[offset] = total / max(count, 1)
+        return result
 
     def diagonal(self) -> Float[Tensor, "*space"]:
         return self._entries.diagonal

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from pdeops.kernels import blackbox, constant, diffusion
+from pdeops.kernels import blackbox, constant, diffusion, stencil, stencil_multigrid
 from pdeops.kernels.blackbox import Cycle, System, layout, plane_layout
 from pdeops.kernels.blackbox import reference as blackbox_reference
 from pdeops.kernels.blackbox.sparsify import equal_shares
 from pdeops.kernels.constant import problem as constant_problem
 from pdeops.kernels.constant import reference as constant_reference
 from pdeops.kernels.diffusion import reference as diffusion_reference
+from pdeops.kernels.stencil import reference as stencil_reference
+from pdeops.kernels.stencil_multigrid import cpu as stencil_cpu
+from pdeops.kernels.stencil_multigrid import reference as stencil_multigrid_reference
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5}  # relative, of the Euclidean norm
 
@@ -152,6 +155,59 @@ def plain_constant_product(u, *profiles):
     return diffusion_reference.apply(u, faces, 0.7 * outer(s), (False,) * ndim)
 
 
+def inside(a):
+    """Couplings, zero where the neighbour lies outside the box."""
+    masks = torch.zeros_like(a)
+    for mask, offset in zip(masks, stencil.stencil_offsets(a.ndim - 1), strict=True):
+        mask[stencil.paired(offset, a.shape[1:])[0]] = 1
+    return a * masks
+
+
+def stencil_fields(n):
+    """A field, the excess of the diagonal, and the couplings."""
+    return [(2, *n), n, (3 ** len(n) // 2, *n)]
+
+
+def stencil_cycle(set_up, *, cycle=Cycle(), strength=(1.0, 1.0, 1.0), lines=()):  # noqa: B008
+    """A cycle for random couplings of either sign, most of them negative."""
+
+    def run(b, excess, couplings):
+        a = inside(couplings - 1)
+        size = stencil_reference.apply(torch.ones_like(excess), 0 * excess, a.abs())
+        few = strength[: excess.ndim]
+        problem = stencil_multigrid.StencilSystem(size + excess.exp(), a, few, lines)
+        out = torch.full_like(b, torch.nan, memory_format=torch.contiguous_format)
+        set_up(problem).run(b, out, cycle)
+        return out
+
+    return run
+
+
+def wide(sizes, **how):
+    return Row(
+        stencil_cycle(stencil_multigrid.set_up, **how),
+        stencil_cycle(stencil_multigrid_reference.set_up, **how),
+        stencil_fields,
+        sizes,
+        exempt={"test_backward": "compiled cycles record no gradient"},
+    )
+
+
+def stencil_product(u, d, a):
+    return stencil.apply(stencil.Entries(d, inside(a)), u)
+
+
+def bound_stencil_product(u, d, a):
+    out = torch.full_like(u, torch.nan, memory_format=torch.contiguous_format)
+    for v, w in zip(u.contiguous(), out, strict=True):
+        stencil.bind(stencil.Entries(d, inside(a)), v, w)()
+    return out
+
+
+def plain_stencil_product(u, d, a):
+    return stencil_reference.apply(u, d, inside(a))
+
+
 PLANES = ((19, 19), (20, 27), (39, 24), (11, 52))
 PRODUCTS = ((17,), (17, 15), (16, 18), (9, 8, 7))
 BOXES = ((9, 11, 13), (10, 9, 12))
@@ -178,6 +234,26 @@ ROWS = {
         lambda n: [(2, *n)],
         ((15, 31), (41, 25), (15, 15, 15), (31, 21, 17)),
         exempt={"test_backward": "compiled cycles record no gradient"},
+    ),
+    "stencil multigrid, line": wide(((600,),)),
+    "stencil multigrid, plane": wide((*PLANES, (1, 500), (3, 200))),
+    "stencil multigrid, semicoarsening": wide(PLANES, strength=(0.1, 1.0)),
+    "stencil multigrid, W(1,2)": wide(PLANES, cycle=Cycle("W", 1, 2)),
+    "stencil multigrid, full": wide(PLANES, cycle=Cycle("full", 2, 1, mirrored=False)),
+    "stencil multigrid, lines": wide(PLANES, lines=((0, 1),)),
+    "stencil multigrid, diagonals": wide(PLANES, cycle=Cycle("W"), lines=((1, 1), (1, 0))),
+    "stencil multigrid, other diagonals": wide(PLANES, lines=((1, -1),)),
+    "stencil multigrid, box": wide(BOXES),
+    "stencil multigrid, semicoarsened box": wide(BOXES, strength=(0.2, 1.0, 0.01)),
+    "stencil.apply": Row(
+        stencil_product, plain_stencil_product, stencil_fields, (*PRODUCTS, (1, 9), (5, 1, 4))
+    ),
+    "stencil.bind": Row(
+        bound_stencil_product,
+        plain_stencil_product,
+        stencil_fields,
+        (*PRODUCTS, (40, 50)),
+        exempt={"test_backward": "bound loops record no gradient"},
     ),
     "diffusion.apply": Row(
         product, plain_product, lambda n: [(2, *n), *couplings(n)[1:]], PRODUCTS
@@ -299,7 +375,9 @@ def test_the_form_follows_device_dtype_and_problem():
     like = torch.empty(0, dtype=torch.float64)
     problem = constant.Constant(1.0, 0.0, (31, 31), (1.0, 1.0))
     assert type(constant.set_up(problem, like)).__name__ == "ConstantHierarchy"
-    for operation in (blackbox, constant, diffusion):
+    problem = stencil_multigrid.StencilSystem(torch.ones(9, 9), torch.zeros(4, 9, 9), (1.0, 1.0))
+    assert type(stencil_multigrid.set_up(problem)) is stencil_cpu.CpuHierarchy
+    for operation in (blackbox, constant, diffusion, stencil, stencil_multigrid):
         form = operation.FORMS.of(torch.empty(0, device="meta"))
         assert form.__name__.endswith(".reference")
     assert not blackbox.line_smoothing_pays(torch.device("meta"))

@@ -5,6 +5,7 @@ Any device and dtype, leading batch axes, differentiable in the field and in the
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,17 +18,16 @@ def stencil_offsets(ndim: int) -> list[tuple[int, ...]]:
     return [o for o in product((-1, 0, 1), repeat=ndim) if o > (0,) * ndim]
 
 
-def paired(
-    offset: Sequence[int], shape: Sequence[int]
-) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """The nodes of a box with a neighbour at the offset, and these neighbours."""
+def paired(offset: Sequence[int], shape: Sequence[int]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The nodes of a box with a neighbour at the offset, and these neighbours, as indices of the
+    last axes."""
     here = tuple(
         slice(max(0, -o), max(0, n - max(0, o))) for o, n in zip(offset, shape, strict=True)
     )
     there = tuple(
         slice(max(0, o), max(0, n - max(0, -o))) for o, n in zip(offset, shape, strict=True)
     )
-    return here, there
+    return (..., *here), (..., *there)
 
 
 def apply(
@@ -41,9 +41,9 @@ def apply(
     for offset, a in zip(stencil_offsets(ndim), couplings, strict=True):
         here, there = paired(offset, diagonal.shape)
         if a[here].numel():
-            result = result + _placed(a[here] * u[..., *there], offset, diagonal.shape)
+            result = result + _placed(a[here] * u[there], offset, diagonal.shape)
             back = tuple(-o for o in offset)
-            result = result + _placed(a[here] * u[..., *here], back, diagonal.shape)
+            result = result + _placed(a[here] * u[here], back, diagonal.shape)
     return result
 
 
