@@ -13,7 +13,7 @@ from .diffusion import Diffusion
 from .embedding import Places, places
 from .regions import Regions
 from .shapes import axis_shapes, box_shapes
-from .stencil import Stencil
+from .stencil import Stencil, stencil_offsets
 from .structure import Structure, gather
 from .unrecognised import look
 
@@ -164,10 +164,12 @@ def _diffusion(
         regions = Regions.whole(shape, held)
     operator = Diffusion.of_checked(faces, grid, excess, B.bounds, regions)
     index = None if position is None else torch.from_numpy(position)
-    return _structure(operator, B, index)
+    return _structure(operator, B, diagonal, index)
 
 
-def _structure(A: Diffusion, B: recognition.Balance, embedding: Tensor | None) -> Structure:
+def _structure(
+    A: Diffusion, B: recognition.Balance, diagonal: Any, embedding: Tensor | None
+) -> Structure:
     ghosts = torch.zeros(A.grid.shape, dtype=torch.bool)
     inner = A
     if B.hanging is not None:
@@ -194,9 +196,11 @@ def _structure(A: Diffusion, B: recognition.Balance, embedding: Tensor | None) -
         f"{1 + 2 * A.ndim}-point stencil on {_times(A.grid.shape)} nodes{outside}, {kind} "
         f"couplings{hanging}; {A.regions}"
     )
+    held = B.held and A.ndim == 2 and not any(A.periodic) and not ghosts.any()
     return Structure(
         reason,
         A,
+        _with_obstacles(A, diagonal) if held and A.regions.num_floating == 0 else None,
         ghosts=ghosts,
         inner=inner,
         coupling=coupling,
@@ -219,6 +223,29 @@ def _without(A: Diffusion, ghosts: Tensor) -> Diffusion:
             c.select(axis, n).copy_(both)
         inside.append(c)
     return Diffusion.from_faces(inside, A.grid, A.excess)
+
+
+def _with_obstacles(A: Diffusion, diagonal: Any) -> Stencil:
+    """The operator as a stencil of nine points, with one equation for each solid node."""
+    shape = A.grid.shape
+    centre = torch.from_numpy(diagonal).reshape(shape)
+    couplings = torch.zeros(len(stencil_offsets(A.ndim)), *shape, dtype=torch.float64)
+    for axis, f in enumerate(A.faces):
+        offset = tuple(int(a == axis) for a in range(A.ndim))
+        field = couplings[stencil_offsets(A.ndim).index(offset)]
+        inside = f.narrow(axis, 1, shape[axis] - 1)
+        torch.neg(inside, out=field.narrow(axis, 0, shape[axis] - 1))
+    return Stencil(
+        torch.where(centre > 0, centre, A.bounds[1]),
+        couplings,
+        _open_box(shape),
+        positive_definite=True,
+    )
+
+
+def _open_box(shape: Sequence[int]) -> Grid:
+    """The grid of unit spacing with known values around the nodes."""
+    return Grid(shape, [float(n + 1) for n in shape], "dirichlet", "interior")
 
 
 def _stencil(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | str:
@@ -260,11 +287,10 @@ def _stencil(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | str:
     if not definite:
         row = int((weak if weak.any() else ~held[root]).argmax())
         proven = f"row {row} is not {'' if weak.any() else 'strictly '}diagonally dominant"
-    grid = Grid(shape, [float(n + 1) for n in shape], "dirichlet", "interior")
     operator = Stencil(
         torch.from_numpy(A.diagonal).reshape(shape),
         torch.from_numpy(store).reshape(-1, *shape),
-        grid,
+        _open_box(shape),
         positive_definite=definite,
     )
     return Structure(f"{points}, {sign}; {proven}", stencil=operator)

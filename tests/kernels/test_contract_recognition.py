@@ -47,6 +47,15 @@ def spoiled(matrix, i, j, value):
     return A.tocsr()
 
 
+def obstacle(matrix):
+    """Rows of the identity, cut out of a matrix."""
+    inside = np.ones(matrix.shape[0])
+    inside[30:33] = inside[38:42] = 0
+    return sp.csr_array(
+        sp.diags_array(inside) @ matrix @ sp.diags_array(inside) + sp.diags_array(1 - inside)
+    )
+
+
 MATRICES = {
     "1d": diffusion((9,)),
     "2d": diffusion((7, 8)),
@@ -70,6 +79,7 @@ MATRICES = {
     "not dominant": spoiled(diffusion((7, 8)), 9, 9, 0.1),
     "penalty": spoiled(spoiled(diffusion((7, 8)), 9, 9, 1e14), 0, 0, 1e20),
     "diagonal": sp.csr_array(sp.eye_array(6)),
+    "obstacle": obstacle(walls((9, 8))),
     "empty": sp.csr_array((4, 4)),
 }
 every = pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
@@ -223,6 +233,7 @@ def test_arrange_rows_in_any_place():
         ("walls", (9, 8), (False, False)),
         ("walls 3d", (5, 6, 4), (False,) * 3),
         ("reaction", (7, 8), (False, False)),
+        ("obstacle", (9, 8), (False, False)),
         ("not dominant", (7, 8), (False, False)),
         ("penalty", (7, 8), (False, False)),
     ],
@@ -247,7 +258,8 @@ def test_balance_and_regions(name, shape, periodic):
         assert (one is None) == (other is None)
         if one is not None:
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=0)
-    assert (found.closed, found.solid) == (expected.closed, expected.solid)
+    for name in ("closed", "solid", "held"):
+        assert getattr(found, name) == getattr(expected, name)
     assert found.bounds == pytest.approx(expected.bounds, rel=1e-14)
 
     open_ = [f > 0 for f in layout.split_faces(store, shape)]

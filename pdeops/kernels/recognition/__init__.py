@@ -87,6 +87,8 @@ class Balance:
         hanging: nodes with one neighbour and no excess; None if there is none.
         closed: whether a face inside has no coupling.
         solid: whether a row is zero.
+        held: whether nodes inside are coupled to a known value, as at an obstacle with u = 0 whose
+            nodes were removed from the matrix or have rows of the identity.
         bounds: the smallest positive and the largest coupling.
     """
 
@@ -95,6 +97,7 @@ class Balance:
     hanging: ndarray | None
     closed: bool
     solid: bool
+    held: bool
     bounds: tuple[float, float]
 
 
@@ -212,7 +215,7 @@ def balance(
     a penalty (`layout.PENALTY`).
     """
     excess, hanging = np.zeros(len(diagonal)), np.zeros(len(diagonal), dtype=np.uint8)
-    counts, bounds = np.zeros(4, dtype=np.int64), np.zeros(2)
+    counts, bounds = np.zeros(5, dtype=np.int64), np.zeros(2)
     wrap = np.array([False] * (3 - len(shape)) + list(periodic))
     code, node = _nodes().balance(
         diagonal,
@@ -232,6 +235,7 @@ def balance(
         hanging.astype(bool) if counts[1] else None,
         bool(counts[2]),
         bool(counts[3]),
+        bool(counts[4]),
         (float(bounds[0]) if np.isfinite(bounds[0]) else 0.0, float(bounds[1])),
     )
 

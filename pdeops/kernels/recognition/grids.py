@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..runtime.jit import jit
-from .layout import FINE, PENALTY, WEAK
+from .layout import FINE, HELD, PENALTY, WEAK
 from .trees import root_of
 
 
@@ -17,7 +17,8 @@ def balance(diagonal, grid, periodic, slots, tolerance, store, excess, hanging, 
             written.
         hanging: receives 1 at nodes with one neighbour and no excess.
         counts: receives the numbers of nodes with an excess inside, hanging nodes, inner faces
-            without coupling and nodes with a zero row.
+            without coupling, nodes with a zero row, and inner nodes at such a face with an excess
+            that compares with their couplings.
         bounds: receives the smallest positive and the largest coupling.
     """
     node = -1
@@ -26,7 +27,7 @@ def balance(diagonal, grid, periodic, slots, tolerance, store, excess, hanging, 
         for x1 in range(grid[1]):
             for x2 in range(grid[2]):
                 node += 1
-                total, degree, open_ends, closed = 0.0, 0, 0, 0
+                total, degree, open_ends, closed, walls = 0.0, 0, 0, 0, 0
                 for axis in range(3):
                     if slots[axis, 0] == 0:
                         continue
@@ -44,12 +45,13 @@ def balance(diagonal, grid, periodic, slots, tolerance, store, excess, hanging, 
                         elif not periodic[axis] and x == (grid[axis] - 1) * side:
                             open_ends += 1
                         else:
-                            counts[2] += 1
+                            walls += 1
                             beyond = (2 * side - 1) * slots[axis, 0]
                             if not periodic[axis] and diagonal[node + beyond] == 0:
                                 closed += 1
                 centre = diagonal[node]
                 surplus = centre - total
+                counts[2] += walls
                 bound = tolerance * (abs(centre) + total)
                 if surplus < -bound:
                     return WEAK, node
@@ -60,6 +62,8 @@ def balance(diagonal, grid, periodic, slots, tolerance, store, excess, hanging, 
                     if degree == 0:
                         counts[3] += 1
                     continue
+                if walls and degree and not open_ends and surplus > HELD * total:
+                    counts[4] += 1
                 if surplus > PENALTY * total > 0:
                     open_ends = 0
                 share = surplus / max(open_ends + closed, 1)

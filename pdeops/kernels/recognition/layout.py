@@ -19,6 +19,9 @@ FINE, UNORDERED, OUT_OF_RANGE, NOT_FINITE, ASYMMETRIC, WEAK, AMBIGUOUS = range(7
 # An excess of this many times the couplings of its node is a penalty, not a coupling to the sides:
 # as such it would drown them in the coarse operators of multigrid.
 PENALTY = 1e12
+# From this part of its couplings on, the excess of a node at a face without coupling is a coupling
+# to a known value there.
+HELD = 0.1
 
 
 def three(shape: Sequence[int]) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from . import FAR, MOST, ROUND_OFF, TOLERANCE, Balance, Entries, Pairs
-from .layout import PENALTY, split_faces, three
+from .layout import HELD, PENALTY, split_faces, three
 
 
 def csr_of(A: Entries) -> Any:
@@ -126,14 +126,16 @@ def balance(
     surplus, bound = centre - total, TOLERANCE * (abs(centre) + total)
     weak = np.flatnonzero((surplus < -bound).ravel())
     if weak.size:
-        return Balance(int(weak[0]), None, None, False, False, (0.0, 0.0))
+        return Balance(int(weak[0]), None, None, False, False, False, (0.0, 0.0))
     surplus = np.where(surplus > bound, surplus, 0)
     ends = sum(edge.astype(int) for _, edge, _, _ in sides)
+    hollow = sum(closed.astype(int) for *_, closed in sides) > 0
+    degree = sum((c > 0).astype(int) for c, _, _, _ in sides)
+    held = hollow & (degree > 0) & (ends == 0) & (surplus > HELD * total)
     ends = np.where((surplus > PENALTY * total) & (total > 0), 0, ends)
     walls = sum(wall.astype(int) for _, _, wall, _ in sides)
     share = surplus / np.maximum(ends + walls, 1)
     excess = np.where((ends == 0) | (walls > 0), surplus - share * ends, 0)
-    degree = sum((c > 0).astype(int) for c, _, _, _ in sides)
     for axis, f in enumerate(split_faces(store, shape)):
         if not periodic[axis]:
             lines = f.swapaxes(0, axis)
@@ -147,6 +149,7 @@ def balance(
         hanging.ravel() if hanging.any() else None,
         any(bool(closed.any()) for *_, closed in sides),
         bool(((degree == 0) & (surplus == 0)).any()),
+        bool(held.any()),
         (float(values.min(initial=np.inf)) if values.size else 0.0, float(values.max(initial=0))),
     )
 

@@ -88,6 +88,12 @@ def stencil(A: Any) -> Diffusion:
             f"{found.reason}. SmoothedAggregation(Matrix(A)) and IncompleteCholesky(Matrix(A)) of "
             f"pdeops.solvers accept any matrix."
         )
+    if found.embedding is not None:
+        raise ValueError(
+            f"The rows of this matrix are {len(found.embedding)} of the "
+            f"{found.operator.grid.num_nodes} nodes of a grid; a learned preconditioner acts on "
+            f"all. Use found = recognise(A), found.operator, and found.embed and found.extract."
+        )
     return found.operator
 
 

@@ -105,11 +105,48 @@ def test_multigrid_takes_about_as_many_iterations_as_on_a_box(name, shape, rows,
     found = recognise(matrix)
     assert found.operator.positive_definite == (rows is identity_rows)
     b = torch.randn(matrix.shape[0], generator=generator, dtype=torch.float64)
-    result = cg(found.operator, found.embed(b), M=Multigrid(found.operator), rtol=1e-8)
-    assert result.converged
-    assert result.iterations <= 13
-    x = found.extract(result.x).numpy()
-    assert np.linalg.norm(b.numpy() - matrix @ x) <= 1.01e-8 * b.norm()
+    assert found.on_grid is (found.operator if len(shape) == 3 else found.stencil)
+    for A, most in ((found.operator, 13), (found.on_grid, 10 if len(shape) == 2 else 13)):
+        result = cg(A, found.embed(b), M=Multigrid(A), rtol=1e-8)
+        assert result.converged
+        assert result.iterations <= most
+        x = found.extract(result.x).numpy()
+        assert np.linalg.norm(b.numpy() - matrix @ x) <= 1.01e-8 * b.norm()
+
+
+@pytest.mark.parametrize("name", ["first_corner", "blocks"])
+def test_iterations_do_not_grow_with_the_grid(name, generator):
+    """Without the stencil they do, to 16 at 513²: couplings to known values inside are lumped."""
+    for n in (65, 129, 257):
+        matrix = removed(whole((n, n)), DOMAINS[name]((n, n)))
+        found = recognise(matrix)
+        A = found.on_grid
+        b = found.embed(torch.randn(matrix.shape[0], generator=generator, dtype=torch.float64))
+        assert cg(A, b, M=Multigrid(A), rtol=1e-8).iterations <= 10
+
+
+@pytest.mark.parametrize("rows", [removed, identity_rows])
+def test_the_stencil_with_obstacles_is_the_same_matrix(rows, generator):
+    matrix = rows(whole((30, 31), generator), blocks((30, 31)))
+    found = recognise(matrix)
+    ours = found.stencil.to_csr()
+    index = np.arange(930) if found.embedding is None else found.embedding.numpy()
+    assert abs(ours[index][:, index] - matrix).max() == 0
+    others = np.setdiff1d(np.arange(930), index)
+    assert ours[others].nnz == len(others)  # their diagonal entries
+    assert (ours.diagonal() > 0).all()
+
+
+def test_walls_without_flux_need_no_stencil(generator):
+    """Nor does a reaction that is small beside the couplings."""
+    shape = (30, 31)
+    fluid = torch.from_numpy(blocks(shape))
+    grid = Grid(shape, boundary="dirichlet", placement="centers")
+    for reaction in (0.0, 1.0):
+        A = Diffusion(1.0, grid, fluid=fluid, reaction=reaction)
+        found = recognise(A.to_csr())
+        assert found.operator is not None
+        assert found.stencil is None
 
 
 @pytest.mark.parametrize("form", ["int64", "untidy", "penalty", "contrast"])
