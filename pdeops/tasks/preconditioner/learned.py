@@ -84,9 +84,9 @@ def stencil(A: Any) -> Diffusion:
     found = recognise(A)
     if found.operator is None:
         raise ValueError(
-            f"A learned preconditioner needs a stencil on a grid; this matrix is not one: "
-            f"{found.reason}. SmoothedAggregation(Matrix(A)) and IncompleteCholesky(Matrix(A)) of "
-            f"pdeops.solvers accept any matrix."
+            f"A learned preconditioner needs a stencil on a grid with couplings a_ij <= 0 along "
+            f"the axes; this matrix is not one: {found.reason}. SmoothedAggregation(Matrix(A)) and "
+            f"IncompleteCholesky(Matrix(A)) of pdeops.solvers accept any matrix."
         )
     if found.embedding is not None:
         raise ValueError(
