@@ -39,7 +39,7 @@ def places(A: Entries) -> Iterator[Places]:
         return
     for ndim, default in ((2, 1), (3, 1), (3, 2)):
         found = recognition.embed(A, ndim, default)
-        if found is not None and (laid := _lay_out(found[:, 0], found[:, 4 - ndim :])):
+        if found is not None and (laid := _lay_out(found[0], found[1][:, 3 - ndim :])):
             yield laid
             return
 
@@ -51,7 +51,10 @@ def _lay_out(component: Any, place: Any) -> Places | None:
     alone = sizes[component] == 1
     extent = np.zeros((len(sizes), place.shape[1]), dtype=np.int64)
     for axis, values in enumerate(place.T):
-        np.maximum.at(extent[:, axis], component, values + 1)
+        if len(sizes) == 1:
+            extent[0, axis] = values.max() + 1
+        else:
+            np.maximum.at(extent[:, axis], component, values + 1)
     extent[sizes == 1] = 0
     first = np.cumsum(extent[:, 0]) - extent[:, 0]
     shape = [int(extent[:, 0].sum()), *(int(n) for n in extent[:, 1:].max(axis=0))]
@@ -59,12 +62,12 @@ def _lay_out(component: Any, place: Any) -> Places | None:
     if across == 0 or math.prod(shape) > SPARSEST * len(component):
         return None
     shape[0] = max(shape[0], -(-len(component) // across))
-    together = place[~alone].copy()
-    together[:, 0] += first[component[~alone]]
-    position = np.empty(len(component), dtype=np.int64)
-    position[~alone] = np.ravel_multi_index(tuple(together.T), shape)
+    position = first[component]
+    for axis, n in enumerate(shape):
+        position = position * (n if axis else 1) + place[:, axis]
     taken = np.bincount(position[~alone], minlength=math.prod(shape))
     if taken.max(initial=0) > 1:
         return None
-    position[alone] = np.flatnonzero(taken == 0)[: int(alone.sum())]
+    if alone.any():
+        position[alone] = np.flatnonzero(taken == 0)[: int(alone.sum())]
     return Places(tuple(shape), position)

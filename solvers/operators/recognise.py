@@ -66,8 +66,8 @@ def recognise(
             f"{csr[j, i]:.10g}"
         )
     size = len(A.diagonal)
-    if shape is not None and torch.Size(shape).numel() != size:
-        return Structure(f"{size} rows do not fill a grid of shape {tuple(shape)}")
+    if shape is not None and (torch.Size(shape).numel() != size or not 1 <= len(shape) <= 3):
+        return Structure(f"{size} rows do not fill a grid of shape {tuple(shape)} of 1 to 3 axes")
     reasons = []
     for found in _attempts(A, P, shape):
         if isinstance(found, Structure):
@@ -114,6 +114,10 @@ def _attempts(A: Entries, P: Pairs, shape: Sequence[int] | None) -> Iterable[Str
     if P.positive is None and (distances is not None or shape is not None):
         for candidate in [tuple(shape)] if shape else axis_shapes(size, distances or []):
             yield _diffusion(A, candidate)
+    elif distances is not None or shape is not None:
+        for candidate in [tuple(shape)] if shape else axis_shapes(size, distances or []):
+            if found := _either_sign(A, P, candidate):
+                yield found
     if distances is not None or shape is not None:
         for candidate in [tuple(shape)] if shape else box_shapes(size, distances or []):
             # Few nodes along the last axis are two or three unknowns per node, along the first two
@@ -165,6 +169,25 @@ def _diffusion(
     operator = Diffusion.of_checked(faces, grid, excess, B.bounds, regions)
     index = None if position is None else torch.from_numpy(position)
     return _structure(operator, B, diagonal, index)
+
+
+def _either_sign(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | None:
+    """The reason for couplings of either sign along the axes where no solver on a grid takes them:
+    on a line, and on periodic axes. None if the matrix is none of these."""
+    faces = [s for s in layout.face_slots(shape) if s[0]]
+    size = sum(torch.Size(n).numel() for n in layout.face_shapes(shape))
+    store, wrong = recognition.arrange(
+        A, shape, layout.ascending([*faces, *layout.seam_slots(shape)]), size, 1.0
+    )
+    split = layout.split_faces(store, shape)
+    on_open_box = len(shape) > 1 and not any(f.take(0, a).any() for a, f in enumerate(split))
+    if wrong is not None or on_open_box:
+        return None
+    return Structure(
+        f"{1 + 2 * len(shape)}-point stencil on {_times(shape)} nodes, not an M-matrix: entry "
+        f"{P.positive} is positive. Couplings of either sign need a grid of two or three axes, "
+        f"none periodic; use a sparse direct solver or algebraic multigrid"
+    )
 
 
 def _structure(

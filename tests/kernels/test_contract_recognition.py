@@ -287,9 +287,10 @@ def test_embed(ndim):
     for kept in (np.ones(shape, bool), corner, corner[::-1], corner[:, ::-1]):
         A = recognition.entries(removed(shape, kept))
         found, expected = recognition.embed(A, ndim), reference.embed(A, ndim)
-        np.testing.assert_array_equal(found[:, 4 - ndim :], np.argwhere(kept))
+        np.testing.assert_array_equal(found[1][:, 3 - ndim :], np.argwhere(kept))
         if expected is not None:  # the twin gives up where a coupling is not told by its ends
-            np.testing.assert_array_equal(found, expected)
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(one, other)
     assert expected is not None or ndim == 3
     for name in ("many distances", "far entry"):
         matrix = abs(MATRICES["many distances" if name[0] == "m" else "a far entry"])

@@ -130,7 +130,8 @@ def entries(matrix: Any) -> Entries:
 
 
 def _check_range(indices: ndarray, n: int) -> None:
-    if not 0 <= indices.min() <= indices.max() < n:
+    unsigned = indices.view(f"u{indices.itemsize}") if indices.dtype.kind == "i" else indices
+    if unsigned.max() >= n:  # a negative number has become a large one
         raise ValueError(f"The matrix {_damaged(n)}")
 
 
@@ -271,7 +272,7 @@ def components(
     return labels.reshape(shape), int(number)
 
 
-def embed(A: Entries, ndim: int, default: int = 1) -> ndarray | None:
+def embed(A: Entries, ndim: int, default: int = 1) -> tuple[ndarray, ndarray] | None:
     """Places of the rows on a grid of which some nodes are not unknowns, row by row.
 
     Entries next to the diagonal join neighbours in a line. Of two others the first leads to the
@@ -282,8 +283,8 @@ def embed(A: Entries, ndim: int, default: int = 1) -> ndarray | None:
         ndim: 2 or 3.
 
     Returns:
-        (rows, 1 + 3): the number of the connected component of each row, and its place in it from
-        (0, 0, 0); None if the entries fit no grid.
+        The number of the connected component of each row, and (rows, 3) its place in it from (0, 0,
+        0); None if the entries fit no grid.
     """
     from . import places
 
@@ -294,17 +295,9 @@ def embed(A: Entries, ndim: int, default: int = 1) -> ndarray | None:
     code = places.embed(*A.arrays, ROUND_OFF, WIDE, plane, steps[default], parent, shift)
     if code != FINE:
         return None
-    middle = WIDE // 2  # so that the digits are not negative
-    roots, shifts = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-    places.settled(parent, shift, roots, shifts)
-    component = (np.cumsum(roots == np.arange(n)) - 1)[roots]
-    digits = shifts + middle * (1 + WIDE + WIDE * WIDE)
-    place = np.stack([digits // (WIDE * WIDE), digits // WIDE % WIDE, digits % WIDE])
-    for axis in place:
-        least = np.full(component.max() + 1, np.iinfo(np.int64).max)
-        np.minimum.at(least, component, axis)
-        axis -= least[component]
-    return np.stack([component, *place], axis=1)
+    component, place = np.empty(n, dtype=np.int64), np.empty((n, 3), dtype=np.int64)
+    places.settled(parent, shift, WIDE, component, place)
+    return component, place
 
 
 def _rows() -> Any:

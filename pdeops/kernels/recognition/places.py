@@ -38,6 +38,10 @@ def embed(starts, columns, values, largest, negligible, line, plane, default, pa
     """
     n = len(largest)
     after, before = np.empty(2, np.int64), np.empty(2, np.int64)
+    most = 2 if plane else 1
+    for i in range(n):  # most other matrices end here
+        if across(starts, columns, values, largest, negligible, i, 1, after) > most:
+            return AMBIGUOUS
     for i in range(n):
         for s in range(starts[i], starts[i + 1]):
             if columns[s] != i + 1:
@@ -48,10 +52,10 @@ def embed(starts, columns, values, largest, negligible, line, plane, default, pa
     for i in range(n):
         up = across(starts, columns, values, largest, negligible, i, 1, after)
         down = across(starts, columns, values, largest, negligible, i, -1, before)
-        if max(up, down) > (2 if plane else 1):
+        if down > most:
             return AMBIGUOUS
         told = 0
-        if up == (2 if plane else 1):
+        if up == most:
             for k in range(up):  # the next line comes before the next plane
                 low[told], high[told], step[told] = i, after[k], plane if k else line
                 told += 1
@@ -79,8 +83,30 @@ def embed(starts, columns, values, largest, negligible, line, plane, default, pa
 
 
 @jit
-def settled(parent, shift, roots, shifts):
-    """The root of each row, the first row of its component, and its place relative to it."""
-    for i in range(len(parent)):
-        roots[i] = settle(parent, shift, i)
-        shifts[i] = shift[i]
+def settled(parent, shift, line, component, place):
+    """The component of each row, by its first row, and its place in the component from 0.
+
+    Args:
+        place: (rows, 3) plane, line and place in the line.
+    """
+    n, known = len(parent), 0
+    half = line // 2  # so that the digits are not negative
+    middle = half * (1 + line + line * line)
+    for i in range(n):
+        root = settle(parent, shift, i)
+        if root == i:
+            component[i] = known
+            known += 1
+        else:
+            component[i] = component[root]
+        digits = shift[i] + middle
+        place[i, 2] = digits % line
+        place[i, 1] = digits // line % line
+        place[i, 0] = digits // (line * line)
+    least = np.full((known, 3), line, np.int64)
+    for i in range(n):
+        for axis in range(3):
+            least[component[i], axis] = min(least[component[i], axis], place[i, axis])
+    for i in range(n):
+        for axis in range(3):
+            place[i, axis] -= least[component[i], axis]

@@ -186,7 +186,7 @@ def components(
     return labels, len(order)
 
 
-def embed(A: Entries, ndim: int, default: int = 1) -> ndarray | None:
+def embed(A: Entries, ndim: int, default: int = 1) -> tuple[ndarray, ndarray] | None:
     """Same as `recognition.embed`, by a search from the first row of each component; only where
     every coupling is told by its own ends (`default` is not used)."""
     n = len(A.diagonal)
@@ -210,7 +210,7 @@ def embed(A: Entries, ndim: int, default: int = 1) -> ndarray | None:
                     return None
         inside = component == number
         place[inside] -= place[inside].min(axis=0)
-    return np.column_stack([component, place])
+    return component, place
 
 
 def _steps(A: Entries, ndim: int) -> list[list[tuple[int, ndarray]]] | None:

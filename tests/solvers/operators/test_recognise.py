@@ -281,6 +281,11 @@ def test_a_changed_entry_changes_the_stencil():
 # -------------------------------------------------------------------------------------- no stencils
 
 
+def scattered(n):
+    R = sp.random_array((n, n), density=3 / n, rng=np.random.default_rng(0))
+    return R @ R.T + sp.eye_array(n)
+
+
 def shuffled(matrix, seed=0):
     order = np.random.default_rng(seed).permutation(matrix.shape[0])
     return matrix[order][:, order]
@@ -318,6 +323,12 @@ TRIPLE = np.eye(3) + 0.1
         (sp.kron(line(30, -1, 2), [[12, 3], [3, 4]]), "2 at each node of a grid of 30"),
         (line(30, -1, 2) @ line(30, -1, 2), "no grid of one to three axes.* 1, 2 of"),
         (FIVE @ FIVE, "no grid of one to three axes"),
+        (abs(line(9, -1, 2)), r"3-point stencil on 9 nodes, not an M-matrix: entry \(0, 1\)"),
+        (
+            abs(Diffusion(1.0, Grid((8, 9), boundary="periodic"), reaction=999.0).to_csr()),
+            r"5-point stencil on 8 x 9 nodes, not an M-matrix.*none periodic",
+        ),
+        (scattered(300), "more than 32 distances .* unstructured mesh"),
         (
             elements((9, 9), (1, 1)) - sp.diags_array(elements((9, 9), (1, 1)).sum(axis=1)),
             "9-point stencil on 9 x 9 nodes, singular",
@@ -326,7 +337,8 @@ TRIPLE = np.eye(3) + 0.1
     ids=[
         *("unsymmetric", "indefinite", "negative entry", "negative", "row end", "far", "nan"),
         *("oblong", "zero", "complex", "shuffled", "shuffled 3d", "shuffled 9 points", "system"),
-        *("fields", "system 3d", "elasticity", "beam", "five diagonals", "biharmonic", "singular"),
+        *("fields", "system 3d", "elasticity", "beam", "five diagonals", "biharmonic"),
+        *("a positive line", "a positive torus", "scattered", "singular"),
     ],
 )
 def test_others_are_not_and_it_says_why(matrix, reason):
@@ -341,6 +353,8 @@ def test_others_are_not_and_it_says_why(matrix, reason):
 def test_a_shape_that_does_not_fit_is_named():
     A = Diffusion(1.0, Grid((9, 14))).to_csr()
     assert "do not fill" in recognise(A, (9, 14)).reason
+    assert "do not fill" in recognise(A, (1, 1, 7, 12)).reason
+    assert "do not fill" in recognise(A, ()).reason
     assert "no neighbours" in recognise(A, (12, 7)).reason
     assert recognise(A, (7, 12)).operator is not None
 
