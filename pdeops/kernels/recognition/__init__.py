@@ -31,6 +31,7 @@ ROUND_OFF = 1e-14
 # Couplings and the sum of a row are equal up to this fraction of the row.
 TOLERANCE = 1e-13
 FAR = 32  # more distances than a stencil on a grid has; then they are not listed
+FIRST = 4096  # rows on which a grid is tried
 MOST = 13  # distances of a stencil of 27 points
 WIDE = 1 << 20  # the step from line to line in `embed`, more than a line has nodes
 
@@ -199,9 +200,15 @@ def arrange(
     Returns:
         The array, and row and column of the first entry without a slot.
     """
-    store, place = np.zeros(size), np.full(2, -1, dtype=np.int64)
+    n, place = len(A.diagonal), np.full(2, -1, dtype=np.int64)
     nodes = np.empty(0, dtype=np.int64) if position is None else position
-    fits = _rows().arrange(*A.arrays, ROUND_OFF, nodes, three(shape), slots, sign, store, place)
+    arguments = (*A.arrays, ROUND_OFF, nodes, three(shape), slots, sign)
+    store = np.empty(0)
+    # The first rows tell most wrong grids; the memory of the array costs more than they do.
+    fits = _rows().arrange(*arguments, min(n, FIRST), store, place)
+    if fits:
+        store = np.zeros(size)
+        fits = _rows().arrange(*arguments, n, store, place)
     return store, None if fits else (int(place[0]), int(place[1]))
 
 

@@ -157,7 +157,7 @@ def linked(starts, columns, values, root):
 
 @jit
 def arrange(
-    starts, columns, values, largest, negligible, position, grid, slots, sign, store, place
+    starts, columns, values, largest, negligible, position, grid, slots, sign, stop, store, place
 ):
     """Same as `recognition.arrange`; returns False if an entry has no slot.
 
@@ -166,11 +166,13 @@ def arrange(
         grid: (3) nodes per axis, 1 where the axis is missing.
         slots: (slots, 8) per slot the distance in nodes, the offset per axis, and in `store` the
             first element and the distance of neighbours per axis.
+        stop: the number of rows to read.
+        store: if empty, nothing is stored.
         place: receives the row and the column of the entry without a slot.
     """
-    n, moved = len(largest), len(position) > 0
+    moved = len(position) > 0
     x0, x1, x2 = 0, 0, -1
-    for i in range(n):
+    for i in range(stop):
         if moved:
             node = position[i]
             x0, x1, x2 = node // (grid[1] * grid[2]), node // grid[2] % grid[1], node % grid[2]
@@ -204,7 +206,8 @@ def arrange(
                         guess = slot
                         break
             if at >= 0:
-                store[at] = sign * a
+                if len(store):
+                    store[at] = sign * a
             elif not small:
                 place[0], place[1] = i, j
                 return False
