@@ -179,9 +179,10 @@ def _either_sign(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | No
     store, wrong = recognition.arrange(
         A, shape, layout.ascending([*faces, *layout.seam_slots(shape)]), size, 1.0
     )
+    if wrong is not None:
+        return None
     split = layout.split_faces(store, shape)
-    on_open_box = len(shape) > 1 and not any(f.take(0, a).any() for a, f in enumerate(split))
-    if wrong is not None or on_open_box:
+    if len(shape) > 1 and not any(f.take(0, a).any() for a, f in enumerate(split)):
         return None
     return Structure(
         f"{1 + 2 * len(shape)}-point stencil on {_times(shape)} nodes, not an M-matrix: entry "

@@ -198,7 +198,8 @@ def arrange(
         position: the node of each row, if rows are not the nodes in order.
 
     Returns:
-        The array, and row and column of the first entry without a slot.
+        The array, and row and column of the first entry without a slot; with one the array is of
+        no use.
     """
     n, place = len(A.diagonal), np.full(2, -1, dtype=np.int64)
     nodes = np.empty(0, dtype=np.int64) if position is None else position
