@@ -24,10 +24,6 @@ GRIDS = [
 ]
 
 
-def apart(a, b):
-    return abs(a - b).max() / abs(b).max()
-
-
 def row_gap(found, matrix):
     """The largest deviation of an entry, relative to the largest entry of either of its rows."""
     matrix = sp.csr_array(matrix, dtype=float)
@@ -359,41 +355,6 @@ def test_a_shape_that_does_not_fit_is_named():
     assert "do not fill" in recognise(A, ()).reason
     assert "no neighbours" in recognise(A, (12, 7)).reason
     assert recognise(A, (7, 12)).operator is not None
-
-
-@pytest.mark.parametrize(
-    ("name", "shape", "ghosts", "empty"),
-    [
-        ("A_Sparse_N63", (64, 64), 248, 4),
-        ("A_Sparse_3D_N15", (16, 16, 16), 1176, 176),
-        ("A_Sparse_3D_N63", (64, 64, 64), 23064, 752),
-    ],
-)
-def test_pressure_systems_with_ghost_rows(name, shape, ghosts, empty, shared_data, generator):
-    A = sp.load_npz(shared_data / "dcdm" / f"{name}.npz")
-    found = recognise(A)
-    assert found.operator.grid.shape == shape
-    assert apart(found.operator.to_csr(), sp.csr_array(A)) == 0
-    assert int(found.ghosts.sum()) == ghosts
-    assert int((found.operator.regions.labels < 0).sum()) == empty
-    assert found.operator.regions.num_floating == 1
-    assert found.coupling == 1
-    assert found.box == ((1, shape[0] - 2),) * len(shape)
-
-    # Without the ghosts it is the unit-spacing Neumann Laplacian of the cells.
-    b = found.operator.project(torch.randn(shape, generator=generator, dtype=torch.float64))
-    rhs = found.inner.project(found.reduce(b))
-    assert (rhs - found.reduce(b)).abs().max() < 1e-10
-    inner = cg(found.inner, rhs, M=Multigrid(found.inner), rtol=1e-11)
-    assert inner.converged
-    assert inner.iterations <= 25
-    x = found.extend(inner.x, b)
-    assert np.linalg.norm(A @ x.numpy().ravel() - b.numpy().ravel()) < 1e-9 * b.norm()
-
-    # Or as it is, ghosts and all.
-    whole = cg(found.operator, b, M=Multigrid(found.operator), rtol=1e-8)
-    assert whole.converged
-    assert whole.iterations <= 25
 
 
 def test_an_operator_in_single_precision_is_recognised_by_its_matrix(generator):
