@@ -141,31 +141,55 @@ class Diffusion(LinearOperator):
         Raises:
             ValueError: shapes differ, or a coupling or excess is negative or not finite.
         """
-        A = cls.__new__(cls)
-        A.grid = grid.interior
+        inside = grid.interior
         wanted = [
-            tuple(n + (a == axis) for a, n in enumerate(A.grid.shape)) for axis in range(grid.ndim)
+            tuple(n + (a == axis) for a, n in enumerate(inside.shape)) for axis in range(grid.ndim)
         ]
         if [tuple(f.shape) for f in faces] != wanted:
             raise ValueError(
-                f"Couplings at the faces of {A.grid.shape} unknowns have the shapes {wanted}; got "
+                f"Couplings at the faces of {inside.shape} unknowns have the shapes {wanted}; got "
                 f"{[tuple(f.shape) for f in faces]}."
             )
         given = [*faces] if excess is None else [*faces, excess]
-        if not all((f >= 0).all() and f.isfinite().all() for f in given):
+        ranges = [[v.item() for v in torch.aminmax(f.detach())] for f in given]
+        if not all(low >= 0 and high < math.inf for low, high in ranges):  # a NaN fails both
             raise ValueError("Couplings and excess must be finite and not negative.")
         if excess is not None:
-            A.grid.check(excess, "excess")
-        largest = max(f.max().item() for f in faces)
-        positive = [f[f > 0].min().item() for f in faces if (f > 0).any()]
+            inside.check(excess, "excess")
+        lowest = [
+            low if low > 0 else torch.where(f > 0, f.detach(), math.inf).min().item()
+            for f, (low, high) in zip(faces, ranges, strict=False)
+            if high > 0
+        ]
+        largest = max(high for _, high in ranges[: len(faces)])
+        fluid = reference.diagonal(faces, excess) > 0
+        periodic = [b is Boundary.PERIODIC for b in grid.boundary]
+        regions = Regions.connected(fluid, faces, excess, periodic)
+        return cls.of_checked(faces, grid, excess, (min(lowest, default=0.0), largest), regions)
+
+    @classmethod
+    def of_checked(
+        cls,
+        faces: Sequence[Tensor],
+        grid: Grid,
+        excess: Tensor | None,
+        bounds: tuple[float, float],
+        regions: Regions,
+    ) -> "Diffusion":
+        """`from_faces` for couplings that were checked and whose regions are known.
+
+        Args:
+            bounds: the smallest positive and the largest coupling.
+        """
+        A = cls.__new__(cls)
+        A.grid = grid.interior
         A.coefficient, A.reaction = faces[0], 0.0
         A.periodic = tuple(b is Boundary.PERIODIC for b in grid.boundary)
-        A.bounds = (min(positive, default=0.0), largest)
+        A.bounds = bounds
         A.dtype, A.constant, A._cached = faces[0].dtype, None, None
         A._faces, A._excess = tuple(faces), excess
-        fluid = reference.diagonal(A._faces, excess) > 0
-        A.regions = Regions.connected(fluid, A._faces, excess, A.periodic)
-        A.positive_definite = A.regions.full_rank
+        A.regions = regions
+        A.positive_definite = regions.full_rank
         return A
 
     def to(self, dtype: torch.dtype) -> "Diffusion":

@@ -1,209 +1,242 @@
-"""Recognition of a three-, five- or seven-point stencil in a sparse matrix."""
+"""Recognition of a stencil on a grid in a sparse matrix."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...domain import Grid
+from ...kernels import recognition
+from ...kernels.recognition import Entries, Pairs, layout
 from .diffusion import Diffusion
+from .embedding import Places, places
+from .regions import Regions
+from .shapes import axis_shapes, box_shapes
+from .stencil import Stencil, stencil_offsets
+from .structure import Structure, gather
+from .unrecognised import look
 
 if TYPE_CHECKING:
     import scipy.sparse
 
-
-@dataclass(frozen=True)
-class Structure:
-    """Result of `recognise`.
-
-    Attributes:
-        reason: the kind of matrix, or why it is not a stencil.
-        operator: the same matrix as an operator on a grid of unit spacing, or None.
-        ghosts: nodes coupled to a single neighbour, whose rows c (u_ghost - u_inner) = b_ghost
-            prescribe the flux through a wall.
-        inner: the operator without its ghosts, which are solid nodes in it.
-        coupling: the value of all couplings of `inner` if they are equal, or None.
-        box: the first and the last node of `inner` per axis if its nodes fill a box, or None.
-    """
-
-    reason: str
-    operator: Diffusion | None = None
-    ghosts: Bool[Tensor, "*space"] | None = None
-    inner: Diffusion | None = None
-    coupling: float | None = None
-    box: tuple[tuple[int, int], ...] | None = None
-
-    def reduce(self, b: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
-        """The right-hand side for `inner`: b at a ghost is added to b at its neighbour."""
-        operator, ghosts = self._both()
-        moved = torch.where(ghosts, b, 0)
-        return torch.where(ghosts, 0, b) + _gather(moved, operator, weighted=False)
-
-    def extend(
-        self, x: Float[Tensor, "*batch_space"], b: Float[Tensor, "*batch_space"]
-    ) -> Float[Tensor, "*batch_space"]:
-        """The solution at all nodes from that of `inner`: u_ghost = u_inner + b_ghost / c."""
-        operator, ghosts = self._both()
-        c = operator.diagonal()
-        at_ghosts = (_gather(torch.where(ghosts, 0, x), operator, weighted=True) + b) / c
-        return torch.where(ghosts, at_ghosts, x)
-
-    def _both(self) -> tuple[Diffusion, Tensor]:
-        if self.operator is None or self.ghosts is None:
-            raise ValueError(f"No stencil was recognised: {self.reason}")
-        return self.operator, self.ghosts
+FEW = {2, 3}
 
 
 def recognise(
-    matrix: "scipy.sparse.sparray", shape: Sequence[int] | None = None, *, rtol: float = 1e-12
+    matrix: "scipy.sparse.sparray | scipy.sparse.spmatrix", shape: Sequence[int] | None = None
 ) -> Structure:
-    """The three-, five- or seven-point stencil of a symmetric matrix, with unknowns in C order.
+    """The stencil of a symmetric matrix, with unknowns in C order, read in a few passes.
 
-    Couplings may be constant or variable and axes periodic; a row may be empty (a solid node) or
-    that of a ghost. The excess of a diagonal entry over its couplings is a coupling to a known end
-    value at nodes on the sides, and a reaction elsewhere. `shape` is inferred from the positions of
-    the entries if it is not given.
+    - Three, five or seven points with couplings a_ij <= 0: `Structure.operator`. Couplings may be
+      constant or variable and axes periodic; a row may be empty (a solid node) or that of a ghost.
+      The excess of a diagonal entry over its couplings is a coupling to a known end value at nodes
+      on the sides, and a reaction elsewhere. Nodes may be missing, if the others are numbered row
+      by row (`Structure.embedding`).
+    - Nine points in two and 27 in three dimensions, or couplings of either sign, on axes that are
+      not periodic: `Structure.stencil`.
+
+    The operator is the same matrix up to round-off in each row: no entry is dropped because
+    another is large. `shape` is inferred from the positions of the entries if it is not given.
 
     For example, a system of a flow solver with ghost rows at walls and its right-hand side in a
     file (`read_vector`):
 
         found = recognise(scipy.sparse.load_npz("A.npz"))
-        b = read_vector("b.bin").reshape(found.operator.grid.shape)
+        b = found.embed(read_vector("b.bin"))
         result = cg(found.operator, b, M=GhostElimination(found), rtol=1e-12)
 
     x is the solution of the whole system. If b is not in the range of A, the result says so, and x
     solves the system with `found.operator.project(b)`.
 
-    An unrecognised matrix is no error: `operator` is then None, and `reason` says why.
+    An unrecognised matrix is no error: `on_grid` is then None, and `reason` says why and what to
+    do.
     """
-    import numpy as np
+    csr, reason = _csr(matrix)
+    if csr is None:
+        return Structure(reason)
+    A = recognition.entries(csr)
+    if reason := _not_definite(A):
+        return Structure(reason)
+    P = recognition.pairs(A)
+    if P.asymmetric is not None:
+        i, j = P.asymmetric
+        return Structure(
+            f"not symmetric: entry ({i}, {j}) is {csr[i, j]:.10g}, entry ({j}, {i}) is "
+            f"{csr[j, i]:.10g}"
+        )
+    size = len(A.diagonal)
+    if shape is not None and (torch.Size(shape).numel() != size or not 1 <= len(shape) <= 3):
+        return Structure(f"{size} rows do not fill a grid of shape {tuple(shape)} of 1 to 3 axes")
+    reasons = []
+    for found in _attempts(A, P, shape):
+        if isinstance(found, Structure):
+            return found
+        reasons.append(found)
+    return Structure(reasons[0] if shape is not None else look(A, P, reasons))
+
+
+def _csr(matrix: Any) -> tuple[Any, str]:
+    """The matrix as CSR, without a copy if it is one, or why it cannot be a stencil."""
     import scipy.sparse
 
-    csr = scipy.sparse.csr_array(matrix, dtype="float64", copy=True)
+    csr = matrix
+    if getattr(matrix, "format", None) != "csr":
+        csr = scipy.sparse.csr_array(matrix)
     if csr.ndim != 2 or csr.shape[0] != csr.shape[1]:
-        return Structure(f"not square: shape {csr.shape}")
-    csr.sum_duplicates()
-    if not np.isfinite(csr.data).all():
-        return Structure("it holds NaN or infinity")
-    largest = abs(csr.data).max() if csr.nnz else 0.0
-    csr.data[abs(csr.data) <= rtol * largest] = 0
-    csr.eliminate_zeros()
-    if csr.nnz == 0:
-        return Structure("it is zero")
-    gap = abs(csr - csr.T).max()
-    if gap > rtol * largest:
-        return Structure(f"not symmetric: |A - Aᵀ| = {gap:.1e}, largest entry {largest:.1e}")
-    upper = scipy.sparse.triu(csr, 1).tocoo()
-    if upper.nnz and upper.data.max() > 0:
-        k = upper.data.argmax()
-        return Structure(
-            f"not an M-matrix: entry ({upper.row[k]}, {upper.col[k]}) is {upper.data[k]:.3g} > 0"
+        return None, f"not square: shape {csr.shape}"
+    if csr.dtype.kind not in "fiub":
+        return None, f"its entries are of type {csr.dtype}; real ones are needed"
+    return csr, ""
+
+
+def _not_definite(A: Entries) -> str:
+    """Why the rows, each by itself, exclude a positive definite matrix; "" if they do not."""
+    if A.not_finite >= 0:
+        return f"it holds NaN or infinity, first in row {A.not_finite}"
+    if not A.largest.any():
+        return "it is zero"
+    lowest = int(A.diagonal.argmin())
+    if A.diagonal[lowest] >= 0:
+        return ""
+    if (A.diagonal <= 0).all():
+        return (
+            f"not positive definite: no diagonal entry is positive, that of row {lowest} is "
+            f"{A.diagonal[lowest]:.3g}. If A is negative definite, solve (-A) x = -b"
         )
-    size = csr.shape[0]
-    distances = np.unique(upper.col - upper.row)
-    found = [tuple(shape)] if shape is not None else _shapes(size, distances.tolist())
-    if shape is not None and int(np.prod(shape)) != size:
-        return Structure(f"{size} rows do not fill a grid of shape {tuple(shape)}")
-    if not found:
-        return Structure(
-            f"no grid of one to three axes has all neighbours at the distances "
-            f"{', '.join(map(str, distances[:8]))}{' ...' if len(distances) > 8 else ''} "
-            f"of this matrix of {size} rows"
-        )
-    reason = ""
-    for candidate in found:
-        faces, reason = _faces(upper, candidate)
-        if faces is not None:
-            return _structure(csr, faces, candidate, rtol * largest)
-    return Structure(reason)
+    return f"not positive definite: the diagonal entry of row {lowest} is {A.diagonal[lowest]:.3g}"
 
 
-def _shapes(size: int, distances: list[int]) -> list[tuple[int, ...]]:
-    """Shapes, in C order, whose neighbours are at these distances only, periodic ones included."""
-    found: list[tuple[int, ...]] = []
-    if set(distances) <= {1, size - 1}:
-        found.append((size,))
-    divisors = [d for d in distances if d > 1 and size % d == 0]
-    for m in divisors:
-        if set(distances) <= {1, m - 1, m, size - m}:
-            found.append((size // m, m))
-    for m, plane in combinations(divisors, 2):
-        if plane % m == 0 and set(distances) <= {1, m - 1, m, plane - m, plane, size - plane}:
-            found.append((size // plane, plane // m, m))
-    return found
+def _attempts(A: Entries, P: Pairs, shape: Sequence[int] | None) -> Iterable[Structure | str]:
+    """The matrix on each grid that may be its own, as a structure, or why it does not fit."""
+    size = len(A.diagonal)
+    distances = P.distances
+    if P.positive is None and (distances is not None or shape is not None):
+        for candidate in [tuple(shape)] if shape else axis_shapes(size, distances or []):
+            yield _diffusion(A, candidate)
+    elif distances is not None or shape is not None:
+        for candidate in [tuple(shape)] if shape else axis_shapes(size, distances or []):
+            if found := _either_sign(A, P, candidate):
+                yield found
+    if distances is not None or shape is not None:
+        for candidate in [tuple(shape)] if shape else box_shapes(size, distances or []):
+            # Few nodes along the last axis are two or three unknowns per node, along the first two
+            # or three fields, if their couplings have either sign.
+            system = (
+                shape is None and P.positive is not None and {candidate[0], candidate[-1]} & FEW
+            )
+            if len(candidate) in (2, 3) and not system:
+                yield _stencil(A, P, candidate)
+    if P.positive is None and shape is None:
+        for embedded in places(A):
+            yield _diffusion(A, embedded.shape, embedded)
 
 
-def _faces(upper, shape: tuple[int, ...]) -> tuple[list[Tensor] | None, str]:
-    """The couplings at the faces of a grid of this shape, or why an entry is not a coupling."""
-    import numpy as np
-
-    low, high = (np.array(np.unravel_index(i, shape)) for i in (upper.row, upper.col))
-    step = high - low
-    faces = []
-    placed = np.zeros(upper.nnz, dtype=bool)
-    for axis, n in enumerate(shape):
-        others = np.delete(step, axis, axis=0)
-        straight = (others == 0).all(axis=0)
-        c = np.zeros([k + (a == axis) for a, k in enumerate(shape)])
-        here = straight & (step[axis] == 1)
-        where = high[:, here]
-        c[tuple(where)] = -upper.data[here]
-        placed |= here
-        seam = straight & (step[axis] == n - 1) & (n > 2)
-        for end in (0, n):
-            where = low[:, seam].copy()
-            where[axis] = end
-            c[tuple(where)] = -upper.data[seam]
-        placed |= seam
-        faces.append(torch.from_numpy(c))
-    if not placed.all():
-        k = int(np.argmin(placed))
-        i, j = (tuple(int(x) for x in end[:, k]) for end in (low, high))
-        return None, f"on a grid of shape {shape} it couples {i} and {j}, which are no neighbours"
-    return faces, ""
-
-
-def _structure(csr, faces: list[Tensor], shape: tuple[int, ...], small: float) -> Structure:
-    periodic = [bool(f.select(a, 0).any()) for a, f in enumerate(faces)]
+def _diffusion(
+    A: Entries, shape: tuple[int, ...], embedded: Places | None = None
+) -> Structure | str:
+    """The matrix as couplings along the axes, or why it is not."""
+    size = sum(torch.Size(n).numel() for n in layout.face_shapes(shape))
+    slots = layout.ascending([s for s in layout.face_slots(shape) if s[0]])
+    position, diagonal = None, A.diagonal
+    if embedded is None:
+        slots = layout.ascending([*slots, *layout.seam_slots(shape)])
+    else:
+        position, diagonal = embedded.position, embedded.spread(A.diagonal)
+    store, wrong = recognition.arrange(A, shape, slots, size, -1.0, position)
+    if wrong is not None:
+        return _no_neighbours(shape, wrong)
+    split = layout.split_faces(store, shape)
+    periodic = []
+    for axis, f in enumerate(split):
+        along = f.swapaxes(0, axis)
+        periodic.append(bool(along[0].any()))
+        along[-1] = along[0]
+    B = recognition.balance(diagonal, shape, periodic, store)
+    if B.weak >= 0:
+        return f"row {B.weak} is not diagonally dominant: its couplings exceed the diagonal"
+    faces = [torch.from_numpy(f) for f in split]
+    excess = None if B.excess is None else torch.from_numpy(B.excess).reshape(shape)
     boundary = ["periodic" if p else "neumann" for p in periodic]
     grid = Grid(shape, [float(n) for n in shape], boundary, "centers")
-    bare = Diffusion.from_faces(faces, grid)
-    excess = torch.from_numpy(csr.diagonal()).reshape(shape) - bare.diagonal()
-    if (excess < -10 * small).any():
-        row = int(excess.argmin())
-        return Structure(
-            f"row {row} is not diagonally dominant: its couplings exceed the diagonal by "
-            f"{-excess.min().item():.1e}"
-        )
-    excess = torch.where(excess > 10 * small, excess, 0.0)
-    ends = sum(_at_ends(shape, axis) for axis in range(len(shape)) if not periodic[axis])
-    if isinstance(ends, Tensor):
-        share = torch.where(ends > 0, excess / ends.clamp(min=1), 0.0)
-        excess = torch.where(ends > 0, 0.0, excess)
-        for axis, c in enumerate(faces):
-            if not periodic[axis]:
-                n = shape[axis]
-                c.select(axis, 0).copy_(share.select(axis, 0))
-                c.select(axis, n).copy_(share.select(axis, n - 1))
-    A = Diffusion.from_faces(faces, grid, excess if excess.any() else None)
-    return _with_ghosts(A, faces, excess)
+    if B.closed or B.solid:
+        fluid = torch.from_numpy(diagonal > 0).reshape(shape)
+        regions = Regions.connected(fluid, faces, excess, periodic)
+    else:
+        ends = (f.select(a, i) for a, f in enumerate(faces) if not periodic[a] for i in (0, -1))
+        held = excess is not None or any(bool(end.any()) for end in ends)
+        regions = Regions.whole(shape, held)
+    operator = Diffusion.of_checked(faces, grid, excess, B.bounds, regions)
+    index = None if position is None else torch.from_numpy(position)
+    return _structure(operator, B, diagonal, index)
 
 
-def _with_ghosts(A: Diffusion, faces: list[Tensor], excess: Tensor) -> Structure:
-    degree = sum(
-        (c.narrow(a, 0, n) > 0).int() + (c.narrow(a, 1, n) > 0).int()
-        for a, (c, n) in enumerate(zip(faces, A.grid.shape, strict=True))
+def _either_sign(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | None:
+    """The reason for couplings of either sign along the axes where no solver on a grid takes them:
+    on a line, and on periodic axes. None if the matrix is none of these."""
+    faces = [s for s in layout.face_slots(shape) if s[0]]
+    size = sum(torch.Size(n).numel() for n in layout.face_shapes(shape))
+    store, wrong = recognition.arrange(
+        A, shape, layout.ascending([*faces, *layout.seam_slots(shape)]), size, 1.0
     )
-    assert isinstance(degree, Tensor)
-    ghosts = (degree == 1) & (excess == 0)
-    # The neighbour of a ghost is an inner node: two nodes coupled only to each other are no ghosts.
-    ghosts &= _gather((~ghosts).double(), A, weighted=False) > 0
+    if wrong is not None:
+        return None
+    split = layout.split_faces(store, shape)
+    if len(shape) > 1 and not any(f.take(0, a).any() for a, f in enumerate(split)):
+        return None
+    return Structure(
+        f"{1 + 2 * len(shape)}-point stencil on {_times(shape)} nodes, not an M-matrix: entry "
+        f"{P.positive} is positive. Couplings of either sign need a grid of two or three axes, "
+        f"none periodic; use a sparse direct solver or algebraic multigrid"
+    )
+
+
+def _structure(
+    A: Diffusion, B: recognition.Balance, diagonal: Any, embedding: Tensor | None
+) -> Structure:
+    ghosts = torch.zeros(A.grid.shape, dtype=torch.bool)
+    inner = A
+    if B.hanging is not None:
+        ghosts = torch.from_numpy(B.hanging).reshape(A.grid.shape)
+        # The neighbour of a ghost is an inner node: two nodes coupled only to each other are no
+        # ghosts.
+        ghosts &= gather((~ghosts).double(), A, weighted=False) > 0
+        if ghosts.any():
+            inner = _without(A, ghosts)
+    low, high = inner.bounds
+    coupling = low if high - low <= 1e-12 * high and high > 0 else None
+    box: tuple[tuple[int, int], ...] | None = None
+    if inner is A and not B.solid:
+        box = tuple((0, n - 1) for n in A.grid.shape)
+    elif (wet := inner.diagonal() > 0).any():
+        corners = [(int(i.min()), int(i.max())) for i in wet.nonzero().T]
+        if wet[tuple(slice(i, j + 1) for i, j in corners)].all():
+            box = tuple(corners)
+    kind = "constant" if coupling is not None else "variable"
+    hanging = f", {int(ghosts.sum())} ghosts" if ghosts.any() else ""
+    missing = A.grid.num_nodes - (A.grid.num_nodes if embedding is None else len(embedding))
+    outside = f", {missing} of them no unknowns" if missing else ""
+    reason = (
+        f"{1 + 2 * A.ndim}-point stencil on {_times(A.grid.shape)} nodes{outside}, {kind} "
+        f"couplings{hanging}; {A.regions}"
+    )
+    held = B.held and A.ndim == 2 and not any(A.periodic) and not ghosts.any()
+    return Structure(
+        reason,
+        A,
+        _with_obstacles(A, diagonal) if held and A.regions.num_floating == 0 else None,
+        ghosts=ghosts,
+        inner=inner,
+        coupling=coupling,
+        box=box,
+        embedding=embedding,
+    )
+
+
+def _without(A: Diffusion, ghosts: Tensor) -> Diffusion:
+    """The operator without its ghosts, which become solid."""
     inside = []
-    for axis, c in enumerate(faces):
+    for axis, c in enumerate(A.faces):
         n = A.grid.shape[axis]
         c = c.clone()
         c.narrow(axis, 0, n)[ghosts] = 0
@@ -213,42 +246,84 @@ def _with_ghosts(A: Diffusion, faces: list[Tensor], excess: Tensor) -> Structure
             c.select(axis, 0).copy_(both)
             c.select(axis, n).copy_(both)
         inside.append(c)
-    inner = Diffusion.from_faces(inside, A.grid, excess if excess.any() else None)
-    values = torch.cat([c[c > 0] for c in inside]) if any(c.any() for c in inside) else excess[:0]
-    same = values.numel() > 0 and (values.max() - values.min()) <= 1e-12 * values.max()
-    wet = inner.diagonal() > 0
-    box = None
-    if wet.any():
-        corners = [(int(i.min()), int(i.max())) for i in wet.nonzero().T]
-        if wet[tuple(slice(i, j + 1) for i, j in corners)].all():
-            box = tuple(corners)
-    kind = "constant" if same else "variable"
-    points = 1 + 2 * len(faces)
-    shape = " x ".join(map(str, A.grid.shape))
-    hanging = f", {int(ghosts.sum())} ghosts" if ghosts.any() else ""
-    reason = f"{points}-point stencil on {shape} nodes, {kind} couplings{hanging}; {A.regions}"
-    coupling = values[0].item() if same else None
-    return Structure(reason, A, ghosts, inner, coupling, box)
+    return Diffusion.from_faces(inside, A.grid, A.excess)
 
 
-def _at_ends(shape: tuple[int, ...], axis: int) -> Tensor:
-    """1 at the first and the last node of an axis, 2 if they coincide."""
-    count = torch.zeros(shape, dtype=torch.float64)
-    count.select(axis, 0).add_(1)
-    count.select(axis, shape[axis] - 1).add_(1)
-    return count
+def _with_obstacles(A: Diffusion, diagonal: Any) -> Stencil:
+    """The operator as a stencil of nine points, with one equation for each solid node."""
+    shape = A.grid.shape
+    centre = torch.from_numpy(diagonal).reshape(shape)
+    couplings = torch.zeros(len(stencil_offsets(A.ndim)), *shape, dtype=torch.float64)
+    for axis, f in enumerate(A.faces):
+        offset = tuple(int(a == axis) for a in range(A.ndim))
+        field = couplings[stencil_offsets(A.ndim).index(offset)]
+        inside = f.narrow(axis, 1, shape[axis] - 1)
+        torch.neg(inside, out=field.narrow(axis, 0, shape[axis] - 1))
+    return Stencil(
+        torch.where(centre > 0, centre, A.bounds[1]),
+        couplings,
+        _open_box(shape),
+        positive_definite=True,
+    )
 
 
-def _gather(u: Tensor, A: Diffusion, weighted: bool) -> Tensor:
-    """The sum of u over the neighbours of each node, times the couplings if `weighted`."""
-    result = torch.zeros_like(u)
-    for axis, c in enumerate(A.faces, start=-A.ndim):
-        c = c if weighted else (c > 0).to(u)
-        n = A.grid.shape[axis]
-        behind = c.narrow(axis, 1, n) * u.roll(-1, axis)
-        before = c.narrow(axis, 0, n) * u.roll(1, axis)
-        if not A.periodic[axis]:  # nothing lies beyond the ends
-            behind.select(axis, n - 1).zero_()
-            before.select(axis, 0).zero_()
-        result = result + behind + before
-    return result
+def _open_box(shape: Sequence[int]) -> Grid:
+    """The grid of unit spacing with known values around the nodes."""
+    return Grid(shape, [float(n + 1) for n in shape], "dirichlet", "interior")
+
+
+def _stencil(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | str:
+    """The matrix as couplings to all 3^d - 1 neighbours, or why it is none; a string if it does not
+    fit this grid."""
+    slots = layout.half_slots(shape)
+    store, wrong = recognition.arrange(A, shape, slots, len(slots) * len(A.diagonal), 1.0)
+    if wrong is not None:
+        return _no_neighbours(shape, wrong)
+    signed, absolute, minor = recognition.totals(A)
+    points = f"{3 ** len(shape)}-point stencil on {_times(shape)} nodes"
+    if minor is not None:
+        i, j = minor
+        return Structure(
+            f"{points}, not positive definite: |a_ij|² > a_ii a_jj for entry ({i}, {j}). Use "
+            f"minres or a sparse direct solver"
+        )
+    root = recognition.linked(A)
+    bound = recognition.TOLERANCE * (absolute + A.diagonal)
+    weak = A.diagonal < absolute - bound
+    balanced, strict = abs(signed) <= bound, A.diagonal > absolute + bound
+    floats = balanced.copy()
+    for rows, all_of in ((~balanced, False), (A.largest == 0, True)):
+        floats[root[rows]] = all_of
+    if floats[root].any():
+        row = int(floats[root].argmax())
+        return Structure(
+            f"{points}, singular: the rows that are coupled to row {row} sum to zero or are empty. "
+            f"Stencils with diagonal neighbours or positive couplings must be definite; use "
+            f"algebraic multigrid or conjugate gradients of Matrix(A)"
+        )
+    held = strict.copy()
+    held[root[strict]] = True
+    definite = not weak.any() and bool(held[root].all())
+    sign = "no positive coupling"
+    if P.positive is not None:
+        sign = f"positive couplings such as entry {P.positive}"
+    proven = "diagonally dominant"
+    if not definite:
+        row = int((weak if weak.any() else ~held[root]).argmax())
+        proven = f"row {row} is not {'' if weak.any() else 'strictly '}diagonally dominant"
+    operator = Stencil(
+        torch.from_numpy(A.diagonal).reshape(shape),
+        torch.from_numpy(store).reshape(-1, *shape),
+        _open_box(shape),
+        positive_definite=definite,
+    )
+    return Structure(f"{points}, {sign}; {proven}", stencil=operator)
+
+
+def _no_neighbours(shape: tuple[int, ...], rows: tuple[int, int]) -> str:
+    i, j = (tuple(int(x) for x in torch.unravel_index(torch.tensor(k), shape)) for k in rows)
+    return f"on a grid of shape {shape} it couples {i} and {j}, which are no neighbours"
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

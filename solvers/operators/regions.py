@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ...kernels.diffusion.reference import along
+from ...kernels.recognition import components
 from ...kernels.regions import Projection
 
 
@@ -45,37 +45,22 @@ class Regions:
         periodic: Sequence[bool],
     ) -> "Regions":
         """The regions that couplings at the faces connect (`kernels/diffusion/reference.py`)."""
-        import numpy as np
-        import scipy.sparse
-        from scipy.sparse.csgraph import connected_components
-
-        index = torch.arange(fluid.numel()).reshape(fluid.shape)
-        ndim = fluid.ndim
-        held = torch.zeros(fluid.shape, dtype=torch.bool) if excess is None else excess.cpu() > 0
-        pairs = []
-        for axis, c in enumerate(faces):
-            c, n = c.detach().cpu(), fluid.shape[axis]
-            open_ = along(c, axis, ndim, 1, n - 1) > 0
-            first, second = (along(index, axis, ndim, i, n - 1) for i in (0, 1))
-            pairs.append(torch.stack((first[open_], second[open_])))
-            low, high = (along(index, axis, ndim, i, 1) for i in (0, n - 1))
-            at_low, at_high = (along(c, axis, ndim, i, 1) > 0 for i in (0, n))
-            if periodic[axis]:
-                pairs.append(torch.stack((high[at_low], low[at_low])))
-            else:
-                held.view(-1)[low[at_low]] = True
-                held.view(-1)[high[at_high]] = True
-        i, j = torch.cat(pairs, dim=1).numpy()
-        graph = scipy.sparse.coo_array((np.ones(len(i)), (i, j)), shape=(fluid.numel(),) * 2)
-        _, component = connected_components(graph, directed=False)
-        component = torch.from_numpy(component.astype(np.int64))
-        wet = fluid.cpu().flatten()
-        floats = torch.zeros(int(component.max()) + 1, dtype=torch.bool)
-        floats[component[wet]] = True
-        floats[component[held.flatten() & wet]] = False
-        number = torch.where(floats, floats.cumsum(0), 0)
-        labels = torch.where(wet, number[component], -1).reshape(fluid.shape).to(fluid.device)
-        return cls(tuple(fluid.shape), int(floats.sum()), labels)
+        open_ = [c.detach().cpu() > 0 for c in faces]
+        wet = fluid.cpu()
+        held = torch.zeros_like(wet) if excess is None else excess.detach().cpu() > 0
+        if bool(wet.all()) and all(
+            bool(o.narrow(a, 0, n).all() if periodic[a] else o.narrow(a, 1, n - 1).all())
+            for a, (o, n) in enumerate(zip(open_, fluid.shape, strict=True))
+        ):
+            at_ends = (
+                bool(o.select(a, i).any())
+                for a, o in enumerate(open_)
+                for i in (0, -1)
+                if not periodic[a]
+            )
+            return cls.whole(tuple(fluid.shape), any(at_ends) or bool(held.any()))
+        labels, number = components([o.numpy() for o in open_], periodic, wet.numpy(), held.numpy())
+        return cls(tuple(fluid.shape), number, torch.from_numpy(labels).to(fluid.device))
 
     @property
     def full_rank(self) -> bool:

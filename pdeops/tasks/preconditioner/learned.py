@@ -84,9 +84,15 @@ def stencil(A: Any) -> Diffusion:
     found = recognise(A)
     if found.operator is None:
         raise ValueError(
-            f"A learned preconditioner needs a stencil on a grid; this matrix is not one: "
-            f"{found.reason}. SmoothedAggregation(Matrix(A)) and IncompleteCholesky(Matrix(A)) of "
-            f"pdeops.solvers accept any matrix."
+            f"A learned preconditioner needs a stencil on a grid with couplings a_ij <= 0 along "
+            f"the axes; this matrix is not one: {found.reason}. SmoothedAggregation(Matrix(A)) and "
+            f"IncompleteCholesky(Matrix(A)) of pdeops.solvers accept any matrix."
+        )
+    if found.embedding is not None:
+        raise ValueError(
+            f"The rows of this matrix are {len(found.embedding)} of the "
+            f"{found.operator.grid.num_nodes} nodes of a grid; a learned preconditioner acts on "
+            f"all. Use found = recognise(A), found.operator, and found.embed and found.extract."
         )
     return found.operator
 

@@ -117,9 +117,14 @@ def test_a_matrix_that_is_no_stencil(trained, generator):
     run = trained(LearnedCycle)
     random = np.random.default_rng(0).random((30, 30))
     with pytest.raises(
-        ValueError, match=r"needs a stencil on a grid; this matrix is not one.*not an M-matrix"
+        ValueError, match=r"needs a stencil on a grid .* this matrix is not one: no grid"
     ):
         pdeops.load_preconditioner(run, sp.csr_array(random + random.T))
+    A = Laplacian(Grid((20, 17))).to_csr()
+    with pytest.raises(ValueError, match=r"not one: 9-point stencil .*, positive couplings"):
+        pdeops.load_preconditioner(run, abs(A))
+    with pytest.raises(ValueError, match=r"265 of the 270 nodes .* found.embed"):
+        pdeops.load_preconditioner(run, A[5:][:, 5:])
     with pytest.raises(ValueError, match="got ndarray"):
         pdeops.load_preconditioner(run, random)
 
