@@ -6,7 +6,7 @@ import torch
 from pdeops.domain import Grid
 from pdeops.kernels.stencil import paired, stencil_offsets
 from pdeops.linop import check_spd
-from pdeops.solvers import Diffusion, Multigrid, Stencil, cg, solve_multigrid
+from pdeops.solvers import Diffusion, Multigrid, Stencil, cg
 from pdeops.solvers.multigrid.smoothers import (
     Chebyshev,
     DirectionalLines,
@@ -184,10 +184,14 @@ def test_variants_share_levels():
 
 
 def test_cycles_alone():
+    """x <- x + M (b - A x) without conjugate gradients contracts by 0.10 per cycle."""
     A = elements((127, 120))
-    result = solve_multigrid(A, torch.ones_like(A.diagonal()), rtol=1e-9)
-    assert result.converged
-    assert result.iterations <= 9
+    M = Multigrid(A, sweeps=(2, 1), mirrored=False)
+    b = torch.ones_like(A.diagonal())
+    x = torch.zeros_like(b)
+    for _ in range(10):
+        x += M @ (b - A @ x)
+    assert torch.linalg.vector_norm(b - A @ x) <= 1e-9 * torch.linalg.vector_norm(b)
 
 
 def test_threads_do_not_change_the_result(monkeypatch):
