@@ -30,6 +30,9 @@ class Matrix(LinearOperator):
         positive_definite: declares definiteness that the entries do not prove; with `kernel`, that
             A is positive on its range.
         kernel: fields that span the kernel of Aᵀ, if the entries do not show it.
+        regions: declares that the constants on its floating regions and the unit vectors of its
+            solid nodes span the kernel, and that A is positive on its range.
+        symmetric: declares symmetry up to round-off; by default read from the entries.
 
     Raises:
         ValueError: the matrix is not square or not finite, the grid has another size, or a vector
@@ -43,6 +46,8 @@ class Matrix(LinearOperator):
         *,
         positive_definite: bool | None = None,
         kernel: Float[Tensor, "k *space"] | None = None,
+        regions: Regions | None = None,
+        symmetric: bool | None = None,
     ) -> None:
         import scipy.sparse
 
@@ -58,13 +63,24 @@ class Matrix(LinearOperator):
         values = torch.from_numpy(csr.data)
         if not values.isfinite().all():
             raise ValueError("The matrix holds NaN or infinity. Check where it was made.")
-        csr.sum_duplicates()
-        csr.eliminate_zeros()
+        if not csr.has_canonical_format or not csr.data.all():
+            csr = csr.copy()  # the caller's arrays stay as they are
+            csr.sum_duplicates()
+            csr.eliminate_zeros()
         self.matrix = csr
         self._product = Product(csr)
         largest = abs(csr.data).max() if csr.nnz else 0.0
-        self.symmetric = bool(abs(csr - csr.T).max() <= 1e-14 * largest) if csr.nnz else True
-        self.regions, definite = _read(csr, self.grid.shape) if self.symmetric else (None, False)
+        if symmetric is None:
+            gap = abs(csr - csr.T).max() if csr.nnz else 0.0
+            symmetric = bool(gap <= 1e-14 * largest)
+        self.symmetric = symmetric
+        definite = False
+        if regions is not None:
+            self.regions: Regions | None = regions
+        elif self.symmetric:
+            self.regions, definite = _read(csr, self.grid.shape)
+        else:
+            self.regions = None
         self.positive_definite = definite if positive_definite is None else positive_definite
         self.semidefinite = self.positive_definite or self.regions is not None
         self.kernel = None
