@@ -17,6 +17,7 @@ from ..operators.recognise import Structure, recognise
 from ..operators.regions import Regions
 from ..operators.stencil import Stencil
 from .rigid import rigid_body_modes
+from .shape import dimension
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -126,15 +127,20 @@ class System:
         """`on_grid`, or `matrix` if nothing was recognised."""
         return self.matrix if self.on_grid is None else self.on_grid
 
-    def fields(self, b: ndarray) -> Tensor:
-        """Columns (n, k) as fields of `A`, (k, *grid)."""
+    def fields(self, b: ndarray, A: LinearOperator) -> Tensor:
+        """Columns (n, k) as fields of `on_grid` or `matrix`, (k, *grid)."""
         rows = torch.from_numpy(np.ascontiguousarray(b.T))
-        return rows if self.on_grid is None else self.found.embed(rows)
+        return self.found.embed(rows) if A is self.on_grid else rows
 
-    def columns(self, x: Tensor) -> ndarray:
-        """Fields of `A` as columns (n, k)."""
-        flat = x if self.on_grid is None else self.found.extract(x)
+    def columns(self, x: Tensor, A: LinearOperator) -> ndarray:
+        """Fields of `on_grid` or `matrix` as columns (n, k)."""
+        flat = self.found.extract(x) if A is self.on_grid else x
         return flat.reshape(-1, self.size).numpy().T
+
+    @cached_property
+    def dimension(self) -> float:
+        """The dimension of the mesh behind the matrix (`shape.dimension`)."""
+        return dimension(self.csr)
 
     @cached_property
     def blocks(self) -> int:
