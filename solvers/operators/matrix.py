@@ -1,12 +1,14 @@
 """A scipy sparse matrix as an operator on fields."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ...domain import Grid
+from ...kernels import recognition
 from ...kernels.sparse import Product
 from ...linop import LinearOperator
 from .regions import Regions
@@ -60,8 +62,7 @@ class Matrix(LinearOperator):
                 f"The matrix has {csr.shape[0]} rows, the grid {self.grid.num_nodes} nodes, "
                 f"{self.grid.shape}. Use a grid of the unknowns, or none."
             )
-        values = torch.from_numpy(csr.data)
-        if not values.isfinite().all():
+        if not np.isfinite(csr.data).all():
             raise ValueError("The matrix holds NaN or infinity. Check where it was made.")
         if not csr.has_canonical_format or not csr.data.all():
             csr = csr.copy()  # the caller's arrays stay as they are
@@ -69,33 +70,32 @@ class Matrix(LinearOperator):
             csr.eliminate_zeros()
         self.matrix = csr
         self._product = Product(csr)
-        largest = abs(csr.data).max() if csr.nnz else 0.0
-        if symmetric is None:
-            gap = abs(csr - csr.T).max() if csr.nnz else 0.0
-            symmetric = bool(gap <= 1e-14 * largest)
-        self.symmetric = symmetric
-        definite = False
-        if regions is not None:
-            self.regions: Regions | None = regions
-        elif self.symmetric:
-            self.regions, definite = _read(csr, self.grid.shape)
-        else:
-            self.regions = None
+        entries = recognition.entries(csr)
+        pairs = recognition.pairs(entries)
+        self.symmetric = pairs.asymmetric is None if symmetric is None else symmetric
+        self.regions, definite = regions, False
+        if self.symmetric and regions is None:
+            self.regions, definite = _read(entries, pairs, self.grid.shape)
         self.positive_definite = definite if positive_definite is None else positive_definite
         self.semidefinite = self.positive_definite or self.regions is not None
         self.kernel = None
         if kernel is not None:
-            self.kernel = self._orthonormal(kernel, largest)
+            self.kernel = self._orthonormal(kernel, entries.largest)
             self.positive_definite = False
 
-    def _orthonormal(self, kernel: Tensor, largest: float) -> Float[Tensor, "k n"]:
+    def _orthonormal(self, kernel: Tensor, largest: Any) -> Float[Tensor, "k n"]:
         self.grid.check(kernel, "kernel")
         Q = torch.linalg.qr(kernel.reshape(-1, self.grid.num_nodes).double().T)[0]
-        gap = abs(self.matrix.T @ Q.numpy()).max() if kernel.numel() else 0.0
-        if not gap <= 1e-8 * largest:
+        gap = abs(self.matrix.T @ Q.numpy()).max(axis=1) if kernel.numel() else 0 * largest
+        if self.symmetric:
+            bound = 1e-8 * largest
+        else:
+            bound = 1e-8 * abs(self.matrix).max(axis=0).toarray().ravel()
+        if not (gap <= bound).all():
+            row = int((gap - bound).argmax())
             raise ValueError(
-                f"The vectors of `kernel` are not in the kernel of Aᵀ: |Aᵀ v| = {gap:.1e} for |v| "
-                f"= 1, with entries of A up to {largest:.1e}."
+                f"The vectors of `kernel` are not in the kernel of Aᵀ: |Aᵀ v| = {gap[row]:.1e} in "
+                f"row {row} for |v| = 1, with entries of that row up to {bound[row] * 1e8:.1e}."
             )
         return Q.T.contiguous()
 
@@ -124,30 +124,25 @@ class Matrix(LinearOperator):
         return f"Matrix({self.grid.num_nodes} unknowns, {self.matrix.nnz} entries, {kind}{where})"
 
 
-def _read(csr, shape: tuple[int, ...]) -> tuple[Regions | None, bool]:
+def _read(
+    A: recognition.Entries, pairs: recognition.Pairs, shape: tuple[int, ...]
+) -> tuple[Regions | None, bool]:
     """The regions of a symmetric matrix, None if its entries do not show them, and whether its
     entries prove that it is positive definite."""
-    import numpy as np
-    from scipy.sparse.csgraph import connected_components
-
-    diagonal = csr.diagonal()
-    sizes = abs(csr).sum(axis=1)
-    excess = diagonal - (sizes - abs(diagonal))
-    round_off = 1e-13 * sizes
+    _, absolute, _ = recognition.totals(A)
+    excess = A.diagonal - absolute
+    round_off = recognition.TOLERANCE * (absolute + abs(A.diagonal))
     if not (excess >= -round_off).all():
         return None, False
-    _, component = connected_components(csr, directed=False)
-    held = np.zeros(component.max(initial=-1) + 1, dtype=bool)
-    held[component[excess > round_off]] = True
-    if held.all():
+    root = recognition.linked(A)
+    held = np.zeros(len(root), dtype=bool)
+    held[root[excess > round_off]] = True
+    if held[root].all():
         return Regions(shape, 0), True
-    off = csr.copy()
-    off.setdiag(0)
-    if off.nnz and off.data.max() > 0:
+    if pairs.positive is not None:
         return None, False  # the kernel may hold other vectors than constants
-    floats = ~held
-    solid = sizes == 0
-    floats[component[solid]] = False
+    solid = A.largest == 0
+    floats = ~held & (root == np.arange(len(root))) & ~solid
     number = np.where(floats, floats.cumsum(), 0)
-    labels = torch.from_numpy(np.where(solid, -1, number[component])).reshape(shape)
+    labels = torch.from_numpy(np.where(solid, -1, number[root])).reshape(shape)
     return Regions(shape, int(floats.sum()), labels), False

@@ -20,6 +20,8 @@ from .unrecognised import look
 if TYPE_CHECKING:
     import scipy.sparse
 
+FEW = {2, 3}
+
 
 def recognise(
     matrix: "scipy.sparse.sparray | scipy.sparse.spmatrix", shape: Sequence[int] | None = None
@@ -47,7 +49,8 @@ def recognise(
     x is the solution of the whole system. If b is not in the range of A, the result says so, and x
     solves the system with `found.operator.project(b)`.
 
-    An unrecognised matrix is no error: `on_grid` is then None, and `reason` says why and what to do.
+    An unrecognised matrix is no error: `on_grid` is then None, and `reason` says why and what to
+    do.
     """
     csr, reason = _csr(matrix)
     if csr is None:
@@ -70,7 +73,7 @@ def recognise(
         if isinstance(found, Structure):
             return found
         reasons.append(found)
-    return Structure(reasons[0] if shape is not None else look(A, P, reasons))
+    return Structure(reasons[0] if shape is not None else look(A, reasons))
 
 
 def _csr(matrix: Any) -> tuple[Any, str]:
@@ -98,14 +101,14 @@ def _not_definite(A: Entries) -> str:
         return ""
     if (A.diagonal <= 0).all():
         return (
-            f"negative definite, if anything: its diagonal is not positive, {A.diagonal[lowest]:.3g}"
-            f" in row {lowest}. Solve (-A) x = -b"
+            f"not positive definite: no diagonal entry is positive, that of row {lowest} is "
+            f"{A.diagonal[lowest]:.3g}. If A is negative definite, solve (-A) x = -b"
         )
     return f"not positive definite: the diagonal entry of row {lowest} is {A.diagonal[lowest]:.3g}"
 
 
 def _attempts(A: Entries, P: Pairs, shape: Sequence[int] | None) -> Iterable[Structure | str]:
-    """The matrix on each grid that may be its own, as a structure or why it is none there."""
+    """The matrix on each grid that may be its own, as a structure, or why it does not fit."""
     size = len(A.diagonal)
     distances = P.distances
     if P.positive is None and (distances is not None or shape is not None):
@@ -113,7 +116,12 @@ def _attempts(A: Entries, P: Pairs, shape: Sequence[int] | None) -> Iterable[Str
             yield _diffusion(A, candidate)
     if distances is not None or shape is not None:
         for candidate in [tuple(shape)] if shape else box_shapes(size, distances or []):
-            if len(candidate) in (2, 3):
+            # Few nodes along the last axis are two or three unknowns per node, along the first two
+            # or three fields, if their couplings have either sign.
+            system = (
+                shape is None and P.positive is not None and {candidate[0], candidate[-1]} & FEW
+            )
+            if len(candidate) in (2, 3) and not system:
                 yield _stencil(A, P, candidate)
     if P.positive is None and shape is None:
         for embedded in places(A):
@@ -134,7 +142,7 @@ def _diffusion(
     store, wrong = recognition.arrange(A, shape, slots, size, -1.0, position)
     if wrong is not None:
         return _no_neighbours(shape, wrong)
-    split = recognition.split_faces(store, shape)
+    split = layout.split_faces(store, shape)
     periodic = []
     for axis, f in enumerate(split):
         along = f.swapaxes(0, axis)
@@ -214,12 +222,20 @@ def _without(A: Diffusion, ghosts: Tensor) -> Diffusion:
 
 
 def _stencil(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | str:
-    """The matrix as couplings to all 3^d - 1 neighbours, or why it is not."""
+    """The matrix as couplings to all 3^d - 1 neighbours, or why it is none; a string if it does not
+    fit this grid."""
     slots = layout.half_slots(shape)
     store, wrong = recognition.arrange(A, shape, slots, len(slots) * len(A.diagonal), 1.0)
     if wrong is not None:
         return _no_neighbours(shape, wrong)
-    signed, absolute = recognition.totals(A)
+    signed, absolute, minor = recognition.totals(A)
+    points = f"{3 ** len(shape)}-point stencil on {_times(shape)} nodes"
+    if minor is not None:
+        i, j = minor
+        return Structure(
+            f"{points}, not positive definite: |a_ij|² > a_ii a_jj for entry ({i}, {j}). Use "
+            f"minres or a sparse direct solver"
+        )
     root = recognition.linked(A)
     bound = recognition.TOLERANCE * (absolute + A.diagonal)
     weak = A.diagonal < absolute - bound
@@ -227,10 +243,9 @@ def _stencil(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | str:
     floats = balanced.copy()
     for rows, all_of in ((~balanced, False), (A.largest == 0, True)):
         floats[root[rows]] = all_of
-    points = f"{3 ** len(shape)}-point stencil on {_times(shape)} nodes"
     if floats[root].any():
         row = int(floats[root].argmax())
-        return (
+        return Structure(
             f"{points}, singular: the rows that are coupled to row {row} sum to zero or are empty. "
             f"Stencils with diagonal neighbours or positive couplings must be definite; use "
             f"algebraic multigrid or conjugate gradients of Matrix(A)"
@@ -243,7 +258,8 @@ def _stencil(A: Entries, P: Pairs, shape: tuple[int, ...]) -> Structure | str:
         sign = f"positive couplings such as entry {P.positive}"
     proven = "diagonally dominant"
     if not definite:
-        proven = f"row {int(weak.argmax())} is not diagonally dominant"
+        row = int((weak if weak.any() else ~held[root]).argmax())
+        proven = f"row {row} is not {'' if weak.any() else 'strictly '}diagonally dominant"
     grid = Grid(shape, [float(n + 1) for n in shape], "dirichlet", "interior")
     operator = Stencil(
         torch.from_numpy(A.diagonal).reshape(shape),

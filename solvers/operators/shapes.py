@@ -26,13 +26,11 @@ def box_shapes(size: int, distances: Sequence[int]) -> list[tuple[int, ...]]:
     only. Couplings of one kind may all be zero, as those along the axes of trilinear elements."""
     given, step = set(distances), (-1, 0, 1)
     lines = sorted({d + k for d in distances for k in step if d + k > 1 and size % (d + k) == 0})
-    found: list[tuple[int, ...]] = [
-        (size // m, m) for m in lines if given <= {1, m - 1, m, m + 1}
-    ]
+    found: list[tuple[int, ...]] = [(size // m, m) for m in lines if given <= {1, m - 1, m, m + 1}]
     for m in lines:
         near = {m * k + j for k in step for j in step}
         for plane in sorted({d - k for d in distances for k in near}):
-            if plane > m and plane % m == 0 and size % plane == 0:
-                if given <= {k + plane * up for k in near for up in (0, 1)}:
-                    found.append((size // plane, plane // m, m))
+            divides = plane > m and plane % m == 0 and size % plane == 0
+            if divides and given <= {k + plane * up for k in near for up in (0, 1)}:
+                found.append((size // plane, plane // m, m))
     return found

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from ...kernels.recognition import ROUND_OFF, Entries, Pairs
+from ...kernels.recognition import ROUND_OFF, Entries
 from .shapes import axis_shapes, box_shapes
 
 MOST = 8  # distances that a message lists
 
 
-def look(A: Entries, P: Pairs, reasons: Sequence[str]) -> str:
+def look(A: Entries, reasons: Sequence[str]) -> str:
     """The reason for a symmetric matrix that fits no grid.
 
     Args:
@@ -21,7 +21,7 @@ def look(A: Entries, P: Pairs, reasons: Sequence[str]) -> str:
     return (
         _system(len(A.diagonal), rows, columns)
         or next(iter(reasons), "")
-        or _permuted(len(A.diagonal), rows, P)
+        or _permuted(len(A.diagonal), rows)
         or _distances(len(A.diagonal), columns - rows)
     )
 
@@ -48,10 +48,11 @@ def _system(size: int, rows: Any, columns: Any) -> str:
             distances = np.unique(abs(j - i)[j != i])
             if not 0 < len(distances) <= 2 * 13:
                 continue
-            if kind.startswith("inter") and not (abs(columns - rows) == k).any():
-                continue
             ours = distances.tolist()
-            shapes = [s for s in axis_shapes(nodes, ours) if len(s) > 1] + box_shapes(nodes, ours)
+            shapes = [s for s in axis_shapes(nodes, ours) + box_shapes(nodes, ours) if 1 not in s]
+            # On a line a band of five diagonals looks the same, but for the outermost couplings.
+            if (nodes,) in shapes and not (columns - rows == 2 * k - 1).any():
+                continue
             if shapes:
                 named = " x ".join(map(str, shapes[0]))
                 return (
@@ -62,14 +63,12 @@ def _system(size: int, rows: Any, columns: Any) -> str:
     return ""
 
 
-def _permuted(size: int, rows: Any, P: Pairs) -> str:
+def _permuted(size: int, rows: Any) -> str:
     """The reason if the graph has the degrees of a grid, but the rows another order."""
-    if P.positive is not None or not size:
-        return ""
     degrees = np.bincount(rows, minlength=size)
     most, mean = int(degrees.max(initial=0)), float(degrees.mean())
-    for ndim in (2, 3):
-        if most == 2 * ndim and mean > 1.5 * ndim:
+    for ndim, neighbours in ((2, 4), (3, 6), (2, 8), (3, 26)):
+        if most == neighbours and mean > 0.7 * neighbours:
             return (
                 f"the rows look like a grid of {ndim} axes in another order: at most {most} "
                 f"neighbours each, at no fixed distances. Number the unknowns row by row for the "

@@ -8,7 +8,6 @@ All thresholds are relative to the row: two entries are equal if they differ by 
 times the largest entry of either of their rows.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,6 @@ from .layout import (
     OUT_OF_RANGE,
     UNORDERED,
     WEAK,
-    face_shapes,
     face_slots,
     three,
 )
@@ -41,7 +39,7 @@ class Entries:
     """A square CSR matrix whose rows are sorted and free of duplicates; zeros may be stored.
 
     Attributes:
-        starts, columns, values: its arrays, int64, int32 and float64.
+        starts, columns, values: its arrays, int64, uint32 and float64.
         diagonal: a_ii.
         largest: max_j |a_ij| of each row i.
         not_finite: the first row with NaN or infinity, -1 if there is none; the others are then
@@ -106,31 +104,40 @@ def entries(matrix: Any) -> Entries:
         ValueError: an index lies outside of the matrix.
     """
     csr, n = matrix, matrix.shape[0]
+    if csr.indices.dtype != np.int32 and csr.nnz:
+        _check_range(csr.indices, n)
     for attempt in range(2):
         starts = np.ascontiguousarray(csr.indptr, dtype=np.int64)
-        columns = np.ascontiguousarray(csr.indices, dtype=np.int32)
+        # Without a sign a negative index is far outside, and the loops test nothing to wrap it.
+        columns = np.ascontiguousarray(csr.indices, dtype=np.int32).view(np.uint32)
         values = np.ascontiguousarray(csr.data, dtype=np.float64)
         diagonal, largest = np.empty(n), np.empty(n)
-        code, row = _loops().rows(starts, columns, values, diagonal, largest)
+        code, row = _rows().rows(starts, columns, values, diagonal, largest)
         if code == UNORDERED and attempt == 0:
             csr = csr.copy()
             csr.has_sorted_indices = csr.has_canonical_format = False
             csr.sum_duplicates()
-        elif code == OUT_OF_RANGE or code == UNORDERED:
-            raise ValueError(
-                f"Row {row} of the matrix has a column outside 0 .. {n - 1}; the file or the "
-                f"arrays are damaged."
-            )
+        elif code in (OUT_OF_RANGE, UNORDERED):
+            raise ValueError(f"Row {row} of the matrix {_damaged(n)}")
         else:
             break
     not_finite = row if code == NOT_FINITE else -1
     return Entries(starts, columns, values, diagonal, largest, not_finite)
 
 
+def _check_range(indices: ndarray, n: int) -> None:
+    if not 0 <= indices.min() <= indices.max() < n:
+        raise ValueError(f"The matrix {_damaged(n)}")
+
+
+def _damaged(n: int) -> str:
+    return f"has a column outside 0 .. {n - 1}; the file or the arrays are damaged."
+
+
 def pairs(A: Entries, tolerance: float = TOLERANCE) -> Pairs:
     """A compared with Aᵀ, the signs and the distances of its entries."""
     distances, place = np.empty(FAR, dtype=np.int64), np.full(4, -1, dtype=np.int64)
-    code, known = _loops().pairs(*A.arrays, tolerance, ROUND_OFF, distances, place)
+    code, known = _rows().pairs(*A.arrays, tolerance, ROUND_OFF, distances, place)
     first, positive = (tuple(int(k) for k in place[end : end + 2]) for end in (0, 2))
     return Pairs(
         (first[0], first[1]) if code == ASYMMETRIC else None,
@@ -139,17 +146,22 @@ def pairs(A: Entries, tolerance: float = TOLERANCE) -> Pairs:
     )
 
 
-def totals(A: Entries) -> tuple[ndarray, ndarray]:
-    """Per row Σ a_ij with the diagonal, and Σ |a_ij| without it."""
+def totals(A: Entries) -> tuple[ndarray, ndarray, tuple[int, int] | None]:
+    """Per row Σ a_ij with the diagonal, and Σ |a_ij| without it.
+
+    The third is row and column of an entry with a_ij² > a_ii a_jj, which no positive semidefinite
+    matrix has, or None.
+    """
     signed, absolute = np.empty_like(A.diagonal), np.empty_like(A.diagonal)
-    _loops().totals(A.starts, A.columns, A.values, signed, absolute)
-    return signed, absolute
+    place = np.full(2, -1, dtype=np.int64)
+    _rows().totals(A.starts, A.columns, A.values, A.diagonal, signed, absolute, place)
+    return signed, absolute, (int(place[0]), int(place[1])) if place[0] >= 0 else None
 
 
 def linked(A: Entries) -> ndarray:
     """Per row of a symmetric matrix the first row of its connected component."""
     root = np.empty(len(A.diagonal), dtype=np.int32)
-    _loops().linked(A.starts, A.columns, A.values, root)
+    _rows().linked(A.starts, A.columns, A.values, root)
     return root
 
 
@@ -174,7 +186,7 @@ def arrange(
     """
     store, place = np.zeros(size), np.full(2, -1, dtype=np.int64)
     nodes = np.empty(0, dtype=np.int64) if position is None else position
-    fits = _loops().arrange(*A.arrays, ROUND_OFF, nodes, three(shape), slots, sign, store, place)
+    fits = _rows().arrange(*A.arrays, ROUND_OFF, nodes, three(shape), slots, sign, store, place)
     return store, None if fits else (int(place[0]), int(place[1]))
 
 
@@ -190,7 +202,7 @@ def balance(
     excess, hanging = np.zeros(len(diagonal)), np.zeros(len(diagonal), dtype=np.uint8)
     counts, bounds = np.zeros(4, dtype=np.int64), np.zeros(2)
     wrap = np.array([False] * (3 - len(shape)) + list(periodic))
-    code, node = _loops().balance(
+    code, node = _nodes().balance(
         diagonal,
         three(shape),
         wrap,
@@ -231,7 +243,7 @@ def components(
     flat = np.concatenate([np.ascontiguousarray(c).ravel() for c in open_])
     wrap = np.array([False] * (3 - len(shape)) + list(periodic))
     labels = np.zeros(fluid.size, dtype=np.int64)
-    number = _loops().components(
+    number = _nodes().components(
         three(shape),
         wrap,
         face_slots(shape),
@@ -257,16 +269,18 @@ def embed(A: Entries, ndim: int, default: int = 1) -> ndarray | None:
         (rows, 1 + 3): the number of the connected component of each row, and its place in it from
         (0, 0, 0); None if the entries fit no grid.
     """
+    from . import places
+
     n = len(A.diagonal)
     parent, shift = np.arange(n), np.zeros(n, dtype=np.int64)
     plane = WIDE * WIDE if ndim == 3 else 0
     steps = (1, WIDE, plane)
-    code = _loops().embed(*A.arrays, ROUND_OFF, WIDE, plane, steps[default], parent, shift)
+    code = places.embed(*A.arrays, ROUND_OFF, WIDE, plane, steps[default], parent, shift)
     if code != FINE:
         return None
     middle = WIDE // 2  # so that the digits are not negative
     roots, shifts = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-    _loops().settled(parent, shift, roots, shifts)
+    places.settled(parent, shift, roots, shifts)
     component = (np.cumsum(roots == np.arange(n)) - 1)[roots]
     digits = shifts + middle * (1 + WIDE + WIDE * WIDE)
     place = np.stack([digits // (WIDE * WIDE), digits // WIDE % WIDE, digits % WIDE])
@@ -277,17 +291,13 @@ def embed(A: Entries, ndim: int, default: int = 1) -> ndarray | None:
     return np.stack([component, *place], axis=1)
 
 
-def split_faces(store: ndarray, shape: Sequence[int]) -> list[ndarray]:
-    """Per axis the couplings at its faces, as views of the flat array."""
-    found, first = [], 0
-    for wide in face_shapes(shape):
-        size = math.prod(wide)
-        found.append(store[first : first + size].reshape(wide))
-        first += size
-    return found
-
-
-def _loops() -> Any:
+def _rows() -> Any:
     from . import cpu
 
     return cpu
+
+
+def _nodes() -> Any:
+    from . import grids
+
+    return grids

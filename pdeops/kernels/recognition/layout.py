@@ -77,3 +77,13 @@ def seam_slots(shape: Sequence[int]) -> np.ndarray:
             slot[4] -= slot[at + 4]
             found.append(slot)
     return np.array(found, dtype=np.int64).reshape(-1, 8)
+
+
+def split_faces(store: np.ndarray, shape: Sequence[int]) -> list[np.ndarray]:
+    """Per axis the couplings at its faces, as views of the flat array."""
+    found, first = [], 0
+    for wide in face_shapes(shape):
+        size = math.prod(wide)
+        found.append(store[first : first + size].reshape(wide))
+        first += size
+    return found
