@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import shape
-from .methods import METHODS, Method
+from .methods import METHODS, Method, method_named, names
 from .system import System
 
-SIMPLE = ("ic0", "ssor", "jacobi", "none")  # for comparisons; slower on any but small systems
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Choice:
     @property
     def method(self) -> Method:
         """The method itself."""
-        return METHODS[self.name]
+        return method_named(self.name)
 
 
 def choices(A: Any, num_rhs: int = 1, **known: Any) -> list[Choice]:
@@ -97,7 +96,8 @@ def _any_matrix(system: System, num_rhs: int) -> list[Choice]:
         Choice(name, "the kind that --preconditioner amg chooses between")
         for name in ("ruge_stueben", "smoothed_aggregation")
     ]
-    ranked += [Choice(name, METHODS[name].about) for name in SIMPLE]
+    # For comparisons: slower on any but small systems.
+    ranked += [Choice(n, method_named(n).about) for n in names() if n not in METHODS]
     for name in ("transform", "multigrid", "elimination"):
         ranked.append(Choice(name, METHODS[name].obstacle(system), usable=False))
     return [c for c in ranked if c.usable or c.reason]

@@ -1,21 +1,15 @@
 """Methods of `pdeops solve` by name: what each is for, and how it is built for a system."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from ...linop import LinearOperator
+from ...nearest import did_you_mean
 from ..direct.separable import SeparableInverse
 from ..direct.sparse import SparseDirect
-from ..krylov.diagonal import Diagonal
-from ..krylov.incomplete_cholesky import IncompleteCholesky
-from ..krylov.sor import SSOR
 from ..multigrid.algebraic import AlgebraicMultigrid
-from ..multigrid.ghosts import GhostElimination
-from ..multigrid.multigrid import Multigrid
+from ..preconditioners import CLASSICAL, FOR_STENCILS
 from .system import System
 
 M = LinearOperator | None
@@ -66,15 +60,6 @@ def _no_transform(system: System) -> str:
     return inverse if isinstance(inverse, str) else ""
 
 
-def _multigrid(system: System) -> M:
-    """In single precision, which takes as many iterations and is faster; in double precision where
-    A is not definite in single (its coefficients jump too far)."""
-    A: Any = system.on_grid
-    with suppress(ValueError):
-        return Multigrid(A.to(torch.float32))
-    return Multigrid(A)
-
-
 def _no_stencil(system: System) -> str:
     if system.on_grid is not None:
         return ""
@@ -114,13 +99,13 @@ _ALL = (
     Method(
         "multigrid",
         "black-box multigrid on the grid of the stencil, single precision where that suffices",
-        _multigrid,
+        lambda system: FOR_STENCILS["multigrid"](system.found),
         _no_stencil,
     ),
     Method(
         "elimination",
         "ghost rows are eliminated; transforms or multigrid for the others",
-        lambda system: GhostElimination(system.found),
+        lambda system: FOR_STENCILS["elimination"](system.found),
         _no_ghosts,
     ),
     Method(
@@ -141,9 +126,31 @@ _ALL = (
         "algebraic multigrid by smoothed aggregation; takes --near-nullspace",
         _algebraic("smoothed_aggregation"),
     ),
-    Method("ic0", "incomplete Cholesky without fill", lambda s: IncompleteCholesky(s.A)),
-    Method("ssor", "symmetric successive over-relaxation", lambda s: SSOR(s.A, omega=1.5)),
-    Method("jacobi", "the inverse of the diagonal", lambda s: Diagonal(s.A)),
-    Method("none", "no preconditioner", lambda s: None),
 )
 METHODS = {method.name: method for method in _ALL}
+_ABOUT = {
+    "ic0": "incomplete Cholesky without fill",
+    "ssor": "symmetric successive over-relaxation",
+    "jacobi": "the inverse of the diagonal",
+    "none": "no preconditioner",
+}
+
+
+def names() -> list[str]:
+    """The names of all methods: those above, and the others of `preconditioners.CLASSICAL`."""
+    return [*METHODS, *(name for name in CLASSICAL if name not in METHODS)]
+
+
+def method_named(name: str) -> Method:
+    """The method with this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    if name not in CLASSICAL:
+        raise ValueError(
+            f"No method {name!r}; there are {', '.join(names())}.{did_you_mean(name, names())}"
+        )
+    return Method(name, _ABOUT.get(name, "a preconditioner"), lambda s: CLASSICAL[name](s.A))

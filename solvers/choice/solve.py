@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy import ndarray
 
-from ...nearest import did_you_mean
+from ...kernels.runtime import first_calls
+from ...kernels.runtime.threads import ours_alone
 from ..result import SolveResult
 from .choices import choices
 from .inner import Inner
-from .methods import METHODS, Method
+from .methods import Method, method_named
 from .system import System, real
 
 log = logging.getLogger("pdeops")
@@ -31,7 +32,7 @@ class Solution(SolveResult):
         method: the method of the solve and the preconditioner.
         condition: the condition number of M A as conjugate gradients estimate it, or None.
         setup_seconds, solve_seconds: of building M (recognition of the matrix included), and of the
-            rest.
+            rest; without imports and the loading of compiled code, which a process does once.
     """
 
     method: str = ""
@@ -80,10 +81,25 @@ def solve(
         ValueError: A is not symmetric or has a diagonal entry that shows that it is not positive
             semidefinite, shapes differ, numbers are not finite, or the method does not apply.
     """
-    begin = time.perf_counter()
+    with ours_alone():  # vectors are short for torch's threads, which would disturb our loops
+        return _solve(
+            A, b, rtol, method, (near_nullspace, coordinates), max_iterations, x0
+        )
+
+
+def _solve(
+    A: Any,
+    b: Any,
+    rtol: float,
+    method: str | Method | None,
+    known: tuple[Any, Any],
+    max_iterations: int,
+    x0: Any,
+) -> Solution:
+    begin = _now()
     system = A
     if not isinstance(A, System):
-        system = System.of(A, near_nullspace=near_nullspace, coordinates=coordinates)
+        system = System.of(A, near_nullspace=known[0], coordinates=known[1])
     if not 0 < rtol < math.inf:
         raise ValueError(
             f"rtol must be positive and finite; got {rtol}. Relative tolerances lie near 1e-8."
@@ -99,6 +115,11 @@ def solve(
     tried = [named] if named else [c.method for c in choices(system, columns.shape[1]) if c.usable]
     job.run(tried[:FALLBACKS], begin)
     return job.solution(np.ndim(b) if not isinstance(b, torch.Tensor) else b.ndim)
+
+
+def _now() -> float:
+    """Seconds, without those of first calls in the process."""
+    return time.perf_counter() - first_calls.seconds()
 
 
 class _Job:
@@ -137,13 +158,13 @@ class _Job:
                     raise
                 log.info("%s does not apply: %s", method.name, error)
                 continue
-            now = time.perf_counter()
+            now = _now()
             self.setup += now - begin
             log.info("A: %s", inner.A)
             log.info("M: %s", inner.M)
             self.method = method.title
             self._improve(inner)
-            begin = time.perf_counter()
+            begin = _now()
             self.seconds += begin - now
             if last or inner.final or not self._open():
                 return
@@ -227,13 +248,7 @@ class _Job:
 
 
 def _named(method: str | Method | None) -> Method | None:
-    if method is None or isinstance(method, Method):
-        return method
-    if method not in METHODS:
-        raise ValueError(
-            f"No method {method!r}; there are {', '.join(METHODS)}.{did_you_mean(method, METHODS)}"
-        )
-    return METHODS[method]
+    return method_named(method) if isinstance(method, str) else method
 
 
 def _columns(b: Any, size: int, name: str) -> ndarray:

@@ -11,6 +11,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
+from ...kernels import recognition
 from ...linop import LinearOperator
 from ..operators.matrix import Matrix
 from ..operators.recognise import Structure, recognise
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pdeops")
 
+SYMMETRIC = 1e-12  # relative difference of a_ij and a_ji that counts as round-off
+WIDEST = 27  # entries per row of a stencil
 ROUND_OFF = 1e-13  # of the sum of a row's magnitudes
 FULL = 0.9  # blocks of displacements hold some zeros where a mesh is aligned with the axes
 
@@ -91,6 +94,9 @@ class System:
     @cached_property
     def found(self) -> Structure:
         """The stencil in the matrix."""
+        mean = self.csr.nnz / self.size
+        if mean > WIDEST:
+            return Structure(f"{mean:.0f} entries per row, where a stencil has at most {WIDEST}")
         return recognise(self.csr)
 
     @cached_property
@@ -194,24 +200,19 @@ def real(values: ndarray, name: str) -> ndarray:
 def _require_semidefinite(csr: "scipy.sparse.csr_array") -> None:
     """Raise a ValueError if A is not symmetric, or its diagonal shows that it is not positive
     semidefinite."""
-    size = _row_maxima(csr)
-    gap = abs(csr - csr.T).tocsr()
+    entries = recognition.entries(csr)
     need = "Conjugate gradients need a symmetric positive definite matrix; "
-    if gap.nnz:
-        # Each entry against the larger of its two rows: a large entry elsewhere hides nothing.
-        rows = np.repeat(np.arange(csr.shape[0]), np.diff(gap.indptr))
-        bound = 1e-12 * np.maximum(size[rows], size[gap.indices])
-        if (gap.data > bound).any():
-            worst = int(np.argmax(gap.data - bound))
-            i, j = int(rows[worst]), int(gap.indices[worst])
-            raise ValueError(
-                f"{need}this one is not symmetric: |A - Aᵀ| is {gap.data[worst]:.3g} at entry "
-                f"({i}, {j}), which is {csr[i, j]:.6g} against {csr[j, i]:.6g}. Use GMRES or "
-                f"BiCGStab (scipy.sparse.linalg.gmres, pdeops.solvers.bicgstab), or a sparse LU."
-            )
+    # Each entry against the larger of its two rows: a large entry elsewhere hides nothing.
+    if pair := recognition.pairs(entries, SYMMETRIC).asymmetric:
+        i, j = pair
+        raise ValueError(
+            f"{need}this one is not symmetric: |A - Aᵀ| is {abs(csr[i, j] - csr[j, i]):.3g} at "
+            f"entry ({i}, {j}), which is {csr[i, j]:.6g} against {csr[j, i]:.6g}. Use GMRES or "
+            f"BiCGStab (scipy.sparse.linalg.gmres, pdeops.solvers.bicgstab), or a sparse LU."
+        )
     diagonal = csr.diagonal()
     lowest = diagonal.min()
-    zero = (diagonal == 0) & (size > 0)
+    zero = (diagonal == 0) & (entries.largest > 0)
     if lowest < 0 and diagonal.max() <= 0:
         raise ValueError(
             f"{need}this one is negative definite, if anything: its smallest diagonal entry is "
@@ -225,15 +226,6 @@ def _require_semidefinite(csr: "scipy.sparse.csr_array") -> None:
             f"{need}{what}, so A is indefinite. Use scipy.sparse.linalg.minres or a sparse LU "
             f"(scipy.sparse.linalg.splu)."
         )
-
-
-def _row_maxima(csr: "scipy.sparse.csr_array") -> ndarray:
-    """max_j |a_ij| of each row; 0 for an empty one."""
-    result = np.zeros(csr.shape[0])
-    filled = np.flatnonzero(np.diff(csr.indptr))
-    if filled.size:
-        result[filled] = np.maximum.reduceat(np.abs(csr.data), csr.indptr[filled])
-    return result
 
 
 def _regions(csr: "scipy.sparse.csr_array") -> Regions | None:

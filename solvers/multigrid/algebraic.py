@@ -11,14 +11,16 @@ from numpy import ndarray
 from torch import Tensor
 
 from ...kernels import amg
+from ...kernels.runtime.first_calls import once
 from ...linop import LinearOperator, Preconditioner
 from ..direct.sparse import regular
 from ..krylov.loop import knows_range
 
-COARSEST = 300  # unknowns whose dense inverse is cheaper than another level
+COARSEST = 150  # unknowns whose dense inverse is cheaper than another level
 # Couplings of either sign: above this share of all couplings, interpolation by Ruge and Stüben,
 # made for M-matrices, needs more iterations than smoothed aggregation.
 POSITIVE = 0.1
+SCATTERED = 0.05  # mean distance of coupled rows, relative to their number, that calls for an order
 
 
 class AlgebraicMultigrid(Preconditioner):
@@ -78,12 +80,17 @@ class AlgebraicMultigrid(Preconditioner):
         if kind not in KINDS:
             raise ValueError(f"kind is one of {', '.join(KINDS)}; got {kind!r}.")
         self.kind = kind
+        self._order = None if block > 1 else _order(matrix)
+        if self._order is not None:
+            matrix = _csr(matrix[self._order][:, self._order])
+            if near_nullspace is not None:
+                near_nullspace = near_nullspace[self._order]
         levels = KINDS[kind](matrix, near_nullspace=near_nullspace, block=block, flat=flat)
         self.sizes = [level.A.shape[0] for level in levels]
         entries = [level.A.nnz for level in levels]
         self.complexity = sum(entries) / entries[0]
         numbers = torch.empty(0, dtype=dtype).numpy().dtype
-        last = np.linalg.pinv(levels[-1].A.toarray(), rcond=1e-12, hermitian=True)
+        last = _inverse(levels[-1].A.toarray())
         arrays = [amg.Level.of(_csr(level.A), _csr(level.P), numbers) for level in levels[:-1]]
         self._cycle = amg.bind(arrays, ((last + last.T) / 2).astype(numbers))
 
@@ -94,9 +101,18 @@ class AlgebraicMultigrid(Preconditioner):
         fields = b.reshape(-1, self.grid.num_nodes).to(self.dtype).contiguous()
         x = torch.empty_like(fields)
         for right, left in zip(fields.numpy(), x.numpy(), strict=True):
-            self._cycle.run(right, left)
+            self._run(right, left)
         x = x.to(u.dtype).reshape(u.shape)
         return (self._project(x) if self._project else x).to(u.device)
+
+    def _run(self, b: ndarray, x: ndarray) -> None:
+        """x = M b in the precision of the cycle, for rows in the order of A."""
+        if self._order is None:
+            self._cycle.run(b, x)
+            return
+        y = np.empty_like(x)
+        self._cycle.run(b[self._order], y)
+        x[self._order] = y
 
     def bind(
         self, u: Float[Tensor, "*batch_space"], out: Float[Tensor, "*batch_space"]
@@ -107,7 +123,7 @@ class AlgebraicMultigrid(Preconditioner):
         inside = torch.empty(self.grid.num_nodes, dtype=self.dtype)
         result = torch.empty_like(inside)
         arrays = (inside.numpy(), result.numpy())
-        return partial(_applied, self._cycle, u.detach().view(-1), inside, arrays, result, out)
+        return partial(_applied, self._run, u.detach().view(-1), inside, arrays, result, out)
 
     def __repr__(self) -> str:
         sizes = " > ".join(map(str, self.sizes))
@@ -115,10 +131,10 @@ class AlgebraicMultigrid(Preconditioner):
 
 
 def _applied(
-    cycle: Any, u: Tensor, inside: Tensor, arrays: Any, result: Tensor, out: Tensor
+    run: Callable[..., None], u: Tensor, inside: Tensor, arrays: Any, result: Tensor, out: Tensor
 ) -> None:
     inside.copy_(u)
-    cycle.run(*arrays)
+    run(*arrays)
     out.view(-1).copy_(result)
 
 
@@ -137,11 +153,10 @@ def positive_share(matrix: Any) -> float:
 
 
 def _ruge_stueben(matrix: Any, *, flat: bool, **unused: Any) -> list[Any]:
-    import pyamg
     import scipy.sparse
 
     strength = ("classical", {"theta": 0.25 if flat else 0.5, "norm": "min"})
-    return pyamg.ruge_stuben_solver(
+    return _pyamg().ruge_stuben_solver(
         scipy.sparse.csr_matrix(matrix),
         strength=strength,
         CF=("RS", {"second_pass": True}),
@@ -154,14 +169,13 @@ def _ruge_stueben(matrix: Any, *, flat: bool, **unused: Any) -> list[Any]:
 def _smoothed_aggregation(
     matrix: Any, *, near_nullspace: ndarray | None, block: int, **unused: Any
 ) -> list[Any]:
-    import pyamg
     import scipy.sparse
 
     A = scipy.sparse.csr_matrix(matrix)
     B = near_nullspace
     if B is None:
         B = np.kron(np.ones((A.shape[0] // block, 1)), np.eye(block))
-    return pyamg.smoothed_aggregation_solver(
+    return _pyamg().smoothed_aggregation_solver(
         A.tobsr((block, block)) if block > 1 else A,
         B=B,
         strength=("symmetric", {"theta": 0.0 if block > 1 else 0.08}),
@@ -172,10 +186,43 @@ def _smoothed_aggregation(
     ).levels
 
 
+def _pyamg() -> Any:
+    with once():
+        import pyamg
+    return pyamg
+
+
 KINDS: dict[str, Callable[..., list[Any]]] = {
     "ruge_stueben": _ruge_stueben,
     "smoothed_aggregation": _smoothed_aggregation,
 }
+
+
+def _order(matrix: Any) -> ndarray | None:
+    """The reverse Cuthill-McKee order of the rows if neighbours are far apart in theirs, as in a
+    mesh of random points: loops read nearby memory, and two blocks of rows have few couplings."""
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+    n = matrix.shape[0]
+    if matrix.nnz < amg.WIDE:
+        return None
+    row = np.repeat(np.arange(n, dtype=matrix.indices.dtype), np.diff(matrix.indptr))
+    if np.abs(matrix.indices - row).mean() < SCATTERED * n:
+        return None
+    return reverse_cuthill_mckee(_csr(matrix), symmetric_mode=True)
+
+
+def _inverse(matrix: ndarray) -> ndarray:
+    """The inverse of a positive definite matrix, the pseudo-inverse of a semidefinite one."""
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve, pinvh
+
+    try:
+        factor = cho_factor(matrix)
+    except LinAlgError:
+        return pinvh(matrix, rtol=1e-12)
+    if factor[0].diagonal().min() ** 2 < 1e-12 * matrix.diagonal().max():
+        return pinvh(matrix, rtol=1e-12)
+    return cho_solve(factor, np.eye(len(matrix)))
 
 
 def _csr(matrix: Any) -> Any:

@@ -45,7 +45,7 @@ def _system(size: int, rows: Any, columns: Any) -> str:
             ("{k} fields, one after the other", np.remainder, nodes),
         ):
             i, j = along(rows, across), along(columns, across)
-            distances = np.unique(abs(j - i)[j != i])
+            distances = _distinct(abs(j - i)[j != i])
             if not 0 < len(distances) <= 2 * 13:
                 continue
             ours = distances.tolist()
@@ -78,10 +78,15 @@ def _permuted(size: int, rows: Any) -> str:
 
 
 def _distances(size: int, distances: Any) -> str:
-    found = np.unique(abs(distances))
+    found = _distinct(abs(distances))
     more = " ..." if len(found) > MOST else ""
     return (
         f"no grid of one to three axes has all neighbours at the distances "
         f"{', '.join(map(str, found[:MOST]))}{more} of this matrix of {size} rows. Use algebraic "
         f"multigrid, or a sparse direct solver"
     )
+
+
+def _distinct(distances: Any) -> Any:
+    """The distances that occur, ascending; faster than by sorting, as they are below the size."""
+    return np.flatnonzero(np.bincount(distances))

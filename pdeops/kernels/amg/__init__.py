@@ -10,9 +10,9 @@ from typing import Any
 
 from numpy import ndarray
 
-from .layout import Level
+from .layout import WIDE, Level
 
-__all__ = ["Level", "bind"]
+__all__ = ["WIDE", "Level", "bind"]
 
 
 def bind(levels: Sequence[Level], coarse: ndarray) -> Any:
