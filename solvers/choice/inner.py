@@ -15,6 +15,7 @@ from ..krylov.cg import cg
 from ..krylov.conjugate_gradients import is_fused
 from ..krylov.lanczos import cg_and_condition
 from ..krylov.loop import knows_range
+from ..preconditioners import CLASSICAL
 from ..result import SolveResult
 from .methods import Method
 from .system import System
@@ -34,7 +35,8 @@ class Inner:
 
     def __init__(self, system: System, method: Method, max_iterations: int) -> None:
         if why := method.obstacle(system):
-            raise ValueError(f"{method.name} does not apply: {why}.")
+            others = ", ".join(CLASSICAL)
+            raise ValueError(f"{method.name} does not apply: {why}. Use {others} or direct.")
         self.system, self.method, self.max_iterations = system, method, max_iterations
         self.M: Any = method.build(system)
         self.A: LinearOperator = system.A

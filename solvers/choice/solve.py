@@ -185,7 +185,7 @@ class _Job:
             before = np.array(self.relative())
             shift = np.frexp(np.abs(self.r[:, live]).max(axis=0))[1]
             r = np.ldexp(self.r[:, live], -shift)
-            wanted = min(0.5, 0.999 * self.rtol / before[live].max())
+            wanted = min(0.5, 0.999 * self.rtol / float(before[live].max()))
             dx, results = inner.solve(r, wanted)
             self.condition = inner.condition if self.condition is None else self.condition
             self._take(live, self.x[:, live] + np.ldexp(dx, shift), before, results)
