@@ -223,7 +223,8 @@ class _Job:
             x = np.ldexp(self.x, back)
         # Rounding of numbers below 2e-308 counts; infinity is not finite.
         kept = np.ldexp(x, -back)
-        if not np.array_equal(kept, self.x):
+        fits = (kept == self.x).all(axis=0)
+        if not fits.all():
             with np.errstate(invalid="ignore"):
                 self.r = self.b - self.system.csr @ kept
         columns = []
@@ -234,7 +235,7 @@ class _Job:
             reason = f"|b - A x| = {rel:.1e} |b| {'<=' if ok else '>'} {self.rtol:.0e} |b|"
             if not self.sizes[j]:
                 reason = "b = 0, so x = 0"
-            elif not math.isfinite(rel):
+            elif not (ok or fits[j]):
                 reason = "x does not fit into float64: scale A or b"
             elif not ok and self.reasons[j]:
                 reason = self.reasons[j]

@@ -28,7 +28,7 @@ log = logging.getLogger("pdeops")
 SYMMETRIC = 1e-12  # relative difference of a_ij and a_ji that counts as round-off
 WIDEST = 27  # entries per row of a stencil
 ROUND_OFF = 1e-13  # of the sum of a row's magnitudes
-FULL = 0.9  # blocks of displacements hold some zeros where a mesh is aligned with the axes
+FULL = 0.8  # blocks of displacements hold some zeros where a mesh is aligned with the axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +114,8 @@ class System:
         where the near-null space is in the kernel."""
         csr = self.csr
         if self.near_nullspace is not None and self._annihilates(self.near_nullspace):
-            return Matrix(
-                csr, kernel=torch.from_numpy(self.near_nullspace.T.copy()), symmetric=True
-            )
+            modes = torch.from_numpy(self.near_nullspace.T.copy())
+            return Matrix(csr, kernel=modes, positive_definite=True, symmetric=True)
         A = Matrix(csr, symmetric=True)
         if A.positive_definite or A.semidefinite:
             return A
