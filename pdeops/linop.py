@@ -12,6 +12,7 @@ from torch import Tensor
 from .domain import Grid
 
 if TYPE_CHECKING:
+    import numpy
     import scipy.sparse
     import scipy.sparse.linalg
 
@@ -86,14 +87,34 @@ class LinearOperator(ABC):
         """
         from scipy.sparse.linalg import LinearOperator as ScipyLinearOperator
 
+        calls: list[tuple[Tensor, Tensor, Callable[[], object]]] = []
+
         @torch.no_grad()
         def matvec(u):
-            # Copy u: scipy may pass a read-only vector, and A u must not share memory with u.
-            field = torch.tensor(u, dtype=torch.float64).reshape(self.grid.shape)
-            return self.apply(field).numpy().ravel()
+            # `bind` inspects its fields once; u is copied to them, because scipy may pass a
+            # read-only vector, and A u is a new vector, because scipy keeps it.
+            field, image, apply = calls.pop() if calls else bound()
+            field.view(-1).copy_(torch.from_numpy(_writable(u)))
+            apply()
+            result = image.numpy().ravel().copy()
+            calls.append((field, image, apply))  # another thread meanwhile binds its own
+            return result
+
+        def bound() -> tuple[Tensor, Tensor, Callable[[], object]]:
+            field = torch.zeros(self.grid.shape, dtype=torch.float64)
+            image = torch.zeros_like(field)
+            return field, image, self.bind(field, image)
 
         adjoint = matvec if self.symmetric else None
         return ScipyLinearOperator(self.shape, matvec=matvec, rmatvec=adjoint, dtype="float64")
+
+
+def _writable(u: "numpy.ndarray") -> "numpy.ndarray":
+    """The vector as contiguous float64 that torch accepts: a read-only one is copied."""
+    import numpy as np
+
+    flat = np.ascontiguousarray(u, dtype="float64").reshape(-1)
+    return flat if flat.flags.writeable else flat.copy()
 
 
 class Preconditioner(LinearOperator):

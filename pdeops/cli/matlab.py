@@ -40,7 +40,9 @@ def _pick(content: Mapping[str, Any], names: Sequence[str]) -> Any:
         only = content[there[0]]
         if getattr(only, "dtype", np.dtype(object)).kind in "fiubc":
             return only
-    raise ValueError(f"none of {', '.join(names)} is in it; it holds {', '.join(there) or 'nothing'}")
+    raise ValueError(
+        f"none of {', '.join(names)} is in it; it holds {', '.join(there) or 'nothing'}"
+    )
 
 
 def _member(value: Any, name: str) -> Any:

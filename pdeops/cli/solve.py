@@ -103,7 +103,9 @@ def command(
         system = System.of(csr, near_nullspace=modes, coordinates=places)
         setup = _seconds() - begin
         if list_:
-            _list(system, 1 if rhs is None else read_rhs(rhs, system.size)[..., None].shape[1], json)
+            _list(
+                system, 1 if rhs is None else read_rhs(rhs, system.size)[..., None].shape[1], json
+            )
             return
         if rhs is None and not _holds_b(matrix):
             raise ValueError(f"--rhs is needed: {matrix} holds no right-hand side b.")
@@ -151,9 +153,7 @@ def _list(system: "System", num_rhs: int, as_json: bool) -> None:
         return
     default = next(c.name for c in found if c.usable)
     marks = {True: "yes", False: "no"}
-    lines = [
-        (c.name, "default" if c.name == default else marks[c.usable], c.reason) for c in found
-    ]
+    lines = [(c.name, "default" if c.name == default else marks[c.usable], c.reason) for c in found]
     rows(("method", "applies", "why"), lines, title=f"{system.size} unknowns")
 
 
@@ -194,8 +194,7 @@ def _guess(folder: Path, system: "System", b: Any) -> Any:
         )
     columns = b.reshape(system.size, -1)
     fields = [
-        first_guess(run, system.found.operator, field)
-        for field in system.fields(columns, system.A)
+        first_guess(run, system.found.operator, field) for field in system.fields(columns, system.A)
     ]
     import torch
 

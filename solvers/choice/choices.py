@@ -8,7 +8,6 @@ from .methods import METHODS, Method, method_named, names
 from .system import System
 
 
-
 @dataclass(frozen=True)
 class Choice:
     """A method for a system.

@@ -50,8 +50,12 @@ class Inner:
     def solve(self, b: ndarray, rtol: float) -> tuple[ndarray, list[SolveResult]]:
         """x for the columns of b (n, k), and a result for each."""
         fields = self.system.fields(b, self.A)
-        x, results = self._direct(fields, rtol) if self.method.exact else self._iterate(fields, rtol)
-        self.final = any(result.reason.startswith(("inconsistent", "singular")) for result in results)
+        x, results = (
+            self._direct(fields, rtol) if self.method.exact else self._iterate(fields, rtol)
+        )
+        self.final = any(
+            result.reason.startswith(("inconsistent", "singular")) for result in results
+        )
         return self.system.columns(x, self.A), results
 
     def _direct(self, b: Tensor, rtol: float) -> tuple[Tensor, list[SolveResult]]:

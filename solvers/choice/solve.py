@@ -82,9 +82,7 @@ def solve(
             semidefinite, shapes differ, numbers are not finite, or the method does not apply.
     """
     with ours_alone():  # vectors are short for torch's threads, which would disturb our loops
-        return _solve(
-            A, b, rtol, method, (near_nullspace, coordinates), max_iterations, x0
-        )
+        return _solve(A, b, rtol, method, (near_nullspace, coordinates), max_iterations, x0)
 
 
 def _solve(

@@ -50,9 +50,7 @@ class System:
     near_nullspace: ndarray | None = field(default=None, repr=False)
 
     @classmethod
-    def of(
-        cls, matrix: Any, *, near_nullspace: Any = None, coordinates: Any = None
-    ) -> "System":
+    def of(cls, matrix: Any, *, near_nullspace: Any = None, coordinates: Any = None) -> "System":
         """The system of a sparse matrix of scipy, or of a dense array.
 
         Args:

@@ -156,14 +156,18 @@ def _ruge_stueben(matrix: Any, *, flat: bool, **unused: Any) -> list[Any]:
     import scipy.sparse
 
     strength = ("classical", {"theta": 0.25 if flat else 0.5, "norm": "min"})
-    return _pyamg().ruge_stuben_solver(
-        scipy.sparse.csr_matrix(matrix),
-        strength=strength,
-        CF=("RS", {"second_pass": True}),
-        max_coarse=COARSEST,
-        presmoother=None,
-        postsmoother=None,
-    ).levels
+    return (
+        _pyamg()
+        .ruge_stuben_solver(
+            scipy.sparse.csr_matrix(matrix),
+            strength=strength,
+            CF=("RS", {"second_pass": True}),
+            max_coarse=COARSEST,
+            presmoother=None,
+            postsmoother=None,
+        )
+        .levels
+    )
 
 
 def _smoothed_aggregation(
@@ -175,15 +179,19 @@ def _smoothed_aggregation(
     B = near_nullspace
     if B is None:
         B = np.kron(np.ones((A.shape[0] // block, 1)), np.eye(block))
-    return _pyamg().smoothed_aggregation_solver(
-        A.tobsr((block, block)) if block > 1 else A,
-        B=B,
-        strength=("symmetric", {"theta": 0.0 if block > 1 else 0.08}),
-        improve_candidates=None,
-        max_coarse=COARSEST,
-        presmoother=None,
-        postsmoother=None,
-    ).levels
+    return (
+        _pyamg()
+        .smoothed_aggregation_solver(
+            A.tobsr((block, block)) if block > 1 else A,
+            B=B,
+            strength=("symmetric", {"theta": 0.0 if block > 1 else 0.08}),
+            improve_candidates=None,
+            max_coarse=COARSEST,
+            presmoother=None,
+            postsmoother=None,
+        )
+        .levels
+    )
 
 
 def _pyamg() -> Any:

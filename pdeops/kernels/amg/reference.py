@@ -17,7 +17,8 @@ def cycle(levels: Sequence[Level], coarse: np.ndarray, b: np.ndarray) -> np.ndar
     if not levels:
         return coarse @ b
     level = levels[0]
-    A, P = dense(level.A), dense(level.P, len(dense(level.R)))
+    n, coarser = len(level.inverse), len(level.R[0]) - 1
+    A, P = dense(level.A, n), dense(level.P, coarser)
     B = smoother(level)
     x = np.linalg.solve(B, b)
     x = x + P @ cycle(levels[1:], coarse, P.T @ (b - A @ x))
@@ -26,21 +27,16 @@ def cycle(levels: Sequence[Level], coarse: np.ndarray, b: np.ndarray) -> np.ndar
 
 def smoother(level: Level) -> np.ndarray:
     """B = E + L, block by block."""
-    A = dense(level.A)
+    A = dense(level.A, len(level.inverse))
     B = np.diag(1 / level.inverse.astype("float64"))
     for lo, hi in blocks_of(len(A), level.blocks):
         B[lo:hi, lo:hi] += np.tril(A[lo:hi, lo:hi], -1)
     return B
 
 
-def dense(csr: tuple, columns: int | None = None) -> np.ndarray:
-    """The matrix of CSR arrays; square unless the number of columns is given."""
+def dense(csr: tuple, columns: int) -> np.ndarray:
+    """The matrix of CSR arrays."""
     starts, where, values = csr
-    rows = len(starts) - 1
-    matrix = np.zeros((rows, columns or rows if columns else _width(csr)))
-    matrix[np.repeat(np.arange(rows), np.diff(starts)), where] = values
+    matrix = np.zeros((len(starts) - 1, columns))
+    matrix[np.repeat(np.arange(len(matrix)), np.diff(starts)), where] = values
     return matrix
-
-
-def _width(csr: tuple) -> int:
-    return int(max(len(csr[0]) - 1, csr[1].max(initial=-1) + 1))

@@ -44,4 +44,3 @@ def test_many_floating_regions(kind, seed):
     result = cg(A, b, M=kind(A), rtol=1e-8)
     assert result.converged, result
     assert result.iterations <= 40
-
