@@ -12,7 +12,6 @@ from torch import Tensor
 from .domain import Grid
 
 if TYPE_CHECKING:
-    import numpy
     import scipy.sparse
     import scipy.sparse.linalg
 
@@ -94,7 +93,7 @@ class LinearOperator(ABC):
             # `bind` inspects its fields once; u is copied to them, because scipy may pass a
             # read-only vector, and A u is a new vector, because scipy keeps it.
             field, image, apply = calls.pop() if calls else bound()
-            field.view(-1).copy_(torch.from_numpy(_writable(u)))
+            field.numpy().reshape(-1)[:] = u.reshape(-1)
             apply()
             result = image.numpy().ravel().copy()
             calls.append((field, image, apply))  # another thread meanwhile binds its own
@@ -107,14 +106,6 @@ class LinearOperator(ABC):
 
         adjoint = matvec if self.symmetric else None
         return ScipyLinearOperator(self.shape, matvec=matvec, rmatvec=adjoint, dtype="float64")
-
-
-def _writable(u: "numpy.ndarray") -> "numpy.ndarray":
-    """The vector as contiguous float64 that torch accepts: a read-only one is copied."""
-    import numpy as np
-
-    flat = np.ascontiguousarray(u, dtype="float64").reshape(-1)
-    return flat if flat.flags.writeable else flat.copy()
 
 
 class Preconditioner(LinearOperator):

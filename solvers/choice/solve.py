@@ -137,7 +137,8 @@ class _Job:
         self.r = self.b - system.csr @ self.x if x0 is not None else self.b.copy()
         self.history = [[value] for value in self.relative()]
         self.reasons = [""] * b.shape[1]
-        self.method, self.condition = "none needed", None
+        self.method = "none needed"
+        self.condition: float | None = None
         self.setup = self.seconds = 0.0
 
     def relative(self) -> list[float]:

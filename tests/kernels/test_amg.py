@@ -1,5 +1,7 @@
 """The cycle of algebraic multigrid against its dense twin, and the graph's distances."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -15,8 +17,7 @@ def hierarchy(blocks, dtype, monkeypatch):
     monkeypatch.setattr(layout, "WIDE", 1 if blocks > 1 else 1 << 30)
     random = np.random.default_rng(0)
     sizes = (61, 23, 9)
-    P = [sp.random_array((n, m), density=0.3, rng=random, format="csr") for n, m in
-         zip(sizes[:-1], sizes[1:], strict=True)]  # fmt: skip
+    P = [sp.random_array(shape, density=0.3, rng=random, format="csr") for shape in pairwise(sizes)]
     C = sp.random_array((61, 61), density=0.08, rng=random, format="csr")
     A = sp.csr_array(C @ C.T + 0.1 * sp.eye_array(61))
     levels, finest = [], A

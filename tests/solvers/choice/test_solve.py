@@ -127,7 +127,8 @@ def test_the_initial_guess_is_used():
 
 
 def q1(n, h=(1.0, 3.0)):
-    """Stiffness of bilinear elements with natural sides: rows sum to zero, couplings of both signs."""
+    """Stiffness of bilinear elements with natural sides: rows sum to zero, some
+    couplings are positive."""
     K = sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(n, n)).tolil()
     M = sp.diags_array([1 / 6, 4 / 6, 1 / 6], offsets=[-1, 0, 1], shape=(n, n)).tolil()
     for e in (0, n - 1):
@@ -342,7 +343,7 @@ def test_real_matrices(shared_data, name):
 
 def test_convection_is_refused(shared_data):
     A = scipy.io.loadmat(shared_data / "pyamg" / "recirc_flow.mat", spmatrix=False)["A"]
-    with pytest.raises(ValueError, match="not symmetric.*GMRES"):
+    with pytest.raises(ValueError, match=r"not symmetric.*GMRES"):
         pdeops.solve(A, np.ones(A.shape[0]))
 
 
