@@ -142,10 +142,15 @@ def _kind(path: Path, wanted: str) -> str:
     kind = _of(head)
     if kind != "gzip":
         return kind
-    inside = _of(_load(path, lambda p: gzip.open(p).read(512), wanted))
+    inside = _of(_load(path, _unpacked_head, wanted))
     if inside != "matrix market":
         raise ValueError(f"{path} is a compressed file, inside {_NAMES[inside]}. Decompress it.")
     return "gzip"
+
+
+def _unpacked_head(path: Path) -> bytes:
+    with gzip.open(path) as file:
+        return file.read(512)
 
 
 def _of(head: bytes) -> str:

@@ -48,7 +48,7 @@ def _pick(content: Mapping[str, Any], names: Sequence[str]) -> Any:
 def _member(value: Any, name: str) -> Any:
     """A variable of the file, or a field of a struct, None if it is not there."""
     if isinstance(value, Mapping):
-        return value[name] if name in value else None
+        return value.get(name)
     if isinstance(value, np.ndarray) and value.dtype.names and name in value.dtype.names:
         return value[name].ravel()[0] if value.size else None
     return None
