@@ -25,6 +25,7 @@ _HOME = {
     "load_run": "tasks",
     "predict": "tasks",
     "resume": "tasks",
+    "solve": "solvers.choice.solve",
     "train": "tasks",
     "generate": "datasets",
     "open_dataset": "datasets",
@@ -55,6 +56,7 @@ __all__ = [
     "open_dataset",
     "predict",
     "resume",
+    "solve",
     "solvers",
     "train",
 ]
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from .datasets.generate.generate import generate
     from .domain import Grid, Points, Sphere
     from .linop import LinearOperator, Preconditioner, check_spd
+    from .solvers.choice.solve import solve
     from .tasks import evaluate, load_recipe, load_run, predict, resume, train
     from .tasks.preconditioner import load_correction, load_preconditioner
     from .tasks.supervised import Run

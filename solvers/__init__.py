@@ -1,8 +1,12 @@
 """Classical solvers: one file for each method and each equation."""
 
+from .choice.choices import choices
+from .choice.rigid import rigid_body_modes
+from .choice.solve import solve
 from .darcy import solve_darcy
 from .direct.dst import FastPoisson, solve_poisson
-from .direct.sparse import solve_sparse
+from .direct.separable import SeparableInverse
+from .direct.sparse import SparseDirect, solve_sparse
 from .evolution.equations.allen_cahn import AllenCahn
 from .evolution.equations.burgers import Burgers, cole_hopf
 from .evolution.equations.gray_scott import GrayScott
@@ -30,6 +34,7 @@ from .krylov.incomplete_cholesky import IncompleteCholesky
 from .krylov.lanczos import condition
 from .krylov.race import RaceResult
 from .krylov.sor import SOR, SSOR, sor
+from .multigrid.algebraic import AlgebraicMultigrid
 from .multigrid.amg import RugeStueben, SmoothedAggregation
 from .multigrid.ghosts import GhostElimination
 from .multigrid.multigrid import Multigrid
@@ -51,6 +56,7 @@ __all__ = [
     "SOR",
     "SSOR",
     "AdvectionDiffusion",
+    "AlgebraicMultigrid",
     "AllenCahn",
     "Binned",
     "Burgers",
@@ -77,9 +83,11 @@ __all__ = [
     "RaceResult",
     "Relaxation",
     "RugeStueben",
+    "SeparableInverse",
     "ShallowWater",
     "SmoothedAggregation",
     "SolveResult",
+    "SparseDirect",
     "Stencil",
     "Stepper",
     "Trajectory",
@@ -87,6 +95,7 @@ __all__ = [
     "Wave",
     "bicgstab",
     "cg",
+    "choices",
     "cole_hopf",
     "condition",
     "deep_conjugate_direction",
@@ -95,6 +104,8 @@ __all__ = [
     "hopf_lax",
     "read_vector",
     "recognise",
+    "rigid_body_modes",
+    "solve",
     "solve_conservation_law",
     "solve_darcy",
     "solve_poisson",

@@ -1,19 +1,25 @@
 """Read A and b of a linear system from files; the format is detected from the content."""
 
+import gzip
+import io
 import pickle
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .matlab import MATLAB, read_matlab
+
 if TYPE_CHECKING:
     import scipy.sparse
 
-_MATRICES = "a matrix of scipy.sparse.save_npz, or Matrix Market (.mtx)"
+_MATRICES = (
+    "a matrix of scipy.sparse.save_npz, Matrix Market (.mtx, .mtx.gz), or MATLAB (.mat) with a "
+    "matrix A or a struct Problem of the SuiteSparse collection"
+)
 _VECTORS = (
-    "an array of numpy.save (.npy), Matrix Market (.mtx), or a .bin of a uint64 count N and N "
-    "float64, little-endian"
+    "an array of numpy.save (.npy), Matrix Market (.mtx), MATLAB (.mat) with b, or a .bin of a "
+    "uint64 count N and N float64, little-endian"
 )
 
 
@@ -29,28 +35,31 @@ def read_matrix(path: Path) -> "scipy.sparse.csr_array":
     match _kind(path, _MATRICES):
         case "zip":
             matrix = _load(path, _read_npz, _MATRICES)
-        case "matrix market":
+        case "matrix market" | "gzip":
             matrix = _load(path, _read_market, _MATRICES)
+        case "mat" | "hdf5":
+            matrix = _load(path, lambda p: read_matlab(p, MATLAB["A"]), _MATRICES)
         case kind:
             raise ValueError(
                 f"{path} is {_NAMES[kind]}; expected {_MATRICES}. A dense array becomes one by "
                 f"scipy.sparse.save_npz(file, scipy.sparse.csr_array(A))."
             )
     if not scipy.sparse.issparse(matrix):
-        matrix = scipy.sparse.csr_array(np.asarray(matrix))
-    _require_real(path, matrix.dtype)
+        matrix = scipy.sparse.csr_array(np.atleast_2d(np.asarray(matrix)))
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{path} holds a matrix of shape {matrix.shape}; A must be square.")
     if not matrix.shape[0]:
         raise ValueError(f"{path} holds a matrix without rows.")
-    csr = scipy.sparse.csr_array(matrix, dtype="float64")
+    csr = scipy.sparse.csr_array(matrix)
+    csr.data = _real(path, csr.data)
     if not np.isfinite(csr.data).all():
         raise ValueError(f"{path} holds NaN or infinity. Check where the matrix was made.")
     return csr
 
 
 def read_rhs(path: Path, size: int) -> np.ndarray:
-    """The right-hand side in a file, as a flat float64 vector (C order) of `size` entries.
+    """The right-hand sides in a file in float64: (size, k) if it holds an array of `size` rows and
+    k > 1 columns, else a vector of its `size` entries in C order.
 
     Raises:
         ValueError: the file is missing or holds no array, the number of entries is not `size`, or
@@ -61,21 +70,31 @@ def read_rhs(path: Path, size: int) -> np.ndarray:
     match _kind(path, _VECTORS):
         case "npy":
             b = _load(path, lambda p: np.load(p, allow_pickle=False), _VECTORS)
-        case "matrix market":
+        case "matrix market" | "gzip":
             b = _load(path, _read_market, _VECTORS)
-            b = b.toarray() if hasattr(b, "toarray") else np.asarray(b)
+        case "zip":
+            b = _load(path, _read_array, _VECTORS)
+        case "mat" | "hdf5":
+            b = _load(path, lambda p: read_matlab(p, MATLAB["b"]), _VECTORS)
         case "unknown" if _is_counted(path) or path.suffix == ".bin":
             b = read_vector(path).numpy()
         case kind:
             raise ValueError(f"{path} is {_NAMES[kind]}; expected {_VECTORS}.")
-    _require_real(path, b.dtype)
-    if b.size != size:
-        raise ValueError(
-            f"{path} holds {b.size} numbers, shape {b.shape}; A has {size} rows. One right-hand "
-            f"side of {size} numbers is needed, unknowns in C order."
-        )
-    b = np.ascontiguousarray(b, dtype="float64").ravel()
-    wrong = np.flatnonzero(~np.isfinite(b))
+    b = b.toarray() if hasattr(b, "toarray") else np.asarray(b)
+    shape = b.shape
+    b = np.ascontiguousarray(_real(path, b), dtype="float64")
+    if b.ndim != 2 or b.shape[0] != size or b.shape[1] < 2:
+        if b.size != size:
+            hint = ""
+            if b.ndim == 2 and b.shape[1] == size:
+                hint = f" Several are the columns of an array of shape ({size}, {b.shape[0]})."
+            raise ValueError(
+                f"{path} holds {b.size} numbers, shape {shape}; A has {size} rows. One right-hand "
+                f"side of {size} numbers is needed, unknowns in C order, or columns of {size} "
+                f"numbers.{hint}"
+            )
+        b = b.ravel()
+    wrong = np.flatnonzero(~np.isfinite(b.reshape(size, -1)).all(axis=1))
     if wrong.size:
         raise ValueError(
             f"{path} holds NaN or infinity in {wrong.size} of {size} entries, first in entry "
@@ -88,15 +107,22 @@ _NAMES = {
     "zip": "a zip container, such as .npz",
     "npy": "a dense array (.npy)",
     "matrix market": "Matrix Market",
+    "gzip": "compressed (gzip)",
     "html": "an HTML page, as left by a download that failed",
     "pickle": "a pickle, which can run any code and is never opened",
     "hdf5": "HDF5",
+    "mat": "MATLAB",
+    "tar": "an archive; unpack it first",
     "unknown": "of an unknown format",
 }
 _MAGIC = (
     (b"PK", "zip"),
     (b"\x93NUMPY", "npy"),
     (b"%%MatrixMarket", "matrix market"),
+    (b"%%matrixmarket", "matrix market"),
+    (b"\x1f\x8b", "gzip"),
+    (b"MATLAB 5.0 MAT-file", "mat"),
+    (b"MATLAB 7.3 MAT-file", "hdf5"),
     (b"\x89HDF", "hdf5"),
     (b"\x80", "pickle"),
     (b"<", "html"),
@@ -107,12 +133,30 @@ def _kind(path: Path, wanted: str) -> str:
     if not path.is_file():
         raise ValueError(f"There is no file {path}; expected {wanted}.")
     with open(path, "rb") as file:
-        head = file.read(512).lstrip()
+        head = file.read(512)
     if not head:
         raise ValueError(f"{path} is empty; expected {wanted}.")
     # A .bin may begin with any byte; its length identifies it.
     if _is_counted(path):
         return "unknown"
+    kind = _of(head)
+    if kind != "gzip":
+        return kind
+    inside = _of(_load(path, _unpacked_head, wanted))
+    if inside != "matrix market":
+        raise ValueError(f"{path} is a compressed file, inside {_NAMES[inside]}. Decompress it.")
+    return "gzip"
+
+
+def _unpacked_head(path: Path) -> bytes:
+    with gzip.open(path) as file:
+        return file.read(512)
+
+
+def _of(head: bytes) -> str:
+    if head[257:262] == b"ustar":
+        return "tar"
+    head = head.lstrip()
     return next((kind for magic, kind in _MAGIC if head.startswith(magic)), "unknown")
 
 
@@ -126,11 +170,11 @@ def _is_counted(path: Path) -> bool:
 def _load(path: Path, load: Any, wanted: str) -> Any:
     try:
         return load(path)
-    except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} cannot be read as {wanted}: {why}") from None
     except pickle.UnpicklingError:
         raise ValueError(f"{path} holds pickled objects, which are never loaded.") from None
+    except Exception as error:  # whatever a reader raises is about this file
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} cannot be read as {wanted}: {why}") from None
 
 
 def _read_npz(path: Path) -> Any:
@@ -143,12 +187,27 @@ def _read_npz(path: Path) -> Any:
     return matrix
 
 
+def _read_array(path: Path) -> Any:
+    """The only array of an .npz, or its sparse matrix."""
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
+        names = content.files
+        if len(names) == 1:
+            return content[names[0]]
+    if "format" in names:
+        return _read_npz(path)
+    raise ValueError(f"it holds the arrays {', '.join(names)}; save the right-hand side alone")
+
+
 def _read_market(path: Path) -> Any:
     from scipy.io import mmread
 
-    return mmread(path)
+    content = path.read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        content = gzip.decompress(content)
+    return mmread(io.BytesIO(content))
 
 
-def _require_real(path: Path, dtype: np.dtype) -> None:
-    if dtype.kind not in "fiub":
-        raise ValueError(f"{path} holds numbers of type {dtype}; real ones are needed.")
+def _real(path: Path, values: np.ndarray) -> np.ndarray:
+    from ..solvers.choice.system import real
+
+    return real(values, str(path))

@@ -1,54 +1,76 @@
-"""`pdeops solve`: solve a linear system from files by preconditioned conjugate gradients."""
+"""`pdeops solve`: solve a linear system from files."""
 
 import logging
-import time
-from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .linear_system import read_matrix, read_rhs
-from .output import Json, emit
+from .output import Json, emit, rows
 
 if TYPE_CHECKING:
-    import scipy.sparse
-
-    from ..linop import LinearOperator
-    from ..solvers import Matrix
-    from ..solvers.operators.recognise import Structure
+    from ..solvers.choice.methods import Method
+    from ..solvers.choice.system import System
 
 log = logging.getLogger("pdeops")
+
+MEANING = {
+    "setup_seconds": "recognition of the matrix and set-up of M, without loading compiled code",
+    "solve_seconds": "the solve after that, all right-hand sides",
+    "iterations": "of the slowest right-hand side; of refinement for a direct method",
+    "residual": "|b - A x| / |b| of A as given, in float64; the largest of all columns",
+    "condition": "of M A, as conjugate gradients estimate it",
+    "converged": "residual <= rtol in every column",
+    "method": "the solver and M",
+}
 
 
 def command(
     matrix: Annotated[
         Path,
-        typer.Option(help="File of A, from scipy.sparse.save_npz or in Matrix Market (.mtx)."),
-    ],
-    rhs: Annotated[
-        Path,
         typer.Option(
-            help="File of b: .npy, Matrix Market, or .bin (a uint64 count N, then N float64 "
-            "numbers)."
+            help="File of A, from scipy.sparse.save_npz, in Matrix Market (.mtx, .mtx.gz), or "
+            "MATLAB (.mat) with A or a struct Problem."
         ),
     ],
+    rhs: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of b: .npy, Matrix Market, .mat, or .bin (a uint64 count N, then N float64 "
+            "numbers). An array of n rows and k columns holds k right-hand sides, which are "
+            "solved together. Default: b in the .mat file of A."
+        ),
+    ] = None,
     preconditioner: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|RUN",
-            help="Preconditioner. multigrid, elimination: stencils on a grid (elimination removes "
-            "ghost rows first). amg, ic0, ssor, jacobi, none: any matrix. Also the name of shipped "
+            help="Preconditioner or direct method, a name of --list. Also the name of shipped "
             "weights, or the folder or checkpoint of a trained run. Default: the best classical "
-            "preconditioner for the matrix.",
+            "method for the matrix.",
         ),
     ] = None,
     rtol: Annotated[
         float, typer.Option(help="Relative tolerance: stop when |b - A x| <= RTOL |b|.")
     ] = 1e-8,
     max_iterations: Annotated[int, typer.Option(help="Maximum number of iterations.")] = 1000,
+    near_nullspace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Vectors that A nearly maps to zero, n x m (.npy), for `amg`."
+        ),
+    ] = None,
+    coordinates: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Positions of the nodes, nodes x d (.npy), of an elasticity problem with d "
+            "unknowns per node: rigid-body motions are the near-null space.",
+        ),
+    ] = None,
     guess: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Trained operator whose prediction is the initial guess."),
@@ -56,149 +78,178 @@ def command(
     out: Annotated[
         Path | None, typer.Option(help="Output file for x (.npy); must not exist.")
     ] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the methods for this matrix and why; do not solve.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Solve A x = b for a symmetric positive definite A by preconditioned conjugate gradients.
+    """Solve A x = b for a symmetric positive definite A.
 
-    If A is a finite-difference stencil on a grid, the solver recognises the stencil and works
-    matrix-free. If A is singular, b is first projected onto the range of A. A preconditioner that
-    is a network of search directions selects the method of conjugate directions.
+    The method is chosen by a look at the matrix: transforms for constant couplings on a box,
+    multigrid for stencils on a grid, algebraic multigrid or a sparse factorisation for other
+    matrices. All but direct methods run inside conjugate gradients. If A is singular, b is first
+    projected onto the range of A. A preconditioner that is a network of search directions selects
+    the method of conjugate directions.
 
     The exit status is 1 if the tolerance is not met; the best x found is still written.
     """
-    import numpy as np
-    import torch
+    from ..solvers.choice.solve import solve
+    from ..solvers.choice.system import System
 
-    from ..solvers import recognise
-    from ..solvers.preconditioners import default_preconditioner
-    from ..tasks import load_run
-
-    if out is not None and (out.exists() or not out.parent.is_dir()):
-        why = "exists already" if out.exists() else "would lie in a folder that does not exist"
-        raise ValueError(f"{out} {why}; choose another --out.")
-    csr = read_matrix(matrix)
-    vector = torch.from_numpy(read_rhs(rhs, csr.shape[0]))
-    run = None if guess is None else load_run(guess, task="supervised")
-    _small(2)
-
-    begin = time.perf_counter()
-    found = recognise(csr)
-    log.info("%s", found.reason if found.operator else f"no stencil: {found.reason}")
-    A = found.operator or as_matrix(csr)
-    set_up = time.perf_counter() - begin
-    name = preconditioner or default_preconditioner(found)
-    _warm_up(name, A)
-    begin = time.perf_counter()
-    method = _method(name, A, found)
-    set_up += time.perf_counter() - begin
-    log.info("A: %s", A)
-    log.info("M: %s", method.M)
-
-    b = vector.reshape(A.grid.shape)
-    begin = time.perf_counter()
-    x0 = None if run is None else _guess(run, found, b)
-    result, condition = method.solve(b, x0=x0, rtol=rtol, max_iterations=max_iterations)
-    seconds = time.perf_counter() - begin
-    if out is not None:
-        with open(out, "wb") as file:  # np.save would add .npy to another name
-            np.save(file, result.x.numpy().ravel())
+    with _reserved(out):
+        csr = read_matrix(matrix)
+        modes, places = (_array(path) for path in (near_nullspace, coordinates))
+        begin = _seconds()
+        system = System.of(csr, near_nullspace=modes, coordinates=places)
+        setup = _seconds() - begin
+        if list_:
+            _list(
+                system, 1 if rhs is None else read_rhs(rhs, system.size)[..., None].shape[1], json
+            )
+            return
+        if rhs is None and not _holds_b(matrix):
+            raise ValueError(f"--rhs is needed: {matrix} holds no right-hand side b.")
+        b = read_rhs(matrix if rhs is None else rhs, system.size)
+        begin = _seconds()
+        found = system.found
+        log.info("%s", found.reason if found.on_grid else f"no stencil: {found.reason}")
+        setup += _seconds() - begin
+        method = None if preconditioner is None else _method(preconditioner, system)
+        x0 = None if guess is None else _guess(guess, system, b)
+        result = solve(system, b, rtol=rtol, method=method, max_iterations=max_iterations, x0=x0)
+        if out is not None:
+            _write(out, result.x.numpy())
     report = {
-        "setup_seconds": set_up,
-        "solve_seconds": seconds,
+        "setup_seconds": setup + result.setup_seconds,
+        "solve_seconds": result.solve_seconds,
         "iterations": result.iterations,
         "residual": result.residual,
-        "condition": condition,
+        "condition": result.condition,
         "converged": result.converged,
-        "method": f"{method.name}, {name}" + (f", guess of {guess}" if guess else ""),
+        "method": result.method + (f", guess of {guess}" if guess else ""),
     }
-    emit(report, as_json=json, title=str(matrix))
+    _report(report, str(matrix), json)
     if not result.converged:
         log.warning("not converged: %s", result.reason)
         raise typer.Exit(1)
     log.info("%s", result.reason)
 
 
-class _Method(NamedTuple):
-    """A solution method; `solve` maps (b, ...) to the result and the condition number of M A, or
-    to None for the latter if the method does not estimate it."""
+def _report(report: dict[str, Any], title: str, as_json: bool) -> None:
+    if as_json:
+        emit(report, as_json=True)
+    else:
+        lines = [(key, value, MEANING[key]) for key, value in report.items()]
+        rows(("", "", "meaning"), lines, title=title)
 
-    name: str
-    M: Any
-    solve: Callable[..., tuple[Any, float | None]]
+
+def _list(system: "System", num_rhs: int, as_json: bool) -> None:
+    from ..solvers.choice.choices import choices
+
+    found = choices(system, num_rhs)
+    if as_json:
+        keys = ("name", "usable", "reason")
+        emit({"choices": [{k: getattr(c, k) for k in keys} for c in found]}, as_json=True)
+        return
+    default = next(c.name for c in found if c.usable)
+    marks = {True: "yes", False: "no"}
+    lines = [(c.name, "default" if c.name == default else marks[c.usable], c.reason) for c in found]
+    rows(("method", "applies", "why"), lines, title=f"{system.size} unknowns")
 
 
-def _method(name: str, A: "LinearOperator", found: "Structure") -> _Method:
-    """Conjugate gradients, or conjugate directions if M is a network of search directions."""
+def _method(name: str, system: "System") -> "Method":
+    """A classical method, or that of a trained network: conjugate gradients, or conjugate
+    directions if the network gives search directions."""
+    from ..solvers.choice.methods import Method, method_named, names
+
+    if name in names():
+        return method_named(name)
     from ..solvers import deep_conjugate_direction
-    from ..solvers.krylov.lanczos import cg_and_condition
     from ..tasks.preconditioner import NotForCGError
     from ..tasks.preconditioner.named import build, directions
 
     try:
-        M = build(name, A, found)
+        M = build(name, system.A, system.found)
+        return Method(name, "a trained preconditioner", lambda system: M)
     except NotForCGError:
-        net = directions(name, found)
-        return _Method(
-            "conjugate directions",
-            f"{name}, a network of directions",
-            lambda b, **options: (deep_conjugate_direction(A, b, net, **options), None),
+        net = directions(name, system.found)
+        return Method(
+            name,
+            "a network of search directions",
+            lambda system: None,
+            run=lambda A, M, b, **options: deep_conjugate_direction(A, b, net, **options),
+            run_name="conjugate directions",
         )
-    return _Method("conjugate gradients", M, partial(cg_and_condition, A, M=M))
 
 
-def as_matrix(csr: "scipy.sparse.csr_array") -> "Matrix":
-    """The matrix as a symmetric positive (semi)definite operator for conjugate gradients.
-
-    Raises:
-        ValueError: the matrix is not symmetric, or a diagonal entry is negative.
-    """
-    from ..solvers import Matrix
-
-    A = Matrix(csr)
-    lowest = csr.diagonal().min()
-    if not A.symmetric or lowest < 0:
-        gap = abs(csr - csr.T).max() / abs(csr).max()
-        why = f"its smallest diagonal entry is {lowest:.3g}"
-        if not A.symmetric:
-            why = f"|A - Aᵀ| is {gap:.1e} of its largest entry"
-        raise ValueError(
-            f"Conjugate gradients need a symmetric positive definite matrix; {why}. Use "
-            f"scipy.sparse.linalg.gmres or minres, or solvers.bicgstab(Matrix(A), b)."
-        )
-    if not (A.positive_definite or A.semidefinite):
-        log.info("Assuming A is positive definite; its entries do not prove it.")
-        A = Matrix(csr, positive_definite=True)
-    return A
-
-
-def _guess(run: Any, found: "Structure", b: Any) -> Any:
+def _guess(folder: Path, system: "System", b: Any) -> Any:
     from ..polish import first_guess
+    from ..tasks import load_run
 
-    if found.operator is None:
+    run = load_run(folder, task="supervised")
+    if system.found.operator is None:
         raise ValueError(
-            f"--guess needs a matrix that is a stencil on a grid; this one is not: "
-            f"{found.reason}. Omit --guess."
+            f"--guess needs a matrix that is a stencil on a grid, with couplings along its axes; "
+            f"this one is not: {system.found.reason}. Omit --guess."
         )
-    return first_guess(run, found.operator, b)
-
-
-def _warm_up(name: str, A: "LinearOperator") -> None:
-    """Solve a small system of A's kind, so that timings exclude one-time loading and
-    compilation."""
+    columns = b.reshape(system.size, -1)
+    fields = [
+        first_guess(run, system.found.operator, field) for field in system.fields(columns, system.A)
+    ]
     import torch
 
-    from ..solvers import Matrix
-
-    found = _small(A.grid.ndim)
-    small: Any = found.operator
-    small = Matrix(small.to_csr()) if isinstance(A, Matrix) else small
-    with suppress(ValueError):  # the solve of A raises the same error
-        b = torch.ones(small.grid.shape, dtype=torch.float64)
-        _method(name, small, found).solve(b)
+    x = system.columns(torch.stack(fields), system.A).reshape(b.shape)
+    return x * 2.0**-system.exponent
 
 
-def _small(ndim: int) -> "Structure":
-    from ..domain import Grid
-    from ..solvers import Laplacian, recognise
+def _holds_b(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(6) == b"MATLAB"
 
-    return recognise(Laplacian(Grid((8,) * ndim)).to_csr())
+
+def _array(path: Path | None) -> Any:
+    if path is None:
+        return None
+    import numpy as np
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path} cannot be read as an array of numpy.save: {error}") from None
+
+
+def _seconds() -> float:
+    import time
+
+    from ..kernels.runtime import first_calls
+
+    return time.perf_counter() - first_calls.seconds()
+
+
+@contextmanager
+def _reserved(out: Path | None) -> Iterator[None]:
+    """Create the output file before the work, so that a wrong name costs nothing; it is removed if
+    nothing is written to it."""
+    if out is None:
+        yield
+        return
+    if out.exists() or not out.parent.is_dir():
+        why = "exists already" if out.exists() else "would lie in a folder that does not exist"
+        raise ValueError(f"{out} {why}; choose another --out.")
+    try:
+        open(out, "xb").close()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ValueError(f"{out} cannot be written: {why}. Choose another --out.") from None
+    try:
+        yield
+    finally:
+        if out.stat().st_size == 0:
+            out.unlink()
+
+
+def _write(out: Path, x: Any) -> None:
+    import numpy as np
+
+    with open(out, "wb") as file:  # np.save would add .npy to another name
+        np.save(file, x)

@@ -4,11 +4,12 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...linop import LinearOperator
+from ...linop import LinearOperator, Preconditioner
 from ..krylov.loop import check, knows_range
 from ..result import SolveResult, at_once, relative_residual
 
@@ -68,30 +69,73 @@ def factor(A: LinearOperator) -> Callable[[Tensor], Tensor]:
     lu = splu(regular(A).tocsc(), **options)
 
     def solve(r: Tensor) -> Tensor:
-        return torch.from_numpy(lu.solve(r.cpu().double().numpy().ravel())).reshape(r.shape)
+        columns = r.cpu().double().numpy().reshape(-1, A.grid.num_nodes).T
+        return torch.from_numpy(lu.solve(np.asfortranarray(columns)).T.copy()).reshape(r.shape)
 
     return solve
 
 
-def regular(A: LinearOperator) -> "scipy.sparse.csr_array":
-    """A as a regular matrix: one diagonal entry doubled per floating region, 1 at solid nodes.
+class SparseDirect(Preconditioner):
+    """M = A⁻¹ by SuperLU in float64 (`factor`), up to round-off; the pseudo-inverse on the range of
+    A if A is singular with a known kernel.
 
-    For b in the range of A the rows of a region sum to a_ii x_i = Σ b = 0 there: x is a solution of
-    A x = b, namely the one that is zero at the node i.
+    Leading axes of a field are a batch, solved together. An application costs about two products
+    with the factor.
+
+    Raises:
+        ValueError: A is not symmetric or has no factor, or memory does not suffice.
+    """
+
+    def __init__(self, A: LinearOperator) -> None:
+        if not A.symmetric:
+            raise ValueError(f"SparseDirect as M needs a symmetric A; got {A}. Use solve_sparse.")
+        self.grid = A.grid
+        self.positive_definite, self.semidefinite = A.positive_definite, True
+        self._project = A.project if knows_range(A) else None
+        try:
+            self._solve = factor(A)
+        except (RuntimeError, MemoryError) as error:
+            raise ValueError(f"SuperLU found no factor of {A}: {error}") from None
+
+    def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
+        """M u in u's dtype; it carries no gradient."""
+        b = u.detach() if self._project is None else self._project(u.detach())
+        x = self._solve(b)
+        return (x if self._project is None else self._project(x)).to(u)
+
+    def __repr__(self) -> str:
+        return f"SparseDirect({self.grid.num_nodes} unknowns)"
+
+
+def regular(A: LinearOperator) -> "scipy.sparse.csr_array":
+    """A as a regular matrix: for each dimension of its kernel one diagonal entry is doubled, and 1
+    at empty rows.
+
+    Let the entries raised be those of the nodes i in I, and v in the kernel. For b in the range of
+    A, (A + E) x = b gives Σ_I a_ii v_i x_i = vᵀ b = 0. If no v vanishes on I, x is zero on I, and
+    so a solution of A x = b. In a floating region I is one node; for a kernel that is given by
+    vectors I are the pivots of a QR decomposition of its rows.
     """
     import scipy.sparse
 
     matrix = A.to_csr()
-    regions = getattr(A, "regions", None)
-    if A.positive_definite or regions is None:
+    if A.positive_definite:
         return matrix
-    labels = regions.labels
-    labels = torch.ones(A.grid.shape) if labels is None else labels.cpu()
-    raised = (labels.flatten() < 0).double().numpy()
+    raised = np.zeros(matrix.shape[0])
     diagonal = matrix.diagonal()
-    for region in range(1, regions.num_floating + 1):
-        node = int((labels.flatten() == region).int().argmax())
-        raised[node] = diagonal[node] or 1.0
+    kernel, regions = getattr(A, "kernel", None), getattr(A, "regions", None)
+    if kernel is not None:
+        from scipy.linalg import qr
+
+        nodes = qr(kernel.cpu().numpy(), mode="r", pivoting=True)[1][: len(kernel)]
+    elif regions is not None:
+        labels = np.ones(len(raised)) if regions.labels is None else regions.labels.cpu().numpy()
+        raised[labels.ravel() < 0] = 1.0
+        values, first = np.unique(labels.ravel(), return_index=True)
+        nodes = first[(values >= 1) & (values <= regions.num_floating)]
+    else:
+        return matrix
+    raised[nodes] = np.where(diagonal[nodes] > 0, diagonal[nodes], 1.0)
     return matrix + scipy.sparse.diags_array(raised)
 
 

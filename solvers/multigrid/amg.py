@@ -1,4 +1,4 @@
-"""Algebraic multigrid of PyAMG as preconditioners (the extra `amg`)."""
+"""Algebraic multigrid of PyAMG with its own cycle, as an opponent of ours (`algebraic.py`)."""
 
 from typing import Any
 
@@ -23,15 +23,9 @@ class _AlgebraicMultigrid(Preconditioner):
     constructor: str
 
     def __init__(self, A: LinearOperator, **options: Any) -> None:
+        import pyamg
         import scipy.sparse
 
-        try:
-            import pyamg
-        except ImportError as error:
-            raise ImportError(
-                f"{type(self).__name__} needs PyAMG, which is not installed. "
-                f"Install it with: pip install 'pdeops[amg]'"
-            ) from error
         if not A.symmetric:
             raise ValueError(
                 f"{type(self).__name__} needs a symmetric A; {type(A).__name__} declares "
@@ -70,7 +64,6 @@ class RugeStueben(_AlgebraicMultigrid):
     jumps and anisotropy. Keywords are passed to `pyamg.ruge_stuben_solver`.
 
     Raises:
-        ImportError: PyAMG is not installed.
         ValueError: A is not symmetric.
     """
 
@@ -84,7 +77,6 @@ class SmoothedAggregation(_AlgebraicMultigrid):
     of connection is tuned. Keywords are passed to `pyamg.smoothed_aggregation_solver`.
 
     Raises:
-        ImportError: PyAMG is not installed.
         ValueError: A is not symmetric.
     """
 

@@ -32,6 +32,9 @@ class Matrix(LinearOperator):
         positive_definite: declares definiteness that the entries do not prove; with `kernel`, that
             A is positive on its range.
         kernel: fields that span the kernel of Aᵀ, if the entries do not show it.
+        regions: declares that the constants on its floating regions and the unit vectors of its
+            solid nodes span the kernel, and that A is positive on its range.
+        symmetric: declares symmetry up to round-off; by default read from the entries.
 
     Raises:
         ValueError: the matrix is not square or not finite, the grid has another size, or a vector
@@ -45,6 +48,8 @@ class Matrix(LinearOperator):
         *,
         positive_definite: bool | None = None,
         kernel: Float[Tensor, "k *space"] | None = None,
+        regions: Regions | None = None,
+        symmetric: bool | None = None,
     ) -> None:
         import scipy.sparse
 
@@ -67,9 +72,9 @@ class Matrix(LinearOperator):
         self._product = Product(csr)
         entries = recognition.entries(csr)
         pairs = recognition.pairs(entries)
-        self.symmetric = pairs.asymmetric is None
-        self.regions, definite = None, False
-        if self.symmetric:
+        self.symmetric = pairs.asymmetric is None if symmetric is None else symmetric
+        self.regions, definite = regions, False
+        if self.symmetric and regions is None:
             self.regions, definite = _read(entries, pairs, self.grid.shape)
         self.positive_definite = definite if positive_definite is None else positive_definite
         self.semidefinite = self.positive_definite or self.regions is not None

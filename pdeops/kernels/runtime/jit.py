@@ -35,6 +35,8 @@ from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.misc.appdirs import AppDirs
 
+from .first_calls import counted
+
 WORD = re.compile(r"\bimport\b")
 LINE = re.compile(r"^[ \t]*(?:from[ \t]+[.\w]+[ \t]+)?import\b[^\n(]*(?:\([^)]*\))?[^\n]*", re.M)
 _first: dict[Path, tuple[int, int]] = {}  # the version of each source when it was first read
@@ -58,6 +60,7 @@ def jit(function: Callable[..., Any]) -> Any:
             RuntimeWarning,
             stacklevel=2,
         )
+    compiled.compile = counted(compiled.compile)
     return compiled
 
 

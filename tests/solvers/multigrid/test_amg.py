@@ -1,5 +1,3 @@
-import sys
-
 import pytest
 import torch
 
@@ -46,9 +44,3 @@ def test_many_floating_regions(kind, seed):
     result = cg(A, b, M=kind(A), rtol=1e-8)
     assert result.converged, result
     assert result.iterations <= 40
-
-
-def test_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyamg", None)
-    with pytest.raises(ImportError, match=r"pdeops\[amg\]"):
-        RugeStueben(Diffusion(1.0, Grid((9, 9))))

@@ -1,0 +1,25 @@
+"""Distances in the graph of a sparse matrix (numba)."""
+
+from ..runtime.jit import jit
+
+
+@jit
+def distances(starts, columns, root, depth, queue):
+    """Breadth-first search from `root` (Cuthill & McKee 1969).
+
+    depth[i] becomes the number of edges from the root to row i, for the rows that are reached;
+    the others keep their value, which must be -1 at the start. queue[:n] lists the n rows reached,
+    in order of distance; n is returned.
+    """
+    depth[root], queue[0], last = 0, root, 1
+    first = 0
+    while first < last:
+        i = queue[first]
+        first += 1
+        for s in range(starts[i], starts[i + 1]):
+            j = columns[s]
+            if depth[j] < 0:
+                depth[j] = depth[i] + 1
+                queue[last] = j
+                last += 1
+    return last

@@ -1,0 +1,142 @@
+"""A method applied to the operator of a system, as often as the judge of its residual asks."""
+
+import math
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from numpy import ndarray
+from torch import Tensor
+
+from ...kernels.runtime.threads import ours_alone
+from ...linop import LinearOperator
+from ..krylov.cg import cg
+from ..krylov.conjugate_gradients import is_fused
+from ..krylov.lanczos import cg_and_condition
+from ..krylov.loop import knows_range
+from ..preconditioners import CLASSICAL
+from ..result import SolveResult
+from .methods import Method
+from .system import System
+
+NULL = 1e-9  # |A v| / (|A| |v|) of a vector that counts as one of the kernel
+
+
+class Inner:
+    """A system and a preconditioner built for it.
+
+    Attributes:
+        A: the operator that iterates.
+        M: the preconditioner, or None.
+        condition: of M A, once conjugate gradients have estimated it.
+        final: no other method can do better: b has a part outside the range of A.
+    """
+
+    def __init__(self, system: System, method: Method, max_iterations: int) -> None:
+        if why := method.obstacle(system):
+            others = ", ".join(CLASSICAL)
+            raise ValueError(f"{method.name} does not apply: {why}. Use {others} or direct.")
+        self.system, self.method, self.max_iterations = system, method, max_iterations
+        self.M: Any = method.build(system)
+        self.A: LinearOperator = system.A
+        grid = getattr(self.M, "grid", None)
+        if grid is not None and grid.shape != system.A.grid.shape:
+            self.A = system.matrix
+        self.condition: float | None = None
+        self.final = False
+
+    @torch.no_grad()
+    def solve(self, b: ndarray, rtol: float) -> tuple[ndarray, list[SolveResult]]:
+        """x for the columns of b (n, k), and a result for each."""
+        fields = self.system.fields(b, self.A)
+        x, results = (
+            self._direct(fields, rtol) if self.method.exact else self._iterate(fields, rtol)
+        )
+        self.final = any(
+            result.reason.startswith(("inconsistent", "singular")) for result in results
+        )
+        return self.system.columns(x, self.A), results
+
+    def _direct(self, b: Tensor, rtol: float) -> tuple[Tensor, list[SolveResult]]:
+        """M b once; the judge comes back with the residual."""
+        x = self.M.apply(b)
+        right = self.A.project(b) if knows_range(self.A) else b
+        r = (right - self.A.apply(x)).flatten(1).norm(dim=1)
+        size = b.flatten(1).norm(dim=1)
+        outside = (b - right).flatten(1).norm(dim=1)
+        results = []
+        for rel, out, field in zip((r / size).tolist(), (outside / size).tolist(), x, strict=True):
+            true, reason = math.hypot(rel, out), ""
+            if out > rtol and rel <= max(rtol, 1e-8):
+                reason = (
+                    f"inconsistent: {out:.1e} |b| of b is outside the range of A, which is "
+                    f"singular; x solves the projected system, |P b - A x| = {rel:.1e} |b|"
+                )
+            elif not rel < 0.5:
+                reason = (
+                    f"no solution by {self.method.name}: |b - A x| = {rel:.1e} |b|; A is singular "
+                    f"or too ill-conditioned for float64"
+                )
+            results.append(SolveResult(field, not reason, 1, [1.0, true], reason))
+        return x, results
+
+    def _iterate(self, b: Tensor, rtol: float) -> tuple[Tensor, list[SolveResult]]:
+        if self.method.run is None and len(b) > 1:
+            whole = self._cg(b, rtol)
+            results = list(whole.columns)
+        else:
+            results = [self._one(field, rtol) for field in b]
+        results = [
+            result if result.converged else self._best(field, rtol, result)
+            for field, result in zip(b, results, strict=True)
+        ]
+        return torch.stack([result.x for result in results]), results
+
+    def _cg(self, b: Tensor, rtol: float) -> SolveResult:
+        return cg(self.A, b, M=self.M, rtol=rtol, max_iterations=self.max_iterations)
+
+    def _one(self, b: Tensor, rtol: float, limit: int | None = None) -> SolveResult:
+        limit = self.max_iterations if limit is None else limit
+        if self.method.run is not None:
+            return self.method.run(self.A, self.M, b, rtol=rtol, max_iterations=limit)
+        with ours_alone() if is_fused(self.A, b, self.M) else nullcontext():
+            result, condition = cg_and_condition(
+                self.A, b, M=self.M, rtol=rtol, max_iterations=limit
+            )
+        self.condition = condition if math.isfinite(condition) else None
+        return result
+
+    def _best(self, b: Tensor, rtol: float, result: SolveResult) -> SolveResult:
+        """The iterate of the smallest residual, and "singular" as the reason where A has a vector
+        in its kernel that only the iteration has found."""
+        singular = self._kernel_vector(result, b)
+        best = int(np.nanargmin(result.residuals))
+        if self.method.run is None and result.residuals[best] < 0.9 * result.residuals[-1]:
+            # The method is deterministic: it is stopped at the best.
+            condition = self.condition
+            again = self._one(b, rtol, limit=best)
+            self.condition = condition
+            again.reason = f"{result.reason}; x is the best iterate, {again.residual:.1e} |b|"
+            result = again
+        if singular:
+            result.reason = f"{singular}; x is the best iterate, {result.residual:.1e} |b|"
+        return result
+
+    def _kernel_vector(self, result: SolveResult, b: Tensor) -> str:
+        """Where b has a part outside the range of A, x grows along the kernel."""
+        if result.reason.startswith("inconsistent"):
+            return ""
+        norm = result.x.norm()
+        if not (norm.isfinite() and norm > 0):
+            return ""
+        v = result.x / norm
+        scale = float(abs(self.system.csr).sum(axis=1).max())
+        image = float((self.A @ v).norm()) / scale
+        part = abs(float((v * b).sum() / b.norm()))
+        if image > NULL or part < 1e-10:
+            return ""
+        return (
+            f"singular, and b is outside the range of A: |A v| = {image:.0e} |A| |v| for a v with "
+            f"⟨b, v⟩ = {part:.1e} |b| |v|"
+        )

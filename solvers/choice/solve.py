@@ -1,0 +1,268 @@
+"""Solution of A x = b for a matrix as a user holds it."""
+
+import logging
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy import ndarray
+
+from ...kernels.runtime import first_calls
+from ...kernels.runtime.threads import ours_alone
+from ..result import SolveResult
+from .choices import choices
+from .inner import Inner
+from .methods import Method, method_named
+from .system import System, real
+
+log = logging.getLogger("pdeops")
+
+PASSES = 4  # solves for the residual of the matrix as given, where that of the solver was smaller
+FALLBACKS = 3  # methods that are tried, unless one is named
+
+
+@dataclass
+class Solution(SolveResult):
+    """A `SolveResult`, with how it came about. `x` has the shape of b.
+
+    Attributes:
+        method: the method of the solve and the preconditioner.
+        condition: the condition number of M A as conjugate gradients estimate it, or None.
+        setup_seconds, solve_seconds: of building M (recognition of the matrix included), and of the
+            rest; without imports and the loading of compiled code, which a process does once.
+    """
+
+    method: str = ""
+    condition: float | None = None
+    setup_seconds: float = field(default=0.0)
+    solve_seconds: float = field(default=0.0)
+
+
+def solve(
+    A: Any,
+    b: Any,
+    *,
+    rtol: float = 1e-8,
+    method: str | Method | None = None,
+    near_nullspace: Any = None,
+    coordinates: Any = None,
+    max_iterations: int = 1000,
+    x0: Any = None,
+) -> Solution:
+    """x with |b - A x| <= rtol |b| for a symmetric positive (semi)definite matrix A.
+
+        solution = pdeops.solve(A, b)
+        x = solution.x.numpy()
+
+    The method is chosen by a look at the matrix (`choices` lists what there is and why): transforms
+    for constant couplings on a box, multigrid for stencils on a grid, for other matrices algebraic
+    multigrid or a sparse factorisation, whichever is estimated to be faster.
+
+    `residual` and `converged` refer to A as given, in float64, whatever the method made of it. If A
+    is singular and its kernel is known (rows that sum to zero, empty rows, a near-null space with
+    A B = 0), b is projected on the range of A; what no x can reach is reported. If the tolerance is
+    not met, x is the best iterate.
+
+    Args:
+        A: (n, n), a sparse matrix of scipy or a dense array.
+        b: (n,) or (n, k), which are solved together.
+        rtol: relative tolerance per column.
+        method: a name of `choices(A)`; None chooses.
+        near_nullspace: (n, m), vectors that A nearly maps to zero, for systems of equations.
+        coordinates: (n/d, d), positions of the nodes of an elasticity problem with d unknowns per
+            node: the near-null space is that of rigid-body motions.
+        max_iterations: of conjugate gradients.
+        x0: initial guess of b's shape.
+
+    Raises:
+        ValueError: A is not symmetric or has a diagonal entry that shows that it is not positive
+            semidefinite, shapes differ, numbers are not finite, or the method does not apply.
+    """
+    with ours_alone():  # vectors are short for torch's threads, which would disturb our loops
+        return _solve(A, b, rtol, method, (near_nullspace, coordinates), max_iterations, x0)
+
+
+def _solve(
+    A: Any,
+    b: Any,
+    rtol: float,
+    method: str | Method | None,
+    known: tuple[Any, Any],
+    max_iterations: int,
+    x0: Any,
+) -> Solution:
+    begin = _now()
+    system = A
+    if not isinstance(A, System):
+        system = System.of(A, near_nullspace=known[0], coordinates=known[1])
+    if not 0 < rtol < math.inf:
+        raise ValueError(
+            f"rtol must be positive and finite; got {rtol}. Relative tolerances lie near 1e-8."
+        )
+    if max_iterations < 0:
+        raise ValueError(f"max_iterations must be at least 0; got {max_iterations}.")
+    columns = _columns(b, system.size, "b")
+    guess = None if x0 is None else _columns(x0, system.size, "x0")
+    if guess is not None and guess.shape != columns.shape:
+        raise ValueError(f"x0 must have b's shape; got {guess.shape} and {columns.shape}.")
+    job = _Job(system, columns, guess, rtol, max_iterations)
+    named = _named(method)
+    tried = [named] if named else [c.method for c in choices(system, columns.shape[1]) if c.usable]
+    job.run(tried[:FALLBACKS], begin)
+    return job.solution(np.ndim(b) if not isinstance(b, torch.Tensor) else b.ndim)
+
+
+def _now() -> float:
+    """Seconds, without those of first calls in the process."""
+    return time.perf_counter() - first_calls.seconds()
+
+
+class _Job:
+    """One system and its right-hand sides, scaled by powers of two so that no square overflows."""
+
+    def __init__(
+        self, system: System, b: ndarray, x0: ndarray | None, rtol: float, max_iterations: int
+    ) -> None:
+        self.system, self.rtol, self.max_iterations = system, rtol, max_iterations
+        largest = np.abs(b).max(axis=0, initial=0.0)
+        self.exponent = np.frexp(largest)[1]
+        self.b = np.ldexp(b, -self.exponent)
+        self.sizes = np.linalg.norm(self.b, axis=0)
+        self.x = np.zeros_like(self.b)
+        if x0 is not None:
+            self.x = np.ldexp(x0, system.exponent - self.exponent)
+        self.r = self.b - system.csr @ self.x if x0 is not None else self.b.copy()
+        self.history = [[value] for value in self.relative()]
+        self.reasons = [""] * b.shape[1]
+        self.method = "none needed"
+        self.condition: float | None = None
+        self.setup = self.seconds = 0.0
+
+    def relative(self) -> list[float]:
+        """|b - A x| / |b| of each column."""
+        norms = np.linalg.norm(self.r, axis=0)
+        return (norms / np.where(self.sizes > 0, self.sizes, 1.0)).tolist()
+
+    def run(self, methods: list[Method], begin: float) -> None:
+        """Try the methods in turn until all columns have converged."""
+        for k, method in enumerate(methods):
+            last = k == len(methods) - 1
+            try:
+                inner = Inner(self.system, method, self.max_iterations)
+            except ValueError as error:
+                if last:
+                    raise
+                log.info("%s does not apply: %s", method.name, error)
+                continue
+            now = _now()
+            self.setup += now - begin
+            log.info("A: %s", inner.A)
+            log.info("M: %s", inner.M)
+            self.method = method.title
+            self._improve(inner)
+            begin = _now()
+            self.seconds += begin - now
+            if last or inner.final or not self._open():
+                return
+            log.info("%s did not converge (%s); trying the next", method.name, self._why())
+
+    def _why(self) -> str:
+        return next((reason for reason in self.reasons if reason), "")
+
+    def _open(self) -> list[int]:
+        return [j for j, rel in enumerate(self.relative()) if not rel <= self.rtol]
+
+    def _improve(self, inner: Inner) -> None:
+        """Solve for the residual of A as given until it is small or no longer decreases."""
+        for _ in range(PASSES):
+            live = self._open()
+            if not live:
+                return
+            before = np.array(self.relative())
+            shift = np.frexp(np.abs(self.r[:, live]).max(axis=0))[1]
+            r = np.ldexp(self.r[:, live], -shift)
+            wanted = min(0.5, 0.999 * self.rtol / float(before[live].max()))
+            dx, results = inner.solve(r, wanted)
+            self.condition = inner.condition if self.condition is None else self.condition
+            self._take(live, self.x[:, live] + np.ldexp(dx, shift), before, results)
+            after = np.array(self.relative())
+            if inner.final or not all(result.converged for result in results):
+                return
+            slow = [j for j in live if after[j] > self.rtol and not after[j] < before[j] / 2]
+            for j in slow:
+                self.reasons[j] = (
+                    f"round-off: |b - A x| stays at {after[j]:.1e} |b| in float64; rtol = "
+                    f"{self.rtol:.0e} is below"
+                )
+            if len(slow) == len(live):
+                return
+
+    def _take(
+        self, live: list[int], x: ndarray, before: ndarray, results: list[SolveResult]
+    ) -> None:
+        """Keep each column whose residual has decreased; and the history and reason of each."""
+        r = self.b[:, live] - self.system.csr @ x
+        for i, (j, result) in enumerate(zip(live, results, strict=True)):
+            norm = float(np.linalg.norm(r[:, i])) / self.sizes[j]
+            self.history[j] += [float(before[j]) * value for value in result.residuals[1:]]
+            self.reasons[j] = "" if result.converged else result.reason
+            if norm < before[j]:
+                self.x[:, j], self.r[:, j] = x[:, i], r[:, i]
+            elif not result.converged:
+                self.reasons[j] += "; x is the best iterate, which is the initial one"
+            self.history[j][-1] = float(min(norm, before[j]))
+
+    def solution(self, ndim: int) -> Solution:
+        """The result, in the scale of the matrix and right-hand sides as given."""
+        back = self.exponent - self.system.exponent
+        with np.errstate(over="ignore"):
+            x = np.ldexp(self.x, back)
+        # Rounding of numbers below 2e-308 counts; infinity is not finite.
+        kept = np.ldexp(x, -back)
+        fits = (kept == self.x).all(axis=0)
+        if not fits.all():
+            with np.errstate(invalid="ignore"):
+                self.r = self.b - self.system.csr @ kept
+        columns = []
+        for j, rel in enumerate(self.relative()):
+            history = self.history[j]
+            history[-1] = rel
+            ok = rel <= self.rtol
+            reason = f"|b - A x| = {rel:.1e} |b| {'<=' if ok else '>'} {self.rtol:.0e} |b|"
+            if not self.sizes[j]:
+                reason = "b = 0, so x = 0"
+            elif not (ok or fits[j]):
+                reason = "x does not fit into float64: scale A or b"
+            elif not ok and self.reasons[j]:
+                reason = self.reasons[j]
+            column = torch.from_numpy(np.ascontiguousarray(x[:, j]))
+            columns.append(SolveResult(column, ok, len(history) - 1, history, reason))
+        whole = columns[0] if ndim == 1 else SolveResult.of_columns(torch.from_numpy(x), columns)
+        return Solution(
+            whole.x, whole.converged, whole.iterations, whole.residuals, whole.reason,
+            whole.columns, self.method, self.condition, self.setup, self.seconds,
+        )  # fmt: skip
+
+
+def _named(method: str | Method | None) -> Method | None:
+    return method_named(method) if isinstance(method, str) else method
+
+
+def _columns(b: Any, size: int, name: str) -> ndarray:
+    """b as (n, k) in float64."""
+    b = b.detach().cpu().numpy() if isinstance(b, torch.Tensor) else np.asarray(b)
+    if b.ndim not in (1, 2) or b.shape[0] != size or not b.size:
+        raise ValueError(
+            f"{name} must have the shape ({size},), or ({size}, k) for k right-hand sides; got "
+            f"{b.shape}."
+        )
+    b = real(b, name).reshape(size, -1)
+    wrong = np.flatnonzero(~np.isfinite(b).all(axis=1))
+    if wrong.size:
+        raise ValueError(
+            f"{name} holds NaN or infinity in {wrong.size} of {size} rows, first in row {wrong[0]}."
+        )
+    return b

@@ -1,0 +1,74 @@
+"""The cycle of algebraic multigrid against its dense twin, and the graph's distances."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from pdeops.kernels import amg
+from pdeops.kernels.amg import layout, reference
+from pdeops.kernels.amg.graph import distances
+from pdeops.kernels.runtime.threads import one_thread
+
+
+def hierarchy(blocks, dtype, monkeypatch):
+    """Random definite matrices of three levels, with couplings of either sign across the blocks."""
+    monkeypatch.setattr(layout, "WIDE", 1 if blocks > 1 else 1 << 30)
+    random = np.random.default_rng(0)
+    sizes = (61, 23, 9)
+    P = [sp.random_array(shape, density=0.3, rng=random, format="csr") for shape in pairwise(sizes)]
+    C = sp.random_array((61, 61), density=0.08, rng=random, format="csr")
+    A = sp.csr_array(C @ C.T + 0.1 * sp.eye_array(61))
+    levels, finest = [], A
+    for p in P:
+        levels.append(amg.Level.of(A, p, dtype))
+        A = sp.csr_array(p.T @ A @ p + 1e-3 * sp.eye_array(p.shape[1]))
+    return finest, levels, np.linalg.inv(A.toarray()).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("blocks", [1, layout.BLOCKS])
+def test_the_cycle_equals_its_twin_and_is_symmetric_positive_definite(blocks, dtype, monkeypatch):
+    A, levels, coarse = hierarchy(blocks, dtype, monkeypatch)
+    assert levels[0].blocks == blocks
+    cycle = amg.bind(levels, coarse)
+    M = np.empty((61, 61), dtype)
+    for column, unit in zip(M.T, np.eye(61, dtype=dtype), strict=True):
+        x = np.empty(61, dtype)
+        cycle.run(unit, x)
+        column[:] = x
+    round_off = {"float64": 1e-11, "float32": 1e-3}[dtype]
+    twin = np.stack([reference.cycle(levels, coarse, u) for u in np.eye(61, dtype=dtype)], axis=1)
+    np.testing.assert_allclose(M, twin, atol=round_off * np.abs(twin).max())
+    if dtype == "float64":
+        np.testing.assert_allclose(M, M.T, atol=round_off * np.abs(M).max())
+        assert np.linalg.eigvalsh((M + M.T) / 2)[0] > 0
+        # B + Bᵀ - A > 0, for which the blocks need their weights.
+        B = reference.smoother(levels[0])
+        assert np.linalg.eigvalsh(B + B.T - A.toarray())[0] > 0
+
+
+def test_threads_change_no_bit(monkeypatch):
+    _, levels, coarse = hierarchy(2, "float32", monkeypatch)
+    cycle = amg.bind(levels, coarse)
+    b = np.random.default_rng(1).standard_normal(61).astype("float32")
+    x, y = np.empty_like(b), np.empty_like(b)
+    cycle.run(b, x)
+    with one_thread():
+        cycle.run(b, y)
+    assert (x == y).all()
+
+
+def test_distances_in_a_graph():
+    """Those of scipy's shortest paths; rows that are not reached keep their value."""
+    from scipy.sparse.csgraph import shortest_path
+
+    A = sp.random_array((80, 80), density=0.02, rng=np.random.default_rng(0))
+    A = sp.csr_array(A + A.T)
+    exact = shortest_path(A, unweighted=True, indices=3)
+    depth, queue = np.full(80, -1, np.int32), np.empty(80, np.int32)
+    reached = distances(A.indptr, A.indices, 3, depth, queue)
+    assert reached == np.isfinite(exact).sum() < 80
+    np.testing.assert_array_equal(depth, np.where(np.isfinite(exact), exact, -1))
+    assert (np.diff(depth[queue[:reached]]) >= 0).all()

@@ -1,0 +1,356 @@
+"""`pdeops.solve`: residuals of the matrix as given, scales, columns, kernels."""
+
+import numpy as np
+import pytest
+import scipy.io
+import scipy.sparse as sp
+import torch
+
+import pdeops
+from pdeops.domain import Grid
+from pdeops.solvers import Laplacian, rigid_body_modes
+from pdeops.solvers.choice.system import System
+
+from ...elasticity import triangle_elasticity
+from .test_choices import delaunay, lognormal, permuted
+
+
+def residual(A, x, b):
+    x = np.asarray(x)
+    return np.linalg.norm(b - A @ x, axis=0) / np.linalg.norm(b, axis=0)
+
+
+def rhs(A, k=None, seed=0):
+    shape = (A.shape[0],) if k is None else (A.shape[0], k)
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+MATRICES = {
+    "transform": lambda: Laplacian(Grid((20, 17))).to_csr(),
+    "multigrid": lambda: lognormal(24),
+    "direct": lambda: delaunay(400),
+    "amg": lambda: delaunay(400),
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_several_right_hand_sides_equal_single_ones(name):
+    A = MATRICES[name]()
+    b = rhs(A, 3) * np.array([1.0, 1e-40, 1e30])
+    whole = pdeops.solve(A, b, rtol=1e-10, method=name)
+    assert whole.converged
+    assert whole.x.shape == b.shape
+    assert len(whole.columns) == 3
+    assert (residual(A, whole.x, b) <= 1e-10).all()
+    assert whole.residual == pytest.approx(residual(A, whole.x, b).max(), rel=1e-3)
+    for j in range(3):
+        alone = pdeops.solve(A, b[:, j], rtol=1e-10, method=name)
+        gap = (alone.x - whole.x[:, j]).abs().max()
+        assert gap <= 1e-7 * alone.x.abs().max()
+
+
+@pytest.mark.parametrize("scale_b", [1e-300, 1e-200, 1.0, 1e200, 1e290])
+@pytest.mark.parametrize("scale_A", [1e-150, 1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("name", MATRICES)
+def test_scales_change_nothing(name, scale_A, scale_b):
+    """Squares of these numbers underflow or overflow; the solution may too, and that is said."""
+    A = MATRICES[name]()
+    b = rhs(A)
+    plain = pdeops.solve(A, b, method=name)
+    scaled = pdeops.solve(sp.csr_array(A * scale_A), b * scale_b, method=name)
+    exponent = np.log10(plain.x.abs().max().item()) + np.log10(scale_b) - np.log10(scale_A)
+    fits = -306 < exponent < 308
+    assert scaled.converged == fits, scaled
+    if fits:
+        back = np.asarray(scaled.x) / scale_b * scale_A
+        assert np.abs(back - plain.x.numpy()).max() <= 1e-6 * plain.x.abs().max()
+    else:
+        assert "does not fit into float64" in scaled.reason
+
+
+def test_b_of_zeros_and_a_column_of_zeros():
+    A = lognormal(12)
+    assert pdeops.solve(A, np.zeros(A.shape[0])).reason == "b = 0, so x = 0"
+    b = rhs(A, 2)
+    b[:, 0] = 0
+    result = pdeops.solve(A, b)
+    assert result.converged
+    assert not result.x[:, 0].any()
+
+
+@pytest.mark.parametrize("value", [0.9e12, 1e15, 1e18])
+def test_a_penalty_row_hides_no_other_row(value):
+    """The residual is that of the matrix as given (a large entry and 255 of order one)."""
+    A = Laplacian(Grid((18, 18))).to_csr().tolil()
+    A[0, 0] = value
+    A = sp.csr_array(A)
+    b = np.ones(A.shape[0])
+    result = pdeops.solve(A, b, rtol=1e-9)
+    assert result.converged
+    assert residual(A, result.x, b) <= 1e-9
+    assert result.residual == pytest.approx(residual(A, result.x, b), rel=0.1, abs=1e-15)
+
+
+@pytest.mark.parametrize("contrast", [1e6, 1e11])
+def test_contrasts(contrast):
+    k = torch.ones(20, 20).double()
+    k[5:15, 5:15] = contrast
+    from pdeops.solvers import Diffusion
+
+    A = Diffusion(k, Grid((20, 20))).to_csr()
+    b = rhs(A)
+    result = pdeops.solve(A, b, rtol=1e-6)
+    assert result.residual == pytest.approx(residual(A, result.x, b), rel=1e-2)
+    assert result.converged == (result.residual <= 1e-6)
+
+
+def test_a_tolerance_below_round_off_is_not_claimed():
+    A = lognormal(24)
+    b = rhs(A)
+    result = pdeops.solve(A, b, rtol=1e-18)
+    assert not result.converged
+    assert "round-off" in result.reason
+    assert residual(A, result.x, b) <= 1e-13
+
+
+def test_the_initial_guess_is_used():
+    A = lognormal(24)
+    x = rhs(A)
+    result = pdeops.solve(A, A @ x, x0=x)
+    assert result.converged
+    assert result.iterations == 0
+    near = pdeops.solve(A, A @ x, x0=x + 1e-6 * rhs(A, seed=1))
+    assert near.iterations < pdeops.solve(A, A @ x).iterations
+
+
+# ------------------------------------------------------------------------------ singular systems
+
+
+def q1(n, h=(1.0, 3.0)):
+    """Stiffness of bilinear elements with natural sides: rows sum to zero, some
+    couplings are positive."""
+    K = sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(n, n)).tolil()
+    M = sp.diags_array([1 / 6, 4 / 6, 1 / 6], offsets=[-1, 0, 1], shape=(n, n)).tolil()
+    for e in (0, n - 1):
+        K[e, e], M[e, e] = 1, 2 / 6
+    return sp.csr_array(h[1] / h[0] * sp.kron(K, M) + h[0] / h[1] * sp.kron(M, K))
+
+
+@pytest.mark.parametrize("method", [None, "direct", "amg", "ic0", "none"])
+def test_rows_that_sum_to_zero_with_positive_couplings(method):
+    A = q1(12)
+    assert sp.triu(A, 1).max() > 0
+    b = rhs(A)
+    inside = pdeops.solve(A, b - b.mean(), method=method, rtol=1e-9)
+    assert inside.converged, inside
+    assert abs(inside.x.mean()) <= 1e-10 * inside.x.abs().max()
+    outside = pdeops.solve(A, b, method=method, rtol=1e-9)
+    assert not outside.converged
+    assert "singular" in outside.reason
+    best = np.abs(b.mean()) * np.sqrt(b.size) / np.linalg.norm(b)
+    assert outside.residual == pytest.approx(best, rel=1e-6)
+
+
+def test_empty_rows_beside_positive_couplings():
+    A = sp.block_diag([q1(8), sp.csr_array((3, 3)), q1(5)], format="csr")
+    b = rhs(A)
+    b[64:67] = 0
+    b[:64] -= b[:64].mean()
+    b[67:] -= b[67:].mean()
+    result = pdeops.solve(A, b)
+    assert result.converged, result
+    assert not result.x[64:67].any()
+    b[65] = 1.0
+    result = pdeops.solve(A, b)
+    assert not result.converged
+    assert result.residual == pytest.approx(1 / np.linalg.norm(b), rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["none", "jacobi", "ic0"])
+def test_a_kernel_that_nobody_knows(method):
+    """A = C Cᵀ with a random kernel; b has a part in it. The iterate that is kept is no worse than
+    zero, and "singular" is the reason."""
+    C = np.random.default_rng(0).standard_normal((30, 24))
+    A = C @ C.T
+    b = rhs(A)
+    result = pdeops.solve(A, b, method=method)
+    assert not result.converged
+    assert "singular" in result.reason
+    true = residual(A, result.x, b)
+    assert true <= 1
+    assert result.residual == pytest.approx(true, rel=1e-6)
+
+
+# --------------------------------------------------------------------------- near-null spaces
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_rigid_body_modes_are_orthonormal_and_have_no_strain(d):
+    x = np.random.default_rng(0).random((50, d))
+    B = rigid_body_modes(x)
+    assert B.shape == (50 * d, 3 * d - 3)
+    np.testing.assert_allclose(B.T @ B, np.eye(3 * d - 3), atol=1e-13)
+    # A motion of first order changes no distance to first order.
+    i, j = np.triu_indices(50, 1)
+    for u in B.T.reshape(-1, 50, d):
+        assert np.abs(((x[i] - x[j]) * (u[i] - u[j])).sum(1)).max() <= 1e-13
+
+
+def test_rigid_body_modes_are_the_kernel_of_a_free_body():
+    A, points = triangle_elasticity(9, clamped=False)
+    assert np.abs(A @ rigid_body_modes(points)).max() <= 1e-13
+    values = np.linalg.eigvalsh(A.toarray())
+    assert (np.abs(values) <= 1e-12).sum() == 3
+
+
+@pytest.mark.parametrize("method", [None, "direct", "smoothed_aggregation"])
+def test_a_free_body_is_solved_on_its_range(method):
+    A, points = triangle_elasticity(9, clamped=False)
+    B = rigid_body_modes(points)
+    b = A @ rhs(A)
+    result = pdeops.solve(A, b, coordinates=points, method=method)
+    assert result.converged, result
+    assert np.abs(B.T @ np.asarray(result.x)).max() <= 1e-8 * result.x.abs().max()
+    result = pdeops.solve(A, b + B[:, 2], coordinates=points, method=method)
+    assert "outside the range of A" in result.reason
+
+
+def test_rigid_body_modes_save_iterations():
+    """Bounded under refinement with them, and fewer than without."""
+    counts = []
+    for n in (20, 40):
+        A, points = triangle_elasticity(n, clamped=True)
+        assert System.of(A).blocks == 2
+        b = rhs(A)
+        with_modes = pdeops.solve(A, b, coordinates=points, method="smoothed_aggregation")
+        same = pdeops.solve(
+            A, b, near_nullspace=rigid_body_modes(points), method="smoothed_aggregation"
+        )
+        without = pdeops.solve(A, b, method="smoothed_aggregation")
+        assert same.iterations == with_modes.iterations
+        assert with_modes.converged
+        counts.append((with_modes.iterations, without.iterations))
+    assert counts[1][0] < counts[1][1]
+    assert counts[1][0] <= counts[0][0] + 6
+
+
+# ----------------------------------------------------------------------------- inputs and advice
+
+
+def test_forms_of_the_same_matrix():
+    A = lognormal(12)
+    b = rhs(A)
+    x = pdeops.solve(A, b, rtol=1e-12).x
+    doubled = sp.coo_array(
+        (np.r_[A.tocoo().data, A.tocoo().data] / 2, np.tile(np.array(A.tocoo().coords), 2)),
+        shape=A.shape,
+    )
+    unsorted = A.copy()
+    unsorted.indices, unsorted.data = unsorted.indices.copy(), unsorted.data.copy()
+    for i in range(A.shape[0]):
+        part = slice(A.indptr[i], A.indptr[i + 1])
+        unsorted.indices[part] = A.indices[part][::-1]
+        unsorted.data[part] = A.data[part][::-1]
+    unsorted.has_sorted_indices = unsorted.has_canonical_format = False
+    long = A.copy()
+    long.indices, long.indptr = long.indices.astype("int64"), long.indptr.astype("int64")
+    zeros = (A + sp.csr_array(([0.0], ([0], [A.shape[0] - 1])), shape=A.shape)).tocsr()
+    forms = (doubled, unsorted, long, zeros, A.toarray(), sp.csr_matrix(A), A.tocsc(), A.tobsr())
+    for form in (*forms, A.astype(complex), A.tolil(), A.todia()):
+        before = form.copy()
+        again = pdeops.solve(form, torch.from_numpy(b), rtol=1e-12)
+        assert again.converged
+        assert (again.x - x).abs().max() <= 1e-9 * x.abs().max()
+        left, right = (m.toarray() if sp.issparse(m) else m for m in (form, before))
+        assert (left == right).all()  # the caller's arrays are as they were
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "bool", "float32", "float16", "complex64"])
+def test_types_of_numbers(dtype):
+    A = sp.csr_array(np.eye(30, dtype=dtype if dtype != "float16" else "float32"))
+    result = pdeops.solve(A, np.ones(30, dtype=dtype))
+    assert result.x.dtype == torch.float64
+    assert result.converged
+    assert (result.x == 1).all()
+
+
+def negated():
+    return -lognormal(9)
+
+
+def indefinite():
+    return (lognormal(9) - 1e4 * sp.eye_array(49)).tocsr() + sp.diags_array(
+        np.r_[1e6, np.zeros(48)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("A", "words", "never"),
+    [
+        (negated, ("negative definite", "Solve -A x = -b"), "minres"),
+        (lambda: sp.csr_array(sp.triu(lognormal(9))), ("GMRES", "BiCGStab"), "minres"),
+        (indefinite, ("indefinite", "minres"), "GMRES"),
+        (
+            lambda: np.array([[0.0, 1.0], [1.0, 0.0]]),
+            ("zero on the diagonal", "indefinite"),
+            "GMRES",
+        ),
+        (lambda: np.ones((3, 4)), ("square",), "GMRES"),
+        (lambda: np.array([[1.0, np.nan], [np.nan, 1.0]]), ("NaN",), "GMRES"),
+        (lambda: np.array([[1.0, 1j], [-1j, 1.0]]), ("complex128",), "GMRES"),
+        (lambda: np.array([["1"]]), ("type <U1",), "GMRES"),
+    ],
+)
+def test_what_is_no_matrix_for_conjugate_gradients(A, words, never):
+    with pytest.raises(ValueError, match=r".") as caught:
+        pdeops.solve(A(), np.ones(2))
+    for word in words:
+        assert word in str(caught.value)
+    assert never not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"b": np.ones(9)}, r"b must have the shape \(49,\)"),
+        ({"b": np.full(49, np.nan)}, "first in row 0"),
+        ({"b": np.ones((2, 49))}, r"\(49, k\)"),
+        ({"rtol": 0.0}, "rtol must be positive"),
+        ({"max_iterations": -1}, "max_iterations"),
+        ({"x0": np.ones((49, 2))}, "x0"),
+        ({"method": "multgrid"}, "Did you mean 'multigrid'"),
+        ({"near_nullspace": np.ones((48, 1))}, "one row per unknown"),
+        ({"coordinates": np.ones((24, 2))}, "A has 49 rows"),
+        ({"coordinates": np.ones((49, 4))}, "2 or 3 numbers per node"),
+        ({"coordinates": np.ones((24, 2)), "near_nullspace": np.ones((49, 1))}, "either"),
+    ],
+)
+def test_arguments_that_are_wrong(change, words):
+    with pytest.raises(ValueError, match=words):
+        pdeops.solve(**({"A": lognormal(9), "b": np.ones(49)} | change))
+
+
+@pytest.mark.parametrize("name", ["airfoil", "unit_square", "bar", "local_disc_galerkin_diffusion"])
+def test_real_matrices(shared_data, name):
+    """From PyAMG's gallery; unit_square is singular."""
+    A = sp.csr_array(scipy.io.loadmat(shared_data / "pyamg" / f"{name}.mat", spmatrix=False)["A"])
+    for method in (None, "direct", "amg"):
+        b = A @ rhs(A)
+        result = pdeops.solve(A, b, rtol=1e-10, method=method)
+        assert result.converged, (method, result)
+        assert residual(A, result.x, b) <= 1e-10
+
+
+def test_convection_is_refused(shared_data):
+    A = scipy.io.loadmat(shared_data / "pyamg" / "recirc_flow.mat", spmatrix=False)["A"]
+    with pytest.raises(ValueError, match=r"not symmetric.*GMRES"):
+        pdeops.solve(A, np.ones(A.shape[0]))
+
+
+def test_algebraic_multigrid_is_bounded_under_refinement():
+    counts = []
+    for n in (2000, 8000, 32000):
+        A = permuted(delaunay(n))
+        counts.append(pdeops.solve(A, rhs(A), method="amg").iterations)
+    assert counts[-1] <= 14
+    assert counts[-1] <= counts[0] + 4
