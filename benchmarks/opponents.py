@@ -12,6 +12,9 @@ recommends. This module imports no torch, so that the process of an opponent hol
                   where it is known
     splu          SuperLU in symmetric mode and minimum-degree order
 
+A singular matrix is first made regular (`grounded`): without this, CG with any of the hierarchies
+stops at residuals of 1e-8 on pressure matrices.
+
 The first three are in polyfem-polysolve. Parts of it are under the GPL, so it is used in benchmarks
 only. It holds a copy of OpenMP and MKL of its own, which read OMP_NUM_THREADS and MKL_NUM_THREADS
 when they are loaded: `limit_threads` comes first.
@@ -19,7 +22,7 @@ when they are loaded: `limit_threads` comes first.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +80,10 @@ class Opponent:
     direct: bool = False
     together: bool = False
 
+    def start(self, given: Given) -> Solve:
+        """The set-up, of a regular matrix in the place of a singular one."""
+        return grounded(given, self.set_up) if given.singular else self.set_up(given)
+
     def why_not(self, given: Given, largest_3d: int = LARGEST_3D) -> str:
         """Why the method is not run on this matrix; empty where it is."""
         if not self.direct:
@@ -87,6 +94,32 @@ class Opponent:
         if given.ndim == 3 and unknowns > largest_3d:
             return f"not run: {unknowns:,} unknowns in 3D fill the factor"
         return ""
+
+
+def grounded(given: Given, set_up: Callable[[Given], Solve]) -> Solve:
+    """The set-up for the rows that are not empty, with the first diagonal entry doubled.
+
+    These rows of A sum to zero. Where b does too, the sum of all equations is a_00 x_0 = 0, so that
+    x is the solution of A x = b that is zero at the first node.
+    """
+    import scipy.sparse
+
+    active = given.A.diagonal() != 0
+    A = scipy.sparse.csr_matrix(given.A[active][:, active])
+    first = A.indices[: A.indptr[1]] == 0
+    A.data[: A.indptr[1]][first] *= 2
+    near = given.near_null_space
+    regular = replace(
+        given, A=A, singular=False, near_null_space=None if near is None else near[active]
+    )
+    solve = set_up(regular)
+
+    def extended(b: np.ndarray) -> tuple[np.ndarray, int]:
+        x = np.zeros_like(b)
+        x[active], iterations = solve(b[active])
+        return x, iterations
+
+    return extended
 
 
 def limit_threads(count: int) -> None:

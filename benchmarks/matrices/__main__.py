@@ -1,13 +1,13 @@
 """python -m benchmarks.matrices: our default solver beside the strongest, on many matrices.
 
-From a CSR matrix in memory to x with |b - A x| <= 1e-10 |b| in float64, on two threads; recognition,
-conversion, analysis and hierarchy are the set-up. Each side has a process of its own per matrix.
-`cold_s` is the first set-up and solution in it (without imports, whose seconds are `import_s`); the
-other figures are medians of warm turns, which alternate between the sides. An opponent that takes
-more than two seconds has one turn only. The residual is the true one on the given matrix: a side
-that misses the tolerance has failed. `s_at_k` is seconds per solve if k right-hand sides
-share a set-up; a side that takes several right-hand sides together is measured with ten. `lead` says
-who takes less time for how many solves of one matrix.
+From a CSR matrix in memory to x with |b - A x| <= 1e-10 |b| in float64, on two threads; set-up
+includes recognition, conversion, analysis and hierarchy. Each side has a process of its own per
+matrix. `cold_s` is the first set-up and solution in it (without imports, whose seconds are
+`import_s`); the other figures are medians of warm turns, which alternate between the sides. An
+opponent that takes more than two seconds has one turn only. The residual is the true one on the
+given matrix: a side that misses the tolerance has failed. `s_at_k` is seconds per solve if k
+right-hand sides share a set-up; a side that takes several right-hand sides together is measured
+with ten. `lead` says who takes less time for how many solves of one matrix.
 
 Writes results/matrices.csv and .md; a system that is measured again replaces its rows.
 """
@@ -36,10 +36,10 @@ def measure(system: System, sides: tuple[str, ...], rules: Rules, size: int) -> 
 
 def merged(older: list[Row], found: list[Row]) -> list[Row]:
     """Rows of a file after some systems were measured again, in the order of SYSTEMS."""
-    again = {r["system"] for r in found}
+    again = {r["matrix"] for r in found}
     place = {name: i for i, name in enumerate(SYSTEMS)}
-    kept = [r for r in older if r["system"] not in again]
-    return sorted([*kept, *found], key=lambda r: place.get(r["system"], len(place)))
+    kept = [r for r in older if r["matrix"] not in again]
+    return sorted([*kept, *found], key=lambda r: place.get(r["matrix"], len(place)))
 
 
 def write(found: list[Row], folder: Path) -> None:

@@ -190,9 +190,7 @@ def in_disc(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def gallery(name: str, title: str, *, refused: bool = False, **properties: Any) -> System:
     file = f"{name}.mat"
-    return System(
-        name, title, from_mat(file, **properties), needs=f"pyamg/{file}", refused=refused
-    )
+    return System(name, title, from_mat(file, **properties), needs=f"pyamg/{file}", refused=refused)
 
 
 def pressure(name: str, title: str, file: str, ndim: int, *frames: str) -> System:

@@ -55,12 +55,14 @@ class Record:
 
     Attributes:
         turns: answers of the turns with one right-hand side; the first is the cold one.
-        several: the answer of the turn with `TOGETHER` right-hand sides; None if it has none.
+        together: whether the side takes several right-hand sides at once.
+        several: the answer of its last turn with `TOGETHER` of them.
         import_seconds: seconds of imports.
         failure: why the side has no figure; empty if it solved every turn to the tolerance.
     """
 
     turns: list[dict[str, Any]] = field(default_factory=list)
+    together: bool = False
     several: dict[str, Any] | None = None
     import_seconds: float = 0.0
     failure: str = ""
@@ -93,7 +95,7 @@ class Process:
     def __init__(self, folder: Path, side: str, rules: Rules) -> None:
         threads = dict.fromkeys(THREAD_VARIABLES, str(rules.threads))
         self.limit = rules.limit
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (until `close`)
         self._child = subprocess.Popen(
             [sys.executable, "-m", f"{__package__}.worker", str(folder), side],
             stdin=subprocess.PIPE,
@@ -159,9 +161,10 @@ def race(
                 for side in list(running):
                     if _goes_on(side, records[side], rules):
                         _take(running, records[side], side, given.rtol, turn, 1)
-            for side in list(running):
-                if records[side].several == {}:
-                    _take(running, records[side], side, given.rtol, 0, TOGETHER)
+            for turn in range(2):  # the first loads what is compiled for several
+                for side in list(running):
+                    if records[side].together:
+                        _take(running, records[side], side, given.rtol, turn, TOGETHER)
         finally:
             for process in running.values():
                 process.close(kill=sys.exc_info()[0] is not None)
@@ -180,7 +183,7 @@ def _start(running: dict[str, Process], records: dict[str, Record]) -> None:
             _stop(running, records[side], side, found["failed"])
             continue
         records[side].import_seconds = found["import"]
-        records[side].several = {} if found["together"] else None
+        records[side].together = found["together"]
 
 
 def _goes_on(side: str, record: Record, rules: Rules) -> bool:

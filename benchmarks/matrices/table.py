@@ -1,12 +1,11 @@
 """Rows of the comparison for the CSV file, and its Markdown page."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from pdeops.compare.break_even import break_even
 from pdeops.compare.linear_methods import AMORTISED
 from pdeops.compare.tables import markdown_table
 
+from ..lead import lead
 from ..opponents import Given
 from .problems import System
 from .race import Record
@@ -36,7 +35,7 @@ def rows(system: System, given: Given, records: Mapping[str, Record]) -> list[Ro
             note = refusal(record)
         found.append(
             {
-                "system": system.name,
+                "matrix": system.name,
                 "title": system.title,
                 "unknowns": str(given.A.shape[0]),
                 "nonzeros": str(given.A.nnz),
@@ -63,7 +62,7 @@ def figures(record: Record, ours: Record | None) -> Row:
         compared = {
             "times_faster": f"{record.total(1) / ours.total(1):.2f}",
             "times_faster_processor": f"{record.total(1, 1) / ours.total(1, 1):.2f}",
-            "lead": lead(ours, record),
+            "lead": lead(ours.total, record.total),
         }
     worst = max(turn["residual"] for turn in [*record.turns, *filter(None, [record.several])])
     return {
@@ -82,29 +81,11 @@ def figures(record: Record, ours: Record | None) -> Row:
     }
 
 
-def lead(ours: Record, other: Record) -> str:
-    """Who takes fewer seconds for k right-hand sides of one matrix, over k.
-
-    "ours", "theirs", or the number of solves from which the other one leads.
-    """
-    first = other.total(1) - ours.total(1)
-    each = (other.total(100) - other.total(10) - ours.total(100) + ours.total(10)) / 90
-    ahead, behind = ("ours", "theirs") if first > 0 else ("theirs", "ours")
-    if first > 0:
-        after = break_even(other.total(10) - ours.total(10) - 10 * each, -each)
-    else:
-        after = break_even(ours.total(10) - other.total(10) + 10 * each, each)
-    assert after is not None
-    if math.isinf(after):
-        return ahead
-    return f"{ahead}; {behind} from {max(after, 2):,.0f} solves"
-
-
 def page(found: Sequence[Row]) -> Iterator[str]:
     """The lines of the Markdown page: a summary, then a table for each system."""
     yield from summary(found).splitlines()
-    for name in dict.fromkeys(r["system"] for r in found):
-        of = [r for r in found if r["system"] == name]
+    for name in dict.fromkeys(r["matrix"] for r in found):
+        of = [r for r in found if r["matrix"] == name]
         head = f"{of[0]['title']}: {int(of[0]['unknowns']):,} unknowns"
         yield f"\n### {name}\n\n{head}, {int(of[0]['nonzeros']):,} nonzeros.\n"
         yield from markdown_table(SHOWN, [[r[key] for key in SHOWN] for r in of]).splitlines()
@@ -112,11 +93,11 @@ def page(found: Sequence[Row]) -> Iterator[str]:
 
 def summary(found: Sequence[Row]) -> str:
     """A line for each system: our seconds, and the best of the others for 1, 10, 100 solves."""
-    header = ["system", "unknowns", "ours, cold", "ours"]
+    header = ["matrix", "unknowns", "ours, cold", "ours"]
     header += [f"best other, {k} per set-up (times ours)" for k in AMORTISED]
     lines = []
-    for name in dict.fromkeys(r["system"] for r in found):
-        of = [r for r in found if r["system"] == name]
+    for name in dict.fromkeys(r["matrix"] for r in found):
+        of = [r for r in found if r["matrix"] == name]
         ours = next(r for r in of if r["side"] == OURS)
         others = [r for r in of if r["side"] != OURS and r["setup_s"]]
         cells = [name, ours["unknowns"]]

@@ -13,17 +13,19 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 
-from ..opponents import OPPONENTS, Given, Opponent, Solve
+from ..opponents import OPPONENTS, Given, Solve
 from .ours import load
 from .problems import project
 
 OURS = "pdeops"
+SetUp = Callable[[Given], Solve]
 
 
 def save(folder: Path, given: Given, b: np.ndarray) -> None:
@@ -78,7 +80,7 @@ class Watch:
         return self.last[0] - before[0], self.last[1] - before[1]
 
 
-def turn(set_up: Any, given: Given, b: np.ndarray) -> dict[str, Any]:
+def turn(set_up: SetUp, given: Given, b: np.ndarray) -> dict[str, Any]:
     """The seconds of set-up and solution, iterations and residual of one turn.
 
     Set-up and solution may refuse the matrix (ValueError), fail in compiled code (RuntimeError) or
@@ -102,34 +104,35 @@ def turn(set_up: Any, given: Given, b: np.ndarray) -> dict[str, Any]:
     }
 
 
-def side(name: str) -> tuple[Opponent, float]:
-    """The side with this name, and the seconds of its imports.
+def side(name: str) -> tuple[SetUp, bool, float]:
+    """The set-up of a side, whether it takes right-hand sides together, and seconds of imports.
 
     Raises:
         ImportError: its package is not installed.
     """
     begin = time.perf_counter()
     if name == OURS:
-        opponent = Opponent(OURS, load(), together=True)
+        start, together = load(), True
     else:
         opponent = OPPONENTS[name]
         importlib.import_module(opponent.package)
-    return opponent, time.perf_counter() - begin
+        start, together = opponent.start, opponent.together
+    return start, together, time.perf_counter() - begin
 
 
 def serve(folder: Path, name: str, answer: Any) -> None:
     """Answer commands from standard input until it ends."""
     given, stored = read(folder)
     try:
-        opponent, seconds = side(name)
+        set_up, together, seconds = side(name)
     except ImportError as error:
         answer({"failed": f"not installed: {error}"})
         return
-    answer({"import": seconds, "together": opponent.together})
+    answer({"import": seconds, "together": together})
     for line in sys.stdin:
         command = json.loads(line)
         b = right_hand_side(given, stored, command["turn"], command["rhs"])
-        found = turn(opponent.set_up, given, b)
+        found = turn(set_up, given, b)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         answer({**found, "peak_mb": peak})
 
