@@ -225,7 +225,7 @@ SYSTEMS = {
         System("rotated", "9 points, anisotropy 1e-3 at 45°", rotated, 511, 95),
         System("delaunay", "linear triangles, k = 1", triangles(1.0), 200_000, 5_000),
         System("delaunay_1e4", "linear triangles, k in {1, 1e4}", triangles(1e4), 200_000, 5_000),
-        System("elements3d", "27 points, trilinear elements", elements(3), 63, 15),
+        System("elements3d", "27 points (6 of them zero), trilinear elements", elements(3), 63, 15),
         System("poisson3d", "7 points, k = 1", poisson3d, 127, 23),
         System("elasticity", "elasticity, trilinear elements", clamped_block, 63, 9),
     ]

@@ -36,7 +36,8 @@ class Rules:
 
     Attributes:
         warm: number of warm turns.
-        slow: an opponent that takes more seconds in a turn has no further turn.
+        slow: an opponent that takes more seconds in a turn has no further turn; no side that does
+            solves several right-hand sides.
         limit: a process that takes more seconds for an answer is ended.
         threads: threads of every side.
         largest_3d: see `Opponent.why_not`.
@@ -79,7 +80,7 @@ class Record:
     @property
     def cold(self) -> float:
         """Wall-clock seconds of the first set-up and solution."""
-        return self.turns[0]["setup"][0] + self.turns[0]["solve"][0]
+        return _seconds(self.turns[0])
 
     def total(self, solves: int, clock: int = 0) -> float:
         """Seconds for `solves` right-hand sides of one matrix, set-up included."""
@@ -163,7 +164,7 @@ def race(
                         _take(running, records[side], side, given.rtol, turn, 1)
             for turn in range(2):  # the first loads what is compiled for several
                 for side in list(running):
-                    if records[side].together:
+                    if records[side].together and _is_quick(records[side], turn, rules):
                         _take(running, records[side], side, given.rtol, turn, TOGETHER)
         finally:
             for process in running.values():
@@ -191,8 +192,17 @@ def _goes_on(side: str, record: Record, rules: Rules) -> bool:
     code."""
     if len(record.turns) < (2 if side == OURS else 1):
         return True
-    last = record.turns[-1]
-    return bool(last["setup"][0] + last["solve"][0] <= rules.slow)
+    return _seconds(record.turns[-1]) <= rules.slow
+
+
+def _is_quick(record: Record, turn: int, rules: Rules) -> bool:
+    """Whether a side solves several right-hand sides, for the first or the second time."""
+    last = record.turns[-1] if turn == 0 else record.several
+    return last is not None and _seconds(last) <= rules.slow * (1 if turn == 0 else TOGETHER)
+
+
+def _seconds(turn: dict[str, Any]) -> float:
+    return float(turn["setup"][0] + turn["solve"][0])
 
 
 def _take(
