@@ -128,13 +128,13 @@ def by_other(name: str) -> Counted:
         return Given(scipy.sparse.csr_matrix(regular(s.assembled)), s.rtol, s.A.ndim)
 
     def solve(s: Drawn, run: Solve) -> SolveResult | Tensor:
-        found, iterations = run(s.b.numpy().ravel())
-        x = torch.from_numpy(found).reshape(s.b.shape)
+        found = run(s.b.numpy().ravel())
+        x = torch.from_numpy(found.x).reshape(s.b.shape)
         if other.direct:
             return x
         residual = relative_residual(s.A, x, s.b)
         reason = f"{name}: |b - A x| = {residual:.1e} |b|"
-        return SolveResult(x, residual <= SLACK * s.rtol, iterations, [residual], reason)
+        return SolveResult(x, residual <= SLACK * s.rtol, found.iterations, [residual], reason)
 
     def fits(s: Drawn) -> bool:
         return not other.why_not(Given(s.assembled.matrix, s.rtol, s.A.ndim))

@@ -23,7 +23,7 @@ when they are loaded: `limit_threads` comes first.
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -36,9 +36,26 @@ THREAD_VARIABLES = (
 MAX_ITERATIONS = 1000
 LARGEST_3D = 100_000  # unknowns of a three-dimensional matrix that direct methods still factorise
 
-# b of shape (unknowns,) -> (x, iterations); zero iterations for a direct method. Where a solver
-# takes several right-hand sides together, b may have the shape (unknowns, number).
-Solve = Callable[[np.ndarray], tuple[np.ndarray, int]]
+
+class Found(NamedTuple):
+    """A solution.
+
+    Attributes:
+        x: of the shape of b.
+        iterations: zero for a direct method.
+        method: the method that was chosen, where the solver chooses.
+        setup_share: the part of the seconds of this call that was set-up.
+    """
+
+    x: np.ndarray
+    iterations: int = 0
+    method: str = ""
+    setup_share: float = 0.0
+
+
+# b of shape (unknowns,) -> x. Where a solver takes several right-hand sides together, b may have
+# the shape (unknowns, number).
+Solve = Callable[[np.ndarray], Found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +131,10 @@ def grounded(given: Given, set_up: Callable[[Given], Solve]) -> Solve:
     )
     solve = set_up(regular)
 
-    def extended(b: np.ndarray) -> tuple[np.ndarray, int]:
-        x = np.zeros_like(b)
-        x[active], iterations = solve(b[active])
-        return x, iterations
+    def extended(b: np.ndarray) -> Found:
+        found, x = solve(b[active]), np.zeros_like(b)
+        x[active] = found.x
+        return found._replace(x=x)
 
     return extended
 
@@ -139,9 +156,8 @@ def polysolve(options: dict[str, Any]) -> Callable[[Given], Solve]:
         solver.analyze_pattern(A)
         solver.factorise(A)
 
-        def solve(b: np.ndarray) -> tuple[np.ndarray, int]:
-            x = solver.solve(b)
-            return x, int(solver.info().get("num_iterations", 0))
+        def solve(b: np.ndarray) -> Found:
+            return Found(solver.solve(b), int(solver.info().get("num_iterations", 0)))
 
         return solve
 
@@ -162,10 +178,10 @@ def boomeramg(given: Given) -> Solve:
 def pyamg_cg(levels: Any, rtol: float) -> Solve:
     """CG with one V-cycle of this hierarchy per iteration."""
 
-    def solve(b: np.ndarray) -> tuple[np.ndarray, int]:
+    def solve(b: np.ndarray) -> Found:
         residuals: list[float] = []
         x = levels.solve(b, tol=rtol, accel="cg", maxiter=MAX_ITERATIONS, residuals=residuals)
-        return x, len(residuals) - 1
+        return Found(x, len(residuals) - 1)
 
     return solve
 
@@ -200,7 +216,7 @@ def symmetric_lu(given: Given) -> Solve:
         diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},
     )
-    return lambda b: (lu.solve(b), 0)
+    return lambda b: Found(lu.solve(b))
 
 
 OPPONENTS = {

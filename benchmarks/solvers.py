@@ -127,7 +127,7 @@ def by_opponent(name: str, problem: System) -> Tensor:
     given = Given(csr_matrix(problem.matrix), 1e-10, len(problem.grid.shape))
     solve = OPPONENTS[name].set_up(given)
     columns = problem.b.reshape(-1, given.A.shape[0]).numpy()
-    x = [torch.from_numpy(solve(b)[0]) for b in columns]
+    x = [torch.from_numpy(solve(b).x) for b in columns]
     return torch.stack(x).reshape(problem.b.shape)
 
 

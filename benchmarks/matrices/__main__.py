@@ -7,7 +7,8 @@ matrix. `cold_s` is the first set-up and solution in it (without imports, whose 
 opponent that takes more than two seconds has one turn only. The residual is the true one on the
 given matrix: a side that misses the tolerance has failed. `s_at_k` is seconds per solve if k
 right-hand sides share a set-up; a side that takes several right-hand sides together is measured
-with ten. `lead` says who takes less time for how many solves of one matrix.
+with 10, and with 100 if they take less than 20 s. `lead` says who takes less time for how many
+solves of one matrix.
 
 Writes results/matrices.csv and .md; a system that is measured again replaces its rows.
 """

@@ -24,8 +24,8 @@ from ..opponents import LARGEST_3D, OPPONENTS, THREAD_VARIABLES, Given
 from .worker import OURS, save
 
 ROOT = Path(__file__).resolve().parents[2]
-WARM, SLOW, LIMIT = 3, 2.0, 45.0
-TOGETHER = 10  # right-hand sides of the turn that solves several
+WARM, SLOW, LIMIT = 2, 2.0, 45.0
+FEW, MANY = 10, 100  # right-hand sides that are solved together
 SLACK = 1.1  # accepted ratio of the true residual to the tolerance
 SIDES = (OURS, *OPPONENTS)
 
@@ -57,14 +57,14 @@ class Record:
     Attributes:
         turns: answers of the turns with one right-hand side; the first is the cold one.
         together: whether the side takes several right-hand sides at once.
-        several: the answer of its last turn with `TOGETHER` of them.
+        several: number of them -> the answer of its last turn with them.
         import_seconds: seconds of imports.
         failure: why the side has no figure; empty if it solved every turn to the tolerance.
     """
 
     turns: list[dict[str, Any]] = field(default_factory=list)
     together: bool = False
-    several: dict[str, Any] | None = None
+    several: dict[int, dict[str, Any]] = field(default_factory=dict)
     import_seconds: float = 0.0
     failure: str = ""
 
@@ -83,11 +83,13 @@ class Record:
         return _seconds(self.turns[0])
 
     def total(self, solves: int, clock: int = 0) -> float:
-        """Seconds for `solves` right-hand sides of one matrix, set-up included."""
-        if solves == 1 or self.several is None:
+        """Seconds for `solves` right-hand sides of one matrix, set-up included: as measured
+        together, or from the seconds of each."""
+        if solves == 1 or not self.several:
             return self.median("setup", clock) + solves * self.median("solve", clock)
-        each = self.several["solve"][clock] / TOGETHER
-        return float(self.several["setup"][clock] + solves * each)
+        count = solves if solves in self.several else FEW
+        turn = self.several[count]
+        return float(turn["setup"][clock] + turn["solve"][clock] * solves / count)
 
 
 class Process:
@@ -162,10 +164,10 @@ def race(
                 for side in list(running):
                     if _goes_on(side, records[side], rules):
                         _take(running, records[side], side, given.rtol, turn, 1)
-            for turn in range(2):  # the first loads what is compiled for several
+            for turn, count in enumerate((FEW, FEW, MANY)):  # the first loads compiled code
                 for side in list(running):
-                    if records[side].together and _is_quick(records[side], turn, rules):
-                        _take(running, records[side], side, given.rtol, turn, TOGETHER)
+                    if records[side].together and _has_time(records[side], count, rules):
+                        _take(running, records[side], side, given.rtol, turn, count)
         finally:
             for process in running.values():
                 process.close(kill=sys.exc_info()[0] is not None)
@@ -195,10 +197,12 @@ def _goes_on(side: str, record: Record, rules: Rules) -> bool:
     return _seconds(record.turns[-1]) <= rules.slow
 
 
-def _is_quick(record: Record, turn: int, rules: Rules) -> bool:
-    """Whether a side solves several right-hand sides, for the first or the second time."""
-    last = record.turns[-1] if turn == 0 else record.several
-    return last is not None and _seconds(last) <= rules.slow * (1 if turn == 0 else TOGETHER)
+def _has_time(record: Record, count: int, rules: Rules) -> bool:
+    """Whether a side solves several right-hand sides: if its last turn was not slow, and if many
+    would not take ten times as long as a slow turn."""
+    if FEW not in record.several:
+        return count == FEW and _seconds(record.turns[-1]) <= rules.slow
+    return record.total(count) <= 10 * rules.slow
 
 
 def _seconds(turn: dict[str, Any]) -> float:
@@ -219,7 +223,7 @@ def _take(
     elif count == 1:
         record.turns.append(found)
     else:
-        record.several = found
+        record.several[count] = found
 
 
 def _stop(running: dict[str, Process], record: Record, side: str, why: str) -> None:

@@ -13,14 +13,15 @@ from .worker import OURS
 
 Row = dict[str, str]
 
+PER_SOLVE = tuple(f"s_at_{k}" for k in AMORTISED)
 FIGURES = (
-    "iterations", "import_s", "cold_s", "setup_s", "solve_s", "setup_cpu_s", "solve_cpu_s",
-    *(f"s_at_{k}" for k in AMORTISED), "times_faster", "times_faster_processor", "lead",
-    "residual", "peak_mb", "turns",
+    "method", "iterations", "import_s", "cold_s", "setup_s", "solve_s", "setup_cpu_s",
+    "solve_cpu_s", *PER_SOLVE, "times_faster", "times_faster_processor", "lead", "residual",
+    "peak_mb", "turns",
 )  # fmt: skip
 SHOWN = (
-    "side", "iterations", "cold_s", "setup_s", "solve_s", *(f"s_at_{k}" for k in AMORTISED),
-    "times_faster", "times_faster_processor", "lead", "residual", "note",
+    "side", "method", "iterations", "cold_s", "setup_s", "solve_s", *PER_SOLVE, "times_faster",
+    "times_faster_processor", "lead", "residual", "note",
 )  # fmt: skip
 
 
@@ -64,8 +65,10 @@ def figures(record: Record, ours: Record | None) -> Row:
             "times_faster_processor": f"{record.total(1, 1) / ours.total(1, 1):.2f}",
             "lead": lead(ours.total, record.total),
         }
-    worst = max(turn["residual"] for turn in [*record.turns, *filter(None, [record.several])])
+    every = [*record.turns, *record.several.values()]
+    methods = dict.fromkeys(turn["method"] for turn in every)
     return {
+        "method": "; ".join(filter(None, methods)),
         "iterations": str(record.turns[-1]["iterations"]),
         "import_s": f"{record.import_seconds:.3g}",
         "cold_s": f"{record.cold:.3g}",
@@ -75,8 +78,8 @@ def figures(record: Record, ours: Record | None) -> Row:
         "solve_cpu_s": f"{record.median('solve', 1):.3g}",
         **{f"s_at_{k}": f"{record.total(k) / k:.3g}" for k in AMORTISED},
         **compared,
-        "residual": f"{worst:.1e}",
-        "peak_mb": f"{(record.several or record.turns[-1])['peak_mb']:.0f}",
+        "residual": f"{max(turn['residual'] for turn in every):.1e}",
+        "peak_mb": f"{max(turn['peak_mb'] for turn in record.turns):.0f}",
         "turns": str(len(record.turns)),
     }
 

@@ -21,7 +21,7 @@ import numpy as np
 import scipy.sparse
 
 from ..opponents import OPPONENTS, Given, Solve
-from .ours import load
+from . import ours
 from .problems import project
 
 OURS = "pdeops"
@@ -91,16 +91,18 @@ def turn(set_up: SetUp, given: Given, b: np.ndarray) -> dict[str, Any]:
     try:
         solve: Solve = set_up(fresh)
         first = watch.mark()
-        x, iterations = solve(b)
+        found = solve(b)
         second = watch.mark()
     except (ValueError, RuntimeError, MemoryError, ArithmeticError) as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         return {"failed": f"{type(error).__name__}: {text}"}
+    share = found.setup_share
     return {
-        "setup": first,
-        "solve": second,
-        "iterations": iterations,
-        "residual": residual(given.A, np.asarray(x), b),
+        "setup": [a + share * c for a, c in zip(first, second, strict=True)],
+        "solve": [(1 - share) * c for c in second],
+        "iterations": found.iterations,
+        "method": found.method,
+        "residual": residual(given.A, np.asarray(found.x), b),
     }
 
 
@@ -112,7 +114,8 @@ def side(name: str) -> tuple[SetUp, bool, float]:
     """
     begin = time.perf_counter()
     if name == OURS:
-        start, together = load(), True
+        ours.load()
+        start, together = ours.set_up, True
     else:
         opponent = OPPONENTS[name]
         importlib.import_module(opponent.package)

@@ -17,7 +17,7 @@ from benchmarks.matrices.problems import SYSTEMS, project
 from benchmarks.matrices.race import Record, Rules, race
 from benchmarks.matrices.table import page, rows, summary
 from benchmarks.matrices.worker import OURS, read, save, turn
-from benchmarks.opponents import OPPONENTS, Given, grounded
+from benchmarks.opponents import OPPONENTS, Found, Given, grounded
 from pdeops.compare.tables import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,9 +136,9 @@ def test_a_grounded_matrix_has_the_solutions_of_the_singular_one():
 
     def dense(given):
         seen.append(given.A.toarray())
-        return lambda b: (np.linalg.solve(seen[0], b), 0)
+        return lambda b: Found(np.linalg.solve(seen[0], b))
 
-    x, _ = grounded(Given(A, 1e-10, 1, singular=True), dense)(np.array([-2.0, 0, 2]))
+    x, *_ = grounded(Given(A, 1e-10, 1, singular=True), dense)(np.array([-2.0, 0, 2]))
     np.testing.assert_array_equal(seen[0], [[4, -2], [-2, 2]])
     np.testing.assert_allclose(x, [0, 0, 1])
     assert A[0, 0] == 2  # the matrix that was given is not changed
@@ -154,6 +154,27 @@ def test_what_solvers_receive_is_stored_and_read_again(tmp_path):
     np.testing.assert_array_equal(again.near_null_space, given.near_null_space)
     for name in ("rtol", "ndim", "singular", "components"):
         assert getattr(again, name) == getattr(given, name)
+
+
+def test_a_solver_of_one_call_says_what_part_of_it_was_set_up():
+    A = scipy.sparse.csr_matrix(2 * np.eye(3))
+
+    def set_up(given):
+        return lambda b: Found(b / 2, setup_share=0.75)
+
+    found = turn(set_up, Given(A, 1e-10, 1), np.ones(3))
+    assert found["residual"] == 0
+    assert found["setup"][0] > 3 * found["solve"][0] > 0
+
+
+def test_a_solver_that_changes_the_matrix_is_judged_on_the_one_given():
+    A = scipy.sparse.csr_matrix(2 * np.eye(3))
+
+    def set_up(given):
+        given.A.data[:] = 1.0
+        return lambda b: Found(given.A @ b)
+
+    assert turn(set_up, Given(A, 1e-10, 1), np.ones(3))["residual"] == 1.0
 
 
 def test_a_race_on_one_matrix():
@@ -184,7 +205,7 @@ def test_a_matrix_that_must_be_refused_is_refused():
 def solved(**changes):
     return {
         "setup": (1.0, 2.0), "solve": (0.5, 1.0), "iterations": 3, "residual": 1e-11,
-        "peak_mb": 1.0, **changes,
+        "method": "", "peak_mb": 1.0, **changes,
     }  # fmt: skip
 
 
@@ -242,8 +263,20 @@ def test_several_right_hand_sides_are_solved_twice_and_the_second_counts(scripte
     first, second = solved(solve=(9.0, 9.0)), solved(setup=(2.0, 2.0), solve=(4.0, 4.0))
     sides = {OURS: Scripted(solved(), first, second, together=True)}
     record = scripted(sides, Rules(warm=0))[OURS]
-    assert sides[OURS].asked == [(0, 1), (0, 10), (1, 10)]
+    assert sides[OURS].asked == [(0, 1), (0, 10), (1, 10)]  # 100 would take more than 20 s
     assert (record.total(1), record.total(10), record.total(100)) == (1.5, 6.0, 42.0)
+
+
+def test_many_right_hand_sides_are_measured_where_there_is_time(scripted):
+    """By another method, say: 100 are not ten times 10."""
+    few, many = solved(solve=(1.0, 1.0)), solved(solve=(3.0, 3.0), method="direct")
+    sides = {OURS: Scripted(solved(), few, few, many, together=True)}
+    records = scripted(sides, Rules(warm=0))
+    assert sides[OURS].asked == [(0, 1), (0, 10), (1, 10), (2, 100)]
+    assert [records[OURS].total(k) for k in (1, 10, 100)] == [1.5, 2.0, 4.0]
+    given = Given(scipy.sparse.csr_matrix(np.eye(2)), 1e-10, 2)
+    (row,) = rows(SYSTEMS["blobs"], given, records)
+    assert (row["method"], row["s_at_100"]) == ("direct", "0.04")
 
 
 def test_slow_sides_solve_no_several_right_hand_sides(scripted):
