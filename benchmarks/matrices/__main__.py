@@ -2,13 +2,13 @@
 
 From a CSR matrix in memory to x with |b - A x| <= 1e-10 |b| in float64, on two threads; set-up
 includes recognition, conversion, analysis and hierarchy. Each side has a process of its own per
-matrix. `cold_s` is the first set-up and solution in it (without imports, whose seconds are
-`import_s`); the other figures are medians of warm turns, which alternate between the sides. An
-opponent that takes more than two seconds has one turn only. The residual is the true one on the
-given matrix: a side that misses the tolerance has failed. `s_at_k` is seconds per solve if k
-right-hand sides share a set-up; a side that takes several right-hand sides together is measured
-with 10, and with 100 if they take less than 20 s. `lead` says who takes less time for how many
-solves of one matrix.
+matrix. `cold_s` is the first set-up and solution in it, without imports, whose seconds are
+`import_s`; compiled code comes from the cache, which a first run fills. The other figures are
+medians of warm turns, which alternate between the sides. An opponent that takes more than two
+seconds has one turn only. The residual is the true one on the given matrix: a side that misses the
+tolerance has failed. `s_at_k` is seconds per solve if k right-hand sides share a set-up; a side
+that takes several right-hand sides together is measured with 10, and with 100 if they take less
+than 20 s. `lead` says who takes less time for how many solves of one matrix.
 
 Writes results/matrices.csv and .md; a system that is measured again replaces its rows.
 """
