@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="small sizes, one warm turn; nothing is written"
     )
-    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for one turn")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="processor seconds per turn")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--largest-3d", type=int, default=LARGEST_3D,

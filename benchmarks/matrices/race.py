@@ -26,6 +26,7 @@ from .worker import OURS, save
 ROOT = Path(__file__).resolve().parents[2]
 WARM, SLOW, LIMIT = 2, 2.0, 45.0
 FEW, MANY = 10, 100  # right-hand sides that are solved together
+POLL = 0.2  # seconds between looks at a process that has not answered
 SLACK = 1.1  # accepted ratio of the true residual to the tolerance
 SIDES = (OURS, *OPPONENTS)
 
@@ -36,9 +37,10 @@ class Rules:
 
     Attributes:
         warm: number of warm turns.
-        slow: an opponent that takes more seconds in a turn has no further turn; no side that does
-            solves several right-hand sides.
-        limit: a process that takes more seconds for an answer is ended.
+        slow: an opponent that takes more processor seconds in a turn has no further turn; no side
+            that does solves several right-hand sides.
+        limit: a process that takes more processor seconds for an answer is ended (processor time
+            hardly depends on other work on the machine).
         threads: threads of every side.
         largest_3d: see `Opponent.why_not`.
     """
@@ -80,7 +82,7 @@ class Record:
     @property
     def cold(self) -> float:
         """Wall-clock seconds of the first set-up and solution."""
-        return _seconds(self.turns[0])
+        return float(self.turns[0]["setup"][0] + self.turns[0]["solve"][0])
 
     def total(self, solves: int, clock: int = 0) -> float:
         """Seconds for `solves` right-hand sides of one matrix, set-up included: as measured
@@ -120,13 +122,20 @@ class Process:
         assert self._child.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self._child.stdout, selectors.EVENT_READ)
-            if not selector.select(limit):
-                return {"failed": f"more than {limit:g} s"}
+            before = self._processor_seconds()
+            while not selector.select(POLL):
+                if self._processor_seconds() - before > limit:
+                    return {"failed": f"more than {limit:g} s of processor time"}
         line = self._child.stdout.readline()
         if not line:
             return {"failed": f"its process ended: {self._last_words()}"}
         found: dict[str, Any] = json.loads(line)
         return found
+
+    def _processor_seconds(self) -> float:
+        """Of all threads of the process, from its start (Linux; see proc(5))."""
+        after_name = Path(f"/proc/{self._child.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, after_name[11:13])) / os.sysconf("SC_CLK_TCK")
 
     def _last_words(self) -> str:
         self._child.wait()
@@ -194,19 +203,19 @@ def _goes_on(side: str, record: Record, rules: Rules) -> bool:
     code."""
     if len(record.turns) < (2 if side == OURS else 1):
         return True
-    return _seconds(record.turns[-1]) <= rules.slow
+    return _processor(record.turns[-1]) <= rules.slow
 
 
 def _has_time(record: Record, count: int, rules: Rules) -> bool:
     """Whether a side solves several right-hand sides: if its last turn was not slow, and if many
     would not take ten times as long as a slow turn."""
     if FEW not in record.several:
-        return count == FEW and _seconds(record.turns[-1]) <= rules.slow
-    return record.total(count) <= 10 * rules.slow
+        return count == FEW and _processor(record.turns[-1]) <= rules.slow
+    return record.total(count, 1) <= 10 * rules.slow
 
 
-def _seconds(turn: dict[str, Any]) -> float:
-    return float(turn["setup"][0] + turn["solve"][0])
+def _processor(turn: dict[str, Any]) -> float:
+    return float(turn["setup"][1] + turn["solve"][1])
 
 
 def _take(
