@@ -104,7 +104,8 @@ def summary(found: Sequence[Row]) -> str:
         ours = next(r for r in of if r["side"] == OURS)
         others = [r for r in of if r["side"] != OURS and r["setup_s"]]
         cells = [name, ours["unknowns"]]
-        cells += [ours["cold_s"], ours["s_at_1"]] if ours["setup_s"] else [ours["note"], ""]
+        short = ours["note"] if len(ours["note"]) < 50 else ours["note"].partition(":")[0]
+        cells += [ours["cold_s"], ours["s_at_1"]] if ours["setup_s"] else [short, ""]
         lines.append([*cells, *(best(ours, others, f"s_at_{k}") for k in AMORTISED)])
     return markdown_table(header, lines)
 
