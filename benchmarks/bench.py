@@ -13,6 +13,8 @@ from pdeops.compare.machine import describe_machine
 from pdeops.compare.tables import write_csv
 from pdeops.compare.timing import Clock, Timing, time_calls
 
+from .opponents import limit_threads
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -73,6 +75,7 @@ def run(bench: Bench, clock: Clock | None = None) -> Outcome:
         RuntimeError: the results of the two sides differ by more than the tolerance.
     """
     torch.set_num_threads(bench.threads)
+    limit_threads(bench.threads)
     state = bench.setup()
     ours, theirs = bench.work(state), bench.reference(state)  # compiles, fills caches
     difference = ((ours - theirs).norm() / theirs.norm()).item()

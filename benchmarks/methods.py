@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+import scipy.sparse
 import torch
 from torch import Tensor
 
@@ -21,13 +22,17 @@ from pdeops.solvers import (
     SolveResult,
     preconditioners,
 )
-from pdeops.solvers.direct.sparse import factor
+from pdeops.solvers.direct.sparse import factor, regular
 from pdeops.solvers.multigrid.smoothers import Chebyshev, GaussSeidel, LineGaussSeidel
+from pdeops.solvers.result import relative_residual
 from pdeops.tasks.preconditioner import load_correction
 
+from .opponents import OPPONENTS, Given, Solve
 from .systems import Family
 
 RTOL, MOST = 1e-8, 1000
+FROM_POLYSOLVE = ("CHOLMOD", "PARDISO", "BoomerAMG+CG")
+SLACK = 1.1  # accepted ratio of the true residual of a method by others to the tolerance
 PATIENCE = 50  # largest number of iterations of methods whose iterations may take seconds
 
 
@@ -73,9 +78,11 @@ class Counted(LinearMethod[Drawn]):
     Attributes:
         work: (system, M) -> operations of an iteration, as a multiple of those of a product with A;
             None where operations say nothing about the time.
+        applies: whether M can be applied to a vector on its own.
     """
 
     work: Callable[[Drawn, Any], float | None] = lambda s, M: None
+    applies: bool = True
 
 
 def cycle_work(s: Drawn, M: Multigrid) -> float:
@@ -110,6 +117,29 @@ def algebraic_work(s: Drawn, M: Any) -> float:
 def by_transform(s: Drawn, M: FastPoisson) -> SolveResult | Tensor:
     """The direct solution by trigonometric transforms where A is constant, else CG with it."""
     return conjugate(s, M) if s.A.constant is None else M @ s.b
+
+
+def by_other(name: str) -> Counted:
+    """A solver by others; where A is singular it receives a regular matrix with the same solutions,
+    as PyAMG does here."""
+    other = OPPONENTS[name]
+
+    def given(s: Drawn) -> Given:
+        return Given(scipy.sparse.csr_matrix(regular(s.assembled)), s.rtol, s.A.ndim)
+
+    def solve(s: Drawn, run: Solve) -> SolveResult | Tensor:
+        found = run(s.b.numpy().ravel())
+        x = torch.from_numpy(found.x).reshape(s.b.shape)
+        if other.direct:
+            return x
+        residual = relative_residual(s.A, x, s.b)
+        reason = f"{name}: |b - A x| = {residual:.1e} |b|"
+        return SolveResult(x, residual <= SLACK * s.rtol, found.iterations, [residual], reason)
+
+    def fits(s: Drawn) -> bool:
+        return not other.why_not(Given(s.assembled.matrix, s.rtol, s.A.ndim))
+
+    return Counted(lambda s: other.set_up(given(s)), solve, fits, applies=False)
 
 
 def learned(name: str) -> Counted:
@@ -148,7 +178,10 @@ CLASSICAL = {
         lambda s: FastPoisson.of(s.A), by_transform, fits=lambda s: s.family.kind != "obstacles"
     ),
     "sparse LU": Counted(lambda s: factor(s.assembled), direct, fits=lambda s: s.family.ndim == 2),
+    **{name: by_other(name) for name in FROM_POLYSOLVE},
 }
+# Methods by others.
+OTHERS = ("PyAMG Ruge-Stüben", "PyAMG smoothed aggregation", "sparse LU", *FROM_POLYSOLVE)
 CYCLES = {
     f"multigrid {kind}({k},{k}) {type(smoother).__name__}": (kind, (k, k), smoother)
     for kind, k, smoother in product("VW", (1, 2), (GaussSeidel(), LineGaussSeidel(), Chebyshev(2)))

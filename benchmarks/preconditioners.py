@@ -32,7 +32,19 @@ from pdeops.tasks.running import training_seconds
 from pdeops.tasks.shipped import shipped_weights
 
 from .bench import RESULTS, machine
-from .methods import BEST_CYCLE, CLASSICAL, CYCLES, Counted, Drawn, is_network, learned, variant
+from .lead import Total, lead
+from .methods import (
+    BEST_CYCLE,
+    CLASSICAL,
+    CYCLES,
+    OTHERS,
+    Counted,
+    Drawn,
+    is_network,
+    learned,
+    variant,
+)
+from .opponents import limit_threads
 from .systems import FAMILIES, Family
 
 Row = dict[str, str]
@@ -82,7 +94,7 @@ def figures(s: Drawn, tally: Tally, method: Counted, product: float) -> Row:
     M, result = tally.M, tally.result
     assert result is not None
     work, applied = method.work(s, M), None
-    if result.iterations > 0:
+    if result.iterations > 0 and method.applies:
         applied = seconds_of_application(M, s.b)
     return {
         "iterations": str(result.iterations) if result.converged else f"> {result.iterations}",
@@ -137,6 +149,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         yield f"\n### {name}, {of[0]['unknowns']} unknowns\n"
         yield from markdown_table(shown, [[r[key] for key in shown] for r in of]).splitlines()
         yield from repaid(of)
+        yield from ends(of)
 
 
 def repaid(rows: Sequence[Row]) -> Iterator[str]:
@@ -154,6 +167,24 @@ def repaid(rows: Sequence[Row]) -> Iterator[str]:
             after = break_even(trained, seconds[best] - float(r[f"s_at_{k}"]))
             texts.append(f"{break_even_text(after)} ({k} per set-up, {best})")
         yield f"\n{r['method']} repays its training, in solves: {'; '.join(texts)}."
+
+
+def ends(rows: Sequence[Row]) -> Iterator[str]:
+    """A sentence that says for which numbers of solves per matrix the best of our methods (for one
+    solve) takes less time than each method by others."""
+    done = {r["method"]: r for r in rows if not r["note"]}
+    ours = [r for name, r in done.items() if name in CLASSICAL and name not in OTHERS]
+    others = {name: done[name] for name in OTHERS if name in done}
+    if not ours or not others:
+        return
+    best = min(ours, key=lambda r: float(r["s_at_1"]))
+    texts = [f"{name}: {lead(total(best), total(row))}" for name, row in others.items()]
+    yield f"\nWho leads, {best['method']} (ours) or the other: {'. '.join(texts)}."
+
+
+def total(row: Row) -> Total:
+    """Number of solves -> seconds, with the set-up."""
+    return lambda solves: float(row["setup_s"]) + solves * float(row["solve_s"])
 
 
 def training_time(network: str) -> float | None:
@@ -184,6 +215,7 @@ def main() -> None:
     if foreign := set(a.families or ()) - set(fitting):
         parser.error(f"{', '.join(sorted(foreign))}: not of {a.ndim} axes; give --ndim")
     torch.set_num_threads(a.threads)
+    limit_threads(a.threads)
     stem = f"preconditioners{a.n}" + ("_3d" if a.ndim == 3 else "")
     rows = read_csv(a.out / f"{stem}.csv")
     for name in a.families or fitting:

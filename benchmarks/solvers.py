@@ -1,6 +1,8 @@
-"""Multigrid-CG against PyAMG, sparse LU and the sine transform; the cycle against its twin."""
+"""Multigrid-CG against PyAMG, CHOLMOD, BoomerAMG, sparse LU and the sine transform; the cycle
+against its twin."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +15,7 @@ from pdeops.kernels.blackbox import reference as blackbox_reference
 from pdeops.solvers import Diffusion, Multigrid, cg, solve_darcy, solve_poisson
 
 from .bench import Bench
+from .opponents import OPPONENTS, Given
 
 
 class Darcy(NamedTuple):
@@ -105,6 +108,44 @@ def against_pyamg(name: str, size: str, setup: Callable[[], System], repeats: in
         work_name="multigrid-CG (numba)",
         reference_name="PyAMG Ruge-Stüben CG",
         tolerance=1e-7,
+        repeats=repeats,
+        threads=2,
+    )
+
+
+def several(problem: System, count: int) -> System:
+    """The same system with `count` right-hand sides of white noise, (count, *nodes)."""
+    generator = torch.Generator().manual_seed(1)
+    b = torch.randn(count, *problem.b.shape, generator=generator, dtype=torch.float64)
+    return problem._replace(b=b)
+
+
+def by_opponent(name: str, problem: System) -> Tensor:
+    """x by a solver of others to 1e-10: one set-up, then one right-hand side after the other."""
+    from scipy.sparse import csr_matrix
+
+    given = Given(csr_matrix(problem.matrix), 1e-10, len(problem.grid.shape))
+    solve = OPPONENTS[name].set_up(given)
+    columns = problem.b.reshape(-1, given.A.shape[0]).numpy()
+    x = [torch.from_numpy(solve(b).x) for b in columns]
+    return torch.stack(x).reshape(problem.b.shape)
+
+
+def against(
+    name: str, opponent: str, size: str, setup: Callable[[], System], solves: int, repeats: int
+) -> Bench:
+    """A bench with `solves` right-hand sides per matrix, named after their number if several."""
+    plural = f", {solves} right-hand sides" if solves > 1 else ""
+    return Bench(
+        name=name + (f"_rhs{solves}" if solves > 1 else ""),
+        size=f"{size}{plural}, to 1e-10, set-up included",
+        dtype="float64",
+        setup=(lambda: several(setup(), solves)) if solves > 1 else setup,
+        work=by_multigrid,
+        reference=partial(by_opponent, opponent),
+        work_name="multigrid-CG (numba)",
+        reference_name=opponent,
+        tolerance=1e-6,
         repeats=repeats,
         threads=2,
     )
@@ -209,5 +250,27 @@ BENCHES = [
             torch.ones(514, 514, dtype=torch.float64), Grid((514, 514), (1000**0.5, 1.0))
         ),
         repeats=7,
+    ),
+    *(
+        against(f"{stem}_{short}", opponent, size, setup, solves, repeats)
+        for stem, size, setup in (
+            ("darcy512", "512 x 512 unknowns, k in {3, 12}", lambda: blobs512(3.0, 12.0)),
+            ("darcy512_contrast1e4", "512 x 512, k in {1, 1e4}", lambda: blobs512(1.0, 1e4)),
+        )
+        for opponent, short, solves, repeats in (
+            ("CHOLMOD", "cholmod", 1, 5),
+            ("CHOLMOD", "cholmod", 10, 3),
+            ("CHOLMOD", "cholmod", 100, 1),
+            ("BoomerAMG+CG", "boomeramg", 1, 5),
+            ("BoomerAMG+CG", "boomeramg", 10, 1),
+        )
+    ),
+    against(
+        "poisson127_3d_boomeramg",
+        "BoomerAMG+CG",
+        "127 x 127 x 127 unknowns, k = 1",
+        lambda: system(torch.ones(129, 129, 129, dtype=torch.float64), Grid((129,) * 3)),
+        solves=1,
+        repeats=1,
     ),
 ]
