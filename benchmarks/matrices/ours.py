@@ -5,36 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from ..opponents import MAX_ITERATIONS, Found, Given, Solve
+from ..opponents import Found, Given, Solve
 
 
-def by_parts(given: Given) -> Solve:
-    """Recognition, the default preconditioner and conjugate gradients.
-
-    Raises:
-        ValueError: A is not symmetric.
-    """
-    import torch
-
-    from pdeops.cli.solve import as_matrix
-    from pdeops.solvers import cg, recognise
-    from pdeops.solvers.preconditioners import CLASSICAL, FOR_STENCILS, default_preconditioner
-
-    found = recognise(given.A)
-    A: Any = found.operator or as_matrix(given.A)
-    name = default_preconditioner(found)
-    M = FOR_STENCILS[name](found) if found.operator else CLASSICAL[name](A)
-
-    def solve(b: np.ndarray) -> Found:
-        columns = torch.from_numpy(np.ascontiguousarray(b.T))
-        fields = columns.reshape(*b.shape[1:], *A.grid.shape)
-        result = cg(A, fields, M=M, rtol=given.rtol, max_iterations=MAX_ITERATIONS)
-        return Found(result.x.reshape(columns.shape).numpy().T, result.iterations, name)
-
-    return solve
-
-
-def by_default(given: Given) -> Solve:
+def set_up(given: Given) -> Solve:
     """`pdeops.solve` as a user calls it, with what is known of the matrix: one call for set-up and
     solution, whose share of set-up it reports itself.
 
@@ -55,8 +29,7 @@ def by_default(given: Given) -> Solve:
     return solve
 
 
-set_up = by_parts
-IMPORTS = ("pdeops.cli.solve", "pdeops.solvers.preconditioners")
+IMPORTS = ("pdeops.solvers.choice.solve",)
 
 
 def load() -> None:
