@@ -46,7 +46,19 @@ def jit(function: Callable[..., Any]) -> Any:
     Floating-point errors follow numpy (inf and nan, no exceptions). No fastmath, so that a result
     does not depend on which caller a function is inlined into.
     """
-    compiled: Any = numba.njit(nogil=True, error_model="numpy")(function)
+    compiled: Any = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    return _cached(compiled, function)
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """`jit` for a function that only compiled functions call: without the wrapper for Python,
+    whose conversion of each argument takes as long to compile as a line of a loop."""
+    options = {"no_cfunc_wrapper": True, "no_cpython_wrapper": True}
+    return _cached(numba.njit(nogil=True, error_model="numpy", **options)(function), function)
+
+
+def _cached(compiled: Any, function: Callable[..., Any]) -> Any:
+    """The dispatcher with our cache, if one of its folders can be written."""
     try:
         files, _ = _snapshot(Path(function.__code__.co_filename), function.__module__)
         if all(_first.setdefault(file, version := _version(file)) == version for file in files):
@@ -56,7 +68,7 @@ def jit(function: Callable[..., Any]) -> Any:
             f"The loops of {function.__module__} are compiled anew in each process: {error}. "
             f"Set NUMBA_CACHE_DIR to a folder that can be written.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return compiled
 
