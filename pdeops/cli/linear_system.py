@@ -5,9 +5,8 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import scipy.sparse
 
 _MATRICES = "a matrix of scipy.sparse.save_npz, or Matrix Market (.mtx)"
@@ -24,6 +23,7 @@ def read_matrix(path: Path) -> "scipy.sparse.csr_array":
         ValueError: the file is missing or holds no square, finite, real matrix. Pickled objects are
             never loaded.
     """
+    import numpy as np
     import scipy.sparse
 
     match _kind(path, _MATRICES):
@@ -49,14 +49,16 @@ def read_matrix(path: Path) -> "scipy.sparse.csr_array":
     return csr
 
 
-def read_rhs(path: Path, size: int) -> np.ndarray:
+def read_rhs(path: Path, size: int) -> "np.ndarray":
     """The right-hand side in a file, as a flat float64 vector (C order) of `size` entries.
 
     Raises:
         ValueError: the file is missing or holds no array, the number of entries is not `size`, or
             an entry is not finite.
     """
-    from ..solvers import read_vector
+    import numpy as np
+
+    from ..solvers.vector_file import read_vector
 
     match _kind(path, _VECTORS):
         case "npy":
@@ -149,6 +151,6 @@ def _read_market(path: Path) -> Any:
     return mmread(path)
 
 
-def _require_real(path: Path, dtype: np.dtype) -> None:
+def _require_real(path: Path, dtype: "np.dtype") -> None:
     if dtype.kind not in "fiub":
         raise ValueError(f"{path} holds numbers of type {dtype}; real ones are needed.")

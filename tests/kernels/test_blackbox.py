@@ -199,7 +199,9 @@ def test_plane_sets_up_the_twins_second_level(shape, generator):
     _, _, store, levels, _ = ours._arrays
     inner = np.s_[1 : n + 1, 1 : m + 1]
     for c, offset in zip(
-        plane_layout.couplings(store, levels[1], True), [(1, 0), (0, 1), (1, 1), (-1, 1)], strict=True
+        plane_layout.couplings(store, levels[1], True),
+        [(1, 0), (0, 1), (1, 1), (-1, 1)],
+        strict=True,
     ):
         # ca, (i+1, j)-(i, j+1), is kept at (i, j); the twin keeps it at (i+1, j).
         c = np.roll(c, 1, axis=0) if offset == (-1, 1) else c

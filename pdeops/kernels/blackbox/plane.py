@@ -104,9 +104,7 @@ def descend5(b, u, cx, cy, o, r, w, B, lines, start, end):
             lines[here, J] = _neighbours5(u, cx, cy, o, k, 2 * J + 1)
         if start < I <= end:
             for J in range(1, M + 1):
-                B[I - 1, J - 1] += (
-                    w[0, I, J] * lines[here, J] + w[1, I, J - 1] * lines[here, J - 1]
-                )
+                B[I - 1, J - 1] += w[0, I, J] * lines[here, J] + w[1, I, J - 1] * lines[here, J - 1]
 
 
 @jit

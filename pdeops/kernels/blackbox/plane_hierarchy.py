@@ -34,7 +34,7 @@ class PlaneHierarchy(Hierarchy):
         if not setup(*faces, store, levels, system.singular):
             raise NotPositiveDefiniteError
         store.resize(plane_layout.kept(levels), refcheck=False)  # the rest is for the set-up only
-        self._arrays = (*faces, store, levels, num_sparsified)
+        self._arrays: Any = (*faces, store, levels, num_sparsified)
         self._inner: dict[tuple[int, ...], Calls] = {}
 
     def run(self, b: Tensor, out: Tensor, cycle: Cycle) -> None:

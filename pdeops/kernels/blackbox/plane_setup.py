@@ -59,9 +59,7 @@ def coarsen(n, m, cx, cy, cd, ca, nine, q, w, lines, CX, CY, CD, CA):
                 if nine:
                     before += cd[x - 1, j] + ca[x, j]
                     after += cd[x, j + 1] + ca[x - 1, j + 1]
-                lines[following, J] = (
-                    _weight(before, after, j == 0, j + 2 > m) if j < m else 0.0
-                )
+                lines[following, J] = _weight(before, after, j == 0, j + 2 > m) if j < m else 0.0
                 p = lines[following, J]
                 CY[I + 1, J] += cy[x, j] * (1 - p) ** 2 + cy[x, j + 1] * p**2
             else:

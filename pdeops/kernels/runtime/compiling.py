@@ -41,11 +41,11 @@ def compiling_seconds() -> float:
 
 
 def num_compiled() -> int:
-    """The number of functions compiled in this process; those loaded from the cache do not count."""
+    """Functions compiled in this process; those loaded from the cache do not count."""
     return len(_finished)
 
 
 def current() -> str | None:
-    """The name of the function that is being compiled, as module.function; None if there is none."""
+    """The function that is being compiled, as module.function; None if there is none."""
     with _lock:
         return _active[-1] if _active else None

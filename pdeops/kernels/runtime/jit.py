@@ -59,15 +59,18 @@ def jit(function: Callable[..., Any]) -> Any:
     Floating-point errors follow numpy (inf and nan, no exceptions). No fastmath, so that a result
     does not depend on which caller a function is inlined into.
     """
-    compiled: Any = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
-    return _cached(compiled, function)
+    return _cached(_njit(no_cfunc_wrapper=True)(function), function)
 
 
 def inner(function: Callable[..., Any]) -> Any:
     """`jit` for a function that only compiled functions call: without the wrapper for Python,
     whose conversion of each argument takes as long to compile as a line of a loop."""
-    options = {"no_cfunc_wrapper": True, "no_cpython_wrapper": True}
-    return _cached(numba.njit(nogil=True, error_model="numpy", **options)(function), function)
+    return _cached(_njit(no_cfunc_wrapper=True, no_cpython_wrapper=True)(function), function)
+
+
+def _njit(**wrappers: bool) -> Any:
+    njit: Any = numba.njit
+    return njit(nogil=True, error_model="numpy", **wrappers)
 
 
 def _cached(compiled: Any, function: Callable[..., Any]) -> Any:
