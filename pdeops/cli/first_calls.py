@@ -7,6 +7,13 @@ from typing import Any
 
 log = logging.getLogger("pdeops")
 
+SMALL = {"burgers": (257,), "navier_stokes": (32, 32), "shallow_water": (8, 16)}  # nodes per axis
+SHORT = {
+    "burgers": {"t_end": 0.02, "num_frames": 1},
+    "navier_stokes": {"t_end": 0.1, "num_frames": 1},
+    "shallow_water": {"t_end": 0.1, "num_frames": 1},
+}
+
 
 def compile_all() -> dict[str, Any]:
     """Run every job; returns the number of functions compiled and the seconds this took.
@@ -36,7 +43,8 @@ def _jobs() -> Iterator[tuple[str, Callable[[], object]]]:
     yield "incomplete Cholesky and successive over-relaxation", _matrix
     yield "a learned preconditioner", _learned
     for name in (*DATASETS, *EVOLUTIONS):
-        yield f"data generate {name}", partial(_sample, problem_named(name))
+        parameters = SHORT.get(name, {})
+        yield f"data generate {name}", partial(_sample, problem_named(name, **parameters))
 
 
 def _diffusion(shape: tuple[int, ...]) -> None:
@@ -100,8 +108,5 @@ def _sample(problem: Any) -> None:
     from ..datasets import generate
 
     with tempfile.TemporaryDirectory() as folder:
-        grid = problem.grid(SMALL.get(type(problem).__name__, (33,) * problem.ndim))
+        grid = problem.grid(SMALL.get(problem.name, (33,) * problem.ndim))
         generate(problem, grid, num_samples=1, seed=0, out=Path(folder) / "sample.h5")
-
-
-SMALL = {"Burgers": (256,), "ShallowWater": (32, 64), "NavierStokes": (32, 32)}
