@@ -43,7 +43,7 @@ def _jobs() -> Iterator[tuple[str, Callable[[], object]]]:
     yield "incomplete Cholesky and successive over-relaxation", _matrix
     yield "a learned preconditioner", _learned
     for name in (*DATASETS, *EVOLUTIONS):
-        parameters = SHORT.get(name, {})
+        parameters: dict[str, Any] = {**SHORT.get(name, {})}
         yield f"data generate {name}", partial(_sample, problem_named(name, **parameters))
 
 

@@ -72,7 +72,7 @@ def _without_values() -> Any:
     from torch.overrides import TorchFunctionMode
 
     class NoInitialization(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):  # type: ignore[no-untyped-def]
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
             kwargs = kwargs or {}
             if getattr(func, "__module__", None) == "torch.nn.init":
                 return kwargs.get("tensor", args[0] if args else None)
