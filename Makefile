@@ -12,9 +12,15 @@ help:
 	@echo "make test-slow   the slow tests"
 	@echo "make bench       benchmarks: ratios on the screen, CSV in benchmarks/results"
 
+# Wheels only, except this package itself: nothing is built, so no compiler is needed.
+PIP := $(BIN)/python -m pip install --quiet --only-binary :all: -c constraints.txt
+
 $(STAMP): pyproject.toml constraints.txt
+	@echo "creating $(VENV) and installing pdeops with torch and its other packages: minutes, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	$(PIP) -e '.[test]'
+	@echo "compiling loops: a minute or two, once"
+	$(BIN)/pdeops doctor --compile
 	touch $(STAMP)
 
 quickstart: $(STAMP)
@@ -32,7 +38,7 @@ test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
 
 bench: $(STAMP)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,bench]'
+	$(PIP) -e '.[test,bench]'
 	$(BIN)/python -m benchmarks
 
 clean:

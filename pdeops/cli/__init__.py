@@ -2,12 +2,14 @@
 
 import logging
 import sys
+import warnings
 from typing import Annotated
 
 import typer
 
 from . import compare, data, doctor, evaluate, models, predict, quickstart, solve, train
 from .output import Verb
+from .progress import LogLine, Watch
 
 __all__ = ["app", "main"]
 
@@ -43,12 +45,14 @@ def _log(
     ] = False,
 ) -> None:
     """Send the log to standard error; results go to standard output."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler = LogLine()
     logger = logging.getLogger("pdeops")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     logger.propagate = False
+    warnings.showwarning = lambda message, *_: logger.warning("warning: %s", message)
+    if not quiet:
+        Watch(handler, logger).start()
 
 
 def main() -> None:

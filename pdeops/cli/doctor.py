@@ -1,13 +1,32 @@
-"""`pdeops doctor`: check this machine, and that the required packages load together."""
+"""`pdeops doctor`: report versions, check that packages load together, compile the loops."""
 
+import logging
 import subprocess
 import sys
+from typing import Annotated, Any
 
 import typer
 
 from .output import Json, emit
 
-# package -> test code; each runs in its own process, because some packages print or crash.
+log = logging.getLogger("pdeops")
+
+PACKAGES = (
+    "pdeops",
+    "torch",
+    "torch-harmonics",
+    "neuraloperator",
+    "numba",
+    "numpy",
+    "scipy",
+    "h5py",
+    "h5netcdf",
+    "xarray",
+    "matplotlib",
+)
+OPTIONAL = ("pyamg", "tensorboard", "distributed")
+
+# What is loaded -> its code; each runs in its own process, because some packages print or crash.
 _PROBES = {
     "torch": "import torch; torch.fft.rfft2(torch.ones(4, 4))",
     "numba": "import numba; numba.njit(lambda x: x + 1)(1)",
@@ -21,38 +40,66 @@ _PROBES = {
     "pyamg": "import pyamg",
     "dask.distributed": "import distributed",
 }
-_OPTIONAL = ("tensorboard", "pyamg", "dask.distributed")
+_OPTIONAL_PROBES = ("tensorboard", "pyamg", "dask.distributed")
 
 
-def command(json: Json = False) -> None:
-    """Check the installation. The exit status is 1 if a required package does not load."""
+def command(
+    load: Annotated[
+        bool,
+        typer.Option("--load", help="Load every package, and pairs together: half a minute."),
+    ] = False,
+    compile: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile the loops of solve, train and data generate, so that the first of these "
+            "commands does not have to.",
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Report the versions of the installed packages, the device and the number of threads.
+
+    The exit status is 1 if a required package is missing, or does not load (--load).
+    """
     import platform
-    from importlib.metadata import PackageNotFoundError, version
 
     import torch
 
-    versions = {}
-    for name in ("pdeops", "torch", "torch-harmonics", "neuraloperator", "numba", "numpy", "h5py"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    loads = {name: _probe(code) for name, code in _PROBES.items()}
+    versions = {name: _version(name) for name in (*PACKAGES, *OPTIONAL)}
     cuda = torch.cuda.is_available()
-    report = {
+    report: dict[str, Any] = {
         "python": platform.python_version(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         "versions": versions,
-        "loads": loads,
     }
+    failed = any(versions[name] == "not installed" for name in PACKAGES)
+    if load:
+        report["loads"] = {name: _probe(name, code) for name, code in _PROBES.items()}
+        needed = [name for name in _PROBES if name not in _OPTIONAL_PROBES]
+        failed |= any(report["loads"][name] != "yes" for name in needed)
+    if compile:
+        from .compile_loops import compile_all
+
+        report["compiled"] = compile_all()
     emit(report, as_json=json)
-    if any(loads[name] != "yes" for name in _PROBES if name not in _OPTIONAL):
+    if failed:
         raise typer.Exit(1)
 
 
-def _probe(code: str) -> str:
+def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _probe(name: str, code: str) -> str:
     """'yes', or the last line of the error."""
+    log.info("loading %s", name)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if done.returncode == 0:
         return "yes"

@@ -6,11 +6,8 @@ import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from .matlab import MATLAB, read_matlab
-
 if TYPE_CHECKING:
+    import numpy as np
     import scipy.sparse
 
 _MATRICES = (
@@ -30,7 +27,10 @@ def read_matrix(path: Path) -> "scipy.sparse.csr_array":
         ValueError: the file is missing or holds no square, finite, real matrix. Pickled objects are
             never loaded.
     """
+    import numpy as np
     import scipy.sparse
+
+    from .matlab import MATLAB, read_matlab
 
     match _kind(path, _MATRICES):
         case "zip":
@@ -57,7 +57,7 @@ def read_matrix(path: Path) -> "scipy.sparse.csr_array":
     return csr
 
 
-def read_rhs(path: Path, size: int) -> np.ndarray:
+def read_rhs(path: Path, size: int) -> "np.ndarray":
     """The right-hand sides in a file in float64: (size, k) if it holds an array of `size` rows and
     k > 1 columns, else a vector of its `size` entries in C order.
 
@@ -65,7 +65,10 @@ def read_rhs(path: Path, size: int) -> np.ndarray:
         ValueError: the file is missing or holds no array, the number of entries is not `size`, or
             an entry is not finite.
     """
-    from ..solvers import read_vector
+    import numpy as np
+
+    from ..solvers.vector_file import read_vector
+    from .matlab import MATLAB, read_matlab
 
     match _kind(path, _VECTORS):
         case "npy":
@@ -189,6 +192,8 @@ def _read_npz(path: Path) -> Any:
 
 def _read_array(path: Path) -> Any:
     """The only array of an .npz, or its sparse matrix."""
+    import numpy as np
+
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
         names = content.files
         if len(names) == 1:
@@ -207,7 +212,7 @@ def _read_market(path: Path) -> Any:
     return mmread(io.BytesIO(content))
 
 
-def _real(path: Path, values: np.ndarray) -> np.ndarray:
+def _real(path: Path, values: "np.ndarray") -> "np.ndarray":
     from ..solvers.choice.system import real
 
     return real(values, str(path))

@@ -11,7 +11,8 @@ def command(json: Json = False) -> None:
     Parameters are counted with default arguments and one input and one output channel. Operators
     are built on the first grid they accept: 128 x 128 nodes, then the sizes of published models,
     then a sphere. Networks inside solvers need no grid and are built for two axes. --json adds the
-    grid and the default arguments.
+    grid and the default arguments, and counts the models of the package neuraloperator, which takes
+    as long to import as everything else together.
 
     Your own model needs no entry here: a recipe names it module:Class or file.py:Class.
     """
@@ -28,7 +29,7 @@ def command(json: Json = False) -> None:
                 lines[name] = {
                     "tasks": [],
                     "summary": (inspect.getdoc(model) or "").split("\n")[0],
-                    **_at_defaults(model),
+                    **(_at_defaults(model) if json or not _foreign(model) else _UNKNOWN),
                     "recipes": [],
                 }
             lines[name]["tasks"].append(task.name)
@@ -44,12 +45,40 @@ def command(json: Json = False) -> None:
                 name,
                 line["tasks"],
                 line["summary"],
-                "-" if line["parameters"] is None else f"{line['parameters']:,}",
+                "see --json" if line["parameters"] is None else f"{line['parameters']:,}",
                 [recipe.removesuffix(".toml") for recipe in line["recipes"]],
             )
             for name, line in lines.items()
         ],
     )
+
+
+_UNKNOWN: dict[str, Any] = {"parameters": None, "grid": None, "arguments": None}
+
+
+def _foreign(model: Any) -> bool:
+    """Whether building the model imports another package."""
+    from ..models.operators.neuraloperator import _Neuraloperator
+
+    return issubclass(model, _Neuraloperator)
+
+
+def _without_values() -> Any:
+    """A context in which initializers of `nn.init` do nothing: only shapes are asked for.
+
+    The device "meta" would do the same without memory, but its decompositions of simple operations
+    import torch's compiler, which takes longer than torch itself.
+    """
+    from torch.overrides import TorchFunctionMode
+
+    class NoInitialization(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
+            kwargs = kwargs or {}
+            if getattr(func, "__module__", None) == "torch.nn.init":
+                return kwargs.get("tensor", args[0] if args else None)
+            return func(*args, **kwargs)
+
+    return NoInitialization()
 
 
 def _at_defaults(model: Any) -> dict[str, Any]:
@@ -69,7 +98,8 @@ def _at_defaults(model: Any) -> dict[str, Any]:
         try:
             if len(arguments) > 1:
                 check_domain(model, arguments[2])
-            with torch.device("meta"):  # shapes alone, no memory and no random numbers
+            # neuraloperator's models are large.
+            with torch.device("meta") if _foreign(model) else _without_values():
                 built = model(*arguments)
         except ValueError:
             continue
@@ -78,4 +108,4 @@ def _at_defaults(model: Any) -> dict[str, Any]:
             "grid": list(arguments[2].shape) if len(arguments) > 1 else None,
             "arguments": built.arguments,
         }
-    return {"parameters": None, "grid": None, "arguments": None}
+    return _UNKNOWN

@@ -79,7 +79,10 @@ def rows(header: Sequence[str], lines: Sequence[Sequence[Any]], *, title: str = 
     table = Table(*header, title=title or None, title_justify="left")
     for line in lines:
         table.add_row(*(_text(value) for value in line))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # a row is one line: rich would fold cells at 80 columns
+        console = Console(width=Console(width=10_000).measure(table).maximum)
+    console.print(table)
 
 
 def _flat(result: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -243,9 +243,16 @@ def test_help_names_every_verb(pdeops):
         assert verb in done.stdout
 
 
+def test_doctor_reports_versions_and_loads_nothing_by_default(pdeops):
+    done = pdeops("doctor", "--json")
+    assert done.status == 0
+    assert done.json["versions"]["torch"].startswith("2.")
+    assert "loads" not in done.json
+
+
 @pytest.mark.slow
 def test_doctor_tries_every_pair(pdeops):
-    report = pdeops("doctor", "--json").json
+    report = pdeops("doctor", "--load", "--json").json
     assert report["loads"]["torch-harmonics with torch"] == "yes"
     assert report["loads"]["neuraloperator with torch"] == "yes"
 

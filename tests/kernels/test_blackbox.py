@@ -196,10 +196,12 @@ def test_plane_sets_up_the_twins_second_level(shape, generator):
     ours = PlaneHierarchy(system_of(A))
     n, m = ours.shapes[1]
     expected = Plane(A, ours.shapes).levels[1].couplings
-    _, _, store, table, _ = ours._arrays
+    _, _, store, levels, _ = ours._arrays
     inner = np.s_[1 : n + 1, 1 : m + 1]
     for c, offset in zip(
-        plane_layout.couplings(store, table[1], 1), [(1, 0), (0, 1), (1, 1), (-1, 1)], strict=True
+        plane_layout.couplings(store, levels[1], True),
+        [(1, 0), (0, 1), (1, 1), (-1, 1)],
+        strict=True,
     ):
         # ca, (i+1, j)-(i, j+1), is kept at (i, j); the twin keeps it at (i+1, j).
         c = np.roll(c, 1, axis=0) if offset == (-1, 1) else c
@@ -251,8 +253,8 @@ def test_the_twin_works_on_batches(generator):
 
 def test_an_indefinite_level_is_noticed():
     fx, fy = (torch.ones(s, dtype=torch.float64).neg() for s in ((19, 18), (18, 19)))
-    table, size = plane_layout.layout(18, 18, 0, 100)
-    assert not plane_setup.setup(fx.numpy(), fy.numpy(), np.zeros(size), table, False)
+    levels, size = plane_layout.layout(18, 18, 0, 100)
+    assert not plane_setup.setup(fx.numpy(), fy.numpy(), np.zeros(size), levels, False)
     with pytest.raises(torch.linalg.LinAlgError):
         plain.build_levels((fx, fy), None, (False, False), [(True, True)], singular=False)
 

@@ -5,6 +5,13 @@ import os
 import subprocess
 import sys
 
+import numpy as np
+import pytest
+import scipy.sparse
+
+from pdeops.domain import Grid
+from pdeops.solvers import Laplacian
+
 LOADED = 'print(*({"torch._dynamo", "sympy", "numba"} & set(sys.modules)))\n'
 EAGER = """
 import sys
@@ -60,3 +67,46 @@ optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(1))])
 optimizer.step()
 """
     assert loaded_after(code) == {"torch._dynamo", "sympy"}
+
+
+# What a command may not import, because it does not use it.
+COMPILERS = {"torch._dynamo", "sympy", "triton"}
+SLOW = {"neuralop", "matplotlib", "xarray", "pyamg", "tensorboard", "wandb", "torch_harmonics"}
+COMMANDS = {
+    "--help": ({"torch", "numpy", "scipy", "numba", "h5py"} | COMPILERS | SLOW, ()),
+    "models": ({"numba", "h5py"} | COMPILERS | SLOW, ()),
+    "doctor": ({"numba", "scipy", "h5py"} | COMPILERS | SLOW, ()),
+    "solve": (COMPILERS | SLOW, ("--matrix", "A.npz", "--rhs", "b.npy")),
+}
+
+
+def imported_by(*arguments, folder):
+    """The modules that a new process has loaded at the end of a command."""
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(*sys.modules, file=open('modules', 'w')))\n"
+        f"sys.argv = ['pdeops', *{arguments!r}]\n"
+        "from pdeops.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return set((folder / "modules").read_text().split())
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_a_command_imports_only_what_it_needs(verb, tmp_path):
+    refused, arguments = COMMANDS[verb]
+    if verb == "solve":
+        A = Laplacian(Grid((9, 9))).to_csr()
+        scipy.sparse.save_npz(tmp_path / "A.npz", A)
+        np.save(tmp_path / "b.npy", np.ones(A.shape[0]))
+    modules = imported_by(verb, *arguments, folder=tmp_path)
+    assert "pdeops.cli" in modules
+    assert not refused & modules

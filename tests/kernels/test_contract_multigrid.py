@@ -89,8 +89,8 @@ class PlaneTwin:
     """The twin on as many levels as `PlaneHierarchy` has."""
 
     def __init__(self, system, cycle, how):
-        table, _ = plane_layout.layout(*system.shape, 0, layout.DIRECT)
-        both = [(True, True)] * (len(table) - 1)
+        levels, _ = plane_layout.layout(*system.shape, 0, layout.DIRECT)
+        both = [(True, True)] * (len(levels) - 1)
         shares, count = how.get("shares"), how.get("num_sparsified", 1)
         self.levels = blackbox_reference.build_levels(
             system.faces, None, (False, False), both, False, shares, (), count

@@ -5,10 +5,10 @@ L[k, i] is the entry (k, k - i) of the factor; the diagonal is stored inverted.
 
 import numpy as np
 
-from ..runtime.jit import jit
+from ..runtime.jit import inner
 
 
-@jit
+@inner
 def cholesky(L, singular):
     """Factor A in place; L contains its lower half. False if A is not positive definite.
 
@@ -21,9 +21,10 @@ def cholesky(L, singular):
     )  # round-off level of a pivot, relative to the diagonal
     for k in range(size):
         original = L[k, 0]
-        for i in range(min(width - 1, k), -1, -1):
+        most = k if k < width else width - 1
+        for i in range(most, -1, -1):
             value = L[k, i]
-            for j in range(i + 1, min(width - 1, k) + 1):
+            for j in range(i + 1, most + 1):
                 if j - i < width:
                     value -= L[k, j] * L[k - i, j - i]
             if i > 0:
@@ -37,16 +38,16 @@ def cholesky(L, singular):
     return True
 
 
-@jit
+@inner
 def substitute_both(L, y):
     """y = A⁻¹ y by forward and backward substitution."""
     size, width = L.shape
     for k in range(size):
         value = y[k]
-        for c in range(1, min(width - 1, k) + 1):
+        for c in range(1, (k if k < width else width - 1) + 1):
             value -= L[k, c] * y[k - c]
         y[k] = value * L[k, 0]
     for k in range(size - 1, -1, -1):
         y[k] *= L[k, 0]
-        for c in range(1, min(width - 1, k) + 1):
+        for c in range(1, (k if k < width else width - 1) + 1):
             y[k - c] -= L[k, c] * y[k]

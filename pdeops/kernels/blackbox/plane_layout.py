@@ -13,37 +13,35 @@ on other levels o = 0.
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
-from ..runtime.jit import jit
 from .layout import padded
 
 COARSEST = 8  # coarsening ends if an axis has at most this many unknowns
 
-pad = jit(padded)
 
-LEVEL = np.dtype(
-    [  # unknowns per axis, then offsets into the store
-        ("n", np.int64),
-        ("m", np.int64),
-        ("cx", np.int64),
-        ("cy", np.int64),
-        ("cd", np.int64),  # cd and ca: 0 where the level has five points
-        ("ca", np.int64),
-        ("r", np.int64),
-        ("u", np.int64),
-        ("b", np.int64),  # 0 on the finest level, where b is the argument
-        ("q", np.int64),  # q and w: 0 on the coarsest level
-        ("w", np.int64),
-        ("factor", np.int64),  # on the coarsest level only
-    ]
-)
+class Level(NamedTuple):
+    """Unknowns per axis of a level, then the offsets of its arrays in the store."""
+
+    n: int
+    m: int
+    cx: int = 0
+    cy: int = 0
+    cd: int = 0  # cd and ca: 0 where the level has five points
+    ca: int = 0
+    r: int = 0
+    u: int = 0
+    b: int = 0  # 0 on the finest level, where b is the argument
+    q: int = 0  # q and w: 0 on the coarsest level
+    w: int = 0
+    factor: int = 0  # on the coarsest level only
 
 
 @lru_cache(maxsize=64)  # a third of the set-up time of a small system
-def layout(n: int, m: int, num_sparsified: int, direct: int) -> tuple[np.ndarray, int]:
-    """The table of levels (`LEVEL`), finest first, and the length of the store.
+def layout(n: int, m: int, num_sparsified: int, direct: int) -> tuple[tuple[Level, ...], int]:
+    """The levels, finest first, and the length of the store.
 
     Args:
         num_sparsified: number of coarse levels with couplings along the axes only
@@ -51,7 +49,7 @@ def layout(n: int, m: int, num_sparsified: int, direct: int) -> tuple[np.ndarray
         direct: unknowns times squared bandwidth up to which a level is solved instead of
             coarsened.
     """
-    levels: list[np.ndarray] = []
+    levels: list[Level] = []
     used = 0
 
     def take(count: int) -> int:
@@ -63,65 +61,70 @@ def layout(n: int, m: int, num_sparsified: int, direct: int) -> tuple[np.ndarray
         coarsest = min(n, m) <= COARSEST or n * m * min(n, m) ** 2 <= direct
         finest, nodes = not levels, padded(n) * padded(m)
         num_lines, num_cells = (n // 2 + 1) * (m // 2 + 2), (n // 2 + 1) * (m // 2 + 1)
-        level = np.zeros((), LEVEL)
-        level["n"], level["m"] = n, m
+        arrays: dict[str, int] = {}
         if not finest:
-            level["cx"], level["cy"] = take(nodes), take(nodes)
+            arrays["cx"], arrays["cy"] = take(nodes), take(nodes)
         if len(levels) > num_sparsified:
-            level["cd"], level["ca"] = take(nodes), take(nodes)
-        level["r"], level["u"] = take(nodes), take(nodes)
+            arrays["cd"], arrays["ca"] = take(nodes), take(nodes)
+        arrays["r"], arrays["u"] = take(nodes), take(nodes)
         if not finest:
-            level["b"] = take(n * m)
+            arrays["b"] = take(n * m)
         if not (finest or coarsest):
-            level["q"] = take(num_lines)
+            arrays["q"] = take(num_lines)
         if not coarsest:
-            level["w"] = take(4 * num_cells)
+            arrays["w"] = take(4 * num_cells)
         else:
-            level["factor"] = take(n * m * (min(n, m) + 2))
-        levels.append(level)
+            arrays["factor"] = take(n * m * (min(n, m) + 2))
+        levels.append(Level(n, m, **arrays))
         if coarsest:
             break
         n, m = n // 2, m // 2
-    finest_level = levels[0]  # arrays that only the set-up reads come last
-    n, m = int(finest_level["n"]), int(finest_level["m"])
-    nodes = padded(n) * padded(m)
-    finest_level["cx"], finest_level["cy"] = take(nodes), take(nodes)
+    first = levels[0]  # arrays that only the set-up reads come last
+    nodes = padded(first.n) * padded(first.m)
+    first = first._replace(cx=take(nodes), cy=take(nodes))
     if len(levels) > 1:
-        finest_level["q"] = take((n // 2 + 1) * (m // 2 + 2))
-    return np.stack(levels), used
+        first = first._replace(q=take((first.n // 2 + 1) * (first.m // 2 + 2)))
+    return (first, *levels[1:]), used
 
 
-def kept(table: np.ndarray) -> int:
+def kept(levels: tuple[Level, ...]) -> int:
     """The length of the part of the store that a cycle needs."""
-    return int(table[0]["cx"])
+    return levels[0].cx
 
 
-@jit
-def view(store, offset, rows, cols):
-    """A matrix in the store."""
-    return store[offset : offset + rows * cols].reshape(rows, cols)
+def nodes(store: np.ndarray, level: Level, name: str) -> np.ndarray:
+    """A field of a level in the store with its boundary nodes: cx, cy, cd, ca, r or u."""
+    rows, cols = padded(level.n), padded(level.m)
+    start = getattr(level, name)
+    return store[start : start + rows * cols].reshape(rows, cols)
 
 
-@jit
-def couplings(store, level, nine):
+def couplings(store: np.ndarray, level: Level, nine: bool) -> tuple[np.ndarray, ...]:
     """cx, cy, cd, ca of a level; with five points the last two are not used."""
-    rows, cols = pad(level.n), pad(level.m)
-    cx, cy = view(store, level.cx, rows, cols), view(store, level.cy, rows, cols)
+    cx, cy = nodes(store, level, "cx"), nodes(store, level, "cy")
     if not nine:
         return cx, cy, cx, cy
-    return cx, cy, view(store, level.cd, rows, cols), view(store, level.ca, rows, cols)
+    return cx, cy, nodes(store, level, "cd"), nodes(store, level, "ca")
 
 
-@jit
-def weights(store, level, lines=True):
-    """q and w of a level that is not the coarsest; without `lines` q is not used."""
-    N, M = level.n // 2, level.m // 2
-    size = 4 * (N + 1) * (M + 1)
-    q = view(store, level.q if lines else 0, N + 1, M + 2)
-    return q, store[level.w : level.w + size].reshape(4, N + 1, M + 1)
+def right_side(store: np.ndarray, level: Level) -> np.ndarray:
+    """b of a level that is not the finest, at interior nodes."""
+    return store[level.b : level.b + level.n * level.m].reshape(level.n, level.m)
 
 
-@jit
-def factor(store, level):
+def line_weights(store: np.ndarray, level: Level) -> np.ndarray:
+    """q of a level that is not the coarsest; that of the finest is for the set-up only."""
+    shape = level.n // 2 + 1, level.m // 2 + 2
+    return store[level.q : level.q + shape[0] * shape[1]].reshape(shape)
+
+
+def cell_weights(store: np.ndarray, level: Level) -> np.ndarray:
+    """w of a level that is not the coarsest."""
+    shape = 4, level.n // 2 + 1, level.m // 2 + 1
+    return store[level.w : level.w + 4 * shape[1] * shape[2]].reshape(shape)
+
+
+def factor(store: np.ndarray, level: Level) -> np.ndarray:
     """The band factor of the coarsest level."""
-    return view(store, level.factor, level.n * level.m, min(level.n, level.m) + 2)
+    shape = level.n * level.m, min(level.n, level.m) + 2
+    return store[level.factor : level.factor + shape[0] * shape[1]].reshape(shape)

@@ -1,16 +1,19 @@
 """Set-up of black-box multigrid in a plane: interpolation, coarse operators, factor (numba).
 
-The plain twin is `blackbox/reference.py`; arrays are described in `blackbox/plane_layout.py`.
+The plain twin is `blackbox/reference.py`; arrays are described in `blackbox/plane_layout.py`. The
+loops are compiled, one for each part of a level; levels follow each other in Python.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from ..runtime.jit import jit
+from ..runtime.jit import inner, jit
 from .band import cholesky
-from .plane_layout import couplings, factor, pad, view, weights
+from .plane_layout import Level, cell_weights, couplings, factor, line_weights, nodes
 
 
-@jit
+@inner
 def _weight(a, b, low, high):
     """The weight a / (a + b) of the first of two neighbours, from their couplings a and b.
 
@@ -28,15 +31,13 @@ def _weight(a, b, low, high):
 
 
 @jit
-def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
+def coarsen(n, m, cx, cy, cd, ca, nine, q, w, lines, CX, CY, CD, CA):
     """Interpolation weights q, w of a level and the couplings of the next, cell by cell.
 
-    `nine` is False if the level has five points; then cd and ca do not exist.
+    `nine` is False if the level has five points; then cd and ca do not exist. `lines` has two rows
+    of M + 1 numbers 0.5: the weights of the nodes between two coarse nodes along y.
     """
     N, M = n // 2, m // 2
-    w00, w01, w10, w11 = w[0], w[1], w[2], w[3]
-    p0 = np.full(M + 1, 0.5, cx.dtype)
-    p1 = np.full(M + 1, 0.5, cx.dtype)
     for I in range(N + 1):
         i = 2 * I
         # Nodes (i+1, j) between two coarse nodes along x.
@@ -50,24 +51,25 @@ def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
             q[I, J] = _weight(before, after, i == 0, i + 2 > n) if i < n else 0.0
             CX[I, J] += cx[i, j] * (1 - q[I, J]) ** 2 + cx[i + 1, j] * q[I, J] ** 2
         # Nodes (i+2, j+1) between two coarse nodes along y.
-        p0, p1 = p1, p0
-        x = i + 2
+        x, here, following = i + 2, I % 2, 1 - I % 2
         for J in range(M + 1):
             j = 2 * J
-            p1[J] = 0.5
             if I < N:
                 before, after = cy[x, j], cy[x, j + 1]
                 if nine:
                     before += cd[x - 1, j] + ca[x, j]
                     after += cd[x, j + 1] + ca[x - 1, j + 1]
-                p1[J] = _weight(before, after, j == 0, j + 2 > m) if j < m else 0.0
-                CY[I + 1, J] += cy[x, j] * (1 - p1[J]) ** 2 + cy[x, j + 1] * p1[J] ** 2
+                lines[following, J] = _weight(before, after, j == 0, j + 2 > m) if j < m else 0.0
+                p = lines[following, J]
+                CY[I + 1, J] += cy[x, j] * (1 - p) ** 2 + cy[x, j + 1] * p**2
+            else:
+                lines[following, J] = 0.5
         # Centres (i+1, j+1), and the contributions of each coarse cell to couplings of its corners.
         for J in range(M + 1):
             j = 2 * J
             l0, l1 = cx[i, j + 1], cx[i + 1, j + 1]
             k0, k1 = cy[i + 1, j], cy[i + 1, j + 1]
-            p, P, r, R = p0[J], p1[J], q[I, J], q[I, J + 1]
+            p, P, r, R = lines[here, J], lines[following, J], q[I, J], q[I, J + 1]
             v00 = l0 * p + k0 * r
             v01 = l0 * (1 - p) + k1 * R
             v10 = l1 * P + k0 * (1 - r)
@@ -88,7 +90,7 @@ def coarsen(n, m, cx, cy, cd, ca, nine, q, w, CX, CY, CD, CA):
                 a01 = 0.5 if i < n else 0.0
                 a10 = 0.5 if j < m else 0.0
                 a11 = 1 - a01 - a10
-            w00[I, J], w01[I, J], w10[I, J], w11[I, J] = a00, a01, a10, a11
+            w[0, I, J], w[1, I, J], w[2, I, J], w[3, I, J] = a00, a01, a10, a11
             x0 = a00 * v10 + a10 * v00 - t * a00 * a10 - k0 * r * (1 - r)
             x1 = a01 * v11 + a11 * v01 - t * a01 * a11 - k1 * R * (1 - R)
             y0 = a00 * v01 + a01 * v00 - t * a00 * a01 - l0 * p * (1 - p)
@@ -137,9 +139,11 @@ def invert_diagonal(n, m, cx, cy, cd, ca, nine, r):
 
 @jit
 def factor_band(n, m, cx, cy, cd, ca, nine, r, singular, L):
-    """Cholesky factor of the coarsest level (`band.cholesky`), numbered along the shorter axis."""
+    """Cholesky factor of the coarsest level (`band.cholesky`), numbered along the shorter axis.
+
+    L is initially zero.
+    """
     si, sj = (m, 1) if m <= n else (1, n)
-    L[:] = 0
     for i in range(1, n + 1):
         for j in range(1, m + 1):
             k = (i - 1) * si + (j - 1) * sj
@@ -153,54 +157,62 @@ def factor_band(n, m, cx, cy, cd, ca, nine, r, singular, L):
             # (i, j) and (i-1, j+1): the entry belongs to the row of the higher number.
             if nine and i > 1 and j < m:
                 other = k - si + sj
-                L[max(k, other), abs(k - other)] = -ca[i - 1, j]
+                if other < k:
+                    L[k, k - other] = -ca[i - 1, j]
+                else:
+                    L[other, other - k] = -ca[i - 1, j]
     return cholesky(L, singular)
 
 
-@jit
-def begin(x_faces, y_faces, store, table):
+def begin(
+    x_faces: np.ndarray, y_faces: np.ndarray, store: np.ndarray, levels: Sequence[Level]
+) -> None:
     """Fill the finest level from the couplings at all faces; `store` is initially zero."""
-    n, m = table[0].n, table[0].m
-    cx, cy, _, _ = couplings(store, table[0], False)
+    n, m = levels[0].n, levels[0].m
+    cx, cy, _, _ = couplings(store, levels[0], False)
     cx[: n + 1, 1 : m + 1] = x_faces
     cy[1 : n + 1, : m + 1] = y_faces
 
 
-@jit
-def descend(store, table, depth, nine, CX, CY, CD, CA):
+def descend(store: np.ndarray, level: Level, nine: bool, *following: np.ndarray) -> None:
     """Compute the inverse diagonal and interpolation of a level, and the couplings of the next.
 
-    The arrays for the couplings are initially zero.
+    `following` are the arrays for these couplings, CX, CY, CD and CA, initially zero.
     """
-    level = table[depth]
     n, m = level.n, level.m
-    fx, fy, fd, fa = couplings(store, level, nine)
-    invert_diagonal(n, m, fx, fy, fd, fa, nine, view(store, level.r, pad(n), pad(m)))
-    q, w = weights(store, level)
-    coarsen(n, m, fx, fy, fd, fa, nine, q, w, CX, CY, CD, CA)
+    fields = couplings(store, level, nine)
+    invert_diagonal(n, m, *fields, nine, nodes(store, level, "r"))
+    q, w = line_weights(store, level), cell_weights(store, level)
+    lines = np.full((2, m // 2 + 1), 0.5, store.dtype)
+    coarsen(n, m, *fields, nine, q, w, lines, *following)
 
 
-@jit
-def complete(store, table, first, num_sparsified, singular):
+def complete(
+    store: np.ndarray, levels: Sequence[Level], first: int, num_sparsified: int, singular: bool
+) -> bool:
     """Fill all levels from `first` on, whose couplings are given.
 
     Coarse levels after the first `num_sparsified` have nine points. False if a level is not
     positive definite (semidefinite if `singular`).
     """
-    last = len(table) - 1
+    last = len(levels) - 1
     for depth in range(first, last):
-        CX, CY, CD, CA = couplings(store, table[depth + 1], depth + 1 > num_sparsified)
-        descend(store, table, depth, depth > num_sparsified, CX, CY, CD, CA)
-    level, nine = table[last], last > num_sparsified
-    n, m = level.n, level.m
-    fx, fy, fd, fa = couplings(store, level, nine)
-    r = view(store, level.r, pad(n), pad(m))
-    invert_diagonal(n, m, fx, fy, fd, fa, nine, r)
-    return factor_band(n, m, fx, fy, fd, fa, nine, r, singular, factor(store, level))
+        following = couplings(store, levels[depth + 1], depth + 1 > num_sparsified)
+        descend(store, levels[depth], depth > num_sparsified, *following)
+    level, nine = levels[last], last > num_sparsified
+    fields, r = couplings(store, level, nine), nodes(store, level, "r")
+    invert_diagonal(level.n, level.m, *fields, nine, r)
+    L = factor(store, level)
+    return bool(factor_band(level.n, level.m, *fields, nine, r, singular, L))
 
 
-@jit
-def setup(x_faces, y_faces, store, table, singular):
+def setup(
+    x_faces: np.ndarray,
+    y_faces: np.ndarray,
+    store: np.ndarray,
+    levels: Sequence[Level],
+    singular: bool,
+) -> bool:
     """Fill all levels. False if one is not positive definite (semidefinite if `singular`)."""
-    begin(x_faces, y_faces, store, table)
-    return complete(store, table, 0, 0, singular)
+    begin(x_faces, y_faces, store, levels)
+    return complete(store, levels, 0, 0, singular)

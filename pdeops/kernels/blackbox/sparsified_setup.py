@@ -5,6 +5,7 @@ The counterparts of `setup` in `blackbox/plane_setup.py` and `blackbox/box_setup
 computed in arrays of its own, sparsified, and the result is stored.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from . import box_setup as box
 from . import plane_setup as plane
 from .layout import padded
+from .plane_layout import Level, nodes
 from .sparsify import Shares, Stencil, sparsify
 
 
@@ -20,24 +22,24 @@ def setup_plane(
     x_faces: np.ndarray,
     y_faces: np.ndarray,
     store: np.ndarray,
-    table: np.ndarray,
+    levels: Sequence[Level],
     singular: bool,
     shares: Shares,
     num_sparsified: int,
 ) -> bool:
     """Fill all levels. False if one is not positive definite (semidefinite if `singular`)."""
-    plane.begin(x_faces, y_faces, store, table)
-    num_sparsified = min(num_sparsified, len(table) - 1)
-    for depth, coarse in enumerate(table[1 : num_sparsified + 1]):
-        n = int(coarse["n"]), int(coarse["m"])
+    plane.begin(x_faces, y_faces, store, levels)
+    num_sparsified = min(num_sparsified, len(levels) - 1)
+    for level, coarse in pairwise(levels[: num_sparsified + 1]):
+        n = coarse.n, coarse.m
         four = np.zeros((4, padded(n[0]), padded(n[1])), store.dtype)
-        plane.descend(store, table, depth, False, *four)
+        plane.descend(store, level, False, *four)
         x, y, d, a = torch.from_numpy(four)
         # a[i, j] couples (i+1, j) and (i, j+1): the offset (1, -1) from (i, j+1).
         stencil = Stencil(n, {(1, 0): x, (0, 1): y, (1, 1): d, (1, -1): a.roll(1, 1)})
-        for axis, edge in zip("xy", sparsify(stencil, shares(stencil)), strict=True):
-            store[coarse["c" + axis] :][: edge.numel()] = edge.numpy().ravel()
-    return bool(plane.complete(store, table, num_sparsified, num_sparsified, singular))
+        for name, edge in zip(("cx", "cy"), sparsify(stencil, shares(stencil)), strict=True):
+            nodes(store, coarse, name)[...] = edge.numpy()
+    return plane.complete(store, levels, num_sparsified, num_sparsified, singular)
 
 
 def setup_box(

@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from ..runtime import row_blocks
-from ..runtime.jit import jit
+from ..runtime.jit import inner, jit
 
 LANES = 64  # partial sums of a dot product: they fill registers and round like pairwise summation
 BLOCK = 4096  # entries
@@ -33,14 +33,18 @@ class Step:
 
     def direction(self, rz_old: float) -> float:
         if self.num_threads == 1:
-            return _direction(self._r, self._z, rz_old, self._p, self._sums)
+            rz: float = dots(self._r, self._z, self._sums, 0, self._sums.size)
+            turn(self._z, beta(rz, rz_old), self._p, 0, self._sums.size)
+            return rz
         rz = self._sum(dots, self._r, self._z)
         self._divide(turn, self._z, beta(rz, rz_old), self._p)
         return rz
 
     def descend(self, rz: float) -> tuple[float, float]:
         if self.num_threads == 1:
-            return _descend(self._p, self._Ap, rz, self._x, self._r, self._sums)
+            all_blocks = self._sums, 0, self._sums.size
+            pAp = dots(self._Ap, self._p, *all_blocks)
+            return pAp, move(self._p, self._Ap, alpha(rz, pAp), self._x, self._r, *all_blocks)
         pAp = self._sum(dots, self._Ap, self._p)
         return pAp, self._sum(move, self._p, self._Ap, alpha(rz, pAp), self._x, self._r)
 
@@ -53,7 +57,7 @@ class Step:
         return result
 
 
-@jit
+@inner
 def _total(sums):
     """The sum of `LANES` numbers by pairwise summation."""
     half = LANES // 2
@@ -66,15 +70,19 @@ def _total(sums):
 
 @jit
 def dots(u, v, sums, first, last):
-    """sums[i] = ⟨u, v⟩ over block i, in the dtype of the fields, for the blocks [first, last).
+    """sums[i] = ⟨u, v⟩ over block i, in the dtype of the fields, for the blocks [first, last);
+    returns their sum.
 
     Partial sums, because a single running sum is not vectorised without fastmath.
     """
-    lanes = np.empty(LANES, u.dtype)
+    lanes, value = np.empty(LANES, u.dtype), 0.0
     for block in range(first, last):
-        start, end = block * BLOCK, min((block + 1) * BLOCK, u.size)
+        start, end = block * BLOCK, (block + 1) * BLOCK
+        if end > u.size:
+            end = u.size
         rows = (end - start) // LANES
-        lanes[:] = 0
+        for k in range(LANES):
+            lanes[k] = 0
         for i in range(rows):
             part = slice(start + i * LANES, start + (i + 1) * LANES)
             x, y = u[part], v[part]
@@ -83,12 +91,14 @@ def dots(u, v, sums, first, last):
         for k in range(start + rows * LANES, end):
             lanes[0] += u[k] * v[k]
         sums[block] = _total(lanes)
+        value += sums[block]
+    return value
 
 
 @jit
 def turn(z, factor, p, first, last):
     """p = z + factor p on the blocks [first, last)."""
-    part = slice(first * BLOCK, min(last * BLOCK, p.size))
+    part = slice(first * BLOCK, last * BLOCK)  # the end of p, if that comes first
     y, d = z[part], p[part]
     b = p.dtype.type(factor)
     for k in range(y.size):
@@ -97,13 +107,17 @@ def turn(z, factor, p, first, last):
 
 @jit
 def move(p, Ap, step, x, r, sums, first, last):
-    """x += step p, r -= step Ap and sums[i] = ⟨r, r⟩ on the blocks [first, last)."""
+    """x += step p, r -= step Ap and sums[i] = ⟨r, r⟩ on the blocks [first, last); returns
+    the sum of these."""
     factor = x.dtype.type(step)
-    lanes = np.empty(LANES, x.dtype)
+    lanes, value = np.empty(LANES, x.dtype), 0.0
     for block in range(first, last):
-        start, end = block * BLOCK, min((block + 1) * BLOCK, x.size)
+        start, end = block * BLOCK, (block + 1) * BLOCK
+        if end > x.size:
+            end = x.size
         rows = (end - start) // LANES
-        lanes[:] = 0
+        for k in range(LANES):
+            lanes[k] = 0
         for i in range(rows):
             part = slice(start + i * LANES, start + (i + 1) * LANES)
             a, b, c, d = x[part], p[part], r[part], Ap[part]
@@ -118,6 +132,8 @@ def move(p, Ap, step, x, r, sums, first, last):
             r[k] -= factor * Ap[k]
             lanes[0] += r[k] * r[k]
         sums[block] = _total(lanes)
+        value += sums[block]
+    return value
 
 
 @jit
@@ -129,31 +145,11 @@ def total(sums):
     return value
 
 
-@jit
-def beta(rz, rz_old):
+def beta(rz: float, rz_old: float) -> float:
     """⟨r, z⟩ / ⟨r, z⟩_old; 0 if the latter is 0."""
     return rz / rz_old if rz_old != 0 else 0.0
 
 
-@jit
-def alpha(rz, pAp):
+def alpha(rz: float, pAp: float) -> float:
     """⟨r, z⟩ / ⟨p, A p⟩, 0 unless both are positive."""
     return rz / pAp if rz > 0 and pAp > 0 else 0.0
-
-
-@jit
-def _direction(r, z, rz_old, p, sums):
-    """p = z + β p; returns ⟨r, z⟩."""
-    dots(r, z, sums, 0, sums.size)
-    rz = total(sums)
-    turn(z, beta(rz, rz_old), p, 0, sums.size)
-    return rz
-
-
-@jit
-def _descend(p, Ap, rz, x, r, sums):
-    """x += α p and r -= α Ap; returns ⟨p, Ap⟩ and ⟨r, r⟩."""
-    dots(Ap, p, sums, 0, sums.size)
-    pAp = total(sums)
-    move(p, Ap, alpha(rz, pAp), x, r, sums, 0, sums.size)
-    return pAp, total(sums)

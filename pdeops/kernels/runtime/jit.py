@@ -12,9 +12,12 @@ and numba adds the argument types, the bytecode and the CPU. A change therefore 
 functions of the files that import the changed one, and no others. The key is part of the file
 name; when a function is saved, files of the same module with another key are removed.
 
-Files lie in the first of these folders that can be written: $NUMBA_CACHE_DIR if the user has set
-it, `__pycache__` next to the source, the user's cache folder ($XDG_CACHE_HOME/pdeops or
-~/.cache/pdeops on Linux). Writing is atomic; a process that finds a file removed compiles again.
+Files are written to the first of these folders that can be written: $NUMBA_CACHE_DIR if the user
+has set it, `__pycache__` next to the source, the user's cache folder ($XDG_CACHE_HOME/pdeops or
+~/.cache/pdeops on Linux). They are read from the folders before it too: an installation that was
+compiled once and is now read-only is not compiled again. Where no folder can be written, what is
+not found is compiled in each process, with a warning. Writing is atomic; a process that finds a
+file removed compiles again.
 
 Sources are read when a kernel module is imported. If one of them changes while the process runs,
 the modules imported after that are compiled without the cache: some of their parts may be old.
@@ -22,8 +25,10 @@ the modules imported after that are compiled without the cache: some of their pa
 
 import ast
 import hashlib
+import os
 import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -32,9 +37,16 @@ from typing import Any
 
 import numba
 from numba.core import config
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    _CacheLocator,
+)
+from numba.core.runtime import rtsys
 from numba.misc.appdirs import AppDirs
 
+from .compiling import reported
 from .first_calls import counted
 
 WORD = re.compile(r"\bimport\b")
@@ -48,20 +60,54 @@ def jit(function: Callable[..., Any]) -> Any:
     Floating-point errors follow numpy (inf and nan, no exceptions). No fastmath, so that a result
     does not depend on which caller a function is inlined into.
     """
-    compiled: Any = numba.njit(nogil=True, error_model="numpy")(function)
-    try:
-        files, _ = _snapshot(Path(function.__code__.co_filename), function.__module__)
-        if all(_first.setdefault(file, version := _version(file)) == version for file in files):
-            compiled._cache = _KernelCache(function)
-    except OSError as error:
-        warnings.warn(
-            f"The loops of {function.__module__} are compiled anew in each process: {error}. "
-            f"Set NUMBA_CACHE_DIR to a folder that can be written.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+    return _cached(_njit(no_cfunc_wrapper=True)(function), function)
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """`jit` for a function that only compiled functions call: without the wrapper for Python,
+    whose conversion of each argument takes as long to compile as a line of a loop."""
+    return _cached(_njit(no_cfunc_wrapper=True, no_cpython_wrapper=True)(function), function)
+
+
+def _njit(**wrappers: bool) -> Any:
+    njit: Any = numba.njit
+    return njit(nogil=True, error_model="numpy", **wrappers)
+
+
+def _cached(compiled: Any, function: Callable[..., Any]) -> Any:
+    """The dispatcher with our cache; it reports each compilation to `compiling.py`."""
+    files, _ = _snapshot(Path(function.__code__.co_filename), function.__module__)
+    if all(_first.setdefault(file, version := _version(file)) == version for file in files):
+        compiled._cache = _KernelCache(function)
+    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+    compiled._compiler = _Reporting(compiled._compiler, name)
     compiled.compile = counted(compiled.compile)
     return compiled
+
+
+class _Reporting:
+    """numba's compiler of one function, which reports when it starts and ends."""
+
+    def __init__(self, compiler: Any, name: str) -> None:
+        self._compiler, self._name = compiler, name
+
+    def compile(self, args: Any, return_type: Any) -> Any:
+        with reported(self._name):
+            return self._compiler.compile(args, return_type)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._compiler, name)
+
+
+@cache
+def _warn_once() -> None:
+    warnings.warn(
+        "Loops are compiled anew in each process: no folder for their cache can be written "
+        "(__pycache__ of the installation, the user's cache folder). Set NUMBA_CACHE_DIR to a "
+        "folder that can be written.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 @cache
@@ -148,10 +194,14 @@ def _defining(module: Path, name: str) -> list[Path]:
 
 
 class _Locator(_CacheLocator):
-    """The folder and the key of a function's cache files.
+    """The folders and the key of a function's cache files.
+
+    Attributes:
+        readable: folders that come before the one that is written.
+        writable: whether any folder can be written.
 
     Raises:
-        OSError: no folder can be written, or the source cannot be read.
+        OSError: the source cannot be read.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -160,15 +210,12 @@ class _Locator(_CacheLocator):
         )  # numba reads it where a function has no cache
         self._line = function.__code__.co_firstlineno
         _, self._key = _snapshot(Path(self._py_file), function.__module__)
-        errors = []
-        for folder in _folders(self._py_file):
-            self._folder = str(folder)
-            try:
-                self.ensure_cache_path()
+        self.readable: list[str] = []
+        for folder in map(str, _folders(self._py_file)):
+            self._folder, self.writable = folder, _can_be_written(folder)
+            if self.writable:
                 return
-            except OSError as error:
-                errors.append(str(error))
-        raise OSError("no folder for their cache can be written (" + "; ".join(errors) + ")")
+            self.readable.append(folder)
 
     def get_cache_path(self) -> str:
         return self._folder
@@ -178,6 +225,16 @@ class _Locator(_CacheLocator):
 
     def get_disambiguator(self) -> str:
         return f"{self._line}-{self._key[:16]}"
+
+
+@cache  # creates a file
+def _can_be_written(folder: str) -> bool:
+    try:
+        os.makedirs(folder, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
 
 
 def _folders(file: str) -> Iterator[Path]:
@@ -204,17 +261,45 @@ class _KernelCache(FunctionCache):
 
     _impl_class = _Implementation
 
-    def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """What numba finds; None, and the function is compiled again, where a file is damaged."""
-        try:
-            return super().load_overload(signature, target_context)
-        except Exception:  # what pickle raises depends on the damage
-            name = f"{self._impl.filename_base}.nbi"
-            Path(self.cache_path, name).unlink(missing_ok=True)
-            return None
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        impl = self._impl
+        self._files = [  # in order of preference
+            IndexDataCacheFile(folder, impl.filename_base, impl.locator.get_source_stamp())
+            for folder in impl.locator.readable
+        ]
+        if impl.locator.writable:
+            self._files.append(self._cache_file)
 
-    def _save_overload(self, signature: Any, data: Any) -> None:
-        super()._save_overload(signature, data)
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """What is found; None, and the function is compiled again, where a file is damaged.
+
+        numba would first load its implementations of all of Python and numpy, half a second that
+        only a compilation needs. Loaded code needs the allocator alone.
+        """
+        rtsys.initialize(target_context)
+        key = self._index_key(signature, target_context.codegen())
+        for file in self._files:
+            try:
+                data = file.load(key)
+                if data is not None:
+                    return self._impl.rebuild(target_context, data)
+            except Exception:  # what pickle raises depends on the damage
+                if file is self._cache_file:
+                    name = f"{self._impl.filename_base}.nbi"
+                    Path(self.cache_path, name).unlink(missing_ok=True)
+        return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        """Save a compiled function; where that is impossible, it will be compiled again."""
+        if not self._impl.locator.writable:
+            _warn_once()
+            return
+        try:
+            super().save_overload(signature, data)
+        except OSError as error:  # the disk is full, the folder was removed
+            warnings.warn(f"{self.cache_path}: {error}", RuntimeWarning, stacklevel=2)
+            return
         prune(Path(self.cache_path), self._impl.filename_base)
 
 

@@ -166,11 +166,66 @@ def test_a_folder_that_cannot_be_written_leaves_the_users_cache_folder(package):
 def test_no_folder_at_all_is_a_warning(package):
     (package / "__pycache__").write_text("in the way")
     (package.parent / "home").write_text("in the way")
-    results, messages = Call(package, "other", home=package.parent / "home").finish()
+    results, messages = Call(package, "caller", "other", home=package.parent / "home").finish()
+    assert (results["caller"][0], results["other"]) == (21, (9, 0, 1))
+    assert len(messages) == 1
+    assert "Loops are compiled anew in each process" in messages[0]
+    assert "Set NUMBA_CACHE_DIR to a folder that can be written" in messages[0]
+
+
+def test_a_read_only_installation_uses_what_was_compiled_in_it(package, monkeypatch):
+    """Read-only folders cannot be made by root; the check is replaced instead."""
+    from pdeops.kernels.runtime import jit as module
+
+    assert call(package, "caller") == {"caller": (21, 0, 1)}
+    monkeypatch.setattr(module, "_can_be_written", lambda folder: False)
+    assert call(package, "caller") == {"caller": (21, 1, 0)}
+    (package / "constants.py").write_text("FACTOR = 3\n")  # another key: nothing is there
+    results, messages = Call(package, "caller").finish()
+    assert results["caller"] == (31, 0, 1)
+    assert len(messages) == 1
+
+
+def test_a_function_that_cannot_be_saved_still_runs(package, monkeypatch):
+    from pdeops.kernels.runtime import jit as module
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(module.FunctionCache, "_save_overload", full)
+    results, messages = Call(package, "other").finish()
     assert results["other"] == (9, 0, 1)
     assert len(messages) == 1
-    assert "mini.other are compiled anew in each process" in messages[0]
-    assert "Set NUMBA_CACHE_DIR to a folder that can be written" in messages[0]
+    assert "No space left on device" in messages[0]
+
+
+def test_compilations_are_reported_and_loads_are_not(package):
+    from pdeops.kernels.runtime import compiling
+
+    before, seconds = compiling.num_compiled(), compiling.compiling_seconds()
+    f = function_of(package, "other")
+    compiled = jit(f)
+    assert compiling.num_compiled() == before
+    compiled(1)
+    assert compiling.num_compiled() == before + 1
+    assert compiling.compiling_seconds() > seconds
+    assert compiling.current() is None
+    again = jit(function_of(package, "other"))
+    seconds = compiling.compiling_seconds()
+    assert again(1) == 2
+    assert sum(again.stats.cache_hits.values()) == 1
+    assert (compiling.num_compiled(), compiling.compiling_seconds()) == (before + 1, seconds)
+
+
+def test_a_failed_compilation_ends_its_report(package):
+    from pdeops.kernels.runtime import compiling
+
+    scope = {"__name__": "mini.other"}
+    text = "def f(x):\n    return x + nothing_of_that_name\n"
+    exec(compile(text, str(package / "other.py"), "exec"), scope)
+    with pytest.raises(numba.core.errors.TypingError):
+        jit(scope["f"])(1)
+    assert compiling.current() is None
 
 
 def test_a_folder_of_the_users_choice_comes_first(package):

@@ -1,0 +1,41 @@
+"""Lines on standard error while nothing else is written."""
+
+import logging
+import time
+
+import pytest
+
+from pdeops.cli import progress
+from pdeops.kernels.runtime import compiling
+
+
+@pytest.fixture
+def watch(caplog):
+    logger = logging.getLogger("test_progress")
+    logger.setLevel(logging.INFO)
+    return progress.Watch(progress.LogLine(), logger)
+
+
+def silent_for(watch, seconds):
+    watch._log.last = time.monotonic() - seconds
+
+
+def test_nothing_is_written_while_the_command_logs(watch, caplog):
+    silent_for(watch, 0.5)
+    watch.look()
+    assert not caplog.messages
+
+
+def test_compilation_is_named(watch, caplog):
+    with compiling.reported("plane.descend5"):
+        silent_for(watch, 2)
+        watch.look()
+    assert caplog.messages[0].startswith("compiling loops, once: ")
+    assert caplog.messages[0].endswith("now plane.descend5")
+
+
+def test_intervals_double_while_a_command_computes(watch, caplog):
+    for silent, lines in ((1.6, 1), (1.6, 1), (3.1, 2), (3.1, 2), (6.1, 3)):
+        silent_for(watch, silent)
+        watch.look()
+        assert len(caplog.messages) == lines
