@@ -3,32 +3,36 @@
 The plain twin is `blackbox/relax_reference.py`; arrays and indices are those of `blackbox/box.py`.
 """
 
-from ..runtime.jit import jit
+from ..runtime.jit import inner, jit
+
+
+@inner
+def _copy(u, to, source, count):
+    """u[to:][:count] = u[source:][:count]; numba's assignment of slices compiles error texts."""
+    for k in range(count):
+        u[to + k] = u[source + k]
 
 
 @jit
 def sync(u, level, wrap):
     """Fill the ghosts of periodic axes."""
     s0, s1, s2 = level.size[0], level.size[1], level.size[2]
-    v = u.reshape(s0, s1, s2)
     if wrap[0]:
-        n = level.n[0]
-        v[0] = v[n]
-        for g in range(n + 1, s0):
-            v[g] = v[g - n]
+        n, plane = level.n[0], s1 * s2
+        _copy(u, 0, n * plane, plane)
+        _copy(u, (n + 1) * plane, plane, (s0 - n - 1) * plane)
     if wrap[1]:
         n = level.n[1]
         for i in range(s0):
-            v[i, 0] = v[i, n]
-            for g in range(n + 1, s1):
-                v[i, g] = v[i, g - n]
+            start = i * s1 * s2
+            _copy(u, start, start + n * s2, s2)
+            _copy(u, start + (n + 1) * s2, start + s2, (s1 - n - 1) * s2)
     if wrap[2]:
         n = level.n[2]
-        for i in range(s0):
-            for j in range(s1):
-                v[i, j, 0] = v[i, j, n]
-                for g in range(n + 1, s2):
-                    v[i, j, g] = v[i, j, g - n]
+        for row in range(s0 * s1):
+            start = row * s2
+            u[start] = u[start + n]
+            _copy(u, start + n + 1, start + 1, s2 - n - 1)
 
 
 @jit
