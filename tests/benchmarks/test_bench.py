@@ -113,6 +113,7 @@ def test_every_bench_has_a_name_of_its_own():
         "checkouts",
         "classical",
         "cost",
+        "cold_start",
         "matrices",
         "relax_sor",
         "search16",
