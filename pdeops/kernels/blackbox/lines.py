@@ -14,11 +14,12 @@ Arrays and indices are those of `blackbox/box.py`; the plain twin is `blackbox/r
 
 import numpy as np
 
-from ..runtime.jit import jit
+from ..runtime.jit import inner, jit
+from .box_tables import neighbours
 from .index import diagonal
 
 
-@jit
+@inner
 def ends(level, axis, cut):
     """The last index per axis; `cut` omits the last node of the lines along `axis`."""
     last = np.empty(3, np.int64)
@@ -43,7 +44,7 @@ def eliminate(c, level, axis, cut, p):
                 p[x] = 1 / value if value > small * p[x] else 0
 
 
-@jit
+@inner
 def substitute(v, c, level, axis, p, cut, odd):
     """Replace right-hand sides v of lines along an axis by the solutions.
 
@@ -69,7 +70,7 @@ def substitute(v, c, level, axis, p, cut, odd):
                 v[x] += p[x] * c[x] * v[x + s]
 
 
-@jit
+@inner
 def solve(v, c, level, wrap, axis, p, odd):
     """`substitute` for whole lines, periodic or not; p: pivots and borders; v is zero at ghosts."""
     substitute(v, c, level, axis, p, wrap[axis], odd)
@@ -116,19 +117,21 @@ def borders(c, level, axis, p, w):
             substitute(w, c, level, axis, p, True, -1)
 
 
-@jit
-def pivots(store, level, offsets, wrap, has_e):
+def pivots(
+    store: np.ndarray,
+    level: np.void,
+    offsets: np.ndarray,
+    wrap: np.ndarray,
+    c: np.ndarray,
+    e: np.ndarray,
+    has_e: bool,
+) -> None:
     """Compute the pivots and borders of a level from its couplings."""
-    S, K = level.num_stored, level.num_neighbours
-    c = store[level.couplings : level.couplings + K * S]
-    e = store[level.excess : level.excess + (S if has_e else 0)]
-    for axis in range(3):
-        if not level.pivots[axis]:
-            continue
-        p = store[level.pivots[axis] : level.pivots[axis] + S]
-        along = c[(2 - axis) * S : (3 - axis) * S]
-        diagonal(c, e, has_e, offsets, level, p)
-        eliminate(along, level, axis, wrap[axis], p)
+    S, step = int(level["num_stored"]), neighbours(level, offsets)
+    for axis in level["pivots"].nonzero()[0].tolist():
+        both = store[level["pivots"][axis] :]
+        p, along = both[:S], c[(2 - axis) * S : (3 - axis) * S]
+        diagonal(c, e, has_e, step, level, p)
+        eliminate(along, level, axis, bool(wrap[axis]), p)
         if wrap[axis]:
-            w = store[level.pivots[axis] + S : level.pivots[axis] + 2 * S]
-            borders(along, level, axis, p, w)
+            borders(along, level, axis, p, both[S : 2 * S])
