@@ -15,7 +15,6 @@ threads, so they are safe after a fork. Each is called from Python, level by lev
 alone is computed in Python too (`blackbox/box_tables.py`).
 """
 
-
 from ..runtime.jit import jit
 from .band import substitute_both
 
@@ -102,7 +101,7 @@ def solve_band(L, number, b, y, u):
 
 
 @jit
-def copy_tiled(source, to):
+def copy_tiled(to, source):
     """to = source, in tiles: the strides of the two may be in a different order."""
     n0, n1, n2 = source.shape
     for i in range(n0):

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..runtime import row_blocks
 from . import box, layout, relax
-from .box_tables import Transfer, neighbours
+from .box_geometry import geometry
+from .box_tables import neighbours, shape_of
 from .hierarchy import Cycle
 
 Calls = list[Callable[[], object]]
@@ -38,19 +39,25 @@ class Level:
         self.res, self.r = store[level["residual"] :][:S], store[level["inverse_diagonal"] :][:S]
         self.c = store[level["couplings"] :][: level["num_neighbours"] * S]
         self.e = store[level["excess"] :][: S if has_e else 0]
-        self.step = neighbours(level, offsets)
+        self.step, self.shape = neighbours(level, offsets), shape_of(level)
         self.y = np.empty(int(level["n"][2]) + 2, store.dtype)
         self.rows = relax.rows(level)
         if coarse is not None:
             self.coarse_rows = relax.rows(coarse)
-            self.transfer = Transfer.of(level, coarse)
+            self.transfer = geometry(level, coarse, offsets, wrap).transfer
             size = int(coarse["num_stored"])
             self.U, self.B = store[coarse["u"] :][:size], store[coarse["b"] :][:size]
             self.w = store[level["weights"] :][: level["num_weights"] * size]
 
+    def unknowns(self, u: np.ndarray) -> np.ndarray:
+        """A field at the unknowns, on three axes."""
+        n, first = np.maximum(self.level["n"], 1), self.level["present"]
+        inside = tuple(slice(i, i + k) for i, k in zip(first.tolist(), n.tolist(), strict=True))
+        return u.reshape(self.level["size"])[inside]
+
     def sync(self, u: np.ndarray) -> Calls:
         """Fill the ghosts of periodic axes."""
-        return [partial(relax.sync, u, self.level, self.wrap)] if self.wrap.any() else []
+        return [partial(relax.sync, u, self.shape, self.wrap)] if self.wrap.any() else []
 
     def solve(self, number: np.ndarray) -> Calls:
         """Solve the coarsest level."""
@@ -77,14 +84,14 @@ class Level:
 
     def residual(self, parts: int) -> Calls:
         """res = b - A u, without ghosts."""
-        fields = (self.u, self.b, self.c, self.e, self.has_e, self.step, self.level, self.res)
+        fields = (self.u, self.b, self.c, self.e, self.has_e, self.step, self.shape, self.res)
         return _divided(partial(relax.residual, *fields), self.rows, parts)
 
     def richardson(self, lengths: np.ndarray) -> Calls:
         """u += ω D⁻¹ (b - A u) for each step length ω."""
         calls: Calls = []
         for length in lengths:
-            fields = (self.u, self.r, self.res, length, self.level, self.wrap)
+            fields = (self.u, self.r, self.res, length, self.shape, self.wrap)
             calls += [*self.residual(1), partial(relax.correct, *fields)]
         return calls
 
@@ -108,7 +115,7 @@ class Level:
             size = (2 if self.wrap[axis] else 1) * len(self.u)
             pivots = self.store[self.level["pivots"][axis] :][:size]
             across = () if axis == 2 else (axis,)
-        fields = (self.u, self.b, self.c, pivots, self.step, self.level, self.wrap)
+        fields = (self.u, self.b, self.c, pivots, self.step, self.shape, self.wrap)
         loop = partial(loop, *fields, *across, starts, from_zero)
         extent = relax.extent(self.level, axis)
         if parts == 1:

@@ -64,24 +64,16 @@ class BoxHierarchy(Hierarchy):
         # The fields on three axes, in the order of the loops.
         three = (None,) * self._missing
         field, result = (u.permute(self._order)[three].numpy() for u in (b, out))
-        return partial(self._apply, field, self._calls_of(cycle), result)
+        calls = self._calls_of(cycle)
+        finest = self._levels[0]
+        # Tiles pay where the axes are in another order than in the store.
+        copy = np.copyto if sorted(self._order) == list(self._order) else box.copy_tiled
+        load = partial(copy, finest.unknowns(finest.b), field)
+        return partial(_call, [load, *calls, partial(copy, result, finest.unknowns(finest.u))])
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy of the views of the store would be arrays of their own.
         return {**self.__dict__, "_levels": [], "_calls": {}}
-
-    def _apply(self, field: np.ndarray, calls: Calls, result: np.ndarray) -> None:
-        same_order = list(self._order) == sorted(self._order)
-        copy = _copy if same_order else box.copy_tiled
-        first = self._levels[0].level
-        box_of = tuple(
-            slice(p, p + max(n, 1)) for p, n in zip(first["present"], first["n"], strict=True)
-        )
-        size = first["size"]
-        copy(field, self._levels[0].b.reshape(size)[box_of])
-        for call in calls:
-            call()
-        copy(self._levels[0].u.reshape(size)[box_of], result)
 
     def _calls_of(self, cycle: Cycle) -> Calls:
         """The calls of a cycle; the rows of the first levels are divided among threads."""
@@ -108,5 +100,6 @@ class BoxHierarchy(Hierarchy):
         return row_blocks.counts(self.shapes[:-1], least)
 
 
-def _copy(source: np.ndarray, to: np.ndarray) -> None:
-    np.copyto(to, source)
+def _call(calls: Calls) -> None:
+    for call in calls:
+        call()

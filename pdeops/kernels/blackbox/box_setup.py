@@ -9,7 +9,8 @@ import numpy as np
 
 from ..runtime.jit import jit
 from .band import cholesky
-from .box_tables import neighbours
+from .box_geometry import geometry
+from .box_tables import PRESENT, STRIDE, N, neighbours, shape_of
 from .galerkin import galerkin
 from .index import diagonal
 from .interpolation import weights
@@ -18,12 +19,12 @@ from .relax import sync
 
 
 @jit
-def invert(level, r):
+def invert(shape, r):
     """r = 1 / r at the unknowns; 0 at solid ones."""
-    for i in range(level.present[0], level.n[0] + 1):
-        for j in range(level.present[1], level.n[1] + 1):
-            x = i * level.stride[0] + j * level.stride[1] + 1
-            for q in range(x, x + level.n[2]):
+    for i in range(shape[PRESENT, 0], shape[N, 0] + 1):
+        for j in range(shape[PRESENT, 1], shape[N, 1] + 1):
+            x = i * shape[STRIDE, 0] + j * shape[STRIDE, 1] + 1
+            for q in range(x, x + shape[N, 2]):
                 r[q] = 1 / r[q] if r[q] > 0 else 0.0
 
 
@@ -60,12 +61,12 @@ def begin(f0, f1, f2, excess, store, table, offsets, wrap, has_e) -> None:
             field = store[level["couplings"] + k * level["num_stored"] :][: level["num_stored"]]
             _inside(field, level, first - (np.arange(3) == a), f)
             if wrap.any():
-                sync(field, level, wrap)
+                sync(field, shape_of(level), wrap)
     if has_e:
         e = store[level["excess"] :][: level["num_stored"]]
         _inside(e, level, first, excess)
         if wrap.any():
-            sync(e, level, wrap)
+            sync(e, shape_of(level), wrap)
 
 
 def _inside(field: np.ndarray, level: np.void, first: np.ndarray, values: np.ndarray) -> None:
@@ -79,19 +80,20 @@ def descend(store, level, coarse, offsets, wrap, has_e, C):
 
     The couplings C and the excess of the next level are initially zero.
     """
+    g = geometry(level, coarse, offsets, wrap)
     S = level["num_stored"]
     c = store[level["couplings"] :][: level["num_neighbours"] * S]
     e = store[level["excess"] :][: S if has_e else 0]
     if level["pivots"].any():
-        pivots(store, level, offsets, wrap, c, e, has_e)
+        pivots(store, level, g, wrap, c, e, has_e)
     else:
         r = store[level["inverse_diagonal"] :][:S]
-        diagonal(c, e, has_e, neighbours(level, offsets), level, r)
-        invert(level, r)
+        diagonal(c, e, has_e, g.step, g.shape, r)
+        invert(g.shape, r)
     w = store[level["weights"] :][: level["num_weights"] * coarse["num_stored"]]
-    weights(c, offsets, level, coarse, wrap, w, store)
+    weights(c, level, g, wrap, offsets, w, store)
     E = store[coarse["excess"] :][: coarse["num_stored"]] if has_e else None
-    galerkin(c, e if has_e else None, offsets, level, coarse, wrap, w, C, E)
+    galerkin(c, e if has_e else None, g, wrap, w, C, E)
 
 
 def complete(store, table, first, offsets, number, wrap, has_e, singular) -> bool:

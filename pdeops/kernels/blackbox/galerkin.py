@@ -7,17 +7,15 @@ The plain twin is `blackbox/galerkin_reference.py`; arrays and indices are those
 import numpy as np
 
 from ..runtime.jit import jit
-from .box_tables import jumps
-from .galerkin_tables import CORNERS, corner_pairs, terms
+from .box_geometry import Geometry
+from .box_tables import SIZE, STRIDE, N
 from .relax import sync
 
 
 def galerkin(
     c: np.ndarray,
     e: np.ndarray | None,
-    offsets: np.ndarray,
-    level: np.void,
-    coarse: np.void,
+    g: Geometry,
     wrap: np.ndarray,
     w: np.ndarray,
     C: np.ndarray,
@@ -28,24 +26,20 @@ def galerkin(
     A coupling c between p and q adds c g gᵀ to the coarse matrix, with g the difference of the rows
     p and q of P; all its entries belong to the corners of one closed coarse cell.
     """
-    K, num_stored = int(level["num_neighbours"]), int(coarse["num_stored"])
-    jump, longest = jumps(level, coarse), int(level["n"][2]) + 2
-    t = terms(level, coarse, offsets[:K], wrap)
-    g, y = np.zeros((8, longest), c.dtype), np.zeros(longest, c.dtype)
-    pair = corner_pairs(coarse, offsets)
-    add_couplings(c, w, t.span, jump, t.num, t.corner, t.weight, pair, g, y, C)
-    added = C.reshape(-1, num_stored)
+    longest, t = int(g.shape[N, 2]) + 2, g.terms
+    work = np.empty((9, longest), c.dtype)
+    add_couplings(c, w, t.span, g.jump, t.num, t.weight, g.pair, work[:8], work[8], C)
     if e is not None:
-        t = terms(level, coarse, np.zeros((1, 3), np.int64), wrap)
-        at = (CORNERS @ coarse["stride"])[t.corner]
-        add_excess(e, w, t.span, jump, t.num, at, t.weight, E)
+        t = g.excess
+        add_excess(e, w, t.span, g.jump, t.num, g.lumps, t.weight, E)
     if wrap.any():
-        for field in added if E is None else [*added, E]:
-            fold(field, coarse, wrap)
+        fold(C, int(g.coarse_shape[SIZE].prod()), g.coarse_shape, wrap)
+        if E is not None:
+            fold(E, len(E), g.coarse_shape, wrap)
 
 
 @jit
-def add_couplings(c, w, span, jump, num, corner, weight, pair, g, y, C):
+def add_couplings(c, w, span, jump, num, weight, pair, g, y, C):
     """Add the couplings of Pᵀ A P, one fine coupling at a time."""
     stretch = jump[2]
     for t in range(len(num)):
@@ -74,7 +68,7 @@ def add_couplings(c, w, span, jump, num, corner, weight, pair, g, y, C):
                     for q in range(M):
                         y[q] = -row[q] * g_z[q]
                     for o in range(z):
-                        to = X + pair[corner[t, z], corner[t, o]]
+                        to = X + pair[t, z, o]
                         out, g_o = C[to : to + M], g[o]
                         for q in range(M):
                             out[q] += y[q] * g_o[q]
@@ -82,7 +76,7 @@ def add_couplings(c, w, span, jump, num, corner, weight, pair, g, y, C):
 
 @jit
 def add_excess(e, w, span, jump, num, corner, weight, E):
-    """Add the lumped excess of Pᵀ A P; `corner` are places relative to the cell."""
+    """Add the lumped excess of Pᵀ A P; `corner` are places relative to the coarse cell."""
     stretch = jump[2]
     for t in range(len(num)):
         M = span[t, 4]
@@ -99,16 +93,21 @@ def add_excess(e, w, span, jump, num, corner, weight, E):
 
 
 @jit
-def fold(u, level, wrap):
-    """Add the values at ghosts of periodic axes to their nodes, then fill the ghosts."""
-    for a in range(3):
-        if not wrap[a]:
-            continue
-        n, stride = level.n[a], level.stride[a]
-        b, c = (a + 1) % 3, (a + 2) % 3
-        for i in range(level.size[b]):
-            for j in range(level.size[c]):
-                x = i * level.stride[b] + j * level.stride[c]
-                u[x + n * stride] += u[x]
-                u[x + stride] += u[x + (n + 1) * stride]
-    sync(u, level, wrap)
+def fold(fields, num_stored, shape, wrap):
+    """Add the values at ghosts of periodic axes to their nodes, then fill the ghosts.
+
+    `fields` are one or more fields, one after the other.
+    """
+    for start in range(0, len(fields), num_stored):
+        u = fields[start : start + num_stored]
+        for a in range(3):
+            if not wrap[a]:
+                continue
+            n, stride = shape[N, a], shape[STRIDE, a]
+            b, c = (a + 1) % 3, (a + 2) % 3
+            for i in range(shape[SIZE, b]):
+                for j in range(shape[SIZE, c]):
+                    x = i * shape[STRIDE, b] + j * shape[STRIDE, c]
+                    u[x + n * stride] += u[x]
+                    u[x + stride] += u[x + (n + 1) * stride]
+        sync(u, shape, wrap)

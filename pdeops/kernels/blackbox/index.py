@@ -1,15 +1,16 @@
 """Diagonals for the set-up of black-box multigrid; arrays as in `blackbox/box.py`."""
 
 from ..runtime.jit import jit
+from .box_tables import PRESENT, STRIDE, N
 
 
 @jit
-def diagonal(c, e, has_e, step, level, out):
+def diagonal(c, e, has_e, step, shape, out):
     """The diagonal of A at the unknowns: the sum of the couplings of a node plus its excess."""
-    S, m = level.num_stored, level.n[2]
-    for i in range(level.present[0], level.n[0] + 1):
-        for j in range(level.present[1], level.n[1] + 1):
-            x = i * level.stride[0] + j * level.stride[1] + 1
+    S, m = len(out), shape[N, 2]
+    for i in range(shape[PRESENT, 0], shape[N, 0] + 1):
+        for j in range(shape[PRESENT, 1], shape[N, 1] + 1):
+            x = i * shape[STRIDE, 0] + j * shape[STRIDE, 1] + 1
             d = out[x : x + m]
             for q in range(m):
                 d[q] = 0

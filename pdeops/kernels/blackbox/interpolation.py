@@ -7,16 +7,17 @@ The plain twin is `blackbox/transfer_reference.py`; arrays and indices are those
 import numpy as np
 
 from ..runtime.jit import inner, jit
-from .box_tables import code_digits, jumps, neighbours, patterns, triple
+from .box_geometry import Geometry
+from .box_tables import PRESENT, SIZE, STRIDE, N
 from .lines import solve
 
 
 def weights(
     c: np.ndarray,
-    offsets: np.ndarray,
     level: np.void,
-    coarse: np.void,
+    g: Geometry,
     wrap: np.ndarray,
+    offsets: np.ndarray,
     w: np.ndarray,
     store: np.ndarray,
 ) -> None:
@@ -27,47 +28,45 @@ def weights(
     Negative weights are omitted. If lines are solved along one of the summed axes, the sum is
     replaced by a solution along the line.
     """
-    S, longest = int(level["num_stored"]), int(level["n"][2]) + 2
-    uniform(w, level, coarse)
-    work = np.zeros((10, longest), c.dtype)
+    S = int(level["num_stored"])
+    fields = w.reshape(-1, *g.coarse_shape[SIZE])
+    uniform(fields, level, g)
+    work = np.zeros((10, int(level["n"][2]) + 2), c.dtype)
     # They are unused until the first cycle.
     below, above = store[level["u"] :][:S], store[level["residual"] :][:S]
-    jump = jumps(level, coarse)
-    for pattern in patterns(level, coarse, offsets):
-        odd = pattern.odd
-        line = -1
-        if odd.sum() == 1:
-            line = next((a for a in (2, 1, 0) if level["pivots"][a] and not odd[a]), -1)
+    has_lines, periodic = bool(level["pivots"].any()), bool(wrap.any())
+    for pattern in g.patterns:
+        odd, line = pattern.odd, -1
+        if has_lines and odd.sum() == 1:
+            line = next((a for a in range(3) if level["pivots"][a] and not odd[a]), -1)
         if line >= 0:
             p = store[level["pivots"][line] :][: (2 if wrap[line] else 1) * S]
-            step = neighbours(level, offsets)
-            across_lines(c, offsets, step, level, wrap, line, int(odd.argmax()), p, below, above)
-        tables = (pattern.span, jump, pattern.start, pattern.corner, pattern.target)
-        interpolate(c, w, *tables, odd, level, wrap, work, line >= 0, below, above)
-        if wrap.any():
-            for at in pattern.target.tolist():
-                fill_weights(w[at : at + int(coarse["num_stored"])], odd, level, coarse, wrap)
+            across = (wrap, line, int(odd.argmax()), p, below, above)
+            across_lines(c, offsets, g.step, g.shape, *across)
+        tables = (pattern.span, g.jump, pattern.start, pattern.corner, pattern.target)
+        interpolate(c, w, *tables, odd, g.shape, wrap, work, line >= 0, below, above)
+        if periodic:
+            fill_weights(w, pattern.target, odd, g.coarse_shape, wrap)
 
 
-def uniform(w: np.ndarray, level: np.void, coarse: np.void) -> None:
+def uniform(fields: np.ndarray, level: np.void, g: Geometry) -> None:
     """Set equal weights everywhere; they remain where nothing is interpolated.
 
     If the number n of unknowns is even, the odd nodes n + 1 are boundary nodes; they take the value
     of the coarse node beyond them.
     """
-    digits = code_digits(triple(level, "coarsen"))
-    fields = w.reshape(len(digits), *coarse["size"])
-    fields[...] = (0.5 ** (digits > 0).sum(1)).reshape(-1, 1, 1, 1)
+    for field, digits in zip(fields, g.digits.tolist(), strict=True):
+        field.fill(0.5 ** sum(digit > 0 for digit in digits))
     for a in range(3):
         n = int(level["n"][a])
         if level["coarsen"][a] and n % 2 == 0:
             for digit, factor in ((1, 0), (2, 2)):
-                (codes,) = (digits[:, a] == digit).nonzero()
+                (codes,) = (g.digits[:, a] == digit).nonzero()
                 fields[(codes, *(slice(None),) * a, n // 2)] *= factor
 
 
 @inner
-def inward(z, odd, I, J, L, level, wrap):
+def inward(z, odd, I, J, L, shape, wrap):
     """The factor of the equal weight of corner z at a node without couplings to the corners.
 
     Next to the boundary the node takes the value of unknowns only, so that interpolation preserves
@@ -84,22 +83,22 @@ def inward(z, odd, I, J, L, level, wrap):
         place = I if a == 0 else (J if a == 1 else L)
         if place == 0:
             factor *= 2.0 if high else 0.0
-        if level.n[a] % 2 and place == level.n[a] // 2:
+        if shape[N, a] % 2 and place == shape[N, a] // 2:
             factor *= 0.0 if high else 2.0
     return factor
 
 
 @jit
-def across_lines(c, offsets, step, level, wrap, axis, odd, p, low, high):
+def across_lines(c, offsets, step, shape, wrap, axis, odd, p, low, high):
     """Weights of the lower and the higher coarse neighbour along the axis `odd`, solved by lines.
 
     With C the couplings to the lower or the higher side and T the matrix of the line along `axis`,
     the result is T⁻¹ C 1, stored in `low` and `high` at the unknowns.
     """
-    S, n = level.num_stored, level.n[2]
-    for i in range(level.present[0], level.n[0] + 1):
-        for j in range(level.present[1], level.n[1] + 1):
-            row = i * level.stride[0] + j * level.stride[1] + 1
+    S, n = len(low), shape[N, 2]
+    for i in range(shape[PRESENT, 0], shape[N, 0] + 1):
+        for j in range(shape[PRESENT, 1], shape[N, 1] + 1):
+            row = i * shape[STRIDE, 0] + j * shape[STRIDE, 1] + 1
             for x in range(row, row + n):
                 low[x] = high[x] = 0
             for k in range(len(step)):
@@ -111,13 +110,13 @@ def across_lines(c, offsets, step, level, wrap, axis, odd, p, low, high):
                     plus[x] += c[k * S + x]
                     minus[x] += c[k * S + x - step[k]]
     line = c[(2 - axis) * S : (3 - axis) * S]
-    solve(low, line, level, wrap, axis, p, odd)
-    solve(high, line, level, wrap, axis, p, odd)
+    solve(low, line, shape, wrap, axis, p, odd)
+    solve(high, line, shape, wrap, axis, p, odd)
 
 
 @jit
 def interpolate(
-    c, w, span, jump, start, corner, target, odd, level, wrap, work, by_lines, below, above
+    c, w, span, jump, start, corner, target, odd, shape, wrap, work, by_lines, below, above
 ):
     """The weights of the nodes of one pattern.
 
@@ -164,24 +163,25 @@ def interpolate(
                     if total[q] > 0:
                         weight[q] = v[q] / total[q]
                     elif coupling_sum[q] > 0:
-                        weight[q] *= inward(z, odd, I, J, first + q, level, wrap)
+                        weight[q] *= inward(z, odd, I, J, first + q, shape, wrap)
                     else:  # solid
                         weight[q] = 0
 
 
 @jit
-def fill_weights(w, odd, level, coarse, wrap):
-    """Copy the weights of one kind to the ghost cells of periodic axes."""
-    for a in range(3):
-        if not wrap[a]:
-            continue
-        N, stride = coarse.n[a], coarse.stride[a]
-        b, c = (a + 1) % 3, (a + 2) % 3
-        for i in range(coarse.size[b]):
-            for j in range(coarse.size[c]):
-                x = i * coarse.stride[b] + j * coarse.stride[c]
-                if odd[a]:
-                    w[x + N * stride] = w[x]
-                else:
-                    w[x] = w[x + N * stride]
-                    w[x + (N + 1) * stride] = w[x + stride]
+def fill_weights(w, targets, odd, shape, wrap):
+    """Copy the weights of one pattern to the ghost cells of periodic axes; `shape` is coarse."""
+    for z in range(len(targets)):
+        for a in range(3):
+            if not wrap[a]:
+                continue
+            n, stride = shape[N, a], shape[STRIDE, a]
+            b, c = (a + 1) % 3, (a + 2) % 3
+            for i in range(shape[SIZE, b]):
+                for j in range(shape[SIZE, c]):
+                    x = targets[z] + i * shape[STRIDE, b] + j * shape[STRIDE, c]
+                    if odd[a]:
+                        w[x + n * stride] = w[x]
+                    else:
+                        w[x] = w[x + n * stride]
+                        w[x + (n + 1) * stride] = w[x + stride]

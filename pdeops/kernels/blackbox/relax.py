@@ -8,6 +8,7 @@ colours `starts` one after the other: the first index of each colour per axis.
 import numpy as np
 
 from ..runtime.jit import inner, jit
+from .box_tables import PRESENT, SIZE, STRIDE, N
 
 
 @inner
@@ -18,21 +19,21 @@ def _copy(u, to, source, count):
 
 
 @jit
-def sync(u, level, wrap):
+def sync(u, shape, wrap):
     """Fill the ghosts of periodic axes."""
-    s0, s1, s2 = level.size[0], level.size[1], level.size[2]
+    s0, s1, s2 = shape[SIZE, 0], shape[SIZE, 1], shape[SIZE, 2]
     if wrap[0]:
-        n, plane = level.n[0], s1 * s2
+        n, plane = shape[N, 0], s1 * s2
         _copy(u, 0, n * plane, plane)
         _copy(u, (n + 1) * plane, plane, (s0 - n - 1) * plane)
     if wrap[1]:
-        n = level.n[1]
+        n = shape[N, 1]
         for i in range(s0):
             start = i * s1 * s2
             _copy(u, start, start + n * s2, s2)
             _copy(u, start + (n + 1) * s2, start + s2, (s1 - n - 1) * s2)
     if wrap[2]:
-        n = level.n[2]
+        n = shape[N, 2]
         for row in range(s0 * s1):
             start = row * s2
             u[start] = u[start + n]
@@ -88,29 +89,29 @@ def row_sum(u, c, step, S, x, m, y):
 
 
 @inner
-def limits(level, first, end):
+def limits(shape, first, end):
     """The ranges of i and j that are the rows [first, end), counted from zero."""
-    if level.present[0]:
-        return first + 1, end + 1, 1, level.n[1] + 1
-    if level.present[1]:
+    if shape[PRESENT, 0]:
+        return first + 1, end + 1, 1, shape[N, 1] + 1
+    if shape[PRESENT, 1]:
         return 0, 1, first + 1, end + 1
     return 0, 1, 0, 1
 
 
 @jit
-def relax_points(u, b, c, r, step, level, wrap, starts, from_zero, y, first, end):
+def relax_points(u, b, c, r, step, shape, wrap, starts, from_zero, y, first, end):
     """Gauss-Seidel at every other node of each axis from a start; these nodes are not neighbours.
 
     If `from_zero`, u is zero at all nodes of other colours than the first. Here and below,
     [first, end) are the rows to be processed.
     """
-    m, S = level.n[2], level.num_stored
-    i0, i1, j0, j1 = limits(level, first, end)
+    m, S = shape[N, 2], len(u)
+    i0, i1, j0, j1 = limits(shape, first, end)
     for colour in range(len(starts)):
         s0, s1, s2 = starts[colour, 0], starts[colour, 1], starts[colour, 2]
         for i in range(i0 + (i0 + s0) % 2, i1, 2):
             for j in range(j0 + (j0 + s1) % 2, j1, 2):
-                x = i * level.stride[0] + j * level.stride[1] + 1
+                x = i * shape[STRIDE, 0] + j * shape[STRIDE, 1] + 1
                 br, rr, ur = b[x : x + m], r[x : x + m], u[x : x + m]
                 for q in range(m):
                     y[q] = br[q]
@@ -118,7 +119,7 @@ def relax_points(u, b, c, r, step, level, wrap, starts, from_zero, y, first, end
                     row_sum(u, c, step, S, x, m, y)
                 for q in range(s2 - 1, m, 2):
                     ur[q] = rr[q] * y[q]
-        sync(u, level, wrap)
+        sync(u, shape, wrap)
 
 
 @inner
@@ -130,7 +131,7 @@ def blank(u, x, lead, m):
 
 
 @jit
-def relax_across(u, b, c, p, step, level, wrap, axis, starts, from_zero, y, first, end):
+def relax_across(u, b, c, p, step, shape, wrap, axis, starts, from_zero, y, first, end):
     """Solve lines along an axis across the rows; neighbouring lines are adjacent in a row.
 
     Every other line of each of the other axes, from a start: these lines are not coupled. With
@@ -138,18 +139,18 @@ def relax_across(u, b, c, p, step, level, wrap, axis, starts, from_zero, y, firs
     elimination; b and the other lines enter as in Gauss-Seidel. [first, end) are zero-based indices
     along the third axis, or along the rows if there is no third axis.
     """
-    S, other = level.num_stored, 1 - axis
-    s, n, line = level.stride[axis], level.n[axis], (2 - axis) * S
+    S, other = len(u), 1 - axis
+    s, n, line = shape[STRIDE, axis], shape[N, axis], (2 - axis) * S
     for colour in range(len(starts)):
         zero = from_zero and colour == 0
         g0, g1, q0, q1 = 0, 1, first, end
-        if level.present[other]:
-            g0, g1, q0, q1 = first + 1, end + 1, 0, level.n[2]
+        if shape[PRESENT, other]:
+            g0, g1, q0, q1 = first + 1, end + 1, 0, shape[N, 2]
             g0 += (g0 + starts[colour, other]) % 2
         m, lead = q1 - q0, (q0 + 1 + starts[colour, 2]) % 2  # the first of the lines in a row
         last = n - 1 if wrap[axis] else n
         for g in range(g0, g1, 2):
-            base = g * level.stride[other] + q0 + 1
+            base = g * shape[STRIDE, other] + q0 + 1
             if not zero:
                 blank(u, base, lead, m)
                 blank(u, base + s, lead, m)
@@ -189,7 +190,7 @@ def relax_across(u, b, c, p, step, level, wrap, axis, starts, from_zero, y, firs
                     ur, wr = u[x : x + m], p[S + x : S + x + m]
                     for q in range(lead, m, 2):
                         ur[q] += wr[q] * end_row[q]
-        sync(u, level, wrap)
+        sync(u, shape, wrap)
 
 
 @inner
@@ -225,16 +226,16 @@ def substitute_four(u, c, p, x, gap, n):
 
 
 @jit
-def relax_along(u, b, c, p, step, level, wrap, starts, from_zero, y, first, end):
+def relax_along(u, b, c, p, step, shape, wrap, starts, from_zero, y, first, end):
     """Solve lines along the rows, every other one per axis across; [first, end) as for points."""
-    n, gap, S = level.n[2], 2 * level.stride[1], level.num_stored
+    n, gap, S = shape[N, 2], 2 * shape[STRIDE, 1], len(u)
     last = n - 1 if wrap[2] else n
-    i0, i1, low, j1 = limits(level, first, end)
+    i0, i1, low, j1 = limits(shape, first, end)
     for colour in range(len(starts)):
         j0 = low + (low + starts[colour, 1]) % 2
-        count = (j1 - j0 + 1) // 2 if level.present[1] else 1
+        count = (j1 - j0 + 1) // 2 if shape[PRESENT, 1] else 1
         for i in range(i0 + (i0 + starts[colour, 0]) % 2, i1, 2):
-            x0 = i * level.stride[0] + j0 * level.stride[1] + 1
+            x0 = i * shape[STRIDE, 0] + j0 * shape[STRIDE, 1] + 1
             for k in range(count):
                 x = x0 + k * gap
                 for q in range(n):
@@ -257,17 +258,17 @@ def relax_along(u, b, c, p, step, level, wrap, starts, from_zero, y, first, end)
                 u[e] = p[e] * (u[e] + c[x - 1] * u[x] + c[e - 1] * u[e - 1])
                 for q in range(x, e):
                     u[q] += p[S + q] * u[e]
-        sync(u, level, wrap)
+        sync(u, shape, wrap)
 
 
 @jit
-def residual(u, b, c, e, has_e, step, level, out, first, end):
+def residual(u, b, c, e, has_e, step, shape, out, first, end):
     """out = b - A u at the unknowns; other entries are not changed."""
-    m, S = level.n[2], level.num_stored
-    i0, i1, j0, j1 = limits(level, first, end)
+    m, S = shape[N, 2], len(u)
+    i0, i1, j0, j1 = limits(shape, first, end)
     for i in range(i0, i1):
         for j in range(j0, j1):
-            x = i * level.stride[0] + j * level.stride[1] + 1
+            x = i * shape[STRIDE, 0] + j * shape[STRIDE, 1] + 1
             br, ur, y = b[x : x + m], u[x : x + m], out[x : x + m]
             if has_e:
                 er = e[x : x + m]
@@ -285,17 +286,17 @@ def residual(u, b, c, e, has_e, step, level, out, first, end):
 
 
 @jit
-def correct(u, r, res, length, level, wrap):
+def correct(u, r, res, length, shape, wrap):
     """u += ω D⁻¹ res for the step length ω, after `residual`."""
-    m = level.n[2]
-    last0, last1 = level.n[0], level.n[1]
-    for i in range(level.present[0], last0 + 1):
-        for j in range(level.present[1], last1 + 1):
-            x = i * level.stride[0] + j * level.stride[1] + 1
+    m = shape[N, 2]
+    last0, last1 = shape[N, 0], shape[N, 1]
+    for i in range(shape[PRESENT, 0], last0 + 1):
+        for j in range(shape[PRESENT, 1], last1 + 1):
+            x = i * shape[STRIDE, 0] + j * shape[STRIDE, 1] + 1
             ur, rr, d = u[x : x + m], r[x : x + m], res[x : x + m]
             for q in range(m):
                 ur[q] += length * (rr[q] * d[q])
-    sync(u, level, wrap)
+    sync(u, shape, wrap)
 
 
 def rows(level: np.void) -> int:
