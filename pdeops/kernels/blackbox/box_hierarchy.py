@@ -1,19 +1,18 @@
-"""Black-box multigrid on any box by the loops of `box.py`."""
+"""Black-box multigrid on any box by the loops of `box.py` and `relax.py`."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..runtime import row_blocks
 from ..runtime.memory import zeros
 from . import box, box_setup, layout
+from .box_cycle import Calls, Level, calls_of
 from .hierarchy import Cycle, Hierarchy, NotPositiveDefiniteError, System
 from .ordered import Ordered
-from .relax import extent, rows
 from .sparsified_setup import setup_box
 from .sparsify import Shares
 
@@ -41,7 +40,7 @@ class BoxHierarchy(Hierarchy):
         store = zeros(size, system.faces[0].dtype).numpy()
         present = [False] * missing + [True] * ndim
         offsets = layout.half_stencil(present)
-        sweep = layout.sweep(present, [missing + a for a in ordered.lines])
+        self._sweep = layout.sweep(present, [missing + a for a in ordered.lines])
         wrap = np.array([False] * missing + ordered.periodic)
         levels = (store, table, offsets)
         coarsest = (number, wrap, ordered.excess is not None)
@@ -51,7 +50,9 @@ class BoxHierarchy(Hierarchy):
             setup = partial(setup_box, shares=shares, num_sparsified=num_sparsified)
         if not setup(*three, excess, *levels, *coarsest, system.singular):
             raise NotPositiveDefiniteError
-        self._arguments = (*levels, sweep, *coarsest)
+        self._arguments = (*levels, number, wrap, ordered.excess is not None)
+        self._levels: list[Level] = []
+        self._calls: dict[tuple[Cycle, tuple[int, ...]], Calls] = {}
         self._divisible = ndim > 1 and not any(ordered.periodic)
         self._has_lines = bool(lines)
 
@@ -63,20 +64,32 @@ class BoxHierarchy(Hierarchy):
         # The fields on three axes, in the order of the loops.
         three = (None,) * self._missing
         field, result = (u.permute(self._order)[three].numpy() for u in (b, out))
-        steps = layout.schedule(len(self.shapes), cycle.kind)
-        lengths = torch.tensor(cycle.lengths, dtype=b.dtype).numpy()
-        how = (cycle.pre, cycle.post, cycle.mirrored), lengths
-        if counts := self._counts(cycle):
-            visit = partial(self._visit_in_blocks, steps.tolist(), cycle, how, counts)
-        else:
-            visit = partial(box.visit, *self._arguments, steps, *how)
-        return partial(self._apply, field, visit, result)
+        calls = self._calls_of(cycle)
+        finest = self._levels[0]
+        # Tiles pay where the axes are in another order than in the store.
+        copy = np.copyto if sorted(self._order) == list(self._order) else box.copy_tiled
+        load = partial(copy, finest.unknowns(finest.b), field)
+        return partial(_call, [load, *calls, partial(copy, result, finest.unknowns(finest.u))])
 
-    def _apply(self, field: np.ndarray, visit: Callable[[], object], result: np.ndarray) -> None:
-        store, table, *_ = self._arguments
-        box.load(field, store, table)
-        visit()
-        box.unload(store, table, result)
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy of the views of the store would be arrays of their own.
+        return {**self.__dict__, "_levels": [], "_calls": {}}
+
+    def _calls_of(self, cycle: Cycle) -> Calls:
+        """The calls of a cycle; the rows of the first levels are divided among threads."""
+        store, table, offsets, number, wrap, has_e = self._arguments
+        if not self._levels:
+            following = [*table[1:], None]
+            self._levels = [
+                Level(store, level, coarse, offsets, wrap, has_e)
+                for level, coarse in zip(table, following, strict=True)
+            ]
+        counts = self._counts(cycle)
+        key = cycle, tuple(counts)
+        if key not in self._calls:
+            parts = counts + [1] * (len(table) - len(counts))
+            self._calls[key] = calls_of(self._levels, number, self._sweep, cycle, parts)
+        return self._calls[key]
 
     def _counts(self, cycle: Cycle) -> list[int]:
         """The numbers of row blocks of the first levels."""
@@ -86,36 +99,7 @@ class BoxHierarchy(Hierarchy):
         least = row_blocks.WIDE if self._has_lines else row_blocks.VAST
         return row_blocks.counts(self.shapes[:-1], least)
 
-    def _visit_in_blocks(
-        self, steps: list[list[int]], cycle: Cycle, how: tuple, counts: list[int]
-    ) -> None:
-        """`box.visit` with the rows of the first levels divided among threads."""
-        for what, depth in steps:
-            divisible = what in (layout.START, layout.DESCEND, layout.ASCEND)
-            if divisible and depth < len(counts):
-                self._divide(what, depth, cycle, counts[depth])
-            else:
-                box.visit(*self._arguments, np.array([(what, depth)]), *how)
 
-    def _divide(self, what: int, depth: int, cycle: Cycle, parts: int) -> None:
-        """One step of `box.visit` on a level whose rows are divided among threads."""
-        store, table, offsets, sweep, _, wrap, has_e = self._arguments
-        level_rows, coarse_rows = (rows(level) for level in table[depth : depth + 2])
-
-        def divide(loop: Any, num_rows: int, *arguments: Any) -> None:
-            row_blocks.split(partial(loop, store, table, *arguments), num_rows, parts)
-
-        up = what == layout.ASCEND
-        if up:
-            divide(box.prolong_rows, coarse_rows + 1, depth)
-        elif what == layout.START:
-            divide(box.clear, int(table[depth]["num_stored"]), depth)
-        from_zero = what == layout.START
-        for _ in range(cycle.post if up else cycle.pre):
-            for step in reversed(sweep) if up and cycle.mirrored else sweep:
-                num_rows = extent(table[depth], step[0])
-                divide(box.relax_part, num_rows, offsets, depth, wrap, step, from_zero)
-                from_zero = False
-        if not up:
-            divide(box.residual_rows, level_rows, offsets, depth, has_e)
-            divide(box.restrict_rows, coarse_rows, depth)
+def _call(calls: Calls) -> None:
+    for call in calls:
+        call()

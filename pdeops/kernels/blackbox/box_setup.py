@@ -9,38 +9,35 @@ import numpy as np
 
 from ..runtime.jit import jit
 from .band import cholesky
+from .box_geometry import geometry
+from .box_tables import PRESENT, STRIDE, N, neighbours, shape_of
 from .galerkin import galerkin
-from .index import diagonal, steps
+from .index import diagonal
 from .interpolation import weights
 from .lines import pivots
 from .relax import sync
 
 
 @jit
-def invert_diagonal(c, e, has_e, offsets, level, r):
-    """r = 1 / diagonal at the unknowns; 0 at solid ones."""
-    diagonal(c, e, has_e, offsets, level, r)
-    for i in range(level.present[0], level.n[0] + 1):
-        for j in range(level.present[1], level.n[1] + 1):
-            x = i * level.stride[0] + j * level.stride[1] + 1
-            for q in range(x, x + level.n[2]):
+def invert(shape, r):
+    """r = 1 / r at the unknowns; 0 at solid ones."""
+    for i in range(shape[PRESENT, 0], shape[N, 0] + 1):
+        for j in range(shape[PRESENT, 1], shape[N, 1] + 1):
+            x = i * shape[STRIDE, 0] + j * shape[STRIDE, 1] + 1
+            for q in range(x, x + shape[N, 2]):
                 r[q] = 1 / r[q] if r[q] > 0 else 0.0
 
 
 @jit
-def factor_band(c, e, has_e, offsets, level, number, singular, L):
-    """Cholesky factor of the coarsest level (`band.cholesky`)."""
-    S = level.num_stored
-    step = np.empty(len(offsets), np.int64)
-    K = steps(level, offsets, step)
-    L[:] = 0
+def factor_band(c, e, has_e, step, S, number, singular, L):
+    """Cholesky factor of the coarsest level (`band.cholesky`); L is initially zero."""
     for x in range(len(number)):
         i = number[x]
         if i < 0:
             continue
         if has_e:
             L[i, 0] += e[x]
-        for k in range(K):
+        for k in range(len(step)):
             o = step[k]
             for side in range(2):
                 there = number[x + o] if side == 0 else number[x - o]
@@ -53,53 +50,29 @@ def factor_band(c, e, has_e, offsets, level, number, singular, L):
     return cholesky(L, singular)
 
 
-@jit
-def begin(f0, f1, f2, excess, store, table, offsets, wrap, has_e):
+def begin(f0, f1, f2, excess, store, table, offsets, wrap, has_e) -> None:
     """Fill the finest level from the couplings at the faces; `store` is initially zero."""
     level = table[0]
-    S, K = level.num_stored, level.num_neighbours
-    for a in range(3):
-        if level.present[a]:
-            f = f0 if a == 0 else (f1 if a == 1 else f2)
-            at = level.couplings + axis_of(offsets, K, a) * S
-            first_couplings(f, a, level, wrap, store[at : level.couplings + K * S])
+    first = level["present"]
+    axes = offsets[: int(level["num_neighbours"])]
+    for a, f in enumerate((f0, f1, f2)):
+        if level["present"][a]:
+            k = axes[:, a].argmax()  # neighbours along the axes come first
+            field = store[level["couplings"] + k * level["num_stored"] :][: level["num_stored"]]
+            _inside(field, level, first - (np.arange(3) == a), f)
+            if wrap.any():
+                sync(field, shape_of(level), wrap)
     if has_e:
-        e = store[level.excess : level.excess + S]
-        l, m, n = excess.shape
-        for i in range(l):
-            for j in range(m):
-                for q in range(n):
-                    x = (i + level.present[0]) * level.stride[0] + (
-                        j + level.present[1]
-                    ) * level.stride[1]
-                    e[x + q + 1] = excess[i, j, q]
-        sync(e, level, wrap)
+        e = store[level["excess"] :][: level["num_stored"]]
+        _inside(e, level, first, excess)
+        if wrap.any():
+            sync(e, shape_of(level), wrap)
 
 
-@jit
-def axis_of(offsets, K, axis):
-    """The number of the neighbour along an axis among the first K neighbours."""
-    for k in range(K):
-        if offsets[k, axis] == 1:
-            return k
-    return -1
-
-
-@jit
-def first_couplings(f, axis, level, wrap, c):
-    """The couplings of the finest level along an axis, from those at its faces."""
-    l, m, n = f.shape
-    for i in range(l):
-        for j in range(m):
-            for q in range(n):
-                x = (
-                    (i + level.present[0]) * level.stride[0]
-                    + (j + level.present[1]) * level.stride[1]
-                    + q
-                    + 1
-                )
-                c[x - level.stride[axis]] = f[i, j, q]
-    sync(c[: level.num_stored], level, wrap)
+def _inside(field: np.ndarray, level: np.void, first: np.ndarray, values: np.ndarray) -> None:
+    """Copy values to a field of a level, from the node `first` on."""
+    box = tuple(slice(i, i + n) for i, n in zip(first, values.shape, strict=True))
+    field.reshape(level["size"])[box] = values
 
 
 def descend(store, level, coarse, offsets, wrap, has_e, C):
@@ -107,17 +80,20 @@ def descend(store, level, coarse, offsets, wrap, has_e, C):
 
     The couplings C and the excess of the next level are initially zero.
     """
+    g = geometry(level, coarse, offsets, wrap)
     S = level["num_stored"]
     c = store[level["couplings"] :][: level["num_neighbours"] * S]
     e = store[level["excess"] :][: S if has_e else 0]
     if level["pivots"].any():
-        pivots(store, level, offsets, wrap, has_e)
+        pivots(store, level, g, wrap, c, e, has_e)
     else:
-        invert_diagonal(c, e, has_e, offsets, level, store[level["inverse_diagonal"] :][:S])
+        r = store[level["inverse_diagonal"] :][:S]
+        diagonal(c, e, has_e, g.step, g.shape, r)
+        invert(g.shape, r)
     w = store[level["weights"] :][: level["num_weights"] * coarse["num_stored"]]
-    weights(c, offsets, level, coarse, wrap, w, store)
-    E = store[coarse["excess"] :][: coarse["num_stored"] if has_e else 0]
-    galerkin(c, e, has_e, offsets, level, coarse, wrap, w, C, E)
+    weights(c, level, g, wrap, offsets, w, store)
+    E = store[coarse["excess"] :][: coarse["num_stored"]] if has_e else None
+    galerkin(c, e if has_e else None, g, wrap, w, C, E)
 
 
 def complete(store, table, first, offsets, number, wrap, has_e, singular) -> bool:
@@ -134,7 +110,8 @@ def complete(store, table, first, offsets, number, wrap, has_e, singular) -> boo
     e = store[last["excess"] :][: S if has_e else 0]
     size, width = last["num_unknowns"], last["factor_width"]
     L = store[last["factor"] :][: size * width].reshape(size, width)
-    return factor_band(c, e, has_e, offsets, last, number, singular, L)
+    step = neighbours(last, offsets)
+    return bool(factor_band(c, e, has_e, step, int(S), number, singular, L))
 
 
 def setup(f0, f1, f2, excess, store, table, offsets, number, wrap, has_e, singular) -> bool:

@@ -14,77 +14,79 @@ Arrays and indices are those of `blackbox/box.py`; the plain twin is `blackbox/r
 
 import numpy as np
 
-from ..runtime.jit import jit
+from ..runtime.jit import inner, jit
+from .box_geometry import Geometry
+from .box_tables import PRESENT, STRIDE, N
 from .index import diagonal
 
 
-@jit
-def ends(level, axis, cut):
+@inner
+def ends(shape, axis, cut):
     """The last index per axis; `cut` omits the last node of the lines along `axis`."""
     last = np.empty(3, np.int64)
     for a in range(3):
-        last[a] = level.n[a] - (1 if cut and a == axis else 0)
+        last[a] = shape[N, a] - (1 if cut and a == axis else 0)
     return last
 
 
 @jit
-def eliminate(c, level, axis, cut, p):
+def eliminate(c, shape, axis, cut, p):
     """Replace the diagonal p by the inverse pivots; 0 for a pivot at round-off level.
 
     c: couplings along the axis, stored at the lower of the two nodes.
     """
-    s, small = level.stride[axis], 1e-12 if p.itemsize == 8 else 1e-5
-    last = ends(level, axis, cut)
-    for i in range(level.present[0], last[0] + 1):
-        for j in range(level.present[1], last[1] + 1):
-            row = i * level.stride[0] + j * level.stride[1]
+    s, small = shape[STRIDE, axis], 1e-12 if p.itemsize == 8 else 1e-5
+    last = ends(shape, axis, cut)
+    for i in range(shape[PRESENT, 0], last[0] + 1):
+        for j in range(shape[PRESENT, 1], last[1] + 1):
+            row = i * shape[STRIDE, 0] + j * shape[STRIDE, 1]
             for x in range(row + 1, row + last[2] + 1):
                 value = p[x] - c[x - s] * c[x - s] * p[x - s]
                 p[x] = 1 / value if value > small * p[x] else 0
 
 
-@jit
-def substitute(v, c, level, axis, p, cut, odd):
+@inner
+def substitute(v, c, shape, axis, p, cut, odd):
     """Replace right-hand sides v of lines along an axis by the solutions.
 
     `cut` omits the last node. Only lines with an odd index along the axis `odd`; all if it is -1.
     """
-    s = level.stride[axis]
-    last = ends(level, axis, cut)
+    s = shape[STRIDE, axis]
+    last = ends(shape, axis, cut)
     step = 2 if odd == 2 else 1
-    for i in range(level.present[0], last[0] + 1, 2 if odd == 0 else 1):
-        for j in range(level.present[1], last[1] + 1, 2 if odd == 1 else 1):
-            row = i * level.stride[0] + j * level.stride[1]
+    for i in range(shape[PRESENT, 0], last[0] + 1, 2 if odd == 0 else 1):
+        for j in range(shape[PRESENT, 1], last[1] + 1, 2 if odd == 1 else 1):
+            row = i * shape[STRIDE, 0] + j * shape[STRIDE, 1]
             for x in range(row + 1, row + last[2] + 1, step):
                 v[x] = p[x] * (v[x] + c[x - s] * v[x - s])
     last[axis] -= 1
-    for i in range(last[0], level.present[0] - 1, -1):
+    for i in range(last[0], shape[PRESENT, 0] - 1, -1):
         if odd == 0 and i % 2 == 0:
             continue
-        for j in range(last[1], level.present[1] - 1, -1):
+        for j in range(last[1], shape[PRESENT, 1] - 1, -1):
             if odd == 1 and j % 2 == 0:
                 continue
-            row = i * level.stride[0] + j * level.stride[1]
+            row = i * shape[STRIDE, 0] + j * shape[STRIDE, 1]
             for x in range(row + last[2] - (odd == 2 and last[2] % 2 == 0), row, -step):
                 v[x] += p[x] * c[x] * v[x + s]
 
 
-@jit
-def solve(v, c, level, wrap, axis, p, odd):
+@inner
+def solve(v, c, shape, wrap, axis, p, odd):
     """`substitute` for whole lines, periodic or not; p: pivots and borders; v is zero at ghosts."""
-    substitute(v, c, level, axis, p, wrap[axis], odd)
+    substitute(v, c, shape, axis, p, wrap[axis], odd)
     if not wrap[axis]:
         return
-    s, n, w = level.stride[axis], level.n[axis], p[level.num_stored :]
-    last = ends(level, axis, False)
+    s, n, w = shape[STRIDE, axis], shape[N, axis], p[len(v) :]
+    last = ends(shape, axis, False)
     first, end = np.ones(3, np.int64), last.copy()
     for a in range(3):
-        first[a] = level.present[a]
+        first[a] = shape[PRESENT, a]
     first[axis], end[axis] = n, n
     for i in range(first[0], end[0] + 1):
         for j in range(first[1], end[1] + 1):
             for k in range(first[2], end[2] + 1):
-                x = i * level.stride[0] + j * level.stride[1] + k
+                x = i * shape[STRIDE, 0] + j * shape[STRIDE, 1] + k
                 low = x - (n - 1) * s
                 v[x] = p[x] * (v[x] + c[x] * v[low] + c[x - s] * v[x - s])
                 for q in range(low, x, s):
@@ -92,19 +94,19 @@ def solve(v, c, level, wrap, axis, p, odd):
 
 
 @jit
-def borders(c, level, axis, p, w):
+def borders(c, shape, axis, p, w):
     """Compute the borders w of periodic lines, initially zero, and their last pivots."""
-    s, n = level.stride[axis], level.n[axis]
+    s, n = shape[STRIDE, axis], shape[N, axis]
     small = 1e-12 if p.itemsize == 8 else 1e-5
-    first, last = np.ones(3, np.int64), ends(level, axis, False)
+    first, last = np.ones(3, np.int64), ends(shape, axis, False)
     for a in range(3):
-        first[a] = level.present[a]
+        first[a] = shape[PRESENT, a]
     first[axis], last[axis] = 1, 1
     for stage in range(2):
         for i in range(first[0], last[0] + 1):
             for j in range(first[1], last[1] + 1):
                 for k in range(first[2], last[2] + 1):
-                    x = i * level.stride[0] + j * level.stride[1] + k
+                    x = i * shape[STRIDE, 0] + j * shape[STRIDE, 1] + k
                     before, end = x + (n - 2) * s, x + (n - 1) * s
                     if stage == 0:  # the couplings of the last node to its neighbours
                         w[x] += c[end]
@@ -113,22 +115,24 @@ def borders(c, level, axis, p, w):
                         value = p[end] - c[end] * w[x] - c[before] * w[before]
                         p[end] = 1 / value if value > small * p[end] else 0
         if stage == 0:
-            substitute(w, c, level, axis, p, True, -1)
+            substitute(w, c, shape, axis, p, True, -1)
 
 
-@jit
-def pivots(store, level, offsets, wrap, has_e):
+def pivots(
+    store: np.ndarray,
+    level: np.void,
+    g: Geometry,
+    wrap: np.ndarray,
+    c: np.ndarray,
+    e: np.ndarray,
+    has_e: bool,
+) -> None:
     """Compute the pivots and borders of a level from its couplings."""
-    S, K = level.num_stored, level.num_neighbours
-    c = store[level.couplings : level.couplings + K * S]
-    e = store[level.excess : level.excess + (S if has_e else 0)]
-    for axis in range(3):
-        if not level.pivots[axis]:
-            continue
-        p = store[level.pivots[axis] : level.pivots[axis] + S]
-        along = c[(2 - axis) * S : (3 - axis) * S]
-        diagonal(c, e, has_e, offsets, level, p)
-        eliminate(along, level, axis, wrap[axis], p)
+    S = int(level["num_stored"])
+    for axis in level["pivots"].nonzero()[0].tolist():
+        both = store[level["pivots"][axis] :]
+        p, along = both[:S], c[(2 - axis) * S : (3 - axis) * S]
+        diagonal(c, e, has_e, g.step, g.shape, p)
+        eliminate(along, g.shape, axis, bool(wrap[axis]), p)
         if wrap[axis]:
-            w = store[level.pivots[axis] + S : level.pivots[axis] + 2 * S]
-            borders(along, level, axis, p, w)
+            borders(along, g.shape, axis, p, both[S : 2 * S])

@@ -47,6 +47,10 @@ class PlaneHierarchy(Hierarchy):
     def runs(self, cycle: Cycle) -> bool:
         return cycle == Cycle()
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy of the views of the store would be arrays of their own.
+        return {**self.__dict__, "_inner": {}}
+
     def _calls(self, b: np.ndarray, out: np.ndarray) -> Calls:
         """The calls of a cycle. The rows of the first levels are divided among threads."""
         if len(self.shapes) == 1:

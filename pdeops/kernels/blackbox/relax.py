@@ -1,9 +1,14 @@
 """Residual and smoothers of black-box multigrid: Gauss-Seidel by points and lines, Richardson.
 
 The plain twin is `blackbox/relax_reference.py`; arrays and indices are those of `blackbox/box.py`.
+`step` are the flat distances to one of each pair of opposite neighbours. A smoother takes the
+colours `starts` one after the other: the first index of each colour per axis.
 """
 
+import numpy as np
+
 from ..runtime.jit import inner, jit
+from .box_tables import PRESENT, SIZE, STRIDE, N
 
 
 @inner
@@ -14,34 +19,34 @@ def _copy(u, to, source, count):
 
 
 @jit
-def sync(u, level, wrap):
+def sync(u, shape, wrap):
     """Fill the ghosts of periodic axes."""
-    s0, s1, s2 = level.size[0], level.size[1], level.size[2]
+    s0, s1, s2 = shape[SIZE, 0], shape[SIZE, 1], shape[SIZE, 2]
     if wrap[0]:
-        n, plane = level.n[0], s1 * s2
+        n, plane = shape[N, 0], s1 * s2
         _copy(u, 0, n * plane, plane)
         _copy(u, (n + 1) * plane, plane, (s0 - n - 1) * plane)
     if wrap[1]:
-        n = level.n[1]
+        n = shape[N, 1]
         for i in range(s0):
             start = i * s1 * s2
             _copy(u, start, start + n * s2, s2)
             _copy(u, start + (n + 1) * s2, start + s2, (s1 - n - 1) * s2)
     if wrap[2]:
-        n = level.n[2]
+        n = shape[N, 2]
         for row in range(s0 * s1):
             start = row * s2
             u[start] = u[start + n]
             _copy(u, start + n + 1, start + 1, s2 - n - 1)
 
 
-@jit
-def row_sum(u, c, step, K, S, x, m, y):
+@inner
+def row_sum(u, c, step, S, x, m, y):
     """y += Σ c u over the neighbours, for the nodes x .. x+m-1.
 
     Four pairs of neighbours at a time, then the rest: y is read and written less often.
     """
-    k = 0
+    k, K = 0, len(step)
     while K - k >= 4:
         o0, o1, o2, o3 = step[k], step[k + 1], step[k + 2], step[k + 3]
         at = k * S + x
@@ -83,44 +88,41 @@ def row_sum(u, c, step, K, S, x, m, y):
             y[q] += a0[q] * u0[q] + b0[q] * v0[q]
 
 
-@jit
-def rows(level):
-    """The number of rows along the slowest axis that is not missing; a 1D problem has one row."""
-    return level.n[0] if level.present[0] else (level.n[1] if level.present[1] else 1)
-
-
-@jit
-def limits(level, first, end):
+@inner
+def limits(shape, first, end):
     """The ranges of i and j that are the rows [first, end), counted from zero."""
-    if level.present[0]:
-        return first + 1, end + 1, 1, level.n[1] + 1
-    if level.present[1]:
+    if shape[PRESENT, 0]:
+        return first + 1, end + 1, 1, shape[N, 1] + 1
+    if shape[PRESENT, 1]:
         return 0, 1, first + 1, end + 1
     return 0, 1, 0, 1
 
 
 @jit
-def relax_points(u, b, c, r, step, K, S, level, start, from_zero, y, first, end):
-    """Gauss-Seidel at every other node of each axis from `start`; these nodes are not neighbours.
+def relax_points(u, b, c, r, step, shape, wrap, starts, from_zero, y, first, end):
+    """Gauss-Seidel at every other node of each axis from a start; these nodes are not neighbours.
 
-    If `from_zero`, u is zero at all other nodes. Here and below, [first, end) are the rows to be
-    processed.
+    If `from_zero`, u is zero at all nodes of other colours than the first. Here and below,
+    [first, end) are the rows to be processed.
     """
-    m = level.n[2]
-    i0, i1, j0, j1 = limits(level, first, end)
-    for i in range(i0 + (i0 + start[0]) % 2, i1, 2):
-        for j in range(j0 + (j0 + start[1]) % 2, j1, 2):
-            x = i * level.stride[0] + j * level.stride[1] + 1
-            br, rr, ur = b[x : x + m], r[x : x + m], u[x : x + m]
-            for q in range(m):
-                y[q] = br[q]
-            if not from_zero:
-                row_sum(u, c, step, K, S, x, m, y)
-            for q in range(start[2] - 1, m, 2):
-                ur[q] = rr[q] * y[q]
+    m, S = shape[N, 2], len(u)
+    i0, i1, j0, j1 = limits(shape, first, end)
+    for colour in range(len(starts)):
+        s0, s1, s2 = starts[colour, 0], starts[colour, 1], starts[colour, 2]
+        for i in range(i0 + (i0 + s0) % 2, i1, 2):
+            for j in range(j0 + (j0 + s1) % 2, j1, 2):
+                x = i * shape[STRIDE, 0] + j * shape[STRIDE, 1] + 1
+                br, rr, ur = b[x : x + m], r[x : x + m], u[x : x + m]
+                for q in range(m):
+                    y[q] = br[q]
+                if not (from_zero and colour == 0):
+                    row_sum(u, c, step, S, x, m, y)
+                for q in range(s2 - 1, m, 2):
+                    ur[q] = rr[q] * y[q]
+        sync(u, shape, wrap)
 
 
-@jit
+@inner
 def blank(u, x, lead, m):
     """u = 0 at every other of the m nodes from x on."""
     row = u[x : x + m]
@@ -129,66 +131,69 @@ def blank(u, x, lead, m):
 
 
 @jit
-def relax_across(u, b, c, p, step, K, S, level, wrap, axis, start, from_zero, y, first, end):
+def relax_across(u, b, c, p, step, shape, wrap, axis, starts, from_zero, y, first, end):
     """Solve lines along an axis across the rows; neighbouring lines are adjacent in a row.
 
-    Every other line of each of the other axes, from `start`: these lines are not coupled. With
+    Every other line of each of the other axes, from a start: these lines are not coupled. With
     u = 0 on the lines, Gauss-Seidel with the pivots in place of the diagonal is the forward
     elimination; b and the other lines enter as in Gauss-Seidel. [first, end) are zero-based indices
     along the third axis, or along the rows if there is no third axis.
     """
-    s, n, line = level.stride[axis], level.n[axis], (2 - axis) * S
-    other = 1 - axis
-    g0, g1, q0, q1 = 0, 1, first, end
-    if level.present[other]:
-        g0, g1, q0, q1 = first + 1, end + 1, 0, level.n[2]
-        g0 += (g0 + start[other]) % 2
-    m, lead = q1 - q0, (q0 + 1 + start[2]) % 2  # the first of the lines in a row
-    last = n - 1 if wrap[axis] else n
-    for g in range(g0, g1, 2):
-        base = g * level.stride[other] + q0 + 1
-        if not from_zero:
-            blank(u, base, lead, m)
-            blank(u, base + s, lead, m)
-        for i in range(1, last + 1):
-            x = base + i * s
-            br, pr, ur = b[x : x + m], p[x : x + m], u[x : x + m]
-            if from_zero:
-                cr, before = c[line + x - s : line + x - s + m], u[x - s : x - s + m]
+    S, other = len(u), 1 - axis
+    s, n, line = shape[STRIDE, axis], shape[N, axis], (2 - axis) * S
+    for colour in range(len(starts)):
+        zero = from_zero and colour == 0
+        g0, g1, q0, q1 = 0, 1, first, end
+        if shape[PRESENT, other]:
+            g0, g1, q0, q1 = first + 1, end + 1, 0, shape[N, 2]
+            g0 += (g0 + starts[colour, other]) % 2
+        m, lead = q1 - q0, (q0 + 1 + starts[colour, 2]) % 2  # the first of the lines in a row
+        last = n - 1 if wrap[axis] else n
+        for g in range(g0, g1, 2):
+            base = g * shape[STRIDE, other] + q0 + 1
+            if not zero:
+                blank(u, base, lead, m)
+                blank(u, base + s, lead, m)
+            for i in range(1, last + 1):
+                x = base + i * s
+                br, pr, ur = b[x : x + m], p[x : x + m], u[x : x + m]
+                if zero:
+                    cr, before = c[line + x - s : line + x - s + m], u[x - s : x - s + m]
+                    for q in range(lead, m, 2):
+                        ur[q] = pr[q] * (br[q] + cr[q] * before[q])
+                else:
+                    blank(u, x + s, lead, m)
+                    for q in range(m):
+                        y[q] = br[q]
+                    row_sum(u, c, step, S, x, m, y)
+                    for q in range(lead, m, 2):
+                        ur[q] = pr[q] * y[q]
+            for i in range(last - 1, 0, -1):
+                x = base + i * s
+                cr, pr = c[line + x : line + x + m], p[x : x + m]
+                ur, behind = u[x : x + m], u[x + s : x + s + m]
                 for q in range(lead, m, 2):
-                    ur[q] = pr[q] * (br[q] + cr[q] * before[q])
-            else:
-                blank(u, x + s, lead, m)
+                    ur[q] += pr[q] * (cr[q] * behind[q])
+            if wrap[axis]:
+                x = base + n * s
+                end_row, over = u[x : x + m], u[x + s : x + s + m]
+                br, pr, ur = b[x : x + m], p[x : x + m], u[base + s : base + s + m]
+                for q in range(lead, m, 2):
+                    over[q] = ur[q]
                 for q in range(m):
                     y[q] = br[q]
-                row_sum(u, c, step, K, S, x, m, y)
+                row_sum(u, c, step, S, x, m, y)
                 for q in range(lead, m, 2):
-                    ur[q] = pr[q] * y[q]
-        for i in range(last - 1, 0, -1):
-            x = base + i * s
-            cr, pr = c[line + x : line + x + m], p[x : x + m]
-            ur, behind = u[x : x + m], u[x + s : x + s + m]
-            for q in range(lead, m, 2):
-                ur[q] += pr[q] * (cr[q] * behind[q])
-        if wrap[axis]:
-            x = base + n * s
-            end_row, over = u[x : x + m], u[x + s : x + s + m]
-            br, pr, ur = b[x : x + m], p[x : x + m], u[base + s : base + s + m]
-            for q in range(lead, m, 2):
-                over[q] = ur[q]
-            for q in range(m):
-                y[q] = br[q]
-            row_sum(u, c, step, K, S, x, m, y)
-            for q in range(lead, m, 2):
-                end_row[q] = pr[q] * y[q]
-            for i in range(1, n):
-                x = base + i * s
-                ur, wr = u[x : x + m], p[S + x : S + x + m]
-                for q in range(lead, m, 2):
-                    ur[q] += wr[q] * end_row[q]
+                    end_row[q] = pr[q] * y[q]
+                for i in range(1, n):
+                    x = base + i * s
+                    ur, wr = u[x : x + m], p[S + x : S + x + m]
+                    for q in range(lead, m, 2):
+                        ur[q] += wr[q] * end_row[q]
+        sync(u, shape, wrap)
 
 
-@jit
+@inner
 def substitute(u, c, p, x, n):
     """Solve a line of n nodes along a row from x on; u is first the right-hand side."""
     u[x] *= p[x]
@@ -198,7 +203,7 @@ def substitute(u, c, p, x, n):
         u[q] += p[q] * c[q] * u[q + 1]
 
 
-@jit
+@inner
 def substitute_four(u, c, p, x, gap, n):
     """`substitute` for four lines, `gap` apart: independent recurrences hide latency."""
     for k in range(4):
@@ -221,80 +226,49 @@ def substitute_four(u, c, p, x, gap, n):
 
 
 @jit
-def relax_along(u, b, c, p, step, K, S, level, wrap, start, from_zero, y, first, end):
+def relax_along(u, b, c, p, step, shape, wrap, starts, from_zero, y, first, end):
     """Solve lines along the rows, every other one per axis across; [first, end) as for points."""
-    n, gap = level.n[2], 2 * level.stride[1]
+    n, gap, S = shape[N, 2], 2 * shape[STRIDE, 1], len(u)
     last = n - 1 if wrap[2] else n
-    i0, i1, j0, j1 = limits(level, first, end)
-    j0 += (j0 + start[1]) % 2
-    count = (j1 - j0 + 1) // 2 if level.present[1] else 1
-    for i in range(i0 + (i0 + start[0]) % 2, i1, 2):
-        x0 = i * level.stride[0] + j0 * level.stride[1] + 1
-        for k in range(count):
-            x = x0 + k * gap
-            for q in range(n):
-                y[q] = b[x + q]
-            if not from_zero:
-                u[x - 1 : x + n + 1] = 0
-                row_sum(u, c, step, K, S, x, n, y)
-            u[x : x + n] = y[:n]
-            if k % 4 == 3:
-                substitute_four(u, c, p, x - 3 * gap, gap, last)
-        for k in range(count // 4 * 4, count):
-            substitute(u, c, p, x0 + k * gap, last)
-        if not wrap[2]:
-            continue
-        for k in range(count):  # the last node of each line
-            x = x0 + k * gap
-            e = x + last
-            u[e] = p[e] * (u[e] + c[x - 1] * u[x] + c[e - 1] * u[e - 1])
-            for q in range(x, e):
-                u[q] += p[S + q] * u[e]
+    i0, i1, low, j1 = limits(shape, first, end)
+    for colour in range(len(starts)):
+        j0 = low + (low + starts[colour, 1]) % 2
+        count = (j1 - j0 + 1) // 2 if shape[PRESENT, 1] else 1
+        for i in range(i0 + (i0 + starts[colour, 0]) % 2, i1, 2):
+            x0 = i * shape[STRIDE, 0] + j0 * shape[STRIDE, 1] + 1
+            for k in range(count):
+                x = x0 + k * gap
+                for q in range(n):
+                    y[q] = b[x + q]
+                if not (from_zero and colour == 0):
+                    for q in range(x - 1, x + n + 1):
+                        u[q] = 0
+                    row_sum(u, c, step, S, x, n, y)
+                for q in range(n):
+                    u[x + q] = y[q]
+                if k % 4 == 3:
+                    substitute_four(u, c, p, x - 3 * gap, gap, last)
+            for k in range(count // 4 * 4, count):
+                substitute(u, c, p, x0 + k * gap, last)
+            if not wrap[2]:
+                continue
+            for k in range(count):  # the last node of each line
+                x = x0 + k * gap
+                e = x + last
+                u[e] = p[e] * (u[e] + c[x - 1] * u[x] + c[e - 1] * u[e - 1])
+                for q in range(x, e):
+                    u[q] += p[S + q] * u[e]
+        sync(u, shape, wrap)
 
 
 @jit
-def relax(u, b, c, store, step, K, S, level, wrap, colour, from_zero, y, first, end):
-    """One colour of points or of lines (`layout.sweep`)."""
-    axis, start = colour[0], colour[1:]
-    if axis < 0:
-        r = store[level.inverse_diagonal : level.inverse_diagonal + S]
-        relax_points(u, b, c, r, step, K, S, level, start, from_zero, y, first, end)
-        return
-    p = store[level.pivots[axis] : level.pivots[axis] + (2 if wrap[axis] else 1) * S]
-    if axis == 2:
-        relax_along(u, b, c, p, step, K, S, level, wrap, start, from_zero, y, first, end)
-    else:
-        relax_across(u, b, c, p, step, K, S, level, wrap, axis, start, from_zero, y, first, end)
-
-
-@jit
-def extent(level, axis):
-    """The number of row indices of a colour: of points (-1), or of lines along an axis."""
-    if axis < 0 or axis == 2:
-        return rows(level)
-    return level.n[1 - axis] if level.present[1 - axis] else level.n[2]
-
-
-@jit
-def smooth(u, b, c, store, step, K, S, level, wrap, sweep, backward, from_zero, y):
-    """One sweep, its colours in order or in reversed order."""
-    for s in range(len(sweep)):
-        colour = sweep[len(sweep) - 1 - s] if backward else sweep[s]
-        initial = from_zero and s == 0
-        relax(
-            u, b, c, store, step, K, S, level, wrap, colour, initial, y, 0, extent(level, colour[0])
-        )
-        sync(u, level, wrap)
-
-
-@jit
-def residual(u, b, c, e, has_e, step, K, S, level, out, first, end):
+def residual(u, b, c, e, has_e, step, shape, out, first, end):
     """out = b - A u at the unknowns; other entries are not changed."""
-    m = level.n[2]
-    i0, i1, j0, j1 = limits(level, first, end)
+    m, S = shape[N, 2], len(u)
+    i0, i1, j0, j1 = limits(shape, first, end)
     for i in range(i0, i1):
         for j in range(j0, j1):
-            x = i * level.stride[0] + j * level.stride[1] + 1
+            x = i * shape[STRIDE, 0] + j * shape[STRIDE, 1] + 1
             br, ur, y = b[x : x + m], u[x : x + m], out[x : x + m]
             if has_e:
                 er = e[x : x + m]
@@ -303,7 +277,7 @@ def residual(u, b, c, e, has_e, step, K, S, level, out, first, end):
             else:
                 for q in range(m):
                     y[q] = br[q]
-            for k in range(K):
+            for k in range(len(step)):
                 o, at = step[k], k * S + x
                 a, d = c[at : at + m], c[at - o : at - o + m]
                 ua, ud = u[x + o : x + o + m], u[x - o : x - o + m]
@@ -312,16 +286,26 @@ def residual(u, b, c, e, has_e, step, K, S, level, out, first, end):
 
 
 @jit
-def richardson(u, b, c, e, has_e, r, step, K, S, level, wrap, res, lengths):
-    """u += ω D⁻¹ (b - A u) for each step length ω."""
-    m = level.n[2]
-    for s in range(len(lengths)):
-        residual(u, b, c, e, has_e, step, K, S, level, res, 0, rows(level))
-        i0, i1, j0, j1 = limits(level, 0, rows(level))
-        for i in range(i0, i1):
-            for j in range(j0, j1):
-                x = i * level.stride[0] + j * level.stride[1] + 1
-                ur, rr, d = u[x : x + m], r[x : x + m], res[x : x + m]
-                for q in range(m):
-                    ur[q] += lengths[s] * (rr[q] * d[q])
-        sync(u, level, wrap)
+def correct(u, r, res, length, shape, wrap):
+    """u += ω D⁻¹ res for the step length ω, after `residual`."""
+    m = shape[N, 2]
+    last0, last1 = shape[N, 0], shape[N, 1]
+    for i in range(shape[PRESENT, 0], last0 + 1):
+        for j in range(shape[PRESENT, 1], last1 + 1):
+            x = i * shape[STRIDE, 0] + j * shape[STRIDE, 1] + 1
+            ur, rr, d = u[x : x + m], r[x : x + m], res[x : x + m]
+            for q in range(m):
+                ur[q] += length * (rr[q] * d[q])
+    sync(u, shape, wrap)
+
+
+def rows(level: np.void) -> int:
+    """The number of rows along the slowest axis that is not missing; a 1D problem has one row."""
+    return next((int(level["n"][a]) for a in range(2) if level["present"][a]), 1)
+
+
+def extent(level: np.void, axis: int) -> int:
+    """The number of row indices of a colour: of points (-1), or of lines along an axis."""
+    if axis < 0 or axis == 2:
+        return rows(level)
+    return int(level["n"][1 - axis] if level["present"][1 - axis] else level["n"][2])
