@@ -11,11 +11,7 @@ from torch import Tensor
 
 from ...kernels.runtime.threads import ours_alone
 from ...linop import LinearOperator
-from ..krylov.cg import cg
-from ..krylov.conjugate_gradients import is_fused
-from ..krylov.lanczos import cg_and_condition
 from ..krylov.loop import knows_range
-from ..preconditioners import CLASSICAL
 from ..result import SolveResult
 from .methods import Method
 from .system import System
@@ -35,6 +31,8 @@ class Inner:
 
     def __init__(self, system: System, method: Method, max_iterations: int) -> None:
         if why := method.obstacle(system):
+            from ..preconditioners import CLASSICAL
+
             others = ", ".join(CLASSICAL)
             raise ValueError(f"{method.name} does not apply: {why}. Use {others} or direct.")
         self.system, self.method, self.max_iterations = system, method, max_iterations
@@ -94,12 +92,17 @@ class Inner:
         return torch.stack([result.x for result in results]), results
 
     def _cg(self, b: Tensor, rtol: float) -> SolveResult:
+        from ..krylov.cg import cg
+
         return cg(self.A, b, M=self.M, rtol=rtol, max_iterations=self.max_iterations)
 
     def _one(self, b: Tensor, rtol: float, limit: int | None = None) -> SolveResult:
         limit = self.max_iterations if limit is None else limit
         if self.method.run is not None:
             return self.method.run(self.A, self.M, b, rtol=rtol, max_iterations=limit)
+        from ..krylov.conjugate_gradients import is_fused
+        from ..krylov.lanczos import cg_and_condition
+
         with ours_alone() if is_fused(self.A, b, self.M) else nullcontext():
             result, condition = cg_and_condition(
                 self.A, b, M=self.M, rtol=rtol, max_iterations=limit
