@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from . import compare, data, doctor, evaluate, models, predict, quickstart, solve, train
-from .output import Verb
+from .output import Group, Verb
 from .progress import LogLine, Watch
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
+    cls=Group,
     name="pdeops",
     help="Neural PDE solvers and operator learning, compared with classical solvers.",
     no_args_is_help=True,

@@ -80,9 +80,7 @@ def _on_grid(system: System) -> Iterator[Choice]:
             f"{int(found.ghosts.sum())} ghost rows are eliminated exactly; the rest is solved by "
             f"transforms if it is constant on a box, else by multigrid",
         )
-    yield Choice(
-        "multigrid", f"a stencil on {shape_} nodes: O(n) operations, iterations bounded"
-    )
+    yield Choice("multigrid", f"a stencil on {shape_} nodes: O(n) operations, iterations bounded")
 
 
 def _any_matrix(system: System, num_rhs: int) -> Iterator[Choice]:
