@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import Json, Verb, emit
+from .output import Group, Json, Verb, emit
 
 if TYPE_CHECKING:
     from ..datasets.layouts.times import Times
 
 app = typer.Typer(
-    help="Generate benchmark data; convert and inspect data files.", no_args_is_help=True
+    cls=Group, help="Generate benchmark data; convert and inspect data files.", no_args_is_help=True
 )
 
 

@@ -1,6 +1,8 @@
 """Which methods there are for a system, best first, and why."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from . import shape
@@ -40,44 +42,48 @@ def choices(A: Any, num_rhs: int = 1, **known: Any) -> list[Choice]:
         ValueError: A is no matrix for conjugate gradients (`System.of`).
     """
     system = A if isinstance(A, System) else System.of(A, **known)
-    ranked = _on_grid(system) if system.on_grid is not None else []
-    seen = {choice.name for choice in ranked}
-    ranked += [c for c in _any_matrix(system, num_rhs) if c.name not in seen]
-    usable = [c for c in ranked if c.usable]
-    return usable + [c for c in ranked if not c.usable]
+    found = list(ranked(system, num_rhs))
+    return [c for c in found if c.usable] + [c for c in found if not c.usable]
 
 
-def _on_grid(system: System) -> list[Choice]:
+def ranked(system: System, num_rhs: int = 1) -> Iterator[Choice]:
+    """The methods that apply best first, and between them those that do not.
+
+    Each is found when it is asked for: the first needs no look at the graph of a matrix that is a
+    stencil, and loads no other solver.
+    """
+    seen = set()
+    for choice in chain(_on_grid(system), _any_matrix(system, num_rhs)):
+        if choice.name not in seen:
+            seen.add(choice.name)
+            yield choice
+
+
+def _on_grid(system: System) -> Iterator[Choice]:
+    if system.on_grid is None:
+        return
     found = system.found
     shape_ = " x ".join(map(str, system.A.grid.shape))
-    ranked = []
     if why := METHODS["transform"].obstacle(system):
-        ranked.append(Choice("transform", why, usable=False))
+        yield Choice("transform", why, usable=False)
     else:
-        ranked.append(
-            Choice(
-                "transform",
-                f"constant couplings on a box of {shape_} unknowns without holes: exact, and "
-                f"several times as fast as multigrid",
-            )
+        yield Choice(
+            "transform",
+            f"constant couplings on a box of {shape_} unknowns without holes: exact, and several "
+            f"times as fast as multigrid",
         )
     if system.A.grid.ndim == 1:
-        ranked.append(Choice("direct", "a band matrix: its factor has no fill"))
+        yield Choice("direct", "a band matrix: its factor has no fill")
     if found.ghosts is not None and found.ghosts.any():
-        ranked.append(
-            Choice(
-                "elimination",
-                f"{int(found.ghosts.sum())} ghost rows are eliminated exactly; the rest is solved "
-                f"by transforms if it is constant on a box, else by multigrid",
-            )
+        yield Choice(
+            "elimination",
+            f"{int(found.ghosts.sum())} ghost rows are eliminated exactly; the rest is solved by "
+            f"transforms if it is constant on a box, else by multigrid",
         )
-    ranked.append(
-        Choice("multigrid", f"a stencil on {shape_} nodes: O(n) operations, iterations bounded")
-    )
-    return ranked
+    yield Choice("multigrid", f"a stencil on {shape_} nodes: O(n) operations, iterations bounded")
 
 
-def _any_matrix(system: System, num_rhs: int) -> list[Choice]:
+def _any_matrix(system: System, num_rhs: int) -> Iterator[Choice]:
     n, nnz, d = system.size, system.csr.nnz, system.dimension
     direct = shape.sparse_direct(n, nnz, d)
     amg = shape.algebraic_multigrid(nnz)
@@ -89,14 +95,14 @@ def _any_matrix(system: System, num_rhs: int) -> list[Choice]:
         "direct": f"a sparse factorisation takes about {seconds['direct']:.2g} s ({mesh})",
         "amg": f"algebraic multigrid takes about {seconds['amg']:.2g} s ({mesh}{modes})",
     }
-    order = sorted(seconds, key=lambda name: seconds[name])
-    ranked = [Choice(name, texts[name]) for name in order]
-    ranked += [
-        Choice(name, "the kind that --preconditioner amg chooses between")
-        for name in ("ruge_stueben", "smoothed_aggregation")
-    ]
+    for name in sorted(seconds, key=lambda name: seconds[name]):
+        yield Choice(name, texts[name])
+    for name in ("ruge_stueben", "smoothed_aggregation"):
+        yield Choice(name, "the kind that --preconditioner amg chooses between")
     # For comparisons: slower on any but small systems.
-    ranked += [Choice(n, method_named(n).about) for n in names() if n not in METHODS]
+    for name in names():
+        if name not in METHODS:
+            yield Choice(name, method_named(name).about)
     for name in ("transform", "multigrid", "elimination"):
-        ranked.append(Choice(name, METHODS[name].obstacle(system), usable=False))
-    return [c for c in ranked if c.usable or c.reason]
+        if why := METHODS[name].obstacle(system):
+            yield Choice(name, why, usable=False)

@@ -6,10 +6,6 @@ from typing import Any
 
 from ...linop import LinearOperator
 from ...nearest import did_you_mean
-from ..direct.separable import SeparableInverse
-from ..direct.sparse import SparseDirect
-from ..multigrid.algebraic import AlgebraicMultigrid
-from ..preconditioners import CLASSICAL, FOR_STENCILS
 from .system import System
 
 M = LinearOperator | None
@@ -47,17 +43,30 @@ class Method:
 
 
 def _transform(system: System) -> M:
-    inverse = SeparableInverse.of(system.on_grid)
-    if isinstance(inverse, str):
-        raise ValueError(f"transform: {inverse}.")
-    return inverse
+    if isinstance(system.by_transforms, str):
+        raise ValueError(f"transform: {system.by_transforms}.")
+    return system.by_transforms
 
 
 def _no_transform(system: System) -> str:
     if system.on_grid is None:
         return _no_stencil(system)
-    inverse = SeparableInverse.of(system.on_grid)
-    return inverse if isinstance(inverse, str) else ""
+    return system.by_transforms if isinstance(system.by_transforms, str) else ""
+
+
+def _for_stencil(name: str) -> Callable[[System], M]:
+    def build(system: System) -> M:
+        from ..preconditioners import FOR_STENCILS
+
+        return FOR_STENCILS[name](system.found)
+
+    return build
+
+
+def _factor(system: System) -> M:
+    from ..direct.sparse import SparseDirect
+
+    return SparseDirect(system.A)
 
 
 def _no_stencil(system: System) -> str:
@@ -74,6 +83,8 @@ def _no_ghosts(system: System) -> str:
 
 def _algebraic(kind: str | None) -> Callable[[System], M]:
     def build(system: System) -> M:
+        from ..multigrid.algebraic import AlgebraicMultigrid
+
         modes = system.near_nullspace
         block = system.blocks
         if modes is not None and block == 1:
@@ -99,19 +110,19 @@ _ALL = (
     Method(
         "multigrid",
         "black-box multigrid on the grid of the stencil, single precision where that suffices",
-        lambda system: FOR_STENCILS["multigrid"](system.found),
+        _for_stencil("multigrid"),
         _no_stencil,
     ),
     Method(
         "elimination",
         "ghost rows are eliminated; transforms or multigrid for the others",
-        lambda system: FOR_STENCILS["elimination"](system.found),
+        _for_stencil("elimination"),
         _no_ghosts,
     ),
     Method(
         "direct",
         "sparse factorisation (SuperLU, minimum degree); exact",
-        lambda system: SparseDirect(system.A),
+        _factor,
         exact=True,
     ),
     Method(
@@ -138,6 +149,8 @@ _ABOUT = {
 
 def names() -> list[str]:
     """The names of all methods: those above, and the others of `preconditioners.CLASSICAL`."""
+    from ..preconditioners import CLASSICAL
+
     return [*METHODS, *(name for name in CLASSICAL if name not in METHODS)]
 
 
@@ -149,6 +162,8 @@ def method_named(name: str) -> Method:
     """
     if name in METHODS:
         return METHODS[name]
+    from ..preconditioners import CLASSICAL
+
     if name not in CLASSICAL:
         raise ValueError(
             f"No method {name!r}; there are {', '.join(names())}.{did_you_mean(name, names())}"

@@ -3,7 +3,9 @@
 import logging
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from numpy import ndarray
 from ...kernels.runtime import first_calls
 from ...kernels.runtime.threads import ours_alone
 from ..result import SolveResult
-from .choices import choices
+from .choices import ranked
 from .inner import Inner
 from .methods import Method, method_named
 from .system import System, real
@@ -110,8 +112,8 @@ def _solve(
         raise ValueError(f"x0 must have b's shape; got {guess.shape} and {columns.shape}.")
     job = _Job(system, columns, guess, rtol, max_iterations)
     named = _named(method)
-    tried = [named] if named else [c.method for c in choices(system, columns.shape[1]) if c.usable]
-    job.run(tried[:FALLBACKS], begin)
+    usable = (c.method for c in ranked(system, columns.shape[1]) if c.usable)
+    job.run(iter([named]) if named else islice(usable, FALLBACKS), begin)
     return job.solution(np.ndim(b) if not isinstance(b, torch.Tensor) else b.ndim)
 
 
@@ -146,16 +148,18 @@ class _Job:
         norms = np.linalg.norm(self.r, axis=0)
         return (norms / np.where(self.sizes > 0, self.sizes, 1.0)).tolist()
 
-    def run(self, methods: list[Method], begin: float) -> None:
+    def run(self, methods: Iterator[Method], begin: float) -> None:
         """Try the methods in turn until all columns have converged."""
-        for k, method in enumerate(methods):
-            last = k == len(methods) - 1
+        method: Method | None = next(methods)
+        while method is not None:
             try:
                 inner = Inner(self.system, method, self.max_iterations)
             except ValueError as error:
-                if last:
+                following = next(methods, None)
+                if following is None:
                     raise
                 log.info("%s does not apply: %s", method.name, error)
+                method = following
                 continue
             now = _now()
             self.setup += now - begin
@@ -165,9 +169,11 @@ class _Job:
             self._improve(inner)
             begin = _now()
             self.seconds += begin - now
-            if last or inner.final or not self._open():
+            if inner.final or not self._open():
                 return
-            log.info("%s did not converge (%s); trying the next", method.name, self._why())
+            name, method = method.name, next(methods, None)
+            if method is not None:
+                log.info("%s did not converge (%s); trying the next", name, self._why())
 
     def _why(self) -> str:
         return next((reason for reason in self.reasons if reason), "")

@@ -23,6 +23,8 @@ from .shape import dimension
 if TYPE_CHECKING:
     import scipy.sparse
 
+    from ..direct.separable import SeparableInverse
+
 log = logging.getLogger("pdeops")
 
 SYMMETRIC = 1e-12  # relative difference of a_ij and a_ji that counts as round-off
@@ -105,6 +107,13 @@ class System:
             log.info("Assuming A is positive definite; its entries do not prove it.")
             A = Stencil(A.diagonal(), A.couplings, A.grid, positive_definite=True)
         return A
+
+    @cached_property
+    def by_transforms(self) -> "SeparableInverse | str":
+        """The inverse by sine, cosine and Fourier transforms, or why there is none."""
+        from ..direct.separable import SeparableInverse
+
+        return SeparableInverse.of(self.on_grid)
 
     @cached_property
     def matrix(self) -> Matrix:

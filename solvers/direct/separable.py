@@ -16,6 +16,9 @@ from ...kernels.runtime.threads import num_threads
 from ...linop import LinearOperator, Preconditioner
 from ..operators.diffusion import Diffusion
 
+# Numbers up to which numpy's sine transform is as fast as scipy's. scipy.fft imports scipy.special,
+# which takes as long as a hundred transforms of this size.
+SMALL = 1 << 17
 EQUAL = 1e-12  # couplings that differ by less, relative to the largest of their axis, are equal
 
 
@@ -72,6 +75,8 @@ class Axis:
 
     def forward(self, u: ndarray, axis: int, workers: int) -> ndarray:
         """Coefficients of S⁻¹ u in the waves, up to a factor per wave that `backward` undoes."""
+        if self.ends == (End.NODE, End.NODE) and u.size <= SMALL:
+            return _sine_transform(u, axis)
         from scipy import fft
 
         if self.ends[0] is End.PERIODIC:
@@ -90,6 +95,8 @@ class Axis:
 
     def backward(self, waves: ndarray, axis: int, workers: int) -> ndarray:
         """The inverse of `forward`."""
+        if self.ends == (End.NODE, End.NODE) and waves.size <= SMALL:
+            return _sine_transform(waves, axis) / (2 * (self.n + 1))
         from scipy import fft
 
         if self.ends[0] is End.PERIODIC:
@@ -199,8 +206,6 @@ class SeparableInverse(Preconditioner):
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """M u in u's dtype; it carries no gradient."""
-        from scipy import fft
-
         b = u.detach().cpu().double()
         b = self._project(b) if self._project else b
         waves: Any = b.numpy() if self._fractions is None else b.numpy() / self._fractions
@@ -210,9 +215,13 @@ class SeparableInverse(Preconditioner):
             waves = self.axes[k].forward(waves, k - ndim, workers)
         periodic = [k - ndim for k in self._periodic]
         if periodic:
+            from scipy import fft
+
             waves = fft.rfftn(waves, axes=periodic, workers=workers)
         waves = waves / self._values
         if periodic:
+            from scipy import fft
+
             sides = [self.axes[k].n for k in self._periodic]
             waves = fft.irfftn(waves, sides, axes=periodic, workers=workers)
         for k in reversed(real):
@@ -299,6 +308,18 @@ def _is_half(faces: list[ndarray], shape: tuple[int, ...], axis: int, end: int) 
             here, there = (np.take(inside, end + k * step, axis) for k in (0, 1))
             return bool(np.allclose(2 * here, there, rtol=EQUAL, atol=0))
     return False
+
+
+def _sine_transform(u: ndarray, axis: int) -> ndarray:
+    """The DST-I, 2 Σ_j u_j sin(π (j + 1) (k + 1) / (n + 1)), by a Fourier transform of period
+    2 (n + 1)."""
+    n = u.shape[axis]
+    shape = list(u.shape)
+    shape[axis] += 1
+    shifted = np.zeros(shape)
+    shifted[_along(axis, slice(1, None), u.ndim)] = u
+    waves = np.fft.rfft(shifted, 2 * (n + 1), axis)
+    return -2 * waves.imag[_along(axis, slice(1, n + 1), u.ndim)]
 
 
 def _along(axis: int, part: slice, ndim: int) -> tuple[Any, ...]:

@@ -114,3 +114,17 @@ def test_what_is_no_diffusion_is_refused():
     assert "grid" in SeparableInverse.of(None)
     k = torch.rand(9, 9, dtype=torch.float64) + 1
     assert "not constant" in SeparableInverse.of(Diffusion(k, Grid((9, 9))))
+
+
+@pytest.mark.parametrize("axis", [-1, -2])
+def test_the_sine_transform_of_small_fields_is_that_of_scipy(axis, monkeypatch):
+    from pdeops.solvers.direct import separable
+
+    u = np.random.default_rng(0).standard_normal((2, 7, 6))
+    one = Axis(u.shape[axis], 1.0, (End.NODE, End.NODE))
+    small = one.forward(u, axis, 1)
+    assert one.backward(small, axis, 1) == pytest.approx(u, abs=1e-14)
+    monkeypatch.setattr(separable, "SMALL", 0)
+    large = one.forward(u, axis, 1)
+    assert small == pytest.approx(large, abs=1e-13)
+    assert one.backward(large, axis, 1) == pytest.approx(u, abs=1e-14)
