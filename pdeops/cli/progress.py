@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 PATIENCE = 1.5  # seconds of silence
+EARLY = 20.0  # seconds in which a user still waits at the screen
 
 _bars = 0  # that are shown now
 
@@ -51,8 +52,9 @@ class LogLine(logging.StreamHandler):
 class Watch:
     """A thread that logs what the process does whenever nothing was logged for a while.
 
-    While packages are loaded or loops compiled it writes every `PATIENCE` seconds; while a command
-    computes, the intervals double, so that an hour of work is a dozen lines.
+    While packages are loaded or loops compiled, and in the first seconds of a command, it writes
+    every `PATIENCE` seconds; later the intervals double, so that an hour of work is a screen of
+    lines.
     """
 
     def __init__(self, log: LogLine, logger: logging.Logger) -> None:
@@ -78,8 +80,10 @@ class Watch:
         if line is None:
             if silent < self._wait:
                 return
-            self._wait *= 2
-            line = f"still working, {time.monotonic() - self._start:.0f} s"
+            elapsed = time.monotonic() - self._start
+            if elapsed > EARLY:
+                self._wait *= 2
+            line = f"still working, {elapsed:.0f} s"
         if line == self._last_line:
             line += f", {time.monotonic() - self._start:.0f} s"
         self._last_line = line

@@ -34,7 +34,15 @@ def test_compilation_is_named(watch, caplog):
     assert caplog.messages[0].endswith("now plane.descend5")
 
 
-def test_intervals_double_while_a_command_computes(watch, caplog):
+def test_a_command_is_not_silent_for_two_seconds_while_a_user_waits(watch, caplog):
+    for lines in (1, 2, 3):
+        silent_for(watch, 1.6)
+        watch.look()
+        assert len(caplog.messages) == lines
+
+
+def test_intervals_double_later(watch, caplog):
+    watch._start -= 30
     for silent, lines in ((1.6, 1), (1.6, 1), (3.1, 2), (3.1, 2), (6.1, 3)):
         silent_for(watch, silent)
         watch.look()
