@@ -12,6 +12,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from .runtime.first_calls import once
+
 COMPILED_DTYPES = (torch.float64, torch.float32)  # of the compiled loops
 
 
@@ -44,7 +46,9 @@ class Forms:
         try:
             return self._modules[name]
         except KeyError:
-            return self._modules.setdefault(name, import_module(f"{self.package}.{name}"))
+            with once():
+                module = import_module(f"{self.package}.{name}")
+            return self._modules.setdefault(name, module)
 
 
 def is_compiled(u: Tensor) -> bool:

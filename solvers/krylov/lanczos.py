@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...kernels.runtime.first_calls import once
 from ...linop import LinearOperator
 from ..result import SolveResult
 from .columns import Columns, Scalars
@@ -56,7 +57,8 @@ class LanczosMatrix:
 
     def condition(self) -> float:
         """θ_max / θ_min of one system; infinite unless all are positive."""
-        from scipy.linalg import eigvalsh_tridiagonal  # O(k²), where `eigh` takes O(k³)
+        with once():
+            from scipy.linalg import eigvalsh_tridiagonal  # O(k²), where `eigh` takes O(k³)
 
         values = eigvalsh_tridiagonal(self.diagonal.numpy(), self.side.numpy())
         return float(values[-1] / values[0]) if values[0] > 0 else math.inf

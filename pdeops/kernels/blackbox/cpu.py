@@ -1,5 +1,6 @@
 """Choice of the compiled form (numba) of black-box multigrid for an operator and a cycle."""
 
+from ..runtime.first_calls import once
 from .hierarchy import Cycle, Hierarchy, System
 from .layout import STRONG
 from .sparsify import Shares
@@ -14,10 +15,12 @@ def set_up(
 ) -> Hierarchy:
     """`PlaneHierarchy` if it fits, else `BoxHierarchy`."""
     if fits_plane(system, cycle, lines):
-        from .plane_hierarchy import PlaneHierarchy
+        with once():
+            from .plane_hierarchy import PlaneHierarchy
 
         return PlaneHierarchy(system, shares, num_sparsified)
-    from .box_hierarchy import BoxHierarchy
+    with once():
+        from .box_hierarchy import BoxHierarchy
 
     return BoxHierarchy(system, lines, shares, num_sparsified)
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from ..runtime.first_calls import once
 from .layout import (
     ASYMMETRIC,
     FINE,
@@ -294,7 +295,8 @@ def embed(A: Entries, ndim: int, default: int = 1) -> tuple[ndarray, ndarray] | 
         The number of the connected component of each row, and (rows, 3) its place in it from (0, 0,
         0); None if the entries fit no grid.
     """
-    from . import places
+    with once():
+        from . import places
 
     n = len(A.diagonal)
     parent, shift = np.arange(n), np.zeros(n, dtype=np.int64)
@@ -309,12 +311,14 @@ def embed(A: Entries, ndim: int, default: int = 1) -> tuple[ndarray, ndarray] | 
 
 
 def _rows() -> Any:
-    from . import cpu
+    with once():
+        from . import cpu
 
     return cpu
 
 
 def _nodes() -> Any:
-    from . import grids
+    with once():
+        from . import grids
 
     return grids
