@@ -78,7 +78,10 @@ def _elements(shape: tuple[int, ...]) -> None:
         sum(
             reduce(
                 scipy.sparse.kron,
-                [line(n, (-1, 2, -1) if a == axis else (1, 4, 1)) for a, n in enumerate(shape)],
+                [
+                    line(n, (-1.0, 2.0, -1.0) if a == axis else (1.0, 4.0, 1.0))
+                    for a, n in enumerate(shape)
+                ],
             )
             for axis in range(len(shape))
         )

@@ -38,7 +38,7 @@ class Method:
     def title(self) -> str:
         """The method of the solve and the name of M."""
         if self.exact:
-            return f"direct, {self.name}"
+            return f"{self.name}, exact"
         return f"{self.run_name or 'conjugate gradients'}, {self.name}"
 
 

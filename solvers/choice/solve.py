@@ -26,7 +26,7 @@ PASSES = 4  # solves for the residual of the matrix as given, where that of the 
 FALLBACKS = 3  # methods that are tried, unless one is named
 
 
-@dataclass
+@dataclass(repr=False)  # that of SolveResult is short
 class Solution(SolveResult):
     """A `SolveResult`, with how it came about. `x` has the shape of b.
 

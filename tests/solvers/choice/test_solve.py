@@ -354,3 +354,10 @@ def test_algebraic_multigrid_is_bounded_under_refinement():
         counts.append(pdeops.solve(A, rhs(A), method="amg").iterations)
     assert counts[-1] <= 14
     assert counts[-1] <= counts[0] + 4
+
+
+def test_a_solution_prints_in_a_line():
+    A = Laplacian(Grid((9, 9))).to_csr()
+    text = repr(pdeops.solve(A, np.ones(A.shape[0])))
+    assert text.startswith("Solution(converged")
+    assert "tensor(" not in text and "\n" not in text
