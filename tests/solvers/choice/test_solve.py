@@ -360,4 +360,5 @@ def test_a_solution_prints_in_a_line():
     A = Laplacian(Grid((9, 9))).to_csr()
     text = repr(pdeops.solve(A, np.ones(A.shape[0])))
     assert text.startswith("Solution(converged")
-    assert "tensor(" not in text and "\n" not in text
+    assert "tensor(" not in text
+    assert "\n" not in text
