@@ -25,6 +25,7 @@ from .smoothers import LineGaussSeidel, Smoother, suited
 from .stencil_hierarchy import lines_of, stencil_hierarchy, suited_cycle, suited_smoother
 
 COARSE = ("galerkin", "sparsified")
+NETWORK = 2**17  # unknowns from which a network of shares gains by torch's threads
 
 
 class Multigrid(Preconditioner):
@@ -139,8 +140,8 @@ class Multigrid(Preconditioner):
             self._regions = A.regions
         self._shares, self._coarse = shares, coarse
         try:
-            # A network that computes shares uses torch's threads.
-            with ours_alone() if shares is None else nullcontext():
+            # A network that computes shares uses torch's threads where it has enough to do.
+            with nullcontext() if shares and A.grid.num_nodes > NETWORK else ours_alone():
                 if isinstance(A, Stencil):
                     self._hierarchy = stencil_hierarchy(A, self._spec)
                 else:
