@@ -346,7 +346,7 @@ def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing(pdeops, wor
 def test_full_disk_while_training(workshop, tmp_path):
     """No checkpoint fits: a clear error, and no folder that claims to hold a run."""
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "pdeops.cli", "train", "fno_darcy65", "--epochs", "1"]
+    command = [sys.executable, "-B", "-m", "pdeops.cli", "train", "fno_darcy65", "--epochs", "1"]
     command += [*settings(workshop, "model.n_modes=[8,8]"), "--out", str(out)]
     done = subprocess.run(
         command, capture_output=True, text=True, preexec_fn=restrict_files_to(9000)
@@ -358,7 +358,8 @@ def test_full_disk_while_training(workshop, tmp_path):
 
 
 def restrict_files_to(num_bytes):
-    """The file-size limit plays the full disk; SIGXFSZ would kill, a clear error is wanted."""
+    """The file-size limit plays the full disk; SIGXFSZ would kill, a clear error is wanted. Use it
+    with python -B: bytecode in __pycache__ would end at the limit, and stay."""
 
     def restrict():
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -369,7 +370,8 @@ def restrict_files_to(num_bytes):
 
 def test_full_disk_while_generating(tmp_path):
     out = tmp_path / "d.h5"
-    command = [sys.executable, "-m", "pdeops.cli", *GENERATE, "--samples", "400", "--out", str(out)]
+    command = [sys.executable, "-B", "-m", "pdeops.cli", *GENERATE, "--samples", "400"]
+    command += ["--out", str(out)]
     full = restrict_files_to(200_000)
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=full, timeout=120)
     assert done.returncode == 1, done.stderr

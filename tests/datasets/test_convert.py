@@ -407,7 +407,11 @@ class TestAllOrNothing:
             "except OSError as error: print(error)\n"
         )
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+            [sys.executable, "-B", "-c", code],  # bytecode would end at the limit, and stay
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
         )
         assert "Cannot write" in done.stdout, done.stderr
         assert os.listdir(tmp_path) == []

@@ -149,7 +149,10 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
     folder.mkdir()
     script.write_text(FULL_DISK)
     done = subprocess.run(
-        [sys.executable, str(script), str(folder)], capture_output=True, text=True, check=False
+        [sys.executable, "-B", str(script), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
