@@ -117,8 +117,8 @@ def _solve(
 def _check(rtol: Any, method: Any, max_iterations: Any) -> None:
     if not isinstance(rtol, Real) or not 0 < float(rtol) < math.inf:
         raise ValueError(
-            f"rtol must be a number, positive and finite; got {rtol!r}. Relative tolerances lie "
-            f"near 1e-8."
+            f"rtol must be positive and finite; got {rtol!r}. Relative tolerances are numbers near "
+            f"1e-8."
         )
     if not isinstance(max_iterations, Integral) or max_iterations < 0:
         raise ValueError(

@@ -106,8 +106,8 @@ def test_a_matrix_is_no_right_hand_side():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"rtol": None}, "rtol must be a number.*None"),
-        ({"rtol": "1e-8"}, "rtol must be a number.*'1e-8'"),
+        ({"rtol": None}, "rtol must be positive.*None"),
+        ({"rtol": "1e-8"}, "rtol must be positive.*'1e-8'"),
         ({"rtol": np.inf}, "rtol"),
         ({"max_iterations": None}, "max_iterations must be an integer.*None"),
         ({"max_iterations": 2.5}, "max_iterations must be an integer.*2.5"),
