@@ -30,6 +30,7 @@ def read_matrix(path: Path) -> "scipy.sparse.csr_array":
     import numpy as np
     import scipy.sparse
 
+    from ..solvers.operators.given import as_sparse, real
     from .matlab import MATLAB, read_matlab
 
     match _kind(path, _MATRICES):
@@ -45,32 +46,38 @@ def read_matrix(path: Path) -> "scipy.sparse.csr_array":
                 f"scipy.sparse.save_npz(file, scipy.sparse.csr_array(A))."
             )
     if not scipy.sparse.issparse(matrix):
-        matrix = scipy.sparse.csr_array(np.atleast_2d(np.asarray(matrix)))
+        matrix = as_sparse(np.atleast_2d(matrix), str(path))
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{path} holds a matrix of shape {matrix.shape}; A must be square.")
     if not matrix.shape[0]:
         raise ValueError(f"{path} holds a matrix without rows.")
     csr = scipy.sparse.csr_array(matrix)
-    csr.data = _real(path, csr.data)
+    csr.data = real(csr.data, str(path))
     if not np.isfinite(csr.data).all():
         raise ValueError(f"{path} holds NaN or infinity. Check where the matrix was made.")
     return csr
 
 
-def read_rhs(path: Path, size: int) -> "np.ndarray":
+def read_rhs(path: Path, size: int, *, matrix: Path | None = None) -> "np.ndarray":
     """The right-hand sides in a file in float64: (size, k) if it holds an array of `size` rows and
     k > 1 columns, else a vector of its `size` entries in C order.
 
+    Args:
+        matrix: the file of A. If it is the same, b must be another variable in it.
+
     Raises:
-        ValueError: the file is missing or holds no array, the number of entries is not `size`, or
-            an entry is not finite.
+        ValueError: the file is missing or holds no array or a sparse square matrix, the number of
+            entries is not `size`, or an entry is not finite.
     """
     import numpy as np
 
+    from ..solvers.operators.given import as_columns, real
     from ..solvers.vector_file import read_vector
     from .matlab import MATLAB, read_matlab
 
     match _kind(path, _VECTORS):
+        case kind if matrix is not None and path.samefile(matrix):
+            b = _beside_the_matrix(path, kind)
         case "npy":
             b = _load(path, lambda p: np.load(p, allow_pickle=False), _VECTORS)
         case "matrix market" | "gzip":
@@ -83,9 +90,9 @@ def read_rhs(path: Path, size: int) -> "np.ndarray":
             b = read_vector(path).numpy()
         case kind:
             raise ValueError(f"{path} is {_NAMES[kind]}; expected {_VECTORS}.")
-    b = b.toarray() if hasattr(b, "toarray") else np.asarray(b)
+    b = as_columns(b, str(path))
     shape = b.shape
-    b = np.ascontiguousarray(_real(path, b), dtype="float64")
+    b = np.ascontiguousarray(real(b, str(path)))
     if b.ndim != 2 or b.shape[0] != size or b.shape[1] < 2:
         if b.size != size:
             hint = ""
@@ -104,6 +111,19 @@ def read_rhs(path: Path, size: int) -> "np.ndarray":
             f"{wrong[0]}. Check where it was made."
         )
     return b
+
+
+def _beside_the_matrix(path: Path, kind: str) -> Any:
+    """b in the file of A. It is never the only variable, which is A."""
+    from .matlab import MATLAB, read_matlab
+
+    why = f"--rhs is needed: {path} holds A and no right-hand side b"
+    if kind not in ("mat", "hdf5"):
+        raise ValueError(f"{why}.")
+    try:
+        return read_matlab(path, MATLAB["b"], only=False)
+    except ValueError as error:
+        raise ValueError(f"{why}: {error}.") from None
 
 
 _NAMES = {
@@ -159,6 +179,10 @@ def _unpacked_head(path: Path) -> bytes:
 def _of(head: bytes) -> str:
     if head[257:262] == b"ustar":
         return "tar"
+    from .matlab import is_version_4
+
+    if is_version_4(head):
+        return "mat"
     head = head.lstrip()
     return next((kind for magic, kind in _MAGIC if head.startswith(magic)), "unknown")
 
@@ -210,9 +234,3 @@ def _read_market(path: Path) -> Any:
     if content.startswith(b"\x1f\x8b"):
         content = gzip.decompress(content)
     return mmread(io.BytesIO(content))
-
-
-def _real(path: Path, values: "np.ndarray") -> "np.ndarray":
-    from ..solvers.choice.system import real
-
-    return real(values, str(path))

@@ -1,6 +1,7 @@
 """`pdeops solve`: solve a linear system from files."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,6 +97,8 @@ def command(
     from ..solvers.choice.solve import solve
     from ..solvers.choice.system import System
 
+    if sys.stdout is None and (list_ or out is None):
+        raise ValueError("Standard output is closed, so the result would be lost. Give --out.")
     with _reserved(out):
         csr = read_matrix(matrix)
         modes, places = (_array(path) for path in (near_nullspace, coordinates))
@@ -103,13 +106,10 @@ def command(
         system = System.of(csr, near_nullspace=modes, coordinates=places)
         setup = _seconds() - begin
         if list_:
-            _list(
-                system, 1 if rhs is None else read_rhs(rhs, system.size)[..., None].shape[1], json
-            )
+            b = None if rhs is None else read_rhs(rhs, system.size, matrix=matrix)
+            _list(system, 1 if b is None else b[..., None].shape[1], json)
             return
-        if rhs is None and not _holds_b(matrix):
-            raise ValueError(f"--rhs is needed: {matrix} holds no right-hand side b.")
-        b = read_rhs(matrix if rhs is None else rhs, system.size)
+        b = read_rhs(matrix if rhs is None else rhs, system.size, matrix=matrix)
         begin = _seconds()
         found = system.found
         log.info("%s", found.reason if found.on_grid else f"no stencil: {found.reason}")
@@ -200,11 +200,6 @@ def _guess(folder: Path, system: "System", b: Any) -> Any:
 
     x = system.columns(torch.stack(fields), system.A).reshape(b.shape)
     return x * 2.0**-system.exponent
-
-
-def _holds_b(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(6) == b"MATLAB"
 
 
 def _array(path: Path | None) -> Any:

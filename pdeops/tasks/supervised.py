@@ -1,6 +1,7 @@
 """Supervised learning of an operator from pairs of input and target fields in data files."""
 # Axes: b batch, t time, c channel, *space nodes.
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from .data import DataTable, check_channels, check_frames, training_and_validati
 from .fields import fields_of
 from .operators import ON_A_DOMAIN, OPERATORS
 from .task import Finished, Job, Task, TrainingRecipe
+
+log = logging.getLogger("pdeops")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,13 +174,21 @@ class SupervisedTask(Task):
         problem = problem_of(dataset.spec) if dataset.spec else None
         steady = problem if isinstance(problem, Problem) else None
         metrics = MetricMean(dataset.domain)
-        residual = 0.0
+        residual, num_zero = 0.0, 0
         for batch in dataset.batches(32):
             prediction = run(batch.input)
+            num_zero += int((batch.target == 0).flatten(1).all(dim=1).sum())
             metrics.update(prediction, batch.target, batch)
             if steady is not None:
                 domain: Any = dataset.domain
                 residual += steady.residual(batch.input, prediction, domain).sum().item()
+        if num_zero:
+            log.warning(
+                "%d of %d targets are zero everywhere: for these samples every relative error is "
+                "the absolute error",
+                num_zero,
+                len(dataset),
+            )
         report: dict[str, Any] = dict(metrics.compute())
         report["residual"] = None if steady is None else residual / len(dataset)
         report["samples"] = len(dataset)

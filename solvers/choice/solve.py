@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from numpy import ndarray
 
 from ...kernels.runtime import first_calls
 from ...kernels.runtime.threads import ours_alone
+from ..operators.given import as_columns, real
 from ..result import SolveResult
 from .choices import ranked
 from .inner import Inner
 from .methods import Method, method_named
-from .system import System, real
+from .system import System
 
 log = logging.getLogger("pdeops")
 
@@ -69,8 +71,8 @@ def solve(
     not met, x is the best iterate.
 
     Args:
-        A: (n, n), a sparse matrix of scipy or a dense array.
-        b: (n,) or (n, k), which are solved together.
+        A: (n, n), a sparse matrix of scipy or torch, a dense array, or an operator with `to_csr`.
+        b: (n,) or (n, k), which are solved together; dense or sparse.
         rtol: relative tolerance per column.
         method: a name of `choices(A)`; None chooses.
         near_nullspace: (n, m), vectors that A nearly maps to zero, for systems of equations.
@@ -97,24 +99,35 @@ def _solve(
     x0: Any,
 ) -> Solution:
     begin = _now()
+    _check(rtol, method, max_iterations)
     system = A
     if not isinstance(A, System):
         system = System.of(A, near_nullspace=known[0], coordinates=known[1])
-    if not 0 < rtol < math.inf:
-        raise ValueError(
-            f"rtol must be positive and finite; got {rtol}. Relative tolerances lie near 1e-8."
-        )
-    if max_iterations < 0:
-        raise ValueError(f"max_iterations must be at least 0; got {max_iterations}.")
     columns = _columns(b, system.size, "b")
     guess = None if x0 is None else _columns(x0, system.size, "x0")
     if guess is not None and guess.shape != columns.shape:
         raise ValueError(f"x0 must have b's shape; got {guess.shape} and {columns.shape}.")
-    job = _Job(system, columns, guess, rtol, max_iterations)
+    job = _Job(system, columns, guess, float(rtol), int(max_iterations))
     named = _named(method)
     usable = (c.method for c in ranked(system, columns.shape[1]) if c.usable)
     job.run(iter([named]) if named else islice(usable, FALLBACKS), begin)
     return job.solution(np.ndim(b) if not isinstance(b, torch.Tensor) else b.ndim)
+
+
+def _check(rtol: Any, method: Any, max_iterations: Any) -> None:
+    if not isinstance(rtol, Real) or not 0 < float(rtol) < math.inf:
+        raise ValueError(
+            f"rtol must be positive and finite; got {rtol!r}. Relative tolerances are numbers near "
+            f"1e-8."
+        )
+    if not isinstance(max_iterations, Integral) or max_iterations < 0:
+        raise ValueError(
+            f"max_iterations must be an integer and at least 0; got {max_iterations!r}."
+        )
+    if not (method is None or isinstance(method, str | Method)):
+        raise ValueError(
+            f"method must be None or a name of pdeops.choices(A); got {method!r}. None chooses."
+        )
 
 
 def _now() -> float:
@@ -259,7 +272,7 @@ def _named(method: str | Method | None) -> Method | None:
 
 def _columns(b: Any, size: int, name: str) -> ndarray:
     """b as (n, k) in float64."""
-    b = b.detach().cpu().numpy() if isinstance(b, torch.Tensor) else np.asarray(b)
+    b = as_columns(b, name)
     if b.ndim not in (1, 2) or b.shape[0] != size or not b.size:
         raise ValueError(
             f"{name} must have the shape ({size},), or ({size}, k) for k right-hand sides; got "

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...kernels import recognition
 from ...linop import LinearOperator
+from ..operators.given import as_sparse, real
 from ..operators.matrix import Matrix
 from ..operators.recognise import Structure, recognise
 from ..operators.regions import Regions
@@ -53,7 +54,7 @@ class System:
 
     @classmethod
     def of(cls, matrix: Any, *, near_nullspace: Any = None, coordinates: Any = None) -> "System":
-        """The system of a sparse matrix of scipy, or of a dense array.
+        """The system of a matrix as `as_sparse` takes it.
 
         Args:
             near_nullspace, coordinates: as for `solve`.
@@ -168,8 +169,7 @@ class System:
 def _canonical(matrix: Any) -> "scipy.sparse.csr_array":
     import scipy.sparse
 
-    if not scipy.sparse.issparse(matrix):
-        matrix = scipy.sparse.csr_array(np.asarray(matrix))
+    matrix = as_sparse(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"A must be square; got shape {matrix.shape}.")
     if not matrix.shape[0]:
@@ -185,24 +185,6 @@ def _canonical(matrix: Any) -> "scipy.sparse.csr_array":
     return csr
 
 
-def real(values: ndarray, name: str) -> ndarray:
-    """The values as float64.
-
-    Raises:
-        ValueError: they are not numbers, or complex with an imaginary part.
-    """
-    if values.dtype.kind == "c":
-        if np.any(values.imag):
-            raise ValueError(
-                f"{name} holds complex numbers ({values.dtype}); real ones are needed. A complex "
-                f"system is a real one of twice the size."
-            )
-        values = values.real
-    if values.dtype.kind not in "fiub":
-        raise ValueError(f"{name} holds numbers of type {values.dtype}; real ones are needed.")
-    return np.asarray(values, dtype="float64")
-
-
 def _require_semidefinite(csr: "scipy.sparse.csr_array") -> None:
     """Raise a ValueError if A is not symmetric, or its diagonal shows that it is not positive
     semidefinite."""
@@ -213,8 +195,9 @@ def _require_semidefinite(csr: "scipy.sparse.csr_array") -> None:
         i, j = pair
         raise ValueError(
             f"{need}this one is not symmetric: |A - Aᵀ| is {abs(csr[i, j] - csr[j, i]):.3g} at "
-            f"entry ({i}, {j}), which is {csr[i, j]:.6g} against {csr[j, i]:.6g}. Use GMRES or "
-            f"BiCGStab (scipy.sparse.linalg.gmres, pdeops.solvers.bicgstab), or a sparse LU."
+            f"entry ({i}, {j}), which is {float(csr[i, j])!r} against {float(csr[j, i])!r}. Use "
+            f"GMRES or BiCGStab (scipy.sparse.linalg.gmres, pdeops.solvers.bicgstab), or a sparse "
+            f"LU."
         )
     diagonal = csr.diagonal()
     lowest = diagonal.min()

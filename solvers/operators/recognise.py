@@ -11,6 +11,7 @@ from ...kernels import recognition
 from ...kernels.recognition import Entries, Pairs, layout
 from .diffusion import Diffusion
 from .embedding import Places, places
+from .given import as_sparse
 from .regions import Regions
 from .shapes import axis_shapes, box_shapes
 from .stencil import Stencil, stencil_offsets
@@ -62,8 +63,8 @@ def recognise(
     if P.asymmetric is not None:
         i, j = P.asymmetric
         return Structure(
-            f"not symmetric: entry ({i}, {j}) is {csr[i, j]:.10g}, entry ({j}, {i}) is "
-            f"{csr[j, i]:.10g}"
+            f"not symmetric: entry ({i}, {j}) is {float(csr[i, j])!r}, entry ({j}, {i}) is "
+            f"{float(csr[j, i])!r}"
         )
     size = len(A.diagonal)
     if shape is not None and (torch.Size(shape).numel() != size or not 1 <= len(shape) <= 3):
@@ -80,9 +81,9 @@ def _csr(matrix: Any) -> tuple[Any, str]:
     """The matrix as CSR, without a copy if it is one, or why it cannot be a stencil."""
     import scipy.sparse
 
-    csr = matrix
-    if getattr(matrix, "format", None) != "csr":
-        csr = scipy.sparse.csr_array(matrix)
+    csr = as_sparse(matrix)
+    if csr.format != "csr":
+        csr = scipy.sparse.csr_array(csr)
     if csr.ndim != 2 or csr.shape[0] != csr.shape[1]:
         return None, f"not square: shape {csr.shape}"
     if csr.dtype.kind not in "fiub":

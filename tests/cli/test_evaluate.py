@@ -1,5 +1,8 @@
 """`pdeops evaluate` of a network inside a solver."""
 
+import shutil
+
+import h5py
 import pytest
 
 from .test_bad_input import refused
@@ -57,3 +60,17 @@ def test_options_of_the_other_kind_of_run(pdeops, solver, workshop):
     refused(pdeops("evaluate", solver, "--systems", 0), "At least one system")
     refused(pdeops("evaluate", solver, "--size", 2), "4 or more cells")
     refused(pdeops("evaluate", "dcdm_poison"), "neither a run folder", "dcdm_poisson")
+
+
+def test_targets_of_zeros_are_counted(pdeops, workshop, tmp_path):
+    plain = pdeops("evaluate", workshop.run, "--data", workshop.test, "--json")
+    assert plain.status == 0, plain.stderr
+    assert "zero everywhere" not in plain.stderr
+    shutil.copy(workshop.test, tmp_path / "test.h5")
+    with h5py.File(tmp_path / "test.h5", "r+") as file:
+        assert file["pressure"].shape[0] == 4
+        file["pressure"][:3] = 0
+        file["pressure"][2, ..., 5, 5] = 1e-9  # small is not zero
+    done = pdeops("evaluate", workshop.run, "--data", tmp_path / "test.h5", "--json")
+    assert done.status == 0, done.stderr
+    assert "2 of 4 targets are zero everywhere" in done.stderr

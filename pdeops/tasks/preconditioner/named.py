@@ -6,8 +6,10 @@ from typing import Any
 
 from ...linop import LinearOperator
 from ...nearest import did_you_mean
+from ...solvers.choice.methods import names
 from ...solvers.operators.recognise import Structure
 from ...solvers.preconditioners import CLASSICAL, FOR_STENCILS
+from ..running import expanded
 from ..shipped import shipped_weights
 from .learned import learned_preconditioner
 from .loading import load_correction
@@ -25,11 +27,12 @@ def build(name: str, A: LinearOperator, found: Structure) -> LinearOperator | No
     if name in CLASSICAL:
         return CLASSICAL[name](A)
     shipped = shipped_weights()
-    if name not in (*FOR_STENCILS, *shipped) and not Path(name).exists():
-        choices = [*FOR_STENCILS, *CLASSICAL, *shipped]
+    if name not in (*FOR_STENCILS, *shipped) and not _may_be_run(name):
+        choices = [*names(), *shipped]
+        folder = " neither a run (the folder has no checkpoints)" if Path(name).is_dir() else ""
         raise ValueError(
-            f"No preconditioner {name!r}: neither a run nor one of {', '.join(choices)}."
-            f"{did_you_mean(name, choices)}"
+            f"No preconditioner {name!r}:{folder or ' neither a run'} nor one of "
+            f"{', '.join(choices)}.{did_you_mean(name, choices)}"
         )
     if found.operator is None:
         raise ValueError(
@@ -37,6 +40,11 @@ def build(name: str, A: LinearOperator, found: Structure) -> LinearOperator | No
             f"{found.reason}. Use --preconditioner {', '.join(CLASSICAL)}."
         )
     return learned_preconditioner(name, found.operator)
+
+
+def _may_be_run(name: str) -> bool:
+    path = Path(expanded(name))
+    return path.is_file() or (path / "checkpoints").is_dir()
 
 
 def directions(name: str, found: Structure) -> Callable[[Any], Any]:

@@ -298,7 +298,7 @@ TRIPLE = np.eye(3) + 0.1
 @pytest.mark.parametrize(
     ("matrix", "reason"),
     [
-        (spoiled(entry(3, 4, -1.0, symmetric=False)), r"not symmetric: entry \(3, 4\) is -1,"),
+        (spoiled(entry(3, 4, -1.0, symmetric=False)), r"not symmetric: entry \(3, 4\) is -1.0,"),
         (spoiled(entry(3, 3, 1.0)), r"not positive definite: \|a_ij\|² > a_ii a_jj"),
         (spoiled(entry(3, 3, -1.0)), "not positive definite: the diagonal entry of row 3 is -1"),
         (-spoiled(lambda A: None), r"no diagonal entry is positive.* solve \(-A\) x = -b"),
