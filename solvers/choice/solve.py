@@ -24,6 +24,7 @@ log = logging.getLogger("pdeops")
 
 PASSES = 4  # solves for the residual of the matrix as given, where that of the solver was smaller
 FALLBACKS = 3  # methods that are tried, unless one is named
+WORST_GUESS = 1e8  # |b - A x0| / |b| of an initial guess that is used
 
 
 @dataclass
@@ -77,7 +78,8 @@ def solve(
         coordinates: (n/d, d), positions of the nodes of an elasticity problem with d unknowns per
             node: the near-null space is that of rigid-body motions.
         max_iterations: of conjugate gradients.
-        x0: initial guess of b's shape.
+        x0: initial guess of b's shape; a column with |b - A x0| > 1e8 |b| is not used, and the
+            reason says so.
 
     Raises:
         ValueError: A is not symmetric or has a diagonal entry that shows that it is not positive
@@ -133,15 +135,33 @@ class _Job:
         self.exponent = np.frexp(largest)[1]
         self.b = np.ldexp(b, -self.exponent)
         self.sizes = np.linalg.norm(self.b, axis=0)
-        self.x = np.zeros_like(self.b)
+        self.x, self.r = np.zeros_like(self.b), self.b.copy()
+        self.notes = [""] * b.shape[1]
         if x0 is not None:
-            self.x = np.ldexp(x0, system.exponent - self.exponent)
-        self.r = self.b - system.csr @ self.x if x0 is not None else self.b.copy()
+            self._start(x0)
         self.history = [[value] for value in self.relative()]
         self.reasons = [""] * b.shape[1]
         self.method = "none needed"
         self.condition: float | None = None
         self.setup = self.seconds = 0.0
+
+    def _start(self, x0: ndarray) -> None:
+        """Take the columns of the initial guess from which float64 can reach the tolerance.
+
+        x = 0 is the solution where b = 0, and the better guess where |b - A x0| is far above |b|:
+        the round-off of x0 stays in x.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            x = np.ldexp(x0, self.system.exponent - self.exponent)
+            r = self.b - self.system.csr @ x
+            norms = np.linalg.norm(r, axis=0)
+        near = norms <= WORST_GUESS * self.sizes  # not where it overflows to infinity or NaN
+        kept = near & (self.sizes > 0)
+        self.x[:, kept], self.r[:, kept] = x[:, kept], r[:, kept]
+        for j in np.flatnonzero(~near & (self.sizes > 0)):
+            size = f"{norms[j] / self.sizes[j]:.1e} |b|" if norms[j] < math.inf else "not finite"
+            self.notes[j] = f"; x0 is not used, because |b - A x0| is {size}"
+            log.warning("Column %d%s", j, self.notes[j])
 
     def relative(self) -> list[float]:
         """|b - A x| / |b| of each column."""
@@ -219,7 +239,7 @@ class _Job:
                 self.x[:, j], self.r[:, j] = x[:, i], r[:, i]
             elif not result.converged:
                 self.reasons[j] += "; x is the best iterate, which is the initial one"
-            self.history[j][-1] = float(min(norm, before[j]))
+            self.history[j][-1] = norm if norm < before[j] else float(before[j])
 
     def solution(self, ndim: int) -> Solution:
         """The result, in the scale of the matrix and right-hand sides as given."""
@@ -244,6 +264,7 @@ class _Job:
                 reason = "x does not fit into float64: scale A or b"
             elif not ok and self.reasons[j]:
                 reason = self.reasons[j]
+            reason += self.notes[j]
             column = torch.from_numpy(np.ascontiguousarray(x[:, j]))
             columns.append(SolveResult(column, ok, len(history) - 1, history, reason))
         whole = columns[0] if ndim == 1 else SolveResult.of_columns(torch.from_numpy(x), columns)

@@ -78,6 +78,33 @@ def test_b_of_zeros_and_a_column_of_zeros():
     assert not result.x[:, 0].any()
 
 
+def test_an_initial_guess_changes_nothing_where_b_is_zero():
+    A = lognormal(12)
+    b = rhs(A, 2)
+    guess = np.ones_like(b)
+    alone = pdeops.solve(A, 0 * b[:, 0], x0=guess[:, 0])
+    assert alone.converged
+    assert not alone.x.any()
+    b[:, 1] = 0
+    both = pdeops.solve(A, b, x0=guess)
+    assert both.converged, both
+    assert not both.x[:, 1].any()
+    assert residual(A, both.x[:, 0], b[:, 0]) <= 1e-8
+
+
+@pytest.mark.parametrize("size", [1e10, 1e20, 1e200, 1e300, 1.7e308])
+def test_a_guess_that_is_far_off_is_not_used_and_this_is_said(size):
+    A = lognormal(12)
+    b = rhs(A)
+    far = pdeops.solve(A, b, x0=np.full(b.shape, size))
+    assert far.converged, far
+    assert "x0 is not used" in far.reason
+    assert torch.equal(far.x, pdeops.solve(A, b).x)
+    near = pdeops.solve(A, b, x0=np.full(b.shape, 10.0))
+    assert near.converged
+    assert "x0" not in near.reason
+
+
 @pytest.mark.parametrize("value", [0.9e12, 1e15, 1e18])
 def test_a_penalty_row_hides_no_other_row(value):
     """The residual is that of the matrix as given (a large entry and 255 of order one)."""
