@@ -116,6 +116,9 @@ class Inner:
         """The iterate of the smallest residual, and "singular" as the reason where A has a vector
         in its kernel that only the iteration has found."""
         singular = self._kernel_vector(result, b)
+        if not np.isfinite(result.residuals).any():
+            reason = f"{result.reason}; no iterate has a finite residual"
+            return SolveResult(torch.zeros_like(b), False, result.iterations, [1.0], reason)
         best = int(np.nanargmin(result.residuals))
         if self.method.run is None and result.residuals[best] < 0.9 * result.residuals[-1]:
             # The method is deterministic: it is stopped at the best.

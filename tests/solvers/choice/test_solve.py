@@ -208,6 +208,21 @@ def test_a_kernel_that_nobody_knows(method):
     assert result.residual == pytest.approx(true, rel=1e-6)
 
 
+def shifted(n, shift):
+    return (sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(n, n)) - shift * sp.eye_array(n)).tocsr()  # fmt: skip
+
+
+def test_iterates_that_are_not_finite_leave_the_initial_one():
+    """Negative eigenvalues that the diagonal does not show: algebraic multigrid overflows."""
+    A = shifted(200, 1.3)
+    b = rhs(A)
+    result = pdeops.solve(A, b, method="amg")
+    assert not result.converged
+    assert np.isfinite(result.residuals).all()
+    assert residual(A, result.x, b) == pytest.approx(result.residual, rel=1e-6)
+    assert result.residual <= 1
+
+
 # --------------------------------------------------------------------------- near-null spaces
 
 
