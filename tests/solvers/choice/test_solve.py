@@ -209,7 +209,24 @@ def test_a_kernel_that_nobody_knows(method):
 
 
 def shifted(n, shift):
-    return (sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(n, n)) - shift * sp.eye_array(n)).tocsr()  # fmt: skip
+    T = sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(n, n))
+    return (T - shift * sp.eye_array(n)).tocsr()
+
+
+def ring(n, excess):
+    """T with periodic ends and this sum of each row."""
+    A = shifted(n, -excess).tolil()
+    A[0, n - 1] = A[n - 1, 0] = -1
+    return A.tocsr()
+
+
+def test_no_transform_divides_by_an_eigenvalue_that_is_lost():
+    """c = 1e-12 is below the round-off at which couplings count as equal; c = 1e-6 is not."""
+    assert "smallest eigenvalue" in System.of(ring(1000, 1e-12)).by_transforms
+    b = rhs(ring(1000, 1e-12))
+    result = pdeops.solve(ring(1000, 1e-12), b)
+    assert residual(ring(1000, 1e-12), result.x, b) == pytest.approx(result.residual, rel=1e-2)
+    assert pdeops.solve(ring(1000, 1e-6), b, method="transform").converged
 
 
 def test_iterates_that_are_not_finite_leave_the_initial_one():
