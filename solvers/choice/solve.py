@@ -141,7 +141,7 @@ class _Job:
             self._start(x0)
         self.history = [[value] for value in self.relative()]
         self.reasons = [""] * b.shape[1]
-        self.method = "none needed"
+        self.method = self.trying = ""  # of x, and the one at work
         self.condition: float | None = None
         self.setup = self.seconds = 0.0
 
@@ -185,7 +185,8 @@ class _Job:
             self.setup += now - begin
             log.info("A: %s", inner.A)
             log.info("M: %s", inner.M)
-            self.method = method.title
+            self.trying = method.title
+            self.method = self.method or self.trying
             self._improve(inner)
             begin = _now()
             self.seconds += begin - now
@@ -220,7 +221,7 @@ class _Job:
             slow = [j for j in live if after[j] > self.rtol and not after[j] < before[j] / 2]
             for j in slow:
                 self.reasons[j] = (
-                    f"round-off: |b - A x| stays at {after[j]:.1e} |b| in float64; rtol = "
+                    f"round-off: |b - A x| does not decrease further in float64; rtol = "
                     f"{self.rtol:.0e} is below"
                 )
             if len(slow) == len(live):
@@ -234,12 +235,15 @@ class _Job:
         for i, (j, result) in enumerate(zip(live, results, strict=True)):
             norm = float(np.linalg.norm(r[:, i])) / self.sizes[j]
             self.history[j] += [float(before[j]) * value for value in result.residuals[1:]]
-            self.reasons[j] = "" if result.converged else result.reason
-            if norm < before[j]:
-                self.x[:, j], self.r[:, j] = x[:, i], r[:, i]
-            elif not result.converged:
-                self.reasons[j] += "; x is the best iterate, which is the initial one"
-            self.history[j][-1] = norm if norm < before[j] else float(before[j])
+            better, why = norm < before[j], "" if result.converged else result.reason
+            if why and before[j] != 1:  # the |b| of the method is not that of the user
+                why = f"solving for the residual of {before[j]:.1e} |b|: {why}"
+            if better:
+                self.x[:, j], self.r[:, j], self.method = x[:, i], r[:, i], self.trying
+            elif why:  # an earlier reason is that of the x we have
+                why = self.reasons[j] or f"{why}; x stays the initial one"
+            self.reasons[j] = why
+            self.history[j][-1] = norm if better else float(before[j])
 
     def solution(self, ndim: int) -> Solution:
         """The result, in the scale of the matrix and right-hand sides as given."""
@@ -263,14 +267,14 @@ class _Job:
             elif not (ok or fits[j]):
                 reason = "x does not fit into float64: scale A or b"
             elif not ok and self.reasons[j]:
-                reason = self.reasons[j]
+                reason = f"{self.reasons[j]}; |b - A x| = {rel:.1e} |b|"
             reason += self.notes[j]
             column = torch.from_numpy(np.ascontiguousarray(x[:, j]))
             columns.append(SolveResult(column, ok, len(history) - 1, history, reason))
         whole = columns[0] if ndim == 1 else SolveResult.of_columns(torch.from_numpy(x), columns)
         return Solution(
             whole.x, whole.converged, whole.iterations, whole.residuals, whole.reason,
-            whole.columns, self.method, self.condition, self.setup, self.seconds,
+            whole.columns, self.method or "none needed", self.condition, self.setup, self.seconds,
         )  # fmt: skip
 
 

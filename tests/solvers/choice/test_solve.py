@@ -213,6 +213,34 @@ def shifted(n, shift):
     return (T - shift * sp.eye_array(n)).tocsr()
 
 
+def test_scaled_rows_are_not_a_kernel():
+    """D T D of condition 1e24 is regular; the scaling by D must not look like a kernel. Round-off
+    of A x is the only limit of the residual."""
+    D = sp.diags_array(10.0 ** np.linspace(-6, 6, 6))
+    A, b = (D @ shifted(6, -1e-9) @ D).tocsr(), np.ones(6)
+    result = pdeops.solve(A, b)
+    assert result.converged or "round-off" in result.reason
+    x = np.asarray(result.x)
+    limit = float(2.2e-16 * np.linalg.norm(abs(A) @ abs(x)) / np.linalg.norm(b))
+    assert result.residual <= limit
+    assert pdeops.solve(A, b, rtol=limit).converged
+
+
+@pytest.mark.parametrize("max_iterations", [1, 3, 6])
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_the_figure_of_a_reason_is_that_of_the_result(scale, max_iterations):
+    A = lognormal(24)
+    A[0, 0] *= scale
+    b = rhs(A)
+    x0 = pdeops.solve(A, b, rtol=1e-3).x
+    for guess in (None, x0):
+        result = pdeops.solve(
+            A, b, method="jacobi", max_iterations=max_iterations, rtol=1e-12, x0=guess
+        )
+        assert not result.converged
+        assert result.reason.endswith(f"|b - A x| = {residual(A, result.x, b):.1e} |b|")
+
+
 def ring(n, excess):
     """T with periodic ends and this sum of each row."""
     A = shifted(n, -excess).tolil()
