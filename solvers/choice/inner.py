@@ -27,6 +27,8 @@ class Inner:
         M: the preconditioner, or None.
         condition: of M A, once conjugate gradients have estimated it.
         final: no other method can do better: b has a part outside the range of A.
+        nearly: b has a part outside the range of the operator, but A does not map that to zero: A
+            is singular up to round-off only.
     """
 
     def __init__(self, system: System, method: Method, max_iterations: int) -> None:
@@ -42,7 +44,7 @@ class Inner:
         if grid is not None and grid.shape != system.A.grid.shape:
             self.A = system.matrix
         self.condition: float | None = None
-        self.final = False
+        self.final = self.nearly = False
 
     @torch.no_grad()
     def solve(self, b: ndarray, rtol: float) -> tuple[ndarray, list[SolveResult]]:
@@ -51,8 +53,18 @@ class Inner:
         x, results = (
             self._direct(fields, rtol) if self.method.exact else self._iterate(fields, rtol)
         )
-        self.final = any(result.reason.startswith("inconsistent") for result in results)
+        if any(result.reason.startswith("inconsistent") for result in results):
+            self.final = self._kernel_of_the_matrix(fields)
+            self.nearly = not self.final
         return self.system.columns(x, self.A), results
+
+    def _kernel_of_the_matrix(self, b: Tensor) -> bool:
+        """Whether what the operator projects away is in the kernel of the matrix as given."""
+        if not knows_range(self.A) or self.system.near_nullspace is not None:
+            return True
+        v = b - self.A.project(b)
+        v = v - self.A.project(v)  # again, because of cancellation
+        return self.system.annihilates(self.system.columns(v, self.A))
 
     def _direct(self, b: Tensor, rtol: float) -> tuple[Tensor, list[SolveResult]]:
         """M b once; the judge comes back with the residual."""

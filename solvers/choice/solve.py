@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -116,6 +116,11 @@ def _solve(
     named = _named(method)
     usable = (c.method for c in ranked(system, columns.shape[1]) if c.usable)
     job.run(iter([named]) if named else islice(usable, FALLBACKS), begin)
+    if job.nearly_singular:
+        job.system = regular = replace(system, regular=True)
+        usable = (c.method for c in ranked(regular, columns.shape[1]) if c.usable)
+        first = named if named and not named.obstacle(regular) else None
+        job.run(iter([first]) if first else islice(usable, FALLBACKS), _now())
     return job.solution(np.ndim(b) if not isinstance(b, torch.Tensor) else b.ndim)
 
 
@@ -144,6 +149,7 @@ class _Job:
         self.method = self.trying = ""  # of x, and the one at work
         self.condition: float | None = None
         self.setup = self.seconds = 0.0
+        self.nearly_singular = False
 
     def _start(self, x0: ndarray) -> None:
         """Take the columns of the initial guess from which float64 can reach the tolerance.
@@ -190,11 +196,19 @@ class _Job:
             self._improve(inner)
             begin = _now()
             self.seconds += begin - now
-            if inner.final or not self._open():
+            self._remember(inner)
+            if inner.final or inner.nearly or not self._open():
                 return
             name, method = method.name, next(methods, None)
             if method is not None:
                 log.info("%s did not converge (%s); trying the next", name, self._why())
+
+    def _remember(self, inner: Inner) -> None:
+        """Note that A is singular up to round-off: it has to be solved as it is given."""
+        if inner.nearly:
+            log.info("A is singular up to round-off; it is solved as a regular matrix")
+            self.nearly_singular = True
+            self.notes = [f"{note}; A is singular to round-off" for note in self.notes]
 
     def _why(self) -> str:
         return next((reason for reason in self.reasons if reason), "")
@@ -216,7 +230,7 @@ class _Job:
             self.condition = inner.condition if self.condition is None else self.condition
             self._take(live, self.x[:, live] + np.ldexp(dx, shift), before, results)
             after = np.array(self.relative())
-            if inner.final or not all(result.converged for result in results):
+            if inner.final or inner.nearly or not all(result.converged for result in results):
                 return
             slow = [j for j in live if after[j] > self.rtol and not after[j] < before[j] / 2]
             for j in slow:

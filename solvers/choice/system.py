@@ -30,6 +30,7 @@ log = logging.getLogger("pdeops")
 SYMMETRIC = 1e-12  # relative difference of a_ij and a_ji that counts as round-off
 WIDEST = 27  # entries per row of a stencil
 ROUND_OFF = 1e-13  # of the sum of a row's magnitudes
+PRODUCT = 16 * 2.2e-16  # of (|A| |v|)_i: rounding of a row of A v, and of the row itself
 FULL = 0.8  # blocks of displacements hold some zeros where a mesh is aligned with the axes
 
 
@@ -45,11 +46,13 @@ class System:
         csr: 2^-exponent times the matrix as given; the residual is that of this matrix.
         exponent: the scale.
         near_nullspace: vectors that A nearly maps to zero, (n, m), or None.
+        regular: A is taken as it is, although it equals a singular matrix up to round-off.
     """
 
     csr: "scipy.sparse.csr_array"
     exponent: int = 0
     near_nullspace: ndarray | None = field(default=None, repr=False)
+    regular: bool = False
 
     @classmethod
     def of(cls, matrix: Any, *, near_nullspace: Any = None, coordinates: Any = None) -> "System":
@@ -94,6 +97,8 @@ class System:
     @cached_property
     def found(self) -> Structure:
         """The stencil in the matrix."""
+        if self.regular:
+            return Structure("up to round-off it is singular, which a stencil would be")
         mean = self.csr.nnz / self.size
         if mean > WIDEST:
             return Structure(f"{mean:.0f} entries per row, where a stencil has at most {WIDEST}")
@@ -120,6 +125,9 @@ class System:
         """The matrix as an operator. Its kernel is known where rows sum to zero or are empty, and
         where the near-null space is in the kernel."""
         csr = self.csr
+        if self.regular:
+            whole = Regions((self.size,), 0)
+            return Matrix(csr, regions=whole, positive_definite=True, symmetric=True)
         if self.near_nullspace is not None and self._annihilates(self.near_nullspace):
             modes = torch.from_numpy(self.near_nullspace.T.copy())
             return Matrix(csr, kernel=modes, positive_definite=True, symmetric=True)
@@ -138,6 +146,11 @@ class System:
     def A(self) -> LinearOperator:
         """`on_grid`, or `matrix` if nothing was recognised."""
         return self.matrix if self.on_grid is None else self.on_grid
+
+    def annihilates(self, v: ndarray) -> bool:
+        """Whether A v = 0 for the columns of v, up to the rounding of A and of the product."""
+        image, size = abs(self.csr @ v), abs(self.csr) @ abs(v)
+        return bool((image <= PRODUCT * size).all())
 
     def fields(self, b: ndarray, A: LinearOperator) -> Tensor:
         """Columns (n, k) as fields of `on_grid` or `matrix`, (k, *grid)."""

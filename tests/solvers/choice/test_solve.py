@@ -248,6 +248,23 @@ def ring(n, excess):
     return A.tocsr()
 
 
+@pytest.mark.parametrize("method", [None, "transform", "direct", "none"])
+def test_a_matrix_that_is_singular_to_round_off_is_solved_as_it_is_given(method):
+    """Row sums of 1e-13: b = 1 has the solution 1 / 1e-13, of which a sum of entries of order 1e13
+    leaves two digits; without the excess there is no solution."""
+    A, b = ring(100, 1e-13), np.ones(100)
+    result = pdeops.solve(A, b, method=method)
+    assert "singular to round-off" in result.reason
+    assert result.residual == pytest.approx(residual(A, result.x, b), abs=1e-3)
+    assert result.residual <= 0.02
+    exact = 1 / (A[0].toarray().sum())
+    assert np.asarray(result.x) == pytest.approx(exact, rel=0.02)
+    kernel = pdeops.solve(ring(100, 0.0), b, method=method)
+    assert kernel.reason.startswith("inconsistent")
+    assert "round-off" not in kernel.reason
+    assert not kernel.x.any()
+
+
 def test_no_transform_divides_by_an_eigenvalue_that_is_lost():
     """c = 1e-12 is below the round-off at which couplings count as equal; c = 1e-6 is not."""
     assert "smallest eigenvalue" in System.of(ring(1000, 1e-12)).by_transforms
