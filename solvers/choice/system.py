@@ -31,6 +31,7 @@ SYMMETRIC = 1e-12  # relative difference of a_ij and a_ji that counts as round-o
 WIDEST = 27  # entries per row of a stencil
 ROUND_OFF = 1e-13  # of the sum of a row's magnitudes
 PRODUCT = 16 * 2.2e-16  # of (|A| |v|)_i: rounding of a row of A v, and of the row itself
+SMALLEST = 900  # 2^-900 keeps its digits, also in a product with numbers down to 1e-37
 FULL = 0.8  # blocks of displacements hold some zeros where a mesh is aligned with the axes
 
 
@@ -39,8 +40,8 @@ class System:
     """A symmetric matrix that may be positive (semi)definite, and what its entries show.
 
     `System.of(matrix)` brings a matrix into form: CSR, float64, sorted, without duplicates. It is
-    scaled by a power of two, which is exact, if its entries are far from 1. What follows is
-    computed once, when it is first needed.
+    scaled by a power of two if its entries are far from 1, so that none underflows: the scaling is
+    exact. What follows is computed once, when it is first needed.
 
     Attributes:
         csr: 2^-exponent times the matrix as given; the residual is that of this matrix.
@@ -67,8 +68,7 @@ class System:
         """
         csr = _canonical(matrix)
         _require_semidefinite(csr)
-        largest = float(np.abs(csr.data).max(initial=0.0))
-        exponent = math.frexp(largest)[1] if largest and not 1e-8 < largest < 1e8 else 0
+        exponent = _exponent(csr.data)
         if exponent:
             csr = csr.copy()
             csr.data = np.ldexp(csr.data, -exponent)
@@ -176,6 +176,16 @@ class System:
     def _annihilates(self, B: ndarray) -> bool:
         scale = abs(self.csr).sum(axis=1).max() * np.abs(B).max()
         return bool(np.abs(self.csr @ B).max() <= 1e-10 * scale)
+
+
+def _exponent(entries: ndarray) -> int:
+    """e such that 2^-e times the entries (none is zero) are near 1, as far as the smallest of them
+    stays above 2^-SMALLEST."""
+    size = np.abs(entries)
+    if not size.size or 1e-8 < size.max() < 1e8:
+        return 0
+    high, low = (math.frexp(float(value))[1] for value in (size.max(), size.min()))
+    return min(high, low + SMALLEST)
 
 
 def _canonical(matrix: Any) -> "scipy.sparse.csr_array":

@@ -68,6 +68,23 @@ def test_scales_change_nothing(name, scale_A, scale_b):
         assert "does not fit into float64" in scaled.reason
 
 
+@pytest.mark.parametrize(
+    "diagonal", [(1e200, 1e-200), (1e300, 1e-18, 1e-18), (1e-300, 1e60, 1.0), (1e-310, 1e-9, 1e-9)]
+)
+def test_no_entry_underflows_by_the_scaling(diagonal):
+    d = np.array(diagonal)
+    A = sp.csr_array(sp.diags_array(d))
+    system = System.of(A)
+    assert (np.ldexp(system.csr.diagonal(), system.exponent) == d).all()
+    for x in (np.ones(len(d)), 1.0 / np.arange(1, 1 + len(d))):
+        for b in (d * x, np.where(d == d.min(), d * x, 0)):
+            result = pdeops.solve(A, b)
+            assert result.converged, result
+            where = b != 0
+            relative = (np.asarray(result.x) / x)[where & (abs(b) >= 1e-8 * abs(b).max())]
+            assert relative == pytest.approx(1.0, rel=1e-7)
+
+
 def test_b_of_zeros_and_a_column_of_zeros():
     A = lognormal(12)
     assert pdeops.solve(A, np.zeros(A.shape[0])).reason == "b = 0, so x = 0"
