@@ -16,6 +16,7 @@ from ...kernels.runtime import first_calls
 from ...kernels.runtime.threads import ours_alone
 from ..result import SolveResult
 from .choices import ranked
+from .exact import residual
 from .inner import Inner
 from .methods import Method, method_named
 from .system import System, real
@@ -24,6 +25,7 @@ log = logging.getLogger("pdeops")
 
 PASSES = 4  # solves for the residual of the matrix as given, where that of the solver was smaller
 FALLBACKS = 3  # methods that are tried, unless one is named
+EPS = 1.1e-16  # rounding of float64
 WORST_GUESS = 1e8  # |b - A x0| / |b| of an initial guess that is used
 
 
@@ -259,6 +261,22 @@ class _Job:
             self.reasons[j] = why
             self.history[j][-1] = norm if better else float(before[j])
 
+    def _judge(self, x: ndarray) -> None:
+        """Compute the residual of x exactly, where round-off of A x may hide that it is large."""
+        csr, limits = self.system.csr, self.rtol * self.sizes
+        largest = np.abs(csr.data).max(initial=0.0) * np.diff(csr.indptr).max()
+        with np.errstate(over="ignore"):
+            noise = EPS * largest * np.linalg.norm(x, axis=0)  # bounds that of | |A| |x| |
+            live = (np.array(self.relative()) <= self.rtol) & (noise > limits) & (self.sizes > 0)
+            if live.any():
+                noise[live] = EPS * np.linalg.norm(abs(csr) @ abs(x[:, live]), axis=0)
+        for j in np.flatnonzero(live & (noise > limits)):
+            self.r[:, j] = residual(csr, np.ascontiguousarray(x[:, j]), self.b[:, j])
+            self.reasons[j] = (
+                f"round-off: computed in float64, |b - A x| is below {self.rtol:.0e} |b|, but not "
+                f"computed exactly"
+            )
+
     def solution(self, ndim: int) -> Solution:
         """The result, in the scale of the matrix and right-hand sides as given."""
         back = self.exponent - self.system.exponent
@@ -270,6 +288,7 @@ class _Job:
         if not fits.all():
             with np.errstate(invalid="ignore"):
                 self.r = self.b - self.system.csr @ kept
+        self._judge(kept)
         columns = []
         for j, rel in enumerate(self.relative()):
             history = self.history[j]
