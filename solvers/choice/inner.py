@@ -16,7 +16,7 @@ from ..result import SolveResult
 from .methods import Method
 from .system import System
 
-NULL = 1e-9  # |A v| / (|A| |v|) of a vector that counts as one of the kernel
+NULL = 1e-9  # |S⁻¹ A v| / (|S⁻¹ A S⁻¹| |S v|) of a vector that counts as one of the kernel
 
 
 class Inner:
@@ -27,6 +27,8 @@ class Inner:
         M: the preconditioner, or None.
         condition: of M A, once conjugate gradients have estimated it.
         final: no other method can do better: b has a part outside the range of A.
+        nearly: b has a part outside the range of the operator, but A does not map that to zero: A
+            is singular up to round-off only.
     """
 
     def __init__(self, system: System, method: Method, max_iterations: int) -> None:
@@ -42,7 +44,7 @@ class Inner:
         if grid is not None and grid.shape != system.A.grid.shape:
             self.A = system.matrix
         self.condition: float | None = None
-        self.final = False
+        self.final = self.nearly = False
 
     @torch.no_grad()
     def solve(self, b: ndarray, rtol: float) -> tuple[ndarray, list[SolveResult]]:
@@ -51,10 +53,18 @@ class Inner:
         x, results = (
             self._direct(fields, rtol) if self.method.exact else self._iterate(fields, rtol)
         )
-        self.final = any(
-            result.reason.startswith(("inconsistent", "singular")) for result in results
-        )
+        if any(result.reason.startswith("inconsistent") for result in results):
+            self.final = self._kernel_of_the_matrix(fields)
+            self.nearly = not self.final
         return self.system.columns(x, self.A), results
+
+    def _kernel_of_the_matrix(self, b: Tensor) -> bool:
+        """Whether what the operator projects away is in the kernel of the matrix as given."""
+        if not knows_range(self.A) or self.system.near_nullspace is not None:
+            return True
+        v = b - self.A.project(b)
+        v = v - self.A.project(v)  # again, because of cancellation
+        return self.system.annihilates(self.system.columns(v, self.A))
 
     def _direct(self, b: Tensor, rtol: float) -> tuple[Tensor, list[SolveResult]]:
         """M b once; the judge comes back with the residual."""
@@ -116,32 +126,43 @@ class Inner:
         """The iterate of the smallest residual, and "singular" as the reason where A has a vector
         in its kernel that only the iteration has found."""
         singular = self._kernel_vector(result, b)
+        if not np.isfinite(result.residuals).any():
+            reason = f"{result.reason}; no iterate has a finite residual"
+            return SolveResult(torch.zeros_like(b), False, result.iterations, [1.0], reason)
         best = int(np.nanargmin(result.residuals))
         if self.method.run is None and result.residuals[best] < 0.9 * result.residuals[-1]:
             # The method is deterministic: it is stopped at the best.
             condition = self.condition
             again = self._one(b, rtol, limit=best)
             self.condition = condition
-            again.reason = f"{result.reason}; x is the best iterate, {again.residual:.1e} |b|"
+            again.reason = f"{result.reason}; x is the best iterate"
             result = again
         if singular:
-            result.reason = f"{singular}; x is the best iterate, {result.residual:.1e} |b|"
+            result.reason = f"{singular}; x is the best iterate"
         return result
 
     def _kernel_vector(self, result: SolveResult, b: Tensor) -> str:
-        """Where b has a part outside the range of A, x grows along the kernel."""
+        """Where b has a part outside the range of A, x grows along the kernel.
+
+        A v is judged in the scale of the diagonal, |S⁻¹ A v| against |S v| with s_i² = a_ii, which
+        no diagonal scaling of a regular matrix changes. It stays a guess: other methods are tried.
+        """
         if result.reason.startswith("inconsistent"):
             return ""
         norm = result.x.norm()
         if not (norm.isfinite() and norm > 0):
             return ""
         v = result.x / norm
-        scale = float(abs(self.system.csr).sum(axis=1).max())
-        image = float((self.A @ v).norm()) / scale
+        csr, flat = self.system.csr, self.system.columns(v[None], self.A)[:, 0]
+        diagonal = csr.diagonal()
+        s = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+        size = float((abs(csr) @ (1 / s) / s).max() * np.linalg.norm(s * flat))
+        image = float(np.linalg.norm(csr @ flat / s)) / size if size else 0.0
         part = abs(float((v * b).sum() / b.norm()))
         if image > NULL or part < 1e-10:
             return ""
         return (
-            f"singular, and b is outside the range of A: |A v| = {image:.0e} |A| |v| for a v with "
+            f"singular, and b is outside the range of A: in the scale of the diagonal |A v| = "
+            f"{image:.0e} |A| |v| for a v with "
             f"⟨b, v⟩ = {part:.1e} |b| |v|"
         )

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from numbers import Integral, Real
 from typing import Any
@@ -18,6 +18,7 @@ from ...kernels.runtime.threads import ours_alone
 from ..operators.given import as_columns, real
 from ..result import SolveResult
 from .choices import ranked
+from .exact import residual
 from .inner import Inner
 from .methods import Method, method_named
 from .system import System
@@ -26,6 +27,8 @@ log = logging.getLogger("pdeops")
 
 PASSES = 4  # solves for the residual of the matrix as given, where that of the solver was smaller
 FALLBACKS = 3  # methods that are tried, unless one is named
+EPS = 1.1e-16  # rounding of float64
+WORST_GUESS = 1e8  # |b - A x0| / |b| of an initial guess that is used
 
 
 @dataclass(repr=False)  # that of SolveResult is short
@@ -79,7 +82,8 @@ def solve(
         coordinates: (n/d, d), positions of the nodes of an elasticity problem with d unknowns per
             node: the near-null space is that of rigid-body motions.
         max_iterations: of conjugate gradients.
-        x0: initial guess of b's shape.
+        x0: initial guess of b's shape; a column with |b - A x0| > 1e8 |b| is not used, and the
+            reason says so.
 
     Raises:
         ValueError: A is not symmetric or has a diagonal entry that shows that it is not positive
@@ -111,6 +115,11 @@ def _solve(
     named = _named(method)
     usable = (c.method for c in ranked(system, columns.shape[1]) if c.usable)
     job.run(iter([named]) if named else islice(usable, FALLBACKS), begin)
+    if job.nearly_singular:
+        job.system = regular = replace(system, regular=True)
+        usable = (c.method for c in ranked(regular, columns.shape[1]) if c.usable)
+        first = named if named and not named.obstacle(regular) else None
+        job.run(iter([first]) if first else islice(usable, FALLBACKS), _now())
     return job.solution(np.ndim(b) if not isinstance(b, torch.Tensor) else b.ndim)
 
 
@@ -146,15 +155,34 @@ class _Job:
         self.exponent = np.frexp(largest)[1]
         self.b = np.ldexp(b, -self.exponent)
         self.sizes = np.linalg.norm(self.b, axis=0)
-        self.x = np.zeros_like(self.b)
+        self.x, self.r = np.zeros_like(self.b), self.b.copy()
+        self.notes = [""] * b.shape[1]
         if x0 is not None:
-            self.x = np.ldexp(x0, system.exponent - self.exponent)
-        self.r = self.b - system.csr @ self.x if x0 is not None else self.b.copy()
+            self._start(x0)
         self.history = [[value] for value in self.relative()]
         self.reasons = [""] * b.shape[1]
-        self.method = "none needed"
+        self.method = self.trying = ""  # of x, and the one at work
         self.condition: float | None = None
         self.setup = self.seconds = 0.0
+        self.nearly_singular = False
+
+    def _start(self, x0: ndarray) -> None:
+        """Take the columns of the initial guess from which float64 can reach the tolerance.
+
+        x = 0 is the solution where b = 0, and the better guess where |b - A x0| is far above |b|:
+        the round-off of x0 stays in x.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            x = np.ldexp(x0, self.system.exponent - self.exponent)
+            r = self.b - self.system.csr @ x
+            norms = np.linalg.norm(r, axis=0)
+        near = norms <= WORST_GUESS * self.sizes  # not where it overflows to infinity or NaN
+        kept = near & (self.sizes > 0)
+        self.x[:, kept], self.r[:, kept] = x[:, kept], r[:, kept]
+        for j in np.flatnonzero(~near & (self.sizes > 0)):
+            size = f"{norms[j] / self.sizes[j]:.1e} |b|" if norms[j] < math.inf else "not finite"
+            self.notes[j] = f"; x0 is not used, because |b - A x0| is {size}"
+            log.warning("Column %d%s", j, self.notes[j])
 
     def relative(self) -> list[float]:
         """|b - A x| / |b| of each column."""
@@ -178,15 +206,24 @@ class _Job:
             self.setup += now - begin
             log.info("A: %s", inner.A)
             log.info("M: %s", inner.M)
-            self.method = method.title
+            self.trying = method.title
+            self.method = self.method or self.trying
             self._improve(inner)
             begin = _now()
             self.seconds += begin - now
-            if inner.final or not self._open():
+            self._remember(inner)
+            if inner.final or inner.nearly or not self._open():
                 return
             name, method = method.name, next(methods, None)
             if method is not None:
                 log.info("%s did not converge (%s); trying the next", name, self._why())
+
+    def _remember(self, inner: Inner) -> None:
+        """Note that A is singular up to round-off: it has to be solved as it is given."""
+        if inner.nearly:
+            log.info("A is singular up to round-off; it is solved as a regular matrix")
+            self.nearly_singular = True
+            self.notes = [f"{note}; A is singular to round-off" for note in self.notes]
 
     def _why(self) -> str:
         return next((reason for reason in self.reasons if reason), "")
@@ -208,12 +245,12 @@ class _Job:
             self.condition = inner.condition if self.condition is None else self.condition
             self._take(live, self.x[:, live] + np.ldexp(dx, shift), before, results)
             after = np.array(self.relative())
-            if inner.final or not all(result.converged for result in results):
+            if inner.final or inner.nearly or not all(result.converged for result in results):
                 return
             slow = [j for j in live if after[j] > self.rtol and not after[j] < before[j] / 2]
             for j in slow:
                 self.reasons[j] = (
-                    f"round-off: |b - A x| stays at {after[j]:.1e} |b| in float64; rtol = "
+                    f"round-off: |b - A x| does not decrease further in float64; rtol = "
                     f"{self.rtol:.0e} is below"
                 )
             if len(slow) == len(live):
@@ -227,12 +264,31 @@ class _Job:
         for i, (j, result) in enumerate(zip(live, results, strict=True)):
             norm = float(np.linalg.norm(r[:, i])) / self.sizes[j]
             self.history[j] += [float(before[j]) * value for value in result.residuals[1:]]
-            self.reasons[j] = "" if result.converged else result.reason
-            if norm < before[j]:
-                self.x[:, j], self.r[:, j] = x[:, i], r[:, i]
-            elif not result.converged:
-                self.reasons[j] += "; x is the best iterate, which is the initial one"
-            self.history[j][-1] = float(min(norm, before[j]))
+            better, why = norm < before[j], "" if result.converged else result.reason
+            if why and before[j] != 1:  # the |b| of the method is not that of the user
+                why = f"solving for the residual of {before[j]:.1e} |b|: {why}"
+            if better:
+                self.x[:, j], self.r[:, j], self.method = x[:, i], r[:, i], self.trying
+            elif why:  # an earlier reason is that of the x we have
+                why = self.reasons[j] or f"{why}; x stays the initial one"
+            self.reasons[j] = why
+            self.history[j][-1] = norm if better else float(before[j])
+
+    def _judge(self, x: ndarray) -> None:
+        """Compute the residual of x exactly, where round-off of A x may hide that it is large."""
+        csr, limits = self.system.csr, self.rtol * self.sizes
+        largest = np.abs(csr.data).max(initial=0.0) * np.diff(csr.indptr).max()
+        with np.errstate(over="ignore"):
+            noise = EPS * largest * np.linalg.norm(x, axis=0)  # bounds that of | |A| |x| |
+            live = (np.array(self.relative()) <= self.rtol) & (noise > limits) & (self.sizes > 0)
+            if live.any():
+                noise[live] = EPS * np.linalg.norm(abs(csr) @ abs(x[:, live]), axis=0)
+        for j in np.flatnonzero(live & (noise > limits)):
+            self.r[:, j] = residual(csr, np.ascontiguousarray(x[:, j]), self.b[:, j])
+            self.reasons[j] = (
+                f"round-off: computed in float64, |b - A x| is below {self.rtol:.0e} |b|, but not "
+                f"computed exactly"
+            )
 
     def solution(self, ndim: int) -> Solution:
         """The result, in the scale of the matrix and right-hand sides as given."""
@@ -245,6 +301,7 @@ class _Job:
         if not fits.all():
             with np.errstate(invalid="ignore"):
                 self.r = self.b - self.system.csr @ kept
+        self._judge(kept)
         columns = []
         for j, rel in enumerate(self.relative()):
             history = self.history[j]
@@ -256,13 +313,14 @@ class _Job:
             elif not (ok or fits[j]):
                 reason = "x does not fit into float64: scale A or b"
             elif not ok and self.reasons[j]:
-                reason = self.reasons[j]
+                reason = f"{self.reasons[j]}; |b - A x| = {rel:.1e} |b|"
+            reason += self.notes[j]
             column = torch.from_numpy(np.ascontiguousarray(x[:, j]))
             columns.append(SolveResult(column, ok, len(history) - 1, history, reason))
         whole = columns[0] if ndim == 1 else SolveResult.of_columns(torch.from_numpy(x), columns)
         return Solution(
             whole.x, whole.converged, whole.iterations, whole.residuals, whole.reason,
-            whole.columns, self.method, self.condition, self.setup, self.seconds,
+            whole.columns, self.method or "none needed", self.condition, self.setup, self.seconds,
         )  # fmt: skip
 
 

@@ -31,6 +31,8 @@ log = logging.getLogger("pdeops")
 SYMMETRIC = 1e-12  # relative difference of a_ij and a_ji that counts as round-off
 WIDEST = 27  # entries per row of a stencil
 ROUND_OFF = 1e-13  # of the sum of a row's magnitudes
+PRODUCT = 16 * 2.2e-16  # of (|A| |v|)_i: rounding of a row of A v, and of the row itself
+SMALLEST = 900  # 2^-900 keeps its digits, also in a product with numbers down to 1e-37
 FULL = 0.8  # blocks of displacements hold some zeros where a mesh is aligned with the axes
 
 
@@ -39,18 +41,20 @@ class System:
     """A symmetric matrix that may be positive (semi)definite, and what its entries show.
 
     `System.of(matrix)` brings a matrix into form: CSR, float64, sorted, without duplicates. It is
-    scaled by a power of two, which is exact, if its entries are far from 1. What follows is
-    computed once, when it is first needed.
+    scaled by a power of two if its entries are far from 1, so that none underflows: the scaling is
+    exact. What follows is computed once, when it is first needed.
 
     Attributes:
         csr: 2^-exponent times the matrix as given; the residual is that of this matrix.
         exponent: the scale.
         near_nullspace: vectors that A nearly maps to zero, (n, m), or None.
+        regular: A is taken as it is, although it equals a singular matrix up to round-off.
     """
 
     csr: "scipy.sparse.csr_array"
     exponent: int = 0
     near_nullspace: ndarray | None = field(default=None, repr=False)
+    regular: bool = False
 
     @classmethod
     def of(cls, matrix: Any, *, near_nullspace: Any = None, coordinates: Any = None) -> "System":
@@ -65,8 +69,7 @@ class System:
         """
         csr = _canonical(matrix)
         _require_semidefinite(csr)
-        largest = float(np.abs(csr.data).max(initial=0.0))
-        exponent = math.frexp(largest)[1] if largest and not 1e-8 < largest < 1e8 else 0
+        exponent = _exponent(csr.data)
         if exponent:
             csr = csr.copy()
             csr.data = np.ldexp(csr.data, -exponent)
@@ -95,6 +98,8 @@ class System:
     @cached_property
     def found(self) -> Structure:
         """The stencil in the matrix."""
+        if self.regular:
+            return Structure("up to round-off it is singular, which a stencil would be")
         mean = self.csr.nnz / self.size
         if mean > WIDEST:
             return Structure(f"{mean:.0f} entries per row, where a stencil has at most {WIDEST}")
@@ -121,6 +126,9 @@ class System:
         """The matrix as an operator. Its kernel is known where rows sum to zero or are empty, and
         where the near-null space is in the kernel."""
         csr = self.csr
+        if self.regular:
+            whole = Regions((self.size,), 0)
+            return Matrix(csr, regions=whole, positive_definite=True, symmetric=True)
         if self.near_nullspace is not None and self._annihilates(self.near_nullspace):
             modes = torch.from_numpy(self.near_nullspace.T.copy())
             return Matrix(csr, kernel=modes, positive_definite=True, symmetric=True)
@@ -139,6 +147,11 @@ class System:
     def A(self) -> LinearOperator:
         """`on_grid`, or `matrix` if nothing was recognised."""
         return self.matrix if self.on_grid is None else self.on_grid
+
+    def annihilates(self, v: ndarray) -> bool:
+        """Whether A v = 0 for the columns of v, up to the rounding of A and of the product."""
+        image, size = abs(self.csr @ v), abs(self.csr) @ abs(v)
+        return bool((image <= PRODUCT * size).all())
 
     def fields(self, b: ndarray, A: LinearOperator) -> Tensor:
         """Columns (n, k) as fields of `on_grid` or `matrix`, (k, *grid)."""
@@ -164,6 +177,16 @@ class System:
     def _annihilates(self, B: ndarray) -> bool:
         scale = abs(self.csr).sum(axis=1).max() * np.abs(B).max()
         return bool(np.abs(self.csr @ B).max() <= 1e-10 * scale)
+
+
+def _exponent(entries: ndarray) -> int:
+    """e such that 2^-e times the entries (none is zero) are near 1, as far as the smallest of them
+    stays above 2^-SMALLEST."""
+    size = np.abs(entries)
+    if not size.size or 1e-8 < size.max() < 1e8:
+        return 0
+    high, low = (math.frexp(float(value))[1] for value in (size.max(), size.min()))
+    return min(high, low + SMALLEST)
 
 
 def _canonical(matrix: Any) -> "scipy.sparse.csr_array":

@@ -202,7 +202,12 @@ class SeparableInverse(Preconditioner):
         if labels is not None and bool((labels != labels.view(-1)[0]).any()):
             return "the box has holes, or falls into regions"
         read = _read(A)
-        return read if isinstance(read, str) else cls(A, *read)
+        if isinstance(read, str):
+            return read
+        axes, reaction = read
+        if A.positive_definite and not sum(a.eigenvalues().min() for a in axes) + reaction > 0:
+            return "its reaction is round-off of its couplings: the smallest eigenvalue is lost"
+        return cls(A, axes, reaction)
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """M u in u's dtype; it carries no gradient."""

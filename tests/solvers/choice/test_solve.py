@@ -68,6 +68,23 @@ def test_scales_change_nothing(name, scale_A, scale_b):
         assert "does not fit into float64" in scaled.reason
 
 
+@pytest.mark.parametrize(
+    "diagonal", [(1e200, 1e-200), (1e300, 1e-18, 1e-18), (1e-300, 1e60, 1.0), (1e-310, 1e-9, 1e-9)]
+)
+def test_no_entry_underflows_by_the_scaling(diagonal):
+    d = np.array(diagonal)
+    A = sp.csr_array(sp.diags_array(d))
+    system = System.of(A)
+    assert (np.ldexp(system.csr.diagonal(), system.exponent) == d).all()
+    for x in (np.ones(len(d)), 1.0 / np.arange(1, 1 + len(d))):
+        for b in (d * x, np.where(d == d.min(), d * x, 0)):
+            result = pdeops.solve(A, b)
+            assert result.converged, result
+            where = b != 0
+            relative = (np.asarray(result.x) / x)[where & (abs(b) >= 1e-8 * abs(b).max())]
+            assert relative == pytest.approx(1.0, rel=1e-7)
+
+
 def test_b_of_zeros_and_a_column_of_zeros():
     A = lognormal(12)
     assert pdeops.solve(A, np.zeros(A.shape[0])).reason == "b = 0, so x = 0"
@@ -76,6 +93,33 @@ def test_b_of_zeros_and_a_column_of_zeros():
     result = pdeops.solve(A, b)
     assert result.converged
     assert not result.x[:, 0].any()
+
+
+def test_an_initial_guess_changes_nothing_where_b_is_zero():
+    A = lognormal(12)
+    b = rhs(A, 2)
+    guess = np.ones_like(b)
+    alone = pdeops.solve(A, 0 * b[:, 0], x0=guess[:, 0])
+    assert alone.converged
+    assert not alone.x.any()
+    b[:, 1] = 0
+    both = pdeops.solve(A, b, x0=guess)
+    assert both.converged, both
+    assert not both.x[:, 1].any()
+    assert residual(A, both.x[:, 0], b[:, 0]) <= 1e-8
+
+
+@pytest.mark.parametrize("size", [1e10, 1e20, 1e200, 1e300, 1.7e308])
+def test_a_guess_that_is_far_off_is_not_used_and_this_is_said(size):
+    A = lognormal(12)
+    b = rhs(A)
+    far = pdeops.solve(A, b, x0=np.full(b.shape, size))
+    assert far.converged, far
+    assert "x0 is not used" in far.reason
+    assert torch.equal(far.x, pdeops.solve(A, b).x)
+    near = pdeops.solve(A, b, x0=np.full(b.shape, 10.0))
+    assert near.converged
+    assert "x0" not in near.reason
 
 
 @pytest.mark.parametrize("value", [0.9e12, 1e15, 1e18])
@@ -179,6 +223,83 @@ def test_a_kernel_that_nobody_knows(method):
     true = residual(A, result.x, b)
     assert true <= 1
     assert result.residual == pytest.approx(true, rel=1e-6)
+
+
+def shifted(n, shift):
+    T = sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(n, n))
+    return (T - shift * sp.eye_array(n)).tocsr()
+
+
+def test_scaled_rows_are_not_a_kernel():
+    """D T D of condition 1e24 is regular; the scaling by D must not look like a kernel. Round-off
+    of A x is the only limit of the residual."""
+    D = sp.diags_array(10.0 ** np.linspace(-6, 6, 6))
+    A, b = (D @ shifted(6, -1e-9) @ D).tocsr(), np.ones(6)
+    result = pdeops.solve(A, b)
+    assert result.converged or "round-off" in result.reason
+    x = np.asarray(result.x)
+    limit = float(2.2e-16 * np.linalg.norm(abs(A) @ abs(x)) / np.linalg.norm(b))
+    assert result.residual <= limit
+    assert pdeops.solve(A, b, rtol=limit).converged
+
+
+@pytest.mark.parametrize("max_iterations", [1, 3, 6])
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_the_figure_of_a_reason_is_that_of_the_result(scale, max_iterations):
+    A = lognormal(24)
+    A[0, 0] *= scale
+    b = rhs(A)
+    x0 = pdeops.solve(A, b, rtol=1e-3).x
+    for guess in (None, x0):
+        result = pdeops.solve(
+            A, b, method="jacobi", max_iterations=max_iterations, rtol=1e-12, x0=guess
+        )
+        assert not result.converged
+        assert result.reason.endswith(f"|b - A x| = {residual(A, result.x, b):.1e} |b|")
+
+
+def ring(n, excess):
+    """T with periodic ends and this sum of each row."""
+    A = shifted(n, -excess).tolil()
+    A[0, n - 1] = A[n - 1, 0] = -1
+    return A.tocsr()
+
+
+@pytest.mark.parametrize("method", [None, "transform", "direct", "none"])
+def test_a_matrix_that_is_singular_to_round_off_is_solved_as_it_is_given(method):
+    """Row sums of 1e-13: b = 1 has the solution 1 / 1e-13, of which a sum of entries of order 1e13
+    leaves two digits; without the excess there is no solution."""
+    A, b = ring(100, 1e-13), np.ones(100)
+    result = pdeops.solve(A, b, method=method)
+    assert "singular to round-off" in result.reason
+    assert result.residual == pytest.approx(residual(A, result.x, b), abs=1e-3)
+    assert result.residual <= 0.02
+    exact = 1 / (A[0].toarray().sum())
+    assert np.asarray(result.x) == pytest.approx(exact, rel=0.02)
+    kernel = pdeops.solve(ring(100, 0.0), b, method=method)
+    assert kernel.reason.startswith("inconsistent")
+    assert "round-off" not in kernel.reason
+    assert not kernel.x.any()
+
+
+def test_no_transform_divides_by_an_eigenvalue_that_is_lost():
+    """c = 1e-12 is below the round-off at which couplings count as equal; c = 1e-6 is not."""
+    assert "smallest eigenvalue" in System.of(ring(1000, 1e-12)).by_transforms
+    b = rhs(ring(1000, 1e-12))
+    result = pdeops.solve(ring(1000, 1e-12), b)
+    assert residual(ring(1000, 1e-12), result.x, b) == pytest.approx(result.residual, rel=1e-2)
+    assert pdeops.solve(ring(1000, 1e-6), b, method="transform").converged
+
+
+def test_iterates_that_are_not_finite_leave_the_initial_one():
+    """Negative eigenvalues that the diagonal does not show: algebraic multigrid overflows."""
+    A = shifted(200, 1.3)
+    b = rhs(A)
+    result = pdeops.solve(A, b, method="amg")
+    assert not result.converged
+    assert np.isfinite(result.residuals).all()
+    assert residual(A, result.x, b) == pytest.approx(result.residual, rel=1e-6)
+    assert result.residual <= 1
 
 
 # --------------------------------------------------------------------------- near-null spaces
