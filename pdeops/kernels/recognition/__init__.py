@@ -144,7 +144,8 @@ def _damaged(n: int) -> str:
 def pairs(A: Entries, tolerance: float = TOLERANCE) -> Pairs:
     """A compared with Aᵀ, the signs and the distances of its entries."""
     distances, place = np.empty(FAR, dtype=np.int64), np.full(4, -1, dtype=np.int64)
-    code, known = _rows().pairs(*A.arrays, tolerance, ROUND_OFF, distances, place)
+    cursor = A.starts.copy()
+    code, known = _rows().pairs(*A.arrays, tolerance, ROUND_OFF, cursor, distances, place)
     first, positive = (tuple(int(k) for k in place[end : end + 2]) for end in (0, 2))
     return Pairs(
         (first[0], first[1]) if code == ASYMMETRIC else None,

@@ -36,20 +36,20 @@ def rows(starts, columns, values, diagonal, largest):
 
 
 @jit
-def pairs(starts, columns, values, largest, tolerance, negligible, distances, place):
+def pairs(starts, columns, values, largest, tolerance, negligible, cursor, distances, place):
     """Same as `recognition.pairs`; returns a code and the number of distances.
 
     In row j the lower entries are met in order as the rows i < j above it are read; `cursor` marks
     how far. So the matrix is compared with its transpose without building it.
 
     Args:
+        cursor: a copy of `starts`, which is used up (a copy made here would load more of numba).
         distances: receives the distances j - i > 0 that occur, in order of appearance; once it is
             full, no more are looked for.
         place: receives the row and the column of the entry that the code is about, and of the first
             positive entry.
     """
     n, known = len(largest), 0
-    cursor = starts[:-1].copy()
     for i in range(n):
         s, end, mine = cursor[i], starts[i + 1], largest[i]
         while s < end and columns[s] < i:  # lower entries without a partner above
