@@ -13,12 +13,16 @@ from .generation import BENCHES as GENERATION
 from .loading import BENCHES as LOADING
 from .mgno import BENCHES as MGNO
 from .peers import BENCHES as PEERS
+from .recognition import BENCHES as RECOGNITION
 from .solvers import BENCHES as SOLVERS
 from .spectral import BENCHES as SPECTRAL
 
 BENCHES = {
     bench.name: bench
-    for bench in [*SOLVERS, *EVOLUTION, *GENERATION, *LOADING, *MGNO, *PEERS, *SPECTRAL]
+    for bench in (
+        *(*SOLVERS, *RECOGNITION, *EVOLUTION, *GENERATION, *LOADING),
+        *(*MGNO, *PEERS, *SPECTRAL),
+    )
 }
 
 
@@ -26,8 +30,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         epilog="Commands that make one table each: python -m benchmarks.TABLE, with TABLE one of "
-        "checkouts, classical, cost, generalisation, matrices, preconditioners, relax, search, "
-        "study.",
+        "checkouts, classical, cold_start, cost, generalisation, matrices, preconditioners, relax, "
+        "search, study.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV files")

@@ -42,15 +42,15 @@ class Spoiled(Preconditioner):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (lambda u: 1e-6 * u.roll(1, -1), "not symmetric"),
         (lambda u: 1e-3 * u.abs(), "not linear"),
     ],
 )
-def test_a_little_too_much_is_found_out(spoil, said):
+def test_a_little_too_much_is_found_out(spoil, message):
     A = random_system(0)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         assert_spd(Spoiled(A, spoil), A)
 
 

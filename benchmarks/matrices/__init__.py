@@ -1,1 +1,1 @@
-"""From a matrix in memory to x: our default solver beside the strongest that can be installed."""
+"""From a matrix in memory to x: our default solver against the strongest that can be installed."""

@@ -1,4 +1,4 @@
-"""python -m benchmarks.matrices: our default solver beside the strongest, on many matrices.
+"""python -m benchmarks.matrices: our default solver against the strongest others, on many matrices.
 
 From a CSR matrix in memory to x with |b - A x| <= 1e-10 |b| in float64, on two threads; set-up
 includes recognition, conversion, analysis and hierarchy. Each side has a process of its own per

@@ -49,7 +49,7 @@ class System:
     def why_not(self) -> str:
         """Why the system is skipped; empty where it is there."""
         if self.needs and not (DATA / self.needs).exists():
-            return f"shared data are not beside this checkout ({self.needs})"
+            return f"shared data are not next to this checkout ({self.needs})"
         return ""
 
     def given(self, size: int) -> Given:

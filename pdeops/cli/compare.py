@@ -24,7 +24,7 @@ def command(
     task = task_of(run)
     if task.name != "supervised":
         raise ValueError(
-            f"compare measures operators beside solvers of the same steady problem; {run} is of "
+            f"compare sets operators against solvers of the same steady problem; {run} is of "
             f"the task {task.name!r} ({task.summary}). Use `pdeops evaluate {run}`, which reports "
             f"{task.measured}."
         )

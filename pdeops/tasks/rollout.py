@@ -135,7 +135,7 @@ class RolloutTask(Task):
 
     name = "rollout"
     summary = "one-step models of trajectories"
-    measured = "the error of whole rollouts at each time, beside that of persistence"
+    measured = "the error of whole rollouts at each time, against that of persistence"
     recipe = RolloutRecipe
     options = ("data",)
 

@@ -122,7 +122,7 @@ class Task(ABC):
         return None
 
     def definitions(self) -> Mapping[str, str]:
-        """Definitions of the entries of a report, printed beside them."""
+        """Definitions of the entries of a report, printed with them."""
         return {}
 
     def predict(self, run: Any, data: str | Path, out: str | Path) -> dict[str, Any]:

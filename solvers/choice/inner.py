@@ -33,10 +33,10 @@ class Inner:
 
     def __init__(self, system: System, method: Method, max_iterations: int) -> None:
         if why := method.obstacle(system):
-            from ..preconditioners import CLASSICAL
-
-            others = ", ".join(CLASSICAL)
-            raise ValueError(f"{method.name} does not apply: {why}. Use {others} or direct.")
+            raise ValueError(
+                f"{method.name} does not apply: {why}. `pdeops solve --list`, in Python "
+                f"`pdeops.solvers.choices`, lists the methods that do."
+            )
         self.system, self.method, self.max_iterations = system, method, max_iterations
         self.M: Any = method.build(system)
         self.A: LinearOperator = system.A

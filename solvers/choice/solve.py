@@ -27,7 +27,7 @@ log = logging.getLogger("pdeops")
 
 PASSES = 4  # solves for the residual of the matrix as given, where that of the solver was smaller
 FALLBACKS = 3  # methods that are tried, unless one is named
-EPS = 1.1e-16  # rounding of float64
+EPS = float(np.finfo(float).eps) / 2  # rounding of float64
 WORST_GUESS = 1e8  # |b - A x0| / |b| of an initial guess that is used
 
 
@@ -135,7 +135,8 @@ def _check(rtol: Any, method: Any, max_iterations: Any) -> None:
         )
     if not (method is None or isinstance(method, str | Method)):
         raise ValueError(
-            f"method must be None or a name of pdeops.choices(A); got {method!r}. None chooses."
+            f"method must be None or a name of pdeops.solvers.choices(A); got {method!r}. None "
+            f"chooses."
         )
 
 

@@ -31,7 +31,10 @@ log = logging.getLogger("pdeops")
 SYMMETRIC = 1e-12  # relative difference of a_ij and a_ji that counts as round-off
 WIDEST = 27  # entries per row of a stencil
 ROUND_OFF = 1e-13  # of the sum of a row's magnitudes
-PRODUCT = 16 * 2.2e-16  # of (|A| |v|)_i: rounding of a row of A v, and of the row itself
+PRODUCT = 16 * float(
+    np.finfo(float).eps
+)  # of (|A| |v|)_i: rounding of a row of A v, and of the row itself
+GIVEN = 1e-10  # the same for vectors that a user computed
 SMALLEST = 900  # 2^-900 keeps its digits, also in a product with numbers down to 1e-37
 FULL = 0.8  # blocks of displacements hold some zeros where a mesh is aligned with the axes
 
@@ -129,7 +132,7 @@ class System:
         if self.regular:
             whole = Regions((self.size,), 0)
             return Matrix(csr, regions=whole, positive_definite=True, symmetric=True)
-        if self.near_nullspace is not None and self._annihilates(self.near_nullspace):
+        if self.near_nullspace is not None and self.annihilates(self.near_nullspace, GIVEN):
             modes = torch.from_numpy(self.near_nullspace.T.copy())
             return Matrix(csr, kernel=modes, positive_definite=True, symmetric=True)
         A = Matrix(csr, symmetric=True)
@@ -148,10 +151,10 @@ class System:
         """`on_grid`, or `matrix` if nothing was recognised."""
         return self.matrix if self.on_grid is None else self.on_grid
 
-    def annihilates(self, v: ndarray) -> bool:
-        """Whether A v = 0 for the columns of v, up to the rounding of A and of the product."""
-        image, size = abs(self.csr @ v), abs(self.csr) @ abs(v)
-        return bool((image <= PRODUCT * size).all())
+    def annihilates(self, v: ndarray, tolerance: float = PRODUCT) -> bool:
+        """Whether A v = 0 for the columns of v, up to the rounding of A and of the product:
+        |A v| <= tolerance |A| |v| in every row."""
+        return bool((abs(self.csr @ v) <= tolerance * (abs(self.csr) @ abs(v))).all())
 
     def fields(self, b: ndarray, A: LinearOperator) -> Tensor:
         """Columns (n, k) as fields of `on_grid` or `matrix`, (k, *grid)."""
@@ -173,10 +176,6 @@ class System:
         """Unknowns per node: 2 or 3 where the matrix consists of full blocks of this size, else
         1."""
         return next((d for d in (3, 2) if _has_blocks(self.csr, d)), 1)
-
-    def _annihilates(self, B: ndarray) -> bool:
-        scale = abs(self.csr).sum(axis=1).max() * np.abs(B).max()
-        return bool(np.abs(self.csr @ B).max() <= 1e-10 * scale)
 
 
 def _exponent(entries: ndarray) -> int:

@@ -38,7 +38,7 @@ class AlgebraicMultigrid(Preconditioner):
       near-null space of A, by default the constants of each unknown of a node.
 
     The cycle is ours (`kernels/amg`): Gauss-Seidel before, in reversed order after the correction,
-    in single precision unless told otherwise, on two threads where a level is large. It is
+    in single precision by default, on two threads where a level is large. It is
     symmetric and positive definite. If A is singular with a known kernel, the hierarchy is that of
     a regular matrix (`direct.sparse.regular`) and M is P M P, P the projection on the range.
 

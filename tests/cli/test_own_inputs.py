@@ -242,12 +242,12 @@ def test_outputs_that_cannot_be_written_are_found_early(
     monkeypatch.setattr(Operator, "forward", never)
     monkeypatch.setattr(workers, "produce", never)
     Path("file").write_text("")
-    said = f"Cannot write {place}"
-    refused(pdeops("predict", workshop.run, "--data", workshop.test, "--out", place), said)
+    message = f"Cannot write {place}"
+    refused(pdeops("predict", workshop.run, "--data", workshop.test, "--out", place), message)
     generate = ("data", "generate", "poisson", "--samples", 1, "--resolution", 9)
-    refused(pdeops(*generate, "--out", place), said)
+    refused(pdeops(*generate, "--out", place), message)
     np.savez("d.npz", a=A, u=U)
-    refused(pdeops("data", "convert", "d.npz", place, *PAIR), said)
+    refused(pdeops("data", "convert", "d.npz", place, *PAIR), message)
     assert Path("file").read_text() == ""
 
 

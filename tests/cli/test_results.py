@@ -87,8 +87,8 @@ def test_a_rollout_beside_solvers_is_refused_with_what_to_do(pdeops, flow, tmp_p
     done = pdeops("train", flow / "flow.toml", "--out", tmp_path / "run", "--device", "cpu")
     assert done.status == 0, done.stderr
     assert "does not state" not in done.stderr
-    said = ("'rollout' (one-step models", f"pdeops evaluate {tmp_path / 'run'}", "persistence")
-    refused(pdeops("compare", tmp_path / "run"), *said)
+    message = ("'rollout' (one-step models", f"pdeops evaluate {tmp_path / 'run'}", "persistence")
+    refused(pdeops("compare", tmp_path / "run"), *message)
     assert "1 frame(s) to 1" in repr(package.load_run(tmp_path / "run"))
 
 

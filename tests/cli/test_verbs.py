@@ -31,10 +31,13 @@ def test_generate_sets_the_parameters_of_a_kind(pdeops, tmp_path):
     out = tmp_path / "d.h5"
     command = ("data", "generate", "poisson", "--kind", "mixed", "--samples", 2)
     command += ("--resolution", "9", "--out", out)
-    for wrong, said in (("kind=gaussian", "'kind' is not one"), ("scal=3", "Did you mean 'scale'")):
+    for wrong, message in (
+        ("kind=gaussian", "'kind' is not one"),
+        ("scal=3", "Did you mean 'scale'"),
+    ):
         done = pdeops(*command, "--set", wrong)
         assert done.status != 0
-        assert said in done.stderr
+        assert message in done.stderr
         assert not out.exists()
     done = pdeops(*command, "--set", "dirichlet_axis=1", "--set", "scale=3")
     assert done.status == 0, done.stderr

@@ -366,7 +366,7 @@ class TestAllOrNothing:
         assert os.listdir(tmp_path) == ["a"]
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             ({"inputs": ["b"], "targets": ["u"]}, "no array 'b' in these arrays"),
             (
@@ -378,8 +378,8 @@ class TestAllOrNothing:
             ({"inputs": ["a"], "targets": ["u"], "axes": "x,y,sample,z"}, "has 3 axes"),
         ],
     )
-    def test_wrong_arguments_leave_nothing(self, tmp_path, arguments, said):
-        with pytest.raises(ValueError, match=said):
+    def test_wrong_arguments_leave_nothing(self, tmp_path, arguments, message):
+        with pytest.raises(ValueError, match=message):
             convert({"a": place(), "u": place()}, tmp_path / "o.h5", **arguments)
         assert os.listdir(tmp_path) == []
 

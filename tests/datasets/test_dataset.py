@@ -176,7 +176,7 @@ def test_compatible_data_share_all_but_what_may_differ(dataset):
     with pytest.raises(ValueError, match=r"resolution \(5, 4\) there, \(9, 7\) here"):
         compatible(a, fine)
     compatible(a, fine, may_differ=("resolution",))
-    for other, said in [
+    for other, message in [
         (in_memory(channels=(2, 1)), "input channels 1 there, 2 here"),
         (in_memory(channels=(1, 2)), "target channels 1 there, 2 here"),
         (in_memory(grid=Grid((5,))), "dimension 2 there, 1 here"),
@@ -184,7 +184,7 @@ def test_compatible_data_share_all_but_what_may_differ(dataset):
         (in_memory(grid=Grid((5, 4), extent=2.0)), "box"),
         (in_memory(grid=Grid((5, 4), placement="centers")), "placement"),
     ]:
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             compatible(a, other, may_differ=("resolution",))
 
 

@@ -67,7 +67,7 @@ def test_times_are_part_of_the_difference():
 
 
 @pytest.mark.parametrize(
-    ("fields", "times", "said"),
+    ("fields", "times", "message"),
     [
         ((PRESSURE,), (), "'pressure' has the axis time, but there are no times. Give times="),
         (
@@ -88,8 +88,8 @@ def test_times_are_part_of_the_difference():
         ((VELOCITY, Field("velocity_u", "input", "u")), (0.0, 1.0), "are called 'velocity_u'"),
     ],
 )
-def test_what_does_not_fit_is_refused(fields, times, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_does_not_fit_is_refused(fields, times, message):
+    with pytest.raises(ValueError, match=message):
         spec_of(*fields, times=times)
 
 

@@ -39,7 +39,7 @@ def test_sizes_of_the_published_data():
 
 
 @pytest.mark.parametrize(
-    ("grid", "stride", "said"),
+    ("grid", "stride", "message"),
     [
         (Grid((421, 421)), 8, r"stride of 8 .* 421 x 421 nodes \(endpoints\).* 2, 3, 4, 5, 6"),
         (Grid((421, 421)), 0, "K = 1, 2, ...; got 0"),
@@ -51,6 +51,6 @@ def test_sizes_of_the_published_data():
         (Sphere((32, 64), "gauss"), 2, "gauss.*none does"),
     ],
 )
-def test_what_is_no_grid_is_refused(grid, stride, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_is_no_grid_is_refused(grid, stride, message):
+    with pytest.raises(ValueError, match=message):
         thinned(grid, stride)

@@ -30,8 +30,10 @@ def test_values_that_are_not_finite_are_refused_left_out_or_kept(tmp_path, value
     stored = u if axes.startswith("sample") else np.moveaxis(u, 0, -1)
     npz(tmp_path / "d", {"a": np.ones_like(stored), "u": stored})
     arguments = {**NAMED, "axes": axes}
-    said = r"'u' in .* holds 6 values that are not finite.* 3 sample\(s\): 1,5-6\..*--without 1,5"
-    with pytest.raises(ValueError, match=said):
+    message = (
+        r"'u' in .* holds 6 values that are not finite.* 3 sample\(s\): 1,5-6\..*--without 1,5"
+    )
+    with pytest.raises(ValueError, match=message):
         convert(tmp_path / "d", tmp_path / "o.h5", **arguments)
     assert [p.name for p in tmp_path.iterdir()] == ["d"]
     report = convert(tmp_path / "d", tmp_path / "o.h5", **arguments, without=[1, 5, 6])
@@ -52,19 +54,21 @@ def test_all_samples_are_not_suggested_to_be_left_out(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("without", "said"),
+    ("without", "message"),
     [([4], r"0\.\.3; got 4"), ([-1], r"got -1"), ([0, 1, 2, 3], "All 4 samples are left out")],
 )
-def test_samples_that_are_not_there_are_not_left_out(tmp_path, without, said):
-    with pytest.raises(ValueError, match=said):
+def test_samples_that_are_not_there_are_not_left_out(tmp_path, without, message):
+    with pytest.raises(ValueError, match=message):
         convert({"a": place(), "u": place()}, tmp_path / "o.h5", **NAMED, without=without)
 
 
 def test_values_too_large_for_the_type_are_refused(tmp_path):
     arrays = {"a": place().astype("f8"), "u": place().astype("f8")}
     arrays["u"][2] *= 1e300
-    said = r"'u' in .* holds 35 values that are too large for float32 \(up to .*e\+30\d\), .* 2\."
-    with pytest.raises(ValueError, match=said):
+    message = (
+        r"'u' in .* holds 35 values that are too large for float32 \(up to .*e\+30\d\), .* 2\."
+    )
+    with pytest.raises(ValueError, match=message):
         convert(arrays, tmp_path / "o.h5", **NAMED, dtype="float32", allow_nan=True)
     assert not list(tmp_path.iterdir())
     assert convert(arrays, tmp_path / "o.h5", **NAMED)["dtype"] == "float64"
@@ -92,8 +96,8 @@ def test_fill_values_of_netcdf_are_missing_values(tmp_path, engine):
 
 def test_check_names_every_field_and_sample(tmp_path):
     npz(tmp_path / "d", {"a": spoiled(np.nan, 0, 4), "u": spoiled(1e300, 7)})
-    said = r"field 'a' in sample\(s\) 0,4; field 'u' in sample\(s\) 7\. .*--without 0,4,7$"
-    with pytest.raises(ValueError, match=said):
+    message = r"field 'a' in sample\(s\) 0,4; field 'u' in sample\(s\) 7\. .*--without 0,4,7$"
+    with pytest.raises(ValueError, match=message):
         open_dataset(tmp_path / "d").check()
     open_dataset(tmp_path / "d").check(())
 
@@ -117,11 +121,11 @@ class TestUnsolvedSamples:
         assert open_dataset(path).notes == tuple(report["notes"])
 
     def test_nothing_is_trained_or_converted_on_them(self, path, tmp_path):
-        said = r"residual is NaN in sample\(s\) 2-3"
-        with pytest.raises(ValueError, match=said):
+        message = r"residual is NaN in sample\(s\) 2-3"
+        with pytest.raises(ValueError, match=message):
             open_dataset(path).check()
         fields = {"inputs": ["permeability"], "targets": ["pressure"]}
-        with pytest.raises(ValueError, match=said + r"\. Leave them out: --without 2-3"):
+        with pytest.raises(ValueError, match=message + r"\. Leave them out: --without 2-3"):
             convert(path, tmp_path / "o.h5", **fields)
         convert(path, tmp_path / "o.h5", **fields, without=[2, 3])
         data = open_dataset(tmp_path / "o.h5")

@@ -89,7 +89,7 @@ def test_a_wrong_kind_is_named_with_the_right_one():
 
 
 @pytest.mark.parametrize(
-    ("plain", "said"),
+    ("plain", "message"),
     [
         ({"kind": "points"}, r"kind 'points' needs num_coordinates; got kind"),
         ({"kind": "box", "shape": [4, 4]}, "needs extent, boundary, placement"),
@@ -103,6 +103,6 @@ def test_a_wrong_kind_is_named_with_the_right_one():
         ({"kind": "boxx"}, "Did you mean 'box'"),
     ],
 )
-def test_descriptions_that_are_none_are_refused(plain, said):
-    with pytest.raises(ValueError, match=said):
+def test_descriptions_that_are_none_are_refused(plain, message):
+    with pytest.raises(ValueError, match=message):
         domain_from_dict(plain)

@@ -61,12 +61,12 @@ print(json.dumps(said))
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert sorted(said) == sorted(MODELS)
+    messages = json.loads(done.stdout)
+    assert sorted(messages) == sorted(MODELS)
     for name in MODELS:
         fitting = "FNO, MgNO" if name == "NeuralopSFNO" else "NeuralopSFNO"
-        assert said[name].startswith(f"{name} needs a domain of type")
-        assert f"Models for that: {fitting}" in said[name]
+        assert messages[name].startswith(f"{name} needs a domain of type")
+        assert f"Models for that: {fitting}" in messages[name]
 
 
 def test_a_model_that_declares_nothing_is_taken_at_its_word():

@@ -245,8 +245,8 @@ ROWS = {
 def needs_types(row, solver):
     """Whether what is wrong is a type, which the tests' own check of every signature
     (tests/conftest.py) refuses before the solver can."""
-    said = ROWS[row][4].get(solver, ROWS[row][3])[1]
-    return row in ("complex b", "integers", "x0 of another shape") or "needs a Diffusion" in said
+    message = ROWS[row][4].get(solver, ROWS[row][3])[1]
+    return row in ("complex b", "integers", "x0 of another shape") or "needs a Diffusion" in message
 
 
 CELLS = [
@@ -260,15 +260,15 @@ CELLS = [
 @pytest.mark.parametrize(("row", "solver"), CELLS)
 def test_cell(row, solver):
     make, limits, columns, usual, exceptions = ROWS[row]
-    outcome, said = exceptions.get(solver, usual)
+    outcome, message = exceptions.get(solver, usual)
     A, b = make()
     if outcome == refused:
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             columns[solver](A, b, **limits)
         return
     result = columns[solver](A, b, **limits)
     assert result.converged == (outcome == solved), result
-    assert re.search(said, result.reason), result.reason
+    assert re.search(message, result.reason), result.reason
     assert (result.x.shape, result.x.dtype) == (b.shape, b.dtype)
     rtol = limits.get("rtol", 1e-10 if columns[solver] is solve_sparse else 1e-8)
     if not math.isfinite(result.residual):
@@ -300,7 +300,7 @@ def test_bad_columns_of_a_batch_do_not_spoil_the_good_ones(name):
 
 
 @pytest.mark.parametrize(
-    ("b", "grid", "said"),
+    ("b", "grid", "message"),
     [
         (noise(6, 7), GRID, r"must have shape \(..., 7, 7\) .*got \(6, 7\).*Resample"),
         (spoiled(math.nan), GRID, "holds NaN or infinity. Check where"),
@@ -309,8 +309,8 @@ def test_bad_columns_of_a_batch_do_not_spoil_the_good_ones(name):
         (torch.ones(1, 1).double(), BOX.with_shape((1, 1)), "mean of f is zero"),
     ],
 )
-def test_fast_poisson(b, grid, said):
-    with pytest.raises(ValueError, match=said):
+def test_fast_poisson(b, grid, message):
+    with pytest.raises(ValueError, match=message):
         solve_poisson(b, grid)
 
 
@@ -323,7 +323,7 @@ def test_fast_poisson_of_little():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: Diffusion(1.0, GRID, reaction=-200.0), "c must be .*not negative.*LU or MINRES"),
         (lambda: FastPoisson(GRID, reaction=-1.0), "reaction >= 0; got 1.0 and -1.0"),
@@ -341,8 +341,8 @@ def test_fast_poisson_of_little():
         (lambda: flexible_cg(*poisson(), directions=0), "directions must be at least 1.*; got 0"),
     ],
 )
-def test_operators_and_preconditioners_that_cannot_be(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_operators_and_preconditioners_that_cannot_be(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 

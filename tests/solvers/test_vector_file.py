@@ -21,7 +21,7 @@ def test_reads_what_was_written(tmp_path, generator):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "it has 0 bytes"),
         (b"abc", "it has 3 bytes"),
@@ -31,10 +31,10 @@ def test_reads_what_was_written(tmp_path, generator):
         (np.array([1], dtype=">u8").tobytes() + bytes(8), f"and n = {1 << 56}"),
     ],
 )
-def test_other_files_are_refused(tmp_path, content, said):
+def test_other_files_are_refused(tmp_path, content, message):
     path = tmp_path / "b.bin"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"b\.bin is no vector: .*{said}"):
+    with pytest.raises(ValueError, match=rf"b\.bin is no vector: .*{message}"):
         read_vector(path)
 
 

@@ -165,7 +165,7 @@ class TestDataArrays:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (K + 1j, "complex numbers"),
         (torch.as_tensor(K) + 1j, "a complex tensor"),
@@ -183,8 +183,8 @@ class TestDataArrays:
         (3.0, r"got \(\)"),
     ],
 )
-def test_what_is_no_field_of_real_numbers_is_refused(loaded, given, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_is_no_field_of_real_numbers_is_refused(loaded, given, message):
+    with pytest.raises(ValueError, match=message):
         loaded(given)
 
 

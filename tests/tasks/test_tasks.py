@@ -96,15 +96,15 @@ def test_a_run_folder_of_a_later_version_is_refused(run):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{oops", r"environment.json must be a JSON object.*Expecting property name"),
         ("[2]", r"must be a JSON object.*got list.*or delete it"),
     ],
 )
-def test_a_damaged_environment_is_named(run, text, said):
+def test_a_damaged_environment_is_named(run, text, message):
     (run / "environment.json").write_text(text)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         load_run(run)
     (run / "environment.json").unlink()
     assert load_run(run)
@@ -129,12 +129,12 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_an_edited_checkpoint_is_named(run, damage):
-    change, said = DAMAGE[damage]
+    change, message = DAMAGE[damage]
     file = run / "checkpoints" / "best.pt"
     state = torch.load(file, weights_only=True)
     change(state)
     torch.save(state, file)
-    with pytest.raises(ValueError, match=f"(?s){said}"):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
         load_run(run)
 
 

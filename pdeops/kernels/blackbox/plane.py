@@ -107,6 +107,19 @@ def descend5(b, u, cx, cy, o, r, w, B, lines, start, end):
                 B[I - 1, J - 1] += w[0, I, J] * lines[here, J] + w[1, I, J - 1] * lines[here, J - 1]
 
 
+@inner
+def correct_centres(u, m, w, U, i):
+    """u + P U at the centres of the coarse cells in row i, which is odd."""
+    I = i // 2
+    for J in range((m + 1) // 2):
+        u[i, 2 * J + 1] += (
+            w[0, I, J] * U[I, J]
+            + w[1, I, J] * U[I, J + 1]
+            + w[2, I, J] * U[I + 1, J]
+            + w[3, I, J] * U[I + 1, J + 1]
+        )
+
+
 @jit
 def ascend5(b, u, cx, cy, o, r, w, U, out, rows):
     """u + P U at red nodes, then black, then red Gauss-Seidel; `out` is the result. Finest level.
@@ -127,13 +140,7 @@ def ascend5(b, u, cx, cy, o, r, w, U, out, rows):
                 for J in range(1, m // 2 + 1):
                     u[i, 2 * J] += U[I, J]
             else:
-                for J in range((m + 1) // 2):
-                    u[i, 2 * J + 1] += (
-                        w[0, I, J] * U[I, J]
-                        + w[1, I, J] * U[I, J + 1]
-                        + w[2, I, J] * U[I + 1, J]
-                        + w[3, I, J] * U[I + 1, J + 1]
-                    )
+                correct_centres(u, m, w, U, i)
         for stage in range(1, 3):
             k = i - stage
             if rows[stage, 0] <= k <= rows[stage, 1]:
@@ -205,10 +212,4 @@ def correct9(u, m, q, w, U, rows):
             continue
         for J in range(1, m // 2 + 1):
             u[i, 2 * J] += q[I, J] * U[I, J] + (1 - q[I, J]) * U[I + 1, J]
-        for J in range((m + 1) // 2):
-            u[i, 2 * J + 1] += (
-                w[0, I, J] * U[I, J]
-                + w[1, I, J] * U[I, J + 1]
-                + w[2, I, J] * U[I + 1, J]
-                + w[3, I, J] * U[I + 1, J + 1]
-            )
+        correct_centres(u, m, w, U, i)

@@ -286,8 +286,8 @@ def embed(A: Entries, ndim: int, default: int = 1) -> tuple[ndarray, ndarray] | 
     """Places of the rows on a grid of which some nodes are not unknowns, row by row.
 
     Entries next to the diagonal join neighbours in a line. Of two others the first leads to the
-    next line, the second to the next plane. One alone is told by the ends of others, or else is
-    taken for a step of the axis -1 - `default`.
+    next line, the second to the next plane. One alone is determined by the ends of others, or else
+    is taken for a step of the axis -1 - `default`.
 
     Args:
         ndim: 2 or 3.

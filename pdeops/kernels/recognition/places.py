@@ -54,16 +54,16 @@ def embed(starts, columns, values, largest, negligible, line, plane, default, pa
         down = across(starts, columns, values, largest, negligible, i, -1, before)
         if down > most:
             return AMBIGUOUS
-        told = 0
+        count = 0
         if up == most:
             for k in range(up):  # the next line comes before the next plane
-                low[told], high[told], step[told] = i, after[k], plane if k else line
-                told += 1
+                low[count], high[count], step[count] = i, after[k], plane if k else line
+                count += 1
         if down == 2:
             for k in range(2):
-                low[told], high[told], step[told] = before[k], i, line if k else plane
-                told += 1
-        for k in range(told):
+                low[count], high[count], step[count] = before[k], i, line if k else plane
+                count += 1
+        for k in range(count):
             if not join(parent, shift, low[k], high[k], step[k]):
                 return AMBIGUOUS
     if plane == 0:

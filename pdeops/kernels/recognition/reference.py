@@ -188,7 +188,7 @@ def components(
 
 def embed(A: Entries, ndim: int, default: int = 1) -> tuple[ndarray, ndarray] | None:
     """Same as `recognition.embed`, by a search from the first row of each component; only where
-    every coupling is told by its own ends (`default` is not used)."""
+    every coupling is determined by its two ends (`default` is not used)."""
     n = len(A.diagonal)
     steps = _steps(A, ndim)
     if steps is None:

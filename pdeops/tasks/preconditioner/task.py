@@ -28,7 +28,7 @@ class PreconditionerTask(Task):
 
     name = "preconditioner"
     summary = "networks inside solvers"
-    measured = "iterations and seconds beside every classical preconditioner"
+    measured = "iterations and seconds against those of every classical preconditioner"
     recipe = PreconditionerRecipe
     loader = "pdeops.load_correction or pdeops.load_preconditioner"
     options = ("systems", "size")

@@ -71,7 +71,7 @@ def test_each_kind_of_value_that_is_no_number_has_its_reason(tmp_path):
         h5py.h5d.create(file.id, b"when", h5py.h5t.UNIX_D32LE, space)
     store = open_store(tmp_path / "d.h5")
     assert list(store.arrays) == ["p"]
-    said = {
+    message = {
         "ref": "references to other arrays",
         "text": "text",
         "ascii": "text",
@@ -82,8 +82,8 @@ def test_each_kind_of_value_that_is_no_number_has_its_reason(tmp_path):
         "none": "the dataset is empty",
         "when": "a type that NumPy does not have",
     }
-    assert set(store.refused) == set(said)
-    for name, reason in said.items():
+    assert set(store.refused) == set(message)
+    for name, reason in message.items():
         assert reason in store.refused[name]
         assert "pickle" not in store.refused[name]
 

@@ -42,7 +42,7 @@ def test_every_form_is_converted(tmp_path, form):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ([[1.0, 2.0], [3.0]], "no array of numbers"),
         (np.array([{1}, "b"], dtype=object), "Python objects, which are no numbers"),
@@ -53,8 +53,8 @@ def test_every_form_is_converted(tmp_path, form):
         (np.zeros(4, [("p", "f4")]), "records with the members p"),
     ],
 )
-def test_what_is_no_array_of_numbers_is_named(tmp_path, given, said):
-    with pytest.raises(ValueError, match=f"'u' in these arrays holds {said}"):
+def test_what_is_no_array_of_numbers_is_named(tmp_path, given, message):
+    with pytest.raises(ValueError, match=f"'u' in these arrays holds {message}"):
         convert({"a": U, "u": given}, tmp_path / "o.h5", inputs=["a"], targets=["u"])
     assert not list(tmp_path.iterdir())
 

@@ -33,15 +33,15 @@ def test_what_is_stored_are_the_samples_and_their_solutions(darcy_file):
 
 
 def test_the_report_says_what_was_done(tmp_path):
-    told = []
-    report = make(tmp_path / "a.h5", progress=told.append)
+    done = []
+    report = make(tmp_path / "a.h5", progress=done.append)
     assert report["samples"] == 6
     assert report["resumed"] == 0
     assert report["file"] == str(tmp_path / "a.h5")
     assert 0 < report["largest_residual"] <= 1e-10
-    assert told[0] == 0
-    assert told[-1] == 6
-    assert told == sorted(told)
+    assert done[0] == 0
+    assert done[-1] == 6
+    assert done == sorted(done)
     assert os.listdir(tmp_path) == ["a.h5"]
 
 
@@ -113,7 +113,7 @@ def test_interrupted_by_ctrl_c_it_keeps_what_is_finished(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"seed": 1}, "seed: 1 here, 0 there"),
         ({"num_samples": 41}, "num_samples: 41 here, 40 there"),
@@ -124,12 +124,12 @@ def test_interrupted_by_ctrl_c_it_keeps_what_is_finished(tmp_path):
     ],
     ids=lambda v: next(iter(v)) if isinstance(v, dict) else "",
 )
-def test_a_partial_file_of_other_arguments_is_never_mixed_in(tmp_path, change, said):
+def test_a_partial_file_of_other_arguments_is_never_mixed_in(tmp_path, change, message):
     out = tmp_path / "a.h5"
     with pytest.raises(KeyboardInterrupt):
         make(out, num_samples=40, progress=interrupt_at(20))
     before = (tmp_path / "a.h5.part").read_bytes()
-    with pytest.raises(ValueError, match=f"unfinished data set of other arguments.*{said}"):
+    with pytest.raises(ValueError, match=f"unfinished data set of other arguments.*{message}"):
         make(out, **({"num_samples": 40} | change))
     assert (tmp_path / "a.h5.part").read_bytes() == before
 
@@ -149,7 +149,7 @@ def test_two_processes_do_not_write_one_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"num_samples": 0}, "num_samples must be at least 1; got 0"),
         ({"num_samples": -3}, "num_samples must be at least 1; got -3"),
@@ -161,8 +161,8 @@ def test_two_processes_do_not_write_one_file(tmp_path):
     ],
     ids=lambda v: next(iter(v)) if isinstance(v, dict) else "",
 )
-def test_arguments_out_of_range_write_nothing(tmp_path, change, said):
-    with pytest.raises(ValueError, match=said):
+def test_arguments_out_of_range_write_nothing(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
         make(tmp_path / "a.h5", **change)
     assert os.listdir(tmp_path) == []
 

@@ -79,16 +79,16 @@ def replace(name, value):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("_code_version", lambda: "pdeops 9", "code_version: pdeops 9 here.*Install the same"),
         ("differences", lambda *_: None, "does not see .*a.h5.part.*all workers share"),
     ],
 )
-def test_other_code_and_other_folders_are_refused(client, tmp_path, name, value, said):
+def test_other_code_and_other_folders_are_refused(client, tmp_path, name, value, message):
     before = client.run(replace, name, value)
     try:
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             generate(Darcy(), GRID, out=tmp_path / "a.h5", workers=client, **MAKE)
     finally:
         client.run(replace, name, next(iter(before.values())))

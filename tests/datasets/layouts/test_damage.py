@@ -24,29 +24,29 @@ def test_damaged_files_raise_errors_of_the_user_only(tmp_path, name):
     WRITERS[name][0](path, {"k": place(), "p": place(2.0)})
     file = path / "k.npy" if path.is_dir() else path
     whole, random = file.read_bytes(), np.random.default_rng(sum(map(ord, name)))
-    said = []
+    message = []
     for _ in range(30):
         file.write_bytes(spoiled(whole, random))
         for act in (inspect, lambda p: convert(p, out, inputs=["k"], targets=["p"])):
             try:
                 act(path)
             except (ValueError, OSError) as error:
-                said.append(str(error))
+                message.append(str(error))
         out.unlink(missing_ok=True)
         assert [p.name for p in tmp_path.iterdir()] == ["d"]
-    assert len(said) > 5
-    assert all(said)
+    assert len(message) > 5
+    assert all(message)
 
 
 def test_damaged_files_of_the_project(tmp_path, darcy_file):
     path, random = tmp_path / "d.h5", np.random.default_rng(0)
-    whole, said = darcy_file.read_bytes(), []
+    whole, message = darcy_file.read_bytes(), []
     for _ in range(40):
         path.write_bytes(spoiled(whole, random))
         try:
             open_dataset(path).check()
             inspect(path)
         except (ValueError, OSError) as error:
-            said.append(str(error))
-    assert len(said) > 5
-    assert all(said)
+            message.append(str(error))
+    assert len(message) > 5
+    assert all(message)

@@ -311,11 +311,13 @@ class TestVersion1:
             "u": ("target", [0.5, 1.0], np.zeros((2, 2, 8), "f4")),
         }
         path = write_version_1(tmp_path / "a.h5", fields, self.grid)
-        said = r"version 1, .* trajectory \(u\) .* version 2\. Generate or convert the file again"
+        message = (
+            r"version 1, .* trajectory \(u\) .* version 2\. Generate or convert the file again"
+        )
         for read in (open_dataset, inspect):
-            with pytest.raises(ValueError, match=said):
+            with pytest.raises(ValueError, match=message):
                 read(path)
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             convert(path, tmp_path / "b.h5", inputs=["initial_u"], targets=["u"])
 
     def test_steady_fields_are_read(self, tmp_path):

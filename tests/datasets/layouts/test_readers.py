@@ -156,7 +156,7 @@ class TestBadFiles:
             open_dataset(tmp_path / "a.h5.part")
 
     @pytest.mark.parametrize(
-        ("content", "said"),
+        ("content", "message"),
         [
             (b"", "is empty"),
             (b"<!DOCTYPE html><html><body>Quota exceeded</body></html>", "HTML or XML page"),
@@ -168,9 +168,9 @@ class TestBadFiles:
             (b"1.0,2.0\n", "no format that pdeops reads"),
         ],
     )
-    def test_no_data(self, tmp_path, content, said):
+    def test_no_data(self, tmp_path, content, message):
         (tmp_path / "a.h5").write_bytes(content)
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             open_dataset(tmp_path / "a.h5")
 
     def test_a_folder(self, tmp_path):
@@ -228,7 +228,7 @@ class TestBadFiles:
             open_dataset(path)
 
     @pytest.mark.parametrize(
-        ("content", "said"),
+        ("content", "message"),
         [
             ({"u": torch.zeros(2, 3, 3)}, r"holds u \(2, 3, 3\) float32; which of them are input"),
             ([torch.zeros(2)], "it holds list"),
@@ -244,8 +244,8 @@ class TestBadFiles:
             ({"x": torch.ones(2, 3, 3).bool(), "y": torch.zeros(2, 3, 4)}, "does not say where"),
         ],
     )
-    def test_pt_of_another_kind(self, tmp_path, content, said):
-        with pytest.raises(ValueError, match=said):
+    def test_pt_of_another_kind(self, tmp_path, content, message):
+        with pytest.raises(ValueError, match=message):
             open_dataset(save(tmp_path / "a.pt", content))
 
     def test_trajectories(self, shared_data):

@@ -196,12 +196,12 @@ class TestKnownNames:
 
     def test_real_files_of_one_trajectory_list_what_they_hold(self, shared_data):
         folder = shared_data / "reference"
-        for name, said in (
+        for name, message in (
             ("Allen_Cahn_periodic.mat", r"tt \(1, 201\) float64, uu \(512, 201\)"),
             ("Allen_Cahn_dirichlet.mat", r"u \(101, 201\) float64"),
             ("Burgers.npz", r"usol \(256, 100\) float64"),
         ):
-            with pytest.raises(ValueError, match=f"{said}.*pdeops data convert"):
+            with pytest.raises(ValueError, match=f"{message}.*pdeops data convert"):
                 open_dataset(folder / name)
         with pytest.raises(ValueError, match=r"arr_0 \(10201, 3\).*no two arrays here fit"):
             open_dataset(folder / "stokes.npz")

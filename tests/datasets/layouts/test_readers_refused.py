@@ -95,7 +95,7 @@ class TestRefused:
             open_dataset(tmp_path / "a", inputs=["a"], targets=["v"])
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             ({"axes": "sample,x"}, r"'a' has 3 axes, \(4, 5, 7\); got 2 names"),
             ({"axes": "sample,x,t"}, "'t' is none"),
@@ -109,9 +109,9 @@ class TestRefused:
             ({"inputs": "a"}, "lists of names"),
         ],
     )
-    def test_wrong_arguments(self, tmp_path, arguments, said):
+    def test_wrong_arguments(self, tmp_path, arguments, message):
         files.npz(tmp_path / "a", {"a": place(), "u": place()})
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             open_dataset(tmp_path / "a", **{"inputs": ["a"], "targets": ["u"], **arguments})
         with pytest.raises(ValueError, match="go together"):
             open_dataset(tmp_path / "a", inputs=["a"])

@@ -51,8 +51,8 @@ def test_without_times_frames_are_counted_with_a_note(tmp_path):
 
 @pytest.mark.parametrize("number", [3, 6, 9])
 def test_times_of_another_number_than_the_frames_are_refused_or_given(tmp_path, number):
-    said = rf"u has 4 frames, and t \({number},\) in .* has {number} times.*--times 0:1"
-    with pytest.raises(ValueError, match=said):
+    message = rf"u has 4 frames, and t \({number},\) in .* has {number} times.*--times 0:1"
+    with pytest.raises(ValueError, match=message):
         opened(tmp_path / "a", {"u": U, "t": np.arange(float(number))})
     data = opened(tmp_path / "b", {"u": U, "t": np.arange(float(number))}, times=(0, 2, 3, 5))
     assert data.times == (0, 2, 3, 5)
@@ -79,8 +79,8 @@ def test_times_that_do_not_increase_are_refused(tmp_path):
 
 
 def test_times_that_differ_between_fields_are_refused(tmp_path):
-    said = r"times that differ between fields: u has 4 frames.*; v has 3 frames"
-    with pytest.raises(ValueError, match=said):
+    message = r"times that differ between fields: u has 4 frames.*; v has 3 frames"
+    with pytest.raises(ValueError, match=message):
         opened(tmp_path / "a", {"u": U, "v": U[:, :3]}, ("u", "v"))
     import xarray
 

@@ -99,9 +99,9 @@ TYPED = ("complex", "integers")
 @pytest.mark.parametrize("name", EQUATIONS)
 @pytest.mark.parametrize("row", [row for row in REFUSED if (row in TYPED) == UNHOOKED])
 def test_refused(row, name):
-    spoil, change, said = REFUSED[row]
+    spoil, change, message = REFUSED[row]
     u = initial(name) if spoil is None else spoil(initial(name))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         evolve(EQUATIONS[name], u, **{"times": [0.1], "dt": 0.01, **change})
 
 
@@ -186,7 +186,7 @@ def cells(scale=1.0):
 
 
 @pytest.mark.parametrize(
-    ("u", "change", "said"),
+    ("u", "change", "message"),
     [
         (holed(cells()), {}, "initial field holds NaN or infinity"),
         (cells()[..., 1:], {}, r"must have shape \(..., 32\) on this grid; got \(2, 1, 31\)"),
@@ -198,9 +198,9 @@ def cells(scale=1.0):
         (cells(), {"flux": [BurgersFlux()] * 2}, r"one per axis \(1\); got 2"),
     ],
 )
-def test_finite_volumes_refuse(u, change, said):
+def test_finite_volumes_refuse(u, change, message):
     call = {"flux": BurgersFlux(), "grid": CELLS, "times": [0.1], **change}
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         solve_conservation_law(call.pop("flux"), u, call.pop("grid"), call.pop("times"), **call)
 
 
@@ -232,7 +232,7 @@ def test_speeds_at_which_time_stands_still():
 if UNHOOKED:
 
     @pytest.mark.parametrize(
-        ("u", "said"),
+        ("u", "message"),
         [
             (cells() + 0j, "got torch.complex128.*Convert"),
             (cells().int(), "got torch.int32.*Convert"),
@@ -240,8 +240,8 @@ if UNHOOKED:
             (cells()[0], r"of shape \(batch, 1, ...\); got \(1, 32\)"),
         ],
     )
-    def test_refused_by_finite_volumes(u, said):
-        with pytest.raises(ValueError, match=said):
+    def test_refused_by_finite_volumes(u, message):
+        with pytest.raises(ValueError, match=message):
             solve_conservation_law(BurgersFlux(), u, CELLS, [0.1])
 
     @pytest.mark.parametrize("name", EQUATIONS)

@@ -132,9 +132,9 @@ def test_a_matrix_that_is_no_stencil(trained, generator):
 def test_a_network_that_is_not_linear_is_refused_with_the_way_out(trained):
     with pytest.raises(
         ValueError, match=r"Stack, which cannot precondition plain CG.*not linear"
-    ) as said:
+    ) as message:
         pdeops.load_preconditioner(trained(Stack), Laplacian(Grid((20, 17))))
-    assert "deep_conjugate_direction" in str(said.value)
+    assert "deep_conjugate_direction" in str(message.value)
 
 
 def test_a_network_that_is_linear_but_not_symmetric_is_refused_too(trained):
