@@ -6,10 +6,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
 from pdeops.cli import main
+from pdeops.domain import Grid
+from pdeops.solvers import Diffusion
 
 
 @dataclass
@@ -92,3 +96,25 @@ def overrides(folder, *more):
         "training.batch_size=5",
         *more,
     ]
+
+
+@pytest.fixture
+def write(tmp_path):
+    """write(A, b): the two files, and x's."""
+
+    def make(A, b):
+        sp.save_npz(tmp_path / "A.npz", sp.csr_array(A))
+        np.save(tmp_path / "b.npy", b)
+        return ("--matrix", tmp_path / "A.npz", "--rhs", tmp_path / "b.npy")
+
+    return make
+
+
+@pytest.fixture
+def darcy(write, generator):
+    """A stencil with variable couplings, and b."""
+    grid = Grid((40, 33))
+    a = torch.rand(grid.shape, generator=generator, dtype=torch.float64) + 0.1
+    A = Diffusion(a, grid).to_csr()
+    b = np.random.default_rng(0).standard_normal(A.shape[0])
+    return A, b, write(A, b)

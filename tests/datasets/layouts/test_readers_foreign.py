@@ -383,7 +383,7 @@ def test_inspect_takes_numbers_text_and_empty_arrays_as_they_are(tmp_path, write
         open_dataset(tmp_path / "a", inputs=["empty"], targets=["u"], axes={"empty": "sample,x"})
 
 
-def test_mixed_precision_is_converted_and_said(tmp_path):
+def test_mixed_precision_is_converted_with_a_note(tmp_path):
     files.mat73(tmp_path / "a", {"coeff": place(dtype="f4"), "sol": place(1 / 3, dtype="f8")})
     data = open_dataset(tmp_path / "a", dtype=torch.float64)
     assert any("coeff float32, sol float64" in note for note in data.notes)
