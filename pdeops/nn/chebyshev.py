@@ -40,7 +40,7 @@ def values(
 
 def analysis(n: int, m: int) -> Float[np.ndarray, "m n"]:
     """Coefficients j < m from values at n >= m Gauss nodes, exact for polynomials below degree n."""
-    V = values(gauss_nodes((-1, 1), n), (-1, 1), m)
+    V = values(gauss_nodes((-1.0, 1.0), n), (-1.0, 1.0), m)
     weights = np.where(np.arange(m) == 0, 1, 2)[:, None] / n
     return weights * V.T
 

@@ -11,7 +11,7 @@ Channels are the last axis.
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from ..kernels.spectral_conv import analyse, cpu, synthesise
 from . import chebyshev
 
 
+@runtime_checkable
 class Modes(Protocol):
     """The spatial part of the expansion: num_modes functions φ_k on every grid of a domain.
 
