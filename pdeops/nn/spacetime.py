@@ -101,7 +101,8 @@ class FourierModes:
 class SpaceTime:
     """Expansion of fields (b, t, *space, c) by polynomials on an interval and the modes of a domain.
 
-    Coefficients have the shape (b, 2, j·k, c), time before space.
+    Coefficients have the shape (b, 2, j·k, c), time before space. Transforms run in float32 under
+    autocast.
     """
 
     def __init__(self, modes: Modes, num_polynomials: int) -> None:
@@ -117,8 +118,9 @@ class SpaceTime:
     ) -> Float[Tensor, "b two jk c"]:
         """Coefficients of u from its values at instants; the matrix is that of the instants."""
         b, t = u.shape[:2]
-        h = self.modes.analysis(u.flatten(0, 1))
-        h = torch.matmul(to_polynomials, h.reshape(b, t, -1)).view(b, -1, *h.shape[1:])
+        with torch.autocast(u.device.type, enabled=False):
+            h = self.modes.analysis(u.flatten(0, 1).to(to_polynomials))
+            h = torch.matmul(to_polynomials, h.reshape(b, t, -1)).view(b, -1, *h.shape[1:])
         return h.movedim(1, 2).flatten(2, 3)
 
     def synthesis(
@@ -130,9 +132,10 @@ class SpaceTime:
         """Values at instants, and at the nodes of the grid of this shape."""
         b, _, _, c = u_hat.shape
         h = u_hat.view(b, 2, self.num_polynomials, -1, c).movedim(2, 1)
-        h = torch.matmul(at_instants, h.reshape(b, self.num_polynomials, -1))
-        h = h.view(-1, 2, self.modes.num_modes, c)
-        return self.modes.synthesis(h, shape).unflatten(0, (b, -1))
+        with torch.autocast(u_hat.device.type, enabled=False):
+            h = torch.matmul(at_instants, h.reshape(b, self.num_polynomials, -1))
+            h = h.view(-1, 2, self.modes.num_modes, c)
+            return self.modes.synthesis(h, shape).unflatten(0, (b, -1))
 
     def add_constant(
         self, u_hat: Float[Tensor, "b two jk c"], value: Float[Tensor, " c"]
@@ -146,7 +149,8 @@ class SpaceTime:
 class ModeMap(nn.Module):
     """û -> W_k û_k for each mode k, plus B_k with `bias`: weights are real, (k, in, 2, out).
 
-    The real and imaginary parts of W_k are adjacent rows, as in `SpectralConv`.
+    The real and imaginary parts of W_k are adjacent rows, as in `SpectralConv`. Products are not
+    rounded under autocast.
     """
 
     bias: nn.Parameter | None
@@ -167,15 +171,22 @@ class ModeMap(nn.Module):
     def forward(self, u_hat: Float[Tensor, "b two k i"]) -> Float[Tensor, "b two k o"]:
         ones = u_hat.new_ones(len(self.weight))
         mix = cpu.Mix.apply if torch.is_grad_enabled() else cpu.mix
-        v_hat = mix(u_hat, self.weight.to(u_hat), ones)
-        return v_hat if self.bias is None else v_hat + self.bias.to(v_hat)
+        with torch.autocast(u_hat.device.type, enabled=False):
+            v_hat = mix(u_hat, self.weight.to(u_hat), ones)
+            return v_hat if self.bias is None else v_hat + self.bias.to(v_hat)
+
+
+def full(dtype: torch.dtype) -> torch.dtype:
+    """The precision of transforms: at least float32."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 def constant(
     build: Callable[..., np.ndarray], arguments: tuple[Any, ...], like: Tensor
 ) -> Float[Tensor, "rows columns"]:
-    """The matrix build(*arguments), computed once, in the dtype and on the device of `like`."""
-    return _constant(build, arguments, like.dtype, like.device)
+    """The matrix build(*arguments), computed once, on the device and in the dtype of `like`, or
+    float32 if that is lower."""
+    return _constant(build, arguments, full(like.dtype), like.device)
 
 
 @lru_cache(maxsize=256)

@@ -21,6 +21,7 @@ from ...nn.spacetime import (
     ModeMap,
     SpaceTime,
     constant,
+    full,
     gauss_analysis,
     gauss_values,
 )
@@ -133,9 +134,7 @@ class SpatiotemporalFNO(nn.Module):
             ModeMap(self.expansion.num_modes, width, width, std=(1 / (2 * width)) ** 0.5)
             for _ in range(n_layers - 1)
         )
-        self.mlps = nn.ModuleList(
-            PointwiseMLP(width, mlp_channels, width) for _ in range(n_layers)
-        )
+        self.mlps = nn.ModuleList(PointwiseMLP(width, mlp_channels, width) for _ in range(n_layers))
         self.skips = nn.ModuleList(
             Pointwise(lifted if l == 0 else width, width) for l in range(n_layers)
         )
@@ -195,7 +194,7 @@ class SpatiotemporalFNO(nn.Module):
                 f"{float(times_out[-1]):g}. Take one window at a time."
             )
         with torch.autocast(x.device.type, enabled=False):
-            u = self._polynomials(x.to(torch.promote_types(x.dtype, torch.float32)), known)
+            u = self._polynomials(x.to(full(x.dtype)), known)
             u_hat = self.expansion.modes.analysis(u.movedim(1, -1))
             v_hat = self.lift(u_hat).unflatten(-1, (self.expansion.num_polynomials, -1))
             v_hat = v_hat.movedim(-2, 2).flatten(2, 3)
@@ -205,7 +204,9 @@ class SpatiotemporalFNO(nn.Module):
         skip = skip + encoding.view(1, self.latent_steps, *[1] * self.grid.ndim, -1)
         v = self._drop_channels(F.gelu(self._network(self.mlps[0], v_hat) + skip))
         for K, M, W in zip(self.convolutions, self.mlps[1:], self.skips[1:], strict=True):
-            v = self._drop_channels(F.gelu(self._network(M, K(self._analysis(v))) + W.channels_last(v)))
+            v = self._drop_channels(
+                F.gelu(self._network(M, K(self._analysis(v))) + W.channels_last(v))
+            )
         return v.movedim(-1, 2).to(x.dtype)
 
     def head(
@@ -219,9 +220,7 @@ class SpatiotemporalFNO(nn.Module):
         at times of one window, in any order."""
         wanted = self.times_out if times_out is None else tuple(float(t) for t in times_out)
         v_hat = self.last_layer(self._analysis(v.movedim(2, -1)))
-        instants = constant(
-            _growing, (wanted, self.horizon, self.expansion.num_polynomials), v_hat
-        )
+        instants = constant(_growing, (wanted, self.horizon, self.expansion.num_polynomials), v_hat)
         change = self.expansion.synthesis(v_hat, instants, x.shape[3:]).movedim(-1, 2)
         y = x[:, -1:, : self.out_channels] + change.to(x.dtype)
         if not self.divergence_free:
@@ -229,11 +228,9 @@ class SpatiotemporalFNO(nn.Module):
         return project_divergence_free(y, self.grid.with_shape(x.shape[3:]))
 
     def _analysis(self, v: Float[Tensor, "b t *latent h"]) -> Float[Tensor, "b two jk h"]:
-        """Coefficients of features with channels last; in float32 under autocast."""
-        with torch.autocast(v.device.type, enabled=False):
-            v = v.to(torch.promote_types(v.dtype, torch.float32))
-            steps, m = self.latent_steps, self.expansion.num_polynomials
-            return self.expansion.analysis(v, gauss_analysis(steps, m, v))
+        """Coefficients of features with channels last."""
+        matrix = gauss_analysis(self.latent_steps, self.expansion.num_polynomials, v)
+        return self.expansion.analysis(v, matrix)
 
     def _network(
         self, M: PointwiseMLP, v_hat: Float[Tensor, "b two jk h"]
@@ -243,7 +240,7 @@ class SpatiotemporalFNO(nn.Module):
         M1, m1, M2, m2 = M.maps()
         with torch.autocast(v_hat.device.type, enabled=False):
             h_hat = self.expansion.add_constant(F.linear(v_hat, M1), m1)
-            h = self.expansion.synthesis(h_hat, self._gauss_values(h_hat), self.latent_shape)
+        h = self.expansion.synthesis(h_hat, self._gauss_values(h_hat), self.latent_shape)
         return F.linear(F.gelu(h), M2, m2)
 
     def _gauss_values(self, like: Tensor) -> Float[Tensor, "t j"]:
