@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from pdeops.datasets.windows import Window
 from pdeops.nn.operator import Operator
 from pdeops.normalizer import Normalizer
 from pdeops.tasks import evaluate, load_recipe, load_run, train
 from pdeops.tasks.operators import fit_scales, window_times
 from pdeops.tasks.rollout import RolloutRun
-from pdeops.datasets.windows import Window
 
 from .trajectories import DT, advected
 
