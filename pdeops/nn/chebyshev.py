@@ -26,7 +26,7 @@ def gauss_nodes(interval: Interval, n: int) -> Float[np.ndarray, " n"]:
 def values(
     times: Sequence[float] | np.ndarray, interval: Interval, m: int, *, derivative: int = 0
 ) -> Float[np.ndarray, "t m"]:
-    """d^k T_j / dt^k at the times, k = `derivative`; on an interval of length 0 only T_0 is not 0."""
+    """d^k T_j / dt^k at the times, k = `derivative`; T_0 alone on an interval of length 0."""
     a, b = interval
     times = np.asarray(times, dtype=np.float64)
     if a == b:
@@ -39,7 +39,7 @@ def values(
 
 
 def analysis(n: int, m: int) -> Float[np.ndarray, "m n"]:
-    """Coefficients j < m from values at n >= m Gauss nodes, exact for polynomials below degree n."""
+    """Coefficients j < m of a polynomial below degree n from its values at the n Gauss nodes."""
     V = values(gauss_nodes((-1.0, 1.0), n), (-1.0, 1.0), m)
     weights = np.where(np.arange(m) == 0, 1, 2)[:, None] / n
     return weights * V.T

@@ -99,7 +99,7 @@ class FourierModes:
 
 
 class SpaceTime:
-    """Expansion of fields (b, t, *space, c) by polynomials on an interval and the modes of a domain.
+    """Expansion of fields (b, t, *space, c) in polynomials on an interval and modes of a domain.
 
     Coefficients have the shape (b, 2, j·k, c), time before space. Transforms run in float32 under
     autocast.

@@ -73,7 +73,7 @@ def test_other_frames_times_and_resolutions(run):
 
 
 def test_the_windows_of_a_run_are_those_of_its_rollout(run):
-    """Calling the operator repeatedly on its last frames gives what one call for all times gives."""
+    """Repeated steps from the last predicted frames give what one call for all times gives."""
     from pdeops.tasks.unrolling import roll_out
 
     found, _, test = run

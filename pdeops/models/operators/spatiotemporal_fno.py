@@ -2,6 +2,7 @@
 # Axes: b batch, t instants, c and d channels, *space nodes, j polynomials, k modes.
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,7 +31,7 @@ _ROUND_OFF = 1e-5  # of times, relative to the window; files may store them in f
 
 
 class SpatiotemporalFNO(nn.Module):
-    """Input frames w(t), -τ <= t <= 0 -> frames at any instants 0 < t: a trajectory to a trajectory.
+    """Frames w(t), -τ <= t <= 0 -> frames at any later instants: a trajectory to a trajectory.
 
         w(t) = w(0) + (t/T) Σ_jk v̂_jk T_j(t) φ_k,    v̂_jk = A_jk ŷ_jk + B_jk,    0 < t <= T
 
@@ -333,7 +334,7 @@ def _growing(times: Sequence[float], horizon: float, m: int) -> Float[np.ndarray
 
 def _input_times(times: Any) -> tuple[float, ...]:
     found = tuple(float(t) for t in times)
-    increasing = all(a < b for a, b in zip(found, found[1:], strict=False))
+    increasing = all(a < b for a, b in pairwise(found))
     if not found or not increasing or found[-1] != 0:
         raise ValueError(
             f"times_in are the times of the input frames relative to the last: increasing, the "
@@ -344,7 +345,7 @@ def _input_times(times: Any) -> tuple[float, ...]:
 
 def _output_times(times: Any) -> tuple[float, ...]:
     found = tuple(float(t) for t in times)
-    increasing = all(a < b for a, b in zip((0.0, *found), found, strict=False))
+    increasing = all(a < b for a, b in pairwise((0.0, *found)))
     if not found or not increasing:
         raise ValueError(
             f"times_out are the times of the output frames after the last input frame: positive "
