@@ -31,7 +31,9 @@ _ROUND_OFF = 1e-5  # of times, relative to the window; files may store them in f
 
 
 class SpatiotemporalFNO(nn.Module):
-    """Frames w(t), -τ <= t <= 0 -> frames at any later instants: a trajectory to a trajectory.
+    """ST-FNO, the spatiotemporal (not spherical) FNO: frames -> frames at any later times.
+
+    From frames w(t), -τ <= t <= 0, it computes w as a function of time and space:
 
         w(t) = w(0) + (t/T) Σ_jk v̂_jk p_j(t) φ_k,    v̂_jk = A_jk ŷ_jk + B_jk,    0 < t <= T
 
