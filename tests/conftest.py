@@ -1,5 +1,6 @@
 """Fixtures for all tests. Shapes and types of every signature are enforced from here on."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -18,6 +19,22 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """No garbage is collected while tests are: what is imported and parametrised then stays, and
+    each search through it takes a second."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+def pytest_sessionfinish():
+    gc.unfreeze()  # extension modules report what is left at the end as leaked
 
 
 @pytest.fixture(scope="session")
