@@ -2,6 +2,9 @@
 
 import gc
 import os
+import resource
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,6 +52,27 @@ def shared_data():
 def _one_thread_per_worker():
     """Two test processes on two cores: one thread each, and the same sums whatever the machine."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """full_disk(num_bytes): a context in which no file of this process grows beyond this size.
+
+    The limit on the size of files plays the full disk: a write beyond it fails (Python ignores
+    SIGXFSZ). Bytecode would end at the limit, and stay.
+    """
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    @contextmanager
+    def limited(num_bytes):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited
 
 
 @pytest.fixture
