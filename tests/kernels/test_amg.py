@@ -22,7 +22,8 @@ def hierarchy(blocks, dtype, monkeypatch):
     A = sp.csr_array(C @ C.T + 0.1 * sp.eye_array(61))
     levels, finest = [], A
     for p in P:
-        levels.append(amg.Level.of(A, p, dtype))
+        csr, P = amg.arrays_of(A), amg.arrays_of(p)
+        levels.append(amg.level(csr, P, amg.transposed(P, p.shape[1]), dtype))
         A = sp.csr_array(p.T @ A @ p + 1e-3 * sp.eye_array(p.shape[1]))
     return finest, levels, np.linalg.inv(A.toarray()).astype(dtype)
 
