@@ -14,7 +14,18 @@ from numpy import ndarray
 from ..runtime.first_calls import once
 from .layout import CSR, WIDE, Level, arrays_of
 
-__all__ = ["CSR", "WIDE", "Level", "arrays_of", "bind", "hierarchy", "level", "near", "transposed"]
+__all__ = [
+    "CSR",
+    "WIDE",
+    "Level",
+    "arrays_of",
+    "bind",
+    "hierarchy",
+    "level",
+    "near",
+    "transposed",
+    "within",
+]
 
 
 def hierarchy(A: CSR, theta: float, coarsest: int) -> tuple[list[tuple[CSR, CSR, CSR]], CSR]:
@@ -45,6 +56,12 @@ def near(A: CSR, scattered: float) -> tuple[CSR, ndarray | None]:
     number: then loops read nearby memory already.
     """
     return _setup().near(A, scattered)
+
+
+def within(A: CSR, root: int) -> tuple[ndarray, ndarray]:
+    """The rows that are reached from `root`, nearest first, and the number of those within r edges
+    for each r from 0 on."""
+    return _setup().within(A, root)
 
 
 def bind(levels: Sequence[Level], coarse: ndarray) -> Any:

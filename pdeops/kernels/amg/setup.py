@@ -90,11 +90,22 @@ def near(A: CSR, scattered: float) -> tuple[CSR, np.ndarray | None]:
     if graph.mean_distance(starts, columns) < scattered * n:
         return A, None
     order = np.empty(n, INDEX)
-    graph.breadth_first(starts, columns, order, np.zeros(n, bool))
+    graph.breadth_first(starts, columns, np.zeros(n, bool), order, np.empty(n, INDEX))
     result = np.empty_like(A[0]), np.empty_like(A[1]), np.empty_like(A[2])
     rank, cursor = np.empty(n, INDEX), np.empty(n, INDEX)
     products.permuted(*A, order, rank, cursor, *result)
     return result, order
+
+
+def within(A: CSR, root: int) -> tuple[np.ndarray, np.ndarray]:
+    """Same as `amg.within`."""
+    starts, columns, _ = A
+    n = len(starts) - 1
+    queue, counts = np.empty(n, INDEX), np.empty(n, INDEX)
+    end, radius = graph.search(
+        starts, columns, np.uint32(root), np.zeros(n, bool), queue, 0, counts
+    )
+    return queue[:end], counts[:radius]
 
 
 def level(A: CSR, P: CSR, R: CSR, dtype: Any) -> Level:
