@@ -18,7 +18,7 @@ from ..operators.matrix import Matrix
 from ..operators.recognise import Structure, recognise
 from ..operators.regions import Regions
 from ..operators.stencil import Stencil
-from .rigid import rigid_body_modes
+from .rigid import doubts, rigid_body_modes
 from .shape import dimension
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ class System:
         """The system of a matrix as `as_sparse` takes it.
 
         Args:
-            near_nullspace, coordinates: as for `solve`.
+            near_nullspace, coordinates: as for `solve`; a warning in the log names the rows in which
+                A does not nearly annihilate them.
 
         Raises:
             ValueError: the matrix is not square, real, finite and symmetric, or a diagonal entry
@@ -94,6 +95,10 @@ class System:
                     f"unknowns; A has {size} rows. Give one row of coordinates for each node that "
                     f"is in A, in the order of its rows."
                 )
+        if modes is not None:
+            d = None if coordinates is None else np.shape(coordinates)[1]
+            if why := doubts(csr, modes, d):
+                log.warning("%s", why)
         return cls(csr, exponent, modes, reading=reading)
 
     @property
