@@ -1,6 +1,10 @@
 """Fixtures for all tests. Shapes and types of every signature are enforced from here on."""
 
+import gc
 import os
+import resource
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,6 +24,22 @@ import torch  # noqa: E402
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """No garbage is collected while tests are: what is imported and parametrised then stays, and
+    each search through it takes a second."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+def pytest_sessionfinish():
+    gc.unfreeze()  # extension modules report what is left at the end as leaked
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder of real inputs from elsewhere; the test is skipped where it is absent."""
@@ -32,6 +52,27 @@ def shared_data():
 def _one_thread_per_worker():
     """Two test processes on two cores: one thread each, and the same sums whatever the machine."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """full_disk(num_bytes): a context in which no file of this process grows beyond this size.
+
+    The limit on the size of files plays the full disk: a write beyond it fails (Python ignores
+    SIGXFSZ). Bytecode would end at the limit, and stay.
+    """
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    @contextmanager
+    def limited(num_bytes):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited
 
 
 @pytest.fixture

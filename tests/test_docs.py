@@ -1,8 +1,9 @@
 """Every page of docs/ is run as a new user would: its blocks in order, in an empty folder.
 
-A shell block of `pdeops` commands alone runs in this process, which spares the seconds in which
-each command imports torch. It sees nothing of the page's Python: neither what that registered nor
-the paths it added. All other blocks, and the README, run in a shell.
+A shell block that only writes files (cat > file <<'END') and calls `pdeops` runs in this process,
+which spares the seconds in which each command imports torch. It sees nothing of the page's Python:
+neither what that registered nor the paths it added. All other blocks, and the README, run in a
+shell.
 """
 
 import logging
@@ -27,6 +28,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 MEASURED = {"figures"}
 REGISTRIES: tuple[dict, ...] = (MODELS, DATASETS, EVOLUTIONS, DOMAINS, TASKS, CLASSICAL)
 PLAIN = re.compile(r"pdeops [^|&;<>`$\\*?~(){}]*")  # a command without the syntax of the shell
+FILE = re.compile(r"cat > (\S+) <<'END'\n(.*?)^END\n", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -65,11 +67,21 @@ def run(page, tmp_path, monkeypatch, *, in_process=True):
         assert language in ("sh", "python"), f"{page.name}: what is a {language} block?"
         if language == "python":
             exec(compile(text, page.name, "exec"), names)
-        elif in_process and all(PLAIN.fullmatch(line) for line in text.strip().splitlines()):
-            for line in text.strip().splitlines():
-                command(line, fresh)
+        elif in_process and all(map(PLAIN.fullmatch, FILE.sub("", text).splitlines())):
+            step_by_step(text, fresh)
         else:
             shell(text)
+
+
+def step_by_step(text, fresh):
+    """Write the files and run the commands of a shell block, in their order."""
+    while text:
+        if file := FILE.match(text):
+            Path(file[1]).write_text(file[2], encoding="utf-8")
+            text = text[file.end() :]
+        else:
+            line, _, text = text.partition("\n")
+            command(line, fresh)
 
 
 def command(line, fresh):

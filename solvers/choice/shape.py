@@ -19,29 +19,25 @@ def dimension(csr: "scipy.sparse.csr_array") -> float:
     that with a quarter of the rows, so that sides are not met. A line has 1, a mesh in the plane 2,
     one in space 3. It is that of the component of the first row, and 2 for a small matrix.
     """
-    from ...kernels.amg.graph import distances
+    from ...kernels.amg import arrays_of, within
 
     n = csr.shape[0]
     if n < SMALL:
         return 2.0
-    depth, queue = np.full(n, -1, dtype=np.int32), np.empty(n, dtype=np.int32)
-    reached = distances(csr.indptr, csr.indices, 0, depth, queue)
+    arrays = arrays_of(csr)
+    queue, counts = within(arrays, 0)
     # From a row at the end of the mesh, the middle of the way to the other end.
-    root = queue[reached - 1]
-    depth[:] = -1
-    reached = distances(csr.indptr, csr.indices, root, depth, queue)
-    if reached < SMALL:
+    queue, counts = within(arrays, queue[-1])
+    if len(queue) < SMALL:
         return 2.0
-    middle = queue[reached // 2]
-    depth[:] = -1
-    distances(csr.indptr, csr.indices, middle, depth, queue)
-    within = np.cumsum(np.bincount(depth[depth >= 0])) / reached
-    outer = int(np.searchsorted(within, 0.25, "right")) - 1
+    _, counts = within(arrays, queue[len(queue) // 2])
+    share = counts / len(queue)
+    outer = int(np.searchsorted(share, 0.25, "right")) - 1
     inner = (outer + 1) // 2
     if inner < 1 or outer <= inner:
         return 3.0  # few steps lead everywhere
     # (r + 1/2)^d: a ball of r edges ends half an edge farther.
-    return math.log(within[outer] / within[inner]) / math.log((outer + 0.5) / (inner + 0.5))
+    return math.log(share[outer] / share[inner]) / math.log((outer + 0.5) / (inner + 0.5))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..operators.matrix import Matrix
 from ..operators.recognise import Structure, recognise
 from ..operators.regions import Regions
 from ..operators.stencil import Stencil
-from .rigid import rigid_body_modes
+from .rigid import doubts, rigid_body_modes
 from .shape import dimension
 
 if TYPE_CHECKING:
@@ -52,29 +52,33 @@ class System:
         exponent: the scale.
         near_nullspace: vectors that A nearly maps to zero, (n, m), or None.
         regular: A is taken as it is, although it equals a singular matrix up to round-off.
+        reading: the entries of `csr` and their pairs.
     """
 
     csr: "scipy.sparse.csr_array"
     exponent: int = 0
     near_nullspace: ndarray | None = field(default=None, repr=False)
     regular: bool = False
+    reading: recognition.Reading | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, matrix: Any, *, near_nullspace: Any = None, coordinates: Any = None) -> "System":
         """The system of a matrix as `as_sparse` takes it.
 
         Args:
-            near_nullspace, coordinates: as for `solve`.
+            near_nullspace, coordinates: as for `solve`; a warning in the log names the rows in which
+                A does not nearly annihilate them.
 
         Raises:
             ValueError: the matrix is not square, real, finite and symmetric, or a diagonal entry
                 shows that it is not positive definite; the message says what solves such a system.
         """
         csr = _canonical(matrix)
-        _require_semidefinite(csr)
+        reading: recognition.Reading | None = recognition.Reading.of(csr)
+        _require_semidefinite(csr, reading)
         exponent = _exponent(csr.data)
         if exponent:
-            csr = csr.copy()
+            csr, reading = csr.copy(), None
             csr.data = np.ldexp(csr.data, -exponent)
         size = csr.shape[0]
         modes = None
@@ -91,7 +95,11 @@ class System:
                     f"unknowns; A has {size} rows. Give one row of coordinates for each node that "
                     f"is in A, in the order of its rows."
                 )
-        return cls(csr, exponent, modes)
+        if modes is not None:
+            d = None if coordinates is None else np.shape(coordinates)[1]
+            if why := doubts(csr, modes, d):
+                log.warning("%s", why)
+        return cls(csr, exponent, modes, reading=reading)
 
     @property
     def size(self) -> int:
@@ -106,7 +114,7 @@ class System:
         mean = self.csr.nnz / self.size
         if mean > WIDEST:
             return Structure(f"{mean:.0f} entries per row, where a stencil has at most {WIDEST}")
-        return recognise(self.csr)
+        return recognise(self.csr, reading=self.reading)
 
     @cached_property
     def on_grid(self) -> LinearOperator | None:
@@ -129,19 +137,20 @@ class System:
         """The matrix as an operator. Its kernel is known where rows sum to zero or are empty, and
         where the near-null space is in the kernel."""
         csr = self.csr
+        known: dict[str, Any] = {"symmetric": True, "reading": self.reading}
         if self.regular:
             whole = Regions((self.size,), 0)
-            return Matrix(csr, regions=whole, positive_definite=True, symmetric=True)
+            return Matrix(csr, regions=whole, positive_definite=True, **known)
         if self.near_nullspace is not None and self.annihilates(self.near_nullspace, GIVEN):
             modes = torch.from_numpy(self.near_nullspace.T.copy())
-            return Matrix(csr, kernel=modes, positive_definite=True, symmetric=True)
-        A = Matrix(csr, symmetric=True)
+            return Matrix(csr, kernel=modes, positive_definite=True, **known)
+        A = Matrix(csr, **known)
         if A.positive_definite or A.semidefinite:
             return A
         regions = _regions(csr)
         if regions is not None:
             log.info("Rows of A sum to zero, so A is singular; assuming it is semidefinite.")
-            return Matrix(csr, regions=regions, symmetric=True)
+            return Matrix(csr, regions=regions, **known)
         log.info("Assuming A is positive definite; its entries do not prove it.")
         A.positive_definite = A.semidefinite = True
         return A
@@ -207,13 +216,14 @@ def _canonical(matrix: Any) -> "scipy.sparse.csr_array":
     return csr
 
 
-def _require_semidefinite(csr: "scipy.sparse.csr_array") -> None:
+def _require_semidefinite(csr: "scipy.sparse.csr_array", reading: recognition.Reading) -> None:
     """Raise a ValueError if A is not symmetric, or its diagonal shows that it is not positive
     semidefinite."""
-    entries = recognition.entries(csr)
+    entries = reading.entries
     need = "Conjugate gradients need a symmetric positive definite matrix; "
     # Each entry against the larger of its two rows: a large entry elsewhere hides nothing.
-    if pair := recognition.pairs(entries, SYMMETRIC).asymmetric:
+    pair = reading.pairs.asymmetric and recognition.pairs(entries, SYMMETRIC).asymmetric
+    if pair:
         i, j = pair
         raise ValueError(
             f"{need}this one is not symmetric: |A - Aᵀ| is {abs(csr[i, j] - csr[j, i]):.3g} at "

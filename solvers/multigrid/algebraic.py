@@ -1,4 +1,4 @@
-"""Algebraic multigrid: the hierarchy by PyAMG, the cycle in compiled loops."""
+"""Algebraic multigrid: hierarchies by compiled loops or by PyAMG, the cycle in compiled loops."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,22 +20,24 @@ COARSEST = 150  # unknowns whose dense inverse is cheaper than another level
 # Couplings of either sign: above this share of all couplings, interpolation by Ruge and Stüben,
 # made for M-matrices, needs more iterations than smoothed aggregation.
 POSITIVE = 0.1
-SCATTERED = 0.05  # mean distance of coupled rows, relative to their number, that calls for an order
+SCATTERED = 0.05  # mean distance of coupled rows, relative to their number, that needs an order
 
 
 class AlgebraicMultigrid(Preconditioner):
     """M ≈ A⁻¹: one V(1,1) cycle of algebraic multigrid.
 
-    The hierarchy is PyAMG's:
+    There are two hierarchies:
 
-    - `ruge_stueben` (Ruge & Stüben 1987), for matrices whose couplings are mostly negative. A
-      coupling is strong if -a_ij >= θ max_k(-a_ik), θ = 0.25 in the plane and 0.5 in space. The
-      second pass of the splitting makes every two strongly coupled fine unknowns share a coarse
-      one: levels have more entries (operator complexity 3.2 instead of 1.9), and CG takes 13
-      iterations instead of 28 for P1 elements on a Delaunay mesh of 2e5 unknowns, and 15 instead
-      of 69 if k jumps by 1e4.
-    - `smoothed_aggregation` (Vaněk, Mandel & Brezina 1996), for other matrices: it needs the
-      near-null space of A, by default the constants of each unknown of a node.
+    - `ruge_stueben` (`kernels/amg`), for matrices whose couplings are mostly negative. A coupling
+      is strong if -a_ij >= θ max_k(-a_ik), θ = 0.25 in the plane and 0.5 in space; the splitting is
+      the first pass of Ruge & Stüben (1987), and interpolation reaches a coarse neighbour of a fine
+      neighbour where two fine unknowns share no coarse one. So CG takes 14 iterations for P1
+      elements on a Delaunay mesh of 2e5 unknowns, 16 if k jumps by 1e4, and all levels together
+      have twice the entries of A; with Ruge and Stüben's own interpolation it takes 30 and 46, and
+      with their second pass, which makes more unknowns coarse, 13 and 14 with 3.2 times the
+      entries.
+    - `smoothed_aggregation` (Vaněk, Mandel & Brezina 1996) by PyAMG, for other matrices: it needs
+      the near-null space of A, by default the constants of each unknown of a node.
 
     The cycle is ours (`kernels/amg`): Gauss-Seidel before, in reversed order after the correction,
     in single precision by default, on two threads where a level is large. It is
@@ -80,19 +82,21 @@ class AlgebraicMultigrid(Preconditioner):
         if kind not in KINDS:
             raise ValueError(f"kind is one of {', '.join(KINDS)}; got {kind!r}.")
         self.kind = kind
-        self._order = None if block > 1 else _order(matrix)
-        if self._order is not None:
-            matrix = _csr(matrix[self._order][:, self._order])
-            if near_nullspace is not None:
-                near_nullspace = near_nullspace[self._order]
-        levels = KINDS[kind](matrix, near_nullspace=near_nullspace, block=block, flat=flat)
-        self.sizes = [level.A.shape[0] for level in levels]
-        entries = [level.A.nnz for level in levels]
-        self.complexity = sum(entries) / entries[0]
+        arrays, self._order = amg.arrays_of(matrix), None
+        if block == 1 and matrix.nnz >= amg.WIDE:
+            arrays, self._order = amg.near(arrays, SCATTERED)
+        if self._order is not None and near_nullspace is not None:
+            near_nullspace = near_nullspace[self._order]
+        levels, last = KINDS[kind](arrays, near_nullspace=near_nullspace, block=block, flat=flat)
+        matrices = [*(A for A, _, _ in levels), last]
+        self.sizes = [len(starts) - 1 for starts, _, _ in matrices]
+        self.complexity = sum(len(values) for _, _, values in matrices) / len(matrices[0][2])
         numbers = torch.empty(0, dtype=dtype).numpy().dtype
-        last = _inverse(levels[-1].A.toarray())
-        arrays = [amg.Level.of(_csr(level.A), _csr(level.P), numbers) for level in levels[:-1]]
-        self._cycle = amg.bind(arrays, ((last + last.T) / 2).astype(numbers))
+        inverse = _inverse(_sparse(last).toarray())
+        self._cycle = amg.bind(
+            [amg.level(*arrays, numbers) for arrays in levels],
+            ((inverse + inverse.T) / 2).astype(numbers),
+        )
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """M u in u's dtype; it carries no gradient."""
@@ -152,78 +156,52 @@ def positive_share(matrix: Any) -> float:
     return float((absolute + signed) / (2 * absolute)) if absolute > 0 else 0.0
 
 
-def _ruge_stueben(matrix: Any, *, flat: bool, **unused: Any) -> list[Any]:
-    import scipy.sparse
+Hierarchy = tuple[list[tuple[amg.CSR, amg.CSR, amg.CSR]], amg.CSR]  # A, P, R; the coarsest A
 
-    strength = ("classical", {"theta": 0.25 if flat else 0.5, "norm": "min"})
-    return (
-        _pyamg()
-        .ruge_stuben_solver(
-            scipy.sparse.csr_matrix(matrix),
-            strength=strength,
-            CF=("RS", {"second_pass": True}),
-            max_coarse=COARSEST,
-            presmoother=None,
-            postsmoother=None,
-        )
-        .levels
-    )
+
+def _ruge_stueben(A: amg.CSR, *, flat: bool, **unused: Any) -> Hierarchy:
+    return amg.hierarchy(A, 0.25 if flat else 0.5, COARSEST)
 
 
 def _smoothed_aggregation(
-    matrix: Any, *, near_nullspace: ndarray | None, block: int, **unused: Any
-) -> list[Any]:
-    import scipy.sparse
-
-    A = scipy.sparse.csr_matrix(matrix)
-    B = near_nullspace
-    if B is None:
-        B = np.kron(np.ones((A.shape[0] // block, 1)), np.eye(block))
-    return (
-        _pyamg()
-        .smoothed_aggregation_solver(
-            A.tobsr((block, block)) if block > 1 else A,
-            B=B,
-            strength=("symmetric", {"theta": 0.0 if block > 1 else 0.08}),
-            improve_candidates=None,
-            max_coarse=COARSEST,
-            presmoother=None,
-            postsmoother=None,
-        )
-        .levels
-    )
-
-
-def _pyamg() -> Any:
+    A: amg.CSR, *, near_nullspace: ndarray | None, block: int, **unused: Any
+) -> Hierarchy:
     with once():
         import pyamg
-    return pyamg
+        import scipy.sparse
+
+    matrix = scipy.sparse.csr_matrix(_sparse(A))
+    B = near_nullspace
+    if B is None:
+        B = np.kron(np.ones((matrix.shape[0] // block, 1)), np.eye(block))
+    *levels, last = pyamg.smoothed_aggregation_solver(
+        matrix.tobsr((block, block)) if block > 1 else matrix,
+        B=B,
+        strength=("symmetric", {"theta": 0.0 if block > 1 else 0.08}),
+        improve_candidates=None,
+        max_coarse=COARSEST,
+        presmoother=None,
+        postsmoother=None,
+    ).levels
+    found = []
+    for level in levels:
+        P = amg.arrays_of(level.P)
+        found.append((amg.arrays_of(level.A), P, amg.transposed(P, level.P.shape[1])))
+    return found, amg.arrays_of(last.A)
 
 
-KINDS: dict[str, Callable[..., list[Any]]] = {
+KINDS: dict[str, Callable[..., Hierarchy]] = {
     "ruge_stueben": _ruge_stueben,
     "smoothed_aggregation": _smoothed_aggregation,
 }
-
-
-def _order(matrix: Any) -> ndarray | None:
-    """The reverse Cuthill-McKee order of the rows if neighbours are far apart in theirs, as in a
-    mesh of random points: loops read nearby memory, and two blocks of rows have few couplings."""
-    from scipy.sparse.csgraph import reverse_cuthill_mckee
-
-    n = matrix.shape[0]
-    if matrix.nnz < amg.WIDE:
-        return None
-    row = np.repeat(np.arange(n, dtype=matrix.indices.dtype), np.diff(matrix.indptr))
-    if np.abs(matrix.indices - row).mean() < SCATTERED * n:
-        return None
-    return reverse_cuthill_mckee(_csr(matrix), symmetric_mode=True)
 
 
 def _inverse(matrix: ndarray) -> ndarray:
     """The inverse of a positive definite matrix, the pseudo-inverse of a semidefinite one."""
     from scipy.linalg import LinAlgError, cho_factor, cho_solve, pinvh
 
+    if not matrix.size:
+        return matrix
     try:
         factor = cho_factor(matrix)
     except LinAlgError:
@@ -233,10 +211,13 @@ def _inverse(matrix: ndarray) -> ndarray:
     return cho_solve(factor, np.eye(len(matrix)))
 
 
-def _csr(matrix: Any) -> Any:
+def _sparse(arrays: amg.CSR) -> Any:
+    """The square matrix of CSR arrays."""
     import scipy.sparse
 
-    return scipy.sparse.csr_array(matrix.tocsr())
+    starts, columns, values = arrays
+    indices = columns.view(np.int32), starts.view(np.int32)
+    return scipy.sparse.csr_array((values, *indices), shape=(len(starts) - 1,) * 2)
 
 
 def _with_unit_rows(matrix: Any) -> Any:

@@ -35,6 +35,7 @@ class Matrix(LinearOperator):
         regions: declares that the constants on its floating regions and the unit vectors of its
             solid nodes span the kernel, and that A is positive on its range.
         symmetric: declares symmetry up to round-off; by default read from the entries.
+        reading: that of the same matrix, if there is one.
 
     Raises:
         ValueError: the matrix is not square or not finite, the grid has another size, or a vector
@@ -50,6 +51,7 @@ class Matrix(LinearOperator):
         kernel: Float[Tensor, "k *space"] | None = None,
         regions: Regions | None = None,
         symmetric: bool | None = None,
+        reading: recognition.Reading | None = None,
     ) -> None:
         import scipy.sparse
 
@@ -70,8 +72,8 @@ class Matrix(LinearOperator):
             csr.eliminate_zeros()
         self.matrix = csr
         self._product = Product(csr)
-        entries = recognition.entries(csr)
-        pairs = recognition.pairs(entries)
+        reading = recognition.Reading.of(csr) if reading is None else reading
+        entries, pairs = reading.entries, reading.pairs
         self.symmetric = pairs.asymmetric is None if symmetric is None else symmetric
         self.regions, definite = regions, False
         if self.symmetric and regions is None:

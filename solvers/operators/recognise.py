@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...domain import Grid
 from ...kernels import recognition
-from ...kernels.recognition import Entries, Pairs, layout
+from ...kernels.recognition import Entries, Pairs, Reading, layout
 from .diffusion import Diffusion
 from .embedding import Places, places
 from .given import as_sparse
@@ -25,7 +25,10 @@ FEW = {2, 3}
 
 
 def recognise(
-    matrix: "scipy.sparse.sparray | scipy.sparse.spmatrix", shape: Sequence[int] | None = None
+    matrix: "scipy.sparse.sparray | scipy.sparse.spmatrix",
+    shape: Sequence[int] | None = None,
+    *,
+    reading: Reading | None = None,
 ) -> Structure:
     """The stencil of a symmetric matrix, with unknowns in C order, read in a few passes.
 
@@ -39,6 +42,7 @@ def recognise(
 
     The operator is the same matrix up to round-off in each row: no entry is dropped because
     another is large. `shape` is inferred from the positions of the entries if it is not given.
+    `reading` is that of the same matrix, if there is one.
 
     For example, a system of a flow solver with ghost rows at walls and its right-hand side in a
     file (`read_vector`):
@@ -56,10 +60,10 @@ def recognise(
     csr, reason = _csr(matrix)
     if csr is None:
         return Structure(reason)
-    A = recognition.entries(csr)
+    A = recognition.entries(csr) if reading is None else reading.entries
     if reason := _not_definite(A):
         return Structure(reason)
-    P = recognition.pairs(A)
+    P = recognition.pairs(A) if reading is None else reading.pairs
     if P.asymmetric is not None:
         i, j = P.asymmetric
         return Structure(

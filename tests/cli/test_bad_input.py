@@ -343,17 +343,12 @@ def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing(pdeops, wor
     assert not out.exists()
 
 
-def test_full_disk_while_training(workshop, tmp_path):
+def test_full_disk_while_training(pdeops, workshop, tmp_path, full_disk):
     """No checkpoint fits: a clear error, and no folder that claims to hold a run."""
     out = tmp_path / "run"
-    command = [sys.executable, "-B", "-m", "pdeops.cli", "train", "fno_darcy65", "--epochs", "1"]
-    command += [*settings(workshop, "model.n_modes=[8,8]"), "--out", str(out)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, preexec_fn=restrict_files_to(9000)
-    )
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "Could not write the checkpoint" in done.stderr
+    with full_disk(9000):
+        done = train(pdeops, workshop, out)
+    refused(done, "Could not write the checkpoint")
     assert not out.exists()
 
 

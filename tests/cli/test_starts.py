@@ -23,31 +23,6 @@ def test_as_a_module(module):
     assert done.stdout.strip().count(".") == 2
 
 
-def test_solving_imports_no_compiler(tmp_path):
-    """torch._dynamo takes longer to import than torch itself; a custom operation that is declared
-    on import would draw it in."""
-    script = (
-        "import sys, numpy as np, scipy.sparse as sp\n"
-        "T = sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(15, 15))\n"
-        "sp.save_npz('A.npz', sp.kronsum(T, T).tocsr()); np.save('b.npy', np.ones(225))\n"
-        "from pdeops.cli import main\n"
-        "sys.argv = 'pdeops solve --matrix A.npz --rhs b.npy --json'.split()\n"
-        "try: main()\n"
-        "except SystemExit as stop: assert not stop.code\n"
-        "import pdeops.tasks\n"
-        "print(*({'torch._dynamo', 'sympy', 'neuralop', 'matplotlib'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == ""
-
-
 def test_figures_with_the_backend_of_a_notebook(tmp_path):
     """`!pdeops compare` inherits MPLBACKEND, whose backend is installed with the notebook only."""
     script = (

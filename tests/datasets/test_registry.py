@@ -37,15 +37,3 @@ def test_a_stray_import_of_datasets_says_what_happened():
     assert done.returncode == 1
     assert "was imported as 'datasets'" in done.stderr
     assert "python -P" in done.stderr
-
-
-def test_importing_is_light():
-    """No HDF5, no solver, no plotting until they are needed."""
-    code = (
-        "import sys, pdeops.datasets;"
-        "print([m for m in ('h5py', 'xarray', 'numba', 'scipy', 'matplotlib') if m in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"

@@ -8,7 +8,6 @@ import scipy.sparse as sp
 
 from pdeops.kernels import amg
 from pdeops.kernels.amg import layout, reference
-from pdeops.kernels.amg.graph import distances
 from pdeops.kernels.runtime.threads import one_thread
 
 
@@ -22,7 +21,8 @@ def hierarchy(blocks, dtype, monkeypatch):
     A = sp.csr_array(C @ C.T + 0.1 * sp.eye_array(61))
     levels, finest = [], A
     for p in P:
-        levels.append(amg.Level.of(A, p, dtype))
+        csr, P = amg.arrays_of(A), amg.arrays_of(p)
+        levels.append(amg.level(csr, P, amg.transposed(P, p.shape[1]), dtype))
         A = sp.csr_array(p.T @ A @ p + 1e-3 * sp.eye_array(p.shape[1]))
     return finest, levels, np.linalg.inv(A.toarray()).astype(dtype)
 
@@ -61,14 +61,14 @@ def test_threads_change_no_bit(monkeypatch):
 
 
 def test_distances_in_a_graph():
-    """Those of scipy's shortest paths; rows that are not reached keep their value."""
+    """Those of scipy's shortest paths; rows that cannot be reached are left out."""
     from scipy.sparse.csgraph import shortest_path
 
     A = sp.random_array((80, 80), density=0.02, rng=np.random.default_rng(0))
     A = sp.csr_array(A + A.T)
     exact = shortest_path(A, unweighted=True, indices=3)
-    depth, queue = np.full(80, -1, np.int32), np.empty(80, np.int32)
-    reached = distances(A.indptr, A.indices, 3, depth, queue)
-    assert reached == np.isfinite(exact).sum() < 80
-    np.testing.assert_array_equal(depth, np.where(np.isfinite(exact), exact, -1))
-    assert (np.diff(depth[queue[:reached]]) >= 0).all()
+    rows, counts = amg.within(amg.arrays_of(A), 3)
+    assert sorted(rows) == np.flatnonzero(np.isfinite(exact)).tolist()
+    assert len(rows) < 80
+    assert (np.diff(exact[rows]) >= 0).all()
+    assert counts.tolist() == [(exact <= r).sum() for r in range(len(counts))]

@@ -16,11 +16,15 @@ LOADED = 'print(*({"torch._dynamo", "sympy", "numba"} & set(sys.modules)))\n'
 EAGER = """
 import sys
 import torch
+import pdeops.training
 import pdeops.models, pdeops.solvers
 from pdeops.domain import Grid
+from pdeops.batch import Batch
 from pdeops.models import FNO, MgNO, PublishedMgNO
 from pdeops.nn.convolution import CONV
 from pdeops.nn.spectral_conv import SpectralConv
+from pdeops.training.ema import EMA
+from pdeops.training.objectives import Supervised
 
 SMALL = {"hidden_channels": 4, "n_layers": 2}
 models = [
@@ -38,6 +42,16 @@ for model, shape in models:
         model(x).float().square().sum().backward()
     with torch.no_grad():
         model(x)
+
+# A step of training without its optimizer.
+model = torch.nn.Linear(3, 2)
+batch = Batch(input=torch.ones(4, 3), target=torch.ones(4, 2))
+Supervised(torch.nn.functional.mse_loss)(model, batch).backward()
+torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
+EMA(model, 0.9).update(model)
+with pdeops.training.distributed.process_group("cpu"):
+    pass
+assert not {"neuralop", "matplotlib"} & set(sys.modules)
 """
 
 
@@ -57,6 +71,7 @@ def test_eager_passes_import_no_compiler():
     assert loaded_after(EAGER) == set()
 
 
+@pytest.mark.slow
 def test_optimizers_of_torch_import_it_themselves():
     """Why the test above takes no optimizer step: torch 2.13 imports the compiler in the first one,
     without our code. Should this test fail, add a step to `EAGER`."""

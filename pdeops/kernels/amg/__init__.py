@@ -1,8 +1,9 @@
-"""One V(1,1) cycle of algebraic multigrid on a hierarchy of sparse matrices.
+"""Algebraic multigrid on sparse matrices: the hierarchy of Ruge and Stüben, and one V(1,1) cycle.
 
-The smoother is Gauss-Seidel within blocks of rows, in reversed order after the correction
-(`layout.Level`). It depends on the order of the rows, so the only form is a compiled loop on the
-CPU (`cpu.py`); `reference.py` defines the same with dense matrices.
+The splitting of a level and the smoother depend on the order of the rows, so the only form is
+compiled loops on the CPU: `setup.py` (twin: `setup_reference.py`), and `cpu.py` for the cycle of
+any hierarchy (twin: `reference.py`). The smoother is Gauss-Seidel within blocks of rows, in
+reversed order after the correction (`layout.Level`).
 """
 
 from collections.abc import Sequence
@@ -10,9 +11,57 @@ from typing import Any
 
 from numpy import ndarray
 
-from .layout import WIDE, Level
+from ..runtime.first_calls import once
+from .layout import CSR, WIDE, Level, arrays_of
 
-__all__ = ["WIDE", "Level", "bind"]
+__all__ = [
+    "CSR",
+    "WIDE",
+    "Level",
+    "arrays_of",
+    "bind",
+    "hierarchy",
+    "level",
+    "near",
+    "transposed",
+    "within",
+]
+
+
+def hierarchy(A: CSR, theta: float, coarsest: int) -> tuple[list[tuple[CSR, CSR, CSR]], CSR]:
+    """A, P and R = Pᵀ of each level of Ruge and Stüben's coarsening, and the coarsest matrix.
+
+    Args:
+        A: symmetric with positive diagonal entries, columns sorted.
+        theta: threshold of strong couplings.
+        coarsest: a level of so many unknowns or fewer is the last.
+    """
+    return _setup().hierarchy(A, theta, coarsest)
+
+
+def level(A: CSR, P: CSR, R: CSR, dtype: Any) -> Level:
+    """The level of a symmetric matrix, every row of which has a positive diagonal entry."""
+    return _setup().level(A, P, R, dtype)
+
+
+def transposed(A: CSR, count: int) -> CSR:
+    """Aᵀ for A with `count` columns; its columns are sorted."""
+    return _setup().transposed(A, count)
+
+
+def near(A: CSR, scattered: float) -> tuple[CSR, ndarray | None]:
+    """A symmetric A in an order of rows in which coupled rows are near each other, and this order.
+
+    None, and A itself, where the mean distance of coupled rows is below `scattered` times their
+    number: then loops read nearby memory already.
+    """
+    return _setup().near(A, scattered)
+
+
+def within(A: CSR, root: int) -> tuple[ndarray, ndarray]:
+    """The rows that are reached from `root`, nearest first, and the number of those within r edges
+    for each r from 0 on."""
+    return _setup().within(A, root)
 
 
 def bind(levels: Sequence[Level], coarse: ndarray) -> Any:
@@ -22,6 +71,13 @@ def bind(levels: Sequence[Level], coarse: ndarray) -> Any:
         levels: fine to coarse, without the coarsest.
         coarse: the symmetric (pseudo-)inverse on the coarsest level.
     """
-    from .cpu import Cycle
+    with once():
+        from .cpu import Cycle
 
     return Cycle(levels, coarse)
+
+
+def _setup() -> Any:
+    with once():
+        from . import setup
+    return setup

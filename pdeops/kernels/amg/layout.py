@@ -1,15 +1,17 @@
-"""The arrays of one level of an algebraic multigrid hierarchy."""
+"""The arrays of an algebraic multigrid hierarchy."""
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     import scipy.sparse
 
-CSR = tuple[Any, Any, Any]  # starts, columns, values
+# starts, columns, values; indices without a sign, so that loops test nothing to wrap them
+CSR = tuple[np.ndarray, np.ndarray, np.ndarray]
+INDEX = np.uint32
 BLOCKS = 2  # of a level of WIDE entries or more: so many threads can share a sweep
 WIDE = 1 << 18
 
@@ -31,46 +33,28 @@ class Level:
     A: CSR
     P: CSR
     R: CSR
-    middle: Any
-    inverse: Any
-    added: Any
+    middle: np.ndarray
+    inverse: np.ndarray
+    added: np.ndarray
     blocks: int
 
-    @classmethod
-    def of(cls, A: "scipy.sparse.csr_array", P: "scipy.sparse.csr_array", dtype: Any) -> "Level":
-        """The level of a matrix, every row of which has a positive diagonal entry."""
-        import scipy.sparse
 
-        A = scipy.sparse.csr_array(A)
-        A.sort_indices()
-        blocks = BLOCKS if A.nnz >= WIDE else 1
-        row = np.repeat(np.arange(A.shape[0], dtype=A.indices.dtype), np.diff(A.indptr))
-        middle = np.flatnonzero(A.indices == row)
-        diagonal = A.data[middle]
-        added = np.zeros(A.shape[0])
-        if blocks > 1:
-            ends = [hi for _, hi in blocks_of(A.shape[0], blocks)]
-            other = np.searchsorted(ends, A.indices, "right") != np.searchsorted(ends, row, "right")
-            added = np.bincount(row[other], abs(A.data[other]), minlength=A.shape[0]) / 2
-        return cls(
-            _arrays(A, dtype),
-            _arrays(P, dtype),
-            _arrays(P.T, dtype),
-            middle.astype(A.indptr.dtype),
-            (1 / (diagonal + added)).astype(dtype),
-            added.astype(dtype),
-            blocks,
-        )
+def arrays_of(matrix: "scipy.sparse.sparray") -> CSR:
+    """The arrays of a sparse matrix in float64, its columns sorted; shared where they can be.
+
+    Raises:
+        ValueError: it has 2³¹ entries or more.
+    """
+    import scipy.sparse
+
+    csr = scipy.sparse.csr_array(matrix)
+    csr.sort_indices()
+    if csr.nnz > np.iinfo(np.int32).max:
+        raise ValueError(f"Algebraic multigrid counts entries in 31 bits; got {csr.nnz} entries.")
+    starts, columns = (i.astype(np.int32, copy=False) for i in (csr.indptr, csr.indices))
+    return starts.view(INDEX), columns.view(INDEX), csr.data.astype("float64", copy=False)
 
 
 def blocks_of(rows: int, number: int) -> list[tuple[int, int]]:
     """Consecutive ranges of rows."""
     return list(pairwise(rows * k // number for k in range(number + 1)))
-
-
-def _arrays(matrix: Any, dtype: Any) -> CSR:
-    import scipy.sparse
-
-    csr = scipy.sparse.csr_array(matrix)
-    csr.sort_indices()
-    return csr.indptr, csr.indices, csr.data.astype(dtype)

@@ -103,6 +103,20 @@ class Balance:
     bounds: tuple[float, float]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What one pass over a matrix has found, for those who look at the same matrix again."""
+
+    entries: Entries
+    pairs: Pairs
+
+    @classmethod
+    def of(cls, matrix: Any) -> "Reading":
+        """The entries of a CSR matrix, and their pairs; see `entries` for errors."""
+        found = entries(matrix)
+        return cls(found, pairs(found))
+
+
 def entries(matrix: Any) -> Entries:
     """The entries of a CSR matrix; copied only if they are of another type or out of order.
 

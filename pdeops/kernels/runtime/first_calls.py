@@ -5,31 +5,32 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from threading import local
+from threading import Lock
 from typing import Any
 
-_total = 0.0
-_state = local()
+_lock = Lock()
+_total = _began = 0.0
+_depth = 0  # of blocks that are open, in all threads
 
 
 def seconds() -> float:
-    """The sum so far, of all threads."""
+    """The sum so far."""
     return _total
 
 
 @contextmanager
 def once() -> Iterator[None]:
-    """Count the time of the block; blocks inside of it count once."""
-    global _total
-    if getattr(_state, "counting", False):
-        yield
-        return
-    _state.counting, begin = True, time.perf_counter()
+    """Count the time of the block; time counts once where blocks overlap, also those of threads."""
+    global _total, _began, _depth
+    with _lock:
+        _began = _began if _depth else time.perf_counter()
+        _depth += 1
     try:
         yield
     finally:
-        _total += time.perf_counter() - begin
-        _state.counting = False
+        with _lock:
+            _depth -= 1
+            _total += 0.0 if _depth else time.perf_counter() - _began
 
 
 def counted(compile_: Callable[..., Any]) -> Callable[..., Any]:

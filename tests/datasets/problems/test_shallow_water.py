@@ -102,13 +102,11 @@ def test_the_solution_is_stored_at_its_hours_whatever_the_stored_grid():
 def test_a_file_of_the_sphere(tmp_path):
     problem = ShallowWater("random", **RANDOM)
     grid = problem.grid((9, 16))
-    paths = [tmp_path / f"{i}.h5" for i in range(2)]
-    for path, workers in zip(paths, (1, 2), strict=True):
-        report = generate(problem, grid, num_samples=3, seed=1, out=path, workers=workers)
-        assert 0 < report["largest_residual"] < 1e-2
-    assert paths[0].read_bytes() == paths[1].read_bytes()
+    path = tmp_path / "sphere.h5"
+    report = generate(problem, grid, num_samples=3, seed=1, out=path)
+    assert 0 < report["largest_residual"] < 1e-2
 
-    with h5py.File(paths[0]) as file:
+    with h5py.File(path) as file:
         assert file["height"].shape == (3, 3, 9, 16)
         assert file["latitude"][()].tolist() == pytest.approx([90 - 22.5 * i for i in range(9)])
         assert file["longitude"][()].tolist() == pytest.approx([22.5 * i for i in range(16)])
@@ -117,16 +115,16 @@ def test_a_file_of_the_sphere(tmp_path):
         assert file["time"].attrs["units"] == "h"
         assert file["vorticity"].attrs["units"] == "1/s"
 
-    dataset = open_dataset(paths[0], dtype=torch.float64)
+    dataset = open_dataset(path, dtype=torch.float64)
     assert dataset.domain == grid
     assert dataset.inputs == dataset.targets == ("height", "vorticity", "divergence")
     frames = torch.stack(list(problem.solved_sample(dataset.spec, 2).fields.values()), 1)
     batch = dataset.read([2])
     got = torch.cat([batch.input[0], batch.target[0]])
     torch.testing.assert_close(got, frames, rtol=1e-6, atol=1e-9)
-    assert inspect(paths[0])["times"] == "3 from 0 to 2 h"
-    assert inspect(paths[0])["fields"]["height"]["axes"] == "sample,time,latitude,longitude"
-    assert "sphere of radius 6371220" in inspect(paths[0])["grid_type"]
+    assert inspect(path)["times"] == "3 from 0 to 2 h"
+    assert inspect(path)["fields"]["height"]["axes"] == "sample,time,latitude,longitude"
+    assert "sphere of radius 6371220" in inspect(path)["grid_type"]
 
     one = Lp(2.0, domain=dataset.domain)(torch.ones(1, 1, 9, 16))
     assert one.item() ** 2 == pytest.approx(4 * math.pi * EARTH_RADIUS**2, rel=1e-5)

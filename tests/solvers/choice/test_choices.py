@@ -72,7 +72,8 @@ TABLE = {
     "Delaunay, small": (lambda: delaunay(2000), 1, "direct"),
     "Delaunay, large": (lambda: delaunay(60000), 1, "amg"),
     "Delaunay, large, 100 right-hand sides": (lambda: delaunay(60000), 100, "direct"),
-    "permuted, 3D": (lambda: permuted(lognormal(30, 3)), 1, "amg"),
+    "permuted, small, 3D": (lambda: permuted(lognormal(12, 3)), 1, "direct"),
+    "permuted, large, 3D": (lambda: permuted(lognormal(30, 3)), 1, "amg"),
 }
 
 

@@ -5,6 +5,7 @@ import pytest
 
 import pdeops
 from pdeops.solvers import rigid_body_modes
+from pdeops.solvers.choice.rigid import doubts
 from pdeops.solvers.choice.system import System
 
 from ...elasticity import triangle_elasticity
@@ -59,3 +60,53 @@ def test_rigid_body_modes_save_iterations():
         counts.append((with_modes.iterations, without.iterations))
     assert counts[1][0] < counts[1][1]
     assert counts[1][0] <= counts[0][0] + 6
+
+
+def permuted(x):
+    return np.random.default_rng(0).permutation(x)
+
+
+@pytest.mark.parametrize("n", [4, 9, 20])
+@pytest.mark.parametrize("clamped", [True, False])
+def test_right_coordinates_raise_no_doubt(n, clamped):
+    A, points = triangle_elasticity(n, clamped)
+    assert doubts(A, rigid_body_modes(points), 2) == ""
+    assert doubts(A, rigid_body_modes(100 - 3 * points), 2) == ""  # turned, moved and scaled
+    assert doubts(A, rigid_body_modes(points)) == ""
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [permuted, lambda x: x[::-1] ** 2, lambda x: x[:, ::-1], lambda x: x * [1, 2]],
+    ids=["another order", "another map", "exchanged axes", "two units"],
+)
+@pytest.mark.parametrize("n", [4, 20])
+def test_wrong_coordinates_are_noticed(n, spoil, caplog):
+    A, points = triangle_elasticity(n, clamped=True)
+    text = doubts(A, rigid_body_modes(spoil(points)), 2)
+    assert "annihilates translations but not the rotations" in text
+    System.of(A, coordinates=spoil(points))
+    assert text in caplog.text
+
+
+def test_the_rows_of_a_doubt_are_named():
+    """One node moved: the rows of its neighbours, and no others."""
+    A, points = triangle_elasticity(9, clamped=False)
+    points[40] += 0.05, 0.02
+    text = doubts(A, rigid_body_modes(points), 2)
+    rows = np.flatnonzero(abs(A[:, [80, 81]]).sum(axis=1))
+    assert f"{len(rows)} of 162 rows ({rows[0]}, {rows[1]}, {rows[2]}, ...)" in text
+
+
+def test_another_numbering_of_the_unknowns_is_noticed():
+    A, points = triangle_elasticity(9, clamped=True)
+    order = np.argsort(np.arange(A.shape[0]) % 2, kind="stable")  # all of one axis, then the other
+    A = A[order][:, order]
+    assert "number the unknowns node by node" in doubts(A, rigid_body_modes(points), 2)
+    B = permuted(rigid_body_modes(points))
+    assert "Check that its rows are in the order of A's" in doubts(A, B)
+
+
+def test_coordinates_of_another_shape():
+    with pytest.raises(ValueError, match=r"one row of 2 or 3 numbers per node.*Transpose it"):
+        rigid_body_modes(np.zeros((2, 9)))
