@@ -267,6 +267,46 @@ def resample(
     return u
 
 
+def pad_waves(
+    u_hat: Inexact[Tensor, "*batch_waves"], grid: Grid, shape: Sequence[int], series: Choice = None
+) -> Inexact[Tensor, "*batch_new_waves"]:
+    """Coefficients on `grid.with_shape(shape)`, a finer grid, of the field with coefficients u_hat:
+    `resample` without transforms, for coefficients with the origin at the first node.
+
+    The Nyquist wave of an even Fourier axis, which is a cosine, is split into halves at k and -k.
+
+    Raises:
+        ValueError: the new grid has fewer cells along an axis.
+    """
+    chosen, target = grid.series(series), grid.with_shape(shape)
+    halved = _halved_axis(chosen)
+    if any(new < m for new, m in zip(target.cells, grid.cells, strict=True)):
+        raise ValueError(f"Padding needs a finer grid than {grid.shape}; got {tuple(shape)}.")
+    for axis, s in enumerate(chosen):
+        n, new, dim = grid.shape[axis], target.shape[axis], axis - grid.ndim
+        if n == new:
+            continue
+        if s is not Series.FOURIER:
+            u_hat = pad(u_hat, dim, 0, target.num_waves(axis, s) - u_hat.shape[dim])
+            continue
+        low = (n + 1) // 2  # waves 0 .. low - 1 are below Nyquist
+        parts = [u_hat.narrow(dim, 0, low)]
+        if n % 2 == 0:
+            nyquist = u_hat.narrow(dim, low, 1) / 2
+            parts.append(nyquist)
+        if axis == halved:
+            u_hat = torch.cat(parts, dim)
+            u_hat = pad(u_hat, dim, 0, new // 2 + 1 - u_hat.shape[dim])
+            continue
+        negative = [u_hat.narrow(dim, u_hat.shape[dim] - (n - 1) // 2, (n - 1) // 2)]
+        if n % 2 == 0:
+            negative.insert(0, nyquist)
+        gap = list(u_hat.shape)
+        gap[dim] = new - sum(p.shape[dim] for p in [*parts, *negative])
+        u_hat = torch.cat([*parts, u_hat.new_zeros(gap), *negative], dim)
+    return u_hat
+
+
 def squared_length(xi: Sequence[Tensor]) -> Tensor:
     """|ξ|² of all wave vectors, from their components per axis."""
     return reduce(lambda a, b: a[..., None] + b, [x.square() for x in xi])

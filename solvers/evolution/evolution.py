@@ -7,6 +7,7 @@ and N.
 # Axes: b batch, c channel, *space nodes, *waves coefficients as the equation stores them.
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -27,10 +28,14 @@ class Evolution(ABC):
         symbol: L per wave (float64 or complex128), of a shape that broadcasts to the state's; if
             `coupled`, a matrix per wave, (c, c, *waves).
         coupled: L mixes the channels.
+        conserves_mean: the mean of every channel of every solution is constant in time.
+        autonomous: N depends neither on t nor on the number of the sample.
     """
 
     num_channels: int = 1
     coupled: bool = False
+    conserves_mean: bool = False
+    autonomous: bool = True
 
     def __init__(self, grid: Domain, symbol: Tensor) -> None:
         self.grid: Any = grid
@@ -54,6 +59,28 @@ class Evolution(ABC):
     ) -> Inexact[Tensor, "*state"]:
         """N written to `out`, which is returned; equations with buffers override this."""
         return out.copy_(self.nonlinear(u_hat, t))
+
+    def padded(self) -> "Evolution":
+        """The same equation, a `PseudoSpectral`, on a grid fine enough that N of a field of `grid`
+        is exact: no wave of the field or of a product is dropped (zero padding). For residuals.
+
+        Raises:
+            ValueError: no such grid is known for this equation.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no padded transforms, so its residual cannot be formed "
+            f"without truncation. Equations derived from PseudoSpectral and NavierStokes have them."
+        )
+
+    def frozen(
+        self, u_hat: Inexact[Tensor, "*state"], t: float
+    ) -> Callable[[Inexact[Tensor, "*state"]], Inexact[Tensor, "*state"]]:
+        """v ↦ N_u(v), the quasilinear form of N: affine in v with coefficients that depend on u,
+        such as u·∇v for advection, and N_u(u) = N(u)."""
+        raise ValueError(
+            f"{type(self).__name__} has no quasilinear form. Linearise it instead (jvp of "
+            f"`nonlinear`), or define `frozen`."
+        )
 
     def rate(self, u_hat: Inexact[Tensor, "*state"]) -> Float[Tensor, ""] | None:
         """max Σ_a |u_a|/h_a, cells crossed per unit of time; None if nothing is advected."""

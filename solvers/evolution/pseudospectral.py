@@ -3,6 +3,7 @@
 # `calculus.fourier.transform`.
 
 import math
+from collections.abc import Callable
 from functools import reduce
 
 import torch
@@ -43,6 +44,19 @@ class PseudoSpectral(Evolution):
         self.kept = dealias_mask(grid, series, degree=self.degree).double()
         self.is_fourier = set(grid.series(series)) == {Series.FOURIER}
 
+    def on(self, grid: Grid) -> "PseudoSpectral":
+        """The same equation on another grid of the box."""
+        raise ValueError(
+            f"{type(self).__name__} does not define `on`, the same equation on another grid."
+        )
+
+    def padded(self) -> "PseudoSpectral":
+        """The same equation on the coarsest fast grid on which products of `degree` fields of
+        `grid` are exact: more than `degree` times the cells of each axis; no wave is dropped."""
+        fine = self.on(self.grid.with_shape(padded_shape(self.grid, self.degree)))
+        fine.kept = torch.ones_like(fine.kept)
+        return fine
+
     def encode(self, u: Float[Tensor, "b c *space"]) -> Inexact[Tensor, "b c *waves"]:
         """The coefficients of a field; on a periodic box the origin is its first node."""
         if self.is_fourier:  # needs no phase: a fifth of the time on a small grid
@@ -73,6 +87,29 @@ class Linear(PseudoSpectral):
     def nonlinear(self, u_hat: Inexact[Tensor, "b c *waves"], t: float) -> Inexact[Tensor, "..."]:
         """Zero."""
         return torch.zeros_like(u_hat)
+
+    def frozen(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
+        """Zero."""
+        return torch.zeros_like
+
+
+def padded_shape(grid: Grid, degree: int) -> tuple[int, ...]:
+    """The smallest shape with more than `degree` times the cells per axis whose numbers of cells
+    are products of 2, 3 and 5, for which the FFT is fast."""
+    extra = [n - m for n, m in zip(grid.shape, grid.cells, strict=True)]
+    return tuple(_fast(degree * m + 1) + e for m, e in zip(grid.cells, extra, strict=True))
+
+
+def _fast(n: int) -> int:
+    """The smallest product of 2, 3 and 5 that is n or more."""
+    while True:
+        rest = n
+        for p in (2, 3, 5):
+            while rest % p == 0:
+                rest //= p
+        if rest == 1:
+            return n
+        n += 1
 
 
 def laplacian_symbol(grid: Grid, series: Choice = None) -> Float[Tensor, "*waves"]:

@@ -1,6 +1,6 @@
 """The Allen-Cahn equation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jaxtyping import Inexact
 from torch import Tensor
@@ -29,8 +29,17 @@ class AllenCahn(PseudoSpectral):
     ) -> None:
         require_coefficients("Allen-Cahn", diffusivity=diffusivity, reaction=reaction)
         super().__init__(grid, diffusivity * laplacian_symbol(grid, series) + reaction, series)
-        self.reaction = float(reaction)
+        self.diffusivity, self.reaction = float(diffusivity), float(reaction)
+
+    def on(self, grid: Grid) -> "AllenCahn":
+        """The same equation on another grid of the box."""
+        return AllenCahn(grid, self.diffusivity, self.reaction, self.series)
 
     def nonlinear(self, u_hat: Inexact[Tensor, "b 1 *waves"], t: float) -> Inexact[Tensor, "..."]:
         """-r (u³)^."""
         return -self.reaction * self.waves(self.at_nodes(u_hat) ** 3)
+
+    def frozen(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
+        """v ↦ -r (u² v)^."""
+        rate = self.reaction * self.at_nodes(u_hat).square()
+        return lambda v_hat: -self.waves(rate * self.at_nodes(v_hat))

@@ -31,15 +31,29 @@ class Burgers(PseudoSpectral):
         require_coefficients("Burgers' equation", viscosity=viscosity)
         super().__init__(grid, viscosity * laplacian_symbol(grid))
         self.num_channels = grid.ndim
+        self.conserves_mean = grid.ndim == 1  # u·∇u is a divergence in 1D only
+        self.viscosity = float(viscosity)
         self.derivatives = derivative_symbols(grid)
+
+    def on(self, grid: Grid) -> "Burgers":
+        """The same equation on another grid of the box."""
+        return Burgers(grid, self.viscosity)
 
     def nonlinear(self, u_hat: Complex[Tensor, "b d *waves"], t: float) -> Complex[Tensor, "..."]:
         """-(u·∇u)^."""
+        return self.frozen(u_hat, t)(u_hat)
+
+    def frozen(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
+        """v ↦ -(u·∇v)^."""
         u = self.at_nodes(u_hat)
-        convection = torch.zeros_like(u)
-        for u_a, d in zip(u.split(1, 1), self.derivatives, strict=True):
-            convection = convection - u_a * self.at_nodes(u_hat * self.cast(d, u_hat))
-        return self.waves(convection)
+
+        def convect(v_hat: Tensor) -> Tensor:
+            convection = torch.zeros_like(u)
+            for u_a, d in zip(u.split(1, 1), self.derivatives, strict=True):
+                convection = convection - u_a * self.at_nodes(v_hat * self.cast(d, v_hat))
+            return self.waves(convection)
+
+        return convect
 
     def rate(self, u_hat: Complex[Tensor, "b d *waves"]) -> Float[Tensor, ""]:
         """max Σ_a |u_a|/h_a."""

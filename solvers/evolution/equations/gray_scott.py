@@ -1,6 +1,6 @@
 """The Gray-Scott reaction-diffusion system."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Inexact
@@ -36,10 +36,27 @@ class GrayScott(PseudoSpectral):
         laplacian = laplacian_symbol(grid, series)
         symbol = torch.stack([D_u * laplacian - feed, D_v * laplacian - feed - kill])
         super().__init__(grid, symbol, series)
-        self.feed = float(feed)
+        self.feed, self.kill = float(feed), float(kill)
+        self.diffusivity = (D_u, D_v)
+
+    def on(self, grid: Grid) -> "GrayScott":
+        """The same equation on another grid of the box."""
+        return GrayScott(
+            grid, self.feed, self.kill, diffusivity=self.diffusivity, series=self.series
+        )
 
     def nonlinear(self, u_hat: Inexact[Tensor, "b 2 *waves"], t: float) -> Inexact[Tensor, "..."]:
         """(F - u v², u v²)^."""
         u, v = self.at_nodes(u_hat).split(1, 1)
         reaction = u * v**2
         return self.waves(torch.cat([self.feed - reaction, reaction], 1))
+
+    def frozen(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
+        """w ↦ (F - v² w_u, v² w_u)^ with v of the given state."""
+        rate = self.at_nodes(u_hat)[:, 1:].square()
+
+        def react(w_hat: Tensor) -> Tensor:
+            reaction = rate * self.at_nodes(w_hat)[:, :1]
+            return self.waves(torch.cat([self.feed - reaction, reaction], 1))
+
+        return react

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ....domain import Grid
+from ....domain import Grid, Series
 from ..pseudospectral import (
     Linear,
     derivative_symbols,
@@ -24,6 +24,12 @@ class Heat(Linear):
     ) -> None:
         require_coefficients("The heat equation", diffusivity=diffusivity)
         super().__init__(grid, diffusivity * laplacian_symbol(grid, series), series)
+        self.diffusivity = float(diffusivity)
+        self.conserves_mean = Series.SINE not in grid.series(series)
+
+    def on(self, grid: Grid) -> "Heat":
+        """The same equation on another grid of the box."""
+        return Heat(grid, self.diffusivity, self.series)
 
 
 class AdvectionDiffusion(Linear):
@@ -32,6 +38,8 @@ class AdvectionDiffusion(Linear):
     Exact in time for any dt. κ = 0 is pure advection. The Nyquist wave of an even axis is not
     advected, so u0 should not contain it.
     """
+
+    conserves_mean = True
 
     def __init__(
         self, grid: Grid, velocity: Sequence[float | int], diffusivity: float | int = 0.0
@@ -44,3 +52,8 @@ class AdvectionDiffusion(Linear):
             )
         advection = sum(c * d for c, d in zip(velocity, derivative_symbols(grid), strict=True))
         super().__init__(grid, diffusivity * laplacian_symbol(grid) - advection)
+        self.velocity, self.diffusivity = tuple(velocity), float(diffusivity)
+
+    def on(self, grid: Grid) -> "AdvectionDiffusion":
+        """The same equation on another grid of the box."""
+        return AdvectionDiffusion(grid, self.velocity, self.diffusivity)

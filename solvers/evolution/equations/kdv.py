@@ -1,5 +1,7 @@
 """The Korteweg-de Vries equation."""
 
+from collections.abc import Callable
+
 from jaxtyping import Complex, Float
 from torch import Tensor
 
@@ -15,14 +17,25 @@ class KortewegDeVries(PseudoSpectral):
     soliton, dt 1e-3 .. 1e-2.
     """
 
+    conserves_mean = True
+
     def __init__(self, grid: Grid) -> None:
         require_periodic(grid, "Korteweg-de Vries", ndim=1)
         (self.derivative,) = derivative_symbols(grid)
         super().__init__(grid, -(self.derivative**3))
 
+    def on(self, grid: Grid) -> "KortewegDeVries":
+        """The same equation on another grid of the interval."""
+        return KortewegDeVries(grid)
+
     def nonlinear(self, u_hat: Complex[Tensor, "b 1 k"], t: float) -> Complex[Tensor, "b 1 k"]:
         """-3 (u²)_x^."""
         return -3 * self.cast(self.derivative, u_hat) * self.waves(self.at_nodes(u_hat) ** 2)
+
+    def frozen(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
+        """v ↦ -6 (u v_x)^."""
+        u, d = self.at_nodes(u_hat), self.cast(self.derivative, u_hat)
+        return lambda v_hat: -6 * self.waves(u * self.at_nodes(d * v_hat))
 
     def rate(self, u_hat: Complex[Tensor, "b 1 k"]) -> Float[Tensor, ""]:
         """max 6|u|/h."""

@@ -3,20 +3,20 @@ spectral."""
 # Axes: b batch, x y nodes, l k stored waves of y (0..K) and x (-K..K), 3K < n.
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from functools import partial
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ....calculus.fourier import check_zero_mean, wavenumbers
+from ....calculus.fourier import check_zero_mean, resample, wavenumbers
 from ....domain import Boundary, Grid
 from ....kernels import vorticity
 from ....kernels.runtime.threads import one_thread, side_by_side
 from ..evolution import Evolution
-
-Force = Callable[[Tensor, float], Tensor]
+from ..pseudospectral import padded_shape
+from .padded_navier_stokes import Force, PaddedNavierStokes
 
 
 class NavierStokes(Evolution):
@@ -72,9 +72,21 @@ class NavierStokes(Evolution):
         self.a, self.c = wx**2 - wy**2, wx * wy
         self.viscosity, self.drag = float(viscosity), float(drag)
         self.nodes = grid.nodes()
+        self.forcing = forcing
         self._f = forcing if callable(forcing) else None
         self._f_hat = None if forcing is None else self._force(forcing, self.nodes, 0.0)
+        self.autonomous = self._f is None and (self._f_hat is None or self._f_hat.ndim == 2)
         self._spaces: dict[tuple[Hashable, ...], list[_Workspace]] = {}
+
+    def padded(self) -> "PaddedNavierStokes":
+        """The same equation with all waves of a field of `grid` and of its products."""
+        shape = padded_shape(self.grid, 2)
+        f = self.forcing
+        if isinstance(f, Tensor):
+            f = resample(f.double(), self.grid, shape)
+        return PaddedNavierStokes(
+            self.grid.with_shape(shape), self.viscosity, drag=self.drag, forcing=f
+        )
 
     def check(self, u: Float[Tensor, "b c *space"]) -> None:
         """`Evolution.check`; also a ValueError unless u has zero mean and as many samples as a

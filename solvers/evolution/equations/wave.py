@@ -27,6 +27,11 @@ class Wave(Linear):
         symbol = laplacian.new_zeros(2, 2, *laplacian.shape)
         symbol[0, 1], symbol[1, 0] = 1.0, speed**2 * laplacian
         super().__init__(grid, symbol, series)
+        self.speed = float(speed)
+
+    def on(self, grid: Grid) -> "Wave":
+        """The same equation on another grid of the box."""
+        return Wave(grid, self.speed, self.series)
 
     @staticmethod
     def at_rest(u: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,89 @@
+"""Affine models of the residual of an evolution equation, for Gauss-Newton."""
+# Axes: b batch, t frame, c channel, *space nodes, *waves coefficients on the padded grid, i
+# components.
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Inexact
+from torch import Tensor
+
+
+class AffineResidual:
+    """w ↦ r(w) = r(0) + A w, the components of an affine model of R in an orthonormal basis of
+    L²(t_0, t_end; H^s) (`TrajectoryEstimator.components`), so that |r(w)|² = η².
+
+    Two models of R at a trajectory u, both equal to R(u) at w = u. `frozen`: the coefficients of N,
+    such as the velocity, are those of u. Otherwise N is linearised, and A = R'(u) is the Jacobian.
+    A Gauss-Newton step solves the normal equations AᵀA d = -Aᵀ r(u) by `apply` and `adjoint`.
+
+    u is kept without its gradient; apply and adjoint are linear and differentiable.
+    """
+
+    def __init__(self, estimator: Any, u: Float[Tensor, "b t c *space"], *, frozen: bool) -> None:
+        if not isinstance(estimator.derivative, Tensor):
+            raise ValueError(
+                "An affine model needs a time derivative that is linear in the frames; got a "
+                "function. Use Differences, or the matrix of the basis in time."
+            )
+        self.estimator, self.u = estimator, u.detach()
+        self._model = self._quasilinear() if frozen else self._tangent()
+        self._transpose: Callable[[Tensor], tuple[Tensor, ...]] | None = None
+        self._at_zero: Tensor | None = None
+
+    def __call__(self, w: Float[Tensor, "b t c *space"]) -> Float[Tensor, "b i"]:
+        """r(w)."""
+        return self.constant() + self.apply(w)
+
+    def constant(self) -> Float[Tensor, "b i"]:
+        """r(0)."""
+        if self._at_zero is None:
+            with torch.no_grad():
+                self._at_zero = self.estimator.components(self.u) - self.apply(self.u)
+        return self._at_zero
+
+    def apply(self, d: Float[Tensor, "b t c *space"]) -> Float[Tensor, "b i"]:
+        """A d."""
+        estimator = self.estimator
+        d_hat = estimator.waves(d)
+        rate = estimator.waves(estimator.rate(d))
+        return estimator.whiten(estimator.linear(d_hat) + self._model(d_hat) - rate)
+
+    def adjoint(self, r: Float[Tensor, "b i"]) -> Float[Tensor, "b t c *space"]:
+        """Aᵀ r, the exact transpose: Σ (A d) r = Σ d (Aᵀ r) over components and over node values.
+        Aᵀ r(u) of the Jacobian is the gradient of η²/2 in the node values of u."""
+        if self._transpose is None:
+            self._transpose = torch.func.vjp(self.apply, torch.zeros_like(self.u))[1]
+        return self._transpose(r)[0]
+
+    def _quasilinear(self) -> Callable[[Tensor], Tensor]:
+        """The linear part of v ↦ N_u(v) at every frame."""
+        estimator = self.estimator
+        with torch.no_grad():
+            u_hat = estimator.waves(self.u)
+            if estimator.padded.autonomous:
+                frames, times = [u_hat.flatten(0, 1)], [0.0]
+            else:
+                frames, times = list(u_hat.unbind(1)), list(estimator.times)
+            maps = [estimator.padded.frozen(v, t) for v, t in zip(frames, times, strict=True)]
+            # N_u is affine: its constant is a force.
+            at_zero = [f(torch.zeros_like(v)) for f, v in zip(maps, frames, strict=True)]
+
+        def apply(d_hat: Inexact[Tensor, "b t c *waves"]) -> Inexact[Tensor, "b t c *waves"]:
+            if estimator.padded.autonomous:
+                flat = d_hat.flatten(0, 1)
+                return (maps[0](flat) - at_zero[0]).unflatten(0, d_hat.shape[:2])
+            parts = zip(maps, at_zero, d_hat.unbind(1), strict=True)
+            return torch.stack([f(d) - zero for f, zero, d in parts], 1)
+
+        return apply
+
+    def _tangent(self) -> Callable[[Tensor], Tensor]:
+        """d ↦ N'(u) d at every frame."""
+        u_hat = self.estimator.waves(self.u)
+
+        def apply(d_hat: Inexact[Tensor, "b t c *waves"]) -> Inexact[Tensor, "b t c *waves"]:
+            return torch.func.jvp(self.estimator.nonlinear, (u_hat,), (d_hat,))[1]
+
+        return apply
