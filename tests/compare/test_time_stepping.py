@@ -1,6 +1,7 @@
-"""Time stepping in a study: exact interpolation, order in dt, stability, and what is worth trying."""
+"""Time stepping in a study: interpolation, order in dt, stability, and what is worth trying."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def test_a_wave_above_the_coarse_grid_is_dropped_and_not_aliased():
 
 def study(dts, grids=(8, 16, 64), **options):
     start, test, times = box(64), box(16), [0.25, 0.5]
-    truth = TimeStepping(Burgers(box(256), NU), 1e-3, times, start=start, test=test)
+    truth = TimeStepping(Burgers(box(128), NU), 5e-3, times, start=start, test=test)
     u0 = waves(start)
     return sweep(
         lambda grid: Burgers(grid, NU), u0, times, truth(u0).u,
@@ -59,15 +60,15 @@ def study(dts, grids=(8, 16, 64), **options):
 
 @pytest.fixture(scope="module")
 def rows():
-    return study([0.5 / 2**k for k in range(1, 10)])
+    return study([0.5 / 2**k for k in range(1, 8)], repeats=1)
 
 
 def test_errors_fall_by_the_order_of_the_method_until_the_grid_remains(rows):
     fine = [r for r in rows if r.grid == (64,) and r.completed]
-    rates = [math.log2(a.error / b.error) for a, b in zip(fine, fine[1:], strict=False)]
+    rates = [math.log2(a.error / b.error) for a, b in pairwise(fine)]
     assert rates[0] == pytest.approx(4.0, abs=0.2)
     assert abs(rates[-1]) < 0.15
-    assert fine[-1].dt > 0.5 / 2**9
+    assert fine[-1].dt > 0.5 / 2**7
 
 
 def test_smaller_steps_on_a_coarse_grid_are_left_out(rows):
