@@ -17,6 +17,7 @@ from ..calculus.fourier import pad_waves, resample
 from ..domain import Placement
 from ..solvers.evolution.evolution import Evolution
 from .affine import AffineResidual
+from .normal_equations import NormalEquations
 from .time_derivative import Differences, require_increasing, trapezoidal_weights
 
 TimeDerivative = Callable[[Tensor], Tensor]
@@ -237,6 +238,7 @@ class EvolutionResidual(TrajectoryEstimator):
                 f"per frame; got {tuple(derivative.shape)}."
             )
         self.derivative = derivative
+        self._normal: dict[int, NormalEquations] = {}
 
     def coefficients(self, u: Float[Tensor, "b t c *space"]) -> Inexact[Tensor, "b t c *waves"]:
         """L û + N(û, t) - û_t at every frame."""
@@ -287,6 +289,12 @@ class EvolutionResidual(TrajectoryEstimator):
         """
         self.check(u)
         return AffineResidual(self, u, frozen=False)
+
+    def normal_equations(self, num_given: int) -> NormalEquations:
+        """u ↦ the least-squares problem for the change of the frames after the given ones."""
+        if num_given not in self._normal:
+            self._normal[num_given] = NormalEquations(self, num_given)
+        return self._normal[num_given]
 
 
 def _smallest_positive(symbol: Tensor) -> float:

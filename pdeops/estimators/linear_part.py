@@ -8,8 +8,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..calculus.box import BoxCalculus
-from .evolution_residual import EvolutionResidual
-
 
 class LinearPart:
     """g ↦ (AᵀA)⁻¹ g with A d = L d - d_t, for the frames after the given ones.
@@ -24,7 +22,7 @@ class LinearPart:
     Euclidean product of node values.
 
     Args:
-        estimator: its derivative must be a matrix in time.
+        estimator: an `EvolutionResidual`; its derivative must be a matrix in time.
         num_given: number of frames that are known, at least 1.
         damping: δ in N_k + (δ/T)² Σθ I, which bounds the inverse where neither L nor D sees a
             wave; T is the time from the first to the last frame.
@@ -34,7 +32,7 @@ class LinearPart:
     """
 
     def __init__(
-        self, estimator: EvolutionResidual, num_given: int, *, damping: float | int = 1e-3
+        self, estimator: Any, num_given: int, *, damping: float | int = 1e-3
     ) -> None:
         count = len(estimator.times)
         if not 1 <= num_given < count:

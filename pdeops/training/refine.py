@@ -3,10 +3,10 @@
 A model predicts the frames u after the given frames g of a trajectory. Refinement adds a correction
 d, zero at first, that lowers an estimator
 
-    η²(g, u + d) = Σ r(g, u + d)²
+    η(g, u + d) = |r(g, u + d)|
 
-of the residual of the equation: r is the whitened residual, for example the residual in H⁻¹ by its
-quadrature in time and its Parseval weights in space. The given frames are fixed. Whatever proposes
+of the residual of the equation: r is the residual in coordinates in which its norm is the 2-norm,
+for example its waves in H⁻¹ at the instants of a quadrature. The given frames are fixed. Whatever proposes
 d, a correction is accepted only where η falls. This is the second stage of Cao, Brarda, Li & Xie
 (ICLR 2025, "Spectral-Refiner"), with the output itself as unknown: the last spectral layer of their
 model, without truncation, spans all corrections, and its weights and biases are redundant.
@@ -31,16 +31,16 @@ class Estimator(Protocol):
     """The residual of an equation, as one number per trajectory."""
 
     def __call__(self, u: Float[Tensor, "b k c *space"]) -> Float[Tensor, " b"]:
-        """η² of trajectories of which the first frames are given; differentiable."""
+        """η of trajectories of which the first frames are given; differentiable."""
         ...
 
 
 @runtime_checkable
 class LinearisableEstimator(Estimator, Protocol):
-    """An estimator whose whitened residual has a Jacobian, as `GaussNewton` needs."""
+    """An estimator with a Jacobian, as `GaussNewton` needs."""
 
-    def linearised(self, u: Float[Tensor, "b k c *space"], num_given: int) -> Linearised:
-        """r around u, as a function of the frames after the first `num_given`."""
+    def normal_equations(self, num_given: int) -> Callable[[Tensor], Linearised]:
+        """Trajectories u -> r(u) + J d, where d changes the frames after the first `num_given`."""
         ...
 
 
@@ -90,7 +90,8 @@ def refine(
     """The predicted frames (b, t, c, *space), corrected so that η of the whole trajectory falls.
 
     Args:
-        estimator: η² of (given, predicted) frames; `GaussNewton` also needs its `linearised`.
+        estimator: η of the given and predicted frames; for `GaussNewton` a
+            `LinearisableEstimator`.
         given: the known frames before the prediction; they do not change.
         method: `GaussNewton()` by default.
         on_step: called after each step with the seconds so far and the best frames; its own time is
@@ -110,7 +111,7 @@ class Search:
 
     Attributes:
         frames: the best frames of each sample.
-        eta2: their η².
+        eta: their η.
     """
 
     def __init__(
@@ -123,11 +124,12 @@ class Search:
         self.estimator, self.given, self.on_step = estimator, given, on_step
         self.frames, self.evaluations = prediction, 0
         self.start, self.seconds = time.perf_counter(), [0.0]
-        self.eta2 = self.value(prediction)
-        self.history = [self.eta2]
+        self.eta = self.value(prediction)
+        self.history = [self.eta]
         self.reasons = ["no step was taken"] * len(prediction)
         self.open = torch.ones(len(prediction), dtype=torch.bool)  # samples still searched
-        if not self.eta2.isfinite().all():
+        self._around: Callable[[Tensor], Linearised] | None = None
+        if not self.eta.isfinite().all():
             raise ValueError(
                 "The residual of the prediction is not finite. The prediction is too large for its "
                 "precision: use a shorter horizon, or float64."
@@ -139,35 +141,37 @@ class Search:
 
     @torch.no_grad()
     def value(self, frames: Tensor) -> Tensor:
-        """η² of these frames."""
+        """η of these frames."""
         self.evaluations += 1
         return self.estimator(self.trajectory(frames))
 
     def value_and_gradient(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """η² of these frames and its gradient; samples are independent."""
+        """η of these frames and the gradient of η²/2; samples are independent."""
         self.evaluations += 3
         leaf = frames.detach().requires_grad_()
-        eta2 = self.estimator(self.trajectory(leaf))
-        (gradient,) = torch.autograd.grad(eta2.sum(), leaf)
-        return eta2.detach(), gradient
+        eta = self.estimator(self.trajectory(leaf))
+        (gradient,) = torch.autograd.grad(eta.square().sum() / 2, leaf)
+        return eta.detach(), gradient
 
     def linearised(self) -> Linearised:
-        """The whitened residual around the best frames."""
-        if not hasattr(self.estimator, "linearised"):
-            raise ValueError(
-                f"Gauss-Newton needs the Jacobian of the residual, the method `linearised` of the "
-                f"estimator; {type(self.estimator).__name__} has none. Use LBFGS() or Adam()."
-            )
+        """The least-squares problem around the best frames."""
+        if self._around is None:
+            if not hasattr(self.estimator, "normal_equations"):
+                raise ValueError(
+                    f"Gauss-Newton needs the Jacobian of the residual, `normal_equations` of the "
+                    f"estimator; {type(self.estimator).__name__} has none. Use LBFGS() or Adam()."
+                )
+            self._around = self.estimator.normal_equations(self.given.shape[1])
         self.evaluations += 1
-        return self.estimator.linearised(self.trajectory(self.frames), self.given.shape[1])
+        return self._around(self.trajectory(self.frames))
 
-    def keep(self, frames: Tensor, eta2: Tensor) -> Tensor:
+    def keep(self, frames: Tensor, eta: Tensor) -> Tensor:
         """Accept these frames for the samples whose η falls, and tell which."""
-        better = (eta2 < self.eta2).cpu() & self.open
+        better = (eta < self.eta).cpu() & self.open
         if better.any():
             chosen = per_sample(better.to(frames.device), frames)
             self.frames = torch.where(chosen, frames, self.frames)
-            self.eta2 = torch.where(better.to(eta2.device), eta2, self.eta2)
+            self.eta = torch.where(better.to(eta.device), eta, self.eta)
         return better
 
     def close(self, samples: Tensor, reason: str) -> None:
@@ -180,14 +184,14 @@ class Search:
         """Record a step."""
         now = time.perf_counter()
         self.seconds.append(now - self.start)
-        self.history.append(self.eta2)
+        self.history.append(self.eta)
         if self.on_step is not None:
             self.on_step(self.seconds[-1], self.frames)
             self.start += time.perf_counter() - now
 
     def result(self) -> Refinement:
         """The record of the search."""
-        eta = torch.stack(self.history).sqrt()
+        eta = torch.stack(self.history)
         return Refinement(
             self.frames, eta, tuple(self.seconds), self.evaluations, tuple(self.reasons)
         )
@@ -228,13 +232,13 @@ class GaussNewton:
     def run(self, search: Search) -> None:
         """Steps until every sample has a reason to stop."""
         for _ in range(self.steps):
-            before = search.eta2.cpu()
+            before = search.eta.cpu()
             found = minimise(search.linearised(), rtol=self.rtol, iterations=self.iterations)
             search.evaluations += 2 * found.iterations + 1
             fell = self._halved(search, found.d)
             search.step_done()
             search.close(~fell, f"no step down to 2^-{self.halvings} lowers the residual")
-            slow = search.eta2.cpu() > (1 - self.drop) ** 2 * before
+            slow = search.eta.cpu() > (1 - self.drop) * before
             search.close(slow, f"a step lowered the residual by less than {self.drop:.0%}")
             if not search.open.any():
                 return
@@ -282,8 +286,8 @@ class Adam:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.steps, 1))
         for _ in range(self.steps):
             frames = coordinates.frames(theta)
-            eta2, gradient = search.value_and_gradient(frames)
-            search.keep(frames.detach(), eta2)
+            eta, gradient = search.value_and_gradient(frames)
+            search.keep(frames.detach(), eta)
             search.step_done()
             theta.grad = coordinates.pulled_back(gradient)
             optimizer.step()
@@ -317,16 +321,22 @@ class LBFGS:
         coordinates = Coefficients(search)
         theta = coordinates.zeros().requires_grad_()
         optimizer = torch.optim.LBFGS(
-            [theta], max_iter=1, history_size=self.history, line_search_fn="strong_wolfe"
+            [theta],
+            max_iter=1,  # one step for each call; the history is kept between calls
+            max_eval=25,
+            tolerance_grad=0.0,
+            tolerance_change=0.0,
+            history_size=self.history,
+            line_search_fn="strong_wolfe",
         )
-        scale = search.eta2.sum()
+        scale = search.eta.square().sum()
 
         def closure() -> Tensor:
             frames = coordinates.frames(theta)
-            eta2, gradient = search.value_and_gradient(frames)
-            search.keep(frames.detach(), eta2)
+            eta, gradient = search.value_and_gradient(frames)
+            search.keep(frames.detach(), eta)
             theta.grad = coordinates.pulled_back(gradient) / scale
-            return eta2.sum() / scale
+            return eta.square().sum() / (2 * scale)
 
         for _ in range(self.steps):
             before = theta.detach().clone()

@@ -21,10 +21,10 @@ class Decay:
         return rate + self.a * u[:, 1:] - self.q * u[:, 1:] ** 2
 
     def __call__(self, u):
-        return self.residual(u).flatten(1).square().sum(1)
+        return self.residual(u).flatten(1).square().sum(1).sqrt()
 
-    def linearised(self, u, num_given):
-        return DecayLinearised(self, u, num_given)
+    def normal_equations(self, num_given):
+        return lambda u: DecayLinearised(self, u, num_given)
 
     def solution(self, first, num_frames):
         """The trajectory without residual, for q = 0."""
@@ -91,7 +91,7 @@ def test_zero_steps_return_the_prediction_exactly(name):
     done = refine(Decay(), first, noise, METHODS[name](steps=0))
     assert torch.equal(done.frames, noise)
     assert done.num_steps == 0
-    assert torch.equal(done.eta[-1], Decay()(torch.cat([first, noise], 1)).sqrt())
+    assert torch.equal(done.eta[-1], Decay()(torch.cat([first, noise], 1)))
 
 
 def test_gauss_newton_solves_a_linear_problem_in_one_step():
@@ -104,7 +104,7 @@ def test_gauss_newton_solves_a_linear_problem_in_one_step():
 
 
 @pytest.mark.parametrize(
-    ("method", "factor"), [(GaussNewton(), 1e-4), (LBFGS(steps=20), 1e-3), (Adam(lr=0.03), 0.3)]
+    ("method", "factor"), [(GaussNewton(), 1e-4), (LBFGS(steps=60), 1e-3), (Adam(lr=0.03), 0.3)]
 )
 def test_every_method_lowers_residual_and_error(method, factor):
     """A quadratic equation; the reference is converged Gauss-Newton from another prediction."""
@@ -124,17 +124,20 @@ def test_the_estimator_never_rises(name):
     done = refine(Decay(q=4.0), first, 5 * noise, METHODS[name](steps=8))
     assert (done.eta.diff(dim=0) <= 0).all()
     assert done.num_steps >= 1
-    final = Decay(q=4.0)(torch.cat([first, done.frames], 1)).sqrt()
+    final = Decay(q=4.0)(torch.cat([first, done.frames], 1))
     torch.testing.assert_close(final, done.eta[-1])
 
 
 class Wrong(Decay):
     """A Jacobian of the wrong sign: its steps lead uphill."""
 
-    def linearised(self, u, num_given):
-        linear = super().linearised(u, num_given)
-        linear.residual = -linear.residual
-        return linear
+    def normal_equations(self, num_given):
+        def around(u):
+            linear = DecayLinearised(self, u, num_given)
+            linear.residual = -linear.residual
+            return linear
+
+        return around
 
 
 def test_a_step_uphill_is_refused_and_the_reason_given():
@@ -181,7 +184,7 @@ def test_values_that_are_not_finite_are_refused(bad):
 def test_an_estimator_without_jacobian_is_refused_by_gauss_newton():
     first, noise = trajectories()
     with pytest.raises(ValueError, match=r"Use LBFGS\(\) or Adam\(\)"):
-        refine(lambda u: u.flatten(1).square().sum(1), first, noise)
+        refine(lambda u: u.flatten(1).norm(dim=1), first, noise)
 
 
 def test_shapes_that_do_not_fit_are_refused():
