@@ -47,22 +47,27 @@ class Minimum:
 
 
 @torch.no_grad()
-def minimise(problem: Linearised, *, rtol: float, iterations: int) -> Minimum:
+def minimise(
+    problem: Linearised, *, rtol: float | int, iterations: int, drop: float | int = 0.0
+) -> Minimum:
     """d with |r + J d| nearly minimal: CGLS (Björck 1996, alg. 7.4.1), preconditioned, from d = 0.
 
-    It ends when the preconditioned norm of the gradient Jᵀ(r + J d) has fallen by `rtol` in every
-    sample. Each sample has its own step lengths; |r + J d| falls in every iteration.
+    Each sample has its own step lengths, and |r + J d| falls in every iteration. A sample is done
+    when the preconditioned norm of its gradient Jᵀ(r + J d) has fallen by `rtol`, or when an
+    iteration lowers |r + J d| by less than the fraction `drop`: what remains is the residual of the
+    least-squares solution.
     """
     r = -problem.residual
     s = problem.adjoint(r)
     z = problem.precondition(s)
     d, p = torch.zeros_like(z), z
     gamma = first = _dot(s, z)
+    size, active = _dot(r, r), gamma > 0
     done = 0
-    while done < iterations and (gamma > rtol**2 * first).any():
+    while done < iterations and active.any():
         q = problem.apply(p)
         curvature = _dot(q, q)
-        active = (gamma > rtol**2 * first) & (curvature > 0)
+        active = active & (curvature > 0)
         alpha = _column(torch.where(active, gamma / curvature.where(active, 1.0), 0.0), p)
         d = d + alpha * p
         r = r - alpha.reshape(-1, *[1] * (r.ndim - 1)) * q
@@ -70,9 +75,9 @@ def minimise(problem: Linearised, *, rtol: float, iterations: int) -> Minimum:
         z = problem.precondition(s)
         gamma, before = _dot(s, z), gamma
         p = z + _column(gamma / before.where(before > 0, 1.0), p) * p
+        size, larger = _dot(r, r), size
+        active = active & (gamma > rtol**2 * first) & (size < (1 - drop) ** 2 * larger)
         done += 1
-        if not active.any():
-            break
     return Minimum(d, done, (gamma / first.where(first > 0, 1.0)).clamp(min=0).sqrt())
 
 

@@ -212,7 +212,8 @@ class GaussNewton:
         rtol: reduction of the gradient of the linear problem at which a step ends; 1e-2 is a good
             value, since the next step linearises anew.
         halvings: number of times that a step is halved before the search ends.
-        drop: the search ends after a step that lowers η by less than this fraction.
+        drop: the search ends after a step that lowers η by less than this fraction, and a step
+            after an iteration that lowers |r + J d| by less.
     """
 
     steps: int = 3
@@ -233,7 +234,9 @@ class GaussNewton:
         """Steps until every sample has a reason to stop."""
         for _ in range(self.steps):
             before = search.eta.cpu()
-            found = minimise(search.linearised(), rtol=self.rtol, iterations=self.iterations)
+            found = minimise(
+                search.linearised(), rtol=self.rtol, iterations=self.iterations, drop=self.drop
+            )
             search.evaluations += 2 * found.iterations + 1
             fell = self._halved(search, found.d)
             search.step_done()
