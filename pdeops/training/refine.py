@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..nearest import did_you_mean
 from .least_squares import Linearised, minimise
 
 
@@ -390,6 +391,20 @@ METHODS: dict[str, Callable[..., Method]] = {
     "lbfgs": LBFGS,
     "adam": Adam,
 }
+
+
+def method_named(name: str, steps: int | None = None) -> Method:
+    """The method with this name, and with this number of steps if it is given.
+
+    Raises:
+        ValueError: the name is unknown, or the number of steps is below 0.
+    """
+    if name not in METHODS:
+        raise ValueError(
+            f"Unknown method of refinement {name!r}.{did_you_mean(name, METHODS)} Choose from "
+            f"{', '.join(METHODS)}."
+        )
+    return METHODS[name]() if steps is None else METHODS[name](steps=steps)
 
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
