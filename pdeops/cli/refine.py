@@ -17,9 +17,7 @@ def command(
         int | None,
         typer.Option(help="Number of predicted frames. Default: all frames after the given ones."),
     ] = None,
-    method: Annotated[
-        str, typer.Option(help="gauss-newton, lbfgs or adam.")
-    ] = "gauss-newton",
+    method: Annotated[str, typer.Option(help="gauss-newton, lbfgs or adam.")] = "gauss-newton",
     steps: Annotated[
         int | None, typer.Option(help="Largest number of steps. Default: that of the method.")
     ] = None,

@@ -20,7 +20,8 @@ from ..domain import Grid
 from ..estimators import Differences, EvolutionResidual
 from ..solvers.evolution.evolution import Evolution
 from ..tasks.refinement import Predict, RefinedTrajectory, from_persistence, refine_trajectory
-from ..training.refine import GaussNewton, Method
+from ..training.refine import GaussNewton
+from ..training.search import Method
 from .tables import grid_name, markdown_table, percent, seconds_text
 from .time_stepping import SteppedRow, cheapest, most_accurate, sweep
 
@@ -102,13 +103,13 @@ class RefinementStudy:
 
     def to_markdown(self) -> str:
         """Table of the predictions, table of the solver's runs, and the verdict."""
-        count = len(self.floor)
+        first, count = self.frames[0], len(self.floor)
+        predicted = first.refined.shape[1]
+        horizon = first.times[-1] - first.times[-1 - predicted]
         lines = [
             f"{count} trajector{'y' if count == 1 else 'ies'} on {grid_name(self.grid)}, "
-            f"{self.frames[0].refined.shape[1]} frames up to "
-            f"{self.frames[0].times[-1] - self.frames[0].times[-1 - self.frames[0].refined.shape[1]]:.4g}"
-            f" after the given ones; median (range). η is the residual in H⁻¹; errors are relative "
-            f"L2 errors against the frames of the file.",
+            f"{predicted} frames up to {horizon:.4g} after the last given one; median (range). η is "
+            f"the residual in H⁻¹; errors are relative L2 errors against the frames of the file.",
             "",
             markdown_table(
                 ["prediction", "η", "error, all frames", "error, last frame", "seconds"],
@@ -218,6 +219,9 @@ def study_refinement(
         options: dict[str, Any] = {"block": block, "accuracy": accuracy}
         return refine_trajectory(start, equation, given[i : i + 1], times, how, **options)
 
+    def eta(i: int, frames: Tensor) -> float:
+        return estimator(torch.cat([given[i : i + 1].double(), frames], 1)).item()
+
     run(predict, 0, replace(method, steps=1))  # type: ignore[type-var]  # first calls compile
     for i in range(len(given)):
         for name, start in (("model", predict), ("persistence", from_persistence)):
@@ -228,7 +232,7 @@ def study_refinement(
                 (f"{name}, refined", found.refined, whole),
             ):
                 trial = Trial(
-                    eta=estimator(torch.cat([given[i : i + 1].double(), frames], 1)).item(),
+                    eta=eta(i, frames),
                     error=relative_error(norm, frames, true).item(),
                     last_error=relative_error(norm, frames[:, -1], true[:, -1]).item(),
                     seconds=seconds,
@@ -237,9 +241,11 @@ def study_refinement(
             if name == "model":
                 study.reasons.extend(found.reasons)
                 study.frames.append(found)
-        study.floor.append(estimator(torch.cat([given[i : i + 1].double(), truth[i : i + 1]], 1)).item())
+        study.floor.append(
+            estimator(torch.cat([given[i : i + 1].double(), truth[i : i + 1]], 1)).item()
+        )
         if progress is not None:
-            progress(1)
+            progress(i + 1)
     wanted = [t - times[n - 1] for t in times[n:]]
     rows = sweep(
         equation_on,

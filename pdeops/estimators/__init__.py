@@ -1,8 +1,21 @@
-"""Residuals of equations in the dual norms that bound the error: estimators of an error that is not
-known."""
+"""Residuals of equations in the dual norms that bound the error: estimators of an unknown error."""
 
 from .affine import AffineResidual
-from .evolution_residual import EvolutionResidual
+from .defect import EvolutionDefect
+from .estimator import TrajectoryEstimator
+from .evolution_residual import EvolutionResidual, ShallowWaterIndicator
+from .named import EQUATIONS, equation_named
+from .steady_residual import SteadyResidual
 from .time_derivative import Differences
 
-__all__ = ["AffineResidual", "Differences", "EvolutionResidual"]
+__all__ = [
+    "EQUATIONS",
+    "AffineResidual",
+    "Differences",
+    "EvolutionDefect",
+    "EvolutionResidual",
+    "ShallowWaterIndicator",
+    "SteadyResidual",
+    "TrajectoryEstimator",
+    "equation_named",
+]

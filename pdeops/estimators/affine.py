@@ -46,9 +46,9 @@ class AffineResidual:
     def apply(self, d: Float[Tensor, "b t c *space"]) -> Float[Tensor, "b i"]:
         """A d."""
         estimator = self.estimator
-        d_hat = estimator.waves(d)
-        rate = estimator.waves(estimator.rate(d))
-        return estimator.whiten(estimator.linear(d_hat) + self._model(d_hat) - rate)
+        d_hat = estimator.space.forward(d)
+        linear = estimator.space.linear(d_hat) - estimator.rate(d, d_hat)
+        return estimator.whiten(linear + self._model(d_hat))
 
     def adjoint(self, r: Float[Tensor, "b i"]) -> Float[Tensor, "b t c *space"]:
         """Aᵀ r, the exact transpose: Σ (A d) r = Σ d (Aᵀ r) over components and over node values.
@@ -61,17 +61,17 @@ class AffineResidual:
         """The linear part of v ↦ N_u(v) at every frame."""
         estimator = self.estimator
         with torch.no_grad():
-            u_hat = estimator.waves(self.u)
-            if estimator.padded.autonomous:
+            u_hat = estimator.space.forward(self.u)
+            if estimator.equation.autonomous:
                 frames, times = [u_hat.flatten(0, 1)], [0.0]
             else:
                 frames, times = list(u_hat.unbind(1)), list(estimator.times)
-            maps = [estimator.padded.frozen(v, t) for v, t in zip(frames, times, strict=True)]
+            maps = [estimator.equation.frozen(v, t) for v, t in zip(frames, times, strict=True)]
             # N_u is affine: its constant is a force.
             at_zero = [f(torch.zeros_like(v)) for f, v in zip(maps, frames, strict=True)]
 
         def apply(d_hat: Inexact[Tensor, "b t c *waves"]) -> Inexact[Tensor, "b t c *waves"]:
-            if estimator.padded.autonomous:
+            if estimator.equation.autonomous:
                 flat = d_hat.flatten(0, 1)
                 return (maps[0](flat) - at_zero[0]).unflatten(0, d_hat.shape[:2])
             parts = zip(maps, at_zero, d_hat.unbind(1), strict=True)
@@ -81,7 +81,7 @@ class AffineResidual:
 
     def _tangent(self) -> Callable[[Tensor], Tensor]:
         """d ↦ N'(u) d at every frame."""
-        u_hat = self.estimator.waves(self.u)
+        u_hat = self.estimator.space.forward(self.u)
 
         def apply(d_hat: Inexact[Tensor, "b t c *waves"]) -> Inexact[Tensor, "b t c *waves"]:
             return torch.func.jvp(self.estimator.nonlinear, (u_hat,), (d_hat,))[1]

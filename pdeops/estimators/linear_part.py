@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..calculus.box import BoxCalculus
 
+
 class LinearPart:
     """g ↦ (AᵀA)⁻¹ g with A d = L d - d_t, for the frames after the given ones.
 
@@ -31,9 +32,7 @@ class LinearPart:
         ValueError: no frame is free, none is given, or the derivative is a function.
     """
 
-    def __init__(
-        self, estimator: Any, num_given: int, *, damping: float | int = 1e-3
-    ) -> None:
+    def __init__(self, estimator: Any, num_given: int, *, damping: float | int = 1e-3) -> None:
         count = len(estimator.times)
         if not 1 <= num_given < count:
             raise ValueError(
@@ -45,17 +44,17 @@ class LinearPart:
                 "The normal equations need a time derivative that is linear in the frames; got a "
                 "function. Use Differences, or the matrix of the basis in time."
             )
-        self.calculus = BoxCalculus(estimator.grid, estimator.padded.series)
+        self.calculus = BoxCalculus(estimator.grid, estimator.equation.series)
         self.quadrature = estimator.grid.quadrature()
         symbol = _on_waves_of(self.calculus, estimator)
-        theta, D = estimator.weights, estimator.derivative.double()
+        theta, D, space = estimator.weights, estimator.derivative.double(), estimator.space
         identity = torch.eye(count, dtype=torch.float64)
         B = symbol[..., None, None] * identity[:, num_given:] - D[:, num_given:]
         N = B.mH @ (theta[:, None] * B)
         span = estimator.times[-1] - estimator.times[0]
         N = N + (damping / span) ** 2 * theta.mean() * identity[num_given:, num_given:]
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(N))
-        weight = self.calculus.sobolev_multiplier(2 * estimator.order, estimator.alpha)
+        weight = self.calculus.sobolev_multiplier(2 * space.order, space.alpha)
         self.inverse = inverse / weight.masked_fill(weight == 0, torch.inf)[..., None, None]
         self._cast: Tensor | None = None
 
@@ -84,7 +83,7 @@ class LinearPart:
 def _on_waves_of(calculus: BoxCalculus, estimator: Any) -> Tensor:
     """λ per channel and wave of the frames, (c, *waves), picked from the waves of the padded grid.
     Of a matrix that couples channels, the diagonal."""
-    padded = estimator.padded
+    padded = estimator.equation
     symbol = padded.symbol
     if padded.coupled:
         symbol = symbol.diagonal().movedim(-1, 0)

@@ -16,7 +16,8 @@ from ..datasets.windows import Window
 from ..domain import Boundary, Grid
 from ..estimators import Differences, EvolutionResidual
 from ..solvers.evolution.evolution import Evolution
-from ..training.refine import Method, Refinement, refine
+from ..training.refine import refine
+from ..training.search import Method, Refinement
 from .data import check_channels
 from .unrolling import persistence
 

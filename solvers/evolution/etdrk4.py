@@ -1,6 +1,7 @@
 """Exponential time differencing of order 4: L is integrated exactly, N by Runge-Kutta."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Inexact
@@ -52,38 +53,61 @@ class ETDRK4(Stepper):
 
     def _coupled_step(self, u_hat: Tensor, t: float, dt: float) -> None:
         """A step with a matrix per wave."""
-        E, E2, Q, f1, f2, f3 = self._table(dt, u_hat)
-        N, into, half = _product, self.equation.nonlinear_into, t + dt / 2
-        Nu, Na, Nb, Nc = self.N
-        into(u_hat, t, Nu)
-        E2u = N(E2, u_hat)
-        a = E2u + N(Q, Nu)
-        into(a, half, Na)
-        into(E2u.add_(N(Q, Na)), half, Nb)
-        c = N(E2, a).add_(N(Q, 2 * Nb - Nu))
-        into(c, t + dt, Nc)
-        new = N(E, u_hat).add_(N(f1, Nu)).add_(N(f2, Na.add_(Nb)), alpha=2).add_(N(f3, Nc))
-        u_hat.copy_(new)
+        table = self._table(dt, u_hat)
+        u_hat.copy_(etdrk4_step(self.equation.nonlinear, table, u_hat, t, dt, coupled=True))
 
     def _table(self, dt: float, like: Tensor) -> list[Tensor]:
         if dt not in self._tables:
             if len(self._tables) > 8:
                 self._tables.clear()
-            L = self.equation.symbol
-            phi = matrix_phi_functions if self.equation.coupled else phi_functions
-            E, p1, p2, p3 = phi(dt * L)
-            E2, half, *_ = phi(dt / 2 * L)
-            table = [E, E2, dt / 2 * half]
-            table += [dt * (p1 - 3 * p2 + 4 * p3), dt * (p2 - 2 * p3), dt * (4 * p3 - p2)]
+            table = etdrk4_table(self.equation, dt)
             real = torch.empty(0, dtype=like.dtype).real.dtype
             # einsum needs one dtype; real factors times complex fields do not.
             dtype = like.dtype if self.equation.coupled else real
-            dtype = dtype.to_complex() if L.is_complex() else dtype
+            dtype = dtype.to_complex() if table[0].is_complex() else dtype
             self._tables[dt] = [m.to(like.device, dtype) for m in table]
         return self._tables[dt]
 
 
-def _product(factor: Tensor, u_hat: Tensor) -> Tensor:
+def etdrk4_table(equation: Evolution, dt: float) -> list[Inexact[Tensor, "*waves"]]:
+    """E, E₂, Q, f₁, f₂, f₃ of `ETDRK4` (float64 or complex128)."""
+    phi = matrix_phi_functions if equation.coupled else phi_functions
+    E, p1, p2, p3 = phi(dt * equation.symbol)
+    E2, half, *_ = phi(dt / 2 * equation.symbol)
+    f1, f2, f3 = dt * (p1 - 3 * p2 + 4 * p3), dt * (p2 - 2 * p3), dt * (4 * p3 - p2)
+    return [E, E2, dt / 2 * half, f1, f2, f3]
+
+
+def etdrk4_step(
+    N: Callable[[Tensor, float], Tensor],
+    table: Sequence[Tensor],
+    u_hat: Inexact[Tensor, "*state"],
+    t: float,
+    dt: float,
+    *,
+    coupled: bool = False,
+) -> Inexact[Tensor, "*state"]:
+    """The state after a step of `ETDRK4` by plain torch, out of place and differentiable.
+
+    Args:
+        N: the nonlinear term of a state and a time.
+        table: of `etdrk4_table`, in the precision of the state.
+        coupled: the table holds a matrix per wave.
+    """
+    E, E2, Q, f1, f2, f3 = table
+    x = _matrix_product if coupled else torch.mul
+    half = t + dt / 2
+    Nu = N(u_hat, t)
+    E2u = x(E2, u_hat)
+    a = E2u + x(Q, Nu)
+    Na = N(a, half)
+    Nb = N(E2u + x(Q, Na), half)
+    c = x(E2, a) + x(Q, 2 * Nb - Nu)
+    Nc = N(c, t + dt)
+    return x(E, u_hat) + x(f1, Nu) + 2 * x(f2, Na + Nb) + x(f3, Nc)
+
+
+def _matrix_product(factor: Tensor, u_hat: Tensor) -> Tensor:
     """A matrix per wave times the channels."""
     return torch.einsum("ij...,bj...->bi...", factor, u_hat)
 

@@ -6,8 +6,10 @@ import math
 import pytest
 import torch
 
+from pdeops.training.descent import LBFGS, Adam, Coefficients
 from pdeops.training.least_squares import minimise
-from pdeops.training.refine import LBFGS, METHODS, Adam, Coefficients, GaussNewton, Search, refine
+from pdeops.training.refine import METHODS, GaussNewton, refine
+from pdeops.training.search import Search
 
 
 class Decay:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from ....calculus.fourier import rfftn
 from ....domain import Grid
 from ..pseudospectral import PseudoSpectral, courant_rate, derivative_symbols, laplacian_symbol
 
@@ -64,7 +65,7 @@ class PaddedNavierStokes(PseudoSpectral):
         f_hat = self._force_at(t, u_hat)
 
         def convect(zeta_hat: Tensor) -> Tensor:
-            flux_x, flux_y = self.encode(u * self.decode(zeta_hat)).split(1, 1)
+            flux_x, flux_y = rfftn(u * self.decode(zeta_hat), 2).split(1, 1)
             convection = -dx * flux_x - dy * flux_y
             return convection if f_hat is None else convection + f_hat
 
@@ -85,4 +86,4 @@ class PaddedNavierStokes(PseudoSpectral):
 
     def _transformed(self, f: Tensor) -> Tensor:
         self.grid.check(f, "forcing")
-        return torch.fft.rfftn(f.reshape(-1, 1, *self.grid.shape), dim=(-2, -1), norm="forward")
+        return self.encode(f.reshape(-1, 1, *self.grid.shape))

@@ -119,10 +119,13 @@ class ShallowWater(Evolution):
 
     def encode(self, u: Float[Tensor, "b 3 lat lon"]) -> Complex[Tensor, "b 3 l m"]:
         """h, ζ, δ at the nodes as coefficients up to degree L, in the state's units."""
-        u_hat = self.transform.forward(u)
-        u_hat[:, 0, :, :1] -= self.cast(self.mean, u)
+        return self.state(self.transform.forward(u))
+
+    def state(self, u_hat: Complex[Tensor, "b 3 l m"]) -> Complex[Tensor, "b 3 l m"]:
+        """The state of h, ζ, δ with these coefficients, which are overwritten."""
+        u_hat[:, 0, :, :1] -= self.cast(self.mean, u_hat)
         u_hat[:, 1:, 0] = 0  # vorticity and divergence of a wind have zero mean
-        return u_hat / self.cast(self.units, u)
+        return u_hat / self.cast(self.units, u_hat)
 
     def decode(self, u_hat: Complex[Tensor, "b 3 l m"]) -> Float[Tensor, "b 3 lat lon"]:
         """h, ζ, δ at the nodes."""
