@@ -57,7 +57,7 @@ def command(
     and the run of plain time stepping of the same seconds, and of the same error.
     """
     from .. import tasks
-    from ..compare.refinement import study_refinement
+    from ..compare.refinement import SCALES, study_refinement
     from ..datasets import EVOLUTIONS, open_dataset, problem_named
     from ..runs.recipe import put
     from ..tasks import prediction, refinement
@@ -88,6 +88,7 @@ def command(
     chosen_windows.check()
     batch = chosen_windows.read(range(samples))
     scale = solved.time_units[1]
+    finer = [2.0] if getattr(solved.inputs, "refinement", 1) >= 4 else []
     with bar("trajectories", samples) as progress:
         study = study_refinement(
             lambda u, known, wanted: predict(
@@ -101,6 +102,7 @@ def command(
             chosen,
             block=block,
             accuracy=accuracy,
+            scales=[*SCALES, *finer],
             progress=progress,
         )
     if out is not None:

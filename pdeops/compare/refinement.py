@@ -25,7 +25,7 @@ from ..training.search import Method
 from .tables import grid_name, markdown_table, percent, seconds_text
 from .time_stepping import SteppedRow, cheapest, most_accurate, sweep
 
-SCALES = (1 / 4, 1 / 2, 3 / 4, 1, 2)  # nodes per axis of the solver's grids, relative to the data's
+SCALES = (1 / 4, 1 / 2, 3 / 4, 1)  # nodes per axis of the solver's grids, relative to the data's
 STEPS = (1, 1 / 2, 1 / 4)  # steps of the solver, relative to the time between two frames
 MIN_NODES = 8
 
@@ -108,8 +108,8 @@ class RefinementStudy:
         horizon = first.times[-1] - first.times[-1 - predicted]
         lines = [
             f"{count} trajector{'y' if count == 1 else 'ies'} on {grid_name(self.grid)}, "
-            f"{predicted} frames up to {horizon:.4g} after the last given one; median (range). η is "
-            f"the residual in H⁻¹; errors are relative L2 errors against the frames of the file.",
+            f"{predicted} frames up to {horizon:.4g} after the last given one; median (range). η "
+            f"is the residual in H⁻¹; errors are relative L2 errors against the frames of the file.",
             "",
             markdown_table(
                 ["prediction", "η", "error, all frames", "error, last frame", "seconds"],
@@ -188,6 +188,7 @@ def study_refinement(
     *,
     block: int | None = None,
     accuracy: int = 4,
+    scales: Sequence[float] = SCALES,
     repeats: int = 3,
     progress: Callable[[int], None] | None = None,
 ) -> RefinementStudy:
@@ -203,6 +204,8 @@ def study_refinement(
         times: times of the given frames and of the true ones.
         truth: the frames of a finer solver after the given ones.
         block, accuracy: as in `refine_trajectory`.
+        scales: nodes per axis of the solver's grids relative to those of the data; at most a half
+            of the scale of the truth's own grid, on which its error would be zero.
         repeats: timed calls of each run of the solver.
         progress: called after each sample.
 
@@ -254,7 +257,7 @@ def study_refinement(
         truth,
         start=grid,
         test=grid,
-        grids=_grids(grid),
+        grids=_grids(grid, scales),
         dts=[s * (times[-1] - times[-2]) for s in STEPS],
         repeats=repeats,
     )
@@ -272,9 +275,9 @@ def solvable(equation: Evolution, u0: Float[Tensor, "b c *space"]) -> Float[Tens
     return u0
 
 
-def _grids(grid: Grid) -> list[Grid]:
+def _grids(grid: Grid, scales: Sequence[float]) -> list[Grid]:
     """The solver's grids, from coarse to fine."""
-    shapes = dict.fromkeys(tuple(round(s * n / 2) * 2 for n in grid.shape) for s in SCALES)
+    shapes = dict.fromkeys(tuple(round(s * n / 2) * 2 for n in grid.shape) for s in scales)
     return [grid.with_shape(shape) for shape in shapes if min(shape) >= MIN_NODES]
 
 

@@ -12,8 +12,10 @@ def draw(study: RefinementStudy, path: str | Path) -> Path:
     An arrow leads from each prediction to the refined one (medians); points are runs of the solver.
     """
     matplotlib = import_matplotlib()
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context(STYLE):
-        figure = matplotlib.figure.Figure((6.4, 4.4), layout="constrained")
+        figure = Figure(figsize=(6.4, 4.4), layout="constrained", facecolor="white")
         ax = figure.add_subplot()
         for name, colour in zip(("model", "persistence"), OPERATOR_COLOURS, strict=False):
             points = [

@@ -165,6 +165,14 @@ def predictor(run: Any, spacing: float) -> Predict:
     return first_frames
 
 
+def _step_of(run: Any) -> float | None:
+    """Time between two frames in the training of a run; None if its file states no times."""
+    if run.spec is None or len(run.spec.times) < 2:
+        return None
+    stride = (run.recipe.data.window or Window()).stride
+    return stride * (run.spec.times[1] - run.spec.times[0])
+
+
 def windows_of(dataset: FieldDataset, run: Any, frames: int | None) -> FieldDataset:
     """The first window of each trajectory: the run's input frames, then `frames` target frames (by
     default all later ones).

@@ -7,9 +7,10 @@ d, zero at first, that lowers an estimator
 
 of the residual of the equation: r is the residual in coordinates in which its norm is the 2-norm,
 for example its waves in H⁻¹ at the instants of a quadrature. The given frames are fixed. Whatever
-method proposes d, a correction is accepted only where η falls. This is the second stage of Cao, Brarda, Li & Xie
-(ICLR 2025, "Spectral-Refiner"), with the output itself as unknown: the last spectral layer of their
-model, without truncation, spans all corrections, and its weights and biases are redundant.
+method proposes d, a correction is accepted only where η falls. This is the second stage of Cao,
+Brarda, Li & Xie (ICLR 2025, "Spectral-Refiner"), with the output itself as unknown: the last
+spectral layer of their model, without truncation, spans all corrections, and its weights and biases
+are redundant.
 """
 # Axes: b batch, n given frames, t output frames, c channel, *space nodes.
 
