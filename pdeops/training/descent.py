@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..nn.correction import from_waves, to_waves
 from .search import Search, check_steps, per_sample
 
 
@@ -104,32 +105,24 @@ class LBFGS:
 class Coefficients:
     """The coordinates θ of corrections for methods that use gradients: u + d, d = σ F⁻¹ θ.
 
-    F is an orthonormal discrete Fourier transform of real fields in space, with real and imaginary
-    parts as separate coordinates, and σ is the root mean square of the sample's prediction. So a
-    change of every coordinate by ε changes u by ε relative to its size.
+    F is `nn.correction.to_waves`, an orthonormal transform, and σ is the root mean square of the
+    sample's prediction: a change of every coordinate by ε changes u by ε relative to its size.
     """
 
     def __init__(self, search: Search) -> None:
         self.base = search.frames
         rms = self.base.flatten(1).square().mean(1).sqrt()
         self.sigma = per_sample(torch.where(rms > 0, rms, 1.0), self.base)
-        self.dims, self.shape = tuple(range(3, self.base.ndim)), self.base.shape[3:]
-        n = self.shape[-1]
-        k = torch.arange(n // 2 + 1, device=self.base.device)
-        paired = (k > 0) & (2 * k != n)  # stored once for k and -k
-        self.root = torch.where(paired, 2.0, 1.0).to(self.base.dtype).sqrt()
 
     def zeros(self) -> Tensor:
         """θ of d = 0."""
         return self.pulled_back(torch.zeros_like(self.base))
 
     @torch.no_grad()
-    def frames(self, theta: Float[Tensor, "b t c *waves 2"]) -> Float[Tensor, "b t c *space"]:
+    def frames(self, theta: Float[Tensor, "b t c *waves two"]) -> Float[Tensor, "b t c *space"]:
         """u + d."""
-        waves = torch.view_as_complex(theta) / self.root
-        return self.base + self.sigma * torch.fft.irfftn(waves, self.shape, self.dims, norm="ortho")
+        return self.base + self.sigma * from_waves(theta, self.base.shape[3:])
 
-    def pulled_back(self, g: Float[Tensor, "b t c *space"]) -> Float[Tensor, "b t c *waves 2"]:
+    def pulled_back(self, g: Float[Tensor, "b t c *space"]) -> Float[Tensor, "b t c *waves two"]:
         """The gradient with respect to θ, from the one with respect to the frames."""
-        waves = torch.fft.rfftn(self.sigma * g, self.shape, self.dims, norm="ortho") * self.root
-        return torch.view_as_real(waves).contiguous()
+        return to_waves(self.sigma * g)
