@@ -301,10 +301,6 @@ class _RealTransform(torch.autograd.Function):
         dims = tuple(range(-ctx.ndim, 0))
         return torch.fft.irfftn(g * factor, s=ctx.shape, dim=dims, norm="backward"), None
 
-    @staticmethod
-    def jvp(ctx: Any, u: Tensor, _: None) -> Tensor:
-        return torch.fft.rfftn(u, dim=tuple(range(-ctx.ndim, 0)), norm="forward")
-
 
 def pad_waves(
     u_hat: Inexact[Tensor, "*batch_waves"], grid: Grid, shape: Sequence[int], series: Choice = None

@@ -28,8 +28,8 @@ class AffineResidual:
                 "function. Use Differences, or the matrix of the basis in time."
             )
         self.estimator, self.u = estimator, u.detach()
-        self._model = self._quasilinear() if frozen else self._tangent()
-        self._transpose: Callable[[Tensor], tuple[Tensor, ...]] | None = None
+        self._model = self._linear_part("frozen" if frozen else "tangent")
+        self._graph: tuple[Tensor, Tensor] | None = None  # d and A d, for the transpose
         self._at_zero: Tensor | None = None
 
     def __call__(self, w: Float[Tensor, "b t c *space"]) -> Float[Tensor, "b i"]:
@@ -46,44 +46,37 @@ class AffineResidual:
     def apply(self, d: Float[Tensor, "b t c *space"]) -> Float[Tensor, "b i"]:
         """A d."""
         estimator = self.estimator
-        d_hat = estimator.space.forward(d)
+        d_hat = estimator.space.difference(d)
         linear = estimator.space.linear(d_hat) - estimator.rate(d, d_hat)
         return estimator.whiten(linear + self._model(d_hat))
 
     def adjoint(self, r: Float[Tensor, "b i"]) -> Float[Tensor, "b t c *space"]:
         """Aᵀ r, the exact transpose: Σ (A d) r = Σ d (Aᵀ r) over components and over node values.
         Aᵀ r(u) of the Jacobian is the gradient of η²/2 in the node values of u."""
-        if self._transpose is None:
-            self._transpose = torch.func.vjp(self.apply, torch.zeros_like(self.u))[1]
-        return self._transpose(r)[0]
+        if self._graph is None:
+            with torch.enable_grad():
+                d = torch.zeros_like(self.u, requires_grad=True)
+                self._graph = (d, self.apply(d))
+        d, Ad = self._graph
+        return torch.autograd.grad(Ad, d, r, retain_graph=True)[0]
 
-    def _quasilinear(self) -> Callable[[Tensor], Tensor]:
-        """The linear part of v ↦ N_u(v) at every frame."""
-        estimator = self.estimator
+    def _linear_part(self, model: str) -> Callable[[Tensor], Tensor]:
+        """d ↦ the linear part of the equation's `frozen` or `tangent` at every frame."""
+        equation, space = self.estimator.equation, self.estimator.space
         with torch.no_grad():
-            u_hat = estimator.space.forward(self.u)
-            if estimator.equation.autonomous:
+            u_hat = space.forward(self.u)
+            if equation.autonomous:
                 frames, times = [u_hat.flatten(0, 1)], [0.0]
             else:
-                frames, times = list(u_hat.unbind(1)), list(estimator.times)
-            maps = [estimator.equation.frozen(v, t) for v, t in zip(frames, times, strict=True)]
+                frames, times = list(u_hat.unbind(1)), list(self.estimator.times)
+            maps = [getattr(equation, model)(v, t) for v, t in zip(frames, times, strict=True)]
             # N_u is affine: its constant is a force.
             at_zero = [f(torch.zeros_like(v)) for f, v in zip(maps, frames, strict=True)]
 
         def apply(d_hat: Inexact[Tensor, "b t c *waves"]) -> Inexact[Tensor, "b t c *waves"]:
-            if estimator.equation.autonomous:
-                flat = d_hat.flatten(0, 1)
-                return (maps[0](flat) - at_zero[0]).unflatten(0, d_hat.shape[:2])
+            if equation.autonomous:
+                return (maps[0](d_hat.flatten(0, 1)) - at_zero[0]).unflatten(0, d_hat.shape[:2])
             parts = zip(maps, at_zero, d_hat.unbind(1), strict=True)
             return torch.stack([f(d) - zero for f, zero, d in parts], 1)
-
-        return apply
-
-    def _tangent(self) -> Callable[[Tensor], Tensor]:
-        """d ↦ N'(u) d at every frame."""
-        u_hat = self.estimator.space.forward(self.u)
-
-        def apply(d_hat: Inexact[Tensor, "b t c *waves"]) -> Inexact[Tensor, "b t c *waves"]:
-            return torch.func.jvp(self.estimator.nonlinear, (u_hat,), (d_hat,))[1]
 
         return apply

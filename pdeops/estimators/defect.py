@@ -74,9 +74,13 @@ class EvolutionDefect(TrajectoryEstimator):
         step = dt / self.steps
         if step not in self._tables:
             self._tables[step] = etdrk4_table(self.equation, step)
+        coupled = self.equation.coupled
         table = [self.equation.cast(c, u_hat) for c in self._tables[step]]
+        if coupled:  # einsum needs one dtype
+            table = [c.to(u_hat.dtype) for c in table]
         for i in range(self.steps):
             u_hat = etdrk4_step(
-                lambda v, s: kept * self.equation.nonlinear(v, s), table, u_hat, t + i * step, step
-            )
+                lambda v, s: kept * self.equation.nonlinear(v, s),
+                table, u_hat, t + i * step, step, coupled=coupled,
+            )  # fmt: skip
         return u_hat

@@ -47,7 +47,7 @@ class TrajectoryEstimator(ABC):
     def __call__(
         self,
         u: Float[Tensor, "b t c *space"],
-        initial: Float[Tensor, "b c *space"] | None = None,
+        initial: Float[Tensor, "..."] | None = None,
     ) -> Float[Tensor, " b"]:
         """η of each sample.
 

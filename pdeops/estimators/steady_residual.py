@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -110,8 +111,8 @@ class SteadyResidual:
         samples = {len(self.operators), *([len(self.b)] if self._b_per_sample else [])} - {1}
         if samples and samples != {len(u)}:
             raise ValueError(
-                f"There are operators or right-hand sides of {sorted(samples)} samples, but fields "
-                f"of {len(u)}."
+                f"There are operators or right-hand sides of {max(samples)} samples, but fields of "
+                f"{len(u)}."
             )
         x = without_boundary(u[:, 0].double(), self.grid)
         parts = self._parts(len(x), self.operators)
@@ -122,7 +123,7 @@ class SteadyResidual:
     def _b_per_sample(self) -> bool:
         return self.b.ndim > self.operators[0].grid.ndim
 
-    def _parts(self, samples: int, each: Sequence) -> list[tuple[slice, Callable]]:
+    def _parts(self, samples: int, each: Sequence[Any]) -> list[tuple[slice, Any]]:
         """The samples of each operator or inverse."""
         if len(each) == 1:
             return [(slice(0, samples), each[0])]

@@ -40,6 +40,10 @@ class Waves(ABC):
     def forward(self, u: Float[Tensor, "b t c *space"]) -> Inexact[Tensor, "b t c *waves"]:
         """The coefficients of fields."""
 
+    def difference(self, d: Float[Tensor, "b t c *space"]) -> Inexact[Tensor, "b t c *waves"]:
+        """The coefficients of a difference of two fields: forward(u + d) - forward(u)."""
+        return self.forward(d)
+
     @abstractmethod
     def inverse(self, R: Inexact[Tensor, "b m c *waves"]) -> Float[Tensor, "b m c *fine"]:
         """The field of a tendency, at the nodes of `equation.grid`."""
@@ -135,9 +139,14 @@ class SphericalWaves(Waves):
         self.root = unit * weights * power(-equation.transform.laplacian, self.order, self.alpha)
 
     def forward(self, u: Float[Tensor, "b t c lat lon"]) -> Inexact[Tensor, "b t c l m"]:
-        u_hat = self._transform.forward(u.flatten(0, 1))
-        u_hat = torch.nn.functional.pad(u_hat, (0, self._missing, 0, self._missing))
-        return self.equation.state(u_hat).unflatten(0, u.shape[:2])
+        mean = torch.zeros(self.equation.num_channels, 1, 1, dtype=u.dtype, device=u.device)
+        mean[0] = self.equation.mean_depth
+        return self.difference(u - mean)
+
+    def difference(self, d: Float[Tensor, "b t c lat lon"]) -> Inexact[Tensor, "b t c l m"]:
+        d_hat = self._transform.forward(d.flatten(0, 1))
+        d_hat = torch.nn.functional.pad(d_hat, (0, self._missing, 0, self._missing))
+        return self.equation.scaled(d_hat).unflatten(0, d.shape[:2])
 
     def inverse(self, R: Inexact[Tensor, "b m c l k"]) -> Float[Tensor, "b m c lat lon"]:
         units = self.equation.cast(self.equation.units, R)

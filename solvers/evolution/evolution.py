@@ -78,9 +78,15 @@ class Evolution(ABC):
         """v ↦ N_u(v), the quasilinear form of N: affine in v with coefficients that depend on u,
         such as u·∇v for advection, and N_u(u) = N(u)."""
         raise ValueError(
-            f"{type(self).__name__} has no quasilinear form. Linearise it instead (jvp of "
-            f"`nonlinear`), or define `frozen`."
+            f"{type(self).__name__} has no quasilinear form. Use its derivative, `tangent`, or "
+            f"define `frozen`."
         )
+
+    def tangent(
+        self, u_hat: Inexact[Tensor, "*state"], t: float
+    ) -> Callable[[Inexact[Tensor, "*state"]], Inexact[Tensor, "*state"]]:
+        """d ↦ N'(u) d, the derivative of N at u."""
+        raise ValueError(f"{type(self).__name__} does not define `tangent`, the derivative of N.")
 
     def rate(self, u_hat: Inexact[Tensor, "*state"]) -> Float[Tensor, ""] | None:
         """max Σ_a |u_a|/h_a, cells crossed per unit of time; None if nothing is advected."""

@@ -92,6 +92,8 @@ class Linear(PseudoSpectral):
         """Zero."""
         return torch.zeros_like
 
+    tangent = frozen
+
 
 def padded_shape(grid: Grid, degree: int) -> tuple[int, ...]:
     """The smallest shape with more than `degree` times the cells per axis whose numbers of cells

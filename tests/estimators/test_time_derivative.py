@@ -59,7 +59,8 @@ def test_on_taylor_green_the_residual_falls_at_the_order_of_the_difference(accur
         )
         etas.append(estimator(taylor_green(grid, times, nu)).item())
     orders = [math.log2(a / b) for a, b in pairwise(etas)]
-    assert orders == pytest.approx([accuracy] * 2, abs=0.5)
+    # A half more where the one-sided differences of a fixed number of frames dominate.
+    assert all(accuracy - 0.1 < order < accuracy + 0.7 for order in orders)
 
 
 def test_too_few_frames():

@@ -43,3 +43,8 @@ class AllenCahn(PseudoSpectral):
         """v ↦ -r (u² v)^."""
         rate = self.reaction * self.at_nodes(u_hat).square()
         return lambda v_hat: -self.waves(rate * self.at_nodes(v_hat))
+
+    def tangent(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
+        """d ↦ -3r (u² d)^."""
+        third = self.frozen(u_hat, t)
+        return lambda d_hat: 3 * third(d_hat)

@@ -55,6 +55,17 @@ class Burgers(PseudoSpectral):
 
         return convect
 
+    def tangent(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
+        """d ↦ -(u·∇d + d·∇u)^."""
+        along_u = self.frozen(u_hat, t)
+        slopes = [self.at_nodes(u_hat * self.cast(d, u_hat)) for d in self.derivatives]
+
+        def convect(d_hat: Tensor) -> Tensor:
+            parts = zip(self.at_nodes(d_hat).split(1, 1), slopes, strict=True)
+            return along_u(d_hat) - self.waves(sum(d * slope for d, slope in parts))
+
+        return convect
+
     def rate(self, u_hat: Complex[Tensor, "b d *waves"]) -> Float[Tensor, ""]:
         """max Σ_a |u_a|/h_a."""
         return courant_rate(self.decode(u_hat), self.grid)

@@ -60,3 +60,14 @@ class GrayScott(PseudoSpectral):
             return self.waves(torch.cat([self.feed - reaction, reaction], 1))
 
         return react
+
+    def tangent(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
+        """d ↦ (-ρ, ρ)^ with ρ = v² d_u + 2uv d_v."""
+        u, v = self.at_nodes(u_hat).split(1, 1)
+        slopes = torch.cat([v.square(), 2 * u * v], 1)
+
+        def react(d_hat: Tensor) -> Tensor:
+            reaction = (slopes * self.at_nodes(d_hat)).sum(1, keepdim=True)
+            return self.waves(torch.cat([-reaction, reaction], 1))
+
+        return react

@@ -44,6 +44,11 @@ class KuramotoSivashinsky(PseudoSpectral):
         u, d = self.at_nodes(u_hat), self.cast(self.derivative, u_hat)
         return lambda v_hat: -self.waves(u * self.at_nodes(d * v_hat))
 
+    def tangent(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
+        """v ↦ -(u v)_x^."""
+        u, d = self.at_nodes(u_hat), self.cast(self.derivative, u_hat)
+        return lambda v_hat: -d * self.waves(u * self.at_nodes(v_hat))
+
     def rate(self, u_hat: Complex[Tensor, "b 1 k"]) -> Float[Tensor, ""]:
         """max |u|/h."""
         return courant_rate(self.decode(u_hat), self.grid)

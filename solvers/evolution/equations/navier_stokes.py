@@ -10,12 +10,11 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ....calculus.fourier import check_zero_mean, resample, wavenumbers
+from ....calculus.fourier import check_zero_mean, wavenumbers
 from ....domain import Boundary, Grid
 from ....kernels import vorticity
 from ....kernels.runtime.threads import one_thread, side_by_side
 from ..evolution import Evolution
-from ..pseudospectral import padded_shape
 from .padded_navier_stokes import Force, PaddedNavierStokes
 
 
@@ -80,13 +79,8 @@ class NavierStokes(Evolution):
 
     def padded(self) -> "PaddedNavierStokes":
         """The same equation with all waves of a field of `grid` and of its products."""
-        shape = padded_shape(self.grid, 2)
         f = self.forcing
-        if isinstance(f, Tensor):
-            f = resample(f.double(), self.grid, shape)
-        return PaddedNavierStokes(
-            self.grid.with_shape(shape), self.viscosity, drag=self.drag, forcing=f
-        )
+        return PaddedNavierStokes(self.grid, self.viscosity, drag=self.drag, forcing=f).padded()
 
     def check(self, u: Float[Tensor, "b c *space"]) -> None:
         """`Evolution.check`; also a ValueError unless u has zero mean and as many samples as a

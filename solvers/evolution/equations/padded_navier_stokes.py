@@ -8,9 +8,15 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ....calculus.fourier import rfftn
+from ....calculus.fourier import resample, rfftn
 from ....domain import Grid
-from ..pseudospectral import PseudoSpectral, courant_rate, derivative_symbols, laplacian_symbol
+from ..pseudospectral import (
+    PseudoSpectral,
+    courant_rate,
+    derivative_symbols,
+    laplacian_symbol,
+    padded_shape,
+)
 
 Force = Callable[[Tensor, float], Tensor]
 
@@ -41,7 +47,7 @@ class PaddedNavierStokes(PseudoSpectral):
         inverse = 1 / laplacian.masked_fill(laplacian == 0, -math.inf)
         self.dx, self.dy = derivative_symbols(grid)
         self.to_velocity = torch.stack([-self.dy * inverse, self.dx * inverse])
-        self.forcing = forcing
+        self.viscosity, self.drag, self.forcing = float(viscosity), float(drag), forcing
         self.nodes = grid.nodes()
         self.autonomous = forcing is None or (isinstance(forcing, Tensor) and forcing.ndim == 2)
         self._f_hat = self._transformed(forcing) if isinstance(forcing, Tensor) else None
@@ -49,6 +55,19 @@ class PaddedNavierStokes(PseudoSpectral):
         self.conserves_mean = f_hat is None or bool(
             (f_hat[..., 0, 0].abs() <= 1e-12 * f_hat.abs().amax()).all()
         )
+
+    def on(self, grid: Grid) -> "PaddedNavierStokes":
+        """The same equation on another grid of the box; a force given as a field is interpolated,
+        exactly on a finer grid."""
+        f = self.forcing
+        if isinstance(f, Tensor):
+            f = resample(f.double(), self.grid, grid.shape)
+        return PaddedNavierStokes(grid, self.viscosity, drag=self.drag, forcing=f)
+
+    def padded(self) -> "PaddedNavierStokes":
+        """The same equation on the coarsest fast grid on which products of two fields of `grid`
+        are exact."""
+        return self.on(self.grid.with_shape(padded_shape(self.grid, 2)))
 
     def velocity(self, u_hat: Complex[Tensor, "b 1 *waves"]) -> Float[Tensor, "b 2 x y"]:
         """u and v at the nodes."""
@@ -60,16 +79,25 @@ class PaddedNavierStokes(PseudoSpectral):
 
     def frozen(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
         """ζ ↦ (-∇·(uζ) + f)^ with the velocity u of the given state."""
-        u = self.velocity(u_hat)
-        dx, dy = self.cast(self.dx, u_hat), self.cast(self.dy, u_hat)
-        f_hat = self._force_at(t, u_hat)
+        u, f_hat = self.velocity(u_hat), self._force_at(t, u_hat)
 
         def convect(zeta_hat: Tensor) -> Tensor:
-            flux_x, flux_y = rfftn(u * self.decode(zeta_hat), 2).split(1, 1)
-            convection = -dx * flux_x - dy * flux_y
+            convection = self._minus_divergence(u * self.decode(zeta_hat))
             return convection if f_hat is None else convection + f_hat
 
         return convect
+
+    def tangent(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
+        """ζ ↦ -∇·(uζ + vω)^, v the velocity of ζ."""
+        u, w = self.velocity(u_hat), self.decode(u_hat)
+        return lambda zeta_hat: self._minus_divergence(
+            u * self.decode(zeta_hat) + w * self.velocity(zeta_hat)
+        )
+
+    def _minus_divergence(self, flux: Float[Tensor, "b 2 x y"]) -> Complex[Tensor, "b 1 *waves"]:
+        """(-∇·flux)^."""
+        flux_x, flux_y = rfftn(flux, 2).split(1, 1)
+        return -self.cast(self.dx, flux_x) * flux_x - self.cast(self.dy, flux_y) * flux_y
 
     def rate(self, u_hat: Complex[Tensor, "b 1 *waves"]) -> Float[Tensor, ""]:
         """max (|u|/h_x + |v|/h_y)."""

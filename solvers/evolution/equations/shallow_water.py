@@ -2,6 +2,7 @@
 # Axes: b batch, c channel (depth, vorticity, divergence), lat lon nodes, l degree, m order.
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Complex, Float
@@ -99,6 +100,8 @@ class ShallowWater(Evolution):
         # Units of the coefficients in the state, (c, l, 1).
         kappa = kappa.clamp(min=1)
         self.units = torch.stack([torch.full_like(kappa, mean_depth), *[c / R * kappa] * 2])
+        self.per_unit = 1 / self.units
+        self.per_unit[1:, 0] = 0
         self.mean = torch.zeros(self.transform.degree + 1, 1, dtype=torch.float64)
         self.mean[0] = math.sqrt(4 * math.pi) * mean_depth
         ground = torch.zeros(grid.shape) if topography is None else topography
@@ -119,13 +122,14 @@ class ShallowWater(Evolution):
 
     def encode(self, u: Float[Tensor, "b 3 lat lon"]) -> Complex[Tensor, "b 3 l m"]:
         """h, ζ, δ at the nodes as coefficients up to degree L, in the state's units."""
-        return self.state(self.transform.forward(u))
+        u_hat = self.transform.forward(u)
+        u_hat[:, 0, :, :1] -= self.cast(self.mean, u)
+        return self.scaled(u_hat)
 
-    def state(self, u_hat: Complex[Tensor, "b 3 l m"]) -> Complex[Tensor, "b 3 l m"]:
-        """The state of h, ζ, δ with these coefficients, which are overwritten."""
-        u_hat[:, 0, :, :1] -= self.cast(self.mean, u_hat)
-        u_hat[:, 1:, 0] = 0  # vorticity and divergence of a wind have zero mean
-        return u_hat / self.cast(self.units, u_hat)
+    def scaled(self, u_hat: Complex[Tensor, "b 3 l m"]) -> Complex[Tensor, "b 3 l m"]:
+        """Coefficients of h', ζ, δ in the state's units. The means of ζ and δ, which vanish for
+        every wind, are dropped."""
+        return u_hat * self.cast(self.per_unit, u_hat)
 
     def decode(self, u_hat: Complex[Tensor, "b 3 l m"]) -> Float[Tensor, "b 3 lat lon"]:
         """h, ζ, δ at the nodes."""
@@ -146,6 +150,21 @@ class ShallowWater(Evolution):
         head = T.forward(v.square().sum(1) / 2) + self.gravity * self.cast(self.b_hat, u_hat)
         divergence = curl - self.cast(T.laplacian, u_hat) * head
         return torch.stack([-mass, -vorticity, divergence], 1) / units
+
+    def tangent(
+        self, u_hat: Complex[Tensor, "b 3 l m"], t: float
+    ) -> Callable[[Complex[Tensor, "b 3 l m"]], Complex[Tensor, "b 3 l m"]]:
+        """d ↦ N'(u) d by a central difference, which is exact because N has degree two. d is scaled
+        to the size of u, so that no digits are lost."""
+        size = torch.linalg.vector_norm(u_hat.detach())
+
+        def derivative(d_hat: Complex[Tensor, "b 3 l m"]) -> Complex[Tensor, "b 3 l m"]:
+            d_size = torch.linalg.vector_norm(d_hat.detach())
+            scale = torch.where((d_size > 0) & (size > 0), size / d_size, 1.0)
+            ahead, back = (self.nonlinear(u_hat + s * scale * d_hat, t) for s in (1, -1))
+            return (ahead - back) / (2 * scale)
+
+        return derivative
 
     def rate(self, u_hat: Complex[Tensor, "b 3 l m"]) -> Float[Tensor, ""]:
         """max |v| / h, where h is a third of the shortest wavelength 2πR/κ."""
