@@ -25,8 +25,8 @@ from ..training.search import Method
 from .tables import grid_name, markdown_table, percent, seconds_text
 from .time_stepping import SteppedRow, cheapest, most_accurate, sweep
 
-SCALES = (1 / 4, 1 / 2, 3 / 4, 1)  # nodes per axis of the solver's grids, relative to the data's
-STEPS = (1, 1 / 2, 1 / 4)  # steps of the solver, relative to the time between two frames
+SCALES = (0.25, 0.5, 0.75, 1.0)  # nodes per axis of the solver's grids, relative to the data's
+STEPS = (1.0, 0.5, 0.25)  # steps of the solver, relative to the time between two frames
 MIN_NODES = 8
 
 
@@ -109,7 +109,7 @@ class RefinementStudy:
         lines = [
             f"{count} trajector{'y' if count == 1 else 'ies'} on {grid_name(self.grid)}, "
             f"{predicted} frames up to {horizon:.4g} after the last given one; median (range). η "
-            f"is the residual in H⁻¹; errors are relative L2 errors against the frames of the file.",
+            "is the residual in H⁻¹; errors are relative L2 errors against the frames of the file.",
             "",
             markdown_table(
                 ["prediction", "η", "error, all frames", "error, last frame", "seconds"],
@@ -188,7 +188,7 @@ def study_refinement(
     *,
     block: int | None = None,
     accuracy: int = 4,
-    scales: Sequence[float] = SCALES,
+    scales: Sequence[float | int] = SCALES,
     repeats: int = 3,
     progress: Callable[[int], None] | None = None,
 ) -> RefinementStudy:
@@ -275,7 +275,7 @@ def solvable(equation: Evolution, u0: Float[Tensor, "b c *space"]) -> Float[Tens
     return u0
 
 
-def _grids(grid: Grid, scales: Sequence[float]) -> list[Grid]:
+def _grids(grid: Grid, scales: Sequence[float | int]) -> list[Grid]:
     """The solver's grids, from coarse to fine."""
     shapes = dict.fromkeys(tuple(round(s * n / 2) * 2 for n in grid.shape) for s in scales)
     return [grid.with_shape(shape) for shape in shapes if min(shape) >= MIN_NODES]

