@@ -128,7 +128,7 @@ def test_bad_input_is_refused(pdeops, flow, workshop, tmp_path):
         ((data, "--frames", 99), ("horizon lies beyond the data", "at most 8")),
         ((data, "--frames", 2), ("Differences of accuracy 4 need 5 frames",)),
         ((data, "--samples", 9), ("holds 3 trajectories",)),
-        ((data, "--method", "gauss"), ("Did you mean 'gauss-newton'",)),
+        ((data, "--method", "gauss-newtn"), ("Did you mean 'gauss-newton'",)),
         ((data, "--steps", -1), ("integer >= 0",)),
         ((data, "--set", "viscosity=1"), ("belong to --problem",)),
         ((data, "--problem", "darcy"), ("darcy is steady",)),
