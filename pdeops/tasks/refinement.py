@@ -133,11 +133,7 @@ def predictor(run: Any, spacing: float) -> Predict:
     Raises:
         ValueError: the run predicts no trajectories of its input, or its step has another length.
     """
-    if getattr(run, "n_in", None) is None or run.n_out is None:
-        raise ValueError(
-            f"`refine` corrects predicted trajectories, and {run.folder} predicts none. Train on "
-            f"data with frames in time, as with the task 'rollout'."
-        )
+    require_trajectories(run)
     if run.operator.has_time and run.task == "rollout":
         return lambda u, known, wanted: run(
             u,
@@ -165,6 +161,15 @@ def predictor(run: Any, spacing: float) -> Predict:
     return first_frames
 
 
+def require_trajectories(run: Any) -> None:
+    """Raise a ValueError unless the run predicts frames from frames."""
+    if getattr(run, "n_in", None) is None or run.n_out is None:
+        raise ValueError(
+            f"`refine` corrects predicted trajectories, and {run.folder} predicts none. Train on "
+            f"data with frames in time, as with the task 'rollout'."
+        )
+
+
 def _step_of(run: Any) -> float | None:
     """Time between two frames in the training of a run; None if its file states no times."""
     if run.spec is None or len(run.spec.times) < 2:
@@ -180,6 +185,7 @@ def windows_of(dataset: FieldDataset, run: Any, frames: int | None) -> FieldData
     Raises:
         ValueError: the file has no trajectories or other channels, or the horizon lies beyond it.
     """
+    require_trajectories(run)
     if dataset.window is None:
         raise ValueError(
             f"`refine` needs trajectories, fields with the role 'state' and the axis time; "
