@@ -164,9 +164,10 @@ def predictor(run: Any, spacing: float) -> Predict:
 def require_trajectories(run: Any) -> None:
     """Raise a ValueError unless the run predicts frames from frames."""
     if getattr(run, "n_in", None) is None or run.n_out is None:
+        name = getattr(run, "folder", "this run")
         raise ValueError(
-            f"`refine` corrects predicted trajectories, and {run.folder} predicts none. Train on "
-            f"data with frames in time, as with the task 'rollout'."
+            f"`refine` corrects predicted trajectories, and {name} predicts none. Train on data "
+            f"with frames in time, as with the task 'rollout'."
         )
 
 

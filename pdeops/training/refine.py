@@ -107,7 +107,8 @@ class GaussNewton:
 
     def _halved(self, search: Search, d: Tensor) -> Tensor:
         """Accept d, or a half, a quarter, ... of it, per sample; tells which samples improved."""
-        u, size = search.frames, torch.ones(len(d), dtype=d.dtype, device=d.device)
+        u, d = search.frames, d.to(search.frames)  # it may come in single precision
+        size = torch.ones(len(d), dtype=d.dtype, device=d.device)
         fell = ~search.open
         for _ in range(self.halvings + 1):
             trial = u + per_sample(size, d) * d

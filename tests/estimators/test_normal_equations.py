@@ -7,6 +7,7 @@ import torch
 
 from pdeops.domain import Grid
 from pdeops.estimators import Differences, EvolutionResidual
+from pdeops.estimators.normal_equations import NormalEquations
 from pdeops.solvers import AdvectionDiffusion, Heat
 from pdeops.training.least_squares import minimise
 
@@ -18,12 +19,17 @@ def noise(u, size, seed=0):
     return size * torch.randn(u.shape, generator=generator, dtype=torch.float64)
 
 
+def problem_of(estimator, given, u):
+    """The problem in double precision, for comparisons to round-off."""
+    return NormalEquations(estimator, given, dtype=torch.float64)(u)
+
+
 @pytest.mark.parametrize("name", ["navier_stokes", "burgers", "allen_cahn"])
 def test_the_problem_is_the_linearised_residual(trajectories, name):
     """r + J d against the residual itself at u + εd, quadratic in ε; and Jᵀ against J."""
     make, grid, times, u = trajectories[name]
     estimator = EvolutionResidual(make(grid), times)
-    problem = estimator.normal_equations(GIVEN)(u)
+    problem = problem_of(estimator, GIVEN, u)
     d = noise(u[:, GIVEN:], 1.0)
     slope = problem.apply(d)
     errors = []
@@ -55,7 +61,7 @@ def test_the_preconditioner_solves_linear_equations(name):
     times = [0.02 * i for i in range(8)]
     estimator = EvolutionResidual(equation, times)
     u = noise(torch.zeros(2, 8, 1, *equation.grid.shape), 1.0)
-    problem = estimator.normal_equations(1)(u)
+    problem = problem_of(estimator, 1, u)
     found = minimise(problem, rtol=1e-3, iterations=3)
     assert found.reduction.max() < 1e-3
     problem.precondition = lambda g: g
@@ -64,7 +70,7 @@ def test_the_preconditioner_solves_linear_equations(name):
 
 def test_the_preconditioner_is_symmetric_and_positive(trajectories):
     make, grid, times, u = trajectories["navier_stokes"]
-    problem = EvolutionResidual(make(grid), times).normal_equations(GIVEN)(u)
+    problem = problem_of(EvolutionResidual(make(grid), times), GIVEN, u)
     a, b = noise(u[:, GIVEN:], 1.0, 1), noise(u[:, GIVEN:], 1.0, 2)
     Ma, Mb = problem.precondition(a), problem.precondition(b)
     assert (Ma * b).sum().item() == pytest.approx((a * Mb).sum().item(), rel=1e-10)
@@ -77,3 +83,13 @@ def test_there_must_be_given_and_free_frames(trajectories):
     for wrong in (0, len(times)):
         with pytest.raises(ValueError, match="one given frame or more, and one predicted"):
             estimator.normal_equations(wrong)
+
+
+def test_single_precision_gives_the_same_step(trajectories):
+    make, grid, times, u = trajectories["navier_stokes"]
+    estimator = EvolutionResidual(make(grid), times)
+    moved = torch.cat([u[:, :GIVEN], u[:, GIVEN:] + noise(u[:, GIVEN:], 0.01)], 1)
+    single = minimise(estimator.normal_equations(GIVEN)(moved), rtol=1e-3, iterations=30)
+    double = minimise(problem_of(estimator, GIVEN, moved), rtol=1e-3, iterations=30)
+    assert single.d.dtype == torch.float32
+    assert (single.d - double.d).norm() < 1e-4 * double.d.norm()
