@@ -88,6 +88,7 @@ def command(
     chosen_windows.check()
     batch = chosen_windows.read(range(samples))
     scale = solved.time_units[1]
+    grid: Any = dataset.domain
     finer = [2.0] if getattr(solved.inputs, "refinement", 1) >= 4 else []
     with bar("trajectories", samples) as progress:
         study = study_refinement(
@@ -95,7 +96,7 @@ def command(
                 u, [t / scale for t in known], [t / scale for t in wanted]
             ),
             solved.equation_on,
-            dataset.domain,
+            grid,
             [t * scale for t in times],
             batch.input,
             batch.target,
