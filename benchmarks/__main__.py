@@ -30,8 +30,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         epilog="Commands that make one table each: python -m benchmarks.TABLE, with TABLE one of "
-        "checkouts, classical, cold_start, cost, generalisation, matrices, preconditioners, relax, "
-        "search, study.",
+        "checkouts, classical, cold_start, cost, generalisation, matrices, preconditioners, "
+        "refinement, relax, search, study.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV files")

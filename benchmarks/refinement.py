@@ -8,7 +8,8 @@ and horizon the table states residual, true error against a solver on a grid two
 fine, and seconds, of the model, of the refined model, of persistence refined, and of the runs of
 ETDRK4 of the same seconds and of the same error. Rows in which refinement does not help stay.
 
-Writes results/refinement.csv, where rows of cases that are not measured again are kept, and the files and the run to --folder, where they are found again.
+Writes results/refinement.csv, where rows of cases that are not measured again are kept, and the
+files and the run to --folder, where they are found again.
 """
 
 import argparse
