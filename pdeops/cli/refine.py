@@ -87,6 +87,7 @@ def command(
     chosen_windows = windows.subset(range(samples))
     chosen_windows.check()
     batch = chosen_windows.read(range(samples))
+    place = next(loaded.operator.parameters()).device
     scale = solved.time_units[1]
     grid: Any = dataset.domain
     finer = [2.0] if getattr(solved.inputs, "refinement", 1) >= 4 else []
@@ -98,8 +99,8 @@ def command(
             solved.equation_on,
             grid,
             [t * scale for t in times],
-            batch.input,
-            batch.target,
+            batch.input.to(place),
+            batch.target.to(place),
             chosen,
             block=block,
             accuracy=accuracy,
@@ -109,7 +110,7 @@ def command(
     if out is not None:
         import torch
 
-        refined = torch.cat([f.refined for f in study.frames]).to(batch.input.dtype)
+        refined = torch.cat([f.refined for f in study.frames]).to(batch.input)
         prediction.write(loaded, chosen_windows, [(batch, refined)], out)
     if plot is not None:
         from ..compare.refinement_plot import draw

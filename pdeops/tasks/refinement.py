@@ -193,6 +193,12 @@ def windows_of(dataset: FieldDataset, run: Any, frames: int | None) -> FieldData
             f"{dataset} has none. Convert the file with --state."
         )
     check_channels(dataset, run.in_channels)
+    if dataset.in_channels != dataset.out_channels:
+        raise ValueError(
+            f"`refine` corrects states of an equation with numbers as parameters; {dataset} also "
+            f"has the fields {', '.join(dataset.inputs[dataset.out_channels :])}, which are "
+            f"constant in time. Leave them out when converting the file."
+        )
     stride = (run.recipe.data.window or Window()).stride
     longest = Window.whole(len(dataset.times), run.n_in, stride)
     number = longest.n_out if frames is None else frames
