@@ -1,6 +1,7 @@
 """The search for a correction of a predicted trajectory, and its record."""
 # Axes: b batch, n given frames, t output frames, k all frames, c channel, *space nodes.
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ class Search:
         on_step: Callable[[float, Tensor], None] | None = None,
     ) -> None:
         self.estimator, self.given, self.on_step = estimator, given, on_step
-        self.frames, self.evaluations = prediction, 0
+        self.frames: Tensor = prediction
+        self.evaluations = 0
         self.start, self.seconds = time.perf_counter(), [0.0]
         self.eta = self.value(prediction)
         self.history = [self.eta]
@@ -101,9 +103,11 @@ class Search:
 
     @torch.no_grad()
     def value(self, frames: Tensor) -> Tensor:
-        """η of these frames."""
+        """η of these frames; infinite where they are not finite, as after a step too long."""
         self.evaluations += 1
-        return self.estimator(self.trajectory(frames))
+        finite = frames.flatten(1).isfinite().all(1)
+        frames = torch.where(per_sample(finite, frames), frames, self.frames)
+        return self.estimator(self.trajectory(frames)).where(finite, math.inf)
 
     def value_and_gradient(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """η of these frames and the gradient of η²/2; samples are independent."""

@@ -1,6 +1,7 @@
 """`pdeops refine` on a small trained run: the report, the file it writes, and bad input."""
 
 import json
+import shutil
 
 import h5py
 import numpy as np
@@ -117,12 +118,19 @@ def test_bad_input_is_refused(pdeops, flow, workshop, tmp_path):
     broken = foreign(tmp_path / "nan.h5", u, times=times.tolist())
     with h5py.File(broken, "r+") as file:
         file["u"][0, 3, 2, 5] = np.nan
+    unknown = tmp_path / "unknown.h5"
+    shutil.copy(flow / "flow.h5", unknown)
+    with h5py.File(unknown, "r+") as file:
+        spec = json.loads(file.attrs["spec"])
+        del spec["parameters"]["viscosity"]
+        file.attrs["spec"] = json.dumps(spec)
     slow = foreign(tmp_path / "slow.h5", u, times=(2 * times).tolist())
     data = flow / "flow.h5"
     out = ("--out", tmp_path / "out.h5")
     for arguments, messages in (
         ((uneven, *named), ("not equally spaced", "Interpolate")),
         ((walls, *named), ("periodic box", "--boundary periodic")),
+        ((unknown,), ("but not the viscosity", "--set viscosity=")),
         ((broken, *named), ("not finite", "sample(s) 0")),
         ((slow, *named), ("makes steps of 0.01", "0.02 apart")),
         ((data, "--frames", 99), ("horizon lies beyond the data", "at most 8")),

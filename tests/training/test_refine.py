@@ -149,6 +149,28 @@ def test_a_step_uphill_is_refused_and_the_reason_given():
     assert all("lowers the residual" in reason for reason in done.reasons)
 
 
+class Overflowing(Decay):
+    """A step that is not finite in the second sample."""
+
+    def normal_equations(self, num_given):
+        def around(u):
+            linear = DecayLinearised(self, u, num_given)
+            apply, scale = linear.apply, torch.tensor([1.0, 1e-200]).double()
+            linear.residual = linear.residual / scale.reshape(-1, 1, 1, 1)
+            linear.apply = lambda d: apply(d) * scale.reshape(-1, 1, 1, 1)
+            return linear
+
+        return around
+
+
+def test_a_step_that_is_not_finite_is_refused_for_its_sample_alone():
+    first, noise = trajectories()
+    done = refine(Overflowing(), first, noise)
+    assert done.eta[-1, 0] < 0.1 * done.eta[0, 0]
+    assert torch.equal(done.frames[1], noise[1])
+    assert "lowers the residual" in done.reasons[1]
+
+
 def test_samples_do_not_depend_on_their_batch():
     """One good and one bad prediction, refined together and one by one."""
     first, noise = trajectories()
