@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pdeops
-from pdeops import compare, datasets, models, solvers
+from pdeops import compare, datasets, estimators, models, solvers
 from pdeops.models.corrections import deep_conjugate_published
 from pdeops.solvers.evolution.equations import williamson
 
@@ -40,7 +40,7 @@ def names_in_recipes():
 
 
 @pytest.mark.parametrize(
-    "package", [pdeops, compare, datasets, models, solvers], ids=lambda p: p.__name__
+    "package", [pdeops, compare, datasets, estimators, models, solvers], ids=lambda p: p.__name__
 )
 def test_every_public_name_is_documented(package):
     unmet = set(package.__all__) - names_in_code(PAGES) - names_in_recipes()

@@ -311,6 +311,22 @@ def test_padded_equations(equation, generator):
     assert (frozen - N).abs().max() <= 1e-12 * max(N.abs().max().item(), 1.0)
 
 
+@pytest.mark.parametrize("equation", EQUATIONS, ids=lambda e: f"{type(e).__name__}-{e.grid.ndim}d")
+def test_tangents(equation, generator):
+    """N'(u) d against central differences of N."""
+    padded = equation.padded()
+    shape = (2, 1, equation.num_channels, *equation.grid.shape)
+    u, d = (
+        padded.encode(resample(v, equation.grid, padded.grid.shape, padded.series))
+        for v in torch.randn(shape, generator=generator, dtype=torch.float64)
+    )
+    h = 1e-4
+    ahead, back = (padded.nonlinear(u + s * h * d, 0.3) for s in (1, -1))
+    derivative = padded.tangent(u, 0.3)(d)
+    size = max(derivative.abs().max().item(), padded.nonlinear(u, 0.3).abs().max().item(), 1e-9)
+    assert ((ahead - back) / (2 * h) - derivative).abs().max() < 1e-7 * size
+
+
 @pytest.mark.parametrize(
     "equation",
     [AllenCahn(CIRCLE, 0.1), Burgers(PLANE, 0.1), GrayScott(PLANE), Wave(CIRCLE, 1.0)],
