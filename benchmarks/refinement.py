@@ -27,7 +27,7 @@ from pdeops.compare.tables import cell, markdown_table, percent, read_csv, secon
 from pdeops.datasets import generate, open_dataset, problem_named
 from pdeops.domain import Grid
 from pdeops.solvers import NavierStokes
-from pdeops.tasks.refinement import predictor, times_of, windows_of
+from pdeops.tasks.refinement import BLOCK, predictor, times_of, windows_of
 from pdeops.training.descent import LBFGS, Adam
 from pdeops.training.refine import GaussNewton
 from pdeops.training.search import Method
@@ -62,6 +62,7 @@ eval_every = {epochs}
 METHODS: dict[str, Sequence[Method]] = {
     "Gauss-Newton": [GaussNewton()],
     "Gauss-Newton, 1 step": [GaussNewton(steps=1)],
+    "Gauss-Newton, all frames at once": [GaussNewton()],
     "L-BFGS, 30 steps": [LBFGS(steps=30)],
     "Adam, 100 steps": [Adam(steps=100, lr=lr) for lr in (1e-3, 3e-3, 1e-2)],
 }
@@ -97,7 +98,7 @@ def trained(folder: Path, epochs: int) -> Any:
 
 
 def turbulence(
-    run: Any, folder: Path, n: int, frames: int, samples: int, method: Method
+    run: Any, folder: Path, n: int, frames: int, samples: int, method: Method, block: int
 ) -> RefinementStudy:
     """Predictions of the model on n² nodes."""
     dataset = open_dataset(flow_file(folder, n, 1 if n > 128 else 3, N_IN - 1 + 40, seed=1))
@@ -112,6 +113,7 @@ def turbulence(
         batch.input,
         batch.target,
         method,
+        block=block,
         scales=[*SCALES, 2.0] if n == 64 else SCALES,
     )
 
@@ -230,11 +232,15 @@ def main() -> None:
             for frames in arguments.frames:
                 for name in arguments.methods:
                     fast = name.startswith("Gauss-Newton")
-                    if not fast and (n > 128 or frames > 10):
-                        continue  # minutes
+                    at_once = name.endswith("at once")
+                    if (not fast and (n > 128 or frames > 10)) or (at_once and frames <= BLOCK):
+                        continue  # they take minutes, or are no other case
                     samples = arguments.samples if n == 64 or (n == 128 and fast) else 1
                     methods = METHODS[name]
-                    studies = [turbulence(run, folder, n, frames, samples, m) for m in methods]
+                    block = frames if at_once else BLOCK
+                    studies = [
+                        turbulence(run, folder, n, frames, samples, m, block) for m in methods
+                    ]
                     rows.append(row("McWilliams", n, frames, name, best_of(studies)))
                     if frames == 10 and n < 256:
                         green = [taylor_green(n, frames, m) for m in methods]

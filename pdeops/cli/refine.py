@@ -22,12 +22,9 @@ def command(
         int | None, typer.Option(help="Largest number of steps. Default: that of the method.")
     ] = None,
     block: Annotated[
-        int | None,
-        typer.Option(
-            help="Predict and refine this many frames at a time, each from refined frames. "
-            "Default: all at once."
-        ),
-    ] = None,
+        int,
+        typer.Option(help="Number of frames that are predicted, from refined ones, and refined."),
+    ] = 10,
     accuracy: Annotated[int, typer.Option(help="Order of the time differences, 4 or 6.")] = 4,
     problem: Annotated[
         str | None,

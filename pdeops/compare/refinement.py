@@ -19,7 +19,13 @@ from ..calculus.norms import Lp, relative_error
 from ..domain import Grid
 from ..estimators import Differences, EvolutionResidual
 from ..solvers.evolution.evolution import Evolution
-from ..tasks.refinement import Predict, RefinedTrajectory, from_persistence, refine_trajectory
+from ..tasks.refinement import (
+    BLOCK,
+    Predict,
+    RefinedTrajectory,
+    from_persistence,
+    refine_trajectory,
+)
 from ..training.refine import GaussNewton
 from ..training.search import Method
 from .tables import grid_name, markdown_table, percent, seconds_text
@@ -186,7 +192,7 @@ def study_refinement(
     truth: Float[Tensor, "b t c *space"],
     method: Method | None = None,
     *,
-    block: int | None = None,
+    block: int = BLOCK,
     accuracy: int = 4,
     scales: Sequence[float | int] = SCALES,
     repeats: int = 3,

