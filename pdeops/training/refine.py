@@ -59,7 +59,7 @@ def refine(
 class GaussNewton:
     """Gauss-Newton steps: d minimises |r + J d|², by preconditioned conjugate gradients (CGLS).
 
-    The residual is affine in the trajectory but for advection, so that two or three steps suffice
+    The residual is affine in the trajectory but for advection, so that two to four steps suffice
     where the prediction is good. A step that does not lower η is halved. With the exact inverse of
     the linear part of the equation as preconditioner, the iterations depend on the distance that
     the flow travels within the horizon, not on the grid.
@@ -74,7 +74,7 @@ class GaussNewton:
             after an iteration that lowers |r + J d| by less.
     """
 
-    steps: int = 3
+    steps: int = 5
     iterations: int = 30
     rtol: float | int = 1e-2
     halvings: int = 6
