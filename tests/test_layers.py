@@ -16,7 +16,7 @@ FLOOR = {
     "kernels": 2,
     "calculus": 3,
     "nn": 4, "solvers": 4,
-    "losses": 5, "metrics": 5, "estimators": 5, "certify": 5,
+    "losses": 5, "metrics": 5, "trajectory_metrics": 5, "estimators": 5, "certify": 5,
     "compare.break_even": 5, "compare.linear_methods": 5, "compare.machine": 5,
     "compare.tables": 5, "compare.timing": 5,
     "models": 6, "datasets": 6, "training": 6,

@@ -12,6 +12,7 @@ from ..solvers.evolution.equations.shallow_water import ShallowWater
 from ..solvers.evolution.evolution import Evolution
 from .affine import AffineResidual
 from .estimator import TrajectoryEstimator
+from .normal_equations import NormalEquations
 from .time_derivative import Differences, require_increasing, trapezoidal_weights
 from .waves import PaddedWaves, SphericalWaves, Waves
 
@@ -142,6 +143,13 @@ class EvolutionResidual(ResidualOfFrames):
         derivative: Differences | Tensor | TimeDerivative | None = None,
     ) -> None:
         super().__init__(PaddedWaves(equation, order, alpha), times, derivative)
+        self._normal: dict[int, NormalEquations] = {}
+
+    def normal_equations(self, num_given: int) -> NormalEquations:
+        """u ↦ the least-squares problem for the change of the frames after the given ones."""
+        if num_given not in self._normal:
+            self._normal[num_given] = NormalEquations(self, num_given)
+        return self._normal[num_given]
 
 
 class ShallowWaterIndicator(ResidualOfFrames):

@@ -55,5 +55,5 @@ def require_refinable(model: Any, name: str | None = None) -> Refinable:
     raise ValueError(
         f"{name or type(model).__name__} has no linear last layer: a refinement needs a model with "
         f"features(x), head(v, x) and last_layer, see pdeops/nn/refinable.py. SpatiotemporalFNO "
-        f"has them."
+        f"has them; nn.correction.Corrected gives a correction to any other model of trajectories."
     )

@@ -115,6 +115,7 @@ def test_every_bench_has_a_name_of_its_own():
         "cost",
         "cold_start",
         "matrices",
+        "refinement",
         "relax_sor",
         "search16",
     }  # of commands of their own

@@ -1,0 +1,119 @@
+"""`pdeops refine`: correct predicted trajectories by the residual of their equation."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .output import Device, Json, document, emit
+from .progress import bar
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="Folder of a run that predicts trajectories.")],
+    data: Annotated[Path, typer.Option(help="File with trajectories, on any grid of the box.")],
+    samples: Annotated[int, typer.Option(help="Number of trajectories, from the first.")] = 1,
+    frames: Annotated[
+        int | None,
+        typer.Option(help="Number of predicted frames. Default: all frames after the given ones."),
+    ] = None,
+    method: Annotated[str, typer.Option(help="gauss-newton, lbfgs or adam.")] = "gauss-newton",
+    steps: Annotated[
+        int | None, typer.Option(help="Largest number of steps. Default: that of the method.")
+    ] = None,
+    block: Annotated[
+        int,
+        typer.Option(help="Number of frames that are predicted, from refined ones, and refined."),
+    ] = 10,
+    accuracy: Annotated[int, typer.Option(help="Order of the time differences, 4 or 6.")] = 4,
+    problem: Annotated[
+        str | None,
+        typer.Option(help="Equation of a file that states none: navier_stokes or burgers."),
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Kind of the problem; fixes the force.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Parameter of the problem: --set viscosity=1e-3. Repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the refined trajectories to this file (HDF5); must not exist."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw error against seconds to this file (PNG, PDF, SVG).")
+    ] = None,
+    device: Device = "cpu",
+    json: Json = False,
+) -> None:
+    """Correct a prediction so that the residual of its equation falls.
+
+    The given frames stay fixed. A step is taken only if the residual, in the norm of H⁻¹, falls;
+    without steps the result is the output of the model.
+
+    The report states the residual and the error against the frames of the file before and after,
+    and the run of plain time stepping of the same seconds, and of the same error.
+    """
+    from .. import tasks
+    from ..compare.refinement import SCALES, study_refinement
+    from ..datasets import EVOLUTIONS, open_dataset, problem_named
+    from ..runs.recipe import put
+    from ..tasks import prediction, refinement
+    from ..training.refine import method_named
+
+    chosen = method_named(method, steps)
+    loaded = tasks.load_run(run, device=device)
+    dataset = open_dataset(data)
+    given: Any = None
+    if problem is not None:
+        parameters: dict[str, Any] = {}
+        for text in settings or []:
+            put(parameters, text)
+        given = problem_named(problem, kind, **parameters)
+        if problem not in EVOLUTIONS:
+            raise ValueError(f"--problem names an equation in time; {problem} is steady.")
+    elif kind is not None or settings:
+        raise ValueError("--kind and --set belong to --problem; name the problem too.")
+    windows = refinement.windows_of(dataset, loaded, frames)
+    solved = refinement.problem_solved_by(dataset, given)
+    times = refinement.times_of(windows)
+    if not 1 <= samples <= len(windows):
+        raise ValueError(f"{data} holds {len(windows)} trajectories; got --samples {samples}.")
+    predict = refinement.predictor(loaded, times[-1] - times[-2])
+    if out is not None:
+        prediction.prepare(out)
+    chosen_windows = windows.subset(range(samples))
+    chosen_windows.check()
+    batch = chosen_windows.read(range(samples))
+    place = next(loaded.operator.parameters()).device
+    scale = solved.time_units[1]
+    grid: Any = dataset.domain
+    finer = [2.0] if getattr(solved.inputs, "refinement", 1) >= 4 else []
+    with bar("trajectories", samples) as progress:
+        study = study_refinement(
+            lambda u, known, wanted: predict(
+                u, [t / scale for t in known], [t / scale for t in wanted]
+            ),
+            solved.equation_on,
+            grid,
+            [t * scale for t in times],
+            batch.input.to(place),
+            batch.target.to(place),
+            chosen,
+            block=block,
+            accuracy=accuracy,
+            scales=[*SCALES, *finer],
+            progress=progress,
+        )
+    if out is not None:
+        import torch
+
+        refined = torch.cat([f.refined for f in study.frames]).to(batch.input)
+        prediction.write(loaded, chosen_windows, [(batch, refined)], out)
+    if plot is not None:
+        from ..compare.refinement_plot import draw
+
+        draw(study, plot)
+    if json:
+        emit(study.to_dict(), as_json=True)
+    else:
+        document(study.to_markdown())

@@ -1,0 +1,89 @@
+"""Linear least squares by preconditioned conjugate gradients, without matrices."""
+# Axes: b independent problems, *unknowns, *rows.
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@runtime_checkable
+class Linearised(Protocol):
+    """r + J d for independent samples, with the transpose of J and a preconditioner.
+
+    Attributes:
+        residual: r, (b, *rows).
+    """
+
+    residual: Tensor
+
+    def apply(self, d: Float[Tensor, "b *unknowns"]) -> Float[Tensor, "b *rows"]:
+        """J d."""
+        ...
+
+    def adjoint(self, y: Float[Tensor, "b *rows"]) -> Float[Tensor, "b *unknowns"]:
+        """Jᵀ y."""
+        ...
+
+    def precondition(self, g: Float[Tensor, "b *unknowns"]) -> Float[Tensor, "b *unknowns"]:
+        """M g with M ≈ (Jᵀ J)⁻¹, symmetric and positive semidefinite."""
+        ...
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """An approximate minimiser d of |r + J d|.
+
+    Attributes:
+        iterations: number of products with J, and of products with Jᵀ after the first.
+        reduction: √(g·M g) of the gradient g relative to that at d = 0, per sample.
+    """
+
+    d: Float[Tensor, "b *unknowns"]
+    iterations: int
+    reduction: Float[Tensor, " b"]
+
+
+@torch.no_grad()
+def minimise(
+    problem: Linearised, *, rtol: float | int, iterations: int, drop: float | int = 0.0
+) -> Minimum:
+    """d with |r + J d| nearly minimal: CGLS (Björck 1996, alg. 7.4.1), preconditioned, from d = 0.
+
+    Each sample has its own step lengths, and |r + J d| falls in every iteration. A sample is done
+    when the preconditioned norm of its gradient Jᵀ(r + J d) has fallen by `rtol`, or when an
+    iteration lowers |r + J d| by less than the fraction `drop`: what remains is the residual of the
+    least-squares solution.
+    """
+    r = -problem.residual
+    s = problem.adjoint(r)
+    z = problem.precondition(s)
+    d, p = torch.zeros_like(z), z
+    gamma = first = _dot(s, z)
+    size, active = _dot(r, r), gamma > 0
+    done = 0
+    while done < iterations and active.any():
+        q = problem.apply(p)
+        curvature = _dot(q, q)
+        active = active & (curvature > 0)
+        alpha = _column(torch.where(active, gamma / curvature.where(active, 1.0), 0.0), p)
+        d = d + alpha * p
+        r = r - alpha.reshape(-1, *[1] * (r.ndim - 1)) * q
+        s = problem.adjoint(r)
+        z = problem.precondition(s)
+        gamma, before = _dot(s, z), gamma
+        p = z + _column(gamma / before.where(before > 0, 1.0), p) * p
+        size, larger = _dot(r, r), size
+        active = active & (gamma > rtol**2 * first) & (size < (1 - drop) ** 2 * larger)
+        done += 1
+    return Minimum(d, done, (gamma / first.where(first > 0, 1.0)).clamp(min=0).sqrt())
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).flatten(1).sum(1)
+
+
+def _column(values: Tensor, like: Tensor) -> Tensor:
+    return values.reshape(-1, *[1] * (like.ndim - 1))

@@ -1,0 +1,146 @@
+"""`pdeops refine` on a small trained run: the report, the file it writes, and bad input."""
+
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import pdeops as package
+from pdeops.datasets import generate, problem_named
+
+from .test_bad_input import refused
+
+RECIPE = """
+task = "rollout"
+[data]
+train = "{folder}/flow.h5"
+test = "{folder}/flow.h5"
+validation = 1
+[model]
+name = "FNO"
+n_modes = [4, 4]
+hidden_channels = 4
+n_layers = 1
+[training]
+epochs = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory):
+    """Flows of McWilliams' kind with dense frames, and a one-step FNO that hardly knows them."""
+    folder = tmp_path_factory.mktemp("flow")
+    problem = problem_named(
+        "navier_stokes",
+        "mcwilliams",
+        viscosity=0.02,
+        num_waves=5,
+        peak=2.0,
+        t_end=0.08,
+        num_frames=8,
+        dt=0.01,
+    )
+    grid = problem.grid((16, 16))
+    generate(problem, grid, num_samples=3, seed=0, out=folder / "flow.h5")
+    (folder / "flow.toml").write_text(RECIPE.format(folder=folder))
+    torch.set_num_threads(1)
+    recipe = package.load_recipe(folder / "flow.toml")
+    package.train(recipe, out=folder / "run", device="cpu")
+    return folder
+
+
+def test_a_prediction_is_refined_and_written(pdeops, flow, tmp_path):
+    out, plot = tmp_path / "refined.h5", tmp_path / "refined.png"
+    arguments = ("--data", flow / "flow.h5", "--samples", 2)
+    done = pdeops("refine", flow / "run", *arguments, "--out", out, "--plot", plot, "--json")
+    assert done.status == 0, done.stderr
+    report = json.loads(done.stdout)
+    figures = report["predictions"]
+    before, after = figures["model"], figures["model, refined"]
+    assert np.all(np.array(after["eta"]) < np.array(before["eta"]) / 5)
+    assert np.all(np.array(after["error"]) < np.array(before["error"]) / 2)
+    assert report["solver"]
+    assert plot.stat().st_size > 1000
+    with h5py.File(out) as file, h5py.File(flow / "flow.h5") as truth:
+        w, true = file["vorticity"][:], truth["vorticity"][:2]
+    assert w.shape == true.shape
+    assert np.array_equal(w[:, 0], true[:, 0])
+    error = np.linalg.norm(w[:, 1:] - true[:, 1:]) / np.linalg.norm(true[:, 1:])
+    assert error == pytest.approx(np.mean(after["error"]), rel=0.2)
+
+
+def test_zero_steps_write_what_predict_writes(pdeops, flow, tmp_path):
+    """E5, through files."""
+    for name, verb in (("a", ("predict",)), ("b", ("refine", "--steps", 0, "--samples", 3))):
+        out = ("--data", flow / "flow.h5", "--out", tmp_path / f"{name}.h5")
+        done = pdeops(verb[0], flow / "run", *verb[1:], *out)
+        assert done.status == 0, done.stderr
+    with h5py.File(tmp_path / "a.h5") as a, h5py.File(tmp_path / "b.h5") as b:
+        assert np.array_equal(a["vorticity"][:], b["vorticity"][:])
+    assert "0 steps taken" in done.stdout
+
+
+def foreign(path, u, **options):
+    """A file of another project: its equation is not stated."""
+    options = {"grid": {"boundary": "periodic", "extent": 2 * np.pi}, **options}
+    package.datasets.convert({"u": u}, path, states=["u"], axes="sample,time,x,y", **options)
+    return path
+
+
+def test_a_file_without_its_equation_needs_it(pdeops, flow, tmp_path):
+    with h5py.File(flow / "flow.h5") as file:
+        u, times = file["vorticity"][:], file["time"][:]
+    path = foreign(tmp_path / "own.h5", u, times=times.tolist())
+    refused(
+        pdeops("refine", flow / "run", "--data", path),
+        "states no time-dependent equation",
+        "--problem navier_stokes",
+        "viscosity=1e-3",
+    )
+    options = ("--problem", "navier_stokes", "--kind", "mcwilliams", "--set", "viscosity=0.02")
+    options += ("--set", "num_waves=5", "--frames", 6, "--json")
+    done = pdeops("refine", flow / "run", "--data", path, *options)
+    assert done.status == 0, done.stderr
+    figures = json.loads(done.stdout)["predictions"]
+    assert figures["model, refined"]["eta"][0] < figures["model"]["eta"][0] / 5
+
+
+def test_bad_input_is_refused(pdeops, flow, workshop, tmp_path):
+    """Each with what to do; nothing is written."""
+    with h5py.File(flow / "flow.h5") as file:
+        u, times = file["vorticity"][:], file["time"][:]
+    named = ("--problem", "navier_stokes", "--kind", "mcwilliams", "--set", "num_waves=5")
+    uneven = foreign(tmp_path / "uneven.h5", u, times=(times**1.2).tolist())
+    walls = foreign(tmp_path / "walls.h5", u, grid={"boundary": "dirichlet"}, times=times.tolist())
+    broken = foreign(tmp_path / "nan.h5", u, times=times.tolist())
+    with h5py.File(broken, "r+") as file:
+        file["u"][0, 3, 2, 5] = np.nan
+    unknown = tmp_path / "unknown.h5"
+    shutil.copy(flow / "flow.h5", unknown)
+    with h5py.File(unknown, "r+") as file:
+        spec = json.loads(file.attrs["spec"])
+        del spec["parameters"]["viscosity"]
+        file.attrs["spec"] = json.dumps(spec)
+    slow = foreign(tmp_path / "slow.h5", u, times=(2 * times).tolist())
+    data = flow / "flow.h5"
+    out = ("--out", tmp_path / "out.h5")
+    for arguments, messages in (
+        ((uneven, *named), ("not equally spaced", "Interpolate")),
+        ((walls, *named), ("periodic box", "--boundary periodic")),
+        ((unknown,), ("but not the viscosity", "--set viscosity=")),
+        ((broken, *named), ("not finite", "sample(s) 0")),
+        ((slow, *named), ("makes steps of 0.01", "0.02 apart")),
+        ((data, "--frames", 99), ("horizon lies beyond the data", "at most 8")),
+        ((data, "--frames", 2), ("Differences of accuracy 4 need 5 frames",)),
+        ((data, "--samples", 9), ("holds 3 trajectories",)),
+        ((data, "--method", "gauss-newtn"), ("Did you mean 'gauss-newton'",)),
+        ((data, "--steps", -1), ("integer >= 0",)),
+        ((data, "--set", "viscosity=1"), ("belong to --problem",)),
+        ((data, "--problem", "darcy"), ("darcy is steady",)),
+    ):
+        refused(pdeops("refine", flow / "run", "--data", *arguments, *out), *messages)
+        assert not (tmp_path / "out.h5").exists()
+    refused(pdeops("refine", workshop.run, "--data", data), "predicts none", "rollout")
