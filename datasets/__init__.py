@@ -10,8 +10,9 @@ if __name__ != "pdeops.datasets":
 
 from typing import Any
 
+from .compatible import compatible
 from .convert import convert
-from .dataset import FieldDataset, compatible
+from .dataset import FieldDataset
 from .generate.generate import generate
 from .inspection import inspect
 from .layouts import open_dataset

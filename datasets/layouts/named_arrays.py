@@ -15,7 +15,8 @@ from . import suggestion
 from .array_source import ArraySource
 from .chosen import Selection
 from .coordinate_arrays import is_coordinate, is_vector
-from .coordinates import GridLike, located
+from .coordinates import GridLike
+from .periods import located_in_period
 from .selection import Axes, contents, select, selected
 from .times import Times
 
@@ -144,7 +145,7 @@ def placed(
     """The store and the selection as `ArraySource` reads them, the domain, and all notes."""
     if selection.singles:
         store = OneSample(store, selection.singles)
-    selection, nodes, notes = located(store, selection, grid)
+    store, selection, nodes, notes = located_in_period(store, selection, grid)
     return store, selection, nodes, [*selection.notes, *notes]
 
 
