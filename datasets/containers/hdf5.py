@@ -135,9 +135,19 @@ class HDF5Store(Store):
             ) from None
 
     def members(self, path: str = "/") -> list[str]:
-        """Names of the objects in a group, without opening them; [] if there is no such group."""
-        item = opened(self.handle, path)
-        return list(item) if hasattr(item, "keys") else []
+        """Names of the objects in a group, without opening them; [] if there is no such group.
+
+        Raises:
+            ValueError: HDF5 cannot list the group.
+        """
+        try:
+            item = opened(self.handle, path)
+            return list(item) if hasattr(item, "keys") else []
+        except H5PY_ERRORS as error:
+            raise ValueError(
+                f"The group {path} of {self.path} is damaged ({error}). Copy, download or generate "
+                f"the file again."
+            ) from None
 
     def locate(self, name: str) -> None:
         """Add the dataset at this path, if the file has one beyond the first MAX_OBJECTS."""

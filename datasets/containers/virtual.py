@@ -89,11 +89,13 @@ class Shaped(Virtual):
         name: the stored array.
         lengths: for each axis before those merged, None if the array has it, else its length.
         merged: number of last axes that become one; 0 for none.
+        dims: names of the axes; None if they have none.
     """
 
     name: str
     lengths: tuple[int | None, ...]
     merged: int = 0
+    dims: tuple[str, ...] | None = None
 
     def described(self, store: Store, name: str) -> Array:
         """The metadata, with the axes in their new number."""
@@ -105,7 +107,7 @@ class Shaped(Virtual):
         if self.merged:
             shape = (*shape, math.prod(stored))
             chunk = chunk and (*chunk, shape[-1])
-        return replace(array, name=name, shape=shape, chunk=chunk, dims=None)
+        return replace(array, name=name, shape=shape, chunk=chunk, dims=self.dims)
 
     def in_memory(self, store: Store) -> np.ndarray | None:
         """The array, if it is in memory and no axes are merged."""
@@ -120,7 +122,9 @@ class Shaped(Virtual):
         own = [k for k, n in zip(key, self.lengths, strict=False) if n is None]
         u = store.read(self.name, (*own, *(slice(None),) * self.merged))
         u = u[self._inserted()]
-        given = [None if n is None else _count(k, n) for k, n in zip(key, self.lengths, strict=False)]
+        given = [
+            None if n is None else _count(k, n) for k, n in zip(key, self.lengths, strict=False)
+        ]
         size = [m if g is None else g for m, g in zip(u.shape, given, strict=False)]
         u = np.broadcast_to(u, (*size, *u.shape[len(size) :]))
         if not self.merged:

@@ -246,9 +246,7 @@ def _coordinates(
     return None
 
 
-def coordinates_along(
-    store: Store, selection: Selection, c: Chosen, axis: int
-) -> Iterator[Array]:
+def coordinates_along(store: Store, selection: Selection, c: Chosen, axis: int) -> Iterator[Array]:
     """The arrays whose name and shape are those of coordinates of a field along an axis: vectors
     and meshgrids."""
     dims = store.arrays[c.name].dims

@@ -45,9 +45,7 @@ def located_in_period(
     ]
     snapshots = list(_snapshots(store, selection)) if periodic else []
     repeated = [
-        i
-        for i in periodic
-        if nodes.placement[i] is Placement.LEFT and _is_repeated(snapshots, i)
+        i for i in periodic if nodes.placement[i] is Placement.LEFT and _is_repeated(snapshots, i)
     ]
     for i in periodic:
         _check_jump(store, snapshots, i, nodes.axes[i])
@@ -111,9 +109,7 @@ def _check_jump(store: Store, snapshots: list[np.ndarray], axis: int, letter: st
         )
 
 
-def _without_last(
-    store: Store, selection: Selection, axes: list[int]
-) -> tuple[Store, Selection]:
+def _without_last(store: Store, selection: Selection, axes: list[int]) -> tuple[Store, Selection]:
     """The arrays and their coordinates without the last node along these axes of space."""
     cuts: dict[str, Cut] = {}
     chosen: list[Chosen] = []

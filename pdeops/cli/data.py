@@ -144,6 +144,13 @@ def convert(
             help="Times of the frames, if SRC has none or others: 0,0.5,2 or START:STEP, as 0:0.1."
         ),
     ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Parameter of the equation that SRC does not state: viscosity=1e-3. Repeatable.",
+        ),
+    ] = None,
     without: Annotated[
         str | None,
         typer.Option(metavar="SAMPLES", help="Numbers of samples to leave out: 3 or 0,5-7."),
@@ -183,6 +190,7 @@ def convert(
             stride=stride,
             dtype=dtype,
             times=_times(times),
+            parameters=_parameters(parameter),
             without=_samples(without),
             allow_nan=allow_nan,
             progress=lambda fraction: advance(100 * fraction),
@@ -237,6 +245,19 @@ def _times(text: str | None) -> "Times | None":
     from ..datasets.layouts.times import TimeSteps
 
     return TimeSteps(*numbers)
+
+
+def _parameters(given: list[str] | None) -> dict[str, float]:
+    """{'viscosity': 0.001} from ['viscosity=1e-3']."""
+    found: dict[str, float] = {}
+    for part in given or []:
+        name, equals, value = part.partition("=")
+        if not (name and equals) or name in found:
+            raise ValueError(
+                f"--parameter reads NAME=VALUE, each name once, as viscosity=1e-3; got {given}."
+            )
+        found[name] = _number("--parameter", value)
+    return found
 
 
 def _samples(text: str | None) -> list[int]:
