@@ -133,8 +133,8 @@ class FieldDataset(torch.utils.data.Dataset):
             stated = ", ".join(self.source.parameters) or "no parameter of its equation"
             raise ValueError(
                 f"{self.path or 'This data set'} does not state the parameter {name!r}."
-                f"{did_you_mean(name, self.source.parameters)} It states {stated}. Give it when the "
-                f"file is converted: --parameter {name}=..., or parameters={{{name!r}: ...}} in "
+                f"{did_you_mean(name, self.source.parameters)} It states {stated}. Give it when "
+                f"you convert the file: --parameter {name}=..., or parameters={{{name!r}: ...}} in "
                 f"Python."
             )
         return self.parameters[name]

@@ -1,6 +1,6 @@
-"""Arrays made of the arrays of a file without reading them: axes of length one in the file repeated,
-two axes merged, samples in groups of their own stacked, a first frame put in front, the last node
-left out. Only the requested block is read.
+"""Arrays made of the arrays of a file without reading them: values repeated along an axis that the
+file lacks, two axes merged, samples in groups of their own stacked, a first frame put in front, the
+last node left out. Only the requested block is read.
 
 A key has a slice for each axis, of which one at most may be an increasing array of indices.
 """
@@ -45,6 +45,10 @@ class VirtualStore(Store):
 
     def _open(self) -> Any:
         return self.inner
+
+    def release(self) -> None:
+        """Close the file."""
+        self.inner.release()
 
     def attributes_of(self, path: str) -> dict[str, Any]:
         """The attributes in the file."""

@@ -79,6 +79,7 @@ class Content:
             equation=self.equation,
         )
         store, selection, domain, more = located_in_period(self.store, selection, given)
+        store.release()  # a process that only opens data has no file open when it forks
         return FieldDataset(
             ArraySource(store, selection),
             domain,
@@ -164,8 +165,8 @@ def texts(value: Any) -> list[str]:
 def settings(yaml: str) -> dict[str, float]:
     """The entries `name: number` of a text in YAML, at any depth, by name; the first of each name.
 
-    Other entries are left out: pdeops reads numbers of an equation only, for which no parser of YAML
-    is needed.
+    Other entries are left out: pdeops reads numbers of an equation only, which needs no parser of
+    YAML.
     """
     found: dict[str, float] = {}
     for line in yaml.splitlines():

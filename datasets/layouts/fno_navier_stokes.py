@@ -1,11 +1,11 @@
 """FNO's Navier-Stokes files (Li et al. 2021): the initial vorticity a (sample, x, y) and its frames
 u (sample, x, y, time) at the times t (1, time), on the periodic unit box.
 
-`ns_V1e-3_N5000_T50.mat` and others of more than 2 GB have version 7.3 and are HDF5, with the axes in
-reverse (time, y, x, sample); the rest has version 5. MATLAB's order of axes puts the samples of one
-node side by side: a file of version 5 is read whole on first use, one of version 7.3 is mapped or
-read by chunks, where frames are apart, but samples are not. `pdeops data convert` puts the samples
-one behind the other.
+`ns_V1e-3_N5000_T50.mat` and others of more than 2 GB have version 7.3 and are HDF5, with the axes
+in reverse (time, y, x, sample); the rest has version 5. MATLAB's order of axes puts the samples of
+one node side by side: a file of version 5 is read whole on first use, one of version 7.3 is mapped
+or read by chunks, where frames are apart, but samples are not. `pdeops data convert` puts the
+samples one behind the other.
 
 Neither the viscosity nor the force is in the files.
 """
@@ -72,8 +72,8 @@ def _times(store: Store) -> np.ndarray | None:
 def _checked(store: Store, times: np.ndarray, num_frames: int) -> tuple[float, ...]:
     if len(times) != num_frames:
         raise ValueError(
-            f"u in {store.title} has {num_frames - 1} frames after a, and t has {len(times)} times. "
-            f"Give the times of the frames of u alone: pdeops data convert {store.path} own.h5 "
-            f"--state u --axes sample,x,y,time --times 1:1 counts them from 1."
+            f"u in {store.title} has {num_frames - 1} frames after a, and t has {len(times)} "
+            f"times. Give the times of the frames of u alone: pdeops data convert {store.path} "
+            f"own.h5 --state u --axes sample,x,y,time --times 1:1 counts them from 1."
         )
     return tuple(times.tolist())

@@ -4,7 +4,7 @@ netCDF tools can open.
     /permeability  (sample, x, y)            one variable per field, contiguous, with units,
     /velocity      (sample, channel, x, y)   long_name and role; `DatasetSpec.dims` names its axes
     /vorticity     (sample, time, x, y)      a state: a trajectory, its first frame included
-    /viscosity     (sample)                  a parameter of the equation that differs between samples
+    /viscosity     (sample)                  a parameter of the equation, if samples differ in it
     /residual      (sample)                  |b - A u| / |b| of each solution in float64, or what
                                              `DatasetSpec.measure` says; NaN: not yet solved
     /sample /time /channel /x /y             coordinates, attached as HDF5 dimension scales;

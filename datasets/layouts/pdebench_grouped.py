@@ -32,7 +32,7 @@ _QUESTION = (
 
 
 def recognises(store: Store) -> bool:
-    """Whether all objects of the file are groups called by numbers, the first with data and grid."""
+    """Whether all objects of the file are groups with numbers as names, the first with data."""
     names = store.members()
     return (
         bool(names)

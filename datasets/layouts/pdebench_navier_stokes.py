@@ -1,5 +1,5 @@
-"""PDEBench's incompressible flow: velocity (sample, time, x, y, 2), particles (sample, time, x, y, 1),
-a force (sample, x, y, 2) that is constant in time, and t (sample, time).
+"""PDEBench's incompressible flow: velocity (sample, time, x, y, 2), particles (sample, time, x, y,
+1), a force (sample, x, y, 2) that is constant in time, and t (sample, time).
 
 The attribute config holds the settings of the run as YAML: viscosity, box, and the values outside
 the box, from which the boundary follows. A batch reads its samples and frames only.

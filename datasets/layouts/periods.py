@@ -102,7 +102,7 @@ def _check_jump(store: Store, snapshots: list[np.ndarray], axis: int, letter: st
             ratios.append(apart / max(inside, np.finfo(float).tiny))
     if len(ratios) == len(snapshots) and min(ratios, default=0) > _JUMP:
         raise ValueError(
-            f"The fields of {store.title} are to be periodic along {letter}, and they are not: from "
+            f"The fields of {store.title} must be periodic along {letter}, and they are not: from "
             f"the last node to the first they jump by {min(ratios):.3g} times the largest "
             f"difference of neighbours inside. Give the boundary that they have: --boundary "
             f"dirichlet or neumann, or grid={{'boundary': ...}} in Python."

@@ -1,6 +1,6 @@
 """Files of The Well (Ohana et al. 2024): one file, several fields of one simulation.
 
-    /                     n_trajectories, grid_type, simulation_parameters and one attribute for each
+    /                     n_trajectories, grid_type, simulation_parameters, an attribute for each
     /dimensions           spatial_dims; time (time) or (sample, time); one vector for each dimension
     /boundary_conditions  groups with associated_dims and bc_type (wall, open or periodic)
     /scalars              numbers, or one for each sample (sample_varying)
@@ -8,9 +8,9 @@
     /t1_fields            vectors (sample, time, *space, D)
     /t2_fields            tensors (sample, time, *space, D, D), or D² in one axis
 
-An axis along which a field does not vary (sample_varying, time_varying, dim_varying) is absent; here
-the values repeat along it, without being copied. Fields that do not vary in time are inputs, all
-others are states. A batch reads its samples and frames only.
+An axis along which a field does not vary (sample_varying, time_varying, dim_varying) is absent;
+here the values repeat along it, without being copied. Fields that do not vary in time are inputs,
+all others are states. A batch reads its samples and frames only.
 """
 # Axes: n samples, t time, *space, D components.
 
@@ -134,8 +134,8 @@ def _field(
         raise ValueError(
             f"{path} {array.shape} in {store.title} must have the axes of {num_samples} samples, "
             f"times and {' x '.join(map(str, sizes.values()))} nodes, without those along which it "
-            f"does not vary, and {order} axes of components; its attributes say: {says or 'nothing'}."
-            f" Download or write the file again."
+            f"does not vary, and {order} axes of components; its attributes say: "
+            f"{says or 'nothing'}. Download or write the file again."
         )
     num_components = int(np.prod(array.shape[present:]))
     axes = ("sample", *(("time",) if in_time else ()), *_space(list(sizes)))
@@ -206,8 +206,8 @@ def _grid(store: Store, dims: list[str]) -> tuple[GridLike, dict[str, str]]:
         return {"boundary": "periodic"}, {}
     each = ", ".join(f"{dim} {' and '.join(sorted(s)) or 'not stated'}" for dim, s in sides.items())
     return {}, {
-        "boundary": f"the file says {each}; periodic, dirichlet or neumann for each axis, separated "
-        f"by commas"
+        "boundary": f"the file says {each}; periodic, dirichlet or neumann for each axis, with "
+        f"commas between them"
     }
 
 

@@ -1,10 +1,10 @@
 """torch-cfd's files of 2D flow, those of Spectral-Refiner (Cao et al. 2025): a dict of tensors
 vorticity, stream, vort_t and residual, each (sample, time, x, y), saved by torch.
 
-Stream function, time derivative and residual follow from the vorticity and are read only if they are
-named. Older files have the time last, and vorticity_t and t_steps. The files state neither box, nor
-times, nor viscosity: the published ones are FNO's flow on a box of side 1 (frames 0.2 apart from
-t = 30) and decaying or forced turbulence on a box of side 2π (0.055 apart from t = 4.5).
+Stream function, time derivative and residual follow from the vorticity and are read only if they
+are named. Older files have the time last, and vorticity_t and t_steps. The files state neither box,
+nor times, nor viscosity: the published ones are FNO's flow on a box of side 1 (frames 0.2 apart
+from t = 30) and decaying or forced turbulence on a box of side 2π (0.055 apart from t = 4.5).
 """
 
 from ..containers.store import AmbiguousError, Store
@@ -64,6 +64,7 @@ def _axes(store: Store, shape: tuple[int, ...]) -> tuple[str, ...]:
         return ("sample", "x", "y", "time")
     raise AmbiguousError(
         f"The axis of times of vorticity {shape} in {store.title} is the second, or the last in "
-        f"older files, and its lengths do not tell. Name it: pdeops data convert {store.path} own.h5 "
-        f"--state vorticity --axes sample,time,x,y --boundary periodic, or with sample,x,y,time."
+        f"older files, and its lengths do not tell. Name it: pdeops data convert {store.path} "
+        f"own.h5 --state vorticity --axes sample,time,x,y --boundary periodic, or the axes "
+        f"sample,x,y,time."
     )

@@ -141,8 +141,8 @@ def torch_cfd(path):
 
 
 def the_well(path, sides=("periodic", "PERIODIC")):
-    """Scalars that vary everywhere, not in time, not between samples, not along y; a vector; tensors
-    with both layouts; a scalar for each sample and one that changes in time."""
+    """Scalars that vary everywhere, not in time, not between samples, not along y; a vector;
+    tensors with both layouts; a scalar for each sample and one that changes in time."""
     u = wave()
     with h5py.File(path, "w") as file:
         file.attrs.update(

@@ -34,7 +34,7 @@ def planes(*phases, **more):
     return np.stack([wave(phase=p, **more) for p in phases], 2)
 
 
-# Writer -> (layout, options of the caller, domain, times, names of the channels, states (n, t, c, *space)).
+# Writer -> (layout, options of the caller, domain, times, names of the channels, states).
 ROWS = {
     "fno_navier_stokes": (
         "FNO, Navier-Stokes", {}, UNIT, range(T + 1), ("u",), wave(times=T + 1)[:, :, None],
@@ -138,7 +138,7 @@ class TestEveryFormat:
             np.testing.assert_allclose(batch.times[row], data.times[start : start + 3], rtol=1e-12)
 
     def test_conversion_keeps_fields_times_and_parameters(self, twin, tmp_path):
-        path, _, grid, *_, states = twin
+        path, _, grid, *_ = twin
         convert(path, tmp_path / "own.h5", grid=grid or None, without=[1])
         foreign, ours = opened(twin), open_dataset(tmp_path / "own.h5", dtype=torch.float64)
         assert (ours.domain, ours.times) == (foreign.domain, foreign.times)
@@ -178,8 +178,7 @@ class TestWhatIsRead:
     FRAMES, NODES = 20, 64
 
     def file_of(self, path, name):
-        """Velocity and particles, or a group for each sample; all but sample 5 is random noise, which
-        does not compress."""
+        """Velocity and particles, or a group for each sample: noise, which does not compress."""
         random = np.random.default_rng(0)
         shape = (12, self.FRAMES, self.NODES, self.NODES)
         if name == "groups":
@@ -380,9 +379,10 @@ class TestPDEBench:
             del file.attrs["config"]
         with pytest.raises(ValueError, match="does not state its extent and boundary"):
             open_dataset(tmp_path / "d")
+        given = {"extent": 1.0, "boundary": "dirichlet"}
+        data = open_dataset(tmp_path / "d", grid=given)
         with pytest.raises(ValueError, match="does not state the parameter 'viscosity'"):
-            given = {"extent": 1.0, "boundary": "dirichlet"}
-            open_dataset(tmp_path / "d", grid=given).parameter("viscosity")
+            data.parameter("viscosity")
 
 
 class TestTheWell:
@@ -454,6 +454,7 @@ class TestTheWell:
         data = open_dataset(tmp_path / "d")
         assert data.domain == sphere
         np.testing.assert_array_equal(data.read([1]).target[0, :, 0], wave()[1, 1:])
+        data.source.store.release()
         with h5py.File(tmp_path / "d", "r+") as file:
             file["dimensions/theta"][:] = np.geomspace(1, 2, X)
         with pytest.raises(ValueError, match="is equiangular, with the axes theta, phi: give"):
