@@ -29,6 +29,7 @@ from .coordinate_arrays import whole
 from .coordinates import GridLike
 
 _GROUPS = ("t0_fields", "t1_fields", "t2_fields")  # by the order of their tensors
+_COMPONENT_AXES = ((0,), (1,), (1, 2))  # numbers of axes of components, by the same order
 
 
 def recognises(store: Store) -> bool:
@@ -109,57 +110,58 @@ def _flag(attributes: Mapping[str, Any], name: str) -> bool:
 def _field(
     store: Store, path: str, order: int, sizes: Mapping[str, int], num_samples: int
 ) -> tuple[Chosen, Shaped]:
-    """A field with all axes of its samples and nodes."""
-    stated, array = store.attributes_of(path), store.arrays[path]
-    varies = np.broadcast_to(np.asarray(stated.get("dim_varying", True), dtype=bool), len(sizes))
-    in_time = _flag(stated, "time_varying")
-    lengths = [None if _flag(stated, "sample_varying") else num_samples]
-    lengths += [None] if in_time else []
-    lengths += [None if v else n for v, n in zip(varies, sizes.values(), strict=True)]
-    present = sum(n is None for n in lengths)
-    merged = len(array.shape) - present
-    allowed = {0: (0,), 1: (1,), 2: (1, 2)}[order]
-    expected = [num_samples] if lengths[0] is None else []
-    nodes = [n for v, n in zip(varies, sizes.values(), strict=True) if v]
-    got = [
-        n for n, v in zip(array.shape, [*expected, *([0] if in_time else [])], strict=False) if v
-    ]
-    found = list(array.shape[present - len(nodes) : present])
-    if merged not in allowed or [*got, *found] != [*expected, *nodes]:
-        says = ", ".join(
-            f"{name} {text(stated[name])}"
-            for name in ("sample_varying", "time_varying", "dim_varying")
-            if name in stated
-        )
+    """A field with all axes of its samples and nodes, and of its times if it varies in time."""
+    array, varies = store.arrays[path], _varies(store, path, list(sizes))
+    lengths = {"sample": num_samples, "time": None, **sizes}  # None: any number of times
+    axes = [axis for axis in lengths if axis != "time" or varies["time"]]
+    present = [axis for axis in axes if varies[axis]]
+    stored, components = array.shape[: len(present)], array.shape[len(present) :]
+    if (
+        len(stored) < len(present)
+        or any(lengths[a] not in (None, n) for a, n in zip(present, stored, strict=True))
+        or len(components) not in _COMPONENT_AXES[order]
+    ):
+        absent = ", ".join(a for a in lengths if not varies[a]) or "no axis"
         raise ValueError(
             f"{path} {array.shape} in {store.title} must have the axes of {num_samples} samples, "
-            f"times and {' x '.join(map(str, sizes.values()))} nodes, without those along which it "
-            f"does not vary, and {order} axes of components; its attributes say: "
-            f"{says or 'nothing'}. Download or write the file again."
+            f"times and {' x '.join(map(str, sizes.values()))} nodes, without those along which "
+            f"its attributes say that it does not vary ({absent}), then {order} axes of "
+            f"components. Download or write the file again."
         )
-    num_components = int(np.prod(array.shape[present:]))
-    axes = ("sample", *(("time",) if in_time else ()), *_space(list(sizes)))
-    shaped = Shaped(path, tuple(lengths), merged, dims=_names(axes, sizes, order))
-    axes += ("channel",) if order else ()
-    shape = shaped.described(store, path).shape
-    return Chosen(
+    channel = ("channel",) if order else ()
+    shaped = Shaped(
         path,
-        "state" if in_time else "input",
-        axes,
-        shape,
+        tuple(None if varies[axis] else lengths[axis] for axis in axes),
+        len(components),
+        dims=(*axes, *channel),
+    )
+    num_components = int(np.prod(components, dtype=np.int64))
+    leading = ("sample", *(("time",) if varies["time"] else ()))
+    chosen = Chosen(
+        path,
+        "state" if varies["time"] else "input",
+        (*leading, *_space(list(sizes)), *channel),
+        shaped.described(store, path).shape,
         _components(list(sizes), order, num_components),
-    ), shaped
+    )
+    return chosen, shaped
+
+
+def _varies(store: Store, path: str, dims: list[str]) -> dict[str, bool]:
+    """Whether a field varies between samples, in time and along each dimension; an attribute that
+    is absent says that it does."""
+    stated = store.attributes_of(path)
+    along = np.broadcast_to(np.asarray(stated.get("dim_varying", True), dtype=bool), len(dims))
+    return {
+        "sample": _flag(stated, "sample_varying"),
+        "time": _flag(stated, "time_varying"),
+        **dict(zip(dims, along.tolist(), strict=True)),
+    }
 
 
 def _space(dims: list[str]) -> tuple[str, ...]:
     """The axes x, y, z: by their names, else in their order."""
     return tuple(dims) if set(dims) <= set(SPACE) else SPACE[: len(dims)]
-
-
-def _names(axes: tuple[str, ...], sizes: Mapping[str, int], order: int) -> tuple[str, ...]:
-    """Names of the axes in the file, which lead to their coordinates."""
-    num_space = len(sizes)
-    return (*axes[: len(axes) - num_space], *sizes, *(("channel",) if order else ()))
 
 
 def _components(dims: list[str], order: int, number: int) -> tuple[str, ...]:
