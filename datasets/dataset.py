@@ -95,8 +95,7 @@ class FieldDataset(torch.utils.data.Dataset):
         """Times of the stored frames; () if there is no time axis."""
         return self.source.times
 
-    @property
-    def time_step(self) -> float:
+    def uniform_time_step(self) -> float:
         """The time from each stored frame to the next.
 
         Raises:

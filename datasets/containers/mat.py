@@ -22,6 +22,13 @@ _DTYPES = {
     "uint8": "u1", "uint16": "u2", "uint32": "u4", "uint64": "u8",
 }  # fmt: skip
 
+_OTHERS = "which is no array of numbers"
+_NO_NUMBERS = {
+    "cell": "which holds arrays of any kind; put those of one shape into one array, as in MATLAB's "
+    "u = cat(3, c{:})",
+    "sparse": "which is no field; store full(u)",
+}
+
 
 def recognises(path: Path, head: bytes) -> bool:
     """Recognise the header text; for 7.3 also the attribute MATLAB_class, if the text is lost."""
@@ -113,7 +120,7 @@ def _why_no_numbers(header: Header) -> str:
         return COMPLEX
     shape = " x ".join(map(str, header.shape))
     array = f" of shape {shape}" if shape else ""
-    return f"MATLAB's class {header.kind!r}{array}, which is no array of numbers"
+    return f"MATLAB's class {header.kind!r}{array}, {_NO_NUMBERS.get(header.kind, _OTHERS)}"
 
 
 class Mat73Store(HDF5Store):
@@ -128,7 +135,7 @@ class Mat73Store(HDF5Store):
         kind = item.attrs.get("MATLAB_class", b"")
         kind = kind.decode() if isinstance(kind, bytes) else str(kind)
         if kind and kind not in _DTYPES:
-            self.refused[name] = f"MATLAB's class {kind!r}, which is no array of numbers"
+            self.refused[name] = f"MATLAB's class {kind!r}, {_NO_NUMBERS.get(kind, _OTHERS)}"
         elif item.attrs.get("MATLAB_empty", 0):
             self.refused[name] = "an empty array"
         else:

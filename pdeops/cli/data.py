@@ -35,8 +35,9 @@ def generate(
             help="Kind of inputs. darcy: piecewise (default), lognormal, rough, multiscale; "
             "poisson: gaussian (default; zero on all sides), neumann, mixed; "
             "navier_stokes: fno_1e-3 (default), fno_1e-3_late, fno_1e-4, fno_1e-5, kolmogorov, "
-            "kolmogorov_dense, mcwilliams, mcwilliams_dense, taylor_green; burgers: gaussian (default), thin; "
-            "shallow_water: random (default), galewsky. The data cards describe each kind."
+            "kolmogorov_dense, mcwilliams, mcwilliams_dense, taylor_green; burgers: "
+            "gaussian (default), thin; shallow_water: random (default), galewsky. The data cards "
+            "describe each kind."
         ),
     ] = None,
     settings: Annotated[

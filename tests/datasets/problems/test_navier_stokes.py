@@ -1,4 +1,4 @@
-"""Kinds of Navier-Stokes data: warm-up, dense frames, and the exact solution of Taylor and Green."""
+"""Kinds of Navier-Stokes data: warm-up, dense frames, and the exact Taylor-Green solution."""
 
 import math
 
@@ -12,15 +12,17 @@ from pdeops.datasets import NavierStokes, generate, open_dataset
 TINY = {"viscosity": 0.02, "dt": 0.01, "refinement": 2, "num_waves": 3}
 
 
-class TestTaylorGreen:
-    @pytest.fixture(scope="class")
-    def data(self, tmp_path_factory):
-        path = tmp_path_factory.mktemp("d") / "d.h5"
-        problem = NavierStokes("taylor_green", t_end=0.5, num_frames=5)
-        grid = problem.grid((20, 20))
-        generate(problem, grid, num_samples=6, seed=1, out=path, dtype="float64")
-        return open_dataset(path, dtype=torch.float64)
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Six flows of Taylor and Green, in float64."""
+    path = tmp_path_factory.mktemp("d") / "d.h5"
+    problem = NavierStokes("taylor_green", t_end=0.5, num_frames=5)
+    grid = problem.grid((20, 20))
+    generate(problem, grid, num_samples=6, seed=1, out=path, dtype="float64")
+    return open_dataset(path, dtype=torch.float64)
 
+
+class TestTaylorGreen:
     def test_frames_are_the_exact_decay(self, data):
         """ω(t) = ω(0) exp(-ν |ξ|² t), with |ξ|² from the waves that the initial field has."""
         batch = data.read(range(6))
