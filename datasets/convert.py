@@ -40,7 +40,7 @@ def convert(
     stride: int = 1,
     dtype: str | None = None,
     times: Times | None = None,
-    parameters: Mapping[str, float] | None = None,
+    parameters: Mapping[str, float | int] | None = None,
     without: Sequence[int] = (),
     allow_nan: bool = False,
     progress: Callable[[float], None] | None = None,
@@ -165,18 +165,14 @@ def _opened(
     return placed(store, selection, grid)
 
 
-def _stated(selection: Selection, given: Mapping[str, float]) -> dict[str, float]:
+def _stated(selection: Selection, given: Mapping[str, float | int]) -> dict[str, float | int]:
     """The parameters that the caller gives.
 
     Raises:
         ValueError: one is no finite number, or differs from what the file states.
     """
     for name, value in given.items():
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-        ):
+        if not math.isfinite(value):
             raise ValueError(f"Parameter {name} must be a finite number; got {value!r}.")
         stated = selection.parameters.get(name, value)
         if not np.array_equal(stated, value):
