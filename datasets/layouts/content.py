@@ -94,6 +94,10 @@ class Content:
         domain = next((g for g in (given, self.grid) if g and not isinstance(g, Mapping)), None)
         if domain is None:
             arguments = {**dict(self.grid), **dict(given or {})}  # type: ignore[arg-type]
+            stated = dict(given or {})  # type: ignore[arg-type]
+            if "boundary" in stated and "placement" not in stated:
+                # The left ends are the nodes of a period; centres are so for any boundary.
+                arguments = {k: v for k, v in arguments.items() if (k, v) != ("placement", "left")}
         known = {*arguments, *(() if times is None else ("times",))}
         if domain is not None:
             known |= {"extent", "boundary", "placement"}

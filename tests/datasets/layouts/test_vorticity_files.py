@@ -8,7 +8,7 @@ from pdeops.datasets import convert, open_dataset
 from pdeops.domain import Grid
 
 from . import public_files as public
-from .public_files import T, X, wave
+from .public_files import T, X, Y, wave
 
 
 class TestFNO:
@@ -43,6 +43,11 @@ class TestFNO:
         data = open_dataset(tmp_path / "d")
         assert data.times == tuple(range(T))
         assert any("a is not read" in note for note in data.notes)
+
+    def test_another_boundary_brings_its_placement(self, tmp_path):
+        public.fno_navier_stokes(tmp_path / "d")
+        data = open_dataset(tmp_path / "d", grid={"boundary": "neumann"})
+        assert data.domain == Grid((X, Y), boundary="neumann")
 
     def test_the_viscosity_is_not_in_the_file(self, tmp_path):
         public.fno_navier_stokes(tmp_path / "V1e-3.mat")  # nor is it taken from the name
