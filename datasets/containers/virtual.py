@@ -133,7 +133,7 @@ class Shaped(Virtual):
         u = np.broadcast_to(u, (*size, *u.shape[len(size) :]))
         if not self.merged:
             return u
-        return u.reshape(*size, -1)[..., key[-1]]
+        return u.reshape(*size, math.prod(u.shape[len(size) :]))[..., key[-1]]
 
     def _inserted(self) -> tuple[Any, ...]:
         return tuple(slice(None) if n is None else None for n in self.lengths)
