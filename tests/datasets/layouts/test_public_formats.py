@@ -158,18 +158,21 @@ class TestEveryFormat:
         copy = pickle.loads(pickle.dumps(data))
         assert torch.equal(copy.read([1]).target, expected.target)
 
-    def test_workers_open_the_file_for_themselves(self, twin):
-        data = opened(twin)
-        data.read([0])
-        loader = DataLoader(
-            data,
-            batch_size=2,
-            num_workers=1,
-            multiprocessing_context="fork",
-            collate_fn=Batch.collate,
-        )
-        got = torch.cat([b.target for b in loader])
-        assert torch.equal(got, data.read(range(N)).target)
+
+@pytest.mark.parametrize("name", ["the_well", "shallow_water", "fno_navier_stokes_v73_chunked"])
+def test_workers_open_the_file_for_themselves(tmp_path, name):
+    getattr(public, name)(tmp_path / "d")
+    data = open_dataset(tmp_path / "d")
+    data.read([0])
+    loader = DataLoader(
+        data,
+        batch_size=2,
+        num_workers=1,
+        multiprocessing_context="fork",
+        collate_fn=Batch.collate,
+    )
+    got = torch.cat([b.target for b in loader])
+    assert torch.equal(got, data.read(range(N)).target)
 
 
 class TestWhatIsRead:
