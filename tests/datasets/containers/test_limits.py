@@ -1,5 +1,6 @@
 """Rare cases of netCDF and MATLAB files: limits of valid values, cells."""
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
@@ -52,3 +53,14 @@ def test_the_remedy_for_a_cell_array(tmp_path):
     scipy.io.savemat(tmp_path / "a", {"c": cell, "u": np.zeros((2, 3, 4))})
     reason = inspect(tmp_path / "a")["not_read"]["c"]
     assert "put those of one shape into one array" in reason
+
+
+def test_the_remedy_for_a_cell_array_of_version_73(tmp_path):
+    """As MATLAB writes it: references to the contents, which are in a group called #refs#."""
+    with h5py.File(tmp_path / "a", "w") as file:
+        file["#refs#/a"] = np.zeros((3, 4))
+        file["c"] = np.array([[file["#refs#/a"].ref]], dtype=h5py.ref_dtype)
+        file["c"].attrs["MATLAB_class"] = np.bytes_("cell")
+    report = inspect(tmp_path / "a")
+    assert "put those of one shape into one array" in report["not_read"]["c"]
+    assert report["fields"] == {}
