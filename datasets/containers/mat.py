@@ -1,4 +1,5 @@
-"""MATLAB files: versions 5 to 7 (each variable is read whole) and 7.3, which is HDF5.
+"""MATLAB files: versions 5 to 7 (a compressed variable is read whole, others are mapped) and 7.3,
+which is HDF5.
 
 MATLAB stores arrays in column-major order. scipy returns arrays with MATLAB's order of axes; a 7.3
 file has the reverse order in HDF5: u(sample, x, y) has the HDF5 shape (y, x, sample).
@@ -47,21 +48,26 @@ def store(path: Path) -> Store:
 
 
 class Mat5Store(Store):
-    """Variables of a file of version 5 to 7; each is read whole on first use and cached. The arrays
+    """Variables of a file of version 5 to 7. Numbers that are stored in the type of their class are
+    memory-mapped; others, and compressed ones, are read whole on first use and cached. The arrays
     of a struct are called 'struct/field', as in a file of version 7.3."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self._mapped: dict[str, Header] = {}
         for header in headers(path):
             if header.kind in _DTYPES and not header.is_complex:
-                self._add(header.name, header.shape, np.dtype(_DTYPES[header.kind]))
+                dtype = np.dtype(_DTYPES[header.kind])
+                if header.offset is not None and dtype == np.dtype(header.stored):
+                    self._mapped[header.name] = header
+                self._add(header.name, header.shape, dtype)
             elif header.kind == "struct" and header.shape == (1, 1):
                 self._add_fields(header.name)
             else:
                 self.refused[header.name] = _why_no_numbers(header)
 
     def _add(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        layout = "in memory once read"
+        layout = "contiguous" if name in self._mapped else "in memory once read"
         self.add(Array(name, tuple(shape), dtype, layout, first_axis_fastest=True))
 
     def _add_fields(self, name: str) -> None:
@@ -91,8 +97,14 @@ class Mat5Store(Store):
         return self.in_memory(name)[key]
 
     def in_memory(self, name: str) -> np.ndarray:
-        """The variable, read on first use."""
+        """The variable, mapped, or read on first use."""
         kept = self.handle
+        if name not in kept and name in self._mapped:
+            header = self._mapped[name]
+            assert self.path is not None
+            kept[name] = np.asarray(
+                np.memmap(self.path, header.stored, "r", header.offset, header.shape, "F")
+            )
         if name not in kept:
             outer, _, field = name.partition("/")
             value = self._read(outer)

@@ -3,9 +3,9 @@ u (sample, x, y, time) at the times t (1, time), on the periodic unit box.
 
 `ns_V1e-3_N5000_T50.mat` and others of more than 2 GB have version 7.3 and are HDF5, with the axes
 in reverse (time, y, x, sample); the rest has version 5. MATLAB's order of axes puts the samples of
-one node side by side: a file of version 5 is read whole on first use, one of version 7.3 is mapped
-or read by chunks, where frames are apart, but samples are not. `pdeops data convert` puts the
-samples one behind the other.
+one node side by side. Files that are not compressed are mapped, version 7.3 is read by chunks;
+frames are apart there, but samples are not. A compressed file of version 5 is read whole on first
+use. `pdeops data convert` puts the samples one behind the other.
 
 Neither the viscosity nor the force is in the files.
 """
