@@ -102,8 +102,10 @@ class Mat5Store(Store):
         if name not in kept and name in self._mapped:
             header = self._mapped[name]
             assert self.path is not None
+            assert header.offset is not None
+            dtype = np.dtype(header.stored)
             kept[name] = np.asarray(
-                np.memmap(self.path, header.stored, "r", header.offset, header.shape, "F")
+                np.memmap(self.path, dtype, "r", header.offset, header.shape, "F")
             )
         if name not in kept:
             outer, _, field = name.partition("/")
