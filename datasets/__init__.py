@@ -8,8 +8,9 @@ if __name__ != "pdeops.datasets":
         f"another package called datasets was meant, run python -P, or start from another folder."
     )
 
+from .compatible import compatible
 from .convert import convert
-from .dataset import FieldDataset, compatible
+from .dataset import FieldDataset
 from .generate.generate import generate
 from .inspection import inspect
 from .layouts import open_dataset

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .containers.memory import MemoryStore
 from .containers.store import Store
 from .generate.partial import partial_file
 from .kept import Kept, kept_samples
-from .layouts import LAYOUTS, layout_of, native, native_file
+from .layouts import native, native_file, opened
 from .layouts.array_source import ArraySource
 from .layouts.chosen import SPACE, Chosen, Selection
 from .layouts.coordinates import GridLike
@@ -23,7 +24,7 @@ from .layouts.named_arrays import placed
 from .layouts.selection import Axes, select
 from .layouts.times import Times, time_units
 from .sample_numbers import numbers
-from .spec import ROLES, DatasetSpec, Field
+from .spec import PARAMETER, ROLES, DatasetSpec, Field
 from .thinning import thinned
 
 
@@ -39,6 +40,7 @@ def convert(
     stride: int = 1,
     dtype: str | None = None,
     times: Times | None = None,
+    parameters: Mapping[str, float | int] | None = None,
     without: Sequence[int] = (),
     allow_nan: bool = False,
     progress: Callable[[float], None] | None = None,
@@ -63,6 +65,8 @@ def convert(
             {"boundary": "periodic"}. Missing arguments are taken from coordinates in the file, or
             else from the defaults of `Grid`, with a note.
         times: times of the frames, if src has none or others.
+        parameters: parameters of the equation that src does not state, such as {"viscosity": 1e-3};
+            they are stored beside those that it states.
         without: numbers of samples to leave out.
         allow_nan: store NaN and infinite values, with a note; by default they are an error, since
             nothing can be trained or evaluated on them.
@@ -88,7 +92,9 @@ def convert(
         dtype = _widest(store, selection)
     samples = kept_samples(selection.num_samples, without)
     _refuse_unsolved(store, samples)
+    constant = {k: p for k, p in selection.parameters.items() if not isinstance(p, np.ndarray)}
     spec = _spec(src, store, selection, nodes, stride, len(samples))
+    spec = replace(spec, parameters={**constant, **_stated(selection, parameters or {})})
     kept = Kept(samples, tuple(slice(i, None, stride) for i in first))
     checks = [
         Finite(c.name, store.title, len(samples), allow_nan=allow_nan) for c in selection.chosen
@@ -96,6 +102,7 @@ def convert(
     with partial_file(out, spec, dtype) as part:
         try:
             _write(part.path, store, selection, spec, kept, checks, progress or (lambda done: None))
+            _write_parameters(part.path, selection, spec, samples)
             part.publish(out)
         except BaseException:
             part.path.unlink(missing_ok=True)
@@ -103,7 +110,7 @@ def convert(
     notes += [note for check in checks for note in check.notes()]
     renamed = [
         f"{c.field} is called {field.name}, since {c.field} is a coordinate in the file"
-        for c, field in zip(selection.chosen, spec.fields, strict=True)
+        for c, field in zip(selection.chosen, spec.fields, strict=False)
         if c.field != field.name
     ]
     return {
@@ -111,6 +118,7 @@ def convert(
         "samples": spec.num_samples,
         **{f"{role}s": [f.name for f in spec.fields if f.role == role] for role in ROLES},
         "times": list(spec.times),
+        "parameters": spec.parameters | {f.name: "one for each sample" for f in spec.per_sample},
         "dtype": dtype,
         "grid": nodes.to_dict(),
         "bytes": out.stat().st_size,
@@ -137,22 +145,59 @@ def _opened(
     else:
         store = open_store(src)
         ours = native.recognises(store)
-        if not given:
-            if axes is not None or times is not None:
-                raise ValueError("axes and times go with names of arrays; name those too.")
-            if ours:
-                raise ValueError(
-                    f"{src} is a file of the project already. Name inputs and targets, or states, "
-                    f"to make another file of its fields."
-                )
-            dataset = LAYOUTS[layout_of(store)].open(store, grid, torch.float64)
+        if not ours:
+            names = {roles.removesuffix("s"): list(chosen) for roles, chosen in given.items()}
+            dataset = opened(store, names, axes=axes, grid=grid, times=times, dtype=torch.float64)
             source = dataset.source
             assert isinstance(source, ArraySource)
             return source.store, source.selection, dataset.domain, list(dataset.notes)
-        if ours and grid is None:
+        if not given:
+            raise ValueError(
+                f"{src} is a file of the project already. Name inputs and targets, or states, "
+                f"to make another file of its fields."
+            )
+        if grid is None:
             grid = native.spec_of(store).domain
             space = grid.axes
-    return placed(store, select(store, **given, axes=axes, space=space, times=times), grid)
+    selection = select(store, **given, axes=axes, space=space, times=times)
+    if native.recognises(store):
+        selection = replace(selection, parameters=native.parameters(store))
+    return placed(store, selection, grid)
+
+
+def _stated(selection: Selection, given: Mapping[str, float | int]) -> dict[str, float | int]:
+    """The parameters that the caller gives.
+
+    Raises:
+        ValueError: one is no finite number, or differs from what the file states.
+    """
+    for name, value in given.items():
+        if not math.isfinite(value):
+            raise ValueError(f"Parameter {name} must be a finite number; got {value!r}.")
+        stated = selection.parameters.get(name, value)
+        if not np.array_equal(stated, value):
+            raise ValueError(
+                f"The file states the parameter {name} = {stated}; got {value}. Leave it out."
+            )
+    return dict(given)
+
+
+def _write_parameters(
+    path: Path, selection: Selection, spec: DatasetSpec, samples: np.ndarray
+) -> None:
+    """Write the parameters that differ between samples.
+
+    Raises:
+        ValueError: one is not finite.
+    """
+    import h5py
+
+    with h5py.File(path, "r+", locking=False) as file:
+        for field in spec.per_sample:
+            values = selection.parameters[field.name][samples]
+            if not np.isfinite(values).all():
+                raise ValueError(f"The parameter {field.name} is not finite in all samples.")
+            file[field.name][:] = values
 
 
 def _refuse_unsolved(store: Store, samples: np.ndarray) -> None:
@@ -192,6 +237,11 @@ def _spec(
             evolves=c.role != "state" and c.num_frames is not None,
         )
 
+    each = [
+        Field(name, PARAMETER, f"parameter {name} of the equation of each sample", "unknown")
+        for name, p in selection.parameters.items()
+        if isinstance(p, np.ndarray)
+    ]
     names = selection.names
     before = ", ".join(n for role in ("state", "input") for n in names.get(role, ()))
     after = ", ".join(names.get("state", names.get("target", ())))
@@ -199,8 +249,8 @@ def _spec(
     return DatasetSpec(
         name="converted",
         kind=f"{before} -> {after}",
-        equation=f"not stated in {origin}",
-        fields=tuple(map(field, selection.chosen)),
+        equation=selection.equation or f"not stated in {origin}",
+        fields=(*map(field, selection.chosen), *each),
         domain=nodes,
         parameters={},
         seed=None,
@@ -239,7 +289,8 @@ def _write(
     import h5py
 
     with h5py.File(path, "r+", locking=False) as file:
-        for c, field, check in zip(selection.chosen, spec.fields, checks, strict=True):
+        fields = [field for field in spec.fields if field.has_space]
+        for c, field, check in zip(selection.chosen, fields, checks, strict=True):
             for block in store.arrays[c.name].blocks():
                 values = store.read(c.name, block)
                 _copy(values, file[field.name], c, block, kept, check)

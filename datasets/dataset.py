@@ -13,9 +13,10 @@ from torch import Tensor
 
 from ..batch import Batch
 from ..domain import Domain
+from ..nearest import did_you_mean
 from .sample_numbers import numbers
 from .source import MemorySource, Source
-from .spec import ROLES, DatasetSpec
+from .spec import ROLES, DatasetSpec, even_step
 from .windows import Window
 
 _PASS_BYTES = 2**25  # read in one go by a pass over all values
@@ -94,6 +95,49 @@ class FieldDataset(torch.utils.data.Dataset):
         """Times of the stored frames; () if there is no time axis."""
         return self.source.times
 
+    def uniform_time_step(self) -> float:
+        """The time from each stored frame to the next.
+
+        Raises:
+            ValueError: there are fewer than two frames, or they are not equally spaced.
+        """
+        step = even_step(self.times)
+        if step is None:
+            steps = np.diff(self.times)
+            got = f"steps from {steps.min():g} to {steps.max():g}" if len(steps) else "no two times"
+            raise ValueError(
+                f"{self.path or 'This data set'} must have frames with equal time steps; got "
+                f"{got}. Interpolate the frames to equal steps."
+            )
+        return step
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of the equation that the file states, by name: a constant, or an array with
+        one number for each sample or trajectory of this view."""
+        samples = self._samples()
+        return {
+            name: p[samples] if isinstance(p, np.ndarray) else p
+            for name, p in self.source.parameters.items()
+        }
+
+    def parameter(self, name: str) -> Any:
+        """A parameter of the equation, such as the viscosity: a constant, or an array with one
+        number for each sample or trajectory of this view.
+
+        Raises:
+            ValueError: the file does not state it.
+        """
+        if name not in self.source.parameters:
+            stated = ", ".join(self.source.parameters) or "no parameter of its equation"
+            raise ValueError(
+                f"{self.path or 'This data set'} does not state the parameter {name!r}."
+                f"{did_you_mean(name, self.source.parameters)} It states {stated}. Give it when "
+                f"you convert the file: --parameter {name}=..., or parameters={{{name!r}: ...}} in "
+                f"Python."
+            )
+        return self.parameters[name]
+
     @property
     def n_in(self) -> int | None:
         """Number of input frames; None if the input has no time axis."""
@@ -125,7 +169,14 @@ class FieldDataset(torch.utils.data.Dataset):
             # One copy of the times for each role with a time axis: input first, then target.
             row = self._times.repeat(len(self.source.evolving))
             members["times"] = row.repeat(len(numbers), 1)
-        return Batch(**members, **self.source.others(numbers))
+        return Batch(**members, **self._others(numbers))
+
+    def _others(self, samples: np.ndarray) -> dict[str, Any]:
+        """The additional members of a batch of these samples, parameters in the fields' dtype."""
+        others = self.source.others(samples)
+        if "parameters" in others:
+            others["parameters"] = others["parameters"].to(self.dtype)
+        return others
 
     def _windows(self, samples: np.ndarray, starts: np.ndarray, window: Window) -> Batch:
         """The windows of trajectories `samples` (b,) that begin at frames `starts` (b,)."""
@@ -138,7 +189,7 @@ class FieldDataset(torch.utils.data.Dataset):
             input=first,
             target=later,
             times=self._times[torch.from_numpy(frames)],
-            **self.source.others(samples),
+            **self._others(samples),
         )
 
     def __getitem__(self, index: int) -> Batch:
@@ -236,6 +287,7 @@ class FieldDataset(torch.utils.data.Dataset):
             evolving=tuple(source.evolving),
             vectors=source.vectors,
             others=Batch(**source.others(kept)),
+            parameters=self.parameters,
         )
         samples, starts = np.divmod(self.indices, self._starts)
         order = np.argsort(kept)
@@ -285,7 +337,8 @@ class FieldDataset(torch.utils.data.Dataset):
         """What to do, with the command that leaves the samples out, unless none is left."""
         if self.path is None or len(samples) == len(self._samples()):
             return "Correct the values, or generate the file again."
-        roles = [(f.role, f.name) for f in self.spec.fields] if self.spec else []
+        fields = self.spec.fields if self.spec else ()
+        roles = [(f.role, f.name) for f in fields if f.has_space]
         options = [f"--{role} {shlex.quote(name)}" for role, name in roles]
         options.append(f"--without {numbers(samples, shown=None)}")
         return (
@@ -324,40 +377,3 @@ def _in_chunks(numbers: np.ndarray, size: int, chunk: int) -> Iterator[np.ndarra
             stop += 1
         yield numbers[start:stop]
         start = stop
-
-
-def _shared(dataset: FieldDataset) -> dict[str, Any]:
-    """Properties that must agree between training and test data, by name."""
-    names = {"kind": "domain", "extent": "box"}
-    steps = np.diff(dataset.source.times)
-    even = len(steps) and np.allclose(steps, steps[0], rtol=1e-6, atol=0)
-    return {
-        "dimension": dataset.domain.ndim,
-        "input channels": dataset.in_channels,
-        "target channels": dataset.out_channels,
-        **(
-            {} if dataset.window else {"input frames": dataset.n_in, "target frames": dataset.n_out}
-        ),
-        "time step": float(f"{steps[0]:.6g}") if even else dataset.source.times,
-        **{names.get(key, key): value for key, value in dataset.domain.region.items()},
-        "resolution": dataset.domain.shape,
-        "problem": dataset.spec and (dataset.spec.name, dataset.spec.kind, dataset.spec.parameters),
-    }
-
-
-def compatible(train: FieldDataset, test: FieldDataset, *, may_differ: Sequence[str] = ()) -> None:
-    """Raise a ValueError that names the difference, unless a model can be trained on `train` and
-    tested on `test`.
-
-    `may_differ` lists properties that are allowed to differ: "resolution", "problem", ... (see the
-    message). A file without a spec is compatible with any problem.
-    """
-    there, here = _shared(train), _shared(test)
-    for name in dict.fromkeys([*there, *here]):
-        expected, got = there.get(name), here.get(name)
-        if name in may_differ or expected == got or (name == "problem" and None in (expected, got)):
-            continue
-        raise ValueError(
-            f"{test.path or 'The test data'} does not fit {train.path or 'the training data'}: "
-            f"{name} {expected} there, {got} here. Choose a file of the same kind."
-        )

@@ -96,6 +96,7 @@ def _fields(dataset: FieldDataset) -> dict[str, Any]:
             for name, role in role_of.items()
         },
         "times": _times(dataset),
+        "parameters": _parameters(dataset),
         "grid": dataset.domain.to_dict(),
         "grid_type": _grid_type(dataset.domain),
         "problem": spec and spec.name,
@@ -134,6 +135,14 @@ def _times(dataset: FieldDataset) -> str | None:
     units = dataset.spec.time_units if dataset.spec else "1"
     unit = "" if units in ("1", "unknown") else f" {units}"
     return f"{len(times)} from {times[0]:g} to {times[-1]:g}{unit}"
+
+
+def _parameters(dataset: FieldDataset) -> dict[str, Any]:
+    """The parameters of the equation: numbers, or '0.001 to 0.1, one for each sample'."""
+    return {
+        name: f"{p.min():g} to {p.max():g}, one for each sample" if isinstance(p, np.ndarray) else p
+        for name, p in dataset.parameters.items()
+    }
 
 
 def _arrays(store: Store) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,15 @@ class Source(ABC):
         evolving: roles whose fields have a time axis: always "state"; "input" or "target" in files
             that store a whole trajectory in this role.
         vectors: names of the fields with several channels.
+        parameters: parameters of the equation that the file states, by name: a constant, or an
+            array (n,) with one number for each sample.
     """
 
     names: Mapping[str, tuple[str, ...]]
     times: tuple[float, ...] = ()
     evolving: frozenset[str] = frozenset()
     vectors: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def __len__(self) -> int:
@@ -75,6 +79,7 @@ class MemorySource(Source):
         names: role -> names of its channels.
         times: times of the frames.
         others: additional batch members, such as positions, mask, weights and parameters.
+        parameters: as in `Source`.
 
     Raises:
         ValueError: fields, names and additional members are inconsistent.
@@ -89,6 +94,7 @@ class MemorySource(Source):
         evolving: Sequence[str] = (),
         vectors: Sequence[str] = (),
         others: Batch | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> None:
         check_times(times)
         if set(fields) != set(names) or not set(fields) <= set(ROLES) or not fields:
@@ -100,6 +106,7 @@ class MemorySource(Source):
         self._others = Batch() if others is None else others
         self.names = {role: tuple(named) for role, named in names.items()}
         self.times, self.vectors = tuple(times), tuple(vectors)
+        self.parameters = dict(parameters or {})
         self.evolving = frozenset({*evolving, "state"} & set(fields))
         for role in self.evolving:
             if self._fields[role].shape[1] != len(self.times):

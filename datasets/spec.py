@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..domain import Domain, domain_from_dict
 
-ROLES = ("input", "target", "state")
+ROLES = ("input", "target", "state")  # of fields with values at the nodes
+PARAMETER = "parameter"  # one number for each sample
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Field:
     Attributes:
         name: name of the variable.
         role: "input" or "target" of a steady problem, or "state": a field that the problem evolves
-            in time, stored as a trajectory whose first frame is the initial field.
+            in time, stored as a trajectory whose first frame is the initial field. "parameter": a
+            parameter of the equation, such as a viscosity, one number for each sample (sample).
         description, units: text; the units of a dimensionless quantity are "1".
         channels: names of the components of a vector field, such as ("u", "v"); () for a scalar.
         evolves: whether an input or a target has a time axis; a state always has one.
@@ -40,8 +42,9 @@ class Field:
     evolves: bool = False
 
     def __post_init__(self) -> None:
-        if self.role not in ROLES:
-            raise ValueError(f"Field {self.name!r} needs a role of {ROLES}; got {self.role!r}.")
+        roles = (*ROLES, PARAMETER)
+        if self.role not in roles:
+            raise ValueError(f"Field {self.name!r} needs a role of {roles}; got {self.role!r}.")
         if len(set(self.channels)) < len(self.channels):
             raise ValueError(
                 f"The channels of field {self.name!r} need different names; got {self.channels}."
@@ -51,6 +54,11 @@ class Field:
     def has_time(self) -> bool:
         """Whether the variable has a time axis."""
         return self.evolves or self.role == "state"
+
+    @property
+    def has_space(self) -> bool:
+        """Whether the variable has values at the nodes."""
+        return self.role != PARAMETER
 
     @property
     def channel_names(self) -> tuple[str, ...]:
@@ -78,7 +86,8 @@ class DatasetSpec:
         equation: the equation of the fields, as text.
         fields: the fields; inputs, targets and states in their order.
         domain: the nodes of every field.
-        parameters: parameters of the kind and the equation, serialisable as JSON.
+        parameters: parameters of the kind and the equation, serialisable as JSON. Parameters that
+            differ between samples are fields of role "parameter".
         seed, num_samples: sample i depends on (seed, i) alone; None if no random numbers were used.
         tolerance: bound of `measure` in float64, before a solution is stored; infinite if unknown.
         isometric: whether rotations and reflections of the box map samples to samples; None if
@@ -146,6 +155,11 @@ class DatasetSpec:
         """The fields with the role "state"."""
         return self._of("state")
 
+    @property
+    def per_sample(self) -> tuple[Field, ...]:
+        """The parameters that differ between samples: the fields with the role "parameter"."""
+        return self._of(PARAMETER)
+
     def _of(self, role: str) -> tuple[Field, ...]:
         return tuple(f for f in self.fields if f.role == role)
 
@@ -170,7 +184,7 @@ class DatasetSpec:
             "sample",
             *(["time"] if field.has_time else []),
             *([channel] if field.channels else []),
-            *self.domain.axes,
+            *(self.domain.axes if field.has_space else []),
         )
 
     def shape(self, field: Field) -> tuple[int, ...]:
@@ -179,7 +193,7 @@ class DatasetSpec:
             self.num_samples,
             *([len(self.times)] if field.has_time else []),
             *([len(field.channels)] if field.channels else []),
-            *self.domain.shape,
+            *(self.domain.shape if field.has_space else []),
         )
 
     def by_field(self, role: str, u: Tensor) -> dict[str, Tensor]:
@@ -267,6 +281,18 @@ def check_times(times: Sequence[float]) -> None:
                 f"Times must increase; got {a:g} and then {b:g} at frames {i} and {i + 1} of "
                 f"{len(times)}. Sort the frames, or leave out those that come twice."
             )
+
+
+def even_step(times: Sequence[float]) -> float | None:
+    """The step of equally spaced times; None if their steps differ by more than the rounding of
+    times stored in float32, or if there are fewer than two."""
+    n = len(times) - 1
+    if n < 1:
+        return None
+    step = (times[-1] - times[0]) / n
+    allowed = 1e-4 * step + 2**-23 * max(abs(times[0]), abs(times[-1]))
+    even = all(abs(b - a - step) <= allowed for a, b in pairwise(times))
+    return step if even else None
 
 
 def _flat(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:

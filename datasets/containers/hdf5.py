@@ -117,6 +117,38 @@ class HDF5Store(Store):
             reason = f"a dataset whose header HDF5 cannot read ({error})"
         self.refused[name] = reason
 
+    def attributes_of(self, path: str) -> dict[str, Any]:
+        """The attributes of a group or a dataset; {} if there is no such object.
+
+        Raises:
+            ValueError: HDF5 cannot read an attribute.
+        """
+        item = opened(self.handle, path)
+        if isinstance(item, str):
+            return {}
+        try:
+            return dict(item.attrs)
+        except H5PY_ERRORS as error:
+            raise ValueError(
+                f"The attributes of {path} in {self.path} cannot be read ({error}). Copy, download "
+                f"or generate the file again."
+            ) from None
+
+    def members(self, path: str = "/") -> list[str]:
+        """Names of the objects in a group, without opening them; [] if there is no such group.
+
+        Raises:
+            ValueError: HDF5 cannot list the group.
+        """
+        try:
+            item = opened(self.handle, path)
+            return list(item) if hasattr(item, "keys") else []
+        except H5PY_ERRORS as error:
+            raise ValueError(
+                f"The group {path} of {self.path} is damaged ({error}). Copy, download or generate "
+                f"the file again."
+            ) from None
+
     def locate(self, name: str) -> None:
         """Add the dataset at this path, if the file has one beyond the first MAX_OBJECTS."""
         item = opened(self.handle, name)

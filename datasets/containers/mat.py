@@ -1,4 +1,5 @@
-"""MATLAB files: versions 5 to 7 (each variable is read whole) and 7.3, which is HDF5.
+"""MATLAB files: versions 5 to 7 (a compressed variable is read whole, others are mapped) and 7.3,
+which is HDF5.
 
 MATLAB stores arrays in column-major order. scipy returns arrays with MATLAB's order of axes; a 7.3
 file has the reverse order in HDF5: u(sample, x, y) has the HDF5 shape (y, x, sample).
@@ -22,6 +23,13 @@ _DTYPES = {
     "uint8": "u1", "uint16": "u2", "uint32": "u4", "uint64": "u8",
 }  # fmt: skip
 
+_OTHERS = "which is no array of numbers"
+_NO_NUMBERS = {
+    "cell": "which holds arrays of any kind; put those of one shape into one array, as in MATLAB's "
+    "u = cat(3, c{:})",
+    "sparse": "which is no field; store full(u)",
+}
+
 
 def recognises(path: Path, head: bytes) -> bool:
     """Recognise the header text; for 7.3 also the attribute MATLAB_class, if the text is lost."""
@@ -40,21 +48,26 @@ def store(path: Path) -> Store:
 
 
 class Mat5Store(Store):
-    """Variables of a file of version 5 to 7; each is read whole on first use and cached. The arrays
+    """Variables of a file of version 5 to 7. Numbers that are stored in the type of their class are
+    memory-mapped; others, and compressed ones, are read whole on first use and cached. The arrays
     of a struct are called 'struct/field', as in a file of version 7.3."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self._mapped: dict[str, Header] = {}
         for header in headers(path):
             if header.kind in _DTYPES and not header.is_complex:
-                self._add(header.name, header.shape, np.dtype(_DTYPES[header.kind]))
+                dtype = np.dtype(_DTYPES[header.kind])
+                if header.offset is not None and dtype == np.dtype(header.stored):
+                    self._mapped[header.name] = header
+                self._add(header.name, header.shape, dtype)
             elif header.kind == "struct" and header.shape == (1, 1):
                 self._add_fields(header.name)
             else:
                 self.refused[header.name] = _why_no_numbers(header)
 
     def _add(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        layout = "in memory once read"
+        layout = "contiguous" if name in self._mapped else "in memory once read"
         self.add(Array(name, tuple(shape), dtype, layout, first_axis_fastest=True))
 
     def _add_fields(self, name: str) -> None:
@@ -84,8 +97,16 @@ class Mat5Store(Store):
         return self.in_memory(name)[key]
 
     def in_memory(self, name: str) -> np.ndarray:
-        """The variable, read on first use."""
+        """The variable, mapped, or read on first use."""
         kept = self.handle
+        if name not in kept and name in self._mapped:
+            header = self._mapped[name]
+            assert self.path is not None
+            assert header.offset is not None
+            dtype = np.dtype(header.stored)
+            kept[name] = np.asarray(
+                np.memmap(self.path, dtype, "r", header.offset, header.shape, "F")
+            )
         if name not in kept:
             outer, _, field = name.partition("/")
             value = self._read(outer)
@@ -113,7 +134,7 @@ def _why_no_numbers(header: Header) -> str:
         return COMPLEX
     shape = " x ".join(map(str, header.shape))
     array = f" of shape {shape}" if shape else ""
-    return f"MATLAB's class {header.kind!r}{array}, which is no array of numbers"
+    return f"MATLAB's class {header.kind!r}{array}, {_NO_NUMBERS.get(header.kind, _OTHERS)}"
 
 
 class Mat73Store(HDF5Store):
@@ -128,7 +149,7 @@ class Mat73Store(HDF5Store):
         kind = item.attrs.get("MATLAB_class", b"")
         kind = kind.decode() if isinstance(kind, bytes) else str(kind)
         if kind and kind not in _DTYPES:
-            self.refused[name] = f"MATLAB's class {kind!r}, which is no array of numbers"
+            self.refused[name] = f"MATLAB's class {kind!r}, {_NO_NUMBERS.get(kind, _OTHERS)}"
         elif item.attrs.get("MATLAB_empty", 0):
             self.refused[name] = "an empty array"
         else:

@@ -6,6 +6,7 @@ bytes, then one element for each variable, a tag of 8 bytes (type, length) and i
 compressed element (type 15) holds such an element in zlib's format.
 """
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -24,15 +25,28 @@ _CLASSES = {
 }  # fmt: skip
 
 
+# The codes of types of numbers as they are stored, which may be narrower than those of the class.
+_TYPES = {
+    1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Header:
     """A variable: its name, shape, MATLAB class, and whether it is complex. An opaque variable (a
-    string, a table, an object) has no shape; its class is the one that its element names."""
+    string, a table, an object) has no shape; its class is the one that its element names.
+
+    Attributes:
+        offset, stored: position of its numbers in the file, and their type as they are stored; None
+            and "" if they are compressed, or no numbers.
+    """
 
     name: str
     shape: tuple[int, ...]
     kind: str
     is_complex: bool = False
+    offset: int | None = None
+    stored: str = ""
 
 
 def headers(path: Path) -> Iterator[Header]:
@@ -48,14 +62,15 @@ def headers(path: Path) -> Iterator[Header]:
         while position + 8 <= size:
             file.seek(position)
             kind, length = struct.unpack(f"{order}II", file.read(8))
-            position += 8 + length
+            start = position + 8
+            position = start + length
             if position > size:
                 raise ValueError(
                     f"{path} is a damaged MATLAB file: {position - size} bytes are missing at its "
                     f"end. Copy or download it again."
                 )
             try:
-                header = _header(kind, file.read(min(length, _HEADER_BYTES)), order)
+                header = _header(kind, file.read(min(length, _HEADER_BYTES)), order, start)
             except (struct.error, zlib.error, UnicodeDecodeError, IndexError) as error:
                 raise ValueError(
                     f"{path} is a damaged MATLAB file: the header of the variable before byte "
@@ -65,38 +80,61 @@ def headers(path: Path) -> Iterator[Header]:
                 yield header
 
 
-def _header(kind: int, data: bytes, order: str) -> Header | None:
-    """The header of one element; None for an element without a name, such as MATLAB's own store
-    of the content of strings and objects."""
-    if kind == _COMPRESSED:
+def _header(kind: int, data: bytes, order: str, start: int) -> Header | None:
+    """The header of one element whose data begin at `start` in the file; None for an element
+    without a name, such as MATLAB's own store of the content of strings and objects."""
+    compressed = kind == _COMPRESSED
+    if compressed:
         data = zlib.decompressobj().decompress(data, _HEADER_BYTES)
         (kind,) = struct.unpack_from(f"{order}I", data)
         data = data[8:]
     if kind != _MATRIX or not data:
         return None
     parts = _elements(data, order)
-    (flags,) = struct.unpack_from(f"{order}I", next(parts))
+    (flags,) = struct.unpack_from(f"{order}I", next(parts).data)
     code = flags & 0xFF
     if code == 17:  # no dimensions; then the name, the class system and the class
-        name, _, cls = (next(parts).decode() for _ in range(3))
+        name, _, cls = (next(parts).data.decode() for _ in range(3))
         return Header(name, (), cls or "opaque") if name else None
-    dimensions = next(parts)
+    dimensions = next(parts).data
     shape = struct.unpack(f"{order}{len(dimensions) // 4}i", dimensions)
-    name = next(parts).decode()
+    name = next(parts).data.decode()
     text = _CLASSES.get(code, f"number {code}")
     text = "logical" if flags & _LOGICAL_FLAG and text != "sparse" else text
-    return Header(name, shape, text, bool(flags & _COMPLEX_FLAG)) if name else None
+    if not name:
+        return None
+    is_complex = bool(flags & _COMPLEX_FLAG)
+    if compressed or is_complex or not 6 <= code <= 15 or 0 in shape:
+        return Header(name, shape, text, is_complex)
+    numbers = next(parts)
+    stored = _TYPES.get(numbers.kind, "")
+    whole = numbers.length == math.prod(shape) * int(stored[1:] or 0)
+    if not stored or not whole:
+        return Header(name, shape, text)
+    return Header(name, shape, text, False, start + numbers.start, f"{order}{stored}")
 
 
-def _elements(data: bytes, order: str) -> Iterator[bytes]:
-    """The data of the elements one after the other; small ones (up to 4 bytes) hold their length in
+@dataclass(frozen=True)
+class _Element:
+    """Type, position and length of an element's data, and the part of them that was read."""
+
+    kind: int
+    start: int
+    length: int
+    data: bytes
+
+
+def _elements(data: bytes, order: str) -> Iterator[_Element]:
+    """The elements one after the other; small ones (up to 4 bytes) hold their length in
     the upper half of the type."""
     position = 0
     while True:
         first, length = struct.unpack_from(f"{order}II", data, position)
         if first >> 16:
-            yield data[position + 4 : position + 4 + (first >> 16)]
+            kind, start, length = first & 0xFFFF, position + 4, first >> 16
+            yield _Element(kind, start, length, data[start : start + length])
             position += 8
         else:
-            yield data[position + 8 : position + 8 + length]
+            start = position + 8
+            yield _Element(first, start, length, data[start : start + length])
             position += 8 + length + -length % 8

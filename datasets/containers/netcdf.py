@@ -2,6 +2,7 @@
 zarr, GRIB and other formats with an xarray engine. Fill values become NaN; scale and offset are
 applied."""
 
+import math
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from .hdf5 import HDF5Store, kind_of
+from .packed import limits_of
 from .store import Array, Key, Store
+
+_PACKING = {"scale_factor": 1.0, "add_offset": 0.0}
 
 DESCRIPTION = "netCDF and any other file that xarray opens"
 
@@ -80,4 +84,14 @@ class XarrayStore(Store):
     def read(self, name: str, key: Key) -> np.ndarray:
         """The block."""
         variable = self.handle.variables[name]
-        return variable.isel(dict(zip(variable.dims, key, strict=True))).values
+        u = variable.isel(dict(zip(variable.dims, key, strict=True))).values
+        low, high, floating = limits_of(variable.attrs)
+        if low == -math.inf and high == math.inf:
+            return u
+        stored = variable.encoding.get("dtype", u.dtype)
+        if not floating or np.dtype(stored).kind == "f":  # limits of the stored values
+            scale, offset = (variable.encoding.get(n, v) for n, v in _PACKING.items())
+            low, high = sorted((low * scale + offset, high * scale + offset))
+        u = u.astype(np.result_type(u.dtype, np.float32))
+        u[(u < low) | (u > high)] = np.nan
+        return u

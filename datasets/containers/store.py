@@ -152,6 +152,16 @@ class Store(ABC):
         """Raise a ValueError if this array is unreadable although its header is valid."""
         return  # for most formats the header is sufficient
 
+    def attributes_of(self, path: str) -> dict[str, Any]:
+        """The attributes of a group or an array of the file, "/" for the file as a whole; {} for
+        most formats, which have none."""
+        return {}
+
+    def members(self, path: str = "/") -> list[str]:
+        """Names of the objects in a group, in the order of the file; [] for formats without
+        groups."""
+        return []
+
     def locate(self, name: str) -> None:
         """Add an array that the file has, but that was not listed when it was opened."""
         return  # most formats list all arrays

@@ -29,6 +29,7 @@ class ArraySource(Source):
         self._of = {role: selection.of(role) for role in selection.names}
         self.evolving = frozenset(c.role for c in selection.chosen if c.num_frames is not None)
         self.vectors = tuple(c.field for c in selection.chosen if c.components)
+        self.parameters = selection.parameters
 
     def __len__(self) -> int:
         return self.selection.num_samples
@@ -79,6 +80,13 @@ class ArraySource(Source):
         if len(tensors) == 1:
             return tensors[0]
         return torch.cat(tensors, -len(self.selection.space) - 1)
+
+    def others(self, indices: np.ndarray) -> dict[str, Any]:
+        """The parameters that differ between samples, (b, p) in float64, in their order."""
+        columns = [p[indices] for p in self.parameters.values() if isinstance(p, np.ndarray)]
+        if not columns:
+            return {}
+        return {"parameters": torch.from_numpy(np.stack(columns, 1).astype(np.float64))}
 
     def describe(self) -> dict[str, Any]:
         """Shape, axes, dtype and layout of the array in which each channel is stored."""

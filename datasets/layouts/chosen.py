@@ -1,9 +1,10 @@
 """Selected arrays of a file as fields, with their axes and channels."""
 # Axes: b batch, t time, c channel, then space: the first of x, y, z, or the axes of the domain.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +69,11 @@ class Chosen:
         """Number of nodes along each axis of space."""
         return tuple(self.shape[self.axes.index(a)] for a in self.space_axes)
 
+    @property
+    def space_in_file(self) -> tuple[int, ...]:
+        """Number of nodes along each axis of space in the order of the file."""
+        return tuple(n for a, n in zip(self.axes, self.shape, strict=True) if a not in LEADING)
+
     def dim(self, dims: Sequence[str] | None, axis: str) -> str | None:
         """The name in the file of an axis, from those of all axes of the array; a sample without an
         axis in the file has none."""
@@ -115,12 +121,17 @@ class Selection:
         times: times of the frames of the fields with a time axis.
         notes: inferred properties.
         singles: names of the arrays that hold one sample without an axis for it.
+        parameters: parameters of the equation that the file states: constants, or arrays (n,) with
+            one number for each sample.
+        equation: the equation of the fields, as text; "" if the file does not state it.
     """
 
     chosen: tuple[Chosen, ...]
     times: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     singles: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    equation: str = ""
 
     def of(self, role: str) -> tuple[Chosen, ...]:
         """The arrays with this role."""

@@ -2,7 +2,7 @@
 defaults of `Grid`. Notes list the inferred properties."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ...domain import Boundary, Domain, Grid, Placement, Sphere
 from ...nearest import did_you_mean
-from ..containers.store import Store
+from ..containers.store import Array, Store
 from .chosen import LEADING, SPACE, Chosen, Selection
 from .coordinate_arrays import COORDINATES, candidates, is_vector, varying_axis, whole
 
@@ -79,20 +79,27 @@ def _grid(
             "the boundary condition is not in the file: taken as dirichlet; say otherwise with "
             "--boundary, or grid={'boundary': ...} in Python"
         )
-    boundary = Grid(shape, boundary=arguments.get("boundary", Boundary.DIRICHLET)).boundary
+    default = Grid(
+        shape,
+        boundary=arguments.get("boundary", Boundary.DIRICHLET),
+        placement=arguments.get("placement"),
+    )
+    placed = "placement" in arguments
     measured = [
-        _measured(store, nodes, side, notes) if nodes and not complete else None
-        for nodes, side in zip(axes, boundary, strict=True)
+        _measured(store, nodes, side, place if placed else None, notes)
+        if nodes and not complete
+        else None
+        for nodes, side, place in zip(axes, default.boundary, default.placement, strict=True)
     ]
     notes += [
         f"{name} is not uniform in the file; the fields are read on the given grid"
         for name, x in filter(None, axes)
         if complete and not _deviation(x) < _REFUSED
     ]
-    placed = "placement" in arguments
     if not placed and any(measured):
-        default = Grid(shape, boundary=boundary).placement
-        arguments["placement"] = [m[0] if m else p for m, p in zip(measured, default, strict=True)]
+        arguments["placement"] = [
+            m[0] if m else p for m, p in zip(measured, default.placement, strict=True)
+        ]
     if "extent" not in arguments:
         if not all(measured):
             notes.append(
@@ -111,9 +118,9 @@ def _grid(
 
 
 def _measured(
-    store: Store, nodes: Nodes, boundary: Boundary, notes: list[str]
+    store: Store, nodes: Nodes, boundary: Boundary, given: Placement | None, notes: list[str]
 ) -> tuple[Placement, float] | None:
-    """Placement and length of one axis from its coordinates.
+    """Placement and length of one axis from its coordinates; the placement is `given`, if any.
 
     Raises:
         ValueError: the coordinates are not uniform.
@@ -137,6 +144,11 @@ def _measured(
         return float(f"{cells * h:.6g}")  # without the round-off of coordinates in float32
 
     first = x[0] / h
+    if given is not None:
+        side = Grid((n,), 1.0, boundary, given)
+        if abs(first - side.offset[0]) >= 0.01:
+            notes.append(f"{name} begins at {x[0]:.6g}; the box is shifted to begin at 0")
+        return given, length(side.cells[0])
     if abs(first - 0.5) < 0.01:
         return Placement.CENTERS, length(n)
     if abs(first - 1) < 0.01 and boundary is Boundary.DIRICHLET:
@@ -215,18 +227,11 @@ def _coordinates(
     Raises:
         ValueError: a meshgrid is curvilinear, or changes along an axis of another name.
     """
-    letter, n = SPACE[axis], selection.space[axis]
-    dims = store.arrays[c.name].dims
-    dim = c.dim(dims, c.space_axes[axis])
-    names = (*((dim,) if dim else ()), *COORDINATES[letter])
-    fields = {other.name for other in selection.chosen}
     order = [a for a in c.axes if a not in LEADING]
-    in_file = tuple(c.shape[c.axes.index(a)] for a in order)
-    for array in candidates(store, names, fields):
+    for array in coordinates_along(store, selection, c, axis):
         if is_vector(array.shape):
-            if np.prod(array.shape) == n and (array.dims is None or _along(array.dims, dim)):
-                return array.name, whole(store, array).ravel()
-        elif array.shape == in_file and not complete:
+            return array.name, whole(store, array).ravel()
+        if not complete:
             varying = varying_axis(store, array)
             if varying is None or order[varying] != c.space_axes[axis]:
                 raise ValueError(
@@ -239,6 +244,21 @@ def _coordinates(
             u = whole(store, array)
             return array.name, u[tuple(slice(None) if i == varying else 0 for i in range(u.ndim))]
     return None
+
+
+def coordinates_along(store: Store, selection: Selection, c: Chosen, axis: int) -> Iterator[Array]:
+    """The arrays whose name and shape are those of coordinates of a field along an axis: vectors
+    and meshgrids."""
+    dims = store.arrays[c.name].dims
+    dim = c.dim(dims, c.space_axes[axis])
+    names = (*((dim,) if dim else ()), *COORDINATES[SPACE[axis]])
+    n = selection.space[axis]
+    for array in candidates(store, names, {other.name for other in selection.chosen}):
+        if is_vector(array.shape):
+            if np.prod(array.shape) == n and (array.dims is None or _along(array.dims, dim)):
+                yield array
+        elif array.shape == c.space_in_file:
+            yield array
 
 
 def _along(dims: tuple[str, ...], dim: str | None) -> bool:

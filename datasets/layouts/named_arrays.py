@@ -15,24 +15,20 @@ from . import suggestion
 from .array_source import ArraySource
 from .chosen import Selection
 from .coordinate_arrays import is_coordinate, is_vector
-from .coordinates import GridLike, located
+from .coordinates import GridLike
+from .periods import located_in_period
 from .selection import Axes, contents, select, selected
 from .times import Times
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Names of an input and its target in published files, with known properties of these files.
-
-    Attributes:
-        time_last: if the target has one more axis than the input, its last axis is time.
-    """
+    """Names of an input and its target in published files, with known properties of these files."""
 
     input: str
     target: str
     grid: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
-    time_last: bool = False
 
 
 XY = Pair("x", "y")
@@ -50,14 +46,7 @@ PAIRS = (
         "a",
         "u",
         {"extent": 1.0, "boundary": "periodic"},
-        "a and u: read as FNO's Burgers and Navier-Stokes files, periodic on the unit box",
-        time_last=True,
-    ),
-    Pair(
-        "nu",
-        "tensor",
-        {"extent": 1.0, "boundary": "dirichlet", "placement": "centers"},
-        "nu and tensor: read as PDEBench's Darcy files, cell centres of the unit square",
+        "a and u: read as FNO's Burgers files, periodic on the unit box",
     ),
     XY,
     Pair("input", "output"),
@@ -93,7 +82,6 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
             store,
             inputs=[pair.input],
             targets=[pair.target],
-            axes=_with_time(store, pair),
             grid=grid,
             dtype=dtype,
             notes=(note,) if given is None and note else (),
@@ -144,20 +132,8 @@ def placed(
     """The store and the selection as `ArraySource` reads them, the domain, and all notes."""
     if selection.singles:
         store = OneSample(store, selection.singles)
-    selection, nodes, notes = located(store, selection, grid)
+    store, selection, nodes, notes = located_in_period(store, selection, grid)
     return store, selection, nodes, [*selection.notes, *notes]
-
-
-def _with_time(store: Store, pair: Pair) -> Axes | None:
-    """The axes of FNO's Navier-Stokes files, (sample, x, y) and (sample, x, y, time); None for
-    other shapes."""
-    if not pair.time_last or not {pair.input, pair.target} <= set(store.arrays):
-        return None
-    shape, longer = (store.arrays[name].shape for name in (pair.input, pair.target))
-    if len(shape) not in (3, 4) or longer[:-1] != shape:
-        return None
-    start = ",".join(("sample", "x", "y", "z")[: len(shape)])
-    return {pair.input: start, pair.target: f"{start},time"}
 
 
 def _unclear(store: Store) -> str:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..containers.store import Store
@@ -52,8 +53,9 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
         raise ValueError(
             f"{path} says that its grid is {spec.domain}; got {grid}. Leave the grid out."
         )
-    chosen = tuple(_chosen(spec, field) for field in spec.fields)
-    source = ArraySource(store, Selection(chosen, spec.times))
+    chosen = tuple(_chosen(spec, field) for field in spec.fields if field.has_space)
+    selection = Selection(chosen, spec.times, parameters=parameters(store), equation=spec.equation)
+    source = ArraySource(store, selection)
     dataset = FieldDataset(source, spec.domain, spec=spec, path=path, dtype=dtype)
     unsolved = dataset.unsolved()
     store.release()  # a process that only opens data has no file open when it forks
@@ -91,6 +93,14 @@ def spec_of(store: Store) -> DatasetSpec:
         ) from None
     except ValueError as error:
         raise ValueError(f"{store.title}: {error}") from None
+
+
+def parameters(store: Store) -> dict[str, Any]:
+    """The parameters in the file: the constants of its spec, and arrays (n,) with one number for
+    each sample."""
+    spec = spec_of(store)
+    each = {f.name: np.array(store.read(f.name, (slice(None),))) for f in spec.per_sample}
+    return {**spec.parameters, **each}
 
 
 def _from_version_1(plain: dict[str, Any]) -> dict[str, Any]:

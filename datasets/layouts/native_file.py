@@ -4,6 +4,7 @@ netCDF tools can open.
     /permeability  (sample, x, y)            one variable per field, contiguous, with units,
     /velocity      (sample, channel, x, y)   long_name and role; `DatasetSpec.dims` names its axes
     /vorticity     (sample, time, x, y)      a state: a trajectory, its first frame included
+    /viscosity     (sample)                  a parameter of the equation, if samples differ in it
     /residual      (sample)                  |b - A u| / |b| of each solution in float64, or what
                                              `DatasetSpec.measure` says; NaN: not yet solved
     /sample /time /channel /x /y             coordinates, attached as HDF5 dimension scales;
@@ -105,8 +106,12 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
                 f"it {free_name(field.name, field.role)!r}."
             )
     shapes = {f.name: spec.shape(f) for f in spec.fields}
-    count = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
-    size = count * np.dtype(dtype).itemsize
+    # Parameters keep the precision in which they were stated.
+    dtypes = {f.name: np.dtype(dtype if f.has_space else "float64") for f in spec.fields}
+    size = sum(
+        int(np.prod(shape, dtype=np.int64)) * dtypes[name].itemsize
+        for name, shape in shapes.items()
+    )
     scales = coordinates(spec)
     # Coordinates, residuals, structure.
     size += 16 * (spec.num_samples + sum(len(values) for values, *_ in scales.values())) + 65536
@@ -123,7 +128,7 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
                 file[name].make_scale(name)
                 file[name].attrs["_Netcdf4Dimid"] = np.int32(i)
             for field in spec.fields:
-                stored = np.dtype(dtype).newbyteorder("<")
+                stored = dtypes[field.name].newbyteorder("<")
                 variable = file.create_dataset(
                     field.name, shapes[field.name], stored, dcpl=allocated
                 )

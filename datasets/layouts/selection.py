@@ -100,7 +100,7 @@ def selected(
     if singles:
         notes.append(f"{', '.join(singles)}: no axis is that of samples; read as one sample")
     chosen = [_chosen(store, name, role, found[name]) for name, role in roles]
-    _agree(chosen)
+    agree(chosen)
     for name in names:
         store.check(name)
     dtypes = {name: store.arrays[name].dtype for name in names}
@@ -268,7 +268,7 @@ def _by_convention(store: Store, name: str, role: str, notes: list[str]) -> tupl
     return ("sample", *("channel" if i in ones else next(space) for i in range(1, len(shape))))
 
 
-def _agree(chosen: Sequence[Chosen]) -> None:
+def agree(chosen: Sequence[Chosen]) -> None:
     """Raise a ValueError unless all fields have the same samples, nodes and frames, and the channel
     names are distinct."""
     with_time = [c for c in chosen if c.num_frames is not None]

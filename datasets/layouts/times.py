@@ -11,7 +11,7 @@ from .chosen import Chosen
 from .coordinate_arrays import candidates, is_vector, whole
 
 # Names of arrays that hold times, besides the name of the axis itself.
-_NAMES = ("time", "t", "times", "t-coordinate", "t_coordinate", "tspan", "tt", "vort_t")
+_NAMES = ("time", "t", "times", "t-coordinate", "t_coordinate", "tspan", "tt", "vort_t", "t_steps")
 
 
 @dataclass(frozen=True)

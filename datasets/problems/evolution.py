@@ -21,7 +21,9 @@ class EvolutionKind(Protocol):
     """A distribution of initial fields: a frozen dataclass whose fields are numbers.
 
     Attributes:
-        t_end, num_frames: the solution is stored at num_frames equidistant times up to t_end.
+        t_end, num_frames: the solution is stored at num_frames equidistant times up to t_end, and
+            before them at t_start.
+        t_start: end of the warm-up, which is not stored; optional, 0 by default.
         dt: largest time step; steps are shorter if the flow is fast.
     """
 
@@ -63,18 +65,22 @@ class PeriodicKind(EvolutionKind, Protocol):
 
 
 class EvolutionProblem(Generated):
-    """u_t = L u + N(u, t) from a random u(0): trajectories u(0), u(t_1), .., u(t_m), one state per
-    quantity.
+    """u_t = L u + N(u) from a random u(0): trajectories u(t_0), u(t_1), .., u(t_m), one state per
+    quantity; t_0 = 0 without a warm-up. L and N do not depend on the time.
 
     Samples are solved by ETDRK4 in float64 on the solver's grid, with Courant number at most 0.5,
     and again with steps twice as long. The difference of both solutions relative to the solution in
     L², for the field with the largest difference, is stored as the residual. The method has order
-    four, so the error in time is about a fifteenth of the residual.
+    four, so the error in time is about a fifteenth of the residual. After a warm-up, both solutions
+    start from the same field at t_0, because the warm-up only draws a field.
 
     Attributes:
         fields: name, description and units of each quantity.
         time_units: units of `times` and t_end, and their length in the solver's units.
         tolerance: bound of the residual.
+
+    Raises:
+        ValueError: the errors of `Generated`, or t_start is negative or not below t_end.
     """
 
     fields: ClassVar[tuple[tuple[str, str, str], ...]]
@@ -82,6 +88,15 @@ class EvolutionProblem(Generated):
     tolerance: ClassVar[float] = 1e-2
     remedy = "Set dt below the mean of the steps that it took, in the solver's unit of time."
     inputs: EvolutionKind
+
+    def __init__(self, kind: str | None = None, **parameters: Any) -> None:
+        super().__init__(kind, **parameters)
+        if not 0 <= self.t_start < self.inputs.t_end or self.inputs.num_frames < 1:
+            raise ValueError(
+                f"{self.name} {self.kind} stores num_frames frames after t_start up to t_end, with "
+                f"0 <= t_start < t_end and num_frames >= 1; got t_start {self.t_start:g}, t_end "
+                f"{self.inputs.t_end:g}, num_frames {self.inputs.num_frames}."
+            )
 
     @abstractmethod
     def equation_on(self, grid: Any) -> Evolution:
@@ -96,10 +111,16 @@ class EvolutionProblem(Generated):
         """The solver's fields at the nodes of `grid`."""
 
     @property
+    def t_start(self) -> float:
+        """Time of the first stored frame, the end of the warm-up; 0 for kinds without one."""
+        return float(getattr(self.inputs, "t_start", 0.0))
+
+    @property
     def times(self) -> tuple[float, ...]:
-        """Times of the stored frames: 0 and num_frames equidistant times up to t_end."""
-        kind = self.inputs
-        return (0.0, *(kind.t_end * (i + 1) / kind.num_frames for i in range(kind.num_frames)))
+        """Times of the stored frames: t_start and num_frames equidistant times up to t_end."""
+        start, kind = self.t_start, self.inputs
+        span = kind.t_end - start
+        return (start, *(start + span * (i + 1) / kind.num_frames for i in range(kind.num_frames)))
 
     def spec(self, grid: Domain, seed: int, num_samples: int) -> DatasetSpec:
         """The spec of a data set of this problem."""
@@ -119,19 +140,36 @@ class EvolutionProblem(Generated):
         )
 
     def solve(self, u0: Float[Tensor, "c *fine"], grid: Any, *, courant: float) -> Trajectory:
-        """The frames after t = 0 on `grid`, from the initial field on its solver's grid."""
-        equation = self.equation_on(self.solver_grid(grid))
-        times = [t * self.time_units[1] for t in self.times[1:]]
-        dt = self.inputs.dt * courant / 0.5
-        result = evolve(equation, u0[None], times, dt=dt, courant=courant)
+        """The frames after the first one on `grid`, from the first one on its solver's grid."""
+        times = [t - self.t_start for t in self.times[1:]]
+        result = self._evolved(u0, grid, times, courant)
         result.u = self.stored(result.u, grid)
         return result
+
+    def warmed_up(self, u0: Float[Tensor, "c *fine"], grid: Any) -> Trajectory:
+        """The field at t_start > 0 on the solver's grid, from the initial field there."""
+        return self._evolved(u0, grid, [self.t_start], 0.5)
+
+    def _evolved(
+        self, u0: Float[Tensor, "c *fine"], grid: Any, times: Sequence[float], courant: float
+    ) -> Trajectory:
+        equation = self.equation_on(self.solver_grid(grid))
+        seconds = [t * self.time_units[1] for t in times]
+        dt = self.inputs.dt * courant / 0.5
+        return evolve(equation, u0[None], seconds, dt=dt, courant=courant)
 
     def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:
         """Draw sample `index`, solve it with both step sizes, and compare the solutions."""
         assert spec.seed is not None
         grid = spec.domain
         u0 = self.sample_input(self.solver_grid(grid), spec.seed, index)
+        start = self.sample_input(grid, spec.seed, index)
+        if self.t_start > 0:
+            warm = self.warmed_up(u0, grid)
+            if not warm.completed:
+                return Solved({}, float("nan"), f"in the warm-up: {warm.reason}")
+            u0 = warm.u[0, 0]
+            start = self.stored(u0, grid)
         result, coarse = (self.solve(u0, grid, courant=c) for c in (0.5, 1.0))
         if not (result.completed and coarse.completed):
             reason = coarse.reason if result.completed else result.reason
@@ -140,7 +178,6 @@ class EvolutionProblem(Generated):
             ((u - v).norm() / u.norm()).item()
             for u, v in zip(result.u.unbind(2), coarse.u.unbind(2), strict=True)
         )
-        start = self.sample_input(grid, spec.seed, index)
         frames = torch.cat([start[None], result.u[0]])
         return Solved(spec.by_field("state", frames), difference, result.reason)
 

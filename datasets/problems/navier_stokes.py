@@ -24,6 +24,7 @@ class FNO:
 
     viscosity: float = 1e-3
     drag: float = 0.0
+    t_start: float = 0.0
     t_end: float = 50.0
     num_frames: int = 50
     dt: float = 0.02
@@ -70,11 +71,23 @@ class FNO1em5(FNO):
 
 
 @dataclass(frozen=True)
+class FNOLate(FNO):
+    """Same as `FNO` from t = 30 to t = 50, a frame every 0.2: 10 frames predict the next 40.
+
+    These are the times of Spectral-Refiner's file of FNO's flow (Cao et al. 2025).
+    """
+
+    t_start: float = 30.0
+    num_frames: int = 100
+
+
+@dataclass(frozen=True)
 class McWilliams:
     """Decaying turbulence on the box of side 2π: no force, energy near the wavenumber `peak`."""
 
     viscosity: float = 1e-3
     drag: float = 0.0
+    t_start: float = 0.0
     t_end: float = 10.0
     num_frames: int = 20
     dt: float = 0.02
@@ -100,6 +113,20 @@ class McWilliams:
 
 
 @dataclass(frozen=True)
+class McWilliamsDense(McWilliams):
+    """Same as `McWilliams` from t = 4.5, when vortices have formed, to 5.5, a frame every 0.01.
+
+    So dense frames show ω_t: differences in time of fourth order leave a residual of the equation
+    far below that of a wrong trajectory.
+    """
+
+    t_start: float = 4.5
+    t_end: float = 5.5
+    num_frames: int = 100
+    dt: float = 0.01
+
+
+@dataclass(frozen=True)
 class Kolmogorov(McWilliams):
     """Sustained turbulence: `McWilliams` with force (amplitude sin(ky), 0) and drag."""
 
@@ -113,8 +140,64 @@ class Kolmogorov(McWilliams):
         return -self.amplitude * self.wavenumber * torch.cos(self.wavenumber * y)
 
 
+@dataclass(frozen=True)
+class KolmogorovDense(Kolmogorov):
+    """Same as `Kolmogorov` from t = 4.5 to 5.5, a frame every 0.01."""
+
+    t_start: float = 4.5
+    t_end: float = 5.5
+    num_frames: int = 100
+    dt: float = 0.01
+
+
+@dataclass(frozen=True)
+class TaylorGreen:
+    """Decaying vortices on the unit box, an exact solution of the nonlinear equation:
+
+        ω(x, y, t) = [a cos 2π(kx + p) cos 2π(ly + q) + b cos 2π(lx + r) cos 2π(ky + s)] e^(-λt),
+        λ = 4π² ν (k² + l²) + μ.
+
+    All its waves have the same wavenumber, so that ω is a multiple of the stream function and
+    u·∇ω = 0 (Taylor & Green 1937; both orientations may be added). k and l are drawn from 1 to
+    `num_waves`, the phases from [0, 1), a and b from [amplitude/2, amplitude].
+    """
+
+    viscosity: float = 1e-3
+    drag: float = 0.0
+    t_start: float = 0.0
+    t_end: float = 1.0
+    num_frames: int = 100
+    dt: float = 0.01
+    refinement: int = 2
+    amplitude: float = 10.0
+    num_waves: int = 4
+
+    isometric: ClassVar[bool] = False  # vorticity changes its sign in a reflection
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """The unit box."""
+        return (1.0, 1.0)
+
+    def sample(self, grid: Grid, random: np.random.Generator) -> Float[Tensor, "1 *space"]:
+        """ω(0) at the nodes, in float64."""
+        k, l = random.integers(1, self.num_waves + 1, 2).tolist()
+        a, b = random.uniform(self.amplitude / 2, self.amplitude, 2).tolist()
+        p, q, r, s = random.uniform(0, 1, 4).tolist()
+        x, y = grid.nodes()
+
+        def wave(number: int, position: Tensor, phase: float) -> Tensor:
+            return torch.cos(2 * math.pi * (number * position + phase))
+
+        return (a * wave(k, x, p) * wave(l, y, q) + b * wave(l, x, r) * wave(k, y, s))[None]
+
+    def forcing(self, grid: Grid) -> Tensor | None:
+        """None: there is no force."""
+        return None
+
+
 class NavierStokes(PeriodicProblem):
-    """Vorticity of 2D incompressible flow, trajectories ω(0), ω(t_1), .., ω(t_m)."""
+    """Vorticity of 2D incompressible flow, trajectories ω(t_0), ω(t_1), .., ω(t_m)."""
 
     name = "navier_stokes"
     equation = (
@@ -124,12 +207,16 @@ class NavierStokes(PeriodicProblem):
     fields = (("vorticity", "vorticity at the nodes", "1"),)
     KINDS = {  # noqa: RUF012 - a ClassVar of Generated
         "fno_1e-3": FNO,
+        "fno_1e-3_late": FNOLate,
         "fno_1e-4": FNO1em4,
         "fno_1e-5": FNO1em5,
         "kolmogorov": Kolmogorov,
+        "kolmogorov_dense": KolmogorovDense,
         "mcwilliams": McWilliams,
+        "mcwilliams_dense": McWilliamsDense,
+        "taylor_green": TaylorGreen,
     }
-    inputs: FNO | McWilliams
+    inputs: FNO | McWilliams | TaylorGreen
 
     def equation_on(self, grid: Grid) -> Evolution:
         """The solver's equation."""

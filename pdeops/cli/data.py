@@ -34,9 +34,10 @@ def generate(
         typer.Option(
             help="Kind of inputs. darcy: piecewise (default), lognormal, rough, multiscale; "
             "poisson: gaussian (default; zero on all sides), neumann, mixed; "
-            "navier_stokes: fno_1e-3 (default), "
-            "fno_1e-4, fno_1e-5, kolmogorov, mcwilliams; burgers: gaussian (default), thin; "
-            "shallow_water: random (default), galewsky. The data cards describe each kind."
+            "navier_stokes: fno_1e-3 (default), fno_1e-3_late, fno_1e-4, fno_1e-5, kolmogorov, "
+            "kolmogorov_dense, mcwilliams, mcwilliams_dense, taylor_green; burgers: "
+            "gaussian (default), thin; shallow_water: random (default), galewsky. The data cards "
+            "describe each kind."
         ),
     ] = None,
     settings: Annotated[
@@ -144,6 +145,13 @@ def convert(
             help="Times of the frames, if SRC has none or others: 0,0.5,2 or START:STEP, as 0:0.1."
         ),
     ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Parameter of the equation that SRC does not state: viscosity=1e-3. Repeatable.",
+        ),
+    ] = None,
     without: Annotated[
         str | None,
         typer.Option(metavar="SAMPLES", help="Numbers of samples to leave out: 3 or 0,5-7."),
@@ -183,6 +191,7 @@ def convert(
             stride=stride,
             dtype=dtype,
             times=_times(times),
+            parameters=_parameters(parameter),
             without=_samples(without),
             allow_nan=allow_nan,
             progress=lambda fraction: advance(100 * fraction),
@@ -237,6 +246,19 @@ def _times(text: str | None) -> "Times | None":
     from ..datasets.layouts.times import TimeSteps
 
     return TimeSteps(*numbers)
+
+
+def _parameters(given: list[str] | None) -> dict[str, float]:
+    """{'viscosity': 0.001} from ['viscosity=1e-3']."""
+    found: dict[str, float] = {}
+    for part in given or []:
+        name, equals, value = part.partition("=")
+        if not (name and equals) or name in found:
+            raise ValueError(
+                f"--parameter reads NAME=VALUE, each name once, as viscosity=1e-3; got {given}."
+            )
+        found[name] = _number("--parameter", value)
+    return found
 
 
 def _samples(text: str | None) -> list[int]:

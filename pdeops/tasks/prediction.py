@@ -38,6 +38,7 @@ def write(
     fields: dict[str, Tensor] = {}
     for role, u in channels.items():
         fields |= spec.by_field(role, u)
+    fields |= {f.name: torch.from_numpy(dataset.parameter(f.name)) for f in spec.per_sample}
     native_file.write(out, spec, fields, residuals=_residuals(dataset, channels))
     frames = {"frames": len(times)} if times else {}
     grid = list(dataset.domain.shape)

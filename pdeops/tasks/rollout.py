@@ -268,7 +268,8 @@ class RolloutTask(Task):
 
 
 def require_states(dataset: FieldDataset) -> None:
-    """Raise a ValueError unless the frames of the data are both input and target of a step."""
+    """Raise a ValueError unless the frames of the data are both input and target of a step, with
+    equal steps in time."""
     if dataset.n_in is None or dataset.n_out is None:
         raise ValueError(
             f"The task 'rollout' needs trajectories, fields with the axis time; {dataset} has "
@@ -281,6 +282,7 @@ def require_states(dataset: FieldDataset) -> None:
             f"has {', '.join(dataset.inputs)} and {', '.join(dataset.targets)}. Use the task "
             f"'supervised'."
         )
+    dataset.uniform_time_step()  # raises: one step of the model is one step in time
 
 
 def whole_trajectories(dataset: FieldDataset, window: Window) -> FieldDataset:

@@ -279,3 +279,14 @@ def test_samples_to_leave_out_that_are_none(pdeops, tmp_path, option, word):
     np.savez(tmp_path / "d.npz", a=A, u=U)
     arguments = ("data", "convert", tmp_path / "d.npz", tmp_path / "o.h5", "--without", option)
     refused(pdeops(*arguments), word)
+
+
+def test_parameters_of_the_equation(pdeops, tmp_path):
+    np.savez(tmp_path / "d.npz", u=np.zeros((3, 2, 8)))
+    convert = ("data", "convert", tmp_path / "d.npz", tmp_path / "o.h5", "--state", "u", "--axes")
+    refused(pdeops(*convert, "sample,time,x", "--parameter", "viscosity"), "reads NAME=VALUE")
+    refused(pdeops(*convert, "sample,time,x", "--parameter", "viscosity=a"), "--parameter reads")
+    done = pdeops(*convert, "sample,time,x", "--parameter", "viscosity=1e-3", "--json")
+    assert done.json["parameters"] == {"viscosity": 1e-3}
+    inspected = pdeops("data", "inspect", tmp_path / "o.h5", "--json").json
+    assert inspected["parameters"] == {"viscosity": 1e-3}

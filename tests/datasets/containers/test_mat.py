@@ -113,3 +113,32 @@ def test_a_spoiled_variable_is_named_and_the_others_are_read(tmp_path):
     assert len(open_dataset(path, **NAMED)) == 4
     with pytest.raises(ValueError, match=r"'v' in .* cannot be read by scipy \(error: .*zlib|'v'"):
         open_dataset(path, inputs=["coeff"], targets=["v"])
+
+
+def test_numbers_in_the_type_of_their_class_are_mapped(tmp_path):
+    """Others, as whole numbers that MATLAB stores in few bytes, and compressed ones are read."""
+    random = np.random.default_rng(0)
+    arrays = {
+        "single": random.standard_normal((3, 4, 5, 2)).astype("f4"),
+        "double": random.standard_normal((6, 2)),
+        "int": np.arange(7, dtype="i2")[:, None],
+        "scalar": np.array([[2.5]]),
+        "a_name_of_many_letters": np.asfortranarray(random.standard_normal((2, 3))),
+    }
+    for compressed in (False, True):
+        path = tmp_path / f"{compressed}.mat"
+        scipy.io.savemat(path, arrays, do_compression=compressed)
+        store = open_store(path)
+        for name, u in arrays.items():
+            assert (store.arrays[name].layout == "contiguous") is not compressed
+            got = store.in_memory(name)
+            assert got.flags.owndata is False or compressed
+            np.testing.assert_array_equal(got, u)
+            assert got.dtype == u.dtype
+    narrow = tmp_path / "narrow.mat"
+    whole = (tmp_path / "False.mat").read_bytes()
+    tag = np.array([9, arrays["double"].nbytes], "u4").tobytes()
+    assert whole.count(tag) == 1
+    # A variable of class double whose numbers have the type code of int64: the same length.
+    narrow.write_bytes(whole.replace(tag, np.array([12, 96], "u4").tobytes()))
+    assert open_store(narrow).arrays["double"].layout == "in memory once read"

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from pdeops.batch import Batch
-from pdeops.datasets import Window, convert, inspect, open_dataset
+from pdeops.datasets import convert, inspect, open_dataset
 from pdeops.domain import Grid
 
 from . import foreign_files as files
@@ -148,22 +148,6 @@ class TestKnownNames:
         with pytest.raises(ValueError, match="not clear"):
             open_dataset(tmp_path / "b")
 
-    @pytest.mark.parametrize("write", [files.mat5, files.mat73, files.npz])
-    def test_time_is_the_last_axis_of_fnos_navier_stokes_files(self, tmp_path, write):
-        u = place(shape=(*SHAPE, 3))
-        write(tmp_path / "a", {"a": place(), "u": u, "t": np.array([[0.5, 1.0, 1.5]])})
-        data = open_dataset(tmp_path / "a", dtype=torch.float64)
-        assert (data.inputs, data.targets) == (("a",), ("u",))
-        assert (data.n_in, data.n_out, data.in_channels, data.out_channels) == (None, 3, 1, 1)
-        assert data.times == (0.5, 1.0, 1.5)
-        assert data.domain == Grid(SHAPE[1:], boundary="periodic")
-        batch = data.read([2, 0])
-        assert batch.input.shape == (2, 1, 5, 7)
-        np.testing.assert_array_equal(batch.target[:, :, 0].numpy(), np.moveaxis(u, -1, 1)[[2, 0]])
-        np.testing.assert_array_equal(batch.times, [[0.5, 1.0, 1.5]] * 2)
-        with pytest.raises(ValueError, match="has no field of role 'state'"):
-            data.windowed(Window())
-
     def test_a_trajectory_is_not_taken_for_a_field(self, tmp_path):
         """Other names do not say which axis is that of times."""
         u = place(shape=(*SHAPE, 3))
@@ -207,154 +191,6 @@ class TestKnownNames:
             open_dataset(folder / "stokes.npz")
         report = inspect(folder / "Allen_Cahn_periodic.mat")
         assert report["fields"]["uu"]["shape"] == [512, 201]
-
-
-class TestGrid:
-    """From what is said, else from coordinates, else assumed with a note."""
-
-    def open(self, path, x, y, **more):
-        files.netcdf4(path, {"k": place(), "p": place()}, x=x, y=y)
-        return open_dataset(path, inputs=["k"], targets=["p"], **more)
-
-    def test_coordinates_of_nodes_and_of_cells(self, tmp_path):
-        data = self.open(tmp_path / "a", np.linspace(0, 1, 5), (np.arange(7) + 0.5) / 7 * 2)
-        assert data.domain == Grid((5, 7), extent=(1.0, 2.0), placement=("endpoints", "centers"))
-        assert len(data.notes) == 1
-        assert "boundary condition is not in the file" in data.notes[0]
-
-    def test_coordinates_of_a_periodic_box_and_of_inner_nodes(self, tmp_path):
-        x, y = np.arange(5) / 5 * 3, np.arange(1, 8) / 8
-        data = self.open(tmp_path / "a", x, y, grid={"boundary": ["periodic", "dirichlet"]})
-        assert data.domain.boundary == ("periodic", "dirichlet")
-        assert data.domain.placement == ("left", "interior")
-        assert data.domain.extent == pytest.approx((3.0, 1.0))
-        assert data.notes == ()
-
-    def test_a_box_that_does_not_begin_at_zero_is_shifted_and_said_so(self, tmp_path):
-        data = self.open(tmp_path / "a", np.linspace(-1, 1, 5), np.linspace(0, 1, 7))
-        assert data.domain.extent == (2.0, 1.0)
-        assert any("x begins at -1" in note for note in data.notes)
-
-    def test_coordinates_that_are_not_uniform_are_refused(self, tmp_path):
-        with pytest.raises(ValueError, match=r"'x' of .* are not uniform.*0.0625 to 0.4375"):
-            self.open(tmp_path / "a", np.linspace(0, 1, 5) ** 2, np.linspace(0, 1, 7))
-        given = Grid((5, 7))
-        assert open_dataset(tmp_path / "a", inputs=["k"], targets=["p"], grid=given).domain == given
-
-    def test_what_is_assumed_is_said(self, tmp_path):
-        files.npz(tmp_path / "a", {"k": place(), "p": place()})
-        data = open_dataset(tmp_path / "a", inputs=["k"], targets=["p"])
-        assert data.domain == Grid(SHAPE[1:])
-        for word in ("boundary condition", "how long", "where its nodes lie"):
-            assert any(word in note for note in data.notes)
-
-    def test_a_grid_of_another_shape_or_an_unknown_argument_is_refused(self, tmp_path):
-        files.npz(tmp_path / "a", {"coeff": place(), "sol": place()})
-        with pytest.raises(ValueError, match=r"\(\.\.\., 7, 5\) on this grid; got \(5, 7\)"):
-            open_dataset(tmp_path / "a", grid=Grid((7, 5)))
-        with pytest.raises(ValueError, match=r"no 'bondary'. Did you mean 'boundary'"):
-            open_dataset(tmp_path / "a", grid={"bondary": "periodic"})
-
-
-class TestNamedAxes:
-    def test_dimension_names_say_the_order(self, tmp_path):
-        files.netcdf4(
-            tmp_path / "a", {"coeff": place(), "sol": place(2.0)}, dims=("y", "batch", "x")
-        )
-        data = open_dataset(tmp_path / "a")
-        assert (len(data), data.domain.shape) == (5, (7, 4))
-        np.testing.assert_array_equal(data.read([3]).target[0, 0], place(2.0)[:, 3].T)
-
-    def test_other_names_go_by_their_order_with_a_note(self, tmp_path):
-        files.netcdf3(tmp_path / "a", {"k": place(), "p": place()}, dims=("run", "lat", "lon"))
-        data = open_dataset(tmp_path / "a", inputs=["k"], targets=["p"])
-        assert data.domain.shape == SHAPE[1:]
-        assert "axes of k: run as sample, by their order" in data.notes
-        assert "axes of k: lat is x, lon is y, by their names" in data.notes
-
-    def test_scale_offset_and_fill_values_are_applied(self, tmp_path):
-        import xarray
-
-        values = np.where(place() == 0, np.nan, place() / 4 + 3)
-        data = xarray.Dataset(
-            {"coeff": (("sample", "x", "y"), values), "sol": (("sample", "x", "y"), place())}
-        )
-        packed = {"dtype": "int16", "scale_factor": 0.25, "add_offset": 3.0, "_FillValue": -1}
-        data.to_netcdf(tmp_path / "a", engine="h5netcdf", encoding={"coeff": packed})
-        read = open_dataset(tmp_path / "a").read(range(4)).input[:, 0]
-        np.testing.assert_array_equal(read, values.astype("f4"))
-        assert inspect(tmp_path / "a")["fields"]["coeff"]["not_finite"] == 1
-
-
-class TestChunks:
-    def test_one_batch_reads_each_chunk_once(self, tmp_path):
-        """64 shuffled samples of 8 chunks: as many bytes as the file has, not eight times that."""
-        u = np.random.default_rng(0).standard_normal((64, 64, 64)).astype("f4")
-        with h5py.File(tmp_path / "a", "w") as file:
-            for name in ("coeff", "sol"):
-                file.create_dataset(name, data=u, chunks=(8, 64, 64), compression="gzip")
-        data = open_dataset(tmp_path / "a")
-        data.read([0])
-        order = np.random.default_rng(1).permutation(64)
-        before = bytes_read()
-        batch = data.read(order)
-        assert bytes_read() - before < 1.1 * (tmp_path / "a").stat().st_size
-        np.testing.assert_array_equal(batch.target[:, 0], u[order])
-        before = bytes_read()  # the control: sample by sample every chunk comes again and again
-        for i in order:
-            data.read([int(i)])
-        assert bytes_read() - before > 3 * (tmp_path / "a").stat().st_size
-
-    def test_a_pass_in_order_is_cut_where_chunks_end(self, tmp_path):
-        u = place(shape=(23, 5, 7))
-        with h5py.File(tmp_path / "a", "w") as file:
-            file.create_dataset("coeff", data=u, chunks=(8, 5, 7))
-            file["sol"] = u
-        data = open_dataset(tmp_path / "a")
-        calls = []
-        take = data.source.store.take
-
-        def counted(name, axis, indices):
-            if name == "coeff":
-                calls.append(indices)
-            return take(name, axis, indices)
-
-        data.source.store.take = counted
-        batches = list(data.batches(5))
-        assert [len(b.input) for b in batches] == [5, 5, 5, 5, 3]
-        np.testing.assert_array_equal(torch.cat([b.target for b in batches])[:, 0], u)
-        assert [(c[0], c[-1]) for c in calls] == [(0, 7), (8, 15), (16, 22)]
-        part = data.subset(range(3, 20))
-        part.source = data.source
-        calls.clear()
-        assert torch.equal(
-            torch.cat([b.input for b in part.batches(4)]), part.read(range(17)).input
-        )
-        assert [(c[0], c[-1]) for c in calls[:-1]] == [(3, 7), (8, 15), (16, 19)]
-
-    def test_contiguous_files_are_mapped_and_others_are_not(self, tmp_path):
-        files.hdf5(tmp_path / "a", {"coeff": place(), "sol": place()})
-        files.mat73(tmp_path / "b", {"coeff": place(), "sol": place()})
-        files.hdf5_chunked(tmp_path / "c", {"coeff": place(), "sol": place()})
-        mapped = [
-            open_dataset(tmp_path / n).source.store.in_memory("sol") is not None for n in "abc"
-        ]
-        assert mapped == [True, True, False]
-
-    def test_external_storage_is_left_to_hdf5(self, tmp_path):
-        with h5py.File(tmp_path / "a", "w") as file:
-            for name in ("coeff", "sol"):
-                raw = str(tmp_path / f"{name}.raw")
-                file.create_dataset(name, SHAPE, "f4", external=[(raw, 0, h5py.h5f.UNLIMITED)])
-                file[name][()] = place()
-        data = open_dataset(tmp_path / "a")
-        np.testing.assert_array_equal(data.read([2, 1]).input[:, 0], place()[[2, 1]])
-
-
-def bytes_read():
-    """What this process has read from files so far."""
-    with open("/proc/self/io") as file:
-        return int(file.readline().split()[1])
 
 
 def test_torch_files_of_other_names_bfloat16_and_sparse(tmp_path):
