@@ -2,9 +2,9 @@
 
 A model maps n_in frames to the next n_out. Applied repeatedly to its own output, it predicts a
 whole trajectory. Errors then accumulate, and the inputs leave the distribution of the data. Two
-options counter this: training unrolls several steps, the first of which may have no gradient (the
-pushforward trick, Brandstetter, Worrall & Welling 2022), or adds noise to the input
-(Sanchez-Gonzalez et al. 2020).
+options counter this: training unrolls several steps, with or without the gradient through the
+predictions that become input (unrolling; the pushforward trick, Brandstetter, Worrall & Welling
+2022), or adds noise to the input (Sanchez-Gonzalez et al. 2020).
 """
 # Axes: b batch, t time, c channel, *space nodes.
 
@@ -40,9 +40,9 @@ class RolloutTable:
 
     Attributes:
         steps: number of model steps per training sample; with 1, all inputs are frames of the data.
-            2 to 5 are good values.
-        pushforward: number of first steps without gradient and loss; below `steps`. The published
-            pushforward trick is steps = 2, pushforward = 1.
+            2 to 5 are good values. Every step has its loss.
+        pushforward: number of first steps whose predictions enter the next step without gradient;
+            below `steps`. The published pushforward trick is steps = 2, pushforward = 1.
         noise: standard deviation of Gaussian noise on the input frames, relative to that of each
             channel; 0.001 to 0.01 are good values.
 
