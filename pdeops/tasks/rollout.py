@@ -9,7 +9,7 @@ predictions that become input (unrolling; the pushforward trick, Brandstetter, W
 # Axes: b batch, t time, c channel, *space nodes.
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,17 +21,17 @@ from ..datasets import FieldDataset, open_dataset
 from ..datasets.spec import DatasetSpec
 from ..datasets.windows import Window
 from ..losses import LOSSES
-from ..metrics import definitions
 from ..nn.operator import Operator
 from ..normalizer import Normalizer
 from ..runs.recipe import Choice, choice, table
 from ..training import distributed
-from . import operators, prediction
+from . import operators, prediction, trajectories
 from .data import DataTable, check_channels, training_and_validation
 from .fields import fields_of
 from .operators import ON_A_DOMAIN, OPERATORS
 from .task import Finished, Job, Task, TrainingRecipe
-from .unrolling import Unrolled, persistence, roll_out, trajectory_errors
+from .trajectories import TrajectoryMeasures
+from .unrolling import Unrolled, roll_out, trajectory_errors
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class RolloutTask(Task):
 
     name = "rollout"
     summary = "one-step models of trajectories"
-    measured = "the error of whole rollouts at each time, against that of persistence"
+    measured = "errors, correlation time, spectra and blow-up of whole rollouts"
     recipe = RolloutRecipe
     options = ("data",)
 
@@ -181,47 +181,21 @@ class RolloutTask(Task):
 
         The first n_in frames of a trajectory predict all later ones. Returns the mean of the metric
         (relative_l2, or vrmse for fields in different units) over samples and times, for the model
-        and for persistence (the last given frame repeated), both errors at each time, where `times`
-        count from the last given frame, and the number of samples.
+        and for persistence (the last given frame repeated), and errors, correlation, spectra,
+        diagnostics of the equation and blow-ups; see `TrajectoryMeasures.compute`.
         """
         dataset = operators.evaluated_on(run, data)
         require_states(dataset)
         check_channels(dataset, run.in_channels)
         dataset = whole_trajectories(dataset, run.recipe.data.window or Window())
-        metric = operators.monitor(dataset)
-        predict: dict[str, Callable[..., Any]] = {
-            "model": run,
-            "persistence": lambda u, n: persistence(u[:, :, : dataset.out_channels], n),
-        }
-        errors = {name: trajectory_errors(f, dataset, metric) for name, f in predict.items()}
-        times = dataset.read([0]).times[0]
-        return {
-            "metric": metric,
-            metric: errors["model"].mean().item(),
-            "persistence": errors["persistence"].mean().item(),
-            "samples": len(dataset),
-            "times": (times[run.n_in :] - times[run.n_in - 1]).tolist(),
-            "error_at_times": errors["model"].tolist(),
-            "persistence_at_times": errors["persistence"].tolist(),
-        }
+        measures = TrajectoryMeasures(dataset, operators.monitor(dataset))
+        for batch in dataset.batches(32):
+            measures.update(batch.input, run(batch.input, batch.target.shape[1]), batch.target)
+        return measures.compute()
 
     def text(self, report: Mapping[str, Any]) -> str:
-        """The mean errors, and a Markdown table of the errors at each time."""
-        metric = report["metric"]
-        lines = [
-            f"{report['samples']} trajectories, mean {metric} over times {report[metric]:.4g}; "
-            f"persistence (the last given frame repeated) {report['persistence']:.4g}.",
-            "",
-            f"{metric} is {definitions()[metric]}",
-            "",
-            f"| {'time':>10} | {metric:>12} | {'persistence':>12} |",
-            f"|{'-' * 11}:|{'-' * 13}:|{'-' * 13}:|",
-        ]
-        columns = (report[n] for n in ("times", "error_at_times", "persistence_at_times"))
-        lines += [
-            f"| {t:>10.4g} | {e:>12.4g} | {p:>12.4g} |" for t, e, p in zip(*columns, strict=True)
-        ]
-        return "\n".join(lines)
+        """Means over the trajectories, and a Markdown table of the figures at each time."""
+        return trajectories.text(report)
 
     def predict(self, run: RolloutRun, data: str | Path, out: str | Path) -> dict[str, Any]:
         """Write the trajectories with the axis time: the given frames, then the predicted ones."""

@@ -54,8 +54,8 @@ class Unrolled:
     step: no gradient flows through them. L is the mean over the frames of vᵏ. For n_in > n_out, the
     input of a step also contains the last frames of the previous input.
 
-    K = 2, p = 1 is half the loss of Brandstetter et al. (2022, sec. 3.1): the one-step loss plus the
-    stability loss, L(Φ(u + ε), y) with the perturbation ε of the model's own step.
+    K = 2, p = 1 is half the loss of Brandstetter et al. (2022, sec. 3.1): the one-step loss plus
+    the stability loss, L(Φ(u + ε), y) with the perturbation ε of the model's own step.
 
     Args:
         loss: loss of one frame, (prediction, target) both (b, c, *space).

@@ -54,6 +54,12 @@ def trained(folder, out, **tables):
     return load_run(out)
 
 
+def data_start(folder):
+    """The first frames of the test file."""
+    with h5py.File(folder / "test.h5") as data:
+        return data["u"][:, 0]
+
+
 def test_a_rollout_of_a_file(folder, tmp_path):
     run = trained(folder, tmp_path / "run", task="rollout")
     figures = evaluate(run)
@@ -69,6 +75,14 @@ def test_a_rollout_of_a_file(folder, tmp_path):
         sizes = np.linalg.norm(data["u"][:, 1:], axis=-1)
         errors = (np.linalg.norm(error, axis=-1) / sizes).mean(0)
     assert errors == pytest.approx(figures["error_at_times"], rel=1e-4)
+    import xarray
+
+    with xarray.open_dataset(out, engine="h5netcdf") as trajectory:
+        assert trajectory["u"].dims == ("sample", "time", "x")
+        np.testing.assert_allclose(trajectory["time"], np.arange(11) / 10)
+        np.testing.assert_allclose(trajectory["x"], np.arange(32) / 32)
+        assert {trajectory[name].attrs["units"] for name in ("u", "time", "x")} == {"1"}
+        np.testing.assert_array_equal(trajectory["u"].sel(time=0.0), data_start(folder))
     again = open_dataset(out)
     assert again.n_out == 10
     assert "run" in again.spec.source
@@ -140,12 +154,15 @@ def test_the_command_line_prints_errors_per_time(folder, tmp_path, capsys, monke
     lines = run("evaluate", tmp_path / "run").splitlines()
     assert "persistence" in lines[0]
     assert lines[2].startswith("relative_l2 is ‖p - t‖ / ‖t‖ in L²")
-    assert [cell.strip() for cell in lines[4].strip("|").split("|")] == [
-        "time", "relative_l2", "persistence",
+    assert lines[4].startswith("Correlation with the truth stays above 0.8 for ")
+    assert lines[6].startswith("No trajectory blows up")
+    assert [cell.strip() for cell in lines[8].strip("|").split("|")] == [
+        "time", "relative_l2", "persistence", "correlation",
     ]  # fmt: skip
-    assert len(lines) == 6 + 10
+    assert lines[21].startswith("| mean over samples: model (data) at time | 0.1 | 0.5 | 1 |")
+    assert [line.split("|")[1].strip() for line in lines[23:]] == ["energy", "energy dissipation"]
     report = json.loads(run("evaluate", tmp_path / "run", "--json"))
-    assert lines[6].split("|")[2].strip() == f"{report['error_at_times'][0]:.4g}"
+    assert lines[10].split("|")[2].strip() == f"{report['error_at_times'][0]:.4g}"
     report = json.loads(
         run("predict", tmp_path / "run", "--data", folder / "test.h5", "--out",
             tmp_path / "p.h5", "--json")
