@@ -190,7 +190,7 @@ class RolloutTask(Task):
         dataset = whole_trajectories(dataset, run.recipe.data.window or Window())
         measures = TrajectoryMeasures(dataset, operators.monitor(dataset))
         for batch in dataset.batches(32):
-            measures.update(batch.input, run(batch.input, batch.target.shape[1]), batch.target)
+            measures.update(batch, run(batch.input, batch.target.shape[1]))
         return measures.compute()
 
     def text(self, report: Mapping[str, Any]) -> str:

@@ -18,11 +18,12 @@ from ..nn.operator import Operator
 from ..runs.recipe import Choice, choice, table
 from ..training import distributed
 from ..training.objectives import Supervised
-from . import operators, prediction
+from . import operators, prediction, trajectories
 from .data import DataTable, check_channels, check_frames, training_and_validation, windowed
 from .fields import fields_of
 from .operators import ON_A_DOMAIN, OPERATORS
 from .task import Finished, Job, Task, TrainingRecipe
+from .trajectories import TrajectoryMeasures
 
 log = logging.getLogger("pdeops")
 
@@ -166,7 +167,8 @@ class SupervisedTask(Task):
         """Mean metrics of a run over a test set (by default the recipe's), on the physical scale.
 
         Returns every metric of `pdeops.metrics`, the relative residual of the discrete equation
-        (None if the file names no equation that has one), and the number of samples.
+        (None if the file names no equation that has one), and the number of samples; for windows of
+        trajectories also the measures at each time, `TrajectoryMeasures.compute`.
         """
         dataset = windowed(operators.evaluated_on(run, data), run.recipe.data.window)
         check_channels(dataset, run.in_channels)
@@ -174,9 +176,13 @@ class SupervisedTask(Task):
         problem = problem_of(dataset.spec) if dataset.spec else None
         steady = problem if isinstance(problem, Problem) else None
         metrics = MetricMean(dataset.domain)
+        monitor = operators.monitor(dataset)
+        frames = TrajectoryMeasures(dataset, monitor) if dataset.window else None
         residual, num_zero = 0.0, 0
         for batch in dataset.batches(32):
             prediction = run(batch.input)
+            if frames is not None:
+                frames.update(batch, prediction)
             num_zero += int((batch.target == 0).flatten(1).all(dim=1).sum())
             metrics.update(prediction, batch.target, batch)
             if steady is not None:
@@ -192,7 +198,20 @@ class SupervisedTask(Task):
         report: dict[str, Any] = dict(metrics.compute())
         report["residual"] = None if steady is None else residual / len(dataset)
         report["samples"] = len(dataset)
+        if frames is not None:
+            report["trajectory"] = frames.compute()
         return report
+
+    def text(self, report: Mapping[str, Any]) -> str | None:
+        """For windows of trajectories, the mean metrics and the figures at each time; else None."""
+        if "trajectory" not in report:
+            return None
+        known = self.definitions()
+        means = [(k, v, known[k]) for k, v in report.items() if k != "trajectory"]
+        shown = [(k, "-" if v is None else f"{v:.4g}", note) for k, v, note in means]
+        lines = [f"| {name} | {value} | {note} |" for name, value, note in shown]
+        head = ["| over all frames | mean | definition |", "|---|---:|---|"]
+        return "\n".join([*head, *lines, "", trajectories.text(report["trajectory"])])
 
     def definitions(self) -> Mapping[str, str]:
         """Definitions of the metrics, p the prediction and t the target."""

@@ -13,7 +13,7 @@ import pytest
 
 from pdeops.cli import main
 from pdeops.datasets import open_dataset
-from pdeops.tasks import evaluate, load_recipe, load_run, predict, train
+from pdeops.tasks import TASKS, evaluate, load_recipe, load_run, predict, train
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK = {"name": "FNO", "n_modes": [8], "hidden_channels": 8, "n_layers": 2}
@@ -98,6 +98,11 @@ def test_frames_in_and_out_of_a_supervised_run(folder, tmp_path):
     assert figures["samples"] == 4 * 3  # windows of 9 frames in 11
     assert figures["relative_l2"] < 1
     assert figures["residual"] is None
+    frames = figures["trajectory"]  # times count from the last given frame
+    assert frames["times"] == pytest.approx([0.2, 0.4, 0.6])
+    assert frames["samples"] == 4 * 3
+    assert set(frames["diagnostics"]) == {"energy", "energy_dissipation"}
+    assert "Correlation with the truth" in TASKS["supervised"].text(figures)
     out = tmp_path / "prediction.h5"
     predict(run, folder / "test.h5", out)
     with h5py.File(out) as written, h5py.File(folder / "test.h5") as data:
