@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..batch import Batch
 from ..datasets import FieldDataset, open_dataset
 from ..datasets.spec import DatasetSpec
 from ..datasets.windows import Window
@@ -184,14 +185,26 @@ class RolloutTask(Task):
         and for persistence (the last given frame repeated), and errors, correlation, spectra,
         diagnostics of the equation and blow-ups; see `TrajectoryMeasures.compute`.
         """
-        dataset = operators.evaluated_on(run, data)
-        require_states(dataset)
-        check_channels(dataset, run.in_channels)
-        dataset = whole_trajectories(dataset, run.recipe.data.window or Window())
+        dataset = self._predicted(run, data)
         measures = TrajectoryMeasures(dataset, operators.monitor(dataset))
         for batch in dataset.batches(32):
             measures.update(batch, run(batch.input, batch.target.shape[1]))
         return measures.compute()
+
+    def first_trajectory(
+        self, run: RolloutRun, data: str | Path | FieldDataset | None = None
+    ) -> tuple[Any, Batch, Tensor]:
+        """Domain and first trajectory of the test set, and its rollout."""
+        dataset = self._predicted(run, data)
+        batch = dataset.read([0])
+        return dataset.domain, batch, run(batch.input, batch.target.shape[1])
+
+    def _predicted(self, run: RolloutRun, data: str | Path | FieldDataset | None) -> FieldDataset:
+        """The whole trajectories of a test set."""
+        dataset = operators.evaluated_on(run, data)
+        require_states(dataset)
+        check_channels(dataset, run.in_channels)
+        return whole_trajectories(dataset, run.recipe.data.window or Window())
 
     def text(self, report: Mapping[str, Any]) -> str:
         """Means over the trajectories, and a Markdown table of the figures at each time."""

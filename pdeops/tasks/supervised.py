@@ -170,9 +170,7 @@ class SupervisedTask(Task):
         (None if the file names no equation that has one), and the number of samples; for windows of
         trajectories also the measures at each time, `TrajectoryMeasures.compute`.
         """
-        dataset = windowed(operators.evaluated_on(run, data), run.recipe.data.window)
-        check_channels(dataset, run.in_channels)
-        check_frames(dataset, run.n_in, run.n_out)
+        dataset = self._predicted(run, data)
         problem = problem_of(dataset.spec) if dataset.spec else None
         steady = problem if isinstance(problem, Problem) else None
         metrics = MetricMean(dataset.domain)
@@ -201,6 +199,23 @@ class SupervisedTask(Task):
         if frames is not None:
             report["trajectory"] = frames.compute()
         return report
+
+    def first_trajectory(
+        self, run: Run, data: str | Path | FieldDataset | None = None
+    ) -> tuple[Any, ...]:
+        """Domain and first window of the test set, and the predicted frames."""
+        dataset = self._predicted(run, data)
+        if dataset.window is None:
+            return super().first_trajectory(run)
+        batch = dataset.read([0])
+        return dataset.domain, batch, run(batch.input)
+
+    def _predicted(self, run: Run, data: str | Path | FieldDataset | None) -> FieldDataset:
+        """The samples or windows of a test set."""
+        dataset = windowed(operators.evaluated_on(run, data), run.recipe.data.window)
+        check_channels(dataset, run.in_channels)
+        check_frames(dataset, run.n_in, run.n_out)
+        return dataset
 
     def text(self, report: Mapping[str, Any]) -> str | None:
         """For windows of trajectories, the mean metrics and the figures at each time; else None."""

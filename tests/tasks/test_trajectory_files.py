@@ -156,7 +156,9 @@ def test_the_command_line_prints_errors_per_time(folder, tmp_path, capsys, monke
         assert not stop.value.code
         return capsys.readouterr().out
 
-    lines = run("evaluate", tmp_path / "run").splitlines()
+    lines = run("evaluate", tmp_path / "run", "--plot").splitlines()
+    figures = sorted(p.name for p in (tmp_path / "run" / "plots").iterdir())
+    assert figures == ["error_over_time.png", "film.png", "spectra.png"]
     assert "persistence" in lines[0]
     assert lines[2].startswith("relative_l2 is ‖p - t‖ / ‖t‖ in L²")
     assert lines[4].startswith("Correlation with the truth stays above 0.8 for ")
