@@ -59,7 +59,9 @@ def error_over_time(path: str | Path, report: Mapping[str, Any], *, name: str) -
               label="persistence")  # fmt: skip
         right.set(ylabel="correlation with the truth", ylim=(min(0.0, *_finite(
             report["correlation_at_times"])), 1.02))  # fmt: skip
-        _line(right, [0, *times], [1, *report["correlation_at_times"]], color=OPERATOR_COLOURS[0])
+        _line(
+            right, [0.0, *times], [1.0, *report["correlation_at_times"]], color=OPERATOR_COLOURS[0]
+        )
         for threshold in THRESHOLDS:
             found = report["correlation_time"][f"{threshold:g}"]
             right.axhline(threshold, color="#999999", lw=0.8, ls=(0, (4, 3)), zorder=0)
