@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..batch import Batch
-from ..datasets import FieldDataset, open_dataset
+from ..datasets import EvolutionProblem, FieldDataset, open_dataset, problem_of
 from ..datasets.spec import DatasetSpec
 from ..datasets.windows import Window
 from ..losses import LOSSES
@@ -105,6 +105,12 @@ class RolloutRun:
 
     def __repr__(self) -> str:
         return operators.summary(self)
+
+    @property
+    def problem(self) -> EvolutionProblem | None:
+        """The problem of the training data; None if the file names none that pdeops knows."""
+        problem = problem_of(self.spec) if self.spec else None
+        return problem if isinstance(problem, EvolutionProblem) else None
 
     def __call__(self, frames: Any, num_frames: int, *, batch_size: int = 32) -> Any:
         """The `num_frames` frames after the given ones, (b, num_frames, c, *space).
