@@ -232,9 +232,9 @@ def _method_notes(truth: Truth, num_samples: int, seed: int, repeats: int) -> li
         f"Correlation time: until the correlation with the reference falls below {THRESHOLD:g}, "
         f"linear between frames; trajectories that stay above count with {truth.times[-1]:.4g}.",
         f"Input: an operator has the first {given} frame(s) at the nodes; a stepper has the last "
-        f"of them as a Fourier series truncated to its grid. The time includes the interpolation of "
-        f"all {len(truth.times)} frames to the {test} nodes; the equation on a grid is built once "
-        f"and not counted, like the loading of a network.",
+        f"of them as a Fourier series truncated to its grid. The time includes the interpolation "
+        f"of all {len(truth.times)} frames to the {test} nodes; the equation on a grid is built "
+        f"once and not counted, like the loading of a network.",
         f"Time: wall-clock per trajectory, the time of a batch / its size, median of at least "
         f"{repeats} calls, the methods' calls interleaved, after one call that is not counted.",
         "An operator is compared with steppers of the same or a smaller batch. Steppers have batch "
