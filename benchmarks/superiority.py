@@ -49,7 +49,7 @@ class Advection:
     1 / (1 + courant (1 - e^(-2πik/n))); the exact solution multiplies it by e^(-2πik dt).
     """
 
-    def __init__(self, n: int = 64, courant: float = 2.0) -> None:
+    def __init__(self, n: int = 64, courant: float = 0.5) -> None:
         self.n, self.dt = n, courant / n
         self.grid = Grid((n,), (1.0,), "periodic")
         theta = 2 * math.pi * torch.arange(n // 2 + 1, dtype=torch.float64) / n
@@ -82,15 +82,15 @@ class Advection:
 
 
 def advection_rows(options: argparse.Namespace, folder: Path) -> list[Row]:
-    """Emulators of the upwind scheme, tested on the waves of the training and on longer ones."""
+    """Emulators of the upwind scheme, tested on the waves of the training and on shorter ones."""
     flow, steps = Advection(), options.steps
-    trained, longer = (4, 5, 6), (1, 2)
+    trained, shorter = (1, 2), (4, 5, 6)
     start = flow.initial(options.samples, trained, seed=0)
     data = flow.rollout(flow.upwind, start, steps)
     fno = emulator(data, flow.grid, flow.dt, folder / "advection", n_modes=[16], options=options)
     stencil = flow.stencil(data)
     rows = []
-    for waves in (trained, longer):
+    for waves in (trained, shorter):
         u0 = flow.initial(options.test, waves, seed=1)
         truth = flow.rollout(flow.exact, u0, steps)
         solver = flow.rollout(flow.upwind, u0, steps)
