@@ -100,7 +100,7 @@ class Size:
 
 
 SIZES = {
-    "tiny": Size(32, 40, 4, 8, 15, minutes=0.5, refinement=2),
+    "tiny": Size(32, 40, 4, 8, 15, minutes=0.4, refinement=2),
     "small": Size(64, 100, 10, 16, 20, minutes=10.0),
     "full": Size(64, 1000, 100, 200, 30, minutes=600.0, fno=(24, 32), mgno=24),
 }
@@ -144,7 +144,6 @@ def bench(name: str, *, threads: int, data: Path, runs: Path, out: Path) -> list
     size = SIZES[name]
     rows = read_csv(out)
     training, test = size.generate(data)
-    rates: dict[tuple[str, str], float] = {}
     for seed in range(size.seeds):
         for model in MODELS:
             for objective, options in OBJECTIVES.items():
@@ -159,9 +158,12 @@ def bench(name: str, *, threads: int, data: Path, runs: Path, out: Path) -> list
                     **size.settings(model),
                     **options,
                 }
-                if (model, objective) not in rates:
-                    rates[model, objective] = seconds_per_epoch(recipe, settings, threads)
-                rate = rates[model, objective]
+                note = runs / f"{name}-{model}-{objective}.seconds_per_epoch"
+                if not note.exists():  # measured once, so that all seeds have the same epochs
+                    runs.mkdir(parents=True, exist_ok=True)
+                    rate = seconds_per_epoch(recipe, settings, threads)
+                    note.write_text(f"{rate:.4g}\n", encoding="utf-8")
+                rate = float(note.read_text(encoding="utf-8"))
                 epochs = max(int(60 * size.minutes / rate), 1)
                 folder = runs / f"{name}-{model}-{objective}-seed{seed}"
                 chosen = {**settings, "seed": seed, "training.epochs": epochs}
