@@ -1,5 +1,5 @@
 """The candidates of a study of trajectories: a learned rollout, or a stepper with one n and dt."""
-# Axes: b batch, n samples, t time, c channel, *space nodes.
+# Axes: b batch, n samples, t time, c channel, *space test nodes, *own nodes of a stepper.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -142,12 +142,12 @@ class SteppedRollout(RolloutCandidate):
         u = self.truth.start[list(indices)]
         return resample(u, self.truth.fine, self.grid.shape).to(self.dtype)
 
-    def run(self, x: Float[Tensor, "b c *space"]) -> Trajectory:
+    def run(self, x: Float[Tensor, "b c *own"]) -> Trajectory:
         """The trajectory at the test nodes, as far as the method is stable."""
         assert self.stepping is not None
         return self.stepping(x)
 
-    def predict(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b t c *space"]:
+    def predict(self, x: Float[Tensor, "b c *own"]) -> Float[Tensor, "b t c *space"]:
         result = self.run(x)
         self.iterations.append(result.num_steps)
         self.converged = self.converged and result.completed

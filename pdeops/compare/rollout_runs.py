@@ -134,6 +134,11 @@ def _common_task(runs: Mapping[str, Any], spec: DatasetSpec) -> Task:
 
 
 def _task(run: Any, spec: DatasetSpec) -> Task:
+    if run.n_in is None:
+        raise ValueError(
+            "A comparison of trajectories needs frames as input; the run maps a field without an "
+            "axis of time to frames. Use `pdeops evaluate`."
+        )
     window = run.recipe.data.window or Window()
     times = spec.times[:: window.stride]
     if run.task != "rollout":

@@ -52,7 +52,7 @@ def rollout_study(
     have steps at least 4 times as long. An operator receives the first n_in frames at the nodes of
     `grid`; a stepper starts from the last of them, truncated to its grid. Both return all later
     frames at the nodes of `grid`. dt is halved from the time between frames on, as long as this
-    changes the solution of the first sample by a tenth of its error or more
+    changes the solutions by a tenth of their error or more
     (`time_stepping.Saturation`). Calls are timed as in `error_time.study`.
 
     Args:
@@ -173,10 +173,11 @@ def _stepped(
     batch_sizes: Sequence[int],
     notes: list[str],
 ) -> Iterator[SteppedRollout]:
-    """The runs of a stepper on a grid that are worth measuring, from the first sample."""
+    """The runs of a stepper on a grid that are worth measuring: stable for every sample."""
+    num_samples = len(truth.frames)
     times = [t * truth.unit for t in truth.times]
     longest, shortest = times[0], FINER * truth.steps
-    equation, saturated = problem.equation_on(grid), Saturation(truth.frames[:1], truth.test)
+    equation, saturated = problem.equation_on(grid), Saturation(truth.frames, truth.test)
     unstable = ""
     for dt in descending([longest / 2**j for j in range(30)], times):
         if dt < shortest:
@@ -188,13 +189,13 @@ def _stepped(
         stepping = TimeStepping(equation, dt, times, start=grid, test=truth.test, stepper=stepper)
         run = SteppedRollout(*(name, grid, 1), truth=truth, dt=dt / truth.unit, stepping=stepping)
         watch = Stopwatch(Clock(rest=0.0))
-        result = watch(run.run, run.prepare([0]))
+        result = watch(run.run, run.prepare(range(num_samples)))
         if not result.completed:
             unstable = f"dt = {dt / truth.unit:.3g} and longer ({result.reason.split(';')[0]})"
             continue
         if saturated.after(result):
             break
-        quick = watch.timing().wall.median < SLOW
+        quick = watch.timing().wall.median / num_samples < SLOW
         for batch in batch_sizes if quick else (1,):
             yield replace(
                 run, batch=batch, errors={}, seconds=[], iterations=[], correlation_times={}
@@ -239,6 +240,6 @@ def _method_notes(truth: Truth, num_samples: int, seed: int, repeats: int) -> li
         f"{repeats} calls, the methods' calls interleaved, after one call that is not counted.",
         "An operator is compared with steppers of the same or a smaller batch. Steppers have batch "
         f"1 only where a trajectory takes {seconds_text(SLOW)} or more.",
-        "dt is halved as long as this changes the solution by a tenth of its error or more.",
+        "dt is halved as long as this changes the solutions by a tenth of their errors or more.",
         "All methods work in float32 with one thread, or all threads for an operator if faster.",
     ]

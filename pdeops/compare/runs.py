@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..datasets.problems.problem import Problem
+from ..datasets import Problem, problem_of
 from ..domain import Grid
 from ..tasks.supervised import Run
 from .comparison import Comparison
@@ -97,7 +97,7 @@ def common(runs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
         raise ValueError("A comparison needs at least one run; got none.")
     first_name, first = next(iter(runs.items()))
     for name, run in runs.items():
-        if run.problem is None or run.spec is None:
+        if run.spec is None or problem_of(run.spec) is None:
             raise ValueError(
                 f"Run {name!r} cannot be compared with classical solvers: its training data "
                 "name no equation, so no finer reference can be computed. Train on data made "
@@ -116,8 +116,8 @@ def common(runs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
                 f"Runs are compared on one problem; {first_name!r} was trained on {here}, {name!r} "
                 f"on {there}. Compare them one by one."
             )
-    assert first.problem is not None
-    return first.problem, first.domain, first.spec
+    assert first.spec is not None
+    return problem_of(first.spec), first.domain, first.spec
 
 
 def training_time(run: Any) -> float | None:

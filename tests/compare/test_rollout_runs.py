@@ -11,6 +11,8 @@ from pdeops.datasets import generate, problem_named
 from pdeops.solvers.evolution.etdrk4 import ETDRK4
 from pdeops.tasks import load_recipe, load_run, train
 
+pytestmark = pytest.mark.slow  # two trainings and a study
+
 SMALL = {
     "repeats": 1,
     "batch_sizes": (1,),
