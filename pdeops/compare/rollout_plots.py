@@ -47,15 +47,19 @@ def error_seconds(comparison: RolloutComparison, path: str | Path) -> Path:
                     lw=0.9,
                     label=name if measure == "error" else None,
                 )
-                for r in series:
-                    at = (r.seconds, getattr(r, measure))
-                    ax.annotate(f"batch {r.batch}", at, (4, 5), textcoords="offset points",
-                                fontsize=6.5)  # fmt: skip
+                for k, r in enumerate(series):  # labels above and below by turns
+                    ax.annotate(
+                        f"batch {r.batch}",
+                        (r.seconds, getattr(r, measure)),
+                        (4, 5 - 15 * (k % 2)),
+                        textcoords="offset points",
+                        fontsize=6.5,
+                    )
             ax.set(xscale="log", xlabel="seconds per trajectory (median), s")
             ax.grid(which="major", color="#E6E6E6", lw=0.6)
         end = f"{comparison.times[-1]:.4g}"
         left.set(yscale="log", ylabel=f"relative L2 error after {end}")
-        right.set(ylabel=f"time with correlation above {THRESHOLD:g}, of {end}", ylim=(0, None))
+        right.set(ylabel=f"time with correlation above {THRESHOLD:g}, of {end}", ylim=(0, 1.08 * comparison.times[-1]))
         left.set_title(
             f"{comparison.problem}: {comparison.num_samples} trajectories against "
             f"{grid_name(comparison.reference)}",
