@@ -59,7 +59,10 @@ def error_seconds(comparison: RolloutComparison, path: str | Path) -> Path:
             ax.grid(which="major", color="#E6E6E6", lw=0.6)
         end = f"{comparison.times[-1]:.4g}"
         left.set(yscale="log", ylabel=f"relative L2 error after {end}")
-        right.set(ylabel=f"time with correlation above {THRESHOLD:g}, of {end}", ylim=(0, 1.08 * comparison.times[-1]))
+        right.set(
+            ylabel=f"time with correlation above {THRESHOLD:g}, of {end}",
+            ylim=(0, 1.08 * comparison.times[-1]),
+        )
         left.set_title(
             f"{comparison.problem}: {comparison.num_samples} trajectories against "
             f"{grid_name(comparison.reference)}",

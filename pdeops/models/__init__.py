@@ -21,6 +21,7 @@ from .operators.fno import FNO
 from .operators.mgno import MgNO
 from .operators.mgno_published import PublishedMgNO
 from .operators.neuraloperator import NeuralopFNO, NeuralopSFNO, NeuralopTFNO, NeuralopUNO
+from .operators.spatiotemporal_fno import SpatiotemporalFNO
 
 __all__ = [
     "CORRECTIONS",
@@ -34,6 +35,7 @@ __all__ = [
     "NeuralopUNO",
     "PublishedDeepConjugate",
     "PublishedMgNO",
+    "SpatiotemporalFNO",
     "VCyclePreconditioner",
 ]
 
@@ -45,6 +47,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "NeuralopTFNO": NeuralopTFNO,
     "NeuralopUNO": NeuralopUNO,
     "NeuralopSFNO": NeuralopSFNO,
+    "SpatiotemporalFNO": SpatiotemporalFNO,
 }
 KNOWN.update(MODELS)
 

@@ -1,12 +1,14 @@
 """A model together with the normalizers of its input and output."""
-# Axes: b batch, t time, c channel, *space nodes.
+# Axes: b batch, t time, c channel, *space nodes, *features of the model.
 
 from collections.abc import Callable
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..normalizer import Normalizer
+from .refinable import Times, require_refinable
 
 
 class Operator(nn.Module):
@@ -14,6 +16,10 @@ class Operator(nn.Module):
 
     Fields have shape (b, c, *space), or (b, t, c, *space) with an axis of time. All frames
     are scaled by the same mean and standard deviation per channel.
+
+    A model with `has_time = True` also takes the times of its input and output frames, relative to
+    the last input frame; None for those of its training. Other models have one set of times, and
+    ignore them. An operator is `Refinable` if its model is.
 
     Args:
         model: a map of normalised fields of these shapes.
@@ -35,10 +41,49 @@ class Operator(nn.Module):
         self.output_normalizer = output_normalizer
         self.n_in, self.n_out = n_in, n_out
 
-    def forward(self, x: Float[Tensor, "b *field"]) -> Float[Tensor, "b *other"]:
-        scaled = _on_frames(self.input_normalizer, x, self.n_in)
-        y = self.model(scaled).to(x.dtype)
-        return _on_frames(self.output_normalizer.inverse, y, self.n_out)
+    @property
+    def has_time(self) -> bool:
+        """Whether the model takes the times of its frames."""
+        return getattr(self.model, "has_time", False)
+
+    def forward(
+        self, x: Float[Tensor, "b *field"], times_in: Times = None, times_out: Times = None
+    ) -> Float[Tensor, "b *other"]:
+        scaled = self._scaled(x)
+        times = (times_in, times_out) if self.has_time else ()
+        return self._physical(self.model(scaled, *times), x)
+
+    def features(
+        self, x: Float[Tensor, "b *field"], times_in: Times = None, times_out: Times = None
+    ) -> Float[Tensor, "b *features"]:
+        """The input of the model's last layer.
+
+        Raises:
+            ValueError: the model has no linear last layer.
+        """
+        return require_refinable(self.model).features(self._scaled(x), times_in, times_out)
+
+    def head(
+        self,
+        v: Float[Tensor, "b *features"],
+        x: Float[Tensor, "b *field"],
+        times_in: Times = None,
+        times_out: Times = None,
+    ) -> Float[Tensor, "b *other"]:
+        """The physical fields predicted by the model's last layer from its features of x."""
+        y = require_refinable(self.model).head(v, self._scaled(x), times_in, times_out)
+        return self._physical(y, x)
+
+    @property
+    def last_layer(self) -> Any:
+        """The last layer of the model."""
+        return require_refinable(self.model).last_layer
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        return _on_frames(self.input_normalizer, x, self.n_in)
+
+    def _physical(self, y: Tensor, like: Tensor) -> Tensor:
+        return _on_frames(self.output_normalizer.inverse, y.to(like.dtype), self.n_out)
 
 
 def _on_frames(scale: Callable[[Tensor], Tensor], u: Tensor, num_frames: int | None) -> Tensor:

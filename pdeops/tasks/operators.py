@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -30,7 +31,11 @@ from .task import Finished
 
 log = logging.getLogger("pdeops")
 
-OPERATORS = own_models.Models(MODELS, given=("in_channels", "out_channels", "grid|domain"))
+OPERATORS = own_models.Models(
+    MODELS,
+    given=("in_channels", "out_channels", "grid|domain"),
+    keywords=("times_in", "times_out"),
+)
 ON_A_DOMAIN = ("grid", "domain")  # arguments that a run passes to the constructor of a loss
 
 
@@ -55,9 +60,16 @@ class FramesAsChannels(nn.Module):
 
 def describe(training: FieldDataset, model: Choice, table: DataTable) -> dict[str, Any]:
     """The description of an operator in a checkpoint, as plain data; `build` takes it."""
+    declared = getattr(OPERATORS[model.name], "has_time", False)
     if table.average_symmetries:
+        if declared:
+            raise ValueError(
+                f"data.average_symmetries does not apply to {model.name}, whose fields have an "
+                f"axis of time. Set it to false; data.symmetries transforms the training samples."
+            )
         check_isometric(training)
     return {
+        **(window_times(training, model.name) if declared else {}),
         "model": own_models.describe(model),
         "in_channels": training.in_channels,
         "out_channels": training.out_channels,
@@ -91,13 +103,45 @@ def build(carry: Mapping[str, Any], folder: Path | None) -> Operator:
     declared = getattr(cls, "has_time", False)
     folded = frames != (None, None) and not declared
     width = tuple(c * (n or 1) if folded else c for c, n in zip(channels, frames, strict=True))
-    model = OPERATORS.build(carry["model"], folder, *width, domain)
+    times = {name: carry[name] for name in OPERATORS.keywords if declared and name in carry}
+    model = OPERATORS.build(carry["model"], folder, *width, domain, **times)
     if carry["symmetries"] is not None:
         model = SymmetricAverage(model, domain, **carry["symmetries"])
     if folded:
         model = FramesAsChannels(model, *frames)
     scales = (Normalizer.identity(c) for c in channels)
     return Operator(model, *scales, n_in=frames[0], n_out=frames[1])
+
+
+def window_times(training: FieldDataset, model: str) -> dict[str, list[float]]:
+    """The times of the input and output frames of a window relative to its last input frame; one
+    unit of time apart if the file states no times.
+
+    Raises:
+        ValueError: the data have no trajectories, or the times depend on where the window begins.
+    """
+    window = training.window
+    if window is None:
+        raise ValueError(
+            f"{model} maps frames to later frames, and {training} has none. Use files whose fields "
+            f"have the role 'state' and the axis time, or another model."
+        )
+    stored = np.asarray(training.times or range(window.span), dtype=np.float64)
+    starts = np.arange(window.num_starts(len(stored)))
+    times = stored[window.frames(starts)]
+    times = times - times[:, window.n_in - 1, None]
+    even = (times[0, -1] - times[0, 0]) / (window.num_frames - 1) * np.arange(window.num_frames)
+    even -= even[window.n_in - 1]
+    if np.allclose(times, even, rtol=0, atol=1e-5 * abs(even[-1])):
+        times = even[None]
+    elif not np.allclose(times, times[0], rtol=0, atol=1e-5 * abs(times[0, -1])):
+        raise ValueError(
+            f"The frames of {training} are not equally spaced, so the windows of "
+            f"{window.num_frames} frames have different times, and {model} has one set of times. "
+            f"Interpolate the frames to equal spacing, or use one window per trajectory."
+        )
+    n_in = window.n_in
+    return {"times_in": times[0, :n_in].tolist(), "times_out": times[0, n_in:].tolist()}
 
 
 def with_symmetries(training: FieldDataset, table: DataTable, seed: int) -> Dataset:
@@ -121,6 +165,30 @@ def with_symmetries(training: FieldDataset, table: DataTable, seed: int) -> Data
 def fit_normalizer(batches: Iterable[Tensor], num_frames: int | None) -> Normalizer:
     """Mean and standard deviation per channel over all samples and frames (if there are any)."""
     return Normalizer.fit(u if num_frames is None else u.flatten(0, 1) for u in batches)
+
+
+def fit_both(operator: Operator, training: FieldDataset) -> tuple[Normalizer, Normalizer]:
+    """The normalizers of inputs and of targets, each with statistics of its own."""
+    return (
+        fit_normalizer((batch.input for batch in training.batches(64)), training.n_in),
+        fit_normalizer((batch.target for batch in training.batches(64)), training.n_out),
+    )
+
+
+def fit_scales(operator: Operator, trajectories: FieldDataset) -> tuple[Normalizer, Normalizer]:
+    """The normalizers of input and prediction of a map of states. Predictions become input, so both
+    are scaled by the statistics of all frames; inputs that are constant in time have a scale of
+    their own. Components of a vector that the model keeps divergence-free share one deviation."""
+    channels = trajectories.out_channels
+    frames = (torch.cat([b.input[:, :, :channels], b.target], 1) for b in trajectories.batches(64))
+    state = fit_normalizer(frames, trajectories.n_out)
+    if getattr(operator.model, "divergence_free", False):
+        state = Normalizer(state.mean, state.std.square().mean().sqrt().expand(channels))
+    if trajectories.in_channels == channels:
+        return state, state
+    fixed = fit_normalizer((b.input[:, 0, channels:] for b in trajectories.batches(64)), None)
+    both = Normalizer(torch.cat([state.mean, fixed.mean]), torch.cat([state.std, fixed.std]))
+    return both, state
 
 
 def loss_on(training: FieldDataset, loss: Choice) -> Loss:

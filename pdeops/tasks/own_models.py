@@ -32,19 +32,26 @@ class Models(Mapping[str, type[nn.Module]]):
     Args:
         registry: name -> class.
         given: names of the leading arguments of the constructor; `a|b` allows either name.
+        keywords: names of further arguments that the run passes to some models.
 
     Raises:
         ValueError: on look-up, if the file or module does not import, the class is not a torch
             module, or its constructor does not begin with `given`.
     """
 
-    def __init__(self, registry: Mapping[str, type[nn.Module]], given: Sequence[str]) -> None:
-        self.registry, self._given = registry, tuple(given)
+    def __init__(
+        self,
+        registry: Mapping[str, type[nn.Module]],
+        given: Sequence[str],
+        keywords: Sequence[str] = (),
+    ) -> None:
+        self.registry, self._given, self.keywords = registry, tuple(given), tuple(keywords)
 
     @property
     def given(self) -> tuple[str, ...]:
         """The names of all arguments that the run passes and a recipe must not contain."""
-        return tuple(name for names in self._given for name in names.split("|"))
+        leading = tuple(name for names in self._given for name in names.split("|"))
+        return (*leading, *self.keywords)
 
     def __getitem__(self, name: str) -> type[nn.Module]:
         if name in self.registry:
@@ -71,13 +78,16 @@ class Models(Mapping[str, type[nn.Module]]):
     def __len__(self) -> int:
         return len(self.registry)
 
-    def build(self, described: Mapping[str, Any], folder: Path | None, *given: Any) -> nn.Module:
+    def build(
+        self, described: Mapping[str, Any], folder: Path | None, *given: Any, **keywords: Any
+    ) -> nn.Module:
         """The model that a checkpoint describes, freshly initialised.
 
         Args:
             described: the result of `describe`.
             folder: the run's folder, which holds the copy of the file; None before training.
             given: the leading arguments of the constructor.
+            keywords: further arguments of the constructor that the run passes.
 
         Raises:
             ValueError: the source of a user-defined model is missing or has changed.
@@ -89,7 +99,7 @@ class Models(Mapping[str, type[nn.Module]]):
                 f"{described['sha256'][:12]}..., now it is {_digest(name)[:12]}.... Restore the "
                 f"old source, or train again. A file (file.py:Class) is kept with the run."
             )
-        return self[name](*given, **described["arguments"])
+        return self[name](*given, **keywords, **described["arguments"])
 
     def named(self, described: Mapping[str, Any], folder: Path | None) -> type[nn.Module]:
         """The class that a checkpoint describes."""

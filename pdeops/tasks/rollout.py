@@ -9,7 +9,7 @@ predictions that become input (unrolling; the pushforward trick, Brandstetter, W
 # Axes: b batch, t time, c channel, *space nodes.
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +23,6 @@ from ..datasets.spec import DatasetSpec
 from ..datasets.windows import Window
 from ..losses import LOSSES
 from ..nn.operator import Operator
-from ..normalizer import Normalizer
 from ..runs.recipe import Choice, choice, table
 from ..training import distributed
 from . import operators, prediction, trajectories
@@ -112,29 +111,62 @@ class RolloutRun:
         problem = problem_of(self.spec) if self.spec else None
         return problem if isinstance(problem, EvolutionProblem) else None
 
-    def __call__(self, frames: Any, num_frames: int, *, batch_size: int = 32) -> Any:
-        """The `num_frames` frames after the given ones, (b, num_frames, c, *space).
+    def __call__(
+        self,
+        frames: Any,
+        num_frames: int | None = None,
+        *,
+        times: Sequence[float] | None = None,
+        times_in: Sequence[float] | None = None,
+        batch_size: int = 32,
+    ) -> Any:
+        """The frames after the given ones: `num_frames` of them, with the spacing of the training,
+        or those at `times`, (b, t, c, *space).
 
         Args:
             frames: (b, n_in, c, *space), in any form that `fields.fields_of` takes, on any grid of
-                the domain; the result has the same type, with floating numbers.
+                the domain; the result has the same type, with floating numbers. A model with an
+                axis of time (SpatiotemporalFNO) takes any number of frames that it can fit.
+            times: times of the wanted frames after the last given one, increasing; only for a model
+                with an axis of time.
+            times_in: times of the given frames relative to the last; by default they have the
+                spacing of the training.
 
         Raises:
-            ValueError: `frames` has another shape, or `num_frames` is below 1.
+            ValueError: `frames` has another shape, `num_frames` is below 1, or times are given for
+                a model with a fixed step.
         """
+        if (num_frames is None) == (times is None):
+            raise ValueError("Give either num_frames or times; got both or neither.")
+        if not self.operator.has_time and not (times is None and times_in is None):
+            raise ValueError(
+                f"{self.recipe.model.name} has the fixed time step of its training; only a model "
+                f"with an axis of time (SpatiotemporalFNO) takes times. Give num_frames."
+            )
         parameter = next(self.operator.parameters())
         frames, restore = fields_of(frames, self.domain, parameter.dtype)
-        shape = (self.n_in, self.in_channels)
-        if frames.ndim != self.domain.ndim + 3 or frames.shape[1:3] != shape or num_frames < 1:
+        number = num_frames if times is None else len(times)
+        given = frames.shape[1] if self.operator.has_time else self.n_in
+        shape = (given, self.in_channels)
+        if frames.ndim != self.domain.ndim + 3 or frames.shape[1:3] != shape or number < 1:
             raise ValueError(
                 f"A rollout takes fields of shape (batch, {self.n_in} frames, {self.in_channels} "
                 f"channels, {self.domain.ndim} space axes) and gives 1 or more frames; got "
-                f"{tuple(frames.shape)} and num_frames {num_frames}."
+                f"{tuple(frames.shape)} and num_frames {number}."
             )
-        y = operators.in_batches(
-            lambda u: roll_out(self.operator, u, num_frames), frames, parameter, batch_size
-        )
-        return restore(y)
+        predict = self._predict(number, times, times_in)
+        return restore(operators.in_batches(predict, frames, parameter, batch_size))
+
+    def _predict(
+        self, number: int, times: Sequence[float] | None, times_in: Sequence[float] | None
+    ) -> Callable[[Tensor], Tensor]:
+        """Given frames -> predicted frames."""
+        if not self.operator.has_time:
+            return lambda u: roll_out(self.operator, u, number)
+        if times is None:
+            step = self.operator.model.times_out  # of one window, repeated
+            times = [step[-1] * (k // len(step)) + step[k % len(step)] for k in range(number)]
+        return lambda u: self.operator(u, times_in, times)
 
 
 class RolloutTask(Task):
@@ -155,7 +187,7 @@ class RolloutTask(Task):
         training = trajectories.windowed(Window(window.n_in, steps * window.n_out, window.stride))
         carry = operators.describe(one_step, recipe.model, recipe.data)
         operator = operators.fresh(carry, recipe.model, recipe.seed)
-        operator.input_normalizer, scale = fit_scales(trajectories)
+        operator.input_normalizer, scale = operators.fit_scales(operator, trajectories)
         operator.output_normalizer = scale
         monitor = operators.monitor(training)
         return Job(
@@ -242,21 +274,6 @@ def require_states(dataset: FieldDataset) -> None:
             f"has {', '.join(dataset.inputs)} and {', '.join(dataset.targets)}. Use the task "
             f"'supervised'."
         )
-
-
-def fit_scales(trajectories: FieldDataset) -> tuple[Normalizer, Normalizer]:
-    """The normalizers of input and prediction. Predictions become input, so both are scaled by the
-    statistics of all frames; inputs that are constant in time have a scale of their own."""
-    channels = trajectories.out_channels
-    frames = (torch.cat([b.input[:, :, :channels], b.target], 1) for b in trajectories.batches(64))
-    state = operators.fit_normalizer(frames, trajectories.n_out)
-    if trajectories.in_channels == channels:
-        return state, state
-    fixed = operators.fit_normalizer(
-        (b.input[:, 0, channels:] for b in trajectories.batches(64)), None
-    )
-    both = Normalizer(torch.cat([state.mean, fixed.mean]), torch.cat([state.std, fixed.std]))
-    return both, state
 
 
 def whole_trajectories(dataset: FieldDataset, window: Window) -> FieldDataset:

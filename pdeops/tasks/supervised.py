@@ -139,12 +139,8 @@ class SupervisedTask(Task):
         )
         carry = operators.describe(training, recipe.model, recipe.data)
         operator = operators.fresh(carry, recipe.model, recipe.seed)
-        operator.input_normalizer = operators.fit_normalizer(
-            (batch.input for batch in training.batches(64)), training.n_in
-        )
-        operator.output_normalizer = operators.fit_normalizer(
-            (batch.target for batch in training.batches(64)), training.n_out
-        )
+        fit = operators.fit_scales if operator.has_time else operators.fit_both
+        operator.input_normalizer, operator.output_normalizer = fit(operator, training)
         monitor = operators.monitor(training)
         return Job(
             operator,

@@ -27,6 +27,7 @@ class Trajectories(FieldDataset):
     n_in = property(lambda self: self.window.n_in)
     n_out = property(lambda self: self.window.n_out)
     inputs = targets = property(lambda self: self.names)
+    times = property(lambda self: tuple(DT * k for k in range(self.u.shape[1])))
 
     def __len__(self):
         return len(self.rows)

@@ -6,8 +6,10 @@
 form, by products with the truncated Fourier matrices (`cpu.py`), serves every device.
 """
 
+import math
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -41,3 +43,42 @@ def fft_is_faster(shape: Sequence[int], weight: Float[Tensor, "*modes i two o"])
     128² with all modes 3.3; 32³ with all modes 4.4.
     """
     return len(shape) == 1 and shape[0] >= 1024 and weight.shape[0] > 33
+
+
+def analyse(
+    u: Float[Tensor, "b *space c"], n_modes: Sequence[int]
+) -> Float[Tensor, "b two *modes c"]:
+    """The Fourier coefficients û_k of the kept modes, as real pairs; 0 for modes that the grid does
+    not resolve. Differentiable to any order."""
+    shape, n_modes = tuple(u.shape[1:-1]), tuple(n_modes)
+    A, _ = cpu.constants(shape, n_modes, u.dtype, u.device)
+    # No Function without gradients: torch.compile (2.13) then calls its forward wrongly.
+    u_hat = cpu.Analysis.apply(u, *A) if torch.is_grad_enabled() else cpu.analysis(u, A)
+    u_hat = u_hat / math.prod(shape)
+    pad = [p for before, _, after in reversed(_kept(shape, n_modes)) for p in (before, after)]
+    return F.pad(u_hat, [0, 0, *pad]) if any(pad) else u_hat
+
+
+def synthesise(
+    v_hat: Float[Tensor, "b two *modes c"], n_modes: Sequence[int], shape: Sequence[int]
+) -> Float[Tensor, "b *space c"]:
+    """Σ_k v̂_k exp(2πi k·x/L) over the kept modes that a grid of this shape resolves; `convolve` is
+    analyse, one matrix per mode, synthesise. Differentiable to any order."""
+    shape, n_modes = tuple(shape), tuple(n_modes)
+    A, c = cpu.constants(shape, n_modes, v_hat.dtype, v_hat.device)
+    for axis, (before, kept, _) in enumerate(_kept(shape, n_modes), 2):
+        if kept < v_hat.shape[axis]:
+            v_hat = v_hat.narrow(axis, before, kept)
+    c = (c * math.prod(shape)).view(*v_hat.shape[2:-1], 1)
+    if torch.is_grad_enabled():
+        return cpu.Synthesis.apply(v_hat * c, False, *A)
+    return cpu.synthesis(v_hat * c, A, False)
+
+
+def _kept(shape: Sequence[int], n_modes: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Per axis the number of modes dropped below, kept, and dropped above on this grid."""
+    all_modes = [range(-(m // 2), m // 2) for m in n_modes[:-1]] + [range(n_modes[-1] // 2 + 1)]
+    return [
+        (k[0] - every[0], len(k), every[-1] - k[-1])
+        for k, every in zip(reference.kept_modes(shape, n_modes), all_modes, strict=True)
+    ]

@@ -1,0 +1,354 @@
+"""ST-FNO: the spatiotemporal Fourier neural operator (Cao, Brarda, Li, Xie, ICLR 2025)."""
+# Axes: b batch, t instants, c and d channels, *space nodes, j polynomials, k modes.
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ...calculus.helmholtz import project_divergence_free
+from ...domain import Grid
+from ...nn import chebyshev
+from ...nn.domains import check_domain
+from ...nn.pointwise import Pointwise, PointwiseMLP
+from ...nn.refinable import Times
+from ...nn.spacetime import (
+    FourierModes,
+    ModeMap,
+    SpaceTime,
+    constant,
+    full,
+    gauss_analysis,
+    gauss_values,
+)
+
+_ROUND_OFF = 1e-5  # of times, relative to the window; files may store them in float32
+
+
+class SpatiotemporalFNO(nn.Module):
+    """Frames w(t), -τ <= t <= 0 -> frames at any later instants: a trajectory to a trajectory.
+
+        w(t) = w(0) + (t/T) Σ_jk v̂_jk T_j(t) φ_k,    v̂_jk = A_jk ŷ_jk + B_jk,    0 < t <= T
+
+    with Chebyshev polynomials T_j on the window [0, T] of the training and Fourier modes φ_k. The
+    features y are computed on `latent_shape` nodes at `latent_steps` Gauss nodes of the window:
+    a linear map takes the modes of the input, in space and time, to those of the window, and
+    n_layers - 1 layers y <- gelu(M(K y) + W y + b) follow, K a matrix per mode T_j φ_k.
+
+    Frames at other instants are values of the same polynomials. So the horizon and the number of
+    frames are independent of each other, and of the number of input frames. Horizons beyond T are
+    reached window by window, each from predicted frames. The input's modes are read from any grid,
+    and the change w(t) - w(0) is evaluated on it, so the resolution of the input changes only w(0).
+
+    Differences from the published network: Chebyshev polynomials in physical time replace the
+    discrete Fourier transform over frames, which depends on their number and wraps around;
+    transforms are divided by the number of nodes; the encodings of x and y, which are not periodic,
+    are gone, so that the map commutes with shifts; the change is zero at t = 0; vector fields are
+    projected. There is no layer norm over space and time: the scale of the data is removed once.
+
+    Good values: n_modes 16 to 32, hidden_channels 16 to 32, time_modes 6 to 12 for smooth flows.
+
+    Args:
+        grid: training grid, a periodic box.
+        times_in: times of the input frames of the training, relative to the last: <= 0, increasing.
+        times_out: times of its output frames: > 0, increasing; T is the last.
+        n_modes: modes per axis, even; (24, 24) keeps 24 x 13.
+        time_modes: number of polynomials on [0, T], by default 10, or as many as output frames.
+        input_time_modes: number of polynomials that the input frames are fitted by, by default 5,
+            or as many as frames.
+        n_layers: number of layers; the first takes the input to the window.
+        mlp_channels: hidden width of the pointwise network in each layer.
+        latent_steps: Gauss nodes of the window, by default 3/2 time_modes.
+        latent_shape: nodes of the features, by default those of the training grid. Fewer, down to
+            n_modes, are faster; shifts that are not multiples of their spacing then commute with
+            the map approximately.
+        divergence_free: the first d channels are a vector field, and the prediction is its
+            projection to the fields without divergence.
+        dropout: probability of dropping a whole channel after each layer, in training mode.
+
+    Raises:
+        ValueError: the domain is not a periodic box; n_modes do not fit it; more polynomials than
+            frames or nodes; times out of order; fewer input channels than output channels.
+    """
+
+    domains: ClassVar[tuple[type, ...]] = (Grid,)
+    has_time: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        grid: Grid,
+        *,
+        times_in: Sequence[float] = (0.0,),
+        times_out: Sequence[float] = (1.0,),
+        n_modes: Sequence[int] = (16, 16),
+        time_modes: int | None = None,
+        input_time_modes: int | None = None,
+        hidden_channels: int = 20,
+        n_layers: int = 4,
+        mlp_channels: int = 32,
+        latent_steps: int | None = None,
+        latent_shape: Sequence[int] | None = None,
+        divergence_free: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_domain(type(self), grid)
+        self.grid, self.out_channels, self.in_channels = grid, out_channels, in_channels
+        self.arguments: dict[str, Any] = {
+            "n_modes": list(n_modes),
+            "time_modes": time_modes,
+            "input_time_modes": input_time_modes,
+            "hidden_channels": hidden_channels,
+            "n_layers": n_layers,
+            "mlp_channels": mlp_channels,
+            "latent_steps": latent_steps,
+            "latent_shape": None if latent_shape is None else list(latent_shape),
+            "divergence_free": divergence_free,
+            "dropout": dropout,
+        }
+        self.times_in, self.times_out = _input_times(times_in), _output_times(times_out)
+        self.horizon, self.memory = self.times_out[-1], -self.times_in[0]
+        m_in = input_time_modes or min(5, len(self.times_in))
+        m = time_modes or min(10, len(self.times_out))
+        self.latent_steps = latent_steps or -(-3 * m // 2)
+        self.latent_shape = tuple(latent_shape or grid.shape)
+        self.divergence_free = divergence_free
+        self._check(m, m_in)
+        chebyshev.fit(self.times_in, (-self.memory, 0.0), m_in)
+
+        modes = FourierModes(grid, n_modes, type(self).__name__)
+        FourierModes(grid.with_shape(self.latent_shape), n_modes, "latent_shape")
+        self.input_modes, self.expansion = m_in, SpaceTime(modes, m)
+        width, lifted = hidden_channels, m_in * in_channels
+        self.lift = ModeMap(
+            modes.num_modes, lifted, m * width, std=(2 / (m * (lifted + width))) ** 0.5
+        )
+        self.encoding = nn.Parameter(torch.randn(m, width) / m)
+        self.convolutions = nn.ModuleList(
+            ModeMap(self.expansion.num_modes, width, width, std=(1 / (2 * width)) ** 0.5)
+            for _ in range(n_layers - 1)
+        )
+        self.mlps = nn.ModuleList(PointwiseMLP(width, mlp_channels, width) for _ in range(n_layers))
+        self.skips = nn.ModuleList(
+            Pointwise(lifted if l == 0 else width, width) for l in range(n_layers)
+        )
+        self.last_layer = ModeMap(
+            self.expansion.num_modes,
+            width,
+            out_channels,
+            std=(1 / (m * (width + out_channels))) ** 0.5,
+            bias=True,
+        )
+        self.dropout = nn.Dropout1d(dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b t c *space"],
+        times_in: Times = None,
+        times_out: Times = None,
+    ) -> Float[Tensor, "b t_out d *space"]:
+        """The frames at `times_out` after the frames x at `times_in`, times relative to the last
+        frame of x; by default those of the training, with its spacing for another number of frames.
+
+        Frames before the window of the training, -τ <= t, are not used.
+
+        Raises:
+            ValueError: x has other channels or axes, too few frames to fit, or times out of order.
+        """
+        known, wanted = self._times_in(x, times_in), self._times_out(times_out)
+        if self._inside(wanted):
+            return self.head(self.features(x, known, wanted), x, known, wanted)
+        parts, start = [], 0.0
+        while True:
+            # Times below count from the start of this window.
+            inside = [t - start for t in wanted if self._inside((t - start,))]
+            is_last = len(inside) == len(wanted)
+            last = [self.horizon + t for t in self.times_in]
+            needed = [] if is_last else [t for t in last if t > _ROUND_OFF * self.horizon]
+            v = self.features(x, known)
+            y = self.head(v, x, known, [*inside, *needed])
+            parts.append(y[:, : len(inside)])
+            if is_last:
+                return torch.cat(parts, 1)
+            x, known = self._next_input(x, known, y[:, len(inside) :], needed)
+            wanted, start = wanted[len(inside) :], start + self.horizon
+
+    def features(
+        self, x: Float[Tensor, "b t c *space"], times_in: Times = None, times_out: Times = None
+    ) -> Float[Tensor, "b steps h *latent"]:
+        """The features y of one window, at its Gauss nodes and on the latent grid.
+
+        Raises:
+            ValueError: as `forward`, or an output time lies beyond the window [0, T].
+        """
+        known = self._times_in(x, times_in)
+        if times_out is not None and not self._inside(self._times_out(times_out)):
+            raise ValueError(
+                f"Features belong to one window of length {self.horizon:g}; got output times up to "
+                f"{float(times_out[-1]):g}. Take one window at a time."
+            )
+        with torch.autocast(x.device.type, enabled=False):
+            u = self._polynomials(x.to(full(x.dtype)), known)
+            u_hat = self.expansion.modes.analysis(u.movedim(1, -1))
+            v_hat = self.lift(u_hat).unflatten(-1, (self.expansion.num_polynomials, -1))
+            v_hat = v_hat.movedim(-2, 2).flatten(2, 3)
+            encoding = self._gauss_values(u) @ self.encoding.to(u)
+            latent = self.expansion.modes.resample(u, self.latent_shape)
+        skip = self.skips[0].channels_last(latent.movedim(1, -1))[:, None]
+        skip = skip + encoding.view(1, self.latent_steps, *[1] * self.grid.ndim, -1)
+        v = self._drop_channels(F.gelu(self._network(self.mlps[0], v_hat) + skip))
+        for K, M, W in zip(self.convolutions, self.mlps[1:], self.skips[1:], strict=True):
+            v = self._drop_channels(
+                F.gelu(self._network(M, K(self._analysis(v))) + W.channels_last(v))
+            )
+        return v.movedim(-1, 2).to(x.dtype)
+
+    def head(
+        self,
+        v: Float[Tensor, "b steps h *latent"],
+        x: Float[Tensor, "b t c *space"],
+        times_in: Times = None,
+        times_out: Times = None,
+    ) -> Float[Tensor, "b t_out d *space"]:
+        """w(0), the last frame of x, and the change that the last layer computes from features v,
+        at times of one window, in any order."""
+        wanted = self.times_out if times_out is None else tuple(float(t) for t in times_out)
+        v_hat = self.last_layer(self._analysis(v.movedim(2, -1)))
+        instants = constant(_growing, (wanted, self.horizon, self.expansion.num_polynomials), v_hat)
+        change = self.expansion.synthesis(v_hat, instants, x.shape[3:]).movedim(-1, 2)
+        y = x[:, -1:, : self.out_channels] + change.to(x.dtype)
+        if not self.divergence_free:
+            return y
+        return project_divergence_free(y, self.grid.with_shape(x.shape[3:]))
+
+    def _analysis(self, v: Float[Tensor, "b t *latent h"]) -> Float[Tensor, "b two jk h"]:
+        """Coefficients of features with channels last."""
+        matrix = gauss_analysis(self.latent_steps, self.expansion.num_polynomials, v)
+        return self.expansion.analysis(v, matrix)
+
+    def _network(
+        self, M: PointwiseMLP, v_hat: Float[Tensor, "b two jk h"]
+    ) -> Float[Tensor, "b t *latent h"]:
+        """M₂ gelu(M₁ v + m₁) + m₂ of the field with these coefficients; M₁ acts on the few
+        coefficients instead of the nodes."""
+        M1, m1, M2, m2 = M.maps()
+        with torch.autocast(v_hat.device.type, enabled=False):
+            h_hat = self.expansion.add_constant(F.linear(v_hat, M1), m1)
+        h = self.expansion.synthesis(h_hat, self._gauss_values(h_hat), self.latent_shape)
+        return F.linear(F.gelu(h), M2, m2)
+
+    def _gauss_values(self, like: Tensor) -> Float[Tensor, "t j"]:
+        return gauss_values(self.latent_steps, self.expansion.num_polynomials, like)
+
+    def _polynomials(
+        self, x: Float[Tensor, "b t c *space"], times: Sequence[float]
+    ) -> Float[Tensor, "b jc *space"]:
+        """The coefficients of the polynomials on [-τ, 0] that fit the frames, for each channel."""
+        used = tuple(t for t in times if t >= -self.memory * (1 + _ROUND_OFF))
+        x = x[:, len(times) - len(used) :]
+        L = constant(chebyshev.fit, (used, (-self.memory, 0.0), self.input_modes), x)
+        return torch.matmul(L, x.flatten(2)).view(len(x), -1, *x.shape[3:])
+
+    def _drop_channels(self, v: Float[Tensor, "b t *latent h"]) -> Float[Tensor, "b t *latent h"]:
+        """Dropout of whole channels."""
+        if not (self.training and self.dropout.p):
+            return v
+        kept = self.dropout(v.new_ones(len(v), v.shape[-1], 1))
+        return v * kept.view(len(v), *[1] * (v.ndim - 2), -1)
+
+    def _next_input(
+        self, x: Tensor, times: Sequence[float], y: Tensor, new: Sequence[float]
+    ) -> tuple[Tensor, tuple[float, ...]]:
+        """The input of the next window: given frames that still lie in it, and predicted ones."""
+        kept = [t for t in times if t - self.horizon >= -self.memory * (1 + _ROUND_OFF)]
+        fixed = x[:, -1:, self.out_channels :].expand(-1, len(new), *[-1] * (x.ndim - 2))
+        y = torch.cat([y, fixed], 2)
+        frames = torch.cat([x[:, len(times) - len(kept) :], y], 1)
+        return frames, tuple(t - self.horizon for t in (*kept, *new))
+
+    def _inside(self, times: Sequence[float]) -> bool:
+        return max(times) <= self.horizon * (1 + _ROUND_OFF)
+
+    def _times_in(self, x: Tensor, times: Times) -> tuple[float, ...]:
+        """The times of the frames of x."""
+        n = x.shape[1]
+        if x.ndim != self.grid.ndim + 3 or x.shape[2] != self.in_channels:
+            raise ValueError(
+                f"SpatiotemporalFNO takes trajectories of shape (batch, frames, "
+                f"{self.in_channels} channels, {self.grid.ndim} space axes); got {tuple(x.shape)}."
+            )
+        if times is None and n == len(self.times_in):
+            return self.times_in
+        if times is None:
+            few = len(self.times_in) - 1
+            spacing = self.memory / few if few else self.times_out[0]
+            times = [spacing * (i + 1 - n) for i in range(n)]
+        if len(times) != n:
+            raise ValueError(f"{n} input frames need as many times; got {len(times)}.")
+        if n < self.input_modes:
+            raise ValueError(
+                f"SpatiotemporalFNO fits its input by {self.input_modes} polynomials in time, so "
+                f"it needs as many frames or more; got {n}. Give more frames, or train with fewer "
+                f"input_time_modes."
+            )
+        return _input_times(times)
+
+    def _times_out(self, times: Times) -> tuple[float, ...]:
+        return self.times_out if times is None else _output_times(times)
+
+    def _check(self, m: int, m_in: int) -> None:
+        """Raise a ValueError for more polynomials than frames or nodes, and for channels."""
+        for name, number, frames, what in (
+            ("time_modes", m, len(self.times_out), "output frames"),
+            ("input_time_modes", m_in, len(self.times_in), "input frames"),
+            ("time_modes", m, self.latent_steps, "latent_steps"),
+        ):
+            if not 1 <= number <= frames:
+                raise ValueError(
+                    f"{name} is from 1 to the number of {what}, {frames}, which determine no more "
+                    f"polynomials in time; got {number}."
+                )
+        if not 1 <= self.out_channels <= self.in_channels:
+            raise ValueError(
+                f"SpatiotemporalFNO predicts the change of the first channels of its last input "
+                f"frame; got {self.in_channels} input and {self.out_channels} output channels."
+            )
+        if self.divergence_free and self.out_channels != self.grid.ndim:
+            raise ValueError(
+                f"divergence_free projects a vector field of {self.grid.ndim} components on this "
+                f"grid; got {self.out_channels} output channels."
+            )
+
+
+def _growing(times: Sequence[float], horizon: float, m: int) -> Float[np.ndarray, "t j"]:
+    """(t/T) T_j(t), which vanishes at t = 0."""
+    return np.asarray(times)[:, None] / horizon * chebyshev.values(times, (0.0, horizon), m)
+
+
+def _input_times(times: Any) -> tuple[float, ...]:
+    found = tuple(float(t) for t in times)
+    increasing = all(a < b for a, b in pairwise(found))
+    if not found or not increasing or found[-1] != 0:
+        raise ValueError(
+            f"times_in are the times of the input frames relative to the last: increasing, the "
+            f"last 0; got {list(found)}."
+        )
+    return found
+
+
+def _output_times(times: Any) -> tuple[float, ...]:
+    found = tuple(float(t) for t in times)
+    increasing = all(a < b for a, b in pairwise((0.0, *found)))
+    if not found or not increasing:
+        raise ValueError(
+            f"times_out are the times of the output frames after the last input frame: positive "
+            f"and increasing; got {list(found)}."
+        )
+    return found
