@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..compare.tables import markdown_table
 from ..datasets import FieldDataset, Problem, open_dataset, problem_of
 from ..datasets.spec import DatasetSpec
 from ..losses import LOSSES
@@ -219,10 +220,9 @@ class SupervisedTask(Task):
             return None
         known = self.definitions()
         means = [(k, v, known[k]) for k, v in report.items() if k != "trajectory"]
-        shown = [(k, "-" if v is None else f"{v:.4g}", note) for k, v, note in means]
-        lines = [f"| {name} | {value} | {note} |" for name, value, note in shown]
-        head = ["| over all frames | mean | definition |", "|---|---:|---|"]
-        return "\n".join([*head, *lines, "", trajectories.text(report["trajectory"])])
+        cells = [(k, "-" if v is None else f"{v:.4g}", note) for k, v, note in means]
+        table = markdown_table(("over all frames", "mean", "definition"), cells)
+        return f"{table}\n\n{trajectories.text(report['trajectory'])}"
 
     def definitions(self) -> Mapping[str, str]:
         """Definitions of the metrics, p the prediction and t the target."""
