@@ -31,7 +31,7 @@ def main() -> None:
         prog="python -m benchmarks",
         epilog="Commands that make one table each: python -m benchmarks.TABLE, with TABLE one of "
         "checkouts, classical, cold_start, cost, generalisation, matrices, preconditioners, relax, "
-        "search, study.",
+        "rollouts, search, study, superiority.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV files")

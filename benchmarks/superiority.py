@@ -258,12 +258,14 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--steps", type=int, default=20, help="frames of a trajectory")
     options.add_argument("--nodes", type=int, default=32, help="nodes per axis of the 2D flow")
     options.add_argument("--epochs", type=int, default=10, help="epochs of each training")
+    options.add_argument("--threads", type=int, default=1, help="threads of torch")
     options.add_argument("--out", type=Path, default=RESULTS / "superiority.csv")
     return options
 
 
 def main() -> None:
     options = parser().parse_args()
+    torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         rows = advection_rows(options, Path(folder)) + flow_rows(options, Path(folder))
     settings = {k: str(v) for k, v in vars(options).items() if k != "out"}
