@@ -100,7 +100,7 @@ class Size:
 
 
 SIZES = {
-    "tiny": Size(32, 40, 4, 8, 15, minutes=0.4, refinement=2),
+    "tiny": Size(32, 40, 4, 8, 15, minutes=0.25, refinement=2),
     "small": Size(64, 100, 10, 16, 20, minutes=10.0),
     "full": Size(64, 1000, 100, 200, 30, minutes=600.0, fno=(24, 32), mgno=24),
 }
