@@ -69,7 +69,7 @@ def command(
         from ..compare.trajectory_plots import draw
 
         folder = plot_folder or loaded.folder / "plots"
-        for file in draw(report, *example, folder, name=loaded.recipe.model.name):
+        for file in draw(report, *example, folder=folder, name=loaded.recipe.model.name):
             log.info("wrote %s", file)
     text = None if json else task.text(report)
     if text is None:

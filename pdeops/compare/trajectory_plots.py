@@ -23,8 +23,8 @@ def draw(
     domain: Any,
     batch: Batch,
     prediction: Float[Tensor, "1 t c *space"],
-    folder: str | Path,
     *,
+    folder: str | Path,
     name: str,
 ) -> list[Path]:
     """Draw error_over_time.png, spectra.png (where the domain has spectra) and film.png.
@@ -125,10 +125,18 @@ def film(
     """
     truth, prediction = (u.detach().cpu().double() for u in (truth, prediction))
     rows = {"truth": truth, name: prediction, "difference": prediction - truth}
-    scale = {"vmin": truth.min().item(), "vmax": truth.max().item(), "cmap": "viridis"}
+    scale: dict[str, Any] = {
+        "vmin": truth.min().item(),
+        "vmax": truth.max().item(),
+        "cmap": "viridis",
+    }
     sizes = map(abs, _finite(rows["difference"].flatten().tolist()))
     widest = max(sizes, default=0.0) or 1.0
-    styles = [scale, scale, {"vmin": -widest, "vmax": widest, "cmap": "RdBu_r"}]
+    styles: list[dict[str, Any]] = [
+        scale,
+        scale,
+        {"vmin": -widest, "vmax": widest, "cmap": "RdBu_r"},
+    ]
     if truth.ndim == 2:
         return _space_time(path, times, rows, styles, domain)
     chosen = torch.linspace(0, len(times) - 1, min(COLUMNS, len(times))).round().long().tolist()

@@ -36,7 +36,7 @@ def example(domain, generator):
     ids=["line", "box", "sphere"],
 )
 def test_three_figures(domain, generator, tmp_path):
-    files = draw(report_of(5), domain, *example(domain, generator), tmp_path, name="FNO")
+    files = draw(report_of(5), domain, *example(domain, generator), folder=tmp_path, name="FNO")
     assert [f.name for f in files] == ["error_over_time.png", "spectra.png", "film.png"]
     assert all(f.stat().st_size > 8_000 for f in files)
 
@@ -45,7 +45,9 @@ def test_no_film_in_three_dimensions_and_no_spectra_without_waves(generator, tmp
     domain = Grid((4, 4, 4))
     report = report_of(5)
     del report["spectra"]
-    files = draw({"trajectory": report}, domain, *example(domain, generator), tmp_path, name="FNO")
+    files = draw(
+        {"trajectory": report}, domain, *example(domain, generator), folder=tmp_path, name="FNO"
+    )
     assert [f.name for f in files] == ["error_over_time.png"]
 
 
@@ -58,7 +60,7 @@ def test_a_blow_up_is_drawn_as_far_as_it_is_finite(generator, tmp_path):
         error_at_times=[0.1, 7.0, math.inf],
         blow_up={"multiple": 10, "samples": [{"sample": 0, "step": 3, "time": 1.5}]},
     )
-    assert len(draw(report, domain, batch, prediction, tmp_path, name="FNO")) == 3
+    assert len(draw(report, domain, batch, prediction, folder=tmp_path, name="FNO")) == 3
 
 
 def test_the_film_shows_the_first_and_the_last_time(generator, monkeypatch, tmp_path):
