@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..datasets.problems.evolution import PeriodicProblem
 from ..datasets.spec import DatasetSpec
 from ..datasets.windows import Window
 from ..domain import Grid
 from .report import write_report
-from .rollout_candidates import Rollout
+from .rollout_candidates import Rollout, Truth
 from .rollout_comparison import RolloutComparison
 from .rollout_plots import error_seconds
-from .rollout_study import FINER, rollout_study, solve_truth
+from .rollout_study import rollout_study, solve_truth
 from .runs import UNSEEN, common, num_used, training_time
 from .tables import grid_name, seconds_text
 from .timing import Clock, time_calls
@@ -74,6 +72,9 @@ def compare_rollouts(
     each = None
     if data_seconds is None:
         each = _seconds_per_sample(problem, spec)
+    truth = solve_truth(
+        problem, grid, task.times, n_in=task.n_in, seed=seed, num_samples=num_samples
+    )
     comparison = rollout_study(
         {name: _rollout(run) for name, run in runs.items()},
         problem,
@@ -84,6 +85,7 @@ def compare_rollouts(
         num_samples=num_samples,
         training_seconds={name: training_time(run) for name, run in runs.items()},
         data_seconds={n: data_seconds if each is None else each * used[n] for n in runs},
+        truth=truth,
         progress=progress,
         **options,
     )
@@ -102,7 +104,7 @@ def compare_rollouts(
         introduction=introduction,
         comparison=comparison,
         draw=error_seconds,
-        films=_films(runs, problem, grid, task, seed, Path(folder)),
+        films=_films(runs, truth, Path(folder)),
         curves={n: f for n, r in runs.items() if (f := r.folder / "metrics.csv").is_file()},
     )
     return comparison
@@ -153,29 +155,19 @@ def _seconds_per_sample(problem: PeriodicProblem, spec: DatasetSpec) -> float:
     return time_calls(calls, repeats=TIMED, warm_up=0, clock=Clock())["sample"].wall.median
 
 
-def _films(
-    runs: Mapping[str, Any],
-    problem: PeriodicProblem,
-    grid: Grid,
-    task: Task,
-    seed: int,
-    folder: Path,
-) -> dict[str, Path]:
+def _films(runs: Mapping[str, Any], truth: Truth, folder: Path) -> dict[str, Path]:
     """The film of the first test trajectory, for each run."""
-    if grid.ndim > 2:
+    if truth.test.ndim > 2:
         return {}
-    fine = grid.refined(FINER)
-    truth = solve_truth(problem, grid, fine, task.times, n_in=task.n_in, seed=seed, num_samples=1)
     drawn = {}
     for i, (name, run) in enumerate(runs.items()):
-        with torch.no_grad():
-            prediction = _rollout(run)(truth.given.float(), len(truth.times))
+        prediction = _rollout(run)(truth.given[:1].float(), len(truth.times))
         drawn[f"First trajectory, {name}"] = film(
             folder / "plots" / f"film_{i}.png",
             truth.times,
             truth.frames[0, :, 0],
             prediction[0, :, 0],
             name=name,
-            domain=grid,
+            domain=truth.test,
         )
     return drawn

@@ -33,7 +33,7 @@ def grid(problem):
 
 @pytest.fixture(scope="module")
 def truth(problem, grid):
-    return solve_truth(problem, grid, grid.refined(4), TIMES, n_in=1, seed=SEED, num_samples=2)
+    return solve_truth(problem, grid, TIMES, n_in=1, seed=SEED, num_samples=2)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def study(problem, grid, truth):
     return rollout_study(
         rollouts, problem, grid, TIMES, seed=SEED, num_samples=2, repeats=1, clock=FAST,
         scales=(0.5, 1.0), steppers={"ETDRK4": ETDRK4}, batch_sizes=(1, 2),
-        training_seconds={"larger": 10.0}, data_seconds={"larger": 5.0},
+        truth=truth, training_seconds={"larger": 10.0}, data_seconds={"larger": 5.0},
     )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def test_the_truth_starts_from_the_samples_of_the_seed(problem, grid, truth):
     for i in range(2):
         sample = problem.sample_input(grid, SEED, i)
         torch.testing.assert_close(truth.given[i, 0], sample, rtol=1e-6, atol=1e-6)
-    later = solve_truth(problem, grid, truth.fine, TIMES, n_in=2, seed=SEED, num_samples=1)
+    later = solve_truth(problem, grid, TIMES, n_in=2, seed=SEED, num_samples=1)
     torch.testing.assert_close(later.given[0, 1], truth.frames[0, 0])
     torch.testing.assert_close(later.frames[0], truth.frames[0, 1:])
     assert later.times == pytest.approx((0.05, 0.1))
