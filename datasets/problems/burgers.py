@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from ...calculus.spectrum import shell_spectrum
 from ...domain import Grid
 from ...solvers.evolution.evolution import Evolution
 from .evolution import PeriodicProblem
@@ -66,3 +67,11 @@ class Burgers(PeriodicProblem):
         from ...solvers.evolution.equations.burgers import Burgers as Equation
 
         return Equation(grid, self.inputs.viscosity)
+
+    def diagnostics(
+        self, u: Float[Tensor, "b t 1 x"], grid: Grid
+    ) -> dict[str, Float[Tensor, "b t"]]:
+        """Energy ½∫u², which falls by ν∫u_x² per unit of time, and this dissipation."""
+        spectra = (shell_spectrum(u[:, :, 0], grid, order=order).sum(-1) for order in (0, 1))
+        energy, gradient = (grid.volume * half for half in spectra)
+        return {"energy": energy, "energy_dissipation": 2 * self.inputs.viscosity * gradient}

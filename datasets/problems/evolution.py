@@ -110,6 +110,12 @@ class EvolutionProblem(Generated):
     def stored(self, u: Float[Tensor, "*batch_fine"], grid: Any) -> Float[Tensor, "*batch_space"]:
         """The solver's fields at the nodes of `grid`."""
 
+    def diagnostics(
+        self, u: Float[Tensor, "b t c *space"], grid: Any
+    ) -> dict[str, Float[Tensor, "b t"]]:
+        """Integrals of each frame that the equation balances, by name; by default none."""
+        return {}
+
     @property
     def t_start(self) -> float:
         """Time of the first stored frame, the end of the warm-up; 0 for kinds without one."""

@@ -1,7 +1,7 @@
 """2D Navier-Stokes equations in vorticity form; see cards/navier_stokes.md."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...domain import Grid
 from ...solvers.evolution.evolution import Evolution
+from ...trajectory_metrics import vorticity_budget
 from .evolution import PeriodicProblem
 from .periodic_fields import PeriodicGaussianField, RingVorticity
 
@@ -225,3 +226,13 @@ class NavierStokes(PeriodicProblem):
         kind = self.inputs
         forcing = kind.forcing(grid)
         return Equation(grid, kind.viscosity, drag=kind.drag, forcing=forcing)
+
+    def diagnostics(
+        self, u: Float[Tensor, "b t 1 x y"], grid: Grid
+    ) -> dict[str, Float[Tensor, "b t"]]:
+        """Energy, enstrophy, and the terms of their balance; see `VorticityBudget`."""
+        kind = self.inputs
+        budget = vorticity_budget(
+            u, grid, viscosity=kind.viscosity, drag=kind.drag, forcing=kind.forcing(grid)
+        )
+        return {f.name: getattr(budget, f.name) for f in fields(budget)}

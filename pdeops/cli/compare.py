@@ -16,20 +16,25 @@ def command(
 ) -> None:
     """Compare a run with classical solvers; errors are against a reference on a finer grid.
 
+    An operator for a steady problem is compared with direct and iterative solvers, a model of
+    trajectories with time stepping at many (n, dt), by the error at the last time and by
+    correlation time.
+
     Writes compare.csv, plots/ and report.md to the run's folder; prints the table and the verdict.
     """
-    from ..compare import compare_runs
+    from ..compare import compare_rollouts, compare_runs
     from ..tasks import load_run, task_of
 
     task = task_of(run)
-    if task.name != "supervised":
+    if task.name not in ("supervised", "rollout"):
         raise ValueError(
-            f"compare sets operators against solvers of the same steady problem; {run} is of "
+            f"compare sets operators against solvers of the same problem; {run} is of "
             f"the task {task.name!r} ({task.summary}). Use `pdeops evaluate {run}`, which reports "
             f"{task.measured}."
         )
-    loaded = load_run(run, task="supervised", device=device)
-    report = compare_runs({loaded.recipe.model.name: loaded}, folder=run, num_samples=samples)
+    loaded = load_run(run, device=device)
+    study = compare_runs if loaded.n_out is None else compare_rollouts
+    report = study({loaded.recipe.model.name: loaded}, folder=run, num_samples=samples)
     if json:
         emit(report.to_dict(), as_json=True)
     else:

@@ -1,5 +1,6 @@
 """`pdeops evaluate`: evaluate a run with the measures of its task."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,8 @@ from .progress import bar
 
 if TYPE_CHECKING:
     from ..tasks.task import Task
+
+log = logging.getLogger("pdeops")
 
 
 def command(
@@ -28,6 +31,11 @@ def command(
         int | None,
         typer.Option(help="Unknowns per axis of these systems. Default: last shape of the recipe."),
     ] = None,
+    plot: Annotated[
+        bool,
+        typer.Option("--plot", help="Models of trajectories: draw figures to plots/ of the run."),
+    ] = False,
+    plot_folder: Annotated[Path | None, typer.Option(help="The same, to this folder.")] = None,
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
@@ -35,7 +43,9 @@ def command(
 
     For an operator: mean errors over a test file, in physical units.
 
-    For a one-step model of trajectories: the rollout error at each time, and that of persistence.
+    For a model of trajectories: error and correlation at each time, and those of persistence, the
+    correlation time, spectra, and blow-up. --plot draws error over time, spectra, and a film of
+    truth, prediction and difference.
 
     For a network inside a solver: iterations and seconds over held-out systems, compared with every
     classical preconditioner, and the number of solves after which its training has paid off.
@@ -49,11 +59,18 @@ def command(
         if option not in task.options:
             raise ValueError(_not_an_option(option, run, task))
     loaded = tasks.load_run(run, device=device)
+    example = task.first_trajectory(loaded, data) if plot or plot_folder else None
     if "systems" in task.options:
         with bar("systems", options.setdefault("systems", 8)) as progress:
             report = tasks.evaluate(loaded, **options, progress=progress)
     else:
         report = tasks.evaluate(loaded, **options)
+    if example is not None:
+        from ..compare.trajectory_plots import draw
+
+        folder = plot_folder or loaded.folder / "plots"
+        for file in draw(report, *example, folder=folder, name=loaded.recipe.model.name):
+            log.info("wrote %s", file)
     text = None if json else task.text(report)
     if text is None:
         emit(report, as_json=json, title=str(run), notes=task.definitions())

@@ -1,5 +1,6 @@
 """The candidates of a study: an operator or a classical method on one grid."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..calculus.norms import Lp
 from ..datasets.problems.problem import Problem
 from ..domain import Grid
 from ..domain.transfer import Transfer
@@ -38,8 +40,6 @@ class Candidate(ABC):
 
     method: str
     grid: Grid
-    transfer: Transfer
-    inputs: Inputs
     threads: int
     batch: int = 1
     tolerance: float | None = None
@@ -53,7 +53,11 @@ class Candidate(ABC):
     dtype = torch.float64
 
     @abstractmethod
-    def predict(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *out"]:
+    def prepare(self, indices: Sequence[int]) -> Tensor:
+        """The inputs of these samples in the method's dtype; not timed."""
+
+    @abstractmethod
+    def predict(self, x: Tensor) -> Tensor:
         """Solutions at the nodes of the test grid."""
 
     @property
@@ -62,36 +66,52 @@ class Candidate(ABC):
         no set-up."""
         return None
 
-    def prepare(self, indices: Sequence[int]) -> Float[Tensor, "b c *space"]:
-        """The inputs of these samples in the method's dtype; not timed."""
-        return torch.stack([self.inputs(self.grid, i) for i in indices]).to(self.dtype)
+    def record(self, indices: Sequence[int], prediction: Tensor, truth: Tensor, norm: Lp) -> None:
+        """Keep the relative L2 errors of predictions of these samples."""
+        errors = norm(prediction - truth) / norm(truth)
+        self.errors.update(zip(indices, errors.tolist(), strict=True))
 
     def row(self) -> Row:
         """The measured figures."""
+        return Row(**self.figures())
+
+    def figures(self) -> dict[str, Any]:
+        """The attributes of the row, by name."""
         errors = np.array([self.errors[i] for i in sorted(self.errors)])
         seconds = Quartiles.of(self.seconds)
-        return Row(
-            method=self.method,
-            kind=self.kind,
-            grid=self.grid.shape,
-            tolerance=self.tolerance,
-            batch=self.batch,
-            error=float(errors.mean()),
-            error_std=float(errors.std()),
-            error_max=float(errors.max()),
-            seconds=seconds.median,
-            seconds_low=seconds.q1,
-            seconds_high=seconds.q3,
-            setup_seconds=float(np.median(self.setup_seconds)) if self.setup_seconds else None,
-            iterations=float(np.mean(self.iterations)) if self.iterations else None,
-            converged=self.converged,
-            threads=self.threads,
-            dtype=str(self.dtype).removeprefix("torch."),
-        )
+        return {
+            "method": self.method,
+            "kind": self.kind,
+            "grid": self.grid.shape,
+            "tolerance": self.tolerance,
+            "batch": self.batch,
+            "error": float(errors.mean()),
+            "error_std": float(errors.std()) if np.isfinite(errors).all() else math.inf,
+            "error_max": float(errors.max()),
+            "seconds": seconds.median,
+            "seconds_low": seconds.q1,
+            "seconds_high": seconds.q3,
+            "setup_seconds": float(np.median(self.setup_seconds)) if self.setup_seconds else None,
+            "iterations": float(np.mean(self.iterations)) if self.iterations else None,
+            "converged": self.converged,
+            "threads": self.threads,
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
 
 
 @dataclass
-class OperatorCandidate(Candidate):
+class SteadyCandidate(Candidate):
+    """A method for a boundary-value problem, whose inputs are fields at the nodes of its grid."""
+
+    transfer: Transfer = field(kw_only=True)
+    inputs: Inputs = field(kw_only=True)
+
+    def prepare(self, indices: Sequence[int]) -> Float[Tensor, "b c *space"]:
+        return torch.stack([self.inputs(self.grid, i) for i in indices]).to(self.dtype)
+
+
+@dataclass
+class OperatorCandidate(SteadyCandidate):
     """An operator on a grid, applied to batches of inputs."""
 
     operator: Callable[[Tensor], Tensor] | None = None
@@ -107,7 +127,7 @@ class OperatorCandidate(Candidate):
 
 
 @dataclass
-class ClassicalCandidate(Candidate):
+class ClassicalCandidate(SteadyCandidate):
     """A classical method on a grid with a tolerance, one problem per call."""
 
     solver: ClassicalMethod | None = None

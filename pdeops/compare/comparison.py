@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ class Comparison:
         notes: the method of measurement, and omitted rows with the reason.
     """
 
-    rows: list[Row]
+    rows: Sequence[Row]
     costs: dict[str, Cost]
     problem: str
     grid: tuple[int, ...]
@@ -84,30 +85,24 @@ class Comparison:
         )
 
     def _sentence(self, name: str) -> str:
-        duels = self.duels(name)
-        best = most_favourable(duels)
-        single = [d for d in duels if d.operator.batch == 1]
-        also = ""
-        if single and (alone := most_favourable(single)) != best:
-            op, versus = alone.operator, alone.opponent
-            also = f"; one problem at a time (on {grid_name(op.grid)}, {percent(op.error)}) "
-            if versus is None:
-                also += "no classical row is as accurate either"
-            else:
-                also += f"it takes {_times(alone.ratio)} the seconds of {versus.label} "
-                also += f"and {_pays(alone)}"
-        op, versus = best.operator, best.opponent
-        start = (
-            f"{op.method} at its most favourable (on {grid_name(op.grid)}, batch {op.batch}) has "
-            f"{percent(op.error)} error in {seconds_text(op.seconds)} per solve"
+        return sentence(
+            self.duels(name),
+            states=lambda row: f"{percent(row.error)} error",
+            figure=lambda row: percent(row.error),
         )
-        if versus is None:
-            return f"{start}, and no classical row measured reaches that error{also}."
-        return (
-            f"{start}; the cheapest classical solve of equal or better error is {versus.label} "
-            f"({percent(versus.error)} in {seconds_text(versus.seconds)}), so the operator takes "
-            f"{_times(best.ratio)} its seconds ({_speed(best.ratio)}) and {_pays(best)}{also}."
-        )
+
+    def duel_tables(self) -> list[str]:
+        """The duels as Markdown."""
+        duels = [d for name in self.operators for d in self.duels(name)]
+        figure = lambda row: percent(row.error)  # noqa: E731
+        return [markdown_table(DUEL_HEADER, [duel_cells(d, figure) for d in duels])]
+
+    row_header = ROW_HEADER
+
+    @staticmethod
+    def row_cells(row: Any) -> list[str]:
+        """The cells of a row under `row_header`."""
+        return _row_cells(row)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: rows, duels, verdict, context."""
@@ -138,7 +133,7 @@ class Comparison:
 
     def to_csv(self, path: str | Path) -> Path:
         """Write one line for each row, with the machine in the last columns; returns the path."""
-        columns = [f.name for f in dataclasses.fields(Row)]
+        columns = [f.name for f in dataclasses.fields(self.rows[0])]
         shared = {"problem": self.problem, "test_grid": grid_name(self.grid, "x")}
         shared |= {"reference_grid": grid_name(self.reference, "x")}
         shared |= {"num_samples": str(self.num_samples), "seed": str(self.seed), **self.context}
@@ -150,22 +145,15 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """Verdict, duels, all rows and conditions as Markdown sections of level 3."""
-        duels = [d for name in self.operators for d in self.duels(name)]
         return "\n\n".join(
             [
                 "\n\n".join(f"**{line}**" for line in self.verdict.splitlines()),
                 self.floor_sentence,
                 "### Each operator row and its opponent",
-                markdown_table(
-                    DUEL_HEADER,
-                    [_duel_cells(d) for d in duels],
-                ),
+                *self.duel_tables(),
                 "A ratio below 1 is a win for the operator. " + self._costs_sentence(),
                 "### All rows",
-                markdown_table(
-                    ROW_HEADER,
-                    [_row_cells(r) for r in self.rows],
-                ),
+                markdown_table(self.row_header, [self.row_cells(r) for r in self.rows]),
                 "### Conditions",
                 "\n".join(f"- {note}" for note in self.notes)
                 + "\n"
@@ -183,6 +171,46 @@ class Comparison:
             )
             parts.append(f"{name}: training {training}, data {data}")
         return "Paid beforehand: " + "; ".join(parts) + "."
+
+
+def sentence(
+    duels: Sequence[Duel],
+    *,
+    states: Callable[[Any], str],
+    figure: Callable[[Any], str],
+    better: str = "error",
+    solve: str = "solve",
+) -> str:
+    """The most favourable duel of an operator in words, and that of one problem at a time.
+
+    Args:
+        states, figure: row -> its accuracy as an object of "has" and as a figure in brackets.
+        better: name of the accuracy, for "of equal or better ...".
+        solve: name of what the seconds are for.
+    """
+    best = most_favourable(duels)
+    single = [d for d in duels if d.operator.batch == 1]
+    also = ""
+    if single and (alone := most_favourable(single)) != best:
+        op, versus = alone.operator, alone.opponent
+        also = f"; one problem at a time (on {grid_name(op.grid)}, {figure(op)}) "
+        if versus is None:
+            also += "no classical row is as accurate either"
+        else:
+            also += f"it takes {_times(alone.ratio)} the seconds of {versus.label} "
+            also += f"and {_pays(alone)}"
+    op, versus = best.operator, best.opponent
+    start = (
+        f"{op.method} at its most favourable (on {grid_name(op.grid)}, batch {op.batch}) has "
+        f"{states(op)} in {seconds_text(op.seconds)} per {solve}"
+    )
+    if versus is None:
+        return f"{start}, and no classical row measured reaches that {better}{also}."
+    return (
+        f"{start}; the cheapest classical {solve} of equal or better {better} is {versus.label} "
+        f"({figure(versus)} in {seconds_text(versus.seconds)}), so the operator takes "
+        f"{_times(best.ratio)} its seconds ({_speed(best.ratio)}) and {_pays(best)}{also}."
+    )
 
 
 def _times(ratio: float | None) -> str:
@@ -205,12 +233,13 @@ def _pays(duel: Duel) -> str:
     return f"pays for its data and training after {duel.break_even_text} solves{unknown}"
 
 
-def _duel_cells(duel: Duel) -> list[str]:
+def duel_cells(duel: Duel, figure: Callable[[Any], str]) -> list[str]:
+    """The cells of a duel under `DUEL_HEADER`; `figure` gives the accuracy of a row."""
     op, versus = duel.operator, duel.opponent
-    cells = [op.label, percent(op.error), seconds_text(op.seconds)]
+    cells = [op.label, figure(op), seconds_text(op.seconds)]
     if versus is None:
         return [*cells, "none is as accurate", "-", "-", "-", "-"]
-    cells += [versus.label, percent(versus.error), seconds_text(versus.seconds)]
+    cells += [versus.label, figure(versus), seconds_text(versus.seconds)]
     return [*cells, _times(duel.ratio), duel.break_even_text]
 
 

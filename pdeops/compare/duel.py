@@ -1,8 +1,9 @@
 """An operator's row against its opponent, the cheapest classical row of equal or better error."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .break_even import break_even, break_even_text
 from .tables import grid_name
@@ -55,7 +56,8 @@ class Row:
         if self.kind == "operator":
             return f"{self.method} on {grid_name(self.grid)}, batch {self.batch}"
         target = "" if self.tolerance is None else f" to {self.tolerance:.0e}"
-        return f"{self.method} on {grid_name(self.grid)}{target}"
+        batch = "" if self.batch == 1 else f", batch {self.batch}"
+        return f"{self.method} on {grid_name(self.grid)}{target}{batch}"
 
 
 @dataclass(frozen=True)
@@ -120,13 +122,21 @@ class Duel:
         return ("at least " if bound else "") + break_even_text(solves)
 
 
-def opponent_of(row: Row, rows: Sequence[Row]) -> Row | None:
-    """The fastest classical row with at most the mean error of `row`; of equals the more accurate.
+def as_accurate(classical: Row, operator: Row) -> bool:
+    """Whether the classical row has at most the operator's mean error."""
+    return classical.error <= operator.error
+
+
+def opponent_of(
+    row: Row, rows: Sequence[Row], able: Callable[[Any, Any], bool] = as_accurate
+) -> Row | None:
+    """The fastest classical row that is `able` to replace `row`, by default with at most its mean
+    error; of equals the more accurate. A row of a larger batch does not replace a smaller batch.
 
     A classical row that missed its tolerance is included, with its measured error and seconds.
     """
-    able = [r for r in rows if r.kind == "classical" and r.error <= row.error]
-    return min(able, key=lambda r: (r.seconds, r.error), default=None)
+    found = [r for r in rows if r.kind == "classical" and r.batch <= row.batch and able(r, row)]
+    return min(found, key=lambda r: (r.seconds, r.error), default=None)
 
 
 def most_favourable(duels: Sequence[Duel]) -> Duel:

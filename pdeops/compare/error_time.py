@@ -176,7 +176,9 @@ def _operator_candidates(
             scaled = _scaled(grid, scale)
             rows = [
                 OperatorCandidate(
-                    *(name, scaled, Transfer(scaled, grid), inputs, torch.get_num_threads(), batch),
+                    *(name, scaled, torch.get_num_threads(), batch),
+                    transfer=Transfer(scaled, grid),
+                    inputs=inputs,
                     operator=operator,
                 )
                 for batch in batch_sizes
@@ -215,7 +217,10 @@ def _classical_candidates(
             transfer = Transfer(scaled, grid)
             for rtol in tolerances if method.iterative else [None]:
                 yield ClassicalCandidate(
-                    *(method.name, scaled, transfer, inputs, 1, 1, rtol), solver=method
+                    *(method.name, scaled, 1, 1, rtol),
+                    transfer=transfer,
+                    inputs=inputs,
+                    solver=method,
                 )
 
 

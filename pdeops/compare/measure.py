@@ -20,7 +20,7 @@ PREDICT, SET_UP = "predict", "set-up"
 def measure(
     candidates: Sequence[Candidate],
     grid: Grid,
-    truth: Float[Tensor, "sample channel *space"],
+    truth: Float[Tensor, "sample *frame"],
     *,
     repeats: int,
     clock: Clock | None = None,
@@ -54,8 +54,8 @@ def measure(
             indices = [(r * candidate.batch + j) % num_samples for j in range(candidate.batch)]
             x = candidate.prepare(indices)
             prediction = _call(candidate, x, candidate.threads, watch)
-            errors = _relative_error(norm, prediction.double(), truth[indices], candidate)
-            candidate.errors.update(zip(indices, errors.tolist(), strict=True))
+            _check_shape(prediction, truth[indices], candidate)
+            candidate.record(indices, prediction.double(), truth[indices], norm)
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -95,14 +95,13 @@ def _call(candidate: Candidate, x: Tensor, threads: int, watch: Stopwatch) -> Te
     return prediction
 
 
-def _relative_error(norm: Lp, prediction: Tensor, truth: Tensor, who: Candidate) -> Tensor:
+def _check_shape(prediction: Tensor, truth: Tensor, who: Candidate) -> None:
     if prediction.shape != truth.shape:
         raise ValueError(
             f"{who.method} on {grid_name(who.grid.shape)} must predict fields of shape "
             f"{tuple(truth.shape)} at the test nodes; got {tuple(prediction.shape)}. Does it map "
             f"(batch, channel, *space) to the problem's solution?"
         )
-    return norm(prediction - truth) / norm(truth)
 
 
 @contextmanager

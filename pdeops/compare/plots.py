@@ -45,7 +45,7 @@ def error_time(comparison: Comparison, path: str | Path) -> Path:
     series of points over its batch sizes. The step line is the classical frontier, which an
     operator has to beat.
     """
-    with _figure(path, (7.6, 5.0)) as figure:
+    with new_figure(path, (7.6, 5.0)) as figure:
         ax = figure.add_subplot()
         ax.set(xscale="log", yscale="log")
         seconds = [r.seconds for r in comparison.rows]
@@ -182,7 +182,7 @@ def field_panel(
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
     num_samples, columns = len(inputs), 2 + 2 * len(predictions)
-    with _figure(path, (2.15 * columns + 0.4, 2.05 * num_samples + 0.3)) as figure:
+    with new_figure(path, (2.15 * columns + 0.4, 2.05 * num_samples + 0.3)) as figure:
         axes = figure.subplots(num_samples, columns, squeeze=False)
         for row, (a, u) in enumerate(zip(inputs, truths, strict=True)):
             guesses = {name: p[row] for name, p in predictions.items()}
@@ -236,7 +236,7 @@ def training_curves(
     Raises:
         ValueError: a file holds no epochs, or lacks the column.
     """
-    with _figure(path, (6.4, 3.8)) as figure:
+    with new_figure(path, (6.4, 3.8)) as figure:
         ax = figure.add_subplot()
         for (label, file), colour in zip(files.items(), _cycle(OPERATOR_COLOURS), strict=False):
             curves = read_metrics(file)
@@ -314,7 +314,7 @@ def import_matplotlib() -> Any:
 
 
 @contextmanager
-def _figure(path: str | Path, size: tuple[float, float]) -> Iterator["Figure"]:
+def new_figure(path: str | Path, size: tuple[float, float]) -> Iterator["Figure"]:
     """An empty figure, which is written to `path` if the block succeeds."""
     matplotlib = import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,8 +1,9 @@
 """The report of one or several runs: tables, figures and verdict in one Markdown file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -32,6 +33,8 @@ def write_report(
     samples: Samples | None = None,
     curves: Mapping[str, str | Path] | None = None,
     comparison: Comparison | None = None,
+    draw: Callable[[Any, Path], Path] = error_time,
+    films: Mapping[str, Path] | None = None,
 ) -> Path:
     """Write report.md, its figures in plots/ and compare.csv to the folder; returns report.md.
 
@@ -45,6 +48,8 @@ def write_report(
         samples: test problems to draw.
         curves: label -> metrics.csv of a run.
         comparison: the study with classical solvers.
+        draw: the figure of the study, (comparison, file) -> file.
+        films: title -> figure in plots/ of a predicted trajectory.
 
     Raises:
         ValueError: the lines of `evaluations` differ in their columns, or a metrics.csv is empty.
@@ -58,7 +63,7 @@ def write_report(
     if evaluations:
         parts += ["## Evaluation on unseen data", evaluation_table(evaluations)]
     if comparison is not None:
-        error_time(comparison, plots / "error_time.png")
+        draw(comparison, plots / "error_time.png")
         comparison.to_csv(folder / "compare.csv")
         parts += [
             "## Comparison with classical solvers",
@@ -73,6 +78,8 @@ def write_report(
             names=samples.names,
         )
         parts += ["## Fields", "![Input, truth, predictions and errors](plots/fields.png)"]
+    for heading, film in (films or {}).items():
+        parts += [f"## {heading}", f"![{heading}](plots/{film.name})"]
     if curves:
         training_curves(plots / "training.png", curves)
         parts += ["## Training", "![Error and loss over epochs](plots/training.png)"]

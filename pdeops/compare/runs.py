@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..datasets.problems.problem import Problem
+from ..datasets import Problem, problem_of
 from ..domain import Grid
 from ..tasks.supervised import Run
 from .comparison import Comparison
@@ -51,11 +51,11 @@ def compare_runs(
     Raises:
         ValueError: a run's data name no equation, or the runs differ in problem or grid.
     """
-    problem, grid, spec = _common(runs)
+    problem, grid, spec = common(runs)
     assert spec is not None
     seed = spec.seed + UNSEEN if seed is None else seed
-    spent: dict[str, float | None] = {name: _training_seconds(run) for name, run in runs.items()}
-    num_used = {name: _num_used(run) for name, run in runs.items()}
+    spent: dict[str, float | None] = {name: training_time(run) for name, run in runs.items()}
+    num_used = {name: num_used(run) for name, run in runs.items()}
     per_sample = _seconds_per_sample(problem, grid, spec.seed) if data_seconds is None else None
     comparison = study(
         runs,
@@ -91,13 +91,13 @@ def compare_runs(
     return comparison
 
 
-def _common(runs: Mapping[str, Run]) -> tuple[Problem, Grid, Any]:
+def common(runs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     """The common problem, training grid and spec of all runs."""
     if not runs:
         raise ValueError("A comparison needs at least one run; got none.")
     first_name, first = next(iter(runs.items()))
     for name, run in runs.items():
-        if run.problem is None or run.spec is None:
+        if run.spec is None or problem_of(run.spec) is None:
             raise ValueError(
                 f"Run {name!r} cannot be compared with classical solvers: its training data "
                 "name no equation, so no finer reference can be computed. Train on data made "
@@ -116,11 +116,11 @@ def _common(runs: Mapping[str, Run]) -> tuple[Problem, Grid, Any]:
                 f"Runs are compared on one problem; {first_name!r} was trained on {here}, {name!r} "
                 f"on {there}. Compare them one by one."
             )
-    assert first.problem is not None
-    return first.problem, first.domain, first.spec
+    assert first.spec is not None
+    return problem_of(first.spec), first.domain, first.spec
 
 
-def _training_seconds(run: Run) -> float | None:
+def training_time(run: Any) -> float | None:
     """The training time in the run's metrics.csv; None if it is missing."""
     file = run.folder / "metrics.csv"
     if not file.is_file():
@@ -129,7 +129,7 @@ def _training_seconds(run: Run) -> float | None:
     return None if seconds is None else float(seconds[-1])
 
 
-def _num_used(run: Run) -> int:
+def num_used(run: Any) -> int:
     """Number of samples of the training file that the run used for training and validation."""
     assert run.spec is not None
     return min(run.recipe.data.samples or run.spec.num_samples, run.spec.num_samples)

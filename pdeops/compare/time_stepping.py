@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -81,8 +82,11 @@ def at_nodes(u: Float[Tensor, "*batch_space"], grid: Grid, test: Grid) -> Tensor
     """u at the nodes of `test`: values of its Fourier series, copied where `grid` has the nodes."""
     coarser = [max(n, m) for n, m in zip(grid.shape, test.shape, strict=True)]
     u = resample(u, grid, coarser) if u.numel() else u.new_zeros(*u.shape[: -grid.ndim], *coarser)
-    steps = [n // m for n, m in zip(coarser, test.shape, strict=True)]
-    return u[(..., *(slice(None, None, s) for s in steps))]
+    shared: Any = (
+        ...,
+        *(slice(None, None, n // m) for n, m in zip(coarser, test.shape, strict=True)),
+    )
+    return u[shared]
 
 
 @dataclass(frozen=True)

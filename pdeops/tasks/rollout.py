@@ -2,9 +2,9 @@
 
 A model maps n_in frames to the next n_out. Applied repeatedly to its own output, it predicts a
 whole trajectory. Errors then accumulate, and the inputs leave the distribution of the data. Two
-options counter this: training unrolls several steps, the first of which may have no gradient (the
-pushforward trick, Brandstetter, Worrall & Welling 2022), or adds noise to the input
-(Sanchez-Gonzalez et al. 2020).
+options counter this: training unrolls several steps, with or without the gradient through the
+predictions that become input (unrolling; the pushforward trick, Brandstetter, Worrall & Welling
+2022), or adds noise to the input (Sanchez-Gonzalez et al. 2020).
 """
 # Axes: b batch, t time, c channel, *space nodes.
 
@@ -17,20 +17,21 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..datasets import FieldDataset, open_dataset
+from ..batch import Batch
+from ..datasets import EvolutionProblem, FieldDataset, open_dataset, problem_of
 from ..datasets.spec import DatasetSpec
 from ..datasets.windows import Window
 from ..losses import LOSSES
-from ..metrics import definitions
 from ..nn.operator import Operator
 from ..runs.recipe import Choice, choice, table
 from ..training import distributed
-from . import operators, prediction
+from . import operators, prediction, trajectories
 from .data import DataTable, check_channels, training_and_validation
 from .fields import fields_of
 from .operators import ON_A_DOMAIN, OPERATORS
 from .task import Finished, Job, Task, TrainingRecipe
-from .unrolling import Unrolled, persistence, roll_out, trajectory_errors
+from .trajectories import TrajectoryMeasures
+from .unrolling import Unrolled, roll_out, trajectory_errors
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class RolloutTable:
 
     Attributes:
         steps: number of model steps per training sample; with 1, all inputs are frames of the data.
-            2 to 5 are good values.
-        pushforward: number of first steps without gradient and loss; below `steps`. The published
-            pushforward trick is steps = 2, pushforward = 1.
+            2 to 5 are good values. Every step has its loss.
+        pushforward: number of first steps whose predictions enter the next step without gradient;
+            below `steps`. The published pushforward trick is steps = 2, pushforward = 1.
         noise: standard deviation of Gaussian noise on the input frames, relative to that of each
             channel; 0.001 to 0.01 are good values.
 
@@ -103,6 +104,12 @@ class RolloutRun:
 
     def __repr__(self) -> str:
         return operators.summary(self)
+
+    @property
+    def problem(self) -> EvolutionProblem | None:
+        """The problem of the training data; None if the file names none that pdeops knows."""
+        problem = problem_of(self.spec) if self.spec else None
+        return problem if isinstance(problem, EvolutionProblem) else None
 
     def __call__(
         self,
@@ -167,7 +174,7 @@ class RolloutTask(Task):
 
     name = "rollout"
     summary = "one-step models of trajectories"
-    measured = "the error of whole rollouts at each time, against that of persistence"
+    measured = "errors, correlation time, spectra and blow-up of whole rollouts"
     recipe = RolloutRecipe
     options = ("data",)
 
@@ -213,47 +220,33 @@ class RolloutTask(Task):
 
         The first n_in frames of a trajectory predict all later ones. Returns the mean of the metric
         (relative_l2, or vrmse for fields in different units) over samples and times, for the model
-        and for persistence (the last given frame repeated), both errors at each time, where `times`
-        count from the last given frame, and the number of samples.
+        and for persistence (the last given frame repeated), and errors, correlation, spectra,
+        diagnostics of the equation and blow-ups; see `TrajectoryMeasures.compute`.
         """
+        dataset = self._predicted(run, data)
+        measures = TrajectoryMeasures(dataset, operators.monitor(dataset))
+        for batch in dataset.batches(32):
+            measures.update(batch, run(batch.input, batch.target.shape[1]))
+        return measures.compute()
+
+    def first_trajectory(
+        self, run: RolloutRun, data: str | Path | FieldDataset | None = None
+    ) -> tuple[Any, Batch, Tensor]:
+        """Domain and first trajectory of the test set, and its rollout."""
+        dataset = self._predicted(run, data)
+        batch = dataset.read([0])
+        return dataset.domain, batch, run(batch.input, batch.target.shape[1])
+
+    def _predicted(self, run: RolloutRun, data: str | Path | FieldDataset | None) -> FieldDataset:
+        """The whole trajectories of a test set."""
         dataset = operators.evaluated_on(run, data)
         require_states(dataset)
         check_channels(dataset, run.in_channels)
-        dataset = whole_trajectories(dataset, run.recipe.data.window or Window())
-        metric = operators.monitor(dataset)
-        predict: dict[str, Callable[..., Any]] = {
-            "model": run,
-            "persistence": lambda u, n: persistence(u[:, :, : dataset.out_channels], n),
-        }
-        errors = {name: trajectory_errors(f, dataset, metric) for name, f in predict.items()}
-        times = dataset.read([0]).times[0]
-        return {
-            "metric": metric,
-            metric: errors["model"].mean().item(),
-            "persistence": errors["persistence"].mean().item(),
-            "samples": len(dataset),
-            "times": (times[run.n_in :] - times[run.n_in - 1]).tolist(),
-            "error_at_times": errors["model"].tolist(),
-            "persistence_at_times": errors["persistence"].tolist(),
-        }
+        return whole_trajectories(dataset, run.recipe.data.window or Window())
 
     def text(self, report: Mapping[str, Any]) -> str:
-        """The mean errors, and a Markdown table of the errors at each time."""
-        metric = report["metric"]
-        lines = [
-            f"{report['samples']} trajectories, mean {metric} over times {report[metric]:.4g}; "
-            f"persistence (the last given frame repeated) {report['persistence']:.4g}.",
-            "",
-            f"{metric} is {definitions()[metric]}",
-            "",
-            f"| {'time':>10} | {metric:>12} | {'persistence':>12} |",
-            f"|{'-' * 11}:|{'-' * 13}:|{'-' * 13}:|",
-        ]
-        columns = (report[n] for n in ("times", "error_at_times", "persistence_at_times"))
-        lines += [
-            f"| {t:>10.4g} | {e:>12.4g} | {p:>12.4g} |" for t, e, p in zip(*columns, strict=True)
-        ]
-        return "\n".join(lines)
+        """Means over the trajectories, and a Markdown table of the figures at each time."""
+        return trajectories.text(report)
 
     def predict(self, run: RolloutRun, data: str | Path, out: str | Path) -> dict[str, Any]:
         """Write the trajectories with the axis time: the given frames, then the predicted ones."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..compare.tables import markdown_table
 from ..datasets import FieldDataset, Problem, open_dataset, problem_of
 from ..datasets.spec import DatasetSpec
 from ..losses import LOSSES
@@ -18,11 +19,12 @@ from ..nn.operator import Operator
 from ..runs.recipe import Choice, choice, table
 from ..training import distributed
 from ..training.objectives import Supervised
-from . import operators, prediction
+from . import operators, prediction, trajectories
 from .data import DataTable, check_channels, check_frames, training_and_validation, windowed
 from .fields import fields_of
 from .operators import ON_A_DOMAIN, OPERATORS
 from .task import Finished, Job, Task, TrainingRecipe
+from .trajectories import TrajectoryMeasures
 
 log = logging.getLogger("pdeops")
 
@@ -162,17 +164,20 @@ class SupervisedTask(Task):
         """Mean metrics of a run over a test set (by default the recipe's), on the physical scale.
 
         Returns every metric of `pdeops.metrics`, the relative residual of the discrete equation
-        (None if the file names no equation that has one), and the number of samples.
+        (None if the file names no equation that has one), and the number of samples; for windows of
+        trajectories also the measures at each time, `TrajectoryMeasures.compute`.
         """
-        dataset = windowed(operators.evaluated_on(run, data), run.recipe.data.window)
-        check_channels(dataset, run.in_channels)
-        check_frames(dataset, run.n_in, run.n_out)
+        dataset = self._predicted(run, data)
         problem = problem_of(dataset.spec) if dataset.spec else None
         steady = problem if isinstance(problem, Problem) else None
         metrics = MetricMean(dataset.domain)
+        monitor = operators.monitor(dataset)
+        frames = TrajectoryMeasures(dataset, monitor) if dataset.window else None
         residual, num_zero = 0.0, 0
         for batch in dataset.batches(32):
             prediction = run(batch.input)
+            if frames is not None:
+                frames.update(batch, prediction)
             num_zero += int((batch.target == 0).flatten(1).all(dim=1).sum())
             metrics.update(prediction, batch.target, batch)
             if steady is not None:
@@ -188,7 +193,36 @@ class SupervisedTask(Task):
         report: dict[str, Any] = dict(metrics.compute())
         report["residual"] = None if steady is None else residual / len(dataset)
         report["samples"] = len(dataset)
+        if frames is not None:
+            report["trajectory"] = frames.compute()
         return report
+
+    def first_trajectory(
+        self, run: Run, data: str | Path | FieldDataset | None = None
+    ) -> tuple[Any, ...]:
+        """Domain and first window of the test set, and the predicted frames."""
+        dataset = self._predicted(run, data)
+        if dataset.window is None:
+            return super().first_trajectory(run)
+        batch = dataset.read([0])
+        return dataset.domain, batch, run(batch.input)
+
+    def _predicted(self, run: Run, data: str | Path | FieldDataset | None) -> FieldDataset:
+        """The samples or windows of a test set."""
+        dataset = windowed(operators.evaluated_on(run, data), run.recipe.data.window)
+        check_channels(dataset, run.in_channels)
+        check_frames(dataset, run.n_in, run.n_out)
+        return dataset
+
+    def text(self, report: Mapping[str, Any]) -> str | None:
+        """For windows of trajectories, the mean metrics and the figures at each time; else None."""
+        if "trajectory" not in report:
+            return None
+        known = self.definitions()
+        means = [(k, v, known[k]) for k, v in report.items() if k != "trajectory"]
+        cells = [(k, "-" if v is None else f"{v:.4g}", note) for k, v, note in means]
+        table = markdown_table(("over all frames", "mean", "definition"), cells)
+        return f"{table}\n\n{trajectories.text(report['trajectory'])}"
 
     def definitions(self) -> Mapping[str, str]:
         """Definitions of the metrics, p the prediction and t the target."""

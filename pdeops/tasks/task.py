@@ -125,6 +125,18 @@ class Task(ABC):
         """Definitions of the entries of a report, printed with them."""
         return {}
 
+    def first_trajectory(self, run: Any, data: str | Path | None = None) -> tuple[Any, ...]:
+        """The domain and the batch of the first sample that `evaluate` predicts, and its predicted
+        frames.
+
+        Raises:
+            ValueError: the run predicts no frames of trajectories.
+        """
+        raise ValueError(
+            f"A run of the task {self.name!r} ({self.summary}) predicts no trajectories, so there "
+            f"is nothing to draw over time. Leave out --plot."
+        )
+
     def predict(self, run: Any, data: str | Path, out: str | Path) -> dict[str, Any]:
         """Write the predictions for the inputs of a file to a new file; returns a summary.
 

@@ -47,11 +47,15 @@ class Unrolled:
 
     With n_in frames u⁰ of the data and targets y¹, y², .. of n_out frames each,
 
-        v⁰ = u⁰ + noise·σ·ξ,   vᵏ = Φ(vᵏ⁻¹),   loss = mean over k = p+1 .. K of L(vᵏ, yᵏ),
+        v⁰ = u⁰ + noise·σ·ξ,   vᵏ = Φ(vᵏ⁻¹),   loss = mean over k = 1 .. K of L(vᵏ, yᵏ),
 
-    where σ is the standard deviation of each channel, ξ is standard normal, K = steps and
-    p = pushforward. No gradient flows through v^p. L is the mean over the frames of vᵏ. For
-    n_in > n_out, the input of a step also contains the last frames of the previous input.
+    where σ is the standard deviation of each channel, ξ is standard normal and K = steps. The
+    predictions v¹ .. v^p, p = pushforward, are constants where they are the input of the next
+    step: no gradient flows through them. L is the mean over the frames of vᵏ. For n_in > n_out, the
+    input of a step also contains the last frames of the previous input.
+
+    K = 2, p = 1 is half the loss of Brandstetter et al. (2022, sec. 3.1): the one-step loss plus
+    the stability loss, L(Φ(u + ε), y) with the perturbation ε of the model's own step.
 
     Args:
         loss: loss of one frame, (prediction, target) both (b, c, *space).
@@ -72,16 +76,12 @@ class Unrolled:
 
     def __call__(self, operator: Callable[[Tensor], Tensor], batch: Batch) -> Float[Tensor, ""]:
         frames = self._disturbed(batch.input)
-        n_out = batch.target.shape[1] // self.steps
         predictions = []
         for k in range(self.steps):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and k >= self.pushforward):
-                v = operator(frames)
-            frames = advance(frames, v)
-            if k >= self.pushforward:
-                predictions.append(v)
-        target = batch.target[:, self.pushforward * n_out :]
-        return self.loss(torch.cat(predictions, 1).flatten(0, 1), target.flatten(0, 1))
+            v = operator(frames)
+            predictions.append(v)
+            frames = advance(frames, v.detach() if k < self.pushforward else v)
+        return self.loss(torch.cat(predictions, 1).flatten(0, 1), batch.target.flatten(0, 1))
 
     def _disturbed(self, frames: Tensor) -> Tensor:
         """The input with noise, drawn from torch's generators. The trainer saves their state, so a

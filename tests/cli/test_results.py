@@ -83,11 +83,11 @@ def test_a_run_in_one_glance(workshop):
     assert "DeepConjugate with 65,568 parameters" in network
 
 
-def test_a_rollout_beside_solvers_is_refused_with_what_to_do(pdeops, flow, tmp_path):
+def test_a_rollout_on_foreign_data_has_no_solver_to_compare_with(pdeops, flow, tmp_path):
     done = pdeops("train", flow / "flow.toml", "--out", tmp_path / "run", "--device", "cpu")
     assert done.status == 0, done.stderr
     assert "does not state" not in done.stderr
-    message = ("'rollout' (one-step models", f"pdeops evaluate {tmp_path / 'run'}", "persistence")
+    message = ("data name no equation", "pdeops data generate")
     refused(pdeops("compare", tmp_path / "run"), *message)
     assert "1 frame(s) to 1" in repr(package.load_run(tmp_path / "run"))
 

@@ -26,8 +26,8 @@ def test_as_a_module(module):
 def test_figures_with_the_backend_of_a_notebook(tmp_path):
     """`!pdeops compare` inherits MPLBACKEND, whose backend is installed with the notebook only."""
     script = (
-        "import os, sys; from pdeops.compare.plots import _figure\n"
-        "with _figure('m.png', (3, 2)) as figure: figure.subplots().plot([1, 2])\n"
+        "import os, sys; from pdeops.compare.plots import new_figure\n"
+        "with new_figure('m.png', (3, 2)) as figure: figure.subplots().plot([1, 2])\n"
         "assert os.path.getsize('m.png') > 1000\n"
         "print(os.environ['MPLBACKEND'])"
     )

@@ -13,7 +13,7 @@ import pytest
 
 from pdeops.cli import main
 from pdeops.datasets import open_dataset
-from pdeops.tasks import evaluate, load_recipe, load_run, predict, train
+from pdeops.tasks import TASKS, evaluate, load_recipe, load_run, predict, train
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK = {"name": "FNO", "n_modes": [8], "hidden_channels": 8, "n_layers": 2}
@@ -54,6 +54,12 @@ def trained(folder, out, **tables):
     return load_run(out)
 
 
+def data_start(folder):
+    """The first frames of the test file."""
+    with h5py.File(folder / "test.h5") as data:
+        return data["u"][:, 0]
+
+
 def test_a_rollout_of_a_file(folder, tmp_path):
     run = trained(folder, tmp_path / "run", task="rollout")
     figures = evaluate(run)
@@ -69,6 +75,14 @@ def test_a_rollout_of_a_file(folder, tmp_path):
         sizes = np.linalg.norm(data["u"][:, 1:], axis=-1)
         errors = (np.linalg.norm(error, axis=-1) / sizes).mean(0)
     assert errors == pytest.approx(figures["error_at_times"], rel=1e-4)
+    import xarray
+
+    with xarray.open_dataset(out, engine="h5netcdf") as trajectory:
+        assert trajectory["u"].dims == ("sample", "time", "x")
+        np.testing.assert_allclose(trajectory["time"], np.arange(11) / 10)
+        np.testing.assert_allclose(trajectory["x"], np.arange(32) / 32)
+        assert {trajectory[name].attrs["units"] for name in ("u", "time", "x")} == {"1"}
+        np.testing.assert_array_equal(trajectory["u"].sel(time=0.0), data_start(folder))
     again = open_dataset(out)
     assert again.n_out == 10
     assert "run" in again.spec.source
@@ -84,6 +98,11 @@ def test_frames_in_and_out_of_a_supervised_run(folder, tmp_path):
     assert figures["samples"] == 4 * 3  # windows of 9 frames in 11
     assert figures["relative_l2"] < 1
     assert figures["residual"] is None
+    frames = figures["trajectory"]  # times count from the last given frame
+    assert frames["times"] == pytest.approx([0.2, 0.4, 0.6])
+    assert frames["samples"] == 4 * 3
+    assert set(frames["diagnostics"]) == {"energy", "energy_dissipation"}
+    assert "Correlation with the truth" in TASKS["supervised"].text(figures)
     out = tmp_path / "prediction.h5"
     predict(run, folder / "test.h5", out)
     with h5py.File(out) as written, h5py.File(folder / "test.h5") as data:
@@ -137,15 +156,20 @@ def test_the_command_line_prints_errors_per_time(folder, tmp_path, capsys, monke
         assert not stop.value.code
         return capsys.readouterr().out
 
-    lines = run("evaluate", tmp_path / "run").splitlines()
+    lines = run("evaluate", tmp_path / "run", "--plot").splitlines()
+    figures = sorted(p.name for p in (tmp_path / "run" / "plots").iterdir())
+    assert figures == ["error_over_time.png", "film.png", "spectra.png"]
     assert "persistence" in lines[0]
     assert lines[2].startswith("relative_l2 is ‖p - t‖ / ‖t‖ in L²")
-    assert [cell.strip() for cell in lines[4].strip("|").split("|")] == [
-        "time", "relative_l2", "persistence",
+    assert lines[4].startswith("Correlation with the truth stays above 0.8 for ")
+    assert lines[6].startswith("No trajectory blows up")
+    assert [cell.strip() for cell in lines[8].strip("|").split("|")] == [
+        "time", "relative_l2", "persistence", "correlation",
     ]  # fmt: skip
-    assert len(lines) == 6 + 10
+    assert lines[21].startswith("| mean over samples: model (data) at time | 0.1 | 0.5 | 1 |")
+    assert [line.split("|")[1].strip() for line in lines[23:]] == ["energy", "energy dissipation"]
     report = json.loads(run("evaluate", tmp_path / "run", "--json"))
-    assert lines[6].split("|")[2].strip() == f"{report['error_at_times'][0]:.4g}"
+    assert lines[10].split("|")[2].strip() == f"{report['error_at_times'][0]:.4g}"
     report = json.loads(
         run("predict", tmp_path / "run", "--data", folder / "test.h5", "--out",
             tmp_path / "p.h5", "--json")

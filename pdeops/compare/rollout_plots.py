@@ -1,0 +1,72 @@
+"""The figure of a study of trajectories: error and correlation time over seconds."""
+
+from pathlib import Path
+from typing import Any
+
+from .plots import CLASSICAL_MARKERS, OPERATOR_COLOURS, new_figure
+from .rollout_candidates import THRESHOLD
+from .rollout_comparison import RolloutComparison
+from .tables import grid_name
+
+GRID_COLOURS = ("#1B3A57", "#0072B2", "#4393C3", "#56B4E9", "#9ECAE1")  # coarse to fine
+
+
+def error_seconds(comparison: RolloutComparison, path: str | Path) -> Path:
+    """Left the error at the last time (lower left is better), right the correlation time (upper
+    left is better), over seconds per trajectory. Returns the path.
+
+    Steppers of batch 1 have one line for each grid, over dt; operators one for all batch sizes.
+    """
+    classical = [r for r in comparison.rows if r.kind == "classical" and r.batch == 1]
+    with new_figure(path, (10.6, 4.6)) as figure:
+        left, right = figure.subplots(1, 2)
+        measures: list[tuple[Any, str]] = [(left, "error"), (right, "correlation_time")]
+        for ax, measure in measures:
+            for i, method in enumerate(dict.fromkeys(r.method for r in classical)):
+                grids = sorted({r.grid for r in classical if r.method == method})
+                for k, grid in enumerate(grids):
+                    series = [r for r in classical if (r.method, r.grid) == (method, grid)]
+                    ax.plot(
+                        [r.seconds for r in series],
+                        [getattr(r, measure) for r in series],
+                        color=GRID_COLOURS[k % len(GRID_COLOURS)],
+                        marker=CLASSICAL_MARKERS[i % len(CLASSICAL_MARKERS)],
+                        ls=("-", ":")[i % 2],
+                        lw=1.0,
+                        ms=4,
+                        label=f"{method} on {grid_name(grid)}" if measure == "error" else None,
+                    )
+            for i, name in enumerate(comparison.operators):
+                series = [r for r in comparison.rows if r.kind == "operator" and r.method == name]
+                ax.plot(
+                    [r.seconds for r in series],
+                    [getattr(r, measure) for r in series],
+                    color=OPERATOR_COLOURS[i % len(OPERATOR_COLOURS)],
+                    marker="o",
+                    ms=7,
+                    lw=0.9,
+                    label=name if measure == "error" else None,
+                )
+                for k, r in enumerate(series):  # labels above and below by turns
+                    ax.annotate(
+                        f"batch {r.batch}",
+                        (r.seconds, getattr(r, measure)),
+                        (4, 5 - 15 * (k % 2)),
+                        textcoords="offset points",
+                        fontsize=6.5,
+                    )
+            ax.set(xscale="log", xlabel="seconds per trajectory (median), s")
+            ax.grid(which="major", color="#E6E6E6", lw=0.6)
+        end = f"{comparison.times[-1]:.4g}"
+        left.set(yscale="log", ylabel=f"relative L2 error after {end}")
+        right.set(
+            ylabel=f"time with correlation above {THRESHOLD:g}, of {end}",
+            ylim=(0, 1.08 * comparison.times[-1]),
+        )
+        left.set_title(
+            f"{comparison.problem}: {comparison.num_samples} trajectories against "
+            f"{grid_name(comparison.reference)}",
+            loc="left",
+        )
+        figure.legend(loc="outside right upper", fontsize=7)
+    return Path(path)

@@ -1,0 +1,173 @@
+"""Comparison of finished runs on trajectories: the study, the figures and report.md."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..datasets.problems.evolution import PeriodicProblem
+from ..datasets.spec import DatasetSpec
+from ..datasets.windows import Window
+from ..domain import Grid
+from .report import write_report
+from .rollout_candidates import Rollout, Truth
+from .rollout_comparison import RolloutComparison
+from .rollout_plots import error_seconds
+from .rollout_study import rollout_study, solve_truth
+from .runs import UNSEEN, common, num_used, training_time
+from .tables import grid_name, seconds_text
+from .timing import Clock, time_calls
+from .trajectory_plots import film
+
+TIMED = 2  # samples generated to estimate the cost of the training data
+
+
+@dataclass(frozen=True)
+class Task:
+    """What runs on trajectories predict: the times of the given frames and of those to predict."""
+
+    n_in: int
+    times: tuple[float, ...]
+
+
+def compare_rollouts(
+    runs: Mapping[str, Any],
+    *,
+    folder: str | Path,
+    num_samples: int = 16,
+    seed: int | None = None,
+    data_seconds: float | None = None,
+    title: str | None = None,
+    introduction: str = "",
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> RolloutComparison:
+    """Compare finished runs on trajectories with classical time stepping, and write report.md.
+
+    One-step models are rolled out to the last time of their training file; models of many frames
+    predict those of their window.
+
+    Args:
+        runs: name -> `RolloutRun`, or `Run` with windows of trajectories; all trained on the same
+            problem, grid and frames.
+        folder: where report.md, compare.csv and plots/ are written.
+        num_samples, seed, progress, **options: arguments of `rollout_study`; the default seed
+            differs from that of the training data.
+        data_seconds: seconds to generate the training data; by default estimated from two samples.
+        title, introduction: arguments of `write_report`.
+
+    Raises:
+        ValueError: a run's data name no equation on a periodic box, or the runs differ in problem,
+            grid or frames.
+    """
+    problem, grid, spec = common(runs)
+    if not isinstance(problem, PeriodicProblem) or not isinstance(grid, Grid):
+        raise ValueError(
+            f"Trajectories are compared with time stepping on periodic boxes; the data are "
+            f"{problem.name} on {grid}. Use `pdeops evaluate`."
+        )
+    task = _common_task(runs, spec)
+    seed = spec.seed + UNSEEN if seed is None else seed
+    used = {name: num_used(run) for name, run in runs.items()}
+    each = None
+    if data_seconds is None:
+        each = _seconds_per_sample(problem, spec)
+    truth = solve_truth(
+        problem, grid, task.times, n_in=task.n_in, seed=seed, num_samples=num_samples
+    )
+    comparison = rollout_study(
+        {name: _rollout(run) for name, run in runs.items()},
+        problem,
+        grid,
+        task.times,
+        n_in=task.n_in,
+        seed=seed,
+        num_samples=num_samples,
+        training_seconds={name: training_time(run) for name, run in runs.items()},
+        data_seconds={n: data_seconds if each is None else each * used[n] for n in runs},
+        truth=truth,
+        progress=progress,
+        **options,
+    )
+    for name, run in runs.items():
+        comparison.context[f"device of {name}"] = next(run.operator.parameters()).device.type
+    if each is not None:
+        counts = ", ".join(f"{name} {n}" for name, n in used.items())
+        comparison.notes.append(
+            f"Cost of the data: estimated as the trajectories used for training and validation "
+            f"({counts}) at {seconds_text(each)} each, the median of generating {TIMED} of them "
+            f"again, with the check of each solution by one of twice its step."
+        )
+    write_report(
+        folder,
+        title=title or f"{', '.join(runs)} for {problem.name} at {grid_name(grid.shape)}",
+        introduction=introduction,
+        comparison=comparison,
+        draw=error_seconds,
+        films=_films(runs, truth, Path(folder)),
+        curves={n: f for n, r in runs.items() if (f := r.folder / "metrics.csv").is_file()},
+    )
+    return comparison
+
+
+def _rollout(run: Any) -> Rollout:
+    """The run as (given frames, number of frames) -> later frames."""
+    if run.task == "rollout":
+        return lambda frames, num_frames: run(frames, num_frames, batch_size=len(frames))
+    return lambda frames, num_frames: run(frames, batch_size=len(frames))[:, :num_frames]
+
+
+def _common_task(runs: Mapping[str, Any], spec: DatasetSpec) -> Task:
+    """The frames that all runs predict.
+
+    Raises:
+        ValueError: the runs differ.
+    """
+    tasks = {name: _task(run, spec) for name, run in runs.items()}
+    first = next(iter(tasks.values()))
+    for name, task in tasks.items():
+        if task != first:
+            raise ValueError(
+                f"Runs are compared on the same frames; {next(iter(tasks))!r} predicts "
+                f"{len(first.times) - first.n_in} frames from {first.n_in}, {name!r} "
+                f"{len(task.times) - task.n_in} from {task.n_in}. Compare them one by one."
+            )
+    return first
+
+
+def _task(run: Any, spec: DatasetSpec) -> Task:
+    if run.n_in is None:
+        raise ValueError(
+            "A comparison of trajectories needs frames as input; the run maps a field without an "
+            "axis of time to frames. Use `pdeops evaluate`."
+        )
+    window = run.recipe.data.window or Window()
+    times = spec.times[:: window.stride]
+    if run.task != "rollout":
+        times = times[: run.n_in + run.n_out]
+    return Task(run.n_in, tuple(t - times[0] for t in times))
+
+
+def _seconds_per_sample(problem: PeriodicProblem, spec: DatasetSpec) -> float:
+    """Median seconds to generate one sample: drawing, solving, and the check of the solution."""
+    samples = iter(range(TIMED))
+    calls = {"sample": lambda: problem.solved_sample(spec, next(samples))}
+    return time_calls(calls, repeats=TIMED, warm_up=0, clock=Clock())["sample"].wall.median
+
+
+def _films(runs: Mapping[str, Any], truth: Truth, folder: Path) -> dict[str, Path]:
+    """The film of the first test trajectory, for each run."""
+    if truth.test.ndim > 2:
+        return {}
+    drawn = {}
+    for i, (name, run) in enumerate(runs.items()):
+        prediction = _rollout(run)(truth.given[:1].float(), len(truth.times))
+        drawn[f"First trajectory, {name}"] = film(
+            folder / "plots" / f"film_{i}.png",
+            truth.times,
+            truth.frames[0, :, 0],
+            prediction[0, :, 0],
+            name=name,
+            domain=truth.test,
+        )
+    return drawn
