@@ -18,6 +18,8 @@ from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
 from .corrections.vcycle import VCyclePreconditioner
 from .operators.fno import FNO
+from .operators.lsm_published import PublishedLSM
+from .operators.lsm_published_points import PublishedPointLSM
 from .operators.mgno import MgNO
 from .operators.mgno_published import PublishedMgNO
 from .operators.neuraloperator import NeuralopFNO, NeuralopSFNO, NeuralopTFNO, NeuralopUNO
@@ -33,7 +35,9 @@ __all__ = [
     "NeuralopTFNO",
     "NeuralopUNO",
     "PublishedDeepConjugate",
+    "PublishedLSM",
     "PublishedMgNO",
+    "PublishedPointLSM",
     "VCyclePreconditioner",
 ]
 
@@ -41,6 +45,8 @@ MODELS: dict[str, type[nn.Module]] = {
     "FNO": FNO,
     "MgNO": MgNO,
     "PublishedMgNO": PublishedMgNO,
+    "PublishedLSM": PublishedLSM,
+    "PublishedPointLSM": PublishedPointLSM,
     "NeuralopFNO": NeuralopFNO,
     "NeuralopTFNO": NeuralopTFNO,
     "NeuralopUNO": NeuralopUNO,
