@@ -18,6 +18,7 @@ from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
 from .corrections.vcycle import VCyclePreconditioner
 from .operators.fno import FNO
+from .operators.lsm import LSM
 from .operators.lsm_published import PublishedLSM
 from .operators.lsm_published_points import PublishedPointLSM
 from .operators.mgno import MgNO
@@ -27,6 +28,7 @@ from .operators.neuraloperator import NeuralopFNO, NeuralopSFNO, NeuralopTFNO, N
 __all__ = [
     "CORRECTIONS",
     "FNO",
+    "LSM",
     "MODELS",
     "DeepConjugate",
     "MgNO",
@@ -45,6 +47,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "FNO": FNO,
     "MgNO": MgNO,
     "PublishedMgNO": PublishedMgNO,
+    "LSM": LSM,
     "PublishedLSM": PublishedLSM,
     "PublishedPointLSM": PublishedPointLSM,
     "NeuralopFNO": NeuralopFNO,

@@ -213,11 +213,11 @@ def test_says_what_does_not_fit():
         PublishedLSM(1, 1, Grid((64, 64)), variant="navier_stokes", hidden_channels=20)
     with pytest.raises(ValueError, match="points with 2 coordinates"):
         PublishedPointLSM(1, 1, Points(3), hidden_channels=8)
+    cloud = Points(2, torch.rand(1, 2, 5), mask=torch.tensor([[True] * 4 + [False]]))
+    model = PublishedPointLSM(
+        1, 1, Points(2), hidden_channels=8, n_modes=(4, 4), latent_shape=(16, 16), patch=(1, 1)
+    )
     with pytest.raises(ValueError, match="clouds without padding"):
-        cloud = Points(2, torch.rand(1, 2, 5), mask=torch.tensor([[True] * 4 + [False]]))
-        model = PublishedPointLSM(
-            1, 1, Points(2), hidden_channels=8, n_modes=(4, 4), latent_shape=(16, 16), patch=(1, 1)
-        )
         model(torch.ones(1, 1, 5), cloud)
 
 
