@@ -149,10 +149,11 @@ def to_patches(u: Float[Tensor, "b c *space"], patches: Sequence[int]) -> Float[
         )
     x = u.movedim(1, -1)
     for axis, P in enumerate(patches):
-        x = x.unflatten(1 + 2 * axis, (P, -1))
-    d = len(shape)
+        x = x.unflatten(1 + 2 * axis, (P, shape[axis] // P))
+    d, num_patches = len(shape), math.prod(patches)
     outer, inner = range(1, 2 * d, 2), range(2, 2 * d + 1, 2)
-    return x.permute(0, *outer, *inner, -1).reshape(len(u) * math.prod(patches), -1, u.shape[1])
+    nodes = math.prod(shape) // num_patches
+    return x.permute(0, *outer, *inner, -1).reshape(len(u) * num_patches, nodes, u.shape[1])
 
 
 def from_patches(

@@ -44,8 +44,8 @@ class LSM(nn.Module):
     Args:
         grid: training grid, one to three axes.
         levels: grids of the U-Net; by default 5, if the shortest axis has 16 nodes.
-        patches: patches per axis on the finest level, a power of two, by default 2^(levels-1);
-            each coarser level has half as many. 1 makes the attention global.
+        patches: patches per axis on the finest level, a power of two; each coarser level has half as
+            many. The authors have 16. 1 makes the attention global.
         num_tokens: tokens per patch.
         num_basis: sines and cosines of the latent step; 0 for none.
         num_heads: heads of the attention; divides hidden_channels.
@@ -69,7 +69,7 @@ class LSM(nn.Module):
         *,
         hidden_channels: int = 32,
         levels: int | None = None,
-        patches: int | None = None,
+        patches: int = 4,
         num_tokens: int = 4,
         num_basis: int = 12,
         num_heads: int = 8,
@@ -84,7 +84,7 @@ class LSM(nn.Module):
         levels = default_levels(grid) if levels is None else levels
         trunk: dict[str, Any] = {
             "levels": levels,
-            "patches": 2 ** (levels - 1) if patches is None else patches,
+            "patches": patches,
             "num_tokens": num_tokens,
             "num_basis": num_basis,
             "num_heads": num_heads,
