@@ -19,6 +19,7 @@ from .corrections.deep_conjugate_published import PublishedDeepConjugate
 from .corrections.vcycle import VCyclePreconditioner
 from .operators.fno import FNO
 from .operators.lsm import LSM
+from .operators.lsm_points import PointLSM
 from .operators.lsm_published import PublishedLSM
 from .operators.lsm_published_points import PublishedPointLSM
 from .operators.mgno import MgNO
@@ -36,6 +37,7 @@ __all__ = [
     "NeuralopSFNO",
     "NeuralopTFNO",
     "NeuralopUNO",
+    "PointLSM",
     "PublishedDeepConjugate",
     "PublishedLSM",
     "PublishedMgNO",
@@ -48,6 +50,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "MgNO": MgNO,
     "PublishedMgNO": PublishedMgNO,
     "LSM": LSM,
+    "PointLSM": PointLSM,
     "PublishedLSM": PublishedLSM,
     "PublishedPointLSM": PublishedPointLSM,
     "NeuralopFNO": NeuralopFNO,

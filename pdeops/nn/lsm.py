@@ -33,7 +33,8 @@ class LSMTrunk(nn.Module):
 
     Convolutions take their ghost nodes from the boundary condition of each axis (zeros, the other
     end, or the last node), pooling is the mean of two nodes, and upsampling is linear. On periodic
-    axes the trunk commutes with shifts by whole patches that are multiples of 2^(levels-1) nodes.
+    axes the trunk commutes with shifts by multiples of 2^(levels-1) nodes that are whole patches on
+    every level.
 
     Each axis is continued at its right end, by the same rule, to a multiple of 2^(levels-1) and of
     the number of patches, and cropped afterwards. On a periodic axis of another size this breaks

@@ -94,6 +94,23 @@ ROWS = {
         },
     ),
     "LSM": Row({"hidden_channels": 6, "num_heads": 2, "levels": 3, "patches": 1}),
+    "PointLSM": Row(
+        {
+            "hidden_channels": 6,
+            "n_modes": [4, 4],
+            "latent_shape": [8, 8],
+            "levels": 3,
+            "num_heads": 2,
+            "coordinate_map": True,
+        },
+        grid=cloud(),
+        accepts=scattered,
+        exempt={
+            "test_every_parameter_has_a_gradient": "its coordinate map starts at the identity",
+            "test_periodic_model_commutes_with_shifts": "the box of the test has no points",
+            "test_is_one_operator_on_nested_grids": "the box of the test has no points",
+        },
+    ),
     "PublishedLSM": Row(
         {"variant": "elasticity_grid", "hidden_channels": 8},
         grid=Grid((41, 41)),

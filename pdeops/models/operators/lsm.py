@@ -44,8 +44,8 @@ class LSM(nn.Module):
     Args:
         grid: training grid, one to three axes.
         levels: grids of the U-Net; by default 5, if the shortest axis has 16 nodes.
-        patches: patches per axis on the finest level, a power of two; each coarser level has half as
-            many. The authors have 16. 1 makes the attention global.
+        patches: patches per axis on the finest level, a power of two; each coarser level has half
+            as many. The authors have 16. 1 makes the attention global.
         num_tokens: tokens per patch.
         num_basis: sines and cosines of the latent step; 0 for none.
         num_heads: heads of the attention; divides hidden_channels.
