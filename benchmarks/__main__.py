@@ -11,6 +11,7 @@ from .bench import RESULTS, Bench, run, write
 from .evolution import BENCHES as EVOLUTION
 from .generation import BENCHES as GENERATION
 from .loading import BENCHES as LOADING
+from .lsm import BENCHES as LSM
 from .mgno import BENCHES as MGNO
 from .peers import BENCHES as PEERS
 from .recognition import BENCHES as RECOGNITION
@@ -22,7 +23,7 @@ BENCHES = {
     bench.name: bench
     for bench in (
         *(*SOLVERS, *RECOGNITION, *EVOLUTION, *GENERATION, *LOADING),
-        *(*MGNO, *PEERS, *SPECTRAL, *SPACETIME),
+        *(*MGNO, *LSM, *PEERS, *SPECTRAL, *SPACETIME),
     )
 }
 

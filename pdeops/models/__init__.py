@@ -18,6 +18,10 @@ from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
 from .corrections.vcycle import VCyclePreconditioner
 from .operators.fno import FNO
+from .operators.lsm import LSM
+from .operators.lsm_points import PointLSM
+from .operators.lsm_published import PublishedLSM
+from .operators.lsm_published_points import PublishedPointLSM
 from .operators.mgno import MgNO
 from .operators.mgno_published import PublishedMgNO
 from .operators.neuraloperator import NeuralopFNO, NeuralopSFNO, NeuralopTFNO, NeuralopUNO
@@ -26,6 +30,7 @@ from .operators.spatiotemporal_fno import SpatiotemporalFNO
 __all__ = [
     "CORRECTIONS",
     "FNO",
+    "LSM",
     "MODELS",
     "DeepConjugate",
     "MgNO",
@@ -33,8 +38,11 @@ __all__ = [
     "NeuralopSFNO",
     "NeuralopTFNO",
     "NeuralopUNO",
+    "PointLSM",
     "PublishedDeepConjugate",
+    "PublishedLSM",
     "PublishedMgNO",
+    "PublishedPointLSM",
     "SpatiotemporalFNO",
     "VCyclePreconditioner",
 ]
@@ -43,6 +51,10 @@ MODELS: dict[str, type[nn.Module]] = {
     "FNO": FNO,
     "MgNO": MgNO,
     "PublishedMgNO": PublishedMgNO,
+    "LSM": LSM,
+    "PointLSM": PointLSM,
+    "PublishedLSM": PublishedLSM,
+    "PublishedPointLSM": PublishedPointLSM,
     "NeuralopFNO": NeuralopFNO,
     "NeuralopTFNO": NeuralopTFNO,
     "NeuralopUNO": NeuralopUNO,

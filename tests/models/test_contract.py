@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from pdeops.domain import Grid, Sphere, domain_from_dict
+from pdeops.domain import Grid, Points, Sphere, domain_from_dict
 from pdeops.models import MODELS
 from pdeops.nn.domains import check_domain
 
@@ -32,8 +32,8 @@ class Row:
     """
 
     arguments: Mapping[str, Any]
-    grid: Grid | Sphere = field(default_factory=lambda: Grid((17, 17)))
-    accepts: Callable[[Grid | Sphere], bool] = lambda grid: True
+    grid: Grid | Points | Sphere = field(default_factory=lambda: Grid((17, 17)))
+    accepts: Callable[[Grid | Points | Sphere], bool] = lambda grid: True
     exempt: Mapping[str, str] = field(default_factory=dict)
     channels: tuple[int, int] = (2, 3)
     times: Mapping[str, Any] | None = None
@@ -73,11 +73,34 @@ def spherical(domain):
     return isinstance(domain, Sphere)
 
 
+def scattered(domain):
+    return isinstance(domain, Points)
+
+
+def multiple_of_48_after_padding_by_7(grid):
+    return all((n + 7) % 48 == 0 for n in grid.shape)
+
+
+def cloud(n=40):
+    """n points of the unit square that all samples share."""
+    return Points(2, torch.rand(2, n, generator=torch.Generator().manual_seed(0)))
+
+
 # What stands in their place: test_neuraloperator.py.
 NEURALOPERATOR = {
     "test_gradient_is_that_of_differences": "its spectral convolution computes in single precision",
     "test_periodic_model_commutes_with_shifts": "its coordinates are not ours to hold constant",
     "test_is_one_operator_on_nested_grids": "grids that nest with their ends have odd sizes",
+}
+PUBLISHED_LSM = {  # what stands in their place: test_lsm_published.py
+    "test_every_parameter_has_a_gradient": "sin 0 and the bias of the keys have no effect",
+    "test_gradient_is_that_of_differences": "the step crosses kinks of relu and of the maximum",
+    "test_evaluation_draws_no_random_numbers": "it has no dropout",
+    "test_autocast": "parameters without an effect have no gradient",
+    "test_real_parameters": "batch normalisation counts its steps",
+    "test_samples_do_not_see_each_other": "batch normalisation in training mode",
+    "test_is_one_operator_on_nested_grids": "grids that nest with their ends are refused",
+    "test_periodic_model_commutes_with_shifts": "it has no 16 x 16 grid, and zeros outside",
 }
 ROWS = {
     "FNO": Row({"n_modes": [8, 8], "hidden_channels": 6, "n_layers": 2, "mlp_channels": 5}),
@@ -91,6 +114,42 @@ ROWS = {
             "test_is_one_operator_on_nested_grids": "grids that nest with their ends are refused",
             "test_periodic_model_commutes_with_shifts": "it has no 16 x 16 grid, and zeros outside",
         },
+    ),
+    "LSM": Row({"hidden_channels": 6, "num_heads": 2, "levels": 3, "patches": 1}),
+    "PointLSM": Row(
+        {
+            "hidden_channels": 6,
+            "n_modes": [4, 4],
+            "latent_shape": [8, 8],
+            "levels": 3,
+            "num_heads": 2,
+            "coordinate_map": True,
+        },
+        grid=cloud(),
+        accepts=scattered,
+        exempt={
+            "test_every_parameter_has_a_gradient": "its coordinate map starts at the identity",
+            "test_periodic_model_commutes_with_shifts": "the box of the test has no points",
+            "test_is_one_operator_on_nested_grids": "the box of the test has no points",
+        },
+    ),
+    "PublishedLSM": Row(
+        {"variant": "elasticity_grid", "hidden_channels": 8},
+        grid=Grid((41, 41)),
+        accepts=multiple_of_48_after_padding_by_7,
+        exempt=PUBLISHED_LSM,
+    ),
+    "PublishedPointLSM": Row(
+        {
+            "hidden_channels": 8,
+            "n_modes": [4, 4],
+            "latent_shape": [32, 32],
+            "patch": [2, 2],
+            "num_parameters": 3,
+        },
+        grid=cloud(),
+        accepts=scattered,
+        exempt=PUBLISHED_LSM,
     ),
     "NeuralopFNO": Row(
         {"n_modes": [8, 8], "hidden_channels": 6, "n_layers": 2},
@@ -322,8 +381,8 @@ def test_is_one_operator_on_nested_grids(name):
     coarse = model(smooth(grid))
     fine = model(smooth(grid.refined(2)))[..., ::2, ::2]
     gap = (fine - coarse).norm() / coarse.norm()
-    # MgNO computes on its training grid; FNO's padded field has a jump, so it differs by O(h).
-    assert gap < {"FNO": 0.05, "MgNO": 1e-5}[name]
+    # MgNO and LSM compute on the training grid; the padded field of FNO has a jump: O(h).
+    assert gap < {"FNO": 0.05, "MgNO": 1e-5, "LSM": 1e-5}[name]
 
 
 @every_model

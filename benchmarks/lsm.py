@@ -1,0 +1,124 @@
+"""A training step of LSM, and transforms of scattered points, each with a plain twin."""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from pdeops.domain import Grid
+from pdeops.models import PublishedLSM
+from pdeops.nn.nonuniform import (
+    to_modes,
+    to_modes_plain,
+    to_points,
+    to_points_plain,
+    wavenumbers,
+    waves,
+)
+from pdeops.nn.spectral_block import NeuralSpectralBlock
+
+from .bench import Bench
+
+GRID, BATCH = Grid((64, 64)), 8
+NUM_POINTS, CHANNELS, SAMPLES = 972, 32, 20
+
+
+class PlainBlock(nn.Module):
+    """A spectral block with keys, values and queries at each node."""
+
+    def __init__(self, block: NeuralSpectralBlock) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, u: Tensor, patches: list[int]) -> Tensor:
+        return self.block.plain(u, patches)
+
+
+def published() -> PublishedLSM:
+    """The network of the Navier-Stokes benchmark, 64 channels."""
+    torch.manual_seed(0)
+    return PublishedLSM(10, 1, GRID, variant="navier_stokes")
+
+
+def plain(model: PublishedLSM) -> PublishedLSM:
+    """A copy with contiguous weights and plain blocks."""
+    twin = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    unet = twin.trunk.unet
+    unet.blocks = nn.ModuleList(PlainBlock(block) for block in unet.blocks)  # type: ignore[arg-type]
+    unet.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), given[1]))
+    return twin
+
+
+class Training:
+    """A model, its optimizer and one batch; `step` returns the prediction before the update."""
+
+    def __init__(self, model: nn.Module) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.model = model
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+        self.x = torch.randn(BATCH, 10, *GRID.shape, generator=generator)
+
+    def step(self) -> Tensor:
+        self.optimizer.zero_grad()
+        prediction = self.model(self.x)
+        prediction.square().mean().backward()
+        self.optimizer.step()
+        return prediction.detach()
+
+
+class Transforms:
+    """To modes and back at random points, with gradients in the field and in the positions."""
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.x = torch.rand(SAMPLES, 2, NUM_POINTS, generator=generator, requires_grad=True)
+        self.u = torch.randn(SAMPLES, CHANNELS, NUM_POINTS, generator=generator, requires_grad=True)
+        self.numbers = wavenumbers((24, 24))
+
+    def fast(self) -> Tensor:
+        E = waves(self.x, self.numbers)
+        return self._gradient(to_points(to_modes(self.u, E), E))
+
+    def direct(self) -> Tensor:
+        f = to_modes_plain(self.u, self.x, self.numbers)
+        return self._gradient(to_points_plain(f, self.x, self.numbers))
+
+    def _gradient(self, y: Tensor) -> Tensor:
+        gu, gx = torch.autograd.grad(y.square().mean(), (self.u, self.x))
+        return torch.cat([gu.flatten() / gu.norm(), gx.flatten() / gx.norm()])
+
+
+def transforms(name: str, work: Callable[[Transforms], Tensor]) -> Bench:
+    """The fast transforms and the direct sums."""
+    return Bench(
+        name=name,
+        size=f"{SAMPLES} clouds of {NUM_POINTS} points, {CHANNELS} channels, 24 x 12 modes, there "
+        "and back with gradients",
+        dtype="float32",
+        setup=Transforms,
+        work=work,
+        reference=Transforms.direct,
+        work_name="matrix products, one cloud at a time",
+        reference_name="direct sums",
+        tolerance=1e-4,
+        threads=2,
+    )
+
+
+BENCHES = [
+    Bench(
+        name="lsm_published64",
+        size="64 x 64 nodes, batch 8, 64 channels: one training step",
+        dtype="float32",
+        setup=lambda: (Training(model := published()), Training(plain(model))),
+        work=lambda sides: sides[0].step(),
+        reference=lambda sides: sides[1].step(),
+        work_name="PublishedLSM, channels last, absorbed projections",
+        reference_name="published equations, contiguous, eager",
+        tolerance=1e-3,
+        repeats=5,
+        threads=2,
+    ),
+    transforms("lsm_transforms972", Transforms.fast),
+]
