@@ -22,8 +22,8 @@ from pdeops.solvers import NavierStokes, evolve
 from .bench import RESULTS, machine
 
 NODES, START, LENGTH, STEP, VISCOSITY = 256, 4.0, 0.32, 1 / 400, 1e-3
-STRIDES = (32, 16, 8, 4, 2, 1)  # of frames STEP apart
-SIZES = (64, 128, 256)
+STRIDES = (16, 8, 4, 2, 1)  # of frames STEP apart
+SIZES = (64, 128)
 
 
 def main() -> None:
@@ -46,20 +46,20 @@ def main() -> None:
         for stride in STRIDES:
             u, t = frames[:, ::stride], times[::stride]
             order = torch.randperm(len(t), generator=torch.Generator().manual_seed(0))
-            row = {"nodes": f"{n} x {n}", "spacing": f"{STEP * stride:g}", "frames": str(len(t))}
+            row: dict[str, object] = {"nodes": f"{n} x {n}", "spacing": STEP * stride}
+            row["frames"] = len(t)
             for accuracy in (4, 6):
+                row[f"order {accuracy}"] = None
                 if len(t) > accuracy:
-                    estimator = EvolutionResidual(
-                        equation, t, alpha=1.0, derivative=Differences(accuracy)
-                    )
+                    differences = Differences(accuracy)
+                    estimator = EvolutionResidual(equation, t, alpha=1.0, derivative=differences)
                     row[f"order {accuracy}"] = f"{estimator(u).item():.2e}"
-            defect = EvolutionDefect(equation, t, alpha=1.0)
-            row["one step"] = f"{defect(u).item():.2e}"
+            row["one step"] = f"{EvolutionDefect(equation, t, alpha=1.0)(u).item():.2e}"
             estimator = EvolutionResidual(equation, t, alpha=1.0)
             row["order 4, shuffled"] = f"{estimator(u[:, order]).item():.2e}"
-            rows.append(row)
+            rows.append({**row, **machine()})
             print(", ".join(f"{k} {v}" for k, v in row.items()), flush=True)
-    write_csv(arguments.out / "residual_floor.csv", rows, machine())
+    write_csv(arguments.out / "residual_floor.csv", rows)
 
 
 if __name__ == "__main__":
