@@ -18,7 +18,7 @@ from ...nn.domains import check_domain
 from ...nn.pointwise import Pointwise, PointwiseMLP
 from ...nn.refinable import Times
 from ...nn.spacetime import (
-    FourierModes,
+    MODES,
     ModeMap,
     SpaceTime,
     constant,
@@ -134,8 +134,10 @@ class SpatiotemporalFNO(nn.Module):
         self._check(m, m_in)
         chebyshev.fit(self.times_in, (-self.memory, 0.0), m_in)
 
-        modes = FourierModes(grid, n_modes, type(self).__name__)
-        FourierModes(grid.with_shape(self.latent_shape), n_modes, "latent_shape")
+        modes, _ = (
+            MODES[type(grid)](domain, n_modes, type(self).__name__)
+            for domain in (grid, grid.with_shape(self.latent_shape))
+        )
         self.input_modes, self.output_modes, self.expansion = m_in, m, SpaceTime(modes)
         width, lifted = hidden_channels, m_in * in_channels
         self.lift = ModeMap(modes.num_modes, lifted, m * width, std=m**-0.5)
