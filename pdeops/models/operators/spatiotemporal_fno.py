@@ -146,8 +146,10 @@ class SpatiotemporalFNO(nn.Module):
             ModeMap(self.time_modes * modes.num_modes, width, width, std=(2 * width) ** -0.5)
             for _ in range(n_layers - 1)
         )
-        self.mlps = nn.ModuleList(PointwiseMLP(width, mlp_channels, width) for _ in range(n_layers))
-        self.skips = nn.ModuleList(
+        self.mlps: Any = nn.ModuleList(
+            PointwiseMLP(width, mlp_channels, width) for _ in range(n_layers)
+        )
+        self.skips: Any = nn.ModuleList(
             Pointwise(lifted if l == 0 else width, width) for l in range(n_layers)
         )
         self.last_layer = ModeMap(
@@ -208,11 +210,11 @@ class SpatiotemporalFNO(nn.Module):
             v_hat = v_hat.movedim(-2, 2).flatten(2, 3)
             encoding = gauss_values(self.latent_steps, self.output_modes, u) @ self.encoding.to(u)
             latent = self.expansion.modes.resample(u, self.latent_shape)
-        skip = self.skips[0].channels_last(latent.movedim(1, -1))[:, None]
+        (M, W), *layers = zip(self.mlps, self.skips, strict=True)
+        skip = W.channels_last(latent.movedim(1, -1))[:, None]
         skip = skip + encoding.view(1, self.latent_steps, *[1] * self.grid.ndim, -1)
-        u = self._network(self.mlps[0], v_hat, self.output_modes)
-        v = self._drop_channels(F.gelu(u + skip))
-        for K, M, W in zip(self.convolutions, self.mlps[1:], self.skips[1:], strict=True):
+        v = self._drop_channels(F.gelu(self._network(M, v_hat, self.output_modes) + skip))
+        for K, (M, W) in zip(self.convolutions, layers, strict=True):
             u = self._network(M, K(self._analysis(v, self.time_modes)), self.time_modes)
             v = self._drop_channels(F.gelu(u + W.channels_last(v)))
         return v.movedim(-1, 2).to(x.dtype)
