@@ -124,10 +124,10 @@ class SpatiotemporalFNO(nn.Module):
         self.times_in, self.times_out = _input_times(times_in), _output_times(times_out)
         self.horizon, self.memory = self.times_out[-1], -self.times_in[0]
         num_out = len(self.times_out)
-        m_in = input_time_modes or min(5, len(self.times_in))
-        m = output_time_modes or max(min(8, num_out), -(-3 * num_out // 4))
-        self.time_modes = time_modes or min(8, m)
-        self.latent_steps = latent_steps or m
+        m_in = _given(input_time_modes, min(5, len(self.times_in)))
+        m = _given(output_time_modes, max(min(8, num_out), -(-3 * num_out // 4)))
+        self.time_modes = _given(time_modes, min(8, m))
+        self.latent_steps = _given(latent_steps, m)
         self.window = (0.0, self.horizon), m, chebyshev.mapping(m, num_out)
         self.latent_shape = tuple(latent_shape or grid.shape)
         self.divergence_free = divergence_free
@@ -332,6 +332,10 @@ class SpatiotemporalFNO(nn.Module):
                 f"divergence_free projects a vector field of {self.grid.ndim} components on this "
                 f"grid; got {self.out_channels} output channels."
             )
+
+
+def _given(value: int | None, default: int) -> int:
+    return default if value is None else value
 
 
 def _growing(
