@@ -3,7 +3,7 @@
     u(t, x) = Σ_j Σ_k û_jk p_j(t) φ_k(x)
 
 with functions p_j on an interval of time (`chebyshev`) and the modes φ_k of a domain. The spatial
-part is an object with `num_modes`, `analysis` and `synthesis`: `FourierModes` on periodic boxes.
+part are `Modes`: `FourierModes` on periodic boxes, and one line in `MODES` for another domain.
 Channels are the last axis.
 """
 # Axes: b batch, t instants, *space nodes, j functions of time, k modes, i o c channels.
@@ -96,6 +96,10 @@ class FourierModes:
     ) -> Float[Tensor, "*batch_new_space"]:
         there = self.grid.with_shape(u.shape[-self.grid.ndim :])
         return u if there.shape == tuple(shape) else calculus_of(there).resample(u, shape)
+
+
+# The modes of each type of domain: MODES[type(domain)](domain, n_modes, name of the model).
+MODES: dict[type, Callable[..., Modes]] = {Grid: FourierModes}
 
 
 class SpaceTime:

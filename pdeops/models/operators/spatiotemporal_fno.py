@@ -18,7 +18,7 @@ from ...nn.domains import check_domain
 from ...nn.pointwise import Pointwise, PointwiseMLP
 from ...nn.refinable import Times
 from ...nn.spacetime import (
-    FourierModes,
+    MODES,
     ModeMap,
     SpaceTime,
     constant,
@@ -124,18 +124,20 @@ class SpatiotemporalFNO(nn.Module):
         self.times_in, self.times_out = _input_times(times_in), _output_times(times_out)
         self.horizon, self.memory = self.times_out[-1], -self.times_in[0]
         num_out = len(self.times_out)
-        m_in = input_time_modes or min(5, len(self.times_in))
-        m = output_time_modes or max(min(8, num_out), -(-3 * num_out // 4))
-        self.time_modes = time_modes or min(8, m)
-        self.latent_steps = latent_steps or m
+        m_in = _given(input_time_modes, min(5, len(self.times_in)))
+        m = _given(output_time_modes, max(min(8, num_out), -(-3 * num_out // 4)))
+        self.time_modes = _given(time_modes, min(8, m))
+        self.latent_steps = _given(latent_steps, m)
         self.window = (0.0, self.horizon), m, chebyshev.mapping(m, num_out)
         self.latent_shape = tuple(latent_shape or grid.shape)
         self.divergence_free = divergence_free
         self._check(m, m_in)
         chebyshev.fit(self.times_in, (-self.memory, 0.0), m_in)
 
-        modes = FourierModes(grid, n_modes, type(self).__name__)
-        FourierModes(grid.with_shape(self.latent_shape), n_modes, "latent_shape")
+        modes, _ = (
+            MODES[type(grid)](domain, n_modes, type(self).__name__)
+            for domain in (grid, grid.with_shape(self.latent_shape))
+        )
         self.input_modes, self.output_modes, self.expansion = m_in, m, SpaceTime(modes)
         width, lifted = hidden_channels, m_in * in_channels
         self.lift = ModeMap(modes.num_modes, lifted, m * width, std=m**-0.5)
@@ -144,8 +146,10 @@ class SpatiotemporalFNO(nn.Module):
             ModeMap(self.time_modes * modes.num_modes, width, width, std=(2 * width) ** -0.5)
             for _ in range(n_layers - 1)
         )
-        self.mlps = nn.ModuleList(PointwiseMLP(width, mlp_channels, width) for _ in range(n_layers))
-        self.skips = nn.ModuleList(
+        self.mlps: Any = nn.ModuleList(
+            PointwiseMLP(width, mlp_channels, width) for _ in range(n_layers)
+        )
+        self.skips: Any = nn.ModuleList(
             Pointwise(lifted if l == 0 else width, width) for l in range(n_layers)
         )
         self.last_layer = ModeMap(
@@ -206,11 +210,11 @@ class SpatiotemporalFNO(nn.Module):
             v_hat = v_hat.movedim(-2, 2).flatten(2, 3)
             encoding = gauss_values(self.latent_steps, self.output_modes, u) @ self.encoding.to(u)
             latent = self.expansion.modes.resample(u, self.latent_shape)
-        skip = self.skips[0].channels_last(latent.movedim(1, -1))[:, None]
+        (M, W), *layers = zip(self.mlps, self.skips, strict=True)
+        skip = W.channels_last(latent.movedim(1, -1))[:, None]
         skip = skip + encoding.view(1, self.latent_steps, *[1] * self.grid.ndim, -1)
-        u = self._network(self.mlps[0], v_hat, self.output_modes)
-        v = self._drop_channels(F.gelu(u + skip))
-        for K, M, W in zip(self.convolutions, self.mlps[1:], self.skips[1:], strict=True):
+        v = self._drop_channels(F.gelu(self._network(M, v_hat, self.output_modes) + skip))
+        for K, (M, W) in zip(self.convolutions, layers, strict=True):
             u = self._network(M, K(self._analysis(v, self.time_modes)), self.time_modes)
             v = self._drop_channels(F.gelu(u + W.channels_last(v)))
         return v.movedim(-1, 2).to(x.dtype)
@@ -328,6 +332,10 @@ class SpatiotemporalFNO(nn.Module):
                 f"divergence_free projects a vector field of {self.grid.ndim} components on this "
                 f"grid; got {self.out_channels} output channels."
             )
+
+
+def _given(value: int | None, default: int) -> int:
+    return default if value is None else value
 
 
 def _growing(

@@ -249,6 +249,7 @@ def test_the_last_layer_is_affine_and_separate(generator):
             "output_time_modes is from 1 to the number of output frames, 12",
         ),
         ({"input_time_modes": 6}, "input_time_modes is from 1 to the number of input frames, 5"),
+        ({"time_modes": 0}, "time_modes is from 1"),
         ({"latent_steps": 5}, "latent_steps, 5"),
         ({"time_modes": 10}, "time_modes is from 1 to the number of output_time_modes, 9"),
         ({"latent_shape": (6, 6)}, "exceed the"),
