@@ -1,5 +1,6 @@
 """Comparison of finished runs: the study, the figures and report.md."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -16,6 +17,8 @@ from .plots import read_metrics
 from .report import Samples, write_report
 from .tables import grid_name, seconds_text
 from .timing import time_calls
+
+log = logging.getLogger("pdeops")
 
 SHOWN = 3  # samples in the figure
 UNSEEN = 1_000_003  # added to the seed of the training data to obtain unseen test problems
@@ -56,7 +59,10 @@ def compare_runs(
     seed = spec.seed + UNSEEN if seed is None else seed
     spent: dict[str, float | None] = {name: _training_seconds(run) for name, run in runs.items()}
     num_used = {name: _num_used(run) for name, run in runs.items()}
-    per_sample = _seconds_per_sample(problem, grid, spec.seed) if data_seconds is None else None
+    per_sample = None
+    if data_seconds is None:
+        log.info("estimating the cost of the training data")
+        per_sample = _seconds_per_sample(problem, grid, spec.seed)
     comparison = study(
         runs,
         problem,
@@ -79,6 +85,7 @@ def compare_runs(
             f"({counts}) at {seconds_text(per_sample)} each, the median of generating {TIMED} "
             f"of them again, one after the other."
         )
+    log.info("writing %s", Path(folder) / "report.md")
     write_report(
         folder,
         title=title or f"{', '.join(runs)} for {problem.name} at {grid_name(grid.shape)}",

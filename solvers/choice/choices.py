@@ -15,7 +15,7 @@ class Choice:
     """A method for a system.
 
     Attributes:
-        name: of the method, as `solve(method=...)` and `--preconditioner` take it.
+        name: of the method, as `solve(method=...)` and `--method` take it.
         reason: why it stands where it stands, or why it does not apply.
         usable: whether it applies.
     """
@@ -98,7 +98,7 @@ def _any_matrix(system: System, num_rhs: int) -> Iterator[Choice]:
     for name in sorted(seconds, key=lambda name: seconds[name]):
         yield Choice(name, texts[name])
     for name in ("ruge_stueben", "smoothed_aggregation"):
-        yield Choice(name, "the kind that --preconditioner amg chooses between")
+        yield Choice(name, "the kind that --method amg chooses between")
     # For comparisons: slower on any but small systems.
     for name in names():
         if name not in METHODS:
