@@ -53,8 +53,8 @@ def command(
             "--preconditioner",
             metavar="NAME|RUN",
             help="Preconditioner or direct method, a name of --list; `method` in Python. Also the "
-            "name of shipped weights, or the folder or checkpoint of a trained run. Default: the best classical "
-            "method for the matrix.",
+            "name of shipped weights, or the folder or checkpoint of a trained run. Default: the "
+            "best classical method for the matrix.",
         ),
     ] = None,
     rtol: Annotated[

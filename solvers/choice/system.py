@@ -66,8 +66,8 @@ class System:
         """The system of a matrix as `as_sparse` takes it.
 
         Args:
-            near_nullspace, coordinates: as for `solve`; a warning in the log names the rows in which
-                A does not nearly annihilate them.
+            near_nullspace, coordinates: as for `solve`; a warning names the rows in which A does
+                not nearly annihilate them.
 
         Raises:
             ValueError: the matrix is not square, real, finite and symmetric, or a diagonal entry

@@ -242,7 +242,9 @@ def test_narrow_terminals_show_whole_names(monkeypatch, capsys):
     output.emit({"recipe": name, "path": name}, as_json=False, notes={"recipe": "what " * 9})
     found = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     assert "…" not in found
-    columns = zip(*[re.split("[│┃]", line) for line in found.splitlines() if "│" in line])
+    columns = zip(
+        *[re.split("[│┃]", line) for line in found.splitlines() if "│" in line], strict=False
+    )
     assert sum(name in "".join(map(str.strip, column)) for column in columns) >= 2
 
 
