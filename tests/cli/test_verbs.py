@@ -49,6 +49,17 @@ def test_generate_sets_the_parameters_of_a_kind(pdeops, tmp_path):
     assert inspected["spec"]["parameters"]["scale"] == 3.0
 
 
+def test_samples_that_look_last_are_named(pdeops, tmp_path):
+    """Two equal axes and another one are hardly samples and a strip; the guess is said aloud."""
+    for shape, warned in (((9, 9, 12), True), ((12, 9, 9), False)):
+        a = np.random.default_rng(0).random(shape)
+        scipy.io.savemat(tmp_path / "own.mat", {"k": a, "p": a})
+        out = tmp_path / f"{shape[0]}.h5"
+        done = pdeops("data", "convert", tmp_path / "own.mat", out, "--input", "k", "--target", "p")
+        assert done.status == 0, done.stderr
+        assert ("give --axes x,y,sample" in done.stdout.replace("\n", " ")) == warned
+
+
 def test_convert_then_train_in_three_commands(pdeops, tmp_path):
     """Own data as FNO's .mat with sample last: converted, inspected, trained as the report says."""
     a = np.random.default_rng(0).random((9, 17, 12))
