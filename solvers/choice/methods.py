@@ -127,8 +127,7 @@ _ALL = (
     ),
     Method(
         "amg",
-        "algebraic multigrid; Ruge-Stüben or smoothed aggregation, by the signs of the entries "
-        "and the near-null space",
+        "algebraic multigrid; Ruge-Stüben, or smoothed aggregation for several unknowns per node",
         _algebraic(None),
     ),
     Method("ruge_stueben", "algebraic multigrid by Ruge and Stüben", _algebraic("ruge_stueben")),
