@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy import ndarray
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -15,23 +16,33 @@ SMALL = 500  # rows below which every solver takes milliseconds
 def dimension(csr: "scipy.sparse.csr_array") -> float:
     """d, if the number of rows within r edges of a row grows as r^d.
 
-    Measured around a row in the middle of the largest radius, between the r with an eighth and
-    that with a quarter of the rows, so that sides are not met. A line has 1, a mesh in the plane 2,
-    one in space 3. It is that of the component of the first row, and 2 for a small matrix.
+    Measured around rows in the middle, as far from one end of the mesh as from the other, between
+    the r with an eighth and that with a quarter of the rows, so that sides are not met; where there
+    are several such rows, the largest of three results counts, since sides make it smaller. A line
+    has 1, a mesh in the plane 2, one in space 3. It is that of the component of the first row, and
+    2 for a small matrix.
     """
     from ...kernels.amg import arrays_of, within
 
-    n = csr.shape[0]
-    if n < SMALL:
+    if csr.shape[0] < SMALL:
         return 2.0
     arrays = arrays_of(csr)
-    queue, counts = within(arrays, 0)
-    # From a row at the end of the mesh, the middle of the way to the other end.
-    queue, counts = within(arrays, queue[-1])
+    queue, _ = within(arrays, 0)
+    farther = np.zeros(csr.shape[0], dtype=np.int64)  # the distance from the farther end
+    for _ in range(2):
+        queue, counts = within(arrays, queue[-1])
+        steps = np.diff(counts, prepend=0)
+        farther[queue] = np.maximum(farther[queue], np.repeat(np.arange(len(counts)), steps))
     if len(queue) < SMALL:
         return 2.0
-    _, counts = within(arrays, queue[len(queue) // 2])
-    share = counts / len(queue)
+    distances = farther[queue]
+    middle = queue[distances == distances.min()]
+    picked = {len(middle) // 4, len(middle) // 2, 3 * len(middle) // 4}
+    return max(_growth(within(arrays, middle[k])[1] / len(queue)) for k in picked)
+
+
+def _growth(share: ndarray) -> float:
+    """The exponent d of the shares of all rows within 0, 1, 2, ... edges."""
     outer = int(np.searchsorted(share, 0.25, "right")) - 1
     inner = (outer + 1) // 2
     if inner < 1 or outer <= inner:

@@ -42,6 +42,14 @@ def obstacle(n):
     return Diffusion(1.0, Grid((n, n), boundary="neumann"), fluid=fluid, reaction=0.1).to_csr()
 
 
+def trilinear(n):
+    """-Δ + 1 on n³ trilinear elements: a row is coupled with all neighbours, over corners too."""
+    line = [sp.diags_array(c, offsets=[-1, 0, 1], shape=(n, n)) for c in ((-1, 2, -1), (1, 4, 1))]
+    K, M = line
+    products = ((K, M, M), (M, K, M), (M, M, K), (M, M, M))
+    return sp.csr_array(sum(sp.kron(sp.kron(a, b), c) for a, b, c in products))
+
+
 def skewed(n):
     """Laplacian with spacings 1 : 3."""
     return Laplacian(Grid((n, n), (1.0, 3.0))).to_csr()
@@ -109,8 +117,11 @@ def test_every_method_of_the_list_solves(name):
         (delaunay(5000), 2),
         (permuted(lognormal(24, 3)), 3),
         (permuted(lognormal(2000, 1)), 1),
+        (trilinear(12), 3),
+        (permuted(trilinear(12)), 3),
+        (sp.kron(trilinear(12), np.eye(3) + 1).tocsr(), 3),
     ],
-    ids=["square", "delaunay", "cube", "line"],
+    ids=["square", "delaunay", "cube", "line", "elements", "permuted elements", "three unknowns"],
 )
 def test_the_dimension_of_a_mesh(A, d):
     assert System.of(A).dimension == pytest.approx(d, abs=0.4)
