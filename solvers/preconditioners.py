@@ -1,4 +1,4 @@
-"""Classical preconditioners by name, as `pdeops solve --preconditioner` takes them."""
+"""Classical preconditioners by name, as `pdeops solve --method` takes them."""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -72,9 +72,8 @@ def container_of(path: str | Path) -> str:
         hint = (
             "; an unfinished one is there: run its `pdeops data generate` or `convert` again."
             if path.with_name(path.name + ".part").exists()
-            else ". The head of a shipped recipe has the command that generates its data; for "
-            "example: pdeops data generate darcy --samples 100 --resolution 65 --out "
-            f"{shlex.quote(str(path))}"
+            else ". The head of a shipped recipe has the command that generates its data; `pdeops "
+            f"data generate --help` lists the problems: give it --out {shlex.quote(str(path))}"
         )
         raise FileNotFoundError(f"There is no data file {path}{hint}")
     head = b""

@@ -264,6 +264,11 @@ def _by_convention(store: Store, name: str, role: str, notes: list[str]) -> tupl
             f"with sample, time, channel, x, y, z, by the option --axes, or by axes={{...}} in "
             f"Python."
         )
+    if len(shape) == 3 and shape[0] == shape[1] != shape[2]:
+        notes.append(
+            f"{name} {shape}: the first axis is read as that of samples, {shape[0]} of them; if "
+            f"the last one is, give --axes x,y,sample, in Python axes='x,y,sample'"
+        )
     space = iter(order_of_space(store, name, [n for n in shape[1:] if n != 1], notes))
     return ("sample", *("channel" if i in ones else next(space) for i in range(1, len(shape))))
 

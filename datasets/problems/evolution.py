@@ -1,5 +1,6 @@
 """Base classes of time-dependent problems with random initial fields, for trajectories."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
@@ -220,9 +221,11 @@ class PeriodicProblem(EvolutionProblem):
         if nodes < needed:
             raise ValueError(
                 f"The initial fields of {self.name} {self.kind} have {self.inputs.num_waves} waves "
-                f"per axis, for which the solver needs {needed} nodes; got {nodes} (the grid's, "
-                f"times refinement). Use more nodes, a larger refinement, or fewer waves, as in "
-                f"--set num_waves={(nodes - 1) // 2}."
+                f"per axis, for which the solver needs {needed} nodes; got {nodes} (the grid's "
+                f"{min(grid.shape)}, times refinement). Use --resolution "
+                f"{math.ceil(needed / self.inputs.refinement)} or more, a finer grid of the solver "
+                f"(--set refinement={math.ceil(needed / min(grid.shape))}), or smoother fields "
+                f"(--set num_waves={(nodes - 1) // 2})."
             )
 
     def solver_grid(self, grid: Grid) -> Grid:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -25,11 +26,26 @@ def compile_all() -> dict[str, Any]:
     jobs = list(_jobs())
     for k, (name, job) in enumerate(jobs):
         log.info("compiling loops, once: %d of %d, %s", k + 1, len(jobs), name)
-        job()
+        with _silent():
+            job()
     return {
         "functions": compiling.num_compiled(),
         "seconds": round(compiling.compiling_seconds(), 1),
     }
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """A context in which the log has warnings and progress only, not what each solve reports."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING or record.module == "progress"
+
+    log.addFilter(wanted)
+    try:
+        yield
+    finally:
+        log.removeFilter(wanted)
 
 
 def _jobs() -> Iterator[tuple[str, Callable[[], object]]]:

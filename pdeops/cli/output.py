@@ -97,6 +97,8 @@ def emit(
     from rich.text import Text
 
     table = Table(title=title or None, show_header=False, title_justify="left")
+    for _ in range(3 if notes else 2):
+        table.add_column(overflow="fold")
     for key, value in _flat(result):
         cells = [_text(value), *([notes.get(key, "")] if notes else [])]
         table.add_row(key, *map(Text, cells))  # rich would parse [data] as a style
@@ -120,7 +122,9 @@ def rows(header: Sequence[str], lines: Sequence[Sequence[Any]], *, title: str = 
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*header, title=title or None, title_justify="left")
+    table = Table(title=title or None, title_justify="left")
+    for name in header:
+        table.add_column(name, overflow="fold")  # a long name goes on in the next line
     for line in lines:
         table.add_row(*(_text(value) for value in line))
     console = Console()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 PATIENCE = 1.5  # seconds of silence
+LONGEST = 80  # characters of a stage
 EARLY = 20.0  # seconds in which a user still waits at the screen
 
 _bars = 0  # that are shown now
@@ -37,15 +38,18 @@ def bar(what: str, total: int) -> Iterator[Callable[[float], None]]:
 
 
 class LogLine(logging.StreamHandler):
-    """The log on standard error; remembers when it wrote last."""
+    """The log on standard error; remembers when it wrote last, and the last line of the work."""
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
         self.setFormatter(logging.Formatter("%(message)s"))
         self.last = time.monotonic()
+        self.stage = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.last = time.monotonic()
+        if record.module != __name__.rpartition(".")[2]:
+            self.stage = record.getMessage().split("\n")[0][:LONGEST]
         super().emit(record)
 
 
@@ -83,7 +87,8 @@ class Watch:
             elapsed = time.monotonic() - self._start
             if elapsed > EARLY:
                 self._wait *= 2
-            line = f"still working, {elapsed:.0f} s"
+            stage = f" (after: {self._log.stage})" if self._log.stage else ""
+            line = f"still working, {elapsed:.0f} s{stage}"
         if line == self._last_line:
             line += f", {time.monotonic() - self._start:.0f} s"
         self._last_line = line

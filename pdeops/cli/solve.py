@@ -26,6 +26,7 @@ MEANING = {
     "condition": "of M A, as conjugate gradients estimate it",
     "converged": "residual <= rtol in every column",
     "method": "the solver and M",
+    "reason": "why the solver stopped",
 }
 
 
@@ -48,10 +49,12 @@ def command(
     preconditioner: Annotated[
         str | None,
         typer.Option(
+            "--method",
+            "--preconditioner",
             metavar="NAME|RUN",
-            help="Preconditioner or direct method, a name of --list. Also the name of shipped "
-            "weights, or the folder or checkpoint of a trained run. Default: the best classical "
-            "method for the matrix.",
+            help="Preconditioner or direct method, a name of --list; `method` in Python. Also the "
+            "name of shipped weights, or the folder or checkpoint of a trained run. Default: the "
+            "best classical method for the matrix.",
         ),
     ] = None,
     rtol: Annotated[
@@ -88,9 +91,13 @@ def command(
 
     The method is chosen by a look at the matrix: transforms for constant couplings on a box,
     multigrid for stencils on a grid, algebraic multigrid or a sparse factorisation for other
-    matrices. All but direct methods run inside conjugate gradients. If A is singular, b is first
-    projected onto the range of A. A preconditioner that is a network of search directions selects
-    the method of conjugate directions.
+    matrices. All but direct methods run inside conjugate gradients. A preconditioner that is a
+    network of search directions selects the method of conjugate directions.
+
+    If A is singular (its rows sum to zero, as those of a pressure with Neumann conditions on all
+    sides), A x = b has a solution only if b lies in the range of A (its entries sum to zero). b is
+    first projected onto that range. If the rest of b, which no x can reach, exceeds RTOL |b|, the
+    system is reported as inconsistent.
 
     The exit status is 1 if the tolerance is not met; the best x found is still written.
     """
@@ -127,6 +134,7 @@ def command(
         "condition": result.condition,
         "converged": result.converged,
         "method": result.method + (f", guess of {guess}" if guess else ""),
+        "reason": result.reason,
     }
     _report(report, str(matrix), json)
     if not result.converged:

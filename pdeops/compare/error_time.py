@@ -1,5 +1,6 @@
 """Error-time study of operators and classical solvers against a reference on a finer grid."""
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -18,6 +19,8 @@ from .measure import measure
 from .methods import ClassicalMethod, methods_for
 from .tables import grid_name
 from .timing import Clock
+
+log = logging.getLogger("pdeops")
 
 MIN_NODES = 9  # per axis; coarser grids do not resolve these problems
 REFERENCE_FACTOR = 4  # refinement of the reference relative to the finest grid compared
@@ -106,7 +109,9 @@ def study(
         ),
     ]
     fine = grid.refined(_reference_factor(grid, max(fitting)))
+    log.info("solving %d references on %s", num_samples, grid_name(fine.shape))
     truth = solve_reference(problem, grid, fine, seed, num_samples)
+    log.info("measuring %d rows of operators and classical solvers", len(candidates))
     measure(candidates, grid, truth, repeats=repeats, clock=clock, progress=progress)
     return Comparison(
         rows=[c.row() for c in candidates],

@@ -1,5 +1,6 @@
 """Comparison of finished runs: the study, the figures and report.md."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -16,6 +17,8 @@ from .plots import read_metrics
 from .report import Samples, write_report
 from .tables import grid_name, seconds_text
 from .timing import time_calls
+
+log = logging.getLogger("pdeops")
 
 SHOWN = 3  # samples in the figure
 UNSEEN = 1_000_003  # added to the seed of the training data to obtain unseen test problems
@@ -55,8 +58,11 @@ def compare_runs(
     assert spec is not None
     seed = spec.seed + UNSEEN if seed is None else seed
     spent: dict[str, float | None] = {name: training_time(run) for name, run in runs.items()}
-    num_used = {name: num_used(run) for name, run in runs.items()}
-    per_sample = _seconds_per_sample(problem, grid, spec.seed) if data_seconds is None else None
+    used = {name: num_used(run) for name, run in runs.items()}
+    per_sample = None
+    if data_seconds is None:
+        log.info("estimating the cost of the training data")
+        per_sample = _seconds_per_sample(problem, grid, spec.seed)
     comparison = study(
         runs,
         problem,
@@ -66,19 +72,20 @@ def compare_runs(
         training_seconds=spent | dict(training_seconds or {}),
         data_seconds=data_seconds
         if per_sample is None
-        else {name: n * per_sample for name, n in num_used.items()},
+        else {name: n * per_sample for name, n in used.items()},
         progress=progress,
         **options,
     )
     for name, run in runs.items():
         comparison.context[f"device of {name}"] = next(run.operator.parameters()).device.type
     if per_sample is not None:
-        counts = ", ".join(f"{name} {n}" for name, n in num_used.items())
+        counts = ", ".join(f"{name} {n}" for name, n in used.items())
         comparison.notes.append(
             f"Cost of the data: estimated as the samples used for training and validation "
             f"({counts}) at {seconds_text(per_sample)} each, the median of generating {TIMED} "
             f"of them again, one after the other."
         )
+    log.info("writing %s", Path(folder) / "report.md")
     write_report(
         folder,
         title=title or f"{', '.join(runs)} for {problem.name} at {grid_name(grid.shape)}",

@@ -15,7 +15,7 @@ class Choice:
     """A method for a system.
 
     Attributes:
-        name: of the method, as `solve(method=...)` and `--preconditioner` take it.
+        name: of the method, as `solve(method=...)` and `--method` take it.
         reason: why it stands where it stands, or why it does not apply.
         usable: whether it applies.
     """
@@ -86,19 +86,23 @@ def _on_grid(system: System) -> Iterator[Choice]:
 def _any_matrix(system: System, num_rhs: int) -> Iterator[Choice]:
     n, nnz, d = system.size, system.csr.nnz, system.dimension
     direct = shape.sparse_direct(n, nnz, d)
-    amg = shape.algebraic_multigrid(nnz)
+    modes = 0 if system.near_nullspace is None else system.near_nullspace.shape[1]
+    if modes > 1 or system.blocks > 1:
+        amg = shape.smoothed_aggregation(nnz, system.blocks, modes)
+    else:
+        amg = shape.algebraic_multigrid(nnz)
     seconds = {"direct": direct.total(num_rhs), "amg": amg.total(num_rhs)}
     sides = f"{num_rhs} right-hand side{'s' if num_rhs > 1 else ''}"
     mesh = f"{n} rows, {nnz} entries, a graph of dimension {d:.1f}, {sides}"
-    modes = "" if system.near_nullspace is None else f", {system.near_nullspace.shape[1]} modes"
+    given = f", {modes} near-null vectors" if modes else ""
     texts = {
         "direct": f"a sparse factorisation takes about {seconds['direct']:.2g} s ({mesh})",
-        "amg": f"algebraic multigrid takes about {seconds['amg']:.2g} s ({mesh}{modes})",
+        "amg": f"algebraic multigrid takes about {seconds['amg']:.2g} s ({mesh}{given})",
     }
     for name in sorted(seconds, key=lambda name: seconds[name]):
         yield Choice(name, texts[name])
     for name in ("ruge_stueben", "smoothed_aggregation"):
-        yield Choice(name, "the kind that --preconditioner amg chooses between")
+        yield Choice(name, "the kind that --method amg chooses between")
     # For comparisons: slower on any but small systems.
     for name in names():
         if name not in METHODS:

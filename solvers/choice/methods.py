@@ -16,7 +16,7 @@ class Method:
     """A way to solve A x = b: conjugate gradients with a preconditioner M, or M alone.
 
     Attributes:
-        name: as `--preconditioner` takes it.
+        name: as `--method` takes it.
         about: what it is, for `--list`.
         build: M for a system; raises a ValueError that says why there is none.
         obstacle: why the method does not apply to a system, as far as that is known before; "" if
@@ -165,6 +165,7 @@ def method_named(name: str) -> Method:
 
     if name not in CLASSICAL:
         raise ValueError(
-            f"No method {name!r}; there are {', '.join(names())}.{did_you_mean(name, names())}"
+            f"No method {name!r}; there are {', '.join(names())}.{did_you_mean(name, names())} "
+            f"A trained network: method=pdeops.load_preconditioner({name!r}, A)."
         )
     return Method(name, _ABOUT.get(name, "a preconditioner"), lambda s: CLASSICAL[name](s.A))

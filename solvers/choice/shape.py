@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy import ndarray
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -15,23 +16,33 @@ SMALL = 500  # rows below which every solver takes milliseconds
 def dimension(csr: "scipy.sparse.csr_array") -> float:
     """d, if the number of rows within r edges of a row grows as r^d.
 
-    Measured around a row in the middle of the largest radius, between the r with an eighth and
-    that with a quarter of the rows, so that sides are not met. A line has 1, a mesh in the plane 2,
-    one in space 3. It is that of the component of the first row, and 2 for a small matrix.
+    Measured around rows in the middle, as far from one end of the mesh as from the other, between
+    the r with an eighth and that with a quarter of the rows, so that sides are not met; where there
+    are several such rows, the largest of three results counts, since sides make it smaller. A line
+    has 1, a mesh in the plane 2, one in space 3. It is that of the component of the first row, and
+    2 for a small matrix.
     """
     from ...kernels.amg import arrays_of, within
 
-    n = csr.shape[0]
-    if n < SMALL:
+    if csr.shape[0] < SMALL:
         return 2.0
     arrays = arrays_of(csr)
-    queue, counts = within(arrays, 0)
-    # From a row at the end of the mesh, the middle of the way to the other end.
-    queue, counts = within(arrays, queue[-1])
+    queue, _ = within(arrays, 0)
+    farther = np.zeros(csr.shape[0], dtype=np.int64)  # the distance from the farther end
+    for _ in range(2):
+        queue, counts = within(arrays, queue[-1])
+        steps = np.diff(counts, prepend=0)
+        farther[queue] = np.maximum(farther[queue], np.repeat(np.arange(len(counts)), steps))
     if len(queue) < SMALL:
         return 2.0
-    _, counts = within(arrays, queue[len(queue) // 2])
-    share = counts / len(queue)
+    distances = farther[queue]
+    middle = queue[distances == distances.min()]
+    picked = {len(middle) // 4, len(middle) // 2, 3 * len(middle) // 4}
+    return max(_growth(within(arrays, middle[k])[1] / len(queue)) for k in picked)
+
+
+def _growth(share: ndarray) -> float:
+    """The exponent d of the shares of all rows within 0, 1, 2, ... edges."""
     outer = int(np.searchsorted(share, 0.25, "right")) - 1
     inner = (outer + 1) // 2
     if inner < 1 or outer <= inner:
@@ -73,3 +84,16 @@ def sparse_direct(n: int, nnz: int, d: float) -> Cost:
 def algebraic_multigrid(nnz: int) -> Cost:
     """Of our set-up and 15 iterations with our cycle."""
     return Cost(1e-3 + 0.19e-6 * nnz, 0.5e-3 + 0.21e-6 * nnz)
+
+
+def smoothed_aggregation(nnz: int, block: int, num_modes: int) -> Cost:
+    """Of PyAMG's set-up and our cycle, for a system of `block` unknowns per node.
+
+    A coarse node has as many unknowns as there are near-null vectors: `num_modes`, or 0 where none
+    are given and each unknown of a node has its constants. CG then takes twice as many iterations.
+    Measured for elasticity in the plane and in space: 0.5 s and 0.2 s for 1.5e6 entries with 3
+    modes, 0.7 s and 0.14 s for 1.1e6 entries with 6.
+    """
+    width = num_modes or block
+    setup = 10e-3 + (0.2e-6 + 0.06e-6 * width) * nnz
+    return Cost(setup, 2e-3 + (0.15e-6 if num_modes else 0.3e-6) * nnz)

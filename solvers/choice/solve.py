@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from .exact import residual
 from .inner import Inner
 from .methods import Method, method_named
 from .system import System
+
+if TYPE_CHECKING:
+    import scipy.sparse.linalg
 
 log = logging.getLogger("pdeops")
 
@@ -53,7 +56,7 @@ def solve(
     b: Any,
     *,
     rtol: float = 1e-8,
-    method: str | Method | None = None,
+    method: "str | Method | scipy.sparse.linalg.LinearOperator | None" = None,
     near_nullspace: Any = None,
     coordinates: Any = None,
     max_iterations: int = 1000,
@@ -77,7 +80,9 @@ def solve(
         A: (n, n), a sparse matrix of scipy or torch, a dense array, or an operator with `to_csr`.
         b: (n,) or (n, k), which are solved together; dense or sparse.
         rtol: relative tolerance per column.
-        method: a name of `choices(A)`; None chooses.
+        method: a name of `choices(A)`, the preconditioner or direct method that the command line
+            calls --method; or M itself, an operator of scipy on vectors, such as
+            `pdeops.load_preconditioner(run, A)`. None chooses.
         near_nullspace: (n, m), vectors that A nearly maps to zero, for systems of equations.
         coordinates: (n/d, d), positions of the nodes of an elasticity problem with d unknowns per
             node: the near-null space is that of rigid-body motions.
@@ -97,7 +102,7 @@ def _solve(
     A: Any,
     b: Any,
     rtol: float,
-    method: str | Method | None,
+    method: Any,
     known: tuple[Any, Any],
     max_iterations: int,
     x0: Any,
@@ -133,10 +138,10 @@ def _check(rtol: Any, method: Any, max_iterations: Any) -> None:
         raise ValueError(
             f"max_iterations must be an integer and at least 0; got {max_iterations!r}."
         )
-    if not (method is None or isinstance(method, str | Method)):
+    if not (method is None or isinstance(method, str | Method) or _is_operator(method)):
         raise ValueError(
-            f"method must be None or a name of pdeops.solvers.choices(A); got {method!r}. None "
-            f"chooses."
+            f"method must be None, a name of pdeops.solvers.choices(A), or an operator of scipy; "
+            f"got {method!r}. None chooses."
         )
 
 
@@ -325,8 +330,20 @@ class _Job:
         )  # fmt: skip
 
 
-def _named(method: str | Method | None) -> Method | None:
-    return method_named(method) if isinstance(method, str) else method
+def _is_operator(method: Any) -> bool:
+    from scipy.sparse.linalg import LinearOperator
+
+    return isinstance(method, LinearOperator)
+
+
+def _named(method: Any) -> Method | None:
+    if method is None or isinstance(method, Method):
+        return method
+    if isinstance(method, str):
+        return method_named(method)
+    from .flat import given
+
+    return given(method)
 
 
 def _columns(b: Any, size: int, name: str) -> ndarray:

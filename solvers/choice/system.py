@@ -66,8 +66,8 @@ class System:
         """The system of a matrix as `as_sparse` takes it.
 
         Args:
-            near_nullspace, coordinates: as for `solve`; a warning in the log names the rows in which
-                A does not nearly annihilate them.
+            near_nullspace, coordinates: as for `solve`; a warning names the rows in which A does
+                not nearly annihilate them.
 
         Raises:
             ValueError: the matrix is not square, real, finite and symmetric, or a diagonal entry
@@ -147,7 +147,7 @@ class System:
         A = Matrix(csr, **known)
         if A.positive_definite or A.semidefinite:
             return A
-        regions = _regions(csr)
+        regions = _regions(csr, A.reading)
         if regions is not None:
             log.info("Rows of A sum to zero, so A is singular; assuming it is semidefinite.")
             return Matrix(csr, regions=regions, **known)
@@ -249,12 +249,13 @@ def _require_semidefinite(csr: "scipy.sparse.csr_array", reading: recognition.Re
         )
 
 
-def _regions(csr: "scipy.sparse.csr_array") -> Regions | None:
+def _regions(csr: "scipy.sparse.csr_array", reading: recognition.Reading) -> Regions | None:
     """The components whose rows sum to zero, and the empty rows; None if there are none."""
     from scipy.sparse.csgraph import connected_components
 
-    size = np.asarray(abs(csr).sum(axis=1)).ravel()
-    balanced = np.abs(np.asarray(csr.sum(axis=1)).ravel()) <= ROUND_OFF * size
+    signed, absolute, _ = recognition.totals(reading.entries)
+    size = absolute + np.abs(reading.entries.diagonal)
+    balanced = np.abs(signed) <= ROUND_OFF * size
     solid = size == 0
     if not balanced.any():
         return None

@@ -344,6 +344,9 @@ class Diffusion(LinearOperator):
         named = any(b is not Boundary.DIRICHLET for b in self.grid.boundary)
         sides = ", " + ", ".join(b.value for b in self.grid.boundary) if named else ""
         walls = f", {self.regions}" if self.regions.labels is not None else ""
+        closed = all(b is not Boundary.DIRICHLET for b in self.grid.boundary)
+        if closed and self.positive_definite:  # a matrix does not tell which of the two it is
+            sides += " + diagonal (a reaction, or u = 0 at the ends)"
         return f"{type(self).__name__}({shape} unknowns, {a}{sides}{walls})"
 
 

@@ -72,8 +72,8 @@ class Matrix(LinearOperator):
             csr.eliminate_zeros()
         self.matrix = csr
         self._product = Product(csr)
-        reading = recognition.Reading.of(csr) if reading is None else reading
-        entries, pairs = reading.entries, reading.pairs
+        self.reading = recognition.Reading.of(csr) if reading is None else reading
+        entries, pairs = self.reading.entries, self.reading.pairs
         self.symmetric = pairs.asymmetric is None if symmetric is None else symmetric
         self.regions, definite = regions, False
         if self.symmetric and regions is None:

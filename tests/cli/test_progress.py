@@ -47,3 +47,21 @@ def test_intervals_double_later(watch, caplog):
         silent_for(watch, silent)
         watch.look()
         assert len(caplog.messages) == lines
+
+
+def test_the_stage_is_named(watch, caplog):
+    """That is the last line that the work has logged, not the one of the watch."""
+    handler = progress.LogLine()
+    watch._log = handler
+    watch._logger.addHandler(handler)
+    try:
+        watch._logger.info("reference solutions\non a finer grid")
+        silent_for(watch, 1.6)
+        watch.look()
+        silent_for(watch, 1.6)
+        watch.look()
+    finally:
+        watch._logger.removeHandler(handler)
+    lines = [m for m in caplog.messages if m.startswith("still working, ")]
+    assert len(lines) == 2
+    assert all("(after: reference solutions)" in line for line in lines)

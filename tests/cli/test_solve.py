@@ -19,6 +19,7 @@ from .test_bad_input import refused
 
 KEYS = {
     "setup_seconds", "solve_seconds", "iterations", "residual", "condition", "converged", "method",
+    "reason",
 }  # fmt: skip
 
 
@@ -226,6 +227,7 @@ def test_singular_systems(pdeops, write, kind, tmp_path):
     done = pdeops("solve", *write(A, b), "--out", tmp_path / "x.npy", "--json")
     assert done.status == 1
     refused(done, "inconsistent", "outside the range of A")
+    assert done.json["reason"].startswith("inconsistent: ")
     x = np.load(tmp_path / "x.npy")
     assert np.linalg.norm(b - b.mean() - A @ x) <= 2e-8 * np.linalg.norm(b)
     done = pdeops("solve", *write(A, b - b.mean() + 1e-4), "--rtol", 1e-3, "--json")

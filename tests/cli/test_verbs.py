@@ -1,6 +1,8 @@
 """The verbs, each on a small trained run: what they print and write, and that figures agree."""
 
 import csv
+import logging
+import re
 import tomllib
 
 import h5py
@@ -10,6 +12,7 @@ import scipy.io
 import torch
 
 import pdeops as package
+from pdeops.cli import compile_loops, output
 
 from .conftest import overrides
 
@@ -44,6 +47,17 @@ def test_generate_sets_the_parameters_of_a_kind(pdeops, tmp_path):
     inspected = pdeops("data", "inspect", out, "--json").json
     assert inspected["grid"]["boundary"] == ["neumann", "dirichlet"]
     assert inspected["spec"]["parameters"]["scale"] == 3.0
+
+
+def test_samples_that_look_last_are_named(pdeops, tmp_path):
+    """Two equal axes and another one are hardly samples and a strip; the guess is said aloud."""
+    for shape, warned in (((9, 9, 12), True), ((12, 9, 9), False)):
+        a = np.random.default_rng(0).random(shape)
+        scipy.io.savemat(tmp_path / "own.mat", {"k": a, "p": a})
+        out = tmp_path / f"{shape[0]}.h5"
+        done = pdeops("data", "convert", tmp_path / "own.mat", out, "--input", "k", "--target", "p")
+        assert done.status == 0, done.stderr
+        assert ("give --axes x,y,sample" in done.stdout.replace("\n", " ")) == warned
 
 
 def test_convert_then_train_in_three_commands(pdeops, tmp_path):
@@ -228,6 +242,40 @@ def test_models_lists_each_model_with_its_recipes(pdeops):
         assert entry["arguments"]
     for name in ("FNO", "MgNO"):
         assert f"{name.lower()}_darcy65.toml" in listed[name]["recipes"]
+
+
+def test_narrow_terminals_show_whole_names(monkeypatch, capsys):
+    """They are folded, not cut."""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "neuralop_sfno_shallow_water_random"
+    output.rows(("model", "summary", "recipes"), [("SFNO", "what " * 9, [name])])
+    output.emit({"recipe": name, "path": name}, as_json=False, notes={"recipe": "what " * 9})
+    found = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert "…" not in found
+    columns = zip(
+        *[re.split("[│┃]", line) for line in found.splitlines() if "│" in line], strict=False
+    )
+    assert sum(name in "".join(map(str.strip, column)) for column in columns) >= 2
+
+
+def test_compiling_prints_its_progress_and_not_what_each_solve_says(monkeypatch, caplog):
+    def job():
+        log = logging.getLogger("pdeops")
+        log.info("A: Diffusion")
+        log.warning("a warning")
+
+    monkeypatch.setattr(compile_loops, "_jobs", lambda: [("a job", job), ("another", job)])
+    with caplog.at_level(logging.INFO, "pdeops"):
+        compile_loops.compile_all()
+        logging.getLogger("pdeops").info("after it")
+    assert caplog.messages == [
+        "compiling loops, once: 1 of 2, a job",
+        "a warning",
+        "compiling loops, once: 2 of 2, another",
+        "a warning",
+        "after it",
+    ]
 
 
 def test_help_names_every_verb(pdeops):

@@ -1,5 +1,6 @@
 """A trained network inside a solver, compared with every classical preconditioner."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,8 @@ from ...solvers import Diffusion, recognise
 from ...solvers.operators.recognise import Structure
 from ...solvers.preconditioners import CLASSICAL, FOR_STENCILS
 from .run import PreconditionerRecipe, SolverRun
+
+TURNS = 3  # the smallest number of times that a median is of
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,8 @@ def evaluate_systems(
 
     The right-hand sides are b = A e with the errors e of the systems. All methods solve each system
     in turn, from zero, to |b - A x| <= rtol |b| in float64. Before that, each solves the first
-    system once, untimed, to compile its loops.
+    system once, untimed, to compile its loops. Seconds are medians over at least three turns: one
+    or two systems are solved three or two times.
 
     `break_even` is the number of solves that repay the training: the seconds of training divided by
     the seconds saved per solve relative to that method, for 1, 10 and 100 solves per set-up. It is
@@ -62,14 +66,19 @@ def evaluate_systems(
     label = recipe.name if run.recipe is not None else run.source
     learned: LinearMethod[Recognised] = LinearMethod(lambda system: run.on(system.A))
     last: Recognised
+    passes = math.ceil(TURNS / num_systems)
 
-    def draw(index: int) -> Recognised:
+    def draw(turn: int) -> Recognised:
         nonlocal last
-        last = as_system(systems[index], rtol, max_iterations)
+        last = as_system(systems[turn % num_systems], rtol, max_iterations)
         return last
 
+    def count(turns: int) -> None:
+        if progress is not None:
+            progress(turns / passes)
+
     methods = {label: learned, **classical()}
-    tallies = measure(methods, draw, turns=num_systems, progress=progress)
+    tallies = measure(methods, draw, turns=passes * num_systems, progress=count)
     trained = run.training_seconds
     return {
         "systems": recipe.systems.name,

@@ -37,7 +37,7 @@ def build(name: str, A: LinearOperator, found: Structure) -> LinearOperator | No
     if found.operator is None:
         raise ValueError(
             f"{name} is for matrices that are a stencil on a grid; this one is not: "
-            f"{found.reason}. Use --preconditioner {', '.join(CLASSICAL)}."
+            f"{found.reason}. Use --method {', '.join(CLASSICAL)}."
         )
     return learned_preconditioner(name, found.operator)
 

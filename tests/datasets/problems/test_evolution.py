@@ -127,8 +127,10 @@ def test_other_grids_than_periodic_boxes_are_refused(name, kind):
         with pytest.raises(ValueError, match=r"is solved on a periodic box"):
             problem.check_grid(wrong)
     many = problem_named(name, kind, **parameters | {"num_waves": 24})
-    with pytest.raises(ValueError, match="needs 49 nodes; got 48"):
+    with pytest.raises(ValueError, match=r"needs 49 nodes; got 48.*--resolution 25 or more"):
         grid_of(many)
+    grid_of(many, 25)
+    grid_of(problem_named(name, kind, **parameters | {"num_waves": 24, "refinement": 3}))
 
 
 def test_a_file_of_trajectories(tmp_path):

@@ -42,6 +42,17 @@ def obstacle(n):
     return Diffusion(1.0, Grid((n, n), boundary="neumann"), fluid=fluid, reaction=0.1).to_csr()
 
 
+def trilinear(n):
+    """-Δ + 1 on n³ trilinear elements: a row is coupled with all neighbours, over corners too."""
+    line = [
+        sp.diags_array(c, offsets=[-1, 0, 1], shape=(n, n))
+        for c in ((-1.0, 2.0, -1.0), (1.0, 4.0, 1.0))
+    ]
+    K, M = line
+    products = ((K, M, M), (M, K, M), (M, M, K), (M, M, M))
+    return sp.csr_array(sum(sp.kron(sp.kron(a, b), c) for a, b, c in products))
+
+
 def skewed(n):
     """Laplacian with spacings 1 : 3."""
     return Laplacian(Grid((n, n), (1.0, 3.0))).to_csr()
@@ -109,8 +120,11 @@ def test_every_method_of_the_list_solves(name):
         (delaunay(5000), 2),
         (permuted(lognormal(24, 3)), 3),
         (permuted(lognormal(2000, 1)), 1),
+        (trilinear(12), 3),
+        (permuted(trilinear(12)), 3),
+        (sp.kron(trilinear(12), np.eye(3) + 1).tocsr(), 3),
     ],
-    ids=["square", "delaunay", "cube", "line"],
+    ids=["square", "delaunay", "cube", "line", "elements", "permuted elements", "three unknowns"],
 )
 def test_the_dimension_of_a_mesh(A, d):
     assert System.of(A).dimension == pytest.approx(d, abs=0.4)
@@ -130,3 +144,19 @@ def test_the_list_names_why_a_method_does_not_apply():
     assert "stencil on a grid" in found["multigrid"].reason
     found = {c.name: c for c in choices(lognormal(20))}
     assert "not constant" in found["transform"].reason
+
+
+def test_elasticity_in_space_is_not_factored():
+    """Smoothed aggregation takes a second, a factorisation half a minute (measured)."""
+    A = sp.kron(trilinear(20), np.eye(3) + 1).tocsr()
+    first = choices(A)[0]
+    assert first.name == "amg"
+    n, nnz = A.shape[0], A.nnz
+    assert System.of(A).blocks == 3
+    assert shape.sparse_direct(n, nnz, 3.0).total(1) > 5 * shape.smoothed_aggregation(
+        nnz, 3, 0
+    ).total(1)
+    with_modes = shape.smoothed_aggregation(nnz, 3, 6)
+    without = shape.smoothed_aggregation(nnz, 3, 0)
+    assert with_modes.setup > without.setup
+    assert with_modes.solve < without.solve

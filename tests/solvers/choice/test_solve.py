@@ -347,3 +347,23 @@ def test_a_solution_prints_in_a_line():
     assert text.startswith("Solution(converged")
     assert "tensor(" not in text
     assert "\n" not in text
+
+
+def test_a_preconditioner_of_scipy_is_taken_as_it_is():
+    """With A⁻¹ one step suffices; another shape and an unsymmetric M are refused."""
+    A = Laplacian(Grid((12, 9))).to_csr()
+    b = np.random.default_rng(0).standard_normal(A.shape[0])
+    inverse = sp.linalg.splu(sp.csc_array(A)).solve
+    M = sp.linalg.LinearOperator(A.shape, matvec=inverse, dtype=float)
+    result = pdeops.solve(A, b, method=M, rtol=1e-10)
+    assert result.converged
+    assert result.iterations <= 2
+    assert result.method == "conjugate gradients, M as given"
+    assert np.linalg.norm(b - A @ result.x.numpy()) <= 1e-10 * np.linalg.norm(b)
+    identity = sp.linalg.aslinearoperator(sp.eye_array(len(b)))
+    assert pdeops.solve(A, b, method=identity, rtol=1e-10).iterations > 10
+    with pytest.raises(ValueError, match="Build M for this A"):
+        pdeops.solve(A, b, method=sp.linalg.aslinearoperator(sp.eye_array(3)))
+    shift = sp.linalg.aslinearoperator(sp.csr_array(np.roll(np.eye(len(b)), 1, axis=0)))
+    with pytest.raises(ValueError, match="not symmetric"):
+        pdeops.solve(A, b, method=shift)

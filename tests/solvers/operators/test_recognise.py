@@ -361,3 +361,13 @@ def test_an_operator_in_single_precision_is_recognised_by_its_matrix(generator):
     A = Diffusion(a, Grid((9, 8)))
     assert A.dtype == torch.float32
     assert recognise(A.to_csr()).operator is not None
+
+
+def test_the_text_of_an_operator_does_not_call_held_sides_closed():
+    """The matrix of a Dirichlet problem is that of a Neumann problem plus a diagonal."""
+    for boundary, expected in (("dirichlet", True), ("neumann", False)):
+        a = 1 + torch.rand(9, 8, generator=torch.Generator().manual_seed(0)).double()
+        matrix = Diffusion(a, Grid((9, 8), boundary=boundary, placement="centers")).to_csr()
+        text = repr(recognise(matrix).operator)
+        assert text.startswith("Diffusion(9 x 8 unknowns")
+        assert ("+ diagonal (a reaction, or u = 0 at the ends)" in text) == expected

@@ -11,6 +11,7 @@ from pdeops.compare.linear_methods import AMORTISED
 from pdeops.models import CORRECTIONS
 from pdeops.solvers import FastPoisson, Multigrid, cg
 from pdeops.tasks import load_recipe, load_run, train
+from pdeops.tasks.preconditioner import evaluation
 from pdeops.tasks.preconditioner.evaluation import (
     as_system,
     evaluate_systems,
@@ -38,6 +39,21 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "small"
     train(load_recipe(RECIPE), out=folder, device="cpu")
     return folder
+
+
+@pytest.mark.parametrize(("number", "turns"), [(1, 3), (2, 4), (5, 5)])
+def test_medians_are_of_three_turns_or_more(run, number, turns, monkeypatch):
+    """Each system in as many turns as any other."""
+    seen, done = [], []
+    true = evaluation.as_system
+    monkeypatch.setattr(evaluation, "as_system", lambda s, *a: seen.append(s) or true(s, *a))
+    monkeypatch.setattr(evaluation, "classical", dict)
+    loaded = load_run(run)
+    report = evaluate_systems(loaded, num_systems=number, size=8, progress=done.append)
+    assert report["number"] == number
+    assert len(seen) == turns
+    assert len({tuple(s.target.flatten().tolist()) for s in seen}) == number
+    assert done[-1] == number
 
 
 class LearnedCycle(nn.Module):
