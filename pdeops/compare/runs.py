@@ -55,7 +55,7 @@ def compare_runs(
     assert spec is not None
     seed = spec.seed + UNSEEN if seed is None else seed
     spent: dict[str, float | None] = {name: training_time(run) for name, run in runs.items()}
-    num_used = {name: num_used(run) for name, run in runs.items()}
+    used = {name: num_used(run) for name, run in runs.items()}
     per_sample = _seconds_per_sample(problem, grid, spec.seed) if data_seconds is None else None
     comparison = study(
         runs,
@@ -66,14 +66,14 @@ def compare_runs(
         training_seconds=spent | dict(training_seconds or {}),
         data_seconds=data_seconds
         if per_sample is None
-        else {name: n * per_sample for name, n in num_used.items()},
+        else {name: n * per_sample for name, n in used.items()},
         progress=progress,
         **options,
     )
     for name, run in runs.items():
         comparison.context[f"device of {name}"] = next(run.operator.parameters()).device.type
     if per_sample is not None:
-        counts = ", ".join(f"{name} {n}" for name, n in num_used.items())
+        counts = ", ".join(f"{name} {n}" for name, n in used.items())
         comparison.notes.append(
             f"Cost of the data: estimated as the samples used for training and validation "
             f"({counts}) at {seconds_text(per_sample)} each, the median of generating {TIMED} "
