@@ -15,13 +15,14 @@ from .mgno import BENCHES as MGNO
 from .peers import BENCHES as PEERS
 from .recognition import BENCHES as RECOGNITION
 from .solvers import BENCHES as SOLVERS
+from .spacetime_step import BENCHES as SPACETIME
 from .spectral import BENCHES as SPECTRAL
 
 BENCHES = {
     bench.name: bench
     for bench in (
         *(*SOLVERS, *RECOGNITION, *EVOLUTION, *GENERATION, *LOADING),
-        *(*MGNO, *PEERS, *SPECTRAL),
+        *(*MGNO, *PEERS, *SPECTRAL, *SPACETIME),
     )
 }
 
@@ -31,7 +32,7 @@ def main() -> None:
         prog="python -m benchmarks",
         epilog="Commands that make one table each: python -m benchmarks.TABLE, with TABLE one of "
         "checkouts, classical, cold_start, cost, generalisation, matrices, preconditioners, relax, "
-        "rollouts, search, study, superiority.",
+        "rollouts, search, spacetime, study, superiority.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV files")

@@ -10,9 +10,9 @@ def command(json: Json = False) -> None:
 
     Parameters are counted with default arguments and one input and one output channel. Operators
     are built on the first grid they accept: 128 x 128 nodes, then the sizes of published models,
-    then a sphere. Networks inside solvers need no grid and are built for two axes. --json adds the
-    grid and the default arguments, and counts the models of the package neuraloperator, which takes
-    as long to import as everything else together.
+    then a periodic box, then a sphere. Networks inside solvers need no grid and are built for two
+    axes. --json adds the grid and the default arguments, and counts the models of the package
+    neuraloperator, which takes as long to import as everything else together.
 
     Your own model needs no entry here: a recipe names it module:Class or file.py:Class.
     """
@@ -91,6 +91,7 @@ def _at_defaults(model: Any) -> dict[str, Any]:
     from ..nn.parameters import num_parameters
 
     boxes = [Grid((n, n)) for n in (128, 64, 101, 211)]
+    boxes.append(Grid((128, 128), boundary="periodic"))
     given: list[tuple[Any, ...]] = [(1, 1, domain) for domain in (*boxes, Sphere((65, 128)))]
     if model in CORRECTIONS.values():
         given = [(2,)]

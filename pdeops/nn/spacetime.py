@@ -1,12 +1,12 @@
 """Fields in space and time expanded in retained modes, and a convolution that acts on them.
 
-    u(t, x) = Σ_j Σ_k û_jk T_j(t) φ_k(x)
+    u(t, x) = Σ_j Σ_k û_jk p_j(t) φ_k(x)
 
-with polynomials T_j on an interval of time (`chebyshev`) and the modes φ_k of a domain. The spatial
-part is an object with `num_modes`, `analysis` and `synthesis`: `FourierModes` on periodic boxes.
+with functions p_j on an interval of time (`chebyshev`) and the modes φ_k of a domain. The spatial
+part are `Modes`: `FourierModes` on periodic boxes, and one line in `MODES` for another domain.
 Channels are the last axis.
 """
-# Axes: b batch, t instants, *space nodes, j polynomials, k modes, i o c channels, two real pairs.
+# Axes: b batch, t instants, *space nodes, j functions of time, k modes, i o c channels.
 
 import math
 from collections.abc import Callable, Sequence
@@ -98,29 +98,28 @@ class FourierModes:
         return u if there.shape == tuple(shape) else calculus_of(there).resample(u, shape)
 
 
+# The modes of each type of domain: MODES[type(domain)](domain, n_modes, name of the model).
+MODES: dict[type, Callable[..., Modes]] = {Grid: FourierModes}
+
+
 class SpaceTime:
-    """Expansion of fields (b, t, *space, c) in polynomials on an interval and modes of a domain.
+    """Expansion of fields (b, t, *space, c) in functions of time and modes of a domain.
 
     Coefficients have the shape (b, 2, j·k, c), time before space. Transforms run in float32 under
     autocast.
     """
 
-    def __init__(self, modes: Modes, num_polynomials: int) -> None:
-        self.modes, self.num_polynomials = modes, num_polynomials
-
-    @property
-    def num_modes(self) -> int:
-        """Number of products T_j φ_k."""
-        return self.num_polynomials * self.modes.num_modes
+    def __init__(self, modes: Modes) -> None:
+        self.modes = modes
 
     def analysis(
-        self, u: Float[Tensor, "b t *space c"], to_polynomials: Float[Tensor, "j t"]
+        self, u: Float[Tensor, "b t *space c"], to_functions: Float[Tensor, "j t"]
     ) -> Float[Tensor, "b two jk c"]:
         """Coefficients of u from its values at instants; the matrix is that of the instants."""
         b, t = u.shape[:2]
         with torch.autocast(u.device.type, enabled=False):
-            h = self.modes.analysis(u.flatten(0, 1).to(to_polynomials))
-            h = torch.matmul(to_polynomials, h.reshape(b, t, -1)).view(b, -1, *h.shape[1:])
+            h = self.modes.analysis(u.flatten(0, 1).to(to_functions))
+            h = torch.matmul(to_functions, h.reshape(b, t, -1)).view(b, -1, *h.shape[1:])
         return h.movedim(1, 2).flatten(2, 3)
 
     def synthesis(
@@ -131,9 +130,10 @@ class SpaceTime:
     ) -> Float[Tensor, "b t *space c"]:
         """Values at instants, and at the nodes of the grid of this shape."""
         b, _, _, c = u_hat.shape
-        h = u_hat.view(b, 2, self.num_polynomials, -1, c).movedim(2, 1)
+        m = at_instants.shape[1]
+        h = u_hat.view(b, 2, m, -1, c).movedim(2, 1)
         with torch.autocast(u_hat.device.type, enabled=False):
-            h = torch.matmul(at_instants, h.reshape(b, self.num_polynomials, -1))
+            h = torch.matmul(at_instants, h.reshape(b, m, -1))
             h = h.view(-1, 2, self.modes.num_modes, c)
             return self.modes.synthesis(h, shape).unflatten(0, (b, -1))
 
@@ -210,7 +210,7 @@ def gauss_analysis(n: int, m: int, like: Tensor) -> Float[Tensor, "m n"]:
 
 
 def gauss_values(n: int, m: int, like: Tensor) -> Float[Tensor, "n m"]:
-    """The polynomials at their Gauss nodes."""
+    """The functions of time at their Gauss nodes, for every α."""
     return constant(_gauss_values, (n, m), like)
 
 

@@ -9,6 +9,9 @@ The tables of a recipe are those of its task (`pdeops.tasks`), declared in a dat
         data: DataTable = table(DataTable)           # the keys are the fields of a dataclass
         model: Choice = choice(MODELS, given=("in_channels", "out_channels", "grid"))
         loss: Choice = choice(LOSSES, "RelativeL2")  # the name of a class, and its arguments
+
+A file may hold several sizes of one job: `size = "cpu"` merges the table [sizes.cpu], whose keys
+are dotted ("training.epochs" = 5), into the others, and `--set size=gpu` another one.
 """
 
 import dataclasses
@@ -157,9 +160,35 @@ def read_tables(source: str | Path, overrides: Iterable[str] = ()) -> dict[str, 
         plain = tomllib.loads(_read(source))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{source} is not valid TOML: {error}.") from None
+    overrides = list(overrides)
     for override in overrides:
         put(plain, override)
+    if "size" in plain or "sizes" in plain:
+        _put_size(plain)
+        for override in overrides:  # they win over the size
+            if override.partition("=")[0].strip() != "size":
+                put(plain, override)
     return plain
+
+
+def _put_size(plain: dict[str, Any]) -> None:
+    """Replace `size` and the tables [sizes.NAME] by the entries of the size.
+
+    Raises:
+        ValueError: there is no such size.
+    """
+    sizes, size = plain.pop("sizes", {}), plain.pop("size", None)
+    if size not in sizes:
+        raise ValueError(
+            f"This recipe has no size {size!r}.{did_you_mean(str(size), sizes)} Choose from "
+            f"{', '.join(sizes) or 'none'}, as in --set size={next(iter(sizes), 'NAME')}."
+        )
+    for key, value in sizes[size].items():
+        *path, last = key.split(".")
+        entries = plain
+        for part in path:
+            entries = entries.setdefault(part, {})
+        entries[last] = value
 
 
 def _read(source: str | Path) -> str:

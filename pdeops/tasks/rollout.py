@@ -136,7 +136,8 @@ class RolloutRun:
             ValueError: `frames` has another shape, `num_frames` is below 1, or times are given for
                 a model with a fixed step.
         """
-        if (num_frames is None) == (times is None):
+        number = len(times) if times is not None else num_frames
+        if number is None or None not in (num_frames, times):
             raise ValueError("Give either num_frames or times; got both or neither.")
         if not self.operator.has_time and not (times is None and times_in is None):
             raise ValueError(
@@ -145,7 +146,6 @@ class RolloutRun:
             )
         parameter = next(self.operator.parameters())
         frames, restore = fields_of(frames, self.domain, parameter.dtype)
-        number = num_frames if times is None else len(times)
         given = frames.shape[1] if self.operator.has_time else self.n_in
         shape = (given, self.in_channels)
         if frames.ndim != self.domain.ndim + 3 or frames.shape[1:3] != shape or number < 1:
@@ -164,7 +164,7 @@ class RolloutRun:
         if not self.operator.has_time:
             return lambda u: roll_out(self.operator, u, number)
         if times is None:
-            step = self.operator.model.times_out  # of one window, repeated
+            step: Any = self.operator.model.times_out  # of one window, repeated
             times = [step[-1] * (k // len(step)) + step[k % len(step)] for k in range(number)]
         return lambda u: self.operator(u, times_in, times)
 

@@ -119,7 +119,9 @@ def test_every_bench_has_a_name_of_its_own():
         "search16",
     }  # of commands of their own
     studies |= {f"study_{kind}128" for kind in ("rough", "multiscale")}
-    studies |= {f for f in files if f.startswith(("preconditioners", "generalisation"))}
+    studies |= {
+        f for f in files if f.startswith(("preconditioners", "generalisation", "spacetime"))
+    }
     assert files - studies <= set(BENCHES), "a result without its bench"
 
 

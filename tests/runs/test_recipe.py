@@ -165,3 +165,40 @@ def test_a_table_may_hold_a_table(tmp_path):
         load_recipe({**MINIMAL, "data": {"train": "t", "window": {"n_in": 2.5}}})
     with pytest.raises(ValueError, match=r"data\.window must be of type .*Window.*; got 3"):
         load_recipe({**MINIMAL, "data": {"train": "t", "window": 3}})
+
+
+SIZED = """
+size = "cpu"
+[data]
+train = "t"
+[model]
+name = "FNO"
+n_modes = [8, 8]
+[sizes.cpu]
+"training.epochs" = 3
+[sizes.gpu]
+"training.epochs" = 50
+"model.hidden_channels" = 64
+"""
+
+
+def test_one_key_sets_the_size(tmp_path):
+    """Overrides win over the size, and the written recipe holds values and no sizes."""
+    file = tmp_path / "r.toml"
+    file.write_text(SIZED)
+    assert load_recipe(file).training.epochs == 3
+    large = load_recipe(file, ["size=gpu", "training.epochs=7"])
+    assert large.training.epochs == 7
+    assert large.model.arguments["hidden_channels"] == 64
+    assert "\nsize" not in large.to_toml()
+    with pytest.raises(ValueError, match=r"no size 'gpuu'\. Did you mean 'gpu'.*cpu, gpu"):
+        load_recipe(file, ["size=gpuu"])
+    with pytest.raises(ValueError, match="no size 'cpu'"):
+        load_recipe("fno_darcy16", ["size=cpu"])
+
+
+@pytest.mark.parametrize("name", [n for n in shipped_recipes() if n.startswith("stfno_")])
+def test_every_size_of_a_shipped_recipe_loads(name):
+    text = (resources.files("pdeops.configs") / name).read_text(encoding="utf-8")
+    for size in tomllib.loads(text)["sizes"]:
+        assert load_recipe(name, [f"size={size}"]).training.epochs > 0

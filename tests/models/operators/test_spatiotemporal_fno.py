@@ -15,7 +15,13 @@ TIMES = {
     "times_in": [-0.4, -0.3, -0.2, -0.1, 0.0],
     "times_out": [0.05 * k for k in range(1, 13)],
 }
-SMALL = {"hidden_channels": 5, "n_layers": 3, "mlp_channels": 7, "time_modes": 6}
+SMALL = {
+    "hidden_channels": 5,
+    "n_layers": 3,
+    "mlp_channels": 7,
+    "output_time_modes": 9,
+    "time_modes": 6,
+}
 BOXES = {
     1: (Grid((32,), 2.0, "periodic"), (12,)),
     2: (Grid((16, 15), (1.0, 6.3), "periodic"), (8, 6)),
@@ -145,7 +151,7 @@ def test_any_horizon_is_reached_window_by_window(generator):
     torch.testing.assert_close(z[:, 0], y[:, 1], rtol=1e-9, atol=1e-10)
     torch.testing.assert_close(z[:, 1:4], expected[:, [0, 5, 11]], rtol=1e-7, atol=1e-8)
     # One step per window: the input frames of the next window are partly given ones.
-    step = build(1, times_out=[0.1], time_modes=1)
+    step = build(1, times_out=[0.1], time_modes=1, output_time_modes=1)
     a = step(x)
     b = step(torch.cat([x[:, 1:], a], 1))
     torch.testing.assert_close(
@@ -238,9 +244,14 @@ def test_the_last_layer_is_affine_and_separate(generator):
         ({"n_modes": (18, 6)}, "exceed the"),
         ({"n_modes": (8,)}, "one even positive number per axis"),
         ({"n_modes": (7, 6)}, "one even positive number per axis"),
-        ({"time_modes": 13}, "time_modes is from 1 to the number of output frames, 12"),
+        (
+            {"output_time_modes": 13},
+            "output_time_modes is from 1 to the number of output frames, 12",
+        ),
         ({"input_time_modes": 6}, "input_time_modes is from 1 to the number of input frames, 5"),
+        ({"time_modes": 0}, "time_modes is from 1"),
         ({"latent_steps": 5}, "latent_steps, 5"),
+        ({"time_modes": 10}, "time_modes is from 1 to the number of output_time_modes, 9"),
         ({"latent_shape": (6, 6)}, "exceed the"),
         ({"times_in": [-0.2, -0.1]}, "the last 0"),
         ({"times_in": [-0.1, -0.2, 0.0]}, "increasing"),

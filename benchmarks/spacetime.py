@@ -1,0 +1,195 @@
+"""python -m benchmarks.spacetime: ST-FNO and neuraloperator's 3D FNO on the same trajectories.
+
+Generates flows of FNO's kind on 256 x 256 nodes (or --fine), truncates them by Fourier series to
+the training grid and the finer test grids, trains both models with the same epochs, batches and
+windows, and prints their relative L2 errors on the physical scale: at the training resolution, and
+zero-shot on the finer grids with the ratio to the first. --size takes everything from a minute to
+the size of the paper.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pdeops.calculus import calculus_of
+from pdeops.compare.tables import write_csv
+from pdeops.datasets import open_dataset
+from pdeops.datasets.generate.generate import generate
+from pdeops.datasets.problems.navier_stokes import NavierStokes
+from pdeops.datasets.windows import Window
+from pdeops.domain import Grid
+from pdeops.models import SpatiotemporalFNO
+from pdeops.nn.parameters import num_parameters
+from pdeops.tasks import load_recipe, load_run, train
+
+from .bench import RESULTS, machine
+from .spacetime_peer import NeuralopFNO3d
+
+PEER = f"{Path(__file__).parent / 'spacetime_peer.py'}:NeuralopFNO3d"
+
+
+@dataclass(frozen=True)
+class Size:
+    """Nodes of training and finest test, trajectories, and the width of ST-FNO.
+
+    Attributes:
+        window: input and output frames; a trajectory has as many frames.
+        spacing: time between frames.
+    """
+
+    nodes: int
+    fine: int
+    samples: int
+    tests: int
+    epochs: int
+    n_modes: int
+    hidden_channels: int
+    window: tuple[int, int] = (10, 40)
+    spacing: float = 1.0
+    dt: float = 0.05
+    batch_size: int = 4
+
+
+SIZES = {
+    "tiny": Size(16, 32, 8, 4, 2, 8, 8, window=(5, 10), dt=0.25),
+    "small": Size(32, 64, 60, 8, 10, 12, 16, dt=0.1),
+    "cpu": Size(64, 256, 120, 8, 10, 16, 16),
+    "paper": Size(64, 256, 1200, 128, 50, 24, 20, dt=0.02, batch_size=16),
+}
+
+
+def problem(size: Size, nodes: int) -> NavierStokes:
+    """Trajectories of FNO's flow with viscosity 1e-3, computed on `nodes` nodes."""
+    frames = sum(size.window) - 1
+    arguments = {
+        "t_end": frames * size.spacing,
+        "num_frames": frames,
+        "dt": size.dt,
+        "refinement": 1,
+        "num_waves": min(32, size.nodes // 2 - 1),
+    }
+    return NavierStokes("fno_1e-3", **arguments)
+
+
+def data(size: Size, folder: Path) -> dict[str, Path]:
+    """Training trajectories on the training grid, and test trajectories on the finest grid."""
+    files = {}
+    for name, nodes, samples, seed in (
+        ("train", size.nodes, size.samples, 0),
+        ("test", size.fine, size.tests, 1),
+    ):
+        files[name] = folder / f"{name}{nodes}.h5"
+        if not files[name].exists():
+            grid = Grid((nodes, nodes), boundary="periodic")
+            made = problem(size, nodes)
+            generate(made, grid, num_samples=samples, seed=seed, out=files[name])
+    return files
+
+
+def recipe(size: Size, model: dict[str, Any], name: str, file: Path, lr: float) -> Any:
+    """The same epochs, batches and windows for both models."""
+    n_in, n_out = size.window
+    return load_recipe(
+        {
+            "task": "rollout",
+            "name": name,
+            "data": {
+                "train": str(file),
+                "validation": max(size.samples // 15, 1),
+                "window": {"n_in": n_in, "n_out": n_out},
+            },
+            "model": model,
+            "optimizer": {"name": "AdamW", "lr": lr},
+            "schedule": {"name": "OneCycle"},
+            "training": {"epochs": size.epochs, "batch_size": size.batch_size},
+        }
+    )
+
+
+def models(size: Size) -> dict[str, dict[str, Any]]:
+    """ST-FNO, and the 3D FNO with the fewest channels that give it as many parameters or more."""
+    modes = [size.n_modes, size.n_modes]
+    ours = {"n_modes": modes, "hidden_channels": size.hidden_channels}
+    n_in, n_out = size.window
+    grid = Grid((size.nodes, size.nodes), boundary="periodic")
+    times = {
+        "times_in": [float(t) for t in range(1 - n_in, 1)],
+        "times_out": [float(t) for t in range(1, n_out + 1)],
+    }
+    wanted = num_parameters(SpatiotemporalFNO(1, 1, grid, **times, **ours))
+    peer = {"n_modes": [*modes, 2 * (n_out // 8)]}
+    width = 4
+    while (
+        num_parameters(NeuralopFNO3d(1, 1, grid, **times, **peer, hidden_channels=width)) < wanted
+    ):
+        width += 1
+    return {
+        "SpatiotemporalFNO": {"name": "SpatiotemporalFNO", **ours},
+        "NeuralopFNO3d": {"name": PEER, **peer, "hidden_channels": width},
+    }
+
+
+def error(run: Any, frames: Tensor, n_in: int) -> float:
+    """Mean over samples and frames of the relative L2 error."""
+    target = frames[:, n_in:]
+    with torch.no_grad():
+        gap = torch.cat([run.operator(u[None, :n_in]) for u in frames]) - target
+    ratio = gap.flatten(2).norm(dim=2) / target.flatten(2).norm(dim=2)
+    return ratio.mean().item()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--size", choices=SIZES, default="tiny")
+    parser.add_argument("--folder", type=Path, required=True, help="for data and runs")
+    parser.add_argument("--lr", type=float, nargs=2, default=[1e-2, 3e-3], help="ST-FNO, 3D FNO")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    size, folder = SIZES[arguments.size], arguments.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    files = data(size, folder)
+    n_in, n_out = size.window
+    finest = open_dataset(files["test"]).windowed(Window(n_in, n_out))
+    batch = finest.read(range(len(finest)))
+    frames = torch.cat([batch.input, batch.target], 1)
+    tests = {
+        n: calculus_of(finest.domain).resample(frames, (n, n))
+        for n in (size.nodes << k for k in range(8))
+        if n <= size.fine
+    }
+    rows = []
+    for (name, model), lr in zip(models(size).items(), arguments.lr, strict=True):
+        start, out = time.process_time(), folder / f"{name}-{size.epochs}"
+        train(recipe(size, model, name, files["train"], lr), out=out, device=arguments.device)
+        seconds, run = time.process_time() - start, load_run(out)
+        errors = {n: error(run, u, n_in) for n, u in tests.items()}
+        base = errors[size.nodes]
+        for n, e in errors.items():
+            rows.append(
+                {
+                    "size": arguments.size,
+                    "model": name,
+                    "parameters": num_parameters(run.operator),
+                    "epochs": size.epochs,
+                    "lr": lr,
+                    "trajectories": size.samples,
+                    "training_processor_s": f"{seconds:.0f}",
+                    "nodes": n,
+                    "relative_l2": f"{e:.4f}",
+                    "ratio_to_training_grid": f"{e / base:.3f}",
+                    **machine(),
+                }
+            )
+            shown = ("model", "parameters", "training_processor_s", "nodes", "relative_l2")
+            print(*(rows[-1][key] for key in shown), rows[-1]["ratio_to_training_grid"], flush=True)
+    print(write_csv(arguments.out / f"spacetime_{arguments.size}.csv", rows))
+
+
+if __name__ == "__main__":
+    main()
