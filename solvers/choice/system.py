@@ -73,11 +73,11 @@ class System:
                 shows that it is not positive definite; the message says what solves such a system.
         """
         csr = _canonical(matrix)
-        reading: recognition.Reading | None = recognition.Reading.of(csr)
+        reading = recognition.Reading.of(csr)
         _require_semidefinite(csr, reading)
         exponent = _exponent(csr.data)
         if exponent:
-            csr, reading = csr.copy(), None
+            csr = csr.copy()
             csr.data = np.ldexp(csr.data, -exponent)
         size = csr.shape[0]
         modes = None
@@ -94,7 +94,7 @@ class System:
                     f"unknowns; A has {size} rows. Give one row of coordinates for each node that "
                     f"is in A, in the order of its rows."
                 )
-        return cls(csr, exponent, modes, reading=reading)
+        return cls(csr, exponent, modes, reading=None if exponent else reading)
 
     @property
     def size(self) -> int:
