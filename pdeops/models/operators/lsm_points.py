@@ -209,7 +209,9 @@ class PointLSM(nn.Module):
         return (slice(None), slice(None), *shaped)
 
 
-def _box(points: Points, box: Sequence[Sequence[float | int]] | None) -> tuple[list[float], list[float]]:
+def _box(
+    points: Points, box: Sequence[Sequence[float | int]] | None
+) -> tuple[list[float], list[float]]:
     if box is None:
         if points.positions is None:
             raise ValueError(
