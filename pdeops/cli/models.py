@@ -10,8 +10,9 @@ def command(json: Json = False) -> None:
 
     Parameters are counted with default arguments and one input and one output channel. Operators
     are built on the first grid they accept: 128 x 128 nodes, then the sizes of published models,
-    then a periodic box, then a sphere. Networks inside solvers need no grid and are built for two
-    axes. --json adds the grid and the default arguments, and counts the models of the package
+    then a periodic box, then a sphere, then 972 points. Networks inside solvers need no grid and
+    are built for two axes. --json adds the grid and the default arguments, and counts the models of
+    the package
     neuraloperator, which takes as long to import as everything else together.
 
     Your own model needs no entry here: a recipe names it module:Class or file.py:Class.
@@ -85,14 +86,16 @@ def _at_defaults(model: Any) -> dict[str, Any]:
     """Number of parameters, grid and arguments of a model built with its defaults."""
     import torch
 
-    from ..domain import Grid, Sphere
+    from ..domain import Grid, Points, Sphere
     from ..models import CORRECTIONS
     from ..nn.domains import check_domain
     from ..nn.parameters import num_parameters
 
-    boxes = [Grid((n, n)) for n in (128, 64, 101, 211)]
+    boxes = [Grid((n, n)) for n in (128, 64, 101, 211, 85)]
     boxes.append(Grid((128, 128), boundary="periodic"))
-    given: list[tuple[Any, ...]] = [(1, 1, domain) for domain in (*boxes, Sphere((65, 128)))]
+    points = Points(2, Grid((36, 27)).nodes().flatten(1))
+    domains = (*boxes, Sphere((65, 128)), points)
+    given: list[tuple[Any, ...]] = [(1, 1, domain) for domain in domains]
     if model in CORRECTIONS.values():
         given = [(2,)]
     for arguments in given:

@@ -22,44 +22,32 @@ def wavenumbers(n_modes: Sequence[int]) -> list[Tensor]:
     return [*full, torch.arange(halves[-1])]
 
 
-def waves(
-    positions: Float[Tensor, "b d n"], numbers: Sequence[Tensor]
-) -> tuple[Complex[Tensor, "b n _"], ...]:
-    """exp(-2πi k x) for each axis, at all points and wavenumbers of the axis.
-
-    Positions are in units of the period.
-    """
-    found = []
-    for x, k in zip(positions.unbind(1), numbers, strict=True):
-        theta = -2 * math.pi * x[..., None] * k.to(x)
-        found.append(torch.complex(theta.cos(), theta.sin()))
-    return tuple(found)
-
-
 def to_modes(
-    u: Float[Tensor, "b c n"], E: Sequence[Complex[Tensor, "b n _"]]
+    u: Float[Tensor, "b c n"], positions: Float[Tensor, "b d n"], numbers: Sequence[Tensor]
 ) -> Complex[Tensor, "b c *modes"]:
-    """û_k = Σ_n u_n exp(-2πi k·x_n), with E = `waves(x, k)`: a transform of type 1.
+    """û_k = Σ_n u_n exp(-2πi k·x_n), a transform of type 1.
 
-    The matrix of the waves is the outer product of those along the axes; it is formed for one
-    sample, or for one part of its points, at a time and again in the backward pass. Its memory is
-    thus independent of the batch and of n. `to_modes_plain` is the plain twin. Differentiable in u
-    and E to any order.
+    Positions x are in units of the period. The matrix of the waves is the outer product of those
+    along the axes. It is formed for one sample, or for one part of its points, at a time and again
+    in the backward pass, so its memory is independent of the batch and of n. `to_modes_plain` is
+    the plain twin. Differentiable in u and x to any order. Computed in the dtype of x, which is
+    float32 at least also under autocast.
     """
-    modes = [e.shape[-1] for e in E]
-    u = u.to(E[0].real.dtype)  # float32 under autocast
-    return torch.view_as_complex(_ToModes.apply(u, *E).unflatten(-1, (*modes, 2)))
+    shape = (*[len(k) for k in numbers], 2)
+    found = _ToModes.apply(u.to(positions.dtype), positions, *_moved(numbers, positions))
+    return torch.view_as_complex(found.unflatten(-1, shape))
 
 
 def to_points(
-    f: Complex[Tensor, "b c *modes"], E: Sequence[Complex[Tensor, "b n _"]]
+    f: Complex[Tensor, "b c *modes"], positions: Float[Tensor, "b d n"], numbers: Sequence[Tensor]
 ) -> Float[Tensor, "b c n"]:
     """y_n = Re Σ_k f_k exp(2πi k·x_n), the transpose of `to_modes`: a transform of type 2.
 
     Only half of the wavenumbers of a real field are kept, so coefficients with a positive last
     wavenumber count twice: multiply them by 2, see `hermitian_weights`.
     """
-    return _ToPoints.apply(torch.view_as_real(f.resolve_conj()).flatten(2), *E)
+    pairs = torch.view_as_real(f.resolve_conj()).flatten(2)
+    return _ToPoints.apply(pairs, positions, *_moved(numbers, positions))
 
 
 def hermitian_weights(num_last: int, like: Tensor) -> Float[Tensor, " _"]:
@@ -93,13 +81,18 @@ def _all_waves(
     return torch.exp(sign * 2j * math.pi * theta)
 
 
-def _blocks(E: Sequence[Tensor]) -> Iterator[tuple[int, slice, list[Tensor]]]:
-    """Samples and parts of their points, with the waves there."""
-    b, n = E[0].shape[:2]
-    size = max(1, _LARGEST_BLOCK // (2 * math.prod(e.shape[-1] for e in E)))
+def _moved(numbers: Sequence[Tensor], like: Tensor) -> list[Tensor]:
+    return [k.to(like) for k in numbers]
+
+
+def _blocks(x: Tensor, numbers: Sequence[Tensor]) -> Iterator[tuple[int, slice, list[Tensor]]]:
+    """Samples and parts of their points, with the waves exp(-2πi k x) of each axis there."""
+    b, _, n = x.shape
+    size = max(1, _LARGEST_BLOCK // (2 * math.prod(len(k) for k in numbers)))
     for i, start in product(range(b), range(0, n, size)):
         part = slice(start, start + size)
-        yield i, part, [e[i, part] for e in E]
+        theta = [-2 * math.pi * x[i, j, part, None] * k for j, k in enumerate(numbers)]
+        yield i, part, [torch.complex(t.cos(), t.sin()) for t in theta]
 
 
 def _matrix(E: Sequence[Tensor]) -> Float[Tensor, "n k"]:
@@ -107,64 +100,60 @@ def _matrix(E: Sequence[Tensor]) -> Float[Tensor, "n k"]:
     B = E[0]
     for e in E[1:]:
         B = (B[..., None] * e[:, None]).flatten(1)
-    return torch.view_as_real(B.resolve_conj()).flatten(1)
+    return torch.view_as_real(B).flatten(1)
 
 
-def _to_modes(u: Tensor, E: Sequence[Tensor]) -> Tensor:
-    out = u.new_zeros(len(u), u.shape[1], 2 * math.prod(e.shape[-1] for e in E))
-    for i, part, block in _blocks(E):
-        out[i].addmm_(u[i, :, part], _matrix(block))
-    return out
-
-
-def _to_points(f: Tensor, E: Sequence[Tensor]) -> Tensor:
-    out = f.new_empty(*f.shape[:2], E[0].shape[1])
-    for i, part, block in _blocks(E):
-        out[i, :, part] = f[i] @ _matrix(block).T
-    return out
-
-
-def _wave_gradients(u: Tensor, f: Tensor, E: Sequence[Tensor]) -> list[Tensor]:
-    """Gradient of Σ (to_modes(u), f) with respect to each of E."""
-    found: list[list[Tensor]] = [[] for _ in E]
-    for i, part, block in _blocks(E):
-        g = (u[i, :, part].T @ f[i]).unflatten(-1, (*[e.shape[-1] for e in E], 2))
-        G = torch.view_as_complex(g.contiguous())
-        for axis in range(len(E)):
+def _position_gradient(u: Tensor, f: Tensor, x: Tensor, numbers: Sequence[Tensor]) -> Tensor:
+    """Gradient of Σ (to_modes(u), f) with respect to the positions, of shape (b, d, n)."""
+    parts: list[list[Tensor]] = [[] for _ in range(len(x))]
+    sizes = [len(k) for k in numbers]
+    for i, part, E in _blocks(x, numbers):
+        pairs = (u[i, :, part].T @ f[i]).unflatten(-1, (*sizes, 2))
+        G = torch.view_as_complex(pairs.contiguous())
+        rows = []
+        for axis, k in enumerate(numbers):
             rest = G.movedim(1 + axis, 1)
-            for other in (e for j, e in enumerate(block) if j != axis):
+            for other in (e for j, e in enumerate(E) if j != axis):
                 rest = torch.einsum("nij...,nj->ni...", rest, other.conj())
-            found[axis].append(rest)
-    return [torch.cat(parts).view_as(e) for parts, e in zip(found, E, strict=True)]
+            # d/dθ of (cos θ, sin θ) with θ = -2π k x
+            rows.append((rest * E[axis].conj()).imag @ (-2 * math.pi * k))
+        parts[i].append(torch.stack(rows))
+    return torch.stack([torch.cat(p, dim=1) for p in parts])
 
 
 class _ToModes(torch.autograd.Function):
-    """(b, c, n) and E -> (b, c, 2·modes)."""
+    """(b, c, n), positions and wavenumbers -> (b, c, 2·modes)."""
 
     @staticmethod
-    def forward(ctx: Any, u: Tensor, *E: Tensor) -> Tensor:
-        ctx.save_for_backward(u, *E)
-        return _to_modes(u, E)
+    def forward(ctx: Any, u: Tensor, x: Tensor, *numbers: Tensor) -> Tensor:
+        ctx.save_for_backward(u, x, *numbers)
+        out = u.new_zeros(len(u), u.shape[1], 2 * math.prod(len(k) for k in numbers))
+        for i, part, E in _blocks(x, numbers):
+            out[i].addmm_(u[i, :, part], _matrix(E))
+        return out
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        u, *E = ctx.saved_tensors
-        gu = _ToPoints.apply(g, *E) if ctx.needs_input_grad[0] else None
-        gE = _wave_gradients(u, g, E) if any(ctx.needs_input_grad[1:]) else [None] * len(E)
-        return gu, *gE
+        u, x, *numbers = ctx.saved_tensors
+        of_u = _ToPoints.apply(g, x, *numbers) if ctx.needs_input_grad[0] else None
+        of_x = _position_gradient(u, g, x, numbers) if ctx.needs_input_grad[1] else None
+        return of_u, of_x, *[None] * len(numbers)
 
 
 class _ToPoints(torch.autograd.Function):
-    """(b, c, 2·modes) and E -> (b, c, n)."""
+    """(b, c, 2·modes), positions and wavenumbers -> (b, c, n)."""
 
     @staticmethod
-    def forward(ctx: Any, f: Tensor, *E: Tensor) -> Tensor:
-        ctx.save_for_backward(f, *E)
-        return _to_points(f, E)
+    def forward(ctx: Any, f: Tensor, x: Tensor, *numbers: Tensor) -> Tensor:
+        ctx.save_for_backward(f, x, *numbers)
+        out = f.new_empty(*f.shape[:2], x.shape[-1])
+        for i, part, E in _blocks(x, numbers):
+            out[i, :, part] = f[i] @ _matrix(E).T
+        return out
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        f, *E = ctx.saved_tensors
-        gf = _ToModes.apply(g, *E) if ctx.needs_input_grad[0] else None
-        gE = _wave_gradients(g, f, E) if any(ctx.needs_input_grad[1:]) else [None] * len(E)
-        return gf, *gE
+        f, x, *numbers = ctx.saved_tensors
+        of_f = _ToModes.apply(g, x, *numbers) if ctx.needs_input_grad[0] else None
+        of_x = _position_gradient(g, f, x, numbers) if ctx.needs_input_grad[1] else None
+        return of_f, of_x, *[None] * len(numbers)

@@ -69,10 +69,6 @@ class NeuralSpectralBlock(nn.Module):
         self.query = nn.Linear(channels, channels)
         self.sine = nn.Parameter(torch.rand(channels, max(num_basis - 1, 0)) / channels)
         self.cosine = nn.Parameter(torch.rand(channels, num_basis) / channels)
-        frequencies = math.pi * torch.arange(num_basis) / max(num_basis, 1)
-        self.register_buffer("frequencies", frequencies, persistent=False)
-
-    frequencies: Tensor
 
     def forward(
         self, u: Float[Tensor, "b c *space"], patches: Sequence[int]
@@ -94,12 +90,22 @@ class NeuralSpectralBlock(nn.Module):
 
     def solve(self, z: Float[Tensor, "g h t e"]) -> Float[Tensor, "g h t e"]:
         """One step in the basis of sines and cosines of the token values."""
-        if not self.cosine.numel():
+        num_basis = self.cosine.shape[1]
+        if not num_basis:
             return z
-        phase = z[..., None] * self.frequencies.to(z)
-        a, b = self._per_head(self.sine), self._per_head(self.cosine)
-        sines = torch.einsum("ghtem,hem->ghte", torch.sin(phase[..., 1:]), a)
-        return z + sines + torch.einsum("ghtem,hem->ghte", torch.cos(phase), b)
+        # Horner's rule for Re Σ (b_m - i a_m) w^m with w = exp(iπ z / M), which needs one sine and
+        # one cosine per token value.
+        theta = z * (math.pi / num_basis)
+        c, s = theta.cos(), theta.sin()
+        b = self._per_head(self.cosine)[:, None].unbind(-1)
+        a = self._per_head(self.sine)[:, None].unbind(-1)
+        re, im = b[-1], -a[-1] if a else torch.zeros_like(b[-1])
+        for m in reversed(range(num_basis - 1)):
+            real = torch.addcmul(b[m] + re * c, im, s, value=-1)
+            im = re * s + im * c
+            im = im - a[m - 1] if m else im
+            re = real
+        return z + re
 
     def decode(
         self, x: Float[Tensor, "g s c"], z: Float[Tensor, "g h t e"]

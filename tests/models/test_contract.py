@@ -97,6 +97,7 @@ PUBLISHED_LSM = {  # what stands in their place: test_lsm_published.py
     "test_gradient_is_that_of_differences": "the step crosses kinks of relu and of the maximum",
     "test_evaluation_draws_no_random_numbers": "it has no dropout",
     "test_autocast": "parameters without an effect have no gradient",
+    "test_compiled_equals_eager": "parameters without an effect have no gradient",
     "test_real_parameters": "batch normalisation counts its steps",
     "test_samples_do_not_see_each_other": "batch normalisation in training mode",
     "test_is_one_operator_on_nested_grids": "grids that nest with their ends are refused",

@@ -15,7 +15,9 @@ from pdeops.nn.domains import check_domain, models_on
 from pdeops.nn.interpolation import interpolate
 from pdeops.nn.symmetry import SymmetricAverage, isometries
 
-BOXES = ["FNO", "MgNO", "PublishedMgNO", "NeuralopFNO", "NeuralopTFNO", "NeuralopUNO"]
+BOXES = ["FNO", "MgNO", "PublishedMgNO", "LSM", "PublishedLSM"]
+BOXES += ["NeuralopFNO", "NeuralopTFNO", "NeuralopUNO"]
+CLOUDS = ["PointLSM", "PublishedPointLSM"]
 DOMAINS = {"box": Grid((32, 32)), "sphere": Sphere((17, 32)), "points": Points(2)}
 
 
@@ -23,7 +25,7 @@ def test_every_model_declares_its_domains():
     assert all("domains" in dir(cls) for cls in MODELS.values())
     assert models_on(DOMAINS["box"]) == BOXES
     assert models_on(DOMAINS["sphere"]) == ["NeuralopSFNO"]
-    assert models_on(DOMAINS["points"]) == []
+    assert models_on(DOMAINS["points"]) == CLOUDS
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -34,7 +36,7 @@ def test_the_error_names_model_domains_and_models_that_fit(name, kind):
     if name in fitting:
         check_domain(MODELS[name], domain)
         return
-    needed = "Grid" if name in BOXES else "Sphere"
+    needed = "Grid" if name in BOXES else "Points" if name in CLOUDS else "Sphere"
     with pytest.raises(ValueError, match=f"{name} needs a domain of type {needed} ") as caught:
         check_domain(MODELS[name], domain)
     message = str(caught.value)

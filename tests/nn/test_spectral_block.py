@@ -82,8 +82,9 @@ def test_solves_by_its_series(generator):
             for m in (1, 2):
                 theta = torch.pi * m * x / 3
                 expected[:, h, :, e] += a[m - 1] * theta.sin() + b[m] * theta.cos()
-    # The frequencies π m / M are kept in float32.
-    torch.testing.assert_close(made.solve(z), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(made.solve(z), expected)
+    one = block(num_basis=1)  # a constant
+    torch.testing.assert_close(one.solve(z), z + one.cosine.view(2, 1, 4))
     assert torch.equal(block(num_basis=0).solve(z), z)
 
 

@@ -15,7 +15,7 @@ from ...nn.coordinate_map import CoordinateMap
 from ...nn.coordinates import num_position_channels, position_channels
 from ...nn.domains import check_domain
 from ...nn.lsm import LSMTrunk
-from ...nn.nonuniform import hermitian_weights, to_modes, to_points, wavenumbers, waves
+from ...nn.nonuniform import hermitian_weights, to_modes, to_points, wavenumbers
 from ...nn.pointwise import Pointwise, PointwiseMLP
 
 # Axes: b batch, c channel, d coordinates, n points, p parameters, *modes, *latent nodes.
@@ -145,14 +145,14 @@ class PointLSM(nn.Module):
         points = points or self.grid
         points.check(x)
         xi = self._coordinates(points, x, parameters)
-        E = waves(xi, self.numbers)
         x = points.mask_padding(x)
         u = self.lift(x) * points.mean_weights().to(x)
-        f = self._multiply(to_modes(u, E), self.modes_in)
+        f = self._multiply(to_modes(u, xi, self.numbers), self.modes_in)
         v = F.gelu(self._on_latent_grid(f) + self.latent_map(self.latent_position[None].to(x)))
         f = self._multiply(self._modes_of(self.trunk(v)), self.modes_out)
         skip = self.skip(torch.cat([x, xi], dim=1))
-        y = to_points(f * hermitian_weights(f.shape[-1], f), E) + skip
+        f = f * hermitian_weights(f.shape[-1], f)
+        y = to_points(f, xi, self.numbers) + skip
         return points.mask_padding(self.head(y))
 
     def _coordinates(self, points: Points, x: Tensor, parameters: Tensor | None) -> Tensor:
@@ -209,7 +209,9 @@ class PointLSM(nn.Module):
         return (slice(None), slice(None), *shaped)
 
 
-def _box(points: Points, box: Sequence[Sequence[float | int]] | None) -> tuple[list[float], list[float]]:
+def _box(
+    points: Points, box: Sequence[Sequence[float | int]] | None
+) -> tuple[list[float], list[float]]:
     if box is None:
         if points.positions is None:
             raise ValueError(

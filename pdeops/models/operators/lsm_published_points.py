@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...domain import Points
 from ...nn.domains import check_domain
 from ...nn.lsm_published import FACTOR, KEYS, PublishedTrunk, load_published, unit_positions
-from ...nn.nonuniform import to_modes, to_points, wavenumbers, waves
+from ...nn.nonuniform import to_modes, to_points, wavenumbers
 from ...nn.pointwise import Pointwise, PointwiseMLP
 
 # Axes: b batch, c channel, n points, p parameters, x y wavenumbers.
@@ -159,18 +159,18 @@ class PublishedPointLSM(nn.Module):
         position = position.expand(len(x), -1, -1)
         if parameters is None:
             parameters = x.new_zeros(len(x), self.arguments["num_parameters"])
-        E = waves(self.coordinates(position, parameters).to(x.dtype), self.numbers)
+        xi = self.coordinates(position, parameters).to(x.dtype)
         m1, m2 = (len(k) // n for k, n in zip(self.numbers, (2, 1), strict=True))
         rows = torch.cat([torch.arange(m1), torch.arange(-m1, 0)]).to(x.device)
 
-        f = self._multiply(to_modes(self.lift(x), E), self.modes_in)
+        f = self._multiply(to_modes(self.lift(x), xi, self.numbers), self.modes_in)
         spectrum = f.new_zeros(*f.shape[:2], self.latent_shape[0], self.latent_shape[1] // 2 + 1)
         spectrum[:, :, rows, :m2] = f
         u = torch.fft.irfft2(spectrum, s=self.latent_shape)
         u = F.gelu(u + self.latent_position(unit_positions(self.latent_shape, x)[None]))
         u = self.trunk(u)
         f = self._multiply(torch.fft.rfft2(u)[:, :, rows, :m2], self.modes_out)
-        return self.head(to_points_off_by_one(f, E) + self.point_position(position))
+        return self.head(to_points_off_by_one(f, xi, self.numbers) + self.point_position(position))
 
     def _multiply(self, f: Tensor, weight: Tensor) -> Tensor:
         return torch.einsum("bixy,ioxy->boxy", f, torch.view_as_complex(weight).to(f))
@@ -190,12 +190,11 @@ class PublishedPointLSM(nn.Module):
         load_published(self, {**state, **mine}, {**POINT_KEYS, "coordinates": "coordinates"})
 
 
-def to_points_off_by_one(f: Tensor, E: Sequence[Tensor]) -> Tensor:
+def to_points_off_by_one(f: Tensor, x: Tensor, numbers: Sequence[Tensor]) -> Tensor:
     """Σ_k f_k exp(2πi k·x) plus, for k₂ > 0, the conjugate of f at (-1 - k₁, k₂), real part.
 
     The right conjugate is that at (-k₁, k₂); then the second sum equals the first. With q = -1 - k₁
     the second sum is Re Σ_q f_q exp(2πi (q₁ + 1, q₂)·x).
     """
-    first = E[0][..., 1:2]  # exp(-2πi x₁)
     mirrored = torch.cat([torch.zeros_like(f[..., :1]), f[..., 1:]], dim=-1)
-    return to_points(f, E) + to_points(mirrored, [E[0] * first, E[1]])
+    return to_points(f, x, numbers) + to_points(mirrored, x, [numbers[0] + 1, numbers[1]])
