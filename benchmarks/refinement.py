@@ -64,7 +64,7 @@ METHODS: dict[str, Sequence[Method]] = {
     "Gauss-Newton, 1 step": [GaussNewton(steps=1)],
     "Gauss-Newton, all frames at once": [GaussNewton()],
     "L-BFGS, 30 steps": [LBFGS(steps=30)],
-    "Adam, 100 steps": [Adam(steps=100, lr=lr) for lr in (1e-3, 3e-3, 1e-2)],
+    "Adam, 100 steps": [Adam(steps=100, lr=lr) for lr in (1e-2, 3e-2, 1e-1)],
 }
 
 

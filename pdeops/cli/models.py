@@ -12,8 +12,7 @@ def command(json: Json = False) -> None:
     are built on the first grid they accept: 128 x 128 nodes, then the sizes of published models,
     then a periodic box, then a sphere, then 972 points. Networks inside solvers need no grid and
     are built for two axes. --json adds the grid and the default arguments, and counts the models of
-    the package
-    neuraloperator, which takes as long to import as everything else together.
+    the package neuraloperator, which takes as long to import as everything else together.
 
     Your own model needs no entry here: a recipe names it module:Class or file.py:Class.
     """

@@ -1,5 +1,6 @@
 """`pdeops refine`: correct predicted trajectories by the residual of their equation."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,24 +56,14 @@ def command(
     """
     from .. import tasks
     from ..compare.refinement import SCALES, study_refinement
-    from ..datasets import EVOLUTIONS, open_dataset, problem_named
-    from ..runs.recipe import put
+    from ..datasets import open_dataset
     from ..tasks import prediction, refinement
     from ..training.refine import method_named
 
     chosen = method_named(method, steps)
     loaded = tasks.load_run(run, device=device)
     dataset = open_dataset(data)
-    given: Any = None
-    if problem is not None:
-        parameters: dict[str, Any] = {}
-        for text in settings or []:
-            put(parameters, text)
-        given = problem_named(problem, kind, **parameters)
-        if problem not in EVOLUTIONS:
-            raise ValueError(f"--problem names an equation in time; {problem} is steady.")
-    elif kind is not None or settings:
-        raise ValueError("--kind and --set belong to --problem; name the problem too.")
+    given = _problem(problem, kind, settings or [])
     windows = refinement.windows_of(dataset, loaded, frames)
     solved = refinement.problem_solved_by(dataset, given)
     times = refinement.times_of(windows)
@@ -117,3 +108,21 @@ def command(
         emit(study.to_dict(), as_json=True)
     else:
         document(study.to_markdown())
+
+
+def _problem(name: str | None, kind: str | None, settings: Sequence[str]) -> Any:
+    """The problem that the options name; None if they name none."""
+    from ..datasets import EVOLUTIONS, problem_named
+    from ..runs.recipe import put
+
+    if name is None:
+        if kind is not None or settings:
+            raise ValueError("--kind and --set belong to --problem; name the problem too.")
+        return None
+    parameters: dict[str, Any] = {}
+    for text in settings:
+        put(parameters, text)
+    problem = problem_named(name, kind, **parameters)
+    if name not in EVOLUTIONS:
+        raise ValueError(f"--problem names an equation in time; {name} is steady.")
+    return problem

@@ -69,8 +69,8 @@ def refine_trajectory(
 
     The computation is in float64, whatever the precision of the model. The model predicts `block`
     frames; they are refined with all earlier frames fixed, and the model goes on from them. So its
-    errors do not accumulate: over four blocks of decaying turbulence, an error of 71 % became 3.6 %
-    in blocks of 10 frames, and 30 % when all 40 frames were refined at once, in the same time.
+    errors do not accumulate: on one flow of decaying turbulence, 40 frames, an error of 71 % became
+    3.3 % in blocks of 10 frames, and 6.1 % in three times the seconds when refined at once.
 
     Args:
         times: times of all frames, of the given ones first.

@@ -19,12 +19,12 @@ class Adam:
 
     Args:
         steps: number of steps.
-        lr: first learning rate; it falls to zero like a half cosine. 1e-4 .. 1e-2 are good values,
+        lr: first learning rate; it falls to zero like a half cosine. 1e-3 .. 1e-1 are good values,
             the smaller the better the prediction.
     """
 
     steps: int = 100
-    lr: float | int = 1e-3
+    lr: float | int = 3e-2
     betas: tuple[float, float] = (0.9, 0.99)
 
     def __post_init__(self) -> None:

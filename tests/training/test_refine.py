@@ -100,7 +100,9 @@ def test_gauss_newton_solves_a_linear_problem_in_one_step():
     first, noise = trajectories()
     equation = Decay()
     exact = equation.solution(first, 6)
-    done = refine(equation, first, exact + 0.3 * noise, GaussNewton(rtol=1e-13, iterations=100))
+    done = refine(
+        equation, first, exact + 0.3 * noise, GaussNewton(rtol=1e-13, iterations=100, stall=0)
+    )
     torch.testing.assert_close(done.frames, exact, rtol=0, atol=1e-11)
     assert done.eta[1].max() < 1e-10 * done.eta[0].min()
 
@@ -112,7 +114,9 @@ def test_every_method_lowers_residual_and_error(method, factor):
     """A quadratic equation; the reference is converged Gauss-Newton from another prediction."""
     first, noise = trajectories()
     equation = Decay(q=0.5)
-    exact = refine(equation, first, 0 * noise, GaussNewton(steps=9, rtol=1e-10, drop=0)).frames
+    exact = refine(
+        equation, first, 0 * noise, GaussNewton(steps=9, rtol=1e-10, stall=0, drop=0)
+    ).frames
     start = exact + 0.1 * noise
     done = refine(equation, first, start, method)
     assert (done.eta[-1] < factor * done.eta[0]).all()
@@ -176,7 +180,7 @@ def test_samples_do_not_depend_on_their_batch():
     first, noise = trajectories()
     equation = Decay(q=0.5)
     start = equation.solution(first, 6) + noise * torch.tensor([1e-3, 1.0]).reshape(2, 1, 1, 1)
-    method = GaussNewton(steps=2, rtol=1e-6, drop=0)
+    method = GaussNewton(steps=2, rtol=1e-6, stall=0)
     together = refine(equation, first, start, method).frames
     alone = [refine(equation, first[i : i + 1], start[i : i + 1], method).frames for i in (0, 1)]
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-9, atol=1e-9)
