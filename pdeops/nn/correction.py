@@ -1,6 +1,7 @@
 """A correction of a model's output for one input: a spectral layer without truncation, zero at
 first."""
-# Axes: b batch, t time, d channel, *space nodes, *waves stored Fourier coefficients, two real pairs.
+# Axes: b batch, t time, d channel, *space nodes, *waves stored Fourier coefficients, two real
+# pairs.
 
 from collections.abc import Sequence
 from typing import Any
