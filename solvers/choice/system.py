@@ -74,11 +74,11 @@ class System:
                 shows that it is not positive definite; the message says what solves such a system.
         """
         csr = _canonical(matrix)
-        reading: recognition.Reading | None = recognition.Reading.of(csr)
+        reading = recognition.Reading.of(csr)
         _require_semidefinite(csr, reading)
         exponent = _exponent(csr.data)
         if exponent:
-            csr, reading = csr.copy(), None
+            csr = csr.copy()
             csr.data = np.ldexp(csr.data, -exponent)
         size = csr.shape[0]
         modes = None
@@ -99,7 +99,7 @@ class System:
             d = None if coordinates is None else np.shape(coordinates)[1]
             if why := doubts(csr, modes, d):
                 log.warning("%s", why)
-        return cls(csr, exponent, modes, reading=reading)
+        return cls(csr, exponent, modes, reading=None if exponent else reading)
 
     @property
     def size(self) -> int:

@@ -4,8 +4,6 @@ The plain twin is scipy, in `amg/setup_reference.py`. Arrays are those of CSR; i
 sign, so that loops test nothing to wrap an index.
 """
 
-import numpy as np
-
 from ..runtime.jit import jit
 
 SPARE = 16  # places that receive what is not needed
@@ -109,12 +107,11 @@ def permuted(starts, columns, values, order, rank, cursor, p_starts, p_columns, 
     Row i of the result is column i: entries are appended to the rows of their columns. `rank`
     receives the inverse of `order`, `cursor` is work memory.
     """
-    n, end = len(order), 0
+    n = len(order)
+    p_starts[0] = 0
     for i in range(n):
-        rank[order[i]] = i
-        p_starts[i] = cursor[i] = end
-        end += np.int64(starts[order[i] + 1]) - np.int64(starts[order[i]])
-    p_starts[n] = end
+        rank[order[i]], cursor[i] = i, p_starts[i]
+        p_starts[i + 1] = p_starts[i] + (starts[order[i] + 1] - starts[order[i]])
     for i in range(n):
         for s in range(starts[order[i]], starts[order[i] + 1]):
             j = rank[columns[s]]

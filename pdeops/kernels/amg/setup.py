@@ -25,7 +25,7 @@ def hierarchy(A: CSR, theta: float, coarsest: int) -> tuple[list[tuple[CSR, CSR,
         theta: threshold of strong couplings.
         coarsest: a level of so many unknowns or fewer is the last.
     """
-    levels = []
+    levels: list[tuple[CSR, CSR, CSR]] = []
     while (n := len(A[0]) - 1) > coarsest:
         starts, nothing = np.zeros(n + 1, INDEX), (np.empty(0, INDEX), np.empty(0))
         P, count = prolongation(A, theta) if len(levels) < DEEPEST else ((starts, *nothing), 0)
@@ -62,8 +62,7 @@ def galerkin(A: CSR, P: CSR, R: CSR) -> CSR:
     room, done = int(ROOM * len(A[1])) + n + products.SPARE, 0
     while True:
         larger = np.empty(room, INDEX), np.empty(room)
-        for new, old in zip(larger, upper, strict=True):
-            new[:end] = old[:end]
+        larger[0][:end], larger[1][:end] = upper[0][:end], upper[1][:end]
         upper = larger
         done = products.upper_product(A, P, R, place, done, starts, *upper)
         if done == n:
@@ -116,5 +115,16 @@ def level(A: CSR, P: CSR, R: CSR, dtype: Any) -> Level:
     middle, diagonal, outside = np.empty(n, INDEX), np.empty(n), np.empty(n)
     products.diagonals(*A, ends, middle, diagonal, outside)
     inverse, added = 1 / (diagonal + outside / 2), outside / 2
-    three = [(csr[0], csr[1], csr[2].astype(dtype)) for csr in (A, P, R)]
-    return Level(*three, middle, inverse.astype(dtype), added.astype(dtype), blocks)
+
+    def single(csr: CSR) -> CSR:
+        return csr[0], csr[1], csr[2].astype(dtype)
+
+    return Level(
+        single(A),
+        single(P),
+        single(R),
+        middle,
+        inverse.astype(dtype),
+        added.astype(dtype),
+        blocks,
+    )

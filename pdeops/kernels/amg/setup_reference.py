@@ -1,5 +1,7 @@
 """Set-up of a level of algebraic multigrid with dense matrices: twin of `amg/setup.py`."""
 
+from typing import Any
+
 import numpy as np
 from numpy import ndarray
 
@@ -18,13 +20,13 @@ def splitting(S: ndarray) -> ndarray:
     n = len(S)
     weight = S.sum(axis=0)
     lists: list[list[int]] = [[] for _ in range(2 * n + 1)]
-    undecided = S.any(axis=0) | S.any(axis=1)
+    undecided: ndarray = np.logical_or(S.any(axis=0), S.any(axis=1))
     for i in range(n):
         if undecided[i]:
             lists[weight[i]].append(i)
     coarse = np.zeros(n, bool)
 
-    def move(k: int, step: int) -> None:
+    def move(k: Any, step: int) -> None:
         lists[weight[k]].remove(k)
         weight[k] += step
         lists[weight[k]].insert(0, k)
