@@ -71,7 +71,7 @@ def headers(path: Path) -> Iterator[Header]:
                 )
             try:
                 header = _header(kind, file.read(min(length, _HEADER_BYTES)), order, start)
-            except (struct.error, zlib.error, UnicodeDecodeError, IndexError) as error:
+            except (struct.error, zlib.error, ValueError, IndexError) as error:
                 raise ValueError(
                     f"{path} is a damaged MATLAB file: the header of the variable before byte "
                     f"{position} cannot be parsed ({error}). Copy or download it again."
@@ -104,13 +104,18 @@ def _header(kind: int, data: bytes, order: str, start: int) -> Header | None:
     if not name:
         return None
     is_complex = bool(flags & _COMPLEX_FLAG)
-    if compressed or is_complex or not 6 <= code <= 15 or 0 in shape:
+    if not 6 <= code <= 15 or 0 in shape:
         return Header(name, shape, text, is_complex)
     numbers = next(parts)
     stored = _TYPES.get(numbers.kind, "")
-    whole = numbers.length == math.prod(shape) * int(stored[1:] or 0)
-    if not stored or not whole:
-        return Header(name, shape, text)
+    # scipy does not check the type: a wrong one ends the process.
+    if not stored or numbers.length != math.prod(shape) * int(stored[1:]):
+        raise ValueError(
+            f"{name!r} of shape {shape} has {numbers.length} bytes of numbers of type "
+            f"{numbers.kind}"
+        )
+    if compressed or is_complex:
+        return Header(name, shape, text, is_complex)
     return Header(name, shape, text, False, start + numbers.start, f"{order}{stored}")
 
 

@@ -16,7 +16,7 @@ from pdeops.nn.interpolation import interpolate
 from pdeops.nn.symmetry import SymmetricAverage, isometries
 
 BOXES = ["FNO", "MgNO", "PublishedMgNO", "LSM", "PublishedLSM"]
-BOXES += ["NeuralopFNO", "NeuralopTFNO", "NeuralopUNO"]
+BOXES += ["NeuralopFNO", "NeuralopTFNO", "NeuralopUNO", "SpatiotemporalFNO"]
 CLOUDS = ["PointLSM", "PublishedPointLSM"]
 DOMAINS = {"box": Grid((32, 32)), "sphere": Sphere((17, 32)), "points": Points(2)}
 

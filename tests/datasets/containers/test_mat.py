@@ -142,3 +142,15 @@ def test_numbers_in_the_type_of_their_class_are_mapped(tmp_path):
     # A variable of class double whose numbers have the type code of int64: the same length.
     narrow.write_bytes(whole.replace(tag, np.array([12, 96], "u4").tobytes()))
     assert open_store(narrow).arrays["double"].layout == "in memory once read"
+
+
+@pytest.mark.parametrize("wrong", [(77, 96), (9, 88)], ids=["type", "length"])
+def test_numbers_of_no_type_or_of_another_length_are_refused(tmp_path, wrong):
+    """scipy does not check the type: such a file ended the process."""
+    path = tmp_path / "d.mat"
+    scipy.io.savemat(path, {"double": np.ones((6, 2))})
+    tag, whole = np.array([9, 96], "u4").tobytes(), path.read_bytes()
+    assert whole.count(tag) == 1
+    path.write_bytes(whole.replace(tag, np.array(wrong, "u4").tobytes()))
+    with pytest.raises(ValueError, match=r"damaged MATLAB file.*'double' of shape \(6, 2\)"):
+        open_store(path)

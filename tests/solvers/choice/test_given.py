@@ -111,7 +111,7 @@ def test_a_matrix_is_no_right_hand_side():
         ({"rtol": np.inf}, "rtol"),
         ({"max_iterations": None}, "max_iterations must be an integer.*None"),
         ({"max_iterations": 2.5}, "max_iterations must be an integer.*2.5"),
-        ({"method": 5}, "method must be None or a name.*got 5"),
+        ({"method": 5}, "method must be None, a name.*got 5"),
     ],
 )
 def test_arguments_of_a_wrong_type(change, words):
