@@ -101,6 +101,19 @@ def test_the_truth_starts_from_the_samples_of_the_seed(problem, grid, truth):
     torch.testing.assert_close(shared[0], truth.frames[0, 0])
 
 
+def test_the_truth_starts_after_the_warm_up():
+    """Frames 0.01 apart from t = 0.2 on, as in the data; steps of one frame can be compared."""
+    parameters = {"num_waves": 4, "t_start": 0.2, "t_end": 0.23, "num_frames": 3}
+    problem = problem_named("navier_stokes", "mcwilliams_dense", **parameters)
+    grid = problem.grid((16, 16))
+    times = [t - problem.t_start for t in problem.times]
+    truth = solve_truth(problem, grid, times, n_in=2, seed=SEED, num_samples=1)
+    stored = problem.solved_sample(problem.spec(grid, SEED, 1), 0).fields["vorticity"]
+    frames = torch.cat([truth.given, truth.frames], 1)[0, :, 0]
+    torch.testing.assert_close(frames, stored.to(frames), rtol=1e-5, atol=1e-5)
+    assert 4 * truth.steps < 0.01
+
+
 def test_steps_are_longer_than_the_reference_and_unstable_ones_are_named(study, truth):
     for row in rows(study, "ETDRK4"):
         assert row.dt >= 4 * truth.steps
