@@ -52,12 +52,12 @@ def rollout_study(
     """Compare learned rollouts with steppers at every (n, dt) worth trying.
 
     The test trajectories start from samples 0 .. num_samples - 1 of `seed`. The reference is solved
-    by ETDRK4 on a grid 4 times as fine as the test grid, with Courant number at most 0.5 and 8 steps
-    or more between two frames; methods have steps at least 4 times as long. An operator receives the first n_in frames at the nodes of
-    `grid`; a stepper starts from the last of them, truncated to its grid. Both return all later
-    frames at the nodes of `grid`. dt is halved from the time between frames on, as long as this
-    changes the solutions by a tenth of their error or more
-    (`time_stepping.Saturation`). Calls are timed as in `error_time.study`.
+    by ETDRK4 on a grid 4 times as fine as the test grid, with Courant number at most 0.5 and 8
+    steps or more between two frames; methods have steps at least 4 times as long. An operator
+    receives the first n_in frames at the nodes of `grid`; a stepper starts from the last of them,
+    truncated to its grid. Both return all later frames at the nodes of `grid`. dt is halved from
+    the time between frames on, as long as this changes the solutions by a tenth of their error or
+    more (`time_stepping.Saturation`). Calls are timed as in `error_time.study`.
 
     Args:
         rollouts: name -> operator.
