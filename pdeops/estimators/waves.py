@@ -105,6 +105,9 @@ class SphericalWaves(Waves):
     Harmonics of the frames above L, or above the largest degree that their nodes determine, are
     dropped.
 
+    Attributes:
+        transform: from the nodes of the frames to coefficients.
+
     Args:
         grid: the nodes of the frames, a sphere of any latitudes.
         alpha: None is the smallest l(l+1)/R² > 0, 2/R².
@@ -126,10 +129,10 @@ class SphericalWaves(Waves):
                 f"{equation.grid.radius:g}; got {self.grid}."
             )
         degree = equation.transform.degree
-        self._transform = SphericalTransform(
+        self.transform = SphericalTransform(
             self.grid, min(degree, unaliased_degree(self.grid, factors=1))
         )
-        self._missing = degree - self._transform.degree
+        self._missing = degree - self.transform.degree
         R = equation.grid.radius
         alpha = 2 / R**2 if alpha is None else alpha
         self.order, self.alpha = float(order), float(alpha)
@@ -144,7 +147,7 @@ class SphericalWaves(Waves):
         return self.difference(u - mean)
 
     def difference(self, d: Float[Tensor, "b t c lat lon"]) -> Inexact[Tensor, "b t c l m"]:
-        d_hat = self._transform.forward(d.flatten(0, 1))
+        d_hat = self.transform.forward(d.flatten(0, 1))
         d_hat = torch.nn.functional.pad(d_hat, (0, self._missing, 0, self._missing))
         return self.equation.scaled(d_hat).unflatten(0, d.shape[:2])
 
