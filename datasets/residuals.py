@@ -41,7 +41,8 @@ def estimator_of(
             equation (for example not periodic), there are too few times, or a boundary-value
             problem comes without inputs.
     """
-    from ..estimators import equation_named, residual_on
+    from ..estimators import equation_named
+    from ..estimators.evolution_residual import residual_on
 
     if equation is None and spec.name in DATASETS:
         problem = DATASETS[spec.name](spec.kind, **_all_parameters(spec))

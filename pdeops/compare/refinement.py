@@ -18,7 +18,8 @@ from torch import Tensor
 from ..calculus.spherical import unaliased_degree
 from ..datasets.problems.shallow_water import gauss_grid
 from ..domain import Grid, Sphere
-from ..estimators import Differences, residual_on
+from ..estimators import Differences
+from ..estimators.evolution_residual import residual_on
 from ..metrics import METRICS
 from ..solvers.evolution.evolution import Evolution
 from ..tasks.refinement import (

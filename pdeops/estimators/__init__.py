@@ -3,7 +3,7 @@
 from .affine import AffineResidual
 from .defect import EvolutionDefect
 from .estimator import TrajectoryEstimator
-from .evolution_residual import EvolutionResidual, ShallowWaterIndicator, residual_on
+from .evolution_residual import EvolutionResidual, ShallowWaterIndicator
 from .named import EQUATIONS, equation_named
 from .steady_residual import SteadyResidual
 from .time_derivative import Differences
@@ -18,5 +18,4 @@ __all__ = [
     "SteadyResidual",
     "TrajectoryEstimator",
     "equation_named",
-    "residual_on",
 ]

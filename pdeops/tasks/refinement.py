@@ -14,7 +14,8 @@ from torch import Tensor
 from ..datasets import EvolutionProblem, FieldDataset, problem_of
 from ..datasets.windows import Window
 from ..domain import Boundary, Grid, Sphere
-from ..estimators import Differences, residual_on
+from ..estimators import Differences
+from ..estimators.evolution_residual import residual_on
 from ..solvers.evolution.evolution import Evolution
 from ..training.refine import refine
 from ..training.search import Method, Refinement, per_sample
