@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..calculus.spherical import unaliased_degree
 from ..datasets.problems.shallow_water import gauss_grid
 from ..domain import Grid, Sphere
 from ..estimators import Differences
-from ..estimators.evolution_residual import residual_on
+from ..estimators.evolution_residual import ResidualOfFrames, residual_on
+from ..estimators.waves import SphericalWaves
 from ..metrics import METRICS
 from ..solvers.evolution.evolution import Evolution
 from ..tasks.refinement import (
@@ -228,7 +228,7 @@ def study_refinement(
         block, accuracy: as in `refine_trajectory`.
         scales: nodes per axis of the solver's grids relative to those of the data; at most a half
             of the scale of the truth's own grid, on which its error would be zero. On a sphere,
-            degrees relative to the largest that the nodes determine exactly.
+            degrees relative to the largest that the nodes determine.
         metric: of the errors, a key of `METRICS`; one that does not pool fields in different units.
         repeats: timed calls of each run of the solver.
         progress: called after each sample.
@@ -282,7 +282,7 @@ def study_refinement(
         truth,
         start=grid,
         test=grid,
-        grids=_grids(grid, scales),
+        grids=_grids(grid, scales, estimator),
         dts=[s * (times[-1] - times[-2]) for s in STEPS],
         metric=metric,
         repeats=repeats,
@@ -306,11 +306,15 @@ def solvable(
     return u0
 
 
-def _grids(grid: Grid | Sphere, scales: Sequence[float | int]) -> list[Any]:
+def _grids(
+    grid: Grid | Sphere, scales: Sequence[float | int], estimator: ResidualOfFrames
+) -> list[Any]:
     """The solver's grids, from coarse to fine; of a sphere the Gauss grids of its degrees."""
     if isinstance(grid, Sphere):
-        largest = unaliased_degree(grid, factors=1)
-        return [gauss_grid(max(2, round(s * largest))) for s in scales]
+        assert isinstance(estimator.space, SphericalWaves)
+        largest = estimator.space.transform.degree
+        degrees = sorted({max(2, round(s * largest)) for s in scales})
+        return [gauss_grid(degree) for degree in degrees]
     shapes = dict.fromkeys(tuple(round(s * n / 2) * 2 for n in grid.shape) for s in scales)
     return [grid.with_shape(shape) for shape in shapes if min(shape) >= MIN_NODES]
 

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..calculus.spherical import SphericalTransform, evaluate, unaliased_degree
+from ..calculus.harmonic_fit import HarmonicFit
+from ..calculus.spherical import evaluate
 from ..domain import Sphere
 from ..solvers.evolution.equations.shallow_water import ShallowWater
 from ..solvers.evolution.etdrk4 import ETDRK4
@@ -22,7 +23,7 @@ class SphericalTimeStepping:
     stepper; both are on the sphere of the equation.
 
     The solver starts from the harmonics of the initial field up to its degree, or up to the largest
-    that the nodes determine exactly, and its frames are the values of its harmonics at `test`.
+    that the nodes determine, and its frames are the values of its harmonics at `test`.
 
     Args:
         equation: on the Gauss grid of the method, built once for all calls.
@@ -52,7 +53,7 @@ class SphericalTimeStepping:
         self.equation, self.dt, self.times = equation, dt, tuple(times)
         self.test, self.stepper = test, stepper
         degree = equation.transform.degree
-        self._given = SphericalTransform(start, min(degree, unaliased_degree(start, factors=1)))
+        self._given = HarmonicFit(start, degree)
         self._missing = degree - self._given.degree
 
     def __call__(self, u0: Float[Tensor, "b c lat lon"]) -> Trajectory:

@@ -22,7 +22,7 @@ class SphericalLinearPart:
 
     without the columns of given frames: a small matrix per degree, inverted once, which all orders
     of a degree share. Corrections are sums
-    of the harmonics that the nodes determine exactly. What remains for conjugate gradients are the
+    of the harmonics that the nodes determine. What remains for conjugate gradients are the
     Coriolis force and advection.
 
     Args:
@@ -56,11 +56,10 @@ class SphericalLinearPart:
         scale = units.repeat_interleave(count - num_given, 1)
         weight = space.root[:degrees, :1].square()[..., None]
         self.inverse = scale[:, :, None] * inverse * scale[:, None] / weight
-        self.quadrature = estimator.grid.quadrature() / estimator.grid.radius**2
 
     def __call__(self, g: Float[Tensor, "b t c lat lon"]) -> Float[Tensor, "b t c lat lon"]:
         """(AᵀA)⁻¹ g."""
-        g_hat = self.transform.forward(g / self.quadrature.to(g)).movedim(2, 1)
+        g_hat = self.transform.sums(g).movedim(2, 1)
         inverse = self.inverse.to(g_hat)
         d_hat = torch.einsum("lij,bjlm->bilm", inverse, g_hat.flatten(1, 2)).view_as(g_hat)
         return self.transform.inverse(d_hat.movedim(1, 2).contiguous())

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..calculus.box import BoxCalculus
 from ..calculus.calculus import power
 from ..calculus.fourier import pad_waves, resample, rfftn
-from ..calculus.spherical import SphericalTransform, unaliased_degree
+from ..calculus.harmonic_fit import HarmonicFit
 from ..domain import Placement, Sphere
 from ..solvers.evolution.equations.shallow_water import ShallowWater
 from ..solvers.evolution.evolution import Evolution
@@ -134,9 +134,7 @@ class SphericalWaves(Waves):
                 f"{equation.grid.radius:g}; got {self.grid}."
             )
         degree = equation.transform.degree
-        self.transform = SphericalTransform(
-            self.grid, min(degree, unaliased_degree(self.grid, factors=1))
-        )
+        self.transform = HarmonicFit(self.grid, degree)
         self._missing = degree - self.transform.degree
         R = equation.grid.radius
         alpha = 2 / R**2 if alpha is None else alpha
