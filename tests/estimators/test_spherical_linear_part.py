@@ -93,3 +93,25 @@ def test_a_wave_is_refined(generator):
     before, after = ((u - true[:, 1:]).flatten(3).norm(dim=3) for u in (start, done.frames))
     assert (done.eta[-1] < done.eta[0] / 10).all()
     assert (after.sum((0, 1)) < before.sum((0, 1)) / 10).all()
+
+
+def test_components_that_no_solution_has_are_removed(generator):
+    """Harmonics above the degree of the equation, and means of vorticity and divergence; the
+    indicator does not see them. If the equation has more degrees than the nodes, only means."""
+    equation = ShallowWater(GAUSS, 1e4)
+    space = ShallowWaterIndicator(equation, TIMES, grid=NODES).space
+    true = rest(8) + harmonics(8, generator)
+    high = harmonics(8, generator, degree=15)
+    high = high - space.transform.inverse(space.transform.forward(high))
+    wrong = true + high
+    wrong[:, :, 1:] += 1e-6
+    torch.testing.assert_close(space.forward(wrong), space.forward(true), rtol=0, atol=1e-12)
+    found = space.resolved(wrong)
+    gap, size = ((u - true).flatten(3).norm(dim=3).amax((0, 1)) for u in (found, wrong))
+    assert (gap < 1e-8 * size).all()
+    coarse = Sphere((9, 16), radius=EARTH_RADIUS)
+    space = ShallowWaterIndicator(equation, TIMES, grid=coarse).space
+    u = torch.randn(1, 8, 3, 9, 16, generator=generator, dtype=torch.float64)
+    kept = space.resolved(u + torch.tensor([0.0, 1.0, 1.0])[:, None, None]) - space.resolved(u)
+    assert kept.abs().max() < 1e-12
+    assert (space.resolved(u)[:, :, 0] == u[:, :, 0]).all()
