@@ -63,15 +63,16 @@ class SphericalModes:
         self.kept = tuple(
             m * self.shape[0] + l for m in range(self.shape[1]) for l in range(m, self.shape[0])
         )
+        self._latitudes = sphere.latitudes.value  # tables depend on plain values: for compilers
         self._places = torch.tensor(self.kept)
         self.num_modes = len(self.kept)
         self.constant = (0, 1.0)
 
     def analysis(self, u: Float[Tensor, "b lat lon c"]) -> Float[Tensor, "b two k c"]:
         b, n_lat, _, c = u.shape
-        there, (L, M) = self.sphere.with_shape(u.shape[1:3]), self.shape
-        F = constant(_to_waves, (there.shape[1], M), u)
-        P = constant(_to_degrees, (there, L, M), u)
+        n_lon, (L, M) = u.shape[2], self.shape
+        F = constant(_to_waves, (n_lon, M), u)
+        P = constant(_to_degrees, (n_lat, n_lon, self._latitudes, L, M), u)
         waves = torch.matmul(F, u)  # (b, lat, 2m, c)
         columns = waves.view(b, n_lat, 2, M, c).permute(3, 1, 0, 2, 4).reshape(M, n_lat, -1)
         u_hat = torch.matmul(P, columns).flatten(0, 1)[self._places.to(u.device)]
@@ -81,9 +82,9 @@ class SphericalModes:
         self, u_hat: Float[Tensor, "b two k c"], shape: Sequence[int]
     ) -> Float[Tensor, "b lat lon c"]:
         b, _, _, c = u_hat.shape
-        there, (L, M) = self.sphere.with_shape(shape), self.shape
-        P = constant(_to_latitudes, (there, L, M), u_hat)
-        F = constant(_to_longitudes, (there.shape[1], M), u_hat)
+        (n_lat, n_lon), (L, M) = shape, self.shape
+        P = constant(_to_latitudes, (n_lat, n_lon, self._latitudes, L, M), u_hat)
+        F = constant(_to_longitudes, (n_lon, M), u_hat)
         columns = u_hat.permute(2, 0, 1, 3).reshape(self.num_modes, -1)
         places = self._places.to(u_hat.device)
         padded = columns.new_zeros(M * L, columns.shape[1]).index_copy(0, places, columns)
@@ -94,11 +95,12 @@ class SphericalModes:
     def resample(
         self, u: Float[Tensor, "*batch_space"], shape: Sequence[int]
     ) -> Float[Tensor, "*batch_new_space"]:
-        there = self.sphere.with_shape(u.shape[-2:])
-        return u if there.shape == tuple(shape) else _calculus(there).resample(u, shape)
+        if tuple(u.shape[-2:]) == tuple(shape):
+            return u
+        return _calculus(self.sphere.with_shape(u.shape[-2:])).resample(u, shape)
 
     def positions(self, shape: Sequence[int], like: Tensor) -> Float[Tensor, "lat lon p"]:
-        sine = self.sphere.with_shape(shape).latitude().sin().to(like)
+        sine = constant(_sine_of_latitude, (shape[0], self._latitudes), like)
         return sine.expand(*shape)[..., None]
 
 
@@ -128,8 +130,14 @@ def _to_longitudes(n_lon: int, M: int) -> np.ndarray:
     return np.concatenate([double * np.cos(phase), -double * np.sin(phase)], 1)
 
 
-def _to_degrees(sphere: Sphere, L: int, M: int) -> np.ndarray:
+def _sine_of_latitude(n_lat: int, latitudes: str) -> np.ndarray:
+    """sin φ, (lat, 1)."""
+    return Sphere((n_lat, 1), latitudes).latitude().sin().numpy()
+
+
+def _to_degrees(n_lat: int, n_lon: int, latitudes: str, L: int, M: int) -> np.ndarray:
     """Waves at the latitudes ↦ û_lm, (m, l, lat); 0 where the nodes do not determine it."""
+    sphere = Sphere((n_lat, n_lon), latitudes)
     fit = _calculus(sphere).fit_matrix().mT.numpy() / math.sqrt(4 * math.pi)
     found = np.zeros((M, L, sphere.shape[0]))
     m, l = min(M, fit.shape[0]), min(L, fit.shape[1])
@@ -137,8 +145,9 @@ def _to_degrees(sphere: Sphere, L: int, M: int) -> np.ndarray:
     return found
 
 
-def _to_latitudes(sphere: Sphere, L: int, M: int) -> np.ndarray:
+def _to_latitudes(n_lat: int, n_lon: int, latitudes: str, L: int, M: int) -> np.ndarray:
     """û_lm ↦ waves at the latitudes, (m, lat, l); degrees that they do not determine are 0."""
+    sphere = Sphere((n_lat, n_lon), latitudes)
     P = legendre(sphere, L - 1).mT.numpy()[:M, :, :L] * math.sqrt(4 * math.pi)
     P[:, :, _resolved(sphere)[0] :] = 0
     return P
