@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..domain import Sphere
 from .problems.problem import Problem
 from .problems.registry import DATASETS, EVOLUTIONS
 from .spec import DatasetSpec
@@ -42,7 +41,8 @@ def estimator_of(
             equation (for example not periodic), there are too few times, or a boundary-value
             problem comes without inputs.
     """
-    from ..estimators import EvolutionResidual, ShallowWaterIndicator, equation_named
+    from ..estimators import equation_named
+    from ..estimators.evolution_residual import residual_on
 
     if equation is None and spec.name in DATASETS:
         problem = DATASETS[spec.name](spec.kind, **_all_parameters(spec))
@@ -63,9 +63,7 @@ def estimator_of(
             f"equation='navier_stokes', parameters={{'viscosity': ...}}."
         )
     seconds = [scale * t for t in times]
-    if isinstance(spec.domain, Sphere):
-        return ShallowWaterIndicator(found, seconds, grid=spec.domain, **options)
-    return EvolutionResidual(found, seconds, **options)
+    return residual_on(spec.domain, found, seconds, **options)
 
 
 def _steady(

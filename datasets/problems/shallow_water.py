@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ...calculus.spherical import SphericalTransform, evaluate
+from ...calculus.spherical import SphericalTransform, evaluate, unaliased_degree
 from ...domain import Domain, Latitudes, Sphere
 from ...solvers.evolution.equations.shallow_water import EARTH_RADIUS
 from ...solvers.evolution.equations.shallow_water import ShallowWater as Equation
@@ -150,8 +150,11 @@ class ShallowWater(EvolutionProblem):
             )
 
     def equation_on(self, grid: Sphere) -> Evolution:
-        """The solver's equation."""
-        return _solver(self.inputs.degree, self.inputs.mean_depth, self.inputs.viscosity)
+        """The solver's equation: on Gauss latitudes of the largest degree without aliasing there,
+        on a stored grid of `degree`."""
+        gauss = grid.latitudes is Latitudes.GAUSS
+        degree = unaliased_degree(grid) if gauss else self.inputs.degree
+        return _solver(degree, self.inputs.mean_depth, self.inputs.viscosity)
 
     def solver_grid(self, grid: Sphere) -> Sphere:
         """The Gauss grid for `degree`, independent of the stored grid."""

@@ -103,6 +103,11 @@ class SphereCalculus(Calculus):
         missing = degree + 1 - u_hat.shape[-1]
         return evaluate(torch.nn.functional.pad(u_hat * seen, (0, missing)), target)
 
+    def fit_matrix(self) -> Float[Tensor, "m lat l"]:
+        """The matrix (float64) from the waves in longitude of a field to the coefficients of its
+        least-squares fit by harmonics up to `largest_degree`: exact for sums of these."""
+        return self._factors["fit"]
+
     @property
     def _orders(self) -> int:
         """Number of orders m."""

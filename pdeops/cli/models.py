@@ -6,7 +6,7 @@ from .output import Json, emit, rows
 
 
 def command(json: Json = False) -> None:
-    """List the models with their task, summary, number of parameters and shipped recipes.
+    """List the models with their task, domains, summary, number of parameters and shipped recipes.
 
     Parameters are counted with default arguments and one input and one output channel. Operators
     are built on the first grid they accept: 128 x 128 nodes, then the sizes of published models,
@@ -28,6 +28,7 @@ def command(json: Json = False) -> None:
             if name not in lines:
                 lines[name] = {
                     "tasks": [],
+                    "domains": [domain.kind for domain in getattr(model, "domains", ())],
                     "summary": (inspect.getdoc(model) or "").split("\n")[0],
                     **(_at_defaults(model) if json or not _foreign(model) else _UNKNOWN),
                     "recipes": [],
@@ -39,11 +40,12 @@ def command(json: Json = False) -> None:
         emit(lines, as_json=True)
         return
     rows(
-        ("model", "trained by task", "what it is", "parameters", "recipes"),
+        ("model", "trained by task", "domains", "what it is", "parameters", "recipes"),
         [
             (
                 name,
                 line["tasks"],
+                line["domains"],
                 line["summary"],
                 "see --json" if line["parameters"] is None else f"{line['parameters']:,}",
                 [recipe.removesuffix(".toml") for recipe in line["recipes"]],

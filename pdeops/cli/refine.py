@@ -12,7 +12,7 @@ from .progress import bar
 
 def command(
     run: Annotated[Path, typer.Argument(help="Folder of a run that predicts trajectories.")],
-    data: Annotated[Path, typer.Option(help="File with trajectories, on any grid of the box.")],
+    data: Annotated[Path, typer.Option(help="File with trajectories, on any grid of the domain.")],
     samples: Annotated[int, typer.Option(help="Number of trajectories, from the first.")] = 1,
     frames: Annotated[
         int | None,
@@ -29,7 +29,9 @@ def command(
     accuracy: Annotated[int, typer.Option(help="Order of the time differences, 4 or 6.")] = 4,
     problem: Annotated[
         str | None,
-        typer.Option(help="Equation of a file that states none: navier_stokes or burgers."),
+        typer.Option(
+            help="Equation of a file that states none: navier_stokes, burgers or shallow_water."
+        ),
     ] = None,
     kind: Annotated[str | None, typer.Option(help="Kind of the problem; fixes the force.")] = None,
     settings: Annotated[
@@ -49,7 +51,8 @@ def command(
     """Correct a prediction so that the residual of its equation falls.
 
     The given frames stay fixed. A step is taken only if the residual, in the norm of H⁻¹, falls;
-    without steps the result is the output of the model.
+    without steps the result is the output of the model. On a sphere the residual of shallow water
+    is an indicator: no bound of the error by it is known.
 
     The report states the residual and the error against the frames of the file before and after,
     and the run of plain time stepping of the same seconds, and of the same error.
@@ -58,6 +61,7 @@ def command(
     from ..compare.refinement import SCALES, study_refinement
     from ..datasets import open_dataset
     from ..tasks import prediction, refinement
+    from ..tasks.operators import monitor
     from ..training.refine import method_named
 
     chosen = method_named(method, steps)
@@ -92,6 +96,7 @@ def command(
             chosen,
             block=block,
             accuracy=accuracy,
+            metric=monitor(windows),
             scales=[*SCALES, *finer],
             progress=progress,
         )

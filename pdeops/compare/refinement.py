@@ -15,9 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..calculus.norms import Lp, relative_error
-from ..domain import Grid
-from ..estimators import Differences, EvolutionResidual
+from ..datasets.problems.shallow_water import gauss_grid
+from ..domain import Grid, Sphere
+from ..estimators import Differences
+from ..estimators.evolution_residual import ResidualOfFrames, residual_on
+from ..estimators.waves import SphericalWaves
+from ..metrics import METRICS
 from ..solvers.evolution.evolution import Evolution
 from ..tasks.refinement import (
     BLOCK,
@@ -35,6 +38,12 @@ SCALES = (0.25, 0.5, 0.75, 1.0)  # nodes per axis of the solver's grids, relativ
 STEPS = (1.0, 0.5, 0.25)  # steps of the solver, relative to the time between two frames
 MIN_NODES = 8
 
+_NAMES = {"relative_l2": "relative L2 errors"}  # of metrics in the report
+_INDICATOR = (
+    "an indicator without a known bound of the error, the residual in the norm of the linearised "
+    "energy of order -1"
+)
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -42,8 +51,8 @@ class Trial:
 
     Attributes:
         eta: η of the given and the predicted frames.
-        error: relative L2 error over all predicted frames.
-        last_error: relative L2 error of the last frame.
+        error: error over all predicted frames, by the metric of the study.
+        last_error: error of the last frame.
         seconds: seconds of the prediction, with its refinement.
     """
 
@@ -66,6 +75,8 @@ class RefinementStudy:
         reasons: why the refinement of the model's prediction stopped, per sample.
         frames: the refined trajectories of the model.
         grid: nodes per axis of the data.
+        metric: the metric of all errors, a key of `METRICS`.
+        measure: what η is.
     """
 
     trials: dict[str, list[Trial]]
@@ -74,6 +85,8 @@ class RefinementStudy:
     reasons: list[str]
     frames: list[RefinedTrajectory]
     grid: tuple[int, ...]
+    metric: str = "relative_l2"
+    measure: str = "the residual in H⁻¹"
 
     def median(self, name: str, figure: str) -> float:
         """The median of a figure of a trial over the samples."""
@@ -95,6 +108,7 @@ class RefinementStudy:
         return {
             "samples": len(self.floor),
             "grid": list(self.grid),
+            "metric": self.metric,
             "predictions": {
                 name: {f: [getattr(t, f) for t in trials] for f in figures}
                 for name, trials in self.trials.items()
@@ -115,7 +129,8 @@ class RefinementStudy:
         lines = [
             f"{count} trajector{'y' if count == 1 else 'ies'} on {grid_name(self.grid)}, "
             f"{predicted} frames up to {horizon:.4g} after the last given one; median (range). η "
-            "is the residual in H⁻¹; errors are relative L2 errors against the frames of the file.",
+            f"is {self.measure}; errors are {_NAMES.get(self.metric, self.metric)} against the "
+            "frames of the file.",
             "",
             markdown_table(
                 ["prediction", "η", "error, all frames", "error, last frame", "seconds"],
@@ -185,8 +200,8 @@ class RefinementStudy:
 
 def study_refinement(
     predict: Predict,
-    equation_on: Callable[[Grid], Evolution],
-    grid: Grid,
+    equation_on: Callable[[Any], Evolution],
+    grid: Grid | Sphere,
     times: Sequence[float],
     given: Float[Tensor, "b n c *space"],
     truth: Float[Tensor, "b t c *space"],
@@ -195,6 +210,7 @@ def study_refinement(
     block: int = BLOCK,
     accuracy: int = 4,
     scales: Sequence[float | int] = SCALES,
+    metric: str = "relative_l2",
     repeats: int = 3,
     progress: Callable[[int], None] | None = None,
 ) -> RefinementStudy:
@@ -211,7 +227,9 @@ def study_refinement(
         truth: the frames of a finer solver after the given ones.
         block, accuracy: as in `refine_trajectory`.
         scales: nodes per axis of the solver's grids relative to those of the data; at most a half
-            of the scale of the truth's own grid, on which its error would be zero.
+            of the scale of the truth's own grid, on which its error would be zero. On a sphere,
+            degrees relative to the largest that the nodes determine.
+        metric: of the errors, a key of `METRICS`; one that does not pool fields in different units.
         repeats: timed calls of each run of the solver.
         progress: called after each sample.
 
@@ -220,12 +238,13 @@ def study_refinement(
     """
     method = method or GaussNewton()
     equation, truth, n = equation_on(grid), truth.double(), given.shape[1]
-    estimator = EvolutionResidual(equation, times, derivative=Differences(accuracy))
-    norm = Lp(2.0, domain=grid)
-    study = RefinementStudy({}, [], [], [], [], tuple(grid.shape))
+    estimator = residual_on(grid, equation, times, derivative=Differences(accuracy))
+    study = RefinementStudy({}, [], [], [], [], tuple(grid.shape), metric)
+    if isinstance(grid, Sphere):
+        study = replace(study, measure=_INDICATOR)
 
     def run(start: Predict, i: int, how: Method) -> RefinedTrajectory:
-        options: dict[str, Any] = {"block": block, "accuracy": accuracy}
+        options: dict[str, Any] = {"block": block, "accuracy": accuracy, "grid": grid}
         return refine_trajectory(start, equation, given[i : i + 1], times, how, **options)
 
     def eta(i: int, frames: Tensor) -> float:
@@ -242,8 +261,8 @@ def study_refinement(
             ):
                 trial = Trial(
                     eta=eta(i, frames),
-                    error=relative_error(norm, frames, true).item(),
-                    last_error=relative_error(norm, frames[:, -1], true[:, -1]).item(),
+                    error=METRICS[metric](frames, true, grid).item(),
+                    last_error=METRICS[metric](frames[:, -1], true[:, -1], grid).item(),
                     seconds=seconds,
                 )
                 study.trials.setdefault(label, []).append(trial)
@@ -258,21 +277,27 @@ def study_refinement(
     wanted = [t - times[n - 1] for t in times[n:]]
     rows = sweep(
         equation_on,
-        solvable(equation, given[:, -1].double()),
+        solvable(equation, given[:, -1].double(), grid),
         wanted,
         truth,
         start=grid,
         test=grid,
-        grids=_grids(grid, scales),
+        grids=_grids(grid, scales, estimator),
         dts=[s * (times[-1] - times[-2]) for s in STEPS],
+        metric=metric,
         repeats=repeats,
     )
     return replace(study, stepping=rows)
 
 
-def solvable(equation: Evolution, u0: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
+def solvable(
+    equation: Evolution, u0: Float[Tensor, "b c *space"], grid: Grid | Sphere
+) -> Float[Tensor, "b c *space"]:
     """u0 without its mean where the equation demands a zero mean, as that of a vorticity: nodes of
-    a coarse grid give the mean of a fine field up to aliases and round-off only."""
+    a coarse grid give the mean of a fine field up to aliases and round-off only. On a sphere the
+    equation drops these means itself."""
+    if isinstance(grid, Sphere):
+        return u0
     try:
         equation.check(u0)
     except ValueError:
@@ -281,8 +306,15 @@ def solvable(equation: Evolution, u0: Float[Tensor, "b c *space"]) -> Float[Tens
     return u0
 
 
-def _grids(grid: Grid, scales: Sequence[float | int]) -> list[Grid]:
-    """The solver's grids, from coarse to fine."""
+def _grids(
+    grid: Grid | Sphere, scales: Sequence[float | int], estimator: ResidualOfFrames
+) -> list[Any]:
+    """The solver's grids, from coarse to fine; of a sphere the Gauss grids of its degrees."""
+    if isinstance(grid, Sphere):
+        assert isinstance(estimator.space, SphericalWaves)
+        largest = estimator.space.transform.degree
+        degrees = sorted({max(2, round(s * largest)) for s in scales})
+        return [gauss_grid(degree) for degree in degrees]
     shapes = dict.fromkeys(tuple(round(s * n / 2) * 2 for n in grid.shape) for s in scales)
     return [grid.with_shape(shape) for shape in shapes if min(shape) >= MIN_NODES]
 

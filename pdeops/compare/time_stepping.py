@@ -2,7 +2,7 @@
 
 A run is one stepper on one grid with one dt. It starts from the truncated Fourier series of the
 initial field, and its frames are interpolated to the nodes of the test grid by their Fourier
-series; both belong to its time.
+series; both belong to its time. On a sphere spherical harmonics take the place of Fourier series.
 """
 # Axes: b batch, t time, c channel, *space nodes.
 
@@ -17,13 +17,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..calculus.fourier import resample
-from ..calculus.norms import Lp, relative_error
-from ..domain import Boundary, Grid
+from ..domain import Boundary, Grid, Sphere
+from ..metrics import METRICS
 from ..solvers.evolution.etdrk4 import ETDRK4
 from ..solvers.evolution.evolution import Evolution
 from ..solvers.evolution.evolve import evolve
 from ..solvers.evolution.stepper import Stepper
 from ..solvers.evolution.trajectory import Trajectory
+from .spherical_stepping import SphericalTimeStepping
 from .tables import grid_name
 from .timing import Clock, time_calls
 
@@ -89,6 +90,10 @@ def at_nodes(u: Float[Tensor, "*batch_space"], grid: Grid, test: Grid) -> Tensor
     return u[shared]
 
 
+# The time stepping on each type of domain.
+STEPPING: dict[type, Callable[..., Any]] = {Grid: TimeStepping, Sphere: SphericalTimeStepping}
+
+
 @dataclass(frozen=True)
 class SteppedRow:
     """The error and the seconds of one stepper with one dt on one grid.
@@ -98,9 +103,9 @@ class SteppedRow:
         grid: nodes per axis.
         dt: the largest step.
         num_steps: steps taken.
-        errors: relative L2 error at each time, mean over the samples; () if not completed.
-        pooled: relative L2 error over all times at once, mean over the samples; NaN if not
+        errors: error at each time by the metric of the sweep, mean over the samples; () if not
             completed.
+        pooled: error over all times at once, mean over the samples; NaN if not completed.
         seconds: seconds per trajectory, all frames at the test nodes: median over the calls of
             (time of a call / number of samples); NaN if not completed.
         completed: False if the method is unstable at this (n, dt).
@@ -119,7 +124,7 @@ class SteppedRow:
 
     @property
     def error(self) -> float:
-        """The relative L2 error at the last time; NaN if not completed."""
+        """The error at the last time; NaN if not completed."""
         return self.errors[-1] if self.errors else math.nan
 
     @property
@@ -129,15 +134,16 @@ class SteppedRow:
 
 
 def sweep(
-    equation_on: Callable[[Grid], Evolution],
+    equation_on: Callable[[Any], Evolution],
     u0: Float[Tensor, "b c *start"],
     times: Sequence[float],
     truth: Float[Tensor, "b t c *space"],
     *,
-    start: Grid,
-    test: Grid,
-    grids: Sequence[Grid],
+    start: Grid | Sphere,
+    test: Grid | Sphere,
+    grids: Sequence[Grid | Sphere],
     dts: Sequence[float],
+    metric: str = "relative_l2",
     steppers: Mapping[str, type[Stepper]] | None = None,
     repeats: int = 3,
     clock: Clock | None = None,
@@ -156,6 +162,7 @@ def sweep(
         truth: the frames of a reference at the nodes of `test`.
         grids: the grids of the methods; one finer than `test` needs a multiple of its nodes.
         dts: the largest steps, in any order.
+        metric: of the errors, a key of `METRICS`.
         steppers: name -> class; by default ETDRK4.
         repeats: timed calls of each run, after one call that is not timed.
         clock: source of the time; by default the clocks of this machine.
@@ -172,11 +179,13 @@ def sweep(
     rows: list[SteppedRow] = []
     for name, stepper in (steppers or {"ETDRK4": ETDRK4}).items():
         for grid in grids:
-            equation, saturated = equation_on(grid), Saturation(truth, test)
+            equation, saturated = equation_on(grid), Saturation(truth, test, metric)
             for dt in descending(dts, times):
-                run = TimeStepping(equation, dt, times, start=start, test=test, stepper=stepper)
+                run = STEPPING[type(start)](
+                    equation, dt, times, start=start, test=test, stepper=stepper
+                )
                 result = run(u0)
-                rows.append(_row(name, run, result, truth))
+                rows.append(_row(name, run, result, truth, metric))
                 if result.completed:
                     runs[rows[-1].label] = partial(run, u0)
                 if saturated.after(result):
@@ -200,8 +209,13 @@ class Saturation:
     agree by chance, e.g. where both solutions are useless.
     """
 
-    def __init__(self, truth: Float[Tensor, "b t c *space"], test: Grid) -> None:
-        self.truth, self.norm = truth, Lp(2.0, domain=test)
+    def __init__(
+        self,
+        truth: Float[Tensor, "b t c *space"],
+        test: Grid | Sphere,
+        metric: str = "relative_l2",
+    ) -> None:
+        self.truth, self.test, self.metric = truth, test, METRICS[metric]
         self.before: Tensor | None = None
 
     def after(self, result: Trajectory) -> bool:
@@ -211,7 +225,9 @@ class Saturation:
         before, self.before = self.before, result.u
         if before is None:
             return False
-        change, error = (self.norm(result.u - u.to(result.u)) for u in (before, self.truth))
+        u, truth = result.u.to(self.truth), self.truth
+        error = self.metric(u, truth, self.test)
+        change = self.metric(truth + (u - before.to(truth)), truth, self.test)  # same denominator
         return bool(change.mean() < SATURATED * error.mean())
 
 
@@ -230,15 +246,19 @@ def most_accurate(rows: Sequence[SteppedRow], seconds: float) -> SteppedRow | No
 
 
 def _row(
-    name: str, run: TimeStepping, result: Trajectory, truth: Float[Tensor, "b t c *space"]
+    name: str,
+    run: TimeStepping | SphericalTimeStepping,
+    result: Trajectory,
+    truth: Float[Tensor, "b t c *space"],
+    metric: str,
 ) -> SteppedRow:
     """The errors of a run; its seconds are not measured yet."""
-    norm, errors, pooled = Lp(2.0, domain=run.test), (), math.nan
+    errors, pooled = (), math.nan
     if result.completed:
         u = result.u.to(truth)
-        each = relative_error(norm, u.flatten(0, 1), truth.flatten(0, 1))
+        each = METRICS[metric](u.flatten(0, 1), truth.flatten(0, 1), run.test)
         errors = tuple(each.unflatten(0, u.shape[:2]).mean(0).tolist())
-        pooled = relative_error(norm, u, truth).mean().item()
+        pooled = METRICS[metric](u, truth, run.test).mean().item()
     return SteppedRow(
         method=name,
         grid=run.equation.grid.shape,

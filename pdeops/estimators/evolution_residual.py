@@ -1,7 +1,9 @@
 """The residual of an evolution equation on the frames of a trajectory."""
 # Axes: b batch, t frame, c channel, *space nodes, *waves coefficients.
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Inexact
@@ -12,7 +14,9 @@ from ..solvers.evolution.equations.shallow_water import ShallowWater
 from ..solvers.evolution.evolution import Evolution
 from .affine import AffineResidual
 from .estimator import TrajectoryEstimator
+from .linear_part import LinearPart
 from .normal_equations import NormalEquations
+from .spherical_linear_part import SphericalLinearPart
 from .time_derivative import Differences, require_increasing, trapezoidal_weights
 from .waves import PaddedWaves, SphericalWaves, Waves
 
@@ -22,10 +26,15 @@ TimeDerivative = Callable[[Tensor], Tensor]
 class ResidualOfFrames(TrajectoryEstimator):
     """η of R(u) = L u + N(u, t) - u_t at every frame, with θ of the trapezoidal rule in time.
 
+    Attributes:
+        step_dtype: precision in which a Gauss-Newton step is sought.
+
     Args:
         derivative: u_t by `Differences`; by a matrix (t, t) that maps the frames to it; or by a
             function u ↦ u_t at all frames, such as the exact derivative of a network's basis.
     """
+
+    step_dtype: ClassVar[torch.dtype] = torch.float32
 
     def __init__(
         self,
@@ -45,6 +54,18 @@ class ResidualOfFrames(TrajectoryEstimator):
                 f"per frame; got {tuple(derivative.shape)}."
             )
         self.derivative = derivative
+        self._normal: dict[int, NormalEquations] = {}
+
+    @abstractmethod
+    def linear_part(self, num_given: int) -> Callable[[Tensor], Tensor]:
+        """g ↦ (AᵀA)⁻¹ g for the linear part A of the residual, for the frames after the given
+        ones: the preconditioner of `normal_equations`."""
+
+    def normal_equations(self, num_given: int) -> NormalEquations:
+        """u ↦ the least-squares problem for the change of the frames after the given ones."""
+        if num_given not in self._normal:
+            self._normal[num_given] = NormalEquations(self, num_given, dtype=self.step_dtype)
+        return self._normal[num_given]
 
     def coefficients(self, u: Float[Tensor, "b t c *space"]) -> Inexact[Tensor, "b t c *waves"]:
         """L û + N(û, t) - û_t at every frame."""
@@ -143,13 +164,9 @@ class EvolutionResidual(ResidualOfFrames):
         derivative: Differences | Tensor | TimeDerivative | None = None,
     ) -> None:
         super().__init__(PaddedWaves(equation, order, alpha), times, derivative)
-        self._normal: dict[int, NormalEquations] = {}
 
-    def normal_equations(self, num_given: int) -> NormalEquations:
-        """u ↦ the least-squares problem for the change of the frames after the given ones."""
-        if num_given not in self._normal:
-            self._normal[num_given] = NormalEquations(self, num_given)
-        return self._normal[num_given]
+    def linear_part(self, num_given: int) -> LinearPart:
+        return LinearPart(self, num_given)
 
 
 class ShallowWaterIndicator(ResidualOfFrames):
@@ -166,6 +183,8 @@ class ShallowWaterIndicator(ResidualOfFrames):
         order, alpha, derivative: as for `EvolutionResidual`; alpha None is 2/R².
     """
 
+    step_dtype = torch.float64  # weights of 1e36 in SI units
+
     def __init__(
         self,
         equation: ShallowWater,
@@ -177,3 +196,20 @@ class ShallowWaterIndicator(ResidualOfFrames):
         derivative: Differences | Tensor | TimeDerivative | None = None,
     ) -> None:
         super().__init__(SphericalWaves(equation, grid, order, alpha), times, derivative)
+
+    def linear_part(self, num_given: int) -> SphericalLinearPart:
+        return SphericalLinearPart(self, num_given)
+
+
+def residual_on(
+    grid: Any, equation: Evolution, times: Sequence[float | int], **options: Any
+) -> ResidualOfFrames:
+    """The residual of an equation on the frames of a trajectory at the nodes of `grid`:
+    `ShallowWaterIndicator` of a sphere, `EvolutionResidual` of a box, with its options.
+
+    Args:
+        times: times of all frames, in the units of the equation.
+    """
+    if isinstance(equation, ShallowWater):
+        return ShallowWaterIndicator(equation, times, grid=grid, **options)
+    return EvolutionResidual(equation, times, **options)

@@ -33,21 +33,11 @@ class LinearPart:
     """
 
     def __init__(self, estimator: Any, num_given: int, *, damping: float | int = 1e-3) -> None:
-        count = len(estimator.times)
-        if not 1 <= num_given < count:
-            raise ValueError(
-                f"A refinement needs one given frame or more, and one predicted frame or more; got "
-                f"{num_given} given of {count} frames."
-            )
-        if not isinstance(estimator.derivative, Tensor):
-            raise ValueError(
-                "The normal equations need a time derivative that is linear in the frames; got a "
-                "function. Use Differences, or the matrix of the basis in time."
-            )
+        derivative, count = check_frames(estimator, num_given), len(estimator.times)
         self.calculus = BoxCalculus(estimator.grid, estimator.equation.series)
         self.quadrature = estimator.grid.quadrature()
         symbol = _on_waves_of(self.calculus, estimator)
-        theta, D, space = estimator.weights, estimator.derivative.double(), estimator.space
+        theta, D, space = estimator.weights, derivative.double(), estimator.space
         identity = torch.eye(count, dtype=torch.float64)
         B = symbol[..., None, None] * identity[:, num_given:] - D[:, num_given:]
         N = B.mH @ (theta[:, None] * B)
@@ -78,6 +68,26 @@ class LinearPart:
         if self._cast is None or (self._cast.dtype, self._cast.device) != (dtype, like.device):
             self._cast = self.inverse.to(like.device, dtype)
         return self._cast
+
+
+def check_frames(estimator: Any, num_given: int) -> Float[Tensor, "t t"]:
+    """The matrix of the time derivative of an estimator.
+
+    Raises:
+        ValueError: no frame is free, none is given, or the derivative is a function.
+    """
+    count = len(estimator.times)
+    if not 1 <= num_given < count:
+        raise ValueError(
+            f"A refinement needs one given frame or more, and one predicted frame or more; got "
+            f"{num_given} given of {count} frames."
+        )
+    if not isinstance(estimator.derivative, Tensor):
+        raise ValueError(
+            "The normal equations need a time derivative that is linear in the frames; got a "
+            "function. Use Differences, or the matrix of the basis in time."
+        )
+    return estimator.derivative
 
 
 def _on_waves_of(calculus: BoxCalculus, estimator: Any) -> Tensor:

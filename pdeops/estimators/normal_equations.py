@@ -1,13 +1,12 @@
 """The linear least-squares problem of a Gauss-Newton step for the frames of a trajectory."""
 # Axes: b batch, k all frames, t free frames, c channel, *space nodes, i components.
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
-from .linear_part import LinearPart
 
 
 class NormalEquations:
@@ -29,7 +28,7 @@ class NormalEquations:
         self, estimator: Any, num_given: int, *, dtype: torch.dtype = torch.float32
     ) -> None:
         self.estimator, self.num_given, self.dtype = estimator, num_given, dtype
-        self.inverse = LinearPart(estimator, num_given)
+        self.inverse: Callable[[Tensor], Tensor] = estimator.linear_part(num_given)
 
     def __call__(self, u: Float[Tensor, "b k c *space"]) -> "LeastSquaresStep":
         """The problem around u."""

@@ -2,6 +2,7 @@
 # Axes: b batch, t frame, m instant, c channel, *space nodes, *fine nodes of the padded grid, *waves
 # coefficients.
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from ..calculus.box import BoxCalculus
 from ..calculus.calculus import power
 from ..calculus.fourier import pad_waves, resample, rfftn
-from ..calculus.spherical import SphericalTransform, unaliased_degree
+from ..calculus.harmonic_fit import HarmonicFit
 from ..domain import Placement, Sphere
 from ..solvers.evolution.equations.shallow_water import ShallowWater
 from ..solvers.evolution.evolution import Evolution
@@ -47,6 +48,10 @@ class Waves(ABC):
     @abstractmethod
     def inverse(self, R: Inexact[Tensor, "b m c *waves"]) -> Float[Tensor, "b m c *fine"]:
         """The field of a tendency, at the nodes of `equation.grid`."""
+
+    def resolved(self, u: Float[Tensor, "b t c *space"]) -> Float[Tensor, "b t c *space"]:
+        """u without components that no solution has and that the norm does not see: here u."""
+        return u
 
     def linear(self, u_hat: Inexact[Tensor, "b t c *waves"]) -> Inexact[Tensor, "b t c *waves"]:
         """L û."""
@@ -105,6 +110,9 @@ class SphericalWaves(Waves):
     Harmonics of the frames above L, or above the largest degree that their nodes determine, are
     dropped.
 
+    Attributes:
+        transform: from the nodes of the frames to coefficients.
+
     Args:
         grid: the nodes of the frames, a sphere of any latitudes.
         alpha: None is the smallest l(l+1)/R² > 0, 2/R².
@@ -126,10 +134,8 @@ class SphericalWaves(Waves):
                 f"{equation.grid.radius:g}; got {self.grid}."
             )
         degree = equation.transform.degree
-        self._transform = SphericalTransform(
-            self.grid, min(degree, unaliased_degree(self.grid, factors=1))
-        )
-        self._missing = degree - self._transform.degree
+        self.transform = HarmonicFit(self.grid, degree)
+        self._missing = degree - self.transform.degree
         R = equation.grid.radius
         alpha = 2 / R**2 if alpha is None else alpha
         self.order, self.alpha = float(order), float(alpha)
@@ -144,9 +150,18 @@ class SphericalWaves(Waves):
         return self.difference(u - mean)
 
     def difference(self, d: Float[Tensor, "b t c lat lon"]) -> Inexact[Tensor, "b t c l m"]:
-        d_hat = self._transform.forward(d.flatten(0, 1))
+        d_hat = self.transform.forward(d.flatten(0, 1))
         d_hat = torch.nn.functional.pad(d_hat, (0, self._missing, 0, self._missing))
         return self.equation.scaled(d_hat).unflatten(0, d.shape[:2])
+
+    def resolved(self, u: Float[Tensor, "b t c lat lon"]) -> Float[Tensor, "b t c lat lon"]:
+        """u without means of vorticity and divergence, which no wind has, and without harmonics
+        above the degree L of the equation, which its solutions do not have. If the nodes do not
+        determine all harmonics up to L, they may stand for missing ones and are kept."""
+        u_hat = self.transform.forward(u)
+        means = u_hat[..., 1:, :1, :1].real / math.sqrt(4 * math.pi)
+        u = u if self._missing else self.transform.inverse(u_hat)
+        return torch.cat([u[:, :, :1], u[:, :, 1:] - means], 2)
 
     def inverse(self, R: Inexact[Tensor, "b m c l k"]) -> Float[Tensor, "b m c lat lon"]:
         units = self.equation.cast(self.equation.units, R)

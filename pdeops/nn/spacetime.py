@@ -3,15 +3,15 @@
     u(t, x) = Σ_j Σ_k û_jk p_j(t) φ_k(x)
 
 with functions p_j on an interval of time (`chebyshev`) and the modes φ_k of a domain. The spatial
-part are `Modes`: `FourierModes` on periodic boxes, and one line in `MODES` for another domain.
-Channels are the last axis.
+part are `Modes`: `FourierModes` on periodic boxes, `SphericalModes` on spheres, and one line in
+`MODES` for another domain. Channels are the last axis.
 """
-# Axes: b batch, t instants, *space nodes, j functions of time, k modes, i o c channels.
+# Axes: b batch, t instants, *space nodes, j functions of time, k modes, i o c channels, p functions
+# of position.
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,9 +19,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..calculus import calculus_of
-from ..domain import Boundary, Grid
+from ..domain import Boundary, Grid, Sphere
 from ..kernels.spectral_conv import analyse, cpu, synthesise
 from . import chebyshev
+from .constants import constant
+from .spherical_modes import SphericalModes
 
 
 @runtime_checkable
@@ -34,6 +36,7 @@ class Modes(Protocol):
 
     num_modes: int
     constant: tuple[int, float]  # the function 1: its mode and the coefficient of it
+    num_positions: int  # functions of position that the symmetries of the equations keep
 
     def analysis(self, u: Float[Tensor, "b *space c"]) -> Float[Tensor, "b two k c"]:
         """The coefficients û_k, as real pairs."""
@@ -48,16 +51,22 @@ class Modes(Protocol):
     ) -> Float[Tensor, "*batch_new_space"]:
         """u on the grid of another shape."""
 
+    def positions(self, shape: Sequence[int], like: Tensor) -> Float[Tensor, "*space p"]:
+        """The functions of position at the nodes of the grid of this shape."""
+
 
 class FourierModes:
     """Modes exp(2πi k·x/L) of a periodic box, counted as in `SpectralConv`: (24, 24) keeps 24 x 13.
 
-    Modes that a grid does not resolve have the coefficient 0 there.
+    Modes that a grid does not resolve have the coefficient 0 there. Shifts keep no function of
+    position but constants, so there are no `positions`.
 
     Raises:
         ValueError: n_modes are not even and positive, do not fit the dimension, or exceed the
             nodes of the grid; or the grid is not periodic, or its nodes are not the left ends.
     """
+
+    num_positions = 0
 
     def __init__(self, grid: Grid, n_modes: Sequence[int], name: str) -> None:
         if any(b is not Boundary.PERIODIC for b in grid.boundary) or any(grid.offset):
@@ -97,9 +106,12 @@ class FourierModes:
         there = self.grid.with_shape(u.shape[-self.grid.ndim :])
         return u if there.shape == tuple(shape) else calculus_of(there).resample(u, shape)
 
+    def positions(self, shape: Sequence[int], like: Tensor) -> Float[Tensor, "*space p"]:
+        return like.new_zeros(*shape, 0)
+
 
 # The modes of each type of domain: MODES[type(domain)](domain, n_modes, name of the model).
-MODES: dict[type, Callable[..., Modes]] = {Grid: FourierModes}
+MODES: dict[type, Callable[..., Modes]] = {Grid: FourierModes, Sphere: SphericalModes}
 
 
 class SpaceTime:
@@ -174,34 +186,6 @@ class ModeMap(nn.Module):
         with torch.autocast(u_hat.device.type, enabled=False):
             v_hat = mix(u_hat, self.weight.to(u_hat), ones)
             return v_hat if self.bias is None else v_hat + self.bias.to(v_hat)
-
-
-def full(dtype: torch.dtype) -> torch.dtype:
-    """The precision of transforms: at least float32."""
-    return torch.promote_types(dtype, torch.float32)
-
-
-def constant(
-    build: Callable[..., np.ndarray], arguments: tuple[Any, ...], like: Tensor
-) -> Float[Tensor, "rows columns"]:
-    """The matrix build(*arguments), computed once, on the device and in the dtype of `like`, or
-    float32 if that is lower."""
-    return _constant(build, arguments, full(like.dtype), like.device)
-
-
-@lru_cache(maxsize=256)
-def _constant(
-    build: Callable[..., np.ndarray],
-    arguments: tuple[Any, ...],
-    dtype: torch.dtype,
-    device: torch.device,
-) -> Tensor:
-    with torch.inference_mode(False):
-        return torch.from_numpy(np.ascontiguousarray(build(*arguments))).to(device, dtype)
-
-
-# A compiled graph holds the matrices and does not trace how they are made (see spectral_conv/cpu).
-_constant._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def gauss_analysis(n: int, m: int, like: Tensor) -> Float[Tensor, "m n"]:

@@ -12,35 +12,30 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...calculus.helmholtz import project_divergence_free
-from ...domain import Grid
+from ...domain import Grid, Sphere
 from ...nn import chebyshev
+from ...nn.constants import constant, full
 from ...nn.domains import check_domain
 from ...nn.pointwise import Pointwise, PointwiseMLP
 from ...nn.refinable import Times
-from ...nn.spacetime import (
-    MODES,
-    ModeMap,
-    SpaceTime,
-    constant,
-    full,
-    gauss_analysis,
-    gauss_values,
-)
+from ...nn.spacetime import MODES, ModeMap, SpaceTime, gauss_analysis, gauss_values
 
 _ROUND_OFF = 1e-5  # of times, relative to the window; files may store them in float32
 
 
 class SpatiotemporalFNO(nn.Module):
-    """ST-FNO, the spatiotemporal (not spherical) FNO: frames -> frames at any later times.
+    """ST-FNO, the spatiotemporal FNO on boxes and spheres: frames -> frames at any later times.
 
     From frames w(t), -τ <= t <= 0, it computes w as a function of time and space:
 
         w(t) = w(0) + (t/T) Σ_jk v̂_jk p_j(t) φ_k,    v̂_jk = A_jk ŷ_jk + B_jk,    0 < t <= T
 
     with mapped Chebyshev polynomials p_j on the window [0, T] of the training (`nn.chebyshev`) and
-    Fourier modes φ_k. The features y are fields on `latent_shape` nodes at `latent_steps` instants
-    of the window. A linear map takes the modes of the input, in space and time, to those of the
-    window, and n_layers - 1 layers y <- gelu(M(K y) + W y + b) follow, K a matrix per mode p_j φ_k.
+    the modes φ_k of the domain: Fourier modes of a periodic box, spherical harmonics of a sphere
+    (`nn.spherical_modes`, which also says why weights depend on degree and order). The features y
+    are fields on `latent_shape` nodes at `latent_steps` instants of the window. A linear map takes
+    the modes of the input, in space and time, to those of the window, and n_layers - 1 layers
+    y <- gelu(M(K y) + W y + b) follow, K a matrix per mode p_j φ_k.
 
     Frames at other instants are values of the same functions. So the horizon and the number of
     frames are independent of each other, and of the number of input frames. Horizons beyond T are
@@ -53,15 +48,20 @@ class SpatiotemporalFNO(nn.Module):
     commutes with shifts; the change is zero at t = 0; vector fields are projected. There is no
     layer norm over space and time: the scale of the data is removed once.
 
+    On a sphere the features know the sine of the latitude, and the map commutes with rotations
+    about the polar axis, as the equations on a rotating planet. Channels are scalars: depth,
+    vorticity and divergence, not the components of a wind.
+
     Good values: n_modes 16 to 32, hidden_channels 16 to 32. `output_time_modes` bounds the accuracy
     in time: of FNO's flow with viscosity 1e-3, 40 frames one unit apart, 10, 20 and 30 functions
     leave 10, 1.3 and 0.2 per cent.
 
     Args:
-        grid: training grid, a periodic box.
+        grid: training grid, a periodic box or a sphere.
         times_in: times of the input frames of the training, relative to the last: <= 0, increasing.
         times_out: times of its output frames: > 0, increasing; T is the last.
-        n_modes: modes per axis, even; (24, 24) keeps 24 x 13.
+        n_modes: modes per axis of a box, even; (24, 24) keeps 24 x 13. On a sphere (L, M) keeps
+            degrees l < L and orders |m| < M/2; (16, 32) all orders of 16 degrees.
         time_modes: number of functions p_j on which the layers act, by default 8.
         output_time_modes: number of functions p_j of the features and of the output, by default
             3/4 of the output frames, and all up to 8.
@@ -78,18 +78,19 @@ class SpatiotemporalFNO(nn.Module):
         dropout: probability of dropping a whole channel after each layer, in training mode.
 
     Raises:
-        ValueError: the domain is not a periodic box; n_modes do not fit it; more functions of time
-            than frames or nodes; times out of order; fewer input channels than output channels.
+        ValueError: the domain is not a periodic box or a sphere; n_modes do not fit it; more
+            functions of time than frames or nodes; times out of order; fewer input channels than
+            output channels; divergence_free on a sphere.
     """
 
-    domains: ClassVar[tuple[type, ...]] = (Grid,)
+    domains: ClassVar[tuple[type, ...]] = (Grid, Sphere)
     has_time: ClassVar[bool] = True
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        grid: Grid,
+        grid: Grid | Sphere,
         *,
         times_in: Sequence[float] = (0.0,),
         times_out: Sequence[float] = (1.0,),
@@ -134,14 +135,15 @@ class SpatiotemporalFNO(nn.Module):
         self._check(m, m_in)
         chebyshev.fit(self.times_in, (-self.memory, 0.0), m_in)
 
-        modes, _ = (
-            MODES[type(grid)](domain, n_modes, type(self).__name__)
-            for domain in (grid, grid.with_shape(self.latent_shape))
-        )
+        domains: list[Any] = [grid, grid.with_shape(self.latent_shape)]
+        modes, _ = (MODES[type(grid)](d, n_modes, type(self).__name__) for d in domains)
         self.input_modes, self.output_modes, self.expansion = m_in, m, SpaceTime(modes)
         width, lifted = hidden_channels, m_in * in_channels
         self.lift = ModeMap(modes.num_modes, lifted, m * width, std=m**-0.5)
         self.encoding = nn.Parameter(torch.randn(m, width) / m)
+        self.position_weight: nn.Parameter | None = None
+        if modes.num_positions:
+            self.position_weight = nn.Parameter(torch.randn(modes.num_positions, width))
         self.convolutions = nn.ModuleList(
             ModeMap(self.time_modes * modes.num_modes, width, width, std=(2 * width) ** -0.5)
             for _ in range(n_layers - 1)
@@ -213,6 +215,9 @@ class SpatiotemporalFNO(nn.Module):
         (M, W), *layers = zip(self.mlps, self.skips, strict=True)
         skip = W.channels_last(latent.movedim(1, -1))[:, None]
         skip = skip + encoding.view(1, self.latent_steps, *[1] * self.grid.ndim, -1)
+        if self.position_weight is not None:
+            positions = self.expansion.modes.positions(self.latent_shape, u)
+            skip = skip + positions @ self.position_weight.to(u)
         v = self._drop_channels(F.gelu(self._network(M, v_hat, self.output_modes) + skip))
         for K, (M, W) in zip(self.convolutions, layers, strict=True):
             u = self._network(M, K(self._analysis(v, self.time_modes)), self.time_modes)
@@ -235,6 +240,7 @@ class SpatiotemporalFNO(nn.Module):
         y = x[:, -1:, : self.out_channels] + change.to(x.dtype)
         if not self.divergence_free:
             return y
+        assert isinstance(self.grid, Grid)
         return project_divergence_free(y, self.grid.with_shape(x.shape[3:]))
 
     def _analysis(self, v: Float[Tensor, "b t *latent h"], m: int) -> Float[Tensor, "b two jk h"]:
@@ -326,6 +332,11 @@ class SpatiotemporalFNO(nn.Module):
             raise ValueError(
                 f"SpatiotemporalFNO predicts the change of the first channels of its last input "
                 f"frame; got {self.in_channels} input and {self.out_channels} output channels."
+            )
+        if self.divergence_free and not isinstance(self.grid, Grid):
+            raise ValueError(
+                f"divergence_free projects the components of a velocity on a periodic box; got "
+                f"{self.grid}. On a sphere use vorticity and divergence as channels."
             )
         if self.divergence_free and self.out_channels != self.grid.ndim:
             raise ValueError(
