@@ -44,12 +44,15 @@ class SpatiotemporalFNO(nn.Module):
 
     Differences from the published network: functions of physical time replace the discrete Fourier
     transform over frames, which depends on their number and wraps around; transforms are divided by
-    the number of nodes; the encodings of x and y, which are not periodic, are gone, so that the map
-    commutes with shifts; the change is zero at t = 0; vector fields are projected. There is no
-    layer norm over space and time: the scale of the data is removed once.
+    the number of nodes; the encodings of x and y, which are not periodic, are gone; the change is
+    zero at t = 0; vector fields are projected. There is no layer norm over space and time: the
+    scale of the data is removed once.
 
-    On a sphere the features know the sine of the latitude, and the map commutes with rotations
-    about the polar axis, as the equations on a rotating planet. Channels are scalars: depth,
+    Only B knows places. It represents the response to a force that is fixed in space; without it
+    (spatial_bias = False), the map commutes with shifts.
+
+    On a sphere the features know the sine of the latitude, and without B the map commutes with
+    rotations about the polar axis, as the equations on a rotating planet. Channels are scalars: depth,
     vorticity and divergence, not the components of a wind.
 
     Good values: n_modes 16 to 32, hidden_channels 16 to 32. `output_time_modes` bounds the accuracy
@@ -73,6 +76,7 @@ class SpatiotemporalFNO(nn.Module):
         latent_shape: nodes of the features, by default those of the training grid. Fewer, down to
             n_modes, are faster; shifts that are not multiples of their spacing then commute with
             the map approximately.
+        spatial_bias: B is there. Good without it: flows without force, or with a constant one.
         divergence_free: the first d channels are a vector field, and the prediction is its
             projection to the fields without divergence.
         dropout: probability of dropping a whole channel after each layer, in training mode.
@@ -103,6 +107,7 @@ class SpatiotemporalFNO(nn.Module):
         mlp_channels: int = 32,
         latent_steps: int | None = None,
         latent_shape: Sequence[int] | None = None,
+        spatial_bias: bool = True,
         divergence_free: bool = False,
         dropout: float = 0.0,
     ) -> None:
@@ -119,6 +124,7 @@ class SpatiotemporalFNO(nn.Module):
             "mlp_channels": mlp_channels,
             "latent_steps": latent_steps,
             "latent_shape": None if latent_shape is None else list(latent_shape),
+            "spatial_bias": spatial_bias,
             "divergence_free": divergence_free,
             "dropout": dropout,
         }
@@ -155,7 +161,7 @@ class SpatiotemporalFNO(nn.Module):
             Pointwise(lifted if l == 0 else width, width) for l in range(n_layers)
         )
         self.last_layer = ModeMap(
-            m * modes.num_modes, width, out_channels, std=(2 * width) ** -0.5, bias=True
+            m * modes.num_modes, width, out_channels, std=(2 * width) ** -0.5, bias=spatial_bias
         )
         self.dropout = nn.Dropout1d(dropout)
 

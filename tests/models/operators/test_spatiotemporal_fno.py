@@ -102,11 +102,32 @@ def test_input_frames_are_samples_of_one_function_of_time():
 
 @every_dimension
 def test_commutes_with_shifts(ndim, generator):
-    """M2: by any number of nodes, on the training grid."""
-    model = build(ndim)
+    """M2: by any number of nodes, on the training grid, whatever the weights are."""
+    model = changed(build(ndim, spatial_bias=False), generator)
     x = frames(model, generator)
     by = {"shifts": (3, -1, 2)[:ndim], "dims": tuple(range(-ndim, 0))}
     torch.testing.assert_close(model(x.roll(**by)), model(x).roll(**by), rtol=1e-10, atol=1e-11)
+
+
+def changed(model, generator):
+    """The model with every parameter moved, as by training: some are zero at first."""
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+    return model
+
+
+def test_a_bias_per_mode_is_a_field_fixed_in_space(generator):
+    """Negative control of M2, and what it is for: the response to a force."""
+    model = changed(build(2), generator)
+    x = frames(model, generator)
+    y = model(x)
+    assert (model(x.roll(3, -1)) - y.roll(3, -1)).norm() > 1e-3 * (y - x[:, -1:]).norm()
+    with torch.no_grad():
+        model.last_layer.bias.zero_()
+    fixed = y - model(x)
+    torch.testing.assert_close(fixed[0], fixed[1], rtol=1e-10, atol=1e-11)
+    torch.testing.assert_close(model(x.roll(3, -1)), model(x).roll(3, -1), rtol=1e-10, atol=1e-11)
 
 
 def test_encodings_with_both_ends_do_not_commute_with_shifts(generator):
