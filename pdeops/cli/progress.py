@@ -48,7 +48,7 @@ class LogLine(logging.StreamHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.last = time.monotonic()
-        if record.module != __name__.rpartition(".")[2]:
+        if record.module != __name__.rpartition(".")[2] and record.levelno == logging.INFO:
             self.stage = record.getMessage().split("\n")[0][:LONGEST]
         super().emit(record)
 

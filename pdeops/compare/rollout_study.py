@@ -73,7 +73,8 @@ def rollout_study(
         progress: called with (calls done, total calls).
 
     Raises:
-        ValueError: an argument is out of range, or the reference does not reach the last time.
+        ValueError: an argument is out of range, the reference does not reach the last time, or no
+            stepper is stable with any dt.
     """
     if num_samples < 1 or repeats < 1 or min(batch_sizes, default=0) < 1:
         raise ValueError(
@@ -100,6 +101,11 @@ def rollout_study(
             candidates += _stepped(
                 name, stepper, problem, grid.with_shape(shape), truth, batch_sizes, notes
             )
+    if not any(isinstance(c, SteppedRollout) for c in candidates):
+        raise ValueError(
+            f"No classical run is left to compare with: {' '.join(notes[1:])} Compare on data with "
+            f"a longer time between frames, or on a finer grid."
+        )
     measure(candidates, grid, truth.frames, repeats=repeats, clock=clock, progress=progress)
     return RolloutComparison(
         rows=[c.row() for c in candidates],

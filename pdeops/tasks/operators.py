@@ -273,6 +273,10 @@ def evaluated_on(run: Any, data: str | Path | FieldDataset | None) -> FieldDatas
         data = run.recipe.data.test
         if data is None:
             raise ValueError("The recipe names no test file; name one with --data FILE.")
+        if not Path(data).expanduser().exists():
+            raise ValueError(
+                f"The test file of the recipe, {data}, does not exist. Name a file with --data FILE."
+            )
     dataset = data if isinstance(data, FieldDataset) else open_dataset(data)
     dataset.check()
     return dataset

@@ -11,10 +11,15 @@ from .record import Row
 logger = logging.getLogger("pdeops")
 
 _REFRESH_SECONDS = 0.1
+_FIRST_LINE = 5.0  # seconds of an epoch without a line, where there is no bar
 
 
 class Progress:
-    """Counts and shows optimizer steps; only the main process prints."""
+    """Counts and shows optimizer steps; only the main process prints.
+
+    Without a terminal, a long epoch has a line after 5 seconds, and one whenever the time since
+    the start has doubled.
+    """
 
     def __init__(self, *, epochs: int, total_steps: int, done_steps: int, enabled: bool) -> None:
         self._epochs = epochs
@@ -23,6 +28,7 @@ class Progress:
         self._samples = 0
         self._enabled = enabled
         self._start = self._shown = time.perf_counter()
+        self._pause = _FIRST_LINE
         self._bar: Any = None
 
     def __enter__(self) -> "Progress":
@@ -61,6 +67,19 @@ class Progress:
                 left=f"{_clock(self.seconds_left())} left",
             )
             self._bar.refresh()
+        elif self._bar is None and self._enabled and now - self._start > self._pause:
+            self._pause *= 2
+            per_epoch = self._total // self._epochs
+            logger.info(
+                "epoch %d/%d  step %d/%d  loss %.3e  %.0f samples/s  %s left",
+                epoch + 1,
+                self._epochs,
+                self._done - epoch * per_epoch,
+                per_epoch,
+                loss,
+                self.rate(),
+                _clock(self.seconds_left()),
+            )
 
     def epoch(self, row: Row, monitor: str) -> None:
         """Record the end of an epoch; `row` is its row in metrics.csv."""

@@ -159,6 +159,11 @@ class Trainer:
     def _run(self, end: int, interrupts: Interrupts, progress: Progress, log: MetricsLog) -> str:
         """The loop itself, from the current position; returns why it ended."""
         at = self.state.position
+        if distributed.is_main():
+            logger.info(
+                "%d training samples, %d steps per epoch, %d epochs",
+                *(self.sampler.num_samples, self.sampler.steps_per_epoch, self.options.epochs),
+            )
         batches = stream(
             self.dataset,
             self.sampler,

@@ -245,10 +245,22 @@ def test_a_line_per_epoch_where_there_is_no_terminal(job, tmp_path, caplog, caps
     with caplog.at_level(logging.INFO, logger="pdeops"):
         job.make_trainer(tmp_path).fit()
     lines = [r.getMessage() for r in caplog.records]
-    assert len(lines) == 4
+    assert len(lines) == 5
+    assert "steps per epoch, 4 epochs" in lines[0]
     for part in ("epoch 2/4", "loss ", "error ", "samples/s", " left"):
-        assert part in lines[1]
+        assert part in lines[2]
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_long_epoch_has_lines_without_a_terminal(job, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("pdeops.training.progress._FIRST_LINE", 0.0)
+    with caplog.at_level(logging.INFO, logger="pdeops"):
+        trainer = job.make_trainer(tmp_path)
+        trainer.fit()
+    steps = trainer.sampler.steps_per_epoch
+    lines = [r.getMessage() for r in caplog.records]
+    assert sum(f"step 1/{steps}" in line for line in lines) == 4
+    assert sum(f"epoch 4/4  step {steps}/{steps}" in line for line in lines) == 1
 
 
 def test_a_bar_on_a_terminal(job, tmp_path, monkeypatch):
