@@ -273,10 +273,14 @@ def evaluated_on(run: Any, data: str | Path | FieldDataset | None) -> FieldDatas
         data = run.recipe.data.test
         if data is None:
             raise ValueError("The recipe names no test file; name one with --data FILE.")
-        if not Path(data).expanduser().exists():
+        try:
+            data = open_dataset(data)
+        except ValueError:
+            if Path(data).expanduser().exists():
+                raise
             raise ValueError(
-                f"The test file of the recipe, {data}, does not exist. Name a file with --data FILE."
-            )
+                f"The test file of the recipe, {data}, does not exist. Name a file with --data."
+            ) from None
     dataset = data if isinstance(data, FieldDataset) else open_dataset(data)
     dataset.check()
     return dataset

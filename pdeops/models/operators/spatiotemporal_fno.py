@@ -52,8 +52,8 @@ class SpatiotemporalFNO(nn.Module):
     (spatial_bias = False), the map commutes with shifts.
 
     On a sphere the features know the sine of the latitude, and without B the map commutes with
-    rotations about the polar axis, as the equations on a rotating planet. Channels are scalars: depth,
-    vorticity and divergence, not the components of a wind.
+    rotations about the polar axis, as the equations on a rotating planet. Channels are scalars:
+    depth, vorticity and divergence, not the components of a wind.
 
     Good values: n_modes 16 to 32, hidden_channels 16 to 32. `output_time_modes` bounds the accuracy
     in time: of FNO's flow with viscosity 1e-3, 40 frames one unit apart, 10, 20 and 30 functions
