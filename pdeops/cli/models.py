@@ -66,18 +66,24 @@ def _foreign(model: Any) -> bool:
 
 
 def _without_values() -> Any:
-    """A context in which initializers of `nn.init` do nothing: only shapes are asked for.
+    """A context without initializers of `nn.init` and without changes of the layout of tensors:
+    only shapes are asked for.
 
     The device "meta" would do the same without memory, but its decompositions of simple operations
     import torch's compiler, which takes longer than torch itself.
     """
+    from torch import Tensor
     from torch.overrides import TorchFunctionMode
 
     class NoInitialization(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
-            kwargs = kwargs or {}
+            kwargs = dict(kwargs or {})
             if getattr(func, "__module__", None) == "torch.nn.init":
                 return kwargs.get("tensor", args[0] if args else None)
+            if func is Tensor.contiguous:
+                return args[0]
+            if func is Tensor.to:
+                kwargs.pop("memory_format", None)  # it would copy every weight
             return func(*args, **kwargs)
 
     return NoInitialization()

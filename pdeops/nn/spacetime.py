@@ -177,7 +177,8 @@ class ModeMap(nn.Module):
         bias: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(std * torch.randn(num_modes, in_channels, 2, out_channels))
+        drawn = torch.empty(num_modes, in_channels, 2, out_channels)
+        self.weight = nn.Parameter(nn.init.normal_(drawn, std=std))
         self.bias = nn.Parameter(torch.zeros(2, num_modes, out_channels)) if bias else None
 
     def forward(self, u_hat: Float[Tensor, "b two k i"]) -> Float[Tensor, "b two k o"]:

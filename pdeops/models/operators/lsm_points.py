@@ -117,8 +117,8 @@ class PointLSM(nn.Module):
         self.deform = CoordinateMap(d, num_parameters) if coordinate_map else None
         self.lift = Pointwise(in_channels, c)
         std = math.sqrt(1 / (2 * c))
-        self.modes_in = nn.Parameter(std * torch.randn(*modes, c, c, 2))
-        self.modes_out = nn.Parameter(std * torch.randn(*modes, c, c, 2))
+        self.modes_in = nn.Parameter(nn.init.normal_(torch.empty(*modes, c, c, 2), std=std))
+        self.modes_out = nn.Parameter(nn.init.normal_(torch.empty(*modes, c, c, 2), std=std))
         self.latent_map = Pointwise(num_position_channels(latent), c)
         self.trunk = LSMTrunk(c, latent, **trunk)
         self.trunk.to(memory_format=CHANNELS_LAST[d])  # type: ignore[call-overload]

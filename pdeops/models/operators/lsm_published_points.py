@@ -131,8 +131,8 @@ class PublishedPointLSM(nn.Module):
         modes = [len(k) for k in self.numbers]
         self.coordinates = PublishedCoordinateMap(num_parameters)
         self.lift = Pointwise(in_channels, c)
-        self.modes_in = nn.Parameter(torch.rand(c, c, *modes, 2) / c**2)
-        self.modes_out = nn.Parameter(torch.rand(c, c, *modes, 2) / c**2)
+        self.modes_in = nn.Parameter(nn.init.uniform_(torch.empty(c, c, *modes, 2), 0, c**-2))
+        self.modes_out = nn.Parameter(nn.init.uniform_(torch.empty(c, c, *modes, 2), 0, c**-2))
         self.latent_position = Pointwise(2, c)
         self.point_position = Pointwise(2, c)
         self.trunk = PublishedTrunk(c, patch, num_tokens=num_tokens, num_basis=num_basis)
