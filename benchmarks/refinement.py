@@ -51,7 +51,6 @@ n_modes = [32, 32]
 hidden_channels = 16
 n_layers = 3
 time_modes = 6
-output_time_modes = 6
 latent_shape = [48, 48]
 [optimizer]
 name = "AdamW"
@@ -162,15 +161,19 @@ def best_of(studies: Sequence[RefinementStudy]) -> RefinementStudy:
 
 
 def row(
-    case: str, n: int, frames: int, name: str, study: RefinementStudy, seed: int | None
+    case: str, n: int, frames: int, name: str, study: RefinementStudy, **source: int | None
 ) -> dict[str, object]:
-    """The figures of a case and method; medians over the samples."""
+    """The figures of a case and method; medians over the samples.
+
+    Args:
+        source: seed of the flows and epochs of the training; None: of neither.
+    """
     figures: dict[str, object] = {
         "case": case,
         "grid": n,
         "frames": frames,
         "method": name,
-        "seed": seed,
+        **source,
         "samples": len(study.floor),
         "eta_of_truth": sorted(study.floor)[len(study.floor) // 2],
     }
@@ -235,6 +238,8 @@ def main() -> None:
         folder = (arguments.folder or Path(temporary)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         run = trained(folder, arguments.epochs)
+        source = {"seed": arguments.seed, "epochs": arguments.epochs}
+        neither = dict.fromkeys(source)
         rows: list[dict[str, object]] = []
         for n in arguments.grids:
             for frames in arguments.frames:
@@ -250,10 +255,10 @@ def main() -> None:
                     block = frames if at_once else BLOCK
                     studies = [turbulence(run, file, n, frames, samples, m, block) for m in methods]
                     best = best_of(studies)
-                    rows.append(row("McWilliams", n, frames, name, best, arguments.seed))
+                    rows.append(row("McWilliams", n, frames, name, best, **source))
                     if frames == 10 and n < 256:
                         green = [taylor_green(n, frames, m) for m in methods]
-                        rows.append(row("Taylor-Green", n, frames, name, best_of(green), None))
+                        rows.append(row("Taylor-Green", n, frames, name, best_of(green), **neither))
                     print(table(rows[-2:]), flush=True)
     print(table(rows))
     path = arguments.out / "refinement.csv"
