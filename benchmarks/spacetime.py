@@ -5,11 +5,16 @@ the training grid and the finer test grids, trains both models with the same epo
 windows, and prints their relative L2 errors on the physical scale: at the training resolution, and
 zero-shot on the finer grids with the ratio to the first. --size takes everything from a minute to
 the size of the paper.
+
+The learning rate of each model is the one of --rates with the lowest error on held-out training
+trajectories; a size with `search_nodes` tries the rates on flows of that coarser grid. The command
+can be interrupted and repeated: files and checkpoints are found in --folder.
 """
 
 import argparse
-import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +22,7 @@ import torch
 from torch import Tensor
 
 from pdeops.calculus import calculus_of
-from pdeops.compare.tables import write_csv
+from pdeops.compare.tables import read_csv, write_csv
 from pdeops.datasets import open_dataset
 from pdeops.datasets.generate.generate import generate
 from pdeops.datasets.problems.navier_stokes import NavierStokes
@@ -25,7 +30,7 @@ from pdeops.datasets.windows import Window
 from pdeops.domain import Grid
 from pdeops.models import SpatiotemporalFNO
 from pdeops.nn.parameters import num_parameters
-from pdeops.tasks import load_recipe, load_run, train
+from pdeops.tasks import load_recipe, load_run, resume, train
 
 from .bench import RESULTS, machine
 from .spacetime_peer import NeuralopFNO3d
@@ -40,6 +45,7 @@ class Size:
     Attributes:
         window: input and output frames; a trajectory has as many frames.
         spacing: time between frames.
+        search_nodes: nodes of the flows on which the learning rates are tried; None: `nodes`.
     """
 
     nodes: int
@@ -53,11 +59,14 @@ class Size:
     spacing: float = 1.0
     dt: float = 0.05
     batch_size: int = 4
+    search_nodes: int | None = None
 
 
 SIZES = {
     "tiny": Size(16, 32, 8, 4, 2, 8, 8, window=(5, 10), dt=0.25),
     "small": Size(32, 64, 60, 8, 10, 12, 16, dt=0.1),
+    "desk32": Size(32, 128, 24, 4, 6, 12, 10, dt=0.1, batch_size=1),
+    "desk64": Size(64, 256, 30, 4, 6, 12, 10, dt=0.1, batch_size=1, search_nodes=32),
     "cpu": Size(64, 256, 120, 8, 10, 16, 16),
     "paper": Size(64, 256, 1200, 128, 50, 24, 20, dt=0.02, batch_size=16),
 }
@@ -77,12 +86,16 @@ def problem(size: Size, nodes: int) -> NavierStokes:
 
 
 def data(size: Size, folder: Path) -> dict[str, Path]:
-    """Training trajectories on the training grid, and test trajectories on the finest grid."""
+    """Training trajectories, those on which rates are tried, and tests on the finest grid."""
     files = {}
     for name, nodes, samples, seed in (
         ("train", size.nodes, size.samples, 0),
+        ("search", size.search_nodes or size.nodes, size.samples, 0),
         ("test", size.fine, size.tests, 1),
     ):
+        if name == "search" and nodes == size.nodes:
+            files[name] = files["train"]
+            continue
         files[name] = folder / f"{name}{nodes}.h5"
         if not files[name].exists():
             grid = Grid((nodes, nodes), boundary="periodic")
@@ -100,7 +113,7 @@ def recipe(size: Size, model: dict[str, Any], name: str, file: Path, lr: float) 
             "name": name,
             "data": {
                 "train": str(file),
-                "validation": max(size.samples // 15, 1),
+                "validation": max(size.samples // 10, 1),
                 "window": {"n_in": n_in, "n_out": n_out},
             },
             "model": model,
@@ -134,6 +147,32 @@ def models(size: Size) -> dict[str, dict[str, Any]]:
     }
 
 
+def trained(settings: Any, out: Path, device: str) -> dict[str, Any]:
+    """The report of the run in `out`, which is trained, or continued where it stopped.
+
+    Raises:
+        KeyboardInterrupt: the training was interrupted; its checkpoint is in `out`.
+    """
+    if (out / "checkpoints" / "last.pt").exists():
+        report = resume(out, device=device)
+    else:
+        report = train(settings, out=out, device=device)
+    if report["reason"] == "interrupted":
+        raise KeyboardInterrupt
+    return report
+
+
+def best_rate(
+    size: Size, rates: Sequence[float], make: Callable[[float], Any], folder: Path, device: str
+) -> tuple[float, dict[float, float]]:
+    """The rate with the lowest error on held-out trajectories, and the error of each rate."""
+    errors = {}
+    for lr in rates:
+        report = trained(make(lr), folder / f"{size.search_nodes or size.nodes}-lr{lr:g}", device)
+        errors[lr] = report["validation"]["relative_l2"]
+    return min(errors, key=lambda lr: errors[lr]), errors
+
+
 def error(run: Any, frames: Tensor, n_in: int) -> float:
     """Mean over samples and frames of the relative L2 error."""
     target = frames[:, n_in:]
@@ -147,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--folder", type=Path, required=True, help="for data and runs")
-    parser.add_argument("--lr", type=float, nargs=2, default=[1e-2, 3e-3], help="ST-FNO, 3D FNO")
+    parser.add_argument("--rates", type=float, nargs="*", default=[3e-3, 1e-2, 3e-2])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -164,10 +203,14 @@ def main() -> None:
         if n <= size.fine
     }
     rows = []
-    for (name, model), lr in zip(models(size).items(), arguments.lr, strict=True):
-        start, out = time.process_time(), folder / f"{name}-{size.epochs}"
-        train(recipe(size, model, name, files["train"], lr), out=out, device=arguments.device)
-        seconds, run = time.process_time() - start, load_run(out)
+    for name, model in models(size).items():
+        place = folder / f"{name}-{size.epochs}"
+        make = partial(recipe, size, model, name, files["search"])
+        lr, tried = best_rate(size, arguments.rates, make, place, arguments.device)
+        print(name, {f"{rate:g}": f"{e:.4f}" for rate, e in tried.items()}, flush=True)
+        out = place / f"{size.nodes}-lr{lr:g}"
+        trained(recipe(size, model, name, files["train"], lr), out, arguments.device)
+        seconds, run = float(read_csv(out / "metrics.csv")[-1]["seconds"]), load_run(out)
         errors = {n: error(run, u, n_in) for n, u in tests.items()}
         base = errors[size.nodes]
         for n, e in errors.items():
@@ -178,15 +221,16 @@ def main() -> None:
                     "parameters": num_parameters(run.operator),
                     "epochs": size.epochs,
                     "lr": lr,
+                    "validation_of_rates": " ".join(f"{r:g}:{v:.4f}" for r, v in tried.items()),
                     "trajectories": size.samples,
-                    "training_processor_s": f"{seconds:.0f}",
+                    "training_s": f"{seconds:.0f}",
                     "nodes": n,
                     "relative_l2": f"{e:.4f}",
                     "ratio_to_training_grid": f"{e / base:.3f}",
                     **machine(),
                 }
             )
-            shown = ("model", "parameters", "training_processor_s", "nodes", "relative_l2")
+            shown = ("model", "parameters", "training_s", "nodes", "relative_l2")
             print(*(rows[-1][key] for key in shown), rows[-1]["ratio_to_training_grid"], flush=True)
     print(write_csv(arguments.out / f"spacetime_{arguments.size}.csv", rows))
 
