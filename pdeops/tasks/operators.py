@@ -270,17 +270,21 @@ def evaluated_on(run: Any, data: str | Path | FieldDataset | None) -> FieldDatas
             samples.
     """
     if data is None:
-        data = run.recipe.data.test
-        if data is None:
-            raise ValueError("The recipe names no test file; name one with --data FILE.")
-        try:
-            data = open_dataset(data)
-        except ValueError:
-            if Path(data).expanduser().exists():
-                raise
-            raise ValueError(
-                f"The test file of the recipe, {data}, does not exist. Name a file with --data."
-            ) from None
+        data = _test_set(run.recipe.data.test)
     dataset = data if isinstance(data, FieldDataset) else open_dataset(data)
     dataset.check()
     return dataset
+
+
+def _test_set(path: str | Path | None) -> FieldDataset:
+    """The test set of a recipe."""
+    if path is None:
+        raise ValueError("The recipe names no test file; name one with --data FILE.")
+    try:
+        return open_dataset(path)
+    except ValueError:
+        if Path(path).expanduser().exists():
+            raise
+        raise ValueError(
+            f"The test file of the recipe, {path}, does not exist. Name a file with --data FILE."
+        ) from None
