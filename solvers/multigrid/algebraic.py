@@ -215,8 +215,8 @@ def _inverse(matrix: ndarray) -> ndarray:
 def _condition(matrix: ndarray, inverse: ndarray) -> float:
     """|S⁻¹ A S⁻¹| |S A⁻¹ S| in the norm of row sums, s_i² = a_ii: jumps of coefficients, which a
     diagonal scaling removes, do not count."""
-    s = np.sqrt(matrix.diagonal())
-    s[~(s > 0)] = 1.0
+    diagonal = matrix.diagonal()
+    s = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     rows = (abs(matrix) @ (1 / s) / s, abs(inverse) @ s * s)
     return float(np.prod([row.max(initial=0.0) for row in rows]))
 
