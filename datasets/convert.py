@@ -25,6 +25,7 @@ from .layouts.selection import Axes, select
 from .layouts.times import Times, time_units
 from .sample_numbers import numbers
 from .spec import PARAMETER, ROLES, DatasetSpec, Field
+from .stated_parameters import with_stated
 from .thinning import thinned
 
 
@@ -40,7 +41,7 @@ def convert(
     stride: int = 1,
     dtype: str | None = None,
     times: Times | None = None,
-    parameters: Mapping[str, float | int] | None = None,
+    parameters: Mapping[str, Any] | None = None,
     without: Sequence[int] = (),
     allow_nan: bool = False,
     progress: Callable[[float], None] | None = None,
@@ -65,8 +66,9 @@ def convert(
             {"boundary": "periodic"}. Missing arguments are taken from coordinates in the file, or
             else from the defaults of `Grid`, with a note.
         times: times of the frames, if src has none or others.
-        parameters: parameters of the equation that src does not state, such as {"viscosity": 1e-3};
-            they are stored beside those that it states.
+        parameters: parameters of the equation that src does not state, such as {"viscosity": 1e-3},
+            or an array with one number for each sample of src; they are stored beside those that it
+            states.
         without: numbers of samples to leave out.
         allow_nan: store NaN and infinite values, with a note; by default they are an error, since
             nothing can be trained or evaluated on them.
@@ -79,14 +81,16 @@ def convert(
 
     Raises:
         ValueError: `out` exists, an array is missing or not real, shapes, times, grid or stride are
-            inconsistent, or values are NaN, infinite, or too large for dtype; the message names the
-            field and its samples. No file is left behind.
+            inconsistent, a parameter is not finite, has another number of samples or contradicts
+            src, a viscosity is negative, or values are NaN, infinite, or too large for dtype; the
+            message names the field and its samples. No file is left behind.
         OSError: the disk is full.
     """
     out = Path(out)
     native_file.refuse_existing(out)
     named = {"inputs": inputs, "targets": targets, "states": states}
     store, selection, fine, notes = _opened(src, named, axes, grid, times)
+    selection = replace(selection, parameters=with_stated(selection, parameters or {}))
     nodes, first = thinned(fine, stride)
     if dtype is None:
         dtype = _widest(store, selection)
@@ -94,7 +98,7 @@ def convert(
     _refuse_unsolved(store, samples)
     constant = {k: p for k, p in selection.parameters.items() if not isinstance(p, np.ndarray)}
     spec = _spec(src, store, selection, nodes, stride, len(samples))
-    spec = replace(spec, parameters={**constant, **_stated(selection, parameters or {})})
+    spec = replace(spec, parameters=constant)
     kept = Kept(samples, tuple(slice(i, None, stride) for i in first))
     checks = [
         Finite(c.name, store.title, len(samples), allow_nan=allow_nan) for c in selection.chosen
@@ -163,23 +167,6 @@ def _opened(
     if native.recognises(store):
         selection = replace(selection, parameters=native.parameters(store))
     return placed(store, selection, grid)
-
-
-def _stated(selection: Selection, given: Mapping[str, float | int]) -> dict[str, float | int]:
-    """The parameters that the caller gives.
-
-    Raises:
-        ValueError: one is no finite number, or differs from what the file states.
-    """
-    for name, value in given.items():
-        if not math.isfinite(value):
-            raise ValueError(f"Parameter {name} must be a finite number; got {value!r}.")
-        stated = selection.parameters.get(name, value)
-        if not np.array_equal(stated, value):
-            raise ValueError(
-                f"The file states the parameter {name} = {stated}; got {value}. Leave it out."
-            )
-    return dict(given)
 
 
 def _write_parameters(

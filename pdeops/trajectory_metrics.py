@@ -35,7 +35,9 @@ def correlation(prediction: Trajectory, target: Trajectory, domain: Domain) -> P
     finite = domain.mask_padding(p).flatten(2).isfinite().all(2)
     p, t = (domain.mask_padding(torch.where(finite[(..., *(None,) * domain.ndim)], u, 0.0))
             for u in (p, t))  # fmt: skip
-    p = p / _or_one(p.flatten(2).abs().amax(2))[(..., *(None,) * domain.ndim)]  # no overflow
+    # No square overflows or underflows.
+    p, t = (u / _or_one(u.flatten(2).abs().amax(2))[(..., *(None,) * domain.ndim)]
+            for u in (p, t))  # fmt: skip
     a = domain.mean_weights().to(p)
 
     def mean(u: Tensor) -> Tensor:

@@ -32,6 +32,15 @@ def test_a_phase_drift_has_the_correlation_of_its_cosine():
     torch.testing.assert_close(found, torch.cos(phases)[None], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_the_correlation_does_not_depend_on_the_scale_of_either_field(scale):
+    phases = torch.linspace(0, 3, 4, dtype=torch.float64)
+    p, t = drifting(phases), drifting(0 * phases)
+    for a, b in ((scale, scale), (scale, 1), (1, scale), (scale, 1 / scale)):
+        found = correlation(a * p, b * t, LINE)
+        torch.testing.assert_close(found, torch.cos(phases)[None], rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("threshold", [0.8, 0.95])
 def test_the_correlation_time_of_a_known_drift(threshold):
     """cos(ωt) = threshold; linear interpolation between frames of spacing h errs by O(h²)."""

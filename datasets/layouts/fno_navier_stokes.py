@@ -7,6 +7,9 @@ one node side by side. Files that are not compressed are mapped, version 7.3 is 
 frames are apart there, but samples are not. A compressed file of version 5 is read whole on first
 use. `pdeops data convert` puts the samples one behind the other.
 
+Others write the initial vorticity into u as well, as its first frame: without times, and where a is
+that frame, u is read alone.
+
 Neither the viscosity nor the force is in the files.
 """
 
@@ -30,7 +33,7 @@ def recognises(store: Store) -> bool:
 
 
 def content(store: Store) -> Content:
-    """The trajectories u, whose first frame is a at time 0.
+    """The trajectories u, whose first frame is a at time 0, unless u has it already.
 
     Raises:
         ValueError: the times are not as many as the frames.
@@ -45,6 +48,10 @@ def content(store: Store) -> Content:
         u = Chosen("u", "state", axes, (*rest, num_frames))
         note = f"{_NOTE}; the first time is {times[0]:g}, so that a is not read"
         return Content(store, (u,), grid=grid, times=tuple(times.tolist()), notes=(note,))
+    if times is None and _starts_with_a(store):
+        u = Chosen("u", "state", axes, (*rest, num_frames))
+        note = f"{_NOTE}; the first frame of u is equal to a, so that a is not read"
+        return Content(store, (u,), grid=grid, notes=(note,))
     store = VirtualStore(store, {"u": Joined("a", "u", len(rest))})
     u = Chosen("u", "state", axes, (*rest, num_frames + 1))
     note = f"{_NOTE}; the first frame of u is a, at time 0"
@@ -57,6 +64,22 @@ def content(store: Store) -> Content:
         times=None if times is None else _checked(store, times, num_frames + 1),
         notes=(note,),
     )
+
+
+def _starts_with_a(store: Store) -> bool:
+    """Whether a is the first frame of u in the first and the last sample, up to the rounding of the
+    lower precision."""
+    num_samples, *space = store.arrays["a"].shape
+    if 0 in store.arrays["u"].shape:
+        return False
+    inside = tuple(slice(None) for _ in space)
+    for i in {0, num_samples - 1}:
+        a = store.read("a", (slice(i, i + 1), *inside))
+        u = store.read("u", (slice(i, i + 1), *inside, slice(0, 1)))[..., 0]
+        lower = min(a.dtype, u.dtype, key=lambda dtype: dtype.itemsize)
+        if not np.array_equal(a.astype(lower), u.astype(lower), equal_nan=True):
+            return False
+    return True
 
 
 def _times(store: Store) -> np.ndarray | None:

@@ -16,7 +16,8 @@ from ..result import SolveResult
 from .methods import Method
 from .system import System
 
-NULL = 1e-9  # |S⁻¹ A v| / (|S⁻¹ A S⁻¹| |S v|) of a vector that counts as one of the kernel
+NULL = 1e-9  # |S⁻¹ A v| / (|S⁻¹ A S⁻¹| |S v|) of a vector that may be one of the kernel
+ROUND_OFF = 1e-14  # |vᵀ A v| / (|S⁻¹ A S⁻¹| |S v|²) of one that is
 
 
 class Inner:
@@ -124,7 +125,7 @@ class Inner:
 
     def _best(self, b: Tensor, rtol: float, result: SolveResult) -> SolveResult:
         """The iterate of the smallest residual, and "singular" as the reason where A has a vector
-        in its kernel that only the iteration has found."""
+        in its kernel, or close to it, that only the iteration has found."""
         singular = self._kernel_vector(result, b)
         if not np.isfinite(result.residuals).any():
             reason = f"{result.reason}; no iterate has a finite residual"
@@ -146,6 +147,8 @@ class Inner:
 
         A v is judged in the scale of the diagonal, |S⁻¹ A v| against |S v| with s_i² = a_ii, which
         no diagonal scaling of a regular matrix changes. It stays a guess: other methods are tried.
+        For |A v| = ε at an error δ of v the quotient vᵀ A v is ε δ if A is singular, but not below
+        the least eigenvalue if A is regular: A is called singular if the quotient is round-off.
         """
         if result.reason.startswith("inconsistent"):
             return ""
@@ -156,13 +159,19 @@ class Inner:
         csr, flat = self.system.csr, self.system.columns(v[None], self.A)[:, 0]
         diagonal = csr.diagonal()
         s = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-        size = float((abs(csr) @ (1 / s) / s).max() * np.linalg.norm(s * flat))
-        image = float(np.linalg.norm(csr @ flat / s)) / size if size else 0.0
+        largest, length = float((abs(csr) @ (1 / s) / s).max()), float(np.linalg.norm(s * flat))
+        size, Av = largest * length, csr @ flat
+        image = float(np.linalg.norm(Av / s)) / size if size else 0.0
         part = abs(float((v * b).sum() / b.norm()))
         if image > NULL or part < 1e-10:
             return ""
+        quotient = abs(float(flat @ Av)) / length**2 if length else 0.0
+        found = f"in the scale of the diagonal |A v| = {image:.0e} |A| |v| for a v with"
+        found = f"{found} ⟨b, v⟩ = {part:.1e} |b| |v|"
+        if quotient <= ROUND_OFF * largest:
+            return f"singular, and b is outside the range of A: {found}"
+        # The largest eigenvalue of a matrix with unit diagonal is at least 1.
         return (
-            f"singular, and b is outside the range of A: in the scale of the diagonal |A v| = "
-            f"{image:.0e} |A| |v| for a v with "
-            f"⟨b, v⟩ = {part:.1e} |b| |v|"
+            f"A is singular, or its condition number is above {1 / quotient:.0e}: {found}; "
+            f"{result.reason}"
         )

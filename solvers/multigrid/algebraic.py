@@ -18,6 +18,7 @@ from ..direct.sparse import regular
 from ..krylov.loop import knows_range
 
 COARSEST = 150  # unknowns whose dense inverse is cheaper than another level
+SINGLE = 1e6  # condition number of the coarsest matrix from which the cycle is in float64
 SCATTERED = 0.05  # mean distance of coupled rows, relative to their number, that needs an order
 
 
@@ -40,9 +41,11 @@ class AlgebraicMultigrid(Preconditioner):
       regular triangles, 289 instead of 65 for the 13-point biharmonic operator on 60 x 60 nodes.
 
     The cycle is ours (`kernels/amg`): Gauss-Seidel before, in reversed order after the correction,
-    in single precision by default, on two threads where a level is large. It is
-    symmetric and positive definite. If A is singular with a known kernel, the hierarchy is that of
-    a regular matrix (`direct.sparse.regular`) and M is P M P, P the projection on the range.
+    on two threads where a level is large. It is symmetric and positive definite. By default it is
+    in single precision, or in double where the coarsest matrix is too ill-conditioned for single:
+    the error of its near-null vectors would be larger than the correction. If A is singular with a
+    known kernel, the hierarchy is that of a regular matrix (`direct.sparse.regular`) and M is
+    P M P, P the projection on the range.
 
     Work arrays belong to the object: do not share it between threads.
 
@@ -53,7 +56,7 @@ class AlgebraicMultigrid(Preconditioner):
         near_nullspace: (n, m), vectors that A nearly maps to zero.
         block: unknowns per node, numbered node by node.
         flat: whether the graph of A is that of a mesh in the plane.
-        dtype: precision of the cycle.
+        dtype: precision of the cycle; by default float32 if it suffices.
 
     Raises:
         ValueError: A is not symmetric, `kind` is unknown, or a diagonal entry is not positive.
@@ -67,11 +70,11 @@ class AlgebraicMultigrid(Preconditioner):
         near_nullspace: ndarray | None = None,
         block: int = 1,
         flat: bool = True,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
     ) -> None:
         if not A.symmetric:
             raise ValueError(f"{type(self).__name__} needs a symmetric A; got {A}.")
-        self.grid, self.dtype = A.grid, dtype
+        self.grid = A.grid
         self.positive_definite, self.semidefinite = A.positive_definite, True
         self._project = A.project if knows_range(A) else None
         matrix = _with_unit_rows(regular(A))
@@ -92,10 +95,16 @@ class AlgebraicMultigrid(Preconditioner):
         matrices = [*(A for A, _, _ in levels), last]
         self.sizes = [len(starts) - 1 for starts, _, _ in matrices]
         self.complexity = sum(len(values) for _, _, values in matrices) / len(matrices[0][2])
+        coarsest = _sparse(last).toarray()
+        inverse = _inverse(coarsest)
+        if dtype is None:
+            single = _condition(coarsest, inverse) < SINGLE
+            dtype = torch.float32 if single else torch.float64
+        self.dtype = dtype
         numbers = torch.empty(0, dtype=dtype).numpy().dtype
         self._cycle = amg.bind(
             [amg.level(*arrays, numbers) for arrays in levels],
-            _inverse(_sparse(last).toarray()).astype(numbers),
+            inverse.astype(numbers),
         )
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
@@ -201,6 +210,15 @@ def _inverse(matrix: ndarray) -> ndarray:
         else:
             inverse = torch.cholesky_inverse(factor)
     return ((inverse + inverse.T) / 2).numpy()
+
+
+def _condition(matrix: ndarray, inverse: ndarray) -> float:
+    """|S⁻¹ A S⁻¹| |S A⁻¹ S| in the norm of row sums, s_i² = a_ii: jumps of coefficients, which a
+    diagonal scaling removes, do not count."""
+    diagonal = matrix.diagonal()
+    s = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    rows = (abs(matrix) @ (1 / s) / s, abs(inverse) @ s * s)
+    return float(np.prod([row.max(initial=0.0) for row in rows]))
 
 
 def _sparse(arrays: amg.CSR) -> Any:

@@ -53,6 +53,39 @@ def test_a_parameter_that_contradicts_the_file_is_refused(tmp_path):
     assert open_dataset(tmp_path / "c.h5").parameter("viscosity") == 0.01
 
 
+def test_a_parameter_may_differ_between_samples(tmp_path):
+    nu = np.array([1e-3, 2e-3, 0, 4e-3])
+    data = converted(tmp_path / "a.h5", parameters={"viscosity": nu, "drag": np.float64(0.5)})
+    np.testing.assert_array_equal(data.parameter("viscosity"), nu)
+    assert data.parameter("drag") == 0.5
+    few = converted(tmp_path / "b.h5", parameters={"viscosity": nu.tolist()}, without=[1])
+    np.testing.assert_array_equal(few.parameter("viscosity"), nu[[0, 2, 3]])
+    source = tmp_path / "a.h5"
+    convert(source, tmp_path / "c.h5", states=["u"], parameters={"viscosity": nu})
+    np.testing.assert_array_equal(open_dataset(tmp_path / "c.h5").parameter("viscosity"), nu)
+    for other in (nu + 1, 1e-3):
+        with pytest.raises(ValueError, match="states the parameter viscosity"):
+            convert(source, tmp_path / "d.h5", states=["u"], parameters={"viscosity": other})
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (-1, "at least 0.*got -1"),
+        ([1, 1, -0.5, 1], "at least 0.*got -0.5"),
+        ([1, 1, np.nan, 1], "finite number; got nan"),
+        ([1, 2, 3], r"array \(4,\) with one number for each sample.*got shape \(3,\)"),
+        ([[1], [2, 3]], "must be a number, or one number for each sample"),
+        ("1e-3", "must be a number.*got '1e-3'"),
+        (None, "must be a number.*got None"),
+    ],
+)
+def test_viscosities_that_no_equation_has_are_refused(tmp_path, value, message):
+    with pytest.raises(ValueError, match=message):
+        converted(tmp_path / "a.h5", parameters={"viscosity": value})
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_horizon_beyond_the_data_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"spans 12 frames, but a trajectory has 6"):
         converted(tmp_path / "a.h5").windowed(Window(2, 10))

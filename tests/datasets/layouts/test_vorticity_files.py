@@ -29,13 +29,28 @@ class TestFNO:
 
     def test_without_times_frames_are_counted_and_with_others_refused(self, tmp_path):
         u = np.moveaxis(wave(), 1, -1)
-        public.mat5(tmp_path / "d", {"a": u[..., 0], "u": u})
+        public.mat5(tmp_path / "d", {"a": u[..., 0] + 1, "u": u})
         data = open_dataset(tmp_path / "d")
         assert data.times == tuple(range(T + 1))
         assert any("counted from 0" in note for note in data.notes)
         public.mat5(tmp_path / "e", {"a": u[..., 0], "u": u, "t": np.arange(3.0)})
         with pytest.raises(ValueError, match=r"u in .* has 5 frames after a, and t has 3 times"):
             open_dataset(tmp_path / "e")
+
+    @pytest.mark.parametrize("dtype", ["f4", "f8"])
+    def test_a_is_not_read_where_it_is_the_first_frame_of_u(self, tmp_path, dtype):
+        u = np.moveaxis(wave(), 1, -1)
+        public.mat5(tmp_path / "d", {"a": u[..., 0].astype(dtype), "u": u})
+        data = open_dataset(tmp_path / "d")
+        assert data.times == tuple(range(T))
+        assert any("first frame of u is equal to a" in note for note in data.notes)
+        np.testing.assert_array_equal(data.read([1]).target[0, :, 0], np.moveaxis(u[1], -1, 0)[1:])
+        other = u[..., 0].copy()
+        other[-1, 0, 0] += 1  # one node of the last sample
+        public.mat5(tmp_path / "e", {"a": other, "u": u})
+        data = open_dataset(tmp_path / "e")
+        assert data.times == tuple(range(T + 1))
+        np.testing.assert_array_equal(data.read([1]).target[0, :, 0], np.moveaxis(u[1], -1, 0))
 
     def test_a_first_time_of_zero_makes_a_superfluous(self, tmp_path):
         u = np.moveaxis(wave(), 1, -1)

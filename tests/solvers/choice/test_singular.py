@@ -1,8 +1,11 @@
 """Systems whose matrix is singular, or nearly so, or looks as if it were."""
 
+import re
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 
 import pdeops
 
@@ -92,3 +95,47 @@ def test_a_matrix_that_is_singular_to_round_off_is_solved_as_it_is_given(method)
     assert kernel.reason.startswith("inconsistent")
     assert "round-off" not in kernel.reason
     assert not kernel.x.any()
+
+
+def graph(n, shift):
+    """Laplacian of a random graph plus a multiple of the identity: regular, condition 1 / shift."""
+    rows, columns = np.random.default_rng(n).integers(0, n, (2, 4 * n))
+    k = rows != columns
+    W = sp.coo_array((np.ones(k.sum()), (rows[k], columns[k])), shape=(n, n)).tocsr()
+    W = W + W.T
+    return sp.csr_array(sp.diags_array(W.sum(axis=1) + shift) - W)
+
+
+@pytest.mark.parametrize("method", ["ruge_stueben", "smoothed_aggregation"])
+@pytest.mark.parametrize("n", [3, 30, 300])
+def test_multigrid_solves_regular_systems_of_a_condition_beyond_single_precision(n, method):
+    """No round-off of float64 is near the tolerance: of size 1 / shift is only the second x."""
+    noise = np.random.default_rng(0).standard_normal(n)
+    near, far = graph(n, 1e-8), graph(n, 1e-6)
+    for A, b in ((near, near @ noise), (far, noise)):
+        result = pdeops.solve(A, b, method=method)
+        assert result.converged, result
+        assert np.linalg.norm(b - A @ result.x.numpy()) <= 1e-8 * np.linalg.norm(b)
+        assert result.iterations <= 10
+
+
+def test_single_precision_is_left_where_the_coarsest_matrix_needs_it():
+    from pdeops.solvers import AlgebraicMultigrid, Matrix
+
+    def dtype(A):
+        return AlgebraicMultigrid(Matrix(A, symmetric=True, positive_definite=True)).dtype
+
+    assert dtype(graph(30, 1e-8)) == torch.float64
+    assert dtype(graph(30, 1e-2)) == torch.float32
+    S = sp.diags_array(np.logspace(-5, 5, 30))  # a scaling of the rows makes no difference
+    assert dtype(sp.csr_array(S @ graph(30, 1e-2) @ S)) == torch.float32
+
+
+def test_a_regular_matrix_is_not_called_singular():
+    """Round-off leaves a residual; the lower bound of the condition number holds."""
+    A = graph(30, 1e-10)
+    result = pdeops.solve(A, np.random.default_rng(0).standard_normal(30), method="amg")
+    assert not result.converged
+    found = re.match(r"A is singular, or its condition number is above (\S+):", result.reason)
+    S = np.diag(A.diagonal() ** -0.5)
+    assert 1e8 < float(found[1]) <= 1.05 * np.linalg.cond(S @ A.toarray() @ S)
