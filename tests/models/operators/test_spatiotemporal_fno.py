@@ -280,7 +280,7 @@ def test_inputs_that_do_not_fit_are_refused(generator):
         model(x, times_in=[-0.8, -0.6, -0.4, -0.2, 0.0])
     with pytest.raises(ValueError, match="finite"):
         model(x, times_out=[0.3, math.inf])
-    with pytest.raises(ValueError, match="at most 10000 windows of length 0.6"):
+    with pytest.raises(ValueError, match="at most 10000 windows"):
         model(x, times_out=[0.3, 6001.0])
     with pytest.raises(ValueError, match="need as many times"):
         model(x, times_in=[-0.1, 0.0])
