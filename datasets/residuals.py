@@ -55,7 +55,7 @@ def estimator_of(
         found = equation_named(equation, spec.domain, stated)
     elif spec.name in EVOLUTIONS:
         evolution = EVOLUTIONS[spec.name](spec.kind, **_all_parameters(spec))
-        evolution.check_grid(spec.domain)
+        evolution.check_domain(spec.domain)
         scale, found = evolution.time_units[1], evolution.equation_on(spec.domain)
     else:
         raise ValueError(

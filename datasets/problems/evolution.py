@@ -103,6 +103,11 @@ class EvolutionProblem(Generated):
     def equation_on(self, grid: Any) -> Evolution:
         """The equation to solve, on the solver's grid."""
 
+    def check_domain(self, grid: Domain) -> None:
+        """Raise a ValueError unless the equation is that of fields at these nodes, whatever fields;
+        `check_grid` also asks that they hold the initial fields."""
+        self.check_grid(grid)
+
     @abstractmethod
     def solver_grid(self, grid: Any) -> Any:
         """The grid of the solver for fields stored on `grid`."""
@@ -201,9 +206,8 @@ class PeriodicProblem(EvolutionProblem):
         self.check_grid(grid)
         return grid
 
-    def check_grid(self, grid: Domain) -> None:
-        """Raise a ValueError unless the grid is the kind's periodic box with left ends stored, and
-        the solver's grid resolves the waves of an initial field."""
+    def check_domain(self, grid: Domain) -> None:
+        """Raise a ValueError unless the grid is the kind's periodic box with left ends stored."""
         if (
             not isinstance(grid, Grid)
             or grid.extent != self.inputs.extent
@@ -217,6 +221,12 @@ class PeriodicProblem(EvolutionProblem):
                 f"{self.inputs.extent} with at least 8 nodes per axis; got {grid}. Use "
                 f"{self.name}'s grid(({shape},))."
             )
+
+    def check_grid(self, grid: Domain) -> None:
+        """Raise a ValueError unless the grid is the kind's periodic box with left ends stored, and
+        the solver's grid resolves the waves of an initial field."""
+        self.check_domain(grid)
+        assert isinstance(grid, Grid)
         nodes, needed = min(grid.shape) * self.inputs.refinement, 2 * self.inputs.num_waves + 1
         if nodes < needed:
             raise ValueError(

@@ -59,24 +59,32 @@ def command(
     """
     from .. import tasks
     from ..compare.refinement import SCALES, study_refinement
+    from ..compare.refinement_plot import check_format, draw
     from ..datasets import open_dataset
     from ..tasks import prediction, refinement
     from ..tasks.operators import monitor
     from ..training.refine import method_named
 
+    if plot is not None:
+        check_format(plot)
+    refinement.check_differences(accuracy)
     chosen = method_named(method, steps)
+    parameters = _parameters(problem, kind, settings or [])
     loaded = tasks.load_run(run, device=device)
     dataset = open_dataset(data)
-    given = _problem(problem, kind, settings or [])
     windows = refinement.windows_of(dataset, loaded, frames)
-    solved = refinement.problem_solved_by(dataset, given)
-    times = refinement.times_of(windows)
     if not 1 <= samples <= len(windows):
         raise ValueError(f"{data} holds {len(windows)} trajectories; got --samples {samples}.")
+    chosen_windows = windows.subset(range(samples))
+    given = None
+    if problem is not None:
+        given = refinement.problem_named_for(chosen_windows, problem, kind, **parameters)
+    solved = refinement.problem_solved_by(chosen_windows, given)
+    times = refinement.times_of(windows)
+    refinement.check_block(loaded.n_in, len(times) - loaded.n_in, block, accuracy)
     predict = refinement.predictor(loaded, times[-1] - times[-2])
     if out is not None:
         prediction.prepare(out)
-    chosen_windows = windows.subset(range(samples))
     chosen_windows.check()
     batch = chosen_windows.read(range(samples))
     place = next(loaded.operator.parameters()).device
@@ -104,10 +112,9 @@ def command(
         import torch
 
         refined = torch.cat([f.refined for f in study.frames]).to(batch.input)
-        prediction.write(loaded, chosen_windows, [(batch, refined)], out)
+        how = refinement.correction(solved, method, chosen.steps, block=block, accuracy=accuracy)
+        prediction.write(loaded, chosen_windows, [(batch, refined)], out, correction=how)
     if plot is not None:
-        from ..compare.refinement_plot import draw
-
         draw(study, plot)
     if json:
         emit(study.to_dict(), as_json=True)
@@ -115,19 +122,13 @@ def command(
         document(study.to_markdown())
 
 
-def _problem(name: str | None, kind: str | None, settings: Sequence[str]) -> Any:
-    """The problem that the options name; None if they name none."""
-    from ..datasets import EVOLUTIONS, problem_named
+def _parameters(problem: str | None, kind: str | None, settings: Sequence[str]) -> dict[str, Any]:
+    """The parameters that the options give."""
     from ..runs.recipe import put
 
-    if name is None:
-        if kind is not None or settings:
-            raise ValueError("--kind and --set belong to --problem; name the problem too.")
-        return None
+    if problem is None and (kind is not None or settings):
+        raise ValueError("--kind and --set belong to --problem; name the problem too.")
     parameters: dict[str, Any] = {}
     for text in settings:
         put(parameters, text)
-    problem = problem_named(name, kind, **parameters)
-    if name not in EVOLUTIONS:
-        raise ValueError(f"--problem names an equation in time; {name} is steady.")
-    return problem
+    return parameters

@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +17,53 @@ from ..datasets.layouts import native_file
 from ..datasets.spec import DatasetSpec, Field
 
 
+@dataclass(frozen=True)
+class Correction:
+    """How predictions were corrected by an equation.
+
+    Attributes:
+        source: the method and its options, as text.
+        equation, parameters: as in `DatasetSpec`.
+    """
+
+    source: str
+    equation: str
+    parameters: dict[str, Any]
+
+
 def prepare(out: str | Path) -> None:
     """Raise an error if `out` exists or cannot be written, before anything is computed."""
     native_file.prepare(Path(out))
 
 
 def write(
-    run: Any, dataset: FieldDataset, pairs: Iterable[tuple[Batch, Tensor]], out: str | Path
+    run: Any,
+    dataset: FieldDataset,
+    pairs: Iterable[tuple[Batch, Tensor]],
+    out: str | Path,
+    *,
+    correction: Correction | None = None,
 ) -> dict[str, Any]:
     """Write inputs and predictions in the order of the data set; returns a summary.
 
     They get the names of the file's inputs and targets. For trajectories, the windows that begin at
     the first frame are written as states with the axis time: the given frames, then the predicted
     ones.
+
+    Args:
+        correction: how the predictions were corrected after the model, for the spec of the file.
     """
     roles = _roles if dataset.window is None else _states
     channels, times = roles(dataset, pairs)
     (num_samples,) = {len(u) for u in channels.values()}
     spec = _spec(run, dataset, num_samples, times)
+    if correction is not None:
+        spec = replace(
+            spec,
+            source=f"{spec.source}; {correction.source}",
+            equation=correction.equation,
+            parameters={**spec.parameters, **correction.parameters},
+        )
     fields: dict[str, Tensor] = {}
     for role, u in channels.items():
         fields |= spec.by_field(role, u)

@@ -1,17 +1,19 @@
 """Refinement of a run's predicted trajectories by the residual of the equation of a data file."""
 # Axes: b batch, n given frames, t predicted frames, c channel, *space nodes.
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..datasets import EvolutionProblem, FieldDataset, problem_of
+from ..datasets import EvolutionProblem, FieldDataset, problem_named, problem_of
 from ..datasets.windows import Window
 from ..domain import Boundary, Grid, Sphere
 from ..estimators import Differences
@@ -20,9 +22,13 @@ from ..solvers.evolution.evolution import Evolution
 from ..training.refine import refine
 from ..training.search import Method, Refinement, per_sample
 from .data import check_channels
+from .prediction import Correction
 from .unrolling import persistence
 
 BLOCK = 10  # frames that are refined at once
+ACCURACIES = (4, 6)  # orders of the time differences
+# Parameters of problems that belong to the equation; others to the initial fields or the solver.
+EQUATION_PARAMETERS = ("viscosity", "drag", "wavenumber", "amplitude", "mean_depth", "degree")
 
 # (given frames, their times, times of the wanted frames) -> the wanted frames
 Predict = Callable[[Tensor, Sequence[float], Sequence[float]], Tensor]
@@ -84,14 +90,11 @@ def refine_trajectory(
         accuracy: order of the time differences in the residual; 4 or 6.
 
     Raises:
-        ValueError: as `residual_on` and `refine`; there are fewer than accuracy + 1 frames.
+        ValueError: as `residual_on`, `refine`, `check_differences` and `check_block`.
     """
     n, total = given.shape[1], len(times)
-    if block < 1 or total <= n:
-        raise ValueError(
-            f"A refinement needs one predicted frame or more, in blocks of 1 or more; got {total} "
-            f"times, {n} given frames and block {block}."
-        )
+    check_differences(accuracy)
+    check_block(n, total - n, block, accuracy)
     known, records = given.double(), []
     started = time.perf_counter()
     prediction = predict(given, times[:n], times[n:])
@@ -128,6 +131,51 @@ def refine_trajectory(
         blocks=tuple(records),
         predict_seconds=seconds[0],
         refine_seconds=seconds[1],
+    )
+
+
+def correction(
+    problem: EvolutionProblem, method: str, steps: int, *, block: int, accuracy: int
+) -> Correction:
+    """How frames were refined, for the file that `prediction.write` writes."""
+    stated = {k: v for k, v in problem.parameters.items() if k in EQUATION_PARAMETERS}
+    values = ", ".join(f"{key}={value!r}" for key, value in stated.items())
+    source = (
+        f"refined by {method} (steps={steps}, block={block}, accuracy={accuracy}) with the "
+        f"residual of {problem.name} {problem.kind} ({values})"
+    )
+    return Correction(source, problem.equation, stated)
+
+
+def check_differences(accuracy: int) -> None:
+    """Raise a ValueError unless the order of the time differences is 4 or 6."""
+    if accuracy not in ACCURACIES:
+        raise ValueError(
+            f"--accuracy is the order of the time differences in the residual, 4 or 6; got "
+            f"{accuracy}."
+        )
+
+
+def check_block(num_given: int, num_predicted: int, block: int, accuracy: int) -> None:
+    """Raise a ValueError unless the first block of frames, with the given ones before it, has the
+    accuracy + 1 frames that a time difference needs; later blocks then have them too."""
+    if block < 1 or num_predicted < 1:
+        raise ValueError(
+            f"A refinement needs one predicted frame or more, in blocks of 1 or more; got "
+            f"{num_predicted} predicted frames and --block {block}."
+        )
+    first = min(block, num_predicted)
+    if num_given + first > accuracy:
+        return
+    least = accuracy + 1 - num_given
+    option = f"--block {least}" if num_predicted >= least else f"--frames {least}"
+    if max(block, num_predicted) < least:
+        option = f"--frames {least} and --block {least}"
+    lower = " or --accuracy 4" if num_given + first > 4 else ""
+    raise ValueError(
+        f"Differences of accuracy {accuracy} need {accuracy + 1} frames, also for --steps 0, whose "
+        f"residual is reported; {num_given} given and {first} predicted in the first block are "
+        f"{num_given + first}. Take {option} or more{lower}."
     )
 
 
@@ -244,14 +292,65 @@ def times_of(dataset: FieldDataset) -> tuple[float, ...]:
     return times
 
 
+def problem_named_for(
+    dataset: FieldDataset, name: str, kind: str | None = None, **parameters: Any
+) -> EvolutionProblem:
+    """The problem with this name and kind, with the parameters of a file: those that the file
+    states, and the given ones.
+
+    Raises:
+        ValueError: the problem is unknown or steady, or a parameter is, or has another value in the
+            file.
+    """
+    given = problem_named(name, kind, **parameters)
+    if not isinstance(given, EvolutionProblem):
+        raise ValueError(f"--problem names an equation in time; {name} is steady.")
+    stated = {
+        key: int(value) if isinstance(given.parameters[key], int) and value % 1 == 0 else value
+        for key, value in _constants(dataset).items()
+        if key in given.parameters
+    }
+    for key in stated.keys() & parameters.keys():
+        wanted = given.parameters[key]
+        if not math.isclose(stated[key], wanted, rel_tol=1e-6):  # some files hold float32
+            raise ValueError(
+                f"{dataset.path} states {key} = {stated[key]}; got --set {key}={wanted}. Leave it "
+                f"out, or correct the file if its value is wrong."
+            )
+    found: Any = problem_named(name, kind, **{**stated, **parameters})
+    return found
+
+
+def _constants(dataset: FieldDataset) -> dict[str, Any]:
+    """The parameters that a file states, one number for all its samples.
+
+    Raises:
+        ValueError: samples have different values; a residual is that of one equation.
+    """
+    found = dataset.parameters
+    for key, values in found.items():
+        if not isinstance(values, np.ndarray):
+            continue
+        if len(np.unique(values)) > 1:
+            raise ValueError(
+                f"`refine` takes one equation for all trajectories; in {dataset.path} the "
+                f"parameter {key} differs between them, {values.min():.6g} to {values.max():.6g}. "
+                f"Refine the first alone with --samples 1, or write trajectories with the same "
+                f"value to a file of their own (`data convert --without`)."
+            )
+        found[key] = values.flat[0].item()
+    return found
+
+
 def problem_solved_by(dataset: FieldDataset, given: EvolutionProblem | None) -> EvolutionProblem:
     """The problem of a file, or the given one; checked against the file.
 
     Raises:
         ValueError: the file states no equation that pdeops solves, or not its viscosity, and no
             problem is given; the domain is not a periodic box or a sphere, or not that of the
-            problem.
+            problem; parameters differ between samples.
     """
+    _constants(dataset)
     spec = dataset.spec
     problem: Any = given
     if problem is None and spec is not None:
@@ -276,5 +375,5 @@ def problem_solved_by(dataset: FieldDataset, given: EvolutionProblem | None) -> 
             f"{dataset.path} is on {domain}. State the boundary when converting the file, as in "
             f"--boundary periodic, if its fields are periodic."
         )
-    problem.check_grid(domain)
+    problem.check_domain(domain)
     return problem

@@ -11,6 +11,7 @@ predictions that become input (unrolling; the pushforward trick, Brandstetter, W
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -133,12 +134,14 @@ class RolloutRun:
                 spacing of the training.
 
         Raises:
-            ValueError: `frames` has another shape, `num_frames` is below 1, or times are given for
-                a model with a fixed step.
+            ValueError: `frames` has another shape, `num_frames` is not an integer >= 1, or times
+                are given for a model with a fixed step.
         """
         number = len(times) if times is not None else num_frames
         if number is None or None not in (num_frames, times):
             raise ValueError("Give either num_frames or times; got both or neither.")
+        if not isinstance(number, Integral):
+            raise ValueError(f"num_frames is an integer >= 1; got {number!r}.")
         if not self.operator.has_time and not (times is None and times_in is None):
             raise ValueError(
                 f"{self.recipe.model.name} has the fixed time step of its training; only a model "

@@ -62,6 +62,11 @@ class Refinement:
 class Method(Protocol):
     """Proposes corrections; see `GaussNewton`, `LBFGS` and `Adam`."""
 
+    @property
+    def steps(self) -> int:
+        """Largest number of steps."""
+        ...
+
     def run(self, search: "Search") -> None:
         """Propose corrections by `search.propose` until a limit is reached."""
         ...

@@ -10,6 +10,7 @@ import torch
 
 import pdeops as package
 from pdeops.datasets import generate, problem_named
+from pdeops.tasks.refinement import problem_named_for, problem_solved_by
 
 from .test_bad_input import refused
 
@@ -66,6 +67,13 @@ def test_a_prediction_is_refined_and_written(pdeops, flow, tmp_path):
     assert plot.stat().st_size > 1000
     with h5py.File(out) as file, h5py.File(flow / "flow.h5") as truth:
         w, true = file["vorticity"][:], truth["vorticity"][:2]
+    with h5py.File(out) as file:
+        source, spec = file.attrs["source"], json.loads(file.attrs["spec"])
+    assert source.startswith(
+        "predicted by FNO, run run; refined by gauss-newton (steps=5, block=10"
+    )
+    assert "accuracy=4) with the residual of navier_stokes mcwilliams (viscosity=0.02" in source
+    assert spec["source"] == source
     assert w.shape == true.shape
     assert np.array_equal(w[:, 0], true[:, 0])
     error = np.linalg.norm(w[:, 1:] - true[:, 1:]) / np.linalg.norm(true[:, 1:])
@@ -108,6 +116,67 @@ def test_a_file_without_its_equation_needs_it(pdeops, flow, tmp_path):
     assert figures["model, refined"]["eta"][0] < figures["model"]["eta"][0] / 5
 
 
+def test_parameters_of_the_file_are_used(pdeops, flow, tmp_path):
+    """A file that states the viscosity of its flow needs no --set: the truth has the same η
+    with both; the default of the kind, 0.001, has another."""
+    with h5py.File(flow / "flow.h5") as file:
+        u, times = file["vorticity"][:], file["time"][:].tolist()
+    named = ("--problem", "navier_stokes", "--kind", "mcwilliams", "--steps", 0, "--json")
+    named += ("--frames", 5)
+
+    def run(parameters, *more):
+        path = foreign(
+            tmp_path / f"{len(list(tmp_path.iterdir()))}.h5", u, times=times, **parameters
+        )
+        return pdeops("refine", flow / "run", "--data", path, *named, *more)
+
+    def eta(*arguments):
+        done = run(*arguments)
+        assert done.status == 0, done.stderr
+        return json.loads(done.stdout)["eta_of_truth"][0]
+
+    stated = {"parameters": {"viscosity": 0.02}}
+    out = tmp_path / "out.h5"
+    right = eta(stated, "--out", out)
+    assert right == eta({}, "--set", "viscosity=0.02")
+    with h5py.File(out) as file:
+        spec = json.loads(file.attrs["spec"])
+    assert spec["parameters"] == {"viscosity": 0.02, "drag": 0.0}
+    assert spec["equation"].startswith("vorticity_t")
+    refused(run(stated, "--set", "viscosity=0.03"), "viscosity = 0.02", "viscosity=0.03")
+
+
+def test_samples_with_different_parameters_are_refused(tmp_path):
+    u = np.random.default_rng(0).normal(size=(3, 6, 8, 8))
+    data = package.datasets.open_dataset(foreign(tmp_path / "u.h5", u, times=list(range(6))))
+    for viscosity in ([0.1, 0.2, 0.1], [0.1, 0.1, 0.1]):
+        data.source.parameters = {"viscosity": np.array(viscosity)}
+        if viscosity[1] == 0.2:
+            with pytest.raises(ValueError, match=r"viscosity differs between them, 0\.1 to 0\.2"):
+                problem_named_for(data, "navier_stokes", "mcwilliams")
+            with pytest.raises(ValueError, match="--samples 1"):
+                problem_solved_by(data, problem_named("navier_stokes", "mcwilliams"))
+            data = data.subset([0, 2])
+        found = problem_named_for(data, "navier_stokes", "mcwilliams")
+        assert found.parameters["viscosity"] == 0.1
+
+
+def test_coarse_files_need_not_hold_initial_fields(tmp_path):
+    """The residual of Burgers' equation on 64 nodes, fewer than random initial fields need."""
+    u = np.random.default_rng(0).normal(size=(1, 6, 64))
+    options = {"states": ["u"], "axes": "sample,time,x", "times": list(range(6))}
+    grid = {"boundary": "periodic"}
+    package.datasets.convert({"u": u}, tmp_path / "u.h5", grid=grid, **options)
+    data = package.datasets.open_dataset(tmp_path / "u.h5")
+    problem = problem_named("burgers")
+    assert problem_solved_by(data, problem) is problem
+    with pytest.raises(ValueError, match="initial fields"):
+        problem.check_grid(data.domain)
+    package.datasets.convert({"u": u}, tmp_path / "v.h5", grid={**grid, "extent": 2.0}, **options)
+    with pytest.raises(ValueError, match="periodic box of sides"):
+        problem_solved_by(package.datasets.open_dataset(tmp_path / "v.h5"), problem)
+
+
 def test_bad_input_is_refused(pdeops, flow, workshop, tmp_path):
     """Each with what to do; nothing is written."""
     with h5py.File(flow / "flow.h5") as file:
@@ -134,7 +203,12 @@ def test_bad_input_is_refused(pdeops, flow, workshop, tmp_path):
         ((broken, *named), ("not finite", "sample(s) 0")),
         ((slow, *named), ("makes steps of 0.01", "0.02 apart")),
         ((data, "--frames", 99), ("horizon lies beyond the data", "at most 8")),
-        ((data, "--frames", 2), ("Differences of accuracy 4 need 5 frames",)),
+        ((data, "--frames", 2), ("Differences of accuracy 4 need 5 frames", "--frames 4")),
+        ((data, "--block", 3, "--steps", 0), ("Take --block 4 or more",)),
+        ((data, "--block", 5, "--accuracy", 6), ("--block 6 or more or --accuracy 4",)),
+        ((data, "--block", 0), ("--block 0",)),
+        ((data, "--accuracy", 5), ("4 or 6; got 5",)),
+        ((data, "--plot", tmp_path / "x.foo"), (".png, .pdf, .svg", ".foo")),
         ((data, "--samples", 9), ("holds 3 trajectories",)),
         ((data, "--method", "gauss-newtn"), ("Did you mean 'gauss-newton'",)),
         ((data, "--steps", -1), ("integer >= 0",)),

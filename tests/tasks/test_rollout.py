@@ -1,6 +1,7 @@
 """Rollouts: exact steps have no error, objectives are their formula, training beats persistence."""
 
 import csv
+import inspect
 import math
 from pathlib import Path
 
@@ -338,6 +339,8 @@ def test_what_does_not_fit_is_refused(files, tmp_path):
         run(torch.zeros(4, 2, 1, 32), 3)
     with pytest.raises(ValueError, match="num_frames 0"):
         run(torch.zeros(4, 1, 1, 32), 0)
+    with pytest.raises(ValueError, match=r"num_frames is an integer >= 1; got 2\.5"):
+        inspect.unwrap(RolloutRun.__call__)(run, torch.zeros(4, 1, 1, 32), 2.5)  # no type check
     with pytest.raises(ValueError, match="names no test file"):
         evaluate(run)
     with pytest.raises(ValueError, match=r"task 'rollout'.*'supervised'"):

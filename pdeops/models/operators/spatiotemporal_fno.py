@@ -1,6 +1,7 @@
 """ST-FNO: the spatiotemporal Fourier neural operator (Cao, Brarda, Li, Xie, ICLR 2025)."""
 # Axes: b batch, t instants, c and d channels, *space nodes, j functions of time, k modes.
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from ...nn.refinable import Times
 from ...nn.spacetime import MODES, ModeMap, SpaceTime, gauss_analysis, gauss_values
 
 _ROUND_OFF = 1e-5  # of times, relative to the window; files may store them in float32
+_MAX_WINDOWS = 10_000  # of one forward pass
 
 
 class SpatiotemporalFNO(nn.Module):
@@ -177,7 +179,8 @@ class SpatiotemporalFNO(nn.Module):
         Frames before the window of the training, -τ <= t, are not used.
 
         Raises:
-            ValueError: x has other channels or axes, too few frames to fit, or times out of order.
+            ValueError: x has other channels or axes, too few frames to fit; times out of order or
+                not finite, or more than 10 000 windows ahead.
         """
         known, wanted = self._times_in(x, times_in), self._times_out(times_out)
         if self._inside(wanted):
@@ -269,7 +272,7 @@ class SpatiotemporalFNO(nn.Module):
         self, x: Float[Tensor, "b t c *space"], times: Sequence[float]
     ) -> Float[Tensor, "b jc *space"]:
         """The coefficients of the polynomials on [-τ, 0] that fit the frames, for each channel."""
-        used = tuple(t for t in times if t >= -self.memory * (1 + _ROUND_OFF))
+        used = self._used(times)
         x = x[:, len(times) - len(used) :]
         L = constant(chebyshev.fit, (used, (-self.memory, 0.0), self.input_modes), x)
         return torch.matmul(L, x.flatten(2)).view(len(x), -1, *x.shape[3:])
@@ -291,6 +294,10 @@ class SpatiotemporalFNO(nn.Module):
         frames = torch.cat([x[:, len(times) - len(kept) :], y], 1)
         return frames, tuple(t - self.horizon for t in (*kept, *new))
 
+    def _used(self, times: Sequence[float]) -> tuple[float, ...]:
+        """The times within the memory of the training, -τ <= t."""
+        return tuple(t for t in times if t >= -self.memory * (1 + _ROUND_OFF))
+
     def _inside(self, times: Sequence[float]) -> bool:
         return max(times) <= self.horizon * (1 + _ROUND_OFF)
 
@@ -310,16 +317,25 @@ class SpatiotemporalFNO(nn.Module):
             times = [spacing * (i + 1 - n) for i in range(n)]
         if len(times) != n:
             raise ValueError(f"{n} input frames need as many times; got {len(times)}.")
-        if n < self.input_modes:
+        known = _input_times(times)
+        used = len(self._used(known))
+        if used < self.input_modes:
             raise ValueError(
                 f"SpatiotemporalFNO fits its input by {self.input_modes} polynomials in time, so "
-                f"it needs as many frames or more; got {n}. Give more frames, or train with fewer "
-                f"input_time_modes."
+                f"it needs as many frames or more from {self.times_in[0]:g} to 0 (earlier frames "
+                f"are not used); got {used} of {n} frames there. Give more frames, or train with "
+                f"fewer input_time_modes."
             )
-        return _input_times(times)
+        return known
 
     def _times_out(self, times: Times) -> tuple[float, ...]:
-        return self.times_out if times is None else _output_times(times)
+        wanted = self.times_out if times is None else _output_times(times)
+        if wanted[-1] > _MAX_WINDOWS * self.horizon:
+            raise ValueError(
+                f"A prediction takes at most {_MAX_WINDOWS} windows of length {self.horizon:g}; "
+                f"got times_out up to {wanted[-1]:g}. Give them in the units of the training."
+            )
+        return wanted
 
     def _check(self, m: int, m_in: int) -> None:
         """Raise a ValueError for more functions of time than frames or nodes, and for channels."""
@@ -366,10 +382,10 @@ def _growing(
 def _input_times(times: Any) -> tuple[float, ...]:
     found = tuple(float(t) for t in times)
     increasing = all(a < b for a, b in pairwise(found))
-    if not found or not increasing or found[-1] != 0:
+    if not found or not increasing or found[-1] != 0 or not all(map(math.isfinite, found)):
         raise ValueError(
-            f"times_in are the times of the input frames relative to the last: increasing, the "
-            f"last 0; got {list(found)}."
+            f"times_in are the times of the input frames relative to the last: finite, increasing, "
+            f"the last 0; got {list(found)}."
         )
     return found
 
@@ -377,9 +393,9 @@ def _input_times(times: Any) -> tuple[float, ...]:
 def _output_times(times: Any) -> tuple[float, ...]:
     found = tuple(float(t) for t in times)
     increasing = all(a < b for a, b in pairwise((0.0, *found)))
-    if not found or not increasing:
+    if not found or not increasing or not all(map(math.isfinite, found)):
         raise ValueError(
-            f"times_out are the times of the output frames after the last input frame: positive "
-            f"and increasing; got {list(found)}."
+            f"times_out are the times of the output frames after the last input frame: finite, "
+            f"positive and increasing; got {list(found)}."
         )
     return found

@@ -276,6 +276,8 @@ def test_the_last_layer_is_affine_and_separate(generator):
         ({"latent_shape": (6, 6)}, "exceed the"),
         ({"times_in": [-0.2, -0.1]}, "the last 0"),
         ({"times_in": [-0.1, -0.2, 0.0]}, "increasing"),
+        ({"times_in": [-math.inf, -0.1, 0.0]}, "finite"),
+        ({"times_out": [0.1, math.inf]}, "finite"),
         ({"times_out": [0.0, 0.1]}, "positive and increasing"),
         ({"grid": Grid((16, 15))}, "SpatiotemporalFNO needs a periodic box"),
         ({"channels": (1, 2)}, "predicts the change of the first channels"),
@@ -295,6 +297,12 @@ def test_inputs_that_do_not_fit_are_refused(generator):
     x = frames(model, generator)
     with pytest.raises(ValueError, match="5 polynomials in time"):
         model(x[:, 1:])
+    with pytest.raises(ValueError, match=r"-0.4 to 0.*earlier frames are not used.*got 3 of 5"):
+        model(x, times_in=[-0.8, -0.6, -0.4, -0.2, 0.0])
+    with pytest.raises(ValueError, match="finite"):
+        model(x, times_out=[0.3, math.inf])
+    with pytest.raises(ValueError, match="at most 10000 windows"):
+        model(x, times_out=[0.3, 6001.0])
     with pytest.raises(ValueError, match="need as many times"):
         model(x, times_in=[-0.1, 0.0])
     with pytest.raises(ValueError, match="do not determine"):
