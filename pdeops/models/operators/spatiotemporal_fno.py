@@ -26,9 +26,8 @@ _MAX_WINDOWS = 10_000  # of one forward pass
 
 
 class SpatiotemporalFNO(nn.Module):
-    """ST-FNO, the spatiotemporal FNO on boxes and spheres: frames -> frames at any later times.
-
-    From frames w(t), -τ <= t <= 0, it computes w as a function of time and space:
+    """ST-FNO, the spatiotemporal FNO on boxes and spheres: frames w(t), -τ <= t <= 0 -> frames at any
+    later times, as a function of time and space:
 
         w(t) = w(0) + (t/T) Σ_jk v̂_jk p_j(t) φ_k,    v̂_jk = A_jk ŷ_jk + B_jk,    0 < t <= T
 
@@ -156,9 +155,8 @@ class SpatiotemporalFNO(nn.Module):
             ModeMap(self.time_modes * modes.num_modes, width, width, std=(2 * width) ** -0.5)
             for _ in range(n_layers - 1)
         )
-        self.mlps: Any = nn.ModuleList(
-            PointwiseMLP(width, mlp_channels, width) for _ in range(n_layers)
-        )
+        mlps = (PointwiseMLP(width, mlp_channels, width) for _ in range(n_layers))
+        self.mlps: Any = nn.ModuleList(mlps)
         self.skips: Any = nn.ModuleList(
             Pointwise(lifted if l == 0 else width, width) for l in range(n_layers)
         )
