@@ -1,6 +1,7 @@
 """Refinement of a run's predicted trajectories by the residual of the equation of a data file."""
 # Axes: b batch, n given frames, t predicted frames, c channel, *space nodes.
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,8 @@ from ..training.search import Method, Refinement, per_sample
 from .data import check_channels
 from .prediction import Correction
 from .unrolling import persistence
+
+log = logging.getLogger("pdeops")
 
 BLOCK = 10  # frames that are refined at once
 ACCURACIES = (4, 6)  # orders of the time differences
@@ -123,6 +126,11 @@ def refine_trajectory(
         seconds[1] += time.perf_counter() - between
         known = torch.cat([known, refined], 1)
         records.append(result)
+        log.info(
+            "frames %d to %d of %d: residual %.3g, refined to %.3g in %.1f s",
+            *(start - n + 1, stop - n, total - n, result.eta[0].mean(), result.eta[-1].mean()),
+            time.perf_counter() - between,
+        )
     return RefinedTrajectory(
         given=given.double(),
         times=tuple(times),

@@ -26,8 +26,8 @@ _MAX_WINDOWS = 10_000  # of one forward pass
 
 
 class SpatiotemporalFNO(nn.Module):
-    """ST-FNO, the spatiotemporal FNO on boxes and spheres: frames w(t), -τ <= t <= 0 -> frames at any
-    later times, as a function of time and space:
+    """ST-FNO, the spatiotemporal FNO on boxes and spheres: frames w(t), -τ <= t <= 0 -> frames at
+    any later times, as a function of time and space:
 
         w(t) = w(0) + (t/T) Σ_jk v̂_jk p_j(t) φ_k,    v̂_jk = A_jk ŷ_jk + B_jk,    0 < t <= T
 
