@@ -117,8 +117,11 @@ def test_every_bench_has_a_name_of_its_own():
         "matrices",
         "refinement",
         "relax_sor",
+        "residual_floor",
         "search16",
+        "superiority",
     }  # of commands of their own
+    studies |= {f for f in files if f.endswith("_memory")}  # of benchmarks.peak_memory
     studies |= {f"study_{kind}128" for kind in ("rough", "multiscale")}
     studies |= {
         f for f in files if f.startswith(("preconditioners", "generalisation", "spacetime"))
