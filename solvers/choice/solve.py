@@ -125,7 +125,7 @@ def _solve(
         usable = (c.method for c in ranked(regular, columns.shape[1]) if c.usable)
         first = named if named and not named.obstacle(regular) else None
         job.run(iter([first]) if first else islice(usable, FALLBACKS), _now())
-    return job.solution(np.ndim(b) if not isinstance(b, torch.Tensor) else b.ndim)
+    return job.solution(np.ndim(b))
 
 
 def _check(rtol: Any, method: Any, max_iterations: Any) -> None:

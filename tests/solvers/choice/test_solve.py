@@ -216,9 +216,6 @@ def test_iterates_that_are_not_finite_leave_the_initial_one():
     assert result.residual <= 1
 
 
-# --------------------------------------------------------------------------- near-null spaces
-
-
 # ----------------------------------------------------------------------------- inputs and advice
 
 
