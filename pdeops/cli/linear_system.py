@@ -77,7 +77,7 @@ def read_rhs(path: Path, size: int, *, matrix: Path | None = None) -> "np.ndarra
 
     match _kind(path, _VECTORS):
         case kind if matrix is not None and path.samefile(matrix):
-            b = _beside_the_matrix(path, kind)
+            b = _in_the_file_of_A(path, kind)
         case "npy":
             b = _load(path, lambda p: np.load(p, allow_pickle=False), _VECTORS)
         case "matrix market" | "gzip":
@@ -113,7 +113,7 @@ def read_rhs(path: Path, size: int, *, matrix: Path | None = None) -> "np.ndarra
     return b
 
 
-def _beside_the_matrix(path: Path, kind: str) -> Any:
+def _in_the_file_of_A(path: Path, kind: str) -> Any:
     """b in the file of A. It is never the only variable, which is A."""
     from .matlab import MATLAB, read_matlab
 

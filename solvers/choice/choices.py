@@ -84,10 +84,12 @@ def _on_grid(system: System) -> Iterator[Choice]:
 
 
 def _any_matrix(system: System, num_rhs: int) -> Iterator[Choice]:
+    from ..multigrid.algebraic import kind_for
+
     n, nnz, d = system.size, system.csr.nnz, system.dimension
     direct = shape.sparse_direct(n, nnz, d)
     modes = 0 if system.near_nullspace is None else system.near_nullspace.shape[1]
-    if modes > 1 or system.blocks > 1:
+    if kind_for(system.blocks, modes) == "smoothed_aggregation":
         amg = shape.smoothed_aggregation(nnz, system.blocks, modes)
     else:
         amg = shape.algebraic_multigrid(nnz)

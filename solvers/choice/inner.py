@@ -1,4 +1,4 @@
-"""A method applied to the operator of a system, as often as the judge of its residual asks."""
+"""A method applied to the operator of a system; `solve.py` calls it until the residual is small."""
 
 import math
 from contextlib import nullcontext
@@ -68,7 +68,7 @@ class Inner:
         return self.system.annihilates(self.system.columns(v, self.A))
 
     def _direct(self, b: Tensor, rtol: float) -> tuple[Tensor, list[SolveResult]]:
-        """M b once; the judge comes back with the residual."""
+        """M b once; `solve.py` calls again with the residual."""
         x = self.M.apply(b)
         right = self.A.project(b) if knows_range(self.A) else b
         # scipy's product, because our loops would be loaded for this alone.

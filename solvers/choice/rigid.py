@@ -65,7 +65,7 @@ def doubts(csr: "scipy.sparse.csr_array", B: ndarray, dimension: int | None = No
         B: (n, m), near-null vectors.
         dimension: d, if B are the rigid-body modes of nodes with d displacements.
     """
-    left = _unbalanced(csr, B)
+    left = unbalanced(csr, B)
     if dimension is None:
         poor = np.flatnonzero(left > POOR)
         if 2 * len(poor) <= len(left):
@@ -75,7 +75,7 @@ def doubts(csr: "scipy.sparse.csr_array", B: ndarray, dimension: int | None = No
             f"{_rows(poor, len(left))}. Check that its rows are in the order of A's."
         )
     translations = np.tile(np.eye(dimension), (len(B) // dimension, 1))
-    moved = _unbalanced(csr, translations)
+    moved = unbalanced(csr, translations)
     poor = np.flatnonzero(moved > POOR)
     if 2 * len(poor) > len(left):
         return (
@@ -93,7 +93,7 @@ def doubts(csr: "scipy.sparse.csr_array", B: ndarray, dimension: int | None = No
     )
 
 
-def _unbalanced(csr: "scipy.sparse.csr_array", B: ndarray) -> ndarray:
+def unbalanced(csr: "scipy.sparse.csr_array", B: ndarray) -> ndarray:
     """The largest |A B| / |A| |B| of each row, between 0 and 1."""
     bound = abs(csr) @ abs(B)
     return (abs(csr @ B) / np.where(bound > 0, bound, 1.0)).max(axis=1)

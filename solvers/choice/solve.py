@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -47,8 +47,8 @@ class Solution(SolveResult):
 
     method: str = ""
     condition: float | None = None
-    setup_seconds: float = field(default=0.0)
-    solve_seconds: float = field(default=0.0)
+    setup_seconds: float = 0.0
+    solve_seconds: float = 0.0
 
 
 def solve(
@@ -125,7 +125,7 @@ def _solve(
         usable = (c.method for c in ranked(regular, columns.shape[1]) if c.usable)
         first = named if named and not named.obstacle(regular) else None
         job.run(iter([first]) if first else islice(usable, FALLBACKS), _now())
-    return job.solution(np.ndim(b) if not isinstance(b, torch.Tensor) else b.ndim)
+    return job.solution(np.ndim(b))
 
 
 def _check(rtol: Any, method: Any, max_iterations: Any) -> None:

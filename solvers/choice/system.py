@@ -18,7 +18,7 @@ from ..operators.matrix import Matrix
 from ..operators.recognise import Structure, recognise
 from ..operators.regions import Regions
 from ..operators.stencil import Stencil
-from .rigid import doubts, rigid_body_modes
+from .rigid import doubts, rigid_body_modes, unbalanced
 from .shape import dimension
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ log = logging.getLogger("pdeops")
 SYMMETRIC = 1e-12  # relative difference of a_ij and a_ji that counts as round-off
 WIDEST = 27  # entries per row of a stencil
 ROUND_OFF = 1e-13  # of the sum of a row's magnitudes
-PRODUCT = 16 * float(
-    np.finfo(float).eps
-)  # of (|A| |v|)_i: rounding of a row of A v, and of the row itself
+# Of (|A| |v|)_i: rounding of a row of A v, and of the row itself.
+PRODUCT = 16 * float(np.finfo(float).eps)
 GIVEN = 1e-10  # the same for vectors that a user computed
 SMALLEST = 900  # 2^-900 keeps its digits, also in a product with numbers down to 1e-37
 FULL = 0.8  # blocks of displacements hold some zeros where a mesh is aligned with the axes
@@ -163,7 +162,7 @@ class System:
     def annihilates(self, v: ndarray, tolerance: float = PRODUCT) -> bool:
         """Whether A v = 0 for the columns of v, up to the rounding of A and of the product:
         |A v| <= tolerance |A| |v| in every row."""
-        return bool((abs(self.csr @ v) <= tolerance * (abs(self.csr) @ abs(v))).all())
+        return bool((unbalanced(self.csr, v) <= tolerance).all())
 
     def fields(self, b: ndarray, A: LinearOperator) -> Tensor:
         """Columns (n, k) as fields of `on_grid` or `matrix`, (k, *grid)."""

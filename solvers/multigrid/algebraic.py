@@ -31,14 +31,13 @@ class AlgebraicMultigrid(Preconditioner):
       if -a_ij >= θ max_k(-a_ik), θ = 0.25 in the plane and 0.5 in space; the splitting is the first
       pass of Ruge & Stüben (1987), and interpolation reaches a coarse neighbour of a fine neighbour
       where two fine unknowns share no coarse one. So CG takes 14 iterations for P1 elements on a
-      Delaunay mesh of 2e5 unknowns, 16 if k jumps by 1e4, and all levels together have twice the
-      entries of A; with Ruge and Stüben's own interpolation it takes 30 and 46, and with their
-      second pass, which makes more unknowns coarse, 13 and 14 with 3.2 times the entries.
+      Delaunay mesh of 2e5 unknowns, 16 if k jumps by 1e4 (`benchmarks/results/matrices.md`).
+      Ruge and Stüben's second pass would make more unknowns coarse, so that levels have more
+      entries; without it, their own interpolation would take more iterations.
     - `smoothed_aggregation` (Vaněk, Mandel & Brezina 1996) by PyAMG, for systems of equations: it
       needs the near-null space of A, by default the constants of each unknown of a node. For one
-      unknown per node it takes more iterations, also where couplings have either sign: 33 instead
-      of 25 for P1 elements on 3e4 random points in space, 28 instead of 9 for P2 elements on
-      regular triangles, 289 instead of 65 for the 13-point biharmonic operator on 60 x 60 nodes.
+      unknown per node it takes more iterations, also where couplings have either sign
+      (`tests/solvers/multigrid/test_algebraic.py`).
 
     The cycle is ours (`kernels/amg`): Gauss-Seidel before, in reversed order after the correction,
     on two threads where a level is large. It is symmetric and positive definite. By default it is
@@ -81,8 +80,7 @@ class AlgebraicMultigrid(Preconditioner):
         if (matrix.diagonal() <= 0).any():
             raise ValueError(f"{type(self).__name__} needs positive diagonal entries; got {A}.")
         if kind is None:
-            modes = 1 if near_nullspace is None else near_nullspace.shape[1]
-            kind = "smoothed_aggregation" if block > 1 or modes > 1 else "ruge_stueben"
+            kind = kind_for(block, 0 if near_nullspace is None else near_nullspace.shape[1])
         if kind not in KINDS:
             raise ValueError(f"kind is one of {', '.join(KINDS)}; got {kind!r}.")
         self.kind = kind
@@ -192,6 +190,11 @@ KINDS: dict[str, Callable[..., Hierarchy]] = {
     "ruge_stueben": _ruge_stueben,
     "smoothed_aggregation": _smoothed_aggregation,
 }
+
+
+def kind_for(block: int, num_modes: int) -> str:
+    """The kind of hierarchy for so many unknowns per node and near-null vectors."""
+    return "smoothed_aggregation" if block > 1 or num_modes > 1 else "ruge_stueben"
 
 
 def _inverse(matrix: ndarray) -> ndarray:

@@ -1,4 +1,4 @@
-"""Algebraic multigrid of PyAMG with its own cycle, as an opponent of ours (`algebraic.py`)."""
+"""Algebraic multigrid of PyAMG with its own cycle, for comparison with ours (`algebraic.py`)."""
 
 from typing import Any
 

@@ -216,7 +216,7 @@ def test_not_converged_is_an_exit_status_and_x_is_kept(pdeops, darcy, tmp_path):
 
 @pytest.mark.parametrize("kind", ["stencil", "matrix"])
 def test_singular_systems(pdeops, write, kind, tmp_path):
-    """Consistent: solved. Without a solution: the projected system, and it is said."""
+    """Consistent: solved. Without a solution: the projected system, and "inconsistent"."""
     A = Laplacian(Grid((18, 16), boundary="neumann")).to_csr()
     if kind == "matrix":
         order = np.random.default_rng(3).permutation(A.shape[0])
@@ -266,7 +266,8 @@ def test_pressure_systems_with_ghost_rows(pdeops, shared_data, tmp_path):
 def test_conjugate_directions_of_a_shipped_network(
     pdeops, shared_data, tmp_path, matrix, name, most
 ):
-    """On whole systems, ghosts eliminated and put back; where there is no solution, it is said."""
+    """On whole systems, ghosts eliminated and put back; without a solution,
+    "inconsistent" is the reason."""
     file = shared_data / "dcdm" / f"{matrix}.npz"
     A = sp.load_npz(file)
     b = A @ np.random.default_rng(0).standard_normal(A.shape[0])

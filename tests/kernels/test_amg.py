@@ -5,9 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 
 from pdeops.kernels import amg
-from pdeops.kernels.amg import layout, reference
+from pdeops.kernels.amg import cpu, layout, reference
 from pdeops.kernels.runtime.threads import one_thread
 
 
@@ -54,9 +55,15 @@ def test_threads_change_no_bit(monkeypatch):
     cycle = amg.bind(levels, coarse)
     b = np.random.default_rng(1).standard_normal(61).astype("float32")
     x, y = np.empty_like(b), np.empty_like(b)
+    calls = []
+    divided = cpu.side_by_side
+    monkeypatch.setattr(cpu, "side_by_side", lambda tasks: calls.append(tasks) or divided(tasks))
+    torch.set_num_threads(2)
     cycle.run(b, x)
+    assert len(calls) == 5 * len(levels)  # five loops of each level
     with one_thread():
         cycle.run(b, y)
+    assert len(calls) == 5 * len(levels)
     assert (x == y).all()
 
 
@@ -72,3 +79,4 @@ def test_distances_in_a_graph():
     assert len(rows) < 80
     assert (np.diff(exact[rows]) >= 0).all()
     assert counts.tolist() == [(exact <= r).sum() for r in range(len(counts))]
+    assert counts[-1] == len(rows) > counts[-2]

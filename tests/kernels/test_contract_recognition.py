@@ -288,7 +288,7 @@ def test_embed(ndim):
         A = recognition.entries(removed(shape, kept))
         found, expected = recognition.embed(A, ndim), reference.embed(A, ndim)
         np.testing.assert_array_equal(found[1][:, 3 - ndim :], np.argwhere(kept))
-        if expected is not None:  # the twin gives up where a coupling is not told by its ends
+        if expected is not None:  # the twin gives up where its ends do not determine a coupling
             for one, other in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(one, other)
     assert expected is not None or ndim == 3

@@ -29,7 +29,10 @@ __all__ = [
 
 
 def hierarchy(A: CSR, theta: float, coarsest: int) -> tuple[list[tuple[CSR, CSR, CSR]], CSR]:
-    """A, P and R = Pᵀ of each level of Ruge and Stüben's coarsening, and the coarsest matrix.
+    """A, P and R = Pᵀ of each level of Ruge and Stüben's coarsening, fine to coarse, and the
+    matrix of the coarsest level.
+
+    That is empty if a level has no strong couplings: there the smoother suffices.
 
     Args:
         A: symmetric with positive diagonal entries, columns sorted.

@@ -15,16 +15,7 @@ ROOM = 1.0  # entries of a product, for each of A; more if that does not suffice
 
 
 def hierarchy(A: CSR, theta: float, coarsest: int) -> tuple[list[tuple[CSR, CSR, CSR]], CSR]:
-    """A, P and R = Pᵀ of each level of Ruge and Stüben's coarsening, fine to coarse, and the
-    matrix of the coarsest level.
-
-    That is empty if a level has no strong couplings: there the smoother suffices.
-
-    Args:
-        A: symmetric with positive diagonal entries, columns sorted.
-        theta: threshold of strong couplings.
-        coarsest: a level of so many unknowns or fewer is the last.
-    """
+    """Same as `amg.hierarchy`."""
     levels: list[tuple[CSR, CSR, CSR]] = []
     while (n := len(A[0]) - 1) > coarsest:
         starts, nothing = np.zeros(n + 1, INDEX), (np.empty(0, INDEX), np.empty(0))
@@ -45,8 +36,8 @@ def prolongation(A: CSR, theta: float) -> tuple[CSR, int]:
     head = np.empty(2 * longest + 1, np.int32)
     count = coarsening.splitting(starts, columns, strong, kind, head, *work)
     coarse = np.where(kind == coarsening.COARSE, kind.cumsum(dtype=np.int32) - 1, -1)
-    most = interpolation.LARGEST * n
-    P = np.empty(n + 1, INDEX), np.empty(most, INDEX), np.empty(most)
+    room = interpolation.LARGEST * n
+    P = np.empty(n + 1, INDEX), np.empty(room, INDEX), np.empty(room)
     row = np.empty(2 * longest, INDEX), np.empty(2 * longest)
     hits = np.empty(longest + 1, np.int32), np.empty(longest + 1)
     place = np.full(n, -1, np.int32)
@@ -75,7 +66,7 @@ def galerkin(A: CSR, P: CSR, R: CSR) -> CSR:
 
 
 def transposed(A: CSR, count: int) -> CSR:
-    """Aᵀ for A with `count` columns."""
+    """Same as `amg.transposed`."""
     end = len(A[1])
     result = np.empty(count + 1, INDEX), np.empty(end, INDEX), np.empty(end)
     products.transpose(*A, *result)
@@ -108,7 +99,7 @@ def within(A: CSR, root: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def level(A: CSR, P: CSR, R: CSR, dtype: Any) -> Level:
-    """The level of a symmetric matrix, every row of which has a positive diagonal entry."""
+    """Same as `amg.level`."""
     n = len(A[0]) - 1
     blocks = BLOCKS if len(A[1]) >= layout.WIDE else 1
     ends = np.array([hi for _, hi in blocks_of(n, blocks)])

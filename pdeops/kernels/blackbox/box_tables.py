@@ -51,7 +51,7 @@ class Transfer:
     """Indices of the weights of interpolation, a row per weight.
 
     Attributes:
-        jump: see `jumps`.
+        jump: see `jumps`; in place of the last, the first coarse unknown of a row.
         n: coarse unknowns per axis, 1 on a missing axis.
         slowest: the slowest axis that is not missing, if it is across the rows, else 2.
         fine: the first node of a row that `restrict` reads, in the coarse cell (0, 0).
@@ -77,7 +77,6 @@ class Transfer:
         codes = np.arange(len(digits)) * int(coarse["num_stored"])
         # `restrict` counts coarse unknowns from 0, where an axis is present.
         fine = starts.sum() + ((digits == 1) * 1 - high) @ level["stride"]
-        jump_start = int(coarse["stride"] @ present)
         weight_at = codes - high @ coarse["stride"]
         first, last = _ranges(level, odd)
         M = last[:, 2] - first[:, 2] + 1
@@ -85,8 +84,7 @@ class Transfer:
         X = first[:, 2] + high @ coarse["stride"]
         ranges = [first[:, 0], last[:, 0] + 1, first[:, 1], last[:, 1] + 1]
         spans = np.stack([*ranges, M, x, X, codes + first[:, 2]], 1)
-        jump = jump.copy()
-        jump[5] = jump_start
+        jump[5] = coarse["stride"] @ present
         slowest = 0 if present[0] else (1 if present[1] else 2)
         return cls(jump, np.maximum(coarse["n"], 1), slowest, fine, weight_at, spans)
 

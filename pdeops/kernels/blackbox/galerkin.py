@@ -8,7 +8,7 @@ import numpy as np
 
 from ..runtime.jit import jit
 from .box_geometry import Geometry
-from .box_tables import SIZE, STRIDE, N
+from .box_tables import SIZE, N
 from .relax import sync
 
 
@@ -33,9 +33,9 @@ def galerkin(
         t = g.excess
         add_excess(e, w, t.span, g.jump, t.num, g.lumps, t.weight, E)
     if wrap.any():
-        fold(C, int(g.coarse_shape[SIZE].prod()), g.coarse_shape, wrap)
+        fold(C, g.coarse_shape, wrap)
         if E is not None:
-            fold(E, len(E), g.coarse_shape, wrap)
+            fold(E, g.coarse_shape, wrap)
 
 
 @jit
@@ -92,22 +92,14 @@ def add_excess(e, w, span, jump, num, corner, weight, E):
                         out[q] += row[q] * w_z[q]
 
 
-@jit
-def fold(fields, num_stored, shape, wrap):
+def fold(fields: np.ndarray, shape: np.ndarray, wrap: np.ndarray) -> None:
     """Add the values at ghosts of periodic axes to their nodes, then fill the ghosts.
 
     `fields` are one or more fields, one after the other.
     """
-    for start in range(0, len(fields), num_stored):
-        u = fields[start : start + num_stored]
-        for a in range(3):
-            if not wrap[a]:
-                continue
-            n, stride = shape[N, a], shape[STRIDE, a]
-            b, c = (a + 1) % 3, (a + 2) % 3
-            for i in range(shape[SIZE, b]):
-                for j in range(shape[SIZE, c]):
-                    x = i * shape[STRIDE, b] + j * shape[STRIDE, c]
-                    u[x + n * stride] += u[x]
-                    u[x + stride] += u[x + (n + 1) * stride]
-        sync(u, shape, wrap)
+    for u in fields.reshape(-1, *shape[SIZE]):
+        for a in np.flatnonzero(wrap):
+            n, u_a = shape[N, a], np.moveaxis(u, a, 0)
+            u_a[n] += u_a[0]
+            u_a[1] += u_a[n + 1]
+        sync(u.reshape(-1), shape, wrap)

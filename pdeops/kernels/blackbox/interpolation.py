@@ -30,6 +30,7 @@ def weights(
     """
     S = int(level["num_stored"])
     fields = w.reshape(-1, *g.coarse_shape[SIZE])
+    by_digit = fields.reshape(*(3 if c else 1 for c in level["coarsen"]), *fields.shape[1:])
     uniform(fields, level, g)
     work = np.zeros((10, int(level["n"][2]) + 2), c.dtype)
     # They are unused until the first cycle.
@@ -46,7 +47,8 @@ def weights(
         tables = (pattern.span, g.jump, pattern.start, pattern.corner, pattern.target)
         interpolate(c, w, *tables, odd, g.shape, wrap, work, line >= 0, below, above)
         if periodic:
-            fill_weights(w, pattern.target, odd, g.coarse_shape, wrap)
+            targets = by_digit[tuple(slice(1, 3) if o else 0 for o in odd)]
+            fill_weights(targets, odd, g.coarse_shape, wrap)
 
 
 def uniform(fields: np.ndarray, level: np.void, g: Geometry) -> None:
@@ -168,20 +170,12 @@ def interpolate(
                         weight[q] = 0
 
 
-@jit
-def fill_weights(w, targets, odd, shape, wrap):
+def fill_weights(targets: np.ndarray, odd: np.ndarray, shape: np.ndarray, wrap: np.ndarray) -> None:
     """Copy the weights of one pattern to the ghost cells of periodic axes; `shape` is coarse."""
-    for z in range(len(targets)):
-        for a in range(3):
-            if not wrap[a]:
-                continue
-            n, stride = shape[N, a], shape[STRIDE, a]
-            b, c = (a + 1) % 3, (a + 2) % 3
-            for i in range(shape[SIZE, b]):
-                for j in range(shape[SIZE, c]):
-                    x = targets[z] + i * shape[STRIDE, b] + j * shape[STRIDE, c]
-                    if odd[a]:
-                        w[x + n * stride] = w[x]
-                    else:
-                        w[x] = w[x + n * stride]
-                        w[x + (n + 1) * stride] = w[x + stride]
+    for a in np.flatnonzero(wrap):
+        n, w = shape[N, a], np.moveaxis(targets, a - 3, 0)
+        if odd[a]:
+            w[n] = w[0]
+        else:
+            w[0] = w[n]
+            w[n + 1] = w[1]

@@ -55,7 +55,8 @@ def analyse(
     # No Function without gradients: torch.compile (2.13) then calls its forward wrongly.
     u_hat = cpu.Analysis.apply(u, *A) if torch.is_grad_enabled() else cpu.analysis(u, A)
     u_hat = u_hat / math.prod(shape)
-    pad = [p for before, _, after in reversed(_kept(shape, n_modes)) for p in (before, after)]
+    margins = reference.margins(shape, n_modes)
+    pad = [p for before, _, after in reversed(margins) for p in (before, after)]
     return F.pad(u_hat, [0, 0, *pad]) if any(pad) else u_hat
 
 
@@ -66,19 +67,8 @@ def synthesise(
     analyse, one matrix per mode, synthesise. Differentiable to any order."""
     shape, n_modes = tuple(shape), tuple(n_modes)
     A, c = cpu.constants(shape, n_modes, v_hat.dtype, v_hat.device)
-    for axis, (before, kept, _) in enumerate(_kept(shape, n_modes), 2):
-        if kept < v_hat.shape[axis]:
-            v_hat = v_hat.narrow(axis, before, kept)
+    v_hat = reference.narrowed(v_hat, 2, shape, n_modes)
     c = (c * math.prod(shape)).view(*v_hat.shape[2:-1], 1)
     if torch.is_grad_enabled():
         return cpu.Synthesis.apply(v_hat * c, False, *A)
     return cpu.synthesis(v_hat * c, A, False)
-
-
-def _kept(shape: Sequence[int], n_modes: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Per axis the number of modes dropped below, kept, and dropped above on this grid."""
-    all_modes = [range(-(m // 2), m // 2) for m in n_modes[:-1]] + [range(n_modes[-1] // 2 + 1)]
-    return [
-        (k[0] - every[0], len(k), every[-1] - k[-1])
-        for k, every in zip(reference.kept_modes(shape, n_modes), all_modes, strict=True)
-    ]

@@ -42,11 +42,25 @@ def weights_of_kept_modes(
 ) -> Float[Tensor, "*kept i two o"]:
     """The weights of the modes that a grid of this shape resolves."""
     *first, last = weight.shape[:-3]
-    for axis, k in enumerate(kept_modes(shape, [*first, 2 * (last - 1)])):
-        start = k[0] + weight.shape[axis] // 2 if axis < len(first) else 0
-        if len(k) < weight.shape[axis]:
-            weight = weight.narrow(axis, start, len(k))
-    return weight
+    return narrowed(weight, 0, shape, [*first, 2 * (last - 1)])
+
+
+def narrowed(c: Tensor, first_axis: int, shape: Sequence[int], n_modes: Sequence[int]) -> Tensor:
+    """The entries of c for the modes that a grid of this shape resolves; the axes of c from
+    `first_axis` on are n_modes."""
+    for axis, (before, kept, _) in enumerate(margins(shape, n_modes), first_axis):
+        if kept < c.shape[axis]:
+            c = c.narrow(axis, before, kept)
+    return c
+
+
+def margins(shape: Sequence[int], n_modes: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Per axis the number of modes dropped below, kept, and dropped above on this grid."""
+    all_modes = [range(-(m // 2), m // 2) for m in n_modes[:-1]] + [range(n_modes[-1] // 2 + 1)]
+    return [
+        (k[0] - every[0], len(k), every[-1] - k[-1])
+        for k, every in zip(kept_modes(shape, n_modes), all_modes, strict=True)
+    ]
 
 
 def counts_twice(shape: Sequence[int], n_modes: Sequence[int]) -> Bool[np.ndarray, "*kept"]:

@@ -1,4 +1,4 @@
-"""The default method for each kind of matrix, and what is said about the others."""
+"""The default method for each kind of matrix, and the reasons given for the others."""
 
 import numpy as np
 import pytest
@@ -147,7 +147,7 @@ def test_the_list_names_why_a_method_does_not_apply():
 
 
 def test_elasticity_in_space_is_not_factored():
-    """Smoothed aggregation takes a second, a factorisation half a minute (measured)."""
+    """Its estimate is several times that of smoothed aggregation."""
     A = sp.kron(trilinear(20), np.eye(3) + 1).tocsr()
     first = choices(A)[0]
     assert first.name == "amg"

@@ -31,8 +31,10 @@ def test_it_is_that_of_rational_numbers(size):
     assert (b - A @ x).tolist() != exact
 
 
-def test_products_are_exact():
-    a, b = np.random.default_rng(0).standard_normal((2, 200))
+@pytest.mark.parametrize("size", [1.0, 1e305])
+def test_products_are_exact(size):
+    """Also where the factor that halves the digits would overflow."""
+    a, b = np.random.default_rng(0).standard_normal((2, 200)) * [[size], [1 / size]]
     for one, two, p, e in zip(a, b, *two_products(a, b), strict=True):
         assert Fraction(one) * Fraction(two) == Fraction(p) + Fraction(e)
         assert p == one * two

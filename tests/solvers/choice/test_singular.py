@@ -53,7 +53,7 @@ def test_empty_rows_and_positive_couplings():
 
 
 @pytest.mark.parametrize("method", ["none", "jacobi", "ic0"])
-def test_a_kernel_that_nobody_knows(method):
+def test_an_unknown_kernel(method):
     """A = C Cᵀ with a random kernel; b has a part in it. The iterate that is kept is no worse than
     zero, and "singular" is the reason."""
     C = np.random.default_rng(0).standard_normal((30, 24))
@@ -61,7 +61,7 @@ def test_a_kernel_that_nobody_knows(method):
     b = rhs(A)
     result = pdeops.solve(A, b, method=method)
     assert not result.converged
-    assert "singular" in result.reason
+    assert result.reason.startswith("singular, and b is outside the range of A")
     true = residual(A, result.x, b)
     assert true <= 1
     assert result.residual == pytest.approx(true, rel=1e-6)

@@ -52,7 +52,8 @@ def test_several_right_hand_sides_equal_single_ones(name):
 @pytest.mark.parametrize("scale_A", [1e-150, 1e-30, 1.0, 1e30])
 @pytest.mark.parametrize("name", MATRICES)
 def test_scales_change_nothing(name, scale_A, scale_b):
-    """Squares of these numbers underflow or overflow; the solution may too, and that is said."""
+    """Squares of these numbers underflow or overflow; the solution may too, and the reason then
+    names it."""
     A = MATRICES[name]()
     b = rhs(A)
     plain = pdeops.solve(A, b, method=name)
@@ -214,9 +215,6 @@ def test_iterates_that_are_not_finite_leave_the_initial_one():
     assert np.isfinite(result.residuals).all()
     assert residual(A, result.x, b) == pytest.approx(result.residual, rel=1e-6)
     assert result.residual <= 1
-
-
-# --------------------------------------------------------------------------- near-null spaces
 
 
 # ----------------------------------------------------------------------------- inputs and advice
