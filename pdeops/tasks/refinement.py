@@ -20,8 +20,9 @@ from ..domain import Boundary, Grid, Sphere
 from ..estimators import Differences
 from ..estimators.evolution_residual import residual_on
 from ..solvers.evolution.evolution import Evolution
+from ..training.least_squares import per_sample
 from ..training.refine import refine
-from ..training.search import Method, Refinement, per_sample
+from ..training.search import Method, Refinement
 from .data import check_channels
 from .prediction import Correction
 from .unrolling import persistence

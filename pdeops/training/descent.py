@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..nn.correction import from_waves, to_waves
-from .search import Search, check_steps, per_sample
+from .least_squares import per_sample
+from .search import Search, check_steps
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from ..nearest import did_you_mean
 from .descent import LBFGS, Adam
-from .least_squares import minimise
-from .search import Estimator, Method, Refinement, Search, check_steps, per_sample
+from .least_squares import minimise, per_sample
+from .search import Estimator, Method, Refinement, Search, check_steps
 
 
 def refine(
@@ -110,7 +110,7 @@ class GaussNewton:
         search.close(search.open, f"{self.steps} steps taken")
 
     def _halved(self, search: Search, d: Tensor) -> Tensor:
-        """Accept d, or a half, a quarter, ... of it, per sample; tells which samples improved."""
+        """Accept d, or a half, a quarter, ... of it, per sample; returns which samples improved."""
         u, d = search.frames, d.to(search.frames)  # it may come in single precision
         size = torch.ones(len(d), dtype=d.dtype, device=d.device)
         fell = ~search.open

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .least_squares import Linearised
+from .least_squares import Linearised, per_sample
 
 
 @runtime_checkable
@@ -68,7 +68,7 @@ class Method(Protocol):
         ...
 
     def run(self, search: "Search") -> None:
-        """Propose corrections by `search.propose` until a limit is reached."""
+        """Propose corrections by `search.keep` until a limit is reached."""
         ...
 
 
@@ -135,7 +135,7 @@ class Search:
         return self._around(self.trajectory(self.frames))
 
     def keep(self, frames: Tensor, eta: Tensor) -> Tensor:
-        """Accept these frames for the samples whose η falls, and tell which."""
+        """Accept these frames for the samples whose η falls; returns which these are."""
         better = (eta < self.eta).cpu() & self.open
         if better.any():
             chosen = per_sample(better.to(frames.device), frames)
@@ -164,11 +164,6 @@ class Search:
         return Refinement(
             self.frames, eta, tuple(self.seconds), self.evaluations, tuple(self.reasons)
         )
-
-
-def per_sample(values: Tensor, like: Tensor) -> Tensor:
-    """(b,) -> (b, 1, .., 1), to multiply a tensor of the shape of `like`."""
-    return values.reshape(-1, *[1] * (like.ndim - 1))
 
 
 def check_steps(steps: int) -> None:
