@@ -9,8 +9,10 @@ of the residual of the equation: r is the residual in coordinates in which its n
 for example its waves in H⁻¹ at the instants of a quadrature. The given frames are fixed. Whatever
 method proposes d, a correction is accepted only where η falls. This is the second stage of Cao,
 Brarda, Li & Xie (ICLR 2025, "Spectral-Refiner"), with the output itself as unknown: the last
-spectral layer of their model, without truncation, spans all corrections, and its weights and biases
-are redundant.
+spectral layer of their model, without truncation, spans all corrections, but its weights and biases
+are redundant, so that its normal equations need damping. Those of the output do not: time
+differences and one given frame determine the later frames (tests/estimators/
+test_time_derivative.py). No parameter of the model changes.
 """
 # Axes: b batch, n given frames, t output frames, c channel, *space nodes.
 
