@@ -35,8 +35,6 @@ def refine(
     given: Float[Tensor, "b n c *space"],
     prediction: Float[Tensor, "batch t channel *nodes"],
     method: Method | None = None,
-    *,
-    on_step: Callable[[float, Tensor], None] | None = None,
 ) -> Refinement:
     """The predicted frames (b, t, c, *space), corrected so that η of the whole trajectory falls.
 
@@ -45,14 +43,12 @@ def refine(
             `LinearisableEstimator`.
         given: the known frames before the prediction; they do not change.
         method: `GaussNewton()` by default.
-        on_step: called after each step with the seconds so far and the best frames; its own time is
-            not counted.
 
     Raises:
         ValueError: the shapes do not fit, or a value is not finite.
     """
     _check(given, prediction)
-    search = Search(estimator, given, prediction.detach(), on_step)
+    search = Search(estimator, given, prediction.detach())
     (method or GaussNewton()).run(search)
     return search.result()
 

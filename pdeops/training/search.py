@@ -80,14 +80,8 @@ class Search:
         eta: their η.
     """
 
-    def __init__(
-        self,
-        estimator: Any,
-        given: Tensor,
-        prediction: Tensor,
-        on_step: Callable[[float, Tensor], None] | None = None,
-    ) -> None:
-        self.estimator, self.given, self.on_step = estimator, given, on_step
+    def __init__(self, estimator: Any, given: Tensor, prediction: Tensor) -> None:
+        self.estimator, self.given = estimator, given
         self.frames: Tensor = prediction
         self.evaluations = 0
         self.start, self.seconds = time.perf_counter(), [0.0]
@@ -151,12 +145,8 @@ class Search:
 
     def step_done(self) -> None:
         """Record a step."""
-        now = time.perf_counter()
-        self.seconds.append(now - self.start)
+        self.seconds.append(time.perf_counter() - self.start)
         self.history.append(self.eta)
-        if self.on_step is not None:
-            self.on_step(self.seconds[-1], self.frames)
-            self.start += time.perf_counter() - now
 
     def result(self) -> Refinement:
         """The record of the search."""
