@@ -68,8 +68,8 @@ class GaussNewton:
         rtol: reduction of the gradient of the linear problem at which a step ends; 1e-2 is a good
             value, since the next step linearises anew.
         halvings: number of times that a step is halved before the search ends.
-        stall: a step ends after an iteration that lowers |r + J d| by less than this fraction; in
-            fine grids with fast flow 0.1 ends it too early, at ten times the error.
+        stall: a step ends after an iteration that lowers |r + J d| by less than this fraction; too
+            large a value ends it too early on fine grids with fast flow.
         drop: the search ends after a step that lowers η by less than this fraction.
     """
 
