@@ -15,8 +15,7 @@ class HarmonicFit:
     harmonics that the nodes determine; exact for sums of these.
 
     `SphericalTransform` is exact up to half the number of equiangular latitudes only, and aliases
-    fields of higher degrees. The fit is exact for degrees up to n_lat - 2, and amplifies a field by
-    a factor of two at most there (computed for 13, 33 and 65 latitudes).
+    fields of higher degrees. The fit is exact for degrees up to n_lat - 2.
 
     Args:
         degree: the largest wanted degree.

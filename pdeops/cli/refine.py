@@ -58,11 +58,10 @@ def command(
     and the run of plain time stepping of the same seconds, and of the same error.
     """
     from .. import tasks
-    from ..compare.refinement import SCALES, study_refinement
+    from ..compare.refinement import study_windows
     from ..compare.refinement_plot import check_format, draw
     from ..datasets import open_dataset
     from ..tasks import prediction, refinement
-    from ..tasks.operators import monitor
     from ..training.refine import method_named
 
     if plot is not None:
@@ -87,25 +86,15 @@ def command(
         prediction.prepare(out)
     chosen_windows.check()
     batch = chosen_windows.read(range(samples))
-    place = next(loaded.operator.parameters()).device
-    scale = solved.time_units[1]
-    grid: Any = dataset.domain
-    finer = [2.0] if getattr(solved.inputs, "refinement", 1) >= 4 else []
     with bar("trajectories", samples) as progress:
-        study = study_refinement(
-            lambda u, known, wanted: predict(
-                u, [t / scale for t in known], [t / scale for t in wanted]
-            ),
-            solved.equation_on,
-            grid,
-            [t * scale for t in times],
-            batch.input.to(place),
-            batch.target.to(place),
+        study = study_windows(
+            predict,
+            solved,
+            chosen_windows,
+            batch.to(next(loaded.operator.parameters()).device),
             chosen,
             block=block,
             accuracy=accuracy,
-            metric=monitor(windows),
-            scales=[*SCALES, *finer],
             progress=progress,
         )
     if out is not None:

@@ -1,4 +1,4 @@
-"""The figure of a refinement: error against seconds, beside plain time stepping."""
+"""The figure of a refinement: error against seconds, compared with plain time stepping."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def draw(study: RefinementStudy, path: str | Path) -> Path:
                 label=f"{rows[0].method} on {'×'.join(map(str, grid))}",
             )
         ax.set(xscale="log", yscale="log", xlabel="seconds per trajectory")
-        ax.set(ylabel="relative L2 error of the last frame")
+        ax.set(ylabel=f"{study.metric_name} error of the last frame")
         ax.legend()
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=200)

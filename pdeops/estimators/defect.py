@@ -11,7 +11,6 @@ from ..calculus.fourier import dealias_mask
 from ..solvers.evolution.etdrk4 import etdrk4_step, etdrk4_table
 from ..solvers.evolution.evolution import Evolution
 from .estimator import TrajectoryEstimator
-from .time_derivative import require_increasing
 from .waves import PaddedWaves
 
 
@@ -40,7 +39,6 @@ class EvolutionDefect(TrajectoryEstimator):
         alpha: float | int | None = None,
         steps: int = 1,
     ) -> None:
-        require_increasing(times)
         if steps < 1:
             raise ValueError(f"The solver takes one step per interval or more; got {steps}.")
         t = torch.tensor([float(v) for v in times], dtype=torch.float64)

@@ -17,7 +17,7 @@ from .estimator import TrajectoryEstimator
 from .linear_part import LinearPart
 from .normal_equations import NormalEquations
 from .spherical_linear_part import SphericalLinearPart
-from .time_derivative import Differences, require_increasing, trapezoidal_weights
+from .time_derivative import Differences, trapezoidal_weights
 from .waves import PaddedWaves, SphericalWaves, Waves
 
 TimeDerivative = Callable[[Tensor], Tensor]
@@ -42,7 +42,6 @@ class ResidualOfFrames(TrajectoryEstimator):
         times: Sequence[float | int],
         derivative: Differences | Tensor | TimeDerivative | None,
     ) -> None:
-        require_increasing(times)
         super().__init__(space, times, [float(t) for t in times], trapezoidal_weights(times))
         if derivative is None:
             derivative = Differences()
@@ -73,8 +72,11 @@ class ResidualOfFrames(TrajectoryEstimator):
         return self.space.linear(u_hat) + self.nonlinear(u_hat) - self.rate(u, u_hat)
 
     def nonlinear(self, u_hat: Inexact[Tensor, "b t c *waves"]) -> Inexact[Tensor, "b t c *waves"]:
-        """N at every frame."""
-        return self.by_frame(lambda t, v: self.equation.nonlinear(v, t), u_hat)
+        """N at every frame; at all frames at once if the equation does not depend on t."""
+        N = self.equation.nonlinear
+        if self.equation.autonomous:
+            return N(u_hat.flatten(0, 1), 0.0).unflatten(0, u_hat.shape[:2])
+        return torch.stack([N(v, t) for v, t in zip(u_hat.unbind(1), self.times, strict=True)], 1)
 
     def rate(
         self, u: Float[Tensor, "b t c *space"], u_hat: Inexact[Tensor, "b t c *waves"]
@@ -92,15 +94,6 @@ class ResidualOfFrames(TrajectoryEstimator):
                 f"{tuple(rate.shape)}."
             )
         return self.space.forward(rate)
-
-    def by_frame(
-        self, f: Callable[[float, Tensor], Tensor], u_hat: Inexact[Tensor, "b t c *waves"]
-    ) -> Inexact[Tensor, "b t c *waves"]:
-        """f(t, û) of every frame; of all frames at once if the equation does not depend on t."""
-        if self.equation.autonomous:
-            return f(0.0, u_hat.flatten(0, 1)).unflatten(0, u_hat.shape[:2])
-        parts = [f(t, v) for t, v in zip(self.times, u_hat.unbind(1), strict=True)]
-        return torch.stack(parts, 1)
 
     def frozen(self, u: Float[Tensor, "b t c *space"]) -> AffineResidual:
         """w ↦ L w + N_u(w) - w_t with the coefficients of N frozen at u (`Evolution.frozen`), for

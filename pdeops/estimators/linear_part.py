@@ -17,22 +17,20 @@ class LinearPart:
 
         AᵀA ↔ ω_k N_k,   N_k = B_kᴴ diag(θ) B_k,   B_k = λ_k I - D   without the given columns,
 
-    a small matrix per wave in space, inverted once. As a preconditioner of Gauss-Newton this is the
-    analogue in space-time of a step that is implicit in L: what remains is advection. Node values
-    of g are divided by the quadrature weights, so that the map is symmetric and positive in the
-    Euclidean product of node values.
+    a small matrix per wave in space, plus `damping` times I, inverted once. As a preconditioner of
+    Gauss-Newton this is the analogue in space-time of a step that is implicit in L: what remains is
+    advection. Node values of g are divided by the quadrature weights, so that the map is symmetric
+    and positive in the Euclidean product of node values.
 
     Args:
         estimator: an `EvolutionResidual`; its derivative must be a matrix in time.
         num_given: number of frames that are known, at least 1.
-        damping: δ in N_k + (δ/T)² Σθ I, which bounds the inverse where neither L nor D sees a
-            wave; T is the time from the first to the last frame.
 
     Raises:
         ValueError: no frame is free, none is given, or the derivative is a function.
     """
 
-    def __init__(self, estimator: Any, num_given: int, *, damping: float | int = 1e-3) -> None:
+    def __init__(self, estimator: Any, num_given: int) -> None:
         derivative, count = check_frames(estimator, num_given), len(estimator.times)
         self.calculus = BoxCalculus(estimator.grid, estimator.equation.series)
         self.quadrature = estimator.grid.quadrature()
@@ -41,8 +39,7 @@ class LinearPart:
         identity = torch.eye(count, dtype=torch.float64)
         B = symbol[..., None, None] * identity[:, num_given:] - D[:, num_given:]
         N = B.mH @ (theta[:, None] * B)
-        span = estimator.times[-1] - estimator.times[0]
-        N = N + (damping / span) ** 2 * theta.mean() * identity[num_given:, num_given:]
+        N = N + damping(estimator) * identity[num_given:, num_given:]
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(N))
         weight = self.calculus.sobolev_multiplier(2 * space.order, space.alpha)
         self.inverse = inverse / weight.masked_fill(weight == 0, torch.inf)[..., None, None]
@@ -68,6 +65,14 @@ class LinearPart:
         if self._cast is None or (self._cast.dtype, self._cast.device) != (dtype, like.device):
             self._cast = self.inverse.to(like.device, dtype)
         return self._cast
+
+
+def damping(estimator: Any) -> float:
+    """(δ/T)² times the mean of θ, δ = 1e-3 and T the time from the first to the last frame. It
+    bounds the inverse where a given matrix in time annihilates a change of the free frames;
+    `Differences` have none, and their N is far larger."""
+    span = estimator.times[-1] - estimator.times[0]
+    return (1e-3 / span) ** 2 * estimator.weights.mean().item()
 
 
 def check_frames(estimator: Any, num_given: int) -> Float[Tensor, "t t"]:

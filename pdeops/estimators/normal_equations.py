@@ -16,8 +16,7 @@ class NormalEquations:
     exact inverse of the linear part, is made once.
 
     r is formed in the precision of u, then rounded to `dtype`, in which d is sought: a step needs a
-    few digits, since the next one starts from a new r. Single precision takes three quarters of the
-    time of double on a CPU.
+    few digits, since the next one starts from a new r.
 
     Args:
         estimator: an `EvolutionResidual` whose derivative is a matrix in time.

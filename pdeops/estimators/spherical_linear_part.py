@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .linear_part import check_frames
+from .linear_part import check_frames, damping
 from .waves import SphericalWaves
 
 
@@ -20,21 +20,19 @@ class SphericalLinearPart:
 
         AᵀA ↔ ω_l N_l,   N_l = B_lᵀ diag(θ) B_l,   B_l = L_l ⊗ I - I ⊗ D,
 
-    without the columns of given frames: a small matrix per degree, inverted once, which all orders
-    of a degree share. Corrections are sums
-    of the harmonics that the nodes determine. What remains for conjugate gradients are the
-    Coriolis force and advection.
+    without the columns of given frames: a small matrix per degree, plus `damping` times I, inverted
+    once, which all orders of a degree share. Corrections are sums of the harmonics that the nodes
+    determine. What remains for conjugate gradients are the Coriolis force and advection.
 
     Args:
         estimator: a `ShallowWaterIndicator`; its derivative must be a matrix in time.
         num_given: number of known frames, at least 1.
-        damping: as for `LinearPart`.
 
     Raises:
         ValueError: no frame is free, none is given, or the derivative is a function.
     """
 
-    def __init__(self, estimator: Any, num_given: int, *, damping: float | int = 1e-3) -> None:
+    def __init__(self, estimator: Any, num_given: int) -> None:
         D = check_frames(estimator, num_given).double()
         space: SphericalWaves = estimator.space
         equation, self.transform = space.equation, space.transform
@@ -47,9 +45,7 @@ class SphericalLinearPart:
         B = B.flatten(3, 4).flatten(1, 2)
         theta = estimator.weights.repeat(channels)
         N = B.mT @ (theta[:, None] * B)
-        span = estimator.times[-1] - estimator.times[0]
-        shift = (damping / span) ** 2 * estimator.weights.mean()
-        N = N + shift * torch.eye(N.shape[-1], dtype=torch.float64)
+        N = N + damping(estimator) * torch.eye(N.shape[-1], dtype=torch.float64)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(N))
         # From the state's units to those of the fields; means that the state drops stay 0.
         units = (equation.units * (equation.per_unit > 0))[:, :degrees, 0].T  # (l, c)

@@ -1,14 +1,14 @@
 """A model together with the normalizers of its input and output."""
-# Axes: b batch, t time, c channel, *space nodes, *features of the model.
+# Axes: b batch, t time, c channel, *space nodes.
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..normalizer import Normalizer
-from .refinable import Times, require_refinable
+
+Times = Sequence[float] | Tensor | None
 
 
 class Operator(nn.Module):
@@ -19,7 +19,7 @@ class Operator(nn.Module):
 
     A model with `has_time = True` also takes the times of its input and output frames, relative to
     the last input frame; None for those of its training. Other models have one set of times, and
-    ignore them. An operator is `Refinable` if its model is.
+    ignore them.
 
     Args:
         model: a map of normalised fields of these shapes.
@@ -49,41 +49,10 @@ class Operator(nn.Module):
     def forward(
         self, x: Float[Tensor, "b *field"], times_in: Times = None, times_out: Times = None
     ) -> Float[Tensor, "b *other"]:
-        scaled = self._scaled(x)
+        scaled = _on_frames(self.input_normalizer, x, self.n_in)
         times = (times_in, times_out) if self.has_time else ()
-        return self._physical(self.model(scaled, *times), x)
-
-    def features(
-        self, x: Float[Tensor, "b *field"], times_in: Times = None, times_out: Times = None
-    ) -> Float[Tensor, "b *features"]:
-        """The input of the model's last layer.
-
-        Raises:
-            ValueError: the model has no linear last layer.
-        """
-        return require_refinable(self.model).features(self._scaled(x), times_in, times_out)
-
-    def head(
-        self,
-        v: Float[Tensor, "b *features"],
-        x: Float[Tensor, "b *field"],
-        times_in: Times = None,
-        times_out: Times = None,
-    ) -> Float[Tensor, "b *other"]:
-        """The physical fields predicted by the model's last layer from its features of x."""
-        y = require_refinable(self.model).head(v, self._scaled(x), times_in, times_out)
-        return self._physical(y, x)
-
-    @property
-    def last_layer(self) -> Any:
-        """The last layer of the model."""
-        return require_refinable(self.model).last_layer
-
-    def _scaled(self, x: Tensor) -> Tensor:
-        return _on_frames(self.input_normalizer, x, self.n_in)
-
-    def _physical(self, y: Tensor, like: Tensor) -> Tensor:
-        return _on_frames(self.output_normalizer.inverse, y.to(like.dtype), self.n_out)
+        y = self.model(scaled, *times)
+        return _on_frames(self.output_normalizer.inverse, y.to(x.dtype), self.n_out)
 
 
 def _on_frames(scale: Callable[[Tensor], Tensor], u: Tensor, num_frames: int | None) -> Tensor:

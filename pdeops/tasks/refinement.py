@@ -20,8 +20,9 @@ from ..domain import Boundary, Grid, Sphere
 from ..estimators import Differences
 from ..estimators.evolution_residual import residual_on
 from ..solvers.evolution.evolution import Evolution
+from ..training.least_squares import per_sample
 from ..training.refine import refine
-from ..training.search import Method, Refinement, per_sample
+from ..training.search import Method, Refinement
 from .data import check_channels
 from .prediction import Correction
 from .unrolling import persistence
@@ -80,8 +81,7 @@ def refine_trajectory(
 
     The computation is in float64, whatever the precision of the model. The model predicts `block`
     frames; they are refined with all earlier frames fixed, and the model goes on from them. So its
-    errors do not accumulate: on one flow of decaying turbulence, 40 frames, an error of 71 % became
-    3.3 % in blocks of 10 frames, and 6.1 % in three times the seconds when refined at once.
+    errors do not accumulate (docs/figures.md compares blocks with one refinement of all frames).
     Components that no solution has, such as harmonics of a sphere above the degree of the equation,
     are removed where a step was accepted (`Waves.resolved`).
 

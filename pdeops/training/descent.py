@@ -1,14 +1,16 @@
 """Corrections of a predicted trajectory by methods that use the gradient of the residual alone."""
-# Axes: b batch, t output frames, c channel, *space nodes, *waves stored Fourier coefficients.
+# Axes: b batch, t output frames, c channel, *space nodes, *waves stored Fourier coefficients, two
+# real pairs.
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..nn.correction import from_waves, to_waves
-from .search import Search, check_steps, per_sample
+from .least_squares import per_sample
+from .search import Search, check_steps
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class LBFGS:
 class Coefficients:
     """The coordinates θ of corrections for methods that use gradients: u + d, d = σ F⁻¹ θ.
 
-    F is `nn.correction.to_waves`, an orthonormal transform, and σ is the root mean square of the
+    F is `_to_waves`, an orthonormal transform, and σ is the root mean square of the
     sample's prediction: a change of every coordinate by ε changes u by ε relative to its size.
     """
 
@@ -121,8 +123,31 @@ class Coefficients:
     @torch.no_grad()
     def frames(self, theta: Float[Tensor, "b t c *waves two"]) -> Float[Tensor, "b t c *space"]:
         """u + d."""
-        return self.base + self.sigma * from_waves(theta, self.base.shape[3:])
+        return self.base + self.sigma * _from_waves(theta, self.base.shape[3:])
 
     def pulled_back(self, g: Float[Tensor, "b t c *space"]) -> Float[Tensor, "b t c *waves two"]:
         """The gradient with respect to θ, from the one with respect to the frames."""
-        return to_waves(self.sigma * g)
+        return _to_waves(self.sigma * g)
+
+
+def _to_waves(u: Float[Tensor, "b t c *space"]) -> Float[Tensor, "b t c *waves two"]:
+    """Coefficients in an orthonormal basis of real waves: Σ θ² = Σ u² for real fields."""
+    dims = tuple(range(3, u.ndim))
+    waves = torch.fft.rfftn(u, dim=dims, norm="ortho") * _root(u.shape[-1], u)
+    return torch.view_as_real(waves).contiguous()
+
+
+def _from_waves(
+    theta: Float[Tensor, "b t c *waves two"], shape: Sequence[int]
+) -> Float[Tensor, "b t c *space"]:
+    """The field with these coefficients; `_to_waves` is its transpose, and its inverse on real
+    fields."""
+    dims = tuple(range(3, theta.ndim - 1))
+    waves = torch.view_as_complex(theta) / _root(shape[-1], theta)
+    return torch.fft.irfftn(waves, tuple(shape), dims, norm="ortho")
+
+
+def _root(n: int, like: Tensor) -> Tensor:
+    """√2 for the waves of the last axis that are stored once for k and -k, else 1."""
+    k = torch.arange(n // 2 + 1, device=like.device)
+    return torch.where((k > 0) & (2 * k != n), 2.0, 1.0).to(like.dtype).sqrt()

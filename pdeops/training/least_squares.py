@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 
@@ -68,13 +68,13 @@ def minimise(
         q = problem.apply(p)
         curvature = _dot(q, q)
         active = active & (curvature > 0)
-        alpha = _column(torch.where(active, gamma / curvature.where(active, 1.0), 0.0), p)
-        d = d + alpha * p
-        r = r - alpha.reshape(-1, *[1] * (r.ndim - 1)) * q
+        alpha = torch.where(active, gamma / curvature.where(active, 1.0), 0.0)
+        d = d + per_sample(alpha, p) * p
+        r = r - per_sample(alpha, r) * q
         s = problem.adjoint(r)
         z = problem.precondition(s)
         gamma, before = _dot(s, z), gamma
-        p = z + _column(gamma / before.where(before > 0, 1.0), p) * p
+        p = z + per_sample(gamma / before.where(before > 0, 1.0), p) * p
         size, larger = _dot(r, r), size
         active = active & (gamma > rtol**2 * first) & (size < (1 - drop) ** 2 * larger)
         done += 1
@@ -85,5 +85,6 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(1)
 
 
-def _column(values: Tensor, like: Tensor) -> Tensor:
+def per_sample(values: Shaped[Tensor, " b"], like: Tensor) -> Tensor:
+    """(b,) -> (b, 1, .., 1), to multiply a tensor of the shape of `like`."""
     return values.reshape(-1, *[1] * (like.ndim - 1))

@@ -9,8 +9,10 @@ of the residual of the equation: r is the residual in coordinates in which its n
 for example its waves in H⁻¹ at the instants of a quadrature. The given frames are fixed. Whatever
 method proposes d, a correction is accepted only where η falls. This is the second stage of Cao,
 Brarda, Li & Xie (ICLR 2025, "Spectral-Refiner"), with the output itself as unknown: the last
-spectral layer of their model, without truncation, spans all corrections, and its weights and biases
-are redundant.
+spectral layer of their model, without truncation, spans all corrections, but its weights and biases
+are redundant, so that its normal equations need damping. Those of the output do not: time
+differences and one given frame determine the later frames (tests/estimators/
+test_time_derivative.py). No parameter of the model changes.
 """
 # Axes: b batch, n given frames, t output frames, c channel, *space nodes.
 
@@ -24,8 +26,8 @@ from torch import Tensor
 
 from ..nearest import did_you_mean
 from .descent import LBFGS, Adam
-from .least_squares import minimise
-from .search import Estimator, Method, Refinement, Search, check_steps, per_sample
+from .least_squares import minimise, per_sample
+from .search import Estimator, Method, Refinement, Search, check_steps
 
 
 def refine(
@@ -33,8 +35,6 @@ def refine(
     given: Float[Tensor, "b n c *space"],
     prediction: Float[Tensor, "batch t channel *nodes"],
     method: Method | None = None,
-    *,
-    on_step: Callable[[float, Tensor], None] | None = None,
 ) -> Refinement:
     """The predicted frames (b, t, c, *space), corrected so that η of the whole trajectory falls.
 
@@ -43,14 +43,12 @@ def refine(
             `LinearisableEstimator`.
         given: the known frames before the prediction; they do not change.
         method: `GaussNewton()` by default.
-        on_step: called after each step with the seconds so far and the best frames; its own time is
-            not counted.
 
     Raises:
         ValueError: the shapes do not fit, or a value is not finite.
     """
     _check(given, prediction)
-    search = Search(estimator, given, prediction.detach(), on_step)
+    search = Search(estimator, given, prediction.detach())
     (method or GaussNewton()).run(search)
     return search.result()
 
@@ -70,8 +68,8 @@ class GaussNewton:
         rtol: reduction of the gradient of the linear problem at which a step ends; 1e-2 is a good
             value, since the next step linearises anew.
         halvings: number of times that a step is halved before the search ends.
-        stall: a step ends after an iteration that lowers |r + J d| by less than this fraction; in
-            fine grids with fast flow 0.1 ends it too early, at ten times the error.
+        stall: a step ends after an iteration that lowers |r + J d| by less than this fraction; too
+            large a value ends it too early on fine grids with fast flow.
         drop: the search ends after a step that lowers η by less than this fraction.
     """
 
@@ -110,7 +108,7 @@ class GaussNewton:
         search.close(search.open, f"{self.steps} steps taken")
 
     def _halved(self, search: Search, d: Tensor) -> Tensor:
-        """Accept d, or a half, a quarter, ... of it, per sample; tells which samples improved."""
+        """Accept d, or a half, a quarter, ... of it, per sample; returns which samples improved."""
         u, d = search.frames, d.to(search.frames)  # it may come in single precision
         size = torch.ones(len(d), dtype=d.dtype, device=d.device)
         fell = ~search.open

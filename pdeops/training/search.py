@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .least_squares import Linearised
+from .least_squares import Linearised, per_sample
 
 
 @runtime_checkable
@@ -68,7 +68,7 @@ class Method(Protocol):
         ...
 
     def run(self, search: "Search") -> None:
-        """Propose corrections by `search.propose` until a limit is reached."""
+        """Propose corrections by `search.keep` until a limit is reached."""
         ...
 
 
@@ -80,14 +80,8 @@ class Search:
         eta: their η.
     """
 
-    def __init__(
-        self,
-        estimator: Any,
-        given: Tensor,
-        prediction: Tensor,
-        on_step: Callable[[float, Tensor], None] | None = None,
-    ) -> None:
-        self.estimator, self.given, self.on_step = estimator, given, on_step
+    def __init__(self, estimator: Any, given: Tensor, prediction: Tensor) -> None:
+        self.estimator, self.given = estimator, given
         self.frames: Tensor = prediction
         self.evaluations = 0
         self.start, self.seconds = time.perf_counter(), [0.0]
@@ -135,7 +129,7 @@ class Search:
         return self._around(self.trajectory(self.frames))
 
     def keep(self, frames: Tensor, eta: Tensor) -> Tensor:
-        """Accept these frames for the samples whose η falls, and tell which."""
+        """Accept these frames for the samples whose η falls; returns which these are."""
         better = (eta < self.eta).cpu() & self.open
         if better.any():
             chosen = per_sample(better.to(frames.device), frames)
@@ -151,12 +145,8 @@ class Search:
 
     def step_done(self) -> None:
         """Record a step."""
-        now = time.perf_counter()
-        self.seconds.append(now - self.start)
+        self.seconds.append(time.perf_counter() - self.start)
         self.history.append(self.eta)
-        if self.on_step is not None:
-            self.on_step(self.seconds[-1], self.frames)
-            self.start += time.perf_counter() - now
 
     def result(self) -> Refinement:
         """The record of the search."""
@@ -164,11 +154,6 @@ class Search:
         return Refinement(
             self.frames, eta, tuple(self.seconds), self.evaluations, tuple(self.reasons)
         )
-
-
-def per_sample(values: Tensor, like: Tensor) -> Tensor:
-    """(b,) -> (b, 1, .., 1), to multiply a tensor of the shape of `like`."""
-    return values.reshape(-1, *[1] * (like.ndim - 1))
 
 
 def check_steps(steps: int) -> None:

@@ -85,6 +85,41 @@ def workshop(tmp_path_factory):
     return Workshop(folder, folder / "train.h5", folder / "test.h5", Path(report["run"]))
 
 
+ROLLOUT = """
+task = "rollout"
+[data]
+train = "{file}"
+test = "{file}"
+validation = 1
+{data}
+[model]
+{model}
+[training]
+epochs = 1
+"""
+
+SMALL_FNO = """
+name = "FNO"
+n_modes = [4, 4]
+hidden_channels = 4
+n_layers = 1
+"""
+
+
+def train_rollout(folder, name, problem, shape, *, samples, model, data=""):
+    """Trajectories of a problem in `folder/name`, and a model trained on them for one epoch in
+    `folder/run`."""
+    from pdeops.datasets import generate
+    from pdeops.tasks import load_recipe, train
+
+    generate(problem, problem.grid(shape), num_samples=samples, seed=0, out=folder / name)
+    recipe = folder / "recipe.toml"
+    recipe.write_text(ROLLOUT.format(file=folder / name, data=data, model=model))
+    torch.set_num_threads(1)
+    train(load_recipe(recipe), out=folder / "run", device="cpu")
+    return folder
+
+
 def overrides(folder, *more):
     """Settings that make a shipped recipe a matter of seconds on the workshop's files."""
     return [

@@ -6,34 +6,18 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-import torch
 
 import pdeops as package
-from pdeops.datasets import generate, problem_named
+from pdeops.datasets import problem_named
 from pdeops.tasks.refinement import problem_named_for, problem_solved_by
 
+from .conftest import SMALL_FNO, train_rollout
 from .test_bad_input import refused
-
-RECIPE = """
-task = "rollout"
-[data]
-train = "{folder}/flow.h5"
-test = "{folder}/flow.h5"
-validation = 1
-[model]
-name = "FNO"
-n_modes = [4, 4]
-hidden_channels = 4
-n_layers = 1
-[training]
-epochs = 1
-"""
 
 
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory):
     """Flows of McWilliams' kind with dense frames, and a one-step FNO that hardly knows them."""
-    folder = tmp_path_factory.mktemp("flow")
     problem = problem_named(
         "navier_stokes",
         "mcwilliams",
@@ -44,13 +28,8 @@ def flow(tmp_path_factory):
         num_frames=8,
         dt=0.01,
     )
-    grid = problem.grid((16, 16))
-    generate(problem, grid, num_samples=3, seed=0, out=folder / "flow.h5")
-    (folder / "flow.toml").write_text(RECIPE.format(folder=folder))
-    torch.set_num_threads(1)
-    recipe = package.load_recipe(folder / "flow.toml")
-    package.train(recipe, out=folder / "run", device="cpu")
-    return folder
+    folder = tmp_path_factory.mktemp("flow")
+    return train_rollout(folder, "flow.h5", problem, (16, 16), samples=3, model=SMALL_FNO)
 
 
 def test_a_prediction_is_refined_and_written(pdeops, flow, tmp_path):

@@ -5,36 +5,28 @@ import json
 import h5py
 import numpy as np
 import pytest
-import torch
 
-import pdeops as package
-from pdeops.datasets import generate, problem_named
+from pdeops.datasets import problem_named
 
+from .conftest import train_rollout
 from .test_bad_input import refused
 
-RECIPE = """
-task = "rollout"
-[data]
-train = "{folder}/waves.h5"
-test = "{folder}/waves.h5"
-validation = 1
-window = {{ n_in = 2, n_out = 4 }}
-[model]
+WINDOW_AND_LOSS = """
+window = { n_in = 2, n_out = 4 }
+[loss]
+name = "PerChannel"
+"""
+MODEL = """
 name = "SpatiotemporalFNO"
 n_modes = [8, 16]
 hidden_channels = 4
 n_layers = 2
-[loss]
-name = "PerChannel"
-[training]
-epochs = 1
 """
 
 
 @pytest.fixture(scope="module")
 def waves(tmp_path_factory):
     """Shallow water of degree 8 with dense frames, and an ST-FNO that hardly knows it."""
-    folder = tmp_path_factory.mktemp("waves")
     problem = problem_named(
         "shallow_water",
         "random",
@@ -45,16 +37,20 @@ def waves(tmp_path_factory):
         num_frames=6,
         dt=300.0,
     )
-    generate(problem, problem.grid((17, 32)), num_samples=2, seed=0, out=folder / "waves.h5")
-    (folder / "waves.toml").write_text(RECIPE.format(folder=folder))
-    torch.set_num_threads(1)
-    package.train(package.load_recipe(folder / "waves.toml"), out=folder / "run", device="cpu")
-    return folder
+    return train_rollout(
+        tmp_path_factory.mktemp("waves"),
+        "waves.h5",
+        problem,
+        (17, 32),
+        samples=2,
+        model=MODEL,
+        data=WINDOW_AND_LOSS,
+    )
 
 
 def test_a_prediction_is_refined(pdeops, waves, tmp_path):
-    """The error of each field is measured in its own unit, and falls with the indicator; time
-    stepping stands beside it."""
+    """The error of each field is measured in its own unit, and falls with the indicator; the
+    report states time stepping on four grids."""
     out = tmp_path / "refined.h5"
     done = pdeops("refine", waves / "run", "--data", waves / "waves.h5", "--out", out, "--json")
     assert done.status == 0, done.stderr

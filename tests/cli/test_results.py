@@ -7,23 +7,8 @@ import rich.console
 import pdeops as package
 from pdeops.cli import output
 
+from .conftest import ROLLOUT, SMALL_FNO
 from .test_bad_input import refused
-
-FLOW = """
-task = "rollout"
-[data]
-train = "{folder}/flow.h5"
-test = "{folder}/flow.h5"
-validation = 2
-symmetries = {symmetries}
-[model]
-name = "FNO"
-n_modes = [2, 2]
-hidden_channels = 4
-n_layers = 1
-[training]
-epochs = 1
-"""
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +22,11 @@ def flow(tmp_path_factory):
         axes="sample,time,x,y",
         grid={"boundary": "periodic"},
     )
-    (folder / "flow.toml").write_text(FLOW.format(folder=folder, symmetries="false"))
-    (folder / "moved.toml").write_text(FLOW.format(folder=folder, symmetries="true"))
+    model = SMALL_FNO.replace("[4, 4]", "[2, 2]")
+    for name, symmetries in (("flow", "false"), ("moved", "true")):
+        data = f"symmetries = {symmetries}"
+        recipe = ROLLOUT.format(file=folder / "flow.h5", data=data, model=model)
+        (folder / f"{name}.toml").write_text(recipe)
     return folder
 
 

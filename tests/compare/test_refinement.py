@@ -1,11 +1,13 @@
 """The words of the report: what a refinement gained, and what it did not."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from pdeops.compare.refinement import RefinementStudy, Trial
+from pdeops.compare.refinement_plot import draw
 from pdeops.compare.time_stepping import SteppedRow
 from pdeops.tasks.refinement import RefinedTrajectory
 
@@ -45,3 +47,16 @@ def test_a_residual_that_falls_alone_is_no_success():
     assert "No run of the solver that was tried reaches its error" in found.verdict()
     assert found.to_dict()["solver_of_equal_error"] is None
     assert found.median("model", "eta") == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("metric", "name"), [("relative_l2", "relative L2"), ("vrmse", "vrmse")])
+def test_report_and_figure_name_the_metric(metric, name, tmp_path):
+    found = study(0.01, [solver_row(0.015, 0.05)])
+    after = found.trials["model, refined"]
+    trials = {**found.trials, "persistence": after, "persistence, refined": after}
+    found = replace(found, trials=trials, metric=metric)
+    assert f"errors are {name} against" in found.to_markdown()
+    matplotlib = pytest.importorskip("matplotlib")
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        drawn = draw(found, tmp_path / "refined.svg").read_text(encoding="utf-8")
+    assert f"{name} error of the last frame" in drawn

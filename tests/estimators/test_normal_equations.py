@@ -46,7 +46,7 @@ def linear_equations():
     circle, plane = Grid((32,), 2 * math.pi, "periodic"), Grid((9, 12), (1.0, 2.0), "periodic")
     return {
         "heat": Heat(circle, 0.3),
-        "heat on a plane": Heat(plane, 0.01),
+        "heat on a plane": Heat(plane, 0.3),
         "complex symbol": AdvectionDiffusion(circle, [1.5], 0.1),
         "cosines": Heat(Grid((17,), 1.0, "neumann", "endpoints"), 0.1),
         "sines": Heat(Grid((16,), 1.0, "dirichlet", "interior"), 0.1),

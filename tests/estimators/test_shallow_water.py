@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from pdeops.calculus.spherical import evaluate
 from pdeops.domain import Sphere
 from pdeops.estimators import Differences, ShallowWaterIndicator
 from pdeops.solvers import ShallowWater, evolve
@@ -52,10 +53,11 @@ def test_a_steady_flow_has_no_residual(tilt):
 
 
 def test_the_norm_is_the_energy():
-    """order 0 of frames that are linear in time: √(∫ g h² + H|v|² dA) per unit of time."""
+    """order 0 of frames that are linear in time: √(∫ g h² + H|v|² dA) per unit of time; of a tilted
+    flow, which has waves in longitude."""
     grid = Sphere((17, 34), "gauss", radius=EARTH_RADIUS)
     equation = ShallowWater(grid, 2000.0, rotation=0.0)
-    u = steady_flow(grid)[None]
+    u = steady_flow(grid, tilt=0.6)[None]
     u[:, 0] -= u[:, 0].mean()
     v = equation.transform.wind(equation.transform.forward(u[:, 1:]))
     density = equation.gravity * u[:, 0].square() + 2000.0 * v.square().sum(1)
@@ -68,10 +70,26 @@ def test_the_norm_is_the_energy():
     assert eta == pytest.approx(eps / step * math.sqrt(energy * 4 * step), rel=1e-3)
 
 
+@pytest.mark.parametrize("degree", [1, 5])
+def test_the_order_weighs_by_degree(degree):
+    """(α + l(l+1)/R²)^{s/2} on a depth of one harmonic that grows in time; α is 2/R²."""
+    grid = Sphere((17, 34), "gauss", radius=EARTH_RADIUS)
+    equation = ShallowWater(grid, 2000.0, rotation=0.0)
+    waves = torch.zeros(degree + 1, degree + 1, dtype=torch.complex128)
+    waves[degree, 1] = 1.0
+    depth = evaluate(waves, grid)
+    frames = torch.zeros(1, 5, 3, *grid.shape, dtype=torch.float64)
+    frames[:, :, 0] = 2000.0 + 1e-6 * torch.arange(5.0).double()[:, None, None] * depth
+    times = [1e-3 * i for i in range(5)]
+    plain = ShallowWaterIndicator(equation, times, order=0.0)(frames).item()
+    for order in (-1.0, -2.0):
+        eta = ShallowWaterIndicator(equation, times, order=order)(frames).item()
+        weight = ((2 + degree * (degree + 1)) / EARTH_RADIUS**2) ** (order / 2)
+        assert eta / plain == pytest.approx(weight, rel=1e-3)
+
+
 def test_frames_on_other_nodes(wave):
     """Equiangular frames of the same functions have the same η."""
-    from pdeops.calculus.spherical import evaluate
-
     equation, times, u = wave
     nodes = Sphere((49, 96), radius=EARTH_RADIUS)
     v = evaluate(equation.transform.forward(u), nodes)

@@ -31,6 +31,17 @@ def test_the_textbook_weights():
     assert D[0].tolist() == pytest.approx([-25 / 12, 4, -3, 4 / 3, -1 / 4], abs=1e-13)
 
 
+@pytest.mark.parametrize("accuracy", [4, 6])
+@pytest.mark.parametrize("count", [7, 11, 41])
+def test_one_given_frame_determines_the_later_ones(accuracy, count):
+    """The least-squares problem of a refinement needs no damping: without the column of the first
+    frame D has full rank, σ >= 1/T; with it the constants are in its kernel."""
+    times = [0.01 * i for i in range(count)]
+    D = Differences(accuracy).matrix(times)
+    assert torch.linalg.svdvals(D[:, 1:])[-1] > 1 / times[-1]
+    assert torch.linalg.svdvals(D)[-1] < 1e-10 / times[-1]
+
+
 def test_quadrature_weights_sum_to_the_length():
     theta = trapezoidal_weights(UNEVEN)
     assert theta.min() > 0

@@ -141,7 +141,7 @@ def test_blocks_start_from_refined_frames(truth):
         assert (error(done.refined, truth) < error(done.prediction, truth) / 5).all()
 
 
-def test_the_report_sets_the_solver_beside_it(truth):
+def test_the_report_compares_with_the_solver(truth):
     """E8: equal seconds, equal error; a prediction from persistence; the floor of η."""
     study = study_refinement(
         lambda given, known, wanted: perturbed(truth, 0.1)[: len(given)],
@@ -164,8 +164,6 @@ def test_the_report_sets_the_solver_beside_it(truth):
     same = study.same_error
     assert same is None or same.error <= refined.last_error
     assert study.same_seconds is None or study.same_seconds.seconds <= refined.seconds
-    text = study.to_markdown()
-    assert "persistence, refined" in text
-    assert "Plain time stepping is" in text or "reaches its error" in text or "It is" in text
+    assert "persistence, refined" in study.to_markdown()
     plain = study.to_dict()
     assert plain["predictions"]["model"]["eta"] == [model.eta]

@@ -17,8 +17,8 @@ from ...domain import Grid, Sphere
 from ...nn import chebyshev
 from ...nn.constants import constant, full
 from ...nn.domains import check_domain
+from ...nn.operator import Times
 from ...nn.pointwise import Pointwise, PointwiseMLP
-from ...nn.refinable import Times
 from ...nn.spacetime import MODES, ModeMap, SpaceTime, gauss_analysis, gauss_values
 
 _ROUND_OFF = 1e-5  # of times, relative to the window; files may store them in float32

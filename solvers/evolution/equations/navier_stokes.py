@@ -15,6 +15,7 @@ from ....domain import Boundary, Grid
 from ....kernels import vorticity
 from ....kernels.runtime.threads import one_thread, side_by_side
 from ..evolution import Evolution
+from ..pseudospectral import PseudoSpectral
 from .padded_navier_stokes import Force, PaddedNavierStokes
 
 
@@ -77,7 +78,7 @@ class NavierStokes(Evolution):
         self.autonomous = self._f is None and (self._f_hat is None or self._f_hat.ndim == 2)
         self._spaces: dict[tuple[Hashable, ...], list[_Workspace]] = {}
 
-    def padded(self) -> "PaddedNavierStokes":
+    def padded(self) -> PseudoSpectral:
         """The same equation with all waves of a field of `grid` and of its products."""
         f = self.forcing
         return PaddedNavierStokes(self.grid, self.viscosity, drag=self.drag, forcing=f).padded()

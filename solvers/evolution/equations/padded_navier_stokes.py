@@ -15,7 +15,6 @@ from ..pseudospectral import (
     courant_rate,
     derivative_symbols,
     laplacian_symbol,
-    padded_shape,
 )
 
 Force = Callable[[Tensor, float], Tensor]
@@ -51,7 +50,7 @@ class PaddedNavierStokes(PseudoSpectral):
         self.nodes = grid.nodes()
         self.autonomous = forcing is None or (isinstance(forcing, Tensor) and forcing.ndim == 2)
         self._f_hat = self._transformed(forcing) if isinstance(forcing, Tensor) else None
-        f_hat = self._f_hat if forcing is None or self._f_hat is not None else self._force_at(0.0)
+        f_hat = self._force_at(0.0, self.nodes)
         self.conserves_mean = f_hat is None or bool(
             (f_hat[..., 0, 0].abs() <= 1e-12 * f_hat.abs().amax()).all()
         )
@@ -63,11 +62,6 @@ class PaddedNavierStokes(PseudoSpectral):
         if isinstance(f, Tensor):
             f = resample(f.double(), self.grid, grid.shape)
         return PaddedNavierStokes(grid, self.viscosity, drag=self.drag, forcing=f)
-
-    def padded(self) -> "PaddedNavierStokes":
-        """The same equation on the coarsest fast grid on which products of two fields of `grid`
-        are exact."""
-        return self.on(self.grid.with_shape(padded_shape(self.grid, 2)))
 
     def velocity(self, u_hat: Complex[Tensor, "b 1 *waves"]) -> Float[Tensor, "b 2 x y"]:
         """u and v at the nodes."""
@@ -103,14 +97,11 @@ class PaddedNavierStokes(PseudoSpectral):
         """max (|u|/h_x + |v|/h_y)."""
         return courant_rate(self.velocity(u_hat), self.grid)
 
-    def _force_at(self, t: float, like: Tensor | None = None) -> Tensor | None:
-        """f̂ at a time, (1 or b, 1, *waves)."""
+    def _force_at(self, t: float, like: Tensor) -> Tensor | None:
+        """f̂ at a time, (1 or b, 1, *waves), in the precision of `like`."""
         if callable(self.forcing):
-            nodes = self.nodes if like is None else self.cast(self.nodes, like)
-            return self._transformed(self.forcing(nodes, t))
-        if self._f_hat is None or like is None:
-            return self._f_hat
-        return self.cast(self._f_hat, like)
+            return self._transformed(self.forcing(self.cast(self.nodes, like), t))
+        return None if self._f_hat is None else self.cast(self._f_hat, like)
 
     def _transformed(self, f: Tensor) -> Tensor:
         self.grid.check(f, "forcing")

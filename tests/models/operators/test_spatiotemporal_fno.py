@@ -9,7 +9,6 @@ import torch
 from pdeops.calculus.helmholtz import divergence
 from pdeops.domain import Grid
 from pdeops.models import SpatiotemporalFNO
-from pdeops.nn.refinable import Refinable, require_refinable
 
 TIMES = {
     "times_in": [-0.4, -0.3, -0.2, -0.1, 0.0],
@@ -227,10 +226,9 @@ def test_the_linear_part_holds_every_linear_evolution():
 
 
 def test_the_last_layer_is_affine_and_separate(generator):
-    """The protocol of refinement: forward is head after features, to the last bit, and head is
-    affine in the parameters of the last layer and uses no others."""
+    """forward is head after features, to the last bit, and head is affine in the parameters of the
+    last layer and uses no others."""
     model = build(2)
-    assert isinstance(model, Refinable)
     x = frames(model, generator)
     v = model.features(x)
     assert torch.equal(model.head(v, x), model(x))
@@ -255,8 +253,6 @@ def test_the_last_layer_is_affine_and_separate(generator):
     torch.testing.assert_close(at(0.0), x[:, -1:].expand(-1, 12, -1, -1, -1))
     with pytest.raises(ValueError, match="one window"):
         model.features(x, None, [0.5, 0.7])
-    with pytest.raises(ValueError, match="no linear last layer"):
-        require_refinable(torch.nn.Linear(1, 1))
 
 
 @pytest.mark.parametrize(
