@@ -1,4 +1,4 @@
-"""The correction beside a model: zero at first, affine, orthonormal, and alone in changing."""
+"""The correction added to a model: zero at first, affine, orthonormal, and alone in changing."""
 
 import pytest
 import torch
