@@ -107,11 +107,11 @@ def _position_gradient(u: Tensor, f: Tensor, x: Tensor, numbers: Sequence[Tensor
     """Gradient of Σ (to_modes(u), f) with respect to the positions, of shape (b, d, n)."""
     K = torch.stack(torch.meshgrid(*numbers, indexing="ij")).flatten(1)
     slopes = (-2 * math.pi * K).repeat_interleave(2, dim=1)  # of θ = -2π k·x, for both parts
-    rows: list[list[Tensor]] = [[] for _ in range(len(x))]
+    out = torch.empty_like(x)  # small results between large temporaries would fragment the heap
     for i, part, (first, *rest) in _blocks(x, numbers):
         D = _matrix([1j * first, *rest])  # d/dθ of exp(iθ)
-        rows[i].append(slopes @ (u[i, :, part].T @ f[i] * D).T)
-    return torch.stack([torch.cat(parts, dim=1) for parts in rows])
+        out[i, :, part] = slopes @ (u[i, :, part].T @ f[i] * D).T
+    return out
 
 
 class _ToModes(torch.autograd.Function):
