@@ -58,5 +58,6 @@ def mean_of_pairs(u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *coarse"
 
 
 def within(u: Tensor) -> tuple[slice, ...]:
-    """The index that crops a larger field to the shape of u; it inverts `pad_to_even`."""
+    """The index that crops a larger field to the shape of u; it inverts an
+    extension at the right ends, as of `pad_to_even`."""
     return tuple(slice(n) for n in u.shape)

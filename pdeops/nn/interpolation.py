@@ -1,5 +1,7 @@
 """Interpolation between two grids of one box by piecewise polynomials along each axis."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -64,3 +66,15 @@ def interpolate(
             W = interpolation_matrix(source, target, axis, points=points).to(u)
             u = (u.movedim(axis + 2, -1) @ W.T).movedim(-1, axis + 2)
     return u.to(dtype)
+
+
+def through_grid(
+    network: Callable[[Tensor], Tensor], x: Float[Tensor, "b c *space"], grid: Grid
+) -> Float[Tensor, "b c_out *space"]:
+    """network(x) for a network on `grid`: a field x on another grid of the box is interpolated
+    linearly to `grid`, and the output by cubics to the grid of x."""
+    if x.shape[2:] == grid.shape:
+        return network(x)
+    given = grid.with_shape(x.shape[2:])
+    y = network(interpolate(x, given, grid, points=2))
+    return interpolate(y, grid, given, points=4)

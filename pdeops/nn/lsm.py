@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..domain import Grid, Placement
 from .boundary import add_ghosts, ghost_modes
-from .convolution import DROPOUT, POOL
+from .convolution import DROPOUT, mean_of_pairs, within
 from .multigrid import Stencil
 from .spectral_block import NeuralSpectralBlock
 from .unet import BlockUNet
@@ -104,7 +104,7 @@ class LSMTrunk(nn.Module):
                 num_heads=num_heads,
                 scale=scale,
             ),
-            pool=MeanOfPairs(),
+            pool=mean_of_pairs,
             upsample=Upsample(self.modes),
         )
 
@@ -112,11 +112,9 @@ class LSMTrunk(nn.Module):
         shape = u.shape[2:]
         self.check(shape)
         added = [N - n for n, N in zip(shape, self.padded(shape), strict=True)]
-        u = add_ghosts(u, self.modes, [0] * len(added), added)
-        y = self.unet(u, [[max(1, self.patches >> l)] * len(added) for l in range(self.levels)])
-        for axis, n in enumerate(shape, 2):
-            y = y if y.shape[axis] == n else y.narrow(axis, 0, n)
-        return y
+        extended = add_ghosts(u, self.modes, [0] * len(added), added)
+        patches = [[max(1, self.patches >> l)] * len(added) for l in range(self.levels)]
+        return self.unet(extended, patches)[within(u)]
 
     def padded(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The nodes per axis on which the U-Net runs."""
@@ -142,13 +140,6 @@ class LSMTrunk(nn.Module):
 def _latent(grid: Grid, shape: Sequence[int]) -> Grid:
     """Cells of the same box and boundary: halving them needs no node at the ends."""
     return Grid(shape, grid.extent, grid.boundary, Placement.CENTERS)
-
-
-class MeanOfPairs(nn.Module):
-    """u -> the mean over two nodes per axis."""
-
-    def forward(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *coarse"]:
-        return POOL[u.ndim - 2](u, 2)
 
 
 class Upsample(nn.Module):

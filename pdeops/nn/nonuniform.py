@@ -105,20 +105,13 @@ def _matrix(E: Sequence[Tensor]) -> Float[Tensor, "n k"]:
 
 def _position_gradient(u: Tensor, f: Tensor, x: Tensor, numbers: Sequence[Tensor]) -> Tensor:
     """Gradient of Σ (to_modes(u), f) with respect to the positions, of shape (b, d, n)."""
-    parts: list[list[Tensor]] = [[] for _ in range(len(x))]
-    sizes = [len(k) for k in numbers]
-    for i, part, E in _blocks(x, numbers):
-        pairs = (u[i, :, part].T @ f[i]).unflatten(-1, (*sizes, 2))
-        G = torch.view_as_complex(pairs.contiguous())
-        rows = []
-        for axis, k in enumerate(numbers):
-            rest = G.movedim(1 + axis, 1)
-            for other in (e for j, e in enumerate(E) if j != axis):
-                rest = torch.einsum("nij...,nj->ni...", rest, other.conj())
-            # d/dθ of (cos θ, sin θ) with θ = -2π k x
-            rows.append((rest * E[axis].conj()).imag @ (-2 * math.pi * k))
-        parts[i].append(torch.stack(rows))
-    return torch.stack([torch.cat(p, dim=1) for p in parts])
+    K = torch.stack(torch.meshgrid(*numbers, indexing="ij")).flatten(1)
+    slopes = (-2 * math.pi * K).repeat_interleave(2, dim=1)  # of θ = -2π k·x, for both parts
+    out = torch.empty_like(x)  # small results between large temporaries would fragment the heap
+    for i, part, (first, *rest) in _blocks(x, numbers):
+        D = _matrix([1j * first, *rest])  # d/dθ of exp(iθ)
+        out[i, :, part] = slopes @ (u[i, :, part].T @ f[i] * D).T
+    return out
 
 
 class _ToModes(torch.autograd.Function):

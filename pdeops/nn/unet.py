@@ -33,8 +33,8 @@ class BlockUNet(nn.Module):
         *,
         pair: Callable[[int, int, int], nn.Module],
         block: Callable[[int], nn.Module],
-        pool: nn.Module,
-        upsample: nn.Module,
+        pool: Callable[[Tensor], Tensor],
+        upsample: Callable[[Tensor], Tensor],
     ) -> None:
         super().__init__()
         widths = [channels * 2**l for l in range(levels - 1)]

@@ -11,7 +11,7 @@ from ...domain import Grid
 from ...nn.convolution import CHANNELS_LAST
 from ...nn.coordinates import num_position_channels, position_channels
 from ...nn.domains import check_domain
-from ...nn.interpolation import interpolate
+from ...nn.interpolation import through_grid
 from ...nn.lsm import LSMTrunk, default_levels
 from ...nn.pointwise import Pointwise, PointwiseMLP
 
@@ -101,11 +101,7 @@ class LSM(nn.Module):
         self.register_buffer("position", position_channels(grid), persistent=False)
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:
-        if x.shape[2:] == self.grid.shape:
-            return self.on_compute_grid(x)
-        given = self.grid.with_shape(x.shape[2:])
-        y = self.on_compute_grid(interpolate(x, given, self.grid, points=2))
-        return interpolate(y, self.grid, given, points=4)
+        return through_grid(self.on_compute_grid, x, self.grid)
 
     def on_compute_grid(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:
         """The network itself, on fields of shape `grid.shape`."""

@@ -160,8 +160,7 @@ class PublishedPointLSM(nn.Module):
         if parameters is None:
             parameters = x.new_zeros(len(x), self.arguments["num_parameters"])
         xi = self.coordinates(position, parameters).to(x.dtype)
-        m1, m2 = (len(k) // n for k, n in zip(self.numbers, (2, 1), strict=True))
-        rows = torch.cat([torch.arange(m1), torch.arange(-m1, 0)]).to(x.device)
+        rows, m2 = self.numbers[0].to(x.device), len(self.numbers[1])
 
         f = self._multiply(to_modes(self.lift(x), xi, self.numbers), self.modes_in)
         spectrum = f.new_zeros(*f.shape[:2], self.latent_shape[0], self.latent_shape[1] // 2 + 1)
