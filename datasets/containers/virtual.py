@@ -94,12 +94,14 @@ class Shaped(Virtual):
         lengths: for each axis before those merged, None if the array has it, else its length.
         merged: number of last axes that become one; 0 for none.
         dims: names of the axes; None if they have none.
+        order: for each entry of the merged axis, its number in the file; None for the file's order.
     """
 
     name: str
     lengths: tuple[int | None, ...]
     merged: int = 0
     dims: tuple[str, ...] | None = None
+    order: tuple[int, ...] | None = None
 
     def described(self, store: Store, name: str) -> Array:
         """The metadata, with the axes in their new number."""
@@ -123,17 +125,18 @@ class Shaped(Virtual):
 
     def read(self, store: Store, key: Key) -> np.ndarray:
         """The block, with its values repeated along the axes that the file lacks."""
-        own = [k for k, n in zip(key, self.lengths, strict=False) if n is None]
-        u = store.read(self.name, (*own, *(slice(None),) * self.merged))
-        u = u[self._inserted()]
-        given = [
-            None if n is None else _count(k, n) for k, n in zip(key, self.lengths, strict=False)
+        stored = [k for k, n in zip(key, self.lengths, strict=False) if n is None]
+        u = store.read(self.name, (*stored, *(slice(None),) * self.merged))[self._inserted()]
+        sizes = [
+            m if n is None else _count(k, n)
+            for m, n, k in zip(u.shape, self.lengths, key, strict=False)
         ]
-        size = [m if g is None else g for m, g in zip(u.shape, given, strict=False)]
-        u = np.broadcast_to(u, (*size, *u.shape[len(size) :]))
+        components = u.shape[len(sizes) :]
+        u = np.broadcast_to(u, (*sizes, *components))
         if not self.merged:
             return u
-        return u.reshape(*size, math.prod(u.shape[len(size) :]))[..., key[-1]]
+        u = u.reshape(*sizes, math.prod(components))
+        return (u if self.order is None else u[..., list(self.order)])[..., key[-1]]
 
     def _inserted(self) -> tuple[Any, ...]:
         return tuple(slice(None) if n is None else None for n in self.lengths)

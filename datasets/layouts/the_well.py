@@ -10,7 +10,8 @@
 
 An axis along which a field does not vary (sample_varying, time_varying, dim_varying) is absent;
 here the values repeat along it, without being copied. Fields that do not vary in time are inputs,
-all others are states. A batch reads its samples and frames only.
+all others are states. A batch reads its samples and frames only. Components have the order of the
+axes in a batch: x before y, also where spatial_dims is y, x.
 """
 # Axes: n samples, t time, *space, D components.
 
@@ -129,20 +130,22 @@ def _field(
             f"components. Download or write the file again."
         )
     channel = ("channel",) if order else ()
+    num_components = int(np.prod(components, dtype=np.int64))
+    names, order_in_file = _components(list(sizes), order, num_components)
     shaped = Shaped(
         path,
         tuple(None if varies[axis] else lengths[axis] for axis in axes),
         len(components),
         dims=(*axes, *channel),
+        order=order_in_file,
     )
-    num_components = int(np.prod(components, dtype=np.int64))
     leading = ("sample", *(("time",) if varies["time"] else ()))
     chosen = Chosen(
         path,
         "state" if varies["time"] else "input",
         (*leading, *_space(list(sizes)), *channel),
         shaped.described(store, path).shape,
-        _components(list(sizes), order, num_components),
+        names,
     )
     return chosen, shaped
 
@@ -164,12 +167,25 @@ def _space(dims: list[str]) -> tuple[str, ...]:
     return tuple(dims) if set(dims) <= set(SPACE) else SPACE[: len(dims)]
 
 
-def _components(dims: list[str], order: int, number: int) -> tuple[str, ...]:
-    """Names of the components: x, y; xx, xy, yx, yy; numbers if there are others."""
+def _in_batch(dims: list[str]) -> list[str]:
+    """The dimensions in the order of the axes of a batch; see `Chosen.space_axes`."""
+    return sorted(dims, key=SPACE.index) if set(dims) <= set(SPACE) else dims
+
+
+def _components(
+    dims: list[str], order: int, number: int
+) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
+    """Names of the components in the order of the axes of a batch: x, y; xx, xy, yx, yy; and their
+    numbers in the file. If there are others, their numbers are their names."""
     if order == 0:
-        return ()
-    names = list(dims) if order == 1 else [f"{a}{b}" for a in dims for b in dims]
-    return tuple(names if len(names) == number else map(str, range(number)))
+        return (), None
+    in_file, in_batch = (
+        list(names) if order == 1 else [f"{a}{b}" for a in names for b in names]
+        for names in (dims, _in_batch(dims))
+    )
+    if len(in_file) != number:
+        return tuple(map(str, range(number))), None
+    return tuple(in_batch), tuple(map(in_file.index, in_batch))
 
 
 def _parameters(store: Store, num_samples: int) -> tuple[dict[str, float | np.ndarray], list[str]]:
@@ -206,7 +222,9 @@ def _grid(store: Store, dims: list[str]) -> tuple[GridLike, dict[str, str]]:
     sides = _boundaries(store, dims)
     if all(side == {"periodic"} for side in sides.values()):
         return {"boundary": "periodic"}, {}
-    each = ", ".join(f"{dim} {' and '.join(sorted(s)) or 'not stated'}" for dim, s in sides.items())
+    each = ", ".join(
+        f"{dim} {' and '.join(sorted(sides[dim])) or 'not stated'}" for dim in _in_batch(dims)
+    )
     return {}, {
         "boundary": f"the file says {each}; periodic, dirichlet or neumann for each axis, with "
         f"commas between them"
