@@ -11,10 +11,9 @@ import torch
 
 from ..containers.store import AmbiguousError, Store
 from ..dataset import FieldDataset
-from .array_source import ArraySource
 from .chosen import Chosen, Selection
 from .coordinates import GridLike
-from .periods import located_in_period
+from .named_arrays import dataset_of
 from .selection import agree
 from .times import Times, times_of
 
@@ -72,21 +71,17 @@ class Content:
         for c in chosen:
             self.store.check(c.name)
         notes = list(self.notes)
+        found = times_of(self.store, chosen, notes, self.times if times is None else times)
         selection = Selection(
             chosen,
-            times_of(self.store, chosen, notes, self.times if times is None else times),
+            found,
+            tuple(notes),
             parameters=self.parameters,
             equation=self.equation,
         )
-        store, selection, domain, more = located_in_period(self.store, selection, given)
-        store.release()  # a process that only opens data has no file open when it forks
-        return FieldDataset(
-            ArraySource(store, selection),
-            domain,
-            path=store.path,
-            dtype=dtype,
-            notes=(*notes, *more),
-        )
+        dataset = dataset_of(self.store, selection, given, dtype)
+        self.store.release()  # a process that only opens data has no file open when it forks
+        return dataset
 
     def _grid(self, given: GridLike | None, times: Times | None) -> GridLike:
         """The domain, or the arguments of a grid: the caller's before those of the file."""
