@@ -19,6 +19,11 @@ from .store import Array, Key, Store
 class Virtual(ABC):
     """An array made of arrays of a store."""
 
+    @property
+    @abstractmethod
+    def sources(self) -> tuple[str, ...]:
+        """Names of the arrays of the store from which it is made."""
+
     @abstractmethod
     def described(self, store: Store, name: str) -> Array:
         """Its metadata, under a name."""
@@ -53,6 +58,11 @@ class VirtualStore(Store):
     def attributes_of(self, path: str) -> dict[str, Any]:
         """The attributes in the file."""
         return self.inner.attributes_of(path)
+
+    def sources(self, name: str) -> tuple[str, ...]:
+        """Names in the file of the arrays from which this one is made."""
+        names = self.virtual[name].sources if name in self.virtual else (name,)
+        return tuple(n for inner in names for n in self.inner.sources(inner))
 
     def check(self, name: str) -> None:
         """The check of the other store, for its arrays."""
@@ -103,6 +113,11 @@ class Shaped(Virtual):
     dims: tuple[str, ...] | None = None
     order: tuple[int, ...] | None = None
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The stored array."""
+        return (self.name,)
+
     def described(self, store: Store, name: str) -> Array:
         """The metadata, with the axes in their new number."""
         array = store.arrays[self.name]
@@ -148,6 +163,11 @@ class Stacked(Virtual):
 
     names: tuple[str, ...]
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.names
+
     def described(self, store: Store, name: str) -> Array:
         """The metadata of the first array, with the new axis."""
         array = store.arrays[self.names[0]]
@@ -172,6 +192,11 @@ class Joined(Virtual):
     first: str
     later: str
     axis: int
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Both arrays."""
+        return (self.first, self.later)
 
     def described(self, store: Store, name: str) -> Array:
         """The metadata of the frames, with one frame more."""
@@ -204,6 +229,11 @@ class Cut(Virtual):
 
     name: str
     shape: tuple[int, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The stored array."""
+        return (self.name,)
 
     def described(self, store: Store, name: str) -> Array:
         """The metadata, with the new shape."""

@@ -36,6 +36,7 @@ class Content:
         parameters: of the equation: constants, or arrays (n,) with one number for each sample.
         equation: the equation of the fields, as text.
         notes: what was inferred.
+        read: as in `Selection`.
     """
 
     store: Store
@@ -47,6 +48,7 @@ class Content:
     parameters: Mapping[str, float | np.ndarray] = field(default_factory=dict)
     equation: str = ""
     notes: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
 
     def holds(self, names: Names) -> bool:
         """Whether all these names are those of its fields."""
@@ -78,6 +80,7 @@ class Content:
             tuple(notes),
             parameters=self.parameters,
             equation=self.equation,
+            read=self.read,
         )
         dataset = dataset_of(self.store, selection, given, dtype)
         self.store.release()  # a process that only opens data has no file open when it forks

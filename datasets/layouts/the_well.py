@@ -72,6 +72,7 @@ def content(store: Store) -> Content:
         questions=questions,
         parameters=parameters,
         notes=(*notes, *unread),
+        read=(*(f"dimensions/{dim}" for dim in dims), *(f"scalars/{name}" for name in parameters)),
     )
 
 

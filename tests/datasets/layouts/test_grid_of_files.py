@@ -11,7 +11,7 @@ from .foreign_files import SHAPE, place
 
 
 class TestGrid:
-    """From what is said, else from coordinates, else assumed with a note."""
+    """Given by the caller, else from coordinates, else assumed with a note."""
 
     def open(self, path, x, y, **more):
         files.netcdf4(path, {"k": place(), "p": place()}, x=x, y=y)

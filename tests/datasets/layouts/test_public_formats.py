@@ -109,6 +109,21 @@ class TestEveryFormat:
             assert (row["role"], row["not_finite"]) == ("state", 0)
             assert row["max"] == pytest.approx(states[:, :, i].max(), rel=1e-6)
 
+    def test_other_arrays_are_those_that_are_not_used(self, twin):
+        path, _, grid, *_ = twin
+        if not h5py.is_hdf5(path):
+            pytest.skip("h5py adds no array to a MATLAB file of version 5")
+        with h5py.File(path, "r+") as file:
+            place = "0001/extra" if "0001" in file else "extra"
+            file[place] = np.zeros(7)
+        report = inspect(path)
+        if grid:  # the file does not state its boundary: every array has an entry of its own
+            assert set(report["fields"]) > {"extra", "t-coordinate"}
+            return
+        well = ["boundary_conditions/x_periodic/mask", "boundary_conditions/y_PERIODIC/mask"]
+        unused = [*well, "scalars/forcing"] if report["format"] == "The Well" else []
+        assert sorted(row.split()[0] for row in report["other_arrays"]) == sorted([*unused, place])
+
     def test_times_nodes_and_values_are_those_of_the_file(self, twin):
         *_, domain, times, channels, states = twin
         data = opened(twin)

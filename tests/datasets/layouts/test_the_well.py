@@ -111,6 +111,7 @@ class TestTheWell:
                 file[f"dimensions/{name}"] = sphere.axis(i)
         data = open_dataset(tmp_path / "d")
         assert data.domain == sphere
+        assert not any("dimensions" in row for row in inspect(tmp_path / "d")["other_arrays"])
         np.testing.assert_array_equal(data.read([1]).target[0, :, 0], wave()[1, 1:])
         data.source.store.release()
         with h5py.File(tmp_path / "d", "r+") as file:
