@@ -1,4 +1,4 @@
-"""What a file of a public format holds, and the data set of all its fields or of chosen ones."""
+"""The content of a file of a public format, and the data set of all or some of its fields."""
 # Axes: b batch, t time, c channel, *space nodes, n samples.
 
 import shlex
@@ -22,7 +22,7 @@ Names = Mapping[str, Sequence[str]]  # role -> names of arrays
 
 @dataclass(frozen=True)
 class Content:
-    """The fields of a file of a public format, and what it states of times, nodes and parameters.
+    """The fields of a file of a public format, and its times, nodes and parameters.
 
     Attributes:
         store: the arrays of the file, and virtual ones.
@@ -117,7 +117,7 @@ class Content:
         for role, given in names.items():
             for name in given:
                 c = self._named(name)
-                assert c is not None  # as `holds` says
+                assert c is not None  # `holds` was checked
                 chosen.append(replace(c, role=role))
         return tuple(chosen)
 

@@ -43,8 +43,8 @@ def content(store: Store) -> Content:
     """All fields; those that are constant in time as inputs.
 
     Raises:
-        ValueError: an array has not the axes that its attributes say, or coordinates differ between
-            samples.
+        ValueError: an array does not have the axes that its attributes state, or coordinates differ
+            between samples.
     """
     dims = _dims(store)
     sizes = {dim: _size(store, dim) for dim in dims}
@@ -105,7 +105,7 @@ def _num_samples(store: Store) -> int:
 
 
 def _flag(attributes: Mapping[str, Any], name: str) -> bool:
-    """Whether a field varies; files that do not say so have all axes."""
+    """Whether a field varies; true if the attribute is absent."""
     return bool(np.all(attributes.get(name, True)))
 
 
@@ -123,11 +123,11 @@ def _field(
         or any(lengths[a] not in (None, n) for a, n in zip(present, stored, strict=True))
         or len(components) not in _COMPONENT_AXES[order]
     ):
-        absent = ", ".join(a for a in lengths if not varies[a]) or "no axis"
+        missing = ", ".join(a for a in lengths if not varies[a]) or "no axis"
         raise ValueError(
             f"{path} {array.shape} in {store.title} must have the axes of {num_samples} samples, "
             f"times and {' x '.join(map(str, sizes.values()))} nodes, without those along which "
-            f"its attributes say that it does not vary ({absent}), then {order} axes of "
+            f"its attributes state that it does not vary ({missing}), then {order} axes of "
             f"components. Download or write the file again."
         )
     channel = ("channel",) if order else ()
@@ -152,8 +152,8 @@ def _field(
 
 
 def _varies(store: Store, path: str, dims: list[str]) -> dict[str, bool]:
-    """Whether a field varies between samples, in time and along each dimension; an attribute that
-    is absent says that it does."""
+    """Whether a field varies between samples, in time and along each dimension; true for absent
+    attributes."""
     stated = store.attributes_of(path)
     along = np.broadcast_to(np.asarray(stated.get("dim_varying", True), dtype=bool), len(dims))
     return {
@@ -227,7 +227,7 @@ def _grid(store: Store, dims: list[str]) -> tuple[GridLike, dict[str, str]]:
         f"{dim} {' and '.join(sorted(sides[dim])) or 'not stated'}" for dim in _in_batch(dims)
     )
     return {}, {
-        "boundary": f"the file says {each}; periodic, dirichlet or neumann for each axis, with "
+        "boundary": f"the file states {each}; periodic, dirichlet or neumann for each axis, with "
         f"commas between them"
     }
 

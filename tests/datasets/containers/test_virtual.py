@@ -1,4 +1,4 @@
-"""Virtual arrays against NumPy: every block, whatever is read of it."""
+"""Virtual arrays against NumPy: random blocks, samples and frames."""
 
 import numpy as np
 import pytest

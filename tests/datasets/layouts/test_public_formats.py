@@ -1,4 +1,4 @@
-"""Public formats with a time axis: one contract for all, then what is peculiar to each."""
+"""Public formats with a time axis: one contract for all, then what a batch reads."""
 
 import pickle
 
@@ -84,7 +84,7 @@ ROWS["fno_navier_stokes_v5"] = ROWS["fno_navier_stokes_v73_chunked"] = ROWS["fno
 
 @pytest.fixture(params=ROWS)
 def twin(request, tmp_path):
-    """A file whose name says nothing, and what it holds."""
+    """A file whose name and suffix do not show its format, and its expected content."""
     path = tmp_path / "own.data"
     getattr(public, request.param)(path)
     return path, *ROWS[request.param]
@@ -229,7 +229,7 @@ class TestWhatIsRead:
         np.testing.assert_array_equal(batch.target[0, 0, 0], u[5, frames[1], ..., 0])
 
     def test_other_samples_may_be_unreadable(self, tmp_path):
-        """The control for caches of the system: the other groups hold a filter that fails."""
+        """A control that caches of the system cannot hide: reading another group is an error."""
         public.shallow_water(tmp_path / "d")
         data = open_dataset(tmp_path / "d")
         store = data.source.store.inner

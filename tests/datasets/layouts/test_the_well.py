@@ -34,7 +34,7 @@ class TestTheWell:
 
     def test_walls_are_no_boundary_condition_of_all_fields(self, tmp_path):
         public.the_well(tmp_path / "d", sides=("WALL", "periodic"))
-        with pytest.raises(ValueError, match=r"the file says x wall, y periodic"):
+        with pytest.raises(ValueError, match=r"the file states x wall, y periodic"):
             open_dataset(tmp_path / "d")
         given = {"boundary": ["neumann", "periodic"], "placement": ["centers", "left"]}
         assert open_dataset(tmp_path / "d", grid=given).domain.boundary == ("neumann", "periodic")
@@ -97,7 +97,7 @@ class TestTheWell:
         assert data.targets == ("density", "velocity_x", "velocity_y", *stress)
         channels = [first.targets.index(name) for name in data.targets]
         assert torch.equal(data.read([2]).target, expected[:, :, channels])
-        with pytest.raises(ValueError, match=r"the file says x wall, y periodic"):
+        with pytest.raises(ValueError, match=r"the file states x wall, y periodic"):
             open_dataset(tmp_path / "b")
 
     def test_other_coordinates_than_cartesian_ones(self, tmp_path):
