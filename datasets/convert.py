@@ -67,8 +67,8 @@ def convert(
             else from the defaults of `Grid`, with a note.
         times: times of the frames, if src has none or others.
         parameters: parameters of the equation that src does not state, such as {"viscosity": 1e-3},
-            or an array with one number for each sample of src; they are stored beside those that it
-            states.
+            or an array with one number for each sample of src; they are stored together with those
+            that it states.
         without: numbers of samples to leave out.
         allow_nan: store NaN and infinite values, with a note; by default they are an error, since
             nothing can be trained or evaluated on them.
@@ -96,9 +96,7 @@ def convert(
         dtype = _widest(store, selection)
     samples = kept_samples(selection.num_samples, without)
     _refuse_unsolved(store, samples)
-    constant = {k: p for k, p in selection.parameters.items() if not isinstance(p, np.ndarray)}
     spec = _spec(src, store, selection, nodes, stride, len(samples))
-    spec = replace(spec, parameters=constant)
     kept = Kept(samples, tuple(slice(i, None, stride) for i in first))
     checks = [
         Finite(c.name, store.title, len(samples), allow_nan=allow_nan) for c in selection.chosen
@@ -224,11 +222,14 @@ def _spec(
             evolves=c.role != "state" and c.num_frames is not None,
         )
 
-    each = [
-        Field(name, PARAMETER, f"parameter {name} of the equation of each sample", "unknown")
-        for name, p in selection.parameters.items()
-        if isinstance(p, np.ndarray)
-    ]
+    constant: dict[str, Any] = {}
+    each: list[Field] = []
+    for name, p in selection.parameters.items():
+        if isinstance(p, np.ndarray):
+            text = f"parameter {name} of the equation of each sample"
+            each.append(Field(name, PARAMETER, text, "unknown"))
+        else:
+            constant[name] = p
     names = selection.names
     before = ", ".join(n for role in ("state", "input") for n in names.get(role, ()))
     after = ", ".join(names.get("state", names.get("target", ())))
@@ -239,7 +240,7 @@ def _spec(
         equation=selection.equation or f"not stated in {origin}",
         fields=(*map(field, selection.chosen), *each),
         domain=nodes,
-        parameters={},
+        parameters=constant,
         seed=None,
         num_samples=num_samples,
         tolerance=math.inf,

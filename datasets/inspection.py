@@ -14,6 +14,7 @@ from .containers.store import AmbiguousError, Store
 from .dataset import FieldDataset
 from .layouts import LAYOUTS, layout_of
 from .layouts.array_source import ArraySource
+from .layouts.used import used_arrays
 
 
 class _Range:
@@ -50,7 +51,8 @@ def inspect(path: str | Path) -> dict[str, Any]:
     and mean over the finite values, and the number of NaN or infinite values. "times" describes the
     times of the frames, if any. "train" holds the lines of a recipe that trains on the file, or
     says why none can. If the file does not state which arrays are fields, every array has an entry,
-    and "train" explains how to convert the file.
+    and "train" explains how to convert the file. "other_arrays" lists the arrays that are not used
+    as fields, coordinates, times or parameters, "not_read" those that cannot be read.
 
     Raises:
         FileNotFoundError, ValueError: the errors of `open_dataset`, except for ambiguous fields.
@@ -170,9 +172,10 @@ def _arrays(store: Store) -> dict[str, Any]:
 
 
 def _rest(store: Store, dataset: FieldDataset) -> dict[str, Any]:
-    """The arrays that are no fields, and those that cannot be read with the reason."""
+    """The arrays that the data set does not use, and those that cannot be read with the reason."""
     source = dataset.source
-    used = {c.name for c in source.selection.chosen} if isinstance(source, ArraySource) else set()
+    known = isinstance(source, ArraySource)
+    used = used_arrays(source.store, source.selection) if known else set()
     others = [str(array) for name, array in store.arrays.items() if name not in used]
     return {"other_arrays": others, "not_read": dict(store.refused)}
 

@@ -32,7 +32,7 @@ def estimator_of(
             frames of the file.
         equation: the name of the equation (a key of `estimators.EQUATIONS`) if the spec is not that
             of a problem of pdeops.
-        parameters: parameters of `equation` that the spec does not state, or that replace its.
+        parameters: parameters of `equation`, in place of those of the spec or in addition to them.
         inputs: the input fields of the samples, for a boundary-value problem.
         options: order, alpha and derivative of `EvolutionResidual`.
 
@@ -84,7 +84,8 @@ def _steady(
 
 
 def _all_parameters(spec: DatasetSpec) -> dict[str, Any]:
-    """The parameters of a spec, none of which may be missing: a default is not what was used."""
+    """The parameters of a spec, none of which may be missing: the default of today may differ
+    from the value that was used."""
     problem = {**DATASETS, **EVOLUTIONS}[spec.name]
     row = problem.KINDS.get(spec.kind)
     missing = [f.name for f in fields(row) if f.name not in spec.parameters] if row else []

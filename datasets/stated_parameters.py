@@ -22,15 +22,11 @@ def with_stated(selection: Selection, given: Mapping[str, Any]) -> dict[str, Any
     for name, value in given.items():
         values = _checked(name, value, selection.num_samples)
         stated = parameters.get(name, values)
-        if np.ndim(stated) > np.ndim(values):
-            same, values = bool(np.all(stated == values)), stated
-        else:
-            same = bool(np.all(stated == np.asarray(values)))
-        if not same:
+        if not np.all(np.asarray(stated) == values):
             raise ValueError(
                 f"The file states the parameter {name} = {stated}; got {value}. Leave it out."
             )
-        parameters[name] = values
+        parameters[name] = stated if np.ndim(stated) > np.ndim(values) else values
     return parameters
 
 

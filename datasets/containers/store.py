@@ -162,6 +162,11 @@ class Store(ABC):
         groups."""
         return []
 
+    def sources(self, name: str) -> tuple[str, ...]:
+        """Names in the file of the arrays from which this one is made: its own, unless it is
+        virtual."""
+        return (name,)
+
     def locate(self, name: str) -> None:
         """Add an array that the file has, but that was not listed when it was opened."""
         return  # most formats list all arrays

@@ -19,6 +19,11 @@ from .store import Array, Key, Store
 class Virtual(ABC):
     """An array made of arrays of a store."""
 
+    @property
+    @abstractmethod
+    def sources(self) -> tuple[str, ...]:
+        """Names of the arrays of the store from which it is made."""
+
     @abstractmethod
     def described(self, store: Store, name: str) -> Array:
         """Its metadata, under a name."""
@@ -53,6 +58,11 @@ class VirtualStore(Store):
     def attributes_of(self, path: str) -> dict[str, Any]:
         """The attributes in the file."""
         return self.inner.attributes_of(path)
+
+    def sources(self, name: str) -> tuple[str, ...]:
+        """Names in the file of the arrays from which this one is made."""
+        names = self.virtual[name].sources if name in self.virtual else (name,)
+        return tuple(n for inner in names for n in self.inner.sources(inner))
 
     def check(self, name: str) -> None:
         """The check of the other store, for its arrays."""
@@ -94,12 +104,19 @@ class Shaped(Virtual):
         lengths: for each axis before those merged, None if the array has it, else its length.
         merged: number of last axes that become one; 0 for none.
         dims: names of the axes; None if they have none.
+        order: for each entry of the merged axis, its number in the file; None for the file's order.
     """
 
     name: str
     lengths: tuple[int | None, ...]
     merged: int = 0
     dims: tuple[str, ...] | None = None
+    order: tuple[int, ...] | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The stored array."""
+        return (self.name,)
 
     def described(self, store: Store, name: str) -> Array:
         """The metadata, with the axes in their new number."""
@@ -123,17 +140,18 @@ class Shaped(Virtual):
 
     def read(self, store: Store, key: Key) -> np.ndarray:
         """The block, with its values repeated along the axes that the file lacks."""
-        own = [k for k, n in zip(key, self.lengths, strict=False) if n is None]
-        u = store.read(self.name, (*own, *(slice(None),) * self.merged))
-        u = u[self._inserted()]
-        given = [
-            None if n is None else _count(k, n) for k, n in zip(key, self.lengths, strict=False)
+        stored = [k for k, n in zip(key, self.lengths, strict=False) if n is None]
+        u = store.read(self.name, (*stored, *(slice(None),) * self.merged))[self._inserted()]
+        sizes = [
+            m if n is None else _count(k, n)
+            for m, n, k in zip(u.shape, self.lengths, key, strict=False)
         ]
-        size = [m if g is None else g for m, g in zip(u.shape, given, strict=False)]
-        u = np.broadcast_to(u, (*size, *u.shape[len(size) :]))
+        components = u.shape[len(sizes) :]
+        u = np.broadcast_to(u, (*sizes, *components))
         if not self.merged:
             return u
-        return u.reshape(*size, math.prod(u.shape[len(size) :]))[..., key[-1]]
+        u = u.reshape(*sizes, math.prod(components))
+        return (u if self.order is None else u[..., list(self.order)])[..., key[-1]]
 
     def _inserted(self) -> tuple[Any, ...]:
         return tuple(slice(None) if n is None else None for n in self.lengths)
@@ -144,6 +162,11 @@ class Stacked(Virtual):
     """Stored arrays of equal shape along a new first axis."""
 
     names: tuple[str, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.names
 
     def described(self, store: Store, name: str) -> Array:
         """The metadata of the first array, with the new axis."""
@@ -169,6 +192,11 @@ class Joined(Virtual):
     first: str
     later: str
     axis: int
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Both arrays."""
+        return (self.first, self.later)
 
     def described(self, store: Store, name: str) -> Array:
         """The metadata of the frames, with one frame more."""
@@ -201,6 +229,11 @@ class Cut(Virtual):
 
     name: str
     shape: tuple[int, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The stored array."""
+        return (self.name,)
 
     def described(self, store: Store, name: str) -> Array:
         """The metadata, with the new shape."""

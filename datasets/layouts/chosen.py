@@ -124,6 +124,8 @@ class Selection:
         parameters: parameters of the equation that the file states: constants, or arrays (n,) with
             one number for each sample.
         equation: the equation of the fields, as text; "" if the file does not state it.
+        read: names of arrays that were read for its nodes, times and parameters, and cannot be
+            known by their names.
     """
 
     chosen: tuple[Chosen, ...]
@@ -132,6 +134,7 @@ class Selection:
     singles: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     equation: str = ""
+    read: tuple[str, ...] = ()
 
     def of(self, role: str) -> tuple[Chosen, ...]:
         """The arrays with this role."""

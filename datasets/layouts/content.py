@@ -1,4 +1,4 @@
-"""What a file of a public format holds, and the data set of all its fields or of chosen ones."""
+"""The content of a file of a public format, and the data set of all or some of its fields."""
 # Axes: b batch, t time, c channel, *space nodes, n samples.
 
 import shlex
@@ -11,10 +11,9 @@ import torch
 
 from ..containers.store import AmbiguousError, Store
 from ..dataset import FieldDataset
-from .array_source import ArraySource
 from .chosen import Chosen, Selection
 from .coordinates import GridLike
-from .periods import located_in_period
+from .named_arrays import dataset_of
 from .selection import agree
 from .times import Times, times_of
 
@@ -23,7 +22,7 @@ Names = Mapping[str, Sequence[str]]  # role -> names of arrays
 
 @dataclass(frozen=True)
 class Content:
-    """The fields of a file of a public format, and what it states of times, nodes and parameters.
+    """The fields of a file of a public format, and its times, nodes and parameters.
 
     Attributes:
         store: the arrays of the file, and virtual ones.
@@ -37,6 +36,7 @@ class Content:
         parameters: of the equation: constants, or arrays (n,) with one number for each sample.
         equation: the equation of the fields, as text.
         notes: what was inferred.
+        read: as in `Selection`.
     """
 
     store: Store
@@ -48,6 +48,7 @@ class Content:
     parameters: Mapping[str, float | np.ndarray] = field(default_factory=dict)
     equation: str = ""
     notes: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
 
     def holds(self, names: Names) -> bool:
         """Whether all these names are those of its fields."""
@@ -72,21 +73,18 @@ class Content:
         for c in chosen:
             self.store.check(c.name)
         notes = list(self.notes)
+        found = times_of(self.store, chosen, notes, self.times if times is None else times)
         selection = Selection(
             chosen,
-            times_of(self.store, chosen, notes, self.times if times is None else times),
+            found,
+            tuple(notes),
             parameters=self.parameters,
             equation=self.equation,
+            read=self.read,
         )
-        store, selection, domain, more = located_in_period(self.store, selection, given)
-        store.release()  # a process that only opens data has no file open when it forks
-        return FieldDataset(
-            ArraySource(store, selection),
-            domain,
-            path=store.path,
-            dtype=dtype,
-            notes=(*notes, *more),
-        )
+        dataset = dataset_of(self.store, selection, given, dtype)
+        self.store.release()  # a process that only opens data has no file open when it forks
+        return dataset
 
     def _grid(self, given: GridLike | None, times: Times | None) -> GridLike:
         """The domain, or the arguments of a grid: the caller's before those of the file."""
@@ -119,7 +117,7 @@ class Content:
         for role, given in names.items():
             for name in given:
                 c = self._named(name)
-                assert c is not None  # as `holds` says
+                assert c is not None  # `holds` was checked
                 chosen.append(replace(c, role=role))
         return tuple(chosen)
 

@@ -2,10 +2,10 @@
 u (sample, x, y, time) at the times t (1, time), on the periodic unit box.
 
 `ns_V1e-3_N5000_T50.mat` and others of more than 2 GB have version 7.3 and are HDF5, with the axes
-in reverse (time, y, x, sample); the rest has version 5. MATLAB's order of axes puts the samples of
-one node side by side. Files that are not compressed are mapped, version 7.3 is read by chunks;
-frames are apart there, but samples are not. A compressed file of version 5 is read whole on first
-use. `pdeops data convert` puts the samples one behind the other.
+in reverse (time, y, x, sample); the rest has version 5. In MATLAB's order of axes the samples of
+one node are contiguous, so that a batch of few samples reads more than its own values. Files that
+are not compressed are mapped, version 7.3 is read by chunks. A compressed file of version 5 is read
+whole on first use. In a file of `pdeops data convert` each sample is contiguous.
 
 Others write the initial vorticity into u as well, as its first frame: without times, and where a is
 that frame, u is read alone.

@@ -2,14 +2,14 @@
 published files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from ...domain import Domain
-from ..containers.single import OneSample
 from ..containers.store import AmbiguousError, Array, Store
+from ..containers.virtual import Shaped, VirtualStore
 from ..dataset import FieldDataset
 from . import suggestion
 from .array_source import ArraySource
@@ -116,14 +116,17 @@ def open_named(
         ValueError: an error of `select` or `located`.
     """
     selection = select(store, inputs=inputs, targets=targets, states=states, axes=axes, times=times)
-    store, selection, nodes, concluded = placed(store, selection, grid)
-    return FieldDataset(
-        ArraySource(store, selection),
-        nodes,
-        path=store.path,
-        dtype=dtype,
-        notes=(*notes, *concluded),
-    )
+    selection = replace(selection, notes=(*notes, *selection.notes))
+    return dataset_of(store, selection, grid, dtype)
+
+
+def dataset_of(
+    store: Store, selection: Selection, grid: GridLike | None, dtype: torch.dtype
+) -> FieldDataset:
+    """The data set of the selected arrays, on the grid from `located`."""
+    store, selection, nodes, notes = placed(store, selection, grid)
+    source = ArraySource(store, selection)
+    return FieldDataset(source, nodes, path=store.path, dtype=dtype, notes=tuple(notes))
 
 
 def placed(
@@ -131,9 +134,15 @@ def placed(
 ) -> tuple[Store, Selection, Domain, list[str]]:
     """The store and the selection as `ArraySource` reads them, the domain, and all notes."""
     if selection.singles:
-        store = OneSample(store, selection.singles)
+        store = VirtualStore(store, {n: _one_sample(store.arrays[n]) for n in selection.singles})
     store, selection, nodes, notes = located_in_period(store, selection, grid)
     return store, selection, nodes, [*selection.notes, *notes]
+
+
+def _one_sample(array: Array) -> Shaped:
+    """The array with an axis of samples, of length one, in front."""
+    lengths = (1, *(None for _ in array.shape))
+    return Shaped(array.name, lengths, dims=array.dims and ("sample", *array.dims))
 
 
 def _unclear(store: Store) -> str:

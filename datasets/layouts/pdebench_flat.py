@@ -81,7 +81,7 @@ def _kind(store: Store) -> str | None:
 
 
 def _line(store: Store) -> Content:
-    """Trajectories of one field in 1D; the attributes say of which equation."""
+    """Trajectories of one field in 1D; the attributes identify the equation."""
     stated = numbers(store.attributes_of("/"))
     family = next((f for f in _FAMILIES if f.known_by <= set(stated)), None)
     chosen = Chosen("tensor", "state", ("sample", "time", "x"), store.arrays["tensor"].shape)

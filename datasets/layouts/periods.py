@@ -5,7 +5,7 @@ last node is the first one again. The values do: they are equal there, in all sa
 """
 # Axes: of a snapshot, those of space of one field of one sample at one time.
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +15,6 @@ from ..containers.store import Store
 from ..containers.virtual import Cut, VirtualStore
 from .chosen import Chosen, Selection
 from .coordinates import GridLike, coordinates_along, located
-
-_NUM_SAMPLES = 3  # snapshots of the first, the middle and the last sample are compared
 
 # The last node repeats the first: their difference is below the first number times that between
 # the last two nodes, and below the second times the largest value (round-off of float32).
@@ -52,7 +50,7 @@ def located_in_period(
     if not repeated:
         return store, chosen, nodes, notes
     letters = ", ".join(nodes.axes[i] for i in repeated)
-    if given is not None and not hasattr(given, "keys"):
+    if given is not None and not isinstance(given, Mapping):
         note = (
             f"the last node along {letters} repeats the first, as if both ends of a period were "
             f"stored; the given grid counts it as a node of its own"
@@ -65,10 +63,10 @@ def located_in_period(
 
 
 def _snapshots(store: Store, selection: Selection) -> Iterator[np.ndarray]:
-    """Fields (*space) in the file's directions, each channel apart: of a few samples, at the last
-    time."""
+    """Fields (*space) in the file's directions, each channel apart: of the first, the middle
+    and the last sample, at the last time."""
     n = selection.num_samples
-    for index in sorted({0, (n - 1) // 2, n - 1})[:_NUM_SAMPLES]:
+    for index in sorted({0, (n - 1) // 2, n - 1}):
         for c in selection.chosen:
             key = [slice(None)] * len(c.axes)
             key[c.sample_axis] = slice(index, index + 1)

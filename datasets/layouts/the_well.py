@@ -10,7 +10,8 @@
 
 An axis along which a field does not vary (sample_varying, time_varying, dim_varying) is absent;
 here the values repeat along it, without being copied. Fields that do not vary in time are inputs,
-all others are states. A batch reads its samples and frames only.
+all others are states. A batch reads its samples and frames only. Components have the order of the
+axes in a batch: x before y, also where spatial_dims is y, x.
 """
 # Axes: n samples, t time, *space, D components.
 
@@ -42,8 +43,8 @@ def content(store: Store) -> Content:
     """All fields; those that are constant in time as inputs.
 
     Raises:
-        ValueError: an array has not the axes that its attributes say, or coordinates differ between
-            samples.
+        ValueError: an array does not have the axes that its attributes state, or coordinates differ
+            between samples.
     """
     dims = _dims(store)
     sizes = {dim: _size(store, dim) for dim in dims}
@@ -71,6 +72,7 @@ def content(store: Store) -> Content:
         questions=questions,
         parameters=parameters,
         notes=(*notes, *unread),
+        read=(*(f"dimensions/{dim}" for dim in dims), *(f"scalars/{name}" for name in parameters)),
     )
 
 
@@ -103,7 +105,7 @@ def _num_samples(store: Store) -> int:
 
 
 def _flag(attributes: Mapping[str, Any], name: str) -> bool:
-    """Whether a field varies; files that do not say so have all axes."""
+    """Whether a field varies; true if the attribute is absent."""
     return bool(np.all(attributes.get(name, True)))
 
 
@@ -121,35 +123,37 @@ def _field(
         or any(lengths[a] not in (None, n) for a, n in zip(present, stored, strict=True))
         or len(components) not in _COMPONENT_AXES[order]
     ):
-        absent = ", ".join(a for a in lengths if not varies[a]) or "no axis"
+        missing = ", ".join(a for a in lengths if not varies[a]) or "no axis"
         raise ValueError(
             f"{path} {array.shape} in {store.title} must have the axes of {num_samples} samples, "
             f"times and {' x '.join(map(str, sizes.values()))} nodes, without those along which "
-            f"its attributes say that it does not vary ({absent}), then {order} axes of "
+            f"its attributes state that it does not vary ({missing}), then {order} axes of "
             f"components. Download or write the file again."
         )
     channel = ("channel",) if order else ()
+    num_components = int(np.prod(components, dtype=np.int64))
+    names, order_in_file = _components(list(sizes), order, num_components)
     shaped = Shaped(
         path,
         tuple(None if varies[axis] else lengths[axis] for axis in axes),
         len(components),
         dims=(*axes, *channel),
+        order=order_in_file,
     )
-    num_components = int(np.prod(components, dtype=np.int64))
     leading = ("sample", *(("time",) if varies["time"] else ()))
     chosen = Chosen(
         path,
         "state" if varies["time"] else "input",
         (*leading, *_space(list(sizes)), *channel),
         shaped.described(store, path).shape,
-        _components(list(sizes), order, num_components),
+        names,
     )
     return chosen, shaped
 
 
 def _varies(store: Store, path: str, dims: list[str]) -> dict[str, bool]:
-    """Whether a field varies between samples, in time and along each dimension; an attribute that
-    is absent says that it does."""
+    """Whether a field varies between samples, in time and along each dimension; true for absent
+    attributes."""
     stated = store.attributes_of(path)
     along = np.broadcast_to(np.asarray(stated.get("dim_varying", True), dtype=bool), len(dims))
     return {
@@ -164,12 +168,25 @@ def _space(dims: list[str]) -> tuple[str, ...]:
     return tuple(dims) if set(dims) <= set(SPACE) else SPACE[: len(dims)]
 
 
-def _components(dims: list[str], order: int, number: int) -> tuple[str, ...]:
-    """Names of the components: x, y; xx, xy, yx, yy; numbers if there are others."""
+def _in_batch(dims: list[str]) -> list[str]:
+    """The dimensions in the order of the axes of a batch; see `Chosen.space_axes`."""
+    return sorted(dims, key=SPACE.index) if set(dims) <= set(SPACE) else dims
+
+
+def _components(
+    dims: list[str], order: int, number: int
+) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
+    """Names of the components in the order of the axes of a batch: x, y; xx, xy, yx, yy; and their
+    numbers in the file. If there are others, their numbers are their names."""
     if order == 0:
-        return ()
-    names = list(dims) if order == 1 else [f"{a}{b}" for a in dims for b in dims]
-    return tuple(names if len(names) == number else map(str, range(number)))
+        return (), None
+    in_file, in_batch = (
+        list(names) if order == 1 else [f"{a}{b}" for a in names for b in names]
+        for names in (dims, _in_batch(dims))
+    )
+    if len(in_file) != number:
+        return tuple(map(str, range(number))), None
+    return tuple(in_batch), tuple(map(in_file.index, in_batch))
 
 
 def _parameters(store: Store, num_samples: int) -> tuple[dict[str, float | np.ndarray], list[str]]:
@@ -206,9 +223,11 @@ def _grid(store: Store, dims: list[str]) -> tuple[GridLike, dict[str, str]]:
     sides = _boundaries(store, dims)
     if all(side == {"periodic"} for side in sides.values()):
         return {"boundary": "periodic"}, {}
-    each = ", ".join(f"{dim} {' and '.join(sorted(s)) or 'not stated'}" for dim, s in sides.items())
+    each = ", ".join(
+        f"{dim} {' and '.join(sorted(sides[dim])) or 'not stated'}" for dim in _in_batch(dims)
+    )
     return {}, {
-        "boundary": f"the file says {each}; periodic, dirichlet or neumann for each axis, with "
+        "boundary": f"the file states {each}; periodic, dirichlet or neumann for each axis, with "
         f"commas between them"
     }
 

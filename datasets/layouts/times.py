@@ -1,6 +1,6 @@
 """Times of the frames of a foreign file: from coordinates in the file, else frame numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,10 +104,7 @@ def _found(
     """
     n = c.num_frames
     assert n is not None
-    dim = c.dim(store.arrays[c.name].dims, "time")
-    for array in candidates(store, (*((dim,) if dim else ()), *_NAMES), [f.name for f in fields]):
-        if not _may_be_times(array, c):
-            continue
+    for array in times_along(store, c, fields):
         times = _values(store, array)
         if times.size not in (n, n + 1):
             raise ValueError(
@@ -122,6 +119,14 @@ def _found(
                 notes.append(note)
         return times[:n]
     return None
+
+
+def times_along(store: Store, c: Chosen, fields: Sequence[Chosen]) -> Iterator[Array]:
+    """The arrays whose name and shape are those of times of the frames of a field."""
+    dim = c.dim(store.arrays[c.name].dims, "time")
+    names = (*((dim,) if dim else ()), *_NAMES)
+    found = candidates(store, names, [f.name for f in fields])
+    return (array for array in found if _may_be_times(array, c))
 
 
 def _may_be_times(array: Array, c: Chosen) -> bool:

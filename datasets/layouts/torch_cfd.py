@@ -64,7 +64,7 @@ def _axes(store: Store, shape: tuple[int, ...]) -> tuple[str, ...]:
         return ("sample", "x", "y", "time")
     raise AmbiguousError(
         f"The axis of times of vorticity {shape} in {store.title} is the second, or the last in "
-        f"older files, and its lengths do not tell. Name it: pdeops data convert {store.path} "
-        f"own.h5 --state vorticity --axes sample,time,x,y --boundary periodic, or the axes "
-        f"sample,x,y,time."
+        f"older files, and the lengths do not show which. Name it: pdeops data convert "
+        f"{store.path} own.h5 --state vorticity --axes sample,time,x,y --boundary periodic, or "
+        f"the axes sample,x,y,time."
     )

@@ -104,8 +104,8 @@ class EvolutionProblem(Generated):
         """The equation to solve, on the solver's grid."""
 
     def check_domain(self, grid: Domain) -> None:
-        """Raise a ValueError unless the equation is that of fields at these nodes, whatever fields;
-        `check_grid` also asks that they hold the initial fields."""
+        """Raise a ValueError unless the nodes are those of the equation's domain; `check_grid` also
+        requires that they resolve the initial fields."""
         self.check_grid(grid)
 
     @abstractmethod

@@ -17,15 +17,33 @@ from .periodic_fields import PeriodicGaussianField, RingVorticity
 
 
 @dataclass(frozen=True)
-class FNO:
+class Flow:
+    """What all kinds share: the parameters of the equation, and unless a kind has others, the unit
+    box and no force."""
+
+    viscosity: float = 1e-3
+    drag: float = 0.0
+    t_start: float = 0.0
+
+    isometric: ClassVar[bool] = False  # vorticity changes its sign in a reflection
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Side lengths of the box."""
+        return (1.0, 1.0)
+
+    def forcing(self, grid: Grid) -> Tensor | None:
+        """f at the nodes; None without a force."""
+        return None
+
+
+@dataclass(frozen=True)
+class FNO(Flow):
     """The unit box, f = 0.1 (sin 2π(x + y) + cos 2π(x + y)), ω(0) ~ N(0, scale² (-Δ + τ²)^(-α)).
 
     The recipe of FNO's V1e-3 files (Li et al. 2021, arXiv 2010.08895): one frame per unit of time.
     """
 
-    viscosity: float = 1e-3
-    drag: float = 0.0
-    t_start: float = 0.0
     t_end: float = 50.0
     num_frames: int = 50
     dt: float = 0.02
@@ -34,13 +52,6 @@ class FNO:
     alpha: float = 2.5
     scale: float = 7.0**1.5
     num_waves: int = 32
-
-    isometric: ClassVar[bool] = False  # the force points along x + y
-
-    @property
-    def extent(self) -> tuple[float, float]:
-        """The unit box."""
-        return (1.0, 1.0)
 
     def sample(self, grid: Grid, random: np.random.Generator) -> Float[Tensor, "1 *space"]:
         """ω(0) at the nodes, in float64."""
@@ -83,21 +94,15 @@ class FNOLate(FNO):
 
 
 @dataclass(frozen=True)
-class McWilliams:
+class McWilliams(Flow):
     """Decaying turbulence on the box of side 2π: no force, energy near the wavenumber `peak`."""
 
-    viscosity: float = 1e-3
-    drag: float = 0.0
-    t_start: float = 0.0
     t_end: float = 10.0
     num_frames: int = 20
     dt: float = 0.02
     refinement: int = 4
     peak: float = 4.0
     num_waves: int = 32
-
-    # The spectrum prefers no direction, but vorticity changes its sign in a reflection.
-    isometric: ClassVar[bool] = False
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -108,17 +113,13 @@ class McWilliams:
         """ω(0) at the nodes, in float64."""
         return RingVorticity(self.peak, self.num_waves).sample(grid, random)[None]
 
-    def forcing(self, grid: Grid) -> Tensor | None:
-        """None: there is no force."""
-        return None
-
 
 @dataclass(frozen=True)
 class McWilliamsDense(McWilliams):
     """Same as `McWilliams` from t = 4.5, when vortices have formed, to 5.5, a frame every 0.01.
 
-    So dense frames show ω_t: differences in time of fourth order leave a residual of the equation
-    far below that of a wrong trajectory.
+    Frames at this spacing determine ω_t: differences in time of fourth order leave a residual of
+    the equation far below that of a wrong trajectory.
     """
 
     t_start: float = 4.5
@@ -152,7 +153,7 @@ class KolmogorovDense(Kolmogorov):
 
 
 @dataclass(frozen=True)
-class TaylorGreen:
+class TaylorGreen(Flow):
     """Decaying vortices on the unit box, an exact solution of the nonlinear equation:
 
         ω(x, y, t) = [a cos 2π(kx + p) cos 2π(ly + q) + b cos 2π(lx + r) cos 2π(ky + s)] e^(-λt),
@@ -163,22 +164,12 @@ class TaylorGreen:
     `num_waves`, the phases from [0, 1), a and b from [amplitude/2, amplitude].
     """
 
-    viscosity: float = 1e-3
-    drag: float = 0.0
-    t_start: float = 0.0
     t_end: float = 1.0
     num_frames: int = 100
     dt: float = 0.01
     refinement: int = 2
     amplitude: float = 10.0
     num_waves: int = 4
-
-    isometric: ClassVar[bool] = False  # vorticity changes its sign in a reflection
-
-    @property
-    def extent(self) -> tuple[float, float]:
-        """The unit box."""
-        return (1.0, 1.0)
 
     def sample(self, grid: Grid, random: np.random.Generator) -> Float[Tensor, "1 *space"]:
         """ω(0) at the nodes, in float64."""
@@ -191,10 +182,6 @@ class TaylorGreen:
             return torch.cos(2 * math.pi * (number * position + phase))
 
         return (a * wave(k, x, p) * wave(l, y, q) + b * wave(l, x, r) * wave(k, y, s))[None]
-
-    def forcing(self, grid: Grid) -> Tensor | None:
-        """None: there is no force."""
-        return None
 
 
 class NavierStokes(PeriodicProblem):

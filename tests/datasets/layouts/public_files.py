@@ -1,7 +1,7 @@
-"""Small files of the public formats with a time axis, written to the letter of their description.
+"""Small files of the public formats with a time axis, written as their publications describe them.
 
-Fields are exact: every value tells its sample, time and place, all axes have different lengths, and
-fields on periodic boxes are periodic.
+Fields are exact: every value depends on its sample, time and place, all axes have different
+lengths, and fields on periodic boxes are periodic.
 """
 # Axes: n sample, t time, x y space, c component.
 

@@ -11,7 +11,7 @@ from .foreign_files import SHAPE, place
 
 
 class TestGrid:
-    """From what is said, else from coordinates, else assumed with a note."""
+    """Given by the caller, else from coordinates, else assumed with a note."""
 
     def open(self, path, x, y, **more):
         files.netcdf4(path, {"k": place(), "p": place()}, x=x, y=y)
@@ -31,7 +31,7 @@ class TestGrid:
         assert data.domain.extent == pytest.approx((3.0, 1.0))
         assert data.notes == ()
 
-    def test_a_box_that_does_not_begin_at_zero_is_shifted_and_said_so(self, tmp_path):
+    def test_a_box_that_does_not_begin_at_zero_is_shifted_with_a_note(self, tmp_path):
         data = self.open(tmp_path / "a", np.linspace(-1, 1, 5), np.linspace(0, 1, 7))
         assert data.domain.extent == (2.0, 1.0)
         assert any("x begins at -1" in note for note in data.notes)
@@ -42,7 +42,7 @@ class TestGrid:
         given = Grid((5, 7))
         assert open_dataset(tmp_path / "a", inputs=["k"], targets=["p"], grid=given).domain == given
 
-    def test_what_is_assumed_is_said(self, tmp_path):
+    def test_assumptions_are_noted(self, tmp_path):
         files.npz(tmp_path / "a", {"k": place(), "p": place()})
         data = open_dataset(tmp_path / "a", inputs=["k"], targets=["p"])
         assert data.domain == Grid(SHAPE[1:])
@@ -58,7 +58,7 @@ class TestGrid:
 
 
 class TestNamedAxes:
-    def test_dimension_names_say_the_order(self, tmp_path):
+    def test_dimension_names_give_the_order(self, tmp_path):
         files.netcdf4(
             tmp_path / "a", {"coeff": place(), "sol": place(2.0)}, dims=("y", "batch", "x")
         )
@@ -66,7 +66,7 @@ class TestNamedAxes:
         assert (len(data), data.domain.shape) == (5, (7, 4))
         np.testing.assert_array_equal(data.read([3]).target[0, 0], place(2.0)[:, 3].T)
 
-    def test_other_names_go_by_their_order_with_a_note(self, tmp_path):
+    def test_axes_of_other_names_are_read_in_their_order_with_a_note(self, tmp_path):
         files.netcdf3(tmp_path / "a", {"k": place(), "p": place()}, dims=("run", "lat", "lon"))
         data = open_dataset(tmp_path / "a", inputs=["k"], targets=["p"])
         assert data.domain.shape == SHAPE[1:]

@@ -1,4 +1,4 @@
-"""Public formats with a time axis: one contract for all, then what is peculiar to each."""
+"""Public formats with a time axis: one contract for all, then what a batch reads."""
 
 import pickle
 
@@ -84,7 +84,7 @@ ROWS["fno_navier_stokes_v5"] = ROWS["fno_navier_stokes_v73_chunked"] = ROWS["fno
 
 @pytest.fixture(params=ROWS)
 def twin(request, tmp_path):
-    """A file whose name says nothing, and what it holds."""
+    """A file whose name and suffix do not show its format, and its expected content."""
     path = tmp_path / "own.data"
     getattr(public, request.param)(path)
     return path, *ROWS[request.param]
@@ -108,6 +108,21 @@ class TestEveryFormat:
             row = report["fields"][name]
             assert (row["role"], row["not_finite"]) == ("state", 0)
             assert row["max"] == pytest.approx(states[:, :, i].max(), rel=1e-6)
+
+    def test_other_arrays_are_those_that_are_not_used(self, twin):
+        path, _, grid, *_ = twin
+        if not h5py.is_hdf5(path):
+            pytest.skip("h5py adds no array to a MATLAB file of version 5")
+        with h5py.File(path, "r+") as file:
+            place = "0001/extra" if "0001" in file else "extra"
+            file[place] = np.zeros(7)
+        report = inspect(path)
+        if grid:  # the file does not state its boundary: every array has an entry of its own
+            assert set(report["fields"]) > {"extra", "t-coordinate"}
+            return
+        well = ["boundary_conditions/x_periodic/mask", "boundary_conditions/y_PERIODIC/mask"]
+        unused = [*well, "scalars/forcing"] if report["format"] == "The Well" else []
+        assert sorted(row.split()[0] for row in report["other_arrays"]) == sorted([*unused, place])
 
     def test_times_nodes_and_values_are_those_of_the_file(self, twin):
         *_, domain, times, channels, states = twin
@@ -214,7 +229,7 @@ class TestWhatIsRead:
         np.testing.assert_array_equal(batch.target[0, 0, 0], u[5, frames[1], ..., 0])
 
     def test_other_samples_may_be_unreadable(self, tmp_path):
-        """The control for caches of the system: the other groups hold a filter that fails."""
+        """A control that caches of the system cannot hide: reading another group is an error."""
         public.shallow_water(tmp_path / "d")
         data = open_dataset(tmp_path / "d")
         store = data.source.store.inner

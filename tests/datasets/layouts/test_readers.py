@@ -1,4 +1,4 @@
-"""Formats known by content, and what is said of files that are none."""
+"""Formats known by content, and the errors for files of no format."""
 
 import shutil
 import zipfile

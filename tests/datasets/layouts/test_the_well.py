@@ -34,7 +34,7 @@ class TestTheWell:
 
     def test_walls_are_no_boundary_condition_of_all_fields(self, tmp_path):
         public.the_well(tmp_path / "d", sides=("WALL", "periodic"))
-        with pytest.raises(ValueError, match=r"the file says x wall, y periodic"):
+        with pytest.raises(ValueError, match=r"the file states x wall, y periodic"):
             open_dataset(tmp_path / "d")
         given = {"boundary": ["neumann", "periodic"], "placement": ["centers", "left"]}
         assert open_dataset(tmp_path / "d", grid=given).domain.boundary == ("neumann", "periodic")
@@ -69,6 +69,37 @@ class TestTheWell:
         with pytest.raises(ValueError, match="differ between samples"):
             open_dataset(tmp_path / "d")
 
+    def test_components_have_the_order_of_the_axes(self, tmp_path):
+        """A file with the axes y, x stores v_y before v_x, and yy before yx, xy, xx."""
+        public.the_well(tmp_path / "a")
+        first = open_dataset(tmp_path / "a")
+        expected = first.read([2]).target
+        first.source.store.release()
+        public.the_well(tmp_path / "b", sides=("WALL", "periodic"))
+        for name in "ab":
+            with h5py.File(tmp_path / name, "r+") as file:
+                file["dimensions"].attrs["spatial_dims"] = ["y", "x"]
+                for path in ("t0_fields/density", "t1_fields/velocity", "t2_fields/stress"):
+                    attributes, u = dict(file[path].attrs), np.swapaxes(file[path][()], 2, 3)
+                    del file[path]
+                    # The components change places with the axes.
+                    file[path] = u[(..., *(slice(None, None, -1),) * int(path[1]))]
+                    file[path].attrs.update(attributes)
+                for group, names in (
+                    ("t0_fields", "mask mean profile wall"),
+                    ("t2_fields", "strain"),
+                ):
+                    for field in names.split():
+                        del file[f"{group}/{field}"]
+        data = open_dataset(tmp_path / "a")
+        assert data.domain == first.domain
+        stress = tuple(f"stress_{c}" for c in ("xx", "xy", "yx", "yy"))
+        assert data.targets == ("density", "velocity_x", "velocity_y", *stress)
+        channels = [first.targets.index(name) for name in data.targets]
+        assert torch.equal(data.read([2]).target, expected[:, :, channels])
+        with pytest.raises(ValueError, match=r"the file states x wall, y periodic"):
+            open_dataset(tmp_path / "b")
+
     def test_other_coordinates_than_cartesian_ones(self, tmp_path):
         public.the_well(tmp_path / "d")
         sphere = Sphere((X, Y))
@@ -80,6 +111,7 @@ class TestTheWell:
                 file[f"dimensions/{name}"] = sphere.axis(i)
         data = open_dataset(tmp_path / "d")
         assert data.domain == sphere
+        assert not any("dimensions" in row for row in inspect(tmp_path / "d")["other_arrays"])
         np.testing.assert_array_equal(data.read([1]).target[0, :, 0], wave()[1, 1:])
         data.source.store.release()
         with h5py.File(tmp_path / "d", "r+") as file:

@@ -106,5 +106,5 @@ class TestTorchCFD:
     def test_a_cube_of_nodes_and_times_is_ambiguous(self, tmp_path):
         u = torch.from_numpy(wave(times=X, shape=(X, X)))
         torch.save({"vorticity": u, "stream": u}, tmp_path / "d")
-        with pytest.raises(ValueError, match="its lengths do not tell"):
+        with pytest.raises(ValueError, match="the lengths do not show which"):
             open_dataset(tmp_path / "d")
