@@ -50,7 +50,7 @@ def test_generate_sets_the_parameters_of_a_kind(pdeops, tmp_path):
 
 
 def test_samples_that_look_last_are_named(pdeops, tmp_path):
-    """Two equal axes and another one are hardly samples and a strip; the guess is said aloud."""
+    """Two equal axes and another one are hardly samples and a strip; the guess is logged."""
     for shape, warned in (((9, 9, 12), True), ((12, 9, 9), False)):
         a = np.random.default_rng(0).random(shape)
         scipy.io.savemat(tmp_path / "own.mat", {"k": a, "p": a})
@@ -259,7 +259,7 @@ def test_narrow_terminals_show_whole_names(monkeypatch, capsys):
     assert sum(name in "".join(map(str.strip, column)) for column in columns) >= 2
 
 
-def test_compiling_prints_its_progress_and_not_what_each_solve_says(monkeypatch, caplog):
+def test_compiling_prints_its_progress_and_not_the_log_of_each_solve(monkeypatch, caplog):
     def job():
         log = logging.getLogger("pdeops")
         log.info("A: Diffusion")
