@@ -18,6 +18,7 @@ from pdeops.nn.nonuniform import (
 from pdeops.nn.spectral_block import NeuralSpectralBlock
 
 from .bench import Bench
+from .training_step import TrainingStep
 
 GRID, BATCH = Grid((64, 64)), 8
 NUM_POINTS, CHANNELS, SAMPLES = 972, 32, 20
@@ -49,21 +50,11 @@ def plain(model: PublishedLSM) -> PublishedLSM:
     return twin
 
 
-class Training:
-    """A model, its optimizer and one batch; `step` returns the prediction before the update."""
-
-    def __init__(self, model: nn.Module) -> None:
-        generator = torch.Generator().manual_seed(0)
-        self.model = model
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
-        self.x = torch.randn(BATCH, 10, *GRID.shape, generator=generator)
-
-    def step(self) -> Tensor:
-        self.optimizer.zero_grad()
-        prediction = self.model(self.x)
-        prediction.square().mean().backward()
-        self.optimizer.step()
-        return prediction.detach()
+def training(model: nn.Module) -> TrainingStep:
+    """A step on one batch of noise towards zero."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(BATCH, 10, *GRID.shape, generator=generator)
+    return TrainingStep(model, x, lambda prediction: prediction.square().mean(), lr=1e-4)
 
 
 class Transforms:
@@ -110,7 +101,7 @@ BENCHES = [
         name="lsm_published64",
         size="64 x 64 nodes, batch 8, 64 channels: one training step",
         dtype="float32",
-        setup=lambda: (Training(model := published()), Training(plain(model))),
+        setup=lambda: (training(model := published()), training(plain(model))),
         work=lambda sides: sides[0].step(),
         reference=lambda sides: sides[1].step(),
         work_name="PublishedLSM, channels last, absorbed projections",

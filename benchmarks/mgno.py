@@ -12,6 +12,7 @@ from pdeops.models import MgNO, PublishedMgNO
 from pdeops.models.operators.mgno_published import PublishedCycle
 
 from .bench import Bench
+from .training_step import TrainingStep
 
 GRID = Grid((128, 128))
 BATCH = 8
@@ -38,24 +39,14 @@ def plain_forward(model: PublishedMgNO, x: Tensor) -> Tensor:
     return x + y if model.variant.skip else y
 
 
-class Training:
-    """A model, its optimizer and one batch; `step` returns the prediction before the update."""
-
-    def __init__(
-        self, model: nn.Module, forward: Callable[[nn.Module, Tensor], Tensor] | None = None
-    ) -> None:
-        generator = torch.Generator().manual_seed(0)
-        self.model, self.forward = model, forward or nn.Module.__call__
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-        self.loss = LOSSES["RelativeL2"](GRID)
-        self.x, self.y = torch.randn(2, BATCH, 1, *GRID.shape, generator=generator)
-
-    def step(self) -> Tensor:
-        self.optimizer.zero_grad()
-        prediction = self.forward(self.model, self.x)
-        self.loss(prediction, self.y).backward()
-        self.optimizer.step()
-        return prediction.detach()
+def training(
+    model: nn.Module, forward: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__
+) -> TrainingStep:
+    """A step on one batch of noise."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, BATCH, 1, *GRID.shape, generator=generator)
+    loss = LOSSES["RelativeL2"](GRID)
+    return TrainingStep(model, x, lambda prediction: loss(prediction, y), forward=forward)
 
 
 def published() -> PublishedMgNO:
@@ -70,20 +61,22 @@ def paper(sweeps: tuple[int, int]) -> MgNO:
     return MgNO(1, 1, GRID, hidden_channels=24, n_layers=4, levels=6, sweeps=sweeps)
 
 
-def plain() -> Training:
+def plain() -> TrainingStep:
     """The published network, contiguous, in the plain form of its equations."""
-    return Training(published().to(memory_format=torch.contiguous_format), plain_forward)
+    return training(published().to(memory_format=torch.contiguous_format), plain_forward)
 
 
-def compiled(model: nn.Module) -> Training:
+def compiled(model: nn.Module) -> TrainingStep:
     graph = torch.compile(model, fullgraph=True)
-    return Training(model, lambda _, x: graph(x))
+    return training(model, lambda _, x: graph(x))
 
 
 PLAIN = "published equations, contiguous, eager"
 
 
-def bench(name: str, setup: Callable[[], Training], words: str, tolerance: float | None) -> Bench:
+def bench(
+    name: str, setup: Callable[[], TrainingStep], words: str, tolerance: float | None
+) -> Bench:
     """One form of training and the plain twin; both start from the same weights."""
     return Bench(
         name=name,
@@ -100,13 +93,13 @@ def bench(name: str, setup: Callable[[], Training], words: str, tolerance: float
 
 
 BENCHES = [
-    bench("mgno_published128", lambda: Training(published()), "PublishedMgNO, channels last", 1e-5),
+    bench("mgno_published128", lambda: training(published()), "PublishedMgNO, channels last", 1e-5),
     bench(
         "mgno_published128_compiled",
         lambda: compiled(published()),
         "PublishedMgNO, channels last, compiled",
         1e-5,
     ),
-    bench("mgno_backslash128", lambda: Training(paper((1, 0))), "MgNO, sweeps (1, 0)", None),
-    bench("mgno_default128", lambda: Training(paper((1, 1))), "MgNO, sweeps (1, 1)", None),
+    bench("mgno_backslash128", lambda: training(paper((1, 0))), "MgNO, sweeps (1, 0)", None),
+    bench("mgno_default128", lambda: training(paper((1, 1))), "MgNO, sweeps (1, 1)", None),
 ]

@@ -3,7 +3,7 @@
 Decaying turbulence (the initial field of the data set navier_stokes mcwilliams, box of side 2π,
 ν = 1e-3), one sample, solved on 256² nodes in float64 with steps of 1/400; frames from t = 4 to
 4.32, truncated to n² nodes by Fourier series. η in H⁻¹ (α = 1, the smallest |ξ|²) of the true
-frames is the floor of an estimator; beside it η of the same frames in a random order.
+frames is the floor of an estimator; for comparison, η of the same frames in a random order.
 
 Writes results/residual_floor.csv.
 """

@@ -1,10 +1,10 @@
 """python -m benchmarks.spacetime: ST-FNO and neuraloperator's 3D FNO on the same trajectories.
 
-Generates flows of FNO's kind on 256 x 256 nodes (or --fine), truncates them by Fourier series to
-the training grid and the finer test grids, trains both models with the same epochs, batches and
-windows, and prints their relative L2 errors on the physical scale: at the training resolution, and
-zero-shot on the finer grids with the ratio to the first. --size takes everything from a minute to
-the size of the paper.
+Flows of FNO's kind are solved on the training grid for training, and on the finest test grid for
+the tests, from where Fourier series are truncated to the coarser ones. Both models are trained with
+the same epochs, batches and windows. Prints their relative L2 errors on the physical scale: at the
+training resolution, and zero-shot on the finer grids with the ratio to the first. --size chooses
+everything that the cost depends on, up to the size of the paper.
 
 The learning rate of each model is the one of --rates with the lowest error on held-out training
 trajectories; a size with `search_nodes` tries the rates on flows of that coarser grid. The command
@@ -28,6 +28,7 @@ from pdeops.datasets.generate.generate import generate
 from pdeops.datasets.problems.navier_stokes import NavierStokes
 from pdeops.datasets.windows import Window
 from pdeops.domain import Grid
+from pdeops.metrics import METRICS
 from pdeops.models import SpatiotemporalFNO
 from pdeops.nn.parameters import num_parameters
 from pdeops.tasks import load_recipe, load_run, resume, train
@@ -175,11 +176,10 @@ def best_rate(
 
 def error(run: Any, frames: Tensor, n_in: int) -> float:
     """Mean over samples and frames of the relative L2 error."""
-    target = frames[:, n_in:]
     with torch.no_grad():
-        gap = torch.cat([run.operator(u[None, :n_in]) for u in frames]) - target
-    ratio = gap.flatten(2).norm(dim=2) / target.flatten(2).norm(dim=2)
-    return ratio.mean().item()
+        prediction = torch.cat([run.operator(u[None, :n_in]) for u in frames])
+    p, target = prediction.flatten(0, 1), frames[:, n_in:].flatten(0, 1)
+    return METRICS["relative_l2"](p, target, run.domain.with_shape(p.shape[2:])).mean().item()
 
 
 def main() -> None:

@@ -1,9 +1,7 @@
 """A training step of SpatiotemporalFNO, 10 -> 40 frames, compared with its twin by plain FFTs."""
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pdeops.domain import Grid
 from pdeops.losses import LOSSES
@@ -11,28 +9,20 @@ from pdeops.models import SpatiotemporalFNO
 
 from .bench import Bench
 from .spacetime_twin import PlainSpatiotemporalFNO
+from .training_step import TrainingStep
 
 GRID = Grid((64, 64), boundary="periodic")
 BATCH, N_IN, N_OUT = 4, 10, 40
 SIZE = {"n_modes": (24, 24), "hidden_channels": 20, "n_layers": 4, "mlp_channels": 32}
 
 
-class Training:
-    """A model, its optimizer and one batch; `step` returns the prediction before the update."""
-
-    def __init__(self, model: nn.Module) -> None:
-        generator = torch.Generator().manual_seed(0)
-        self.model, self.loss = model, LOSSES["RelativeL2"](GRID)
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-        frames = torch.randn(BATCH, N_IN + N_OUT, 1, *GRID.shape, generator=generator)
-        self.x, self.y = frames[:, :N_IN], frames[:, N_IN:]
-
-    def step(self) -> Tensor:
-        self.optimizer.zero_grad()
-        prediction = self.model(self.x)
-        self.loss(prediction.flatten(0, 1), self.y.flatten(0, 1)).backward()
-        self.optimizer.step()
-        return prediction.detach()
+def training(model: nn.Module) -> TrainingStep:
+    """A step on one batch of noise."""
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randn(BATCH, N_IN + N_OUT, 1, *GRID.shape, generator=generator)
+    x, y = frames[:, :N_IN], frames[:, N_IN:]
+    loss = LOSSES["RelativeL2"](GRID)
+    return TrainingStep(model, x, lambda p: loss(p.flatten(0, 1), y.flatten(0, 1)))
 
 
 def ours() -> SpatiotemporalFNO:
@@ -63,22 +53,19 @@ def twin() -> PlainSpatiotemporalFNO:
     )
 
 
-def bench(name: str, setup: Callable[[], nn.Module], words: str) -> Bench:
-    """One form of training and the twin."""
-    return Bench(
-        name=name,
+BENCHES = [
+    Bench(
+        name="stfno_step",
         size=f"{GRID.shape[0]} x {GRID.shape[1]} nodes, {N_IN} -> {N_OUT} frames, batch {BATCH}: "
         f"one training step",
         dtype="float32",
-        setup=lambda: (Training(setup()), Training(twin())),
+        setup=lambda: (training(ours()), training(twin())),
         work=lambda sides: sides[0].step(),
         reference=lambda sides: sides[1].step(),
-        work_name=words,
+        work_name="SpatiotemporalFNO, truncated transforms as products",
         reference_name="the same layers by torch.fft.rfftn and irfftn over (x, y, t)",
         tolerance=None,
         repeats=5,
         threads=1,
     )
-
-
-BENCHES = [bench("stfno_step", ours, "SpatiotemporalFNO, truncated transforms as products")]
+]

@@ -30,6 +30,7 @@ from pdeops.compare.tables import markdown_table, write_csv
 from pdeops.compare.time_stepping import at_nodes
 from pdeops.datasets import convert, problem_named
 from pdeops.domain import Grid
+from pdeops.metrics import METRICS
 from pdeops.solvers.evolution.evolve import evolve
 from pdeops.tasks import load_recipe, load_run, train
 
@@ -104,7 +105,7 @@ def advection_rows(options: argparse.Namespace, folder: Path) -> list[Row]:
             "training": f"waves {trained[0]} to {trained[-1]}",
             "test": f"waves {waves[0]} to {waves[-1]}",
         }
-        rows += compared(case, truth, solver, predictions, flow.dt)
+        rows += compared(case, truth, solver, predictions, flow.grid, flow.dt)
     return rows
 
 
@@ -169,7 +170,8 @@ def flow_rows(options: argparse.Namespace, folder: Path) -> list[Row]:
         "test": problem.kind,
     }
     predictions = {"FNO": rolled_out(fno, u0, steps)}
-    return compared(case, at_nodes(reference.u, fine, grid), coarse(u0), predictions, frame)
+    truth = at_nodes(reference.u, fine, grid)
+    return compared(case, truth, coarse(u0), predictions, grid, frame)
 
 
 # Both
@@ -218,16 +220,17 @@ def compared(
     truth: Trajectories,
     solver: Trajectories,
     predictions: dict[str, Trajectories],
+    grid: Grid,
     dt: float,
 ) -> list[Row]:
     """Mean relative L2 errors of the solver and of each emulator after 1, 2, 5, 10, .. steps, and
     their ratio."""
     steps = truth.shape[1] - 1
     shown = [k for k in (1, 2, 5, 10, 20, 50, 100) if k <= steps]
-    theirs = relative(solver, truth)
+    theirs = relative(solver, truth, grid)
     rows = []
     for name, prediction in predictions.items():
-        ours = relative(prediction, truth)
+        ours = relative(prediction, truth, grid)
         rows += [
             {
                 **case,
@@ -244,10 +247,10 @@ def compared(
     return rows
 
 
-def relative(u: Trajectories, truth: Trajectories) -> Float[Tensor, " t"]:
+def relative(u: Trajectories, truth: Trajectories, grid: Grid) -> Float[Tensor, " t"]:
     """Relative L2 error of each frame, mean over the samples."""
-    errors = (u - truth).flatten(2).norm(dim=2) / truth.flatten(2).norm(dim=2)
-    return errors.mean(0)
+    errors = METRICS["relative_l2"](u.flatten(0, 1), truth.flatten(0, 1), grid)
+    return errors.unflatten(0, u.shape[:2]).mean(0)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..calculus.norms import Lp
+from ..calculus.norms import Lp, relative_error
 from ..datasets.problems.problem import Problem
 from ..domain import Grid
 from ..domain.transfer import Transfer
@@ -67,8 +67,9 @@ class Candidate(ABC):
         return None
 
     def record(self, indices: Sequence[int], prediction: Tensor, truth: Tensor, norm: Lp) -> None:
-        """Keep the relative L2 errors of predictions of these samples."""
-        errors = norm(prediction - truth) / norm(truth)
+        """Keep the relative L2 errors of predictions of these samples; infinite if not finite."""
+        errors = relative_error(norm, prediction, truth)
+        errors = torch.where(errors.isfinite(), errors, torch.inf)
         self.errors.update(zip(indices, errors.tolist(), strict=True))
 
     def row(self) -> Row:

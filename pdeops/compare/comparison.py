@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .duel import Cost, Duel, Row, most_favourable, opponent_of
+from .duel import Cost, Duel, Row, as_accurate, most_favourable, opponent_of
 from .tables import grid_name, markdown_table, percent, seconds_text, write_csv
 
 DUEL_HEADER = (
@@ -45,16 +45,18 @@ class Comparison:
     context: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    row_header = ROW_HEADER
+
     @property
     def operators(self) -> list[str]:
         """Names of the operators, in order."""
         return list(dict.fromkeys(r.method for r in self.rows if r.kind == "operator"))
 
-    def duels(self, operator: str) -> list[Duel]:
-        """One duel for each row of an operator."""
+    def duels(self, operator: str, able: Callable[[Any, Any], bool] = as_accurate) -> list[Duel]:
+        """One duel for each row of an operator, with the opponent of `opponent_of`."""
         cost = self.costs.get(operator, Cost())
         return [
-            Duel(row, opponent_of(row, self.rows), cost)
+            Duel(row, opponent_of(row, self.rows, able), cost)
             for row in self.rows
             if row.kind == "operator" and row.method == operator
         ]
@@ -69,7 +71,14 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """One sentence for each operator, win or loss."""
-        return "\n".join(self._sentence(name) for name in self.operators)
+        return "\n".join(
+            sentence(
+                self.duels(name),
+                states=lambda row: f"{percent(row.error)} error",
+                figure=lambda row: percent(row.error),
+            )
+            for name in self.operators
+        )
 
     @property
     def floor_sentence(self) -> str:
@@ -84,25 +93,32 @@ class Comparison:
             "to be."
         )
 
-    def _sentence(self, name: str) -> str:
-        return sentence(
-            self.duels(name),
-            states=lambda row: f"{percent(row.error)} error",
-            figure=lambda row: percent(row.error),
-        )
-
     def duel_tables(self) -> list[str]:
         """The duels as Markdown."""
         duels = [d for name in self.operators for d in self.duels(name)]
         figure = lambda row: percent(row.error)  # noqa: E731
         return [markdown_table(DUEL_HEADER, [duel_cells(d, figure) for d in duels])]
 
-    row_header = ROW_HEADER
-
     @staticmethod
     def row_cells(row: Any) -> list[str]:
         """The cells of a row under `row_header`."""
-        return _row_cells(row)
+        if row.kind == "operator":
+            tolerance = "-"
+        else:
+            tolerance = "direct" if row.tolerance is None else f"{row.tolerance:.0e}"
+        return [
+            row.method,
+            grid_name(row.grid),
+            tolerance if row.converged else f"{tolerance} (missed)",
+            str(row.batch),
+            f"{percent(row.error)} ± {percent(row.error_std)}",
+            percent(row.error_max),
+            seconds_text(row.seconds),
+            "-" if row.setup_seconds is None else seconds_text(row.setup_seconds),
+            "-" if row.iterations is None else f"{row.iterations:.1f}",
+            str(row.threads),
+            row.dtype,
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: rows, duels, verdict, context."""
@@ -114,18 +130,7 @@ class Comparison:
             "seed": self.seed,
             "verdict": self.verdict.splitlines(),
             "floor": self.floor.error if self.floor else None,
-            "duels": [
-                {
-                    "operator": d.operator.label,
-                    "opponent": d.opponent.label if d.opponent else None,
-                    "ratio": d.ratio,
-                    "break_even": d.break_even_text if d.break_even == math.inf else d.break_even,
-                    "training_seconds": d.cost.training_seconds,
-                    "data_seconds": d.cost.data_seconds,
-                }
-                for name in self.operators
-                for d in self.duels(name)
-            ],
+            "duels": [duel_figures(d) for name in self.operators for d in self.duels(name)],
             "rows": [dataclasses.asdict(r) | {"grid": list(r.grid)} for r in self.rows],
             "context": dict(self.context),
             "notes": list(self.notes),
@@ -233,6 +238,19 @@ def _pays(duel: Duel) -> str:
     return f"pays for its data and training after {duel.break_even_text} solves{unknown}"
 
 
+def duel_figures(duel: Duel) -> dict[str, Any]:
+    """The figures of a duel as plain values for JSON."""
+    never = duel.break_even == math.inf  # which JSON has no number for
+    return {
+        "operator": duel.operator.label,
+        "opponent": duel.opponent.label if duel.opponent else None,
+        "ratio": duel.ratio,
+        "break_even": duel.break_even_text if never else duel.break_even,
+        "training_seconds": duel.cost.training_seconds,
+        "data_seconds": duel.cost.data_seconds,
+    }
+
+
 def duel_cells(duel: Duel, figure: Callable[[Any], str]) -> list[str]:
     """The cells of a duel under `DUEL_HEADER`; `figure` gives the accuracy of a row."""
     op, versus = duel.operator, duel.opponent
@@ -241,23 +259,3 @@ def duel_cells(duel: Duel, figure: Callable[[Any], str]) -> list[str]:
         return [*cells, "none is as accurate", "-", "-", "-", "-"]
     cells += [versus.label, figure(versus), seconds_text(versus.seconds)]
     return [*cells, _times(duel.ratio), duel.break_even_text]
-
-
-def _row_cells(row: Row) -> list[str]:
-    if row.kind == "operator":
-        tolerance = "-"
-    else:
-        tolerance = "direct" if row.tolerance is None else f"{row.tolerance:.0e}"
-    return [
-        row.method,
-        grid_name(row.grid),
-        tolerance if row.converged else f"{tolerance} (missed)",
-        str(row.batch),
-        f"{percent(row.error)} ± {percent(row.error_std)}",
-        percent(row.error_max),
-        seconds_text(row.seconds),
-        "-" if row.setup_seconds is None else seconds_text(row.setup_seconds),
-        "-" if row.iterations is None else f"{row.iterations:.1f}",
-        str(row.threads),
-        row.dtype,
-    ]

@@ -10,16 +10,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..calculus.fourier import resample
-from ..calculus.norms import Lp, relative_error
+from ..calculus.norms import Lp
 from ..domain import Grid
 from ..solvers.evolution.trajectory import Trajectory
-from ..trajectory_metrics import correlation, correlation_time
+from ..trajectory_metrics import THRESHOLDS, correlation, correlation_time
 from .candidates import Candidate
 from .duel import Row
 from .tables import grid_name
 from .time_stepping import TimeStepping
 
-THRESHOLD = 0.8  # of the correlation time in a study
+THRESHOLD = THRESHOLDS[0]  # of the correlation time in a study
 
 # (given frames, number of frames) -> the frames after the given ones.
 Rollout = Callable[[Tensor, int], Tensor]
@@ -93,11 +93,8 @@ class RolloutCandidate(Candidate):
         truth: Float[Tensor, "b t c *space"],
         norm: Lp,
     ) -> None:
-        """The relative L2 error of the last frame, infinite if it is not finite, and the
-        correlation time."""
-        errors = relative_error(norm, prediction[:, -1], truth[:, -1])
-        errors = torch.where(errors.isfinite(), errors, torch.inf)
-        self.errors.update(zip(indices, errors.tolist(), strict=True))
+        """Keep the error of the last frame and the correlation time."""
+        super().record(indices, prediction[:, -1], truth[:, -1], norm)
         times = torch.tensor(self.truth.times, dtype=torch.float64)
         c = correlation(prediction, truth, self.truth.test)
         found = zip(*(v.tolist() for v in correlation_time(c, times, THRESHOLD)), strict=True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .comparison import DUEL_HEADER, Comparison, duel_cells, sentence
-from .duel import Cost, Duel, opponent_of
+from .comparison import DUEL_HEADER, Comparison, duel_cells, duel_figures, sentence
+from .duel import Duel
 from .rollout_candidates import THRESHOLD, RolloutRow, keeps_correlation
 from .tables import grid_name, markdown_table, percent, seconds_text
 
@@ -29,12 +29,7 @@ class RolloutComparison(Comparison):
     def duels_by_correlation(self, operator: str) -> list[Duel]:
         """One duel for each row of an operator, with the cheapest classical row of at least its
         correlation time as opponent."""
-        cost = self.costs.get(operator, Cost())
-        return [
-            Duel(row, opponent_of(row, self.rows, keeps_correlation), cost)
-            for row in self.rows
-            if row.kind == "operator" and row.method == operator
-        ]
+        return self.duels(operator, keeps_correlation)
 
     @property
     def verdict(self) -> str:
@@ -61,10 +56,15 @@ class RolloutComparison(Comparison):
         return "\n".join(lines)
 
     @property
-    def floor_sentence(self) -> str:
-        """A sentence on the error of the finest classical run on the test grid."""
+    def floor(self) -> RolloutRow | None:
+        """The classical run with the smallest error on the test grid."""
         there = [r for r in self.rows if r.kind == "classical" and r.grid == self.grid]
-        best = min(there, key=lambda r: r.error, default=None)
+        return min(there, key=lambda r: r.error, default=None)
+
+    @property
+    def floor_sentence(self) -> str:
+        """A sentence on the error of the best classical run on the test grid."""
+        best = self.floor
         if best is None:
             return f"No classical run on the test grid {grid_name(self.grid)} was stable."
         return (
@@ -96,15 +96,7 @@ class RolloutComparison(Comparison):
         duels = [d for name in self.operators for d in self.duels_by_correlation(name)]
         return super().to_dict() | {
             "times": list(self.times),
-            "duels_by_correlation": [
-                {
-                    "operator": d.operator.label,
-                    "opponent": d.opponent.label if d.opponent else None,
-                    "ratio": d.ratio,
-                    "break_even": d.break_even_text,
-                }
-                for d in duels
-            ],
+            "duels_by_correlation": [duel_figures(d) for d in duels],
         }
 
     def duel_tables(self) -> list[str]:

@@ -14,16 +14,15 @@ from .rollout_candidates import Rollout, Truth
 from .rollout_comparison import RolloutComparison
 from .rollout_plots import error_seconds
 from .rollout_study import rollout_study, solve_truth
-from .runs import UNSEEN, common, num_used, training_time
-from .tables import grid_name, seconds_text
-from .timing import Clock, time_calls
+from .runs import UNSEEN, common, data_cost, training_time
+from .tables import grid_name
 from .trajectory_plots import film
 
 TIMED = 2  # samples generated to estimate the cost of the training data
 
 
 @dataclass(frozen=True)
-class Task:
+class FrameTimes:
     """What runs on trajectories predict: the times of the given frames and of those to predict."""
 
     n_in: int
@@ -66,38 +65,35 @@ def compare_rollouts(
             f"Trajectories are compared with time stepping on periodic boxes; the data are "
             f"{problem.name} on {grid}. Use `pdeops evaluate`."
         )
-    task = _common_task(runs, spec)
+    frames = _common_times(runs, spec)
     seed = spec.seed + UNSEEN if seed is None else seed
-    used = {name: num_used(run) for name, run in runs.items()}
-    each = None
+    notes: list[str] = []
+    costs: dict[str, float] = dict.fromkeys(runs, data_seconds or 0.0)
     if data_seconds is None:
-        each = _seconds_per_sample(problem, spec)
+        costs, note = data_cost(
+            runs, lambda i: problem.solved_sample(spec, i), repeats=TIMED, warm_up=0
+        )
+        notes = [f"{note}, with the check of each solution by one of twice its step."]
     truth = solve_truth(
-        problem, grid, task.times, n_in=task.n_in, seed=seed, num_samples=num_samples
+        problem, grid, frames.times, n_in=frames.n_in, seed=seed, num_samples=num_samples
     )
     comparison = rollout_study(
         {name: _rollout(run) for name, run in runs.items()},
         problem,
         grid,
-        task.times,
-        n_in=task.n_in,
+        frames.times,
+        n_in=frames.n_in,
         seed=seed,
         num_samples=num_samples,
         training_seconds={name: training_time(run) for name, run in runs.items()},
-        data_seconds={n: data_seconds if each is None else each * used[n] for n in runs},
+        data_seconds=costs,
         truth=truth,
         progress=progress,
         **options,
     )
     for name, run in runs.items():
         comparison.context[f"device of {name}"] = next(run.operator.parameters()).device.type
-    if each is not None:
-        counts = ", ".join(f"{name} {n}" for name, n in used.items())
-        comparison.notes.append(
-            f"Cost of the data: estimated as the trajectories used for training and validation "
-            f"({counts}) at {seconds_text(each)} each, the median of generating {TIMED} of them "
-            f"again, with the check of each solution by one of twice its step."
-        )
+    comparison.notes.extend(notes)
     write_report(
         folder,
         title=title or f"{', '.join(runs)} for {problem.name} at {grid_name(grid.shape)}",
@@ -117,25 +113,25 @@ def _rollout(run: Any) -> Rollout:
     return lambda frames, num_frames: run(frames, batch_size=len(frames))[:, :num_frames]
 
 
-def _common_task(runs: Mapping[str, Any], spec: DatasetSpec) -> Task:
+def _common_times(runs: Mapping[str, Any], spec: DatasetSpec) -> FrameTimes:
     """The frames that all runs predict.
 
     Raises:
         ValueError: the runs differ.
     """
-    tasks = {name: _task(run, spec) for name, run in runs.items()}
-    first = next(iter(tasks.values()))
-    for name, task in tasks.items():
-        if task != first:
+    all_frames = {name: _times(run, spec) for name, run in runs.items()}
+    first = next(iter(all_frames.values()))
+    for name, frames in all_frames.items():
+        if frames != first:
             raise ValueError(
-                f"Runs are compared on the same frames; {next(iter(tasks))!r} predicts "
+                f"Runs are compared on the same frames; {next(iter(all_frames))!r} predicts "
                 f"{len(first.times) - first.n_in} frames from {first.n_in}, {name!r} "
-                f"{len(task.times) - task.n_in} from {task.n_in}. Compare them one by one."
+                f"{len(frames.times) - frames.n_in} from {frames.n_in}. Compare them one by one."
             )
     return first
 
 
-def _task(run: Any, spec: DatasetSpec) -> Task:
+def _times(run: Any, spec: DatasetSpec) -> FrameTimes:
     if run.n_in is None:
         raise ValueError(
             "A comparison of trajectories needs frames as input; the run maps a field without an "
@@ -145,14 +141,7 @@ def _task(run: Any, spec: DatasetSpec) -> Task:
     times = spec.times[:: window.stride]
     if run.task != "rollout":
         times = times[: run.n_in + run.n_out]
-    return Task(run.n_in, tuple(t - times[0] for t in times))
-
-
-def _seconds_per_sample(problem: PeriodicProblem, spec: DatasetSpec) -> float:
-    """Median seconds to generate one sample: drawing, solving, and the check of the solution."""
-    samples = iter(range(TIMED))
-    calls = {"sample": lambda: problem.solved_sample(spec, next(samples))}
-    return time_calls(calls, repeats=TIMED, warm_up=0, clock=Clock())["sample"].wall.median
+    return FrameTimes(run.n_in, tuple(t - times[0] for t in times))
 
 
 def _films(runs: Mapping[str, Any], truth: Truth, folder: Path) -> dict[str, Path]:

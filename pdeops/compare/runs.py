@@ -58,11 +58,16 @@ def compare_runs(
     assert spec is not None
     seed = spec.seed + UNSEEN if seed is None else seed
     spent: dict[str, float | None] = {name: training_time(run) for name, run in runs.items()}
-    used = {name: num_used(run) for name, run in runs.items()}
-    per_sample = None
+    notes: list[str] = []
+    costs: dict[str, float] = dict.fromkeys(runs, data_seconds or 0.0)
     if data_seconds is None:
-        log.info("estimating the cost of the training data")
-        per_sample = _seconds_per_sample(problem, grid, spec.seed)
+        costs, note = data_cost(
+            runs,
+            lambda i: problem.solve(problem.sample_input(grid, spec.seed, i), grid, 1e-10),
+            repeats=TIMED,
+            warm_up=1,
+        )
+        notes = [f"{note}, one after the other."]
     comparison = study(
         runs,
         problem,
@@ -70,21 +75,13 @@ def compare_runs(
         seed=seed,
         num_samples=num_samples,
         training_seconds=spent | dict(training_seconds or {}),
-        data_seconds=data_seconds
-        if per_sample is None
-        else {name: n * per_sample for name, n in used.items()},
+        data_seconds=costs,
         progress=progress,
         **options,
     )
     for name, run in runs.items():
         comparison.context[f"device of {name}"] = next(run.operator.parameters()).device.type
-    if per_sample is not None:
-        counts = ", ".join(f"{name} {n}" for name, n in used.items())
-        comparison.notes.append(
-            f"Cost of the data: estimated as the samples used for training and validation "
-            f"({counts}) at {seconds_text(per_sample)} each, the median of generating {TIMED} "
-            f"of them again, one after the other."
-        )
+    comparison.notes.extend(notes)
     log.info("writing %s", Path(folder) / "report.md")
     write_report(
         folder,
@@ -136,20 +133,32 @@ def training_time(run: Any) -> float | None:
     return None if seconds is None else float(seconds[-1])
 
 
-def num_used(run: Any) -> int:
+def data_cost(
+    runs: Mapping[str, Any], generate: Callable[[int], object], *, repeats: int, warm_up: int
+) -> tuple[dict[str, float], str]:
+    """Seconds to generate the data of each run, estimated from a few samples, and a note on it.
+
+    Args:
+        generate: index of a sample -> the sample, drawn and solved.
+        repeats: number of samples that are generated and timed.
+        warm_up: number of samples that are generated before.
+    """
+    log.info("estimating the cost of the training data")
+    indices = cycle(range(repeats))
+    calls = {"sample": lambda: generate(next(indices))}
+    each = time_calls(calls, repeats=repeats, warm_up=warm_up)["sample"].wall.median
+    used = {name: _num_used(run) for name, run in runs.items()}
+    counts = ", ".join(f"{name} {n}" for name, n in used.items())
+    return {name: n * each for name, n in used.items()}, (
+        f"Cost of the data: estimated as the samples used for training and validation ({counts}) "
+        f"at {seconds_text(each)} each, the median of generating {repeats} of them again"
+    )
+
+
+def _num_used(run: Any) -> int:
     """Number of samples of the training file that the run used for training and validation."""
     assert run.spec is not None
     return min(run.recipe.data.samples or run.spec.num_samples, run.spec.num_samples)
-
-
-def _seconds_per_sample(problem: Problem, grid: Grid, seed: int) -> float:
-    """Median seconds to generate one sample: drawing the input and solving."""
-    indices = cycle(range(TIMED))
-
-    def generate() -> None:
-        problem.solve(problem.sample_input(grid, seed, next(indices)), grid, 1e-10)
-
-    return time_calls({"sample": generate}, repeats=TIMED)["sample"].wall.median
 
 
 def _samples(runs: Mapping[str, Run], problem: Problem, grid: Grid, seed: int) -> Samples:

@@ -81,11 +81,11 @@ class TimeStepping:
 
 def at_nodes(u: Float[Tensor, "*batch_space"], grid: Grid, test: Grid) -> Tensor:
     """u at the nodes of `test`: values of its Fourier series, copied where `grid` has the nodes."""
-    coarser = [max(n, m) for n, m in zip(grid.shape, test.shape, strict=True)]
-    u = resample(u, grid, coarser) if u.numel() else u.new_zeros(*u.shape[: -grid.ndim], *coarser)
+    finer = [max(n, m) for n, m in zip(grid.shape, test.shape, strict=True)]
+    u = resample(u, grid, finer) if u.numel() else u.new_zeros(*u.shape[: -grid.ndim], *finer)
     shared: Any = (
         ...,
-        *(slice(None, None, n // m) for n, m in zip(coarser, test.shape, strict=True)),
+        *(slice(None, None, n // m) for n, m in zip(finer, test.shape, strict=True)),
     )
     return u[shared]
 
@@ -148,7 +148,7 @@ def sweep(
     repeats: int = 3,
     clock: Clock | None = None,
 ) -> list[SteppedRow]:
-    """Measure every (stepper, n, dt) worth trying, all samples in one call.
+    """Measure steppers at many (n, dt), all samples in one call.
 
     For each stepper and grid, dt decreases from the largest: an unstable dt is a row that is not
     completed; once halving dt changes the solution by less than a tenth of its error, smaller
@@ -202,11 +202,11 @@ def descending(dts: Sequence[float], times: Sequence[float]) -> list[float]:
 
 
 class Saturation:
-    """Whether a smaller dt on the same grid is still worth trying, for dt in decreasing order.
+    """Whether a smaller dt on the same grid would no longer reduce the error, for decreasing dt.
 
-    It is not if the solutions with this dt and with the previous one differ by less than a tenth of
+    So it is if the solutions with this dt and with the previous one differ by less than a tenth of
     the error of the better one: the error that remains is that of the grid. The errors alone could
-    agree by chance, e.g. where both solutions are useless.
+    agree by chance, e.g. where both solutions are far from the truth.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class Saturation:
         self.before: Tensor | None = None
 
     def after(self, result: Trajectory) -> bool:
-        """Whether this run is the last that is worth trying."""
+        """Whether smaller steps than those of this run are left out."""
         if not result.completed:
             return False
         before, self.before = self.before, result.u

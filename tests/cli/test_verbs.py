@@ -259,7 +259,7 @@ def test_narrow_terminals_show_whole_names(monkeypatch, capsys):
     assert sum(name in "".join(map(str.strip, column)) for column in columns) >= 2
 
 
-def test_compiling_prints_its_progress_and_not_what_each_solve_says(monkeypatch, caplog):
+def test_compiling_prints_its_progress_and_not_the_log_of_each_solve(monkeypatch, caplog):
     def job():
         log = logging.getLogger("pdeops")
         log.info("A: Diffusion")

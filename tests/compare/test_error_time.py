@@ -1,5 +1,7 @@
 """The error-time study: errors against a finer reference, seconds per solve, calls interleaved."""
 
+import math
+
 import pytest
 import torch
 
@@ -58,6 +60,12 @@ def test_against_the_same_grid_the_classical_solver_would_be_exact(
     assert honest.floor.error > 0.9 * problem.error(GRID) / 1.01
     monkeypatch.setattr(error_time, "REFERENCE_FACTOR", 1)
     assert run(make_operator(0.02), problem, clock, **options).floor.error < 2e-8
+
+
+def test_predictions_that_are_not_finite_lose_to_every_solver(problem, clock, make_operator):
+    comparison = run(make_operator(math.nan), problem, clock)
+    assert {r.error for r in rows(comparison, kind="operator")} == {math.inf}
+    assert all(d.opponent is not None for d in comparison.duels("operator"))
 
 
 def test_seconds_are_per_solve(problem, clock, make_operator):

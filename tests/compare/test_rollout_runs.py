@@ -93,5 +93,5 @@ def test_runs_of_other_frames_or_without_equation_are_refused(trained, tmp_path)
         compare_rollouts({"step": replace(trained["step"], spec=None)}, folder=tmp_path)
     shorter = replace(trained["frames"], n_out=2)
     with pytest.raises(ValueError, match="'frames' 2 from 1"):
-        rollout_runs._common_task({"step": trained["step"], "frames": shorter}, spec)
+        rollout_runs._common_times({"step": trained["step"], "frames": shorter}, spec)
     assert not list(tmp_path.iterdir())

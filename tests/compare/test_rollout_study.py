@@ -1,6 +1,7 @@
 """Studies of trajectories: known errors and correlation times, starts, stability, duels."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -170,6 +171,16 @@ def test_break_even_by_correlation_time_counts_data_and_training():
     assert duel.break_even == 50
     assert found.duels("operator")[0].opponent is None
     assert "pays for its data and training after 50" in found.verdict
+
+
+def test_the_floor_is_the_best_run_on_the_test_grid():
+    coarse = replace(row("classical", 0.01, 1.0, 5.0), grid=(8,))
+    found = RolloutComparison(
+        rows=[row("classical", 0.5, 1.0, 5.0), row("classical", 0.1, 2.0, 5.0), coarse],
+        costs={}, problem="p", grid=(16,), reference=(64,), num_samples=1, seed=0, times=(1.0,),
+    )  # fmt: skip
+    assert found.to_dict()["floor"] == 0.1
+    assert "10.0 % error" in found.floor_sentence
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -112,3 +113,21 @@ def test_runs_that_do_not_compare_are_refused(trained, tmp_path, change, message
 def test_no_runs_no_comparison(tmp_path):
     with pytest.raises(ValueError, match="at least one run"):
         compare_runs({}, folder=tmp_path)
+
+
+def test_the_cost_of_the_data_is_that_of_the_samples_used():
+    """A run that limits its samples pays for those alone, and none pays for more than the file."""
+    drawn = []
+    limits = {"few": 3, "all": None, "more": 99}
+    used = {
+        name: SimpleNamespace(
+            spec=SimpleNamespace(num_samples=12),
+            recipe=SimpleNamespace(data=SimpleNamespace(samples=limit)),
+        )
+        for name, limit in limits.items()
+    }
+    costs, note = runs.data_cost(used, drawn.append, repeats=2, warm_up=1)
+    assert drawn == [0, 1, 0]
+    assert costs["all"] == costs["more"] == pytest.approx(4 * costs["few"])
+    assert costs["few"] > 0
+    assert "(few 3, all 12, more 12)" in note

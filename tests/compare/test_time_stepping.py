@@ -1,4 +1,4 @@
-"""Time stepping in a study: interpolation, order in dt, stability, and what is worth trying."""
+"""Time stepping in a study: interpolation, order in dt, stability, and saturation."""
 
 import math
 from itertools import pairwise
