@@ -174,8 +174,9 @@ def _arrays(store: Store) -> dict[str, Any]:
 def _rest(store: Store, dataset: FieldDataset) -> dict[str, Any]:
     """The arrays that the data set does not use, and those that cannot be read with the reason."""
     source = dataset.source
-    known = isinstance(source, ArraySource)
-    used = used_arrays(source.store, source.selection) if known else set()
+    used = set[str]()
+    if isinstance(source, ArraySource):
+        used = used_arrays(source.store, source.selection)
     others = [str(array) for name, array in store.arrays.items() if name not in used]
     return {"other_arrays": others, "not_read": dict(store.refused)}
 
