@@ -37,8 +37,8 @@ def load_preconditioner(run: str | Path, A: Any) -> "scipy.sparse.linalg.LinearO
     """
     if isinstance(A, Diffusion):
         return learned_preconditioner(run, A).to_scipy()
-    found = stencil(A)
-    M = learned_preconditioner(run, found.operator)
+    operator, found = stencil(A)
+    M = learned_preconditioner(run, operator)
     return (M if found.embedding is None else OnUnknowns(M, found)).to_scipy()
 
 
@@ -72,8 +72,8 @@ def learned_preconditioner(run: str | Path, A: Diffusion) -> LinearOperator:
     return M
 
 
-def stencil(A: Any) -> Structure:
-    """The operator on a grid that a sparse matrix of scipy represents.
+def stencil(A: Any) -> tuple[Diffusion, Structure]:
+    """The operator on a grid that a sparse matrix of scipy represents, and the structure.
 
     Raises:
         ValueError: A is no sparse matrix, or `recognise` finds no stencil in it.
@@ -92,7 +92,7 @@ def stencil(A: Any) -> Structure:
             f"the axes; this matrix is not one: {found.reason}. SmoothedAggregation(Matrix(A)) and "
             f"IncompleteCholesky(Matrix(A)) of pdeops.solvers accept any matrix."
         )
-    return found
+    return found.operator, found
 
 
 class OnUnknowns(Preconditioner):
@@ -105,7 +105,8 @@ class OnUnknowns(Preconditioner):
 
     def __init__(self, M: LinearOperator, found: Structure) -> None:
         self.M, self.found = M, found
-        self.grid = Grid((len(found.embedding),), placement="interior")
+        num_rows = found.extract(torch.empty(M.grid.shape)).numel()
+        self.grid = Grid((num_rows,), placement="interior")
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """Eᵀ M E u."""
