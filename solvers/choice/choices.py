@@ -11,7 +11,7 @@ from .system import System
 
 # Couplings per unknown and axis below which multigrid on the grid is slower than algebraic
 # multigrid. A full box has 1, one without 32 % of its cells 0.68. In the plane at 40 % the unknowns
-# are connected by so few paths that iterations grow with n (`python -m benchmarks.preconditioners`).
+# are connected by so few paths that iterations grow with n: `python -m benchmarks.preconditioners`.
 POROUS = {1: 0.0, 2: 0.68, 3: 0.5}
 
 
