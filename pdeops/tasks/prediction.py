@@ -53,6 +53,8 @@ def write(
     Args:
         correction: how the predictions were corrected after the model, for the spec of the file.
     """
+    if isinstance(dataset.source, PointSource):
+        return point_prediction.write(run, dataset, pairs, out, spec_of)
     roles = _roles if dataset.window is None else _states
     channels, times = roles(dataset, pairs)
     (num_samples,) = {len(u) for u in channels.values()}
