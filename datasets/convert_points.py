@@ -187,12 +187,10 @@ def _sample(
 ) -> PointSample:
     """Sample i of the source under the names of the spec."""
     of_points = [f for f in spec.fields if f.has_space]
-    fields = {
-        new.name: torch.from_numpy(np.ascontiguousarray(source.variable(old.name, i))).movedim(
-            0, -1
-        )
-        for old, new in zip(source.of_points, of_points, strict=True)
-    }
+    fields = {}
+    for old, new in zip(source.of_points, of_points, strict=True):
+        rows = np.ascontiguousarray(source.variable(old.name, i))
+        fields[new.name] = torch.from_numpy(rows).movedim(0, -1)
     for f in spec.per_sample:
         fields[f.name] = torch.tensor(float(parameters[f.name][i]), dtype=torch.float64)
     cells = source.variable("cells", i) if source.num_cells is not None else None

@@ -69,14 +69,17 @@ class PointSource(Source):
     def names(self) -> dict[str, tuple[str, ...]]:  # type: ignore[override]
         """Role -> names of its channels."""
         roles = dict.fromkeys(f.role for f in self.of_points)
-        named = {role: tuple(n for f in self._of(role) for n in f.channel_names) for role in roles}
+        named = {
+            role: tuple(n for f in self.of_role(role) for n in f.channel_names) for role in roles
+        }
         if not {"input", "state"} & named.keys():
             d = self.domain.num_coordinates
             numbered = tuple(f"x{i}" for i in range(d))
             named["input"] = COORDINATES[:d] if d <= len(COORDINATES) else numbered
         return named
 
-    def _of(self, role: str) -> list[Field]:
+    def of_role(self, role: str) -> list[Field]:
+        """The fields of a role; none for inputs that are the coordinates."""
         return [f for f in self.of_points if f.role == role]
 
     def __len__(self) -> int:
@@ -89,10 +92,10 @@ class PointSource(Source):
 
     def _sample(self, role: str, i: int, dtype: torch.dtype) -> Tensor:
         """The channels ([t,] c, n) of a role."""
-        if not self._of(role):
+        if not self.of_role(role):
             return torch.from_numpy(self.variable("positions", i)).to(dtype).mT.contiguous()
         parts = []
-        for f in self._of(role):
+        for f in self.of_role(role):
             rows = torch.from_numpy(np.ascontiguousarray(self.variable(f.name, i)))
             parts.append((rows if f.channels else rows[..., None]).movedim(0, -1).to(dtype))
         return torch.cat(parts, dim=-2)

@@ -59,6 +59,6 @@ def content(store: Store) -> PointContent:
         fields,
         box=UNIT_CELL,
         parameters=parameters,
-        read=[radii] * (radii is not None),
+        read=() if radii is None else (radii,),
     )
     return PointContent(source, {"target": ["sigma"]}, notes)
