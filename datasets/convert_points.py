@@ -93,7 +93,8 @@ def _from_arrays(
         )
 
     def given(name: str) -> str | None:
-        return axes.get(name) if isinstance(axes, Mapping) else axes
+        chosen = axes.get(name) if isinstance(axes, Mapping) else axes
+        return chosen if chosen is None or isinstance(chosen, str) else ",".join(chosen)
 
     places = points["positions"]
     variables = {"positions": Stored(places, axes_of_points(store, places, None, given(places)))}

@@ -173,8 +173,9 @@ class PointSource(Source):
     def describe(self) -> dict[str, Any]:
         """Shape of all rows, axes, dtype and layout of each channel."""
         described: dict[str, Any] = {}
-        positions = self.variable("positions", 0), ("point", "coordinate")
-        entries = dict.fromkeys([self.names.get("input", ())], positions)
+        entries: dict[tuple[str, ...], tuple[np.ndarray, tuple[str, ...]]] = {
+            self.names.get("input", ()): (self.variable("positions", 0), ("point", "coordinate"))
+        }
         for f in self.of_points:
             axes = ("point", *["time"] * f.has_time, *["channel"] * bool(f.channels))
             entries[f.channel_names] = self.variable(f.name, 0), axes
