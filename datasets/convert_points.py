@@ -102,7 +102,9 @@ def _from_arrays(
     for name in ("mask", "weights"):
         if name in points:
             array = points[name]
-            variables[name] = Stored(array, axes_of_points(store, array, n, given(array)))
+            plain = "sample,point" if len(store.arrays[array].shape) == 2 else None
+            axes_given = given(array) or plain
+            variables[name] = Stored(array, axes_of_points(store, array, n, axes_given))
     if "cells" in points:
         rank = len(store.arrays[points["cells"]].shape)
         variables["cells"] = Stored(points["cells"], ("sample", "cell", "corner")[3 - rank :])
@@ -144,7 +146,7 @@ def converted_points(
     notes = list(notes)
     box = (points or {}).get("box", source.domain.box)
     if box is None:
-        box = source.box()
+        box = source.box(samples)
         notes.append("the box is the smallest that holds the points of all samples")
     domain = Points(source.domain.num_coordinates, volume=source.domain.declared_volume, box=box)
     known = with_stated(source.parameters, parameters or {}, len(source))
