@@ -9,6 +9,7 @@ import torch
 
 import pdeops
 from pdeops.batch import Batch
+from pdeops.compare.runs import common
 from pdeops.datasets import DatasetSpec, Field, PointSample, open_dataset, write_points
 from pdeops.domain import Points
 from pdeops.tasks.operators import fit_both
@@ -158,7 +159,7 @@ class TestRefused:
         with pytest.raises(ValueError, match="FNO needs a domain of type"):
             train(model={"name": "FNO", "n_modes": [4, 4]})
         with pytest.raises(ValueError, match="training data name no equation"):
-            pdeops.compare({"a": run}, num_samples=1)
+            common({"a": run})
 
     def test_trajectories(self, folder):
         fields = (Field("u", "state", "u"),)
