@@ -185,7 +185,7 @@ class RolloutTask(Task):
         """Trains on windows of trajectories, validates on whole held-out trajectories."""
         trajectories, held_out = training_and_validation(recipe.data)
         require_states(trajectories)
-        if trajectories.source.counts is not None:
+        if trajectories.domain.num_nodes < 0:
             raise ValueError(
                 f"The task 'rollout' needs nodes that all samples share; {recipe.data.train} has "
                 f"points of each sample. Train with task = 'supervised' and data.window."
