@@ -60,7 +60,7 @@ class Generated(ABC):
         name: the key in `DATASETS` or `EVOLUTIONS`.
         equation: the equation of the fields, for the file and the card.
         KINDS: name of a kind -> dataclass of its parameters; the first is the default.
-        ndim: number of axes of its grids.
+        ndim: number of axes of its grids; 0 if samples have points of their own.
         remedy: advice for a sample that misses the tolerance, as a sentence.
 
     Raises:
