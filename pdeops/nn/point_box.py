@@ -1,6 +1,5 @@
 """The box that holds all points, for models on scattered points."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -17,8 +16,8 @@ class PointBox(nn.Module):
 
     Args:
         points: with the number of coordinates, and the default of `box`.
-        corners: lower and upper corner, two sequences of d numbers; by default those of the
-            smallest box of `points`.
+        corners: lower and upper corner, two sequences of d numbers; by default those of the box of
+            `points`, or of the smallest box that holds them.
         model: name of the model, for messages.
 
     Raises:
@@ -33,6 +32,7 @@ class PointBox(nn.Module):
         self, points: Points, corners: Sequence[Sequence[float | int]] | None, *, model: str
     ) -> None:
         super().__init__()
+        corners = points.box if corners is None else corners
         if corners is None:
             if points.positions is None:
                 raise ValueError(
@@ -41,15 +41,7 @@ class PointBox(nn.Module):
                 )
             x = points.nodes()
             corners = [x.amin(-1).tolist(), x.amax(-1).tolist()]
-        d = points.num_coordinates
-        lower, upper = ([float(v) for v in corner] for corner in corners)
-        sides = [b - a for a, b in zip(lower, upper, strict=False)]
-        if (len(lower), len(upper)) != (d, d) or not all(0 < s < math.inf for s in sides):
-            raise ValueError(
-                f"The box of points has a lower and a larger upper corner of {d} finite "
-                f"coordinates; got {lower} and {upper}."
-            )
-        self.corners = [lower, upper]
+        lower, upper = self.corners = Points(points.num_coordinates, box=corners).box or []
         self.register_buffer("lower", torch.tensor(lower), persistent=False)
         self.register_buffer("upper", torch.tensor(upper), persistent=False)
 

@@ -43,8 +43,8 @@ class PointLSM(nn.Module):
     Args:
         points: with one to three coordinates. Where they differ from sample to sample, `forward`
             needs them, and box is needed.
-        box: lower and upper corner, two sequences of d numbers; by default the smallest box of the
-            points of training.
+        box: lower and upper corner, two sequences of d numbers; by default that of the points, or
+            the smallest box of the points of training.
         n_modes: per coordinate, even: wavenumbers -m/2..m/2-1, of the last 0..m/2-1.
         latent_shape: nodes of the latent grid per coordinate, at least n_modes.
         padding: length of the gap between the periods relative to the box.

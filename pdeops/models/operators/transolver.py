@@ -65,8 +65,8 @@ class Transolver(nn.Module):
             grids and 0 on points, as the authors.
         quadrature: whether the slice means are weighted by the quadrature weights of the nodes;
             otherwise all nodes count the same, as in the paper.
-        box: of points: lower and upper corner, two sequences of d numbers; by default the smallest
-            box of the points of training.
+        box: of points: lower and upper corner, two sequences of d numbers; by default that of the
+            points, or the smallest box of the points of training.
         dropout: of the attention among tokens and after it, in training mode.
 
     Raises:
