@@ -154,6 +154,16 @@ class Elasticity(Generated):
         """The radius of the void of a sample, a function of the angle."""
         return self.inputs.draw(sample_generator(seed, index))
 
+    def code(self, radius: Curve) -> Float[ndarray, " p"]:
+        """The radii of a void at equal angles, from 0 on, counter-clockwise."""
+        return radius(2 * math.pi * np.arange(NUM_RADII) / NUM_RADII)
+
+    @property
+    def solver_cells(self) -> tuple[int, int]:
+        """Cells around and across of the solver's mesh."""
+        inputs = self.inputs
+        return inputs.refinement * inputs.around, inputs.refinement * inputs.across
+
     def points(self, radius: Curve) -> Points:
         """The points of a sample, with their weights and the cells of their mesh.
 
@@ -185,12 +195,10 @@ class Elasticity(Generated):
     def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:
         """Draw and solve sample `index`."""
         assert spec.seed is not None
-        inputs, radius = self.inputs, self.void(spec.seed, index)
-        cells = (inputs.refinement * inputs.around, inputs.refinement * inputs.across)
-        result = self.solve(radius, cells, rtol=spec.tolerance)
+        radius = self.void(spec.seed, index)
+        result = self.solve(radius, self.solver_cells, rtol=spec.tolerance)
         points = self.points(radius)
-        angles = 2 * math.pi * np.arange(NUM_RADII) / NUM_RADII
-        code = {f"radius_{i}": torch.tensor(r) for i, r in enumerate(radius(angles))}
+        code = {f"radius_{i}": torch.tensor(r) for i, r in enumerate(self.code(radius))}
         sample = PointSample(
             {"stress": result.x, **code},
             points.nodes(),
