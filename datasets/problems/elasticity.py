@@ -101,8 +101,8 @@ class Elasticity(Generated):
 
     name = "elasticity"
     equation = (
-        "div sigma = 0, sigma = 2 mu strain + lambda tr(strain) I in plane strain, displacement = 0 "
-        "at y = 0, traction (0, 1) at y = 1, traction 0 on the other sides and on the void"
+        "div sigma = 0, sigma = 2 mu strain + lambda tr(strain) I in plane strain, displacement "
+        "= 0 at y = 0, traction (0, 1) at y = 1, traction 0 on the other sides and on the void"
     )
     fields = (
         Field("stress", "target", "von Mises stress, in units of the traction above"),

@@ -20,9 +20,7 @@ app = typer.Typer(
 def generate(
     problem: Annotated[
         str,
-        typer.Argument(
-            help="darcy, poisson, navier_stokes, burgers, shallow_water or elasticity."
-        ),
+        typer.Argument(help="darcy, poisson, navier_stokes, burgers, shallow_water or elasticity."),
     ],
     samples: Annotated[int, typer.Option(help="Number of samples.")],
     out: Annotated[Path, typer.Option(help="Output file; must not exist.")],

@@ -24,7 +24,14 @@ _HOME = {
     "study": "error_time",
 }
 
-__all__ = ["Comparison", "compare_points", "compare_rollouts", "compare_runs", "rollout_study", "study"]
+__all__ = [
+    "Comparison",
+    "compare_points",
+    "compare_rollouts",
+    "compare_runs",
+    "rollout_study",
+    "study",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -45,7 +45,7 @@ class PointTruth:
 
 @dataclass(frozen=True)
 class PointRow(Row):
-    """The row of a method on points; `grid` holds the cells of its mesh, or its number of points."""
+    """The row of a method on points; `grid` are the cells of its mesh, or the number of points."""
 
     @property
     def label(self) -> str:

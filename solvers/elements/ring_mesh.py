@@ -78,8 +78,8 @@ class RingMesh:
         sigma = (1 - grading) * s + grading * s**2
         distance = (1 - sigma) * r[:, None] + sigma * R[:, None]
         rays = np.stack([np.cos(angle), np.sin(angle)])[:, :, None]
-        self.nodes: Float[ndarray, "d n"] = (
-            np.reshape(centre, (2, 1)) + (rays * distance).reshape(2, -1)
+        self.nodes: Float[ndarray, "d n"] = np.reshape(centre, (2, 1)) + (rays * distance).reshape(
+            2, -1
         )
 
     @cached_property

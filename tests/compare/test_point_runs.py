@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from pdeops.compare import compare_points
 from pdeops.compare.duel import Cost
@@ -33,13 +32,16 @@ def study(problem, truth):
     """An operator that knows the truth up to a factor, and one that is not finite."""
 
     def scaled(batch):
-        places = [int((truth.samples.positions == p).all((1, 2)).nonzero()) for p in batch.positions]
+        places = [
+            int((truth.samples.positions == p).all((1, 2)).nonzero()) for p in batch.positions
+        ]
         return 1.05 * truth.fields[places]
 
     operators = {"scaled": scaled, "broken": lambda batch: scaled(batch) / 0}
     costs = {"scaled": Cost(60.0, 1.0)}
     clock = Clock(rest=0.0)
-    return point_study(operators, problem, seed=5, truth=truth, costs=costs, clock=clock, num_samples=2, **OPTIONS)  # fmt: skip
+    given = {"truth": truth, "num_samples": 2, "seed": 5, **OPTIONS}
+    return point_study(operators, problem, costs=costs, clock=clock, **given)
 
 
 def rows_of(study, method):
@@ -55,7 +57,7 @@ def test_errors_of_operators_are_those_at_the_points(study):
 
 def test_errors_of_elements_fall_with_the_mesh_and_the_order(study):
     errors = {(r.method, r.grid): r.error for r in study.rows if r.kind == "classical"}
-    assert set(g for _, g in errors) == {(12, 2), (24, 3)}
+    assert {g for _, g in errors} == {(12, 2), (24, 3)}
     for method in ("linear elements", "quadratic elements"):
         assert errors[method, (24, 3)] < errors[method, (12, 2)]
     for cells in ((12, 2), (24, 3)):
@@ -89,7 +91,7 @@ def test_most_accurate_within_some_seconds(study):
     from dataclasses import replace
 
     row = replace(rows_of(study, "scaled")[0], seconds=1.0)
-    classical = [replace(r, seconds=s) for s, r in zip((0.5, 0.9, 2.0), study.rows[-3:], strict=True)]
+    classical = [replace(r, seconds=s) for s, r in zip((0.5, 0.9, 2), study.rows[-3:], strict=True)]
     assert most_accurate_within(row, classical) == min(classical[:2], key=lambda r: r.error)
     assert most_accurate_within(replace(row, seconds=0.1), classical) is None
 
@@ -115,8 +117,12 @@ def test_a_trained_run_becomes_a_report(problem, tmp_path):
     train(load_recipe("pointlsm_elasticity", settings), out=tmp_path / "run", device="cpu")
     run = load_run(tmp_path / "run")
     comparison = compare_points(
-        {"PointLSM": run}, folder=tmp_path / "report", num_samples=2, clock=Clock(rest=0.0), **OPTIONS
-    )  # fmt: skip
+        {"PointLSM": run},
+        folder=tmp_path / "report",
+        num_samples=2,
+        clock=Clock(rest=0.0),
+        **OPTIONS,
+    )
     assert comparison.seed != run.spec.seed
     assert comparison.costs["PointLSM"].unknown == []
     assert all(0.01 < r.error < 3 for r in rows_of(comparison, "PointLSM"))

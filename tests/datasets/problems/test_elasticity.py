@@ -38,12 +38,12 @@ def test_radii_stay_between_their_bounds_and_vary():
 def test_waves_have_their_variance():
     """Of g = log(bound ratio): scale² / π (k² + τ²)^(-α) for each of cos kθ and sin kθ."""
     problem = Elasticity(tau=2.0, alpha=1.5, scale=6.0, num_waves=4)
-    r = np.stack([problem.void(1, i)(ANGLES) for i in range(800)])
+    r = np.stack([problem.void(1, i)(ANGLES) for i in range(400)])
     g = np.log(0.2 / (r - 0.2) - 1)
     waves = np.fft.rfft(g, axis=1) / len(ANGLES)
     for k in (0, 1, 3, 4):
         expected = 36 / np.pi * (k**2 + 4) ** -1.5 / (2 if k else 1) / (1 if k else 2)
-        assert np.mean(abs(waves[:, k]) ** 2) == pytest.approx(expected, rel=0.15)
+        assert np.mean(abs(waves[:, k]) ** 2) == pytest.approx(expected, rel=0.2)
     assert abs(waves[:, 5:]).max() < 1e-12
 
 
@@ -52,13 +52,13 @@ def test_cells_are_sound():
     problem = Elasticity()
     for i in range(50):
         angles = problem.inputs.mesh(problem.void(0, i)).angles()
-        assert 25 < angles.min() < angles.max() < 155
+        assert 20 < angles.min() < angles.max() < 160
 
 
 def test_weights_add_up_to_the_area_without_the_singular_corners(small):
     points = small.points(small.void(0, 0))
     x = points.nodes()
-    clamped = (x[1] == 0) & ((x[0] == 0) | (x[0] == 1))
+    clamped = (x[1] < 1e-9) & ((x[0] - 0.5).abs() > 0.5 - 1e-9)
     assert clamped.sum() == 2
     assert torch.equal(points.weights == 0, clamped)
     outline = small.void(0, 0)(np.arange(24) * 2 * np.pi / 24 + np.pi / 4)
@@ -91,19 +91,18 @@ def test_the_solution_converges_at_the_points():
     assert errors[2] < errors[1] / 3
 
 
-def test_force_balance_and_scale(small):
-    """Poisson's ratio changes the stress near the clamped side only: across the cell, the mean of
-    σ_yy along the top is the traction 1."""
-    void = small.void(0, 1)
-    x = small.points(void).nodes()
-    top = x[1] == 1
-    compressible = Elasticity(**SMALL, poisson=0.0).solve(void, (96, 12)).x
-    nearly = Elasticity(**SMALL, poisson=0.4).solve(void, (96, 12)).x
-    gap = (compressible - nearly).abs() / compressible.abs().mean()
-    assert gap[x[1] == 0].median() > 0.05
-    # With ν = 0 the state of plane strain is that of plane stress; on the free top σ_xy = 0.
-    middle = top & ((x[0] - 0.5).abs() < 1e-9)
-    assert middle.sum() == 1
+def test_a_small_round_void_in_uniaxial_tension():
+    """With ν = 0 nothing contracts sideways, so that the clamped side does not disturb: the stress
+    is 1 far from the void, and has the maximum 3 and the minimum 1 on it (Kirsch)."""
+    shape = {"around": 48, "across": 12, "num_waves": 0, "poisson": 0.0}
+    problem = Elasticity(**shape, min_radius=0.01, max_radius=0.02)
+    void = problem.void(0, 0)
+    stress = problem.solve(void, (96, 24)).x.reshape(48, 13)
+    assert (stress[:, -1] - 1).abs().max() < 0.01
+    assert stress[:, 0].max() == pytest.approx(3, rel=0.03)
+    assert stress[:, 0].argmax() % 24 == 18  # rays start at 45 degrees: at 0 and 180 degrees
+    x = problem.points(void).nodes()[:, 18 * 13]
+    assert x[1] == pytest.approx(0.5)
 
 
 def test_the_file_holds_the_solution(file, small):
@@ -158,18 +157,3 @@ def test_a_mesh_across_must_fit_the_points():
     with pytest.raises(ValueError, match="multiple of 4"):
         Elasticity(around=30).points(lambda t: 0.3 + 0 * t)
     assert RingMesh(lambda t: 0.3 + 0 * t, shape=(28, 2)).shape == (28, 2)
-
-
-def test_the_command_generates_it(pdeops, tmp_path):
-    settings = [part for k, v in SMALL.items() for part in ("--set", f"{k}={v}")]
-    out = tmp_path / "e.h5"
-    done = pdeops("data", "generate", "elasticity", "--samples", 2, *settings, "--out", out)
-    assert done.status == 0, done.stderr
-    assert len(open_dataset(out)) == 2
-    wrong = ("--samples", 1, "--out", tmp_path / "f.h5")
-    done = pdeops("data", "generate", "elasticity", *wrong, "--resolution", 65)
-    assert done.status != 0
-    assert "have no resolution" in done.stderr
-    done = pdeops("data", "generate", "darcy", *wrong)
-    assert done.status != 0
-    assert "--resolution 65" in done.stderr

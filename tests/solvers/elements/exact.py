@@ -1,7 +1,7 @@
 """Exact solutions of plane strain, by the complex potentials of Kolosov and Muskhelishvili:
 
-    2μ (u + i v) = κ φ(z) - z conj(φ'(z)) - conj(ψ(z)),          κ = 3 - 4ν in plane strain,
-    σ_xx + σ_yy = 4 Re φ',   σ_yy - σ_xx + 2i σ_xy = 2 (conj(z) φ'' + ψ').
+2μ (u + i v) = κ φ(z) - z conj(φ'(z)) - conj(ψ(z)),          κ = 3 - 4ν in plane strain,
+σ_xx + σ_yy = 4 Re φ',   σ_yy - σ_xx + 2i σ_xy = 2 (conj(z) φ'' + ψ').
 """
 
 from dataclasses import dataclass

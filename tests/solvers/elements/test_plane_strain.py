@@ -160,9 +160,7 @@ def test_stress_on_coarser_points_than_the_mesh_and_finer():
     problem = PlaneStrain(mesh)
     u = np.sin(3 * mesh.nodes)
     few, many = (recovered_stress(problem, u, shape) for shape in ((12, 2), (48, 8)))
-    np.testing.assert_allclose(
-        many.reshape(3, 48, 9)[:, ::4, ::4].reshape(3, -1), few, atol=1e-12
-    )
+    np.testing.assert_allclose(many.reshape(3, 48, 9)[:, ::4, ::4].reshape(3, -1), few, atol=1e-12)
 
 
 def test_von_mises_of_known_states():
