@@ -132,17 +132,7 @@ class Elasticity(Generated):
 
     def spec(self, grid: Domain, seed: int, num_samples: int) -> DatasetSpec:
         """The spec of a data set of this problem."""
-        return DatasetSpec(
-            name=self.name,
-            kind=self.kind,
-            equation=self.equation,
-            fields=self.fields,
-            domain=grid,
-            parameters=self.parameters,
-            seed=seed,
-            num_samples=num_samples,
-            isometric=self.isometric,
-        )
+        return self._steady_spec(self.fields, grid, seed, num_samples)
 
     def sizes(self, spec: DatasetSpec) -> RaggedSizes:
         """The same numbers of points and cells for all samples."""

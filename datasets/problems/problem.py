@@ -109,6 +109,22 @@ class Generated(ABC):
     def spec(self, grid: Domain, seed: int, num_samples: int) -> DatasetSpec:
         """The spec of a data set of this problem."""
 
+    def _steady_spec(
+        self, fields: tuple[Field, ...], grid: Domain, seed: int, num_samples: int
+    ) -> DatasetSpec:
+        """The spec of a data set of these fields without an axis of time."""
+        return DatasetSpec(
+            name=self.name,
+            kind=self.kind,
+            equation=self.equation,
+            fields=fields,
+            domain=grid,
+            parameters=self.parameters,
+            seed=seed,
+            num_samples=num_samples,
+            isometric=self.isometric,
+        )
+
     def sizes(self, spec: DatasetSpec) -> RaggedSizes | None:
         """The numbers of points and cells of all samples, if samples have points of their own; None
         if all share the nodes of the domain."""
@@ -168,17 +184,7 @@ class Problem(Generated):
 
     def spec(self, grid: Domain, seed: int, num_samples: int) -> DatasetSpec:
         """The spec of a data set of this problem."""
-        return DatasetSpec(
-            name=self.name,
-            kind=self.kind,
-            equation=self.equation,
-            fields=self.fields,
-            domain=grid,
-            parameters=self.parameters,
-            seed=seed,
-            num_samples=num_samples,
-            isometric=self.isometric,
-        )
+        return self._steady_spec(self.fields, grid, seed, num_samples)
 
     def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:
         """Draw, solve and check sample `index`."""

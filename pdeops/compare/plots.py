@@ -29,6 +29,7 @@ OPERATOR_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00")
 CLASSICAL_COLOURS = ("#0072B2", "#56B4E9", "#1B3A57", "#7FA6C9")
 CLASSICAL_MARKERS = ("s", "D", "^", "v")
 DIRECT_COLOUR = "#7A7A7A"
+DIRECT_MARKERS = ("x", "+")
 STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -101,13 +102,16 @@ def _classical_lines(ax: "Axes", comparison: Comparison) -> None:
     rows = [r for r in comparison.rows if r.kind == "classical"]
     lines = list(dict.fromkeys((r.method, r.tolerance) for r in rows))
     iterative = [line for line in lines if line[1] is not None]
+    direct = [line for line in lines if line[1] is None]
+    named = min(iterative, key=lambda line: line[1] or 0, default=lines[-1] if lines else None)
     for method, tolerance in lines:
         series = sorted(
             (r for r in rows if (r.method, r.tolerance) == (method, tolerance)),
             key=lambda r: math.prod(r.grid),
         )
         if tolerance is None:
-            style: dict[str, Any] = {"color": DIRECT_COLOUR, "marker": "x", "ls": ":"}
+            marker = DIRECT_MARKERS[direct.index((method, tolerance)) % len(DIRECT_MARKERS)]
+            style: dict[str, Any] = {"color": DIRECT_COLOUR, "marker": marker, "ls": ":"}
             label = method
         else:
             i = iterative.index((method, tolerance))
@@ -125,7 +129,7 @@ def _classical_lines(ax: "Axes", comparison: Comparison) -> None:
             zorder=3,
             **style,
         )
-        if (method, tolerance) == min(iterative, key=lambda line: line[1] or 0, default=None):
+        if (method, tolerance) == named:
             for r in series:
                 _note(ax, r, grid_name(r.grid), (5, 3), ha="left", va="bottom", color="#35506B")
 

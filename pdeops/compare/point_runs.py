@@ -23,7 +23,7 @@ from .point_candidates import (
 )
 from .point_comparison import PointComparison
 from .report import write_report
-from .runs import UNSEEN, common, data_cost, training_time
+from .runs import UNSEEN, annotate, common, curves_of, data_cost, training_time
 from .tables import grid_name
 from .timing import Clock
 
@@ -80,14 +80,12 @@ def compare_points(
         progress=progress,
         **options,
     )
-    for name, run in runs.items():
-        comparison.context[f"device of {name}"] = next(run.operator.parameters()).device.type
-    comparison.notes.extend(notes)
+    annotate(comparison, runs, notes)
     write_report(
         folder,
         title=title or f"{', '.join(runs)} for {problem.name}",
         comparison=comparison,
-        curves={n: f for n, r in runs.items() if (f := r.folder / "metrics.csv").is_file()},
+        curves=curves_of(runs),
     )
     return comparison
 

@@ -79,9 +79,7 @@ def compare_runs(
         progress=progress,
         **options,
     )
-    for name, run in runs.items():
-        comparison.context[f"device of {name}"] = next(run.operator.parameters()).device.type
-    comparison.notes.extend(notes)
+    annotate(comparison, runs, notes)
     log.info("writing %s", Path(folder) / "report.md")
     write_report(
         folder,
@@ -89,7 +87,7 @@ def compare_runs(
         introduction=introduction,
         evaluations=evaluations,
         samples=_samples(runs, problem, grid, seed) if grid.ndim == 2 else None,
-        curves={n: f for n, r in runs.items() if (f := r.folder / "metrics.csv").is_file()},
+        curves=curves_of(runs),
         comparison=comparison,
     )
     return comparison
@@ -122,6 +120,19 @@ def common(runs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
             )
     assert first.spec is not None
     return problem_of(first.spec), first.domain, first.spec
+
+
+def annotate(comparison: Comparison, runs: Mapping[str, Any], notes: Sequence[str]) -> None:
+    """Add the device of each run and the notes to a comparison."""
+    for name, run in runs.items():
+        comparison.context[f"device of {name}"] = next(run.operator.parameters()).device.type
+    comparison.notes.extend(notes)
+
+
+def curves_of(runs: Mapping[str, Any]) -> dict[str, Path]:
+    """The metrics.csv of the runs that have one, by name."""
+    files = {name: run.folder / "metrics.csv" for name, run in runs.items()}
+    return {name: file for name, file in files.items() if file.is_file()}
 
 
 def training_time(run: Any) -> float | None:
