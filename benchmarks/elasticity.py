@@ -31,9 +31,11 @@ RECIPES = ("pointlsm_elasticity", "transolver_elasticity")
 FILES = {"train": (400, 0), "test": (60, 1)}  # samples and seed of the recipes' files
 
 
-def errors(samples: int, refinements: Sequence[int] = (1, 2)) -> list[dict[str, object]]:
-    """One row for each element and mesh."""
-    problem = Elasticity()
+def errors(
+    samples: int, problem: Elasticity | None = None, refinements: Sequence[int] = (1, 2)
+) -> list[dict[str, object]]:
+    """One row for each element and each refinement of the mesh of the points."""
+    problem = problem or Elasticity()
     around, across = problem.inputs.around, problem.inputs.across
     reference = (FINER * problem.solver_cells[0], FINER * problem.solver_cells[1])
     meshes = [(name, (r * around, r * across)) for name in ORDERS for r in refinements]
