@@ -7,6 +7,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+
+from pdeops.domain.cells import node_weights
 
 CENTRE = 0.5 + 0.5j
 
@@ -72,3 +75,8 @@ def manufactured():
         phi=np.exp, dphi=np.exp, ddphi=np.exp,
         psi=lambda z: np.sin(2 * z), dpsi=lambda z: 2 * np.cos(2 * z),
     )  # fmt: skip
+
+
+def areas(mesh):
+    """Quadrature weights of the nodes of a mesh of order 1."""
+    return node_weights(torch.from_numpy(mesh.nodes), torch.from_numpy(mesh.cells)).numpy()

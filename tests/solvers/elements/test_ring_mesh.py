@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from pdeops.solvers.elements.lumped import lumped_areas
 from pdeops.solvers.elements.ring_mesh import SIDES, RingMesh, unit_square
 from pdeops.solvers.elements.tables import gradients, reference
 
@@ -76,34 +75,6 @@ def test_grading_thins_the_cells_at_the_inner_curve():
     assert first[1] / first[0] == pytest.approx(0.5, rel=0.01)
 
 
-def test_lumped_areas_integrate_linear_functions_exactly():
-    mesh = RingMesh(wavy, shape=(16, 2), order=1)
-    w = lumped_areas(mesh)
-    assert w.min() > 0
-    outside = polygon_area(mesh.nodes[:, np.concatenate([mesh.side(s)[:-1] for s in SIDES])])
-    inside = polygon_area(mesh.nodes[:, mesh.inner[:-1]])
-    assert w.sum() == pytest.approx(outside + inside)
-    # ∫x over a quadrilateral is the sum over its triangles of area and centroid.
-    moment = np.zeros(2)
-    for cell in mesh.cells:
-        a, b, c, d = mesh.nodes[:, cell].T
-        for triangle in ((a, b, c), (a, c, d)):
-            area = polygon_area(np.stack(triangle, axis=1))
-            moment += area * np.mean(triangle, axis=0)
-    np.testing.assert_allclose(mesh.nodes @ w, moment)
-
-
-def test_lumped_areas_without_a_node():
-    mesh = RingMesh(wavy, shape=(16, 2), order=1)
-    without = np.zeros(mesh.nodes.shape[1], bool)
-    without[mesh.side("bottom")[[0, -1]]] = True
-    all_nodes, fewer = lumped_areas(mesh), lumped_areas(mesh, without)
-    assert (fewer[without] == 0).all()
-    assert (fewer >= np.where(without, 0, all_nodes)).all()
-    assert fewer.sum() == pytest.approx(all_nodes.sum())
-    assert np.count_nonzero(fewer - all_nodes) == 2 + 2 * 5  # five neighbours each
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -124,5 +95,3 @@ def test_other_bad_input():
     mesh = RingMesh(wavy, shape=(12, 2))
     with pytest.raises(ValueError, match="top, left, bottom, right"):
         mesh.side("north")
-    with pytest.raises(ValueError, match="order 1; got order 2"):
-        lumped_areas(mesh)
