@@ -48,11 +48,9 @@ class PointRow(Row):
     """The row of a method on points; `grid` are the cells of its mesh, or the number of points."""
 
     @property
-    def label(self) -> str:
-        """For example "quadratic elements on 28×2 cells" or "LSM on 972 points, batch 8"."""
-        if self.kind == "operator":
-            return f"{self.method} on {grid_name(self.grid)} points, batch {self.batch}"
-        return f"{self.method} on {grid_name(self.grid)} cells"
+    def place(self) -> str:
+        """For example "28×2 cells" or "972 points"."""
+        return f"{grid_name(self.grid)} {'points' if self.kind == 'operator' else 'cells'}"
 
 
 @dataclass
