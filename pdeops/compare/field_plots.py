@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = 3  # samples in a figure
+NODE_COLOUR = "#35506B"
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,9 @@ def _colour_bar(figure: "Figure", ax: "Axes", image: Any, panel: _Panel) -> None
 
     digits = ScalarFormatter()
     digits.set_powerlimits((-2, 3))
-    levels = np.unique(panel.values) if panel.values is not None else np.zeros(0)
+    levels = np.unique(panel.values) if panel.limits is None else ()
     # A piecewise constant input shows its values.
-    ticks: Any = levels if len(levels) <= 4 else MaxNLocator(4, steps=[1, 2, 5, 10])
+    ticks: Any = levels if 0 < len(levels) <= 4 else MaxNLocator(4, steps=[1, 2, 5, 10])
     bar = figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02, ticks=ticks, format=digits)
     bar.ax.tick_params(labelsize=6, length=2)
     bar.ax.yaxis.get_offset_text().set_fontsize(6)
@@ -157,27 +158,37 @@ def _draw_curve(ax: "Axes", domain: Any, panel: _Panel) -> None:
     ax.tick_params(labelsize=6, length=2)
 
 
+def pixels(u: np.ndarray, domain: Grid | Sphere) -> np.ndarray:
+    """The pixels of a field in two dimensions, the lowest row first: the first axis of a box is
+    horizontal; on a sphere longitude is, and the north is up."""
+    return u.T if isinstance(domain, Grid) else u[::-1]
+
+
 def _draw_box(ax: "Axes", domain: Grid, panel: _Panel) -> Any:
     assert panel.values is not None
     u = panel.values if domain.ndim == 2 else panel.values[..., domain.shape[2] // 2]
     extent = (0, domain.extent[0], 0, domain.extent[1])
-    return ax.imshow(u.T, origin="lower", extent=extent, cmap=panel.cmap)
+    return ax.imshow(pixels(u, domain), origin="lower", extent=extent, cmap=panel.cmap)
 
 
 def _draw_sphere(ax: "Axes", domain: Sphere, panel: _Panel) -> Any:
-    """Longitude is horizontal; the north is up."""
     assert panel.values is not None
-    return ax.imshow(panel.values[::-1], origin="lower", aspect="auto", cmap=panel.cmap)
+    shown = pixels(panel.values, domain)
+    return ax.imshow(shown, origin="lower", aspect="auto", cmap=panel.cmap)
 
 
 def _draw_points(ax: Any, domain: Points, panel: _Panel) -> Any:
     nodes = domain.nodes().cpu().numpy()
     if len(nodes) != 2:
+        ax.set(zticks=[], aspect="equal")
+        if panel.values is None:
+            ax.scatter(*nodes[:3], s=1, color=NODE_COLOUR)
+            return None
         return ax.scatter(*nodes[:3], c=panel.values, s=2, cmap=panel.cmap)
     triangles = triangulate(domain)
     ax.set_aspect("equal")
     if panel.values is None:
-        ax.triplot(triangles, lw=0.3, color="#35506B")
+        ax.triplot(triangles, lw=0.3, color=NODE_COLOUR)
         return None
     return ax.tripcolor(triangles, panel.values, shading="gouraud", cmap=panel.cmap)
 
