@@ -9,6 +9,7 @@ import torch
 
 from ..datasets.problems.elasticity import Elasticity
 from .duel import Cost
+from .field_plots import SHOWN, Samples
 from .machine import describe_machine
 from .measure import measure
 from .point_candidates import (
@@ -40,6 +41,7 @@ def compare_points(
     folder: str | Path,
     num_samples: int = 16,
     seed: int | None = None,
+    reference_factor: int = REFERENCE_FACTOR,
     data_seconds: float | None = None,
     title: str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -50,8 +52,8 @@ def compare_points(
     Args:
         runs: name -> run, all trained on the same problem.
         folder: where report.md, compare.csv and plots/ are written.
-        num_samples, seed, progress, **options: arguments of `point_study`; the default seed differs
-            from that of the training data.
+        num_samples, seed, reference_factor, progress, **options: arguments of `point_study`; the
+            default seed differs from that of the training data.
         data_seconds: seconds to generate the training data; by default estimated from two samples.
         title: first heading of the report.
 
@@ -71,11 +73,15 @@ def compare_points(
             runs, lambda i: problem.solved_sample(spec, i), repeats=TIMED, warm_up=1
         )
         notes = [f"{note}, one after the other."]
+    operators = {name: run_on_points(run) for name, run in runs.items()}
+    seed = spec.seed + UNSEEN if seed is None else seed
+    truth = _truth(problem, reference_factor, seed, num_samples)
     comparison = point_study(
-        {name: run_on_points(run) for name, run in runs.items()},
+        operators,
         problem,
-        seed=spec.seed + UNSEEN if seed is None else seed,
+        seed=seed,
         num_samples=num_samples,
+        truth=truth,
         costs={name: Cost(training_time(run), costs[name]) for name, run in runs.items()},
         progress=progress,
         **options,
@@ -85,6 +91,7 @@ def compare_points(
         folder,
         title=title or f"{', '.join(runs)} for {problem.name}",
         comparison=comparison,
+        samples=_samples(operators, problem, truth),
         curves=curves_of(runs),
     )
     return comparison
@@ -134,10 +141,7 @@ def point_study(
             f"{tuple(batch_sizes)}, scales={tuple(scales)}."
         )
     around, across = problem.inputs.around, problem.inputs.across
-    if truth is None:
-        fine = (reference_factor * around, reference_factor * across)
-        log.info("solving %d references on %s cells", num_samples, grid_name(fine))
-        truth = solve_point_truth(problem, fine, seed=seed, num_samples=num_samples)
+    truth = truth or _truth(problem, reference_factor, seed, num_samples)
     points = truth.fields.shape[-1]
     threads = torch.get_num_threads()
     candidates: list[PointCandidate] = [
@@ -169,6 +173,25 @@ def point_study(
         notes=_method_notes(truth, num_samples, seed, repeats),
         data_error=truth.data_error,
     )
+
+
+def _truth(problem: Elasticity, factor: int, seed: int, num_samples: int) -> PointTruth:
+    fine = (factor * problem.inputs.around, factor * problem.inputs.across)
+    log.info("solving %d references on %s cells", num_samples, grid_name(fine))
+    return solve_point_truth(problem, fine, seed=seed, num_samples=num_samples)
+
+
+def _samples(
+    operators: Mapping[str, PointOperator], problem: Elasticity, truth: PointTruth
+) -> Samples:
+    """The first test problems with their reference solutions and predictions."""
+    first = range(min(SHOWN, len(truth.curves)))
+    batch = truth.samples[list(first)]
+    predicted = {name: list(operator(batch)[:, 0]) for name, operator in operators.items()}
+    domains = [problem.points(truth.curves[i]) for i in first]
+    truths = [truth.fields[i, 0] for i in first]
+    names = ("points", problem.fields[0].name)
+    return Samples([None for _ in first], truths, predicted, domains, names)
 
 
 def _scaled(around: int, across: int, scale: float) -> tuple[int, int]:

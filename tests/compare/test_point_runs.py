@@ -129,7 +129,8 @@ def test_a_trained_run_becomes_a_report(problem, tmp_path):
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert comparison.verdict in text.replace("**", "")
     assert "The most accurate solve in no more seconds" in text
-    assert (tmp_path / "report" / "plots" / "error_time.png").stat().st_size > 10_000
+    for picture in ("error_time", "fields", "training"):
+        assert (tmp_path / "report" / "plots" / f"{picture}.png").stat().st_size > 10_000
     plain = comparison.to_dict()
     assert plain["data_error"] == comparison.data_error
     assert len(plain["within_seconds"]) == 2
