@@ -91,7 +91,8 @@ def test_most_accurate_within_some_seconds(study):
     from dataclasses import replace
 
     row = replace(rows_of(study, "scaled")[0], seconds=1.0)
-    classical = [replace(r, seconds=s) for s, r in zip((0.5, 0.9, 2), study.rows[-3:], strict=True)]
+    pairs = zip((0.5, 0.9, 2.0), study.rows[-3:], strict=True)
+    classical = [replace(r, seconds=s) for s, r in pairs]
     assert most_accurate_within(row, classical) == min(classical[:2], key=lambda r: r.error)
     assert most_accurate_within(replace(row, seconds=0.1), classical) is None
 

@@ -97,9 +97,9 @@ def test_a_small_round_void_in_uniaxial_tension():
     shape = {"around": 48, "across": 12, "num_waves": 0, "poisson": 0.0}
     problem = Elasticity(**shape, min_radius=0.01, max_radius=0.02)
     void = problem.void(0, 0)
-    stress = problem.solve(void, (96, 24)).x.reshape(48, 13)
+    stress = problem.solve(void, (192, 48)).x.reshape(48, 13)
     assert (stress[:, -1] - 1).abs().max() < 0.01
-    assert stress[:, 0].max() == pytest.approx(3, rel=0.03)
+    assert stress[:, 0].max() == pytest.approx(3, rel=0.01)
     assert stress[:, 0].argmax() % 24 == 18  # rays start at 45 degrees: at 0 and 180 degrees
     x = problem.points(void).nodes()[:, 18 * 13]
     assert x[1] == pytest.approx(0.5)
