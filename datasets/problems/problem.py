@@ -60,7 +60,7 @@ class Generated(ABC):
         name: the key in `DATASETS` or `EVOLUTIONS`.
         equation: the equation of the fields, for the file and the card.
         KINDS: name of a kind -> dataclass of its parameters; the first is the default.
-        ndim: number of axes of its grids.
+        ndim: number of axes of its grids; 0 if samples have points of their own.
         remedy: advice for a sample that misses the tolerance, as a sentence.
 
     Raises:
@@ -108,6 +108,22 @@ class Generated(ABC):
     @abstractmethod
     def spec(self, grid: Domain, seed: int, num_samples: int) -> DatasetSpec:
         """The spec of a data set of this problem."""
+
+    def _steady_spec(
+        self, fields: tuple[Field, ...], grid: Domain, seed: int, num_samples: int
+    ) -> DatasetSpec:
+        """The spec of a data set of these fields without an axis of time."""
+        return DatasetSpec(
+            name=self.name,
+            kind=self.kind,
+            equation=self.equation,
+            fields=fields,
+            domain=grid,
+            parameters=self.parameters,
+            seed=seed,
+            num_samples=num_samples,
+            isometric=self.isometric,
+        )
 
     def sizes(self, spec: DatasetSpec) -> RaggedSizes | None:
         """The numbers of points and cells of all samples, if samples have points of their own; None
@@ -168,17 +184,7 @@ class Problem(Generated):
 
     def spec(self, grid: Domain, seed: int, num_samples: int) -> DatasetSpec:
         """The spec of a data set of this problem."""
-        return DatasetSpec(
-            name=self.name,
-            kind=self.kind,
-            equation=self.equation,
-            fields=self.fields,
-            domain=grid,
-            parameters=self.parameters,
-            seed=seed,
-            num_samples=num_samples,
-            isometric=self.isometric,
-        )
+        return self._steady_spec(self.fields, grid, seed, num_samples)
 
     def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:
         """Draw, solve and check sample `index`."""

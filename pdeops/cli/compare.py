@@ -16,13 +16,14 @@ def command(
 ) -> None:
     """Compare a run with classical solvers; errors are against a reference on a finer grid.
 
-    An operator for a steady problem is compared with direct and iterative solvers, a model of
-    trajectories with time stepping at many (n, dt), by the error at the last time and by
-    correlation time.
+    An operator for a steady problem is compared with direct and iterative solvers, an operator on
+    points with finite elements on coarser meshes, a model of trajectories with time stepping at
+    many (n, dt), by the error at the last time and by correlation time.
 
     Writes compare.csv, plots/ and report.md to the run's folder; prints the table and the verdict.
     """
-    from ..compare import compare_rollouts, compare_runs
+    from ..compare import compare_points, compare_rollouts, compare_runs
+    from ..domain import Points
     from ..tasks import load_run, task_of
 
     task = task_of(run)
@@ -33,7 +34,8 @@ def command(
             f"{task.measured}."
         )
     loaded = load_run(run, device=device)
-    study = compare_runs if loaded.n_out is None else compare_rollouts
+    steady = compare_points if isinstance(loaded.domain, Points) else compare_runs
+    study = steady if loaded.n_out is None else compare_rollouts
     report = study({loaded.recipe.model.name: loaded}, folder=run, num_samples=samples)
     if json:
         emit(report.to_dict(), as_json=True)

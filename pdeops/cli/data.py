@@ -19,13 +19,18 @@ app = typer.Typer(
 @app.command(cls=Verb)
 def generate(
     problem: Annotated[
-        str, typer.Argument(help="darcy, poisson, navier_stokes, burgers or shallow_water.")
+        str,
+        typer.Argument(help="darcy, poisson, navier_stokes, burgers, shallow_water or elasticity."),
     ],
     samples: Annotated[int, typer.Option(help="Number of samples.")],
-    resolution: Annotated[
-        str, typer.Option(help="Number of nodes per axis, boundary included: 65 or 65,97.")
-    ],
     out: Annotated[Path, typer.Option(help="Output file; must not exist.")],
+    resolution: Annotated[
+        str | None,
+        typer.Option(
+            help="Number of nodes per axis, boundary included: 65 or 65,97. Problems on points "
+            "(elasticity) have none."
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Seed of the random inputs. Sample i depends on (seed, i) alone.")
     ] = 0,
@@ -36,8 +41,8 @@ def generate(
             "poisson: gaussian (default; zero on all sides), neumann, mixed; "
             "navier_stokes: fno_1e-3 (default), fno_1e-3_late, fno_1e-4, fno_1e-5, kolmogorov, "
             "kolmogorov_dense, mcwilliams, mcwilliams_dense, taylor_green; burgers: "
-            "gaussian (default), thin; shallow_water: random (default), galewsky. The data cards "
-            "describe each kind."
+            "gaussian (default), thin; shallow_water: random (default), galewsky; elasticity: "
+            "void. The data cards describe each kind."
         ),
     ] = None,
     settings: Annotated[
@@ -75,13 +80,18 @@ def generate(
     for option in {"name", "kind"} & parameters.keys():
         raise ValueError(f"--set takes a parameter of the kind; {option!r} is not one.")
     chosen = problem_named(problem, kind, **parameters)
+    if resolution is None and chosen.ndim:
+        raise ValueError(
+            f"{problem} is stored on a grid: give its nodes per axis, as --resolution 65."
+        )
+    shape = () if resolution is None else _resolution(resolution, chosen.ndim or 1)
     with (
         cluster(dask) if dask else nullcontext(workers) as crew,
         bar("samples", samples) as advance,
     ):
         report = generate_dataset(
             chosen,
-            chosen.grid(_resolution(resolution, chosen.ndim)),
+            chosen.grid(shape),
             num_samples=samples,
             seed=seed,
             out=out,

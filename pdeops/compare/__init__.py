@@ -10,19 +10,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .comparison import Comparison
     from .error_time import study
+    from .point_runs import compare_points
     from .rollout_runs import compare_rollouts
     from .rollout_study import rollout_study
     from .runs import compare_runs
 
 _HOME = {
     "Comparison": "comparison",
+    "compare_points": "point_runs",
     "compare_rollouts": "rollout_runs",
     "compare_runs": "runs",
     "rollout_study": "rollout_study",
     "study": "error_time",
 }
 
-__all__ = ["Comparison", "compare_rollouts", "compare_runs", "rollout_study", "study"]
+__all__ = [
+    "Comparison",
+    "compare_points",
+    "compare_rollouts",
+    "compare_runs",
+    "rollout_study",
+    "study",
+]
 
 
 def __getattr__(name: str) -> Any:

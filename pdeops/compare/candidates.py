@@ -53,15 +53,15 @@ class Candidate(ABC):
     dtype = torch.float64
 
     @abstractmethod
-    def prepare(self, indices: Sequence[int]) -> Tensor:
-        """The inputs of these samples in the method's dtype; not timed."""
+    def prepare(self, indices: Sequence[int]) -> Any:
+        """The inputs of these samples, fields in the method's dtype; not timed."""
 
     @abstractmethod
-    def predict(self, x: Tensor) -> Tensor:
+    def predict(self, x: Any) -> Tensor:
         """Solutions at the nodes of the test grid."""
 
     @property
-    def set_up(self) -> Callable[[Tensor], Any] | None:
+    def set_up(self) -> Callable[[Any], Any] | None:
         """The set-up of a solve for inputs (b, c, *space), without the solution; None if there is
         no set-up."""
         return None

@@ -198,7 +198,7 @@ def sentence(
     also = ""
     if single and (alone := most_favourable(single)) != best:
         op, versus = alone.operator, alone.opponent
-        also = f"; one problem at a time (on {grid_name(op.grid)}, {figure(op)}) "
+        also = f"; one problem at a time (on {op.place}, {figure(op)}) "
         if versus is None:
             also += "no classical row is as accurate either"
         else:
@@ -206,7 +206,7 @@ def sentence(
             also += f"and {_pays(alone)}"
     op, versus = best.operator, best.opponent
     start = (
-        f"{op.method} at its most favourable (on {grid_name(op.grid)}, batch {op.batch}) has "
+        f"{op.method} at its most favourable (on {op.place}, batch {op.batch}) has "
         f"{states(op)} in {seconds_text(op.seconds)} per {solve}"
     )
     if versus is None:

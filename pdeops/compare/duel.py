@@ -51,13 +51,18 @@ class Row:
     dtype: str
 
     @property
+    def place(self) -> str:
+        """The grid as text, e.g. "65×65"."""
+        return grid_name(self.grid)
+
+    @property
     def label(self) -> str:
         """A label of the row, e.g. "multigrid-cg on 17×17 to 1e-02" or "MgNO on 65×65, batch 8"."""
         if self.kind == "operator":
-            return f"{self.method} on {grid_name(self.grid)}, batch {self.batch}"
+            return f"{self.method} on {self.place}, batch {self.batch}"
         target = "" if self.tolerance is None else f" to {self.tolerance:.0e}"
         batch = "" if self.batch == 1 else f", batch {self.batch}"
-        return f"{self.method} on {grid_name(self.grid)}{target}{batch}"
+        return f"{self.method} on {self.place}{target}{batch}"
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..calculus.norms import Lp
-from ..domain import Grid
+from ..domain import Domain
 from .candidates import Candidate
 from .tables import grid_name
 from .timing import Clock, Side, Stopwatch, interleave
@@ -19,7 +20,7 @@ PREDICT, SET_UP = "predict", "set-up"
 
 def measure(
     candidates: Sequence[Candidate],
-    grid: Grid,
+    grid: Domain,
     truth: Float[Tensor, "sample *frame"],
     *,
     repeats: int,
@@ -33,7 +34,7 @@ def measure(
 
     Args:
         candidates: the methods to measure.
-        grid: the test grid.
+        grid: the test grid, or the domain of points that differ from sample to sample.
         truth: the reference solutions at the nodes of `grid`.
         repeats: minimum number of timed calls of each candidate.
         clock: source of the time; by default the clocks of this machine.
@@ -86,7 +87,7 @@ def _warm_up(candidate: Candidate, indices: Sequence[int], clock: Clock) -> None
     candidate.iterations.clear()
 
 
-def _call(candidate: Candidate, x: Tensor, threads: int, watch: Stopwatch) -> Tensor:
+def _call(candidate: Candidate, x: Any, threads: int, watch: Stopwatch) -> Tensor:
     """The timed prediction, and the separately timed set-up if there is one."""
     with _threads(threads):
         prediction = watch(candidate.predict, x, phase=PREDICT)

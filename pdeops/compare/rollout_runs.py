@@ -14,7 +14,7 @@ from .rollout_candidates import Rollout, Truth
 from .rollout_comparison import RolloutComparison
 from .rollout_plots import error_seconds
 from .rollout_study import rollout_study, solve_truth
-from .runs import UNSEEN, common, data_cost, training_time
+from .runs import UNSEEN, annotate, common, curves_of, data_cost, training_time
 from .tables import grid_name
 from .trajectory_plots import film
 
@@ -91,9 +91,7 @@ def compare_rollouts(
         progress=progress,
         **options,
     )
-    for name, run in runs.items():
-        comparison.context[f"device of {name}"] = next(run.operator.parameters()).device.type
-    comparison.notes.extend(notes)
+    annotate(comparison, runs, notes)
     write_report(
         folder,
         title=title or f"{', '.join(runs)} for {problem.name} at {grid_name(grid.shape)}",
@@ -101,7 +99,7 @@ def compare_rollouts(
         comparison=comparison,
         draw=error_seconds,
         films=_films(runs, truth, Path(folder)),
-        curves={n: f for n, r in runs.items() if (f := r.folder / "metrics.csv").is_file()},
+        curves=curves_of(runs),
     )
     return comparison
 

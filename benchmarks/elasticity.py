@@ -1,0 +1,127 @@
+"""python -m benchmarks.elasticity errors: discretisation errors of the data set `elasticity`.
+python -m benchmarks.elasticity compare: trains operators on it, and compares them with elements.
+
+`errors` solves a few samples of seed 0 by linear and quadratic elements on several meshes, with one
+thread, and compares the von Mises stress at the 972 points with quadratic elements on the solver's
+mesh refined twice. It writes results/elasticity_errors.csv: relative L2 errors with the weights of
+the points, mean and largest, and the median processor seconds of a solve.
+
+`compare` generates the data of the recipes where they are missing, trains each recipe that has no
+run yet, and writes report.md and compare.csv of all runs and of finite elements on coarser meshes.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from pdeops.calculus.norms import Lp, relative_error
+from pdeops.compare.tables import grid_name, markdown_table, percent, seconds_text, write_csv
+from pdeops.datasets.problems.elasticity import Elasticity
+
+from .bench import RESULTS, machine
+from .trainings import overrides, pdeops
+
+ORDERS = {"linear": 1, "quadratic": 2}
+FINER = 4  # the reference is the solver's mesh refined twice
+RECIPES = ("pointlsm_elasticity", "transolver_elasticity")
+FILES = {"train": (400, 0), "test": (60, 1)}  # samples and seed of the recipes' files
+
+
+def errors(
+    samples: int, problem: Elasticity | None = None, refinements: Sequence[int] = (1, 2)
+) -> list[dict[str, object]]:
+    """One row for each element and each refinement of the mesh of the points."""
+    problem = problem or Elasticity()
+    around, across = problem.inputs.around, problem.inputs.across
+    reference = (FINER * problem.solver_cells[0], FINER * problem.solver_cells[1])
+    meshes = [(name, (r * around, r * across)) for name in ORDERS for r in refinements]
+    found: dict[tuple[str, tuple[int, int]], list[float]] = {mesh: [] for mesh in meshes}
+    seconds: dict[tuple[str, tuple[int, int]], list[float]] = {mesh: [] for mesh in meshes}
+    for i in range(samples):
+        void = problem.void(0, i)
+        norm = Lp(2.0, domain=problem.points(void))
+        truth = problem.solve(void, reference).x[None, None]
+        for name, cells in meshes:
+            start = time.process_time()
+            u = problem.solve(void, cells, ORDERS[name]).x[None, None]
+            seconds[name, cells].append(time.process_time() - start)
+            found[name, cells].append(relative_error(norm, u, truth).item())
+    return [
+        {
+            "elements": name,
+            "cells": grid_name(cells, "x"),
+            "reference": grid_name(reference, "x"),
+            "samples": samples,
+            "error": f"{statistics.mean(found[name, cells]):.3e}",
+            "error_max": f"{max(found[name, cells]):.3e}",
+            "processor_seconds": f"{statistics.median(seconds[name, cells]):.3e}",
+            "threads": 1,
+            **machine(),
+        }
+        for name, cells in meshes
+    ]
+
+
+def table(rows: Sequence[dict[str, object]]) -> str:
+    """The errors as Markdown."""
+    header = ("elements", "cells", "error", "largest", "processor time")
+    return markdown_table(
+        header,
+        [
+            [
+                str(row["elements"]),
+                str(row["cells"]).replace("x", " × "),
+                percent(float(str(row["error"]))),
+                percent(float(str(row["error_max"]))),
+                seconds_text(float(str(row["processor_seconds"]))),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def compare(data: Path, runs: Path, settings: Sequence[str], samples: int) -> str:
+    """The report of all recipes, trained where there is no run yet."""
+    from pdeops.compare import compare_points
+    from pdeops.tasks import load_run
+
+    data.mkdir(parents=True, exist_ok=True)
+    given = {}
+    for role, (count, seed) in FILES.items():
+        out = data / f"elasticity_{role}.h5"
+        if not out.exists():
+            arguments = ("--samples", str(count), "--seed", str(seed), "--out", str(out))
+            pdeops("data", "generate", "elasticity", *arguments)
+        given[f"data.{role}"] = f"'{out}'"
+    for recipe in RECIPES:
+        if not (runs / recipe).exists():
+            chosen = [part for text in settings for part in ("--set", text)]
+            pdeops("train", recipe, *overrides(given), *chosen, "--out", str(runs / recipe))
+    loaded = {run.recipe.model.name: run for run in (load_run(runs / name) for name in RECIPES)}
+    comparison = compare_points(loaded, folder=runs / "report", num_samples=samples)
+    return comparison.to_markdown()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.elasticity")
+    parser.add_argument("what", choices=("errors", "compare"))
+    parser.add_argument("--samples", type=int, help="default: 8 for errors, 16 for compare")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data files")
+    parser.add_argument("--runs", type=Path, default=Path("runs/elasticity"))
+    parser.add_argument("--set", action="append", default=[], help="key=value for every recipe")
+    given = parser.parse_args()
+    if given.what == "compare":
+        print(compare(given.data, given.runs, given.set, given.samples or 16))
+        return
+    torch.set_num_threads(1)
+    rows = errors(given.samples or 8)
+    write_csv(RESULTS / "elasticity_errors.csv", rows)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

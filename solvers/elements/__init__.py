@@ -1,0 +1,1 @@
+"""Finite elements on meshes of quadrilaterals between two closed curves; needs scikit-fem."""
