@@ -15,10 +15,10 @@ from pdeops.nn.domains import check_domain, models_on
 from pdeops.nn.interpolation import interpolate
 from pdeops.nn.symmetry import SymmetricAverage, isometries
 
-BOXES = ["FNO", "MgNO", "PublishedMgNO", "LSM", "PublishedLSM"]
+BOXES = ["FNO", "MgNO", "PublishedMgNO", "LSM", "PublishedLSM", "Transolver"]
 BOXES += ["NeuralopFNO", "NeuralopTFNO", "NeuralopUNO", "SpatiotemporalFNO"]
 SPHERES = ["NeuralopSFNO", "SpatiotemporalFNO"]
-CLOUDS = ["PointLSM", "PublishedPointLSM"]
+CLOUDS = ["PointLSM", "PublishedPointLSM", "Transolver"]
 DOMAINS = {"box": Grid((32, 32)), "sphere": Sphere((17, 32)), "points": Points(2)}
 
 
