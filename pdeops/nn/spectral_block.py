@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .recomputation import recomputed
+
 # Axes: b batch, c channel, *space nodes, g patches of all samples, s nodes of a patch, h head,
 # t token, e channel of a head (c = h·e), m basis function.
 
@@ -76,6 +78,12 @@ class NeuralSpectralBlock(nn.Module):
         """Args:
         patches: number of patches per axis; each divides the number of nodes.
         """
+        return recomputed(self.keeping_all, u, patches)
+
+    def keeping_all(
+        self, u: Float[Tensor, "b c *space"], patches: Sequence[int]
+    ) -> Float[Tensor, "b c *space"]:
+        """`forward`, keeping its intermediate results for gradients, several times the field."""
         x = to_patches(u, patches)
         return from_patches(self.decode(x, self.solve(self.encode(x))), u.shape, patches)
 
