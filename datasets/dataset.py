@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from ..batch import Batch
-from ..domain import Domain
+from ..domain import Domain, Points
 from ..nearest import did_you_mean
 from .sample_numbers import numbers
-from .source import MemorySource, Source
+from .source import Source
 from .spec import ROLES, DatasetSpec, even_step
 from .windows import Window
 
@@ -172,11 +172,11 @@ class FieldDataset(torch.utils.data.Dataset):
         return Batch(**members, **self._others(numbers))
 
     def _others(self, samples: np.ndarray) -> dict[str, Any]:
-        """The additional members of a batch of these samples, parameters in the fields' dtype."""
-        others = self.source.others(samples)
-        if "parameters" in others:
-            others["parameters"] = others["parameters"].to(self.dtype)
-        return others
+        """The additional members of a batch of these samples, numbers in the fields' dtype."""
+        return {
+            name: u.to(self.dtype) if u.is_floating_point() else u
+            for name, u in self.source.others(samples).items()
+        }
 
     def _windows(self, samples: np.ndarray, starts: np.ndarray, window: Window) -> Batch:
         """The windows of trajectories `samples` (b,) that begin at frames `starts` (b,)."""
@@ -253,17 +253,34 @@ class FieldDataset(torch.utils.data.Dataset):
 
     def values(self) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
         """Iterate once over all stored values: the file indices of a block of samples, and a dict
-        from channel name to values (b [t] *space)."""
-        roles, space = self.source.names, self.domain.ndim
+        from channel name to values (b [t] *space). Samples of a block have the same number of
+        points, so that there is no padding."""
+        roles, space, counts = self.source.names, self.domain.ndim, self.source.counts
         frames = len(self._times) or 1
-        one = 8 * self.domain.num_nodes * frames * sum(map(len, roles.values()))
+        num_nodes = self.domain.num_nodes if counts is None else int(counts.max())
+        one = 8 * num_nodes * frames * sum(map(len, roles.values()))
         size = max(1, _PASS_BYTES // one)
-        for part in _in_chunks(self._samples(), size, self.source.together):
+        blocks = _in_chunks(self._samples(), size, self.source.together)
+        for part in blocks if counts is None else _of_one_size(blocks, counts):
             channels: dict[str, Tensor] = {}
             for role, names in roles.items():
                 u = self.source.fields(role, part, self.dtype)
                 channels |= zip(names, u.unbind(u.ndim - space - 1), strict=True)
             yield part, channels
+
+    def points(self, index: int) -> Points:
+        """The points of one sample, with the quadrature weights and the cells of the mesh if the
+        file has them.
+
+        Raises:
+            ValueError: the data lie on a grid.
+        """
+        found = self.source.points(int(self.indices[index]) // self._starts)
+        if found is None and isinstance(self.domain, Points):
+            found = self.domain
+        if found is None:
+            raise ValueError(f"{self.path or 'This data set'} has no points, but {self.domain}.")
+        return found
 
     def subset(self, indices: Iterable[int]) -> "FieldDataset":
         """The given samples only, in the given order, with the same grid, spec and channels.
@@ -279,16 +296,8 @@ class FieldDataset(torch.utils.data.Dataset):
 
     def in_memory(self) -> "FieldDataset":
         """A copy of the data set in memory, for sets much smaller than memory."""
-        source, kept = self.source, self._samples()
-        held = MemorySource(
-            {role: source.fields(role, kept, self.dtype) for role in source.names},
-            source.names,
-            times=source.times,
-            evolving=tuple(source.evolving),
-            vectors=source.vectors,
-            others=Batch(**source.others(kept)),
-            parameters=self.parameters,
-        )
+        kept = self._samples()
+        held = self.source.in_memory(kept, self.dtype)
         samples, starts = np.divmod(self.indices, self._starts)
         order = np.argsort(kept)
         places = order[np.searchsorted(kept, samples, sorter=order)]
@@ -377,3 +386,9 @@ def _in_chunks(numbers: np.ndarray, size: int, chunk: int) -> Iterator[np.ndarra
             stop += 1
         yield numbers[start:stop]
         start = stop
+
+
+def _of_one_size(blocks: Iterable[np.ndarray], counts: np.ndarray) -> Iterator[np.ndarray]:
+    """The blocks of samples, split where the number of points changes."""
+    for block in blocks:
+        yield from np.split(block, np.flatnonzero(np.diff(counts[block])) + 1)

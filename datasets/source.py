@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..batch import Batch
+from ..domain import Points
 from .spec import ROLES, check_times
 
 
@@ -26,6 +27,7 @@ class Source(ABC):
         vectors: names of the fields with several channels.
         parameters: parameters of the equation that the file states, by name: a constant, or an
             array (n,) with one number for each sample.
+        counts: number of points of each sample (n,), if samples have points of their own.
     """
 
     names: Mapping[str, tuple[str, ...]]
@@ -33,6 +35,7 @@ class Source(ABC):
     evolving: frozenset[str] = frozenset()
     vectors: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = MappingProxyType({})
+    counts: np.ndarray | None = None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -57,8 +60,36 @@ class Source(ABC):
         """Shape, axes, dtype and layout of the stored array of each channel."""
 
     def others(self, indices: np.ndarray) -> dict[str, Any]:
-        """Additional members of a batch of these samples, such as positions; by default none."""
-        return {}
+        """Additional members of a batch of these samples, such as positions; by default the
+        parameters."""
+        return self._parameters(indices)
+
+    def _parameters(self, indices: np.ndarray) -> dict[str, Any]:
+        """The parameters that differ between samples, (b, p) in float64, in their order."""
+        columns = [p[indices] for p in self.parameters.values() if isinstance(p, np.ndarray)]
+        if not columns:
+            return {}
+        return {"parameters": torch.from_numpy(np.stack(columns, 1).astype(np.float64))}
+
+    def points(self, i: int) -> Points | None:
+        """The points of sample i, with weights and cells if they are known; None if samples do not
+        have points of their own."""
+        return None
+
+    def in_memory(self, kept: np.ndarray, dtype: torch.dtype) -> "Source":
+        """The given samples in memory."""
+        return MemorySource(
+            {role: self.fields(role, kept, dtype) for role in self.names},
+            self.names,
+            times=self.times,
+            evolving=tuple(self.evolving),
+            vectors=self.vectors,
+            others=Batch(**self.others(kept)),
+            parameters={
+                name: p[kept] if isinstance(p, np.ndarray) else p
+                for name, p in self.parameters.items()
+            },
+        )
 
     @property
     def together(self) -> int:

@@ -172,6 +172,12 @@ class DatasetSpec:
         """Formula of the quantity stored in `residual` and bounded by `tolerance`."""
         return "|u_dt - u_2dt| / |u_dt|" if self.times else "|b - A u| / |b|"
 
+    @property
+    def ragged(self) -> bool:
+        """Whether samples have points of their own, so that all points of all samples share one
+        axis of the file; see `layouts.points_file`."""
+        return self.domain.num_nodes < 0
+
     def dims(self, field: Field) -> tuple[str, ...]:
         """Names of the dimensions of a field's variable.
 
@@ -180,21 +186,24 @@ class DatasetSpec:
         """
         kinds = {f.channels for f in self.fields if f.channels}
         channel = "channel" if len(kinds) == 1 else f"{field.name}_channel"
-        return (
-            "sample",
+        leading = (
             *(["time"] if field.has_time else []),
             *([channel] if field.channels else []),
-            *(self.domain.axes if field.has_space else []),
         )
+        if self.ragged and field.has_space:
+            return (*self.domain.axes, *leading)
+        return ("sample", *leading, *(self.domain.axes if field.has_space else []))
 
     def shape(self, field: Field) -> tuple[int, ...]:
-        """Shape of a field's variable, with the axes of `dims`."""
-        return (
-            self.num_samples,
+        """Shape of a field's variable, with the axes of `dims`; -1 for the points of all samples
+        together, if samples have points of their own."""
+        leading = (
             *([len(self.times)] if field.has_time else []),
             *([len(field.channels)] if field.channels else []),
-            *(self.domain.shape if field.has_space else []),
         )
+        if self.ragged and field.has_space:
+            return (*self.domain.shape, *leading)
+        return (self.num_samples, *leading, *(self.domain.shape if field.has_space else []))
 
     def by_field(self, role: str, u: Tensor) -> dict[str, Tensor]:
         """Split the channels (..., c, *space) of a role into its fields, by name; a scalar field

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 _OF_POINTS = ("input", "target", "mask", "weights")  # members whose last axis counts points
@@ -93,8 +92,14 @@ class Batch:
         return self.map(lambda u: u[index])
 
     def to(self, *place: Any, **options: Any) -> "Batch":
-        """The batch on another device or in another dtype; arguments as for `torch.Tensor.to`."""
-        return self.map(lambda u: u.to(*place, **options))
+        """The batch on another device or in another dtype, which masks keep; arguments as for
+        `torch.Tensor.to`."""
+
+        def moved(u: Tensor) -> Tensor:
+            there = u.to(*place, **options)
+            return there if u.is_floating_point() else there.to(u.dtype)
+
+        return self.map(moved)
 
     def pin_memory(self) -> "Batch":
         """The batch in page-locked memory; the DataLoader calls this method."""
@@ -203,10 +208,15 @@ class Batch:
                     f"{sorted(sample.members())}."
                 )
         if "positions" in names:
-            samples = _padded(samples)
+            samples = _masked(samples)
             names = set(samples[0].members())
+        of_points = {*_OF_POINTS, "positions"} if "positions" in names else set[str]()
         try:
-            batch = Batch(**{name: _stack([getattr(s, name) for s in samples]) for name in names})
+            members = {
+                name: _stack([getattr(s, name) for s in samples], of_points=name in of_points)
+                for name in names
+            }
+            batch = Batch(**members)
         except RuntimeError as error:
             raise ValueError(
                 f"The samples of a batch must have the same shapes ({error}). Only clouds of "
@@ -215,23 +225,31 @@ class Batch:
         return batch.check()
 
 
-def _stack(values: Sequence[Any]) -> Any:
-    if isinstance(values[0], Tensor):
-        return torch.stack(list(values))
-    return tuple(torch.stack(list(each)) for each in zip(*values, strict=True))
+def padded(values: Sequence[Tensor]) -> Tensor:
+    """The stack (b, ..., n) of tensors (..., n_i) that differ in their last axis, with zeros at the
+    end of the shorter ones; n is the largest n_i."""
+    largest = max(u.shape[-1] for u in values)
+    out = values[0].new_zeros(len(values), *values[0].shape[:-1], largest)
+    for row, u in zip(out, values, strict=True):
+        row[..., : u.shape[-1]] = u
+    return out
 
 
-def _padded(samples: Sequence[Batch]) -> list[Batch]:
-    """The samples padded to the size of the largest cloud, with a mask if any was smaller."""
+def _stack(values: Sequence[Any], *, of_points: bool) -> Any:
+    """The members of the samples with the samples along the first axis; those of points padded."""
+    if not isinstance(values[0], Tensor):
+        return tuple(torch.stack(list(each)) for each in zip(*values, strict=True))
+    if of_points and len({u.shape[:-1] for u in values}) == 1:
+        return padded(values)
+    return torch.stack(list(values))
+
+
+def _masked(samples: Sequence[Batch]) -> Sequence[Batch]:
+    """The samples; with a mask each if their clouds differ in size."""
     counts = [s.positions.shape[-1] for s in samples]
-    largest = max(counts)
-    if min(counts) == largest:
-        return list(samples)
-    padded = []
-    for sample, n in zip(samples, counts, strict=True):
-        if "mask" not in sample:
-            sample = sample.replace(mask=torch.ones(n, dtype=torch.bool))
-        names = [name for name in (*_OF_POINTS, "positions") if name in sample]
-        wider = {name: F.pad(sample.get(name), (0, largest - n)) for name in names}
-        padded.append(sample.replace(**wider))
-    return padded
+    if len(set(counts)) == 1:
+        return samples
+    return [
+        s if "mask" in s else s.replace(mask=torch.ones(n, dtype=torch.bool))
+        for s, n in zip(samples, counts, strict=True)
+    ]

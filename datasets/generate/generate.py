@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...domain import Domain
 from ..layouts import native_file
 from ..problems.problem import Generated
@@ -60,11 +62,13 @@ def generate(
     out = Path(out).expanduser()
     spec = problem.spec(grid, seed, num_samples)
     start = time.perf_counter()
-    with partial_file(out, spec, dtype) as part:
+    sizes = problem.sizes(spec)
+    with partial_file(out, spec, dtype, sizes) as part:
         work = _Work(problem, spec, dtype, part.path.absolute(), part.places)
         todo = part.unfinished
         # A chunk takes well under a second, so that Ctrl-C does not wait for long.
-        chunk_size = max(1, min(16, 500_000 // grid.num_nodes))
+        num_nodes = grid.num_nodes if sizes is None else int(np.max(sizes.points))
+        chunk_size = max(1, min(16, 500_000 // num_nodes))
         if progress:
             progress(part.num_finished)
         try:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ..layouts import native_file
-from ..spec import DatasetSpec
+from ..ragged import RaggedSizes
+from ..spec import ROLES, DatasetSpec
 
 # Minimum interval between flushes: residuals are written after their fields are on the disk, so a
 # killed process loses at most this much work.
@@ -77,8 +78,13 @@ class PartialFile:
 
 
 @contextmanager
-def partial_file(target: Path, spec: DatasetSpec, dtype: str) -> Iterator[PartialFile]:
+def partial_file(
+    target: Path, spec: DatasetSpec, dtype: str, sizes: RaggedSizes | None = None
+) -> Iterator[PartialFile]:
     """The locked partial file of a target: a new file, or one left unfinished by an earlier call.
+
+    Args:
+        sizes: of samples with points of their own.
 
     Raises:
         ValueError: the target exists, another process is writing it, or an unfinished file with
@@ -98,7 +104,7 @@ def partial_file(target: Path, spec: DatasetSpec, dtype: str) -> Iterator[Partia
         try:
             native_file.refuse_existing(target)  # another process may have finished it meanwhile
             if differences(path, spec, dtype) is None:
-                native_file.create(path, spec, dtype)
+                native_file.create(path, spec, dtype, sizes)
             lines = differences(path, spec, dtype)
             if lines:
                 raise ValueError(
@@ -130,7 +136,7 @@ def differences(path: Path, spec: DatasetSpec, dtype: str) -> list[str] | None:
             if "residual" not in file:
                 return None
             there = dict(file.attrs)
-            stored = {str(u.dtype) for u in file.values() if u.ndim > 1}
+            stored = {str(u.dtype) for u in file.values() if u.attrs.get("role") in ROLES}
     except OSError:
         return None
     here = native_file.attributes(spec)

@@ -81,13 +81,6 @@ class ArraySource(Source):
             return tensors[0]
         return torch.cat(tensors, -len(self.selection.space) - 1)
 
-    def others(self, indices: np.ndarray) -> dict[str, Any]:
-        """The parameters that differ between samples, (b, p) in float64, in their order."""
-        columns = [p[indices] for p in self.parameters.values() if isinstance(p, np.ndarray)]
-        if not columns:
-            return {}
-        return {"parameters": torch.from_numpy(np.stack(columns, 1).astype(np.float64))}
-
     def describe(self) -> dict[str, Any]:
         """Shape, axes, dtype and layout of the array in which each channel is stored."""
         described: dict[str, Any] = {}

@@ -9,11 +9,13 @@ import torch
 from ..containers.store import Store
 from ..dataset import FieldDataset
 from ..sample_numbers import numbers
+from ..source import Source
 from ..spec import DatasetSpec, Field
 from .array_source import ArraySource
 from .chosen import Chosen, Selection
 from .coordinates import GridLike
 from .native_file import FORMAT, FORMAT_VERSION
+from .ragged_source import RaggedSource
 
 
 def recognises(store: Store) -> bool:
@@ -32,6 +34,9 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
     assert path is not None
     for field in spec.fields:
         expected = spec.shape(field)
+        if -1 in expected:
+            rows = int(np.sum(store.read("num_points", (slice(None),))))
+            expected = tuple(rows if n < 0 else n for n in expected)
         got = store.arrays[field.name].shape if field.name in store.arrays else "nothing"
         if got != expected:
             raise ValueError(
@@ -53,9 +58,7 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
         raise ValueError(
             f"{path} says that its grid is {spec.domain}; got {grid}. Leave the grid out."
         )
-    chosen = tuple(_chosen(spec, field) for field in spec.fields if field.has_space)
-    selection = Selection(chosen, spec.times, parameters=parameters(store), equation=spec.equation)
-    source = ArraySource(store, selection)
+    source = _source(store, spec)
     dataset = FieldDataset(source, spec.domain, spec=spec, path=path, dtype=dtype)
     unsolved = dataset.unsolved()
     store.release()  # a process that only opens data has no file open when it forks
@@ -66,6 +69,15 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
         )
         dataset.notes = (note,)
     return dataset
+
+
+def _source(store: Store, spec: DatasetSpec) -> Source:
+    """The fields of the file."""
+    if spec.ragged:
+        return RaggedSource(store, spec, parameters(store))
+    chosen = tuple(_chosen(spec, field) for field in spec.fields if field.has_space)
+    selection = Selection(chosen, spec.times, parameters=parameters(store), equation=spec.equation)
+    return ArraySource(store, selection)
 
 
 def spec_of(store: Store) -> DatasetSpec:

@@ -18,8 +18,7 @@ residuals.
 """
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,48 +26,22 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ..ragged import RaggedSizes
 from ..spec import DatasetSpec
+from .variables import (
+    NO_COORDINATE,
+    Variable,
+    coordinates,
+    dimensions,
+    free_name,
+    reserved,
+    starts_in,
+    table_of,
+)
 
 FORMAT = "pdeops"
 FORMAT_VERSION = 2
 DTYPES = ("float32", "float64")
-
-# Reserved names: coordinates and the file's own variables.
-_TAKEN = ("sample", "time", "channel", "residual", "x", "y", "z", "latitude", "longitude", "point")
-
-# Axis name -> units in the file, and conversion from the domain's coordinates. Other axes store
-# the domain's coordinates without units.
-_COORDINATES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
-    "latitude": ("degrees_north", lambda colatitude: 90 - np.degrees(colatitude)),
-    "longitude": ("degrees_east", np.degrees),
-}
-
-
-@dataclass(frozen=True)
-class Variable:
-    """Position of one variable in the file: sample i is at offset + i * sample_bytes."""
-
-    offset: int
-    dtype: np.dtype
-    sample_shape: tuple[int, ...]
-
-    @property
-    def sample_bytes(self) -> int:
-        """Bytes of one sample."""
-        return int(np.prod(self.sample_shape, dtype=np.int64)) * self.dtype.itemsize
-
-    def write(self, descriptor: int, index: int, values: np.ndarray) -> None:
-        """Write one sample at its position.
-
-        Raises:
-            OSError: the disk is full, or the file may not grow.
-        """
-        assert values.shape == self.sample_shape
-        data = memoryview(np.ascontiguousarray(values, self.dtype).view(np.uint8).data).cast("B")
-        position = self.offset + index * self.sample_bytes
-        while data:  # a nearly full disk accepts a part first, then fails
-            written = os.pwrite(descriptor, data, position)
-            data, position = data[written:], position + written
 
 
 def attributes(spec: DatasetSpec) -> dict[str, Any]:
@@ -88,11 +61,16 @@ def attributes(spec: DatasetSpec) -> dict[str, Any]:
     }
 
 
-def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
+def create(
+    path: Path, spec: DatasetSpec, dtype: str = "float32", sizes: RaggedSizes | None = None
+) -> None:
     """Write the file's structure with room for all samples; fields hold zeros, residuals NaN.
 
+    Args:
+        sizes: of samples with points of their own (`points_file`).
+
     Raises:
-        ValueError: unknown dtype.
+        ValueError: unknown dtype, or a field has a reserved name.
         OSError: the disk has no room for the whole file; the file is removed.
     """
     import h5py
@@ -100,20 +78,16 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
     for field in spec.fields:
-        if field.name in _TAKEN:
+        if field.name in reserved(ragged=spec.ragged):
             raise ValueError(
                 f"A field cannot be called {field.name!r}: that is a variable of every file. Call "
-                f"it {free_name(field.name, field.role)!r}."
+                f"it {free_name(field.name, field.role, ragged=spec.ragged)!r}."
             )
-    shapes = {f.name: spec.shape(f) for f in spec.fields}
-    # Parameters keep the precision in which they were stated.
-    dtypes = {f.name: np.dtype(dtype if f.has_space else "float64") for f in spec.fields}
-    size = sum(
-        int(np.prod(shape, dtype=np.int64)) * dtypes[name].itemsize
-        for name, shape in shapes.items()
-    )
+    table = table_of(spec, dtype, sizes)
     scales = coordinates(spec)
-    # Coordinates, residuals, structure.
+    lengths = dimensions(spec, sizes)
+    size = sum(v.num_bytes for v in table.values())
+    # Coordinates, structure.
     size += 16 * (spec.num_samples + sum(len(values) for values, *_ in scales.values())) + 65536
     allocated = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     allocated.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -122,26 +96,23 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
         _reserve(path, size)
         with h5py.File(path, "w", locking=False) as file:
             file.attrs.update(attributes(spec))
-            for i, (name, (values, units, meaning)) in enumerate(scales.items()):
+            for name, (values, units, meaning) in scales.items():
                 file[name] = values
                 file[name].attrs.update(units=units, long_name=meaning)
                 file[name].make_scale(name)
+            for name, length in lengths.items():  # axes without coordinates take no space
+                file.create_dataset(name, (length,), ">f4")
+                file[name].make_scale(f"{NO_COORDINATE}{length:10d}")
+            for i, name in enumerate((*scales, *lengths)):
                 file[name].attrs["_Netcdf4Dimid"] = np.int32(i)
-            for field in spec.fields:
-                stored = dtypes[field.name].newbyteorder("<")
-                variable = file.create_dataset(
-                    field.name, shapes[field.name], stored, dcpl=allocated
+            for name, v in table.items():
+                stored = v.dtype.newbyteorder("<")
+                file.create_dataset(name, v.shape, stored, dcpl=allocated).attrs.update(
+                    v.attributes
                 )
-                variable.attrs.update(
-                    units=field.units, long_name=field.description, role=field.role
-                )
-            file["residual"] = np.full(spec.num_samples, np.nan)
-            file["residual"].attrs.update(
-                units="1", long_name=f"{spec.measure} of the solution in float64"
-            )
-            dims = {f.name: spec.dims(f) for f in spec.fields} | {"residual": ("sample",)}
-            for name, axes in dims.items():
-                for i, dim in enumerate(axes):
+                if v.values is not None:
+                    file[name][:] = v.values
+                for i, dim in enumerate(v.dims):
                     file[name].dims[i].attach_scale(file[dim])
         _reserve(path, path.stat().st_size)
     except (OSError, RuntimeError) as error:  # h5py reports a failed close as RuntimeError
@@ -149,38 +120,15 @@ def create(path: Path, spec: DatasetSpec, dtype: str = "float32") -> None:
         raise no_room(error, path, size) from None
 
 
-def coordinates(spec: DatasetSpec) -> dict[str, tuple[np.ndarray, str, str]]:
-    """Values, units and long name of each dimension of the file, in order."""
-    scales: dict[str, tuple[np.ndarray, str, str]] = {
-        "sample": (
-            np.arange(spec.num_samples),
-            "1",
-            "sample number, input of its random numbers",
-        )
-    }
-    if spec.times:
-        scales["time"] = (np.array(spec.times), spec.time_units, "time")
-    for field in spec.fields:
-        for dim in spec.dims(field):
-            if dim.endswith("channel"):
-                names = np.array(field.channels, dtype=object)
-                scales[dim] = (names, "1", "components of vector fields")
-    domain: Any = spec.domain
-    for i, name in enumerate(domain.axes):
-        units, changed = _COORDINATES.get(name, ("1", np.asarray))
-        values = domain.axis(i).numpy() if hasattr(domain, "axis") else np.arange(domain.shape[i])
-        scales[name] = (changed(values), units, name if units != "1" else f"{name} coordinate")
-    return scales
-
-
 def variables(path: Path) -> dict[str, Variable]:
     """Positions of the fields and of `residual` in the file."""
     import h5py
 
     with h5py.File(path, "r", locking=False) as file:
-        names = [n for n, d in file.items() if not d.is_scale]
         return {
-            n: Variable(file[n].id.get_offset(), file[n].dtype, file[n].shape[1:]) for n in names
+            n: Variable(n, d.id.get_offset(), d.dtype, d.shape[1:], starts_in(file, d))
+            for n, d in file.items()
+            if not d.is_scale
         }
 
 
@@ -231,11 +179,6 @@ def write(
 def part_of(path: Path) -> Path:
     """Path of the partial file, next to the target."""
     return path.with_name(path.name + ".part")
-
-
-def free_name(name: str, role: str) -> str:
-    """A field's name in the file: `name`, or "input_x" if the name x is reserved."""
-    return f"{role}_{name}" if name in _TAKEN else name
 
 
 def refuse_existing(path: Path) -> None:

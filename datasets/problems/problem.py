@@ -15,6 +15,7 @@ from ...linop import LinearOperator
 from ...nearest import did_you_mean
 from ...solvers.operators.boundary import without_boundary
 from ...solvers.result import SolveResult
+from ..ragged import RaggedSizes
 from ..spec import DatasetSpec, Field
 from .random_fields import sample_generator
 
@@ -40,8 +41,9 @@ class Solved:
     """A solved sample and its residual.
 
     Attributes:
-        fields: fields by name in float64, with the axes of the variable except the sample axis.
-            Empty if the solver failed.
+        fields: fields by name in float64, with the axes of the variable except the sample axis; on
+            points that differ from sample to sample, the `rows` of a `PointSample`. Empty if the
+            solver failed.
         residual: the value of `DatasetSpec.measure`; NaN if the solver failed.
         reason: why the solver stopped.
     """
@@ -106,6 +108,11 @@ class Generated(ABC):
     @abstractmethod
     def spec(self, grid: Domain, seed: int, num_samples: int) -> DatasetSpec:
         """The spec of a data set of this problem."""
+
+    def sizes(self, spec: DatasetSpec) -> RaggedSizes | None:
+        """The numbers of points and cells of all samples, if samples have points of their own; None
+        if all share the nodes of the domain."""
+        return None
 
     @abstractmethod
     def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:

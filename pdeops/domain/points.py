@@ -1,6 +1,8 @@
 """Points: scattered nodes or a mesh, which may differ from sample to sample."""
 # Axes: b batch, d coordinates, n points.
 
+import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -33,6 +35,8 @@ class Points:
         weights: (n,) or (b, n), nonnegative quadrature weights; None if they are not known.
         cells: (num_cells, k), node indices of each cell of a mesh; None without a mesh.
         volume: length, area or volume of the domain, if weights are not known.
+        box: lower and upper corner, two sequences of d numbers, of a box that holds the points of
+            all samples; None if it is not declared.
 
     Raises:
         ValueError: the arguments are inconsistent, or a sample has no real point.
@@ -51,15 +55,17 @@ class Points:
         weights: Tensor | None = None,
         cells: Int[Tensor, "num_cells k"] | None = None,
         volume: float | int | None = None,
+        box: Sequence[Sequence[float | int]] | None = None,
     ) -> None:
         self.num_coordinates, self.positions = num_coordinates, positions
         self.mask, self.weights, self.cells = mask, weights, cells
-        self._volume = None if volume is None else float(volume)
+        self.declared_volume = None if volume is None else float(volume)
         if num_coordinates < 1 or (volume is not None and not volume > 0):
             raise ValueError(
                 f"Points need at least one coordinate and a positive volume; got "
                 f"{num_coordinates} and {volume}."
             )
+        self.box = None if box is None else _corners(box, num_coordinates)
         if positions is None:
             if any(member is not None for member in (mask, weights, cells)):
                 raise ValueError(
@@ -143,7 +149,11 @@ class Points:
 
     def _members(self) -> dict[str, Any]:
         """The arguments of the constructor that are not None, by name."""
-        members = {"num_coordinates": self.num_coordinates, "volume": self._volume}
+        members = {
+            "num_coordinates": self.num_coordinates,
+            "volume": self.declared_volume,
+            "box": self.box,
+        }
         members |= {n: getattr(self, n) for n in ("positions", "mask", "weights", "cells")}
         return {name: value for name, value in members.items() if value is not None}
 
@@ -161,7 +171,7 @@ class Points:
     def volume(self) -> Any:
         """Σ w if weights are known, shape (b,) for a batch; otherwise `volume`, by default 1."""
         if self.weights is None:
-            return 1.0 if self._volume is None else self._volume
+            return 1.0 if self.declared_volume is None else self.declared_volume
         total = self._real_weights().sum(-1)
         return total.item() if total.ndim == 0 else total
 
@@ -212,7 +222,8 @@ class Points:
             batch.positions,
             mask=batch.get("mask"),
             weights=batch.get("weights"),
-            volume=self._volume,
+            volume=self.declared_volume,
+            box=self.box,
         )
 
     def check(self, u: Tensor, name: str = "field") -> None:
@@ -250,7 +261,8 @@ class Points:
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Points":
         """The points that `to_dict` described; a ValueError if it has other keys."""
-        check_keys(plain, ("num_coordinates",), ("volume", "positions", "weights", "cells"))
+        optional = ("volume", "box", "positions", "weights", "cells")
+        check_keys(plain, ("num_coordinates",), optional)
         dtypes = {"positions": torch.float64, "weights": torch.float64, "cells": torch.int64}
         members: dict[str, Any] = {
             name: torch.tensor(value, dtype=dtypes[name]) if name in dtypes else value
@@ -273,3 +285,15 @@ class Points:
         w = torch.ones_like(positions[..., 0, :]) if self.weights is None else self.weights
         w = w.double()
         return w if self.mask is None else torch.where(self.mask.to(w.device), w, 0.0)
+
+
+def _corners(box: Sequence[Sequence[float | int]], d: int) -> list[list[float]]:
+    """The lower and the upper corner as lists of d numbers."""
+    corners = [[float(v) for v in corner] for corner in box]
+    sides = [b - a for a, b in zip(*corners, strict=False)] if len(corners) == 2 else []
+    if [len(c) for c in corners] != [d, d] or not all(0 < side < math.inf for side in sides):
+        raise ValueError(
+            f"The box of points has a lower and a larger upper corner of {d} finite coordinates; "
+            f"got {corners}."
+        )
+    return corners

@@ -26,6 +26,7 @@ from .operators.mgno import MgNO
 from .operators.mgno_published import PublishedMgNO
 from .operators.neuraloperator import NeuralopFNO, NeuralopSFNO, NeuralopTFNO, NeuralopUNO
 from .operators.spatiotemporal_fno import SpatiotemporalFNO
+from .operators.transolver import Transolver
 
 __all__ = [
     "CORRECTIONS",
@@ -44,6 +45,7 @@ __all__ = [
     "PublishedMgNO",
     "PublishedPointLSM",
     "SpatiotemporalFNO",
+    "Transolver",
     "VCyclePreconditioner",
 ]
 
@@ -55,6 +57,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "PointLSM": PointLSM,
     "PublishedLSM": PublishedLSM,
     "PublishedPointLSM": PublishedPointLSM,
+    "Transolver": Transolver,
     "NeuralopFNO": NeuralopFNO,
     "NeuralopTFNO": NeuralopTFNO,
     "NeuralopUNO": NeuralopUNO,

@@ -1,6 +1,7 @@
 """Position as channels, and a bias that is a function of position."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -27,6 +28,34 @@ def position_channels(grid: Grid) -> Float[Tensor, "p *space"]:
 def num_position_channels(grid: Grid) -> int:
     """Number of channels of `position_channels`: two per periodic axis, one per other axis."""
     return grid.ndim + sum(b is Boundary.PERIODIC for b in grid.boundary)
+
+
+def unit_coordinates(grid: Grid) -> Float[Tensor, "d *space"]:
+    """The position of each node divided by the extent of the box, per axis (float64)."""
+    return torch.stack([x / L for x, L in zip(grid.nodes(), grid.extent, strict=True)])
+
+
+def reference_distances(
+    xi: Float[Tensor, "*b d n"], per_axis: int, periodic: Sequence[bool]
+) -> Float[Tensor, "*b r n"]:
+    """Distances from points ξ of the unit box to the r = per_axis^d nodes of a reference grid.
+
+    The position of Transolver (Wu et al., 2024): the nodes of an axis are i / (per_axis - 1). On a
+    periodic axis they are i / per_axis, and the distance along it is sin(π |Δξ|) / π, which is
+    smooth over the period.
+    """
+    squares: Tensor | float = 0.0
+    for axis, wraps in enumerate(periodic):
+        nodes = torch.arange(per_axis, dtype=xi.dtype, device=xi.device)
+        nodes = nodes / (per_axis if wraps else per_axis - 1)
+        delta = xi[..., axis, None, :] - nodes[:, None]
+        if wraps:
+            delta = torch.sin(math.pi * delta) / math.pi
+        shape = [1] * len(periodic)
+        shape[axis] = per_axis
+        squares = squares + delta.square().view(*xi.shape[:-2], *shape, -1)
+    assert isinstance(squares, Tensor)
+    return squares.sqrt().flatten(-1 - len(periodic), -2)
 
 
 class BiasFunction(nn.Module):

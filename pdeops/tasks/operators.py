@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ..batch import Batch
 from ..datasets import FieldDataset, open_dataset
 from ..datasets.spec import DatasetSpec
 from ..datasets.symmetry import DihedralAugmentation, check_isometric
@@ -33,7 +34,7 @@ log = logging.getLogger("pdeops")
 
 OPERATORS = own_models.Models(
     MODELS,
-    given=("in_channels", "out_channels", "grid|domain"),
+    given=("in_channels", "out_channels", "grid|domain|points"),
     keywords=("times_in", "times_out"),
 )
 ON_A_DOMAIN = ("grid", "domain")  # arguments that a run passes to the constructor of a loss
@@ -53,8 +54,13 @@ class FramesAsChannels(nn.Module):
         super().__init__()
         self.model, self.n_in, self.n_out = model, n_in, n_out
 
-    def forward(self, x: Float[Tensor, "b *field"]) -> Float[Tensor, "b *other"]:
-        y = self.model(x if self.n_in is None else x.flatten(1, 2))
+    @property
+    def changes_axes_of(self) -> nn.Module:
+        """The model."""
+        return self.model
+
+    def forward(self, x: Float[Tensor, "b *field"], **of_samples: Any) -> Float[Tensor, "b *other"]:
+        y = self.model(x if self.n_in is None else x.flatten(1, 2), **of_samples)
         return y if self.n_out is None else y.unflatten(1, (self.n_out, -1))
 
 
@@ -110,7 +116,7 @@ def build(carry: Mapping[str, Any], folder: Path | None) -> Operator:
     if folded:
         model = FramesAsChannels(model, *frames)
     scales = (Normalizer.identity(c) for c in channels)
-    return Operator(model, *scales, n_in=frames[0], n_out=frames[1])
+    return Operator(model, *scales, n_in=frames[0], n_out=frames[1], domain=domain)
 
 
 def window_times(training: FieldDataset, model: str) -> dict[str, list[float]]:
@@ -214,12 +220,26 @@ def monitor(training: FieldDataset) -> str:
 
 
 def in_batches(
-    operator: Callable[[Tensor], Tensor], x: Tensor, parameter: Tensor, batch_size: int
+    operator: Callable[..., Tensor],
+    x: Tensor,
+    parameter: Tensor,
+    batch_size: int,
+    at: Batch | None = None,
 ) -> Tensor:
     """The operator on x without gradients, `batch_size` samples at a time on the device of
-    `parameter`; the result has the device and dtype of x."""
+    `parameter`; the result has the device and dtype of x.
+
+    Args:
+        at: positions of these samples, where samples have points of their own.
+    """
+    parts = x.split(batch_size)
+    located: list[dict[str, Any]] = [{} for _ in parts]
+    if at is not None:
+        located = [{"at": part.to(parameter)} for part in at.split(batch_size)]
     with torch.no_grad():
-        y = torch.cat([operator(part.to(parameter)) for part in x.split(batch_size)])
+        y = torch.cat(
+            [operator(u.to(parameter), **there) for u, there in zip(parts, located, strict=True)]
+        )
     return y.to(x.device, x.dtype)
 
 

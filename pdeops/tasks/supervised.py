@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..batch import Batch
 from ..compare.tables import markdown_table
 from ..datasets import FieldDataset, Problem, open_dataset, problem_of
 from ..datasets.spec import DatasetSpec
@@ -23,6 +25,7 @@ from . import operators, prediction, trajectories
 from .data import DataTable, check_channels, check_frames, training_and_validation, windowed
 from .fields import fields_of
 from .operators import ON_A_DOMAIN, OPERATORS
+from .points import located, points_of
 from .task import Finished, Job, Task, TrainingRecipe
 from .trajectories import TrajectoryMeasures
 
@@ -74,25 +77,54 @@ class Run:
         problem = problem_of(self.spec) if self.spec else None
         return problem if isinstance(problem, Problem) else None
 
-    def __call__(self, x: Any, *, batch_size: int = 32) -> Any:
-        """The predicted fields for x, on the grid of x.
+    def __call__(
+        self,
+        x: Any = None,
+        *,
+        positions: Any = None,
+        mask: Any = None,
+        weights: Any = None,
+        parameters: Any = None,
+        batch_size: int = 32,
+    ) -> Any:
+        """The predicted fields for x, on the grid or the points of x.
 
         x is a tensor, array, DataArray or list of shape (b, c, *space), or (*space) or (b, *space)
         for one input channel; with an axis of time (t, c, *space) or (b, t, c, *space). The
         prediction has the same layout and type; its numbers are floating, float64 if those of x
         are, see `fields.fields_of`.
 
+        Args:
+            x: by default the positions, where these are the input.
+            positions, mask, weights, parameters: of samples with points of their own, (b, d, n),
+                (b, n), (b, n) and (b, p), without b for one sample; see `Batch`. Padding, where the
+                mask is false, is predicted as 0.
+
         Raises:
             ValueError: x has another number of axes, channels or frames, or is no array of real
-                numbers.
+                numbers; positions are missing or do not fit.
         """
         parameter = next(self.operator.parameters())
-        fields, restore = fields_of(x, self.domain, parameter.dtype)
-        return restore(self._predicted(fields, parameter, batch_size))
+        given = {
+            "positions": positions,
+            "mask": mask,
+            "weights": weights,
+            "parameters": parameters,
+        }
+        at = points_of(self.domain, given)
+        fields, restore = fields_of(positions if x is None else x, self.domain, parameter.dtype)
+        if at is not None and np.ndim(positions) == 2:  # one sample
+            return restore(self._predicted(fields[None], parameter, batch_size, at)[0])
+        return restore(self._predicted(fields, parameter, batch_size, at))
 
-    def _predicted(self, x: Tensor, parameter: Tensor, batch_size: int) -> Tensor:
+    def _predicted(self, x: Tensor, parameter: Tensor, batch_size: int, at: Batch | None) -> Tensor:
+        if at is not None and x.shape[-1] != at.positions.shape[-1]:
+            raise ValueError(
+                f"The last axis of the input counts points: positions are those of "
+                f"{at.positions.shape[-1]}; got {tuple(x.shape)}."
+            )
         if self.n_in is not None:
-            return self._on_trajectories(x, parameter, batch_size)
+            return self._on_trajectories(x, parameter, batch_size, at)
         missing = self.domain.ndim + 2 - x.ndim
         if missing not in (0, 1, 2) or (missing and self.in_channels > 1):
             raise ValueError(
@@ -105,13 +137,15 @@ class Run:
                 f"The operator takes {self.in_channels} input channel(s); got {fields.shape[1]} in "
                 f"{tuple(x.shape)}."
             )
-        y = operators.in_batches(self.operator, fields, parameter, batch_size)
+        y = operators.in_batches(self.operator, fields, parameter, batch_size, at)
         channel = 1 if self.n_out is None else 2
         if missing and y.shape[channel] == 1:
             y = y.squeeze(channel)
         return y[0] if missing == 2 else y
 
-    def _on_trajectories(self, x: Tensor, parameter: Tensor, batch_size: int) -> Tensor:
+    def _on_trajectories(
+        self, x: Tensor, parameter: Tensor, batch_size: int, at: Batch | None
+    ) -> Tensor:
         missing = self.domain.ndim + 3 - x.ndim
         frames = x[None] if missing == 1 else x
         if missing not in (0, 1) or frames.shape[1:3] != (self.n_in, self.in_channels):
@@ -120,7 +154,7 @@ class Run:
                 f"{self.in_channels} channels, {self.domain.ndim} space axes); got "
                 f"{tuple(x.shape)}."
             )
-        y = operators.in_batches(self.operator, frames, parameter, batch_size)
+        y = operators.in_batches(self.operator, frames, parameter, batch_size, at)
         return y[0] if missing else y
 
 
@@ -175,7 +209,7 @@ class SupervisedTask(Task):
         frames = TrajectoryMeasures(dataset, monitor) if dataset.window else None
         residual, num_zero = 0.0, 0
         for batch in dataset.batches(32):
-            prediction = run(batch.input)
+            prediction = run(batch.input, **located(batch))
             if frames is not None:
                 frames.update(batch, prediction)
             num_zero += int((batch.target == 0).flatten(1).all(dim=1).sum())
@@ -205,7 +239,7 @@ class SupervisedTask(Task):
         if dataset.window is None:
             return super().first_trajectory(run)
         batch = dataset.read([0])
-        return dataset.domain, batch, run(batch.input)
+        return dataset.domain, batch, run(batch.input, **located(batch))
 
     def _predicted(self, run: Run, data: str | Path | FieldDataset | None) -> FieldDataset:
         """The samples or windows of a test set."""
@@ -242,7 +276,7 @@ class SupervisedTask(Task):
         check_channels(dataset, run.in_channels)
         check_frames(dataset, run.n_in, run.n_out)
         dataset.check(("input", "state"))
-        pairs = ((batch, run(batch.input)) for batch in dataset.batches(256))
+        pairs = ((batch, run(batch.input, **located(batch))) for batch in dataset.batches(256))
         return prediction.write(run, dataset, pairs, out)
 
 
@@ -258,6 +292,8 @@ class Validation:
         metrics = MetricMean(domain, names=names)
         mine = distributed.my_slice(len(self.dataset))
         for batch in self.dataset.subset(range(mine.start, mine.stop)).batches(32):
-            metrics.update(operator(batch.input.to(self.device)).cpu(), batch.target, batch)
+            there = batch.to(self.device)
+            at = {"at": there} if "positions" in batch else {}
+            metrics.update(operator(there.input, **at).cpu(), batch.target, batch)
         metrics.all_reduce()
         return metrics.compute()

@@ -20,4 +20,6 @@ class Supervised:
         self.at = getattr(loss, "at", lambda batch: loss)
 
     def __call__(self, operator: nn.Module, batch: Batch) -> Tensor:
-        return self.at(batch)(operator(batch.input), batch.target)
+        # Samples on points of their own: the operator needs their positions.
+        located = {"at": batch} if "positions" in batch else {}
+        return self.at(batch)(operator(batch.input, **located), batch.target)

@@ -145,6 +145,15 @@ ROWS = {
         accepts=scattered,
         exempt=PUBLISHED_LSM,
     ),
+    "Transolver": Row(
+        {
+            "hidden_channels": 8,
+            "num_heads": 2,
+            "num_slices": 5,
+            "n_layers": 2,
+            "reference_nodes": 3,
+        }
+    ),
     "NeuralopFNO": Row(
         {"n_modes": [8, 8], "hidden_channels": 6, "n_layers": 2},
         grid=Grid((16, 17)),
@@ -200,6 +209,11 @@ ROWS["SpatiotemporalFNO on a sphere"] = Row(
     exempt={"test_is_one_operator_on_nested_grids": "it refuses boxes with ends"},
     channels=(3, 2),
     times={"times_in": [-0.2, -0.1, 0.0], "times_out": [0.1, 0.2, 0.3, 0.4]},
+)
+ROWS["Transolver on points"] = Row(
+    {"hidden_channels": 8, "num_heads": 2, "num_slices": 5, "n_layers": 2},
+    grid=cloud(),
+    exempt={"test_changes_resolution": "40 points are one axis, and the fields have two"},
 )
 
 

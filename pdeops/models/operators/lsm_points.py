@@ -16,6 +16,7 @@ from ...nn.coordinates import num_position_channels, position_channels
 from ...nn.domains import check_domain
 from ...nn.lsm import LSMTrunk
 from ...nn.nonuniform import hermitian_weights, to_modes, to_points, wavenumbers
+from ...nn.point_box import PointBox
 from ...nn.pointwise import Pointwise, PointwiseMLP
 
 # Axes: b batch, c channel, d coordinates, n points, p parameters, *modes, *latent nodes.
@@ -42,8 +43,8 @@ class PointLSM(nn.Module):
     Args:
         points: with one to three coordinates. Where they differ from sample to sample, `forward`
             needs them, and box is needed.
-        box: lower and upper corner, two sequences of d numbers; by default the smallest box of the
-            points of training.
+        box: lower and upper corner, two sequences of d numbers; by default that of the points, or
+            the smallest box of the points of training.
         n_modes: per coordinate, even: wavenumbers -m/2..m/2-1, of the last 0..m/2-1.
         latent_shape: nodes of the latent grid per coordinate, at least n_modes.
         padding: length of the gap between the periods relative to the box.
@@ -58,8 +59,6 @@ class PointLSM(nn.Module):
     """
 
     domains: ClassVar[tuple[type, ...]] = (Points,)
-    lower: Tensor
-    upper: Tensor
     latent_position: Tensor
 
     def __init__(
@@ -87,7 +86,7 @@ class PointLSM(nn.Module):
         super().__init__()
         check_domain(type(self), points)
         d, c = points.num_coordinates, hidden_channels
-        lower, upper = _box(points, box)
+        point_box = PointBox(points, box, model="PointLSM")
         _check(d, n_modes, latent_shape, num_parameters, coordinate_map)
         trunk: dict[str, Any] = {
             "levels": levels,
@@ -100,7 +99,7 @@ class PointLSM(nn.Module):
             "dropout": dropout,
         }
         self.arguments: dict[str, Any] = {
-            "box": [lower, upper],
+            "box": point_box.corners,
             "hidden_channels": hidden_channels,
             "n_modes": list(n_modes),
             "latent_shape": list(latent_shape),
@@ -110,6 +109,7 @@ class PointLSM(nn.Module):
             **trunk,
         }
         self.grid, self.padding, self.num_parameters = points, padding, num_parameters
+        self.box = point_box
         latent = Grid(latent_shape, 1.0, Boundary.PERIODIC, Placement.LEFT)
         self.latent = latent
         self.numbers = wavenumbers(n_modes)
@@ -124,8 +124,6 @@ class PointLSM(nn.Module):
         self.trunk.to(memory_format=CHANNELS_LAST[d])  # type: ignore[call-overload]
         self.skip = Pointwise(in_channels + d, c)
         self.head = PointwiseMLP(c, 2 * c, out_channels)
-        self.register_buffer("lower", torch.tensor(lower), persistent=False)
-        self.register_buffer("upper", torch.tensor(upper), persistent=False)
         self.register_buffer("latent_position", position_channels(latent), persistent=False)
 
     def forward(
@@ -157,19 +155,7 @@ class PointLSM(nn.Module):
 
     def _coordinates(self, points: Points, x: Tensor, parameters: Tensor | None) -> Tensor:
         """ξ in units of the period, of shape (b, d, n)."""
-        positions = points.nodes(x.dtype).to(x.device)
-        lower, upper = (corner.to(x)[:, None] for corner in (self.lower, self.upper))
-        real = points.mask_padding(positions if positions.ndim == 3 else positions[None])
-        inside = (real >= lower - 1e-5 * (upper - lower)) & (real <= upper + 1e-5 * (upper - lower))
-        if points.mask is not None:
-            inside |= ~points.mask[:, None].to(inside.device)
-        if not inside.all():
-            raise ValueError(
-                f"Points lie in the box from {self.arguments['box'][0]} to "
-                f"{self.arguments['box'][1]}; got {int((~inside).any(1).sum())} outside of it or "
-                f"with coordinates that are no numbers. Remove them, or choose a larger box."
-            )
-        xi = ((real - lower) / (upper - lower)).expand(len(x), -1, -1)
+        xi = self.box(points, x).expand(len(x), -1, -1)
         given = 0 if parameters is None else parameters.shape[1]
         if given != self.num_parameters:
             raise ValueError(
@@ -207,28 +193,6 @@ class PointLSM(nn.Module):
             for i, (k, n) in enumerate(zip(self.numbers, self.latent.shape, strict=True))
         ]
         return (slice(None), slice(None), *shaped)
-
-
-def _box(
-    points: Points, box: Sequence[Sequence[float | int]] | None
-) -> tuple[list[float], list[float]]:
-    if box is None:
-        if points.positions is None:
-            raise ValueError(
-                "PointLSM needs box=[lower, upper], because the points differ from sample to "
-                "sample. Give the corners of a box that holds all of them."
-            )
-        x = points.nodes()
-        box = [x.amin(-1).tolist(), x.amax(-1).tolist()]
-    d = points.num_coordinates
-    lower, upper = ([float(v) for v in corner] for corner in box)
-    sides = [b - a for a, b in zip(lower, upper, strict=False)]
-    if (len(lower), len(upper)) != (d, d) or not all(0 < s < math.inf for s in sides):
-        raise ValueError(
-            f"The box of points has a lower and a larger upper corner of {d} finite coordinates; "
-            f"got {lower} and {upper}."
-        )
-    return lower, upper
 
 
 def _check(

@@ -127,7 +127,7 @@ class PublishedPointLSM(nn.Module):
                 f"and {tuple(latent_shape)} nodes with patches of {tuple(patch)}."
             )
         self.grid, self.latent_shape, c = points, tuple(latent_shape), hidden_channels
-        self.numbers = wavenumbers(n_modes)
+        self.numbers, self.num_parameters = wavenumbers(n_modes), num_parameters
         modes = [len(k) for k in self.numbers]
         self.coordinates = PublishedCoordinateMap(num_parameters)
         self.lift = Pointwise(in_channels, c)
