@@ -1,6 +1,5 @@
 """Conversion of files of known formats, or of arrays in memory, to the project's HDF5 format."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,8 @@ from .checks import Finite
 from .containers import open_store
 from .containers.memory import MemoryStore
 from .containers.store import Store
+from .convert_points import converted_points, point_source
+from .converted import converted_spec
 from .generate.partial import partial_file
 from .kept import Kept, kept_samples
 from .layouts import native, native_file, opened
@@ -24,7 +25,7 @@ from .layouts.named_arrays import placed
 from .layouts.selection import Axes, select
 from .layouts.times import Times, time_units
 from .sample_numbers import numbers
-from .spec import PARAMETER, ROLES, DatasetSpec, Field
+from .spec import ROLES, DatasetSpec, Field
 from .stated_parameters import with_stated
 from .thinning import thinned
 
@@ -42,6 +43,7 @@ def convert(
     dtype: str | None = None,
     times: Times | None = None,
     parameters: Mapping[str, Any] | None = None,
+    points: Mapping[str, Any] | None = None,
     without: Sequence[int] = (),
     allow_nan: bool = False,
     progress: Callable[[float], None] | None = None,
@@ -69,6 +71,10 @@ def convert(
         parameters: parameters of the equation that src does not state, such as {"viscosity": 1e-3},
             or an array with one number for each sample of src; they are stored together with those
             that it states.
+        points: for fields on points of each sample, names of the arrays "positions" (sample, point,
+            coordinate), and where they are known "mask" and "weights" (sample, point) and "cells"
+            (sample, cell, corner); and "box", its lower and upper corner. The coordinates are the
+            input, unless `inputs` are named. Not needed for files of meshes and public formats.
         without: numbers of samples to leave out.
         allow_nan: store NaN and infinite values, with a note; by default they are an error, since
             nothing can be trained or evaluated on them.
@@ -89,8 +95,20 @@ def convert(
     out = Path(out)
     native_file.refuse_existing(out)
     named = {"inputs": inputs, "targets": targets, "states": states}
+    found = point_source(src, named, axes, times, points)
+    if found is not None:
+        refused = {"grid": grid, "stride": stride != 1, "allow_nan": allow_nan}
+        if given := [name for name, value in refused.items() if value]:
+            raise ValueError(
+                f"Points have coordinates of their own, and their values must be finite; got "
+                f"{', '.join(given)}. Leave these out."
+            )
+        return converted_points(
+            *found, src, out, points, parameters, without=without, dtype=dtype, progress=progress
+        )
     store, selection, fine, notes = _opened(src, named, axes, grid, times)
-    selection = replace(selection, parameters=with_stated(selection, parameters or {}))
+    stated = with_stated(selection.parameters, parameters or {}, selection.num_samples)
+    selection = replace(selection, parameters=stated)
     nodes, first = thinned(fine, stride)
     if dtype is None:
         dtype = _widest(store, selection)
@@ -222,33 +240,17 @@ def _spec(
             evolves=c.role != "state" and c.num_frames is not None,
         )
 
-    constant: dict[str, Any] = {}
-    each: list[Field] = []
-    for name, p in selection.parameters.items():
-        if isinstance(p, np.ndarray):
-            text = f"parameter {name} of the equation of each sample"
-            each.append(Field(name, PARAMETER, text, "unknown"))
-        else:
-            constant[name] = p
-    names = selection.names
-    before = ", ".join(n for role in ("state", "input") for n in names.get(role, ()))
-    after = ", ".join(names.get("state", names.get("target", ())))
-    thinning = f", one node of {stride} along each axis" if stride > 1 else ""
-    return DatasetSpec(
-        name="converted",
-        kind=f"{before} -> {after}",
-        equation=selection.equation or f"not stated in {origin}",
-        fields=(*map(field, selection.chosen), *each),
-        domain=nodes,
-        parameters=constant,
-        seed=None,
-        num_samples=num_samples,
-        tolerance=math.inf,
-        isometric=None,
-        source=f"converted from {origin}{thinning}",
-        licence=f"that of {origin}",
-        time_units=known.time_units if known else time_units(store, selection.chosen),
+    return converted_spec(
+        origin,
+        map(field, selection.chosen),
+        selection.names,
+        nodes,
+        num_samples,
+        parameters=selection.parameters,
+        equation=selection.equation,
         times=selection.times,
+        time_units=known.time_units if known else time_units(store, selection.chosen),
+        changes=f", one node of {stride} along each axis" if stride > 1 else "",
     )
 
 

@@ -304,12 +304,13 @@ class FieldDataset(torch.utils.data.Dataset):
         return self._with(held, places * self._starts + starts, self.window)
 
     def check(self, roles: Sequence[str] = ROLES) -> None:
-        """Read all values of the roles once and check that they are finite, and that generated
-        samples were solved.
+        """Read all values of the roles once and check that they are finite, that generated samples
+        were solved, and that points and cells are sound.
 
         Raises:
             ValueError: a field holds NaN or infinity, or the residual of a generated sample is NaN;
-                the message names the fields and the samples.
+                the message names the fields and the samples. Coordinates of points are not finite
+                or outside the box, or cells are damaged (`point_checks`).
         """
         unsolved = self.unsolved()
         if unsolved:
@@ -317,6 +318,10 @@ class FieldDataset(torch.utils.data.Dataset):
                 f"{self.path} holds samples that were not solved, or not verified: the residual is "
                 f"NaN in sample(s) {numbers(unsolved)}. {self._remedy(unsolved)}"
             )
+        try:
+            self.source.check(self._samples())
+        except ValueError as error:
+            raise ValueError(f"{self.path or 'The data set'}: {error}") from None
         names = [n for role, named in self.source.names.items() if role in roles for n in named]
         bad: dict[str, list[int]] = {name: [] for name in names}
         for samples, channels in self.values():

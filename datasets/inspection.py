@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..domain import Domain
 from .containers import CONTAINERS, container_of
 from .containers.store import AmbiguousError, Store
 from .dataset import FieldDataset
 from .layouts import LAYOUTS, layout_of
 from .layouts.array_source import ArraySource
 from .layouts.used import used_arrays
+from .point_source import PointSource
 
 
 class _Range:
@@ -100,7 +100,7 @@ def _fields(dataset: FieldDataset) -> dict[str, Any]:
         "times": _times(dataset),
         "parameters": _parameters(dataset),
         "grid": dataset.domain.to_dict(),
-        "grid_type": _grid_type(dataset.domain),
+        "grid_type": _grid_type(dataset),
         "problem": spec and spec.name,
         "kind": spec and spec.kind,
         "seed": spec and spec.seed,
@@ -113,7 +113,7 @@ def _fields(dataset: FieldDataset) -> dict[str, Any]:
 
 def _train(dataset: FieldDataset, num_samples: int, not_finite: dict[str, int]) -> str:
     """The lines of a recipe that trains on the file, or the reason why none can."""
-    if not_finite or dataset.unsolved():
+    if not_finite or dataset.unsolved() or isinstance(dataset.source, PointSource):
         try:
             dataset.check()
         except ValueError as error:
@@ -177,13 +177,19 @@ def _rest(store: Store, dataset: FieldDataset) -> dict[str, Any]:
     used = set[str]()
     if isinstance(source, ArraySource):
         used = used_arrays(source.store, source.selection)
+    elif isinstance(source, PointSource):
+        used = source.used()
     others = [str(array) for name, array in store.arrays.items() if name not in used]
     return {"other_arrays": others, "not_read": dict(store.refused)}
 
 
-def _grid_type(domain: Domain) -> str:
+def _grid_type(dataset: FieldDataset) -> str:
     """'x: 64 nodes, left, periodic; y: ...' for a box; for other domains the axes and the text of
-    the domain: 'latitude: ...; sphere, equiangular, radius 1'."""
+    the domain: 'latitude: ...; sphere, equiangular, radius 1'; the numbers of points, if samples
+    have points of their own."""
+    domain, source = dataset.domain, dataset.source
+    if isinstance(source, PointSource):
+        return f"{domain}; {source.summary(np.arange(len(source)))}"
     plain = domain.to_dict()
     per_axis = [plain[key] for key in ("placement", "boundary") if key in plain]
     axes = [

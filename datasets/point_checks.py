@@ -18,7 +18,14 @@ def check_sample(sample: Any, spec: DatasetSpec, i: int) -> None:
     the declared box, and sound cells."""
     domain: Any = spec.domain
     where = f"sample {i}"
-    check_positions(sample.positions, domain.num_coordinates, domain.box, where)
+    check_cloud(
+        sample.positions,
+        domain.num_coordinates,
+        domain.box,
+        where,
+        weights=sample.weights,
+        cells=sample.cells,
+    )
     n = sample.positions.shape[-1]
     for field in spec.fields:
         if field.name not in sample.fields:
@@ -32,11 +39,27 @@ def check_sample(sample: Any, spec: DatasetSpec, i: int) -> None:
                 f"{field.name} of {where} must have shape {shape} on its {n} points; got "
                 f"{tuple(u.shape)}."
             )
-        _finite(u.reshape(-1, n) if shape else u.reshape(1, 1), field.name, where)
-    if sample.weights is not None:
-        check_weights(sample.weights, n, where)
-    if sample.cells is not None:
-        check_cells(sample.positions, sample.cells, where)
+        if shape:
+            _finite(u.reshape(-1, n), field.name, where)
+        elif not u.isfinite():
+            raise ValueError(f"The parameter {field.name} of {where} is {u.item()}, not finite.")
+
+
+def check_cloud(
+    positions: Tensor,
+    d: int,
+    box: Any,
+    where: str,
+    *,
+    weights: Tensor | None = None,
+    cells: Tensor | None = None,
+) -> None:
+    """All checks of the points of one sample."""
+    check_positions(positions, d, box, where)
+    if weights is not None:
+        check_weights(weights, positions.shape[1], where)
+    if cells is not None:
+        check_cells(positions, cells, where)
 
 
 def check_positions(positions: Tensor, d: int, box: Any, where: str) -> None:
@@ -47,7 +70,7 @@ def check_positions(positions: Tensor, d: int, box: Any, where: str) -> None:
             f"The positions of {where} must have shape ({d}, points); got {tuple(positions.shape)}."
         )
     if positions.shape[1] == 0:
-        raise ValueError(f"{where.capitalize()} has no points. Leave it out.")
+        raise ValueError(f"{where.capitalize()} has no points. Leave it out (--without).")
     _finite(positions, "the coordinates", where)
     if box is None:
         return
@@ -143,7 +166,7 @@ def _finite(u: Tensor, name: str, where: str) -> None:
         raise ValueError(
             f"{int(bad.sum())} of {len(bad)} points of {where} have values that are not finite in "
             f"{name}; the first is point {row} with {_rounded(u[:, row])}. Correct the values, or "
-            f"leave the sample out."
+            f"leave the sample out (--without in pdeops data convert)."
         )
 
 

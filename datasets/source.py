@@ -76,6 +76,11 @@ class Source(ABC):
         have points of their own."""
         return None
 
+    def check(self, samples: np.ndarray) -> None:
+        """Raise a ValueError unless the points of these samples are sound, where samples have
+        points of their own."""
+        return  # most sources have none
+
     def in_memory(self, kept: np.ndarray, dtype: torch.dtype) -> "Source":
         """The given samples in memory."""
         return MemorySource(

@@ -5,22 +5,22 @@ from typing import Any
 
 import numpy as np
 
-from .layouts.chosen import Selection
-
 NON_NEGATIVE = ("viscosity", "drag")
 
 
-def with_stated(selection: Selection, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of the selection and those that the caller gives: a number for all samples,
+def with_stated(
+    known: Mapping[str, Any], given: Mapping[str, Any], num_samples: int
+) -> dict[str, Any]:
+    """The parameters of the source and those that the caller gives: a number for all samples,
     or an array (n,) with one number for each sample of the source.
 
     Raises:
         ValueError: one is not finite, has another shape, is negative where the equation would grow
             without bound, or differs from what the file states.
     """
-    parameters: dict[str, Any] = dict(selection.parameters)
+    parameters: dict[str, Any] = dict(known)
     for name, value in given.items():
-        values = _checked(name, value, selection.num_samples)
+        values = _checked(name, value, num_samples)
         stated = parameters.get(name, values)
         if not np.all(np.asarray(stated) == values):
             raise ValueError(

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Protocol
 
-from . import hdf5, mat, netcdf, npz, pt
+from . import hdf5, mat, mesh, netcdf, npz, pt
 from .store import Store
 
 __all__ = ["CONTAINERS", "Container", "container_of", "open_store"]
@@ -35,6 +35,7 @@ CONTAINERS: dict[str, Container] = {
     "torch": pt,
     "HDF5": hdf5,
     "netCDF": netcdf,
+    "meshio": mesh,
 }
 
 # First bytes of files that hold no data -> description and remedy.
@@ -82,9 +83,10 @@ def container_of(path: str | Path) -> str:
             head = file.read(512)
         if not head:
             raise ValueError(f"{path} is empty. Download or generate it again.")
-    for start, meaning in _NOT_DATA.items():
-        if head.lstrip().startswith(start):
-            raise ValueError(f"{path} {meaning}.")
+    if mesh.known_by(head) is None:
+        for start, meaning in _NOT_DATA.items():
+            if head.lstrip().startswith(start):
+                raise ValueError(f"{path} {meaning}.")
     for name, container in CONTAINERS.items():
         if container.recognises(path, head):
             return name

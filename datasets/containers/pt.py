@@ -12,7 +12,7 @@ from torch import Tensor
 from .memory import MemoryStore
 from .store import Key, Store
 
-DESCRIPTION = "torch's .pt files (dict of tensors)"
+DESCRIPTION = "torch's .pt files (a dict of tensors, or a list of them)"
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -56,13 +56,16 @@ class TorchStore(Store):
 
 
 def tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of the dict that the file holds.
+    """The tensors of the dict that the file holds; "0/name", "1/name", ... for a list of dicts.
 
     Raises:
-        ValueError: damaged, or not a dict with tensors.
+        ValueError: damaged, or no dict with tensors and no list of such dicts.
     """
     content = _load(path)
     found = content if isinstance(content, dict) else {}
+    if isinstance(content, list | tuple):
+        dicts = [(i, part) for i, part in enumerate(content) if isinstance(part, dict)]
+        found = {f"{i}/{k}": u for i, part in dicts for k, u in part.items()}
     found = {str(k): u for k, u in found.items() if isinstance(u, Tensor)}
     if not found:
         keys = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__

@@ -253,6 +253,49 @@ class Cut(Virtual):
         return store.read(self.name, tuple(bounded))
 
 
+@dataclass(frozen=True)
+class Entry(Virtual):
+    """One entry of a stored array along an axis, or the whole array under another name.
+
+    Attributes:
+        axis, index: the axis and the entry; None for the whole array.
+    """
+
+    name: str
+    axis: int | None = None
+    index: int = 0
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The stored array."""
+        return (self.name,)
+
+    def described(self, store: Store, name: str) -> Array:
+        """The metadata, without the axis."""
+        array = store.arrays[self.name]
+        chunk = array.chunk and self._without(array.chunk)
+        dims = array.dims and self._without(array.dims)
+        return replace(array, name=name, shape=self._without(array.shape), chunk=chunk, dims=dims)
+
+    def _without(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(v for i, v in enumerate(values) if i != self.axis)
+
+    def in_memory(self, store: Store) -> np.ndarray | None:
+        """The array if it is in memory or memory-mapped; else None."""
+        held = store.in_memory(self.name)
+        if held is None or self.axis is None:
+            return held
+        return held[(*(slice(None),) * self.axis, self.index)]
+
+    def read(self, store: Store, key: Key) -> np.ndarray:
+        """The block."""
+        if self.axis is None:
+            return store.read(self.name, key)
+        inside = slice(self.index, self.index + 1)
+        full = (*key[: self.axis], inside, *key[self.axis :])
+        return store.read(self.name, full).squeeze(self.axis)
+
+
 def _indices(key: slice | np.ndarray, length: int) -> Sequence[int]:
     """The entries that a key selects of an axis."""
     return range(length)[key] if isinstance(key, slice) else key.tolist()

@@ -13,9 +13,14 @@ from ..containers.store import Store
 from ..dataset import FieldDataset
 from . import (
     fno_navier_stokes,
+    geo_fno_elasticity,
+    geo_fno_plasticity,
+    geo_fno_structured,
+    meshes,
     named_arrays,
     native,
     neuraloperator,
+    neuraloperator_car,
     pdebench_flat,
     pdebench_grouped,
     pdebench_navier_stokes,
@@ -24,6 +29,7 @@ from . import (
 )
 from .content import Format, Names
 from .coordinates import GridLike
+from .on_points import OnPoints
 from .selection import Axes
 from .times import Times
 
@@ -60,7 +66,12 @@ class Public:
 # The first layout that recognises the arrays of a file reads it; the last accepts any arrays.
 LAYOUTS: dict[str, Layout] = {
     "pdeops": native,
+    "neuraloperator, cars": OnPoints(neuraloperator_car),
     "neuraloperator": neuraloperator,
+    "Geo-FNO, elasticity": OnPoints(geo_fno_elasticity),
+    "Geo-FNO, structured mesh": Public(geo_fno_structured),
+    "Geo-FNO, plasticity": Public(geo_fno_plasticity),
+    "meshes": OnPoints(meshes),
     "The Well": Public(the_well),
     "PDEBench, flat": Public(pdebench_flat),
     "PDEBench, a group for each sample": Public(pdebench_grouped),
@@ -95,6 +106,13 @@ def opened(
             errors of `select` and of the layouts.
     """
     layout = LAYOUTS[layout_of(store)]
+    if isinstance(layout, OnPoints):
+        return layout.dataset(store, names, grid, dtype, axes=axes, times=times)
+    if names and "state" not in names and not {"input", "target"} <= names.keys():
+        raise ValueError(
+            "inputs and targets, and axes where needed, go together; got some of them. "
+            "Trajectories are named by states alone."
+        )
     if axes is None and isinstance(layout, Public):
         content = layout.format.content(store)
         if content.holds(names):
@@ -142,11 +160,6 @@ def open_dataset(
     store = open_store(path)
     given = {"input": inputs, "target": targets, "state": states}
     names = {role: named for role, named in given.items() if named is not None}
-    if names and states is None and (inputs is None or targets is None):
-        raise ValueError(
-            "inputs and targets, and axes where needed, go together; got some of them. "
-            "Trajectories are named by states alone."
-        )
     dataset = opened(store, names, axes=axes, grid=grid, times=times, dtype=dtype)
     for note in dataset.notes:
         log.info("%s: %s", path, note)

@@ -102,6 +102,7 @@ def write_points(
     dtype: str = "float32",
     *,
     sizes: RaggedSizes | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> Path:
     """Write samples on points of their own, one after another; the file appears only when it is
     complete.
@@ -110,6 +111,7 @@ def write_points(
         spec: its domain is `Points` without positions.
         samples: as many as the spec says; a sequence, unless `sizes` are given.
         sizes: of all samples, so that they can be drawn one by one.
+        numbers: numbers of the samples in messages; by default 0, 1, ...
 
     Raises:
         ValueError: the file exists; a sample does not fit the spec or the sizes, or holds values
@@ -136,7 +138,8 @@ def write_points(
         places = native_file.variables(part)
         count = 0
         for i, sample in enumerate(samples):
-            _write_one(places, descriptor, spec, i, sample)
+            number = i if numbers is None else numbers[i]
+            _write_one(places, descriptor, spec, i, sample, number)
             count += 1
         if count != spec.num_samples:
             raise ValueError(f"The spec has {spec.num_samples} samples; got {count}.")
@@ -152,16 +155,22 @@ def write_points(
 
 
 def _write_one(
-    places: Mapping[str, Any], descriptor: int, spec: DatasetSpec, i: int, sample: PointSample
+    places: Mapping[str, Any],
+    descriptor: int,
+    spec: DatasetSpec,
+    i: int,
+    sample: PointSample,
+    number: int,
 ) -> None:
     """Check one sample and write it."""
-    rows = sample.rows(spec, i)
+    rows = sample.rows(spec, number)
     rows["residual"] = torch.tensor(sample.residual, dtype=torch.float64)
     missing = {*places, *rows} - (places.keys() & rows.keys()) - {"num_points", "num_cells"}
     if missing:
         raise ValueError(
-            f"Sample {i} and the spec have different variables: {', '.join(sorted(missing))}. Give "
-            f"the fields of the spec, and weights and cells for all samples or for none."
+            f"Sample {number} and the spec have different variables: "
+            f"{', '.join(sorted(missing))}. Give the fields of the spec, and weights and cells for "
+            f"all samples or for none."
         )
     for name, values in rows.items():
         places[name].write(descriptor, i, np.asarray(values.detach().cpu().numpy()))

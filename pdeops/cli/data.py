@@ -152,6 +152,30 @@ def convert(
             help="Parameter of the equation that SRC does not state: viscosity=1e-3. Repeatable.",
         ),
     ] = None,
+    positions: Annotated[
+        str | None,
+        typer.Option(
+            help="Array with the coordinates of the points of each sample: sample,point,coordinate."
+        ),
+    ] = None,
+    mask: Annotated[
+        str | None, typer.Option(help="Array that is true at the points and false at padding.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Array with the quadrature weights of the points.")
+    ] = None,
+    cells: Annotated[
+        str | None,
+        typer.Option(help="Array with the nodes of each cell of a mesh: sample,cell,corner."),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CORNERS",
+            help="Lower and upper corner of a box that holds the points of all samples: 0,0,1,1. "
+            "Default: the smallest one.",
+        ),
+    ] = None,
     without: Annotated[
         str | None,
         typer.Option(metavar="SAMPLES", help="Numbers of samples to leave out: 3 or 0,5-7."),
@@ -177,6 +201,8 @@ def convert(
         "boundary": boundary and boundary.split(","),
         "placement": placement and placement.split(","),
     }
+    points = {"positions": positions, "mask": mask, "weights": weights, "cells": cells}
+    points |= {"box": box and _box(box)}
     # One value serves every axis.
     grid = {k: v[0] if len(v) == 1 else v for k, v in given.items() if v}
     with bar("percent", 100) as advance:
@@ -192,6 +218,7 @@ def convert(
             dtype=dtype,
             times=_times(times),
             parameters=_parameters(parameter),
+            points={k: v for k, v in points.items() if v} or None,
             without=_samples(without),
             allow_nan=allow_nan,
             progress=lambda fraction: advance(100 * fraction),
@@ -259,6 +286,18 @@ def _parameters(given: list[str] | None) -> dict[str, float]:
             )
         found[name] = _number("--parameter", value)
     return found
+
+
+def _box(text: str) -> list[list[float]]:
+    """[[0, 0], [1, 1]] from '0,0,1,1'."""
+    numbers = [_number("--box", part) for part in text.split(",")]
+    if len(numbers) % 2:
+        raise ValueError(
+            f"--box takes the coordinates of the lower corner, then those of the upper corner, as "
+            f"0,0,1,1; got {text!r}."
+        )
+    half = len(numbers) // 2
+    return [numbers[:half], numbers[half:]]
 
 
 def _samples(text: str | None) -> list[int]:

@@ -28,6 +28,7 @@ from ..normalizer import Normalizer
 from ..runs.recipe import Choice
 from . import own_models
 from .data import DataTable, units
+from .points import real
 from .task import Finished
 
 log = logging.getLogger("pdeops")
@@ -176,8 +177,8 @@ def fit_normalizer(batches: Iterable[Tensor], num_frames: int | None) -> Normali
 def fit_both(operator: Operator, training: FieldDataset) -> tuple[Normalizer, Normalizer]:
     """The normalizers of inputs and of targets, each with statistics of its own."""
     return (
-        fit_normalizer((batch.input for batch in training.batches(64)), training.n_in),
-        fit_normalizer((batch.target for batch in training.batches(64)), training.n_out),
+        fit_normalizer((real(b, b.input) for b in training.batches(64)), training.n_in),
+        fit_normalizer((real(b, b.target) for b in training.batches(64)), training.n_out),
     )
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..batch import Batch
+from ..datasets import FieldDataset
 from ..datasets.containers.memory import array_of
 from ..datasets.point_checks import check_mask, check_positions, check_weights
 from ..domain import Points
@@ -17,6 +18,22 @@ MEMBERS = ("positions", "mask", "weights", "parameters")
 def located(batch: Batch) -> dict[str, Any]:
     """The arguments of a finished run that describe the points of a batch."""
     return {name: batch.get(name) for name in MEMBERS if name in batch and "positions" in batch}
+
+
+def integrals(dataset: FieldDataset) -> str | None:
+    """How the integrals in losses and metrics are computed on points; None on a grid."""
+    if not isinstance(dataset.domain, Points):
+        return None
+    known = dataset.points(0).weights is not None
+    return "weighted" if known else "unweighted"
+
+
+def real(batch: Batch, u: Tensor) -> Tensor:
+    """The values of fields (b, ..., n) of a batch without padding: all samples as one, (1, ..., Σ
+    n_i), if the batch has a mask; u itself otherwise."""
+    if "mask" not in batch:
+        return u
+    return torch.cat([v[..., m] for v, m in zip(u, batch.mask, strict=True)], -1)[None]
 
 
 def points_of(domain: Any, given: dict[str, Any]) -> Batch | None:

@@ -14,7 +14,9 @@ from torch import Tensor
 from ..batch import Batch
 from ..datasets import FieldDataset, Problem, problem_of
 from ..datasets.layouts import native_file
+from ..datasets.point_source import PointSource
 from ..datasets.spec import DatasetSpec, Field
+from . import point_prediction
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,9 @@ def write(
     Args:
         correction: how the predictions were corrected after the model, for the spec of the file.
     """
+    if isinstance(dataset.source, PointSource):
+        spec = _spec(run, dataset, len(dataset), dataset.times)
+        return point_prediction.write(spec, dataset, pairs, out)
     roles = _roles if dataset.window is None else _states
     channels, times = roles(dataset, pairs)
     (num_samples,) = {len(u) for u in channels.values()}
@@ -136,10 +141,13 @@ def _fields(dataset: FieldDataset) -> Iterator[Field]:
     """One scalar field per channel, for a file without a spec."""
     evolving = {"input": dataset.n_in is not None, "target": dataset.n_out is not None}
     names = {"input": dataset.inputs, "target": dataset.targets}
+    ragged = isinstance(dataset.source, PointSource)
+    if isinstance(dataset.source, PointSource) and not dataset.source.of_role("input"):
+        del names["input"]  # the coordinates
     if dataset.window:
         fixed = dataset.inputs[dataset.out_channels :]
         names, evolving = {"state": dataset.targets, "input": fixed}, {}
     for role, channels in names.items():
         for name in channels:
-            free = native_file.free_name(name, role)
+            free = native_file.free_name(name, role, ragged=ragged)
             yield Field(free, role, name, evolves=evolving.get(role, False))

@@ -185,6 +185,11 @@ class RolloutTask(Task):
         """Trains on windows of trajectories, validates on whole held-out trajectories."""
         trajectories, held_out = training_and_validation(recipe.data)
         require_states(trajectories)
+        if trajectories.source.counts is not None:
+            raise ValueError(
+                f"The task 'rollout' needs nodes that all samples share; {recipe.data.train} has "
+                f"points of each sample. Train with task = 'supervised' and data.window."
+            )
         window, steps = recipe.data.window or Window(), recipe.rollout.steps
         one_step = trajectories.windowed(window)
         training = trajectories.windowed(Window(window.n_in, steps * window.n_out, window.stride))

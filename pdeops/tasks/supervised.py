@@ -25,7 +25,7 @@ from . import operators, prediction, trajectories
 from .data import DataTable, check_channels, check_frames, training_and_validation, windowed
 from .fields import fields_of
 from .operators import ON_A_DOMAIN, OPERATORS
-from .points import located, points_of
+from .points import integrals, located, points_of
 from .task import Finished, Job, Task, TrainingRecipe
 from .trajectories import TrajectoryMeasures
 
@@ -227,6 +227,8 @@ class SupervisedTask(Task):
         report: dict[str, Any] = dict(metrics.compute())
         report["residual"] = None if steady is None else residual / len(dataset)
         report["samples"] = len(dataset)
+        if (weighting := integrals(dataset)) is not None:
+            report["integrals"] = weighting
         if frames is not None:
             report["trajectory"] = frames.compute()
         return report
@@ -254,7 +256,7 @@ class SupervisedTask(Task):
             return None
         known = self.definitions()
         means = [(k, v, known[k]) for k, v in report.items() if k != "trajectory"]
-        cells = [(k, "-" if v is None else f"{v:.4g}", note) for k, v, note in means]
+        cells = [(k, _cell(v), note) for k, v, note in means]
         table = markdown_table(("over all frames", "mean", "definition"), cells)
         return f"{table}\n\n{trajectories.text(report['trajectory'])}"
 
@@ -264,6 +266,8 @@ class SupervisedTask(Task):
             **definitions(),
             "residual": "‖b - A p‖ / ‖b‖ of the discrete equation, mean over samples",
             "samples": "number of samples; every other entry is a mean over them",
+            "integrals": "on points: weighted by the file's quadrature weights, or unweighted "
+            "means over the points, as the file has none",
         }
 
     def predict(self, run: Run, data: str | Path, out: str | Path) -> dict[str, Any]:
@@ -278,6 +282,13 @@ class SupervisedTask(Task):
         dataset.check(("input", "state"))
         pairs = ((batch, run(batch.input, **located(batch))) for batch in dataset.batches(256))
         return prediction.write(run, dataset, pairs, out)
+
+
+def _cell(value: Any) -> str:
+    """A measure in a table: four digits of a number, "-" if there is none."""
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 class Validation:
