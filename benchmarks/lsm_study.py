@@ -1,6 +1,6 @@
 """python -m benchmarks.lsm_study TABLE: LSM, its parts, and other models, with equal epochs.
 
-    models      LSM, the plain U-Net of the same hierarchy, FNO, MgNO
+    models      LSM, the plain U-Net of the same hierarchy, FNO, MgNO, Transolver
     ablation    LSM with and without blocks, tokens and basis functions
     resolution  LSM trained on 64² nodes, evaluated on other grids
 
@@ -75,6 +75,10 @@ def darcy(nodes: str) -> tuple[str, ...]:
 FLOW = ("navier_stokes", "--kind", "fno_1e-5", "--set=t_end=19", "--set=num_frames=19",
         "--set=refinement=2", "--set=dt=0.05", "--resolution", "64")  # fmt: skip
 SIZES: dict[str, dict[str, Data]] = {
+    "short": {
+        "darcy85": Data("lsm_darcy85", darcy("85"), 60, 8, 40, epochs=4),
+        "ns1e-5": Data("lsm_ns1e-5", FLOW, 20, 4, 10, epochs=1),
+    },
     "cpu": {
         "darcy85": Data("lsm_darcy85", darcy("85"), 60, 8, 40, epochs=6),
         "ns1e-5": Data("lsm_ns1e-5", FLOW, 20, 4, 10, epochs=2),
@@ -92,6 +96,8 @@ TABLES: dict[str, dict[str, Settings]] = {
         "FNO": {"model.name": "FNO", "model.n_modes": [24, 24], "model.hidden_channels": 24,
                 "optimizer.lr": 2e-3},
         "MgNO": {"model.name": "MgNO", "model.hidden_channels": 16, "optimizer.lr": 3e-3},
+        "Transolver": {"model.name": "Transolver", "model.hidden_channels": 32,
+                       "model.n_layers": 4, "model.num_heads": 4, "model.num_slices": 32},
     },
     "ablation": {
         "4 tokens, 12 basis functions": NARROW,

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -29,6 +29,7 @@ class PointContent:
     notes: tuple[str, ...] = ()
 
 
+@runtime_checkable
 class PointFormat(Protocol):
     """A format of files on points: one module for each."""
 
