@@ -115,6 +115,14 @@ class NeuralSpectralBlock(nn.Module):
             re = real
         return z + re
 
+    def solve_plain(self, z: Float[Tensor, "g h t e"]) -> Float[Tensor, "g h t e"]:
+        """`solve` as in its equation: all sines and cosines of each token value."""
+        num_basis = self.cosine.shape[1]
+        theta = z[..., None] * (math.pi / max(num_basis, 1)) * torch.arange(num_basis).to(z)
+        basis = torch.cat([theta[..., 1:].sin(), theta.cos()], dim=-1)
+        weights = self._per_head(torch.cat([self.sine, self.cosine], dim=1))
+        return z + torch.einsum("ghtem,hem->ghte", basis, weights)
+
     def decode(
         self, x: Float[Tensor, "g s c"], z: Float[Tensor, "g h t e"]
     ) -> Float[Tensor, "g s c"]:
@@ -133,7 +141,7 @@ class NeuralSpectralBlock(nn.Module):
     def plain(
         self, u: Float[Tensor, "b c *space"], patches: Sequence[int]
     ) -> Float[Tensor, "b c *space"]:
-        """`forward` as in the equations: keys, values and queries at each node."""
+        """`forward` as in the equations: keys, values and queries at each node, and the basis."""
         x = to_patches(u, patches)
         h = self.num_heads
         k, v, q = (
@@ -141,7 +149,7 @@ class NeuralSpectralBlock(nn.Module):
             for layer in (self.key, self.value, self.query)
         )
         z = self.tokens + torch.softmax(self.scale * self.tokens @ k.mT, dim=-1) @ v
-        z = self.solve(z)
+        z = self.solve_plain(z)
         y = torch.softmax(self.scale * q @ z.mT, dim=-1) @ z
         return from_patches(x + y.transpose(1, 2).flatten(2), u.shape, patches)
 

@@ -63,6 +63,12 @@ class _Adaptive(OptimizerSpec):
         _require(self.eps > 0, "eps > 0", self.eps)
 
 
+def _fusible(parameters: Iterable[nn.Parameter]) -> bool:
+    """Whether torch has a step in one pass over memory, without temporary tensors: for real
+    parameters (a complex one is a parameter of neuraloperator's networks)."""
+    return all(p.is_floating_point() for p in parameters)
+
+
 @dataclass(frozen=True)
 class Adam(_Adaptive):
     """Adam (Kingma & Ba 2015). Weight decay is an L2 term: wd·θ is added to the gradient and
@@ -70,10 +76,9 @@ class Adam(_Adaptive):
     """
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        b1, b2 = self.betas
-        return torch.optim.Adam(
-            parameters, self.lr, (b1, b2), self.eps, weight_decay=self.weight_decay
-        )
+        (b1, b2), chosen = self.betas, list(parameters)
+        options = {"weight_decay": self.weight_decay, "fused": _fusible(chosen)}
+        return torch.optim.Adam(chosen, self.lr, (b1, b2), self.eps, **options)
 
 
 @dataclass(frozen=True)
@@ -85,10 +90,9 @@ class AdamW(_Adaptive):
     weight_decay: float = 1e-4
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        b1, b2 = self.betas
-        return torch.optim.AdamW(
-            parameters, self.lr, (b1, b2), self.eps, weight_decay=self.weight_decay
-        )
+        (b1, b2), chosen = self.betas, list(parameters)
+        options = {"weight_decay": self.weight_decay, "fused": _fusible(chosen)}
+        return torch.optim.AdamW(chosen, self.lr, (b1, b2), self.eps, **options)
 
 
 @dataclass(frozen=True)
