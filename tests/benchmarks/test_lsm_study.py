@@ -1,4 +1,4 @@
-"""The study of LSM at toy size: its settings fit the recipes, rows are kept, grids are evaluated."""
+"""The study of LSM at toy size: settings fit the recipes, rows are kept, grids are evaluated."""
 
 import pytest
 
@@ -13,8 +13,9 @@ SMALL = {"model.hidden_channels": 8, "model.levels": 2}
 
 
 @pytest.fixture
-def toy(monkeypatch):
+def toy(monkeypatch, pdeops_here):
     """A few samples on 17 x 17 nodes, and two small models."""
+    pdeops_here(module)
     data = Data("lsm_darcy85", darcy("17"), 4, 2, 2, epochs=1)
     monkeypatch.setitem(module.SIZES, "toy", {"darcy85": data})
     models = {"LSM": SMALL, "plain U-Net": {**SMALL, "model.num_tokens": 0}}
