@@ -78,14 +78,9 @@ class NeuralSpectralBlock(nn.Module):
         """Args:
         patches: number of patches per axis; each divides the number of nodes.
         """
-        return recomputed(self.keeping_all, u, patches)
-
-    def keeping_all(
-        self, u: Float[Tensor, "b c *space"], patches: Sequence[int]
-    ) -> Float[Tensor, "b c *space"]:
-        """`forward`, keeping its intermediate results for gradients, several times the field."""
         x = to_patches(u, patches)
-        return from_patches(self.decode(x, self.solve(self.encode(x))), u.shape, patches)
+        z = recomputed(self.solve, self.encode(x))  # its terms take num_basis times the tokens
+        return from_patches(self.decode(x, z), u.shape, patches)
 
     def encode(self, x: Float[Tensor, "g s c"]) -> Float[Tensor, "g h t e"]:
         """The tokens of each patch."""
