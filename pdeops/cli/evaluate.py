@@ -10,6 +10,11 @@ from .output import Device, Json, document, emit
 from .progress import bar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from ..datasets import FieldDataset
     from ..tasks.task import Task
 
 log = logging.getLogger("pdeops")
@@ -33,7 +38,7 @@ def command(
     ] = None,
     plot: Annotated[
         bool,
-        typer.Option("--plot", help="Models of trajectories: draw figures to plots/ of the run."),
+        typer.Option("--plot", help="Operators: draw figures to plots/ of the run."),
     ] = False,
     plot_folder: Annotated[Path | None, typer.Option(help="The same, to this folder.")] = None,
     device: Device = "cpu",
@@ -41,7 +46,8 @@ def command(
 ) -> None:
     """Evaluate a run on unseen data.
 
-    For an operator: mean errors over a test file, in physical units.
+    For an operator: mean errors over a test file, in physical units. --plot draws input, truth,
+    prediction and error of the first samples.
 
     For a model of trajectories: error and correlation at each time, and those of persistence, the
     correlation time, spectra, and blow-up. --plot draws error over time, spectra, and a film of
@@ -59,23 +65,44 @@ def command(
         if option not in task.options:
             raise ValueError(_not_an_option(option, run, task))
     loaded = tasks.load_run(run, device=device)
-    example = task.first_trajectory(loaded, data) if plot or plot_folder else None
+    examples = task.examples(loaded, data) if plot or plot_folder else None
     if "systems" in task.options:
         with bar("systems", options.setdefault("systems", 8)) as progress:
             report = tasks.evaluate(loaded, **options, progress=progress)
     else:
         report = tasks.evaluate(loaded, **options)
-    if example is not None:
-        from ..compare.trajectory_plots import draw
-
+    if examples is not None:
         folder = plot_folder or loaded.folder / "plots"
-        for file in draw(report, *example, folder=folder, name=loaded.recipe.model.name):
+        for file in _draw(report, *examples, folder=folder, name=loaded.recipe.model.name):
             log.info("wrote %s", file)
     text = None if json else task.text(report)
     if text is None:
         emit(report, as_json=json, title=str(run), notes=task.definitions())
     else:
         document(text)
+
+
+def _draw(
+    report: dict[str, Any],
+    dataset: "FieldDataset",
+    predict: "Callable[[int], Tensor]",
+    *,
+    folder: Path,
+    name: str,
+) -> list[Path]:
+    """The figures of an evaluation: of trajectories those over time, else fields.png. On points
+    there is no film, so trajectories have fields.png too."""
+    from ..compare import field_plots, trajectory_plots
+    from ..domain import Points
+
+    drawn = []
+    if dataset.window is not None:
+        trajectory = dataset.domain, dataset.read([0]), predict(0)[None]
+        drawn = trajectory_plots.draw(report, *trajectory, folder=folder, name=name)
+    if dataset.window is None or isinstance(dataset.domain, Points):
+        samples = field_plots.samples_of(dataset, {name: predict})
+        drawn.append(field_plots.field_panel(folder / "fields.png", samples))
+    return drawn
 
 
 def _not_an_option(option: str, run: Path, task: "Task") -> str:

@@ -58,8 +58,9 @@ def command(
     and the run of plain time stepping of the same seconds, and of the same error.
     """
     from .. import tasks
+    from ..compare.plots import check_format
     from ..compare.refinement import study_windows
-    from ..compare.refinement_plot import check_format, draw
+    from ..compare.refinement_plot import draw
     from ..datasets import open_dataset
     from ..tasks import prediction, refinement
     from ..training.refine import method_named

@@ -1,4 +1,4 @@
-"""The figures of a report: error over seconds, fields with predictions, training curves.
+"""The figures of a report: error over seconds and training curves, and how figures are made.
 
 They use matplotlib's objects and its Agg canvas, not pyplot and its global state.
 """
@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
-from torch import Tensor
 
 from .comparison import Comparison
 from .duel import Row
@@ -29,6 +27,7 @@ OPERATOR_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00")
 CLASSICAL_COLOURS = ("#0072B2", "#56B4E9", "#1B3A57", "#7FA6C9")
 CLASSICAL_MARKERS = ("s", "D", "^", "v")
 DIRECT_COLOUR = "#7A7A7A"
+FORMATS = (".png", ".pdf", ".svg")  # of figures whose file the user names
 STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -164,65 +163,6 @@ def _note(ax: "Axes", row: Row, text: str, offset: tuple[int, int], **style: Any
     ax.annotate(text, point, offset, textcoords="offset points", fontsize=7, zorder=6, **style)
 
 
-def field_panel(
-    path: str | Path,
-    inputs: Float[Tensor, "b x y"],
-    truths: Float[Tensor, "b x y"],
-    predictions: Mapping[str, Float[Tensor, "b x y"]],
-    *,
-    extent: tuple[float, ...] = (1.0, 1.0),
-    names: tuple[str, str] = ("input", "truth"),
-) -> Path:
-    """One row per sample: input, truth, and the prediction and absolute error of each operator.
-
-    The truth and predictions in a row share a colour scale, and so do the errors. The first axis is
-    horizontal.
-    """
-    import_matplotlib()
-    from matplotlib.ticker import MaxNLocator, ScalarFormatter
-
-    num_samples, columns = len(inputs), 2 + 2 * len(predictions)
-    with new_figure(path, (2.15 * columns + 0.4, 2.05 * num_samples + 0.3)) as figure:
-        axes = figure.subplots(num_samples, columns, squeeze=False)
-        for row, (a, u) in enumerate(zip(inputs, truths, strict=True)):
-            guesses = {name: p[row] for name, p in predictions.items()}
-            lowest = min(float(v.min()) for v in [u, *guesses.values()])
-            highest = max(float(v.max()) for v in [u, *guesses.values()])
-            worst = max((float((p - u).abs().max()) for p in guesses.values()), default=0.0) or 1.0
-            shared = {"cmap": "viridis", "vmin": lowest, "vmax": highest}
-            panels: list[tuple[str, Tensor, dict[str, Any]]] = [
-                (names[0], a, {"cmap": "cividis"}),
-                (names[1], u, shared),
-            ]
-            for name, p in guesses.items():
-                relative = float((p - u).norm() / u.norm())
-                panels.append((name, p, shared))
-                errors = {"cmap": "magma", "vmin": 0.0, "vmax": worst}
-                panels.append((f"error of {name}: {percent(relative)}", (p - u).abs(), errors))
-            for ax, (title, field, style) in zip(axes[row], panels, strict=True):
-                image = ax.imshow(
-                    field.detach().cpu().double().numpy().T,
-                    origin="lower",
-                    extent=(0, extent[0], 0, extent[1]),
-                    **style,
-                )
-                digits = ScalarFormatter()
-                digits.set_powerlimits((-2, 3))
-                levels = field.unique()  # a piecewise constant input shows its values
-                ticks = levels.tolist() if len(levels) <= 4 else MaxNLocator(4, steps=[1, 2, 5, 10])
-                bar = figure.colorbar(
-                    image, ax=ax, shrink=0.8, pad=0.02, ticks=ticks, format=digits
-                )
-                bar.ax.tick_params(labelsize=6, length=2)
-                bar.ax.yaxis.get_offset_text().set_fontsize(6)
-                ax.spines[:].set_visible(False)
-                bar.outline.set_visible(False)
-                ax.set(xticks=[], yticks=[])
-                if row == 0 or title.startswith("error"):
-                    ax.set_title(title, fontsize=8)
-    return Path(path)
-
-
 def training_curves(
     path: str | Path, files: Mapping[str, str | Path], *, column: str = "relative_l2"
 ) -> Path:
@@ -326,3 +266,13 @@ def new_figure(path: str | Path, size: tuple[float, float]) -> Iterator["Figure"
         yield figure
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=150)
+
+
+def check_format(path: str | Path) -> None:
+    """Raise a ValueError unless the suffix of a figure's path names one of `FORMATS`."""
+    suffix = Path(path).suffix
+    if suffix.lower() not in FORMATS:
+        got = f"the suffix {suffix}" if suffix else "no suffix"
+        raise ValueError(
+            f"The figure is written as {', '.join(FORMATS)}; got {got} in {path}. Rename it."
+        )

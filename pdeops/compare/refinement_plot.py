@@ -5,18 +5,6 @@ from pathlib import Path
 from .plots import CLASSICAL_COLOURS, OPERATOR_COLOURS, STYLE, import_matplotlib
 from .refinement import RefinementStudy
 
-FORMATS = (".png", ".pdf", ".svg")
-
-
-def check_format(path: str | Path) -> None:
-    """Raise a ValueError unless the suffix of a figure's path names one of `FORMATS`."""
-    suffix = Path(path).suffix
-    if suffix.lower() not in FORMATS:
-        got = f"the suffix {suffix}" if suffix else "no suffix"
-        raise ValueError(
-            f"The figure is written as {', '.join(FORMATS)}; got {got} in {path}. Rename it."
-        )
-
 
 def draw(study: RefinementStudy, path: str | Path) -> Path:
     """Error of the last frame over seconds, logarithmic; lower left is better. Returns the path.

@@ -1,27 +1,13 @@
 """The report of one or several runs: tables, figures and verdict in one Markdown file."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor
-
 from .comparison import Comparison
-from .plots import error_time, field_panel, training_curves
+from .field_plots import Samples, field_panel
+from .plots import error_time, training_curves
 from .tables import markdown_table
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Some test problems: inputs, reference solutions and the predictions of each operator."""
-
-    inputs: Float[Tensor, "b x y"]
-    truths: Float[Tensor, "b x y"]
-    predictions: Mapping[str, Float[Tensor, "b x y"]]
-    names: tuple[str, str] = ("input", "truth")
-    extent: tuple[float, ...] = (1.0, 1.0)
 
 
 def write_report(
@@ -72,11 +58,7 @@ def write_report(
             "All rows with their spread: [compare.csv](compare.csv).",
         ]
     if samples is not None:
-        field_panel(
-            *(plots / "fields.png", samples.inputs, samples.truths, samples.predictions),
-            extent=samples.extent,
-            names=samples.names,
-        )
+        field_panel(plots / "fields.png", samples)
         parts += ["## Fields", "![Input, truth, predictions and errors](plots/fields.png)"]
     for heading, film in (films or {}).items():
         parts += [f"## {heading}", f"![{heading}](plots/{film.name})"]

@@ -13,14 +13,14 @@ from ..domain import Grid
 from ..tasks.supervised import Run
 from .comparison import Comparison
 from .error_time import REFERENCE_FACTOR, solve_reference, study
+from .field_plots import SHOWN, Samples
 from .plots import read_metrics
-from .report import Samples, write_report
+from .report import write_report
 from .tables import grid_name, seconds_text
 from .timing import time_calls
 
 log = logging.getLogger("pdeops")
 
-SHOWN = 3  # samples in the figure
 UNSEEN = 1_000_003  # added to the seed of the training data to obtain unseen test problems
 TIMED = 4  # samples generated to estimate the cost of the training data
 
@@ -88,7 +88,7 @@ def compare_runs(
         title=title or f"{', '.join(runs)} for {problem.name} at {grid_name(grid.shape)}",
         introduction=introduction,
         evaluations=evaluations,
-        samples=_samples(runs, problem, grid, seed) if grid.ndim == 2 else None,
+        samples=_samples(runs, problem, grid, seed),
         curves={n: f for n, r in runs.items() if (f := r.folder / "metrics.csv").is_file()},
         comparison=comparison,
     )
@@ -165,6 +165,7 @@ def _samples(runs: Mapping[str, Run], problem: Problem, grid: Grid, seed: int) -
     """The first test problems with their reference solutions and predictions."""
     x = torch.stack([problem.sample_input(grid, seed, i) for i in range(SHOWN)])
     truth = solve_reference(problem, grid, grid.refined(REFERENCE_FACTOR), seed, SHOWN)
-    guesses = {name: run(x.float()).double()[:, 0] for name, run in runs.items()}
+    predicted = {name: run(x.float()).double()[:, 0] for name, run in runs.items()}
     names = [next(f.name for f in problem.fields if f.role == role) for role in ("input", "target")]
-    return Samples(*(x[:, 0], truth[:, 0], guesses), names=(names[0], names[1]), extent=grid.extent)
+    fields = list(x[:, 0]), list(truth[:, 0]), {name: list(u) for name, u in predicted.items()}
+    return Samples(*fields, [grid] * SHOWN, (names[0], names[1]))

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..batch import Batch
 from ..domain import Grid, Sphere
 from ..trajectory_metrics import THRESHOLDS
+from .field_plots import pixels
 from .plots import DIRECT_COLOUR, OPERATOR_COLOURS, new_figure
 
 COLUMNS = 6  # frames in a film strip
@@ -145,7 +146,9 @@ def film(
         axes = figure.subplots(3, len(chosen), squeeze=False)
         for row, (label, u), style in zip(axes, rows.items(), styles, strict=True):
             for ax, i in zip(row, chosen, strict=True):
-                image = ax.imshow(_picture(u[i], domain), origin="lower", aspect="auto", **style)
+                image = ax.imshow(
+                    pixels(u[i].numpy(), domain), origin="lower", aspect="auto", **style
+                )
                 ax.set(xticks=[], yticks=[])
                 ax.spines[:].set_visible(False)
                 if label == "truth":
@@ -172,11 +175,6 @@ def _space_time(
             _colour_bar(figure, image, ax)
         axes[0].set_ylabel("time")
     return Path(path)
-
-
-def _picture(u: Float[Tensor, "x y"], domain: Grid | Sphere) -> Any:
-    """The pixels of a field: the first axis of a box is horizontal, longitude on a sphere."""
-    return u.numpy().T if isinstance(domain, Grid) else u.numpy()[::-1]
 
 
 def _colour_bar(figure: Any, image: Any, axes: Any) -> None:

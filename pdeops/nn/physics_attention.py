@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..domain import Grid
+from .heads import channels_per_head
 from .multigrid import Stencil
 
 # Axes: b batch, c channel, *space nodes, n nodes in one axis, h head, e channel of a head
@@ -54,16 +55,10 @@ class PhysicsAttention(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if num_heads < 1 or channels % num_heads:
-            raise ValueError(
-                f"Each head of physics attention takes an equal part of the channels; got "
-                f"{channels} channels and {num_heads} heads. Use a multiple of {num_heads} "
-                f"channels, or another number of heads."
-            )
+        e = channels_per_head(channels, num_heads, "physics attention")
         if num_slices < 1:
             raise ValueError(f"Physics attention needs one slice at least; got {num_slices}.")
         self.num_heads = num_heads
-        e = channels // num_heads
         self.coordinate, self.feature = project(), project()
         self.slice = nn.Linear(e, num_slices)
         self.temperature = nn.Parameter(torch.full((num_heads, 1, 1), 0.5))

@@ -41,7 +41,9 @@ class PointBox(nn.Module):
                 )
             x = points.nodes()
             corners = [x.amin(-1).tolist(), x.amax(-1).tolist()]
-        lower, upper = self.corners = Points(points.num_coordinates, box=corners).box or []
+        declared = Points(points.num_coordinates, box=corners).box
+        assert declared is not None
+        self.corners = lower, upper = declared
         self.register_buffer("lower", torch.tensor(lower), persistent=False)
         self.register_buffer("upper", torch.tensor(upper), persistent=False)
 

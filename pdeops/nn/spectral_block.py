@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .heads import channels_per_head
 from .recomputation import recomputed
 
 # Axes: b batch, c channel, *space nodes, g patches of all samples, s nodes of a patch, h head,
@@ -51,19 +52,13 @@ class NeuralSpectralBlock(nn.Module):
         scale: float | None = None,
     ) -> None:
         super().__init__()
-        if num_heads < 1 or channels % num_heads:
-            raise ValueError(
-                f"Each head of the spectral block takes an equal part of the channels; got "
-                f"{channels} channels and {num_heads} heads. Use a multiple of {num_heads} "
-                f"channels, or another number of heads."
-            )
+        per_head = channels_per_head(channels, num_heads, "the spectral block")
         if num_tokens < 1 or num_basis < 0:
             raise ValueError(
                 f"The spectral block needs one token at least, and 0 or more basis functions; got "
                 f"{num_tokens} and {num_basis}."
             )
         self.num_heads = num_heads
-        per_head = channels // num_heads
         self.scale = 1 / math.sqrt(per_head) if scale is None else scale
         self.tokens = nn.Parameter(torch.rand(num_heads, num_tokens, per_head) / channels)
         self.key = nn.Linear(channels, channels, bias=False)

@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..batch import Batch
 from ..datasets import EvolutionProblem, FieldDataset, open_dataset, problem_of
 from ..datasets.spec import DatasetSpec
 from ..datasets.windows import Window
@@ -237,13 +236,17 @@ class RolloutTask(Task):
             measures.update(batch, run(batch.input, batch.target.shape[1]))
         return measures.compute()
 
-    def first_trajectory(
+    def examples(
         self, run: RolloutRun, data: str | Path | FieldDataset | None = None
-    ) -> tuple[Any, Batch, Tensor]:
-        """Domain and first trajectory of the test set, and its rollout."""
+    ) -> tuple[FieldDataset, Callable[[int], Tensor]]:
+        """The trajectories of the test set, and the rollout of one of them."""
         dataset = self._predicted(run, data)
-        batch = dataset.read([0])
-        return dataset.domain, batch, run(batch.input, batch.target.shape[1])
+
+        def predict(index: int) -> Tensor:
+            batch = dataset.read([index])
+            return run(batch.input, batch.target.shape[1])[0]
+
+        return dataset, predict
 
     def _predicted(self, run: RolloutRun, data: str | Path | FieldDataset | None) -> FieldDataset:
         """The whole trajectories of a test set."""

@@ -2,7 +2,7 @@
 # Axes: b batch, t time, c channel, *space nodes.
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -233,15 +233,17 @@ class SupervisedTask(Task):
             report["trajectory"] = frames.compute()
         return report
 
-    def first_trajectory(
+    def examples(
         self, run: Run, data: str | Path | FieldDataset | None = None
-    ) -> tuple[Any, ...]:
-        """Domain and first window of the test set, and the predicted frames."""
+    ) -> tuple[FieldDataset, Callable[[int], Tensor]]:
+        """The test set, samples or windows, and the prediction of a sample."""
         dataset = self._predicted(run, data)
-        if dataset.window is None:
-            return super().first_trajectory(run)
-        batch = dataset.read([0])
-        return dataset.domain, batch, run(batch.input, **located(batch))
+
+        def predict(index: int) -> Tensor:
+            batch = dataset.read([index])
+            return run(batch.input, **located(batch))[0]
+
+        return dataset, predict
 
     def _predicted(self, run: Run, data: str | Path | FieldDataset | None) -> FieldDataset:
         """The samples or windows of a test set."""

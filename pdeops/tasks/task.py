@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ..datasets import FieldDataset
 from ..runs.recipe import Choice, Recipe, choice, table
 from ..training.learner import Objective
 from ..training.optim import OPTIMIZERS, SCHEDULES
@@ -125,16 +126,18 @@ class Task(ABC):
         """Definitions of the entries of a report, printed with them."""
         return {}
 
-    def first_trajectory(self, run: Any, data: str | Path | None = None) -> tuple[Any, ...]:
-        """The domain and the batch of the first sample that `evaluate` predicts, and its predicted
-        frames.
+    def examples(
+        self, run: Any, data: str | Path | None = None
+    ) -> tuple[FieldDataset, Callable[[int], Tensor]]:
+        """The data set that `evaluate` predicts, and a function that maps the index of a sample to
+        its prediction, of the shape of its target.
 
         Raises:
-            ValueError: the run predicts no frames of trajectories.
+            ValueError: runs of this task predict no fields.
         """
         raise ValueError(
-            f"A run of the task {self.name!r} ({self.summary}) predicts no trajectories, so there "
-            f"is nothing to draw over time. Leave out --plot."
+            f"A run of the task {self.name!r} ({self.summary}) predicts no fields, so there is "
+            f"nothing to draw. Leave out --plot."
         )
 
     def predict(self, run: Any, data: str | Path, out: str | Path) -> dict[str, Any]:

@@ -11,15 +11,16 @@ import torch
 
 from pdeops.compare.comparison import Comparison
 from pdeops.compare.duel import Cost, Row
+from pdeops.compare.field_plots import Samples, field_panel
 from pdeops.compare.plots import (
     CLASSICAL_COLOURS,
     OPERATOR_COLOURS,
     error_time,
-    field_panel,
     read_metrics,
     training_curves,
 )
-from pdeops.compare.report import Samples, write_report
+from pdeops.compare.report import write_report
+from pdeops.domain import Grid
 
 
 def row(method, kind, n, error, seconds, batch=1, tolerance=None):
@@ -104,10 +105,16 @@ def test_pictures_leave_pyplot_alone(tmp_path, comparison):
     assert ("matplotlib.pyplot" in sys.modules) == had_pyplot
 
 
+def samples(a, u, p):
+    return Samples(list(a), list(u), {"net": list(p)}, [Grid(u.shape[1:])] * len(u))
+
+
 def test_a_better_prediction_has_a_darker_error(tmp_path):
     a, u = fields(0), 1 + fields(1)
-    rough = field_panel(tmp_path / "rough.png", a, u, {"net": u * 1.1})
-    exact = field_panel(tmp_path / "exact.png", a, u, {"net": u.clone()})
+    rough, exact = (
+        field_panel(tmp_path / f"{name}.png", samples(a, u, p))
+        for name, p in {"rough": u * 1.1, "exact": u.clone()}.items()
+    )
     dark = [(pixels(path).max(-1) < 0.03).mean() for path in (exact, rough)]
     assert dark[0] > dark[1] + 0.08, "the panel of errors is black where there is none"
 
@@ -147,7 +154,7 @@ def test_the_report_links_what_lies_beside_it(tmp_path, comparison, metrics):
         title="Title",
         introduction="What was done.",
         evaluations=[{"model": "MgNO", "relative L2": 0.012345, "residual": None, "samples": 32}],
-        samples=Samples(a, u, {"MgNO": u * 1.01}),
+        samples=samples(a, u, u * 1.01),
         curves={"MgNO": metrics},
         comparison=comparison,
     )

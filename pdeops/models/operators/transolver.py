@@ -158,7 +158,7 @@ class Transolver(nn.Module):
             if self.kernel_size == 3:
                 return through_grid(self._on_training_grid, x, self.grid)
             grid = self.grid.with_shape(x.shape[2:])
-            return self._layers(x, self._on_grid(grid), self._weights(grid, x))
+            return self._layers(x, self._on_grid(grid)[None], self._weights(grid, x))
         points = points or self.grid
         points.check(x)
         assert self.box is not None

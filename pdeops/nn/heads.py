@@ -1,0 +1,19 @@
+"""The channels of an attention head."""
+
+
+def channels_per_head(channels: int, num_heads: int, layer: str) -> int:
+    """channels / num_heads.
+
+    Args:
+        layer: name of the layer, for the message.
+
+    Raises:
+        ValueError: num_heads does not divide channels.
+    """
+    if num_heads < 1 or channels % num_heads:
+        raise ValueError(
+            f"Each head of {layer} takes an equal part of the channels; got {channels} channels "
+            f"and {num_heads} heads. Use a multiple of {num_heads} channels, or another number of "
+            f"heads."
+        )
+    return channels // num_heads
