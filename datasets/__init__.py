@@ -14,6 +14,7 @@ from .dataset import FieldDataset
 from .generate.generate import generate
 from .inspection import inspect
 from .layouts import open_dataset
+from .layouts.points_file import PointSample, write_points
 from .problems.burgers import Burgers
 from .problems.darcy import Darcy
 from .problems.evolution import EvolutionProblem
@@ -38,6 +39,7 @@ __all__ = [
     "Field",
     "FieldDataset",
     "NavierStokes",
+    "PointSample",
     "Poisson",
     "Problem",
     "ShallowWater",
@@ -50,4 +52,5 @@ __all__ = [
     "open_dataset",
     "problem_named",
     "problem_of",
+    "write_points",
 ]

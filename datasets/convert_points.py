@@ -93,7 +93,8 @@ def _from_arrays(
         )
 
     def given(name: str) -> str | None:
-        return axes.get(name) if isinstance(axes, Mapping) else axes
+        chosen = axes.get(name) if isinstance(axes, Mapping) else axes
+        return chosen if chosen is None or isinstance(chosen, str) else ",".join(chosen)
 
     places = points["positions"]
     variables = {"positions": Stored(places, axes_of_points(store, places, None, given(places)))}
@@ -101,7 +102,9 @@ def _from_arrays(
     for name in ("mask", "weights"):
         if name in points:
             array = points[name]
-            variables[name] = Stored(array, axes_of_points(store, array, n, given(array)))
+            plain = "sample,point" if len(store.arrays[array].shape) == 2 else None
+            axes_given = given(array) or plain
+            variables[name] = Stored(array, axes_of_points(store, array, n, axes_given))
     if "cells" in points:
         rank = len(store.arrays[points["cells"]].shape)
         variables["cells"] = Stored(points["cells"], ("sample", "cell", "corner")[3 - rank :])
@@ -143,7 +146,7 @@ def converted_points(
     notes = list(notes)
     box = (points or {}).get("box", source.domain.box)
     if box is None:
-        box = source.box()
+        box = source.box(samples)
         notes.append("the box is the smallest that holds the points of all samples")
     domain = Points(source.domain.num_coordinates, volume=source.domain.declared_volume, box=box)
     known = with_stated(source.parameters, parameters or {}, len(source))

@@ -173,8 +173,9 @@ class PointSource(Source):
     def describe(self) -> dict[str, Any]:
         """Shape of all rows, axes, dtype and layout of each channel."""
         described: dict[str, Any] = {}
-        positions = self.variable("positions", 0), ("point", "coordinate")
-        entries = dict.fromkeys([self.names.get("input", ())], positions)
+        entries: dict[tuple[str, ...], tuple[np.ndarray, tuple[str, ...]]] = {
+            self.names.get("input", ()): (self.variable("positions", 0), ("point", "coordinate"))
+        }
         for f in self.of_points:
             axes = ("point", *["time"] * f.has_time, *["channel"] * bool(f.channels))
             entries[f.channel_names] = self.variable(f.name, 0), axes
@@ -214,13 +215,25 @@ class PointSource(Source):
             places = rows.pop("positions").mT
             check_cloud(places, d, box, f"sample {i}", **rows)
 
-    def box(self) -> list[list[float]]:
-        """The smallest box that holds the points of all samples."""
-        ends = [
-            (x.min(0), x.max(0)) for x in (self.variable("positions", i) for i in range(len(self)))
-        ]
-        low, high = np.array(ends).swapaxes(0, 1)
-        return [low.min(0).tolist(), high.max(0).tolist()]
+    def box(self, samples: np.ndarray | None = None) -> list[list[float]]:
+        """The smallest box that holds the points of these samples, by default of all; points that
+        are not finite are left to `check`.
+
+        Raises:
+            ValueError: no point is finite, or all have one coordinate in common.
+        """
+        low, high = np.inf, -np.inf
+        for i in range(len(self)) if samples is None else samples:
+            x = self.variable("positions", int(i)).astype(np.float64)
+            low = np.minimum(low, np.where(np.isfinite(x), x, np.inf).min(0))
+            high = np.maximum(high, np.where(np.isfinite(x), x, -np.inf).max(0))
+        if not np.all(low < high):
+            raise ValueError(
+                f"The points of all samples lie between {np.asarray(low).tolist()} and "
+                f"{np.asarray(high).tolist()}, which is no box. Leave out coordinates that are the "
+                f"same at all points."
+            )
+        return [np.asarray(low).tolist(), np.asarray(high).tolist()]
 
 
 class HeldPoints(PointSource):

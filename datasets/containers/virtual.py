@@ -285,7 +285,8 @@ class Entry(Virtual):
         held = store.in_memory(self.name)
         if held is None or self.axis is None:
             return held
-        return held[(*(slice(None),) * self.axis, self.index)]
+        place: tuple[Any, ...] = (*(slice(None),) * self.axis, self.index)
+        return held[place]
 
     def read(self, store: Store, key: Key) -> np.ndarray:
         """The block."""

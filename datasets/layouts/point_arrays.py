@@ -210,6 +210,7 @@ def axes_of_points(store: Store, name: str, n: int | None, given: str | None) ->
         if is_inner == [False, True]:
             return ("sample", "point", inner)
     raise AmbiguousError(
-        f"The shape of {array} does not show which axis counts points. Name its axes: --axes "
+        f"The shape of {array} does not show which axis counts {n or 'the'} points. Name its axes: "
+        f"--axes "
         f"{name}=sample,point,{inner}, or axes={{{name!r}: 'sample,point,{inner}'}} in Python."
     )

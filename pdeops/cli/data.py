@@ -201,7 +201,12 @@ def convert(
         "boundary": boundary and boundary.split(","),
         "placement": placement and placement.split(","),
     }
-    points = {"positions": positions, "mask": mask, "weights": weights, "cells": cells}
+    points: dict[str, Any] = {
+        "positions": positions,
+        "mask": mask,
+        "weights": weights,
+        "cells": cells,
+    }
     points |= {"box": box and _box(box)}
     # One value serves every axis.
     grid = {k: v[0] if len(v) == 1 else v for k, v in given.items() if v}
