@@ -73,8 +73,9 @@ def container_of(path: str | Path) -> str:
         hint = (
             "; an unfinished one is there: run its `pdeops data generate` or `convert` again."
             if path.with_name(path.name + ".part").exists()
-            else ". The head of a shipped recipe has the command that generates its data; `pdeops "
-            f"data generate --help` lists the problems: give it --out {shlex.quote(str(path))}"
+            else ". `pdeops train RECIPE --show` prints a shipped recipe; its head has the command "
+            "that generates its data, or names the recipe that has it. `pdeops data generate "
+            f"--help` lists the problems: give it --out {shlex.quote(str(path))}"
         )
         raise FileNotFoundError(f"There is no data file {path}{hint}")
     head = b""

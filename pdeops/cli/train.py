@@ -28,12 +28,23 @@ def command(
     resume: Annotated[
         Path | None, typer.Option(help="Continue the run in this folder exactly where it stopped.")
     ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the recipe with its comments; train nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Train the model of a recipe; print the run's folder and its best validation metrics.
 
     A recipe trains an operator on a data file, a one-step model of trajectories, or a network
     inside a solver."""
+    if show:
+        from ..runs.recipe import recipe_text
+
+        if recipe is None:
+            raise ValueError("--show prints a recipe: name a file, or a shipped recipe.")
+        print(recipe_text(recipe), end="")
+        return
+
     from .. import tasks
     from ..runs.recipe import shipped_recipes
 

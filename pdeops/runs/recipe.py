@@ -150,6 +150,25 @@ def shipped_recipes() -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.name.endswith(".toml"))
 
 
+def recipe_text(source: str | Path) -> str:
+    """Text of a recipe file, or of a shipped recipe named with or without its suffix.
+
+    Raises:
+        ValueError: the recipe does not exist.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    name = path.name.removesuffix(".toml") + ".toml"
+    # configs/NAME also names the shipped recipe if that file does not exist.
+    if path.parent in (Path("."), Path("configs")) and name in shipped_recipes():
+        return (resources.files("pdeops.configs") / name).read_text(encoding="utf-8")
+    raise ValueError(
+        f"No recipe {str(source)!r}: neither a file nor a shipped recipe."
+        f"{did_you_mean(name, shipped_recipes())} Shipped: {', '.join(shipped_recipes())}."
+    )
+
+
 def read_tables(source: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     """The plain tables of a recipe file, or of a shipped recipe, after `key=value` overrides.
 
@@ -157,7 +176,7 @@ def read_tables(source: str | Path, overrides: Iterable[str] = ()) -> dict[str, 
         ValueError: the recipe does not exist, it is not valid TOML, or an override is malformed.
     """
     try:
-        plain = tomllib.loads(_read(source))
+        plain = tomllib.loads(recipe_text(source))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{source} is not valid TOML: {error}.") from None
     overrides = list(overrides)
@@ -189,21 +208,6 @@ def _put_size(plain: dict[str, Any]) -> None:
         for part in path:
             entries = entries.setdefault(part, {})
         entries[last] = value
-
-
-def _read(source: str | Path) -> str:
-    """Text of a recipe file, or of a shipped recipe named with or without its suffix."""
-    path = Path(source).expanduser()
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
-    name = path.name.removesuffix(".toml") + ".toml"
-    # configs/NAME also names the shipped recipe if that file does not exist.
-    if path.parent in (Path("."), Path("configs")) and name in shipped_recipes():
-        return (resources.files("pdeops.configs") / name).read_text(encoding="utf-8")
-    raise ValueError(
-        f"No recipe {str(source)!r}: neither a file nor a shipped recipe."
-        f"{did_you_mean(name, shipped_recipes())} Shipped: {', '.join(shipped_recipes())}."
-    )
 
 
 def put(plain: dict[str, Any], text: str) -> None:

@@ -10,6 +10,8 @@ from numpy import ndarray
 if TYPE_CHECKING:
     import scipy.sparse
 
+    from ..operators.diffusion import Diffusion
+
 SMALL = 500  # rows below which every solver takes milliseconds
 
 
@@ -39,6 +41,15 @@ def dimension(csr: "scipy.sparse.csr_array") -> float:
     middle = queue[distances == distances.min()]
     picked = {len(middle) // 4, len(middle) // 2, 3 * len(middle) // 4}
     return max(_growth(within(arrays, middle[k])[1] / len(queue)) for k in picked)
+
+
+def couplings_per_node(A: "Diffusion | None") -> float:
+    """Number of couplings per unknown and axis; 1 for a full box, and without an operator."""
+    if A is None or A.regions.labels is None:
+        return 1.0
+    nodes = int((A.regions.labels >= 0).sum())
+    inside = (f.narrow(axis, 1, f.shape[axis] - 1) for axis, f in enumerate(A.faces))
+    return sum(int(f.count_nonzero()) for f in inside) / max(1, nodes * A.grid.ndim)
 
 
 def _growth(share: ndarray) -> float:

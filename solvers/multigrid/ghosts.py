@@ -60,7 +60,7 @@ class GhostElimination(Preconditioner):
     def _spectral_inverse(self, S: Diffusion) -> FastPoisson | None:
         """The spectral inverse of S on its box, None if S is not constant on a box."""
         box, coupling = self.structure.box, self.structure.coupling
-        if box is None or coupling is None or S.excess is not None:
+        if not self.structure.constant_on_box or box is None or coupling is None:
             return None
         grid = _grid_of(S, box)
         regular = Diffusion(coupling, grid)

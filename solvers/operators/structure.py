@@ -54,6 +54,12 @@ class Structure:
         """The operator to solve with: `stencil` if there is one, else `operator`."""
         return self.operator if self.stencil is None else self.stencil
 
+    @property
+    def constant_on_box(self) -> bool:
+        """The nodes of `inner` fill a box and are all coupled alike, with nothing in excess."""
+        known = self.box is not None and self.coupling is not None
+        return known and self.inner is not None and self.inner.excess is None
+
     def embed(self, b: Float[Tensor, "*batch rows"]) -> Float[Tensor, "*batch_space"]:
         """Vectors of the matrix as fields on the grid; 0 at nodes that are no unknowns.
 

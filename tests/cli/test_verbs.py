@@ -244,6 +244,17 @@ def test_models_lists_each_model_with_its_recipes(pdeops):
         assert f"{name.lower()}_darcy65.toml" in listed[name]["recipes"]
 
 
+def test_a_shipped_recipe_is_printed_with_the_command_that_makes_its_data(pdeops, tmp_path):
+    shown = pdeops("train", "mgno_darcy65", "--show")
+    assert "pdeops data generate darcy" in shown.stdout
+    tables = tomllib.loads(shown.stdout)
+    assert tables["model"]["name"] == "MgNO"
+    refused = pdeops("train", "mgno_darcy65", "--set", f"data.train={tmp_path / 'none.h5'}")
+    assert refused.status == 1
+    assert "train RECIPE --show" in refused.stderr
+    assert pdeops("train", "--show").status == 1
+
+
 def test_narrow_terminals_show_whole_names(monkeypatch, capsys):
     """They are folded, not cut."""
     monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal

@@ -7,8 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...linop import LinearOperator, check_spd
+from ...domain import Grid
+from ...linop import LinearOperator, Preconditioner, check_spd
 from ...solvers import Diffusion, recognise
+from ...solvers.operators.recognise import Structure
 from .loading import load_correction
 
 if TYPE_CHECKING:
@@ -26,14 +28,18 @@ def load_preconditioner(run: str | Path, A: Any) -> "scipy.sparse.linalg.LinearO
     Args:
         run: a run's folder, a checkpoint, or the name of shipped weights.
         A: a `Diffusion` or `Laplacian`, or a sparse matrix of scipy in which `recognise` finds a
-            stencil on a grid.
+            stencil on a grid; nodes may be missing.
 
     Raises:
         ValueError: the file is not a pdeops checkpoint (nothing is ever unpickled), the run has
             another task, the network has another number of axes or is not SPD, or the matrix is not
             a stencil on a grid.
     """
-    return learned_preconditioner(run, stencil(A)).to_scipy()
+    if isinstance(A, Diffusion):
+        return learned_preconditioner(run, A).to_scipy()
+    operator, found = stencil(A)
+    M = learned_preconditioner(run, operator)
+    return (M if found.embedding is None else OnUnknowns(M, found)).to_scipy()
 
 
 def learned_preconditioner(run: str | Path, A: Diffusion) -> LinearOperator:
@@ -66,16 +72,14 @@ def learned_preconditioner(run: str | Path, A: Diffusion) -> LinearOperator:
     return M
 
 
-def stencil(A: Any) -> Diffusion:
-    """A itself, or the operator on a grid that a sparse matrix of scipy represents.
+def stencil(A: Any) -> tuple[Diffusion, Structure]:
+    """The operator on a grid that a sparse matrix of scipy represents, and the structure.
 
     Raises:
-        ValueError: A is neither a `Diffusion` nor a matrix in which `recognise` finds a stencil.
+        ValueError: A is no sparse matrix, or `recognise` finds no stencil in it.
     """
     import scipy.sparse
 
-    if isinstance(A, Diffusion):
-        return A
     if not scipy.sparse.issparse(A):
         raise ValueError(
             f"A learned preconditioner reads the couplings of a Diffusion operator, or those in a "
@@ -88,13 +92,25 @@ def stencil(A: Any) -> Diffusion:
             f"the axes; this matrix is not one: {found.reason}. SmoothedAggregation(Matrix(A)) and "
             f"IncompleteCholesky(Matrix(A)) of pdeops.solvers accept any matrix."
         )
-    if found.embedding is not None:
-        raise ValueError(
-            f"The rows of this matrix are {len(found.embedding)} of the "
-            f"{found.operator.grid.num_nodes} nodes of a grid; a learned preconditioner acts on "
-            f"all. Use found = recognise(A), found.operator, and found.embed and found.extract."
-        )
-    return found.operator
+    return found.operator, found
+
+
+class OnUnknowns(Preconditioner):
+    """Eᵀ M E for M on all nodes of a grid; E sets nodes that are no unknowns to zero.
+
+    Args:
+        M: on the grid of `found.operator`.
+        found: the structure of a matrix whose rows are some of the nodes.
+    """
+
+    def __init__(self, M: LinearOperator, found: Structure) -> None:
+        self.M, self.found = M, found
+        num_rows = found.extract(torch.empty(M.grid.shape)).numel()
+        self.grid = Grid((num_rows,), placement="interior")
+
+    def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
+        """Eᵀ M E u."""
+        return self.found.extract(self.M.apply(self.found.embed(u)))
 
 
 class Correction(LinearOperator):

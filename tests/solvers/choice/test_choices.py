@@ -42,6 +42,23 @@ def obstacle(n):
     return Diffusion(1.0, Grid((n, n), boundary="neumann"), fluid=fluid, reaction=0.1).to_csr()
 
 
+def porous(n, solid, ndim=2):
+    """Cells without flux at random places."""
+    random = np.random.default_rng(0)
+    fluid = torch.from_numpy(random.random((n,) * ndim) >= solid)
+    grid = Grid((n,) * ndim, boundary="neumann")
+    return Diffusion(1.0, grid, fluid=fluid, reaction=0.01).to_csr()
+
+
+def ring(n):
+    """A ring five cells wide: few of the nodes of the box, but well connected."""
+    x, y = torch.meshgrid(*[torch.linspace(-1, 1, n)] * 2, indexing="ij")
+    r = torch.hypot(x, y)
+    fluid = (r < 0.9) & (r > 0.9 - 10 / n)
+    grid = Grid((n, n), boundary="neumann")
+    return Diffusion(1.0, grid, fluid=fluid, reaction=0.01).to_csr()
+
+
 def trilinear(n):
     """-Δ + 1 on n³ trilinear elements: a row is coupled with all neighbours, over corners too."""
     line = [
@@ -79,6 +96,11 @@ TABLE = {
     "lognormal": (lambda: lognormal(40), 1, "multigrid"),
     "lognormal, 3D": (lambda: lognormal(12, 3), 1, "multigrid"),
     "obstacle": (lambda: obstacle(40), 1, "multigrid"),
+    "20 % of the cells are solid": (lambda: porous(40, 0.2), 1, "multigrid"),
+    "40 % of the cells are solid": (lambda: porous(40, 0.4), 1, "amg"),
+    "40 % of the cells are solid, 3D": (lambda: porous(12, 0.4, 3), 1, "multigrid"),
+    "60 % of the cells are solid, large, 3D": (lambda: porous(34, 0.6, 3), 1, "amg"),
+    "ring": (lambda: ring(40), 1, "multigrid"),
     "one axis": (lambda: lognormal(500, 1), 1, "direct"),
     "Delaunay, small": (lambda: delaunay(2000), 1, "direct"),
     "Delaunay, large": (lambda: delaunay(60000), 1, "amg"),
