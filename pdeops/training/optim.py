@@ -77,8 +77,10 @@ class Adam(_Adaptive):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         (b1, b2), chosen = self.betas, list(parameters)
-        options = {"weight_decay": self.weight_decay, "fused": _fusible(chosen)}
-        return torch.optim.Adam(chosen, self.lr, (b1, b2), self.eps, **options)
+        decay, fused = self.weight_decay, _fusible(chosen)
+        return torch.optim.Adam(
+            chosen, self.lr, (b1, b2), self.eps, weight_decay=decay, fused=fused
+        )
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,10 @@ class AdamW(_Adaptive):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         (b1, b2), chosen = self.betas, list(parameters)
-        options = {"weight_decay": self.weight_decay, "fused": _fusible(chosen)}
-        return torch.optim.AdamW(chosen, self.lr, (b1, b2), self.eps, **options)
+        decay, fused = self.weight_decay, _fusible(chosen)
+        return torch.optim.AdamW(
+            chosen, self.lr, (b1, b2), self.eps, weight_decay=decay, fused=fused
+        )
 
 
 @dataclass(frozen=True)
