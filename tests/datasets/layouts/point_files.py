@@ -50,7 +50,7 @@ def plasticity(path):
 
 
 def square(n, *, kind="quad", z=False):
-    """A mesh of meshio of the unit square with the fields T = x + 2y and v = (x, y)."""
+    """A mesh of meshio of the unit square with the fields T = x + 2y and v = (x, y, 0)."""
     import meshio
 
     side = np.linspace(0, 1, n)
@@ -67,5 +67,5 @@ def square(n, *, kind="quad", z=False):
     return meshio.Mesh(
         np.concatenate([points, height], 1),
         blocks,
-        point_data={"T": points[:, 0] + 2 * points[:, 1], "v": points},
+        point_data={"T": points[:, 0] + 2 * points[:, 1], "v": np.pad(points, ((0, 0), (0, 1)))},
     )
