@@ -138,9 +138,10 @@ def _colour_bar(figure: "Figure", ax: "Axes", image: Any, panel: _Panel) -> None
 
     digits = ScalarFormatter()
     digits.set_powerlimits((-2, 3))
-    levels = np.unique(panel.values) if panel.limits is None else ()
-    # A piecewise constant input shows its values.
-    ticks: Any = levels if 0 < len(levels) <= 4 else MaxNLocator(4, steps=[1, 2, 5, 10])
+    ticks: Any = MaxNLocator(4, steps=[1, 2, 5, 10])
+    if panel.values is not None and panel.limits is None:
+        levels = np.unique(panel.values)  # a piecewise constant input shows its values
+        ticks = levels if len(levels) <= 4 else ticks
     bar = figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02, ticks=ticks, format=digits)
     bar.ax.tick_params(labelsize=6, length=2)
     bar.ax.yaxis.get_offset_text().set_fontsize(6)
