@@ -143,8 +143,14 @@ def study(size: str, table: str, seeds: Sequence[int], data: Path, runs: Path, o
                 folder = runs / f"{size}-{table}-{name}-{label.replace(' ', '_')}-seed{seed}"
                 run(chosen.recipe, {**budget(chosen, train, test, seed), **settings}, folder)
                 rows.append({**key, **figures(chosen, folder), **machine()})
-                write_csv(out, rows)
+                save(out, rows)
                 print(*key.values(), rows[-1]["relative_l2"], file=sys.stderr, flush=True)
+    save(out, rows)
+
+
+def save(out: Path, rows: Sequence[Row]) -> None:
+    """Write the rows as CSV, and the Markdown tables of the same name."""
+    write_csv(out, rows)
     out.with_suffix(".md").write_text(markdown(rows), encoding="utf-8")
 
 
