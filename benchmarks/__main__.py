@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         epilog="Commands that make one table each: python -m benchmarks.TABLE, with TABLE one of "
-        "checkouts, classical, cold_start, cost, generalisation, matrices, peak_memory, "
+        "checkouts, classical, cold_start, cost, generalisation, lsm_study, matrices, peak_memory, "
         "preconditioners, refinement, relax, residual_floor, rollouts, search, spacetime, study, "
         "superiority.",
     )

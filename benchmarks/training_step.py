@@ -12,6 +12,7 @@ class TrainingStep:
     Args:
         loss: prediction -> the loss, a scalar.
         forward: (model, x) -> prediction; by default the model's own.
+        optimizer: parameters -> optimizer, called with lr.
     """
 
     def __init__(
@@ -22,9 +23,10 @@ class TrainingStep:
         *,
         lr: float = 1e-3,
         forward: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__,
+        optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
     ) -> None:
         self.model, self.x, self.loss, self.forward = model, x, loss, forward
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+        self.optimizer = optimizer(model.parameters(), lr=lr)
 
     def step(self) -> Tensor:
         self.optimizer.zero_grad()

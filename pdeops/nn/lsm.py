@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -13,7 +12,7 @@ from .boundary import add_ghosts, ghost_modes
 from .convolution import DROPOUT, mean_of_pairs, within
 from .multigrid import Stencil
 from .spectral_block import NeuralSpectralBlock
-from .unet import BlockUNet
+from .unet import BlockUNet, NoBlock
 
 # Axes: b batch, c channel, *space nodes.
 
@@ -47,7 +46,8 @@ class LSMTrunk(nn.Module):
         norm: "group" (8 groups), "instance" or "batch". Only with "batch" does the output in
             training mode depend on the other samples.
         dropout: probability of dropping a whole channel after each level, in training mode.
-        num_tokens, num_basis, num_heads, scale: of `NeuralSpectralBlock`.
+        num_tokens: tokens per patch; 0 leaves out the spectral blocks, which gives a plain U-Net.
+        num_basis, num_heads, scale: of `NeuralSpectralBlock`.
 
     Raises:
         ValueError: the grid has fewer nodes than the hierarchy or the patches need; patches is not
@@ -93,17 +93,22 @@ class LSMTrunk(nn.Module):
                 DROPOUT[ndim](dropout),
             )
 
-        self.unet = BlockUNet(
-            channels,
-            levels,
-            pair=pair,
-            block=partial(
-                NeuralSpectralBlock,
+        def block(width: int) -> nn.Module:
+            if num_tokens == 0:
+                return NoBlock()
+            return NeuralSpectralBlock(
+                width,
                 num_tokens=num_tokens,
                 num_basis=num_basis,
                 num_heads=num_heads,
                 scale=scale,
-            ),
+            )
+
+        self.unet = BlockUNet(
+            channels,
+            levels,
+            pair=pair,
+            block=block,
             pool=mean_of_pairs,
             upsample=Upsample(self.modes),
         )

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .heads import channels_per_head
+from .trigonometric_series import series
 
 # Axes: b batch, c channel, *space nodes, g patches of all samples, s nodes of a patch, h head,
 # t token, e channel of a head (c = h·e), m basis function.
@@ -86,22 +87,18 @@ class NeuralSpectralBlock(nn.Module):
 
     def solve(self, z: Float[Tensor, "g h t e"]) -> Float[Tensor, "g h t e"]:
         """One step in the basis of sines and cosines of the token values."""
-        num_basis = self.cosine.shape[1]
-        if not num_basis:
+        if not self.cosine.shape[1]:
             return z
-        # Horner's rule for Re Σ (b_m - i a_m) w^m with w = exp(iπ z / M), which needs one sine and
-        # one cosine per token value.
-        theta = z * (math.pi / num_basis)
-        c, s = theta.cos(), theta.sin()
-        b = self._per_head(self.cosine)[:, None].unbind(-1)
-        a = self._per_head(self.sine)[:, None].unbind(-1)
-        re, im = b[-1], -a[-1] if a else torch.zeros_like(b[-1])
-        for m in reversed(range(num_basis - 1)):
-            real = torch.addcmul(b[m] + re * c, im, s, value=-1)
-            im = re * s + im * c
-            im = im - a[m - 1] if m else im
-            re = real
-        return z + re
+        a, b = (self._per_head(weight)[:, None] for weight in (self.sine, self.cosine))
+        return z + series(z, a, b)
+
+    def solve_plain(self, z: Float[Tensor, "g h t e"]) -> Float[Tensor, "g h t e"]:
+        """`solve` as in its equation: all sines and cosines of each token value."""
+        num_basis = self.cosine.shape[1]
+        theta = z[..., None] * (math.pi / max(num_basis, 1)) * torch.arange(num_basis).to(z)
+        basis = torch.cat([theta[..., 1:].sin(), theta.cos()], dim=-1)
+        weights = self._per_head(torch.cat([self.sine, self.cosine], dim=1))
+        return z + torch.einsum("ghtem,hem->ghte", basis, weights)
 
     def decode(
         self, x: Float[Tensor, "g s c"], z: Float[Tensor, "g h t e"]
@@ -114,14 +111,13 @@ class NeuralSpectralBlock(nn.Module):
         scores = torch.baddbmm(offset.flatten(1)[:, None].to(x), x, keys.mT.to(x))
         weights = torch.softmax(scores.unflatten(-1, (h, t)), dim=-1).flatten(2)
         # The tokens of all heads as one matrix (h·t, c), zero outside the channels of the head.
-        heads = torch.eye(h, device=z.device, dtype=z.dtype)
-        matrix = torch.einsum("ghte,hk->ghtke", z, heads).flatten(3).flatten(1, 2)
+        matrix = torch.diag_embed(z.permute(0, 2, 3, 1), dim1=1, dim2=3).flatten(3).flatten(1, 2)
         return torch.baddbmm(x, weights.to(x), matrix.to(x))
 
     def plain(
         self, u: Float[Tensor, "b c *space"], patches: Sequence[int]
     ) -> Float[Tensor, "b c *space"]:
-        """`forward` as in the equations: keys, values and queries at each node."""
+        """`forward` as in the equations: keys, values and queries at each node, and the basis."""
         x = to_patches(u, patches)
         h = self.num_heads
         k, v, q = (
@@ -129,7 +125,7 @@ class NeuralSpectralBlock(nn.Module):
             for layer in (self.key, self.value, self.query)
         )
         z = self.tokens + torch.softmax(self.scale * self.tokens @ k.mT, dim=-1) @ v
-        z = self.solve(z)
+        z = self.solve_plain(z)
         y = torch.softmax(self.scale * q @ z.mT, dim=-1) @ z
         return from_patches(x + y.transpose(1, 2).flatten(2), u.shape, patches)
 

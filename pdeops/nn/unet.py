@@ -10,6 +10,15 @@ from torch import Tensor, nn
 # Axes: b batch, c channel, *space nodes; levels are counted from the finest.
 
 
+class NoBlock(nn.Module):
+    """u -> u, in place of the blocks of a plain U-Net."""
+
+    def forward(
+        self, u: Float[Tensor, "b c *space"], patches: Sequence[int]
+    ) -> Float[Tensor, "b c *space"]:
+        return u
+
+
 class BlockUNet(nn.Module):
     """u -> U-Net(u), with one block of each level between its two paths.
 

@@ -63,6 +63,12 @@ class _Adaptive(OptimizerSpec):
         _require(self.eps > 0, "eps > 0", self.eps)
 
 
+def _fusible(parameters: Iterable[nn.Parameter]) -> bool:
+    """Whether torch has a step in one pass over memory, without temporary tensors: for real
+    parameters (a complex one is a parameter of neuraloperator's networks)."""
+    return all(p.is_floating_point() for p in parameters)
+
+
 @dataclass(frozen=True)
 class Adam(_Adaptive):
     """Adam (Kingma & Ba 2015). Weight decay is an L2 term: wd·θ is added to the gradient and
@@ -70,9 +76,10 @@ class Adam(_Adaptive):
     """
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        b1, b2 = self.betas
+        (b1, b2), chosen = self.betas, list(parameters)
+        decay, fused = self.weight_decay, _fusible(chosen)
         return torch.optim.Adam(
-            parameters, self.lr, (b1, b2), self.eps, weight_decay=self.weight_decay
+            chosen, self.lr, (b1, b2), self.eps, weight_decay=decay, fused=fused
         )
 
 
@@ -85,9 +92,10 @@ class AdamW(_Adaptive):
     weight_decay: float = 1e-4
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        b1, b2 = self.betas
+        (b1, b2), chosen = self.betas, list(parameters)
+        decay, fused = self.weight_decay, _fusible(chosen)
         return torch.optim.AdamW(
-            parameters, self.lr, (b1, b2), self.eps, weight_decay=self.weight_decay
+            chosen, self.lr, (b1, b2), self.eps, weight_decay=decay, fused=fused
         )
 
 

@@ -1,17 +1,12 @@
 """The study at toy size, its commands run in this process: what is done is not done again."""
 
-import contextlib
-import io
-import json
 import shutil
-import sys
 
 import pytest
 
 from benchmarks import study as module
 from benchmarks.bench import RESULTS
 from benchmarks.study import STEP, STUDIES, Study, mean_and_range, seconds_per_epoch, study, table
-from pdeops.cli import main
 from pdeops.compare.tables import read_csv, write_csv
 from pdeops.tasks import load_recipe
 
@@ -44,20 +39,9 @@ def plan(tmp_path):
 
 
 @pytest.fixture
-def calls(monkeypatch):
+def calls(pdeops_here):
     """The verbs that were called; the command line runs here instead of in its own process."""
-    called = []
-
-    def here(*arguments, threads=None):
-        verb = "resume" if "--resume" in arguments else arguments[0]
-        called.append(verb)
-        monkeypatch.setattr(sys, "argv", ["pdeops", *map(str, arguments), "--json"])
-        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
-            main()
-        return json.loads(out.getvalue())
-
-    monkeypatch.setattr(module, "pdeops", here)
-    return called
+    return pdeops_here(module)
 
 
 @pytest.fixture

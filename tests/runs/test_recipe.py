@@ -4,8 +4,12 @@ import tomllib
 from importlib import resources
 
 import pytest
+import torch
 
 from pdeops.datasets.windows import Window
+from pdeops.domain import Grid
+from pdeops.models import MODELS
+from pdeops.nn.parameters import num_parameters
 from pdeops.runs.recipe import shipped_recipes
 from pdeops.tasks import load_recipe
 
@@ -197,8 +201,34 @@ def test_one_key_sets_the_size(tmp_path):
         load_recipe("fno_darcy16", ["size=cpu"])
 
 
-@pytest.mark.parametrize("name", [n for n in shipped_recipes() if n.startswith("stfno_")])
-def test_every_size_of_a_shipped_recipe_loads(name):
+def sizes(name):
+    """The sizes of a shipped recipe; none if it has one size only."""
     text = (resources.files("pdeops.configs") / name).read_text(encoding="utf-8")
-    for size in tomllib.loads(text)["sizes"]:
+    return list(tomllib.loads(text).get("sizes", {}))
+
+
+@pytest.mark.parametrize("name", [n for n in shipped_recipes() if sizes(n)])
+def test_every_size_of_a_shipped_recipe_loads(name):
+    for size in sizes(name):
         assert load_recipe(name, [f"size={size}"]).training.epochs > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "shape", "parameters"),
+    [
+        ("lsm_darcy85.toml", (1, 1), (85, 85), 19_187_457),
+        ("lsm_ns1e-5.toml", (10, 1), (64, 64), 19_188_033),
+        ("lsm_elasticity41.toml", (1, 1), (41, 41), 4_812_801),
+        ("lsm_airfoil.toml", (2, 1), (221, 51), 4_812_833),
+        ("lsm_pipe.toml", (2, 1), (129, 129), 10_804_913),
+    ],
+)
+def test_recipes_of_lsm_build_its_networks(name, channels, shape, parameters):
+    """The published size has the number of parameters of the authors; every size fits the grid."""
+    for size in sizes(name):
+        chosen = load_recipe(name, [f"size={size}"]).model
+        with torch.device("meta"):
+            model = MODELS[chosen.name](*channels, Grid(shape), **chosen.arguments)
+        assert model.grid.shape == shape
+        if size == "published":
+            assert num_parameters(model) == parameters

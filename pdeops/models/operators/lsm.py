@@ -46,7 +46,7 @@ class LSM(nn.Module):
         levels: grids of the U-Net; by default 5, if the shortest axis has 16 nodes.
         patches: patches per axis on the finest level, a power of two; each coarser level has half
             as many. The authors have 16. 1 makes the attention global.
-        num_tokens: tokens per patch.
+        num_tokens: tokens per patch; 0 leaves out the spectral blocks: a plain U-Net.
         num_basis: sines and cosines of the latent step; 0 for none.
         num_heads: heads of the attention; divides hidden_channels.
         scale: factor of the scores; None for one over the root of the channels of a head.

@@ -45,6 +45,24 @@ def test_number_of_parameters():
     assert num_parameters(LSM(1, 1, Grid((64, 64)))) == published - unused - last - head
 
 
+def test_without_blocks_it_is_the_plain_unet(generator):
+    """Blocks whose tokens stay zero add nothing: L = 0, W_v = 0, b_v = 0, and no cosine."""
+    grid = Grid((12, 16))
+    model, plain = build(grid), build(grid, num_tokens=0)
+    assert not list(plain.trunk.unet.blocks.parameters())
+    lost = plain.load_state_dict(model.state_dict(), strict=False)
+    assert not lost.missing_keys
+    x = fields(generator, 2, 1, 12, 16)
+    assert (model(x) - plain(x)).norm() > 1e-3 * plain(x).norm()
+    with torch.no_grad():
+        for block in model.trunk.unet.blocks:
+            for p in (block.tokens, block.value.weight, block.value.bias, block.cosine):
+                p.zero_()
+    torch.testing.assert_close(model(x), plain(x))
+    with pytest.raises(ValueError, match="one token at least"):
+        build(grid, num_tokens=-1)
+
+
 @pytest.mark.parametrize("patches", [1, 2, 4])
 def test_periodic_axes_commute_with_shifts_by_patches(patches, generator):
     grid = Grid((16, 24), boundary="periodic")
