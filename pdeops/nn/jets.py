@@ -1,0 +1,140 @@
+"""Values and derivatives of fields at scattered points of space and time, carried through a network.
+
+A jet has the value, the first derivative in time, and all first and second derivatives in space:
+what an equation of second order needs. Each layer maps jets to jets by the chain rule (Taylor-mode
+forward differentiation), so that a residual costs one pass over the layers and its gradient one
+ordinary backward pass.
+"""
+# Axes: c channel, q entries of a jet (value, t, x_1, .., x_d, x_1x_1, x_1x_2, .., x_dx_d), n points,
+# d space.
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def pairs(d: int) -> list[tuple[int, int]]:
+    """The axes (a, b), a <= b, of the second derivatives of a jet in d dimensions, in order."""
+    return list(combinations_with_replacement(range(d), 2))
+
+
+@dataclass(frozen=True)
+class Jet:
+    """Value and derivatives of a field at n points.
+
+    Attributes:
+        data: entries in the order value, ∂_t, ∂_1 .. ∂_d, and ∂_a∂_b for `pairs(d)`.
+        d: number of space dimensions.
+    """
+
+    data: Float[Tensor, "c q n"]
+    d: int
+
+    @property
+    def value(self) -> Float[Tensor, "c n"]:
+        """The field."""
+        return self.data[:, 0]
+
+    @property
+    def dt(self) -> Float[Tensor, "c n"]:
+        """∂_t of the field."""
+        return self.data[:, 1]
+
+    @property
+    def gradient(self) -> Float[Tensor, "c d n"]:
+        """∂_a of the field."""
+        return self.data[:, 2 : 2 + self.d]
+
+    @property
+    def hessian(self) -> Float[Tensor, "c d d n"]:
+        """∂_a∂_b of the field."""
+        order = pairs(self.d)
+        rows = [
+            torch.stack([self.data[:, 2 + self.d + order.index((min(a, b), max(a, b)))] for b in
+                         range(self.d)], 1)
+            for a in range(self.d)
+        ]
+        return torch.stack(rows, 1)
+
+    def __add__(self, other: "Jet") -> "Jet":
+        return Jet(self.data + other.data, self.d)
+
+    def linear(self, weight: Float[Tensor, "o c"], bias: Tensor | None = None) -> "Jet":
+        """weight @ field + bias."""
+        c, q, n = self.data.shape
+        data = (weight @ self.data.reshape(c, q * n)).reshape(-1, q, n)
+        if bias is not None:
+            data = torch.cat([data[:, :1] + bias[:, None, None], data[:, 1:]], 1)
+        return Jet(data, self.d)
+
+    def through(self, f: Tensor, df: Tensor, ddf: Tensor) -> "Jet":
+        """f(field) for a function with these values and derivatives at the values of the field."""
+        first = df[:, None] * self.data[:, 1:]
+        second = [
+            ddf * self.data[:, 2 + a] * self.data[:, 2 + b] + first[:, 1 + self.d + i]
+            for i, (a, b) in enumerate(pairs(self.d))
+        ]
+        parts = [f[:, None], first[:, : 1 + self.d], torch.stack(second, 1)]
+        return Jet(torch.cat(parts, 1), self.d)
+
+    def tanh(self) -> "Jet":
+        """tanh of the field."""
+        y = torch.tanh(self.value)
+        slope = 1 - y * y
+        return self.through(y, slope, -2 * y * slope)
+
+    def times_t(self, t: Float[Tensor, " n"]) -> "Jet":
+        """t times the field."""
+        data = t * self.data
+        return Jet(torch.cat([data[:, :1], data[:, 1:2] + self.data[:, :1], data[:, 2:]], 1), self.d)
+
+
+def coordinate_jets(x: Float[Tensor, "d n"], t: Float[Tensor, " n"]) -> tuple[Jet, Jet]:
+    """The jets of the coordinates x (d channels) and t (one channel)."""
+    d, n = x.shape
+    data = x.new_zeros(d + 1, 2 + d + len(pairs(d)), n)
+    data[:d, 0], data[d, 0], data[d, 1] = x, t, 1.0
+    for a in range(d):
+        data[a, 2 + a] = 1.0
+    return Jet(data[:d], d), Jet(data[d:], d)
+
+
+def jet_of(u0: Callable[[Tensor], Tensor], x: Float[Tensor, "d n"]) -> Jet:
+    """The jet of a function of space alone that acts on each point separately, u0: (d, n) -> (c, n),
+    by forward-mode differentiation."""
+    d = len(x)
+    axes = torch.eye(d, dtype=x.dtype)[:, :, None].expand(d, d, x.shape[1])
+
+    def along(f: Callable[[Tensor], Tensor], a: int) -> Callable[[Tensor], Tensor]:
+        return lambda y: torch.func.jvp(f, (y,), (axes[a],))[1]
+
+    value = u0(x)
+    first = [along(u0, a)(x) for a in range(d)]
+    second = [along(along(u0, a), b)(x) for a, b in pairs(d)]
+    return Jet(torch.stack([value, torch.zeros_like(value), *first, *second], 1), d)
+
+
+def periodic_embedding(
+    x: Float[Tensor, "d n"],
+    t: Float[Tensor, " n"],
+    extent: tuple[float, ...],
+    t_end: float,
+    num_waves: int = 1,
+) -> Jet:
+    """The jets of cos(2πk x_a/L_a), sin(2πk x_a/L_a), k = 1 .. num_waves, of every axis, and of t/T.
+
+    A function of these has the periods L exactly.
+    """
+    position, time = coordinate_jets(x, t)
+    channels = []
+    for a, L in enumerate(extent):
+        for k in range(1, num_waves + 1):
+            xi = 2 * torch.pi * k / L
+            angle = Jet(xi * position.data[a : a + 1], position.d)
+            c, s = angle.value.cos(), angle.value.sin()
+            channels += [angle.through(c, -s, -c).data, angle.through(s, c, -s).data]
+    return Jet(torch.cat([*channels, time.data / t_end]), position.d)

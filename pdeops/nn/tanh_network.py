@@ -1,0 +1,84 @@
+"""Networks of tanh layers that carry the derivatives of their inputs."""
+# Axes: i input channel, k feature, o output channel, q entries of a jet, n points.
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from .jets import Jet
+
+
+class TanhNetwork(nn.Module):
+    """Jet of the inputs -> jet of the outputs: tanh layers of these widths, then a linear layer.
+
+    A layer may appear twice in `hidden`, which then shares its weights.
+
+    Args:
+        inputs: number of input channels.
+        widths: width of each hidden layer, at least one.
+        outputs: number of output channels.
+    """
+
+    def __init__(self, inputs: int, widths: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        if not widths or min(inputs, outputs, *widths) < 1:
+            raise ValueError(
+                f"A network needs at least one hidden layer and positive widths; got {inputs}, "
+                f"{list(widths)}, {outputs}."
+            )
+        sizes = [inputs, *widths]
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, widths, strict=False))
+        self.output = nn.Linear(sizes[-1], outputs)
+
+    def features(self, inputs: Jet) -> Jet:
+        """The jet of the last hidden layer."""
+        for layer in self.hidden:
+            inputs = inputs.linear(layer.weight, layer.bias).tanh()
+        return inputs
+
+    def jet(self, inputs: Jet) -> Jet:
+        """The jet of the outputs."""
+        return self.features(inputs).linear(self.output.weight, self.output.bias)
+
+    @classmethod
+    def shared(
+        cls, inputs: int, width: int, outputs: int, deep_outputs: int
+    ) -> tuple["TanhNetwork", "TanhNetwork"]:
+        """Two networks with one set of weights, three hidden layers and an output layer: the first
+        uses two hidden layers, the second these and the third three times.
+
+        Raises:
+            ValueError: the two have different numbers of outputs.
+        """
+        if outputs != deep_outputs:
+            raise ValueError(
+                f"Networks with a common output layer have as many outputs; got {outputs} and "
+                f"{deep_outputs}. Use two sets of weights."
+            )
+        deep = cls(inputs, [width] * 3, outputs)
+        a, b, c = deep.hidden
+        shallow = cls(inputs, [width] * 2, outputs)
+        shallow.hidden, shallow.output = nn.ModuleList([a, b]), deep.output
+        deep.hidden = nn.ModuleList([a, b, c, c, c])
+        return shallow, deep
+
+    @torch.no_grad()
+    def randomise(self, deviations: Sequence[float], bias: float, generator: torch.Generator) -> None:
+        """Random features: normal weights of the first layer with one deviation per input, biases
+        uniform in [-bias, bias], and an output of zero.
+
+        Raises:
+            ValueError: there is not one deviation per input.
+        """
+        first = self.hidden[0]
+        if len(deviations) != first.in_features:
+            raise ValueError(
+                f"Give one deviation per input ({first.in_features}); got {len(deviations)}."
+            )
+        like = {"generator": generator, "dtype": torch.float64}
+        weight = torch.randn(*first.weight.shape, **like) * torch.tensor(deviations)
+        first.weight.copy_(weight)
+        first.bias.copy_(bias * (2 * torch.rand(first.out_features, **like) - 1))
+        self.output.weight.zero_()
+        self.output.bias.zero_()
