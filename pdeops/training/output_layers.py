@@ -75,7 +75,7 @@ def fit_output_layers(
     r = _finite(residual(at))
     sizes, reason, converged = [_rms(r)], f"{iterations} iterations", False
     for _ in range(iterations):
-        step = _least_squares(_jacobian(residual, at, inputs), -r.flatten(), rcond)
+        step = least_squares(_jacobian(residual, at, inputs), -r.flatten(), rcond)
         fraction = 1.0
         while True:
             trial = unknowns + fraction * step
@@ -128,7 +128,7 @@ def _jacobian(residual: Residual, at: list[Tensor], inputs: list[Tensor]) -> Ten
     return torch.cat(rows)
 
 
-def _least_squares(A: Tensor, b: Tensor, rcond: float | int) -> Tensor:
+def least_squares(A: Tensor, b: Tensor, rcond: float | int) -> Tensor:
     """x of least norm with |Ax - b| minimal, by QR of (A b) and the singular values of R, columns
     scaled to norm one."""
     scale = A.norm(dim=0)

@@ -2,21 +2,20 @@
 # Axes: d position or label, c channel of the solution, n points.
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...calculus.characteristics import Eulerian, Moved, to_points
-from ...domain import Boundary
 from ...nearest import did_you_mean
 from ...nn.jets import Jet, coordinate_jets, jet_of, periodic_embedding
 from ...nn.lagrangian import METRICS, lagrangian_residual
+from ...nn.space_time_field import SpaceTimeField
 from ...nn.tanh_network import TanhNetwork
 from ...solvers.evolution.equations.transport import Transport
-
-_SAMPLES = 64  # per axis, for the mean drift and the checks of the initial field
+from ...solvers.evolution.initial import check_initial
 
 
 class Collocation(NamedTuple):
@@ -29,7 +28,7 @@ class Collocation(NamedTuple):
     w0: Jet
 
 
-class LPINN(nn.Module):
+class LPINN(SpaceTimeField):
     """Label and time -> position X and value w on the characteristic that starts at the label.
 
         X = ξ + c̄ t + t D(cos ξ, sin ξ, t),   w = u0(ξ) + t W(cos ξ, sin ξ, t),
@@ -81,8 +80,8 @@ class LPINN(nn.Module):
     ) -> None:
         super().__init__()
         self.equation, self.u0, self.t_end = equation, u0, float(t_end)
-        self.grid = equation.grid
-        self.arguments: dict[str, Any] = {
+        self.grid, self.ends = equation.grid, (float(t_end),)
+        self.arguments = {
             "hidden_channels": hidden_channels,
             "position_layers": position_layers,
             "value_layers": value_layers,
@@ -91,15 +90,13 @@ class LPINN(nn.Module):
             "subtract_drift": subtract_drift,
             "shared": shared,
         }
-        if not 0 < self.t_end < float("inf"):
-            raise ValueError(f"t_end must be positive and finite; got {t_end}.")
         if metric not in METRICS:
             raise ValueError(
                 f"Unknown metric {metric!r}.{did_you_mean(metric, METRICS)} Choose from "
                 f"{', '.join(METRICS)}."
             )
         self.metric, self.num_waves = METRICS[metric], num_waves
-        mean, self.speed = _initial_velocity(equation, u0)
+        mean, self.speed = _initial_velocity(equation, u0, t_end)
         self.drift: Tensor
         self.register_buffer("drift", mean if subtract_drift else torch.zeros_like(mean))
         if not subtract_drift:
@@ -130,13 +127,13 @@ class LPINN(nn.Module):
         """X = ξ + c̄ t + t D and w = u0 + t W."""
         return points.X0 + D.times_t(points.t), points.w0 + W.times_t(points.t)
 
-    def residual(self, points: Collocation) -> Float[Tensor, "e n"]:
-        """The d residuals of X, divided by the largest speed at t = 0, and the c of w."""
-        return self.residual_of(points, self.D.jet(points.embedding), self.W.jet(points.embedding))
+    def parts(self, points: Collocation) -> list[tuple[TanhNetwork, Jet]]:
+        """D and W, and their inputs."""
+        return [(self.D, points.embedding), (self.W, points.embedding)]
 
-    def residual_of(self, points: Collocation, D: Jet, W: Jet) -> Float[Tensor, "e n"]:
-        """The residual for these jets of the two networks; each point by itself."""
-        X, w = self.assemble(points, D, W)
+    def residual_of(self, points: Collocation, *jets: Jet) -> Float[Tensor, "e n"]:
+        """The d residuals of X, divided by the largest speed at t = 0, and the c of w."""
+        X, w = self.assemble(points, *jets)
         r_X, r_w = lagrangian_residual(self.equation, X, w, points.t, self.metric)
         return torch.cat([r_X / self.speed, r_w])
 
@@ -182,56 +179,19 @@ class LPINN(nn.Module):
         """Whether f₁ increases with u over the initial values, as far as the ends show."""
         if self.grid.ndim > 1 or self.equation.num_channels > 1:
             return True
-        u = _initial_samples(self.equation, self.u0)[1].to(x)
+        u = check_initial(self.equation, self.u0, self.t_end)[1].to(x)
         ends = torch.stack([u.amin(), u.amax()])[None, None]
         f1 = self.equation.velocity_at(ends, x.new_zeros(1, 1, 2), x.new_zeros(1, 1, 2))
         return bool((f1[..., -1] >= f1[..., 0]).all())
 
 
-def _initial_samples(
-    equation: Transport, u0: Callable[[Tensor], Tensor]
-) -> tuple[Float[Tensor, "1 d n"], Float[Tensor, "1 c n"]]:
-    """u0 at uniform nodes of the box.
-
-    Raises:
-        ValueError: u0 has another shape than a field of the equation, is not finite, or its values
-            at opposite sides of the box differ.
-    """
-    grid = equation.grid
-    if set(grid.boundary) != {Boundary.PERIODIC}:
-        raise ValueError(f"LPINN needs all axes periodic; got {grid}. Use boundary='periodic'.")
-    x = grid.with_shape((_SAMPLES,) * grid.ndim).nodes().flatten(1)[None]
-    u = u0(x)
-    expected = (1, equation.num_channels, x.shape[2])
-    if tuple(u.shape) != expected:
-        raise ValueError(f"u0 must map points {tuple(x.shape)} to {expected}; got {tuple(u.shape)}.")
-    if not u.isfinite().all():
-        at = (~u.isfinite()).nonzero()[0, 2]
-        raise ValueError(f"u0 is not finite at x = {x[0, :, at].tolist()}. Check the function.")
-    for axis, L in enumerate(grid.extent):
-        low = x.clone()
-        low[:, axis] = 0.0
-        high = low.clone()
-        high[:, axis] = L
-        jump = (u0(high) - u0(low)).abs().max().item()
-        size = (u.amax() - u.amin()).item()
-        if jump > 1e-3 * size:
-            raise ValueError(
-                f"u0 must be periodic on {grid}: its values at the two ends of axis {axis} differ "
-                f"by {jump:.3g}, and its range is {size:.3g}. Choose the box as a period of u0."
-            )
-    return x, u
-
-
 def _initial_velocity(
-    equation: Transport, u0: Callable[[Tensor], Tensor]
+    equation: Transport, u0: Callable[[Tensor], Tensor], t_end: float | int
 ) -> tuple[Float[Tensor, " d"], float]:
     """The mean of f₁(u0, x, 0) over the box, and the largest deviation from it (1 if there is
     none)."""
-    x, u = _initial_samples(equation, u0)
-    t = torch.zeros_like(x[:, :1])
-    equation.check_terms(u, x, t)
-    f1 = equation.velocity_at(u, x, t).expand(1, equation.grid.ndim, x.shape[2])[0]
+    x, u = check_initial(equation, u0, t_end)
+    f1 = equation.velocity_at(u, x, torch.zeros_like(x[:, :1])).expand(1, equation.grid.ndim, x.shape[2])[0]
     mean = f1.mean(1)
     speed = (f1 - mean[:, None]).abs().max().item()
     return mean, speed if speed > 1e-9 * (1 + mean.abs().max().item()) else 1.0
