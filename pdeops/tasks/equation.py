@@ -78,7 +78,7 @@ class FeaturesTable:
     """
 
     random: bool = False
-    deviation: float = 1.0
+    deviation: float = 2.0
     time_deviation: float = 2.0
 
 

@@ -139,15 +139,15 @@ class Transport(PseudoSpectral):
 
     def velocity_at(
         self, u: Float[Tensor, "b c *points"], x: Float[Tensor, "#b d *points"], t: Any
-    ) -> Float[Tensor, "#b d *points"]:
-        """c + f₁."""
+    ) -> Float[Tensor, "..."]:
+        """c + f₁, which broadcasts to (b, d, *points)."""
         drift = u.new_tensor(self.drift or [0.0] * x.shape[1]).reshape(1, -1, *[1] * (u.ndim - 2))
         return drift if self.velocity is None else drift + self._value("velocity", u, x, t)
 
     def diffusivity_at(
         self, u: Float[Tensor, "b c *points"], x: Float[Tensor, "#b d *points"], t: Any
     ) -> Float[Tensor, "..."]:
-        """f₂."""
+        """f₂, which broadcasts with u."""
         if callable(self.diffusivity):
             return self._value("diffusivity", u, x, t)
         return u.new_full((1,) * u.ndim, self.diffusivity)
