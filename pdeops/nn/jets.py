@@ -54,8 +54,13 @@ class Jet:
         """∂_a∂_b of the field."""
         order = pairs(self.d)
         rows = [
-            torch.stack([self.data[:, 2 + self.d + order.index((min(a, b), max(a, b)))] for b in
-                         range(self.d)], 1)
+            torch.stack(
+                [
+                    self.data[:, 2 + self.d + order.index((min(a, b), max(a, b)))]
+                    for b in range(self.d)
+                ],
+                1,
+            )
             for a in range(self.d)
         ]
         return torch.stack(rows, 1)
@@ -90,7 +95,9 @@ class Jet:
     def times_t(self, t: Float[Tensor, " n"]) -> "Jet":
         """t times the field."""
         data = t * self.data
-        return Jet(torch.cat([data[:, :1], data[:, 1:2] + self.data[:, :1], data[:, 2:]], 1), self.d)
+        return Jet(
+            torch.cat([data[:, :1], data[:, 1:2] + self.data[:, :1], data[:, 2:]], 1), self.d
+        )
 
 
 def coordinate_jets(x: Float[Tensor, "d n"], t: Float[Tensor, " n"]) -> tuple[Jet, Jet]:

@@ -70,7 +70,6 @@ def lagrangian_residual(
     x = X.value - (X.value.detach() / L).floor() * L
     at = w.value[None], x[None], t[None, None]
     f1, f2, source = (
-        term(*at)[0]
-        for term in (equation.velocity_at, equation.diffusivity_at, equation.source_at)
+        term(*at)[0] for term in (equation.velocity_at, equation.diffusivity_at, equation.source_at)
     )
     return X.dt - f1, metric(X, w, f2, source)

@@ -191,7 +191,9 @@ def _initial_velocity(
     """The mean of f₁(u0, x, 0) over the box, and the largest deviation from it (1 if there is
     none)."""
     x, u = check_initial(equation, u0, t_end)
-    f1 = equation.velocity_at(u, x, torch.zeros_like(x[:, :1])).expand(1, equation.grid.ndim, x.shape[2])[0]
+    f1 = equation.velocity_at(u, x, torch.zeros_like(x[:, :1])).expand(
+        1, equation.grid.ndim, x.shape[2]
+    )[0]
     mean = f1.mean(1)
     speed = (f1 - mean[:, None]).abs().max().item()
     return mean, speed if speed > 1e-9 * (1 + mean.abs().max().item()) else 1.0

@@ -144,9 +144,7 @@ class PINN(SpaceTimeField):
     def embedding(self, x: Tensor, t: Tensor, window: int) -> Jet:
         """The inputs of the network of a window."""
         begin, duration = self._interval(window)
-        return fourier_embedding(
-            x, t - begin, self.waves, self.frequencies / duration, duration
-        )
+        return fourier_embedding(x, t - begin, self.waves, self.frequencies / duration, duration)
 
     def parts(self, points: Collocation) -> list[tuple[TanhNetwork, Jet]]:
         """The network of the window and its inputs."""

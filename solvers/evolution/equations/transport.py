@@ -99,9 +99,7 @@ class Transport(PseudoSpectral):
         f2 = 0.0 if callable(self.diffusivity) else self.diffusivity
         symbol = f2 * self.laplacian + self.growth
         if self.drift:
-            symbol = symbol - sum(
-                c * d for c, d in zip(self.drift, self.derivatives, strict=True)
-            )
+            symbol = symbol - sum(c * d for c, d in zip(self.drift, self.derivatives, strict=True))
         super().__init__(grid, symbol, series)
         self.x = grid.nodes()[None]
 
@@ -172,9 +170,7 @@ class Transport(PseudoSpectral):
                 if wrong.any():
                     raise ValueError(self._fault(name, value, wrong, u, x, t))
 
-    def _fault(
-        self, name: str, value: Tensor, wrong: Tensor, u: Tensor, x: Tensor, t: Any
-    ) -> str:
+    def _fault(self, name: str, value: Tensor, wrong: Tensor, u: Tensor, x: Tensor, t: Any) -> str:
         """The first point at which a term is wrong."""
         at = wrong.nonzero()[0].tolist()
 
