@@ -75,6 +75,9 @@ def fit_output_layers(
     r = _finite(residual(at))
     sizes, reason, converged = [_rms(r)], f"{iterations} iterations", False
     for _ in range(iterations):
+        if sizes[-1] <= 4 * torch.finfo(r.dtype).eps * sizes[0]:
+            converged, reason = True, "the residual is round-off"
+            break
         step = _least_squares(_jacobian(residual, at, inputs), -r.flatten(), rcond)
         fraction = 1.0
         while True:
