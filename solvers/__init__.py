@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .evolution.equations.kuramoto_sivashinsky import KuramotoSivashinsky
     from .evolution.equations.navier_stokes import NavierStokes
     from .evolution.equations.shallow_water import ShallowWater
+    from .evolution.equations.transport import Transport
     from .evolution.equations.wave import Wave
     from .evolution.etdrk4 import ETDRK4
     from .evolution.evolution import Evolution
@@ -99,6 +100,7 @@ _HOME = {
     "Stepper": "evolution.stepper",
     "Trajectory": "evolution.trajectory",
     "TsallisINF": "tuning.tsallis_inf",
+    "Transport": "evolution.equations.transport",
     "Wave": "evolution.equations.wave",
     "bicgstab": "krylov.bicgstab",
     "cg": "krylov.cg",

@@ -105,17 +105,41 @@ def coordinate_jets(x: Float[Tensor, "d n"], t: Float[Tensor, " n"]) -> tuple[Je
 
 def jet_of(u0: Callable[[Tensor], Tensor], x: Float[Tensor, "d n"]) -> Jet:
     """The jet of a function of space alone that acts on each point separately, u0: (d, n) -> (c, n),
-    by forward-mode differentiation."""
-    d = len(x)
-    axes = torch.eye(d, dtype=x.dtype)[:, :, None].expand(d, d, x.shape[1])
+    by nested reverse differentiation. It carries no gradient."""
+    with torch.enable_grad():
+        y = x.detach().requires_grad_()
+        value = u0(y)
+        entries = []
+        for channel in value.unbind(0):
+            gradient = _slopes(channel, y)
+            hessian = [_slopes(g, y) for g in gradient.unbind(0)]
+            second = [hessian[a][b] for a, b in pairs(len(x))]
+            entries.append(torch.stack([channel, 0 * channel, *gradient.unbind(0), *second]))
+    return Jet(torch.stack(entries).detach(), len(x))
 
-    def along(f: Callable[[Tensor], Tensor], a: int) -> Callable[[Tensor], Tensor]:
-        return lambda y: torch.func.jvp(f, (y,), (axes[a],))[1]
 
-    value = u0(x)
-    first = [along(u0, a)(x) for a in range(d)]
-    second = [along(along(u0, a), b)(x) for a, b in pairs(d)]
-    return Jet(torch.stack([value, torch.zeros_like(value), *first, *second], 1), d)
+def _slopes(f: Float[Tensor, " n"], y: Float[Tensor, "d n"]) -> Float[Tensor, "d n"]:
+    """∂f/∂y of an f that depends on y point by point, differentiable; zero of a constant."""
+    if not f.requires_grad:
+        return torch.zeros_like(y)
+    return torch.autograd.grad(f.sum(), y, create_graph=True, materialize_grads=True)[0]
+
+
+def fourier_embedding(
+    x: Float[Tensor, "d n"],
+    t: Float[Tensor, " n"],
+    waves: Float[Tensor, "k d"],
+    frequencies: Float[Tensor, " k"],
+    duration: float,
+) -> Jet:
+    """The jets of cos(ξ_k·x + ω_k t), sin(ξ_k·x + ω_k t) of every row of `waves` ξ and `frequencies`
+    ω, and of t/duration. With ξ a wavenumber of the box, a function of these has its periods."""
+    position, time = coordinate_jets(x, t)
+    both = Jet(torch.cat([position.data, time.data]), position.d)
+    angle = both.linear(torch.cat([waves, frequencies[:, None]], 1).to(x))
+    c, s = angle.value.cos(), angle.value.sin()
+    parts = [angle.through(c, -s, -c).data, angle.through(s, c, -s).data, time.data / duration]
+    return Jet(torch.cat(parts), position.d)
 
 
 def periodic_embedding(
@@ -129,12 +153,15 @@ def periodic_embedding(
 
     A function of these has the periods L exactly.
     """
-    position, time = coordinate_jets(x, t)
-    channels = []
-    for a, L in enumerate(extent):
-        for k in range(1, num_waves + 1):
-            xi = 2 * torch.pi * k / L
-            angle = Jet(xi * position.data[a : a + 1], position.d)
-            c, s = angle.value.cos(), angle.value.sin()
-            channels += [angle.through(c, -s, -c).data, angle.through(s, c, -s).data]
-    return Jet(torch.cat([*channels, time.data / t_end]), position.d)
+    waves = axis_waves(extent, num_waves).to(x)
+    return fourier_embedding(x, t, waves, torch.zeros_like(waves[:, 0]), t_end)
+
+
+def axis_waves(extent: tuple[float, ...], num_waves: int) -> Float[Tensor, "k d"]:
+    """The wavenumbers 2πk/L_a, k = 1 .. num_waves, along each axis."""
+    rows = [
+        [2 * torch.pi * k / L if b == a else 0.0 for b in range(len(extent))]
+        for a, L in enumerate(extent)
+        for k in range(1, num_waves + 1)
+    ]
+    return torch.tensor(rows, dtype=torch.float64)

@@ -31,15 +31,22 @@ class TanhNetwork(nn.Module):
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, widths, strict=False))
         self.output = nn.Linear(sizes[-1], outputs)
 
+    def trace(self, inputs: Jet) -> list[tuple[nn.Linear, Jet, Jet]]:
+        """Each linear layer, in order, with the jets of its inputs and outputs."""
+        steps: list[tuple[nn.Linear, Jet, Jet]] = []
+        for layer in (*self.hidden, self.output):
+            assert isinstance(layer, nn.Linear)
+            jet = inputs if not steps else steps[-1][2].tanh()
+            steps.append((layer, jet, jet.linear(layer.weight, layer.bias)))
+        return steps
+
     def features(self, inputs: Jet) -> Jet:
         """The jet of the last hidden layer."""
-        for layer in self.hidden:
-            inputs = inputs.linear(layer.weight, layer.bias).tanh()
-        return inputs
+        return self.trace(inputs)[-1][1]
 
     def jet(self, inputs: Jet) -> Jet:
         """The jet of the outputs."""
-        return self.features(inputs).linear(self.output.weight, self.output.bias)
+        return self.trace(inputs)[-1][2]
 
     @classmethod
     def shared(
