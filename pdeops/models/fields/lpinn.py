@@ -9,14 +9,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...calculus.characteristics import Eulerian, Moved, to_points
-from ...domain import Boundary
 from ...nearest import did_you_mean
 from ...nn.jets import Jet, coordinate_jets, jet_of, periodic_embedding
 from ...nn.lagrangian import METRICS, lagrangian_residual
 from ...nn.tanh_network import TanhNetwork
 from ...solvers.evolution.equations.transport import Transport
-
-_SAMPLES = 64  # per axis, for the mean drift and the checks of the initial field
+from ...solvers.evolution.initial import check_initial
 
 
 class Collocation(NamedTuple):
@@ -80,6 +78,7 @@ class LPINN(nn.Module):
         shared: bool = False,
     ) -> None:
         super().__init__()
+        x, u = check_initial(equation, u0, t_end)
         self.equation, self.u0, self.t_end = equation, u0, float(t_end)
         self.grid = equation.grid
         self.arguments: dict[str, Any] = {
@@ -91,15 +90,14 @@ class LPINN(nn.Module):
             "subtract_drift": subtract_drift,
             "shared": shared,
         }
-        if not 0 < self.t_end < float("inf"):
-            raise ValueError(f"t_end must be positive and finite; got {t_end}.")
         if metric not in METRICS:
             raise ValueError(
                 f"Unknown metric {metric!r}.{did_you_mean(metric, METRICS)} Choose from "
                 f"{', '.join(METRICS)}."
             )
         self.metric, self.num_waves = METRICS[metric], num_waves
-        mean, self.speed = _initial_velocity(equation, u0)
+        mean, self.speed = _initial_velocity(equation, x, u)
+        self._range = u.amin().item(), u.amax().item()
         self.drift: Tensor
         self.register_buffer("drift", mean if subtract_drift else torch.zeros_like(mean))
         if not subtract_drift:
@@ -182,55 +180,17 @@ class LPINN(nn.Module):
         """Whether f₁ increases with u over the initial values, as far as the ends show."""
         if self.grid.ndim > 1 or self.equation.num_channels > 1:
             return True
-        u = _initial_samples(self.equation, self.u0)[1].to(x)
-        ends = torch.stack([u.amin(), u.amax()])[None, None]
+        ends = x.new_tensor([[self._range]])
         f1 = self.equation.velocity_at(ends, x.new_zeros(1, 1, 2), x.new_zeros(1, 1, 2))
         return bool((f1[..., -1] >= f1[..., 0]).all())
 
 
-def _initial_samples(
-    equation: Transport, u0: Callable[[Tensor], Tensor]
-) -> tuple[Float[Tensor, "1 d n"], Float[Tensor, "1 c n"]]:
-    """u0 at uniform nodes of the box.
-
-    Raises:
-        ValueError: u0 has another shape than a field of the equation, is not finite, or its values
-            at opposite sides of the box differ.
-    """
-    grid = equation.grid
-    if set(grid.boundary) != {Boundary.PERIODIC}:
-        raise ValueError(f"LPINN needs all axes periodic; got {grid}. Use boundary='periodic'.")
-    x = grid.with_shape((_SAMPLES,) * grid.ndim).nodes().flatten(1)[None]
-    u = u0(x)
-    expected = (1, equation.num_channels, x.shape[2])
-    if tuple(u.shape) != expected:
-        raise ValueError(f"u0 must map points {tuple(x.shape)} to {expected}; got {tuple(u.shape)}.")
-    if not u.isfinite().all():
-        at = (~u.isfinite()).nonzero()[0, 2]
-        raise ValueError(f"u0 is not finite at x = {x[0, :, at].tolist()}. Check the function.")
-    for axis, L in enumerate(grid.extent):
-        low = x.clone()
-        low[:, axis] = 0.0
-        high = low.clone()
-        high[:, axis] = L
-        jump = (u0(high) - u0(low)).abs().max().item()
-        size = (u.amax() - u.amin()).item()
-        if jump > 1e-3 * size:
-            raise ValueError(
-                f"u0 must be periodic on {grid}: its values at the two ends of axis {axis} differ "
-                f"by {jump:.3g}, and its range is {size:.3g}. Choose the box as a period of u0."
-            )
-    return x, u
-
-
 def _initial_velocity(
-    equation: Transport, u0: Callable[[Tensor], Tensor]
+    equation: Transport, x: Float[Tensor, "1 d n"], u: Float[Tensor, "1 c n"]
 ) -> tuple[Float[Tensor, " d"], float]:
     """The mean of f₁(u0, x, 0) over the box, and the largest deviation from it (1 if there is
     none)."""
-    x, u = _initial_samples(equation, u0)
     t = torch.zeros_like(x[:, :1])
-    equation.check_terms(u, x, t)
     f1 = equation.velocity_at(u, x, t).expand(1, equation.grid.ndim, x.shape[2])[0]
     mean = f1.mean(1)
     speed = (f1 - mean[:, None]).abs().max().item()
