@@ -2,16 +2,17 @@
 # Axes: d position or label, c channel of the solution, n points.
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...calculus.characteristics import Eulerian, Moved, to_points
 from ...nearest import did_you_mean
 from ...nn.jets import Jet, coordinate_jets, jet_of, periodic_embedding
 from ...nn.lagrangian import METRICS, lagrangian_residual
+from ...nn.space_time_field import SpaceTimeField
 from ...nn.tanh_network import TanhNetwork
 from ...solvers.evolution.equations.transport import Transport
 from ...solvers.evolution.initial import check_initial
@@ -27,7 +28,7 @@ class Collocation(NamedTuple):
     w0: Jet
 
 
-class LPINN(nn.Module):
+class LPINN(SpaceTimeField):
     """Label and time -> position X and value w on the characteristic that starts at the label.
 
         X = ξ + c̄ t + t D(cos ξ, sin ξ, t),   w = u0(ξ) + t W(cos ξ, sin ξ, t),
@@ -80,8 +81,8 @@ class LPINN(nn.Module):
         super().__init__()
         x, u = check_initial(equation, u0, t_end)
         self.equation, self.u0, self.t_end = equation, u0, float(t_end)
-        self.grid = equation.grid
-        self.arguments: dict[str, Any] = {
+        self.grid, self.ends = equation.grid, (float(t_end),)
+        self.arguments = {
             "hidden_channels": hidden_channels,
             "position_layers": position_layers,
             "value_layers": value_layers,
@@ -128,13 +129,13 @@ class LPINN(nn.Module):
         """X = ξ + c̄ t + t D and w = u0 + t W."""
         return points.X0 + D.times_t(points.t), points.w0 + W.times_t(points.t)
 
-    def residual(self, points: Collocation) -> Float[Tensor, "e n"]:
-        """The d residuals of X, divided by the largest speed at t = 0, and the c of w."""
-        return self.residual_of(points, self.D.jet(points.embedding), self.W.jet(points.embedding))
+    def parts(self, points: Collocation) -> list[tuple[TanhNetwork, Jet]]:
+        """D and W, and their inputs."""
+        return [(self.D, points.embedding), (self.W, points.embedding)]
 
-    def residual_of(self, points: Collocation, D: Jet, W: Jet) -> Float[Tensor, "e n"]:
-        """The residual for these jets of the two networks; each point by itself."""
-        X, w = self.assemble(points, D, W)
+    def residual_of(self, points: Collocation, *jets: Jet) -> Float[Tensor, "e n"]:
+        """The d residuals of X, divided by the largest speed at t = 0, and the c of w."""
+        X, w = self.assemble(points, *jets)
         r_X, r_w = lagrangian_residual(self.equation, X, w, points.t, self.metric)
         return torch.cat([r_X / self.speed, r_w])
 

@@ -1,7 +1,9 @@
 """PINN: a solution of a transport equation by a network of space and time (Raissi et al., 2019)."""
 # Axes: d space, c channel, k waves of the embedding, n points.
 
+import bisect
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -9,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...nn.jets import Jet, axis_waves, fourier_embedding, jet_of
+from ...nn.space_time_field import SpaceTimeField
 from ...nn.tanh_network import TanhNetwork
 from ...solvers.evolution.equations.transport import Transport
 from ...solvers.evolution.initial import check_initial
@@ -24,12 +27,12 @@ class Collocation(NamedTuple):
     start: Jet
 
 
-class PINN(nn.Module):
+class PINN(SpaceTimeField):
     """Space and time -> u, the value of a periodic field that starts at u0.
 
         u(x, t) = u0(x) + Σ_{j<k} W_j(x, 1) + τ W_k(x, τ),   τ = (t - t_k)/(t_{k+1} - t_k),
 
-    in window k of equal time windows, one tanh network W_k each. The initial field and the periods
+    in the k-th time window, with a tanh network W_k for each. The initial field and the periods
     of the box hold exactly, and u is continuous across windows. The networks see
     cos(ξ·x + ωτ), sin(ξ·x + ωτ) of the `num_waves` longest waves of each axis (ω = 0), of
     `fourier_features` random waves, and τ (Wang, Wang and Perdikaris 2021; Dong and Ni 2021).
@@ -50,11 +53,12 @@ class PINN(nn.Module):
         wave_deviation: standard deviation of their number of periods in the box, rounded, so that
             they are periodic.
         frequency_deviation: standard deviation of ω, in radians per window.
-        windows: number of equal time windows.
+        windows: number of equal time windows, or the end of each window.
 
     Raises:
         ValueError: u0 is not periodic, not finite or does not fit the equation; f₁, f₂ or S is not
-            finite or f₂ < 0 at u0; t_end is not positive, or a number is too small.
+            finite or f₂ < 0 at u0; t_end is not positive, a number is too small, or the windows do not cover
+            [0, t_end].
     """
 
     def __init__(
@@ -69,7 +73,7 @@ class PINN(nn.Module):
         fourier_features: int = 0,
         wave_deviation: float = 2.0,
         frequency_deviation: float = 1.0,
-        windows: int = 1,
+        windows: int | list[float] = 1,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -77,13 +81,12 @@ class PINN(nn.Module):
             ("num_layers", num_layers, 1),
             ("num_waves", num_waves, 1),
             ("fourier_features", fourier_features, 0),
-            ("windows", windows, 1),
         ):
             if value < least:
                 raise ValueError(f"{name} must be {least} or more; got {value}.")
         check_initial(equation, u0, t_end)
         self.equation, self.u0, self.t_end = equation, u0, float(t_end)
-        self.num_windows = windows
+        self.ends = _window_ends(windows, self.t_end)
         self.arguments: dict[str, Any] = {
             "hidden_channels": hidden_channels,
             "num_layers": num_layers,
@@ -104,12 +107,7 @@ class PINN(nn.Module):
         self.register_buffer("frequencies", torch.cat([torch.zeros(len(fixed)).double(), omega]))
         widths = [hidden_channels] * num_layers
         inputs, c = 2 * len(self.waves) + 1, equation.num_channels
-        self.networks = nn.ModuleList(TanhNetwork(inputs, widths, c) for _ in range(windows))
-
-    @property
-    def duration(self) -> float:
-        """Length of a window."""
-        return self.t_end / self.num_windows
+        self.networks = nn.ModuleList(TanhNetwork(inputs, widths, c) for _ in self.ends)
 
     def window_of(self, t: float) -> int:
         """The window that holds a time.
@@ -122,11 +120,7 @@ class PINN(nn.Module):
                 f"The solution is known for 0 <= t <= {self.t_end:.6g}; got t = {t:.6g}. Train "
                 f"with a larger t_end."
             )
-        return min(int(t / self.duration), self.num_windows - 1)
-
-    def trained(self, window: int) -> list[nn.Module]:
-        """The networks that the residual in a window depends on."""
-        return [self.networks[window]]
+        return min(bisect.bisect_right(self.ends, t), len(self.ends) - 1)
 
     def collocate(
         self, x: Float[Tensor, "d n"], t: Float[Tensor, " n"], window: int | None = None
@@ -141,7 +135,7 @@ class PINN(nn.Module):
         start = jet_of(lambda y: self.u0(y[None])[0], x).data
         with torch.no_grad():
             for j in range(window):
-                end = self.embedding(x, torch.full_like(t, (j + 1) * self.duration), j)
+                end = self.embedding(x, torch.full_like(t, self.ends[j]), j)
                 change = self._network(j).jet(end).data.clone()
                 change[:, 1] = 0.0  # a function of x alone
                 start = start + change
@@ -149,8 +143,14 @@ class PINN(nn.Module):
 
     def embedding(self, x: Tensor, t: Tensor, window: int) -> Jet:
         """The inputs of the network of a window."""
-        elapsed, omega = t - window * self.duration, self.frequencies / self.duration
-        return fourier_embedding(x, elapsed, self.waves, omega, self.duration)
+        begin, duration = self._interval(window)
+        return fourier_embedding(
+            x, t - begin, self.waves, self.frequencies / duration, duration
+        )
+
+    def parts(self, points: Collocation) -> list[tuple[TanhNetwork, Jet]]:
+        """The network of the window and its inputs."""
+        return [(self._network(points.window), points.embedding)]
 
     def jet(self, points: Collocation) -> Jet:
         """The jet of u."""
@@ -158,16 +158,12 @@ class PINN(nn.Module):
 
     def assemble(self, points: Collocation, W: Jet) -> Jet:
         """u = start + τ W."""
-        elapsed = points.t - points.window * self.duration
-        return points.start + Jet(W.times_t(elapsed).data / self.duration, W.d)
+        begin, duration = self._interval(points.window)
+        return points.start + Jet(W.times_t(points.t - begin).data / duration, W.d)
 
-    def residual(self, points: Collocation) -> Float[Tensor, "e n"]:
+    def residual_of(self, points: Collocation, *jets: Jet) -> Float[Tensor, "e n"]:
         """u_t + f₁·∇u - f₂ Δu - S, one row per channel."""
-        return self.residual_of(points, self._network(points.window).jet(points.embedding))
-
-    def residual_of(self, points: Collocation, W: Jet) -> Float[Tensor, "e n"]:
-        """The residual for this jet of the network; each point by itself."""
-        u = self.assemble(points, W)
+        u = self.assemble(points, *jets)
         laplacian = torch.einsum("caan->cn", u.hessian)
         at = (u.dt, u.value, u.gradient, laplacian, points.x, points.t[None])
         return self.equation.residual(*(v[None] for v in at))[0]
@@ -177,14 +173,38 @@ class PINN(nn.Module):
         """u at the points x and times t."""
         u = x.new_empty(self.equation.num_channels, x.shape[1])
         lowest, highest = (self.window_of(v.item()) for v in (t.min(), t.max()))
-        number = (t / self.duration).long().clamp(max=self.num_windows - 1)
+        number = torch.bucketize(t, t.new_tensor(self.ends[:-1]), right=True)
         for window in range(lowest, highest + 1):
             here = number == window
             if here.any():
                 u[:, here] = self.jet(self.collocate(x[:, here], t[here], window)).value
         return u
 
+    def _interval(self, window: int) -> tuple[float, float]:
+        """Begin and duration of a window."""
+        begin = self.ends[window - 1] if window else 0.0
+        return begin, self.ends[window] - begin
+
     def _network(self, window: int) -> TanhNetwork:
         network = self.networks[window]
         assert isinstance(network, TanhNetwork)
         return network
+
+
+def _window_ends(windows: int | list[float], t_end: float) -> tuple[float, ...]:
+    """The end of each window.
+
+    Raises:
+        ValueError: there is none, or they do not increase from 0 to t_end.
+    """
+    if isinstance(windows, int):
+        if windows < 1:
+            raise ValueError(f"windows must be 1 or more; got {windows}.")
+        return tuple(t_end * (k + 1) / windows for k in range(windows))
+    ends = tuple(float(t) for t in windows)
+    if not ends or not all(a < b for a, b in pairwise((0.0, *ends))) or ends[-1] != t_end:
+        raise ValueError(
+            f"The time windows must cover [0, {t_end:g}]: ends that increase, the last {t_end:g}; "
+            f"got {list(ends)}. Give their number, or these ends."
+        )
+    return ends

@@ -1,0 +1,89 @@
+"""Networks that are the solution of one equation: the interface, and derivatives of the residual."""
+# Axes: d space, c channel, e equation, q entries of a jet, k input and o output of a layer,
+# n points, p parameters.
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..solvers.evolution.equations.transport import Transport
+from .jets import Jet
+from .tanh_network import TanhNetwork
+
+
+class SpaceTimeField(nn.Module, ABC):
+    """Points (d, n) and times (n,) -> u (c, n), the solution of an equation on [0, t_end].
+
+    A model is built as Model(equation, u0, t_end, **hyperparameters), with u0 (1, d, n) points ->
+    (1, c, n). Its residual is pointwise: at a point it depends on the jets of the networks there.
+
+    Attributes:
+        equation, t_end: those of the constructor.
+        ends: the ends of the time windows, which are trained one after another; the last is t_end.
+        arguments: the hyperparameters as plain values.
+    """
+
+    equation: Transport
+    t_end: float
+    ends: tuple[float, ...]
+    arguments: dict[str, Any]
+
+    @abstractmethod
+    def collocate(self, x: Float[Tensor, "d n"], t: Float[Tensor, " n"]) -> Any:
+        """Points of one time window, with what does not depend on the weights that it trains."""
+
+    @abstractmethod
+    def parts(self, points: Any) -> list[tuple[TanhNetwork, Jet]]:
+        """The networks that the residual depends on, and the jets of their inputs."""
+
+    @abstractmethod
+    def residual_of(self, points: Any, *jets: Jet) -> Float[Tensor, "e n"]:
+        """The residual for these jets of the outputs of the networks."""
+
+    def residual(self, points: Any) -> Float[Tensor, "e n"]:
+        """The residual, zero for a solution; differentiable in the weights."""
+        return self.residual_of(points, *(part.jet(inputs) for part, inputs in self.parts(points)))
+
+    def linearise(self, points: Any) -> tuple[Float[Tensor, "e n"], Float[Tensor, "e n p"]]:
+        """The residual r and ∂r/∂θ for the parameters θ of `parts` that require a gradient, in the
+        order of `parameters`.
+
+        Because r is pointwise, a backward pass to the outputs of the linear layers per equation
+        gives all rows: ∂r_n/∂W_ok = Σ_q g_oqn a_kqn with the jet a of the inputs of the layer, and g
+        the derivative of r in that of its outputs.
+        """
+        parts = self.parts(points)
+        used = {id(p) for part, _ in parts for p in part.parameters() if p.requires_grad}
+        trained = [p for p in self.parameters() if id(p) in used]
+        with torch.enable_grad():
+            traces = [part.trace(inputs) for part, inputs in parts]
+            r = self.residual_of(points, *(trace[-1][2] for trace in traces))
+            steps = [s for trace in traces for s in trace if s[0].weight.requires_grad]
+            outputs = [z.data for _, _, z in steps]
+            rows = []
+            for row in r.unbind(0):
+                slopes = torch.autograd.grad(
+                    row.sum(), outputs, retain_graph=True, materialize_grads=True
+                )
+                rows.append(_blocks(steps, slopes, trained))
+        return r.detach(), torch.stack(rows)
+
+
+def _blocks(
+    steps: list[tuple[nn.Linear, Jet, Jet]], slopes: Any, trained: list[nn.Parameter]
+) -> Float[Tensor, "n p"]:
+    """The derivatives of one equation in all parameters; a layer that is used twice counts twice."""
+    n = slopes[0].shape[-1]
+    blocks: dict[int, Tensor] = {}
+    for (layer, inputs, _), g in zip(steps, slopes, strict=True):
+        of = {
+            id(layer.weight): torch.einsum("oqn,kqn->nok", g, inputs.data.detach()).flatten(1),
+            id(layer.bias): g[:, 0].T,
+        }
+        for key, block in of.items():
+            blocks[key] = blocks[key] + block if key in blocks else block
+    empty = slopes[0].new_zeros
+    return torch.cat([blocks.get(id(p), empty(n, p.numel())) for p in trained], 1)
