@@ -13,13 +13,13 @@ divided by a small J.
 # Axes: d position, a b label, c channel, n points.
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..calculus.characteristics import adjugate, determinant
-from ..solvers.evolution.equations.transport import Transport
 from .jets import Jet
 
 
@@ -56,7 +56,7 @@ METRICS: dict[str, Callable[[Jet, Jet, Tensor, Tensor], Tensor]] = {
 
 
 def lagrangian_residual(
-    equation: Transport,
+    equation: Any,
     X: Jet,
     w: Jet,
     t: Float[Tensor, " n"],

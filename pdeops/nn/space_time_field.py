@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..solvers.evolution.equations.transport import Transport
 from .jets import Jet
 from .tanh_network import TanhNetwork
 
@@ -21,12 +20,13 @@ class SpaceTimeField(nn.Module, ABC):
     (1, c, n). Its residual is pointwise: at a point it depends on the jets of the networks there.
 
     Attributes:
-        equation, t_end: those of the constructor.
+        equation: a `Transport`, the equation with its box.
+        t_end: end of the time interval.
         ends: the ends of the time windows, which are trained one after another; the last is t_end.
         arguments: the hyperparameters as plain values.
     """
 
-    equation: Transport
+    equation: Any
     t_end: float
     ends: tuple[float, ...]
     arguments: dict[str, Any]

@@ -8,8 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .output_layers import least_squares
-
 _MAX_TRIALS = 12  # steps tried before the parameters are left as they are
 
 
@@ -68,3 +66,15 @@ def _solver(
         return -torch.cholesky_solve(gradient[:, None], factor)[:, 0] / scale
 
     return solve
+
+
+def least_squares(A: Tensor, b: Tensor, rcond: float | int) -> Tensor:
+    """x of least norm with |Ax - b| minimal, by QR of (A b) and the singular values of R, columns
+    scaled to norm one."""
+    scale = A.norm(dim=0)
+    scale = torch.where(scale > 0, scale, 1.0)
+    R = torch.linalg.qr(torch.cat([A / scale, b[:, None]], 1), mode="r").R
+    U, s, Vh = torch.linalg.svd(R[:-1, :-1] if len(R) > A.shape[1] else R[:, :-1])
+    d = U.mT @ (R[:-1, -1] if len(R) > A.shape[1] else R[:, -1])
+    y = torch.where(s > rcond * s[0], d[: len(s)] / s.clamp(min=torch.finfo(s.dtype).tiny), 0.0)
+    return (Vh[: len(s)].mT @ y) / scale

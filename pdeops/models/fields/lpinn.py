@@ -79,6 +79,7 @@ class LPINN(SpaceTimeField):
         shared: bool = False,
     ) -> None:
         super().__init__()
+        x, u = check_initial(equation, u0, t_end)
         self.equation, self.u0, self.t_end = equation, u0, float(t_end)
         self.grid, self.ends = equation.grid, (float(t_end),)
         self.arguments = {
@@ -96,7 +97,8 @@ class LPINN(SpaceTimeField):
                 f"{', '.join(METRICS)}."
             )
         self.metric, self.num_waves = METRICS[metric], num_waves
-        mean, self.speed = _initial_velocity(equation, u0, t_end)
+        mean, self.speed = _initial_velocity(equation, x, u)
+        self._range = u.amin().item(), u.amax().item()
         self.drift: Tensor
         self.register_buffer("drift", mean if subtract_drift else torch.zeros_like(mean))
         if not subtract_drift:
@@ -179,21 +181,18 @@ class LPINN(SpaceTimeField):
         """Whether f₁ increases with u over the initial values, as far as the ends show."""
         if self.grid.ndim > 1 or self.equation.num_channels > 1:
             return True
-        u = check_initial(self.equation, self.u0, self.t_end)[1].to(x)
-        ends = torch.stack([u.amin(), u.amax()])[None, None]
+        ends = x.new_tensor([[self._range]])
         f1 = self.equation.velocity_at(ends, x.new_zeros(1, 1, 2), x.new_zeros(1, 1, 2))
         return bool((f1[..., -1] >= f1[..., 0]).all())
 
 
 def _initial_velocity(
-    equation: Transport, u0: Callable[[Tensor], Tensor], t_end: float | int
+    equation: Transport, x: Float[Tensor, "1 d n"], u: Float[Tensor, "1 c n"]
 ) -> tuple[Float[Tensor, " d"], float]:
     """The mean of f₁(u0, x, 0) over the box, and the largest deviation from it (1 if there is
     none)."""
-    x, u = check_initial(equation, u0, t_end)
-    f1 = equation.velocity_at(u, x, torch.zeros_like(x[:, :1])).expand(
-        1, equation.grid.ndim, x.shape[2]
-    )[0]
+    t = torch.zeros_like(x[:, :1])
+    f1 = equation.velocity_at(u, x, t).expand(1, equation.grid.ndim, x.shape[2])[0]
     mean = f1.mean(1)
     speed = (f1 - mean[:, None]).abs().max().item()
     return mean, speed if speed > 1e-9 * (1 + mean.abs().max().item()) else 1.0
