@@ -1,4 +1,4 @@
-"""Networks that are the solution of one equation: the interface, and derivatives of the residual."""
+"""Networks that are the solution of one equation: interface, and derivatives of the residual."""
 # Axes: d space, c channel, e equation, q entries of a jet, k input and o output of a layer,
 # n points, p parameters.
 
@@ -52,8 +52,8 @@ class SpaceTimeField(nn.Module, ABC):
         order of `parameters`.
 
         Because r is pointwise, a backward pass to the outputs of the linear layers per equation
-        gives all rows: ∂r_n/∂W_ok = Σ_q g_oqn a_kqn with the jet a of the inputs of the layer, and g
-        the derivative of r in that of its outputs.
+        gives all rows: ∂r_n/∂W_ok = Σ_q g_oqn a_kqn with the jet a of the inputs of the layer and
+        the derivative g of r in the jet of its outputs.
         """
         parts = self.parts(points)
         used = {id(p) for part, _ in parts for p in part.parameters() if p.requires_grad}
@@ -75,7 +75,7 @@ class SpaceTimeField(nn.Module, ABC):
 def _blocks(
     steps: list[tuple[nn.Linear, Jet, Jet]], slopes: Any, trained: list[nn.Parameter]
 ) -> Float[Tensor, "n p"]:
-    """The derivatives of one equation in all parameters; a layer that is used twice counts twice."""
+    """The derivatives of one equation in all parameters; a layer used twice counts twice."""
     n = slopes[0].shape[-1]
     blocks: dict[int, Tensor] = {}
     for (layer, inputs, _), g in zip(steps, slopes, strict=True):

@@ -138,7 +138,7 @@ def test_collocation_points_cover_each_window_in_turn():
             assert 0 <= x.min() < x.max() < TAU
             assert torch.equal(points[0].positions, points[0].positions)
             assert torch.equal(points[0].positions, points[1].positions) != random
-    with pytest.raises(ValueError, match="2 time windows.*got 1 epochs"):
+    with pytest.raises(ValueError, match=r"2 time windows.*got 1 epochs"):
         points_of(table, epochs=1, model=model, training={"epochs": 4})
 
 

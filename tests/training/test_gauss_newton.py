@@ -93,7 +93,7 @@ def test_other_parameters_are_left_alone():
 
 
 def test_the_jacobian_is_required():
-    with pytest.raises(ValueError, match="has no `linearise`. Use AdamW or LBFGS"):
+    with pytest.raises(ValueError, match=r"has no `linearise`. Use AdamW or LBFGS"):
         Learner(
             Parameters(2),
             lambda model, batch: model.theta.sum(),

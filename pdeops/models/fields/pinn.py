@@ -57,8 +57,8 @@ class PINN(SpaceTimeField):
 
     Raises:
         ValueError: u0 is not periodic, not finite or does not fit the equation; f₁, f₂ or S is not
-            finite or f₂ < 0 at u0; t_end is not positive, a number is too small, or the windows do not cover
-            [0, t_end].
+            finite or f₂ < 0 at u0; t_end is not positive, a number is too small, or the windows do
+            not cover [0, t_end].
     """
 
     def __init__(

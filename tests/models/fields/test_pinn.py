@@ -126,5 +126,5 @@ def test_bad_input_is_refused(change, message):
 
 def test_times_outside_are_refused(field):
     x, t = points()
-    with pytest.raises(ValueError, match="known for 0 <= t <= 1.5; got t = 2"):
+    with pytest.raises(ValueError, match=r"known for 0 <= t <= 1.5; got t = 2"):
         field(x, 2 + t)

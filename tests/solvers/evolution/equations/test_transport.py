@@ -225,7 +225,7 @@ def test_a_wrong_term_is_named_with_its_point():
 
 
 def test_bad_coefficients_are_refused():
-    with pytest.raises(ValueError, match="diffusivity >= 0; got -0.1"):
+    with pytest.raises(ValueError, match=r"diffusivity >= 0; got -0.1"):
         Transport(circle(8), diffusivity=-0.1)
     with pytest.raises(ValueError, match="one component per axis"):
         Transport(square(8), drift=(1.0,))
