@@ -1,11 +1,11 @@
-"""Values and derivatives of fields at scattered points of space and time, carried through a network.
+"""Values and derivatives of fields at points of space and time, carried through a network.
 
 A jet has the value, the first derivative in time, and all first and second derivatives in space:
 what an equation of second order needs. Each layer maps jets to jets by the chain rule (Taylor-mode
 forward differentiation), so that a residual costs one pass over the layers and its gradient one
 ordinary backward pass.
 """
-# Axes: c channel, q entries of a jet (value, t, x_1, .., x_d, x_1x_1, x_1x_2, .., x_dx_d), n points,
+# Axes: c channel, q entries of a jet (value, t, x_1, .., x_d, x_1x_1, .., x_dx_d), n points,
 # d space.
 
 from collections.abc import Callable
@@ -54,8 +54,13 @@ class Jet:
         """∂_a∂_b of the field."""
         order = pairs(self.d)
         rows = [
-            torch.stack([self.data[:, 2 + self.d + order.index((min(a, b), max(a, b)))] for b in
-                         range(self.d)], 1)
+            torch.stack(
+                [
+                    self.data[:, 2 + self.d + order.index((min(a, b), max(a, b)))]
+                    for b in range(self.d)
+                ],
+                1,
+            )
             for a in range(self.d)
         ]
         return torch.stack(rows, 1)
@@ -90,7 +95,9 @@ class Jet:
     def times_t(self, t: Float[Tensor, " n"]) -> "Jet":
         """t times the field."""
         data = t * self.data
-        return Jet(torch.cat([data[:, :1], data[:, 1:2] + self.data[:, :1], data[:, 2:]], 1), self.d)
+        return Jet(
+            torch.cat([data[:, :1], data[:, 1:2] + self.data[:, :1], data[:, 2:]], 1), self.d
+        )
 
 
 def coordinate_jets(x: Float[Tensor, "d n"], t: Float[Tensor, " n"]) -> tuple[Jet, Jet]:
@@ -104,8 +111,8 @@ def coordinate_jets(x: Float[Tensor, "d n"], t: Float[Tensor, " n"]) -> tuple[Je
 
 
 def jet_of(u0: Callable[[Tensor], Tensor], x: Float[Tensor, "d n"]) -> Jet:
-    """The jet of a function of space alone that acts on each point separately, u0: (d, n) -> (c, n),
-    by nested reverse differentiation. It carries no gradient."""
+    """The jet of a function of space alone that acts point by point, u0: (d, n) -> (c, n), by
+    nested reverse differentiation. It carries no gradient."""
     with torch.enable_grad():
         y = x.detach().requires_grad_()
         value = u0(y)
@@ -132,8 +139,9 @@ def fourier_embedding(
     frequencies: Float[Tensor, " k"],
     duration: float,
 ) -> Jet:
-    """The jets of cos(ξ_k·x + ω_k t), sin(ξ_k·x + ω_k t) of every row of `waves` ξ and `frequencies`
-    ω, and of t/duration. With ξ a wavenumber of the box, a function of these has its periods."""
+    """The jets of cos(ξ_k·x + ω_k t), sin(ξ_k·x + ω_k t) of every row of `waves` ξ and
+    `frequencies` ω, and of t/duration. A function of these has the periods of the box if each ξ is
+    a wavenumber of it."""
     position, time = coordinate_jets(x, t)
     both = Jet(torch.cat([position.data, time.data]), position.d)
     angle = both.linear(torch.cat([waves, frequencies[:, None]], 1).to(x))
@@ -149,7 +157,7 @@ def periodic_embedding(
     t_end: float,
     num_waves: int = 1,
 ) -> Jet:
-    """The jets of cos(2πk x_a/L_a), sin(2πk x_a/L_a), k = 1 .. num_waves, of every axis, and of t/T.
+    """The jets of cos(2πk x_a/L_a), sin(2πk x_a/L_a), k = 1 .. num_waves, of each axis and of t/T.
 
     A function of these has the periods L exactly.
     """

@@ -13,13 +13,13 @@ divided by a small J.
 # Axes: d position, a b label, c channel, n points.
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..calculus.characteristics import adjugate, determinant
-from ..solvers.evolution.equations.transport import Transport
 from .jets import Jet
 
 
@@ -56,7 +56,7 @@ METRICS: dict[str, Callable[[Jet, Jet, Tensor, Tensor], Tensor]] = {
 
 
 def lagrangian_residual(
-    equation: Transport,
+    equation: Any,
     X: Jet,
     w: Jet,
     t: Float[Tensor, " n"],
@@ -70,7 +70,6 @@ def lagrangian_residual(
     x = X.value - (X.value.detach() / L).floor() * L
     at = w.value[None], x[None], t[None, None]
     f1, f2, source = (
-        term(*at)[0]
-        for term in (equation.velocity_at, equation.diffusivity_at, equation.source_at)
+        term(*at)[0] for term in (equation.velocity_at, equation.diffusivity_at, equation.source_at)
     )
     return X.dt - f1, metric(X, w, f2, source)

@@ -1,4 +1,4 @@
-"""Networks that are the solution of one equation: the interface, and derivatives of the residual."""
+"""Networks that are the solution of one equation: interface, and derivatives of the residual."""
 # Axes: d space, c channel, e equation, q entries of a jet, k input and o output of a layer,
 # n points, p parameters.
 
@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..solvers.evolution.equations.transport import Transport
 from .jets import Jet
 from .tanh_network import TanhNetwork
 
@@ -21,12 +20,13 @@ class SpaceTimeField(nn.Module, ABC):
     (1, c, n). Its residual is pointwise: at a point it depends on the jets of the networks there.
 
     Attributes:
-        equation, t_end: those of the constructor.
+        equation: a `Transport`, the equation with its box.
+        t_end: end of the time interval.
         ends: the ends of the time windows, which are trained one after another; the last is t_end.
         arguments: the hyperparameters as plain values.
     """
 
-    equation: Transport
+    equation: Any
     t_end: float
     ends: tuple[float, ...]
     arguments: dict[str, Any]
@@ -52,8 +52,8 @@ class SpaceTimeField(nn.Module, ABC):
         order of `parameters`.
 
         Because r is pointwise, a backward pass to the outputs of the linear layers per equation
-        gives all rows: ∂r_n/∂W_ok = Σ_q g_oqn a_kqn with the jet a of the inputs of the layer, and g
-        the derivative of r in that of its outputs.
+        gives all rows: ∂r_n/∂W_ok = Σ_q g_oqn a_kqn with the jet a of the inputs of the layer and
+        the derivative g of r in the jet of its outputs.
         """
         parts = self.parts(points)
         used = {id(p) for part, _ in parts for p in part.parameters() if p.requires_grad}
@@ -75,7 +75,7 @@ class SpaceTimeField(nn.Module, ABC):
 def _blocks(
     steps: list[tuple[nn.Linear, Jet, Jet]], slopes: Any, trained: list[nn.Parameter]
 ) -> Float[Tensor, "n p"]:
-    """The derivatives of one equation in all parameters; a layer that is used twice counts twice."""
+    """The derivatives of one equation in all parameters; a layer used twice counts twice."""
     n = slopes[0].shape[-1]
     blocks: dict[int, Tensor] = {}
     for (layer, inputs, _), g in zip(steps, slopes, strict=True):

@@ -77,7 +77,9 @@ class TanhNetwork(nn.Module):
         return shallow, deep
 
     @torch.no_grad()
-    def randomise(self, deviations: Sequence[float], bias: float, generator: torch.Generator) -> None:
+    def randomise(
+        self, deviations: Sequence[float], bias: float, generator: torch.Generator
+    ) -> None:
         """Random features: normal weights of the first layer with one deviation per input, biases
         uniform in [-bias, bias], and an output of zero.
 

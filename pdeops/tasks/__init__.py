@@ -158,9 +158,7 @@ def evaluate(run: Any, *args: Any, **options: Any) -> dict[str, Any]:
     return TASKS[run.task].evaluate(run, *args, **options)
 
 
-def predict(
-    run: Any, data: str | Path | None, out: str | Path, **options: Any
-) -> dict[str, Any]:
+def predict(run: Any, data: str | Path | None, out: str | Path, **options: Any) -> dict[str, Any]:
     """Write the predictions of a run for every input of a file to a new data file.
 
     Args:

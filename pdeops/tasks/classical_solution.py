@@ -4,7 +4,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -67,8 +66,8 @@ def classical_solution(
     *,
     tolerance: float | int = 1e-8,
 ) -> Reference:
-    """The solution at the nodes of `grid`, of equal numbers per axis: ETDRK4 with twice the nodes and half the step until u
-    changes by less than `tolerance` in L².
+    """The solution at the nodes of `grid`, of equal numbers per axis: ETDRK4 with twice the nodes
+    and half the step until u changes by less than `tolerance` in L².
 
     Raises:
         ValueError: it does not by 4096 nodes per axis (512 in two dimensions), or the solver stops;

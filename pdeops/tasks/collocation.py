@@ -227,4 +227,3 @@ def random_features(
 
 def _equal(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and a.device == b.device and bool(torch.equal(a, b))
-

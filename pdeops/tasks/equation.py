@@ -78,7 +78,7 @@ class FeaturesTable:
     """
 
     random: bool = False
-    deviation: float = 1.0
+    deviation: float = 2.0
     time_deviation: float = 2.0
 
 
@@ -187,12 +187,8 @@ class EquationTask(Task):
             field = self.build({**carry, **located}, None)
         if recipe.features.random:
             draw = torch.Generator().manual_seed(recipe.seed)
-            random_features(
-                field, recipe.features.deviation, recipe.features.time_deviation, draw
-            )
-        points = CollocationPoints(
-            field, recipe.collocation, recipe.training.epochs, recipe.seed
-        )
+            random_features(field, recipe.features.deviation, recipe.features.time_deviation, draw)
+        points = CollocationPoints(field, recipe.collocation, recipe.training.epochs, recipe.seed)
         return Job(
             field,
             ResidualLoss(recipe.collocation.causality),
@@ -227,7 +223,9 @@ class EquationTask(Task):
             ValueError: the classical solution does not converge.
         """
         nodes, num_times = _EVALUATED
-        grid = run.domain.with_shape((nodes if run.domain.ndim == 1 else nodes // 2,) * run.domain.ndim)
+        grid = run.domain.with_shape(
+            (nodes if run.domain.ndim == 1 else nodes // 2,) * run.domain.ndim
+        )
         t_end = run.recipe.domain.t_end
         times = [t_end * k / (num_times - 1) for k in range(num_times)]
         reference = classical_solution(run.field.equation, run.field.u0, grid, times)

@@ -8,7 +8,8 @@ from torch import nn
 
 
 class TwoStages(torch.optim.Optimizer):
-    """The torch optimizer of `optim.AdamThenLBFGS`: both methods, the number of steps, and the parameters in training."""
+    """The torch optimizer of `optim.AdamThenLBFGS`: both methods, the number of steps, and the
+    parameters in training."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], spec: Any) -> None:
         super().__init__(parameters, {"lr": spec.lr})

@@ -66,7 +66,9 @@ class Gaussian:
         for a, (c, L) in enumerate(zip(self.centre, self.extent, strict=True)):
             s = torch.remainder(x[:, a : a + 1] - c + L / 2, L) - L / 2
             images = range(-math.ceil(9 * self.width / L), math.ceil(9 * self.width / L) + 1)
-            product = product * sum(torch.exp(-(((s - i * L) / self.width) ** 2) / 2) for i in images)
+            product = product * sum(
+                torch.exp(-(((s - i * L) / self.width) ** 2) / 2) for i in images
+            )
         return self.mean + product
 
 
@@ -92,7 +94,9 @@ def check_initial(
     u = u0(x)
     expected = (1, equation.num_channels, x.shape[2])
     if tuple(u.shape) != expected:
-        raise ValueError(f"u0 must map points {tuple(x.shape)} to {expected}; got {tuple(u.shape)}.")
+        raise ValueError(
+            f"u0 must map points {tuple(x.shape)} to {expected}; got {tuple(u.shape)}."
+        )
     if not u.isfinite().all():
         at = (~u.isfinite()).nonzero()[0, 2]
         raise ValueError(f"u0 is not finite at x = {x[0, :, at].tolist()}. Check the function.")

@@ -57,8 +57,8 @@ class PINN(SpaceTimeField):
 
     Raises:
         ValueError: u0 is not periodic, not finite or does not fit the equation; f₁, f₂ or S is not
-            finite or f₂ < 0 at u0; t_end is not positive, a number is too small, or the windows do not cover
-            [0, t_end].
+            finite or f₂ < 0 at u0; t_end is not positive, a number is too small, or the windows do
+            not cover [0, t_end].
     """
 
     def __init__(
@@ -144,9 +144,7 @@ class PINN(SpaceTimeField):
     def embedding(self, x: Tensor, t: Tensor, window: int) -> Jet:
         """The inputs of the network of a window."""
         begin, duration = self._interval(window)
-        return fourier_embedding(
-            x, t - begin, self.waves, self.frequencies / duration, duration
-        )
+        return fourier_embedding(x, t - begin, self.waves, self.frequencies / duration, duration)
 
     def parts(self, points: Collocation) -> list[tuple[TanhNetwork, Jet]]:
         """The network of the window and its inputs."""

@@ -99,9 +99,7 @@ class Transport(PseudoSpectral):
         f2 = 0.0 if callable(self.diffusivity) else self.diffusivity
         symbol = f2 * self.laplacian + self.growth
         if self.drift:
-            symbol = symbol - sum(
-                c * d for c, d in zip(self.drift, self.derivatives, strict=True)
-            )
+            symbol = symbol - sum(c * d for c, d in zip(self.drift, self.derivatives, strict=True))
         super().__init__(grid, symbol, series)
         self.x = grid.nodes()[None]
 
@@ -139,15 +137,15 @@ class Transport(PseudoSpectral):
 
     def velocity_at(
         self, u: Float[Tensor, "b c *points"], x: Float[Tensor, "#b d *points"], t: Any
-    ) -> Float[Tensor, "#b d *points"]:
-        """c + f₁."""
+    ) -> Float[Tensor, "..."]:
+        """c + f₁, which broadcasts to (b, d, *points)."""
         drift = u.new_tensor(self.drift or [0.0] * x.shape[1]).reshape(1, -1, *[1] * (u.ndim - 2))
         return drift if self.velocity is None else drift + self._value("velocity", u, x, t)
 
     def diffusivity_at(
         self, u: Float[Tensor, "b c *points"], x: Float[Tensor, "#b d *points"], t: Any
     ) -> Float[Tensor, "..."]:
-        """f₂."""
+        """f₂, which broadcasts with u."""
         if callable(self.diffusivity):
             return self._value("diffusivity", u, x, t)
         return u.new_full((1,) * u.ndim, self.diffusivity)
@@ -172,9 +170,7 @@ class Transport(PseudoSpectral):
                 if wrong.any():
                     raise ValueError(self._fault(name, value, wrong, u, x, t))
 
-    def _fault(
-        self, name: str, value: Tensor, wrong: Tensor, u: Tensor, x: Tensor, t: Any
-    ) -> str:
+    def _fault(self, name: str, value: Tensor, wrong: Tensor, u: Tensor, x: Tensor, t: Any) -> str:
         """The first point at which a term is wrong."""
         at = wrong.nonzero()[0].tolist()
 

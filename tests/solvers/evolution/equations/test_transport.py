@@ -3,7 +3,9 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
+import scipy.io
 import torch
 
 from pdeops.domain import Grid
@@ -170,6 +172,43 @@ def test_tangent_and_frozen(equation, generator):
     assert (equation.frozen(u_hat, 0.3)(u_hat) - N(u_hat, 0.3)).abs().max() < 1e-14
 
 
+def periodic_derivative(u, length, order):
+    """∂^order u/∂x^order by Fourier series along the last axis."""
+    n = u.shape[-1]
+    k = TAU / length * torch.fft.rfftfreq(n, 1 / n, dtype=torch.float64)
+    return torch.fft.irfft((1j * k) ** order * torch.fft.rfft(u), n)
+
+
+@pytest.mark.parametrize(
+    ("file", "keys", "last", "equation", "wrong"),
+    [
+        (
+            "Burgers.npz", ("t", "usol"), 22,
+            lambda grid: Burgers(grid, 0.01 / math.pi), lambda grid: Burgers(grid, 0.011 / math.pi),
+        ),
+        (
+            "Allen_Cahn_periodic.mat", ("tt", "uu"), 60,
+            lambda grid: AllenCahn(grid, 1e-4, 5.0), lambda grid: AllenCahn(grid, 1e-4, 5.1),
+        ),
+    ],
+)  # fmt: skip
+def test_published_solutions_satisfy_the_equation(shared_data, file, keys, last, equation, wrong):
+    """Residual at the nodes of three published frames, u_t by differences of order four."""
+    load = np.load if file.endswith("npz") else scipy.io.loadmat
+    data = load(shared_data / "reference" / file)
+    t, u = (torch.from_numpy(data[k]) for k in keys)
+    u = u[: len(u) - (file == "Burgers.npz")].T  # the last node is the first
+    step = (t.flatten()[1] - t.flatten()[0]).item()
+    at = torch.tensor([last - 8, last - 4, last])
+    u_t = (8 * (u[at + 1] - u[at - 1]) - (u[at + 2] - u[at - 2])) / (12 * step)
+    grid = Grid((u.shape[1],), 2.0, "periodic")
+    gradient, laplacian = (periodic_derivative(u[at], 2.0, k)[:, None] for k in (1, 2))
+    given = (u_t[:, None], u[at][:, None], gradient[:, :, None], laplacian, grid.nodes()[None], 0.0)
+    residual, other = (e(grid).residual(*given).norm() / u_t.norm() for e in (equation, wrong))
+    assert residual < 2e-4
+    assert other > 5 * residual
+
+
 def test_a_wrong_term_is_named_with_its_point():
     x, t = scattered(5)
     u = torch.ones(5, 1, dtype=torch.float64)
@@ -186,7 +225,7 @@ def test_a_wrong_term_is_named_with_its_point():
 
 
 def test_bad_coefficients_are_refused():
-    with pytest.raises(ValueError, match="diffusivity >= 0; got -0.1"):
+    with pytest.raises(ValueError, match=r"diffusivity >= 0; got -0.1"):
         Transport(circle(8), diffusivity=-0.1)
     with pytest.raises(ValueError, match="one component per axis"):
         Transport(square(8), drift=(1.0,))
