@@ -48,6 +48,12 @@ class TanhNetwork(nn.Module):
         """The jet of the outputs."""
         return self.trace(inputs)[-1][2]
 
+    def last(self) -> "TanhNetwork":
+        """The output layer as a network of the last hidden layer, with the same weights."""
+        network = TanhNetwork(self.output.in_features, [1], self.output.out_features)
+        network.hidden, network.output = nn.ModuleList(), self.output
+        return network
+
     @classmethod
     def shared(
         cls, inputs: int, width: int, outputs: int, deep_outputs: int
