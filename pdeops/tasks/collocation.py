@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ..batch import Batch
@@ -219,7 +219,9 @@ def random_features(
                 f"Random features are those of one hidden layer; the model has networks of "
                 f"{len(network.hidden)}. Set its number of layers to 1, and use more channels."
             )
-        others = network.hidden[0].weight.shape[1] - 1
+        first = network.hidden[0]
+        assert isinstance(first, nn.Linear)
+        others = first.in_features - 1
         network.randomise([deviation] * others + [time_deviation], 1.0, generator)
         network.hidden.requires_grad_(False)
 
