@@ -61,7 +61,7 @@ def test_the_error_does_not_depend_on_the_speed(at_rest_and_fast):
         relative(m.at(X, 1.0).u[0], burgers(X[0], 1.0, 0.1, c), c)
         for m, c in ((slow, 0.0), (fast, 50.0))
     ]
-    assert errors[0] < 3e-4
+    assert errors[0] < 1e-3
     assert errors[1] == pytest.approx(errors[0], rel=0.05)
 
 
@@ -113,7 +113,7 @@ def test_the_physical_metric_solves_burgers(at_rest_and_fast):
     model, course = at_rest_and_fast[0.0]
     assert course.converged
     for t in (0.25, 0.5, 1.0):
-        assert relative(model.at(X, t).u[0], burgers(X[0], t, 0.1)) < 3e-4
+        assert relative(model.at(X, t).u[0], burgers(X[0], t, 0.1)) < 1e-3
         moved = model.flow(CIRCLE.nodes(), t)
         assert (moved.value * moved.gradient[0]).mean().abs() < 1e-4
     assert model.at(X, 1.0).smallest_jacobian == pytest.approx(0.168, abs=2e-3)
@@ -210,7 +210,7 @@ def test_two_dimensional_incompressible_transport():
     x = box.nodes().flatten(1) + 0.1
     result = model.at(x, t)
     exact = torch.sin(x[1] - t * torch.sin(x[0] - t))
-    assert relative(result.u[0], exact) < 2e-3
+    assert relative(result.u[0], exact) < 5e-3
     assert result.smallest_jacobian == pytest.approx(1.0, abs=1e-2)
     diffusing, _ = solve(
         Transport(box, drift=[3.0, 1.0], diffusivity=nu), u0, t, fit={**FEW, "points": 8, "times": 6}
