@@ -43,6 +43,19 @@ class SpaceTimeField(nn.Module, ABC):
     def residual_of(self, points: Any, *jets: Jet) -> Float[Tensor, "e n"]:
         """The residual for these jets of the outputs of the networks."""
 
+    @abstractmethod
+    def term_arguments(self, points: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """u (c, n), positions (d, n) and times (n,) at which the terms of the equation are
+        evaluated."""
+
+    @torch.no_grad()
+    def check_terms(self, points: Any) -> None:
+        """Raise a ValueError that names the term and the point if f₁, f₂ or S is not finite, or
+        f₂ < 0, while u and the position are finite."""
+        u, x, t = self.term_arguments(points)
+        if u.isfinite().all() and x.isfinite().all():
+            self.equation.check_terms(u[None], x[None], t[None, None])
+
     def residual(self, points: Any) -> Float[Tensor, "e n"]:
         """The residual, zero for a solution; differentiable in the weights."""
         return self.residual_of(points, *(part.jet(inputs) for part, inputs in self.parts(points)))

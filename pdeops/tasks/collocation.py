@@ -139,7 +139,7 @@ class ResidualLoss:
         r = field.residual(points)
         loss = (self._weights(r, positions) * r.square().sum(0)).sum()
         if not loss.isfinite():
-            self._name_the_term(field, positions)
+            field.check_terms(points)
         return loss
 
     def linearise(
@@ -172,13 +172,6 @@ class ResidualLoss:
             mean = zero.index_add(0, part, r.square().sum(0)) / count
             weights = torch.exp(-self.causality * (mean.cumsum(0) - mean))
         return weights[part] / n
-
-    def _name_the_term(self, field: Any, positions: Tensor) -> None:
-        """Raise an error if a term of the equation is not finite at these points."""
-        x, t = positions[:-1], positions[-1]
-        u = field(x, t)
-        if u.isfinite().all():
-            field.equation.check_terms(u[None], x[None], t[None, None])
 
 
 class HeldOutResidual:

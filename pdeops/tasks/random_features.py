@@ -1,5 +1,6 @@
 """Fields by random features: networks with random hidden layers, solved by least squares."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +96,10 @@ class OutputLayers(SpaceTimeField):
         """The output layers."""
         return points[1]
 
+    def term_arguments(self, points: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Those of the field."""
+        return self.field.term_arguments(points[0])
+
     def residual_of(self, points: Any, *jets: Jet) -> Float[Tensor, "e n"]:
         """That of the field."""
         return self.field.residual_of(points[0], *jets)
@@ -127,6 +132,11 @@ def _fit(
     closure = _Closure(field, positions, causality)
     optimizer = LevenbergMarquardt(field.parameters(), damping=0.0, rcond=1e-12)
     residuals = [closure() ** 0.5]
+    if not math.isfinite(residuals[0]):
+        raise ValueError(
+            "The residual is not finite before the first iteration, though the terms of the "
+            "equation are. Check the derivatives of the initial field."
+        )
     floor = 4 * torch.finfo(torch.float64).eps * residuals[0]
     for _ in range(iterations):
         if residuals[-1] <= floor:

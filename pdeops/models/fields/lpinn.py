@@ -17,6 +17,8 @@ from ...nn.tanh_network import TanhNetwork
 from ...solvers.evolution.equations.transport import Transport
 from ...solvers.evolution.initial import check_initial
 
+_FOLD_SAMPLES = 4096
+
 
 class Collocation(NamedTuple):
     """Labels and times with what does not depend on the weights."""
@@ -80,6 +82,7 @@ class LPINN(SpaceTimeField):
     ) -> None:
         super().__init__()
         x, u = check_initial(equation, u0, t_end)
+        _check_fold(equation, u0, t_end)
         self.equation, self.u0, self.t_end = equation, u0, float(t_end)
         self.grid, self.ends = equation.grid, (float(t_end),)
         self.arguments = {
@@ -132,6 +135,12 @@ class LPINN(SpaceTimeField):
     def parts(self, points: Collocation) -> list[tuple[TanhNetwork, Jet]]:
         """D and W, and their inputs."""
         return [(self.D, points.embedding), (self.W, points.embedding)]
+
+    def term_arguments(self, points: Collocation) -> tuple[Tensor, Tensor, Tensor]:
+        """w, X in the box, and t."""
+        X, w = self.jets(points)
+        L = X.data.new_tensor(self.grid.extent)[:, None]
+        return w.value, X.value.remainder(L), points.t
 
     def residual_of(self, points: Collocation, *jets: Jet) -> Float[Tensor, "e n"]:
         """The d residuals of X, divided by the largest speed at t = 0, and the c of w."""
@@ -196,3 +205,21 @@ def _initial_velocity(
     mean = f1.mean(1)
     speed = (f1 - mean[:, None]).abs().max().item()
     return mean, speed if speed > 1e-9 * (1 + mean.abs().max().item()) else 1.0
+
+
+def _check_fold(equation: Transport, u0: Callable[[Tensor], Tensor], t_end: float | int) -> None:
+    """Raise a ValueError if the characteristics of a scalar equation without diffusion in one
+    dimension cross before 1 % of the time has passed: J = 1 + t ∂f₁/∂u u0' for small t."""
+    grid = equation.grid
+    if grid.ndim > 1 or equation.num_channels > 1 or equation.diffusivity != 0:
+        return
+    x = grid.with_shape((_FOLD_SAMPLES,)).nodes()[None]
+    u, t = u0(x), torch.zeros_like(x)
+    change = equation.velocity_at(u.roll(-1, 2), x, t) - equation.velocity_at(u, x, t)
+    slope = change.min().item() * _FOLD_SAMPLES / grid.extent[0]
+    if -slope * 0.01 * t_end > 1:
+        raise ValueError(
+            f"The map of the characteristics folds at about t = {-1 / slope:.3g}, long before "
+            f"t_end = {float(t_end):.6g}: f₁(u0) falls with a slope of {slope:.3g}. Use smoother "
+            f"initial data, f₂ > 0, or a finite-volume solver (`solve_conservation_law`)."
+        )

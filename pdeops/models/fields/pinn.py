@@ -159,6 +159,10 @@ class PINN(SpaceTimeField):
         begin, duration = self._interval(points.window)
         return points.start + Jet(W.times_t(points.t - begin).data / duration, W.d)
 
+    def term_arguments(self, points: Collocation) -> tuple[Tensor, Tensor, Tensor]:
+        """u, x and t."""
+        return self.jet(points).value, points.x, points.t
+
     def residual_of(self, points: Collocation, *jets: Jet) -> Float[Tensor, "e n"]:
         """u_t + f₁·∇u - f₂ Δu - S, one row per channel."""
         u = self.assemble(points, *jets)
