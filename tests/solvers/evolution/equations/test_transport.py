@@ -150,13 +150,16 @@ def test_the_residual_at_points_vanishes_for_a_solution_only():
 def test_points_and_nodes_give_the_same_rate(viscosity):
     """right_side of the derivatives at the nodes is L u + N(u); not so with another viscosity."""
     grid = circle(32)
+    terms = {"velocity": lambda u, x, t: u, "source": lambda u, x, t: t, "growth": 0.4}
     u0 = torch.sin(grid.axis(0))[None, None]
-    equation = Burgers(grid, 0.1)
+    equation = Transport(grid, drift=[0.7], diffusivity=0.1, **terms)
     u_hat = equation.encode(u0)
-    rate = equation.decode(equation.symbol * u_hat + equation.nonlinear(u_hat, 0.0))
+    rate = equation.decode(equation.symbol * u_hat + equation.nonlinear(u_hat, 0.5))
     gradient = torch.cos(grid.axis(0))[None, None, None]
-    other = Burgers(grid, viscosity)
-    at_points = other.right_side(u0, gradient, -u0, grid.nodes()[None], 0.0)
+    other = Transport(grid, drift=[0.7], diffusivity=viscosity, **terms)
+    at_points = other.right_side(u0, gradient, -u0, grid.nodes()[None], 0.5)
+    by_hand = -(0.7 + u0) * gradient[:, 0] - 0.1 * u0 + 0.4 * u0 + 0.5
+    assert (rate - by_hand).abs().max() < 1e-14
     difference = (rate - at_points).abs().max().item()
     assert difference == pytest.approx(viscosity - 0.1, abs=1e-14)
 
