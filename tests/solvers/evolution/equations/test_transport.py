@@ -127,6 +127,14 @@ def test_explicit_diffusion_beyond_its_limit_is_reported():
     assert f2.rate(f2.encode(start(circle(24)))).item() == pytest.approx(7**2 / 2)
 
 
+def test_the_courant_number_is_that_of_the_time():
+    """f₁ = 10 t, checked at the beginning of each interval."""
+    grid = circle(8)
+    equation = Transport(grid, velocity=lambda u, x, t: 10 * t)
+    run = evolve(equation, start(grid), [0.5, 1.0], dt=0.1)
+    assert run.courant == pytest.approx(5 * 0.1 / grid.spacing[0])
+
+
 def scattered(num_points=40):
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(num_points, 3, dtype=torch.float64, generator=generator)
