@@ -148,7 +148,10 @@ def test_a_change_of_the_trained_parameters_starts_again():
         assert torch.equal(both.model.blocks[1], fresh.model.blocks[0])
 
 
-@pytest.mark.parametrize("spec", [AdamThenLBFGS(adam_steps=3, max_iter=2), GaussNewton()])
+@pytest.mark.parametrize(
+    "spec",
+    [AdamThenLBFGS(adam_steps=3, max_iter=2), AdamThenLBFGS(adam_steps=9), GaussNewton()],
+)
 def test_a_state_resumes_exactly(spec):
     whole = learner(spec, rosenbrock)
     for _ in range(5):
