@@ -31,7 +31,7 @@ class TwoStages(torch.optim.Optimizer):
             line_search_fn="strong_wolfe",
         )
 
-    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         (group,) = self.param_groups
         trained = [i for i, p in enumerate(group["params"]) if p.grad is not None]
         if trained and trained != self.trained:

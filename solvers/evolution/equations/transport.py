@@ -211,8 +211,8 @@ class Transport(PseudoSpectral):
         """(-f₁·∇u + f₂ Δu + S)^ of those of f₁, f₂, S that are functions."""
         if not self._has_functions():
             return torch.zeros_like(u_hat)
-        u, *derivatives = self._values(u_hat)
-        return self.waves(_sum(self._functions(u, t), *derivatives).expand_as(u))
+        u = self.at_nodes(u_hat)
+        return self.waves(_sum(self._functions(u, t), *self._slopes(u_hat)).expand_as(u))
 
     def frozen(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
         """v ↦ (-f₁(u)·∇v + f₂(u) Δv + S(u))^."""
@@ -220,23 +220,23 @@ class Transport(PseudoSpectral):
             return torch.zeros_like
         u = self.at_nodes(u_hat)
         terms = self._functions(u, t)
-        return lambda v_hat: self.waves(_sum(terms, *self._values(v_hat)[1:]).expand_as(u))
+        return lambda v_hat: self.waves(_sum(terms, *self._slopes(v_hat)).expand_as(u))
 
     def tangent(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
         """d ↦ (-f₁·∇d + f₂ Δd - (f₁'d)·∇u + (f₂'d) Δu + S'd)^, f₁', f₂', S' by differentiation at
         u."""
         if not self._has_functions():
             return torch.zeros_like
-        u, *derivatives = self._values(u_hat)
+        u, slopes_of_u = self.at_nodes(u_hat), self._slopes(u_hat)
         with torch.enable_grad():
             v = u.detach().requires_grad_()
-            slopes = [None if f is None else _jacobian(f, v) for f in self._functions(v, t)]
+            jacobians = [None if f is None else _jacobian(f, v) for f in self._functions(v, t)]
         f1, f2, _ = self._functions(u, t)
 
         def derivative(d_hat: Tensor) -> Tensor:
-            d, *along = self._values(d_hat)
-            changes = [None if J is None else _product(J, d) for J in slopes]
-            change = _sum([f1, f2, None], *along) + _sum(changes, *derivatives)
+            d = self.at_nodes(d_hat)
+            changes = [None if J is None else _product(J, d) for J in jacobians]
+            change = _sum([f1, f2, None], *self._slopes(d_hat)) + _sum(changes, *slopes_of_u)
             return self.waves(change.expand_as(d))
 
         return derivative
@@ -263,14 +263,14 @@ class Transport(PseudoSpectral):
             for name in ("velocity", "diffusivity", "source")
         ]
 
-    def _values(self, u_hat: Tensor) -> tuple[Tensor, list[Tensor], Tensor | None]:
-        """u, ∂_a u if f₁ is a function, and Δu if f₂ is one, at the nodes."""
+    def _slopes(self, u_hat: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """∂_a u if f₁ is a function, and Δu if f₂ is one, at the nodes."""
         gradient, laplacian = [], None
         if self.velocity is not None:
             gradient = [self.at_nodes(u_hat * self.cast(d, u_hat)) for d in self.derivatives]
         if callable(self.diffusivity):
             laplacian = self.at_nodes(u_hat * self.cast(self.laplacian, u_hat))
-        return self.at_nodes(u_hat), gradient, laplacian
+        return gradient, laplacian
 
 
 def _sum(
