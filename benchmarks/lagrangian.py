@@ -92,6 +92,7 @@ def burgers() -> Iterator[Problem]:
     """u_t + u u_x = ν u_xx, u0 = c + sin x."""
     for nu in (0.1, 0.05, 0.01):
         for c in (0.0, 10.0, 50.0):
+
             def exact(x: Tensor, t: float, c: float = c, nu: float = nu) -> Tensor:
                 return c + cole_hopf(torch.sin, lambda y: -torch.cos(y), x - c * t, t, nu)
 
@@ -101,6 +102,7 @@ def burgers() -> Iterator[Problem]:
 def varying() -> Iterator[Problem]:
     """u_t + c (1 + sin x / 2) u_x = 0, by characteristics backward in time."""
     for c in (1.0, 2.0, 5.0, 10.0):
+
         def speed(x: Tensor, c: float = c) -> Tensor:
             return c * (1 + torch.sin(x) / 2)
 

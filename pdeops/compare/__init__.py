@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .comparison import Comparison
+    from .equation_runs import compare_equation
     from .error_time import study
     from .rollout_runs import compare_rollouts
     from .rollout_study import rollout_study
@@ -16,13 +17,21 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Comparison": "comparison",
+    "compare_equation": "equation_runs",
     "compare_rollouts": "rollout_runs",
     "compare_runs": "runs",
     "rollout_study": "rollout_study",
     "study": "error_time",
 }
 
-__all__ = ["Comparison", "compare_rollouts", "compare_runs", "rollout_study", "study"]
+__all__ = [
+    "Comparison",
+    "compare_equation",
+    "compare_rollouts",
+    "compare_runs",
+    "rollout_study",
+    "study",
+]
 
 
 def __getattr__(name: str) -> Any:

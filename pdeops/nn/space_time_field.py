@@ -3,6 +3,7 @@
 # n points, p parameters.
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,12 +22,14 @@ class SpaceTimeField(nn.Module, ABC):
 
     Attributes:
         equation: a `Transport`, the equation with its box.
+        u0: the initial field.
         t_end: end of the time interval.
         ends: the ends of the time windows, which are trained one after another; the last is t_end.
         arguments: the hyperparameters as plain values.
     """
 
     equation: Any
+    u0: Callable[[Tensor], Tensor]
     t_end: float
     ends: tuple[float, ...]
     arguments: dict[str, Any]

@@ -2,6 +2,7 @@
 # Axes: i input channel, k feature, o output channel, q entries of a jet, n points.
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -87,11 +88,12 @@ class TanhNetwork(nn.Module):
             ValueError: there is not one deviation per input.
         """
         first = self.hidden[0]
+        assert isinstance(first, nn.Linear)
         if len(deviations) != first.in_features:
             raise ValueError(
                 f"Give one deviation per input ({first.in_features}); got {len(deviations)}."
             )
-        like = {"generator": generator, "dtype": torch.float64}
+        like: Any = {"generator": generator, "dtype": torch.float64}
         weight = torch.randn(*first.weight.shape, **like) * torch.tensor(deviations)
         first.weight.copy_(weight)
         first.bias.copy_(bias * (2 * torch.rand(first.out_features, **like) - 1))

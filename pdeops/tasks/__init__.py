@@ -181,7 +181,8 @@ def predict(run: Any, data: str | Path | None, out: str | Path, **options: Any) 
             f"A run of the task {task.name!r} ({task.summary}) predicts from inputs. Name a file "
             f"with --data."
         )
-    return task.predict(run, data, Path(out).expanduser(), **options)
+    write: Any = task.predict
+    return write(run, data, Path(out).expanduser(), **options)
 
 
 def _recipe(plain: Mapping[str, Any]) -> TrainingRecipe:

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -82,10 +83,10 @@ def classical_solution(
     while nodes < finest:
         nodes, dt = 2 * nodes, dt / 2
         fine = solved(equation, u0, nodes, times, dt)
-        every = (Ellipsis, *[slice(None, None, 2)] * grid.ndim)
+        every: Any = (Ellipsis, *[slice(None, None, 2)] * grid.ndim)
         change = ((fine[every] - coarse).norm() / fine[every].norm()).item()
         if change < tolerance:
-            at = (Ellipsis, *[slice(None, None, nodes // grid.shape[0])] * grid.ndim)
+            at: Any = (Ellipsis, *[slice(None, None, nodes // grid.shape[0])] * grid.ndim)
             return Reference(fine[at], nodes, dt, change)
         coarse = fine
     raise ValueError(

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from ..batch import Batch
 from ..nn.space_time_field import SpaceTimeField
+from ..nn.tanh_network import TanhNetwork
 from ..training import rng
 
 _HELD_OUT = 2000  # random points of the validation
@@ -133,7 +134,7 @@ class ResidualLoss:
         self.causality = causality
         self._kept: tuple[Tensor, Any] | None = None
 
-    def __call__(self, field: nn.Module, batch: Batch) -> Tensor:
+    def __call__(self, field: Any, batch: Batch) -> Tensor:
         points, positions = self._points(field, batch)
         r = field.residual(points)
         loss = (self._weights(r, positions) * r.square().sum(0)).sum()
@@ -203,8 +204,6 @@ def random_features(
     Raises:
         ValueError: a network has several hidden layers.
     """
-    from ..nn.tanh_network import TanhNetwork
-
     for network in field.modules():
         if not isinstance(network, TanhNetwork):
             continue
@@ -213,8 +212,10 @@ def random_features(
                 f"Random features are those of one hidden layer; the model has networks of "
                 f"{len(network.hidden)}. Set its number of layers to 1, and use more channels."
             )
-        inputs = network.hidden[0].in_features
-        network.randomise([deviation] * (inputs - 1) + [time_deviation], 1.0, generator)
+        first = network.hidden[0]
+        assert isinstance(first, nn.Linear)
+        others = first.in_features - 1
+        network.randomise([deviation] * others + [time_deviation], 1.0, generator)
         network.hidden.requires_grad_(False)
 
 

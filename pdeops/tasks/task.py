@@ -146,7 +146,7 @@ class Task(ABC):
             f"is nothing to draw over time. Leave out --plot."
         )
 
-    def predict(self, run: Any, data: Any, out: str | Path, **options: Any) -> dict[str, Any]:
+    def predict(self, run: Any, data: Any, out: str | Path) -> dict[str, Any]:
         """Write the predictions for the inputs of a file to a new file; returns a summary.
 
         Raises:

@@ -56,14 +56,17 @@ def _solver(
     scale = J.norm(dim=0)
     scale = torch.where(scale > 0, scale, 1.0)
     A = J / scale
-    normal, gradient = A.T @ A, A.T @ r
+    wide = A.shape[0] < A.shape[1]
+    # (AᵀA + λ)⁻¹ Aᵀ = Aᵀ (AAᵀ + λ)⁻¹: the smaller of the two matrices is factored.
+    product, right = (A @ A.T, r) if wide else (A.T @ A, A.T @ r)
 
     def solve(damping: float) -> Tensor:
-        shifted = normal + damping * torch.eye(len(normal), dtype=J.dtype, device=J.device)
+        shifted = product + damping * torch.eye(len(product), dtype=J.dtype, device=J.device)
         factor, failed = torch.linalg.cholesky_ex(shifted)
         if failed:  # λ is below the round-off of the largest eigenvalue
-            return torch.full_like(gradient, torch.nan)
-        return -torch.cholesky_solve(gradient[:, None], factor)[:, 0] / scale
+            return torch.full_like(scale, torch.nan)
+        y = torch.cholesky_solve(right[:, None], factor)[:, 0]
+        return -(A.T @ y if wide else y) / scale
 
     return solve
 

@@ -31,10 +31,10 @@ class TwoStages(torch.optim.Optimizer):
             line_search_fn="strong_wolfe",
         )
 
-    def step(self, closure: Any = None) -> float:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
         (group,) = self.param_groups
         trained = [i for i, p in enumerate(group["params"]) if p.grad is not None]
-        if trained != self.trained:
+        if trained and trained != self.trained:
             self.trained, self.steps = trained, 0
             self._restart()
         self.steps += 1

@@ -38,8 +38,10 @@ class Sine:
         self.xi = [2 * math.pi * n / L for n, L in zip(k, grid.extent, strict=True)]
 
     def __call__(self, x: Float[Tensor, "b d *n"]) -> Float[Tensor, "b 1 *n"]:
-        angle = sum(xi * x[:, a : a + 1] for a, xi in enumerate(self.xi))
-        return self.mean + self.amplitude * torch.sin(angle + self.phase)
+        angle = torch.full_like(x[:, :1], self.phase)
+        for a, xi in enumerate(self.xi):
+            angle = angle + xi * x[:, a : a + 1]
+        return self.mean + self.amplitude * torch.sin(angle)
 
 
 class Gaussian:

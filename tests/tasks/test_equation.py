@@ -1,5 +1,6 @@
 """The task `equation`: points, loss, a run as a function of x and t, errors, the command line."""
 
+import json
 import math
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 import torch
 
 from pdeops.batch import Batch
+from pdeops.compare import compare_equation
+from pdeops.compare.timing import Clock
 from pdeops.datasets import open_dataset
 from pdeops.domain import Grid
 from pdeops.solvers import Burgers
@@ -89,6 +92,19 @@ def test_predict_samples_any_grid_and_times(folder, tmp_path):
     with pytest.raises(ValueError, match="known for 0 <= t <= 1"):
         predict(run, None, tmp_path / "v.h5", times=[2.0])
     assert not (tmp_path / "v.h5").exists()
+
+
+def test_compare_finds_the_cheapest_classical_run(folder, tmp_path):
+    """The equation is linear: ETDRK4 is exact on any grid that holds the wave."""
+    run = load_run(folder)
+    report = compare_equation(run, folder=tmp_path, clock=Clock(rest=0.0))
+    assert report.error == pytest.approx(evaluate(run)["error_at_times"][-1], rel=1e-6)
+    assert report.training > 0
+    assert report.classical.error < 1e-12
+    assert report.classical.num_steps < 10
+    assert "ETDRK4 on" in report.to_markdown()
+    assert (tmp_path / "equation_compare.csv").read_text().count("\n") == 3
+    assert json.dumps(report.to_dict())
 
 
 def test_an_interrupted_run_resumes_exactly(tmp_path):

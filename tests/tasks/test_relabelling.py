@@ -24,7 +24,9 @@ def relative(u, exact):
     return ((u - exact).norm() / exact.norm()).item()
 
 
-@pytest.mark.parametrize("grid", [Grid((16,), 3.0, "periodic"), Grid((16, 12), (3.0, 2.0), "periodic")])
+@pytest.mark.parametrize(
+    "grid", [Grid((16,), 3.0, "periodic"), Grid((16, 12), (3.0, 2.0), "periodic")]
+)
 def test_a_fourier_field_is_the_series(grid, generator):
     """Exact for waves below Nyquist, at points that are no nodes."""
     k = [2 * math.pi / L for L in grid.extent]

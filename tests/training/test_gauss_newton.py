@@ -1,5 +1,6 @@
 """Gauss-Newton and Adam-then-L-BFGS as optimizers of the trainer's objectives."""
 
+import math
 from copy import deepcopy
 
 import pytest
@@ -84,6 +85,20 @@ def test_rosenbrock(damping):
     torch.testing.assert_close(fit.model.theta.detach(), torch.ones(2).double(), atol=1e-8, rtol=0)
 
 
+@pytest.mark.parametrize("shape", [(9, 4), (4, 9)])
+def test_a_damped_step_solves_its_least_squares_problem(shape, generator):
+    """min |A θ - b + A d|² + λ |D d|², with more residuals than parameters and with fewer."""
+    A = torch.randn(shape, dtype=torch.float64, generator=generator)
+    b = torch.randn(shape[0], dtype=torch.float64, generator=generator)
+    fit = learner(GaussNewton(damping=0.5), lambda theta: A @ theta - b, size=shape[1])
+    start = fit.model.theta.detach().clone()
+    step(fit)
+    whole = torch.cat([A, math.sqrt(0.5) * torch.diag(A.norm(dim=0))])
+    right = torch.cat([b - A @ start, torch.zeros(shape[1], dtype=torch.float64)])
+    d = torch.linalg.lstsq(whole, right[:, None]).solution[:, 0]
+    torch.testing.assert_close(fit.model.theta.detach() - start, d, rtol=1e-10, atol=1e-12)
+
+
 def test_other_parameters_are_left_alone():
     fit = learner(GaussNewton(), rosenbrock)
     before = fit.model.blocks[1].detach().clone()
@@ -133,7 +148,10 @@ def test_a_change_of_the_trained_parameters_starts_again():
         assert torch.equal(both.model.blocks[1], fresh.model.blocks[0])
 
 
-@pytest.mark.parametrize("spec", [AdamThenLBFGS(adam_steps=3, max_iter=2), GaussNewton()])
+@pytest.mark.parametrize(
+    "spec",
+    [AdamThenLBFGS(adam_steps=3, max_iter=2), AdamThenLBFGS(adam_steps=9), GaussNewton()],
+)
 def test_a_state_resumes_exactly(spec):
     whole = learner(spec, rosenbrock)
     for _ in range(5):

@@ -133,7 +133,7 @@ class Transport(PseudoSpectral):
     ) -> Float[Tensor, "b c *points"]:
         """u_t of a solution with these values and derivatives."""
         terms = self.velocity_at(u, x, t), self.diffusivity_at(u, x, t), self.source_at(u, x, t)
-        return _sum(terms, gradient, laplacian)
+        return _sum(terms, gradient.unbind(2), laplacian)
 
     def velocity_at(
         self, u: Float[Tensor, "b c *points"], x: Float[Tensor, "#b d *points"], t: Any
@@ -189,11 +189,13 @@ class Transport(PseudoSpectral):
     def _value(self, name: str, u: Tensor, x: Tensor, t: Any) -> Tensor:
         """A term that is a function, with the axes of u."""
         value = getattr(self, name)(u, x, t)
+        channels = (x.shape[1],) if name == "velocity" else (1, u.shape[1])
+        if isinstance(value, Tensor) and value.shape == u.shape and u.shape[1] in channels:
+            return value
         if not isinstance(value, Tensor):
             value = u.new_full((), float(value))
         if value.ndim == 0:
             value = value.reshape((1,) * u.ndim)
-        channels = (x.shape[1],) if name == "velocity" else (1, u.shape[1])
         fits = value.ndim == u.ndim and value.shape[1] in (1, *channels)
         if not fits or any(n not in (1, m) for n, m in _other_axes(value, u)):
             raise ValueError(
@@ -233,7 +235,7 @@ class Transport(PseudoSpectral):
 
         def derivative(d_hat: Tensor) -> Tensor:
             d, *along = self._values(d_hat)
-            changes = [None if J is None else (J * d[:, None]).sum(2) for J in slopes]
+            changes = [None if J is None else _product(J, d) for J in slopes]
             change = _sum([f1, f2, None], *along) + _sum(changes, *derivatives)
             return self.waves(change.expand_as(d))
 
@@ -261,28 +263,33 @@ class Transport(PseudoSpectral):
             for name in ("velocity", "diffusivity", "source")
         ]
 
-    def _values(self, u_hat: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """u, ∇u if f₁ is a function, and Δu if f₂ is one, at the nodes."""
-        gradient = laplacian = None
+    def _values(self, u_hat: Tensor) -> tuple[Tensor, list[Tensor], Tensor | None]:
+        """u, ∂_a u if f₁ is a function, and Δu if f₂ is one, at the nodes."""
+        gradient, laplacian = [], None
         if self.velocity is not None:
-            slopes = [self.at_nodes(u_hat * self.cast(d, u_hat)) for d in self.derivatives]
-            gradient = torch.stack(slopes, 2)
+            gradient = [self.at_nodes(u_hat * self.cast(d, u_hat)) for d in self.derivatives]
         if callable(self.diffusivity):
             laplacian = self.at_nodes(u_hat * self.cast(self.laplacian, u_hat))
         return self.at_nodes(u_hat), gradient, laplacian
 
 
 def _sum(
-    terms: Sequence[Tensor | None], gradient: Tensor | None, laplacian: Tensor | None
+    terms: Sequence[Tensor | None], gradient: Sequence[Tensor], laplacian: Tensor | None
 ) -> Tensor:
-    """-f₁·∇u + f₂ Δu + S of the terms that are not None; 0 without any."""
-    f1, f2, S = terms
-    total = torch.zeros(())
-    if f1 is not None and gradient is not None:
-        total = total - (f1[:, None] * gradient).sum(2)
+    """-f₁·∇u + f₂ Δu + S of the terms that are not None; 0 without any.
+
+    Args:
+        gradient: ∂_a u of each direction a.
+    """
+    f1, f2, total = terms
     if f2 is not None and laplacian is not None:
-        total = total + f2 * laplacian
-    return total if S is None else total + S
+        diffusion = f2 * laplacian
+        total = diffusion if total is None else total + diffusion
+    if f1 is not None:
+        for a, slope in enumerate(gradient):
+            advection = f1[:, a : a + 1] * slope if f1.shape[1] > 1 else f1 * slope
+            total = -advection if total is None else total - advection
+    return torch.zeros(()) if total is None else total
 
 
 def _jacobian(f: Float[Tensor, "b i *points"], u: Float[Tensor, "b c *points"]) -> Tensor:
@@ -296,6 +303,14 @@ def _jacobian(f: Float[Tensor, "b i *points"], u: Float[Tensor, "b c *points"]) 
         )
         rows.append(torch.zeros_like(u) if slope is None else slope)
     return torch.stack(rows, 1)
+
+
+def _product(
+    J: Float[Tensor, "b i c *points"], d: Float[Tensor, "b c *points"]
+) -> Float[Tensor, "b i *points"]:
+    """Σ_c J_ic d_c."""
+    parts = [J[:, :, c] * d[:, c : c + 1] for c in range(d.shape[1])]
+    return sum(parts[1:], start=parts[0])
 
 
 def _other_axes(value: Tensor, u: Tensor) -> list[tuple[int, int]]:

@@ -33,7 +33,7 @@ def field():
     u0 = Sine(grid, 0.3, waves=[1, -2])
     equation = Everything(grid)
     options = {"hidden_channels": 8, "num_layers": 2, "fourier_features": 3}
-    return PINN(equation, u0, 1.5, windows=[0.5, 1.5], **options).double()
+    return PINN(equation, u0, 1.5, windows=[0.2, 0.5, 1.5], **options).double()
 
 
 def points(n=6, low=0.0, high=1.5):
@@ -52,13 +52,22 @@ def test_initial_field_periods_and_continuity_are_exact(field):
         shift = torch.zeros(2, 1, dtype=torch.float64)
         shift[axis] = L
         torch.testing.assert_close(field(x + shift, t), u, rtol=0, atol=1e-13)
-    before, after = (field(x, torch.full_like(t, s)) for s in (0.5 - 1e-12, 0.5))
-    torch.testing.assert_close(before, after, rtol=0, atol=1e-10)
+    for end in (0.2, 0.5):
+        before, after = (field(x, torch.full_like(t, s)) for s in (end - 1e-12, end))
+        torch.testing.assert_close(before, after, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.05, 0.45), (0.55, 1.45)])
+def test_random_frequencies_are_those_of_a_window(field):
+    """ωτ at x = 0, at the end of the second window."""
+    zero = torch.zeros(2, 1, dtype=torch.float64)
+    embedding = field.embedding(zero, torch.tensor([0.5], dtype=torch.float64), 1)
+    torch.testing.assert_close(embedding.value[:5, 0], field.frequencies.cos())
+    assert (field.frequencies[2:] != 0).all()
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.05, 0.15), (0.25, 0.45), (0.55, 1.45)])
 def test_residual_is_that_of_the_function(field, low, high):
-    """The jets against central differences of `forward`, in both windows."""
+    """The jets against central differences of `forward`, in each window."""
     x, t = points(low=low, high=high)
     h = 1e-3
 
@@ -84,9 +93,9 @@ def test_a_window_trains_its_own_network_only(field):
     x, t = points(low=0.6, high=1.4)
     field.zero_grad()
     field.residual(field.collocate(x, t)).square().sum().backward()
-    first, second = field.networks
-    assert all(p.grad is None for p in first.parameters())
-    assert all(p.grad is not None for p in second.parameters())
+    first, second, third = field.networks
+    assert all(p.grad is None for p in (*first.parameters(), *second.parameters()))
+    assert all(p.grad is not None for p in third.parameters())
 
 
 def test_gaussian_sums_its_images():

@@ -127,6 +127,14 @@ def test_explicit_diffusion_beyond_its_limit_is_reported():
     assert f2.rate(f2.encode(start(circle(24)))).item() == pytest.approx(7**2 / 2)
 
 
+def test_the_courant_number_is_that_of_the_time():
+    """f₁ = 10 t, checked at the beginning of each interval."""
+    grid = circle(8)
+    equation = Transport(grid, velocity=lambda u, x, t: 10 * t)
+    run = evolve(equation, start(grid), [0.5, 1.0], dt=0.1)
+    assert run.courant == pytest.approx(5 * 0.1 / grid.spacing[0])
+
+
 def scattered(num_points=40):
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(num_points, 3, dtype=torch.float64, generator=generator)
@@ -150,13 +158,16 @@ def test_the_residual_at_points_vanishes_for_a_solution_only():
 def test_points_and_nodes_give_the_same_rate(viscosity):
     """right_side of the derivatives at the nodes is L u + N(u); not so with another viscosity."""
     grid = circle(32)
+    terms = {"velocity": lambda u, x, t: u, "source": lambda u, x, t: t, "growth": 0.4}
     u0 = torch.sin(grid.axis(0))[None, None]
-    equation = Burgers(grid, 0.1)
+    equation = Transport(grid, drift=[0.7], diffusivity=0.1, **terms)
     u_hat = equation.encode(u0)
-    rate = equation.decode(equation.symbol * u_hat + equation.nonlinear(u_hat, 0.0))
+    rate = equation.decode(equation.symbol * u_hat + equation.nonlinear(u_hat, 0.5))
     gradient = torch.cos(grid.axis(0))[None, None, None]
-    other = Burgers(grid, viscosity)
-    at_points = other.right_side(u0, gradient, -u0, grid.nodes()[None], 0.0)
+    other = Transport(grid, drift=[0.7], diffusivity=viscosity, **terms)
+    at_points = other.right_side(u0, gradient, -u0, grid.nodes()[None], 0.5)
+    by_hand = -(0.7 + u0) * gradient[:, 0] - 0.1 * u0 + 0.4 * u0 + 0.5
+    assert (rate - by_hand).abs().max() < 1e-14
     difference = (rate - at_points).abs().max().item()
     assert difference == pytest.approx(viscosity - 0.1, abs=1e-14)
 
