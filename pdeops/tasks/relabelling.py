@@ -69,14 +69,16 @@ def solve_relabelled(
         arguments: of `LPINN`.
 
     Raises:
-        ValueError: a window would be shorter than t_end/1000, as at a shock.
+        ValueError: a window would be shorter than t_end/1000, or without diffusion than a fifth of
+            the one before, as at a shock.
     """
     start, starts, fields = 0.0, [], []
     while start < t_end * (1 - 1e-12):
         left = t_end - start
         field = _solved(equation, u0, start, left, fit, arguments)
         length = _usable(field, smallest_jacobian)
-        if length < t_end / 1000:
+        crossing = equation.diffusivity == 0 and fields and length < fields[-1].t_end / 5
+        if length < t_end / 1000 or crossing:
             raise ValueError(
                 f"The map contracts to min J = {smallest_jacobian:g} within {length:.3g} after "
                 f"t = {start:.6g}, so windows would become too short. At a shock use one window: "

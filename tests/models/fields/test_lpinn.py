@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pdeops.domain import Grid
-from pdeops.models import LPINN
+from pdeops.models import LPINN, PINN
 from pdeops.solvers import AdvectionDiffusion, Burgers, Transport, cole_hopf, hopf_lax
 from pdeops.tasks.random_features import fit_random_features
 
@@ -63,6 +63,36 @@ def test_the_error_does_not_depend_on_the_speed(at_rest_and_fast):
     ]
     assert errors[0] < 1e-3
     assert errors[1] == pytest.approx(errors[0], rel=0.05)
+
+
+def pinn(equation, u0):
+    model = PINN(equation, u0, 1.0, hidden_channels=120, num_layers=1)
+    fit_random_features(model, **FEW)
+    return model(X, torch.ones_like(X[0]))[0]
+
+
+def test_a_pinn_fails_at_high_speed_and_ties_at_rest(at_rest_and_fast):
+    """T1 and T12: the same features and points."""
+    u = pinn(AdvectionDiffusion(CIRCLE, [50.0]), sine())
+    assert relative(u, torch.sin(X[0] - 50.0)) > 0.5
+    exact = burgers(X[0], 1.0, 0.1)
+    ours = relative(at_rest_and_fast[0.0][0].at(X, 1.0).u[0], exact)
+    assert ours < 3 * relative(pinn(Burgers(CIRCLE, 0.1), sine()), exact)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("nu", "error"), [(0.1, 8.3e-5), (0.05, 5.4e-4)])
+def test_figures_of_the_published_comparison(nu, error):
+    """250 features, 64 x 48 points: the known error at most, and independent of c within 5 %."""
+    fit = {"points": 64, "times": 48, "deviation": 0.7, "time_deviation": 0.7}
+    errors = []
+    for c in (0.0, 10.0, 50.0):
+        model, _ = solve(Burgers(CIRCLE, nu), sine(c), features=250, fit=fit)
+        u = torch.cat([model.at(X, k / 10).u[0] for k in range(1, 11)])
+        exact = torch.cat([burgers(X[0], k / 10, nu, c) for k in range(1, 11)])
+        errors.append(relative(u, exact, c))
+    assert errors[0] < error
+    assert errors == pytest.approx([errors[0]] * 3, rel=0.05)
 
 
 def test_training_does_not_see_the_speed():
@@ -205,13 +235,13 @@ def test_two_dimensional_incompressible_transport():
         return torch.sin(x[:, 1:])
 
     model, _ = solve(
-        Transport(box, velocity=velocity), u0, t, fit={**FEW, "points": 12, "times": 6}
+        Transport(box, velocity=velocity), u0, t, features=120, fit={**FEW, "points": 12, "times": 6}
     )
     x = box.nodes().flatten(1) + 0.1
     result = model.at(x, t)
     exact = torch.sin(x[1] - t * torch.sin(x[0] - t))
     assert relative(result.u[0], exact) < 5e-3
-    assert result.smallest_jacobian == pytest.approx(1.0, abs=1e-2)
+    assert result.smallest_jacobian == pytest.approx(1.0, abs=0.03)
     diffusing, _ = solve(
         Transport(box, drift=[3.0, 1.0], diffusivity=nu), u0, t, fit={**FEW, "points": 8, "times": 6}
     )
