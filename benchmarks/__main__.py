@@ -8,6 +8,7 @@ from pathlib import Path
 from pdeops.compare.machine import describe_machine
 
 from .bench import RESULTS, Bench, run, write
+from .collocation import BENCHES as COLLOCATION
 from .evolution import BENCHES as EVOLUTION
 from .generation import BENCHES as GENERATION
 from .loading import BENCHES as LOADING
@@ -23,7 +24,7 @@ BENCHES = {
     bench.name: bench
     for bench in (
         *(*SOLVERS, *RECOGNITION, *EVOLUTION, *GENERATION, *LOADING),
-        *(*MGNO, *LSM, *PEERS, *SPECTRAL, *SPACETIME),
+        *(*MGNO, *LSM, *PEERS, *SPECTRAL, *SPACETIME, *COLLOCATION),
     )
 }
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .evolution.equations.kuramoto_sivashinsky import KuramotoSivashinsky
     from .evolution.equations.navier_stokes import NavierStokes
     from .evolution.equations.shallow_water import ShallowWater
+    from .evolution.equations.transport import Transport
     from .evolution.equations.wave import Wave
     from .evolution.etdrk4 import ETDRK4
     from .evolution.evolution import Evolution
@@ -98,6 +99,7 @@ _HOME = {
     "Stencil": "operators.stencil",
     "Stepper": "evolution.stepper",
     "Trajectory": "evolution.trajectory",
+    "Transport": "evolution.equations.transport",
     "TsallisINF": "tuning.tsallis_inf",
     "Wave": "evolution.equations.wave",
     "bicgstab": "krylov.bicgstab",
@@ -164,6 +166,7 @@ __all__ = [
     "Stencil",
     "Stepper",
     "Trajectory",
+    "Transport",
     "TsallisINF",
     "Wave",
     "bicgstab",

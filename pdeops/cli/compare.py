@@ -18,7 +18,8 @@ def command(
 
     An operator for a steady problem is compared with direct and iterative solvers, an operator on
     points with finite elements on coarser meshes, a model of trajectories with time stepping at
-    many (n, dt), by the error at the last time and by correlation time.
+    many (n, dt), by the error at the last time and by correlation time. A network that solves one
+    equation is compared with the cheapest ETDRK4 run of at most the same error.
 
     Writes compare.csv, plots/ and report.md to the run's folder; prints the table and the verdict.
     """
@@ -27,6 +28,15 @@ def command(
     from ..tasks import load_run, task_of
 
     task = task_of(run)
+    if task.name == "equation":
+        from ..compare import compare_equation
+
+        solved = compare_equation(load_run(run, device=device), folder=run)
+        if json:
+            emit(solved.to_dict(), as_json=True)
+        else:
+            document(solved.to_markdown())
+        return
     if task.name not in ("supervised", "rollout"):
         raise ValueError(
             f"compare sets operators against solvers of the same problem; {run} is of "

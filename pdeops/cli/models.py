@@ -11,8 +11,9 @@ def command(json: Json = False) -> None:
     Parameters are counted with default arguments and one input and one output channel. Operators
     are built on the first grid they accept: 128 x 128 nodes, then the sizes of published models,
     then a periodic box, then a sphere, then 972 points. Networks inside solvers need no grid and
-    are built for two axes. --json adds the grid and the default arguments, and counts the models of
-    the package neuraloperator, which takes as long to import as everything else together.
+    are built for two axes; networks that solve one equation for Burgers' equation. --json adds the
+    grid and the default arguments, and counts the models of the package neuraloperator, which takes
+    as long to import as everything else together.
 
     Your own model needs no entry here: a recipe names it module:Class or file.py:Class.
     """
@@ -94,7 +95,7 @@ def _at_defaults(model: Any) -> dict[str, Any]:
     import torch
 
     from ..domain import Grid, Points, Sphere
-    from ..models import CORRECTIONS
+    from ..models import CORRECTIONS, FIELDS
     from ..nn.domains import check_domain
     from ..nn.parameters import num_parameters
 
@@ -105,6 +106,8 @@ def _at_defaults(model: Any) -> dict[str, Any]:
     given: list[tuple[Any, ...]] = [(1, 1, domain) for domain in domains]
     if model in CORRECTIONS.values():
         given = [(2,)]
+    if model in FIELDS.values():
+        return {**_UNKNOWN, **_field_at_defaults(model)}
     for arguments in given:
         try:
             if len(arguments) > 1:
@@ -120,3 +123,15 @@ def _at_defaults(model: Any) -> dict[str, Any]:
             "arguments": built.arguments,
         }
     return _UNKNOWN
+
+
+def _field_at_defaults(model: Any) -> dict[str, Any]:
+    """Number of parameters and arguments of the solution of an equation in one dimension."""
+    from ..domain import Grid
+    from ..nn.parameters import num_parameters
+    from ..solvers.evolution.equations.burgers import Burgers
+    from ..solvers.evolution.initial import Sine
+
+    grid = Grid((64,), boundary="periodic")
+    built = model(Burgers(grid, 0.1), Sine(grid), 0.1)
+    return {"parameters": num_parameters(built), "arguments": built.arguments}

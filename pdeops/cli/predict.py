@@ -1,8 +1,8 @@
-"""`pdeops predict`: apply a trained operator to the inputs of a file."""
+"""`pdeops predict`: apply a trained operator to the inputs of a file, or sample a solution."""
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,13 +13,20 @@ log = logging.getLogger("pdeops")
 
 def command(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    data: Annotated[Path, typer.Option(help="File with the inputs.")],
     out: Annotated[Path, typer.Option(help="Output file (HDF5); must not exist.")],
+    data: Annotated[Path | None, typer.Option(help="Operators: file with the inputs.")] = None,
+    grid: Annotated[
+        int | None, typer.Option(help="Solutions of an equation: nodes per axis. Default: 128.")
+    ] = None,
+    times: Annotated[
+        str | None,
+        typer.Option(help="Solutions of an equation: times, as in 0,0.5,1. Default: 11 times."),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="Figure of the first samples (.png, .pdf or .svg): input and prediction, "
-            "with truth and error if the file has the targets."
+            help="Operators: figure of the first samples (.png, .pdf or .svg): input and "
+            "prediction, with truth and error if the file has the targets."
         ),
     ] = None,
     device: Device = "cpu",
@@ -29,6 +36,8 @@ def command(
 
     Trajectories are written with a time axis: first the input frames, then the predicted frames.
     Their figure has the first and the last frame.
+
+    A run that solves one equation needs no file: it is sampled at the nodes of a grid and at times.
     """
     from .. import tasks
 
@@ -36,11 +45,24 @@ def command(
         from ..compare.plots import check_format
 
         check_format(plot)
+        if data is None:
+            raise ValueError("--plot draws predictions for the inputs of a file: give --data too.")
+    options: dict[str, Any] = {} if grid is None else {"grid": grid}
+    if times is not None:
+        options["times"] = _numbers(times)
     loaded = tasks.load_run(run, device=device)
-    report = tasks.predict(loaded, data, out)
+    report = tasks.predict(loaded, data, out, **options)
     if plot is not None:
+        assert data is not None
         from ..compare.field_plots import field_panel, predicted_samples
 
         samples = predicted_samples(data, out, name=loaded.recipe.model.name)
         log.info("wrote %s", field_panel(plot, samples))
     emit(report, as_json=json)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--times takes numbers, as in 0,0.5,1; got {text!r}.") from None

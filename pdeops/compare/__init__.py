@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .comparison import Comparison
+    from .equation_runs import compare_equation
     from .error_time import study
     from .point_runs import compare_points
     from .rollout_runs import compare_rollouts
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Comparison": "comparison",
+    "compare_equation": "equation_runs",
     "compare_points": "point_runs",
     "compare_rollouts": "rollout_runs",
     "compare_runs": "runs",
@@ -26,6 +28,7 @@ _HOME = {
 
 __all__ = [
     "Comparison",
+    "compare_equation",
     "compare_points",
     "compare_rollouts",
     "compare_runs",

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from .duel import Cost, Duel, Row, as_accurate, most_favourable, opponent_of
 from .tables import grid_name, markdown_table, percent, seconds_text, write_csv
@@ -45,7 +45,7 @@ class Comparison:
     context: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    row_header = ROW_HEADER
+    row_header: ClassVar[tuple[str, ...]] = ROW_HEADER
 
     @property
     def operators(self) -> list[str]:

@@ -9,6 +9,9 @@ lists the supported types of domain; `nn.domains.check_domain(Model, domain)` re
 `CORRECTIONS` holds the networks inside solvers: Model(ndim, **hyperparameters) maps residuals
 (b, 1, *space) to corrections. Training uses `at(faces)`, the map for systems with these couplings
 (`kernels/diffusion/reference.py`); a solver uses `on(A)`, the map for one operator.
+
+`FIELDS` holds networks that are the solution of one equation (`nn/space_time_field.py`):
+Model(equation, u0, t_end, **hyperparameters) maps points and times to u.
 """
 
 from torch import nn
@@ -17,6 +20,8 @@ from ..nn.domains import KNOWN
 from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
 from .corrections.vcycle import VCyclePreconditioner
+from .fields.lpinn import LPINN
+from .fields.pinn import PINN
 from .operators.fno import FNO
 from .operators.lsm import LSM
 from .operators.lsm_points import PointLSM
@@ -30,9 +35,12 @@ from .operators.transolver import Transolver
 
 __all__ = [
     "CORRECTIONS",
+    "FIELDS",
     "FNO",
+    "LPINN",
     "LSM",
     "MODELS",
+    "PINN",
     "DeepConjugate",
     "MgNO",
     "NeuralopFNO",
@@ -71,3 +79,5 @@ CORRECTIONS: dict[str, type[nn.Module]] = {
     "PublishedDeepConjugate": PublishedDeepConjugate,
     "VCyclePreconditioner": VCyclePreconditioner,
 }
+
+FIELDS: dict[str, type[nn.Module]] = {"PINN": PINN, "LPINN": LPINN}

@@ -14,6 +14,7 @@ from ..nearest import did_you_mean
 from ..runs.folder import relocated, tables_of
 from ..runs.recipe import read_tables
 from . import own_models, running
+from .equation import EquationTask
 from .preconditioner.task import PreconditionerTask
 from .rollout import RolloutTask
 from .supervised import SupervisedTask
@@ -32,7 +33,8 @@ __all__ = [
 ]
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (SupervisedTask(), RolloutTask(), PreconditionerTask())
+    task.name: task
+    for task in (SupervisedTask(), RolloutTask(), EquationTask(), PreconditionerTask())
 }
 _DEFAULT = "supervised"
 
@@ -61,9 +63,12 @@ def recipe_of(folder: str | Path) -> TrainingRecipe:
     """
     folder = Path(folder).expanduser()
     plain = tables_of(folder)
-    model = {**plain["model"], "name": own_models.located(plain["model"]["name"], folder)}
+    kind = TASKS[_known(plain.get("task", _DEFAULT), f"the recipe of {folder}")].recipe
+    for name in kind.sources:
+        located = own_models.located(plain[name]["name"], folder)
+        plain[name] = {**plain[name], "name": located}
     try:
-        recipe = _recipe({**plain, "model": model})
+        recipe = _recipe(plain)
     except ValueError as error:
         raise ValueError(
             f"The recipe of {folder} does not fit this version of pdeops: {error} Use the version "
@@ -153,13 +158,31 @@ def evaluate(run: Any, *args: Any, **options: Any) -> dict[str, Any]:
     return TASKS[run.task].evaluate(run, *args, **options)
 
 
-def predict(run: Any, data: str | Path, out: str | Path) -> dict[str, Any]:
+def predict(run: Any, data: str | Path | None, out: str | Path, **options: Any) -> dict[str, Any]:
     """Write the predictions of a run for every input of a file to a new data file.
 
+    Args:
+        data: the file; None for runs that need none, which solve one equation.
+        options: the `prediction_options` of the task, such as grid and times.
+
     Raises:
-        ValueError: `out` exists, the file does not fit the run, or the run predicts no fields.
+        ValueError: `out` exists, the file does not fit the run or is missing, or the run predicts
+            no fields or does not take an option.
     """
-    return TASKS[run.task].predict(run, data, Path(out).expanduser())
+    task = TASKS[run.task]
+    for option in options:
+        if option not in task.prediction_options:
+            raise ValueError(
+                f"The grid and times of a prediction by a run of the task {task.name!r} "
+                f"({task.summary}) are those of its data. Leave out {option}."
+            )
+    if data is None and not task.prediction_options:
+        raise ValueError(
+            f"A run of the task {task.name!r} ({task.summary}) predicts from inputs. Name a file "
+            f"with --data."
+        )
+    write: Any = task.predict
+    return write(run, data, Path(out).expanduser(), **options)
 
 
 def _recipe(plain: Mapping[str, Any]) -> TrainingRecipe:

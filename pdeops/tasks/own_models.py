@@ -1,4 +1,4 @@
-"""User-defined models: a recipe names them by `module:Class` or `file.py:Class`.
+"""User-defined classes, such as models: a recipe names them by `module:Class` or `file.py:Class`.
 
 A run keeps a copy of the file in its folder, and the hash of the file or module in its checkpoints.
 Loading such a run imports the copy or the module and so executes its code: load only runs that you
@@ -24,7 +24,7 @@ from ..runs.recipe import Choice, signature
 FOLDER = "model"  # subfolder of a run that holds the copy of the file
 
 
-class Models(Mapping[str, type[nn.Module]]):
+class Models(Mapping[str, type[Any]]):
     """A registry of models that also finds classes by `module:Class` or `file.py:Class`.
 
     Iteration and length are those of the registry alone.
@@ -33,19 +33,22 @@ class Models(Mapping[str, type[nn.Module]]):
         registry: name -> class.
         given: names of the leading arguments of the constructor; `a|b` allows either name.
         keywords: names of further arguments that the run passes to some models.
+        base: the class that all are derived from.
 
     Raises:
-        ValueError: on look-up, if the file or module does not import, the class is not a torch
-            module, or its constructor does not begin with `given`.
+        ValueError: on look-up, if the file or module does not import, the class is not derived from
+            `base`, or its constructor does not begin with `given`.
     """
 
     def __init__(
         self,
-        registry: Mapping[str, type[nn.Module]],
+        registry: Mapping[str, type[Any]],
         given: Sequence[str],
         keywords: Sequence[str] = (),
+        base: type = nn.Module,
     ) -> None:
         self.registry, self._given, self.keywords = registry, tuple(given), tuple(keywords)
+        self._base = base
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -53,12 +56,12 @@ class Models(Mapping[str, type[nn.Module]]):
         leading = tuple(name for names in self._given for name in names.split("|"))
         return (*leading, *self.keywords)
 
-    def __getitem__(self, name: str) -> type[nn.Module]:
+    def __getitem__(self, name: str) -> type[Any]:
         if name in self.registry:
             return self.registry[name]
         if not is_path(name):
             raise KeyError(name)
-        model = _class_at(name)
+        model = _class_at(name, self._base)
         leading = list(signature(model).parameters)[: len(self._given)]
         fits = [n in names.split("|") for n, names in zip(leading, self._given, strict=False)]
         if len(fits) < len(self._given) or not all(fits):
@@ -80,7 +83,7 @@ class Models(Mapping[str, type[nn.Module]]):
 
     def build(
         self, described: Mapping[str, Any], folder: Path | None, *given: Any, **keywords: Any
-    ) -> nn.Module:
+    ) -> Any:
         """The model that a checkpoint describes, freshly initialised.
 
         Args:
@@ -101,7 +104,7 @@ class Models(Mapping[str, type[nn.Module]]):
             )
         return self[name](*given, **keywords, **described["arguments"])
 
-    def named(self, described: Mapping[str, Any], folder: Path | None) -> type[nn.Module]:
+    def named(self, described: Mapping[str, Any], folder: Path | None) -> type[Any]:
         """The class that a checkpoint describes."""
         return self[self._present(described["name"], folder)]
 
@@ -136,11 +139,13 @@ def describe(model: Choice) -> dict[str, Any]:
 
 
 def keep(model: Choice, folder: Path) -> list[Path]:
-    """Copy the file of a user-defined model into the run's folder; returns the files written."""
+    """Copy the file of a user-defined class into the run's folder; returns the files written."""
     path = _split(model.name)[0] if is_path(model.name) else ""
     if not path.endswith(".py"):
         return []
     copy = folder / FOLDER / Path(path).name
+    if copy.exists() and copy.read_bytes() == Path(path).read_bytes():
+        return []  # the file of another table
     if copy.exists():
         raise ValueError(f"{copy} exists already; choose another --out.")
     copy.parent.mkdir(exist_ok=True)
@@ -177,26 +182,28 @@ def _split(name: str) -> tuple[str, str]:
     return os.path.expanduser(path) if path.endswith(".py") else path, attribute
 
 
-def _class_at(name: str) -> type[nn.Module]:
+def _class_at(name: str, base: type) -> type[Any]:
     path, attribute = _split(name)
     module = _imported(path)
-    classes = [n for n, v in vars(module).items() if _is_model(v)]
+
+    def fits(value: Any) -> bool:
+        return isinstance(value, type) and issubclass(value, base)
+
+    classes = [n for n, v in vars(module).items() if fits(v)]
+    kind = "torch modules" if base is nn.Module else f"classes derived from {base.__name__}"
     if not hasattr(module, attribute):
         raise ValueError(
-            f"{path} has no attribute {attribute!r}.{did_you_mean(attribute, classes)} Its torch "
-            f"modules: {', '.join(classes) or 'none'}."
+            f"{path} has no attribute {attribute!r}.{did_you_mean(attribute, classes)} Its {kind}: "
+            f"{', '.join(classes) or 'none'}."
         )
     found = getattr(module, attribute)
-    if not _is_model(found):
+    if not fits(found):
+        wanted = "torch.nn.Module" if base is nn.Module else base.__name__
         raise ValueError(
-            f"{name} must be a class of torch.nn.Module; got {found!r}. Its torch modules: "
+            f"{name} must be a class of {wanted}; got {found!r}. Its {kind}: "
             f"{', '.join(classes) or 'none'}."
         )
     return found
-
-
-def _is_model(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, nn.Module)
 
 
 def _imported(path: str) -> ModuleType:

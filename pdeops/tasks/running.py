@@ -28,7 +28,11 @@ def train(
         try:
             if distributed.is_main():
                 open_folder(folder, recipe, place)
-                copies = own_models.keep(recipe.model, folder)
+                copies = [
+                    copy
+                    for name in recipe.sources
+                    for copy in own_models.keep(getattr(recipe, name), folder)
+                ]
             return _report(trainer.fit(), folder)
         except BaseException:
             if distributed.is_main() and not trainer.last_path.exists():

@@ -20,7 +20,13 @@ from ..training.options import TrainingOptions
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecipe(Recipe):
-    """The tables shared by the recipes of all tasks; a task adds its own, and defines `model`."""
+    """The tables shared by the recipes of all tasks; a task adds its own, and defines `model`.
+
+    Attributes:
+        sources: the tables that may name a class of the user's own, whose file the run keeps.
+    """
+
+    sources: ClassVar[tuple[str, ...]] = ("model",)
 
     model: Choice
     optimizer: Choice = choice(OPTIMIZERS, "AdamW")
@@ -79,6 +85,8 @@ class Task(ABC):
         recipe: the dataclass of its recipes, whose `task` is `name`.
         loader: the public function that loads its runs.
         options: names of the arguments of `evaluate` after the run.
+        prediction_options: names of the keyword arguments of `predict`; a task without any predicts
+            from a data file.
     """
 
     name: ClassVar[str]
@@ -87,6 +95,7 @@ class Task(ABC):
     recipe: ClassVar[type[TrainingRecipe]]
     loader: ClassVar[str] = "pdeops.load_run"
     options: ClassVar[tuple[str, ...]] = ()
+    prediction_options: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def job(self, recipe: Any, device: torch.device) -> Job:
@@ -140,7 +149,7 @@ class Task(ABC):
             f"nothing to draw. Leave out --plot."
         )
 
-    def predict(self, run: Any, data: str | Path, out: str | Path) -> dict[str, Any]:
+    def predict(self, run: Any, data: Any, out: str | Path) -> dict[str, Any]:
         """Write the predictions for the inputs of a file to a new file; returns a summary.
 
         Raises:

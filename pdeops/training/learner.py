@@ -31,7 +31,8 @@ class Learner:
     function, and with sums over all pieces and ranks, so that all ranks take the same decisions.
 
     Raises:
-        ValueError: no parameter of the model requires a gradient.
+        ValueError: no parameter of the model requires a gradient, or the optimizer needs the
+            residuals of the objective, which has none, in one process.
     """
 
     def __init__(
@@ -57,6 +58,17 @@ class Learner:
         self._forward: Any = torch.compile(self.model) if options.compile else self.model
         self.optimizer = optimizer.build(self._trainable)
         self._needs_closure = optimizer.needs_closure
+        self._needs_jacobian = optimizer.needs_jacobian
+        if self._needs_jacobian and not hasattr(objective, "linearise"):
+            raise ValueError(
+                f"{type(optimizer).__name__} minimises sums of squares; the objective "
+                f"{type(objective).__name__} has no `linearise`. Use AdamW or LBFGS."
+            )
+        if self._needs_jacobian and (distributed.world_size() > 1 or options.accumulate > 1):
+            raise ValueError(
+                f"{type(optimizer).__name__} takes a batch as a whole; use one process and "
+                f"training.accumulate = 1."
+            )
         self._first: _Evaluation | None = None  # between `gradients` and `update`
         self.schedule = schedule.build(self.optimizer, total_steps)
         self.ema = EMA(self.model, options.ema) if options.ema is not None else None
@@ -137,7 +149,8 @@ class Learner:
     def _closure(self, first: "_Evaluation") -> Callable[[], float]:
         """The closure of an optimizer: sets the clipped gradients, returns the global mean loss.
 
-        The first call returns the loss from `gradients`.
+        The first call returns the loss from `gradients`. For an optimizer that needs it, the
+        attribute `linearise` gives r and J with loss |r|².
         """
         known: float | None = distributed.all_reduce_sum([first.loss], self.device)[0]
 
@@ -155,6 +168,10 @@ class Learner:
             self._clip(norm)
             return loss
 
+        if self._needs_jacobian:
+            batch = first.batch.to(self.device)
+            objective: Any = self.objective
+            evaluate.linearise = lambda: objective.linearise(self.model, batch)  # type: ignore
         return evaluate
 
     def evaluated_weights(self) -> AbstractContextManager[None]:

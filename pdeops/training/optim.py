@@ -26,9 +26,12 @@ class OptimizerSpec(ABC):
 
     Attributes:
         needs_closure: whether a step evaluates the objective several times, through a closure.
+        needs_jacobian: whether it needs the residuals and their derivatives, `linearise` of the
+            objective.
     """
 
     needs_closure: ClassVar[bool] = False
+    needs_jacobian: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -144,6 +147,69 @@ class LBFGS(OptimizerSpec):
         )
 
 
+@dataclass(frozen=True)
+class AdamThenLBFGS(OptimizerSpec):
+    """Adam, then L-BFGS, for the same objective; the usual optimisation of PINNs.
+
+    When the trained parameters change, as from one time window to the next, both start again.
+
+    Attributes:
+        adam_steps: steps of Adam.
+        lr: learning rate of Adam, which the schedule scales.
+        max_iter, history: as of `LBFGS`, for one step after those of Adam.
+    """
+
+    needs_closure: ClassVar[bool] = True
+
+    adam_steps: int = 1000
+    lr: float = 1e-3
+    max_iter: int = 20
+    history: int = 50
+
+    def __post_init__(self) -> None:
+        _require(self.adam_steps >= 0, "adam_steps >= 0", self.adam_steps)
+        _require(self.lr > 0, "lr > 0", self.lr)
+        _require(self.max_iter >= 1, "max_iter >= 1", self.max_iter)
+        _require(self.history >= 1, "history >= 1", self.history)
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        from .two_stages import TwoStages
+
+        return TwoStages(parameters, self)
+
+
+@dataclass(frozen=True)
+class GaussNewton(OptimizerSpec):
+    """Steps that minimise |r + J d|² + λ |D d|², D the norms of the columns of J (Levenberg 1944,
+    Marquardt 1963; Nielsen 1999 for λ).
+
+    A step is taken only if it lowers the loss. It needs all residuals and their dense Jacobian J
+    (`linearise` of the objective), so it suits residuals of equations, a few thousand parameters,
+    and float64. With `damping` 0 it is Gauss-Newton by a singular value decomposition, halved until
+    the loss falls: a problem that is linear in the parameters, such as random features and a linear
+    equation, takes one step.
+
+    Attributes:
+        damping: the first λ; 0 for none. 1e-3 is a good start for networks.
+        rcond: without damping, singular values below rcond times the largest are dropped.
+    """
+
+    needs_closure: ClassVar[bool] = True
+    needs_jacobian: ClassVar[bool] = True
+
+    damping: float = 1e-3
+    rcond: float = 1e-12
+
+    def __post_init__(self) -> None:
+        _require(self.damping >= 0, "damping >= 0", self.damping)
+        _require(0 < self.rcond < 1, "rcond in (0, 1)", self.rcond)
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        from .gauss_newton import LevenbergMarquardt
+
+        return LevenbergMarquardt(parameters, self.damping, self.rcond)
+
+
 class Schedule(ABC):
     """A factor on the learning rate for each optimizer step of a run."""
 
@@ -232,7 +298,13 @@ class Constant(Schedule):
         return 1.0
 
 
-OPTIMIZERS: dict[str, type[OptimizerSpec]] = {"Adam": Adam, "AdamW": AdamW, "LBFGS": LBFGS}
+OPTIMIZERS: dict[str, type[OptimizerSpec]] = {
+    "Adam": Adam,
+    "AdamW": AdamW,
+    "LBFGS": LBFGS,
+    "AdamThenLBFGS": AdamThenLBFGS,
+    "GaussNewton": GaussNewton,
+}
 SCHEDULES: dict[str, type[Schedule]] = {
     "OneCycle": OneCycle,
     "Cosine": Cosine,

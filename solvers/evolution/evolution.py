@@ -88,8 +88,8 @@ class Evolution(ABC):
         """d ↦ N'(u) d, the derivative of N at u."""
         raise ValueError(f"{type(self).__name__} does not define `tangent`, the derivative of N.")
 
-    def rate(self, u_hat: Inexact[Tensor, "*state"]) -> Float[Tensor, ""] | None:
-        """max Σ_a |u_a|/h_a, cells crossed per unit of time; None if nothing is advected."""
+    def rate(self, u_hat: Inexact[Tensor, "*state"], t: float = 0.0) -> Float[Tensor, ""] | None:
+        """max Σ_a |u_a|/h_a at time t, cells crossed per unit of time; None without advection."""
         return None
 
     def fault(self, u_hat: Inexact[Tensor, "*state"]) -> str:

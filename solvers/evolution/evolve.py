@@ -74,7 +74,7 @@ def evolve(
         steps_here = 0
         while interval.left:
             if steps_here % _STEPS_PER_CHECK == 0:
-                rate = equation.rate(u_hat)
+                rate = equation.rate(u_hat, t)
                 cells = 0.0 if rate is None else float(rate)
                 level = interval.level_for(cells, courant)
                 number = cells * interval.whole / 2**level

@@ -235,7 +235,8 @@ def test_predict_writes_what_the_operator_says(pdeops, workshop, tmp_path):
 
 def test_models_lists_each_model_with_its_recipes(pdeops):
     listed = pdeops("models", "--json").json
-    assert set(listed) == {*package.models.MODELS, *package.models.CORRECTIONS}
+    known = package.models
+    assert set(listed) == {*known.MODELS, *known.CORRECTIONS, *known.FIELDS}
     for entry in listed.values():
         assert entry["summary"]
         assert entry["parameters"] > 0

@@ -1,15 +1,16 @@
 """The Allen-Cahn equation."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from jaxtyping import Inexact
 from torch import Tensor
 
 from ....domain import Grid
-from ..pseudospectral import PseudoSpectral, laplacian_symbol, require_coefficients
+from ..pseudospectral import require_coefficients
+from .transport import Transport
 
 
-class AllenCahn(PseudoSpectral):
+class AllenCahn(Transport):
     """u_t = κ Δu + r (u - u³): two phases, u = ±1; fronts move with their curvature.
 
     A front is tanh(x √(r/2κ)) and needs six nodes. The energy ∫ κ|∇u|²/2 + r(1 - u²)²/4 never
@@ -19,6 +20,7 @@ class AllenCahn(PseudoSpectral):
     """
 
     degree = 3
+    autonomous = True
 
     def __init__(
         self,
@@ -28,23 +30,14 @@ class AllenCahn(PseudoSpectral):
         series: Sequence[str] | str | None = None,
     ) -> None:
         require_coefficients("Allen-Cahn", diffusivity=diffusivity, reaction=reaction)
-        super().__init__(grid, diffusivity * laplacian_symbol(grid, series) + reaction, series)
-        self.diffusivity, self.reaction = float(diffusivity), float(reaction)
+        super().__init__(grid, diffusivity=diffusivity, growth=reaction, series=series)
+        self.reaction = float(reaction)
 
-    def on(self, grid: Grid) -> "AllenCahn":
-        """The same equation on another grid of the box."""
-        return AllenCahn(grid, self.diffusivity, self.reaction, self.series)
-
-    def nonlinear(self, u_hat: Inexact[Tensor, "b 1 *waves"], t: float) -> Inexact[Tensor, "..."]:
-        """-r (u³)^."""
-        return -self.reaction * self.waves(self.at_nodes(u_hat) ** 3)
+    def source(self, u: Tensor, x: Tensor, t: Any) -> Tensor:
+        """-r u³."""
+        return -self.reaction * u**3
 
     def frozen(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
         """v ↦ -r (u² v)^."""
         rate = self.reaction * self.at_nodes(u_hat).square()
         return lambda v_hat: -self.waves(rate * self.at_nodes(v_hat))
-
-    def tangent(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
-        """d ↦ -3r (u² d)^."""
-        third = self.frozen(u_hat, t)
-        return lambda d_hat: 3 * third(d_hat)

@@ -1,24 +1,19 @@
 """The viscous Burgers equation on a periodic box, and its Cole-Hopf solution."""
-# Axes: b batch, d components of the velocity, *space nodes, q quadrature nodes.
+# Axes: x points, q quadrature nodes.
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from ....domain import Grid
-from ..pseudospectral import (
-    PseudoSpectral,
-    courant_rate,
-    derivative_symbols,
-    laplacian_symbol,
-    require_coefficients,
-    require_periodic,
-)
+from ..pseudospectral import require_coefficients, require_periodic
+from .transport import Transport
 
 
-class Burgers(PseudoSpectral):
+class Burgers(Transport):
     """u_t + u·∇u = ν Δu on a periodic box; one channel per axis, in 1D u_t + (u²/2)_x = ν u_xx.
 
     Fronts become about 4ν/(jump of u) wide and need about five nodes (n = 256 for ν = 0.01 on the
@@ -26,49 +21,18 @@ class Burgers(PseudoSpectral):
     method oscillates.
     """
 
+    autonomous = True
+
     def __init__(self, grid: Grid, viscosity: float | int) -> None:
         require_periodic(grid, "Burgers' equation")
         require_coefficients("Burgers' equation", viscosity=viscosity)
-        super().__init__(grid, viscosity * laplacian_symbol(grid))
-        self.num_channels = grid.ndim
+        super().__init__(grid, diffusivity=viscosity, num_channels=grid.ndim)
         self.conserves_mean = grid.ndim == 1  # u·∇u is a divergence in 1D only
         self.viscosity = float(viscosity)
-        self.derivatives = derivative_symbols(grid)
 
-    def on(self, grid: Grid) -> "Burgers":
-        """The same equation on another grid of the box."""
-        return Burgers(grid, self.viscosity)
-
-    def nonlinear(self, u_hat: Complex[Tensor, "b d *waves"], t: float) -> Complex[Tensor, "..."]:
-        """-(u·∇u)^."""
-        return self.frozen(u_hat, t)(u_hat)
-
-    def frozen(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
-        """v ↦ -(u·∇v)^."""
-        u = self.at_nodes(u_hat)
-
-        def convect(v_hat: Tensor) -> Tensor:
-            convection = torch.zeros_like(u)
-            for u_a, d in zip(u.split(1, 1), self.derivatives, strict=True):
-                convection = convection - u_a * self.at_nodes(v_hat * self.cast(d, v_hat))
-            return self.waves(convection)
-
-        return convect
-
-    def tangent(self, u_hat: Tensor, t: float) -> Callable[[Tensor], Tensor]:
-        """d ↦ -(u·∇d + d·∇u)^."""
-        along_u = self.frozen(u_hat, t)
-        slopes = [self.at_nodes(u_hat * self.cast(d, u_hat)) for d in self.derivatives]
-
-        def convect(d_hat: Tensor) -> Tensor:
-            parts = zip(self.at_nodes(d_hat).split(1, 1), slopes, strict=True)
-            return along_u(d_hat) - self.waves(sum(d * slope for d, slope in parts))
-
-        return convect
-
-    def rate(self, u_hat: Complex[Tensor, "b d *waves"]) -> Float[Tensor, ""]:
-        """max Σ_a |u_a|/h_a."""
-        return courant_rate(self.decode(u_hat), self.grid)
+    def velocity(self, u: Tensor, x: Tensor, t: Any) -> Tensor:
+        """u itself."""
+        return u
 
 
 def cole_hopf(

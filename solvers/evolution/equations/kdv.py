@@ -42,6 +42,6 @@ class KortewegDeVries(PseudoSpectral):
         u, d = self.at_nodes(u_hat), self.cast(self.derivative, u_hat)
         return lambda v_hat: -6 * d * self.waves(u * self.at_nodes(v_hat))
 
-    def rate(self, u_hat: Complex[Tensor, "b 1 k"]) -> Float[Tensor, ""]:
+    def rate(self, u_hat: Complex[Tensor, "b 1 k"], t: float = 0.0) -> Float[Tensor, ""]:
         """max 6|u|/h."""
         return courant_rate(6 * self.decode(u_hat), self.grid)

@@ -106,7 +106,7 @@ class NavierStokes(Evolution):
         per_x, per_y = self.cast(self.per_x, u_hat), self.cast(self.per_y, u_hat)
         return self._inverse(torch.stack([u_hat * (1j * per_y), u_hat * (-1j * per_x)], 1))
 
-    def rate(self, u_hat: Complex[Tensor, "b l k"]) -> Float[Tensor, ""]:
+    def rate(self, u_hat: Complex[Tensor, "b l k"], t: float = 0.0) -> Float[Tensor, ""]:
         """max (|u|/h_x + |v|/h_y)."""
         hx, hy = self.grid.spacing
         u, v = self.velocity(u_hat).unbind(1)

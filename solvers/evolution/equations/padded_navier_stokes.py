@@ -93,7 +93,7 @@ class PaddedNavierStokes(PseudoSpectral):
         flux_x, flux_y = rfftn(flux, 2).split(1, 1)
         return -self.cast(self.dx, flux_x) * flux_x - self.cast(self.dy, flux_y) * flux_y
 
-    def rate(self, u_hat: Complex[Tensor, "b 1 *waves"]) -> Float[Tensor, ""]:
+    def rate(self, u_hat: Complex[Tensor, "b 1 *waves"], t: float = 0.0) -> Float[Tensor, ""]:
         """max (|u|/h_x + |v|/h_y)."""
         return courant_rate(self.velocity(u_hat), self.grid)
 

@@ -166,7 +166,7 @@ class ShallowWater(Evolution):
 
         return derivative
 
-    def rate(self, u_hat: Complex[Tensor, "b 3 l m"]) -> Float[Tensor, ""]:
+    def rate(self, u_hat: Complex[Tensor, "b 3 l m"], t: float = 0.0) -> Float[Tensor, ""]:
         """max |v| / h, where h is a third of the shortest wavelength 2πR/κ."""
         wind = self.wind(u_hat)
         return wind.square().sum(1).amax().sqrt() * self.top

@@ -1,0 +1,212 @@
+"""PINN: a solution of a transport equation by a network of space and time (Raissi et al., 2019)."""
+# Axes: d space, c channel, k waves of the embedding, n points.
+
+import bisect
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ...nn.jets import Jet, axis_waves, fourier_embedding, jet_of
+from ...nn.space_time_field import SpaceTimeField
+from ...nn.tanh_network import TanhNetwork
+from ...solvers.evolution.equations.transport import Transport
+from ...solvers.evolution.initial import check_initial
+
+
+class Collocation(NamedTuple):
+    """Points of one time window with what does not depend on the weights of its network."""
+
+    x: Tensor
+    t: Tensor
+    window: int
+    embedding: Jet
+    start: Jet
+
+
+class PINN(SpaceTimeField):
+    """Space and time -> u, the value of a periodic field that starts at u0.
+
+        u(x, t) = u0(x) + Σ_{j<k} W_j(x, 1) + τ W_k(x, τ),   τ = (t - t_k)/(t_{k+1} - t_k),
+
+    in the k-th time window, with a tanh network W_k for each. The initial field and the periods
+    of the box hold exactly, and u is continuous across windows. The networks see
+    cos(ξ·x + ωτ), sin(ξ·x + ωτ) of the `num_waves` longest waves of each axis (ω = 0), of
+    `fourier_features` random waves, and τ (Wang, Wang and Perdikaris 2021; Dong and Ni 2021).
+
+    A window is trained after those before it, which are then constant (`training.epochs` are
+    divided among the windows). A smaller residual is not a smaller error: networks are smooth in t,
+    and u = mean of u0 has a small residual at all later times. If convection carries a structure
+    over more than about its own width, use windows, causal weights (`weights.causality`), or LPINN.
+
+    Args:
+        equation: the equation; its grid gives the box, which is periodic.
+        u0: initial field, (1, d, n) points -> (1, c, n), twice differentiable if f₂ > 0.
+        t_end: end of the time interval [0, t_end].
+        hidden_channels: width of each network.
+        num_layers: number of its hidden layers.
+        num_waves: waves per axis in the embedding.
+        fourier_features: number of random waves in the embedding.
+        wave_deviation: standard deviation of their number of periods in the box, rounded, so that
+            they are periodic.
+        frequency_deviation: standard deviation of ω, in radians per window.
+        windows: number of equal time windows, or the end of each window.
+
+    Raises:
+        ValueError: u0 is not periodic, not finite or does not fit the equation; f₁, f₂ or S is not
+            finite or f₂ < 0 at u0; t_end is not positive, a number is too small, or the windows do
+            not cover [0, t_end].
+    """
+
+    def __init__(
+        self,
+        equation: Transport,
+        u0: Callable[[Tensor], Tensor],
+        t_end: float | int,
+        *,
+        hidden_channels: int = 50,
+        num_layers: int = 4,
+        num_waves: int = 1,
+        fourier_features: int = 0,
+        wave_deviation: float = 2.0,
+        frequency_deviation: float = 1.0,
+        windows: int | list[float] = 1,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("hidden_channels", hidden_channels, 1),
+            ("num_layers", num_layers, 1),
+            ("num_waves", num_waves, 1),
+            ("fourier_features", fourier_features, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name} must be {least} or more; got {value}.")
+        check_initial(equation, u0, t_end)
+        self.equation, self.u0, self.t_end = equation, u0, float(t_end)
+        self.ends = _window_ends(windows, self.t_end)
+        self.arguments: dict[str, Any] = {
+            "hidden_channels": hidden_channels,
+            "num_layers": num_layers,
+            "num_waves": num_waves,
+            "fourier_features": fourier_features,
+            "wave_deviation": wave_deviation,
+            "frequency_deviation": frequency_deviation,
+            "windows": windows,
+        }
+        extent = equation.grid.extent
+        fixed = axis_waves(extent, num_waves)
+        periods = (wave_deviation * torch.randn(fourier_features, len(extent))).round().double()
+        drawn = 2 * torch.pi * periods / fixed.new_tensor(extent)
+        omega = frequency_deviation * torch.randn(fourier_features, dtype=torch.float64)
+        self.waves: Tensor
+        self.frequencies: Tensor
+        self.register_buffer("waves", torch.cat([fixed, drawn]))
+        self.register_buffer("frequencies", torch.cat([torch.zeros(len(fixed)).double(), omega]))
+        widths = [hidden_channels] * num_layers
+        inputs, c = 2 * len(self.waves) + 1, equation.num_channels
+        self.networks = nn.ModuleList(TanhNetwork(inputs, widths, c) for _ in self.ends)
+
+    def window_of(self, t: float) -> int:
+        """The window that holds a time.
+
+        Raises:
+            ValueError: t is outside of [0, t_end].
+        """
+        if not 0 <= t <= self.t_end * (1 + 1e-12):
+            raise ValueError(
+                f"The solution is known for 0 <= t <= {self.t_end:.6g}; got t = {t:.6g}. Train "
+                f"with a larger t_end."
+            )
+        return min(bisect.bisect_right(self.ends, t), len(self.ends) - 1)
+
+    def collocate(
+        self, x: Float[Tensor, "d n"], t: Float[Tensor, " n"], window: int | None = None
+    ) -> Collocation:
+        """Points prepared for `residual`.
+
+        Args:
+            window: that of all points; by default the one of their mean time.
+        """
+        if window is None:
+            window = self.window_of(t.double().mean().item())
+        start = jet_of(lambda y: self.u0(y[None])[0], x).data
+        with torch.no_grad():
+            for j in range(window):
+                end = self.embedding(x, torch.full_like(t, self.ends[j]), j)
+                change = self._network(j).jet(end).data.clone()
+                change[:, 1] = 0.0  # a function of x alone
+                start = start + change
+        return Collocation(x, t, window, self.embedding(x, t, window), Jet(start, len(x)))
+
+    def embedding(self, x: Tensor, t: Tensor, window: int) -> Jet:
+        """The inputs of the network of a window."""
+        begin, duration = self._interval(window)
+        return fourier_embedding(x, t - begin, self.waves, self.frequencies / duration, duration)
+
+    def parts(self, points: Collocation) -> list[tuple[TanhNetwork, Jet]]:
+        """The network of the window and its inputs."""
+        return [(self._network(points.window), points.embedding)]
+
+    def jet(self, points: Collocation) -> Jet:
+        """The jet of u."""
+        return self.assemble(points, self._network(points.window).jet(points.embedding))
+
+    def assemble(self, points: Collocation, W: Jet) -> Jet:
+        """u = start + τ W."""
+        begin, duration = self._interval(points.window)
+        return points.start + Jet(W.times_t(points.t - begin).data / duration, W.d)
+
+    def term_arguments(self, points: Collocation) -> tuple[Tensor, Tensor, Tensor]:
+        """u, x and t."""
+        return self.jet(points).value, points.x, points.t
+
+    def residual_of(self, points: Collocation, *jets: Jet) -> Float[Tensor, "e n"]:
+        """u_t + f₁·∇u - f₂ Δu - S, one row per channel."""
+        u = self.assemble(points, *jets)
+        laplacian = torch.einsum("caan->cn", u.hessian)
+        at = (u.dt, u.value, u.gradient, laplacian, points.x, points.t[None])
+        return self.equation.residual(*(v[None] for v in at))[0]
+
+    @torch.no_grad()
+    def forward(self, x: Float[Tensor, "d n"], t: Float[Tensor, " n"]) -> Float[Tensor, "c n"]:
+        """u at the points x and times t."""
+        u = x.new_empty(self.equation.num_channels, x.shape[1])
+        lowest, highest = (self.window_of(v.item()) for v in (t.min(), t.max()))
+        number = torch.bucketize(t, t.new_tensor(self.ends[:-1]), right=True)
+        for window in range(lowest, highest + 1):
+            here = number == window
+            if here.any():
+                u[:, here] = self.jet(self.collocate(x[:, here], t[here], window)).value
+        return u
+
+    def _interval(self, window: int) -> tuple[float, float]:
+        """Begin and duration of a window."""
+        begin = self.ends[window - 1] if window else 0.0
+        return begin, self.ends[window] - begin
+
+    def _network(self, window: int) -> TanhNetwork:
+        network = self.networks[window]
+        assert isinstance(network, TanhNetwork)
+        return network
+
+
+def _window_ends(windows: int | list[float], t_end: float) -> tuple[float, ...]:
+    """The end of each window.
+
+    Raises:
+        ValueError: there is none, or they do not increase from 0 to t_end.
+    """
+    if isinstance(windows, int):
+        if windows < 1:
+            raise ValueError(f"windows must be 1 or more; got {windows}.")
+        return tuple(t_end * (k + 1) / windows for k in range(windows))
+    ends = tuple(float(t) for t in windows)
+    if not ends or not all(a < b for a, b in pairwise((0.0, *ends))) or ends[-1] != t_end:
+        raise ValueError(
+            f"The time windows must cover [0, {t_end:g}]: ends that increase, the last {t_end:g}; "
+            f"got {list(ends)}. Give their number, or these ends."
+        )
+    return ends

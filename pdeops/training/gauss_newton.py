@@ -1,0 +1,83 @@
+"""Gauss-Newton and Levenberg-Marquardt, for objectives that are sums of squares."""
+# Axes: i residuals, p parameters.
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+_MAX_TRIALS = 12  # steps tried before the parameters are left as they are
+
+
+class LevenbergMarquardt(torch.optim.Optimizer):
+    """The torch optimizer of `optim.GaussNewton`, for the parameters that have a gradient. Its
+    closure gives the loss, and r and J by its attribute `linearise`."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], damping: float, rcond: float) -> None:
+        super().__init__(parameters, {"lr": 1.0, "damping": damping, "rcond": rcond})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> float:  # type: ignore[override]
+        (group,) = self.param_groups
+        weights = [p for p in group["params"] if p.grad is not None]
+        closure_with_gradient = torch.enable_grad()(closure)
+        loss = closure_with_gradient()
+        r, J = closure.linearise()
+        start = torch.nn.utils.parameters_to_vector(weights)
+        solve = _solver(J, r, group["rcond"], damped=group["damping"] > 0)
+        fraction = 1.0
+        for _ in range(_MAX_TRIALS):
+            d = solve(group["damping"])
+            torch.nn.utils.vector_to_parameters(start + fraction * d, weights)
+            try:
+                trial = closure_with_gradient()
+            except ArithmeticError:  # not finite
+                trial = float("inf")
+            if trial < loss:
+                group["damping"] /= 3
+                return loss
+            if group["damping"] > 0:
+                group["damping"] *= 4
+            else:
+                fraction /= 2
+        torch.nn.utils.vector_to_parameters(start, weights)
+        return loss
+
+
+def _solver(
+    J: Float[Tensor, "i p"], r: Float[Tensor, " i"], rcond: float, *, damped: bool
+) -> Callable[[float], Float[Tensor, " p"]]:
+    """λ ↦ the step."""
+    if not damped:
+        step = least_squares(J, -r, rcond)
+        return lambda damping: step
+    scale = J.norm(dim=0)
+    scale = torch.where(scale > 0, scale, 1.0)
+    A = J / scale
+    wide = A.shape[0] < A.shape[1]
+    # (AᵀA + λ)⁻¹ Aᵀ = Aᵀ (AAᵀ + λ)⁻¹: the smaller of the two matrices is factored.
+    product, right = (A @ A.T, r) if wide else (A.T @ A, A.T @ r)
+
+    def solve(damping: float) -> Tensor:
+        shifted = product + damping * torch.eye(len(product), dtype=J.dtype, device=J.device)
+        factor, failed = torch.linalg.cholesky_ex(shifted)
+        if failed:  # λ is below the round-off of the largest eigenvalue
+            return torch.full_like(scale, torch.nan)
+        y = torch.cholesky_solve(right[:, None], factor)[:, 0]
+        return -(A.T @ y if wide else y) / scale
+
+    return solve
+
+
+def least_squares(A: Tensor, b: Tensor, rcond: float | int) -> Tensor:
+    """x of least norm with |Ax - b| minimal, by QR of (A b) and the singular values of R, columns
+    scaled to norm one."""
+    scale = A.norm(dim=0)
+    scale = torch.where(scale > 0, scale, 1.0)
+    R = torch.linalg.qr(torch.cat([A / scale, b[:, None]], 1), mode="r").R
+    U, s, Vh = torch.linalg.svd(R[:-1, :-1] if len(R) > A.shape[1] else R[:, :-1])
+    d = U.mT @ (R[:-1, -1] if len(R) > A.shape[1] else R[:, -1])
+    y = torch.where(s > rcond * s[0], d[: len(s)] / s.clamp(min=torch.finfo(s.dtype).tiny), 0.0)
+    return (Vh[: len(s)].mT @ y) / scale

@@ -1,0 +1,73 @@
+"""LPINN in windows with new labels."""
+
+import math
+
+import pytest
+import torch
+
+from pdeops.domain import Grid
+from pdeops.nn.fourier_field import FourierField
+from pdeops.solvers import Burgers, Transport, cole_hopf
+from pdeops.tasks.random_features import fit_random_features
+from pdeops.tasks.relabelling import solve_relabelled
+
+CIRCLE = Grid((64,), 2 * math.pi, "periodic")
+X = CIRCLE.nodes() + 0.01
+ONE_LAYER = {"position_layers": 1, "value_layers": 1, "hidden_channels": 60}
+
+
+def fit(field):
+    fit_random_features(field, points=24, times=12, deviation=0.7, time_deviation=0.7)
+
+
+def relative(u, exact):
+    return ((u - exact).norm() / exact.norm()).item()
+
+
+@pytest.mark.parametrize(
+    "grid", [Grid((16,), 3.0, "periodic"), Grid((16, 12), (3.0, 2.0), "periodic")]
+)
+def test_a_fourier_field_is_the_series(grid, generator):
+    """Exact for waves below Nyquist, at points that are no nodes."""
+    k = [2 * math.pi / L for L in grid.extent]
+
+    def u(x):
+        phase = sum(n * xi * y for n, xi, y in zip((3, -2), k, x, strict=False))
+        return torch.stack([0.5 + torch.sin(phase + 0.3), torch.cos(2 * phase)])
+
+    x = 9 * torch.rand(grid.ndim, 30, generator=generator, dtype=torch.float64)
+    field = FourierField(u(grid.nodes()), grid)
+    assert (field(x[None])[0] - u(x)).abs().max() < 1e-12
+
+
+def test_windows_of_a_contracting_flow():
+    """u_t + a(t) sin x u_x = 0: tan(x/2) = tan(ξ/2) exp(∫a), so min J = exp(-∫a) has no end."""
+    equation = Transport(CIRCLE, velocity=lambda u, x, t: (1 + t) * torch.sin(x))
+    t_end = 1.6
+
+    def exact(x, t):
+        return torch.sin(2 * torch.atan(torch.tan(x / 2) * math.exp(-t - t * t / 2)))
+
+    solution = solve_relabelled(equation, torch.sin, t_end, fit, **ONE_LAYER)
+    assert len(solution.fields) > 1
+    for t in (0.5, 1.0, 1.6):
+        result = solution.at(X, t)
+        assert result.smallest_jacobian > 0.09
+        assert relative(result.u[0], exact(X[0], t)) < 1e-2
+    with pytest.raises(ValueError, match=r"windows cover 0 <= t <= 1.6; got t = 2\.5"):
+        solution.at(X, 2.5)
+
+
+@pytest.mark.slow
+def test_windows_of_viscous_burgers():
+    """ν = 0.1 up to t = 3, where the labels of one window have gathered at the front."""
+    solution = solve_relabelled(Burgers(CIRCLE, 0.1), torch.sin, 3.0, fit, **ONE_LAYER)
+    assert len(solution.fields) > 2
+    for t in (1.0, 2.0, 3.0):
+        exact = cole_hopf(torch.sin, lambda y: -torch.cos(y), X[0], t, 0.1)
+        assert relative(solution.at(X, t).u[0], exact) < 2e-2
+
+
+def test_a_shock_is_refused():
+    with pytest.raises(ValueError, match="At a shock use one window"):
+        solve_relabelled(Burgers(CIRCLE, 0.0), torch.sin, 1.5, fit, **ONE_LAYER)
