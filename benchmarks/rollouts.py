@@ -110,7 +110,7 @@ class Size:
 
 SIZES = {
     "tiny": Size(32, 40, 4, 8, 15, minutes=0.25, refinement=2),
-    "desk": Size(64, 20, 4, 8, 20, minutes=0.7, refinement=2),
+    "desk": Size(64, 24, 4, 8, 30, minutes=0.5, refinement=1),
     "small": Size(64, 100, 10, 16, 20, minutes=10.0),
     "full": Size(64, 1000, 100, 200, 30, minutes=600.0, fno=(24, 32), mgno=24),
 }
@@ -184,6 +184,7 @@ def bench(name: str, *, threads: int, data: Path, runs: Path, out: Path) -> list
                     {
                         **key,
                         "nodes": str(size.nodes),
+                        "solver_nodes": str(size.nodes * size.refinement),
                         "trajectories": str(size.training),
                         "t_end": str(size.t_end),
                         "minutes": f"{size.minutes:g}",
@@ -212,8 +213,9 @@ def table(rows: Sequence[Row]) -> str:
         first = mine[0]
         lines += [
             f"Size {name}: {first['nodes']} nodes per axis, {first['trajectories']} training "
-            f"trajectories up to t = {first['t_end']}, {first['minutes']} processor minutes for "
-            f"each training. Persistence: relative L2 {float(first['persistence']):.3f}, "
+            f"trajectories up to t = {first['t_end']}, solved on {first['solver_nodes']} nodes per "
+            f"axis, {first['minutes']} processor minutes for each training. Persistence: relative "
+            f"L2 {float(first['persistence']):.3f}, "
             f"correlation above 0.8 for {float(first['persistence_correlation_time']):.2f}.",
             "",
         ]

@@ -70,7 +70,7 @@ SIZES = {
     "tiny": Size(16, 32, 8, 4, 2, 8, 8, window=(5, 10), dt=0.25),
     "small": Size(32, 64, 60, 8, 10, 12, 16, dt=0.1),
     "desk32": Size(32, 128, 24, 4, 6, 12, 10, dt=0.1, batch_size=1),
-    "desk64": Size(64, 256, 40, 4, 6, 12, 10, dt=0.1, batch_size=1, solved=128),
+    "desk64": Size(64, 256, 40, 4, 6, 12, 10, dt=0.1, batch_size=1, search_nodes=32, solved=128),
     "cpu": Size(64, 256, 120, 8, 10, 16, 16),
     "paper": Size(64, 256, 1200, 128, 50, 24, 20, dt=0.02, batch_size=16),
 }
@@ -84,7 +84,7 @@ def problem(size: Size, nodes: int) -> NavierStokes:
         "num_frames": frames,
         "dt": size.dt,
         "refinement": 1,
-        "num_waves": min(32, size.nodes // 2 - 1),
+        "num_waves": min(32, min(nodes, size.nodes) // 2 - 1),
     }
     return NavierStokes("fno_1e-3", **arguments)
 
@@ -131,7 +131,7 @@ def recipe(size: Size, model: dict[str, Any], name: str, file: Path, lr: float) 
 def models(size: Size) -> dict[str, dict[str, Any]]:
     """ST-FNO, and the 3D FNO with the fewest channels that give it as many parameters or more."""
     modes = [size.n_modes, size.n_modes]
-    ours = {"n_modes": modes, "hidden_channels": size.hidden_channels}
+    ours = {"n_modes": modes, "hidden_channels": size.hidden_channels, "spatial_bias": False}
     n_in, n_out = size.window
     grid = Grid((size.nodes, size.nodes), boundary="periodic")
     times = {
@@ -189,7 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--folder", type=Path, required=True, help="for data and runs")
-    parser.add_argument("--rates", type=float, nargs="*", default=[3e-3, 1e-2, 3e-2])
+    parser.add_argument("--rates", type=float, nargs="*", default=[1e-2, 2e-2, 5e-2])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()

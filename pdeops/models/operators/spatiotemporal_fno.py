@@ -78,7 +78,8 @@ class SpatiotemporalFNO(nn.Module):
         latent_shape: nodes of the features, by default those of the training grid. Fewer, down to
             n_modes, are faster; shifts that are not multiples of their spacing then commute with
             the map approximately.
-        spatial_bias: B is there. Good without it: flows without force, or with a constant one.
+        spatial_bias: B is there. Good without it: flows without force, or with a constant one, and
+            trainings on few trajectories, since each step of Adam also moves its short waves.
         divergence_free: the first d channels are a vector field, and the prediction is its
             projection to the fields without divergence.
         dropout: probability of dropping a whole channel after each layer, in training mode.
