@@ -92,7 +92,7 @@ class Size:
             file = folder / f"navier_stokes1e-4_{self.nodes}_t{self.t_end}_{role}{number}.h5"
             files.append(file)
             if not file.exists():
-                waves = min(32, self.nodes // 2)
+                waves = min(32, self.nodes // 2, (self.nodes * self.refinement - 1) // 2)
                 settings = {
                     "t_end": self.t_end,
                     "num_frames": self.t_end,
