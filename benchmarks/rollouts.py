@@ -34,7 +34,7 @@ OBJECTIVES: dict[str, dict[str, object]] = {
     "plain": {"rollout.steps": 1, "rollout.noise": 0.0},
     "pushforward": {"rollout.steps": 2, "rollout.pushforward": 1, "rollout.noise": 0.0},
 }
-PROBE = (1, 3)  # epochs of the two short trainings from which a rate is measured
+PROBE = (1, 2)  # epochs of the two short trainings from which a rate is measured
 HEADER = ("model", "objective", "parameters", "epochs", "seeds", "rel. L2, mean over times",
           "rel. L2 at the end", "correlation > 0.8 for", "> 0.95 for", "blown up")  # fmt: skip
 PUBLISHED = """\
@@ -110,7 +110,7 @@ class Size:
 
 SIZES = {
     "tiny": Size(32, 40, 4, 8, 15, minutes=0.25, refinement=2),
-    "desk": Size(64, 24, 4, 8, 30, minutes=0.5, refinement=1),
+    "desk": Size(64, 24, 4, 8, 30, minutes=0.4, refinement=1),
     "small": Size(64, 100, 10, 16, 20, minutes=10.0),
     "full": Size(64, 1000, 100, 200, 30, minutes=600.0, fno=(24, 32), mgno=24),
 }
