@@ -91,7 +91,7 @@ def problem(size: Size, nodes: int) -> NavierStokes:
 
 def data(size: Size, folder: Path) -> dict[str, Path]:
     """Training trajectories, those on which rates are tried, and tests on the finest grid."""
-    files = {}
+    files: dict[str, Path] = {}
     for name, nodes, samples, seed in (
         ("train", size.nodes, size.samples, 0),
         ("search", size.search_nodes or size.nodes, size.samples, 0),
@@ -131,15 +131,19 @@ def recipe(size: Size, model: dict[str, Any], name: str, file: Path, lr: float) 
 def models(size: Size) -> dict[str, dict[str, Any]]:
     """ST-FNO, and the 3D FNO with the fewest channels that give it as many parameters or more."""
     modes = [size.n_modes, size.n_modes]
-    ours = {"n_modes": modes, "hidden_channels": size.hidden_channels, "spatial_bias": False}
+    ours: dict[str, Any] = {
+        "n_modes": modes,
+        "hidden_channels": size.hidden_channels,
+        "spatial_bias": False,
+    }
     n_in, n_out = size.window
     grid = Grid((size.nodes, size.nodes), boundary="periodic")
-    times = {
+    times: dict[str, Any] = {
         "times_in": [float(t) for t in range(1 - n_in, 1)],
         "times_out": [float(t) for t in range(1, n_out + 1)],
     }
     wanted = num_parameters(SpatiotemporalFNO(1, 1, grid, **times, **ours))
-    peer = {"n_modes": [*modes, 2 * (n_out // 8)]}
+    peer: dict[str, Any] = {"n_modes": [*modes, 2 * (n_out // 8)]}
     width = 4
     while (
         num_parameters(NeuralopFNO3d(1, 1, grid, **times, **peer, hidden_channels=width)) < wanted
