@@ -21,6 +21,17 @@ class Pointwise(nn.Conv1d):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 1)
 
+    def keep_variance(self, gain: float = 1.0) -> None:
+        """Draw W from N(0, gain / c) and set b to 0.
+
+        Independent channels u_i of variance s then give W u the variance gain·s. torch draws W from
+        a third of that (gain 1/3), so that the part of a field that depends on the input fades from
+        layer to layer while the biases stay. Use gain 2 before an activation that removes half of
+        the variance (He et al. 2015).
+        """
+        nn.init.normal_(self.weight, std=(gain / self.in_channels) ** 0.5)
+        nn.init.zeros_(self.bias)
+
     @property
     def matrix(self) -> Float[Tensor, "c_out c"]:
         """W."""
@@ -51,7 +62,17 @@ class PointwiseMLP(nn.Sequential):
 
     def maps(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """W₁, b₁, W₂, b₂."""
+        first, second = self._layers()
+        return first.matrix, first.bias, second.matrix, second.bias
+
+    def keep_variance(self) -> None:
+        """Initial weights with which the output has about the variance of the input."""
+        first, second = self._layers()
+        first.keep_variance(2.0)
+        second.keep_variance()
+
+    def _layers(self) -> tuple[Pointwise, Pointwise]:
         first, _, second = self
         assert isinstance(first, Pointwise)
         assert isinstance(second, Pointwise)
-        return first.matrix, first.bias, second.matrix, second.bias
+        return first, second

@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -163,9 +164,16 @@ class ModeMap(nn.Module):
 
     The real and imaginary parts of W_k are adjacent rows, as in `SpectralConv`. Products are not
     rounded under autocast.
+
+    Args:
+        std: standard deviation of the initial weights.
+        pointwise: add one real matrix for all modes, W_k = D_k + W: a map of the channels at each
+            node, whose initial weights have the standard deviation `std`. Every D_k is then zero at
+            first. Without W, each mode learns its own map from the samples alone.
     """
 
     bias: nn.Parameter | None
+    pointwise: nn.Parameter | None
 
     def __init__(
         self,
@@ -175,10 +183,13 @@ class ModeMap(nn.Module):
         *,
         std: float,
         bias: bool = False,
+        pointwise: bool = False,
     ) -> None:
         super().__init__()
         drawn = torch.empty(num_modes, in_channels, 2, out_channels)
-        self.weight = nn.Parameter(nn.init.normal_(drawn, std=std))
+        self.weight = nn.Parameter(nn.init.normal_(drawn, std=0.0 if pointwise else std))
+        W = torch.empty(out_channels, in_channels)
+        self.pointwise = nn.Parameter(nn.init.normal_(W, std=std)) if pointwise else None
         self.bias = nn.Parameter(torch.zeros(2, num_modes, out_channels)) if bias else None
 
     def forward(self, u_hat: Float[Tensor, "b two k i"]) -> Float[Tensor, "b two k o"]:
@@ -186,6 +197,8 @@ class ModeMap(nn.Module):
         mix = cpu.Mix.apply if torch.is_grad_enabled() else cpu.mix
         with torch.autocast(u_hat.device.type, enabled=False):
             v_hat = mix(u_hat, self.weight.to(u_hat), ones)
+            if self.pointwise is not None:
+                v_hat = v_hat + F.linear(u_hat, self.pointwise.to(u_hat))
             return v_hat if self.bias is None else v_hat + self.bias.to(v_hat)
 
 

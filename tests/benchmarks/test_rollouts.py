@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.rollouts import MODELS, OBJECTIVES, SIZES, mean_and_range, table
+from benchmarks.rollouts import MODELS, OBJECTIVES, PUBLISHED, SIZES, mean_and_range, table
 from benchmarks.trainings import overrides
 from pdeops.tasks import load_recipe
 
@@ -24,6 +24,7 @@ def test_the_settings_fit_the_recipes(model, objective):
 def row(objective, seed, error, time, censored=0):
     return {
         "size": "tiny", "model": "fno", "objective": objective, "seed": str(seed), "nodes": "32",
+        "solver_nodes": "64",
         "trajectories": "40", "t_end": "15", "minutes": "0.4", "parameters": "1000", "epochs": "7",
         "relative_l2": str(error), "relative_l2_end": str(2 * error), "correlation_time": str(time),
         "censored": str(censored), "correlation_time_95": str(time / 2), "censored_95": "0",
@@ -37,6 +38,8 @@ def test_the_table_has_means_and_ranges():
         [row("plain", 0, 0.1, 8.0), row("plain", 1, 0.3, 12.0, censored=1),
          row("pushforward", 0, 0.2, 9.0)]
     )  # fmt: skip
+    assert "solved on 64 nodes per axis" in text
+    assert text.endswith(PUBLISHED)
     lines = [line for line in text.splitlines() if line.startswith("| fno")]
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
     assert cells[0][4:] == [

@@ -46,8 +46,9 @@ class SpatiotemporalFNO(nn.Module):
     Differences from the published network: functions of physical time replace the discrete Fourier
     transform over frames, which depends on their number and wraps around; transforms are divided by
     the number of nodes; the encodings of x and y, which are not periodic, are gone; the change is
-    zero at t = 0; vector fields are projected. There is no layer norm over space and time: the
-    scale of the data is removed once.
+    zero at t = 0; vector fields are projected. Instead of a layer norm over space and time, the
+    scale of the data is removed once, and initial weights keep the variance of the features. At
+    first A_jk is the same matrix for all modes.
 
     Only B knows places. It represents the response to a force that is fixed in space; without it
     (spatial_bias = False), the map commutes with shifts.
@@ -77,7 +78,8 @@ class SpatiotemporalFNO(nn.Module):
         latent_shape: nodes of the features, by default those of the training grid. Fewer, down to
             n_modes, are faster; shifts that are not multiples of their spacing then commute with
             the map approximately.
-        spatial_bias: B is there. Good without it: flows without force, or with a constant one.
+        spatial_bias: B is there. Good without it: flows without force, or with a constant one, and
+            trainings on few trajectories, since each step of Adam also moves its short waves.
         divergence_free: the first d channels are a vector field, and the prediction is its
             projection to the fields without divergence.
         dropout: probability of dropping a whole channel after each layer, in training mode.
@@ -148,21 +150,19 @@ class SpatiotemporalFNO(nn.Module):
         width, lifted = hidden_channels, m_in * in_channels
         self.lift = ModeMap(modes.num_modes, lifted, m * width, std=m**-0.5)
         self.encoding = nn.Parameter(torch.randn(m, width) / m)
-        self.position_weight: nn.Parameter | None = None
-        if modes.num_positions:
-            self.position_weight = nn.Parameter(torch.randn(modes.num_positions, width))
+        drawn = torch.randn(modes.num_positions, width)
+        self.position_weight = nn.Parameter(drawn) if modes.num_positions else None
         self.convolutions = nn.ModuleList(
             ModeMap(self.time_modes * modes.num_modes, width, width, std=(2 * width) ** -0.5)
             for _ in range(n_layers - 1)
         )
-        mlps = (PointwiseMLP(width, mlp_channels, width) for _ in range(n_layers))
-        self.mlps: Any = nn.ModuleList(mlps)
-        self.skips: Any = nn.ModuleList(
-            Pointwise(lifted if l == 0 else width, width) for l in range(n_layers)
-        )
-        self.last_layer = ModeMap(
-            m * modes.num_modes, width, out_channels, std=(2 * width) ** -0.5, bias=spatial_bias
-        )
+        depths = [lifted, *[width] * (n_layers - 1)]
+        self.mlps: Any = nn.ModuleList(PointwiseMLP(width, mlp_channels, width) for _ in depths)
+        self.skips: Any = nn.ModuleList(Pointwise(c, width) for c in depths)
+        for layer in (*self.mlps, *self.skips):
+            layer.keep_variance()
+        maps: dict[str, Any] = {"std": width**-0.5, "bias": spatial_bias, "pointwise": True}
+        self.last_layer = ModeMap(m * modes.num_modes, width, out_channels, **maps)
         self.dropout = nn.Dropout1d(dropout)
 
     def forward(

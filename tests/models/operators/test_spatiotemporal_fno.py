@@ -9,6 +9,7 @@ import torch
 from pdeops.calculus.helmholtz import divergence
 from pdeops.domain import Grid
 from pdeops.models import SpatiotemporalFNO
+from pdeops.nn import chebyshev
 
 TIMES = {
     "times_in": [-0.4, -0.3, -0.2, -0.1, 0.0],
@@ -208,8 +209,6 @@ def test_the_linear_part_holds_every_linear_evolution():
     """Advection and diffusion for one window: w(t) - w(0) is linear in the modes of the input, so a
     map of one matrix per mode from polynomials to polynomials represents it, to the accuracy of the
     polynomials. This is why time modes are polynomials: a Fourier series over frames wraps."""
-    from pdeops.nn import chebyshev
-
     speed, nu, k, T = 0.4, 0.01, 2 * math.pi * 3, 0.6
     t = np.linspace(1e-3, T, 200)
     change = np.exp((-1j * speed * k - nu * k**2) * t) - 1
@@ -223,6 +222,37 @@ def test_the_linear_part_holds_every_linear_evolution():
     waves = np.exp(2j * np.pi * np.outer(t, np.arange(-6, 6)) / T)  # 12 periodic functions
     fitted = waves @ np.linalg.lstsq(waves, change, rcond=None)[0]
     assert abs(fitted - change).max() > 1e-2
+
+
+def test_features_of_many_layers_depend_on_the_input(generator):
+    """Initial weights keep the variance. torch's keep less than a tenth of it in each layer, so
+    that the features of different inputs become equal."""
+    model = build(2, n_layers=6, hidden_channels=16, mlp_channels=16)
+    x = frames(model, generator)
+
+    def dependent():
+        a, b = model.features(x)
+        return ((a - b).norm() / a.norm()).item()
+
+    assert dependent() > 0.5
+    for layer in (*model.skips, *(part for M in model.mlps for part in (M[0], M[2]))):
+        layer.reset_parameters()  # negative control: torch's own
+    assert dependent() < 0.1
+
+
+def test_at_first_the_last_layer_is_one_matrix_for_all_modes(generator):
+    """The change is (t/T) W y(t), the same combination of the features at every node."""
+    model = build(2, spatial_bias=False)
+    x = frames(model, generator)
+    (_, T), _, alpha = model.window
+    nodes = torch.from_numpy(chebyshev.gauss_nodes((0.0, T), model.latent_steps, alpha))
+    v = wave(model.grid, nodes)[:, :, 0, None] * torch.randn(5, 1, 1, generator=generator)
+    W = model.last_layer.pointwise
+    expected = torch.einsum("oc,btcxy->btoxy", W, v) * (nodes / T)[:, None, None, None]
+    found = model.head(v, x[:1], None, nodes.tolist()) - x[:1, -1:]
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
+    changed(model, generator)
+    assert (model.head(v, x[:1], None, nodes.tolist()) - x[:1, -1:] - found).norm() > 0.1
 
 
 def test_the_last_layer_is_affine_and_separate(generator):
