@@ -6,7 +6,7 @@ from typing import Any
 from .plots import CLASSICAL_MARKERS, OPERATOR_COLOURS, new_figure
 from .rollout_candidates import THRESHOLD
 from .rollout_comparison import RolloutComparison
-from .tables import grid_name
+from .tables import grid_name, metric_name
 
 GRID_COLOURS = ("#1B3A57", "#0072B2", "#4393C3", "#56B4E9", "#9ECAE1")  # coarse to fine
 
@@ -58,7 +58,7 @@ def error_seconds(comparison: RolloutComparison, path: str | Path) -> Path:
             ax.set(xscale="log", xlabel="seconds per trajectory (median), s")
             ax.grid(which="major", color="#E6E6E6", lw=0.6)
         end = f"{comparison.times[-1]:.4g}"
-        left.set(yscale="log", ylabel=f"relative L2 error after {end}")
+        left.set(yscale="log", ylabel=f"{metric_name(comparison.metric)} error after {end}")
         right.set(
             ylabel=f"time with correlation above {THRESHOLD:g}, of {end}",
             ylim=(0, 1.08 * comparison.times[-1]),

@@ -29,7 +29,7 @@ from .unrolling import persistence
 
 log = logging.getLogger("pdeops")
 
-BLOCK = 10  # frames that are refined at once
+BLOCK = 5  # frames that are refined at once, if the time differences do not need more
 ACCURACIES = (4, 6)  # orders of the time differences
 # Parameters of problems that belong to the equation; others to the initial fields or the solver.
 EQUATION_PARAMETERS = ("viscosity", "drag", "wavenumber", "amplitude", "mean_depth", "degree")
@@ -74,7 +74,7 @@ def refine_trajectory(
     method: Method | None = None,
     *,
     grid: Grid | Sphere | None = None,
-    block: int = BLOCK,
+    block: int | None = None,
     accuracy: int = 4,
 ) -> RefinedTrajectory:
     """Predict the frames after the given ones, and refine them with the residual of the equation.
@@ -89,15 +89,16 @@ def refine_trajectory(
         times: times of all frames, of the given ones first.
         method: as in `training.refine.refine`.
         grid: the nodes of the frames, by default those of the equation.
-        block: number of frames that are predicted and refined at once.
+        block: number of frames that are predicted and refined at once; None is the default of
+            `block_of`.
         accuracy: order of the time differences in the residual; 4 or 6.
 
     Raises:
-        ValueError: as `residual_on`, `refine`, `check_differences` and `check_block`.
+        ValueError: as `residual_on`, `refine`, `check_differences` and `block_of`.
     """
     n, total = given.shape[1], len(times)
     check_differences(accuracy)
-    check_block(n, total - n, block, accuracy)
+    block = block_of(n, total - n, block, accuracy)
     known, records = given.double(), []
     started = time.perf_counter()
     prediction = predict(given, times[:n], times[n:])
@@ -164,9 +165,16 @@ def check_differences(accuracy: int) -> None:
         )
 
 
-def check_block(num_given: int, num_predicted: int, block: int, accuracy: int) -> None:
-    """Raise a ValueError unless the first block of frames, with the given ones before it, has the
-    accuracy + 1 frames that a time difference needs; later blocks then have them too."""
+def block_of(num_given: int, num_predicted: int, block: int | None, accuracy: int) -> int:
+    """The number of frames that are refined at once: `block`, or `BLOCK` by default, or more where
+    the differences need them.
+
+    Raises:
+        ValueError: the first block of frames, with the given ones before it, has less than the
+            accuracy + 1 frames that a time difference needs; later blocks have them then.
+    """
+    if block is None:
+        block = max(BLOCK, accuracy + 1 - num_given)
     if block < 1 or num_predicted < 1:
         raise ValueError(
             f"A refinement needs one predicted frame or more, in blocks of 1 or more; got "
@@ -174,7 +182,7 @@ def check_block(num_given: int, num_predicted: int, block: int, accuracy: int) -
         )
     first = min(block, num_predicted)
     if num_given + first > accuracy:
-        return
+        return block
     least = accuracy + 1 - num_given
     option = f"--block {least}" if num_predicted >= least else f"--frames {least}"
     if max(block, num_predicted) < least:

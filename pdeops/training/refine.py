@@ -70,7 +70,11 @@ class GaussNewton:
         halvings: number of times that a step is halved before the search ends.
         stall: a step ends after an iteration that lowers |r + J d| by less than this fraction; too
             large a value ends it too early on fine grids with fast flow.
-        drop: the search ends after a step that lowers η by less than this fraction.
+        drop: the search ends after a step that lowers η by less than this fraction, or to which the
+            next one could add no more. The residual is r(u + d) = r + J d plus terms of second
+            order, and where |r + J d| is least, r + J d is orthogonal to the range of J: a next
+            step removes the terms of second order only. So the search ends where |r + J d| stalled
+            at (1 - drop) η or more.
     """
 
     steps: int = 5
@@ -101,8 +105,11 @@ class GaussNewton:
             fell = self._halved(search, found.d)
             search.step_done()
             search.close(~fell, f"no step down to 2^-{self.halvings} lowers the residual")
-            slow = search.eta.cpu() > (1 - self.drop) * before
+            eta = search.eta.cpu()
+            slow = eta > (1 - self.drop) * before
             search.close(slow, f"a step lowered the residual by less than {self.drop:.0%}")
+            least = found.stalled.cpu() & (found.residual.cpu() > (1 - self.drop) * eta)
+            search.close(least, f"the residual is within {self.drop:.0%} of the least")
             if not search.open.any():
                 return
         search.close(search.open, f"{self.steps} steps taken")
