@@ -6,6 +6,7 @@ most the same error, and the same refinement without a model (from the last give
 # Axes: b batch, n given frames, t predicted frames, c channel, *space nodes.
 
 import logging
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -55,12 +56,14 @@ class Trial:
         error: error over all predicted frames, by the metric of the study.
         last_error: error of the last frame.
         seconds: seconds of the prediction, with its refinement.
+        cpu_seconds: processor time of both; NaN without a refinement.
     """
 
     eta: float
     error: float
     last_error: float
     seconds: float
+    cpu_seconds: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -261,15 +264,16 @@ def study_refinement(
             )
             found, true = run(start, i, method), truth[i : i + 1]
             whole = found.predict_seconds + found.refine_seconds
-            for label, frames, seconds in (
-                (source, found.prediction, found.predict_seconds),
-                (f"{source}, refined", found.refined, whole),
+            for label, frames, seconds, cpu in (
+                (source, found.prediction, found.predict_seconds, math.nan),
+                (f"{source}, refined", found.refined, whole, found.cpu_seconds),
             ):
                 trial = Trial(
                     eta=eta(i, frames),
                     error=METRICS[metric](frames, true, grid).item(),
                     last_error=METRICS[metric](frames[:, -1], true[:, -1], grid).item(),
                     seconds=seconds,
+                    cpu_seconds=cpu,
                 )
                 study.trials.setdefault(label, []).append(trial)
             if source == "model":

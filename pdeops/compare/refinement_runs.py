@@ -15,13 +15,11 @@ from ..tasks.operators import monitor
 from ..tasks.refinement import (
     block_of,
     check_differences,
-    correction,
     predictor,
-    problem_named_for,
-    problem_solved_by,
     times_of,
     windows_of,
 )
+from ..tasks.refinement_problem import correction, problem_named_for, problem_solved_by
 from ..training.refine import method_named
 from .refinement import SCALES, RefinementStudy, study_refinement
 

@@ -269,9 +269,9 @@ def _method_notes(truth: Truth, num_samples: int, seed: int, repeats: int) -> li
     series = GRIDS[type(truth.test)].series
     return [
         f"Errors: {metric_name(truth.metric)} at the nodes of the {test} grid of the training "
-        f"data, {truth.times[-1]:.4g} after the last given frame, mean over {num_samples} trajectories "
-        f"(seed {seed}) outside of the training data, against ETDRK4 on {fine} with steps of "
-        f"{truth.steps / truth.unit:.2g} on average.",
+        f"data, {truth.times[-1]:.4g} after the last given frame, mean over {num_samples} "
+        f"trajectories (seed {seed}) outside of the training data, against ETDRK4 on {fine} with "
+        f"steps of {truth.steps / truth.unit:.2g} on average.",
         f"Correlation time: until the correlation with the reference falls below {THRESHOLD:g}, "
         f"linear between frames; trajectories that stay above count with {truth.times[-1]:.4g}.",
         f"Input: an operator has the first {given} frame(s) at the nodes; a stepper has the last "

@@ -9,7 +9,7 @@ import pytest
 
 import pdeops as package
 from pdeops.datasets import problem_named
-from pdeops.tasks.refinement import problem_named_for, problem_solved_by
+from pdeops.tasks.refinement_problem import problem_named_for, problem_solved_by
 
 from .conftest import SMALL_FNO, train_rollout
 from .test_bad_input import refused

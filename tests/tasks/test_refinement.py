@@ -150,6 +150,7 @@ def test_the_report_compares_with_the_solver(truth):
         TIMES,
         truth[:1, :1],
         truth[:1, 1:],
+        block=FRAMES,
         repeats=1,
     )
     model, refined = (study.trials[n][0] for n in ("model", "model, refined"))
