@@ -261,6 +261,19 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return markdown_table(header, lines)
 
 
+def store(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    """Write rows, with the machine, in place of the rows of the same cases; returns the path."""
+    key = ("case", "model", "grid", "frames", "method", "seed")
+
+    def case(r: dict[str, Any]) -> list[str]:
+        return [str(r[k] or "") for k in key]
+
+    new = [case(r) for r in rows]
+    merged: list[dict[str, Any]] = [r for r in read_csv(path) if case(r) not in new]
+    merged += [{**r, **machine()} for r in rows]
+    return write_csv(path, sorted(merged, key=case))
+
+
 def _is_number(value: object) -> bool:
     try:
         float(str(value))
@@ -326,13 +339,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         rows = measure(arguments, folder)
     print(table(rows))
-    key = ("case", "model", "grid", "frames", "method", "seed")
-    new = {tuple(str(r[k] or "") for k in key) for r in rows}
-    old = read_csv(path) if path.exists() else []
-    kept = [r for r in old if tuple(r[k] for k in key) not in new]
-    merged: list[dict[str, Any]] = [*kept, *({**r, **machine()} for r in rows)]
-    write_csv(path, sorted(merged, key=lambda r: [str(r[k] or "") for k in key]))
-    print(path)
+    print(store(path, rows))
 
 
 if __name__ == "__main__":

@@ -17,11 +17,10 @@ import torch
 
 import pdeops
 from pdeops.compare.refinement_runs import refinement_job
-from pdeops.compare.tables import write_csv
 from pdeops.datasets import generate, problem_named
 
-from .bench import RESULTS, machine
-from .refinement import row, table
+from .bench import RESULTS
+from .refinement import row, store, table
 
 NODES = (45, 88)
 FLOW = {"degree": 42, "viscosity": 3e16, "dt": 300.0, "t_end": 4.0, "num_frames": 24}
@@ -76,8 +75,7 @@ def main() -> None:
             frames = found.frames[0].refined.shape[1]
             rows.append(row("Galewsky", model, frames, "Gauss-Newton", found, **source))
     print(table(rows))
-    path = write_csv(arguments.out / "refinement_sphere.csv", [{**r, **machine()} for r in rows])
-    print(path)
+    print(store(arguments.out / "refinement_sphere.csv", rows))
 
 
 if __name__ == "__main__":

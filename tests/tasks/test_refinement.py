@@ -10,7 +10,7 @@ from pdeops.compare.refinement import study_refinement
 from pdeops.domain import Grid
 from pdeops.estimators import EvolutionResidual
 from pdeops.solvers import NavierStokes, evolve
-from pdeops.tasks.refinement import from_persistence, refine_trajectory
+from pdeops.tasks.refinement import block_of, from_persistence, refine_trajectory
 from pdeops.training.descent import Adam
 from pdeops.training.refine import GaussNewton, refine
 
@@ -139,6 +139,14 @@ def test_blocks_start_from_refined_frames(truth):
     torch.testing.assert_close(seen[1][0], parts.refined[:, 3])
     for done in (whole, parts):
         assert (error(done.refined, truth) < error(done.prediction, truth) / 5).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "accuracy", "size"), [(1, 4, 5), (4, 4, 5), (1, 6, 6), (3, 6, 5)]
+)
+def test_a_block_has_as_many_frames_as_the_differences_need(given, accuracy, size):
+    assert block_of(given, 20, None, accuracy) == size
+    assert block_of(given, 20, 8, accuracy) == 8
 
 
 def test_the_report_compares_with_the_solver(truth):
