@@ -1,7 +1,7 @@
 """`pdeops refine`: correct predicted trajectories by the residual of their equation."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -62,14 +62,11 @@ def command(
     from .. import tasks
     from ..compare.refinement_plot import check_format, draw
     from ..compare.refinement_runs import refinement_job
-    from ..runs.recipe import put
+    from ..runs.recipe import parsed
     from ..tasks import prediction
 
     if plot is not None:
         check_format(plot)
-    parameters: dict[str, Any] = {}
-    for text in settings or []:
-        put(parameters, text)
     job = refinement_job(
         tasks.load_run(run, device=device),
         data,
@@ -81,7 +78,7 @@ def command(
         accuracy=accuracy,
         problem=problem,
         kind=kind,
-        parameters=parameters,
+        parameters=parsed(settings or ()),
     )
     if out is not None:
         prediction.prepare(out)
