@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..calculus.norms import Lp
-from ..domain import Grid
+from ..domain import Domain
 from .candidates import Candidate
 from .tables import grid_name
 from .timing import Clock, Side, Stopwatch, interleave
@@ -19,7 +19,7 @@ PREDICT, SET_UP = "predict", "set-up"
 
 def measure(
     candidates: Sequence[Candidate],
-    grid: Grid,
+    grid: Domain,
     truth: Float[Tensor, "sample *frame"],
     *,
     repeats: int,

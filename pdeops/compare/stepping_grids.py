@@ -80,7 +80,7 @@ class SphereGrids:
 
     def coarse(self, problem: Any, test: Sphere, scales: Sequence[float]) -> list[Sphere]:
         degrees = sorted({max(2, round(s * problem.inputs.degree)) for s in scales})
-        return [g for g in map(gauss_grid, degrees) if min(g.shape) >= MIN_NODES]
+        return [gauss_grid(degree) for degree in degrees]
 
     def at_nodes(self, u: Tensor, fine: Sphere, test: Sphere) -> Tensor:
         return evaluate(_harmonics(u, fine, fine), test)

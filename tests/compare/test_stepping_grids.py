@@ -64,7 +64,8 @@ def test_a_study_on_a_sphere(problem, grid, truth):
         scales=(0.67, 1.0), batch_sizes=(1,), truth=truth,
     )  # fmt: skip
     (operator,) = [r for r in study.rows if r.kind == "operator"]
-    assert operator.error == pytest.approx(0.1, rel=1e-3)
+    lost = grid.mean_weights().square().sum().item()  # the variance of vrmse is unbiased
+    assert operator.error == pytest.approx(0.1 * (1 - lost) ** 0.5, rel=1e-4)
     stepped = [r for r in study.rows if r.kind == "classical"]
     assert {r.method for r in stepped} == {"ETDRK4"}
     assert len({r.grid for r in stepped}) == 2
