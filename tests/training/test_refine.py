@@ -175,6 +175,16 @@ def test_the_search_ends_where_a_step_could_gain_nothing():
     assert (more.eta[-1] > 0.9 * done.eta[-1]).all()
 
 
+def test_the_search_ends_where_the_residual_has_fallen_enough():
+    first, noise = trajectories()
+    equation = Decay(q=0.5)
+    start = equation.solution(first, 6) + 0.1 * noise
+    done = refine(equation, first, start, GaussNewton(steps=9, reduction=1e-3))
+    assert all("fallen to 1e-03" in reason for reason in done.reasons)
+    assert (done.eta[-1] <= 1e-3 * done.eta[0]).all()
+    assert (done.eta[-2] > 1e-3 * done.eta[0]).any()
+
+
 def test_a_long_search_is_logged(monkeypatch, caplog):
     first, noise = trajectories()
     equation = Decay(q=0.5)
