@@ -206,14 +206,6 @@ def _read(source: str | Path) -> str:
     )
 
 
-def parsed(settings: Iterable[str]) -> dict[str, Any]:
-    """The tables of settings `a.b=value`; see `put`."""
-    tables: dict[str, Any] = {}
-    for text in settings:
-        put(tables, text)
-    return tables
-
-
 def put(plain: dict[str, Any], text: str) -> None:
     """Set `a.b=value` in nested tables; a value that is not TOML is a string."""
     key, equals, value = text.partition("=")
@@ -232,6 +224,14 @@ def put(plain: dict[str, Any], text: str) -> None:
     if path[-1] == "name" and len(path) == 2 and entries.get("name") != entry:
         entries.clear()  # another class has other arguments
     entries[path[-1]] = entry
+
+
+def parsed(settings: Iterable[str]) -> dict[str, Any]:
+    """The tables of settings `a.b=value`; see `put`."""
+    tables: dict[str, Any] = {}
+    for text in settings:
+        put(tables, text)
+    return tables
 
 
 def _has_default(f: "dataclasses.Field[Any]") -> bool:
