@@ -100,6 +100,7 @@ def compare_rollouts(
         introduction=introduction,
         comparison=comparison,
         draw=error_seconds,
+        metric=truth.metric,
         films=_films(runs, truth, Path(folder)),
         curves={n: f for n, r in runs.items() if (f := r.folder / "metrics.csv").is_file()},
     )
