@@ -1,22 +1,25 @@
-"""python -m benchmarks.refinement: refinement of an ST-FNO on decaying turbulence, and of a
+"""python -m benchmarks.refinement: refinement of predictions of decaying turbulence, and of a
 Taylor-Green family, compared with plain time stepping.
 
-A SpatiotemporalFNO is trained on 64² for a few epochs, 4 frames to 10, frames 0.01 apart. Its
-predictions on unseen flows on 64², 128² and 256² are refined by the residual in H⁻¹ with
-Gauss-Newton, L-BFGS and Adam (the best of three learning rates). For each grid and horizon the
-table states residual, true error against a solver on a grid two to four times as fine, and seconds,
-of the model, of the refined model, of persistence refined, and of the runs of ETDRK4 of the same
-seconds and of the same error. Rows in which refinement does not help stay. The flows of --seed were
-not used to choose settings, unless it is 1; the training has seed 0.
+A SpatiotemporalFNO (4 frames to 10) or an MgNO (one step) is trained on 64² for a few epochs, on
+frames 0.01 apart. Its predictions for unseen flows on 64², 128² and 256² are refined by the
+residual in H⁻¹ with Gauss-Newton, in blocks of frames, and with L-BFGS and Adam (the best of
+several learning rates), all frames at once as in the published fine-tuning. For each grid and
+horizon the table states residual, true error against a solver on a grid two to four times as fine,
+and seconds, of the model, of the refined model, of persistence refined, and of the runs of ETDRK4
+of the same seconds and of the same error. Rows in which refinement does not help stay. The flows of
+--seed were not used to choose settings, unless it is 1; the training has seed 0.
 
 Writes results/refinement.csv, where rows of cases that are not measured again are kept, and the
-files and the run to --folder, where they are found again.
+files and the run to --folder, where they are found again. --show prints the table of that file.
 """
 
 import argparse
 import math
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from pdeops.compare.tables import cell, markdown_table, percent, read_csv, secon
 from pdeops.datasets import generate, open_dataset, problem_named
 from pdeops.domain import Grid
 from pdeops.solvers import NavierStokes
-from pdeops.tasks.refinement import BLOCK, predictor, times_of, windows_of
+from pdeops.tasks.refinement import predictor, times_of, windows_of
 from pdeops.training.descent import LBFGS, Adam
 from pdeops.training.refine import GaussNewton
 from pdeops.training.search import Method
@@ -37,21 +40,50 @@ from .bench import RESULTS, machine
 
 DT, N_IN, N_OUT = 0.01, 4, 10
 FLOW = {"viscosity": 5e-3, "num_waves": 12, "peak": 4.0, "dt": DT}
-MODEL = {
-    "name": "SpatiotemporalFNO",
-    "n_modes": [32, 32],
-    "hidden_channels": 16,
-    "n_layers": 3,
-    "time_modes": 6,
-    "latent_shape": [48, 48],
+# Tables of the recipes: model, window, and settings of the training.
+MODELS: dict[str, dict[str, Any]] = {
+    "SpatiotemporalFNO": {
+        "model": {
+            "n_modes": [32, 32],
+            "hidden_channels": 16,
+            "n_layers": 3,
+            "time_modes": 6,
+            "latent_shape": [48, 48],
+        },
+        "window": {"n_in": N_IN, "n_out": N_OUT},
+        "optimizer": {"name": "AdamW", "lr": 5e-3},
+    },
+    "MgNO": {  # a one-step model, rolled out
+        "model": {"hidden_channels": 16},
+        "optimizer": {"name": "AdamW", "lr": 3e-3},
+        "schedule": {"name": "OneCycle"},
+        "rollout": {"noise": 0.002},
+    },
 }
-METHODS: dict[str, Sequence[Method]] = {
-    "Gauss-Newton": [GaussNewton()],
-    "Gauss-Newton, 1 step": [GaussNewton(steps=1)],
-    "Gauss-Newton, all frames at once": [GaussNewton()],
-    "L-BFGS, 30 steps": [LBFGS(steps=30)],
-    "Adam, 100 steps": [Adam(steps=100, lr=lr) for lr in (1e-2, 3e-2, 1e-1)],
-}
+RATES = (1e-2, 3e-2, 1e-1)  # of Adam
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Methods of which the one with the lowest residual counts.
+
+    Attributes:
+        at_once: whether all frames are refined at once, and not in blocks.
+    """
+
+    methods: Sequence[Method]
+    at_once: bool = False
+
+
+def variants(rates: Sequence[float]) -> dict[str, Variant]:
+    """The methods by name."""
+    return {
+        "Gauss-Newton": Variant([GaussNewton()]),
+        "Gauss-Newton, 1 step": Variant([GaussNewton(steps=1)]),
+        "Gauss-Newton, all frames at once": Variant([GaussNewton()], at_once=True),
+        "L-BFGS, 30 steps": Variant([LBFGS(steps=30)], at_once=True),
+        "Adam, 100 steps": Variant([Adam(steps=100, lr=lr) for lr in rates], at_once=True),
+    }
 
 
 def flow_file(folder: Path, n: int, samples: int, frames: int, seed: int) -> Path:
@@ -72,24 +104,23 @@ def flow_file(folder: Path, n: int, samples: int, frames: int, seed: int) -> Pat
     return path
 
 
-def trained(folder: Path, epochs: int) -> Any:
-    """The run, trained if it is not there."""
-    run = folder / f"run{epochs}"
+def trained(folder: Path, model: str, epochs: int) -> Any:
+    """The run of a model, trained if it is not there."""
+    run = folder / f"{model}_{epochs}"
     if not run.exists():
-        train = flow_file(folder, 64, samples=24, frames=24, seed=0)
+        tables = dict(MODELS[model])
+        data = {"train": str(flow_file(folder, 64, samples=24, frames=24, seed=0)), "validation": 2}
+        if "window" in tables:
+            data["window"] = tables.pop("window")
         recipe = pdeops.load_recipe(
             {
                 "task": "rollout",
                 "name": "refinement",
                 "seed": 0,
-                "data": {
-                    "train": str(train),
-                    "validation": 2,
-                    "window": {"n_in": N_IN, "n_out": N_OUT},
-                },
-                "model": MODEL,
-                "optimizer": {"name": "AdamW", "lr": 5e-3},
+                "data": data,
                 "training": {"epochs": epochs, "batch_size": 8, "eval_every": epochs},
+                **tables,
+                "model": {"name": model, **tables["model"]},
             }
         )
         print(pdeops.train(recipe, out=run, device="cpu"), flush=True)
@@ -97,9 +128,9 @@ def trained(folder: Path, epochs: int) -> Any:
 
 
 def turbulence(
-    run: Any, file: Path, n: int, frames: int, samples: int, method: Method, block: int
+    run: Any, file: Path, frames: int, samples: int, method: Method, block: int | None
 ) -> RefinementStudy:
-    """Predictions of the model for the flows of the file, on n² nodes."""
+    """Predictions of the model for flows of the file, refined."""
     dataset = open_dataset(file)
     windows = windows_of(dataset, run, frames)
     batch = windows.read(range(samples))
@@ -113,13 +144,15 @@ def turbulence(
         batch.target,
         method,
         block=block,
-        scales=[*SCALES, 2.0] if n == 64 else SCALES,
+        scales=[*SCALES, 2.0] if dataset.domain.shape[0] == 64 else SCALES,
     )
 
 
-def taylor_green(n: int, frames: int, method: Method) -> RefinementStudy:
-    """ω = 2k cos(kx) cos(ky) e^(-2νk²t) with a smooth error of 5 % that grows from zero, for k = 1,
-    2, 3: no network is needed to see whether refinement finds the decay of a vortex."""
+def taylor_green(
+    n: int, frames: int, samples: int, method: Method, block: int | None
+) -> RefinementStudy:
+    """ω = 2k cos(kx) cos(ky) e^(-2νk²t) with a smooth error of 5 % that grows from zero, for k = 1
+    to `samples`: no network is needed to see whether refinement finds the decay of a vortex."""
     grid = Grid((n, n), 2 * math.pi, "periodic")
     x, y = grid.nodes()
     k = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64).reshape(-1, 1, 1)
@@ -137,18 +170,20 @@ def taylor_green(n: int, frames: int, method: Method) -> RefinementStudy:
     error *= 0.05 * size / error[:1].norm()
 
     def predict(given: Any, known: Sequence[float], wanted: Sequence[float]) -> Any:
-        (i,) = [j for j in range(3) if torch.equal(truth[j : j + 1, :1], given)]
-        growth = torch.linspace(1 / frames, 1, frames, dtype=torch.float64)
-        return truth[i : i + 1, 1:] + growth.reshape(1, -1, 1, 1, 1) * error[i : i + 1]
+        i = int((vortex * given[:, -1:]).flatten(1).sum(1).argmax())
+        later = (torch.tensor(wanted, dtype=torch.float64) - known[-1]).reshape(1, -1, 1, 1, 1)
+        decay = torch.exp(-2e-2 * k[i] ** 2 * later)
+        return decay * given[:, -1:] + later / times[-1] * error[i : i + 1]
 
     return study_refinement(
         predict,
         lambda g: NavierStokes(g, 1e-2),
         grid,
         times,
-        truth[:, :1],
-        truth[:, 1:],
+        truth[:samples, :1],
+        truth[:samples, 1:],
         method,
+        block=block,
     )
 
 
@@ -158,7 +193,7 @@ def best_of(studies: Sequence[RefinementStudy]) -> RefinementStudy:
 
 
 def row(
-    case: str, n: int, frames: int, name: str, study: RefinementStudy, **source: int | None
+    case: str, model: str, frames: int, name: str, study: RefinementStudy, **source: int | None
 ) -> dict[str, object]:
     """The figures of a case and method; medians over the samples.
 
@@ -167,7 +202,8 @@ def row(
     """
     figures: dict[str, object] = {
         "case": case,
-        "grid": n,
+        "model": model,
+        "grid": "x".join(map(str, study.grid)),
         "frames": frames,
         "method": name,
         **source,
@@ -177,6 +213,7 @@ def row(
     for label, key in (("model", "model"), ("model, refined", "refined")):
         for figure in ("eta", "error", "last_error", "seconds"):
             figures[f"{figure}_{key}"] = study.median(label, figure)
+    figures["cpu_seconds_refined"] = study.median("model, refined", "cpu_seconds")
     for label in ("error", "last_error", "seconds"):
         figures[f"{label}_persistence_refined"] = study.median("persistence, refined", label)
     for key, run in (("same_seconds", study.same_seconds), ("same_error", study.same_error)):
@@ -187,83 +224,122 @@ def row(
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as Markdown."""
-    header = ["case", "method", "η", "η of truth", "error, all frames", "seconds"]
-    header += ["persistence, refined", "ETDRK4, same seconds", "ETDRK4, same error"]
+    """The rows, measured or from the CSV file, as Markdown."""
+    header = ["case", "model", "seed", "method", "η", "η of truth", "error, all frames", "seconds"]
+    header += [
+        "of a processor",
+        "persistence, refined",
+        "ETDRK4, same seconds",
+        "ETDRK4, same error",
+    ]
     lines = []
     for r in rows:
+        figure = {k: float(v) for k, v in r.items() if v not in (None, "") and _is_number(v)}
         line = [
-            f"{r['case']} {r['grid']}², {r['frames']} frames",
+            f"{r['case']} {str(r['grid']).replace('x', '×')}, {r['frames']} frames",
+            r["model"],
+            r["seed"] or "-",
             r["method"],
-            f"{cell(r['eta_model'])} to {cell(r['eta_refined'])}",
-            cell(r["eta_of_truth"]),
-            f"{percent(r['error_model'])} to {percent(r['error_refined'])}",
-            seconds_text(r["seconds_refined"]),
-            f"{percent(r['error_persistence_refined'])}, "
-            f"{seconds_text(r['seconds_persistence_refined'])}",
+            f"{cell(figure['eta_model'])} to {cell(figure['eta_refined'])}",
+            cell(figure["eta_of_truth"]),
+            f"{percent(figure['error_model'])} to {percent(figure['error_refined'])}",
+            seconds_text(figure["seconds_refined"]),
+            seconds_text(figure["cpu_seconds_refined"]),
+            f"{percent(figure['error_persistence_refined'])}, "
+            f"{seconds_text(figure['seconds_persistence_refined'])}",
         ]
         for key in ("same_seconds", "same_error"):
-            if r[f"solver_{key}"] is None:
+            if not r[f"solver_{key}"]:
                 line.append("none")
             else:
                 line.append(
-                    f"{percent(r[f'solver_{key}_error'])}, "
-                    f"{seconds_text(r[f'solver_{key}_seconds'])} "
+                    f"{percent(figure[f'solver_{key}_error'])}, "
+                    f"{seconds_text(figure[f'solver_{key}_seconds'])} "
                     f"({r[f'solver_{key}'].removeprefix('ETDRK4 on ')})"
                 )
         lines.append(line)
     return markdown_table(header, lines)
 
 
+def store(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    """Write rows, with the machine, in place of the rows of the same cases; returns the path."""
+    key = ("case", "model", "grid", "frames", "method", "seed")
+
+    def case(r: dict[str, Any]) -> list[str]:
+        return [str(r[k] or "") for k in key]
+
+    new = [case(r) for r in rows]
+    merged: list[dict[str, Any]] = [r for r in read_csv(path) if case(r) not in new]
+    merged += [{**r, **machine()} for r in rows]
+    return write_csv(path, sorted(merged, key=case))
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> list[dict[str, object]]:
+    """The rows of all cases that the arguments name."""
+    rows: list[dict[str, object]] = []
+    turbulent = "McWilliams" in arguments.cases
+    run = trained(folder, arguments.model, arguments.epochs) if turbulent else None
+    source = {"seed": arguments.seed, "epochs": arguments.epochs}
+    chosen = variants(arguments.rates)
+    for n, frames, name in product(arguments.grids, arguments.frames, arguments.methods):
+        block = frames if chosen[name].at_once else None
+        if run is not None:
+            number = 1 if n > 128 else 3
+            file = flow_file(folder, n, number, N_IN - 1 + 40, seed=arguments.seed)
+            samples = min(arguments.samples, number)
+            found = best_of(
+                [turbulence(run, file, frames, samples, m, block) for m in chosen[name].methods]
+            )
+            rows.append(row("McWilliams", arguments.model, frames, name, found, **source))
+        if "Taylor-Green" in arguments.cases:
+            found = best_of(
+                [taylor_green(n, frames, arguments.samples, m, block) for m in chosen[name].methods]
+            )
+            neither = dict.fromkeys(source)
+            rows.append(row("Taylor-Green", "none", frames, name, found, **neither))
+        print(table(rows[-len(arguments.cases) :]), flush=True)
+    return rows
+
+
 def main() -> None:
+    cases, methods = ("McWilliams", "Taylor-Green"), list(variants(RATES))
     parser = argparse.ArgumentParser(prog="python -m benchmarks.refinement")
+    parser.add_argument("--cases", nargs="*", default=cases, choices=cases)
+    parser.add_argument("--model", default="SpatiotemporalFNO", choices=list(MODELS))
     parser.add_argument("--epochs", type=int, default=8, help="of the training")
     parser.add_argument("--grids", type=int, nargs="*", default=[64, 128, 256])
     parser.add_argument("--frames", type=int, nargs="*", default=[10, 40])
     parser.add_argument(
-        "--samples", type=int, default=3, choices=range(1, 4), help="flows per case"
+        "--samples", type=int, default=3, choices=range(1, 4), help="flows per case, 1 on 256²"
     )
     parser.add_argument(
         "--seed", type=int, default=2, help="of the flows; the settings were chosen on seed 1"
     )
-    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--methods", nargs="*", default=methods, choices=methods)
+    parser.add_argument("--rates", type=float, nargs="*", default=RATES, help="of Adam")
     parser.add_argument("--folder", type=Path, help="for data and run; by default a temporary one")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--show", action="store_true", help="print the table of the CSV file only")
     arguments = parser.parse_args()
+    path = arguments.out / "refinement.csv"
+    if arguments.show:
+        print(table(read_csv(path)))
+        return
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.folder or Path(temporary)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        run = trained(folder, arguments.epochs)
-        source = {"seed": arguments.seed, "epochs": arguments.epochs}
-        neither = dict.fromkeys(source)
-        rows: list[dict[str, object]] = []
-        for n in arguments.grids:
-            for frames in arguments.frames:
-                number = 1 if n > 128 else 3
-                file = flow_file(folder, n, number, N_IN - 1 + 40, seed=arguments.seed)
-                for name in arguments.methods:
-                    fast = name.startswith("Gauss-Newton")
-                    at_once = name.endswith("at once")
-                    if (not fast and (n > 128 or frames > 10)) or (at_once and frames <= BLOCK):
-                        continue  # they take minutes, or are no other case
-                    samples = arguments.samples if n == 64 or (n == 128 and fast) else 1
-                    methods = METHODS[name]
-                    block = frames if at_once else BLOCK
-                    studies = [turbulence(run, file, n, frames, samples, m, block) for m in methods]
-                    best = best_of(studies)
-                    rows.append(row("McWilliams", n, frames, name, best, **source))
-                    if frames == 10 and n < 256:
-                        green = [taylor_green(n, frames, m) for m in methods]
-                        rows.append(row("Taylor-Green", n, frames, name, best_of(green), **neither))
-                    print(table(rows[-2:]), flush=True)
+        rows = measure(arguments, folder)
     print(table(rows))
-    path = arguments.out / "refinement.csv"
-    key = ("case", "grid", "frames", "method")
-    new = {tuple(str(r[k]) for k in key) for r in rows}
-    kept = [r for r in read_csv(path) if tuple(r[k] for k in key) not in new]
-    write_csv(path, [*kept, *({**r, **machine()} for r in rows)])
-    print(path)
+    print(store(path, rows))
 
 
 if __name__ == "__main__":

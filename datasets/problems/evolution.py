@@ -175,13 +175,12 @@ class EvolutionProblem(Generated):
         assert spec.seed is not None
         grid = spec.domain
         u0 = self.sample_input(self.solver_grid(grid), spec.seed, index)
-        start = self.sample_input(grid, spec.seed, index)
         if self.t_start > 0:
             warm = self.warmed_up(u0, grid)
             if not warm.completed:
                 return Solved({}, float("nan"), f"in the warm-up: {warm.reason}")
             u0 = warm.u[0, 0]
-            start = self.stored(u0, grid)
+        start = self.stored(u0, grid)  # what the solver resolves of it, like the later frames
         result, coarse = (self.solve(u0, grid, courant=c) for c in (0.5, 1.0))
         if not (result.completed and coarse.completed):
             reason = coarse.reason if result.completed else result.reason

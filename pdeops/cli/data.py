@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -69,14 +69,12 @@ def generate(
     from ..datasets import generate as generate_dataset
     from ..datasets import problem_named
     from ..datasets.generate.workers import cluster
-    from ..runs.recipe import put
+    from ..runs.recipe import parsed
     from .progress import bar
 
     if dask is not None and workers != 1:
         raise ValueError(f"Give --workers or --dask; got --workers {workers} --dask {dask}.")
-    parameters: dict[str, Any] = {}
-    for text in settings or []:
-        put(parameters, text)
+    parameters = parsed(settings or ())
     for option in {"name", "kind"} & parameters.keys():
         raise ValueError(f"--set takes a parameter of the kind; {option!r} is not one.")
     chosen = problem_named(problem, kind, **parameters)

@@ -1,8 +1,7 @@
 """`pdeops refine`: correct predicted trajectories by the residual of their equation."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -23,9 +22,12 @@ def command(
         int | None, typer.Option(help="Largest number of steps. Default: that of the method.")
     ] = None,
     block: Annotated[
-        int,
-        typer.Option(help="Number of frames that are predicted, from refined ones, and refined."),
-    ] = 10,
+        int | None,
+        typer.Option(
+            help="Number of frames that are predicted, from refined ones, and refined. Default: 5, "
+            "or more where the time differences need them."
+        ),
+    ] = None,
     accuracy: Annotated[int, typer.Option(help="Order of the time differences, 4 or 6.")] = 4,
     problem: Annotated[
         str | None,
@@ -59,66 +61,35 @@ def command(
     """
     from .. import tasks
     from ..compare.plots import check_format
-    from ..compare.refinement import study_windows
     from ..compare.refinement_plot import draw
-    from ..datasets import open_dataset
-    from ..tasks import prediction, refinement
-    from ..training.refine import method_named
+    from ..compare.refinement_runs import refinement_job
+    from ..runs.recipe import parsed
+    from ..tasks import prediction
 
     if plot is not None:
         check_format(plot)
-    refinement.check_differences(accuracy)
-    chosen = method_named(method, steps)
-    parameters = _parameters(problem, kind, settings or [])
-    loaded = tasks.load_run(run, device=device)
-    dataset = open_dataset(data)
-    windows = refinement.windows_of(dataset, loaded, frames)
-    if not 1 <= samples <= len(windows):
-        raise ValueError(f"{data} holds {len(windows)} trajectories; got --samples {samples}.")
-    chosen_windows = windows.subset(range(samples))
-    given = None
-    if problem is not None:
-        given = refinement.problem_named_for(chosen_windows, problem, kind, **parameters)
-    solved = refinement.problem_solved_by(chosen_windows, given)
-    times = refinement.times_of(windows)
-    refinement.check_block(loaded.n_in, len(times) - loaded.n_in, block, accuracy)
-    predict = refinement.predictor(loaded, times[-1] - times[-2])
+    job = refinement_job(
+        tasks.load_run(run, device=device),
+        data,
+        samples=samples,
+        frames=frames,
+        method=method,
+        steps=steps,
+        block=block,
+        accuracy=accuracy,
+        problem=problem,
+        kind=kind,
+        parameters=parsed(settings or ()),
+    )
     if out is not None:
         prediction.prepare(out)
-    chosen_windows.check()
-    batch = chosen_windows.read(range(samples))
     with bar("trajectories", samples) as progress:
-        study = study_windows(
-            predict,
-            solved,
-            chosen_windows,
-            batch.to(next(loaded.operator.parameters()).device),
-            chosen,
-            block=block,
-            accuracy=accuracy,
-            progress=progress,
-        )
+        study = job.study(progress)
     if out is not None:
-        import torch
-
-        refined = torch.cat([f.refined for f in study.frames]).to(batch.input)
-        how = refinement.correction(solved, method, chosen.steps, block=block, accuracy=accuracy)
-        prediction.write(loaded, chosen_windows, [(batch, refined)], out, correction=how)
+        job.write(study, out)
     if plot is not None:
         draw(study, plot)
     if json:
         emit(study.to_dict(), as_json=True)
     else:
         document(study.to_markdown())
-
-
-def _parameters(problem: str | None, kind: str | None, settings: Sequence[str]) -> dict[str, Any]:
-    """The parameters that the options give."""
-    from ..runs.recipe import put
-
-    if problem is None and (kind is not None or settings):
-        raise ValueError("--kind and --set belong to --problem; name the problem too.")
-    parameters: dict[str, Any] = {}
-    for text in settings:
-        put(parameters, text)
-    return parameters

@@ -39,7 +39,7 @@ class Candidate(ABC):
     """A method on a grid, with the errors by sample and seconds per solve measured so far."""
 
     method: str
-    grid: Grid
+    grid: Any
     threads: int
     batch: int = 1
     tolerance: float | None = None
@@ -66,9 +66,13 @@ class Candidate(ABC):
         no set-up."""
         return None
 
+    def error(self, prediction: Tensor, truth: Tensor, norm: Lp) -> Float[Tensor, " b"]:
+        """The error of each prediction: relative L2."""
+        return relative_error(norm, prediction, truth)
+
     def record(self, indices: Sequence[int], prediction: Tensor, truth: Tensor, norm: Lp) -> None:
-        """Keep the relative L2 errors of predictions of these samples; infinite if not finite."""
-        errors = relative_error(norm, prediction, truth)
+        """Keep the errors of predictions of these samples; infinite if not finite."""
+        errors = self.error(prediction, truth, norm)
         errors = torch.where(errors.isfinite(), errors, torch.inf)
         self.errors.update(zip(indices, errors.tolist(), strict=True))
 

@@ -29,6 +29,7 @@ CLASSICAL_MARKERS = ("s", "D", "^", "v")
 DIRECT_COLOUR = "#7A7A7A"
 DIRECT_MARKERS = ("x", "+")
 FORMATS = (".png", ".pdf", ".svg")  # of figures whose file the user names
+FEW = 3  # classical rows from which a frontier is drawn
 STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -43,16 +44,16 @@ def error_time(comparison: Comparison, path: str | Path) -> Path:
 
     Each classical method and tolerance has a line over its grids. Each operator and grid has a
     series of points over its batch sizes. The step line is the classical frontier, which an
-    operator has to beat.
+    operator has to beat; a note takes its place if there are fewer than three classical rows.
     """
     with new_figure(path, (7.6, 5.0)) as figure:
         ax = figure.add_subplot()
         ax.set(xscale="log", yscale="log")
-        seconds = [r.seconds for r in comparison.rows]
-        errors = [r.error for r in comparison.rows]
-        ax.set(xlim=(min(seconds) / 1.8, max(seconds) * 1.8))
-        ax.set(ylim=(min(errors) / 1.8, max(errors) * 1.8))
-        _frontier(ax, [r for r in comparison.rows if r.kind == "classical"])
+        ax.set(xlim=log_limits([r.seconds for r in comparison.rows]))
+        ax.set(ylim=log_limits([r.error for r in comparison.rows]))
+        classical = [r for r in comparison.rows if r.kind == "classical"]
+        if not note_few(ax, classical):
+            _frontier(ax, classical)
         _classical_lines(ax, comparison)
         _operator_points(ax, comparison)
         if comparison.floor is not None:
@@ -81,6 +82,26 @@ def error_time(comparison: Comparison, path: str | Path) -> Path:
         ax.set_axisbelow(True)
         figure.legend(loc="outside right upper", fontsize=7.5)
     return Path(path)
+
+
+def log_limits(values: Sequence[float]) -> tuple[float, float]:
+    """Limits of a logarithmic axis around the positive, finite values: a decade or more, so that
+    one or two values leave ticks to be read."""
+    found = [v for v in values if math.isfinite(v) and v > 0] or [1.0]
+    low, high = min(found) / 1.8, max(found) * 1.8
+    widen = max(1.0, math.sqrt(10 * low / high))
+    return low / widen, high * widen
+
+
+def note_few(ax: "Axes", rows: Sequence[Row]) -> bool:
+    """Whether there are fewer than three classical rows; then the axes get a note: two points make
+    no frontier."""
+    if len(rows) >= FEW:
+        return False
+    count = {0: "no classical run", 1: "one classical run"}.get(len(rows), "two classical runs")
+    text = f"{count}: points, no lines"
+    ax.annotate(text, (0.02, 0.02), xycoords="axes fraction", fontsize=7, color="#666666")
+    return True
 
 
 def _frontier(ax: "Axes", rows: Sequence[Row]) -> None:

@@ -5,17 +5,17 @@ most the same error, and the same refinement without a model (from the last give
 """
 # Axes: b batch, n given frames, t predicted frames, c channel, *space nodes.
 
+import logging
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..batch import Batch
-from ..datasets import EvolutionProblem, FieldDataset
 from ..datasets.problems.shallow_water import gauss_grid
 from ..domain import Grid, Sphere
 from ..estimators import Differences
@@ -23,25 +23,23 @@ from ..estimators.evolution_residual import ResidualOfFrames, residual_on
 from ..estimators.waves import SphericalWaves
 from ..metrics import METRICS
 from ..solvers.evolution.evolution import Evolution
-from ..tasks.operators import monitor
 from ..tasks.refinement import (
-    BLOCK,
     Predict,
     RefinedTrajectory,
     from_persistence,
     refine_trajectory,
-    times_of,
 )
 from ..training.refine import GaussNewton
 from ..training.search import Method
-from .tables import grid_name, markdown_table, percent, seconds_text
+from .tables import grid_name, markdown_table, metric_name, percent, seconds_text
 from .time_stepping import SteppedRow, cheapest, most_accurate, sweep
+
+log = logging.getLogger("pdeops")
 
 SCALES = (0.25, 0.5, 0.75, 1.0)  # nodes per axis of the solver's grids, relative to the data's
 STEPS = (1.0, 0.5, 0.25)  # steps of the solver, relative to the time between two frames
 MIN_NODES = 8
 
-_NAMES = {"relative_l2": "relative L2"}  # of metrics in the report
 _RESIDUAL = "the residual in H⁻¹"
 _INDICATOR = (
     "an indicator without a known bound of the error, the residual in the norm of the linearised "
@@ -58,12 +56,14 @@ class Trial:
         error: error over all predicted frames, by the metric of the study.
         last_error: error of the last frame.
         seconds: seconds of the prediction, with its refinement.
+        cpu_seconds: processor time of both; NaN without a refinement.
     """
 
     eta: float
     error: float
     last_error: float
     seconds: float
+    cpu_seconds: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class RefinementStudy:
         grid: nodes per axis of the data.
         metric: the metric of all errors, a key of `METRICS`.
         measure: what η is.
+        name: name of the model in the report.
     """
 
     trials: dict[str, list[Trial]]
@@ -91,11 +92,7 @@ class RefinementStudy:
     grid: tuple[int, ...]
     metric: str = "relative_l2"
     measure: str = _RESIDUAL
-
-    @property
-    def metric_name(self) -> str:
-        """The metric as text."""
-        return _NAMES.get(self.metric, self.metric)
+    name: str = "model"
 
     def median(self, name: str, figure: str) -> float:
         """The median of a figure of a trial over the samples."""
@@ -118,6 +115,7 @@ class RefinementStudy:
             "samples": len(self.floor),
             "grid": list(self.grid),
             "metric": self.metric,
+            "model": self.name,
             "predictions": {
                 name: {f: [getattr(t, f) for t in trials] for f in figures}
                 for name, trials in self.trials.items()
@@ -138,7 +136,8 @@ class RefinementStudy:
         lines = [
             f"{count} trajector{'y' if count == 1 else 'ies'} on {grid_name(self.grid)}, "
             f"{predicted} frames up to {horizon:.4g} after the last given one; median (range). η "
-            f"is {self.measure}; errors are {self.metric_name} against the frames of the file.",
+            f"is {self.measure}; errors are {metric_name(self.metric)} against the frames of the "
+            f"file.",
             "",
             markdown_table(
                 ["prediction", "η", "error, all frames", "error, last frame", "seconds"],
@@ -200,7 +199,7 @@ class RefinementStudy:
             _spread([getattr(t, f) for t in trials], show)
             for f, show in {**formats, "seconds": seconds_text}.items()
         ]
-        return [name, *cells]
+        return [name.replace("model", self.name), *cells]
 
 
 def study_refinement(
@@ -212,10 +211,11 @@ def study_refinement(
     truth: Float[Tensor, "b t c *space"],
     method: Method | None = None,
     *,
-    block: int = BLOCK,
+    block: int | None = None,
     accuracy: int = 4,
     scales: Sequence[float | int] = SCALES,
     metric: str = "relative_l2",
+    name: str = "model",
     repeats: int = 3,
     progress: Callable[[int], None] | None = None,
 ) -> RefinementStudy:
@@ -235,6 +235,7 @@ def study_refinement(
             of the scale of the truth's own grid, on which its error would be zero. On a sphere,
             degrees relative to the largest that the nodes determine.
         metric: of the errors, a key of `METRICS`; one that does not pool fields in different units.
+        name: name of the model in the report.
         repeats: timed calls of each run of the solver.
         progress: called after each sample.
 
@@ -245,7 +246,7 @@ def study_refinement(
     equation, truth, n = equation_on(grid), truth.double(), given.shape[1]
     estimator = residual_on(grid, equation, times, derivative=Differences(accuracy))
     measure = _INDICATOR if isinstance(grid, Sphere) else _RESIDUAL
-    study = RefinementStudy({}, [], [], [], [], tuple(grid.shape), metric, measure)
+    study = RefinementStudy({}, [], [], [], [], tuple(grid.shape), metric, measure, name)
 
     def run(start: Predict, i: int, how: Method) -> RefinedTrajectory:
         options: dict[str, Any] = {"block": block, "accuracy": accuracy, "grid": grid}
@@ -254,28 +255,34 @@ def study_refinement(
     def eta(i: int, frames: Tensor) -> float:
         return estimator(torch.cat([given[i : i + 1].double(), frames], 1)).item()
 
-    run(predict, 0, replace(method, steps=1))  # type: ignore[type-var]  # first calls compile
+    log.info("first calls, which are not timed: one step from the prediction of %s", name)
+    run(predict, 0, replace(method, steps=1))  # type: ignore[type-var]
     for i in range(len(given)):
-        for name, start in (("model", predict), ("persistence", from_persistence)):
+        for source, start in (("model", predict), ("persistence", from_persistence)):
+            log.info(
+                "trajectory %d of %d, from %s", i + 1, len(given), source.replace("model", name)
+            )
             found, true = run(start, i, method), truth[i : i + 1]
             whole = found.predict_seconds + found.refine_seconds
-            for label, frames, seconds in (
-                (name, found.prediction, found.predict_seconds),
-                (f"{name}, refined", found.refined, whole),
+            for label, frames, seconds, cpu in (
+                (source, found.prediction, found.predict_seconds, math.nan),
+                (f"{source}, refined", found.refined, whole, found.cpu_seconds),
             ):
                 trial = Trial(
                     eta=eta(i, frames),
                     error=METRICS[metric](frames, true, grid).item(),
                     last_error=METRICS[metric](frames[:, -1], true[:, -1], grid).item(),
                     seconds=seconds,
+                    cpu_seconds=cpu,
                 )
                 study.trials.setdefault(label, []).append(trial)
-            if name == "model":
+            if source == "model":
                 study.reasons.extend(found.reasons)
                 study.frames.append(found)
         study.floor.append(eta(i, truth[i : i + 1]))
         if progress is not None:
             progress(i + 1)
+    log.info("plain time stepping on grids of several sizes")
     wanted = [t - times[n - 1] for t in times[n:]]
     rows = sweep(
         equation_on,
@@ -290,43 +297,6 @@ def study_refinement(
         repeats=repeats,
     )
     return replace(study, stepping=rows)
-
-
-def study_windows(
-    predict: Predict,
-    problem: EvolutionProblem,
-    windows: FieldDataset,
-    batch: Batch,
-    method: Method | None = None,
-    **options: Any,
-) -> RefinementStudy:
-    """`study_refinement` of the windows of a file, which state times in its unit; the equation has
-    times in a unit of its own.
-
-    If the frames are those of a grid at least four times as fine, the solver is also tried on one
-    twice as fine.
-
-    Args:
-        predict: as for `study_refinement`, of times in the unit of the file.
-        problem: the problem of the file.
-        windows: of `tasks.refinement.windows_of`.
-        batch: their frames.
-        options: block, accuracy, repeats and progress of `study_refinement`.
-    """
-    unit, grid = problem.time_units[1], cast("Grid | Sphere", windows.domain)
-    finer = [2.0] if getattr(problem.inputs, "refinement", 1) >= 4 else []
-    return study_refinement(
-        lambda u, known, wanted: predict(u, [t / unit for t in known], [t / unit for t in wanted]),
-        problem.equation_on,
-        grid,
-        [t * unit for t in times_of(windows)],
-        batch.input,
-        batch.target,
-        method,
-        scales=[*SCALES, *finer],
-        metric=monitor(windows),
-        **options,
-    )
 
 
 def solvable(

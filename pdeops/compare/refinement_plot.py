@@ -4,6 +4,7 @@ from pathlib import Path
 
 from .plots import CLASSICAL_COLOURS, OPERATOR_COLOURS, STYLE, import_matplotlib
 from .refinement import RefinementStudy
+from .tables import metric_name
 
 
 def draw(study: RefinementStudy, path: str | Path) -> Path:
@@ -35,7 +36,7 @@ def draw(study: RefinementStudy, path: str | Path) -> Path:
                 label=f"{rows[0].method} on {'×'.join(map(str, grid))}",
             )
         ax.set(xscale="log", yscale="log", xlabel="seconds per trajectory")
-        ax.set(ylabel=f"{study.metric_name} error of the last frame")
+        ax.set(ylabel=f"{metric_name(study.metric)} error of the last frame")
         ax.legend()
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=200)

@@ -18,6 +18,7 @@ def write_report(
     evaluations: Sequence[Mapping[str, object]] = (),
     samples: Samples | None = None,
     curves: Mapping[str, str | Path] | None = None,
+    metric: str = "relative_l2",
     comparison: Comparison | None = None,
     draw: Callable[[Any, Path], Path] = error_time,
     films: Mapping[str, Path] | None = None,
@@ -33,6 +34,7 @@ def write_report(
         evaluations: table of test results, one mapping (column -> text or number) per line.
         samples: test problems to draw.
         curves: label -> metrics.csv of a run.
+        metric: its column with the validation error.
         comparison: the study with classical solvers.
         draw: the figure of the study, (comparison, file) -> file.
         films: title -> figure in plots/ of a predicted trajectory.
@@ -63,7 +65,7 @@ def write_report(
     for heading, film in (films or {}).items():
         parts += [f"## {heading}", f"![{heading}](plots/{film.name})"]
     if curves:
-        training_curves(plots / "training.png", curves)
+        training_curves(plots / "training.png", curves, column=metric)
         parts += ["## Training", "![Error and loss over epochs](plots/training.png)"]
     report = folder / "report.md"
     draft = report.with_name("report.md.part")

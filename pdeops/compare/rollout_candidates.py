@@ -9,15 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..calculus.fourier import resample
 from ..calculus.norms import Lp
-from ..domain import Grid
+from ..metrics import METRICS
 from ..solvers.evolution.trajectory import Trajectory
 from ..trajectory_metrics import THRESHOLDS, correlation, correlation_time
 from .candidates import Candidate
 from .duel import Row
+from .stepping_grids import GRIDS
 from .tables import grid_name
-from .time_stepping import TimeStepping
 
 THRESHOLD = THRESHOLDS[0]  # of the correlation time in a study
 
@@ -36,16 +35,18 @@ class Truth:
         times: times of `frames`, from the last given frame on.
         unit: length of the unit of time of the data in the solver's units.
         steps: mean step of the reference, in the solver's units.
+        metric: of the errors, a key of `METRICS`; one that does not pool fields in different units.
     """
 
     given: Float[Tensor, "n n_in c *space"]
     frames: Float[Tensor, "n t c *space"]
     start: Float[Tensor, "n c *fine"]
     times: tuple[float, ...]
-    test: Grid
-    fine: Grid
+    test: Any
+    fine: Any
     unit: float
     steps: float
+    metric: str = "relative_l2"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ class RolloutCandidate(Candidate):
     correlation_times: dict[int, tuple[float, bool]] = field(default_factory=dict)
 
     dtype = torch.float32
+
+    def error(self, prediction: Tensor, truth: Tensor, norm: Lp) -> Float[Tensor, " b"]:
+        return METRICS[self.truth.metric](prediction, truth, self.truth.test)
 
     def record(
         self,
@@ -128,16 +132,16 @@ class LearnedRollout(RolloutCandidate):
 
 @dataclass
 class SteppedRollout(RolloutCandidate):
-    """A stepper with one dt on one grid. Its initial field is the truncated Fourier series of the
+    """A stepper with one dt on one grid. Its initial field is the truncated series of the
     reference's; the time includes the interpolation of its frames to the test nodes."""
 
-    stepping: TimeStepping | None = None
+    stepping: Callable[[Tensor], Trajectory] | None = None
 
     kind = "classical"
 
     def prepare(self, indices: Sequence[int]) -> Float[Tensor, "b c *space"]:
-        u = self.truth.start[list(indices)]
-        return resample(u, self.truth.fine, self.grid.shape).to(self.dtype)
+        u, fine = self.truth.start[list(indices)], self.truth.fine
+        return GRIDS[type(self.grid)].truncated(u, fine, self.grid).to(self.dtype)
 
     def run(self, x: Float[Tensor, "b c *own"]) -> Trajectory:
         """The trajectory at the test nodes, as far as the method is stable."""

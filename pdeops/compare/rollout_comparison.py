@@ -16,10 +16,14 @@ class RolloutComparison(Comparison):
 
     Attributes:
         times: times of the predicted frames, from the last given frame on.
+        metric: of the errors, a key of `METRICS`.
+        finest: nodes per axis of the finest classical grid; by default those of the test grid.
     """
 
     rows: Sequence[RolloutRow]
     times: tuple[float, ...] = ()
+    metric: str = "relative_l2"
+    finest: tuple[int, ...] = ()
 
     row_header = (
         *("method", "grid", "dt", "batch", "error at the end (mean ± std)", "max error"),
@@ -57,18 +61,21 @@ class RolloutComparison(Comparison):
 
     @property
     def floor(self) -> RolloutRow | None:
-        """The classical run with the smallest error on the test grid."""
-        there = [r for r in self.rows if r.kind == "classical" and r.grid == self.grid]
+        """The classical run with the smallest error on the test grid, or the finest classical
+        one."""
+        finest = self.finest or self.grid
+        there = [r for r in self.rows if r.kind == "classical" and r.grid == finest]
         return min(there, key=lambda r: r.error, default=None)
 
     @property
     def floor_sentence(self) -> str:
         """A sentence on the error of the best classical run on the test grid."""
-        best = self.floor
+        best, finest = self.floor, self.finest or self.grid
+        name = "test grid" if finest == self.grid else "finest grid"
         if best is None:
-            return f"No classical run on the test grid {grid_name(self.grid)} was stable."
+            return f"No classical run on the {name} {grid_name(finest)} was stable."
         return (
-            f"The best classical run on the test grid has {percent(best.error)} error "
+            f"The best classical run on the {name} has {percent(best.error)} error "
             f"({best.label}, against the reference on {grid_name(self.reference)}) in "
             f"{seconds_text(best.seconds)}."
         )

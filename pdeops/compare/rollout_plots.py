@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from .plots import CLASSICAL_MARKERS, OPERATOR_COLOURS, new_figure
+from .plots import CLASSICAL_MARKERS, OPERATOR_COLOURS, log_limits, new_figure, note_few
 from .rollout_candidates import THRESHOLD
 from .rollout_comparison import RolloutComparison
-from .tables import grid_name
+from .tables import grid_name, metric_name
 
 GRID_COLOURS = ("#1B3A57", "#0072B2", "#4393C3", "#56B4E9", "#9ECAE1")  # coarse to fine
 
@@ -56,9 +56,12 @@ def error_seconds(comparison: RolloutComparison, path: str | Path) -> Path:
                         fontsize=6.5,
                     )
             ax.set(xscale="log", xlabel="seconds per trajectory (median), s")
+            ax.set(xlim=log_limits([r.seconds for r in comparison.rows]))
             ax.grid(which="major", color="#E6E6E6", lw=0.6)
         end = f"{comparison.times[-1]:.4g}"
-        left.set(yscale="log", ylabel=f"relative L2 error after {end}")
+        note_few(left, classical)
+        left.set(yscale="log", ylim=log_limits([r.error for r in comparison.rows]))
+        left.set(ylabel=f"{metric_name(comparison.metric)} error after {end}")
         right.set(
             ylabel=f"time with correlation above {THRESHOLD:g}, of {end}",
             ylim=(0, 1.08 * comparison.times[-1]),

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..datasets.problems.evolution import PeriodicProblem
+from ..datasets.problems.evolution import EvolutionProblem
 from ..datasets.spec import DatasetSpec
 from ..datasets.windows import Window
-from ..domain import Grid
 from .report import write_report
 from .rollout_candidates import Rollout, Truth
 from .rollout_comparison import RolloutComparison
 from .rollout_plots import error_seconds
 from .rollout_study import rollout_study, solve_truth
 from .runs import UNSEEN, annotate, common, curves_of, data_cost, training_time
+from .stepping_grids import GRIDS
 from .tables import grid_name
 from .trajectory_plots import film
 
@@ -56,14 +56,14 @@ def compare_rollouts(
         title, introduction: arguments of `write_report`.
 
     Raises:
-        ValueError: a run's data name no equation on a periodic box, or the runs differ in problem,
-            grid or frames.
+        ValueError: a run's data name no equation in time on a periodic box or a sphere, or the runs
+            differ in problem, grid or frames.
     """
     problem, grid, spec = common(runs)
-    if not isinstance(problem, PeriodicProblem) or not isinstance(grid, Grid):
+    if not isinstance(problem, EvolutionProblem) or type(grid) not in GRIDS:
         raise ValueError(
-            f"Trajectories are compared with time stepping on periodic boxes; the data are "
-            f"{problem.name} on {grid}. Use `pdeops evaluate`."
+            f"Trajectories are compared with time stepping on periodic boxes and spheres; the data "
+            f"are {problem.name} on {grid}. Use `pdeops evaluate`."
         )
     frames = _common_times(runs, spec)
     seed = spec.seed + UNSEEN if seed is None else seed
@@ -98,6 +98,7 @@ def compare_rollouts(
         introduction=introduction,
         comparison=comparison,
         draw=error_seconds,
+        metric=truth.metric,
         films=_films(runs, truth, Path(folder)),
         curves=curves_of(runs),
     )

@@ -4,11 +4,11 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import torch
 
-from ..datasets.problems.evolution import PeriodicProblem
-from ..domain import Grid
+from ..datasets.problems.evolution import EvolutionProblem
 from ..metrics import METRICS
 from ..solvers.evolution.etdrk4 import ETDRK4
 from ..solvers.evolution.evolution import Evolution
@@ -16,25 +16,25 @@ from ..solvers.evolution.evolve import evolve
 from ..solvers.evolution.rk4cn import RK4CN
 from ..solvers.evolution.stepper import Stepper
 from ..solvers.evolution.trajectory import Trajectory
+from ..tasks.operators import metric_for
 from .duel import Cost
 from .machine import describe_machine
 from .measure import measure
 from .rollout_candidates import THRESHOLD, LearnedRollout, Rollout, SteppedRollout, Truth
 from .rollout_comparison import RolloutComparison
-from .tables import grid_name, percent, seconds_text
-from .time_stepping import Saturation, TimeStepping, at_nodes, descending
+from .stepping_grids import FINER, GRIDS
+from .tables import grid_name, metric_name, percent, seconds_text
+from .time_stepping import STEPPING, Saturation, descending
 from .timing import Clock, Stopwatch
 
-MIN_NODES = 8  # per axis
-FINER = 4  # of the reference in space, and at least in dt, relative to every method compared
 SLOW = 0.25  # seconds of a trajectory from which a classical run has batch 1 only
 STEPPERS: dict[str, type[Stepper]] = {"ETDRK4": ETDRK4, "RK4CN": RK4CN}
 
 
 def rollout_study(
     rollouts: Mapping[str, Rollout],
-    problem: PeriodicProblem,
-    grid: Grid,
+    problem: EvolutionProblem,
+    grid: Any,
     times: Sequence[float],
     *,
     n_in: int = 1,
@@ -65,7 +65,8 @@ def rollout_study(
         times: times of the given frames and of those to predict, in the problem's units, from 0 on.
         training_seconds, data_seconds: seconds spent before the first prediction, by name.
         scales: nodes per axis of the steppers' grids relative to `grid`; at most 1.
-        steppers: name -> class; by default ETDRK4 and RK4CN.
+        steppers: name -> class; by default ETDRK4 and RK4CN, or ETDRK4 alone where the linear part
+            of the equation couples the channels.
         batch_sizes: trajectories per call; steppers have batch 1 only where a trajectory takes
             0.25 s or more.
         repeats: minimum number of timed calls per row.
@@ -97,11 +98,12 @@ def rollout_study(
         for name, rollout in rollouts.items()
         for batch in batch_sizes
     ]
-    for name, stepper in (steppers or STEPPERS).items():
-        for shape in _shapes(grid, scales):
-            candidates += _stepped(
-                name, stepper, problem, grid.with_shape(shape), truth, batch_sizes, notes
-            )
+    if steppers is None:
+        coupled = problem.equation_on(truth.fine).coupled
+        steppers = {"ETDRK4": ETDRK4} if coupled else STEPPERS
+    for name, stepper in steppers.items():
+        for coarse in GRIDS[type(grid)].coarse(problem, grid, scales):
+            candidates += _stepped(name, stepper, problem, coarse, truth, batch_sizes, notes)
     if not any(isinstance(c, SteppedRollout) for c in candidates):
         raise ValueError(
             f"No classical run is left to compare with: {' '.join(notes[1:])} Compare on data with "
@@ -123,27 +125,30 @@ def rollout_study(
         | {"threads": f"up to {threads} for operators, 1 for classical solvers"},
         notes=[*_method_notes(truth, num_samples, seed, repeats), *notes],
         times=truth.times,
+        metric=truth.metric,
+        finest=GRIDS[type(grid)].coarse(problem, grid, (1.0,))[0].shape,
     )
 
 
 def solve_truth(
-    problem: PeriodicProblem,
-    grid: Grid,
+    problem: EvolutionProblem,
+    grid: Any,
     times: Sequence[float],
     *,
     n_in: int,
     seed: int,
     num_samples: int,
 ) -> Truth:
-    """The reference trajectories of samples 0 .. num_samples - 1, on a grid 4 times as fine.
+    """The reference trajectories of samples 0 .. num_samples - 1, on the finer grid of
+    `SteppingGrids.reference`.
 
     They begin at the problem's `t_start`, after its warm-up, which is solved on the same grid.
 
     Raises:
         ValueError: a trajectory does not reach the last time.
     """
-    fine = grid.refined(FINER)
-    unit = problem.time_units[1]
+    grids = GRIDS[type(grid)]
+    fine, unit = grids.reference(problem, grid), problem.time_units[1]
     equation = problem.equation_on(fine)
     given, frames, start, steps = [], [], [], 0
     for index in range(num_samples):
@@ -154,7 +159,7 @@ def solve_truth(
                 f"t = {times[-1]:g}: {result.reason}. Compare on a shorter horizon or an easier "
                 "problem."
             )
-        u = at_nodes(result.u, fine, grid)
+        u = grids.at_nodes(result.u, fine, grid)
         given.append(u[:, :n_in])
         frames.append(u[:, n_in:])
         start.append(result.u[:, n_in - 1])
@@ -168,11 +173,12 @@ def solve_truth(
         fine=fine,
         unit=unit,
         steps=(times[-1] - times[0]) * unit / steps,
+        metric=metric_for({unit for _, _, unit in problem.fields}),
     )
 
 
 def _evolved(
-    problem: PeriodicProblem,
+    problem: EvolutionProblem,
     equation: Evolution,
     times: Sequence[float],
     seed: int,
@@ -196,18 +202,11 @@ def _evolved(
     return evolve(equation, u0, [t * unit for t in times], dt=dt, courant=0.5 * coarser)
 
 
-def _shapes(grid: Grid, scales: Sequence[float]) -> list[tuple[int, ...]]:
-    """Even numbers of nodes near the scales, coarse ones first."""
-    shapes = [tuple(2 * round(n * s / 2) for n in grid.shape) if s < 1 else grid.shape
-              for s in sorted(set(scales))]  # fmt: skip
-    return [shape for shape in dict.fromkeys(shapes) if min(shape) >= MIN_NODES]
-
-
 def _stepped(
     name: str,
     stepper: type[Stepper],
-    problem: PeriodicProblem,
-    grid: Grid,
+    problem: EvolutionProblem,
+    grid: Any,
     truth: Truth,
     batch_sizes: Sequence[int],
     notes: list[str],
@@ -216,7 +215,10 @@ def _stepped(
     num_samples = len(truth.frames)
     times = [t * truth.unit for t in truth.times]
     longest, shortest = times[0], FINER * truth.steps
-    equation, saturated = problem.equation_on(grid), Saturation(truth.frames, truth.test)
+    equation, saturated = (
+        problem.equation_on(grid),
+        Saturation(truth.frames, truth.test, truth.metric),
+    )
     unstable = ""
     for dt in descending([longest / 2**j for j in range(30)], times):
         if dt < shortest * (1 - 1e-9):
@@ -225,7 +227,9 @@ def _stepped(
                 f", less than {FINER} times the steps of the reference."
             )
             break
-        stepping = TimeStepping(equation, dt, times, start=grid, test=truth.test, stepper=stepper)
+        stepping = STEPPING[type(grid)](
+            equation, dt, times, start=grid, test=truth.test, stepper=stepper
+        )
         run = SteppedRollout(*(name, grid, 1), truth=truth, dt=dt / truth.unit, stepping=stepping)
         watch = Stopwatch(Clock(rest=0.0))
         result = watch(run.run, run.prepare(range(num_samples)))
@@ -244,15 +248,15 @@ def _stepped(
 
 
 def _reference_note(
-    problem: PeriodicProblem, truth: Truth, times: Sequence[float], n_in: int, seed: int
+    problem: EvolutionProblem, truth: Truth, times: Sequence[float], n_in: int, seed: int
 ) -> str:
     """The change of the first reference when its steps are twice as long."""
     equation = problem.equation_on(truth.fine)
     result = _evolved(problem, equation, times, seed, 0, coarser=2)
     if not result.completed:
         return f"The reference of sample 0 with steps twice as long: {result.reason}."
-    last = at_nodes(result.u[:, -1], truth.fine, truth.test)
-    change = METRICS["relative_l2"](last, truth.frames[:1, -1], truth.test).item()
+    last = GRIDS[type(truth.test)].at_nodes(result.u[:, -1], truth.fine, truth.test)
+    change = METRICS[truth.metric](last, truth.frames[:1, -1], truth.test).item()
     return (
         f"The reference of sample 0 changes by {percent(change)} at the last time when its steps "
         f"are twice as long."
@@ -262,15 +266,16 @@ def _reference_note(
 def _method_notes(truth: Truth, num_samples: int, seed: int, repeats: int) -> list[str]:
     test, fine = grid_name(truth.test.shape), grid_name(truth.fine.shape)
     given = truth.given.shape[1]
+    series = GRIDS[type(truth.test)].series
     return [
-        f"Errors: relative L2 at the nodes of the {test} grid of the training data, "
-        f"{truth.times[-1]:.4g} after the last given frame, mean over {num_samples} trajectories "
-        f"(seed {seed}) outside of the training data, against ETDRK4 on {fine} with steps of "
-        f"{truth.steps / truth.unit:.2g} on average.",
+        f"Errors: {metric_name(truth.metric)} at the nodes of the {test} grid of the training "
+        f"data, {truth.times[-1]:.4g} after the last given frame, mean over {num_samples} "
+        f"trajectories (seed {seed}) outside of the training data, against ETDRK4 on {fine} with "
+        f"steps of {truth.steps / truth.unit:.2g} on average.",
         f"Correlation time: until the correlation with the reference falls below {THRESHOLD:g}, "
         f"linear between frames; trajectories that stay above count with {truth.times[-1]:.4g}.",
         f"Input: an operator has the first {given} frame(s) at the nodes; a stepper has the last "
-        f"of them as a Fourier series truncated to its grid. The time includes the interpolation "
+        f"of them as a {series} truncated to its grid. The time includes the interpolation "
         f"of all {len(truth.times)} frames to the {test} nodes; the equation on a grid is built "
         f"once and not counted, like the loading of a network.",
         f"Time: wall-clock per trajectory, the time of a batch / its size, median of at least "

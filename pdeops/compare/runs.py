@@ -101,9 +101,9 @@ def common(runs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     for name, run in runs.items():
         if run.spec is None or problem_of(run.spec) is None:
             raise ValueError(
-                f"Run {name!r} cannot be compared with classical solvers: its training data "
-                "name no equation, so no finer reference can be computed. Train on data made "
-                "by `pdeops data generate`."
+                f"The run {run.folder} ({name}) cannot be compared with classical solvers: its "
+                "training data name no equation, so no finer reference can be computed. Train on "
+                "data made by `pdeops data generate`."
             )
         if run.domain != first.domain:
             raise ValueError(

@@ -6,6 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
+def metric_name(metric: str) -> str:
+    """A key of `METRICS` as text in a report."""
+    return {"relative_l2": "relative L2"}.get(metric, metric)
+
+
 def grid_name(shape: Sequence[int], times: str = "×") -> str:
     """(65, 65) -> "65×65"."""
     return times.join(map(str, shape))

@@ -17,7 +17,7 @@ from .estimator import TrajectoryEstimator
 from .linear_part import LinearPart
 from .normal_equations import NormalEquations
 from .spherical_linear_part import SphericalLinearPart
-from .time_derivative import Differences, trapezoidal_weights
+from .time_derivative import Differences, in_time, trapezoidal_weights
 from .waves import PaddedWaves, SphericalWaves, Waves
 
 TimeDerivative = Callable[[Tensor], Tensor]
@@ -83,10 +83,7 @@ class ResidualOfFrames(TrajectoryEstimator):
     ) -> Inexact[Tensor, "b t c *waves"]:
         """The coefficients of u_t at every frame."""
         if isinstance(self.derivative, Tensor):
-            # A real matrix times real and imaginary parts costs half of a complex product.
-            parts = torch.view_as_real(u_hat) if u_hat.is_complex() else u_hat
-            rate = (self.derivative.to(parts) @ parts.flatten(2)).view_as(parts)
-            return torch.view_as_complex(rate) if u_hat.is_complex() else rate
+            return in_time(self.derivative, u_hat)
         rate = self.derivative(u)
         if rate.shape != u.shape:
             raise ValueError(
@@ -106,14 +103,15 @@ class ResidualOfFrames(TrajectoryEstimator):
         self.check(u)
         return AffineResidual(self, u, frozen=True)
 
-    def linearised(self, u: Float[Tensor, "b t c *space"]) -> AffineResidual:
-        """w ↦ R(u) + R'(u)(w - u), Newton's model of the residual at u.
+    def linearised(self, u: Float[Tensor, "b t c *space"], num_given: int = 0) -> AffineResidual:
+        """w ↦ R(u) + R'(u)(w - u), Newton's model of the residual at u, of the frames w after the
+        given ones.
 
         Raises:
             ValueError: the time derivative is a function, which may not be linear.
         """
         self.check(u)
-        return AffineResidual(self, u, frozen=False)
+        return AffineResidual(self, u, frozen=False, num_given=num_given)
 
 
 class EvolutionResidual(ResidualOfFrames):

@@ -39,17 +39,16 @@ class LeastSquaresStep:
 
     def __init__(self, equations: NormalEquations, u: Float[Tensor, "b k c *space"]) -> None:
         self.residual = equations.estimator.components(u).detach().to(equations.dtype)
-        self.model = equations.estimator.linearised(u.to(equations.dtype))
-        self.inverse, self.num_given = equations.inverse, equations.num_given
-        self.known = torch.zeros_like(u[:, : self.num_given], dtype=equations.dtype)
+        self.model = equations.estimator.linearised(u.to(equations.dtype), equations.num_given)
+        self.inverse = equations.inverse
 
     def apply(self, d: Float[Tensor, "b t c *space"]) -> Float[Tensor, "b i"]:
         """J d."""
-        return self.model.apply(torch.cat([self.known, d], 1))
+        return self.model.apply(d)
 
     def adjoint(self, r: Float[Tensor, "b i"]) -> Float[Tensor, "b t c *space"]:
         """Jᵀ r."""
-        return self.model.adjoint(r)[:, self.num_given :]
+        return self.model.adjoint(r)
 
     def precondition(self, g: Float[Tensor, "b t c *space"]) -> Float[Tensor, "b t c *space"]:
         """(AᵀA)⁻¹ g with the linear part A of J."""

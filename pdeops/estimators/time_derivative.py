@@ -1,5 +1,5 @@
 """Time derivatives of stored frames by finite differences, and quadrature in time."""
-# Axes: b batch, t frame, c channel, *rest.
+# Axes: b batch, t frame, m instant, c channel, *waves coefficients.
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor
 
 
@@ -49,6 +49,16 @@ class Differences:
                 derivative_weights(times[nearest], times[m]), dtype=torch.float64
             )
         return D
+
+
+def in_time(
+    D: Float[Tensor, "m t"], u_hat: Inexact[Tensor, "b t c *waves"]
+) -> Inexact[Tensor, "b m c *waves"]:
+    """Σ_t D_mt û_t for every coefficient."""
+    # A real matrix times real and imaginary parts costs half of a complex product.
+    parts = torch.view_as_real(u_hat) if u_hat.is_complex() else u_hat
+    sums = (D.to(parts) @ parts.flatten(2)).unflatten(2, parts.shape[2:])
+    return torch.view_as_complex(sums) if u_hat.is_complex() else sums
 
 
 def derivative_weights(times: Sequence[float | int], at: float | int) -> list[float]:

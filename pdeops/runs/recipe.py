@@ -217,17 +217,25 @@ def put(plain: dict[str, Any], text: str) -> None:
     if not equals or not all(path):
         raise ValueError(f"An override reads key=value, as in optimizer.lr=1e-3; got {text!r}.")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
+        entry = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        parsed = value.strip()
+        entry = value.strip()
     entries = plain
     for part in path[:-1]:
         entries = entries.setdefault(part, {})
         if not isinstance(entries, dict):
             raise ValueError(f"Override {text!r}: {part!r} is a value, not a table.")
-    if path[-1] == "name" and len(path) == 2 and entries.get("name") != parsed:
+    if path[-1] == "name" and len(path) == 2 and entries.get("name") != entry:
         entries.clear()  # another class has other arguments
-    entries[path[-1]] = parsed
+    entries[path[-1]] = entry
+
+
+def parsed(settings: Iterable[str]) -> dict[str, Any]:
+    """The tables of settings `a.b=value`; see `put`."""
+    tables: dict[str, Any] = {}
+    for text in settings:
+        put(tables, text)
+    return tables
 
 
 def _has_default(f: "dataclasses.Field[Any]") -> bool:

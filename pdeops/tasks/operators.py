@@ -2,7 +2,7 @@
 # Axes: b batch, t time, c channel, *space nodes.
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -217,7 +217,12 @@ def loss_on(training: FieldDataset, loss: Choice) -> Loss:
 
 def monitor(training: FieldDataset) -> str:
     """The metric that selects the best weights; it does not pool channels in different units."""
-    return "relative_l2" if len(units(training)) < 2 else "vrmse"
+    return metric_for(units(training))
+
+
+def metric_for(units: Collection[str]) -> str:
+    """The main metric of fields in these units."""
+    return "relative_l2" if len(units) < 2 else "vrmse"
 
 
 def in_batches(

@@ -2,21 +2,19 @@
 # Axes: b batch, n given frames, t predicted frames, c channel, *space nodes.
 
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..datasets import EvolutionProblem, FieldDataset, problem_named, problem_of
+from ..datasets import FieldDataset
 from ..datasets.windows import Window
-from ..domain import Boundary, Grid, Sphere
+from ..domain import Grid, Sphere
 from ..estimators import Differences
 from ..estimators.evolution_residual import residual_on
 from ..solvers.evolution.evolution import Evolution
@@ -24,16 +22,12 @@ from ..training.least_squares import per_sample
 from ..training.refine import refine
 from ..training.search import Method, Refinement
 from .data import check_channels
-from .prediction import Correction
 from .unrolling import persistence
 
 log = logging.getLogger("pdeops")
 
-BLOCK = 10  # frames that are refined at once
+BLOCK = 5  # frames that are refined at once, if the time differences do not need more
 ACCURACIES = (4, 6)  # orders of the time differences
-# Parameters of problems that belong to the equation; others to the initial fields or the solver.
-EQUATION_PARAMETERS = ("viscosity", "drag", "wavenumber", "amplitude", "mean_depth", "degree")
-
 # (given frames, their times, times of the wanted frames) -> the wanted frames
 Predict = Callable[[Tensor, Sequence[float], Sequence[float]], Tensor]
 
@@ -50,6 +44,7 @@ class RefinedTrajectory:
         blocks: the records of the refinement, one for each block of frames.
         predict_seconds: seconds of the model.
         refine_seconds: seconds of the refinement, with the set-up of the estimator.
+        cpu_seconds: processor time of both.
     """
 
     given: Float[Tensor, "b n c *space"]
@@ -59,6 +54,7 @@ class RefinedTrajectory:
     blocks: tuple[Refinement, ...] = field(repr=False)
     predict_seconds: float
     refine_seconds: float
+    cpu_seconds: float
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -74,7 +70,7 @@ def refine_trajectory(
     method: Method | None = None,
     *,
     grid: Grid | Sphere | None = None,
-    block: int = BLOCK,
+    block: int | None = None,
     accuracy: int = 4,
 ) -> RefinedTrajectory:
     """Predict the frames after the given ones, and refine them with the residual of the equation.
@@ -82,6 +78,7 @@ def refine_trajectory(
     The computation is in float64, whatever the precision of the model. The model predicts `block`
     frames; they are refined with all earlier frames fixed, and the model goes on from them. So its
     errors do not accumulate (docs/figures.md compares blocks with one refinement of all frames).
+    Without an accepted step the result is the prediction of all frames, exactly.
     Components that no solution has, such as harmonics of a sphere above the degree of the equation,
     are removed where a step was accepted (`Waves.resolved`).
 
@@ -89,28 +86,28 @@ def refine_trajectory(
         times: times of all frames, of the given ones first.
         method: as in `training.refine.refine`.
         grid: the nodes of the frames, by default those of the equation.
-        block: number of frames that are predicted and refined at once.
+        block: number of frames that are predicted and refined at once; None is the default of
+            `block_of`.
         accuracy: order of the time differences in the residual; 4 or 6.
 
     Raises:
-        ValueError: as `residual_on`, `refine`, `check_differences` and `check_block`.
+        ValueError: as `residual_on`, `refine`, `check_differences` and `block_of`.
     """
     n, total = given.shape[1], len(times)
     check_differences(accuracy)
-    check_block(n, total - n, block, accuracy)
-    known, records = given.double(), []
-    started = time.perf_counter()
+    block = block_of(n, total - n, block, accuracy)
+    known, records, changed = given.double(), [], False
+    started, cpu = time.perf_counter(), time.process_time()
     prediction = predict(given, times[:n], times[n:])
     seconds = [time.perf_counter() - started, 0.0]
     for start in range(n, total, block):
         stop = min(start + block, total)
         before = known[:, -n:]
         started = time.perf_counter()
-        frames = (
-            prediction[:, : stop - n]
-            if start == n
-            else predict(before.to(given.dtype), times[start - n : start], times[start:stop])
-        )
+        if changed:
+            frames = predict(before.to(given.dtype), times[start - n : start], times[start:stop])
+        else:
+            frames = prediction[:, start - n : stop - n]
         between = time.perf_counter()
         fixed = min(start, max(n, accuracy))  # frames before the block that its differences use
         estimator = residual_on(
@@ -120,7 +117,9 @@ def refine_trajectory(
             derivative=Differences(accuracy),
         )
         result = refine(estimator, known[:, -fixed:], frames.double(), method)
-        fell = per_sample(result.eta[-1] < result.eta[0], result.frames)
+        fell = result.eta[-1] < result.eta[0]
+        changed = changed or bool(fell.any())
+        fell = per_sample(fell, result.frames)
         refined = torch.where(fell, estimator.space.resolved(result.frames), result.frames)
         seconds[0] += between - started
         seconds[1] += time.perf_counter() - between
@@ -139,20 +138,8 @@ def refine_trajectory(
         blocks=tuple(records),
         predict_seconds=seconds[0],
         refine_seconds=seconds[1],
+        cpu_seconds=time.process_time() - cpu,
     )
-
-
-def correction(
-    problem: EvolutionProblem, method: str, steps: int, *, block: int, accuracy: int
-) -> Correction:
-    """How frames were refined, for the file that `prediction.write` writes."""
-    stated = {k: v for k, v in problem.parameters.items() if k in EQUATION_PARAMETERS}
-    values = ", ".join(f"{key}={value!r}" for key, value in stated.items())
-    source = (
-        f"refined by {method} (steps={steps}, block={block}, accuracy={accuracy}) with the "
-        f"residual of {problem.name} {problem.kind} ({values})"
-    )
-    return Correction(source, problem.equation, stated)
 
 
 def check_differences(accuracy: int) -> None:
@@ -164,9 +151,16 @@ def check_differences(accuracy: int) -> None:
         )
 
 
-def check_block(num_given: int, num_predicted: int, block: int, accuracy: int) -> None:
-    """Raise a ValueError unless the first block of frames, with the given ones before it, has the
-    accuracy + 1 frames that a time difference needs; later blocks then have them too."""
+def block_of(num_given: int, num_predicted: int, block: int | None, accuracy: int) -> int:
+    """The number of frames that are refined at once: `block`, or `BLOCK` by default, or more where
+    the differences need them.
+
+    Raises:
+        ValueError: the first block of frames, with the given ones before it, has less than the
+            accuracy + 1 frames that a time difference needs; later blocks have them then.
+    """
+    if block is None:
+        block = max(BLOCK, accuracy + 1 - num_given)
     if block < 1 or num_predicted < 1:
         raise ValueError(
             f"A refinement needs one predicted frame or more, in blocks of 1 or more; got "
@@ -174,7 +168,7 @@ def check_block(num_given: int, num_predicted: int, block: int, accuracy: int) -
         )
     first = min(block, num_predicted)
     if num_given + first > accuracy:
-        return
+        return block
     least = accuracy + 1 - num_given
     option = f"--block {least}" if num_predicted >= least else f"--frames {least}"
     if max(block, num_predicted) < least:
@@ -298,90 +292,3 @@ def times_of(dataset: FieldDataset) -> tuple[float, ...]:
             f"equally spaced part."
         )
     return times
-
-
-def problem_named_for(
-    dataset: FieldDataset, name: str, kind: str | None = None, **parameters: Any
-) -> EvolutionProblem:
-    """The problem with this name and kind, with the parameters of a file: those that the file
-    states, and the given ones.
-
-    Raises:
-        ValueError: the problem is unknown or steady, or a parameter is, or has another value in the
-            file.
-    """
-    given = problem_named(name, kind, **parameters)
-    if not isinstance(given, EvolutionProblem):
-        raise ValueError(f"--problem names an equation in time; {name} is steady.")
-    stated = {
-        key: int(value) if isinstance(given.parameters[key], int) and value % 1 == 0 else value
-        for key, value in _constants(dataset).items()
-        if key in given.parameters
-    }
-    for key in stated.keys() & parameters.keys():
-        wanted = given.parameters[key]
-        if not math.isclose(stated[key], wanted, rel_tol=1e-6):  # some files hold float32
-            raise ValueError(
-                f"{dataset.path} states {key} = {stated[key]}; got --set {key}={wanted}. Leave it "
-                f"out, or correct the file if its value is wrong."
-            )
-    found: Any = problem_named(name, kind, **{**stated, **parameters})
-    return found
-
-
-def _constants(dataset: FieldDataset) -> dict[str, Any]:
-    """The parameters that a file states, one number for all its samples.
-
-    Raises:
-        ValueError: samples have different values; a residual is that of one equation.
-    """
-    found = dataset.parameters
-    for key, values in found.items():
-        if not isinstance(values, np.ndarray):
-            continue
-        if len(np.unique(values)) > 1:
-            raise ValueError(
-                f"`refine` takes one equation for all trajectories; in {dataset.path} the "
-                f"parameter {key} differs between them, {values.min():.6g} to {values.max():.6g}. "
-                f"Refine the first alone with --samples 1, or write trajectories with the same "
-                f"value to a file of their own (`data convert --without`)."
-            )
-        found[key] = values.flat[0].item()
-    return found
-
-
-def problem_solved_by(dataset: FieldDataset, given: EvolutionProblem | None) -> EvolutionProblem:
-    """The problem of a file, or the given one; checked against the file.
-
-    Raises:
-        ValueError: the file states no equation that pdeops solves, or not its viscosity, and no
-            problem is given; the domain is not a periodic box or a sphere, or not that of the
-            problem; parameters differ between samples.
-    """
-    _constants(dataset)
-    spec = dataset.spec
-    problem: Any = given
-    if problem is None and spec is not None:
-        problem = problem_of(spec)
-    if not isinstance(problem, EvolutionProblem):
-        raise ValueError(
-            f"{dataset.path} states no time-dependent equation, which the residual needs. Name it "
-            f"with its parameters, as in --problem navier_stokes --kind fno_1e-3 --set "
-            f"viscosity=1e-3."
-        )
-    needed = {"viscosity"} & set(problem.parameters)
-    if given is None and spec is not None and needed - set(spec.parameters):
-        raise ValueError(
-            f"{dataset.path} holds data of {spec.name}, but not the viscosity. Give it with "
-            f"--problem {spec.name} --kind {spec.kind} --set viscosity=..."
-        )
-    domain: Any = dataset.domain
-    periodic = isinstance(domain, Grid) and set(domain.boundary) == {Boundary.PERIODIC}
-    if not periodic and not isinstance(domain, Sphere):
-        raise ValueError(
-            f"The residual of {problem.name} is formed by Fourier series, on a periodic box; "
-            f"{dataset.path} is on {domain}. State the boundary when converting the file, as in "
-            f"--boundary periodic, if its fields are periodic."
-        )
-    problem.check_domain(domain)
-    return problem

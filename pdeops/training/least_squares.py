@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 
@@ -39,11 +39,16 @@ class Minimum:
     Attributes:
         iterations: number of products with J, and of products with Jᵀ after the first.
         reduction: √(g·M g) of the gradient g relative to that at d = 0, per sample.
+        residual: |r + J d| per sample.
+        stalled: the last iteration of the sample lowered |r + J d| by less than the fraction
+            `drop`, so that about `residual` is the least value.
     """
 
     d: Float[Tensor, "b *unknowns"]
     iterations: int
     reduction: Float[Tensor, " b"]
+    residual: Float[Tensor, " b"]
+    stalled: Bool[Tensor, " b"]
 
 
 @torch.no_grad()
@@ -63,7 +68,7 @@ def minimise(
     d, p = torch.zeros_like(z), z
     gamma = first = _dot(s, z)
     size, active = _dot(r, r), gamma > 0
-    done = 0
+    stalled, done = torch.zeros_like(active), 0
     while done < iterations and active.any():
         q = problem.apply(p)
         curvature = _dot(q, q)
@@ -76,9 +81,11 @@ def minimise(
         gamma, before = _dot(s, z), gamma
         p = z + per_sample(gamma / before.where(before > 0, 1.0), p) * p
         size, larger = _dot(r, r), size
-        active = active & (gamma > rtol**2 * first) & (size < (1 - drop) ** 2 * larger)
+        stalled = stalled | (active & (size >= (1 - drop) ** 2 * larger))
+        active = active & (gamma > rtol**2 * first) & ~stalled
         done += 1
-    return Minimum(d, done, (gamma / first.where(first > 0, 1.0)).clamp(min=0).sqrt())
+    reduction = (gamma / first.where(first > 0, 1.0)).clamp(min=0).sqrt()
+    return Minimum(d, done, reduction, size.sqrt(), stalled)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -70,7 +70,13 @@ class GaussNewton:
         halvings: number of times that a step is halved before the search ends.
         stall: a step ends after an iteration that lowers |r + J d| by less than this fraction; too
             large a value ends it too early on fine grids with fast flow.
-        drop: the search ends after a step that lowers η by less than this fraction.
+        drop: the search ends after a step that lowers η by less than this fraction, or to which the
+            next one could add no more. The residual is r(u + d) = r + J d plus terms of second
+            order, and where |r + J d| is least, r + J d is orthogonal to the range of J: a next
+            step removes the terms of second order only. So the search ends where |r + J d| stalled
+            at (1 - drop) η or more.
+        reduction: the search ends where η has fallen to this fraction; by default to one whose
+            effect on the frames is below the round-off of single precision.
     """
 
     steps: int = 5
@@ -79,15 +85,16 @@ class GaussNewton:
     halvings: int = 6
     stall: float | int = 0.03
     drop: float | int = 0.1
+    reduction: float | int = 1e-6
 
     def __post_init__(self) -> None:
         check_steps(self.steps)
-        if not (
-            self.iterations >= 1 and 0 < self.rtol < 1 and 0 <= self.stall < 1 > self.drop >= 0
-        ):
+        fractions = (self.stall, self.drop, self.reduction)
+        if not (self.iterations >= 1 and 0 < self.rtol < 1 and all(0 <= f < 1 for f in fractions)):
             raise ValueError(
-                f"Gauss-Newton needs iterations >= 1, 0 < rtol < 1 and 0 <= stall, drop < 1; got "
-                f"{self.iterations}, {self.rtol}, {self.stall} and {self.drop}."
+                f"Gauss-Newton needs iterations >= 1, 0 < rtol < 1 and 0 <= stall, drop, reduction "
+                f"< 1; got {self.iterations}, {self.rtol}, {self.stall}, {self.drop} and "
+                f"{self.reduction}."
             )
 
     def run(self, search: Search) -> None:
@@ -101,8 +108,13 @@ class GaussNewton:
             fell = self._halved(search, found.d)
             search.step_done()
             search.close(~fell, f"no step down to 2^-{self.halvings} lowers the residual")
-            slow = search.eta.cpu() > (1 - self.drop) * before
+            eta = search.eta.cpu()
+            slow = eta > (1 - self.drop) * before
             search.close(slow, f"a step lowered the residual by less than {self.drop:.0%}")
+            reached = eta <= self.reduction * search.history[0].cpu()
+            search.close(reached, f"the residual has fallen to {self.reduction:.0e} of its value")
+            least = found.stalled.cpu() & (found.residual.cpu() > (1 - self.drop) * eta)
+            search.close(least, f"the residual is within {self.drop:.0%} of the least")
             if not search.open.any():
                 return
         search.close(search.open, f"{self.steps} steps taken")

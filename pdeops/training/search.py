@@ -1,6 +1,7 @@
 """The search for a correction of a predicted trajectory, and its record."""
 # Axes: b batch, n given frames, t output frames, k all frames, c channel, *space nodes.
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -12,6 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .least_squares import Linearised, per_sample
+
+log = logging.getLogger("pdeops")
+
+SILENCE = 5.0  # seconds after which the log gets the state of the search
 
 
 @runtime_checkable
@@ -84,7 +89,7 @@ class Search:
         self.estimator, self.given = estimator, given
         self.frames: Tensor = prediction
         self.evaluations = 0
-        self.start, self.seconds = time.perf_counter(), [0.0]
+        self.start, self.seconds, self._logged = time.perf_counter(), [0.0], 0.0
         self.eta = self.value(prediction)
         self.history = [self.eta]
         self.reasons = ["no step was taken"] * len(prediction)
@@ -147,6 +152,10 @@ class Search:
         """Record a step."""
         self.seconds.append(time.perf_counter() - self.start)
         self.history.append(self.eta)
+        if self.seconds[-1] - self._logged > SILENCE:
+            self._logged = self.seconds[-1]
+            first, now = self.history[0].mean(), self.eta.mean()
+            log.info("step %d: residual %.3g, now %.3g", len(self.seconds) - 1, first, now)
 
     def result(self) -> Refinement:
         """The record of the search."""

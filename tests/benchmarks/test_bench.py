@@ -116,6 +116,7 @@ def test_every_bench_has_a_name_of_its_own():
         "cold_start",
         "matrices",
         "refinement",
+        "refinement_sphere",
         "relax_sor",
         "residual_floor",
         "search16",

@@ -9,7 +9,7 @@ import pytest
 
 import pdeops as package
 from pdeops.datasets import problem_named
-from pdeops.tasks.refinement import problem_named_for, problem_solved_by
+from pdeops.tasks.refinement_problem import problem_named_for, problem_solved_by
 
 from .conftest import SMALL_FNO, train_rollout
 from .test_bad_input import refused
@@ -49,7 +49,7 @@ def test_a_prediction_is_refined_and_written(pdeops, flow, tmp_path):
     with h5py.File(out) as file:
         source, spec = file.attrs["source"], json.loads(file.attrs["spec"])
     assert source.startswith(
-        "predicted by FNO, run run; refined by gauss-newton (steps=5, block=10"
+        "predicted by FNO, run run; refined by gauss-newton (steps=5, block=5, "
     )
     assert "accuracy=4) with the residual of navier_stokes mcwilliams (viscosity=0.02" in source
     assert spec["source"] == source

@@ -101,3 +101,17 @@ def test_a_horizon_too_short_for_the_differences_is_refused(pdeops, waves):
         pdeops("refine", waves / "run", "--data", waves / "waves.h5", "--frames", 2),
         "Differences of accuracy 4 need 5 frames",
     )
+
+
+@pytest.mark.slow
+def test_compare_sets_a_rollout_against_time_stepping(pdeops, waves):
+    done = pdeops("compare", waves / "run", "--samples", 1, "--json")
+    assert done.status == 0, done.stderr
+    report = json.loads(done.stdout)
+    methods = {r["method"] for r in report["rows"]}
+    assert methods == {"SpatiotemporalFNO", "ETDRK4"}
+    assert report["verdict"]
+    assert report["floor"] < 0.05
+    text = (waves / "run" / "report.md").read_text(encoding="utf-8")
+    assert "vrmse at the nodes of the 17×32 grid" in text
+    assert (waves / "run" / "plots" / "error_time.png").exists()

@@ -18,7 +18,7 @@ def solver_row(error, seconds):
 
 def study(error_after, stepping):
     frames = torch.zeros(1, 2, 1, 4, 4, dtype=torch.float64)
-    found = RefinedTrajectory(frames[:, :1], (0.0, 0.1, 0.2), frames, frames, (), 0.1, 0.9)
+    found = RefinedTrajectory(frames[:, :1], (0.0, 0.1, 0.2), frames, frames, (), 0.1, 0.9, 1.0)
     trials = {
         "model": [Trial(1.0, 0.1, 0.2, 0.1)],
         "model, refined": [Trial(0.01, error_after, 2 * error_after, 1.0)],

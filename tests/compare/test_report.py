@@ -1,6 +1,7 @@
 """Pictures show what they are about, and the report holds together when its folder is moved."""
 
 import csv
+import math
 import re
 import shutil
 import sys
@@ -16,6 +17,7 @@ from pdeops.compare.plots import (
     CLASSICAL_COLOURS,
     OPERATOR_COLOURS,
     error_time,
+    log_limits,
     read_metrics,
     training_curves,
 )
@@ -93,6 +95,30 @@ def test_both_sides_are_drawn(tmp_path, comparison):
     without = error_time(comparison, tmp_path / "alone.png")
     assert count(without, OPERATOR_COLOURS[0]) == 0
     assert count(without, CLASSICAL_COLOURS[0]) > 100
+
+
+def test_few_runs_are_points_with_a_note(tmp_path, comparison):
+    """Two classical runs make no frontier; a run that failed, of infinite error, has no place."""
+    frontier = "#B8CBDD"
+    rows = list(comparison.rows)
+    assert count(error_time(comparison, tmp_path / "many.png"), frontier) > 100
+    broken = row("broken", "operator", 33, math.inf, 1e-3)
+    comparison.rows[:] = [rows[0], broken, *[r for r in rows if r.kind == "classical"][:2]]
+    assert count(error_time(comparison, tmp_path / "few.png"), frontier) == 0
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        drawn = error_time(comparison, tmp_path / "few.svg").read_text(encoding="utf-8")
+    assert "two classical runs" in drawn
+
+
+def test_limits_hold_a_decade():
+    low, high = log_limits([2.0, 2.0])
+    assert high / low == pytest.approx(10)
+    assert low < 2.0 < high
+    assert log_limits([1.0, 100.0, math.inf, math.nan]) == pytest.approx((1 / 1.8, 180.0))
+    low, high = log_limits([math.inf])
+    assert 0 < low < high < math.inf
 
 
 def test_pictures_leave_pyplot_alone(tmp_path, comparison):

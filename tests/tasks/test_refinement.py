@@ -10,7 +10,7 @@ from pdeops.compare.refinement import study_refinement
 from pdeops.domain import Grid
 from pdeops.estimators import EvolutionResidual
 from pdeops.solvers import NavierStokes, evolve
-from pdeops.tasks.refinement import from_persistence, refine_trajectory
+from pdeops.tasks.refinement import block_of, from_persistence, refine_trajectory
 from pdeops.training.descent import Adam
 from pdeops.training.refine import GaussNewton, refine
 
@@ -141,6 +141,14 @@ def test_blocks_start_from_refined_frames(truth):
         assert (error(done.refined, truth) < error(done.prediction, truth) / 5).all()
 
 
+@pytest.mark.parametrize(
+    ("given", "accuracy", "size"), [(1, 4, 5), (4, 4, 5), (1, 6, 6), (3, 6, 5)]
+)
+def test_a_block_has_as_many_frames_as_the_differences_need(given, accuracy, size):
+    assert block_of(given, 20, None, accuracy) == size
+    assert block_of(given, 20, 8, accuracy) == 8
+
+
 def test_the_report_compares_with_the_solver(truth):
     """E8: equal seconds, equal error; a prediction from persistence; the floor of η."""
     study = study_refinement(
@@ -150,6 +158,7 @@ def test_the_report_compares_with_the_solver(truth):
         TIMES,
         truth[:1, :1],
         truth[:1, 1:],
+        block=FRAMES,
         repeats=1,
     )
     model, refined = (study.trials[n][0] for n in ("model", "model, refined"))

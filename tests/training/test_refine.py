@@ -84,6 +84,12 @@ def test_cgls_finds_the_least_squares_solution():
     exact = torch.linalg.lstsq(J, -r[..., None]).solution[..., 0]
     torch.testing.assert_close(found.d, exact, rtol=1e-9, atol=1e-12)
     assert found.reduction.max() <= 1e-12
+    least = (r + torch.einsum("bij,bj->bi", J, exact)).norm(dim=1)
+    torch.testing.assert_close(found.residual, least)
+    assert not found.stalled.any()
+    short = minimise(Dense(), rtol=1e-12, iterations=20, drop=0.01)
+    assert short.stalled.all()
+    assert (short.residual < 1.02 * least).all()
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -132,6 +138,65 @@ def test_the_estimator_never_rises(name):
     assert done.num_steps >= 1
     final = Decay(q=4.0)(torch.cat([first, done.frames], 1))
     torch.testing.assert_close(final, done.eta[-1])
+
+
+class Floor(Decay):
+    """Rows that no trajectory changes: the residual cannot fall below their size."""
+
+    def residual(self, u):
+        rows = super().residual(u)
+        return torch.cat([rows, torch.ones_like(rows[:, :1])], 1)
+
+    def normal_equations(self, num_given):
+        def around(u):
+            linear = DecayLinearised(self, u, num_given)
+            apply = linear.apply
+
+            def with_rows(d):
+                rows = apply(d)
+                return torch.cat([rows, torch.zeros_like(rows[:, :1])], 1)
+
+            linear.apply = with_rows
+            return linear
+
+        return around
+
+
+def test_the_search_ends_where_a_step_could_gain_nothing():
+    """At the floor; one more step, which the model of second order predicts to be useless, is."""
+    first, noise = trajectories()
+    equation = Floor(q=0.5)
+    start = equation.solution(first, 6) + 0.1 * noise
+    done = refine(equation, first, start, GaussNewton(rtol=1e-9, iterations=100))
+    assert all("within 10% of the least" in reason for reason in done.reasons)
+    assert (done.eta[0] > 1.5 * done.eta[-1]).all()
+    more = refine(equation, first, start, GaussNewton(steps=9, rtol=1e-9, stall=0, drop=0))
+    assert more.num_steps > done.num_steps
+    assert (more.eta[-1] > 0.9 * done.eta[-1]).all()
+
+
+def test_the_search_ends_where_the_residual_has_fallen_enough():
+    first, noise = trajectories()
+    equation = Decay(q=0.5)
+    start = equation.solution(first, 6) + 0.1 * noise
+    done = refine(equation, first, start, GaussNewton(steps=9, reduction=1e-3))
+    assert all("fallen to 1e-03" in reason for reason in done.reasons)
+    assert (done.eta[-1] <= 1e-3 * done.eta[0]).all()
+    assert (done.eta[-2] > 1e-3 * done.eta[0]).any()
+
+
+def test_a_long_search_is_logged(monkeypatch, caplog):
+    first, noise = trajectories()
+    equation = Decay(q=0.5)
+    with caplog.at_level("INFO", "pdeops"):
+        refine(equation, first, noise, Adam(steps=3))
+        assert not caplog.records
+        monkeypatch.setattr("pdeops.training.search.SILENCE", 0.0)
+        done = refine(equation, first, noise, Adam(steps=3))
+    assert len(caplog.records) == done.num_steps
+    assert caplog.messages[-1] == (
+        f"step {done.num_steps}: residual {done.eta[0].mean():.3g}, now {done.eta[-1].mean():.3g}"
+    )
 
 
 class Wrong(Decay):

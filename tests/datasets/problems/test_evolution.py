@@ -70,7 +70,8 @@ class TestEveryKind:
         sample = problem.solved_sample(spec, 0)
         assert "reached" in sample.reason
         assert 0 < sample.residual < problem.tolerance
-        x = problem.sample_input(spec.domain, 3, 0)
+        x = problem.sample_input(problem.solver_grid(spec.domain), 3, 0)
+        x = problem.stored(x, spec.domain)
         parameters, finer = small(problem.name, problem.kind)
         fine = problem_named(problem.name, problem.kind, **parameters | finer)
         u0 = fine.sample_input(fine.solver_grid(spec.domain), 3, 0)

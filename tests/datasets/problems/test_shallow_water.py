@@ -6,6 +6,7 @@ import h5py
 import pytest
 import torch
 
+from pdeops.calculus.harmonic_fit import HarmonicFit
 from pdeops.calculus.norms import Lp
 from pdeops.calculus.spherical import SphericalTransform
 from pdeops.datasets import ShallowWater, generate, inspect, open_dataset
@@ -97,6 +98,20 @@ def test_the_solution_is_stored_at_its_hours_whatever_the_stored_grid():
     for c in range(3):
         error = fields[c] - stored[:, c, ::2, ::2]
         assert error.norm() < 1e-3 * fields[c].norm()
+
+
+def test_all_frames_are_sums_of_harmonics_up_to_the_degree():
+    """The first one too, although the jet has more."""
+    problem = ShallowWater("galewsky", **SMALL)
+    grid = problem.grid((29, 56))
+    fit = HarmonicFit(grid, 24)
+    frames = problem.solved_sample(problem.spec(grid, 0, 1), 0).fields.values()
+    power, of_the_jet = (
+        fit.forward(u).abs().square().sum(-1)
+        for u in (torch.stack(list(frames)), problem.sample_input(grid, 0, 0))
+    )
+    assert (power[..., 13:].sum(-1) <= 1e-16 * power[..., 1:13].sum(-1)).all()
+    assert of_the_jet[1, 13:].sum() > of_the_jet[1, 1:13].sum()
 
 
 def test_a_file_of_the_sphere(tmp_path):
