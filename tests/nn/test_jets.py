@@ -20,9 +20,7 @@ def jet_by_autograd(f, x, t):
     for u in f(y[:d], y[d]) + 0 * y.pow(3).sum(0):  # a linear f has second derivatives too
         (first,) = torch.autograd.grad(u.sum(), y, create_graph=True)
         second = [torch.autograd.grad(first[a].sum(), y, retain_graph=True)[0] for a in range(d)]
-        rows.append(
-            torch.stack([u, first[d], *first[:d], *[second[a][b] for a, b in pairs(d)]])
-        )
+        rows.append(torch.stack([u, first[d], *first[:d], *[second[a][b] for a, b in pairs(d)]]))
     return torch.stack(rows).detach()
 
 
