@@ -113,7 +113,7 @@ def varying() -> Iterator[Problem]:
             return c * (1 + torch.sin(x) / 2)
 
         def exact(x: Tensor, t: float, speed: Callable[[Tensor], Tensor] = speed) -> Tensor:
-            num_steps = 2000
+            num_steps = 500
             h = -t / num_steps
             for _ in range(num_steps):
                 k1 = speed(x)

@@ -122,7 +122,7 @@ class _Linear(torch.autograd.Function):
 class _Tanh(torch.autograd.Function):
     """`Jet.through` for tanh with one pass per entry, forward and backward.
 
-    With f = tanh v and s = f' = 1 - f²: f_a = s v_a and f_ab = s v_ab + f'' v_a v_b, where v_a, v_ab
+    With f = tanh v, s = f' = 1 - f²: f_a = s v_a and f_ab = s v_ab + f'' v_a v_b, where v_a, v_ab
     are derivatives of v in the coordinates; f'' = -2 f s, f''' = (6 f² - 2) s.
     """
 

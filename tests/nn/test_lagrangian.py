@@ -109,7 +109,8 @@ def test_positions_are_wrapped_to_the_box(generator):
     y, t = points(1, generator, 30)
 
     def velocity(u, x, t):
-        assert (x >= 0).all() and (x <= CIRCLE.extent[0]).all()
+        assert (x >= 0).all()
+        assert (x <= CIRCLE.extent[0]).all()
         return x * (CIRCLE.extent[0] - x)
 
     equation = Transport(CIRCLE, velocity=velocity)

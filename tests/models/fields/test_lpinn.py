@@ -260,9 +260,9 @@ def test_bad_input_is_refused():
         LPINN(equation, lambda x: x, 1.0)
     with pytest.raises(ValueError, match="viscosity >= 0"):
         LPINN(Burgers(CIRCLE, -0.1), sine(), 1.0)
-    with pytest.raises(ValueError, match="folds at about t = 0.00"):
+    with pytest.raises(ValueError, match=r"folds at about t = 0\.00"):
         LPINN(equation, lambda x: torch.where(x < PI, 1.0, 0.0) * torch.sin(x / 2) ** 2, 1.0)
-    with pytest.raises(ValueError, match="velocity .* must be a finite number; got nan at x = "):
+    with pytest.raises(ValueError, match=r"velocity .* must be a finite number; got nan at x = "):
         LPINN(Transport(CIRCLE, velocity=lambda u, x, t: (x - 1).sqrt()), sine(), 1.0)
     with pytest.raises(ValueError, match=r"Unknown metric 'phisical'. Did you mean 'physical'"):
         LPINN(equation, sine(), 1.0, metric="phisical")
