@@ -210,7 +210,7 @@ def main() -> None:
                     }
                 )
                 print(*list(rows[-1].values())[:8], sep=" | ", flush=True)
-        write_csv(RESULTS / f"lagrangian_{name}.csv", rows)
+            write_csv(RESULTS / f"lagrangian_{name}.csv", rows)
 
 
 if __name__ == "__main__":
