@@ -113,7 +113,7 @@ def varying() -> Iterator[Problem]:
             return c * (1 + torch.sin(x) / 2)
 
         def exact(x: Tensor, t: float, speed: Callable[[Tensor], Tensor] = speed) -> Tensor:
-            num_steps = 2000
+            num_steps = 500
             h = -t / num_steps
             for _ in range(num_steps):
                 k1 = speed(x)
@@ -210,7 +210,7 @@ def main() -> None:
                     }
                 )
                 print(*list(rows[-1].values())[:8], sep=" | ", flush=True)
-        write_csv(RESULTS / f"lagrangian_{name}.csv", rows)
+            write_csv(RESULTS / f"lagrangian_{name}.csv", rows)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..calculus.characteristics import Eulerian, determinant
-from ..models import LPINN
+from ..models.fields.lpinn import LPINN, fold_time
 from ..nn.fourier_field import FourierField
 from ..solvers.evolution.equations.transport import Transport
 
@@ -69,20 +69,25 @@ def solve_relabelled(
         arguments: of `LPINN`.
 
     Raises:
-        ValueError: a window would be shorter than t_end/1000, or without diffusion than a fifth of
-            the one before, as at a shock.
+        ValueError: characteristics cross before t_end, or a window would be shorter than
+            t_end/1000.
     """
-    start, starts, fields = 0.0, [], []
+    if (shock := fold_time(equation, u0)) < t_end:
+        raise ValueError(
+            f"A shock forms at about t = {shock:.3g}, to which windows would shrink. Use one "
+            f"window: `LPINN.at` then selects the entropy solution."
+        )
+    start = 0.0
+    starts: list[float] = []
+    fields: list[LPINN] = []
     while start < t_end * (1 - 1e-12):
         left = t_end - start
         field = _solved(equation, u0, start, left, fit, arguments)
         length = _usable(field, smallest_jacobian)
-        crossing = equation.diffusivity == 0 and fields and length < fields[-1].t_end / 5
-        if length < t_end / 1000 or crossing:
+        if length < t_end / 1000:
             raise ValueError(
                 f"The map contracts to min J = {smallest_jacobian:g} within {length:.3g} after "
-                f"t = {start:.6g}, so windows would become too short. At a shock use one window: "
-                f"`LPINN.at` then selects the entropy solution."
+                f"t = {start:.6g}, so windows would become too short. Use more features."
             )
         if length < left:
             field = _solved(equation, u0, start, length, fit, arguments)

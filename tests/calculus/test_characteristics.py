@@ -110,8 +110,10 @@ def test_the_fold_is_seen_when_it_happens(nu):
         assert to_points(flow(t_b + 1e-6), x, CIRCLE).folded
 
 
-@pytest.mark.parametrize(("nu", "t", "error"), [(0.01, 1, 4.4e-2), (0.05, 1, 0.10), (0.1, 1, 0.14),
-                                                (0.01, 0.5, 2.5e-3), (0.1, 0.5, 2.2e-2)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("nu", "t", "error"),
+    [(0.01, 1, 4.4e-2), (0.05, 1, 0.10), (0.1, 1, 0.14), (0.01, 0.5, 2.5e-3), (0.1, 0.5, 2.2e-2)],
+)
 def test_diffusion_in_labels_is_wrong_by_the_known_error(nu, t, error):
     """The exact solution of the published equations against that of Burgers' equation."""
     x = points(200)
@@ -141,10 +143,13 @@ def test_interpolation_has_no_seam_and_no_new_extrema(roll):
     u = interpolate_periodic(X[0], w, x[0], 2 * PI)
     rolled = interpolate_periodic(X[0].roll(roll) + 2 * PI, w.roll(roll, 1), x[0] - 4 * PI, 2 * PI)
     assert (u - rolled).abs().max() < 1e-12
-    assert u.amax() <= w.amax() and u.amin() >= w.amin()
+    assert u.amax() <= w.amax()
+    assert u.amin() >= w.amin()
     assert (u - to_points(flow, x, CIRCLE).u).abs().max() < 2e-3
     with pytest.raises(ValueError, match="coincide modulo"):
-        interpolate_periodic(torch.cat([X[0], X[0, :1] + 2 * PI]), w.new_zeros(1, 257), x[0], 2 * PI)
+        interpolate_periodic(
+            torch.cat([X[0], X[0, :1] + 2 * PI]), w.new_zeros(1, 257), x[0], 2 * PI
+        )
 
 
 def test_mass_is_that_of_the_labels():
@@ -155,7 +160,9 @@ def test_mass_is_that_of_the_labels():
         moved = inviscid(t, 0.3)(x)
         mass = (moved.value[0] * moved.gradient[0, 0]).mean()
         assert mass.item() == pytest.approx(0.3, abs=1e-13)
-        assert to_points(inviscid(t, 0.3), x, CIRCLE).u.mean().item() == pytest.approx(0.3, abs=error)
+        assert to_points(inviscid(t, 0.3), x, CIRCLE).u.mean().item() == pytest.approx(
+            0.3, abs=error
+        )
 
 
 def shear(t, box):
@@ -204,7 +211,9 @@ def test_bad_maps_are_refused():
         J = 1 - 1.5 * torch.cos(2 * PI * xi[0])
         zero, one = torch.zeros_like(J), torch.ones_like(J)
         F = torch.stack([torch.stack([J, zero]), torch.stack([zero, one])])
-        return Moved(torch.stack([xi[0] - 1.5 * torch.sin(2 * PI * xi[0]) / (2 * PI), xi[1]]), F, xi)
+        return Moved(
+            torch.stack([xi[0] - 1.5 * torch.sin(2 * PI * xi[0]) / (2 * PI), xi[1]]), F, xi
+        )
 
     with pytest.raises(ValueError, match=r"folded \(min J = -0\.5\)"):
         to_points(folded, torch.zeros(2, 1, dtype=torch.float64), box)

@@ -20,9 +20,7 @@ def jet_by_autograd(f, x, t):
     for u in f(y[:d], y[d]) + 0 * y.pow(3).sum(0):  # a linear f has second derivatives too
         (first,) = torch.autograd.grad(u.sum(), y, create_graph=True)
         second = [torch.autograd.grad(first[a].sum(), y, retain_graph=True)[0] for a in range(d)]
-        rows.append(
-            torch.stack([u, first[d], *first[:d], *[second[a][b] for a, b in pairs(d)]])
-        )
+        rows.append(torch.stack([u, first[d], *first[:d], *[second[a][b] for a, b in pairs(d)]]))
     return torch.stack(rows).detach()
 
 
@@ -64,7 +62,8 @@ def test_views_of_a_jet(generator):
     torch.testing.assert_close(jet.dt[0], torch.sin(x[0]) * x[1] ** 2)
     torch.testing.assert_close(jet_of(lambda y: f(y, t), x).data[:, 2:], jet.data[:, 2:])
     constant = jet_of(lambda y: torch.full_like(y, 3.0), x).data
-    assert (constant[:, 0] == 3).all() and not constant[:, 1:].any()
+    assert (constant[:, 0] == 3).all()
+    assert not constant[:, 1:].any()
     assert torch.equal(X.gradient, torch.eye(2).double()[..., None].expand(2, 2, 7))
     assert torch.equal(T.dt, torch.ones(1, 7).double())
 
@@ -85,8 +84,10 @@ def test_shared_networks_have_one_set_of_weights():
     shallow, deep = TanhNetwork.shared(3, 50, 1, 1)
     both = {id(p): p.numel() for network in (shallow, deep) for p in network.parameters()}
     assert sum(both.values()) == 5351  # the published count of weights in use
-    assert len(deep.hidden) == 5 and deep.hidden[2] is deep.hidden[4]
-    assert len(shallow.hidden) == 2 and shallow.output is deep.output
+    assert len(deep.hidden) == 5
+    assert deep.hidden[2] is deep.hidden[4]
+    assert len(shallow.hidden) == 2
+    assert shallow.output is deep.output
     with pytest.raises(ValueError, match="as many outputs"):
         TanhNetwork.shared(3, 50, 2, 1)
 

@@ -109,7 +109,8 @@ def test_positions_are_wrapped_to_the_box(generator):
     y, t = points(1, generator, 30)
 
     def velocity(u, x, t):
-        assert (x >= 0).all() and (x <= CIRCLE.extent[0]).all()
+        assert (x >= 0).all()
+        assert (x <= CIRCLE.extent[0]).all()
         return x * (CIRCLE.extent[0] - x)
 
     equation = Transport(CIRCLE, velocity=velocity)
@@ -128,19 +129,21 @@ def test_two_dimensional_rotation_keeps_the_value(generator):
 
     def X(y, t):
         p = y - centre
-        return centre + torch.stack([p[0] * t.cos() - p[1] * t.sin(), p[0] * t.sin() + p[1] * t.cos()])
+        return centre + torch.stack(
+            [p[0] * t.cos() - p[1] * t.sin(), p[0] * t.sin() + p[1] * t.cos()]
+        )
 
     def velocity(u, x, t):
         p = x - centre
         return torch.stack([-p[:, 1], p[:, 0]], 1)
 
     equation = Transport(SQUARE, velocity=velocity)
-    jets = [
-        Jet(jet_by_autograd(f, y, t), 2) for f in (X, lambda y, t: torch.sin(y[:1] * y[1:]))
-    ]
+    jets = [Jet(jet_by_autograd(f, y, t), 2) for f in (X, lambda y, t: torch.sin(y[:1] * y[1:]))]
     inside = ((jets[0].value >= 0) & (jets[0].value <= torch.tensor([[2.0], [3.0]]))).all(0)
     assert inside.any()
     r_X, r_w = lagrangian_residual(equation, *jets, t)
     assert r_X[:, inside].abs().max() < 1e-12
     assert not r_w.any()
-    torch.testing.assert_close(torch.linalg.det(jets[0].gradient.movedim(2, 0)), torch.ones(7).double())
+    torch.testing.assert_close(
+        torch.linalg.det(jets[0].gradient.movedim(2, 0)), torch.ones(7).double()
+    )

@@ -13,7 +13,7 @@ from pdeops.tasks.relabelling import solve_relabelled
 
 CIRCLE = Grid((64,), 2 * math.pi, "periodic")
 X = CIRCLE.nodes() + 0.01
-ONE_LAYER = {"position_layers": 1, "value_layers": 1, "hidden_channels": 60}
+ONE_LAYER = {"position_layers": 1, "value_layers": 1, "hidden_channels": 80}
 
 
 def fit(field):
@@ -40,21 +40,22 @@ def test_a_fourier_field_is_the_series(grid, generator):
     assert (field(x[None])[0] - u(x)).abs().max() < 1e-12
 
 
+@pytest.mark.slow
 def test_windows_of_a_contracting_flow():
     """u_t + a(t) sin x u_x = 0: tan(x/2) = tan(ξ/2) exp(∫a), so min J = exp(-∫a) has no end."""
     equation = Transport(CIRCLE, velocity=lambda u, x, t: (1 + t) * torch.sin(x))
-    t_end = 1.6
+    t_end = 1.2
 
     def exact(x, t):
         return torch.sin(2 * torch.atan(torch.tan(x / 2) * math.exp(-t - t * t / 2)))
 
-    solution = solve_relabelled(equation, torch.sin, t_end, fit, **ONE_LAYER)
+    solution = solve_relabelled(equation, torch.sin, t_end, fit, smallest_jacobian=0.3, **ONE_LAYER)
     assert len(solution.fields) > 1
-    for t in (0.5, 1.0, 1.6):
+    for t in (0.5, 1.0, 1.2):
         result = solution.at(X, t)
-        assert result.smallest_jacobian > 0.09
+        assert result.smallest_jacobian > 0.25
         assert relative(result.u[0], exact(X[0], t)) < 1e-2
-    with pytest.raises(ValueError, match=r"windows cover 0 <= t <= 1.6; got t = 2\.5"):
+    with pytest.raises(ValueError, match=r"windows cover 0 <= t <= 1.2; got t = 2\.5"):
         solution.at(X, 2.5)
 
 
@@ -69,5 +70,5 @@ def test_windows_of_viscous_burgers():
 
 
 def test_a_shock_is_refused():
-    with pytest.raises(ValueError, match="At a shock use one window"):
+    with pytest.raises(ValueError, match="A shock forms at about t = 1,"):
         solve_relabelled(Burgers(CIRCLE, 0.0), torch.sin, 1.5, fit, **ONE_LAYER)

@@ -1,6 +1,7 @@
 """LPINN: a solution of a transport equation on moving characteristics (Mojgani et al., 2023)."""
 # Axes: d position or label, c channel of the solution, n points.
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -207,19 +208,26 @@ def _initial_velocity(
     return mean, speed if speed > 1e-9 * (1 + mean.abs().max().item()) else 1.0
 
 
-def _check_fold(equation: Transport, u0: Callable[[Tensor], Tensor], t_end: float | int) -> None:
-    """Raise a ValueError if the characteristics of a scalar equation without diffusion in one
-    dimension cross before 1 % of the time has passed: J = 1 + t ∂f₁/∂u u0' for small t."""
+def fold_time(equation: Transport, u0: Callable[[Tensor], Tensor]) -> float:
+    """The time at which the characteristics of u_t + f₁(u, x, t) u_x = 0 cross, as far as the slope
+    of f₁(u0) at t = 0 tells: J = 1 + t ∂f₁/∂u u0'. Infinite if they do not, if there is diffusion,
+    for several channels and in two dimensions."""
     grid = equation.grid
     if grid.ndim > 1 or equation.num_channels > 1 or equation.diffusivity != 0:
-        return
+        return math.inf
     x = grid.with_shape((_FOLD_SAMPLES,)).nodes()[None]
     u, t = u0(x), torch.zeros_like(x)
     change = equation.velocity_at(u.roll(-1, 2), x, t) - equation.velocity_at(u, x, t)
     slope = change.min().item() * _FOLD_SAMPLES / grid.extent[0]
-    if -slope * 0.01 * t_end > 1:
+    return -1 / slope if slope < 0 else math.inf
+
+
+def _check_fold(equation: Transport, u0: Callable[[Tensor], Tensor], t_end: float | int) -> None:
+    """Raise a ValueError if the characteristics cross before 1 % of the time has passed."""
+    time = fold_time(equation, u0)
+    if time < 0.01 * t_end:
         raise ValueError(
-            f"The map of the characteristics folds at about t = {-1 / slope:.3g}, long before "
-            f"t_end = {float(t_end):.6g}: f₁(u0) falls with a slope of {slope:.3g}. Use smoother "
-            f"initial data, f₂ > 0, or a finite-volume solver (`solve_conservation_law`)."
+            f"The map of the characteristics folds at about t = {time:.3g}, long before t_end = "
+            f"{float(t_end):.6g}, because f₁(u0) falls steeply. Use smoother initial data, f₂ > 0, "
+            f"or a finite-volume solver (`solve_conservation_law`)."
         )
