@@ -70,7 +70,7 @@ SIZES = {
     "tiny": Size(16, 32, 8, 4, 2, 8, 8, window=(5, 10), dt=0.25),
     "small": Size(32, 64, 60, 8, 10, 12, 16, dt=0.1),
     "desk32": Size(32, 128, 24, 4, 6, 12, 10, dt=0.1, batch_size=1),
-    "desk64": Size(64, 256, 40, 4, 6, 12, 10, dt=0.1, batch_size=1, search_nodes=32, solved=128),
+    "desk64": Size(64, 256, 40, 4, 6, 12, 11, dt=0.1, batch_size=1, search_nodes=32, solved=128),
     "cpu": Size(64, 256, 120, 8, 10, 16, 16),
     "paper": Size(64, 256, 1200, 128, 50, 24, 20, dt=0.02, batch_size=16),
 }
@@ -129,7 +129,7 @@ def recipe(size: Size, model: dict[str, Any], name: str, file: Path, lr: float) 
 
 
 def models(size: Size) -> dict[str, dict[str, Any]]:
-    """ST-FNO, and the 3D FNO with the fewest channels that give it as many parameters or more."""
+    """ST-FNO, and the 3D FNO with the channels that give the nearest number of parameters."""
     modes = [size.n_modes, size.n_modes]
     ours: dict[str, Any] = {
         "n_modes": modes,
@@ -144,10 +144,15 @@ def models(size: Size) -> dict[str, dict[str, Any]]:
     }
     wanted = num_parameters(SpatiotemporalFNO(1, 1, grid, **times, **ours))
     peer: dict[str, Any] = {"n_modes": [*modes, 2 * (n_out // 8)]}
+
+    def excess(width: int) -> int:
+        return abs(
+            num_parameters(NeuralopFNO3d(1, 1, grid, **times, **peer, hidden_channels=width))
+            - wanted
+        )
+
     width = 4
-    while (
-        num_parameters(NeuralopFNO3d(1, 1, grid, **times, **peer, hidden_channels=width)) < wanted
-    ):
+    while excess(width + 1) < excess(width):
         width += 1
     return {
         "SpatiotemporalFNO": {"name": "SpatiotemporalFNO", **ours},
