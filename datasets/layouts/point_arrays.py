@@ -12,7 +12,7 @@ import torch
 from ...domain import Points
 from ...domain.cells import node_weights
 from ..containers.store import AmbiguousError, Store
-from ..point_checks import check_mask
+from ..point_checks import check_cells, check_mask
 from ..point_source import PointSource
 from ..spec import Field
 
@@ -77,6 +77,11 @@ class ArrayPoints(PointSource):
             each = ", ".join(str(store.arrays[v.name]) for v in sampled)
             raise ValueError(f"All arrays hold the same samples; got {each or 'none'}.")
         (num_samples,) = counts
+        if n == 0 or num_samples == 0:
+            raise ValueError(
+                f"The positions ({store.arrays[places.name]}) hold no points: {num_samples} "
+                f"samples of {n}. Check how the file was written."
+            )
         for name, v in self.variables.items():
             if "point" in v.axes and v.length(store, "point") != n:
                 raise ValueError(
@@ -104,16 +109,24 @@ class ArrayPoints(PointSource):
         return {v.name for v in self.variables.values()} | set(self._read)
 
     def _mask(self, i: int) -> np.ndarray:
-        mask = self.variables["mask"].rows(self.store, i).astype(bool)
+        rows = self.variables["mask"].rows(self.store, i)
+        mask = rows.astype(bool)
+        if (rows != mask).any():
+            value = rows[rows != mask].flat[0]
+            raise ValueError(
+                f"The mask of sample {i} is true (1) at points and false (0) at padding; got "
+                f"{value:g}. Compare it with a threshold first."
+            )
         check_mask(torch.from_numpy(mask), mask.shape[0], f"sample {i}")
         return mask
 
     def variable(self, name: str, i: int) -> np.ndarray:
         """The rows of the real points of sample i."""
         if name == "weights" and name not in self.variables:
-            x, cells = (torch.from_numpy(self.variable(n, i)) for n in ("positions", "cells"))
-            return node_weights(x.double().mT, cells.long()).numpy()
+            return _weights_of_cells(self, i)
         rows = self.variables[name].rows(self.store, i)
+        if name == "cells":
+            rows = _whole(rows, i)
         if "mask" not in self.variables:
             return rows
         mask = self._mask(i)
@@ -174,9 +187,29 @@ class GroupedPoints(PointSource):
     def variable(self, name: str, i: int) -> np.ndarray:
         """The rows of sample i."""
         if name == "weights":
-            x, cells = (torch.from_numpy(self.variable(n, i)) for n in ("positions", "cells"))
-            return node_weights(x.double().mT, cells.long()).numpy()
-        return self.groups[i][name].rows(self.store, i)
+            return _weights_of_cells(self, i)
+        rows = self.groups[i][name].rows(self.store, i)
+        return _whole(rows, i) if name == "cells" else rows
+
+
+def _whole(cells: np.ndarray, i: int) -> np.ndarray:
+    """The same cells as integers; MATLAB stores numbers of points as floats."""
+    bad = (cells != np.round(cells)).any(-1)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"Cells name points by whole numbers; cell {row} of sample {i} is "
+            f"{cells[row].tolist()}. Name the array that holds the connectivity."
+        )
+    return cells.astype(np.int64)
+
+
+def _weights_of_cells(source: PointSource, i: int) -> np.ndarray:
+    """Quadrature weights of the nodes of sample i, once its cells are known to be sound."""
+    x, cells = (torch.from_numpy(source.variable(n, i)) for n in ("positions", "cells"))
+    x = x.double().mT
+    check_cells(x, cells, f"sample {i}")
+    return node_weights(x, cells).numpy()
 
 
 def axes_of_points(store: Store, name: str, n: int | None, given: str | None) -> tuple[str, ...]:

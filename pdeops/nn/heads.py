@@ -8,9 +8,11 @@ def channels_per_head(channels: int, num_heads: int, layer: str) -> int:
         layer: name of the layer, for the message.
 
     Raises:
-        ValueError: num_heads does not divide channels.
+        ValueError: num_heads is below one, or does not divide channels.
     """
-    if num_heads < 1 or channels % num_heads:
+    if num_heads < 1:
+        raise ValueError(f"{layer.capitalize()} needs one head at least; got {num_heads}.")
+    if channels % num_heads:
         raise ValueError(
             f"Each head of {layer} takes an equal part of the channels; got {channels} channels "
             f"and {num_heads} heads. Use a multiple of {num_heads} channels, or another number of "

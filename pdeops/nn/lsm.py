@@ -128,13 +128,15 @@ class LSMTrunk(nn.Module):
 
     def check(self, shape: Sequence[int]) -> None:
         """Raise a ValueError if a grid of this shape is too small."""
+        if self.levels < 1:
+            raise ValueError(f"LSM needs one level at least; got {self.levels}.")
         if self.patches < 1 or self.patches & (self.patches - 1):
             raise ValueError(
                 f"The number of patches per axis is halved from level to level, so it is a power "
                 f"of two; got {self.patches}. Use 1, 2, 4, 8 or 16."
             )
         unit = max(2 ** (self.levels - 1), self.patches)
-        if self.levels < 1 or min(shape) < unit:
+        if min(shape) < unit:
             raise ValueError(
                 f"LSM with {self.levels} levels and {self.patches} patches needs {unit} nodes per "
                 f"axis at least; got {' x '.join(map(str, shape))}. Use fewer levels and patches, "

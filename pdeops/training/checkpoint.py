@@ -72,6 +72,11 @@ def load(path: Path | str, map_location: str | torch.device = "cpu") -> dict[str
     """
     path = Path(path)
     if not path.is_file():
+        if path.name == "best.pt" and path.with_name("last.pt").is_file():
+            raise CheckpointError(
+                f"There is no checkpoint {path}: the training was interrupted before its first "
+                f"validation. Continue it with `pdeops train --resume DIR`."
+            )
         raise CheckpointError(
             f"There is no checkpoint {path}. Name a file such as checkpoints/best.pt."
         )

@@ -76,6 +76,27 @@ def test_cells_are_renumbered_and_give_weights(tmp_path):
 BAD = {
     "NaN": ({"m": None}, {}, r"of sample 1.* first is point 1 with \[nan, nan\]"),
     "mask": ({"m": np.ones((3, 4), bool)}, {}, r"mask \(m \(3, 4\) bool\) does not fit"),
+    "threshold": ({"m": np.full((3, 6), 0.5)}, {}, r"mask of sample 0 is true \(1\).* got 0.5"),
+    "outside": (
+        {"m": np.zeros((3, 6)) < 1, "p": values(3, 6, 2), "t": CELLS + 4},
+        {"cells": "t"},
+        r"the points 0..5 .*cell 0 of sample 0 names \[4, 5, 6\]",
+    ),
+    "negative": (
+        {"m": np.zeros((3, 6)) < 1, "p": values(3, 6, 2), "t": CELLS - 1},
+        {"cells": "t"},
+        r"cell 0 of sample 0 names \[-1, 0, 1\]",
+    ),
+    "flat": (
+        {"m": np.zeros((3, 6)) < 1, "p": values(3, 6, 2), "t": 0 * CELLS},
+        {"cells": "t"},
+        "2 of 2 cells of sample 0 are degenerate",
+    ),
+    "fractions": (
+        {"m": np.zeros((3, 6)) < 1, "t": CELLS + 0.5},
+        {"cells": "t"},
+        r"whole numbers; cell 0 of sample 0 is \[0.5, 1.5, 2.5\]",
+    ),
     "empty": ({"m": np.zeros((3, 6), bool)}, {}, "Sample 0 has no points"),
     "fields": ({"u": values(3, 5)}, {}, "does not show which axis counts 6 points"),
     "samples": ({"u": values(4, 6)}, {}, "All arrays hold the same samples"),

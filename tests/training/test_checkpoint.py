@@ -88,6 +88,12 @@ def test_what_is_not_a_checkpoint_is_named(tmp_path, name, message):
         checkpoint.load(path)
 
 
+def test_a_run_without_a_validation_is_continued(tmp_path):
+    checkpoint.save(tmp_path / "last.pt", STATE)
+    with pytest.raises(CheckpointError, match=r"before its first validation.*--resume"):
+        checkpoint.load(tmp_path / "best.pt")
+
+
 def test_a_full_disk_leaves_the_old_file(tmp_path):
     path = tmp_path / "last.pt"
     checkpoint.save(path, STATE)

@@ -99,7 +99,7 @@ class Transolver(nn.Module):
         on_grid, c = isinstance(domain, Grid), hidden_channels
         kernel_size = (3 if on_grid else 1) if kernel_size is None else kernel_size
         reference_nodes = (8 if on_grid else 0) if reference_nodes is None else reference_nodes
-        _check(domain, n_layers, kernel_size, reference_nodes, box)
+        _check(domain, c, n_layers, kernel_size, reference_nodes, box)
         project: Callable[[], nn.Module] = partial(nn.Linear, c, c)
         if isinstance(domain, Grid):
             self.box = None
@@ -231,6 +231,7 @@ def _initialise(layer: nn.Module) -> None:
 
 def _check(
     domain: Grid | Points,
+    channels: int,
     n_layers: int,
     kernel_size: int,
     reference_nodes: int,
@@ -239,6 +240,8 @@ def _check(
     on_grid = isinstance(domain, Grid)
     if on_grid and domain.ndim not in CHANNELS_LAST:
         raise ValueError(f"Transolver needs one to three axes; got a grid of shape {domain.shape}.")
+    if channels < 1:
+        raise ValueError(f"Transolver needs one hidden channel at least; got {channels}.")
     if n_layers < 1:
         raise ValueError(f"Transolver needs one layer at least; got n_layers={n_layers}.")
     if kernel_size not in ((1, 3) if on_grid else (1,)):

@@ -148,6 +148,8 @@ def test_says_what_does_not_fit():
         LSM(1, 1, Grid((64, 64)), hidden_channels=30)
     with pytest.raises(ValueError, match="power of two; got 6"):
         LSM(1, 1, Grid((64, 64)), patches=6)
+    with pytest.raises(ValueError, match="one level at least; got 0"):
+        LSM(1, 1, Grid((64, 64)), levels=0)
     with pytest.raises(ValueError, match="Unknown norm 'layer'"):
         LSM(1, 1, Grid((64, 64)), norm="layer")
     with pytest.raises(ValueError, match="norm='instance' leaves zero"):

@@ -216,6 +216,10 @@ def test_says_what_does_not_fit(generator):
         Transolver(1, 1, Grid((9, 9)), **{**SMALL, "num_heads": 3})
     with pytest.raises(ValueError, match="one slice at least; got 0"):
         Transolver(1, 1, Grid((9, 9)), **{**SMALL, "num_slices": 0})
+    with pytest.raises(ValueError, match="Physics attention needs one head at least; got 0"):
+        Transolver(1, 1, Grid((9, 9)), **{**SMALL, "num_heads": 0})
+    with pytest.raises(ValueError, match="one hidden channel at least; got -4"):
+        Transolver(1, 1, Grid((9, 9)), **{**SMALL, "hidden_channels": -4})
     with pytest.raises(ValueError, match="one layer at least"):
         Transolver(1, 1, Grid((9, 9)), **{**SMALL, "n_layers": 0})
     with pytest.raises(ValueError, match="one to three axes"):
