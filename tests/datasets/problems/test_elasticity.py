@@ -137,6 +137,7 @@ def test_a_sample_does_not_depend_on_the_mesh_of_the_others(small):
         ({"max_radius": 0.5}, "max_radius < 0.5"),
         ({"poisson": 0.49}, "in \\[0, 0.45\\]"),
         ({"refinement": 0}, "refinement must be at least 1"),
+        ({"tau": 0.0}, "tau positive"),
         ({"radius": 0.3}, "Unknown parameter of elasticity void"),
     ],
 )
