@@ -1,5 +1,5 @@
 """Points in arrays of a foreign file: one array for all samples, or arrays of each sample."""
-# Axes: names in a tuple: sample, point, coordinate, channel, time; cell, corner; single, of length
+# Axes: names in a tuple: sample, point, coordinate, channel; cell, corner; single, of length
 # one and left out.
 
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ import torch
 from ...domain import Points
 from ...domain.cells import node_weights
 from ..containers.store import AmbiguousError, Store
-from ..point_checks import check_mask
+from ..point_checks import check_corners, check_mask
 from ..point_source import PointSource
 from ..spec import Field
 
 # Axes of the variables of a `PointSource`, in order.
-_ORDER = ("point", "cell", "time", "coordinate", "channel", "corner")
+_ORDER = ("point", "cell", "coordinate", "channel", "corner")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,6 @@ class ArrayPoints(PointSource):
         fields: Sequence[Field],
         *,
         box: Any = None,
-        times: Sequence[float] = (),
         parameters: Mapping[str, Any] | None = None,
         read: Sequence[str] = (),
     ) -> None:
@@ -95,7 +94,6 @@ class ArrayPoints(PointSource):
             num_cells=None if cells is None else np.full(num_samples, cells.length(store, "cell")),
             corners=0 if cells is None else cells.length(store, "corner"),
             weights=cells is not None or "weights" in self.variables,
-            times=times,
             parameters=parameters,
         )
 
@@ -108,12 +106,27 @@ class ArrayPoints(PointSource):
         check_mask(torch.from_numpy(mask), mask.shape[0], f"sample {i}")
         return mask
 
+    def _whole(self, rows: np.ndarray, i: int) -> np.ndarray:
+        """The cells as whole numbers, which MATLAB stores as floating ones."""
+        if rows.dtype.kind == "f":
+            bad = ~(np.isfinite(rows) & (rows == np.floor(rows)))
+            if bad.any():
+                raise ValueError(
+                    f"The cells of sample {i} are whole numbers of points; got {rows[bad][0]:g}."
+                )
+        return rows.astype(np.int64)
+
     def variable(self, name: str, i: int) -> np.ndarray:
-        """The rows of the real points of sample i."""
+        """The rows of the real points of sample i.
+
+        Raises:
+            ValueError: cells are not whole numbers, or name points where the mask is false.
+        """
         if name == "weights" and name not in self.variables:
-            x, cells = (torch.from_numpy(self.variable(n, i)) for n in ("positions", "cells"))
-            return node_weights(x.double().mT, cells.long()).numpy()
+            return _weights_of_cells(self, i)
         rows = self.variables[name].rows(self.store, i)
+        if name == "cells":
+            rows = self._whole(rows, i)
         if "mask" not in self.variables:
             return rows
         mask = self._mask(i)
@@ -142,13 +155,16 @@ class GroupedPoints(PointSource):
         store: Store,
         groups: Sequence[Mapping[str, Stored]],
         fields: Sequence[Field],
-        *,
-        parameters: Mapping[str, Any] | None = None,
     ) -> None:
         self.store, self.groups = store, list(groups)
         first = self.groups[0]
         counts = [g["positions"].length(store, "point") for g in groups]
         for i, (group, n) in enumerate(zip(groups, counts, strict=True)):
+            if missing := first.keys() - group.keys():
+                raise ValueError(
+                    f"Sample {i} of {store.title} has no {', '.join(sorted(missing))}, but sample "
+                    f"0 has. Remove it, or put samples of one kind into a file."
+                )
             for v in group.values():
                 if "point" in v.axes and v.length(store, "point") != n:
                     raise ValueError(
@@ -163,7 +179,6 @@ class GroupedPoints(PointSource):
             num_cells=cells,
             corners=first["cells"].length(store, "corner") if meshed else 0,
             weights=meshed,
-            parameters=parameters,
         )
         self.domain = Points(self.domain.num_coordinates, box=self.box())
 
@@ -174,9 +189,19 @@ class GroupedPoints(PointSource):
     def variable(self, name: str, i: int) -> np.ndarray:
         """The rows of sample i."""
         if name == "weights":
-            x, cells = (torch.from_numpy(self.variable(n, i)) for n in ("positions", "cells"))
-            return node_weights(x.double().mT, cells.long()).numpy()
+            return _weights_of_cells(self, i)
         return self.groups[i][name].rows(self.store, i)
+
+
+def _weights_of_cells(source: PointSource, i: int) -> np.ndarray:
+    """Quadrature weights of the points of sample i.
+
+    Raises:
+        ValueError: the cells name points that do not exist.
+    """
+    x, cells = (torch.from_numpy(source.variable(name, i)) for name in ("positions", "cells"))
+    check_corners(cells, len(x), f"sample {i}")
+    return node_weights(x.double().mT, cells.long()).numpy()
 
 
 def axes_of_points(store: Store, name: str, n: int | None, given: str | None) -> tuple[str, ...]:
@@ -193,11 +218,14 @@ def axes_of_points(store: Store, name: str, n: int | None, given: str | None) ->
     inner = "coordinate" if n is None else "channel"
     if given is not None:
         axes = tuple(given.split(","))
-        allowed = {"sample", "point", inner, "time"}
-        if len(axes) != len(array.shape) or "point" not in axes or not set(axes) <= allowed:
+        needed = {"point", inner} if n is None else {"point"}
+        allowed = {"sample", "point", inner}
+        if sorted(axes) != sorted(set(axes)) or not needed <= set(axes) <= allowed:
+            axes = ()
+        if len(axes) != len(array.shape):
             raise ValueError(
-                f"{array} has {len(array.shape)} axes, of sample, point, {inner} and time; got "
-                f"{given!r}."
+                f"{array} needs one name for each axis, of sample, point and {inner}, with "
+                f"{' and '.join(sorted(needed, reverse=True))}; got {given!r}."
             )
         return axes
     if len(array.shape) == 2 and n is not None and array.shape[1] == n:
@@ -209,8 +237,9 @@ def axes_of_points(store: Store, name: str, n: int | None, given: str | None) ->
             return ("sample", inner, "point")
         if is_inner == [False, True]:
             return ("sample", "point", inner)
+    flat = "point,coordinate" if n is None else "sample,point"  # the axes if there are two
+    axes_text = flat if len(array.shape) == 2 else f"sample,point,{inner}"
     raise AmbiguousError(
         f"The shape of {array} does not show which axis counts {n or 'the'} points. Name its axes: "
-        f"--axes "
-        f"{name}=sample,point,{inner}, or axes={{{name!r}: 'sample,point,{inner}'}} in Python."
+        f"--axes {name}={axes_text}, or axes={{{name!r}: {axes_text!r}}} in Python."
     )

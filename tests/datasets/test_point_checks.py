@@ -25,7 +25,7 @@ CLOUDS = {
     "outside": (moved(4, 2.5, 0.0), {}, r"1 of 5 points of sample 3 .*point 4 at \[2.5, 0.0\]"),
     "negative weight": (SQUARE, {"weights": torch.tensor([1, 1, 1, -1.0, 1])}, "-1 at point 3"),
     "no weight": (SQUARE, {"weights": torch.zeros(5)}, "positive sum; sample 3"),
-    "few weights": (SQUARE, {"weights": torch.ones(4)}, r"\(5,\), one for each.*got \(4,\)"),
+    "few weights": (SQUARE, {"weights": torch.ones(4)}, r"\(5,\), one entry for each.*got \(4,\)"),
 }
 
 
