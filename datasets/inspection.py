@@ -1,8 +1,8 @@
 """Inspection of a data file: layout, shapes, ranges, times, grid, spec and a training recipe."""
 
 import json
-import re
 import math
+import re
 from pathlib import Path
 from typing import Any
 

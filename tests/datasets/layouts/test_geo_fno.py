@@ -89,7 +89,7 @@ def test_contradictions(tmp_path):
         open_dataset(folder)
     car = {"vertices": torch.rand(5, 3), "press": torch.rand(1, 5)}
     torch.save([car, {"vertices": torch.rand(6, 3)}], tmp_path / "cars.pt")
-    with pytest.raises(ValueError, match="Sample 1 of .* has no press"):
+    with pytest.raises(ValueError, match=r"Sample 1 of .* has no press"):
         open_dataset(tmp_path / "cars.pt")
 
 
