@@ -97,9 +97,10 @@ def test_most_accurate_within_some_seconds(study):
     assert most_accurate_within(replace(row, seconds=0.1), classical) is None
 
 
-def test_arguments_out_of_range(problem):
-    with pytest.raises(ValueError, match="scales up to 1"):
-        point_study({}, problem, seed=0, scales=(2.0,))
+@pytest.mark.parametrize("scales", [(2.0,), (0.0, 1.0), ()])
+def test_arguments_out_of_range(problem, scales):
+    with pytest.raises(ValueError, match=r"scales in \(0, 1\]"):
+        point_study({}, problem, seed=0, scales=scales)
 
 
 def test_a_trained_run_becomes_a_report(problem, tmp_path):
