@@ -124,7 +124,8 @@ def check_corners(cells: Tensor, n: int, where: str) -> None:
 
 def check_cells(positions: Tensor, cells: Tensor, where: str) -> None:
     """Raise a ValueError unless the cells (m, k) name points of the sample, have a volume, and are
-    all oriented alike. Cells of surfaces in space and of curves have no orientation."""
+    all oriented alike. Cells of surfaces in space and of curves have no orientation: their
+    Jacobians are positive."""
     d, n = positions.shape
     check_corners(cells, n, where)
     x = positions.double()
@@ -142,8 +143,6 @@ def check_cells(positions: Tensor, cells: Tensor, where: str) -> None:
             f"{row} with the points {cells[row].tolist()} and volume {volumes[row].item():.3g}. "
             f"Remove these cells, or mesh again."
         )
-    if dimension < d:
-        return
     usual = volumes.sign().sum().sign()
     turned = (jacobians * (1.0 if usual == 0 else usual) < -smallest[:, None]).any(1)
     if turned.any():

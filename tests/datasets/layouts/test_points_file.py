@@ -94,6 +94,8 @@ def test_views_and_memory(file):
             for name, u in a[i].members().items():
                 assert torch.equal(u, b[i].get(name)), name
             assert torch.equal(a.points(i).cells, b.points(i).cells)
+        for name, u in a.read([0, 1]).members().items():  # with the mask
+            assert torch.equal(u, b.read([0, 1]).get(name)), name
     assert torch.equal(part.points(0).positions, data.points(3).positions)
     assert held.parameters["radius"].tolist() == pytest.approx([4 / 7, 8 / 7])
     blocks = [(list(i), {n: u.shape[-1] for n, u in values.items()}) for i, values in data.values()]
