@@ -51,9 +51,9 @@ def inspect(path: str | Path) -> dict[str, Any]:
     The entry of each channel has role, stored shape, axes, dtype and layout, then minimum, maximum
     and mean over the finite values, and the number of NaN or infinite values. "times" describes the
     times of the frames, if any. "train" holds the lines of a recipe that trains on the file, or
-    says why none can. If the file does not state which arrays are fields, every array has an entry,
-    and "train" explains how to convert the file. "other_arrays" lists the arrays that are not used
-    as fields, coordinates, times or parameters, "not_read" those that cannot be read.
+    states why none can. If the file does not state which arrays are fields, every array has an
+    entry, and "train" explains how to convert the file. "other_arrays" lists the arrays that are
+    not used as fields, coordinates, times or parameters, "not_read" those that cannot be read.
 
     Raises:
         FileNotFoundError, ValueError: the errors of `open_dataset`, except for ambiguous fields.

@@ -49,8 +49,9 @@ class Stored:
 class ArrayPoints(PointSource):
     """Fields of samples that each array holds along its axis of samples.
 
-    A mask tells the points of a sample from its padding; cells then name the points with padding,
-    and are renumbered. Without weights, those of the cells are used (`cells.node_weights`).
+    A mask is true at the points of a sample and false at its padding; cells then name the points
+    with padding, and are renumbered. Without weights, those of the cells are used
+    (`cells.node_weights`).
 
     Args:
         variables: name of a field, "positions", "weights", "cells" or "mask" -> its array.

@@ -29,7 +29,7 @@ def truth(problem):
 
 @pytest.fixture(scope="module")
 def study(problem, truth):
-    """An operator that knows the truth up to a factor, and one that is not finite."""
+    """An operator that returns the truth times a factor, and one that is not finite."""
 
     def scaled(batch):
         places = [

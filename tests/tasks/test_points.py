@@ -192,8 +192,8 @@ def test_a_batch_keeps_its_mask_in_another_dtype():
 
 
 @pytest.mark.slow
-def test_three_cars_are_learned_by_heart(shared_data, tmp_path):
-    """A smoke test on real, irregular points: the training error of three samples goes down."""
+def test_the_training_error_of_three_cars_goes_down(shared_data, tmp_path):
+    """On real, irregular points."""
     cars = shared_data / "neuraloperator" / "mini_car.pt"
     if not cars.is_file():
         pytest.skip("neuraloperator's cars are not in the shared data")

@@ -219,7 +219,7 @@ def test_says_what_does_not_fit():
     )
     with pytest.raises(ValueError, match="clouds without padding"):
         model(torch.ones(1, 1, 5), cloud)
-    with pytest.raises(ValueError, match="takes 42 parameters per sample; got 3. Build it with"):
+    with pytest.raises(ValueError, match=r"takes 42 parameters per sample; got 3\. Build"):
         model(torch.ones(1, 1, 5), Points(2, torch.rand(2, 5)), torch.ones(1, 3))
 
 
