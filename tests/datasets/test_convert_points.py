@@ -197,6 +197,18 @@ class TestMeshes:
         assert tilted.inputs == ("x", "y", "z")
         assert tilted.points(0).volume == pytest.approx(2**0.5)
 
+    def test_a_hexahedron_becomes_tetrahedra_of_its_orientation(self, tmp_path):
+        import meshio
+
+        square = [[0, 0], [1, 0], [1, 1], [0, 1]]
+        points = np.array([[*x, z] for z in (0, 1) for x in square] + [[2, 0, 0]]) * 1.0
+        cells = [("hexahedron", [list(range(8))]), ("tetra", [[1, 2, 5, 8]])]
+        meshio.Mesh(points, cells, point_data={"T": points[:, 0]}).write(tmp_path / "a.vtu")
+        data = open_dataset(tmp_path / "a.vtu", targets=["T"])
+        data.check()
+        assert data.points(0).cells.shape == (7, 4)
+        assert data.points(0).volume == pytest.approx(1 + 1 / 6)
+
     def test_inverted_cells_are_named(self, tmp_path):
         mesh = square(4, kind="triangle")
         mesh.cells[1].data[5] = mesh.cells[1].data[5][::-1]

@@ -47,7 +47,7 @@ def sample(n, *, mesh=True, index=0):
 
 @pytest.fixture(scope="module")
 def samples():
-    return [sample(n, index=i) for i, n in enumerate(COUNTS)]
+    return [replace(sample(n, index=i), residual=i / 10) for i, n in enumerate(COUNTS)]
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,7 @@ def test_views_and_memory(file):
             assert torch.equal(u, b.read([0, 1]).get(name)), name
     assert torch.equal(part.points(0).positions, data.points(3).positions)
     assert held.parameters["radius"].tolist() == pytest.approx([4 / 7, 8 / 7])
+    assert held.source.residuals().tolist() == [0.3, 0.1]
     blocks = [(list(i), {n: u.shape[-1] for n, u in values.items()}) for i, values in data.values()]
     assert [i for i, _ in blocks] == [[0], [1, 2], [3]]  # no block is padded
     assert [set(n.values()) for _, n in blocks] == [{5}, {8}, {4}]

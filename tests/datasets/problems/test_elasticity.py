@@ -107,6 +107,17 @@ def test_a_small_round_void_in_uniaxial_tension():
     assert x[1] == pytest.approx(0.5)
 
 
+def test_reflection_in_the_vertical_line_reflects_the_stress(small):
+    """Also on the rays to the corners, where two interpolated values are averaged."""
+    void = small.void(0, 1)
+    one, other = (
+        small.solve(curve, (24, 3)).x.reshape(24, 4) for curve in (void, lambda t: void(np.pi - t))
+    )
+    mirrored = other[(6 - torch.arange(24)) % 24]  # rays start at 45 degrees
+    torch.testing.assert_close(mirrored, one, rtol=1e-8, atol=1e-8)
+    assert (other - one).abs().max() > 0.01
+
+
 def test_the_file_holds_the_solution(file, small):
     data = open_dataset(file, dtype=torch.float64)
     assert problem_of(data.spec).parameters == small.parameters
