@@ -14,6 +14,7 @@ from pdeops.datasets import write_points as write
 from pdeops.datasets.layouts.points_file import sizes_of
 from pdeops.datasets.problems.problem import Generated, Solved
 from pdeops.datasets.ragged import RaggedSizes
+from pdeops.datasets.windows import Window
 from pdeops.domain import Grid, Points
 
 COUNTS = (5, 8, 8, 4)
@@ -148,6 +149,8 @@ def test_trajectories_on_points(tmp_path, generator):
     assert torch.equal(batch.input[1, 0, :, :4], torch.cat(
         [samples[0].fields["u"][0], samples[0].fields["k"][None]]))  # fmt: skip
     assert not batch.target[1, ..., 4:].any()
+    windows = data.windowed(Window(1, 1))
+    assert [windows.points(i).num_nodes for i in range(len(windows))] == [4, 4, 6, 6]
 
 
 class TestRefused:
