@@ -94,6 +94,8 @@ def test_most_accurate_within_some_seconds(study):
     pairs = zip((0.5, 0.9, 2.0), study.rows[-3:], strict=True)
     classical = [replace(r, seconds=s) for s, r in pairs]
     assert most_accurate_within(row, classical) == min(classical[:2], key=lambda r: r.error)
+    batched = replace(classical[0], batch=row.batch + 1, error=0.0)  # is of more problems at once
+    assert most_accurate_within(row, [*classical, batched]).error > 0
     assert most_accurate_within(replace(row, seconds=0.1), classical) is None
 
 

@@ -12,6 +12,8 @@ from pdeops.batch import Batch
 from pdeops.compare.runs import common
 from pdeops.datasets import DatasetSpec, Field, PointSample, open_dataset, write_points
 from pdeops.domain import Points
+from pdeops.nn.operator import Operator
+from pdeops.normalizer import Normalizer
 from pdeops.tasks.operators import fit_both
 
 BOX = [[0.0, 0.0], [1.0, 1.0]]
@@ -182,6 +184,21 @@ class TestRefused:
         tables = {"name": "p", "data": {"train": str(path)}, "model": MODEL}
         with pytest.raises(ValueError, match=r"damaged.h5: 1 of 14 points of sample 2 lie outside"):
             pdeops.train(pdeops.load_recipe(tables), out=folder / "none")
+
+
+class Total(torch.nn.Module):
+    """The sum over all points, padding included."""
+
+    def forward(self, x):
+        return x.sum(-1, keepdim=True).expand_as(x)
+
+
+def test_padding_is_zero_before_and_after_any_model():
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    at = Batch(positions=torch.rand(2, 2, 3), mask=mask)
+    scales = (Normalizer.identity(1) for _ in range(2))
+    y = Operator(Total(), *scales, domain=Points(2))(torch.full((2, 1, 3), 5.0), at=at)
+    assert y.tolist() == [[[10, 10, 0]], [[15, 15, 15]]]
 
 
 def test_a_batch_keeps_its_mask_in_another_dtype():
