@@ -41,13 +41,20 @@ def point_source(
     """
     names = {roles.removesuffix("s"): list(of) for roles, of in named.items() if of is not None}
     positioned = points is not None and "positions" in points
+    others = [name for name in points or () if name != "box"]  # a box is declared for any source
     if isinstance(src, Mapping):
         return _from_arrays(MemoryStore(src), names, axes, times, points) if positioned else None
     store = open_store(src)
     if positioned:
         return _from_arrays(store, names, axes, times, points)
     layout = LAYOUTS[layout_of(store)]
-    if native.recognises(store) and native.spec_of(store).ragged:
+    ragged = native.recognises(store) and native.spec_of(store).ragged
+    if others and (ragged or isinstance(layout, OnPoints)):
+        raise ValueError(
+            f"{store.title} defines its points itself; got {', '.join(others)}. Leave these out, "
+            f"or name the array of the positions too."
+        )
+    if ragged:
         if not names:
             raise ValueError(
                 f"{src} is a file of the project already. Name inputs and targets, or states, "
@@ -107,6 +114,11 @@ def _from_arrays(
             variables[name] = Stored(array, axes_of_points(store, array, n, axes_given))
     if "cells" in points:
         rank = len(store.arrays[points["cells"]].shape)
+        if rank not in (2, 3):
+            raise ValueError(
+                f"Cells have the axes sample, cell and corner, or cell and corner for all samples; "
+                f"got {store.arrays[points['cells']]}."
+            )
         variables["cells"] = Stored(points["cells"], ("sample", "cell", "corner")[3 - rank :])
     fields = []
     for role, of in names.items():

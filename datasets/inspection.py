@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,9 @@ def inspect(path: str | Path) -> dict[str, Any]:
     The entry of each channel has role, stored shape, axes, dtype and layout, then minimum, maximum
     and mean over the finite values, and the number of NaN or infinite values. "times" describes the
     times of the frames, if any. "train" holds the lines of a recipe that trains on the file, or
-    says why none can. If the file does not state which arrays are fields, every array has an entry,
-    and "train" explains how to convert the file. "other_arrays" lists the arrays that are not used
-    as fields, coordinates, times or parameters, "not_read" those that cannot be read.
+    states why none can. If the file does not state which arrays are fields, every array has an
+    entry, and "train" explains how to convert the file. "other_arrays" lists the arrays that are
+    not used as fields, coordinates, times or parameters, "not_read" those that cannot be read.
 
     Raises:
         FileNotFoundError, ValueError: the errors of `open_dataset`, except for ambiguous fields.
@@ -140,11 +141,22 @@ def _times(dataset: FieldDataset) -> str | None:
 
 
 def _parameters(dataset: FieldDataset) -> dict[str, Any]:
-    """The parameters of the equation: numbers, or '0.001 to 0.1, one for each sample'."""
-    return {
-        name: f"{p.min():g} to {p.max():g}, one for each sample" if isinstance(p, np.ndarray) else p
-        for name, p in dataset.parameters.items()
-    }
+    """The parameters of the equation: numbers, or '0.001 to 0.1, one for each sample'. Those of
+    each sample that are numbered, radius_0, radius_1, ..., have one entry."""
+    described: dict[str, Any] = {}
+    groups: dict[str, dict[str, np.ndarray]] = {}
+    for name, p in dataset.parameters.items():
+        if isinstance(p, np.ndarray):
+            groups.setdefault(re.sub(r"_\d+$", "_", name), {})[name] = p
+        else:
+            described[name] = p
+    for columns in groups.values():
+        names = sorted(columns, key=lambda name: (len(name), name))
+        values = np.stack(list(columns.values()))
+        many = len(names) > 1
+        key, count = (f"{names[0]} .. {names[-1]}", len(names)) if many else (names[0], "one")
+        described[key] = f"{values.min():g} to {values.max():g}, {count} for each sample"
+    return described
 
 
 def _arrays(store: Store) -> dict[str, Any]:

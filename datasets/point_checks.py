@@ -89,11 +89,7 @@ def check_positions(positions: Tensor, d: int, box: Any, where: str) -> None:
 
 def check_weights(weights: Tensor, n: int, where: str) -> None:
     """Raise a ValueError unless weights (n,) are finite, not negative, and not all zero."""
-    if tuple(weights.shape) != (n,):
-        raise ValueError(
-            f"The weights of {where} must have shape {(n,)}, one for each point; got "
-            f"{tuple(weights.shape)}."
-        )
+    _one_each(weights, n, "weights", where)
     bad = ~(weights >= 0) | weights.isinf()
     if bad.any() or not weights.sum() > 0:
         row = int(bad.nonzero()[0]) if bad.any() else 0
@@ -105,19 +101,13 @@ def check_weights(weights: Tensor, n: int, where: str) -> None:
 
 def check_mask(mask: Tensor, n: int, where: str) -> None:
     """Raise a ValueError unless a mask (n,) has one entry per point and is true at one or more."""
-    if tuple(mask.shape) != (n,):
-        raise ValueError(
-            f"The mask of {where} must have shape {(n,)}, one entry for each point; got "
-            f"{tuple(mask.shape)}."
-        )
+    _one_each(mask, n, "mask", where)
     if not mask.any():
         raise ValueError(f"{where.capitalize()} has no points: its mask is false. Leave it out.")
 
 
-def check_cells(positions: Tensor, cells: Tensor, where: str) -> None:
-    """Raise a ValueError unless the cells (m, k) name points of the sample, have a volume, and are
-    all oriented alike. Cells of surfaces in space and of curves have no orientation."""
-    d, n = positions.shape
+def check_corners(cells: Tensor, n: int, where: str) -> None:
+    """Raise a ValueError unless the cells (m, k) are whole numbers of points, 0 to n - 1."""
     if cells.ndim != 2 or cells.is_floating_point() or cells.numel() == 0:
         raise ValueError(
             f"The cells of {where} are whole numbers of shape (cells, corners); got "
@@ -130,6 +120,14 @@ def check_cells(positions: Tensor, cells: Tensor, where: str) -> None:
             f"Cells name the points 0..{n - 1} of their sample; cell {row} of {where} names "
             f"{cells[row].tolist()}. Numbers in a file often start at 1: subtract 1."
         )
+
+
+def check_cells(positions: Tensor, cells: Tensor, where: str) -> None:
+    """Raise a ValueError unless the cells (m, k) name points of the sample, have a volume, and are
+    all oriented alike. Cells of surfaces in space and of curves have no orientation: their
+    Jacobians are positive."""
+    d, n = positions.shape
+    check_corners(cells, n, where)
     x = positions.double()
     volumes, jacobians = cell_volumes(x, cells.long()), corner_jacobians(x, cells.long())
     corners = x.mT[cells.long()]
@@ -145,8 +143,6 @@ def check_cells(positions: Tensor, cells: Tensor, where: str) -> None:
             f"{row} with the points {cells[row].tolist()} and volume {volumes[row].item():.3g}. "
             f"Remove these cells, or mesh again."
         )
-    if dimension < d:
-        return
     usual = volumes.sign().sum().sign()
     turned = (jacobians * (1.0 if usual == 0 else usual) < -smallest[:, None]).any(1)
     if turned.any():
@@ -155,6 +151,15 @@ def check_cells(positions: Tensor, cells: Tensor, where: str) -> None:
             f"{int(turned.sum())} of {len(turned)} cells of {where} are inverted: their corners "
             f"run against those of the others, or cross; the first is cell {row} with the points "
             f"{cells[row].tolist()}. Put the corners in order, or mesh again."
+        )
+
+
+def _one_each(values: Tensor, n: int, name: str, where: str) -> None:
+    """Raise a ValueError unless there is one value for each of the n points."""
+    if tuple(values.shape) != (n,):
+        raise ValueError(
+            f"The {name} of {where} must have shape {(n,)}, one entry for each point; got "
+            f"{tuple(values.shape)}."
         )
 
 

@@ -50,7 +50,8 @@ def store(path: Path) -> "MeshStore":
 
     Raises:
         ImportError: meshio is not installed.
-        ValueError: a file is damaged, or the meshes differ in dimension or kind of cells.
+        ValueError: a file is damaged, or the meshes differ in the dimension of their cells or in
+            the components of a field.
     """
     return MeshStore(path)
 
@@ -111,6 +112,7 @@ class MeshStore(Store):
         facts = [_facts(mesh, f) for f, mesh in zip(files, meshes, strict=True)]
         self.num_coordinates = max(fact["coordinates"] for fact in facts)
         self.kinds = tuple(sorted({kind for fact in facts for kind in fact["kinds"]}))
+        self._check_components(facts)
         dimensions = {fact["dimension"] for fact in facts}
         if len(dimensions) != 1:
             raise ValueError(
@@ -125,6 +127,17 @@ class MeshStore(Store):
         for sample, fact in zip(self.samples, facts, strict=True):
             self._describe(sample, fact)
 
+    def _check_components(self, facts: Sequence[dict[str, Any]]) -> None:
+        """Raise a ValueError if a field has other components in one file than in another."""
+        for sample, fact in zip(self.samples, facts, strict=True):
+            for name, (shape, _) in fact["fields"].items():
+                first = facts[0]["fields"].get(name, (shape, None))[0]
+                if shape[1:] != first[1:]:
+                    raise ValueError(
+                        f"{name} has the components {shape[1:]} in {sample} and {first[1:]} in "
+                        f"{self.samples[0]} of {self.path}. Rename one of them."
+                    )
+
     def _notes(self, facts: Sequence[dict[str, Any]]) -> list[str]:
         notes = ["the coordinates of the points are the input unless a field is named as one"]
         if self.divided:
@@ -132,6 +145,9 @@ class MeshStore(Store):
         left_out = sorted({n for fact in facts for n in fact["fields"]} - set(self.fields))
         if left_out:
             notes.append(f"not in all files, and not read: {', '.join(left_out)}")
+        tensors = sorted({n for fact in facts for n in fact["tensors"]})
+        if tensors:
+            notes.append(f"data with several axes of components are not read: {', '.join(tensors)}")
         on_cells = sorted({n for fact in facts for n in fact["cell_fields"]})
         if on_cells:
             notes.append(f"data of cells are not read: {', '.join(on_cells)}")
@@ -205,13 +221,14 @@ def _facts(mesh: Any, path: Path) -> dict[str, Any]:
     if coordinates == 3 and not x[:, 2].any():
         coordinates = 2
     data = {n: np.asarray(u) for n, u in mesh.point_data.items() if not n.startswith("gmsh:")}
-    fields = {n: (u.shape, u.dtype) for n, u in data.items() if u.dtype.kind in "biuf"}
+    data = {n: u for n, u in data.items() if u.dtype.kind in "biuf"}
     return {
         "points": len(x),
         "coordinates": coordinates,
         "kinds": kinds,
         "dimension": highest,
-        "fields": fields,
+        "fields": {n: (u.shape, u.dtype) for n, u in data.items() if u.ndim <= 2},
+        "tensors": [n for n, u in data.items() if u.ndim > 2],
         "cell_fields": list(mesh.cell_data),
     }
 

@@ -36,7 +36,11 @@ def recognises(store: Store) -> bool:
 
 
 def content(store: Store) -> PointContent:
-    """The stress on the points of each sample."""
+    """The stress on the points of each sample.
+
+    Raises:
+        ValueError: radii and stress differ in the number of samples.
+    """
     places, stress, radii = (_named(store, part) for part in ("XY", "sigma", "rr"))
     assert places is not None
     assert stress is not None
@@ -46,6 +50,11 @@ def content(store: Store) -> PointContent:
     }
     parameters = {}
     if radii is not None:
+        if store.arrays[radii].shape[1:] != store.arrays[stress].shape[1:]:
+            raise ValueError(
+                f"The radii {store.arrays[radii]} and the stress {store.arrays[stress]} of "
+                f"{store.title} must have the same samples, along their last axes."
+            )
         rows = np.array(store.read(radii, (slice(None), slice(None))), np.float64)
         parameters = {f"rr_{k}": row for k, row in enumerate(rows)}
     fields = [Field("sigma", "target", "stress", "unknown")]

@@ -55,9 +55,7 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
             f"{path} is unfinished: run its `pdeops data generate` or `convert` again."
         )
     if grid is not None and grid != spec.domain:
-        raise ValueError(
-            f"{path} says that its grid is {spec.domain}; got {grid}. Leave the grid out."
-        )
+        raise ValueError(f"{path} states its grid, {spec.domain}; got {grid}. Leave the grid out.")
     source = _source(store, spec)
     dataset = FieldDataset(source, spec.domain, spec=spec, path=path, dtype=dtype)
     unsolved = dataset.unsolved()

@@ -1,5 +1,5 @@
 """Points in arrays of a foreign file: one array for all samples, or arrays of each sample."""
-# Axes: names in a tuple: sample, point, coordinate, channel, time; cell, corner; single, of length
+# Axes: names in a tuple: sample, point, coordinate, channel; cell, corner; single, of length
 # one and left out.
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from ..point_source import PointSource
 from ..spec import Field
 
 # Axes of the variables of a `PointSource`, in order.
-_ORDER = ("point", "cell", "time", "coordinate", "channel", "corner")
+_ORDER = ("point", "cell", "coordinate", "channel", "corner")
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,9 @@ class Stored:
 class ArrayPoints(PointSource):
     """Fields of samples that each array holds along its axis of samples.
 
-    A mask tells the points of a sample from its padding; cells then name the points with padding,
-    and are renumbered. Without weights, those of the cells are used (`cells.node_weights`).
+    A mask is true at the points of a sample and false at its padding; cells then name the points
+    with padding, and are renumbered. Without weights, those of the cells are used
+    (`cells.node_weights`).
 
     Args:
         variables: name of a field, "positions", "weights", "cells" or "mask" -> its array.
@@ -64,7 +65,6 @@ class ArrayPoints(PointSource):
         fields: Sequence[Field],
         *,
         box: Any = None,
-        times: Sequence[float] = (),
         parameters: Mapping[str, Any] | None = None,
         read: Sequence[str] = (),
     ) -> None:
@@ -100,7 +100,6 @@ class ArrayPoints(PointSource):
             num_cells=None if cells is None else np.full(num_samples, cells.length(store, "cell")),
             corners=0 if cells is None else cells.length(store, "corner"),
             weights=cells is not None or "weights" in self.variables,
-            times=times,
             parameters=parameters,
         )
 
@@ -121,7 +120,11 @@ class ArrayPoints(PointSource):
         return mask
 
     def variable(self, name: str, i: int) -> np.ndarray:
-        """The rows of the real points of sample i."""
+        """The rows of the real points of sample i.
+
+        Raises:
+            ValueError: cells are not whole numbers, or name points where the mask is false.
+        """
         if name == "weights" and name not in self.variables:
             return _weights_of_cells(self, i)
         rows = self.variables[name].rows(self.store, i)
@@ -155,13 +158,16 @@ class GroupedPoints(PointSource):
         store: Store,
         groups: Sequence[Mapping[str, Stored]],
         fields: Sequence[Field],
-        *,
-        parameters: Mapping[str, Any] | None = None,
     ) -> None:
         self.store, self.groups = store, list(groups)
         first = self.groups[0]
         counts = [g["positions"].length(store, "point") for g in groups]
         for i, (group, n) in enumerate(zip(groups, counts, strict=True)):
+            if missing := first.keys() - group.keys():
+                raise ValueError(
+                    f"Sample {i} of {store.title} has no {', '.join(sorted(missing))}, but sample "
+                    f"0 has. Remove it, or put samples of one kind into a file."
+                )
             for v in group.values():
                 if "point" in v.axes and v.length(store, "point") != n:
                     raise ValueError(
@@ -176,7 +182,6 @@ class GroupedPoints(PointSource):
             num_cells=cells,
             corners=first["cells"].length(store, "corner") if meshed else 0,
             weights=meshed,
-            parameters=parameters,
         )
         self.domain = Points(self.domain.num_coordinates, box=self.box())
 
@@ -226,11 +231,14 @@ def axes_of_points(store: Store, name: str, n: int | None, given: str | None) ->
     inner = "coordinate" if n is None else "channel"
     if given is not None:
         axes = tuple(given.split(","))
-        allowed = {"sample", "point", inner, "time"}
-        if len(axes) != len(array.shape) or "point" not in axes or not set(axes) <= allowed:
+        needed = {"point", inner} if n is None else {"point"}
+        allowed = {"sample", "point", inner}
+        if sorted(axes) != sorted(set(axes)) or not needed <= set(axes) <= allowed:
+            axes = ()
+        if len(axes) != len(array.shape):
             raise ValueError(
-                f"{array} has {len(array.shape)} axes, of sample, point, {inner} and time; got "
-                f"{given!r}."
+                f"{array} needs one name for each axis, of sample, point and {inner}, with "
+                f"{' and '.join(sorted(needed, reverse=True))}; got {given!r}."
             )
         return axes
     if len(array.shape) == 2 and n is not None and array.shape[1] == n:
@@ -242,8 +250,9 @@ def axes_of_points(store: Store, name: str, n: int | None, given: str | None) ->
             return ("sample", inner, "point")
         if is_inner == [False, True]:
             return ("sample", "point", inner)
+    flat = "point,coordinate" if n is None else "sample,point"  # the axes if there are two
+    axes_text = flat if len(array.shape) == 2 else f"sample,point,{inner}"
     raise AmbiguousError(
         f"The shape of {array} does not show which axis counts {n or 'the'} points. Name its axes: "
-        f"--axes "
-        f"{name}=sample,point,{inner}, or axes={{{name!r}: 'sample,point,{inner}'}} in Python."
+        f"--axes {name}={axes_text}, or axes={{{name!r}: {axes_text!r}}} in Python."
     )

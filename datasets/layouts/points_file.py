@@ -109,7 +109,7 @@ def write_points(
 
     Args:
         spec: its domain is `Points` without positions.
-        samples: as many as the spec says; a sequence, unless `sizes` are given.
+        samples: as many as the spec states; a sequence, unless `sizes` are given.
         sizes: of all samples, so that they can be drawn one by one.
         numbers: numbers of the samples in messages; by default 0, 1, ...
 

@@ -61,10 +61,10 @@ class Void:
             raise ValueError(
                 f"poisson must be in [0, 0.45], where the elements do not lock; got {self.poisson}."
             )
-        if self.refinement < 1 or self.num_waves < 0:
+        if self.refinement < 1 or self.num_waves < 0 or not self.tau > 0:
             raise ValueError(
-                f"refinement must be at least 1 and num_waves at least 0; got {self.refinement} "
-                f"and {self.num_waves}."
+                f"refinement must be at least 1, num_waves at least 0 and tau positive; got "
+                f"{self.refinement}, {self.num_waves} and {self.tau}."
             )
 
     def draw(self, random: np.random.Generator) -> Curve:

@@ -103,7 +103,8 @@ def generate(
 @app.command(cls=Verb)
 def convert(
     src: Annotated[
-        Path, typer.Argument(help="File of any format that pdeops reads, or folder of .npy.")
+        Path,
+        typer.Argument(help="File of any format that pdeops reads, or folder of .npy or meshes."),
     ],
     out: Annotated[Path, typer.Argument(metavar="FILE", help="Output file; must not exist.")],
     input: Annotated[
@@ -196,7 +197,7 @@ def convert(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Convert arrays of a MATLAB, NumPy, torch, HDF5 or netCDF file to the project's HDF5 format.
+    """Convert a MATLAB, NumPy, torch, HDF5 or netCDF file, or meshes, to the project's HDF5 format.
 
     Grid properties that are not given are inferred from coordinates in SRC, or assumed; the report
     lists them.

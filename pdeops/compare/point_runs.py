@@ -66,13 +66,14 @@ def compare_points(
             f"Runs on points are compared with finite elements for the problem elasticity; the "
             f"data are {problem.name} on {domain}. Use `pdeops evaluate`."
         )
-    notes: list[str] = []
-    costs: dict[str, float] = dict.fromkeys(runs, data_seconds or 0.0)
-    if data_seconds is None:
-        costs, note = data_cost(
-            runs, lambda i: problem.solved_sample(spec, i), repeats=TIMED, warm_up=1
-        )
-        notes = [f"{note}, one after the other."]
+    costs, notes = data_cost(
+        runs,
+        lambda i: problem.solved_sample(spec, i),
+        known=data_seconds,
+        repeats=TIMED,
+        warm_up=1,
+        remark="one after the other",
+    )
     operators = {name: run_on_points(run) for name, run in runs.items()}
     seed = spec.seed + UNSEEN if seed is None else seed
     truth = _truth(problem, reference_factor, seed, num_samples)
@@ -123,7 +124,7 @@ def point_study(
     Args:
         operators: name -> operator, which maps the points of samples (`Batch`) to the stress.
         costs: name -> seconds spent before the first prediction.
-        scales: cells along each direction, relative to the mesh of the points; at most 1.
+        scales: cells along each direction, relative to the mesh of the points; in (0, 1].
         reference_factor: refinement of the reference relative to the mesh of the points.
         batch_sizes: problems per call of an operator.
         repeats: minimum number of timed calls per row.
@@ -134,10 +135,11 @@ def point_study(
     Raises:
         ValueError: an argument is out of range.
     """
-    if num_samples < 1 or repeats < 1 or min(batch_sizes, default=0) < 1 or max(scales) > 1:
+    in_range = scales and all(0 < scale <= 1 for scale in scales)
+    if num_samples < 1 or repeats < 1 or min(batch_sizes, default=0) < 1 or not in_range:
         raise ValueError(
             f"A comparison needs at least one sample, one repeat and one batch size, each >= 1, "
-            f"and scales up to 1; got num_samples={num_samples}, repeats={repeats}, batch_sizes="
+            f"and scales in (0, 1]; got num_samples={num_samples}, repeats={repeats}, batch_sizes="
             f"{tuple(batch_sizes)}, scales={tuple(scales)}."
         )
     around, across = problem.inputs.around, problem.inputs.across

@@ -67,13 +67,14 @@ def compare_rollouts(
         )
     frames = _common_times(runs, spec)
     seed = spec.seed + UNSEEN if seed is None else seed
-    notes: list[str] = []
-    costs: dict[str, float] = dict.fromkeys(runs, data_seconds or 0.0)
-    if data_seconds is None:
-        costs, note = data_cost(
-            runs, lambda i: problem.solved_sample(spec, i), repeats=TIMED, warm_up=0
-        )
-        notes = [f"{note}, with the check of each solution by one of twice its step."]
+    costs, notes = data_cost(
+        runs,
+        lambda i: problem.solved_sample(spec, i),
+        known=data_seconds,
+        repeats=TIMED,
+        warm_up=0,
+        remark="with the check of each solution by one of twice its step",
+    )
     truth = solve_truth(
         problem, grid, frames.times, n_in=frames.n_in, seed=seed, num_samples=num_samples
     )

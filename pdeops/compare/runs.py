@@ -58,16 +58,14 @@ def compare_runs(
     assert spec is not None
     seed = spec.seed + UNSEEN if seed is None else seed
     spent: dict[str, float | None] = {name: training_time(run) for name, run in runs.items()}
-    notes: list[str] = []
-    costs: dict[str, float] = dict.fromkeys(runs, data_seconds or 0.0)
-    if data_seconds is None:
-        costs, note = data_cost(
-            runs,
-            lambda i: problem.solve(problem.sample_input(grid, spec.seed, i), grid, 1e-10),
-            repeats=TIMED,
-            warm_up=1,
-        )
-        notes = [f"{note}, one after the other."]
+    costs, notes = data_cost(
+        runs,
+        lambda i: problem.solve(problem.sample_input(grid, spec.seed, i), grid, 1e-10),
+        known=data_seconds,
+        repeats=TIMED,
+        warm_up=1,
+        remark="one after the other",
+    )
     comparison = study(
         runs,
         problem,
@@ -145,25 +143,36 @@ def training_time(run: Any) -> float | None:
 
 
 def data_cost(
-    runs: Mapping[str, Any], generate: Callable[[int], object], *, repeats: int, warm_up: int
-) -> tuple[dict[str, float], str]:
-    """Seconds to generate the data of each run, estimated from a few samples, and a note on it.
+    runs: Mapping[str, Any],
+    generate: Callable[[int], object],
+    *,
+    known: float | None,
+    repeats: int,
+    warm_up: int,
+    remark: str,
+) -> tuple[dict[str, float], list[str]]:
+    """Seconds to generate the data of each run, and a note if they are estimated.
 
     Args:
         generate: index of a sample -> the sample, drawn and solved.
+        known: the seconds; None to estimate them from a few samples.
         repeats: number of samples that are generated and timed.
         warm_up: number of samples that are generated before.
+        remark: how they are generated, for the note.
     """
+    if known is not None:
+        return dict.fromkeys(runs, known), []
     log.info("estimating the cost of the training data")
     indices = cycle(range(repeats))
     calls = {"sample": lambda: generate(next(indices))}
     each = time_calls(calls, repeats=repeats, warm_up=warm_up)["sample"].wall.median
     used = {name: _num_used(run) for name, run in runs.items()}
     counts = ", ".join(f"{name} {n}" for name, n in used.items())
-    return {name: n * each for name, n in used.items()}, (
+    note = (
         f"Cost of the data: estimated as the samples used for training and validation ({counts}) "
-        f"at {seconds_text(each)} each, the median of generating {repeats} of them again"
+        f"at {seconds_text(each)} each, the median of generating {repeats} of them again, {remark}."
     )
+    return {name: n * each for name, n in used.items()}, [note]
 
 
 def _num_used(run: Any) -> int:

@@ -66,6 +66,8 @@ def points_of(domain: Any, given: dict[str, Any]) -> Batch | None:
         )
     if known["positions"].ndim == 2:
         known = {name: value[None] for name, value in known.items()}
+    if "mask" in known:
+        known["mask"] = known["mask"].bool()
     positions, mask = known["positions"], known.get("mask")
     if positions.ndim != 3 or positions.shape[1] != domain.num_coordinates:
         raise ValueError(
@@ -79,7 +81,6 @@ def points_of(domain: Any, given: dict[str, Any]) -> Batch | None:
             )
     for i, x in enumerate(positions):
         if mask is not None:
-            known["mask"] = mask = mask.bool()
             check_mask(mask[i], x.shape[-1], f"sample {i}")
             x = x[:, mask[i]]
         check_positions(x, domain.num_coordinates, domain.box, f"sample {i}")

@@ -173,8 +173,7 @@ class _Pattern:
 
 @lru_cache(maxsize=16)
 def _pattern(shape: tuple[int, int], order: int) -> _Pattern:
-    """The pattern, which does not depend on the curves; kept, because sorting takes longer than
-    the assembly."""
+    """The pattern, which does not depend on the curves; it is sorted once for all samples."""
     mesh = RingMesh(lambda t: np.full_like(t, 0.25), shape=shape, order=order)
     unknowns = (2 * mesh.elements[:, :, None] + np.arange(2)).reshape(len(mesh.elements), -1)
     size = 2 * mesh.nodes.shape[1]

@@ -29,7 +29,7 @@ def truth(problem):
 
 @pytest.fixture(scope="module")
 def study(problem, truth):
-    """An operator that knows the truth up to a factor, and one that is not finite."""
+    """An operator that returns the truth times a factor, and one that is not finite."""
 
     def scaled(batch):
         places = [
@@ -94,12 +94,15 @@ def test_most_accurate_within_some_seconds(study):
     pairs = zip((0.5, 0.9, 2.0), study.rows[-3:], strict=True)
     classical = [replace(r, seconds=s) for s, r in pairs]
     assert most_accurate_within(row, classical) == min(classical[:2], key=lambda r: r.error)
+    batched = replace(classical[0], batch=row.batch + 1, error=0.0)  # is of more problems at once
+    assert most_accurate_within(row, [*classical, batched]).error > 0
     assert most_accurate_within(replace(row, seconds=0.1), classical) is None
 
 
-def test_arguments_out_of_range(problem):
-    with pytest.raises(ValueError, match="scales up to 1"):
-        point_study({}, problem, seed=0, scales=(2.0,))
+@pytest.mark.parametrize("scales", [(2.0,), (0.0, 1.0), ()])
+def test_arguments_out_of_range(problem, scales):
+    with pytest.raises(ValueError, match=r"scales in \(0, 1\]"):
+        point_study({}, problem, seed=0, scales=scales)
 
 
 def test_a_trained_run_becomes_a_report(problem, tmp_path):

@@ -116,7 +116,7 @@ def test_no_runs_no_comparison(tmp_path):
 
 
 def test_the_cost_of_the_data_is_that_of_the_samples_used():
-    """A run that limits its samples pays for those alone, and none pays for more than the file."""
+    """A run that limits its samples has the cost of those, and none that of more than the file."""
     drawn = []
     limits = {"few": 3, "all": None, "more": 99}
     used = {
@@ -126,8 +126,13 @@ def test_the_cost_of_the_data_is_that_of_the_samples_used():
         )
         for name, limit in limits.items()
     }
-    costs, note = runs.data_cost(used, drawn.append, repeats=2, warm_up=1)
+    options = {"repeats": 2, "warm_up": 1, "remark": "on one core"}
+    costs, notes = runs.data_cost(used, drawn.append, known=None, **options)
     assert drawn == [0, 1, 0]
     assert costs["all"] == costs["more"] == pytest.approx(4 * costs["few"])
     assert costs["few"] > 0
-    assert "(few 3, all 12, more 12)" in note
+    assert "(few 3, all 12, more 12)" in notes[0]
+    assert notes[0].endswith("2 of them again, on one core.")
+    stated = runs.data_cost(used, drawn.append, known=0.0, **options)
+    assert stated == (dict.fromkeys(limits, 0.0), [])
+    assert len(drawn) == 3

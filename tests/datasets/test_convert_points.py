@@ -73,6 +73,27 @@ def test_cells_are_renumbered_and_give_weights(tmp_path):
         convert(given, tmp_path / "b.h5", targets=["u"], points=points)
 
 
+BAD_CELLS = {
+    "from one": (CELLS + 1.0, r"points 0..3 of their sample; cell 1 of sample 0 names \[1, 3, 4\]"),
+    "fractions": (CELLS + 0.5, "cells of sample 0 are whole numbers of points; got 0.5"),
+    "NaN": (CELLS * np.nan, "whole numbers of points; got nan"),
+    "one axis": (CELLS[0, 0], r"or cell and corner for all samples; got t \(3,\)"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CELLS)
+def test_bad_cells(tmp_path, name):
+    """Also where the weights would be computed from them before they are checked."""
+    x = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]])
+    given = {"p": np.stack([x] * 3), "u": np.ones((3, 4)), "t": CELLS * 1.0}
+    points = {"positions": "p", "cells": "t"}
+    convert(given, tmp_path / "a.h5", targets=["u"], points=points)
+    assert np.array_equal(open_dataset(tmp_path / "a.h5").points(0).cells, CELLS[0])
+    given["t"], message = BAD_CELLS[name]
+    with pytest.raises(ValueError, match=message):
+        convert(given, tmp_path / "b.h5", targets=["u"], points=points)
+
+
 BAD = {
     "NaN": ({"m": None}, {}, r"of sample 1.* first is point 1 with \[nan, nan\]"),
     "mask": ({"m": np.ones((3, 4), bool)}, {}, r"mask \(m \(3, 4\) bool\) does not fit"),
@@ -104,6 +125,7 @@ BAD = {
     "corners": ({}, {"box": [[0, 0], [0, 1]]}, "lower and a larger upper corner"),
     "name": ({}, {"positions": "q"}, r"got q. The arrays of these arrays are p \(3, 6, 2\)"),
     "member": ({}, {"cloud": "q"}, "got cloud"),
+    "flat positions": ({"p": values(3, 6)}, {}, "--axes p=point,coordinate"),
 }
 
 
@@ -122,6 +144,8 @@ def test_options_of_grids_are_refused(tmp_path):
     for more in ({"grid": {"extent": 1.0}}, {"stride": 2}, {"allow_nan": True}):
         with pytest.raises(ValueError, match=f"got {next(iter(more))}. Leave these out"):
             convert(folder, tmp_path / "a.h5", **more)
+    with pytest.raises(ValueError, match="defines its points itself; got mask"):
+        convert(folder, tmp_path / "a.h5", points={"mask": "m", "box": [[0, 0], [1, 1]]})
     grid = {"a": values(3, 8, 8), "u": values(3, 8, 8)}
     np.savez(tmp_path / "grid.npz", **grid)
     with pytest.raises(ValueError, match="Name the array of the positions too"):
@@ -139,6 +163,16 @@ def test_a_file_of_the_project_is_converted_again(tmp_path):
             assert torch.equal(u, a[theirs].get(name)), name
     with pytest.raises(ValueError, match="is a file of the project already"):
         convert(tmp_path / "a.h5", tmp_path / "c.h5")
+    with pytest.raises(ValueError, match="defines its points itself; got weights"):
+        convert(tmp_path / "a.h5", tmp_path / "c.h5", targets=["sigma"], points={"weights": "w"})
+
+
+@pytest.mark.parametrize("axes", ["sample,point,time", "sample,coordinate", "sample,point,point"])
+def test_axes_that_do_not_fit(tmp_path, axes):
+    with pytest.raises(ValueError, match=r"of sample, point and coordinate, with point and"):
+        convert(
+            arrays(), tmp_path / "a.h5", targets=["u"], axes={"p": axes}, points={"positions": "p"}
+        )
 
 
 class TestMeshes:
@@ -184,6 +218,18 @@ class TestMeshes:
         assert tilted.inputs == ("x", "y", "z")
         assert tilted.points(0).volume == pytest.approx(2**0.5)
 
+    def test_a_hexahedron_becomes_tetrahedra_of_its_orientation(self, tmp_path):
+        import meshio
+
+        square = [[0, 0], [1, 0], [1, 1], [0, 1]]
+        points = np.array([[*x, z] for z in (0, 1) for x in square] + [[2, 0, 0]]) * 1.0
+        cells = [("hexahedron", [list(range(8))]), ("tetra", [[1, 2, 5, 8]])]
+        meshio.Mesh(points, cells, point_data={"T": points[:, 0]}).write(tmp_path / "a.vtu")
+        data = open_dataset(tmp_path / "a.vtu", targets=["T"])
+        data.check()
+        assert data.points(0).cells.shape == (7, 4)
+        assert data.points(0).volume == pytest.approx(1 + 1 / 6)
+
     def test_inverted_cells_are_named(self, tmp_path):
         mesh = square(4, kind="triangle")
         mesh.cells[1].data[5] = mesh.cells[1].data[5][::-1]
@@ -193,6 +239,32 @@ class TestMeshes:
         with pytest.raises(ValueError, match=r"a.vtu: 1 of 18 cells"):
             open_dataset(tmp_path / "a.vtu", targets=["T"]).check()
         assert not (tmp_path / "a.h5").exists()
+
+    def test_cells_that_name_no_points(self, tmp_path):
+        mesh = square(3, kind="triangle")
+        mesh.cells[1].data[2] = [0, 1, 99]
+        mesh.write(tmp_path / "a.vtu")
+        for read in (
+            lambda: convert(tmp_path / "a.vtu", tmp_path / "a.h5", targets=["T"]),
+            lambda: open_dataset(tmp_path / "a.vtu", targets=["T"]).check(),
+        ):
+            with pytest.raises(ValueError, match=r"cell 2 of sample 0 names \[0, 1, 99\]"):
+                read()
+
+    def test_fields_with_other_components(self, tmp_path):
+        folder = tmp_path / "meshes"
+        folder.mkdir()
+        mesh = square(3)
+        mesh.point_data["S"] = np.zeros((9, 2, 2))
+        mesh.write(tmp_path / "tensor.xdmf")
+        data = open_dataset(tmp_path / "tensor.xdmf", targets=["T"])
+        assert any("axes of components are not read: S" in note for note in data.notes)
+        del mesh.point_data["S"]
+        mesh.write(folder / "a.vtu")
+        mesh.point_data["T"] = mesh.points[:, :2]
+        mesh.write(folder / "b.vtu")
+        with pytest.raises(ValueError, match=r"T has the components \(2,\) in b and \(\) in a"):
+            open_dataset(folder, targets=["T"])
 
     def test_damaged_files(self, tmp_path):
         (tmp_path / "a.vtu").write_bytes(b'<VTKFile type="UnstructuredGrid"><Piece')

@@ -24,8 +24,13 @@ CLOUDS = {
     "NaN": (moved(2, NAN, 1.0), {}, r"of sample 3.*first is point 2 with \[nan, 1.0\]"),
     "outside": (moved(4, 2.5, 0.0), {}, r"1 of 5 points of sample 3 .*point 4 at \[2.5, 0.0\]"),
     "negative weight": (SQUARE, {"weights": torch.tensor([1, 1, 1, -1.0, 1])}, "-1 at point 3"),
+    "infinite weight": (
+        SQUARE,
+        {"weights": torch.tensor([1, 1, float("inf"), 1, 1])},
+        "inf at point 2",
+    ),
     "no weight": (SQUARE, {"weights": torch.zeros(5)}, "positive sum; sample 3"),
-    "few weights": (SQUARE, {"weights": torch.ones(4)}, r"\(5,\), one for each.*got \(4,\)"),
+    "few weights": (SQUARE, {"weights": torch.ones(4)}, r"\(5,\), one entry for each.*got \(4,\)"),
 }
 
 
@@ -65,8 +70,13 @@ def test_sound_cells_pass():
         check_cells(SQUARE, torch.tensor(cells), "sample 0")
     thin = torch.tensor([[0.0, 1, 1, 0], [0, 0, 1e-7, 1e-7]]).double()  # a boundary layer
     check_cells(thin, torch.tensor([[0, 1, 2, 3]]), "sample 0")
-    with pytest.raises(ValueError, match="degenerate"):
-        check_cells(thin * torch.tensor([[1.0], [1e-7]]), torch.tensor([[0, 1, 2, 3]]), "sample 0")
+    flat = thin * torch.tensor([[1.0], [1e-7]])
+    for scale in (1e-6, 1.0, 1e6):  # units of length do not matter
+        check_cells(scale * thin, torch.tensor([[0, 1, 2, 3]]), "sample 0")
+        with pytest.raises(ValueError, match="degenerate"):
+            check_cells(scale * flat, torch.tensor([[0, 1, 2, 3]]), "sample 0")
+    surface = torch.cat([SQUARE, SQUARE[:1]])
+    check_cells(surface, torch.tensor([[0, 1, 2], [0, 3, 2]]), "sample 0")  # no orientation
 
 
 @pytest.mark.parametrize(

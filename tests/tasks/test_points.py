@@ -12,6 +12,8 @@ from pdeops.batch import Batch
 from pdeops.compare.runs import common
 from pdeops.datasets import DatasetSpec, Field, PointSample, open_dataset, write_points
 from pdeops.domain import Points
+from pdeops.nn.operator import Operator
+from pdeops.normalizer import Normalizer
 from pdeops.tasks.operators import fit_both
 
 BOX = [[0.0, 0.0], [1.0, 1.0]]
@@ -184,6 +186,21 @@ class TestRefused:
             pdeops.train(pdeops.load_recipe(tables), out=folder / "none")
 
 
+class Total(torch.nn.Module):
+    """The sum over all points, padding included."""
+
+    def forward(self, x):
+        return x.sum(-1, keepdim=True).expand_as(x)
+
+
+def test_padding_is_zero_before_and_after_any_model():
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    at = Batch(positions=torch.rand(2, 2, 3), mask=mask)
+    scales = (Normalizer.identity(1) for _ in range(2))
+    y = Operator(Total(), *scales, domain=Points(2))(torch.full((2, 1, 3), 5.0), at=at)
+    assert y.tolist() == [[[10, 10, 0]], [[15, 15, 15]]]
+
+
 def test_a_batch_keeps_its_mask_in_another_dtype():
     clouds = [Batch(positions=torch.rand(2, n)) for n in (3, 5)]
     moved = Batch.collate(clouds).to(torch.float64)
@@ -192,8 +209,8 @@ def test_a_batch_keeps_its_mask_in_another_dtype():
 
 
 @pytest.mark.slow
-def test_three_cars_are_learned_by_heart(shared_data, tmp_path):
-    """A smoke test on real, irregular points: the training error of three samples goes down."""
+def test_the_training_error_of_three_cars_goes_down(shared_data, tmp_path):
+    """On real, irregular points."""
     cars = shared_data / "neuraloperator" / "mini_car.pt"
     if not cars.is_file():
         pytest.skip("neuraloperator's cars are not in the shared data")

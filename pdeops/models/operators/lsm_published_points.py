@@ -147,6 +147,10 @@ class PublishedPointLSM(nn.Module):
         """Args:
         points: of these samples, `domain.at(batch)`; None for those of the training data.
         parameters: `batch.parameters`; None for zeros.
+
+        Raises:
+            ValueError: x does not fit the points; the points have a mask; another number of
+                parameters.
         """
         points = points or self.grid
         points.check(x)
@@ -158,7 +162,12 @@ class PublishedPointLSM(nn.Module):
         position = points.nodes().to(x)
         position = position.expand(len(x), -1, -1)
         if parameters is None:
-            parameters = x.new_zeros(len(x), self.arguments["num_parameters"])
+            parameters = x.new_zeros(len(x), self.num_parameters)
+        if parameters.shape[1] != self.num_parameters:
+            raise ValueError(
+                f"This PublishedPointLSM takes {self.num_parameters} parameters per sample; got "
+                f"{parameters.shape[1]}. Build it with num_parameters={parameters.shape[1]}."
+            )
         xi = self.coordinates(position, parameters).to(x.dtype)
         rows, m2 = self.numbers[0].to(x.device), len(self.numbers[1])
 

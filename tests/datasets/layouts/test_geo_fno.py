@@ -22,7 +22,9 @@ def test_elasticity(tmp_path):
     report = inspect(folder)
     assert report["format"] == "Geo-FNO, elasticity"
     assert report["other_arrays"] == ["Random_UnitCell_theta_10 (42, 5) float64"]
-    assert len(report["parameters"]) == 42
+    rr = values(42, N, seed=2)
+    span = f"{rr.min():g} to {rr.max():g}, 42 for each sample"
+    assert report["parameters"] == {"rr_0 .. rr_41": span}
     data = opened(folder)
     assert (data.inputs, data.targets, len(data)) == (("x", "y"), ("sigma",), N)
     assert data.domain.box == UNIT_CELL
@@ -78,6 +80,17 @@ def test_other_arrays_of_these_names_are_not_taken(tmp_path):
     files.save(tmp_path / "b", XY=values(5, 12, 2), sigma=values(5, 12))
     for name in "ab":
         assert inspect(tmp_path / name)["format"] == "named arrays"
+
+
+def test_contradictions(tmp_path):
+    folder = files.elasticity(tmp_path / "elasticity")
+    np.save(folder / "Random_UnitCell_rr_10.npy", values(42, N - 1))
+    with pytest.raises(ValueError, match="must have the same samples"):
+        open_dataset(folder)
+    car = {"vertices": torch.rand(5, 3), "press": torch.rand(1, 5)}
+    torch.save([car, {"vertices": torch.rand(6, 3)}], tmp_path / "cars.pt")
+    with pytest.raises(ValueError, match=r"Sample 1 of .* has no press"):
+        open_dataset(tmp_path / "cars.pt")
 
 
 @pytest.fixture(scope="module")

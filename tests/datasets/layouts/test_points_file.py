@@ -14,6 +14,7 @@ from pdeops.datasets import write_points as write
 from pdeops.datasets.layouts.points_file import sizes_of
 from pdeops.datasets.problems.problem import Generated, Solved
 from pdeops.datasets.ragged import RaggedSizes
+from pdeops.datasets.windows import Window
 from pdeops.domain import Grid, Points
 
 COUNTS = (5, 8, 8, 4)
@@ -47,7 +48,7 @@ def sample(n, *, mesh=True, index=0):
 
 @pytest.fixture(scope="module")
 def samples():
-    return [sample(n, index=i) for i, n in enumerate(COUNTS)]
+    return [replace(sample(n, index=i), residual=i / 10) for i, n in enumerate(COUNTS)]
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +95,11 @@ def test_views_and_memory(file):
             for name, u in a[i].members().items():
                 assert torch.equal(u, b[i].get(name)), name
             assert torch.equal(a.points(i).cells, b.points(i).cells)
+        for name, u in a.read([0, 1]).members().items():  # with the mask
+            assert torch.equal(u, b.read([0, 1]).get(name)), name
     assert torch.equal(part.points(0).positions, data.points(3).positions)
     assert held.parameters["radius"].tolist() == pytest.approx([4 / 7, 8 / 7])
+    assert held.source.residuals().tolist() == [0.3, 0.1]
     blocks = [(list(i), {n: u.shape[-1] for n, u in values.items()}) for i, values in data.values()]
     assert [i for i, _ in blocks] == [[0], [1, 2], [3]]  # no block is padded
     assert [set(n.values()) for _, n in blocks] == [{5}, {8}, {4}]
@@ -145,6 +149,8 @@ def test_trajectories_on_points(tmp_path, generator):
     assert torch.equal(batch.input[1, 0, :, :4], torch.cat(
         [samples[0].fields["u"][0], samples[0].fields["k"][None]]))  # fmt: skip
     assert not batch.target[1, ..., 4:].any()
+    windows = data.windowed(Window(1, 1))
+    assert [windows.points(i).num_nodes for i in range(len(windows))] == [4, 4, 6, 6]
 
 
 class TestRefused:

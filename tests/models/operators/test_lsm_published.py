@@ -219,6 +219,8 @@ def test_says_what_does_not_fit():
     )
     with pytest.raises(ValueError, match="clouds without padding"):
         model(torch.ones(1, 1, 5), cloud)
+    with pytest.raises(ValueError, match=r"takes 42 parameters per sample; got 3\. Build"):
+        model(torch.ones(1, 1, 5), Points(2, torch.rand(2, 5)), torch.ones(1, 3))
 
 
 def test_modes_come_back_right_except_in_the_published_form(generator):
