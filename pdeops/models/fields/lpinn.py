@@ -164,7 +164,7 @@ class LPINN(SpaceTimeField):
         Raises:
             ValueError: t is outside [0, t_end], or an error of `to_points`.
         """
-        self._check_time(float(t))
+        self.check_times(torch.tensor([float(t)]))
         n = num_labels if self.grid.ndim == 1 else round(num_labels**0.5) * 4
         labels = self.grid.with_shape((n,) * self.grid.ndim)
         return to_points(
@@ -179,13 +179,6 @@ class LPINN(SpaceTimeField):
             here = t == time
             u[:, here] = self.at(x[:, here], time.item()).u
         return u
-
-    def _check_time(self, t: float) -> None:
-        if not 0 <= t <= self.t_end * (1 + 1e-12):
-            raise ValueError(
-                f"The solution is known for 0 <= t <= {self.t_end:.6g}; got t = {t:.6g}. Train "
-                f"with a larger t_end, or in more windows."
-            )
 
     def _flux_is_convex(self, x: Tensor) -> bool:
         """Whether f₁ increases with u over the initial values, as far as the ends show."""

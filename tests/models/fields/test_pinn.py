@@ -133,7 +133,18 @@ def test_bad_input_is_refused(change, message):
         PINN(**arguments)
 
 
+@pytest.mark.parametrize("end", [0.7, 1.1])  # rounded to float32, below and above
+def test_single_precision_at_the_ends_of_windows(end):
+    torch.manual_seed(0)
+    options = {"hidden_channels": 4, "num_layers": 1, "windows": [0.7, 1.1]}
+    field = PINN(BURGERS, Sine(CIRCLE), 1.1, **options).double()
+    x = CIRCLE.nodes()
+    expected = field(x, torch.full_like(x[0], end))
+    u = field.float()(x.float(), torch.full_like(x[0], end).float())
+    torch.testing.assert_close(u.double(), expected, rtol=0, atol=1e-5)
+
+
 def test_times_outside_are_refused(field):
     x, t = points()
     with pytest.raises(ValueError, match=r"known for 0 <= t <= 1.5; got t = 2"):
-        field(x, 2 + t)
+        field(x, 2 + 0 * t)
