@@ -115,6 +115,7 @@ BURGERS = Burgers(CIRCLE, 0.1)
     [
         ({"u0": lambda x: x}, "u0 must be periodic.*Choose the box as a period"),
         ({"u0": lambda x: torch.log(x)}, r"u0 is not finite at x = \[0.0\]"),
+        ({"u0": lambda x: (6.28 - x).sqrt()}, "differ by nan"),
         ({"u0": lambda x: torch.cat([x, x], 1)}, r"u0 must map points \(1, 1, 64\)"),
         ({"t_end": -1.0}, "t_end must be positive"),
         ({"windows": [0.5, 0.9]}, r"windows must cover \[0, 1\].*got \[0.5, 0.9\]"),
