@@ -103,7 +103,7 @@ def test_two_shocks_are_selected_by_area():
 
 
 @pytest.mark.parametrize("nu", [0.01, 0.1])
-def test_the_fold_is_seen_when_it_happens(nu):
+def test_the_fold_is_detected_when_it_happens(nu):
     x = points(16)
     for flow, t_b in ((inviscid, 1.0), (lambda t: label_diffusion(t, nu), -math.log1p(-nu) / nu)):
         assert not to_points(flow(t_b - 1e-6), x, CIRCLE).folded

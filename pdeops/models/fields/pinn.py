@@ -32,14 +32,14 @@ class PINN(SpaceTimeField):
         u(x, t) = u0(x) + Σ_{j<k} W_j(x, 1) + τ W_k(x, τ),   τ = (t - t_k)/(t_{k+1} - t_k),
 
     in the k-th time window, with a tanh network W_k for each. The initial field and the periods
-    of the box hold exactly, and u is continuous across windows. The networks see
+    of the box hold exactly, and u is continuous across windows. The inputs of the networks are
     cos(ξ·x + ωτ), sin(ξ·x + ωτ) of the `num_waves` longest waves of each axis (ω = 0), of
     `fourier_features` random waves, and τ (Wang, Wang and Perdikaris 2021; Dong and Ni 2021).
 
     A window is trained after those before it, which are then constant (`training.epochs` are
     divided among the windows). A smaller residual is not a smaller error: networks are smooth in t,
     and u = mean of u0 has a small residual at all later times. If convection carries a structure
-    over more than about its own width, use windows, causal weights (`weights.causality`), or LPINN.
+    over more than about its own width, use windows or LPINN.
 
     Args:
         equation: the equation; its grid gives the box, which is periodic.

@@ -95,7 +95,7 @@ def test_figures_of_the_published_comparison(nu, error):
     assert errors == pytest.approx([errors[0]] * 3, rel=0.05)
 
 
-def test_training_does_not_see_the_speed():
+def test_training_does_not_depend_on_the_speed():
     """T2 for Adam: the same losses."""
     losses = {}
     for c in (0.0, 50.0):

@@ -42,7 +42,7 @@ def solve(speed, time_deviation=2.0):
     return error, loss(field, batch).sqrt().item()
 
 
-def test_the_error_grows_with_the_speed_until_nothing_is_left():
+def test_the_error_grows_with_the_speed_until_the_solution_is_lost():
     """At c = 0 there is nothing to learn; at c = 50 the solution decays to its mean."""
     assert solve(0.0)[0] < 1e-12
     slow, fast = solve(5.0)[0], solve(50.0)[0]
