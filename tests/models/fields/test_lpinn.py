@@ -95,6 +95,18 @@ def test_figures_of_the_published_comparison(nu, error):
     assert errors == pytest.approx([errors[0]] * 3, rel=0.05)
 
 
+@pytest.mark.parametrize(("subtract_drift", "speed"), [(True, 0.5), (False, 3.0)])
+def test_the_residual_of_positions_is_relative_to_the_speed(subtract_drift, speed):
+    """X_t - w divided by the largest |f₁ - c̄| at t = 0, here 1/2, or by that with c̄ = 3."""
+    torch.manual_seed(0)
+    equation = Burgers(CIRCLE, 0.1)
+    model = LPINN(equation, lambda x: 3 + x.sin() / 2, 1.0, subtract_drift=subtract_drift).double()
+    points = model.collocate(X[:, :5], torch.linspace(0, 1, 5).double())
+    position, w = model.jets(points)
+    r = model.residual(points)[0]
+    torch.testing.assert_close(r, (position.dt - w.value)[0] / speed, rtol=1e-12, atol=1e-12)
+
+
 def test_training_does_not_depend_on_the_speed():
     """T2 for Adam: the same losses."""
     losses = {}
