@@ -60,8 +60,8 @@ def solve_relabelled(
     """Solve window by window; a window ends before min J falls below `smallest_jacobian`.
 
     A window is first solved to t_end, then again up to the time at which it ends. The next one
-    starts with labels ξ = x, and with the Fourier series of u at uniform nodes. Use it where u stays
-    smooth while labels gather; a thin front is resolved better by the labels of one window.
+    starts with labels ξ = x, and with the Fourier series of u at uniform nodes. Use it where u
+    stays smooth while labels gather; the labels of one window resolve a thin front better.
 
     Args:
         fit: trains a field, for instance `fit_random_features`.

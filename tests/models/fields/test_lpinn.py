@@ -112,7 +112,9 @@ def test_training_does_not_depend_on_the_speed():
     losses = {}
     for c in (0.0, 50.0):
         torch.manual_seed(0)
-        model = LPINN(Burgers(CIRCLE, 0.1), sine(c), 1.0, hidden_channels=8, value_layers=2).double()
+        model = LPINN(
+            Burgers(CIRCLE, 0.1), sine(c), 1.0, hidden_channels=8, value_layers=2
+        ).double()
         xi, t = torch.meshgrid(CIRCLE.axis(0)[::4], torch.linspace(0, 1, 8).double(), indexing="ij")
         points = model.collocate(xi.reshape(1, -1), t.flatten())
         optimizer = torch.optim.Adam(model.parameters(), 1e-2)
