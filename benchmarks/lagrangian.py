@@ -2,10 +2,10 @@
 
 Every method has as many features and points and the same least-squares solver: 250 random tanh
 features of (cos x, sin x, t) per network, 64 x 48 points, float64; the spread of the features is
-chosen for each formulation. The
-rows are PINN, with causal weights, in as many time windows as the mean speed crosses radians, in
-the frame that moves with the mean speed, LPINN without and with the drift subtracted, and the
-published LPINN with diffusion in labels. The classical solver is ETDRK4 on the smallest grid of
+chosen for each formulation. The rows are PINN, with causal weights, in time windows (one per radian
+that the mean speed crosses, ten at most), and in the frame that moves with the mean speed; LPINN
+without and with the drift subtracted, and the published LPINN with diffusion in labels. The
+classical solver is ETDRK4 on the smallest grid of
 powers of two, with Courant number 1/2, whose error is not larger. Errors are relative to |u - c| in
 L² over 101 points and 20 times in (0, 1]. Seconds are processor time with one thread.
 """
@@ -33,7 +33,7 @@ CIRCLE = Grid((64,), 2 * math.pi, "periodic")
 TIMES = [k / 20 for k in range(1, 21)]
 FEATURES = 250
 SPREAD = {"deviation": 0.7, "time_deviation": 0.7}
-# Of those tried, the best for PINN on each problem.
+# Chosen by hand for each problem.
 PINN_SPREAD = {
     "convection": {"deviation": 0.7, "time_deviation": 2.0},
     "burgers": {"deviation": 3.0, "time_deviation": 2.0},

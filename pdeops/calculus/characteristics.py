@@ -87,8 +87,11 @@ def to_points(
         flux_is_convex: f'(u) increases; if it decreases, the sheet of greatest Φ is kept.
 
     Raises:
-        ValueError: the flow map is not finite, it has folded in 2D, or Newton's method fails.
+        ValueError: a point or the flow map is not finite, the map has folded in 2D, or Newton's
+            method fails.
     """
+    if not x.isfinite().all():
+        raise ValueError(f"The points x must be finite; got {x[:, ~x.isfinite().all(0)][:, 0]}.")
     nodes = grid.nodes().flatten(1).to(x)
     moved = flow(nodes)
     for name, part in zip(("X", "∂X/∂ξ", "w"), moved, strict=True):
@@ -115,20 +118,21 @@ def _labels_1d(
     flow: FlowMap, x: Tensor, grid: Grid, nodes: Tensor, moved: Moved, sign: float
 ) -> Tensor:
     """All labels with X(ξ) = x on sheets with J > 0, polished; of these the one of least Φ."""
-    (L,), m = grid.extent, grid.num_nodes
+    (L,) = grid.extent
     xi, X = _closed(nodes[0], L), _closed(moved.position[0], L)
     slope = moved.value[0] * moved.gradient[0, 0]  # dΦ/dξ
     mean = slope.mean()
-    # The sheet of x + kL, at most one k per interval: X_i <= x + kL < X_(i+1).
-    k = ((X[:-1] - x[0][:, None]) / L).ceil()
+    # The sheet of x + kL, at most one k per interval: X_i <= x + kL < X_(i+1). Every x has one, as
+    # X increases by L over a period; brackets overlap by round-off, so that none is lost at a node.
+    tolerance = 4 * torch.finfo(x.dtype).eps * (torch.cat([x[0], X]).abs().max() + L)
+    k = ((X[:-1] - tolerance - x[0][:, None]) / L).ceil()
     target = x[0][:, None] + k * L
-    point, interval = ((target < X[1:]) & (X[1:] > X[:-1])).nonzero(as_tuple=True)
+    point, interval = ((target < X[1:] + tolerance) & (X[1:] > X[:-1])).nonzero(as_tuple=True)
     k, target = k[point, interval], target[point, interval]
     low, high = xi[interval], xi[interval + 1]
-    share = (target - X[interval]) / (X[interval + 1] - X[interval])
-    label = _polish(flow, low + share * (high - low), low, high, target)
-    if m and len(point.unique()) < x.shape[1]:
-        raise ValueError(f"Some points have no label among {m}: the flow map is not X(ξ) = ξ + p.")
+    fraction = (target - X[interval]) / (X[interval + 1] - X[interval])
+    first = low + fraction.clamp(0, 1) * (high - low)
+    label = _polish(flow, first, low, high, target, tolerance)
     phi = _antiderivative(slope, label, nodes[0, 0].item(), L) - k * L * mean
     best = torch.full_like(x[0], torch.inf).scatter_reduce(0, point, sign * phi, "amin")
     chosen = sign * phi == best[point]
@@ -142,10 +146,11 @@ def _closed(values: Tensor, L: float) -> Tensor:
     return torch.cat([values, values[:1] + L])
 
 
-def _polish(flow: FlowMap, label: Tensor, low: Tensor, high: Tensor, target: Tensor) -> Tensor:
+def _polish(
+    flow: FlowMap, label: Tensor, low: Tensor, high: Tensor, target: Tensor, tolerance: Tensor
+) -> Tensor:
     """The root of X(ξ) = target in [low, high] by Newton's method, with bisection where it leaves
     the bracket or J <= 0."""
-    tolerance = 4 * torch.finfo(label.dtype).eps * (target.abs() + high.abs() + 1)
     for _ in range(_ITERATIONS):
         at = flow(label[None])
         error, J = at.position[0] - target, at.gradient[0, 0]

@@ -66,8 +66,7 @@ def lagrangian_residual(
 
     Positions are wrapped to the box before f₁, f₂ and S are evaluated.
     """
-    L = X.data.new_tensor(equation.grid.extent)[:, None]
-    x = X.value - (X.value.detach() / L).floor() * L
+    x = X.value.remainder(X.data.new_tensor(equation.grid.extent)[:, None])
     at = w.value[None], x[None], t[None, None]
     f1, f2, source = (
         term(*at)[0] for term in (equation.velocity_at, equation.diffusivity_at, equation.source_at)

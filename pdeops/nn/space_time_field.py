@@ -51,6 +51,15 @@ class SpaceTimeField(nn.Module, ABC):
         """u (c, n), positions (d, n) and times (n,) at which the terms of the equation are
         evaluated."""
 
+    def check_times(self, t: Float[Tensor, "*n"]) -> None:
+        """Raise a ValueError unless all times are in [0, t_end], up to the round-off of float32."""
+        outside = t[~((t >= 0) & (t <= self.t_end * (1 + 1e-6)))]
+        if len(outside):
+            raise ValueError(
+                f"The solution is known for 0 <= t <= {self.t_end:.6g}; got t = "
+                f"{outside[0].item():.6g}. Train with a larger t_end."
+            )
+
     @torch.no_grad()
     def check_terms(self, points: Any) -> None:
         """Raise a ValueError that names the term and the point if f₁, f₂ or S is not finite, or

@@ -15,7 +15,7 @@ from ..models.fields.lpinn import LPINN, fold_time
 from ..nn.fourier_field import FourierField
 from ..solvers.evolution.equations.transport import Transport
 
-_TIMES = 64  # at which J is looked at in a window
+_TIMES = 64  # at which J is evaluated in a window
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def solve_relabelled(
     """Solve window by window; a window ends before min J falls below `smallest_jacobian`.
 
     A window is first solved to t_end, then again up to the time at which it ends. The next one
-    starts with labels ξ = x, and with the Fourier series of u at uniform nodes. It pays where u
-    stays smooth while labels gather; at a thin front it gives up the labels that resolve it.
+    starts with labels ξ = x, and with the Fourier series of u at uniform nodes. Use it where u
+    stays smooth while labels gather; the labels of one window resolve a thin front better.
 
     Args:
         fit: trains a field, for instance `fit_random_features`.

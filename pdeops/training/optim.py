@@ -181,9 +181,10 @@ class AdamThenLBFGS(OptimizerSpec):
 @dataclass(frozen=True)
 class GaussNewton(OptimizerSpec):
     """Steps that minimise |r + J d|² + λ |D d|², D the norms of the columns of J (Levenberg 1944,
-    Marquardt 1963; Nielsen 1999 for λ).
+    Marquardt 1963).
 
-    A step is taken only if it lowers the loss. It needs all residuals and their dense Jacobian J
+    A step is taken only if it lowers the loss, and then λ is divided by 3; otherwise λ is
+    multiplied by 4 and another step is tried. It needs all residuals and their dense Jacobian J
     (`linearise` of the objective), so it suits residuals of equations, a few thousand parameters,
     and float64. With `damping` 0 it is Gauss-Newton by a singular value decomposition, halved until
     the loss falls: a problem that is linear in the parameters, such as random features and a linear

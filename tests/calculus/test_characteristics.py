@@ -103,7 +103,7 @@ def test_two_shocks_are_selected_by_area():
 
 
 @pytest.mark.parametrize("nu", [0.01, 0.1])
-def test_the_fold_is_seen_when_it_happens(nu):
+def test_the_fold_is_detected_when_it_happens(nu):
     x = points(16)
     for flow, t_b in ((inviscid, 1.0), (lambda t: label_diffusion(t, nu), -math.log1p(-nu) / nu)):
         assert not to_points(flow(t_b - 1e-6), x, CIRCLE).folded
@@ -150,6 +150,22 @@ def test_interpolation_has_no_seam_and_no_new_extrema(roll):
         interpolate_periodic(
             torch.cat([X[0], X[0, :1] + 2 * PI]), w.new_zeros(1, 257), x[0], 2 * PI
         )
+
+
+@pytest.mark.parametrize("period", [1.0, 0.7, 2 * PI])
+def test_positions_of_the_nodes_have_labels(period):
+    """x = X(ξ) + kL up to round-off, at the ends of the intervals that bracket it."""
+    grid = Grid((64,), period, "periodic")
+    k = 2 * PI / period
+
+    def flow(xi):
+        p, slope = torch.sin(k * xi), torch.cos(k * xi)
+        return Moved(xi + 15.5 + 0.1 * period * p, 1 + 0.2 * PI * slope[None], p)
+
+    for periods in (-1, 0, 1, 3, 7):
+        x = flow(grid.nodes()).position + periods * period
+        labels = to_points(flow, x, grid).labels
+        assert (flow(labels).position - x).abs().max() < 1e-13
 
 
 def test_mass_is_that_of_the_labels():
@@ -205,6 +221,8 @@ def test_bad_maps_are_refused():
 
     with pytest.raises(ValueError, match=r"not finite: w at the label \[3\.0"):
         to_points(with_nan, x, CIRCLE)
+    with pytest.raises(ValueError, match=r"points x must be finite; got .*nan"):
+        to_points(inviscid(0.5), x.where(x < 3, torch.nan), CIRCLE)
     box = Grid((16, 16), 1.0, "periodic")
 
     def folded(xi):

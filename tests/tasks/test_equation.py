@@ -183,7 +183,7 @@ def test_causal_weights():
 
 
 def test_nan_in_a_term_is_named_while_training(tmp_path):
-    """A source that is NaN where u exceeds its initial values."""
+    """A source that is NaN from t = 3/2 on."""
     file = tmp_path / "own.py"
     file.write_text(
         "from pdeops.solvers import Transport\n\n\n"
@@ -199,6 +199,32 @@ def test_nan_in_a_term_is_named_while_training(tmp_path):
     with pytest.raises(ValueError, match=r"source of Fragile.*got nan at x = .*t = \[1.5"):
         train(load_recipe(tables), out=tmp_path / "run")
     assert not (tmp_path / "run" / "recipe.toml").exists()
+
+
+def test_equation_and_initial_field_of_one_file(tmp_path):
+    """The run keeps a copy of the file: u_t = -u from 2 cos x."""
+    file = tmp_path / "own.py"
+    file.write_text(
+        "from pdeops.solvers import Transport\n\n\n"
+        "class Decay(Transport):\n"
+        "    def __init__(self, grid):\n"
+        "        super().__init__(grid, growth=-1.0)\n\n\n"
+        "class Start:\n"
+        "    def __init__(self, grid, amplitude: float):\n"
+        "        self.amplitude = amplitude\n\n"
+        "    def __call__(self, x):\n"
+        "        return self.amplitude * x.cos()\n"
+    )
+    tables = {
+        **LINEAR,
+        "equation": {"name": f"{file}:Decay"},
+        "initial": {"name": f"{file}:Start", "amplitude": 2.0},
+    }
+    train(load_recipe(tables), out=tmp_path / "run")
+    file.unlink()
+    x = torch.linspace(0, TAU, 9, dtype=torch.float64)
+    u = load_run(tmp_path / "run")(x, 1.0)
+    assert (u - 2 * math.exp(-1.0) * x.cos()).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize(

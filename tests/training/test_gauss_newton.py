@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from pdeops.batch import Batch
+from pdeops.training.gauss_newton import least_squares
 from pdeops.training.learner import Learner
 from pdeops.training.optim import AdamThenLBFGS, AdamW, Constant, GaussNewton
 from pdeops.training.options import TrainingOptions
@@ -97,6 +98,15 @@ def test_a_damped_step_solves_its_least_squares_problem(shape, generator):
     right = torch.cat([b - A @ start, torch.zeros(shape[1], dtype=torch.float64)])
     d = torch.linalg.lstsq(whole, right[:, None]).solution[:, 0]
     torch.testing.assert_close(fit.model.theta.detach() - start, d, rtol=1e-10, atol=1e-12)
+
+
+def test_dependent_parameters_share_the_step_of_least_norm(generator):
+    """Two equal columns: a singular value of round-off is dropped."""
+    A = torch.randn(7, 3, dtype=torch.float64, generator=generator)
+    A[:, 2] = A[:, 0]
+    b = torch.randn(7, dtype=torch.float64, generator=generator)
+    expected = torch.linalg.pinv(A, rtol=1e-10) @ b
+    torch.testing.assert_close(least_squares(A, b, 1e-12), expected, rtol=1e-10, atol=1e-12)
 
 
 def test_other_parameters_are_left_alone():

@@ -38,7 +38,7 @@ class LPINN(SpaceTimeField):
         X_t = f₁(w, X, t),   w_t = f₂ Δ_x w + S(w, X, t)   for   u_t + f₁·∇u = f₂ Δu + S
 
     on a periodic box. The initial condition and the periods, X(ξ + L) = X(ξ) + L, hold exactly. c̄
-    is the mean of f₁ at t = 0: the networks then do not see a uniform speed, by Galilean
+    is the mean of f₁ at t = 0: a uniform speed then does not enter the residual, by Galilean
     invariance. `forward` evaluates u at fixed points, by inverting X (`calculus.characteristics`).
 
     The published network shares all weights between D and W (`shared`: D is the output of the
@@ -47,7 +47,7 @@ class LPINN(SpaceTimeField):
     function cannot increase by L.
 
     Good values: t_end before the map contracts below J = 0.1 (for inviscid equations before the
-    shock); longer times in windows (`training.windows`).
+    shock); longer times in windows (`tasks.relabelling`).
 
     Args:
         equation: the equation; its grid gives the box.
@@ -161,10 +161,14 @@ class LPINN(SpaceTimeField):
         Where the map has folded, u is the entropy solution if u is constant along characteristics
         (f₂ = 0, S = 0) and f₁ depends on u alone.
 
+        Args:
+            num_labels: labels that bracket those of the points; in two dimensions, four times its
+                square root per axis.
+
         Raises:
             ValueError: t is outside [0, t_end], or an error of `to_points`.
         """
-        self._check_time(float(t))
+        self.check_times(torch.tensor([float(t)]))
         n = num_labels if self.grid.ndim == 1 else round(num_labels**0.5) * 4
         labels = self.grid.with_shape((n,) * self.grid.ndim)
         return to_points(
@@ -179,13 +183,6 @@ class LPINN(SpaceTimeField):
             here = t == time
             u[:, here] = self.at(x[:, here], time.item()).u
         return u
-
-    def _check_time(self, t: float) -> None:
-        if not 0 <= t <= self.t_end * (1 + 1e-12):
-            raise ValueError(
-                f"The solution is known for 0 <= t <= {self.t_end:.6g}; got t = {t:.6g}. Train "
-                f"with a larger t_end, or in more windows."
-            )
 
     def _flux_is_convex(self, x: Tensor) -> bool:
         """Whether f₁ increases with u over the initial values, as far as the ends show."""

@@ -1,13 +1,12 @@
 """PINN: a solution of a transport equation by a network of space and time (Raissi et al., 2019)."""
 # Axes: d space, c channel, k waves of the embedding, n points.
 
-import bisect
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from ...nn.jets import Jet, axis_waves, fourier_embedding, jet_of
@@ -33,14 +32,14 @@ class PINN(SpaceTimeField):
         u(x, t) = u0(x) + Σ_{j<k} W_j(x, 1) + τ W_k(x, τ),   τ = (t - t_k)/(t_{k+1} - t_k),
 
     in the k-th time window, with a tanh network W_k for each. The initial field and the periods
-    of the box hold exactly, and u is continuous across windows. The networks see
+    of the box hold exactly, and u is continuous across windows. The inputs of the networks are
     cos(ξ·x + ωτ), sin(ξ·x + ωτ) of the `num_waves` longest waves of each axis (ω = 0), of
     `fourier_features` random waves, and τ (Wang, Wang and Perdikaris 2021; Dong and Ni 2021).
 
     A window is trained after those before it, which are then constant (`training.epochs` are
     divided among the windows). A smaller residual is not a smaller error: networks are smooth in t,
     and u = mean of u0 has a small residual at all later times. If convection carries a structure
-    over more than about its own width, use windows, causal weights (`weights.causality`), or LPINN.
+    over more than about its own width, use windows or LPINN.
 
     Args:
         equation: the equation; its grid gives the box, which is periodic.
@@ -109,18 +108,14 @@ class PINN(SpaceTimeField):
         inputs, c = 2 * len(self.waves) + 1, equation.num_channels
         self.networks = nn.ModuleList(TanhNetwork(inputs, widths, c) for _ in self.ends)
 
-    def window_of(self, t: float) -> int:
-        """The window that holds a time.
+    def windows_of(self, t: Float[Tensor, "*n"]) -> Integer[Tensor, "*n"]:
+        """The number of the window that holds each time.
 
         Raises:
-            ValueError: t is outside of [0, t_end].
+            ValueError: a time is outside of [0, t_end].
         """
-        if not 0 <= t <= self.t_end * (1 + 1e-12):
-            raise ValueError(
-                f"The solution is known for 0 <= t <= {self.t_end:.6g}; got t = {t:.6g}. Train "
-                f"with a larger t_end."
-            )
-        return min(bisect.bisect_right(self.ends, t), len(self.ends) - 1)
+        self.check_times(t)
+        return torch.bucketize(t, t.new_tensor(self.ends[:-1]), right=True)
 
     def collocate(
         self, x: Float[Tensor, "d n"], t: Float[Tensor, " n"], window: int | None = None
@@ -131,7 +126,7 @@ class PINN(SpaceTimeField):
             window: that of all points; by default the one of their mean time.
         """
         if window is None:
-            window = self.window_of(t.double().mean().item())
+            window = int(self.windows_of(t.mean()))
         start = jet_of(lambda y: self.u0(y[None])[0], x).data
         with torch.no_grad():
             for j in range(window):
@@ -174,12 +169,10 @@ class PINN(SpaceTimeField):
     def forward(self, x: Float[Tensor, "d n"], t: Float[Tensor, " n"]) -> Float[Tensor, "c n"]:
         """u at the points x and times t."""
         u = x.new_empty(self.equation.num_channels, x.shape[1])
-        lowest, highest = (self.window_of(v.item()) for v in (t.min(), t.max()))
-        number = torch.bucketize(t, t.new_tensor(self.ends[:-1]), right=True)
-        for window in range(lowest, highest + 1):
+        number = self.windows_of(t)
+        for window in number.unique().tolist():
             here = number == window
-            if here.any():
-                u[:, here] = self.jet(self.collocate(x[:, here], t[here], window)).value
+            u[:, here] = self.jet(self.collocate(x[:, here], t[here], window)).value
         return u
 
     def _interval(self, window: int) -> tuple[float, float]:

@@ -29,7 +29,7 @@ class Transport(PseudoSpectral):
 
     c, λ and a constant f₂ belong to the linear part L, which ETDRK4 integrates exactly; f₁, S and a
     variable f₂(u, x, t) to N. The terms stand here once: `nonlinear` is the solver's form,
-    `right_side` and `residual` the form at scattered points, given u and its derivatives there.
+    `residual` the form at scattered points, given u and its derivatives there.
 
     f₁, f₂ and S are functions of tensors u (b, c, *points), x (1 or b, d, *points) and t (a number,
     or a tensor that broadcasts with u). f₁ returns one channel per direction, f₂ and S one channel
@@ -121,19 +121,8 @@ class Transport(PseudoSpectral):
         t: Any,
     ) -> Float[Tensor, "b c *points"]:
         """u_t + (c + f₁)·∇u - f₂ Δu - λ u - S; zero for a solution."""
-        return u_t - self.right_side(u, gradient, laplacian, x, t)
-
-    def right_side(
-        self,
-        u: Float[Tensor, "b c *points"],
-        gradient: Float[Tensor, "b c d *points"],
-        laplacian: Float[Tensor, "b c *points"],
-        x: Float[Tensor, "#b d *points"],
-        t: Any,
-    ) -> Float[Tensor, "b c *points"]:
-        """u_t of a solution with these values and derivatives."""
         terms = self.velocity_at(u, x, t), self.diffusivity_at(u, x, t), self.source_at(u, x, t)
-        return _sum(terms, gradient.unbind(2), laplacian)
+        return u_t - _sum(terms, gradient.unbind(2), laplacian)
 
     def velocity_at(
         self, u: Float[Tensor, "b c *points"], x: Float[Tensor, "#b d *points"], t: Any

@@ -1,4 +1,4 @@
-"""LPINN against exact solutions, by random features: no training noise, a second each."""
+"""LPINN against exact solutions, by random features: no training noise."""
 
 import math
 
@@ -14,7 +14,7 @@ PI = math.pi
 CIRCLE = Grid((64,), 2 * PI, "periodic")
 X = CIRCLE.with_shape((101,)).nodes() + 0.01
 ONE_LAYER = {"position_layers": 1, "value_layers": 1}
-FEW = {"points": 32, "times": 20, "deviation": 0.7, "time_deviation": 0.7}
+FEW = {"points": 24, "times": 12, "deviation": 0.7, "time_deviation": 0.7}
 
 
 def sine(mean=0.0):
@@ -39,14 +39,14 @@ def burgers(x, t, nu, c=0.0):
 @pytest.fixture(scope="module")
 def at_rest_and_fast():
     """Viscous Burgers, ν = 0.1, u0 = c + sin x for c = 0 and 50."""
-    return {c: solve(Burgers(CIRCLE, 0.1), sine(c), features=120) for c in (0.0, 50.0)}
+    return {c: solve(Burgers(CIRCLE, 0.1), sine(c), features=100) for c in (0.0, 50.0)}
 
 
 @pytest.mark.parametrize("nu", [0.0, 0.01])
 def test_convection_is_exact_at_every_speed(nu):
     """T1: with and without the drift subtracted; J = 1, so labels and positions diffuse alike."""
-    for c, subtract_drift in ((50.0, True), (5.0, False), (50.0, False)):
-        equation = AdvectionDiffusion(CIRCLE, [c], nu)
+    c, equation = 50.0, AdvectionDiffusion(CIRCLE, [50.0], nu)
+    for subtract_drift in (True, False):
         model, _ = solve(equation, sine(), subtract_drift=subtract_drift)
         for t in (0.5, 1.0):
             exact = math.exp(-nu * t) * torch.sin(X[0] - c * t)
@@ -66,7 +66,7 @@ def test_the_error_does_not_depend_on_the_speed(at_rest_and_fast):
 
 
 def pinn(equation, u0):
-    model = PINN(equation, u0, 1.0, hidden_channels=120, num_layers=1)
+    model = PINN(equation, u0, 1.0, hidden_channels=100, num_layers=1)
     fit_random_features(model, **FEW)
     return model(X, torch.ones_like(X[0]))[0]
 
@@ -95,17 +95,31 @@ def test_figures_of_the_published_comparison(nu, error):
     assert errors == pytest.approx([errors[0]] * 3, rel=0.05)
 
 
-def test_training_does_not_see_the_speed():
+@pytest.mark.parametrize(("subtract_drift", "speed"), [(True, 0.5), (False, 3.0)])
+def test_the_residual_of_positions_is_relative_to_the_speed(subtract_drift, speed):
+    """X_t - w divided by the largest |f₁ - c̄| at t = 0, here 1/2, or by that with c̄ = 3."""
+    torch.manual_seed(0)
+    equation = Burgers(CIRCLE, 0.1)
+    model = LPINN(equation, lambda x: 3 + x.sin() / 2, 1.0, subtract_drift=subtract_drift).double()
+    points = model.collocate(X[:, :5], torch.linspace(0, 1, 5).double())
+    position, w = model.jets(points)
+    r = model.residual(points)[0]
+    torch.testing.assert_close(r, (position.dt - w.value)[0] / speed, rtol=1e-12, atol=1e-12)
+
+
+def test_training_does_not_depend_on_the_speed():
     """T2 for Adam: the same losses."""
     losses = {}
     for c in (0.0, 50.0):
         torch.manual_seed(0)
-        model = LPINN(Burgers(CIRCLE, 0.1), sine(c), 1.0, hidden_channels=8).double()
+        model = LPINN(
+            Burgers(CIRCLE, 0.1), sine(c), 1.0, hidden_channels=8, value_layers=2
+        ).double()
         xi, t = torch.meshgrid(CIRCLE.axis(0)[::4], torch.linspace(0, 1, 8).double(), indexing="ij")
         points = model.collocate(xi.reshape(1, -1), t.flatten())
         optimizer = torch.optim.Adam(model.parameters(), 1e-2)
         losses[c] = []
-        for _ in range(20):
+        for _ in range(10):
             optimizer.zero_grad()
             loss = model.residual(points).square().mean()
             loss.backward()
@@ -163,7 +177,7 @@ def test_initial_condition_and_periods_are_exact(box, generator):
     start = model.flow(xi, 0.0)
     assert torch.equal(start.position, xi)
     assert torch.equal(start.value, u0(xi[None])[0])
-    assert (model.at(xi, 0.0).u - start.value).abs().max() < 1e-12
+    assert (model.at(xi, 0.0, num_labels=64).u - start.value).abs().max() < 1e-12
     moved = model.flow(xi, 1.3)
     for a, L in enumerate(box.extent):
         step = torch.zeros(d, 1).double()
@@ -237,10 +251,10 @@ def test_two_dimensional_incompressible_transport():
         u0,
         t,
         features=120,
-        fit={**FEW, "points": 12, "times": 6},
+        fit={**FEW, "points": 10, "times": 6},
     )
     x = box.nodes().flatten(1) + 0.1
-    result = model.at(x, t)
+    result = model.at(x, t, num_labels=64)
     exact = torch.sin(x[1] - t * torch.sin(x[0] - t))
     assert relative(result.u[0], exact) < 5e-3
     assert result.smallest_jacobian == pytest.approx(1.0, abs=0.03)
@@ -251,7 +265,7 @@ def test_two_dimensional_incompressible_transport():
         fit={**FEW, "points": 8, "times": 6},
     )
     exact = math.exp(-nu * t) * torch.sin(x[1] - t)
-    assert relative(diffusing.at(x, t).u[0], exact) < 2e-3
+    assert relative(diffusing.at(x, t, num_labels=64).u[0], exact) < 2e-3
 
 
 def test_bad_input_is_refused():

@@ -156,7 +156,7 @@ def test_the_residual_at_points_vanishes_for_a_solution_only():
 
 @pytest.mark.parametrize("viscosity", [0.1, 0.11])
 def test_points_and_nodes_give_the_same_rate(viscosity):
-    """right_side of the derivatives at the nodes is L u + N(u); not so with another viscosity."""
+    """u_t from the derivatives at the nodes is L u + N(u); not so with another viscosity."""
     grid = circle(32)
     terms = {"velocity": lambda u, x, t: u, "source": lambda u, x, t: t, "growth": 0.4}
     u0 = torch.sin(grid.axis(0))[None, None]
@@ -165,7 +165,7 @@ def test_points_and_nodes_give_the_same_rate(viscosity):
     rate = equation.decode(equation.symbol * u_hat + equation.nonlinear(u_hat, 0.5))
     gradient = torch.cos(grid.axis(0))[None, None, None]
     other = Transport(grid, drift=[0.7], diffusivity=viscosity, **terms)
-    at_points = other.right_side(u0, gradient, -u0, grid.nodes()[None], 0.5)
+    at_points = -other.residual(0 * u0, u0, gradient, -u0, grid.nodes()[None], 0.5)
     by_hand = -(0.7 + u0) * gradient[:, 0] - 0.1 * u0 + 0.4 * u0 + 0.5
     assert (rate - by_hand).abs().max() < 1e-14
     difference = (rate - at_points).abs().max().item()
