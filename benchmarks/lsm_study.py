@@ -231,7 +231,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.lsm_study")
     parser.add_argument("table", choices=[*TABLES, "resolution"])
     parser.add_argument("--size", choices=SIZES, default="cpu")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="`resolution` takes the first"
+    )
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data files")
     parser.add_argument("--runs", type=Path, default=Path("runs/lsm"), help="folder of the runs")
     parser.add_argument("--out", type=Path, help="CSV file; a Markdown table gets its name, as .md")

@@ -19,7 +19,11 @@ def constant(
     build: Callable[..., np.ndarray], arguments: tuple[Any, ...], like: Tensor
 ) -> Float[Tensor, "*rows columns"]:
     """The matrix build(*arguments), computed once, on the device and in the dtype of `like`, or
-    float32 if that is lower."""
+    float32 if that is lower.
+
+    torch.compile ignores the cache and traces `build`, so it fails where Dynamo cannot trace it.
+    Marking a function as constant is no way out: Dynamo gives all its results one name, and
+    refuses the second."""
     return _constant(build, arguments, full(like.dtype), like.device)
 
 
@@ -32,7 +36,3 @@ def _constant(
 ) -> Tensor:
     with torch.inference_mode(False):
         return torch.from_numpy(np.ascontiguousarray(build(*arguments))).to(device, dtype)
-
-
-# A compiled graph holds the matrices and does not trace how they are made (see spectral_conv/cpu).
-_constant._dynamo_marked_constant = True  # type: ignore[attr-defined]

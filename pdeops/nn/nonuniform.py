@@ -33,9 +33,9 @@ def to_modes(
     the plain twin. Differentiable in u and x to any order. Computed in the dtype of x, which is
     float32 at least also under autocast.
     """
-    shape = (*[len(k) for k in numbers], 2)
-    found = _ToModes.apply(u.to(positions.dtype), positions, *_moved(numbers, positions))
-    return torch.view_as_complex(found.unflatten(-1, shape))
+    return torch.view_as_complex(
+        _ToModes.apply(u.to(positions.dtype), positions, *_moved(numbers, positions))
+    )
 
 
 def to_points(
@@ -115,19 +115,24 @@ def _position_gradient(u: Tensor, f: Tensor, x: Tensor, numbers: Sequence[Tensor
 
 
 class _ToModes(torch.autograd.Function):
-    """(b, c, n), positions and wavenumbers -> (b, c, 2·modes)."""
+    """(b, c, n), positions and wavenumbers -> (b, c, *modes, 2).
+
+    Not (b, c, 2·modes): Dynamo refuses a complex view of a tensor without a last axis of size 2.
+    """
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, x: Tensor, *numbers: Tensor) -> Tensor:
         ctx.save_for_backward(u, x, *numbers)
-        out = u.new_zeros(len(u), u.shape[1], 2 * math.prod(len(k) for k in numbers))
+        out = u.new_zeros(len(u), u.shape[1], *[len(k) for k in numbers], 2)
+        flat = out.flatten(2)
         for i, part, E in _blocks(x, numbers):
-            out[i].addmm_(u[i, :, part], _matrix(E))
+            flat[i].addmm_(u[i, :, part], _matrix(E))
         return out
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         u, x, *numbers = ctx.saved_tensors
+        g = g.flatten(2)
         of_u = _ToPoints.apply(g, x, *numbers) if ctx.needs_input_grad[0] else None
         of_x = _position_gradient(u, g, x, numbers) if ctx.needs_input_grad[1] else None
         return of_u, of_x, *[None] * len(numbers)
@@ -147,6 +152,6 @@ class _ToPoints(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         f, x, *numbers = ctx.saved_tensors
-        of_f = _ToModes.apply(g, x, *numbers) if ctx.needs_input_grad[0] else None
+        of_f = _ToModes.apply(g, x, *numbers).flatten(2) if ctx.needs_input_grad[0] else None
         of_x = _position_gradient(g, f, x, numbers) if ctx.needs_input_grad[1] else None
         return of_f, of_x, *[None] * len(numbers)

@@ -48,7 +48,7 @@ class PointBox(nn.Module):
         self.register_buffer("upper", torch.tensor(upper), persistent=False)
 
     def forward(self, points: Points, like: Tensor) -> Float[Tensor, "#b d n"]:
-        """ξ with the dtype and device of `like`; padding has some ξ in the box or near it.
+        """ξ with the dtype and device of `like`; padding has that of the origin.
 
         Raises:
             ValueError: a point lies outside of the box, or has a coordinate that is no number.

@@ -85,18 +85,18 @@ class _Series(torch.autograd.Function):
         of_z, of_a, of_b = torch.empty_like(z), torch.zeros_like(a), torch.zeros_like(b)
         for part in _parts(z):
             c, s = _waves(z[part], num_basis)
-            there = g[part]
+            g_part = g[part]
             re, im = c.clone(), s.clone()  # of w^m
             slope, free, product = torch.zeros_like(c), torch.empty_like(c), torch.empty_like(c)
-            of_b[..., 0] += there.sum((0, 2))[:, None]
+            of_b[..., 0] += g_part.sum((0, 2))[:, None]
             for m in range(1, num_basis):
                 slope.addcmul_(re, a[..., m - 1], value=m).addcmul_(im, b[..., m], value=-m)
-                of_b[..., m] += torch.mul(there, re, out=product).sum((0, 2))[:, None]
-                of_a[..., m - 1] += torch.mul(there, im, out=product).sum((0, 2))[:, None]
+                of_b[..., m] += torch.mul(g_part, re, out=product).sum((0, 2))[:, None]
+                of_a[..., m - 1] += torch.mul(g_part, im, out=product).sum((0, 2))[:, None]
                 torch.mul(re, c, out=free).addcmul_(im, s, value=-1)
                 im.mul_(c).addcmul_(re, s)
                 re, free = free, re
-            of_z[part] = slope.mul_(there).mul_(math.pi / num_basis)
+            of_z[part] = slope.mul_(g_part).mul_(math.pi / num_basis)
         return of_z, of_a, of_b
 
 

@@ -7,6 +7,7 @@ from benchmarks.lsm_study import SIZES, TABLES, Data, darcy, markdown, resolutio
 from pdeops.compare.tables import read_csv
 from pdeops.domain import Grid
 from pdeops.models import MODELS
+from pdeops.nn.parameters import num_parameters
 from pdeops.tasks import load_recipe
 
 SMALL = {"model.hidden_channels": 8, "model.levels": 2}
@@ -27,19 +28,20 @@ def toy(monkeypatch, pdeops_here):
 @pytest.mark.parametrize("table", TABLES)
 def test_the_settings_fit_the_recipes(table):
     """The models that the tables name are built, and the rows of an ablation differ in one part."""
+    grid = Grid((64, 64))
     for data in SIZES["cpu"].values():
         sizes = {}
         for label, settings in TABLES[table].items():
             recipe = load_recipe(data.recipe, [f"{k}={v}" for k, v in settings.items()])
-            grid = Grid((64, 64))
             model = MODELS[recipe.model.name](1, 1, grid, **recipe.model.arguments)
-            sizes[label] = sum(p.numel() for p in model.parameters())
+            sizes[label] = num_parameters(model)
         assert len(set(sizes.values())) == len(sizes)
         blocks = sizes["4 tokens, 12 basis functions" if table == "ablation" else "LSM"]
         plain = sizes["no block" if table == "ablation" else "plain U-Net"]
         assert 0.05 < 1 - plain / blocks < 0.15  # the blocks hold a tenth of the parameters
 
 
+@pytest.mark.slow
 def test_rows_are_computed_once_and_averaged(toy, tmp_path, monkeypatch):
     out = tmp_path / "study.csv"
     study("toy", "toy", [0], tmp_path / "data", tmp_path / "runs", out)
@@ -53,6 +55,7 @@ def test_rows_are_computed_once_and_averaged(toy, tmp_path, monkeypatch):
     assert markdown(twice).splitlines()[-1].split("|")[-3:-1] == [" 2 ", " 20.00 ± 14.14 "]
 
 
+@pytest.mark.slow
 def test_other_grids_are_evaluated(toy, tmp_path):
     out = tmp_path / "resolution.csv"
     resolution("toy", 0, tmp_path / "data", tmp_path / "runs", out, SMALL)

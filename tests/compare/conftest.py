@@ -105,3 +105,13 @@ def make_operator(clock):
         return operator
 
     return make
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures written by a test, which are not rendered."""
+    from matplotlib.figure import Figure
+
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: figures.append(figure))
+    return figures

@@ -6,21 +6,12 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.collections import TriMesh
-from matplotlib.figure import Figure
 
 from pdeops.compare.field_plots import Samples, field_panel
 from pdeops.compare.triangulation import triangulate
 from pdeops.domain import Grid, Points, Sphere
 
 RADIUS = 0.25
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures written by a test."""
-    figures = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: figures.append(figure))
-    return figures
 
 
 def plate(n=24):

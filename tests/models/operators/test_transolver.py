@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from pdeops.batch import Batch
 from pdeops.domain import Grid, Points
@@ -102,6 +103,17 @@ def test_an_empty_slice_is_no_division_by_zero(generator):
     y.square().sum().backward()
     assert y.isfinite().all()
     assert u.grad.isfinite().all()
+
+
+def test_layers_are_those_of_the_equations(generator):
+    """u + attention(norm(u)), then u + mlp(norm(u)), and a norm before the head."""
+    model, x, f = on_points(generator), cloud(generator, 9), fields(generator, 2, 1, 9)
+    position = 2 * (x - torch.tensor([0.0, -1.0])[:, None]) / torch.tensor([1.0, 2.0])[:, None] - 1
+    u, w = model.lift(torch.cat([f, position], dim=1)).mT, torch.full((1, 9), 1 / 9).double()
+    for block in model.blocks:
+        u = u + block.attention(F.layer_norm(u, (8,)), w)
+        u = u + block.mlp(F.layer_norm(u, (8,)).mT).mT
+    torch.testing.assert_close(model(f, Points(2, x)), model.head(F.layer_norm(u, (8,))).mT)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"reference_nodes": 3}])
@@ -233,7 +245,7 @@ def test_says_what_does_not_fit(generator):
     with pytest.raises(ValueError, match="Transolver needs box="):
         on_points(generator, Points(2))
     model, x, u = on_points(generator), cloud(generator, 10), fields(generator, 2, 1, 10)
-    for value in (1.5, float("nan")):
+    for value in (1.5, -0.5, float("nan")):
         x[1, 0, 3] = value
         with pytest.raises(ValueError, match="got 1 outside of it"):
             model(u, Points(2, x))
