@@ -1,5 +1,7 @@
 """Comparison on points: operators against finite elements on coarser meshes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -84,12 +86,15 @@ def test_opponents_at_equal_error_and_at_equal_seconds(study):
     for row, other in study.within_seconds("scaled"):
         quick = [r for r in study.rows if r.kind == "classical" and r.seconds <= row.seconds]
         assert other == min(quick, key=lambda r: r.error, default=None)
+    row = study.within_seconds("scaled")[0][0]
+    quick = [replace(r, seconds=1e-9) if r.kind == "classical" else r for r in study.rows]
+    plain = replace(study, rows=quick).to_dict()["within_seconds"][0]
+    best = min(r.error for r in quick if r.kind == "classical")
+    assert plain["ratio_of_errors"] == pytest.approx(row.error / best)
 
 
 def test_most_accurate_within_some_seconds(study):
     """Of the classical rows that are as fast, that with the smallest error; none if none is."""
-    from dataclasses import replace
-
     row = replace(rows_of(study, "scaled")[0], seconds=1.0)
     pairs = zip((0.5, 0.9, 2.0), study.rows[-3:], strict=True)
     classical = [replace(r, seconds=s) for s, r in pairs]
