@@ -42,7 +42,7 @@ def command(
     from .. import tasks
 
     if plot is not None:
-        from ..compare.plots import check_format
+        from ..compare.figures import check_format
 
         check_format(plot)
         if data is None:

@@ -60,7 +60,7 @@ def command(
     and the run of plain time stepping of the same seconds, and of the same error.
     """
     from .. import tasks
-    from ..compare.plots import check_format
+    from ..compare.figures import check_format
     from ..compare.refinement_plot import draw
     from ..compare.refinement_runs import refinement_job
     from ..runs.recipe import parsed

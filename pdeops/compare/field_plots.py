@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..datasets import FieldDataset, open_dataset
 from ..domain import Domain, Grid, Points, Sphere
-from .plots import import_matplotlib, new_figure
+from .figures import import_matplotlib, new_figure
 from .tables import percent
 from .triangulation import triangulate
 

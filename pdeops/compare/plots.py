@@ -1,13 +1,7 @@
-"""The figures of a report: error over seconds and training curves, and how figures are made.
-
-They use matplotlib's objects and its Agg canvas, not pyplot and its global state.
-"""
+"""The figures of a report: error over seconds and training curves."""
 
 import math
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,28 +9,20 @@ import numpy as np
 
 from .comparison import Comparison
 from .duel import Row
+from .figures import (
+    CLASSICAL_COLOURS,
+    CLASSICAL_MARKERS,
+    DIRECT_COLOUR,
+    DIRECT_MARKERS,
+    OPERATOR_COLOURS,
+)
+from .figures import new_figure as _figure
 from .tables import grid_name, percent, read_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Okabe & Ito's palette, safe for colour-blind readers: warm colours for operators, blue ones for
-# classical solvers.
-OPERATOR_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00")
-CLASSICAL_COLOURS = ("#0072B2", "#56B4E9", "#1B3A57", "#7FA6C9")
-CLASSICAL_MARKERS = ("s", "D", "^", "v")
-DIRECT_COLOUR = "#7A7A7A"
-DIRECT_MARKERS = ("x", "+")
-FORMATS = (".png", ".pdf", ".svg")  # of figures whose file the user names
 FEW = 3  # classical rows from which a frontier is drawn
-STYLE: Any = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
 
 
 def error_time(comparison: Comparison, path: str | Path) -> Path:
@@ -46,7 +32,7 @@ def error_time(comparison: Comparison, path: str | Path) -> Path:
     series of points over its batch sizes. The step line is the classical frontier, which an
     operator has to beat; a note takes its place if there are fewer than three classical rows.
     """
-    with new_figure(path, (7.6, 5.0)) as figure:
+    with _figure(path, (7.6, 5.0)) as figure:
         ax = figure.add_subplot()
         ax.set(xscale="log", yscale="log")
         ax.set(xlim=log_limits([r.seconds for r in comparison.rows]))
@@ -201,7 +187,7 @@ def training_curves(
     Raises:
         ValueError: a file holds no epochs, or lacks the column.
     """
-    with new_figure(path, (6.4, 3.8)) as figure:
+    with _figure(path, (6.4, 3.8)) as figure:
         ax = figure.add_subplot()
         for (label, file), colour in zip(files.items(), _cycle(OPERATOR_COLOURS), strict=False):
             curves = read_metrics(file)
@@ -256,48 +242,3 @@ def read_metrics(file: str | Path) -> dict[str, np.ndarray]:
 def _cycle(colours: Sequence[str]) -> Iterator[str]:
     while True:
         yield from colours
-
-
-def import_matplotlib() -> Any:
-    """The package matplotlib, also where MPLBACKEND names a backend that is not installed.
-
-    A notebook sets the variable for all commands started from it, and matplotlib then does not
-    import in an environment without the notebook's backend. Figures are written by Agg alone.
-    """
-    if "matplotlib" in sys.modules:
-        return sys.modules["matplotlib"]
-    backend = os.environ.pop("MPLBACKEND", None)
-    try:
-        import matplotlib
-    finally:
-        if backend is not None:
-            os.environ["MPLBACKEND"] = backend
-    if backend:
-        with suppress(ValueError):  # as matplotlib does at import, except that it raises
-            matplotlib.rcParams["backend"] = backend
-    return matplotlib
-
-
-@contextmanager
-def new_figure(path: str | Path, size: tuple[float, float]) -> Iterator["Figure"]:
-    """An empty figure, which is written to `path` if the block succeeds."""
-    matplotlib = import_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
-        yield figure
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)
-
-
-def check_format(path: str | Path) -> None:
-    """Raise a ValueError unless the suffix of a figure's path names one of `FORMATS`."""
-    suffix = Path(path).suffix
-    if suffix.lower() not in FORMATS:
-        got = f"the suffix {suffix}" if suffix else "no suffix"
-        raise ValueError(
-            f"The figure is written as {', '.join(FORMATS)}; got {got} in {path}. Rename it."
-        )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .plots import CLASSICAL_COLOURS, OPERATOR_COLOURS, STYLE, import_matplotlib
+from .figures import CLASSICAL_COLOURS, OPERATOR_COLOURS, STYLE, import_matplotlib
 from .refinement import RefinementStudy
 from .tables import metric_name
 

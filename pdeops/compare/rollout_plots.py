@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from .plots import CLASSICAL_MARKERS, OPERATOR_COLOURS, log_limits, new_figure, note_few
+from .figures import CLASSICAL_MARKERS, OPERATOR_COLOURS, new_figure
+from .plots import log_limits, note_few
 from .rollout_candidates import THRESHOLD
 from .rollout_comparison import RolloutComparison
 from .tables import grid_name, metric_name

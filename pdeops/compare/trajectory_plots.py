@@ -14,7 +14,7 @@ from ..batch import Batch
 from ..domain import Grid, Sphere
 from ..trajectory_metrics import THRESHOLDS
 from .field_plots import pixels
-from .plots import DIRECT_COLOUR, OPERATOR_COLOURS, new_figure
+from .figures import DIRECT_COLOUR, OPERATOR_COLOURS, new_figure
 
 COLUMNS = 6  # frames in a film strip
 

@@ -26,7 +26,7 @@ def test_as_a_module(module):
 def test_figures_with_the_backend_of_a_notebook(tmp_path):
     """`!pdeops compare` inherits MPLBACKEND, whose backend is installed with the notebook only."""
     script = (
-        "import os, sys; from pdeops.compare.plots import new_figure\n"
+        "import os, sys; from pdeops.compare.figures import new_figure\n"
         "with new_figure('m.png', (3, 2)) as figure: figure.subplots().plot([1, 2])\n"
         "assert os.path.getsize('m.png') > 1000\n"
         "print(os.environ['MPLBACKEND'])"
@@ -46,7 +46,7 @@ def test_figures_with_the_backend_of_a_notebook(tmp_path):
 def test_a_backend_that_exists_is_kept():
     """A user of the package in a notebook gets the backend that the notebook chose."""
     script = (
-        "from pdeops.compare.plots import import_matplotlib\n"
+        "from pdeops.compare.figures import import_matplotlib\n"
         "print(import_matplotlib().get_backend())"
     )
     done = python("-c", script, MPLBACKEND="svg")

@@ -13,9 +13,8 @@ import torch
 from pdeops.compare.comparison import Comparison
 from pdeops.compare.duel import Cost, Row
 from pdeops.compare.field_plots import Samples, field_panel
+from pdeops.compare.figures import CLASSICAL_COLOURS, OPERATOR_COLOURS
 from pdeops.compare.plots import (
-    CLASSICAL_COLOURS,
-    OPERATOR_COLOURS,
     error_time,
     log_limits,
     read_metrics,
