@@ -110,8 +110,8 @@ def opened(
         return layout.dataset(store, names, grid, dtype, axes=axes, times=times)
     if names and "state" not in names and not {"input", "target"} <= names.keys():
         raise ValueError(
-            "inputs and targets, and axes where needed, go together; got some of them. "
-            "Trajectories are named by states alone."
+            f"Name at least one input and one target, or states alone, and axes where needed; got "
+            f"{' and '.join(names)} alone."
         )
     if axes is None and isinstance(layout, Public):
         content = layout.format.content(store)

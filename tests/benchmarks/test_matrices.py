@@ -347,4 +347,4 @@ def test_the_package_never_imports_solvers_for_benchmarks():
                 if isinstance(node, ast.ImportFrom) and not node.level:
                     names = [node.module or ""]
                 roots = {name.split(".")[0] for name in names}
-                assert not roots & {"polysolve", "skfem", "benchmarks"}, file
+                assert not roots & {"polysolve", "benchmarks"}, file

@@ -75,8 +75,8 @@ def test_cells_are_renumbered_and_give_weights(tmp_path):
 
 BAD_CELLS = {
     "from one": (CELLS + 1.0, r"points 0..3 of their sample; cell 1 of sample 0 names \[1, 3, 4\]"),
-    "fractions": (CELLS + 0.5, "cells of sample 0 are whole numbers of points; got 0.5"),
-    "NaN": (CELLS * np.nan, "whole numbers of points; got nan"),
+    "fractions": (CELLS + 0.5, r"whole numbers; cell 0 of sample 0 is \[0.5, 1.5, 2.5\]"),
+    "NaN": (CELLS * np.nan, r"whole numbers; cell 0 of sample 0 is \[nan, nan, nan\]"),
     "one axis": (CELLS[0, 0], r"or cell and corner for all samples; got t \(3,\)"),
 }
 

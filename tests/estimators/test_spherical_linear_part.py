@@ -62,8 +62,9 @@ def test_the_preconditioner_is_symmetric_and_positive(generator):
 
 @pytest.mark.parametrize("tilt", [0.0, 0.6])
 def test_a_steady_flow_is_found_again(tilt, generator):
-    """Williamson 2, exact: a perturbed prediction is corrected to round-off. A negative control:
-    with another tilt of the axis the residual falls as well, and the error of all fields grows."""
+    """Williamson 2, exact: a perturbed prediction is corrected until η is below 1e-6 of its value,
+    where the search ends. A negative control: with another tilt of the axis the residual falls as
+    well, and the error of all fields grows."""
     exact = torch.stack([steady_flow(NODES, tilt=tilt)] * 8)[None]
     start = exact[:, 1:] + 0.01 * harmonics(7, generator)
     before = (start - exact[:, 1:]).flatten(3).norm(dim=3).sum((0, 1))
@@ -74,7 +75,7 @@ def test_a_steady_flow_is_found_again(tilt, generator):
         after = (done.frames - exact[:, 1:]).flatten(3).norm(dim=3).sum((0, 1))
         assert (done.eta[-1] < done.eta[0] / 1e3).all()
         if angle == tilt:
-            assert (after < 1e-5 * before).all()
+            assert (after < 1e-4 * before).all()
         else:
             assert (after > 2 * before).all()
 
