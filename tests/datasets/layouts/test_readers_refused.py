@@ -113,5 +113,5 @@ class TestRefused:
         files.npz(tmp_path / "a", {"a": place(), "u": place()})
         with pytest.raises(ValueError, match=message):
             open_dataset(tmp_path / "a", **{"inputs": ["a"], "targets": ["u"], **arguments})
-        with pytest.raises(ValueError, match="one target.* got input alone"):
+        with pytest.raises(ValueError, match=r"one target.* got input alone"):
             open_dataset(tmp_path / "a", inputs=["a"])
