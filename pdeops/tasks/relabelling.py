@@ -61,7 +61,8 @@ def solve_relabelled(
 
     A window is first solved to t_end, then again up to the time at which it ends. The next one
     starts with labels ξ = x, and with the Fourier series of u at uniform nodes. Use it where u
-    stays smooth while labels gather; the labels of one window resolve a thin front better.
+    stays smooth while labels gather. The new labels do not resolve a thin front, and the solution
+    becomes wrong there: for Burgers' equation with ν = 0.1 use one window.
 
     Args:
         fit: trains a field, for instance `fit_random_features`.
