@@ -54,12 +54,12 @@ def check_cloud(
     weights: Tensor | None = None,
     cells: Tensor | None = None,
 ) -> None:
-    """All checks of the points of one sample."""
+    """All checks of the points of one sample; cells first, since weights may be theirs."""
     check_positions(positions, d, box, where)
-    if weights is not None:
-        check_weights(weights, positions.shape[1], where)
     if cells is not None:
         check_cells(positions, cells, where)
+    if weights is not None:
+        check_weights(weights, positions.shape[1], where)
 
 
 def check_positions(positions: Tensor, d: int, box: Any, where: str) -> None:
@@ -92,10 +92,11 @@ def check_weights(weights: Tensor, n: int, where: str) -> None:
     _one_each(weights, n, "weights", where)
     bad = ~(weights >= 0) | weights.isinf()
     if bad.any() or not weights.sum() > 0:
-        row = int(bad.nonzero()[0]) if bad.any() else 0
+        row = int(bad.to(torch.uint8).argmax())
+        got = f"{weights[row].item():g} at point {row}" if bad.any() else "zeros only"
         raise ValueError(
             f"Quadrature weights are finite and not negative, with a positive sum; {where} has "
-            f"{weights[row].item():g} at point {row}. Leave the weights out if they are not known."
+            f"{got}. Leave the weights out if they are not known."
         )
 
 

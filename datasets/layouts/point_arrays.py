@@ -12,7 +12,7 @@ import torch
 from ...domain import Points
 from ...domain.cells import node_weights
 from ..containers.store import AmbiguousError, Store
-from ..point_checks import check_cells, check_mask
+from ..point_checks import check_corners, check_mask
 from ..point_source import PointSource
 from ..spec import Field
 
@@ -210,11 +210,14 @@ def _whole(cells: np.ndarray, i: int) -> np.ndarray:
 
 
 def _weights_of_cells(source: PointSource, i: int) -> np.ndarray:
-    """Quadrature weights of the nodes of sample i, once its cells are known to be sound."""
+    """Quadrature weights of the nodes of sample i.
+
+    Raises:
+        ValueError: the cells name points that do not exist.
+    """
     x, cells = (torch.from_numpy(source.variable(n, i)) for n in ("positions", "cells"))
-    x = x.double().mT
-    check_cells(x, cells, f"sample {i}")
-    return node_weights(x, cells).numpy()
+    check_corners(cells, len(x), f"sample {i}")
+    return node_weights(x.double().mT, cells).numpy()
 
 
 def axes_of_points(store: Store, name: str, n: int | None, given: str | None) -> tuple[str, ...]:

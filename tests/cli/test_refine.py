@@ -17,7 +17,7 @@ from .test_bad_input import refused
 
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory):
-    """Flows of McWilliams' kind with dense frames, and a one-step FNO that hardly knows them."""
+    """Flows of McWilliams' kind with dense frames, and a one-step FNO after one epoch."""
     problem = problem_named(
         "navier_stokes",
         "mcwilliams",

@@ -26,7 +26,7 @@ n_layers = 2
 
 @pytest.fixture(scope="module")
 def waves(tmp_path_factory):
-    """Shallow water of degree 8 with dense frames, and an ST-FNO that hardly knows it."""
+    """Shallow water of degree 8 with dense frames, and an ST-FNO after one epoch."""
     problem = problem_named(
         "shallow_water",
         "random",

@@ -50,7 +50,7 @@ class SpatiotemporalFNO(nn.Module):
     scale of the data is removed once, and initial weights keep the variance of the features. At
     first A_jk is the same matrix for all modes.
 
-    Only B knows places. It represents the response to a force that is fixed in space; without it
+    Only B depends on the position. It represents the response to a force that is fixed in space; without it
     (spatial_bias = False), the map commutes with shifts.
 
     On a sphere the features know the sine of the latitude, and without B the map commutes with
