@@ -50,10 +50,10 @@ class SpatiotemporalFNO(nn.Module):
     scale of the data is removed once, and initial weights keep the variance of the features. At
     first A_jk is the same matrix for all modes.
 
-    Only B depends on the position. It represents the response to a force that is fixed in space; without it
-    (spatial_bias = False), the map commutes with shifts.
+    Only B depends on the position. It represents the response to a force that is fixed in space;
+    without it (spatial_bias = False), the map commutes with shifts.
 
-    On a sphere the features know the sine of the latitude, and without B the map commutes with
+    On a sphere the sine of the latitude is one of the features, and without B the map commutes with
     rotations about the polar axis, as the equations on a rotating planet. Channels are scalars:
     depth, vorticity and divergence, not the components of a wind.
 
