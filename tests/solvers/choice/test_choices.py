@@ -10,6 +10,8 @@ from pdeops.solvers import Diffusion, Laplacian, choices, solve
 from pdeops.solvers.choice import shape
 from pdeops.solvers.choice.system import System
 
+from ..multigrid.test_ghosts import walled
+
 
 def lognormal(n, ndim=2):
     k = torch.randn((n,) * ndim, generator=torch.Generator().manual_seed(0)).double().exp()
@@ -118,6 +120,17 @@ def test_the_default(name):
     assert found[0].usable
     assert len({c.name for c in found}) == len(found)
     assert all(c.reason for c in found)
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_ghosts_are_eliminated_first_where_the_rest_is_exact(constant, generator):
+    """Constant couplings on a box are solved by transforms; for others multigrid with the ghosts
+    takes as many iterations, in single precision."""
+    shape = 18, 14
+    k = None if constant else 1 + torch.rand(shape, generator=generator, dtype=torch.float64)
+    names = [c.name for c in choices(walled(shape, k))]
+    assert names[0] == ("elimination" if constant else "multigrid")
+    assert "elimination" in names
 
 
 @pytest.mark.parametrize("name", [n for n in TABLE if "large" not in n])
