@@ -127,6 +127,10 @@ class Darcy(Problem):
 
         return Diffusion(x[0], grid)
 
+    def diffusion(self, x: Float[Tensor, "1 x y"], grid: Grid) -> tuple[Tensor, Tensor]:
+        """The permeability, and the source 1."""
+        return x[0], torch.ones(grid.shape, dtype=torch.float64)
+
     def rhs(self, x: Float[Tensor, "1 x y"], grid: Grid) -> Float[Tensor, "i j"]:
         """The source f = 1 at the interior nodes."""
         return torch.ones(grid.interior.shape, dtype=torch.float64)

@@ -110,6 +110,10 @@ class Poisson(Problem):
 
         return Laplacian(grid)
 
+    def diffusion(self, x: Float[Tensor, "1 x y"], grid: Grid) -> tuple[float, Tensor]:
+        """The coefficient 1, and the source."""
+        return 1.0, x[0]
+
     def rhs(self, x: Float[Tensor, "1 x y"], grid: Grid) -> Float[Tensor, "i j"]:
         """The source at the unknowns, times their cell fractions (`Laplacian.load`)."""
         from ...solvers.operators.laplacian import Laplacian

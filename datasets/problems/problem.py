@@ -186,6 +186,17 @@ class Problem(Generated):
         """The spec of a data set of this problem."""
         return self._steady_spec(self.fields, grid, seed, num_samples)
 
+    def diffusion(self, x: Float[Tensor, "c *space"], grid: Any) -> tuple[Tensor | float, Tensor]:
+        """Coefficient a and source f at all nodes, if the equation is -div(a grad u) = f.
+
+        Raises:
+            ValueError: it is not.
+        """
+        raise ValueError(
+            f"{self.name} does not state a coefficient and a source of -div(a grad u) = f, so "
+            f"guaranteed error bounds are not available. Define its `diffusion`."
+        )
+
     def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:
         """Draw, solve and check sample `index`."""
         assert spec.seed is not None

@@ -2,6 +2,7 @@
 
 from .affine import AffineResidual
 from .defect import EvolutionDefect
+from .energy_bounds import Bounds, EnergyBounds
 from .estimator import TrajectoryEstimator
 from .evolution_residual import EvolutionResidual, ShallowWaterIndicator
 from .named import EQUATIONS, equation_named
@@ -11,7 +12,9 @@ from .time_derivative import Differences
 __all__ = [
     "EQUATIONS",
     "AffineResidual",
+    "Bounds",
     "Differences",
+    "EnergyBounds",
     "EvolutionDefect",
     "EvolutionResidual",
     "ShallowWaterIndicator",
