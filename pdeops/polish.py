@@ -1,7 +1,10 @@
-"""The prediction of a trained operator as the first iterate of a linear solve."""
+"""The prediction of a trained operator as the first iterate of a linear solve, and its solution to
+a guaranteed error."""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +12,11 @@ from torch import Tensor
 
 from .datasets import Problem
 from .domain import Boundary, Grid
-from .solvers import Diffusion, Laplacian, without_boundary
+from .estimators import EnergyBounds
+from .linop import LinearOperator
+from .solvers import Diffusion, Laplacian, with_boundary, without_boundary
+from .solvers.krylov.conjugate_gradients import start
+from .solvers.krylov.loop import steps
 from .tasks.supervised import Run
 
 
@@ -38,10 +45,84 @@ def first_guess(run: Run, A: Diffusion, b: Tensor) -> Tensor:
     widths = [(n - m) // 2 for n, m in zip(grid.shape, grid.interior.shape, strict=True)]
     pad = [w for width in reversed(widths) for w in (width, width)]
     x = F.pad(inner[None, None], pad, mode="replicate")
-    g = without_boundary(run(x)[0, 0], grid)
+    return scaled(without_boundary(run(x)[0, 0], grid), A, b)
+
+
+def scaled(g: Tensor, A: LinearOperator, b: Tensor) -> Tensor:
+    """g times ⟨g, b⟩ / ⟨g, A g⟩, which makes the error in the norm of A least; zero if that is not
+    defined."""
     gAg = (g * (A @ g)).sum().item()
     scale = (g * b).sum().item() / gAg if gAg > 0 else math.nan
     return scale * g if math.isfinite(scale) else torch.zeros_like(b)
+
+
+@dataclass(frozen=True)
+class Polished:
+    """A solution with a guaranteed error, and the bar at every iteration.
+
+    Attributes:
+        u: the field at all nodes, float64.
+        bars: upper bounds of the relative error against the discrete solution in the norm of A,
+            after 0, 1, 2, ... iterations; they never grow.
+    """
+
+    u: Tensor
+    bars: list[float]
+
+    @property
+    def iterations(self) -> int:
+        """Number of iterations."""
+        return len(self.bars) - 1
+
+    def needed(self, tol: float) -> int:
+        """Number of iterations after which the bar is at most tol."""
+        return next(k for k, bar in enumerate(self.bars) if bar <= tol)
+
+
+@torch.no_grad()
+def polished(
+    bounds: EnergyBounds, u: Tensor | None, tol: float, *, max_iterations: int = 200
+) -> Polished:
+    """Conjugate gradients from u until the relative error in the norm of A is guaranteed to be at
+    most tol.
+
+    The error is that against the solution of the discrete system, |u_h - u|_A / |u_h|_A. Its bound
+    is that of the flux of u, balanced (`EnergyBounds.discrete_bar`), divided by a lower bound of
+    |u_h|_A. u is scaled first so that its error is least.
+
+    Args:
+        bounds: of the system, with its preconditioner.
+        u: the first iterate at all nodes of the grid; zero if None.
+
+    Raises:
+        ValueError: tol is not positive, or the bar does not reach it: round-off is larger.
+    """
+    if not tol > 0:
+        raise ValueError(f"The tolerance must be positive; got {tol:g}.")
+    grid, A, b = bounds.cells.grid, bounds.A, bounds.b
+    x = torch.zeros_like(b)
+    if u is not None:
+        x = scaled(without_boundary(u.detach().cpu().double(), grid), A, b)
+    if not b.any():
+        return Polished(with_boundary(torch.zeros_like(b), grid), [0.0])
+    errors: list[float] = []
+    norm = 0.0
+    options: dict[str, Any] = {"rtol": 1e-15, "max_iterations": max_iterations}
+    for state in steps(start, A, b, M=bounds.M, x0=x, **options):
+        x = state.x
+        norm = max(norm, bounds.discrete_norm(x))
+        errors.append(min([bounds.discrete_bar(x), *errors[-1:]]))
+        if errors[-1] <= tol * norm:
+            break
+    if not errors or errors[-1] > tol * norm:
+        reached = errors[-1] / norm if errors and norm > 0 else math.nan
+        raise ValueError(
+            f"The error bound stays at {reached:.1e} of the solution after {len(errors)} "
+            f"iterations, above the tolerance {tol:g}: round-off in float64 is larger. Give a "
+            f"larger tolerance."
+        )
+    x = x if A.positive_definite else x - A.mean(x)
+    return Polished(with_boundary(x, grid), [e / norm for e in errors])
 
 
 def _shape(run: Run, problem: Problem, A: Diffusion) -> list[int]:

@@ -18,7 +18,8 @@ residuals.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,15 @@ FORMAT_VERSION = 2
 DTYPES = ("float32", "float64")
 
 
+@dataclass(frozen=True)
+class Measure:
+    """One more number of each sample, such as an error bound: `values` (num_samples,)."""
+
+    name: str
+    meaning: str
+    values: Tensor
+
+
 def attributes(spec: DatasetSpec) -> dict[str, Any]:
     """The root attributes of a file with this spec."""
     seed = {} if spec.seed is None else {"seed": spec.seed}
@@ -62,12 +72,17 @@ def attributes(spec: DatasetSpec) -> dict[str, Any]:
 
 
 def create(
-    path: Path, spec: DatasetSpec, dtype: str = "float32", sizes: RaggedSizes | None = None
+    path: Path,
+    spec: DatasetSpec,
+    dtype: str = "float32",
+    sizes: RaggedSizes | None = None,
+    measures: Mapping[str, str] | None = None,
 ) -> None:
     """Write the file's structure with room for all samples; fields hold zeros, residuals NaN.
 
     Args:
         sizes: of samples with points of their own (`points_file`).
+        measures: name -> description of further numbers of each sample.
 
     Raises:
         ValueError: unknown dtype, or a field has a reserved name.
@@ -83,7 +98,7 @@ def create(
                 f"A field cannot be called {field.name!r}: that is a variable of every file. Call "
                 f"it {free_name(field.name, field.role, ragged=spec.ragged)!r}."
             )
-    table = table_of(spec, dtype, sizes)
+    table = table_of(spec, dtype, sizes, measures or {})
     scales = coordinates(spec)
     lengths = dimensions(spec, sizes)
     size = sum(v.num_bytes for v in table.values())
@@ -139,12 +154,14 @@ def write(
     dtype: str = "float32",
     *,
     residuals: Tensor | None = None,
+    measures: Sequence[Measure] = (),
 ) -> Path:
     """Write complete fields by name, such as predictions. Each field has the axes `spec.dims`:
     (num_samples, [time,] [channel,] *space). The file appears only when it is complete.
 
     Args:
         residuals: (num_samples,) of the fields, where they are known; NaN is stored otherwise.
+        measures: further numbers of each sample.
 
     Raises:
         ValueError: the file exists, or the fields are not those of the spec.
@@ -156,12 +173,16 @@ def write(
     got = {name: tuple(u.shape) for name, u in fields.items()}
     if got != expected:
         raise ValueError(f"The fields must be {expected} as in the spec; got {got}.")
+    if taken := [m.name for m in measures if m.name in expected]:
+        raise ValueError(f"The file has a field {taken[0]!r}, so a measure cannot be called that.")
     part = part_of(path)
-    create(part, spec, dtype)
+    create(part, spec, dtype, measures={m.name: m.meaning for m in measures})
     places = variables(part)
     descriptor = os.open(part, os.O_RDWR)
     try:
-        known = {} if residuals is None else {"residual": residuals.double()}
+        known = {m.name: m.values.double() for m in measures}
+        if residuals is not None:
+            known["residual"] = residuals.double()
         for name, u in {**fields, **known}.items():
             for i, values in enumerate(u.detach().cpu().numpy()):
                 places[name].write(descriptor, i, np.asarray(values))

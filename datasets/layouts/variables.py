@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +102,14 @@ class Entry:
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
-def table_of(spec: DatasetSpec, dtype: str, sizes: RaggedSizes | None) -> dict[str, Entry]:
-    """All variables of a file but its coordinates."""
+def table_of(
+    spec: DatasetSpec, dtype: str, sizes: RaggedSizes | None, measures: Mapping[str, str]
+) -> dict[str, Entry]:
+    """All variables of a file but its coordinates.
+
+    Args:
+        measures: name -> description of further numbers of each sample, stored like `residual`.
+    """
     table: dict[str, Entry] = {}
     for f in spec.fields:
         # Parameters keep the precision in which they were stated.
@@ -111,11 +117,11 @@ def table_of(spec: DatasetSpec, dtype: str, sizes: RaggedSizes | None) -> dict[s
         stored = np.dtype(dtype if f.has_space else "float64")
         described = {"units": f.units, "long_name": f.description, "role": f.role}
         table[f.name] = Entry(shape, stored, spec.dims(f), described)
-    unsolved = np.full(spec.num_samples, np.nan)
-    described = {"units": "1", "long_name": f"{spec.measure} of the solution in float64"}
-    table["residual"] = Entry(
-        unsolved.shape, unsolved.dtype, ("sample",), described, values=unsolved
-    )
+    unknown = np.full(spec.num_samples, np.nan)
+    residual = {"residual": f"{spec.measure} of the solution in float64"}
+    for name, meaning in {**residual, **measures}.items():
+        described = {"units": "1", "long_name": meaning}
+        table[name] = Entry(unknown.shape, unknown.dtype, ("sample",), described, values=unknown)
     return table if sizes is None else {**table, **_of_points(spec, sizes)}
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .output import Device, Json, emit
+from .output import Device, Json, document, emit
 
 log = logging.getLogger("pdeops")
 
@@ -27,6 +27,22 @@ def command(
         typer.Option(
             help="Operators: figure of the first samples (.png, .pdf or .svg): input and "
             "prediction, with truth and error if the file has the targets."
+        ),
+    ] = None,
+    certify: Annotated[
+        bool,
+        typer.Option(
+            "--certify",
+            help="Operators on Darcy flow and Poisson's equation: guaranteed bounds of the error "
+            "of each prediction, in the energy norm.",
+        ),
+    ] = False,
+    tol: Annotated[
+        float | None,
+        typer.Option(
+            help="The same operators: improve each prediction by conjugate gradients until its "
+            "relative error against the discrete solution is guaranteed to be at most this. "
+            "Implies --certify."
         ),
     ] = None,
     device: Device = "cpu",
@@ -51,14 +67,33 @@ def command(
     if times is not None:
         options["times"] = _numbers(times)
     loaded = tasks.load_run(run, device=device)
-    report = tasks.predict(loaded, data, out, **options)
+    if certify or tol is not None:
+        _certified(loaded, data, out, tol, json)
+    else:
+        emit(tasks.predict(loaded, data, out, **options), as_json=json)
     if plot is not None:
         assert data is not None
         from ..compare.field_plots import field_panel, predicted_samples
 
         samples = predicted_samples(data, out, name=loaded.recipe.model.name)
         log.info("wrote %s", field_panel(plot, samples))
-    emit(report, as_json=json)
+
+
+def _certified(run: Any, data: Path | None, out: Path, tol: float | None, json: bool) -> None:
+    """Predict with bounds, and print them."""
+    from .. import certify
+    from ..tasks.supervised import Run
+
+    if not isinstance(run, Run) or run.operator.has_time or data is None:
+        raise ValueError(
+            "Guaranteed error bounds are of the steady fields that an operator predicts for the "
+            "inputs of a file: give such a run, and --data."
+        )
+    report = certify.predict(run, data, out, tol=tol)
+    if json:
+        emit(report.to_dict(), as_json=True)
+    else:
+        document(report.to_markdown())
 
 
 def _numbers(text: str) -> list[float]:

@@ -2,7 +2,7 @@
 # Axes: b batch, t time, c channel, *space nodes.
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor
 from ..batch import Batch
 from ..datasets import FieldDataset, Problem, problem_of
 from ..datasets.layouts import native_file
+from ..datasets.layouts.native_file import Measure
 from ..datasets.point_source import PointSource
 from ..datasets.spec import DatasetSpec, Field
 from . import point_prediction
@@ -45,6 +46,8 @@ def write(
     out: str | Path,
     *,
     correction: Correction | None = None,
+    measures: Callable[[], Sequence[Measure]] | None = None,
+    dtype: str = "float32",
 ) -> dict[str, Any]:
     """Write inputs and predictions in the order of the data set; returns a summary.
 
@@ -54,6 +57,8 @@ def write(
 
     Args:
         correction: how the predictions were corrected after the model, for the spec of the file.
+        measures: called after the last pair; gives further numbers of each sample. Not on points.
+        dtype: of the stored fields. Not on points.
     """
     if isinstance(dataset.source, PointSource):
         spec = _spec(run, dataset, len(dataset), dataset.times)
@@ -73,7 +78,14 @@ def write(
     for role, u in channels.items():
         fields |= spec.by_field(role, u)
     fields |= {f.name: torch.from_numpy(dataset.parameter(f.name)) for f in spec.per_sample}
-    native_file.write(out, spec, fields, residuals=_residuals(dataset, channels))
+    native_file.write(
+        out,
+        spec,
+        fields,
+        dtype,
+        residuals=_residuals(dataset, channels),
+        measures=measures() if measures else (),
+    )
     frames = {"frames": len(times)} if times else {}
     grid = list(dataset.domain.shape)
     return {"out": str(out), "samples": num_samples, **frames, "grid": grid}
