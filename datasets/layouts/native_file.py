@@ -19,7 +19,6 @@ residuals.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from ..ragged import RaggedSizes
 from ..spec import DatasetSpec
 from .variables import (
     NO_COORDINATE,
+    Measure,
     Variable,
     coordinates,
     dimensions,
@@ -43,15 +43,6 @@ from .variables import (
 FORMAT = "pdeops"
 FORMAT_VERSION = 2
 DTYPES = ("float32", "float64")
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One more number of each sample, such as an error bound: `values` (num_samples,)."""
-
-    name: str
-    meaning: str
-    values: Tensor
 
 
 def attributes(spec: DatasetSpec) -> dict[str, Any]:
@@ -76,13 +67,13 @@ def create(
     spec: DatasetSpec,
     dtype: str = "float32",
     sizes: RaggedSizes | None = None,
-    measures: Mapping[str, str] | None = None,
+    measures: Sequence[Measure] = (),
 ) -> None:
     """Write the file's structure with room for all samples; fields hold zeros, residuals NaN.
 
     Args:
         sizes: of samples with points of their own (`points_file`).
-        measures: name -> description of further numbers of each sample.
+        measures: further variables of the file.
 
     Raises:
         ValueError: unknown dtype, or a field has a reserved name.
@@ -98,7 +89,7 @@ def create(
                 f"A field cannot be called {field.name!r}: that is a variable of every file. Call "
                 f"it {free_name(field.name, field.role, ragged=spec.ragged)!r}."
             )
-    table = table_of(spec, dtype, sizes, measures or {})
+    table = table_of(spec, dtype, sizes, measures)
     scales = coordinates(spec)
     lengths = dimensions(spec, sizes)
     size = sum(v.num_bytes for v in table.values())
@@ -161,7 +152,7 @@ def write(
 
     Args:
         residuals: (num_samples,) of the fields, where they are known; NaN is stored otherwise.
-        measures: further numbers of each sample.
+        measures: further variables of the file.
 
     Raises:
         ValueError: the file exists, or the fields are not those of the spec.
@@ -176,7 +167,7 @@ def write(
     if taken := [m.name for m in measures if m.name in expected]:
         raise ValueError(f"The file has a field {taken[0]!r}, so a measure cannot be called that.")
     part = part_of(path)
-    create(part, spec, dtype, measures={m.name: m.meaning for m in measures})
+    create(part, spec, dtype, measures=measures)
     places = variables(part)
     descriptor = os.open(part, os.O_RDWR)
     try:

@@ -2,11 +2,12 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from ..ragged import RaggedSizes, starts_of
 from ..spec import DatasetSpec
@@ -102,14 +103,29 @@ class Entry:
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
-def table_of(
-    spec: DatasetSpec, dtype: str, sizes: RaggedSizes | None, measures: Mapping[str, str]
-) -> dict[str, Entry]:
-    """All variables of a file but its coordinates.
+@dataclass(frozen=True)
+class Measure:
+    """What is known of the fields of a file besides their residuals, such as error bounds.
 
-    Args:
-        measures: name -> description of further numbers of each sample, stored like `residual`.
+    Attributes:
+        values: one number for each sample, or a field with the axes `dims`.
+        meaning: description.
     """
+
+    name: str
+    meaning: str
+    values: Tensor
+    dims: tuple[str, ...] = ("sample",)
+    units: str = "1"
+
+
+def table_of(
+    spec: DatasetSpec,
+    dtype: str,
+    sizes: RaggedSizes | None,
+    measures: Sequence[Measure] = (),
+) -> dict[str, Entry]:
+    """All variables of a file but its coordinates."""
     table: dict[str, Entry] = {}
     for f in spec.fields:
         # Parameters keep the precision in which they were stated.
@@ -117,11 +133,14 @@ def table_of(
         stored = np.dtype(dtype if f.has_space else "float64")
         described = {"units": f.units, "long_name": f.description, "role": f.role}
         table[f.name] = Entry(shape, stored, spec.dims(f), described)
-    unknown = np.full(spec.num_samples, np.nan)
-    residual = {"residual": f"{spec.measure} of the solution in float64"}
-    for name, meaning in {**residual, **measures}.items():
-        described = {"units": "1", "long_name": meaning}
-        table[name] = Entry(unknown.shape, unknown.dtype, ("sample",), described, values=unknown)
+    unsolved = np.full(spec.num_samples, np.nan)
+    described = {"units": "1", "long_name": f"{spec.measure} of the solution in float64"}
+    table["residual"] = Entry(
+        unsolved.shape, unsolved.dtype, ("sample",), described, values=unsolved
+    )
+    for m in measures:
+        described = {"units": m.units, "long_name": m.meaning}
+        table[m.name] = Entry(tuple(m.values.shape), np.dtype("float64"), m.dims, described)
     return table if sizes is None else {**table, **_of_points(spec, sizes)}
 
 

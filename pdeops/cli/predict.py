@@ -45,6 +45,18 @@ def command(
             "Implies --certify."
         ),
     ] = None,
+    band: Annotated[
+        Path | None,
+        typer.Option(
+            help="Operators: a file for calibration, whose samples served neither training nor "
+            "selection; writes the half width of a conformal band for each target."
+        ),
+    ] = None,
+    level: Annotated[float, typer.Option(help="Probability of the band.")] = 0.9,
+    pointwise: Annotated[
+        bool,
+        typer.Option("--pointwise", help="The band holds at each single point, not at all."),
+    ] = False,
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
@@ -67,8 +79,20 @@ def command(
     if times is not None:
         options["times"] = _numbers(times)
     loaded = tasks.load_run(run, device=device)
-    if certify or tol is not None:
-        _certified(loaded, data, out, tol, json)
+    if certify or tol is not None or band is not None:
+        from .. import certify as bars
+
+        operator = bars.require_operator(loaded)
+        if data is None:
+            raise ValueError("Error bars need the inputs of a file: give --data.")
+        around = band and bars.conformal_band(
+            operator, band, level=level, simultaneous=not pointwise
+        )
+        report = bars.predict(operator, data, out, bounds=certify, tol=tol, band=around)
+        if json:
+            emit(report.to_dict(), as_json=True)
+        else:
+            document(report.to_markdown())
     else:
         emit(tasks.predict(loaded, data, out, **options), as_json=json)
     if plot is not None:
@@ -77,23 +101,6 @@ def command(
 
         samples = predicted_samples(data, out, name=loaded.recipe.model.name)
         log.info("wrote %s", field_panel(plot, samples))
-
-
-def _certified(run: Any, data: Path | None, out: Path, tol: float | None, json: bool) -> None:
-    """Predict with bounds, and print them."""
-    from .. import certify
-    from ..tasks.supervised import Run
-
-    if not isinstance(run, Run) or run.operator.has_time or data is None:
-        raise ValueError(
-            "Guaranteed error bounds are of the steady fields that an operator predicts for the "
-            "inputs of a file: give such a run, and --data."
-        )
-    report = certify.predict(run, data, out, tol=tol)
-    if json:
-        emit(report.to_dict(), as_json=True)
-    else:
-        document(report.to_markdown())
 
 
 def _numbers(text: str) -> list[float]:

@@ -65,8 +65,8 @@ class EnergyBounds:
 
     with equality for σ = a ∇u*. v is continuous, as `HalfCells.conforming` makes it of the nodal
     values. σ is the flux of v after a few steps of conjugate gradients, corrected so that it
-    balances f (`equilibrated_flux`); what round-off leaves of f + div σ is bounded by the Friedrichs
-    constant of the box. All integrals are exact. Lower bounds are (f, w) - (a ∇v, ∇w) for fields w
+    balances f (`equilibrated_flux`); the Friedrichs constant of the box bounds what round-off
+    leaves of f + div σ. All integrals are exact. Lower bounds are (f, w) - (a ∇v, ∇w) for fields w
     of unit energy: the correction by these steps, and the residual on half cells.
 
     The bounds are of the solution of the differential equation, so a solution of the discrete
@@ -149,9 +149,8 @@ class EnergyBounds:
         )
 
     def discrete_bar(self, x: Float[Tensor, "*unknowns"]) -> float:
-        """An upper bound of (h^d e·A e)^½, e the difference of x from the discrete solution, without
-        steps: it exceeds the error by the square root of max a / min a at most, and tends to zero
-        with it."""
+        """An upper bound of (h^d e·A e)^½, e the difference of x from the discrete solution, by the
+        flux of x without steps. It exceeds the error at most by (max a / min a)^½."""
         u = with_boundary(x, self.cells.grid)
         faces = equilibrated_fluxes(u, self.f, self.A, self.a, self.cells)
         return self._discrete_misfit(u, faces)

@@ -12,7 +12,7 @@ from ..domain import Boundary, Grid, Placement
 
 
 class HalfCells:
-    """The half cells of a grid: the node at x_i owns [x_i - h/2, x_i + h/2] of each axis, and a half
+    """The half cells of a grid: the node at x_i owns [x_i - h/2, x_i + h/2] of each axis; a half
     cell is one of its halves. Per axis, m cells of a grid have 2m half cells and 2m + 1 points:
     nodes, and the faces midway between them.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..batch import Batch
 from ..datasets import FieldDataset, Problem, problem_of
 from ..datasets.layouts import native_file
-from ..datasets.layouts.native_file import Measure
+from ..datasets.layouts.variables import Measure
 from ..datasets.point_source import PointSource
 from ..datasets.spec import DatasetSpec, Field
 from . import point_prediction

@@ -145,8 +145,8 @@ def test_the_bounds_enclose_the_error_on_periodic_axes(name):
 
 @pytest.mark.parametrize("seed", range(32))
 def test_no_bound_is_violated(seed):
-    """Random coefficients of contrast up to 1e4, random fields, few or no steps: only the functional
-    J is needed, because any other field gives an upper bound of J(u*)."""
+    """Random coefficients of contrast up to 1e4, random fields, few or no steps; the truth is
+    enclosed by the bounds of the discrete solution."""
     names = list(GRIDS)
     grid = GRIDS[names[seed % len(names)]]
     a, f, u, _ = drawn(grid, seed, contrast=10.0 ** (seed % 5))
@@ -203,7 +203,7 @@ def test_integrals_on_half_cells():
         (bilinear**2).mean().item(), rel=1e-6
     )
     grid = GRIDS["box"]
-    a, f, u, _ = drawn(grid)
+    a, f, _, _ = drawn(grid)
     cells = HalfCells(grid)
     on_halves = cells.of_nodes(a)
     points = cells.closed(torch.zeros(grid.shape, dtype=torch.float64)).shape

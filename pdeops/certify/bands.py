@@ -1,0 +1,98 @@
+"""Conformal bands of runs, from samples that served neither training nor selection."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..datasets import FieldDataset, open_dataset
+from ..datasets.layouts.variables import Measure
+from ..domain import Grid
+from ..domain.transfer import Transfer
+from ..estimators.conformal import pointwise_band, simultaneous_band
+from ..tasks.data import check_channels
+from ..tasks.supervised import Run
+
+
+@dataclass(frozen=True)
+class Band:
+    """A band around predictions from the errors of calibration samples.
+
+    Attributes:
+        width: half width (c, *space) on `grid`, in the units of the targets.
+        level: probability that the target of a sample like those of the calibration is inside;
+            everywhere, or at each point if not `simultaneous`.
+    """
+
+    width: Tensor
+    grid: Any
+    level: float
+    simultaneous: bool
+
+    def on(self, grid: Any) -> Tensor:
+        """The half width on another grid of the same box."""
+        return self.width if grid == self.grid else Transfer(self.grid, grid)(self.width).clamp(0)
+
+
+@torch.no_grad()
+def conformal_band(
+    run: Run, calibration: str | Path, *, level: float = 0.9, simultaneous: bool = True
+) -> Band:
+    """The split-conformal band of a run (`estimators/conformal.py`).
+
+    It holds for samples of the distribution and the grid of the calibration file, none of which
+    may have been used for training or selection.
+
+    Raises:
+        ValueError: the level is not in (0, 1), or the file has too few samples for it.
+    """
+    dataset = steady_fields(run, calibration)
+    errors = torch.cat([b.target - run(b.input) for b in dataset.batches(32)]).double()
+    width = (simultaneous_band if simultaneous else pointwise_band)(errors, level)
+    if not width.isfinite().all():
+        needed = math.ceil(level / (1 - level)) * (2 if simultaneous else 1)
+        raise ValueError(
+            f"A band of level {level:g} needs at least {needed} samples for calibration, and "
+            f"finite predictions; {calibration} has {len(errors)} samples. Give more, or a lower "
+            f"level."
+        )
+    return Band(width, dataset.domain, level, simultaneous)
+
+
+def variables_of(dataset: FieldDataset, band: Band, width: Tensor) -> list[Measure]:
+    """The variables of a band: one for each channel of the targets."""
+    kind = "everywhere" if band.simultaneous else "at each single point"
+    axes = dataset.domain.axes
+    meaning = (
+        f"half width of the band that contains the target {kind} with probability {band.level:g}"
+    )
+    return [
+        Measure(f"{name}_band", meaning, w, axes)
+        for name, w in zip(dataset.targets, width, strict=True)
+    ]
+
+
+def require_operator(run: Any) -> Run:
+    """The run itself, if it is an operator for steady fields on a grid.
+
+    Raises:
+        ValueError: it is another kind of run.
+    """
+    if not isinstance(run, Run) or run.operator.has_time or not isinstance(run.domain, Grid):
+        raise ValueError(
+            f"Error bars are of the steady fields that an operator predicts on a grid; "
+            f"{run.folder} does something else. Predict without them."
+        )
+    return run
+
+
+def steady_fields(run: Run, data: str | Path) -> FieldDataset:
+    """A data set of steady fields on a grid, with the inputs of a run."""
+    require_operator(run)
+    dataset = open_dataset(data)
+    check_channels(dataset, run.in_channels)
+    dataset.check(("input",))
+    return dataset
