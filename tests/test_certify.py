@@ -16,7 +16,8 @@ from pdeops.estimators import EnergyBounds
 from pdeops.nn.operator import Operator
 from pdeops.normalizer import Normalizer
 from pdeops.polish import polished
-from pdeops.solvers import without_boundary
+from pdeops.solvers import Laplacian, without_boundary
+from pdeops.solvers.krylov.diagonal import Diagonal
 from pdeops.tasks import load_recipe
 from pdeops.tasks.supervised import Run
 
@@ -123,6 +124,21 @@ def test_the_bar_is_above_the_error_at_every_iteration():
         assert error <= got.bars[-1] <= 10.0**-k
         assert got.bars == sorted(got.bars, reverse=True)
         assert got.needed(10.0**-k) == got.iterations
+
+
+def test_the_bar_is_the_error_where_the_coefficient_is_constant():
+    problem = PROBLEMS["mixed"]
+    grid = problem.grid(SHAPE)
+    x = problem.sample_input(grid, 0, 0)
+    a, f = problem.diffusion(x, grid)
+    bounds = EnergyBounds(a, f, grid, M=Diagonal(Laplacian(grid)))
+    u = without_boundary(problem.solve(x, grid).x, grid)
+    got = polished(bounds, None, 0.3)
+    e = u - without_boundary(got.u, grid)
+    error = ((e * (bounds.A @ e)).sum() / (u * (bounds.A @ u)).sum()).sqrt().item()
+    # |u_h| is bounded from below by the last iterate, which is wrong by error²/2.
+    assert error <= got.bars[-1] < error / math.sqrt(1 - error**2) * (1 + 1e-9)
+    assert got.bars[0] == pytest.approx(1 / math.sqrt(1 - error**2), rel=1e-9)
 
 
 def test_an_exact_prediction_needs_no_iteration(files, tmp_path):
