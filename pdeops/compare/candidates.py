@@ -101,6 +101,7 @@ class Candidate(ABC):
             "converged": self.converged,
             "threads": self.threads,
             "dtype": str(self.dtype).removeprefix("torch."),
+            "calls": tuple(self.seconds),
         }
 
 

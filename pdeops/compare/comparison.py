@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .duel import Cost, Duel, Row, as_accurate, most_favourable, opponent_of
+from .duel import MAX_LOAD_SPREAD, Cost, Duel, Row, as_accurate, most_favourable, opponent_of
 from .tables import grid_name, markdown_table, percent, seconds_text, write_csv
+from .timing import Quartiles
 
 DUEL_HEADER = (
     *("operator", "error", "per solve", "opponent", "error", "per solve"),
@@ -33,6 +34,7 @@ class Comparison:
         num_samples, seed: the test problems are samples 0 .. num_samples - 1 of this seed.
         context: the machine, the threads, the dtypes.
         notes: the method of measurement, and omitted rows with the reason.
+        load: seconds of a fixed load between the calls; None if it was not timed.
     """
 
     rows: Sequence[Row]
@@ -44,6 +46,7 @@ class Comparison:
     seed: int
     context: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    load: Quartiles | None = None
 
     row_header: ClassVar[tuple[str, ...]] = ROW_HEADER
 
@@ -55,8 +58,9 @@ class Comparison:
     def duels(self, operator: str, able: Callable[[Any, Any], bool] = as_accurate) -> list[Duel]:
         """One duel for each row of an operator, with the opponent of `opponent_of`."""
         cost = self.costs.get(operator, Cost())
+        spread = self.load.spread if self.load else 1.0
         return [
-            Duel(row, opponent_of(row, self.rows, able), cost)
+            Duel(row, opponent_of(row, self.rows, able), cost, spread)
             for row in self.rows
             if row.kind == "operator" and row.method == operator
         ]
@@ -131,14 +135,15 @@ class Comparison:
             "verdict": self.verdict.splitlines(),
             "floor": self.floor.error if self.floor else None,
             "duels": [duel_figures(d) for name in self.operators for d in self.duels(name)],
-            "rows": [dataclasses.asdict(r) | {"grid": list(r.grid)} for r in self.rows],
+            "rows": [_plain(r) | {"grid": list(r.grid)} for r in self.rows],
+            "load": dataclasses.asdict(self.load) if self.load else None,
             "context": dict(self.context),
             "notes": list(self.notes),
         }
 
     def to_csv(self, path: str | Path) -> Path:
         """Write one line for each row, with the machine in the last columns; returns the path."""
-        columns = [f.name for f in dataclasses.fields(self.rows[0])]
+        columns = list(_plain(self.rows[0]))
         shared = {"problem": self.problem, "test_grid": grid_name(self.grid, "x")}
         shared |= {"reference_grid": grid_name(self.reference, "x")}
         shared |= {"num_samples": str(self.num_samples), "seed": str(self.seed), **self.context}
@@ -157,6 +162,7 @@ class Comparison:
                 "### Each operator row and its opponent",
                 *self.duel_tables(),
                 "A ratio below 1 is a win for the operator. " + self._costs_sentence(),
+                *self._about_load(),
                 "### All rows",
                 markdown_table(self.row_header, [self.row_cells(r) for r in self.rows]),
                 "### Conditions",
@@ -165,6 +171,16 @@ class Comparison:
                 + "\n".join(f"- {key}: {value}" for key, value in self.context.items()),
             ]
         )
+
+    def _about_load(self) -> list[str]:
+        if self.load is None:
+            return []
+        q1, median, q3 = (seconds_text(t) for t in (self.load.q1, self.load.median, self.load.q3))
+        return [
+            f"In brackets: a 95 % interval of the ratio, by a bootstrap of the rounds. Undecided: "
+            f"it contains 1, or a fixed load between the calls varied more than "
+            f"{MAX_LOAD_SPREAD:g}× between its quartiles; it took {median} ({q1} to {q3})."
+        ]
 
     def _costs_sentence(self) -> str:
         parts = []
@@ -202,8 +218,8 @@ def sentence(
         if versus is None:
             also += "no classical row is as accurate either"
         else:
-            also += f"it takes {_times(alone.ratio)} the seconds of {versus.label} "
-            also += f"and {_pays(alone)}"
+            also += f"it takes {_times(alone.ratio)} the seconds of {versus.label}"
+            also += _conclusion(alone, f" and {_pays(alone)}")
     op, versus = best.operator, best.opponent
     start = (
         f"{op.method} at its most favourable (on {op.place}, batch {op.batch}) has "
@@ -214,8 +230,31 @@ def sentence(
     return (
         f"{start}; the cheapest classical {solve} of equal or better {better} is {versus.label} "
         f"({figure(versus)} in {seconds_text(versus.seconds)}), so the operator takes "
-        f"{_times(best.ratio)} its seconds ({_speed(best.ratio)}) and {_pays(best)}{also}."
+        f"{_times(best.ratio)} its seconds"
+        + _conclusion(best, f" ({_speed(best.ratio)}) and {_pays(best)}")
+        + f"{also}."
     )
+
+
+def _conclusion(duel: Duel, text: str) -> str:
+    """The text if the seconds decide, else why they do not and what to do."""
+    if duel.decided:
+        return text
+    assert duel.interval is not None
+    low, high = (_times(bound) for bound in duel.interval)
+    if duel.load_spread > MAX_LOAD_SPREAD:
+        why = f"a fixed load varied {duel.load_spread:.2g}× between its quartiles"
+    else:
+        why = f"the ratio is between {low} and {high}"
+    return (
+        f", which is undecided on this machine: {why}. Repeat with more --samples, or when nothing "
+        f"else runs"
+    )
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    """The figures of a row without the seconds of the rounds."""
+    return {k: v for k, v in dataclasses.asdict(row).items() if k != "calls"}
 
 
 def _times(ratio: float | None) -> str:
@@ -245,6 +284,8 @@ def duel_figures(duel: Duel) -> dict[str, Any]:
         "operator": duel.operator.label,
         "opponent": duel.opponent.label if duel.opponent else None,
         "ratio": duel.ratio,
+        "interval": list(duel.interval) if duel.interval else None,
+        "decided": duel.decided,
         "break_even": duel.break_even_text if never else duel.break_even,
         "training_seconds": duel.cost.training_seconds,
         "data_seconds": duel.cost.data_seconds,
@@ -258,4 +299,7 @@ def duel_cells(duel: Duel, figure: Callable[[Any], str]) -> list[str]:
     if versus is None:
         return [*cells, "none is as accurate", "-", "-", "-", "-"]
     cells += [versus.label, figure(versus), seconds_text(versus.seconds)]
-    return [*cells, _times(duel.ratio), duel.break_even_text]
+    ratio = _times(duel.ratio)
+    if duel.interval:
+        ratio += f" ({' to '.join(_times(bound) for bound in duel.interval)})"
+    return [*cells, ratio, duel.break_even_text]

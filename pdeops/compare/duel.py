@@ -2,11 +2,19 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from .break_even import break_even, break_even_text
 from .tables import grid_name
+
+# Third over first quartile of the fixed load: above, the machine varied more than methods that are
+# compared.
+MAX_LOAD_SPREAD = 2.0
+MIN_ROUNDS = 5  # of a bootstrap
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class Row:
         converged: whether every solve reached its tolerance.
         threads: number of threads that the method may use.
         dtype: dtype of the arithmetic.
+        calls: the seconds per solve of each round, in which all rows have one call; () if unknown.
     """
 
     method: str
@@ -49,6 +58,7 @@ class Row:
     converged: bool
     threads: int
     dtype: str
+    calls: tuple[float, ...] = field(default=(), kw_only=True, repr=False)
 
     @property
     def place(self) -> str:
@@ -92,16 +102,35 @@ class Duel:
         operator: the operator's row.
         opponent: the classical row; None if no classical row is as accurate.
         cost: the cost of the operator before its first prediction.
+        load_spread: third over first quartile of the seconds of a fixed load between the calls.
     """
 
     operator: Row
     opponent: Row | None
     cost: Cost
+    load_spread: float = 1.0
 
     @property
     def ratio(self) -> float | None:
         """Seconds of the operator / seconds of its opponent: below 1 the operator wins."""
         return None if self.opponent is None else self.operator.seconds / self.opponent.seconds
+
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """The ratio between the bounds of a confidence interval (`ratio_interval`); None without an
+        opponent or without the seconds of the rounds."""
+        if self.opponent is None or not (self.operator.calls and self.opponent.calls):
+            return None
+        return ratio_interval(self.operator.calls, self.opponent.calls)
+
+    @property
+    def decided(self) -> bool:
+        """Whether the seconds show which is faster: the interval excludes 1 and the fixed load was
+        steady."""
+        if self.interval is None:
+            return True
+        low, high = self.interval
+        return not low <= 1 <= high and self.load_spread <= MAX_LOAD_SPREAD
 
     @property
     def break_even(self) -> float | None:
@@ -122,9 +151,31 @@ class Duel:
         """`break_even` as text: "never", "12,000", "at least 12,000", "not known" or "-"."""
         if self.opponent is None:
             return "-"
+        if not self.decided:
+            return "undecided"
         solves = self.break_even
         bound = solves is not None and math.isfinite(solves) and bool(self.cost.unknown)
         return ("at least " if bound else "") + break_even_text(solves)
+
+
+def ratio_interval(
+    first: Sequence[float], second: Sequence[float], *, level: float = 0.95, draws: int = 2000
+) -> tuple[float, float]:
+    """A bootstrap interval of median(first) / median(second) (Efron and Tibshirani 1993, ch. 13).
+
+    Both are resampled by rounds: what slows a whole round slows both sides of it. Round i of both
+    is drawn together; rounds that one side does not have are left out. Of fewer than five rounds a
+    bootstrap is too narrow: the interval is that of all ratios.
+    """
+    n = min(len(first), len(second))
+    if n < MIN_ROUNDS:
+        return min(first) / max(second), max(first) / min(second)
+    rounds = np.random.default_rng(0).integers(n, size=(draws, n))
+    a, b = (np.median(np.asarray(v[:n])[rounds], axis=1) for v in (first, second))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.where(a == b, 1.0, a / b)
+    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def as_accurate(classical: Row, operator: Row) -> bool:

@@ -112,7 +112,7 @@ def study(
     log.info("solving %d references on %s", num_samples, grid_name(fine.shape))
     truth = solve_reference(problem, grid, fine, seed, num_samples)
     log.info("measuring %d rows of operators and classical solvers", len(candidates))
-    measure(candidates, grid, truth, repeats=repeats, clock=clock, progress=progress)
+    load = measure(candidates, grid, truth, repeats=repeats, clock=clock, progress=progress)
     return Comparison(
         rows=[c.row() for c in candidates],
         costs={
@@ -126,6 +126,7 @@ def study(
         context=describe_machine()
         | {"threads": f"up to {torch.get_num_threads()} for operators, 1 for classical solvers"},
         notes=[*_method_notes(grid, fine, num_samples, seed, repeats), *notes],
+        load=load,
     )
 
 

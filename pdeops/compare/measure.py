@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from ..calculus.norms import Lp
 from ..domain import Domain
 from .candidates import Candidate
 from .tables import grid_name
-from .timing import Clock, Side, Stopwatch, interleave
+from .timing import Clock, Quartiles, Side, Stopwatch, fixed_load, interleave
 
 PREDICT, SET_UP = "predict", "set-up"
 
@@ -26,8 +27,9 @@ def measure(
     repeats: int,
     clock: Clock | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Call the candidates in turn, round by round, until each has solved every sample.
+) -> Quartiles:
+    """Call the candidates in turn, round by round, until each has solved every sample; returns the
+    seconds of a fixed load, timed before each call.
 
     Each candidate collects the data for `Candidate.row`. In round r a candidate of batch size b
     solves samples r b, ..., r b + b - 1, modulo their number.
@@ -41,6 +43,7 @@ def measure(
         progress: called with (calls done, total calls).
     """
     clock = clock or Clock()
+    load = Stopwatch(replace(clock, rest=0.0))
     num_samples, norm = len(truth), Lp(2.0, domain=grid)
     names = [str(i) for i in range(len(candidates))]
     rounds = {
@@ -54,6 +57,7 @@ def measure(
             nonlocal done
             indices = [(r * candidate.batch + j) % num_samples for j in range(candidate.batch)]
             x = candidate.prepare(indices)
+            load(fixed_load)
             prediction = _call(candidate, x, candidate.threads, watch)
             _check_shape(prediction, truth[indices], candidate)
             candidate.record(indices, prediction.double(), truth[indices], norm)
@@ -71,6 +75,7 @@ def measure(
     for candidate, watch in zip(candidates, watches.values(), strict=True):
         candidate.seconds += [s / candidate.batch for s in watch.wall[PREDICT]]
         candidate.setup_seconds += [s / candidate.batch for s in watch.wall.get(SET_UP, [])]
+    return load.timing().wall
 
 
 def _warm_up(candidate: Candidate, indices: Sequence[int], clock: Clock) -> None:

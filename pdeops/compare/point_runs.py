@@ -161,7 +161,9 @@ def point_study(
     ]
     log.info("measuring %d rows of operators and finite elements", len(candidates))
     domain: Any = truth.domain
-    measure(candidates, domain, truth.fields, repeats=repeats, clock=clock, progress=progress)
+    load = measure(
+        candidates, domain, truth.fields, repeats=repeats, clock=clock, progress=progress
+    )
     return PointComparison(
         rows=[c.row() for c in candidates],
         costs=dict(costs or {}),
@@ -173,6 +175,7 @@ def point_study(
         context=describe_machine()
         | {"threads": f"up to {threads} for operators, 1 for finite elements"},
         notes=_method_notes(truth, num_samples, seed, repeats),
+        load=load,
         data_error=truth.data_error,
     )
 

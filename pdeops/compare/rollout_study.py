@@ -109,7 +109,7 @@ def rollout_study(
             f"No classical run is left to compare with: {' '.join(notes[1:])} Compare on data with "
             f"a longer time between frames, or on a finer grid."
         )
-    measure(candidates, grid, truth.frames, repeats=repeats, clock=clock, progress=progress)
+    load = measure(candidates, grid, truth.frames, repeats=repeats, clock=clock, progress=progress)
     return RolloutComparison(
         rows=[c.row() for c in candidates],
         costs={
@@ -124,6 +124,7 @@ def rollout_study(
         context=describe_machine()
         | {"threads": f"up to {threads} for operators, 1 for classical solvers"},
         notes=[*_method_notes(truth, num_samples, seed, repeats), *notes],
+        load=load,
         times=truth.times,
         metric=truth.metric,
         finest=GRIDS[type(grid)].coarse(problem, grid, (1.0,))[0].shape,

@@ -5,11 +5,15 @@ equally. Wall-clock time is the time that a user waits. Processor time is the su
 of this process, and hardly depends on other processes.
 """
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+# Passes of `fixed_load`: about a millisecond.
+PASSES = 20_000
 
 # Seconds of busy waiting before each timed call. Threads of torch and of numpy's matrix products
 # occupy a core for up to 10 ms after their last task and would slow the next call. The wait is busy
@@ -53,6 +57,16 @@ class Quartiles:
         if len(values) == 1:
             return cls(values[0], values[0], values[0])
         return cls(*statistics.quantiles(values, n=4, method="inclusive"))
+
+    @property
+    def spread(self) -> float:
+        """q3 / q1; 1 if both are zero."""
+        return self.q3 / self.q1 if self.q1 > 0 else 1.0 if self.q3 == 0 else math.inf
+
+
+def fixed_load() -> int:
+    """The same arithmetic at every call, in one thread: if its seconds vary, the machine does."""
+    return sum(i * i for i in range(PASSES))
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,15 @@
 import csv
 import json
 import math
+import statistics
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pdeops.compare.comparison import Comparison
-from pdeops.compare.duel import Cost, Duel, Row, most_favourable, opponent_of
+from pdeops.compare.duel import Cost, Duel, Row, most_favourable, opponent_of, ratio_interval
+from pdeops.compare.timing import Quartiles
 
 
 def row(method, error, seconds, kind="classical", grid=(33, 33), batch=1, tolerance=1e-4):
@@ -195,3 +199,66 @@ def test_json_has_no_infinities():
     assert plain["duels"][0]["ratio"] == pytest.approx(22.5)
     assert plain["verdict"] == [record.verdict]
     assert len(plain["rows"]) == 5
+
+
+def timed(row, calls):
+    """The row with the seconds of its rounds."""
+    seconds = [float(s) for s in calls]
+    return replace(row, calls=tuple(seconds), seconds=statistics.median(seconds))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "decided"), [(0.5, True), (0.97, False), (1.03, False), (2.0, True)]
+)
+def test_a_ratio_near_one_is_undecided(ratio, decided):
+    """Seconds that vary by 10 %, independently in both rows."""
+    random = np.random.default_rng(3)
+    noise = lambda: 1 + 0.1 * random.standard_normal(9)  # noqa: E731
+    op, solver = timed(net(0.05, 1.0), ratio * noise()), timed(row("solver", 0.03, 1.0), noise())
+    study = comparison(op, classical=[solver], cost=Cost(10.0, 0.0))
+    (duel,) = study.duels("net")
+    low, high = duel.interval
+    assert low < duel.ratio < high
+    assert duel.decided == decided
+    assert ("undecided on this machine: the ratio is between" in study.verdict) != decided
+    assert ("pays for" in study.verdict) == decided
+    assert study.to_dict()["duels"][0]["decided"] == decided
+    assert ("| undecided |" in study.to_markdown()) != decided
+
+
+def test_the_interval_contains_the_ratio_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    hits = 0
+    for _ in range(200):
+        a, b = (np.exp(0.3 * random.standard_normal(9)) for _ in range(2))
+        low, high = ratio_interval(tuple(2 * a), tuple(b), draws=400)
+        hits += low <= 2 <= high
+    assert 0.9 <= hits / 200 < 1
+    assert ratio_interval((1.0, 2.0, 3.0), (1.0, 1.0, 2.0)) == (0.5, 3.0), "too few for a bootstrap"
+
+
+def test_rounds_that_were_slow_for_both_do_not_widen_the_interval():
+    slow = np.array([1, 30, 1, 1, 80, 1, 2, 50, 1.0])
+    op, solver = timed(net(0.05, 1.0), 0.8 * slow), timed(row("solver", 0.03, 1.0), slow)
+    assert Duel(op, solver, Cost()).interval == pytest.approx((0.8, 0.8))
+    mixed = timed(solver, slow[::-1] ** 0.5)
+    low, high = Duel(op, mixed, Cost()).interval
+    assert high > 3 * low
+
+
+def test_a_machine_that_varies_decides_nothing():
+    """The planted case: the same network in 0.8 to 75 ms, and the fixed load no steadier."""
+    op, solver = timed(net(0.05, 1.0), [0.5] * 9), timed(row("solver", 0.03, 1.0), [1.0] * 9)
+    steady = comparison(op, classical=[solver])
+    assert steady.duels("net")[0].decided
+    starved = replace(steady, load=Quartiles(1e-3, 2e-3, 4e-3))
+    assert not starved.duels("net")[0].decided
+    assert "a fixed load varied 4× between its quartiles" in starved.verdict
+    assert "it took 2.00 ms (1.00 ms to 4.00 ms)" in starved.to_markdown()
+    assert replace(steady, load=Quartiles(1e-3, 1e-3, 2e-3)).duels("net")[0].decided
+
+
+def test_rows_without_the_seconds_of_rounds_are_compared_as_they_are():
+    (duel,) = comparison(net(0.05, 1e-3)).duels("net")
+    assert duel.interval is None
+    assert duel.decided
