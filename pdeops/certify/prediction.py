@@ -56,7 +56,7 @@ def predict(
     dataset = steady_fields(run, data)
     problem = _problem(dataset) if bounds or tol is not None else None
     domain: Any = dataset.domain
-    width = None if band is None else band.on(domain)
+    width = band.on(domain) if band else torch.empty(0)
     samples: list[Certified] = []
     covered: list[float] = []
 

@@ -85,9 +85,9 @@ def command(
         operator = bars.require_operator(loaded)
         if data is None:
             raise ValueError("Error bars need the inputs of a file: give --data.")
-        around = band and bars.conformal_band(
-            operator, band, level=level, simultaneous=not pointwise
-        )
+        around = None
+        if band is not None:
+            around = bars.conformal_band(operator, band, level=level, simultaneous=not pointwise)
         report = bars.predict(operator, data, out, bounds=certify, tol=tol, band=around)
         if json:
             emit(report.to_dict(), as_json=True)

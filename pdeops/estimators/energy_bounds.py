@@ -165,8 +165,8 @@ class EnergyBounds:
         """The field after the steps of conjugate gradients."""
         x = without_boundary(u, self.cells.grid)
         if self.steps > 0:
-            given = {"M": self.M, "rtol": 1e-14, "max_iterations": self.steps}
-            x = flexible_cg(self.A, self.b, x0=x, **given).x
+            run = flexible_cg(self.A, self.b, M=self.M, x0=x, rtol=1e-14, max_iterations=self.steps)
+            x = run.x
         return with_boundary(x, self.cells.grid)
 
     def _round_off(self, rest: Float[Tensor, "*halves"]) -> float:
