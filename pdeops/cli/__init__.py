@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from . import compare, data, doctor, evaluate, models, predict, quickstart, refine, solve, train
+from . import (
+    compare,
+    data,
+    doctor,
+    evaluate,
+    expect,
+    models,
+    predict,
+    quickstart,
+    refine,
+    solve,
+    train,
+)
 from .output import Group, Verb
 from .progress import LogLine, Watch
 
@@ -23,7 +35,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
-for verb in (train, evaluate, predict, refine, solve, compare, models, doctor, quickstart):
+for verb in (
+    *(train, evaluate, predict, refine, expect, solve, compare, models, doctor, quickstart),
+):
     app.command(name=verb.__name__.rpartition(".")[2], cls=Verb)(verb.command)
 
 

@@ -11,7 +11,7 @@ import inspect
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -202,6 +202,24 @@ def _class_at(name: str, base: type) -> type[Any]:
         raise ValueError(
             f"{name} must be a class of {wanted}; got {found!r}. Its {kind}: "
             f"{', '.join(classes) or 'none'}."
+        )
+    return found
+
+
+def function_at(name: str) -> Callable[..., Any]:
+    """The function that `module:function` or `file.py:function` names.
+
+    Raises:
+        ValueError: the file or module is missing, or has no function of this name.
+    """
+    path, attribute = _split(name)
+    module = _imported(path)
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        functions = [n for n, v in vars(module).items() if inspect.isfunction(v)]
+        raise ValueError(
+            f"{path} has no function {attribute!r}.{did_you_mean(attribute, functions)} Its "
+            f"functions: {', '.join(functions) or 'none'}."
         )
     return found
 

@@ -1,0 +1,120 @@
+"""Estimates of a known expectation: unbiased, of the stated error, and of the predicted cost."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+
+from pdeops.expectation import Pair, Sampler, monte_carlo, multifidelity, multilevel
+
+MEAN, DEVIATION = 3.0, 2.0
+
+
+def drawn(index, noise, *, seed=0, seconds=0.0):
+    """3 + 2 z + noise w, z and w of the sample's own generator; bias of half the noise."""
+
+    def evaluate(indices):
+        end = time.perf_counter() + seconds * len(indices)
+        values = []
+        for i in indices:
+            z = np.random.default_rng((seed, i)).standard_normal(8)
+            values.append(MEAN + DEVIATION * z[0] + noise * (0.5 + z[1 + index]))
+        while time.perf_counter() < end:
+            pass
+        return np.array(values)
+
+    return evaluate
+
+
+def fine(seed=0):
+    return Sampler("fine", drawn(0, 0.0, seed=seed))
+
+
+def known_pair(noise, c=0.01):
+    """What an endless pilot run would find."""
+    rho = DEVIATION / math.hypot(DEVIATION, noise)
+    return Pair(DEVIATION, rho, rho * DEVIATION / math.hypot(DEVIATION, noise), 1.0, c)
+
+
+def test_sizes_and_costs_are_the_published_ones():
+    """N and M of Peherstorfer, Willcox and Gunzburger; the cost against every other choice of M."""
+    pair = known_pair(1.0, c=0.01)
+    rho, c = pair.correlation, 0.01
+    assert pair.relative_cost == pytest.approx((math.sqrt(1 - rho**2) + math.sqrt(c) * rho) ** 2)
+    n, m = pair.sizes(0.01)
+    variance = DEVIATION**2 * (1 / n - (1 / n - 1 / m) * rho**2)
+    assert math.sqrt(variance) == pytest.approx(0.01, rel=1e-3)
+    cost = lambda r: (1 - (1 - 1 / r) * rho**2) * (1 + c * r)  # noqa: E731
+    assert min(cost(r) for r in np.linspace(1, 100, 500)) >= pair.relative_cost * (1 - 1e-9)
+    assert (n + c * m) / (DEVIATION / 0.01) ** 2 == pytest.approx(pair.relative_cost, rel=1e-3)
+    useless = Pair(1.0, 0.3, 0.3, 1.0, 0.5)
+    assert useless.relative_cost > 1
+
+
+@pytest.mark.parametrize("method", ["monte carlo", "multifidelity", "multilevel"])
+def test_error_and_coverage_over_two_hundred_repetitions(method):
+    """The deviation of the estimates is the stated standard error; 95 % intervals contain the mean
+    in 95 % of all cases; the cheap quantities are biased and do not matter."""
+    wanted, found = 0.2, []
+    for seed in range(200):
+        if method == "monte carlo":
+            found.append(monte_carlo(fine(seed), wanted, pilot=20))
+        elif method == "multifidelity":
+            cheap = Sampler("cheap", drawn(0, 1.0, seed=seed))
+            found.append(multifidelity(fine(seed), cheap, known_pair(1.0), wanted, first=50))
+        else:
+            levels = [Sampler(f"level {k}", drawn(k, 0.5**k, seed=seed)) for k in range(3)]
+            found.append(multilevel([*levels, fine(seed)], wanted, pilot=10))
+    errors = np.array([e.mean for e in found]) - MEAN
+    stated = np.array([e.standard_error for e in found])
+    assert stated.max() <= wanted
+    assert stated.mean() > 0.8 * wanted
+    assert abs(errors.mean()) < 2.5 * errors.std() / math.sqrt(200)
+    assert np.sqrt((errors**2).mean()) == pytest.approx(np.sqrt((stated**2).mean()), rel=0.12)
+    covered = np.mean([e.interval[0] <= MEAN <= e.interval[1] for e in found])
+    assert abs(covered - 0.95) < 2.5 * math.sqrt(0.95 * 0.05 / 200)
+
+
+def test_a_good_control_variate_needs_few_solves():
+    plain = monte_carlo(fine(), 0.1, pilot=20)
+    cheap = Sampler("cheap", drawn(0, 0.1))
+    better = multifidelity(fine(), cheap, known_pair(0.1, c=1e-3), 0.1, first=20)
+    assert better.counts["fine"] < plain.counts["fine"] / 20
+    assert better.counts["cheap"] > better.counts["fine"]
+
+
+def test_multilevel_leaves_out_levels_that_do_not_pay():
+    """The coarsest is as expensive as the finest."""
+    dear = Sampler("dear", drawn(3, 0.5, seconds=1e-3))
+    middle = Sampler("middle", drawn(2, 0.1))
+    got = multilevel([dear, middle, Sampler("fine", drawn(0, 0.0, seconds=2e-4))], 0.3, pilot=5)
+    assert "dear" not in got.counts
+
+
+def test_the_pilot_measures_the_pair():
+    f = Sampler("fine", drawn(0, 0.0, seconds=1e-3))
+    g = Sampler("cheap", drawn(0, 1.0, seconds=1e-4))
+    pair = Pair.measured(f, g, 0, 400)
+    exact = known_pair(1.0)
+    assert pair.correlation == pytest.approx(exact.correlation, abs=0.02)
+    assert pair.coefficient == pytest.approx(exact.coefficient, abs=0.05)
+    assert pair.deviation == pytest.approx(DEVIATION, rel=0.1)
+    assert pair.cheap_cost / pair.cost < 0.5
+    assert (f.count, g.count) == (400, 400)
+
+
+def test_bad_input():
+    constant = Sampler("constant", lambda indices: np.ones(len(indices)))
+    with pytest.raises(ValueError, match="positive"):
+        monte_carlo(fine(), 0.0)
+    with pytest.raises(ValueError, match=r"1\.\d\d times the seconds of Monte Carlo"):
+        multifidelity(fine(), fine(), Pair(1.0, 0.1, 0.1, 1.0, 0.5), 0.1)
+    with pytest.raises(ValueError, match="no help"):
+        multifidelity(fine(), constant, Pair.measured(fine(), constant, 0, 10), 0.1)
+    with pytest.raises(ValueError, match="at least one level"):
+        multilevel([], 0.1)
+    nan = Sampler("broken", lambda i: np.where(np.array(i) == 7, np.nan, 1.0))
+    with pytest.raises(ValueError, match="sample 7 by broken is not finite"):
+        monte_carlo(nan, 0.1)
+    assert monte_carlo(constant, 0.1, pilot=5).standard_error == 0
