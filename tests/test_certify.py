@@ -2,24 +2,20 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import h5py
 import pytest
 import torch
-from torch import nn
 
 from pdeops import certify
 from pdeops.datasets import Darcy, Poisson, generate, open_dataset
 from pdeops.domain import Sphere
 from pdeops.estimators import EnergyBounds
-from pdeops.nn.operator import Operator
-from pdeops.normalizer import Normalizer
 from pdeops.polish import polished
 from pdeops.solvers import Laplacian, without_boundary
 from pdeops.solvers.krylov.diagonal import Diagonal
-from pdeops.tasks import load_recipe
-from pdeops.tasks.supervised import Run
+
+from .stand_in import run_of
 
 SHAPE = (17, 17)
 PROBLEMS = {
@@ -27,29 +23,6 @@ PROBLEMS = {
     "neumann": Poisson("neumann", num_modes=8),
     "mixed": Poisson("mixed", num_modes=8),
 }
-
-
-class Predicts(nn.Module):
-    """Predicts `factor` times the solution of the problem, and a ramp."""
-
-    def __init__(self, problem, factor, ramp):
-        super().__init__()
-        self.problem, self.factor, self.ramp = problem, factor, ramp
-        self.parameter = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x):
-        grid = self.problem.grid(x.shape[2:])
-        u = torch.stack([self.problem.solve(one.double(), grid).x for one in x])
-        wave = torch.sin(3 * grid.nodes()[0]) * u.std()
-        return (self.factor * u + self.ramp * wave).float()[:, None]
-
-
-def run_of(problem, factor=0.9, ramp=0.05):
-    one = Normalizer.identity(1)
-    operator = Operator(Predicts(problem, factor, ramp), one, one)
-    grid = problem.grid(SHAPE)
-    recipe = load_recipe("fno_darcy65")
-    return Run(Path("runs/stand_in"), recipe, operator, grid, problem.spec(grid, 0, 1), 1)
 
 
 @pytest.fixture(scope="module")

@@ -58,11 +58,11 @@ class Pair:
         return (1 - (1 - 1 / r) * self.correlation**2) * (1 + c * r)
 
     def refusal(self, name: str) -> str | None:
-        """Why g, called `name`, is no help as a control variate; None if it is."""
+        """Why g, "the `name`", is no help as a control variate; None if it is."""
         if self.relative_cost < 1:
             return None
         return (
-            f"{name} is no help as a control variate: its correlation with the solution is "
+            f"The {name} is no help as a control variate: its correlation with the solution is "
             f"{self.correlation:.3f} and it costs {self.cheap_cost / self.cost:.2g} of a solve, so "
             f"it takes {self.relative_cost:.2f} times the seconds of Monte Carlo. Use Monte Carlo, "
             f"or a better operator."

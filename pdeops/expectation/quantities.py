@@ -1,11 +1,15 @@
 """Quantities of interest: scalars of an input and a solution."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..datasets import Problem
+from ..estimators.equilibrated_flux import flux_at_points, plain_fluxes
+from ..estimators.half_cells import HalfCells
 from ..nearest import did_you_mean
 from ..tasks.own_models import function_at, is_path
 
@@ -19,19 +23,16 @@ def mean(problem: Problem, x: Tensor, u: Tensor, grid: Any) -> float:
 
 
 def _flux(axis: int, end: int) -> Quantity:
-    """The flux -∫ a ∂u/∂n through the faces next to a side, n the outward normal."""
+    """The flux -∫ a ∂u/∂n through a side, n the outward normal: that of the finite volumes through
+    the faces next to it, and the source of the half cells between (`flux_at_points`)."""
 
     def flux(problem: Problem, x: Tensor, u: Tensor, grid: Any) -> float:
-        a, _ = problem.diffusion(x, grid)
-        n, h = u.shape[axis], grid.spacing[axis]
-        outer, inner = (u.select(axis, i) for i in ((0, 1) if end == 0 else (n - 1, n - 2)))
-        if isinstance(a, Tensor):
-            first, second = (a.select(axis, i) for i in ((0, 1) if end == 0 else (n - 1, n - 2)))
-            k = 2 * first * second / (first + second)
-        else:
-            k = a
-        weights = grid.quadrature().to(u).select(axis, n // 2) / h  # of the other axis
-        return (weights * k * (inner - outer)).sum().item() / h
+        a, f = problem.diffusion(x, grid)
+        cells = HalfCells(grid)
+        k = a if isinstance(a, Tensor) else torch.full_like(u, a)
+        sigma = flux_at_points(plain_fluxes(u, k, cells), f.to(u), cells)[axis]
+        through = sigma.select(axis, 0) if end == 0 else -sigma.select(axis, -1)
+        return through.sum().item() * math.prod(cells.sides) / cells.sides[axis]
 
     return flux
 

@@ -105,7 +105,7 @@ class ExpectationStudy:
                 f"{p.cheap_cost / p.cost:.3g} of its seconds; the pilot predicts "
                 f"{p.relative_cost:.3g} times the seconds of Monte Carlo."
             )
-        lines += [f"{name}: {why}" for name, why in self.refused.items()]
+        lines += list(self.refused.values())
         if "operator" in self.estimates or self.training_seconds is not None:
             spent = self.training_seconds
             text = "not known" if spent is None else seconds_text(spent)
