@@ -72,7 +72,11 @@ class Pair:
         """N evaluations of f and M of g, which include the N."""
         variance = self.deviation**2 * (1 - (1 - 1 / self.ratio) * self.correlation**2)
         n = max(math.ceil(variance / standard_error**2), MIN_SAMPLES)
-        return [n, math.ceil(n * self.ratio)]
+        # Where n is the least number, fewer evaluations of g than n · ratio suffice.
+        explained = (self.correlation * self.deviation) ** 2
+        left = standard_error**2 - (self.deviation**2 - explained) / n
+        enough = explained / left if left > 0 else math.inf
+        return [n, max(n, math.ceil(min(enough, n * self.ratio)))]
 
 
 def multifidelity(

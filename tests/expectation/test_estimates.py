@@ -48,6 +48,8 @@ def test_sizes_and_costs_are_the_published_ones():
     cost = lambda r: (1 - (1 - 1 / r) * rho**2) * (1 + c * r)  # noqa: E731
     assert min(cost(r) for r in np.linspace(1, 100, 500)) >= pair.relative_cost * (1 - 1e-9)
     assert (n + c * m) / (DEVIATION / 0.01) ** 2 == pytest.approx(pair.relative_cost, rel=1e-3)
+    few, many = known_pair(0.01, c=1e-6).sizes(1.0)
+    assert (few, many) == (10, 10), "the least number of solves leaves g nothing to do"
     useless = Pair(1.0, 0.3, 0.3, 1.0, 0.5)
     assert useless.relative_cost > 1
 
@@ -82,6 +84,45 @@ def test_a_good_control_variate_needs_few_solves():
     better = multifidelity(fine(), cheap, known_pair(0.1, c=1e-3), 0.1, first=20)
     assert better.counts["fine"] < plain.counts["fine"] / 20
     assert better.counts["cheap"] > better.counts["fine"]
+
+
+def recorded(sampler):
+    """The sampler, and the list of the samples of each of its calls."""
+    calls, evaluate = [], sampler._evaluate
+
+    def record(indices):
+        calls.append(set(indices))
+        return evaluate(indices)
+
+    sampler._evaluate = record
+    return sampler, calls
+
+
+def test_no_sample_is_used_twice():
+    """Neither those of the pilot run, nor those of another level."""
+    plain, calls = recorded(fine())
+    monte_carlo(plain, 0.3, pilot=20)
+    assert len(calls[0]) == 20
+    assert len(set().union(*calls)) == sum(map(len, calls))
+    coarse, low = recorded(Sampler("coarse", drawn(0, 0.1)))
+    top, high = recorded(Sampler("fine", drawn(0, 0.0, seconds=1e-3)))
+    multilevel([coarse, top], 0.3, pilot=10)
+    assert low[0] == high[0] == set(range(10))
+    pairs = set().union(*high[1:])
+    alone = set().union(*(call for call in low[1:] if not call <= pairs))
+    assert pairs
+    assert alone
+    assert not (pairs | set(range(10))) & alone
+    assert not pairs & set(range(10))
+
+
+def test_multilevel_sizes_are_of_least_cost():
+    """N_0 / N_1 = (V_0 C_1 / (V_1 C_0))^½; a solve on the fine level also needs the coarse one."""
+    coarse = Sampler("coarse", drawn(0, 0.3, seconds=2e-4))
+    top = Sampler("fine", drawn(0, 0.0, seconds=2e-3))
+    counts = multilevel([coarse, top], 0.1, pilot=200).counts
+    expected = math.sqrt((DEVIATION**2 + 0.09) / 0.09 * 2.2e-3 / 2e-4)
+    assert counts["coarse"] / counts["fine"] == pytest.approx(expected, rel=0.3)
 
 
 def test_multilevel_leaves_out_levels_that_do_not_pay():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pdeops.datasets import Darcy, Poisson
-from pdeops.expectation import expect
+from pdeops.expectation import Pair, expect, multifidelity, study
 from pdeops.expectation.quantities import QUANTITIES, quantity_named
 
 from ..stand_in import run_of
@@ -16,29 +16,29 @@ POISSON = Poisson("mixed", num_modes=8)
 
 
 def test_all_methods_agree():
-    """On 17² nodes, with an operator that is wrong by 10 % and a ramp; against 500 solves."""
+    """On 17² nodes, with an operator that is wrong by 10 % and a ramp; against 300 solves."""
     run = run_of(POISSON)
     grid = POISSON.grid((17, 17))
     mean = QUANTITIES["mean"]
     values = []
-    for i in range(500):
+    for i in range(300):
         x = POISSON.sample_input(grid, 5, i)
         values.append(mean(POISSON, x, POISSON.solve(x, grid).x, grid))
-    truth, error = np.mean(values), np.std(values) / math.sqrt(500)
+    truth, error = np.mean(values), np.std(values) / math.sqrt(300)
     wanted = 3 * error
     methods = ("operator", "monte-carlo", "coarse", "multilevel")
-    study = expect(run, "mean", wanted, seed=7, pilot=20, methods=methods)
-    assert set(study.estimates) | set(study.refused) == set(methods)
-    for estimate in study.estimates.values():
+    got = expect(run, "mean", wanted, seed=7, pilot=20, methods=methods)
+    assert set(got.estimates) | set(got.refused) == set(methods)
+    for estimate in got.estimates.values():
         assert estimate.standard_error <= wanted
         assert abs(estimate.mean - truth) < 4 * math.hypot(wanted, error)
-    assert study.pairs["operator"].correlation > 0.95
-    text, plain = study.to_markdown(), study.to_dict()
-    for name, estimate in study.estimates.items():
+    assert got.pairs["operator"].correlation > 0.95
+    text, plain = got.to_markdown(), got.to_dict()
+    for name, estimate in got.estimates.items():
         assert estimate.method in text
         assert plain["estimates"][name]["mean"] == estimate.mean
     assert "17×17 nodes, unbiased" in text
-    assert all(why in text for why in study.refused.values())
+    assert all(why in text for why in got.refused.values())
 
 
 def test_fluxes_through_all_sides_balance_the_source():
@@ -73,6 +73,19 @@ def test_a_quantity_of_ones_own(tmp_path):
         quantity_named(f"{file}:peek")
     with pytest.raises(ValueError, match="Did you mean 'mean'"):
         quantity_named("maen")
+
+
+def test_the_samples_of_the_pilot_are_not_used_again(monkeypatch):
+    found = []
+
+    def record(fine, cheap, pair, standard_error, *, first):
+        found.append(first)
+        return multifidelity(fine, cheap, pair, standard_error, first=first)
+
+    monkeypatch.setattr(study, "multifidelity", record)
+    monkeypatch.setattr(Pair, "relative_cost", 0.5)
+    expect(run_of(POISSON), "mean", 1.0, pilot=5, methods=("operator", "coarse"))
+    assert found == [5, 5]
 
 
 def test_bad_input(tmp_path):
