@@ -68,8 +68,9 @@ class Forms:
 
     def of(self, u: Tensor, *, fits: bool = True) -> ModuleType:
         """The form for the device of u; the twin unless the field `fits`."""
-        return self._module(self.by_device.get(u.device.type, self.otherwise) if fits else
-                            self.otherwise)
+        return self._module(
+            self.by_device.get(u.device.type, self.otherwise) if fits else self.otherwise
+        )
 
     def serve(self, u: Tensor) -> bool:
         """Whether the device of u has a form other than the twin."""

@@ -10,7 +10,6 @@ and write a field once, `cpu.py` matrix products that serve every device.
 import math
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor

@@ -1,9 +1,9 @@
 """The parts of a spectral convolution as differentiable functions, in the form for the device.
 
-The adjoint in u of v = Aᵀ D A u (`matrices.py`) is the same convolution with the matrices W_k^H, and
-the gradient of W_k is c_k Σ_b conj(û_k) ĝ_k: A, Aᵀ and products of one matrix per mode are all that
-is needed. Each of the three is a Function whose backward consists of differentiable operations, so
-derivatives of every order exist.
+The adjoint in u of v = Aᵀ D A u (`matrices.py`) is the same convolution with the matrices W_k^H,
+and the gradient of W_k is c_k Σ_b conj(û_k) ĝ_k: A, Aᵀ and products of one matrix per mode are all
+that is needed. Each of the three is a Function whose backward consists of differentiable
+operations, so derivatives of every order exist.
 
 A form is a module with `analysis` (A), `synthesis` (Aᵀ), `mix` (D) and `mix_gradients`: `cpu.py`,
 `gpu.py`. Fields have any floating dtype; coefficients and weights have at least float32.
@@ -53,7 +53,7 @@ def convolve(
 
 def coefficients_dtype(u: Tensor) -> torch.dtype:
     """That of the coefficients of u: float32 for shorter ones."""
-    return torch.promote_types(u.dtype, torch.float32)
+    return torch.float32 if u.dtype in (torch.bfloat16, torch.float16) else u.dtype
 
 
 # No Function without gradients: torch.compile (2.13) then calls its forward wrongly.

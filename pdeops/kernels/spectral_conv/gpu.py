@@ -12,14 +12,14 @@ and only these modes are written, and Aᵀ writes a field once: the full spectru
 In 1D, and for so many modes that sums over a plane do not fit in registers, `analyse_lines` and
 `synthesise_lines` transform the last axis alone; matrix products do the rest.
 
-**Bytes and flops** of A or Aᵀ of b samples of c channels on X x Y nodes with KX x KY modes, s bytes
-per number of the field: s·b·c·X·Y bytes of the field, which are compulsory, and 8·b·c·KX·KY bytes of
-coefficients for each part that the rows are divided into; 4·b·c·X·Y·KY flops along y and
+**Bytes and flops** of A or Aᵀ, for b samples of c channels on X x Y nodes, KX x KY modes and s
+bytes per number of the field: s·b·c·X·Y bytes of the field, which are compulsory, and 8·b·c·KX·KY
+bytes of coefficients for each part that the rows are divided into; 4·b·c·X·Y·KY flops along y and
 8·b·c·X·KX·KY along x. KX and KY are padded to powers of 2, at least 16. Forward and backward
-together call A and Aᵀ twice each: the compulsory bytes are 4·s·b·c·X·Y. With lines, the truncated
-field of 8·b·c·X·KY bytes is written and read in addition. Arithmetic takes less time than memory if
-4·KY/s flops per byte are below the machine's ratio of the two; float32 products on tensor cores
-(tf32x3) are three of TF32, on the other units (ieee) one.
+together call A and Aᵀ twice each, so the compulsory bytes are 4·s·b·c·X·Y. Lines write and read
+8·b·c·X·KY bytes of a truncated field in addition. Memory is the bound while 4·KY/s flops per byte
+are fewer than the machine does in the time of a byte. A float32 product on tensor cores (tf32x3)
+is three of TF32; elsewhere (ieee) it is one.
 
 **Precision.** Sums and coefficients are float32. Products of float32 fields are `ieee` or `tf32x3`,
 which have errors of one size, unless torch allows TF32 (`torch.backends.cuda.matmul`). Fields in

@@ -44,21 +44,24 @@ def x_table(A_x, k, x, KX, X):
 
 @triton.jit
 def transform_rows(
-    u, A_y, at, inside, k, start, end, Y, KY, stride_y,
+    u, A_y, at, inside, k0, start, end, Y, KY, stride_y,
     ROWS: tl.constexpr, BY: tl.constexpr, PY: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Σ_y u(y) exp(-2πi k y/Y) over y in [start, end) for rows at the offsets `at`, (rows, PY)."""
-    re = tl.zeros((ROWS, PY), tl.float32)
-    im = tl.zeros((ROWS, PY), tl.float32)
+    """Real and imaginary part of Σ_y u(y) exp(-2πi k y/Y) over y in [start, end), (rows, PY), for
+    rows at the offsets `at` and k from k0 on. They alternate in the columns of one product, so that
+    the tile of u is an operand once."""
+    column = tl.arange(0, 2 * PY)
+    k, part = k0 + column // 2, column % 2
+    row_of_A = (part * KY + k) * Y
+    h = tl.zeros((ROWS, 2 * PY), tl.float32)
     for y0 in range(start, end, BY):
         y = y0 + tl.arange(0, BY)
-        mask = inside[:, None] & (y < end)[None, :]
-        tile = tl.load(u + at[:, None] + y[None, :].to(tl.int64) * stride_y, mask=mask, other=0.0)
-        tile = tile.to(tl.float32)
-        cos, minus_sin = y_table(A_y, k[None, :], y[:, None], KY, Y)
-        re = tl.dot(tile, cos, re, input_precision=PRECISION)
-        im = tl.dot(tile, minus_sin, im, input_precision=PRECISION)
-    return re, im
+        nodes = inside[:, None] & (y < end)[None, :]
+        tile = tl.load(u + at[:, None] + y[None, :].to(tl.int64) * stride_y, mask=nodes, other=0.0)
+        entries = (k < KY)[None, :] & (y < Y)[:, None]
+        table = tl.load(A_y + row_of_A[None, :] + y[:, None], mask=entries, other=0.0)
+        h = tl.dot(tile.to(tl.float32), table, h, input_precision=PRECISION)
+    return tl.split(tl.reshape(h, (ROWS, PY, 2)))
 
 
 @triton.jit
@@ -79,7 +82,7 @@ def analyse_lines(
     at = x.to(tl.int64) * stride_x + c.to(tl.int64) * stride_c
     start = part * part_size
     re, im = transform_rows(
-        plane_pointer(u, plane, Z, stride_b, stride_z), A_y, at, inside, k,
+        plane_pointer(u, plane, Z, stride_b, stride_z), A_y, at, inside, k_tile * PY,
         start, tl.minimum(start + part_size, Y), Y, KY, stride_y, BX * BC, BY, PY, PRECISION,
     )  # fmt: skip
     line = (part * planes + plane).to(tl.int64) * X + x
@@ -109,7 +112,7 @@ def analyse_planes(
         x = x0 + rows // BC
         at = x.to(tl.int64) * stride_x + c.to(tl.int64) * stride_c
         h_re, h_im = transform_rows(
-            u, A_y, at, (x < X) & (c < C), ky, 0, Y, Y, KY, stride_y, BX * BC, BY, PY, PRECISION
+            u, A_y, at, (x < X) & (c < C), 0, 0, Y, Y, KY, stride_y, BX * BC, BY, PY, PRECISION
         )
         h_re, h_im = tl.reshape(h_re, (BX, BC * PY)), tl.reshape(h_im, (BX, BC * PY))
         cos, sin = x_table(A_x, kx[:, None], (x0 + tl.arange(0, BX))[None, :], KX, X)
@@ -175,11 +178,11 @@ def synthesise_planes(
     v_im = tl.load(source + size, mask=mask, other=0.0)
 
     x = x_tile * BX + tl.arange(0, BX)
-    cos, sin = x_table(A_x, kx[None, :], x[:, None], KX, X)
-    h_re = tl.dot(cos, v_re, input_precision=PRECISION)
-    h_re = tl.dot(-sin, v_im, h_re, input_precision=PRECISION)
-    h_im = tl.dot(cos, v_im, input_precision=PRECISION)
-    h_im = tl.dot(sin, v_re, h_im, input_precision=PRECISION)
+    cos_x, sin_x = x_table(A_x, kx[None, :], x[:, None], KX, X)
+    h_re = tl.dot(cos_x, v_re, input_precision=PRECISION)
+    h_re = tl.dot(-sin_x, v_im, h_re, input_precision=PRECISION)
+    h_im = tl.dot(cos_x, v_im, input_precision=PRECISION)
+    h_im = tl.dot(sin_x, v_re, h_im, input_precision=PRECISION)
     h_re, h_im = tl.reshape(h_re, (BX * BC, PY)), tl.reshape(h_im, (BX * BC, PY))
 
     rows = tl.arange(0, BX * BC)
@@ -192,8 +195,8 @@ def synthesise_planes(
         cos, minus_sin = y_table(A_y, ky[:, None], y[None, :], KY, Y)
         tile = tl.dot(h_re, cos, input_precision=PRECISION)
         tile = tl.dot(h_im, minus_sin, tile, input_precision=PRECISION)
-        mask = inside[:, None] & (y < Y)[None, :]
-        tl.store(to + y[None, :].to(tl.int64) * stride_y, tile.to(v.dtype.element_ty), mask=mask)
+        nodes = inside[:, None] & (y < Y)[None, :]
+        tl.store(to + y[None, :].to(tl.int64) * stride_y, tile.to(v.dtype.element_ty), mask=nodes)
 
 
 @triton.jit

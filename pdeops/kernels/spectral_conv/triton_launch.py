@@ -15,7 +15,7 @@ from . import triton_kernels as kernels
 from .cpu import analysis_of_lines, channels_first_in_memory, synthesis_to_lines
 from .gpu import empty_coefficients
 
-REGISTERS = 4096  # numbers of one sum that a program keeps
+REGISTERS = 4096  # numbers of a sum that a program keeps
 SMALLEST = 16  # operand of tl.dot
 PROGRAMS = 4  # per multiprocessor, which the work is divided into at least
 
@@ -183,7 +183,7 @@ def fits_plane(u: Tensor, A: Sequence[Tensor]) -> bool:
     if len(A) < 2:
         return False
     modes = math.prod(padded(m.shape[0] // 2) for m in A[-2:])
-    channels = 1 if channels_first_in_memory(u) else min(8, u.shape[-1])
+    channels = 2 if channels_first_in_memory(u) else min(8, u.shape[-1])
     return modes * channels <= REGISTERS
 
 
@@ -196,11 +196,14 @@ def precisions(dtype: torch.dtype) -> tuple[str, ...]:
 
 def plane_tiles(u: Tensor, PX: int, PY: int, dtype: torch.dtype) -> list[Tile]:
     """Candidates for the kernels of planes, whose rows x are an operand of tl.dot too."""
+    most = max(1, REGISTERS // (PX * PY))
+    c = min(padded(u.shape[-1]), most)
     if channels_first_in_memory(u):
-        shapes = [Tile(64, 1, 32), Tile(128, 1, 32), Tile(64, 1, 64), Tile(128, 1, 64, 8)]
+        few = min(4, c)
+        shapes = [Tile(16, few, 32), Tile(16, few, 64), Tile(16, min(8, c), 32, 8)]
     else:
-        c = min(SMALLEST, REGISTERS // (PX * PY), padded(u.shape[-1]))
-        shapes = [Tile(16, c, 32, 8), Tile(16, c, 16, 8), Tile(32, c, 32, 8), Tile(16, c, 32, 4)]
+        c = min(SMALLEST, c)
+        shapes = [Tile(16, c, 32, 8), Tile(16, c, 16, 8), Tile(16, min(8, c), 32)]
     return [replace(t, precision=p) for p in precisions(dtype) for t in shapes]
 
 
@@ -229,7 +232,12 @@ def total(parts: Tensor) -> Tensor:
 
 
 def options(tile: Tile) -> dict[str, Any]:
-    return {"PRECISION": tile.precision, "num_warps": tile.warps, "num_stages": tile.stages}
+    return {
+        "PRECISION": tile.precision,
+        "num_warps": tile.warps,
+        "num_stages": tile.stages,
+        "enable_fp_fusion": True,  # the default of Triton, which 3.9 warns will change
+    }
 
 
 def tuned(
@@ -240,4 +248,6 @@ def tuned(
     layout = "first" if channels_first_in_memory(u) else "last"
     key = f"{kernel} {u.dtype} {sizes} {modes} channels {layout} {tiles[0].precision}"
     with torch.cuda.device_of(u):
-        return run(tuning.best(f"spectral_conv {key}", tiles, run, u.device, too_large=(OutOfResources,)))
+        return run(
+            tuning.best(f"spectral_conv {key}", tiles, run, u.device, too_large=(OutOfResources,))
+        )
