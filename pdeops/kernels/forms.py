@@ -12,6 +12,8 @@ needs Triton's interpreter (TRITON_INTERPRET=1) and is for tests.
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -50,7 +52,7 @@ class Forms:
         by_device: for each device type the name of the module in that package.
 
     Attributes:
-        only_twin: whether PDEOPS_KERNELS=reference.
+        only_twin: whether the operation takes its twin everywhere: PDEOPS_KERNELS=reference.
 
     Raises:
         ValueError: PDEOPS_KERNELS has another value than the two, or the interpreter is off.
@@ -76,6 +78,16 @@ class Forms:
         """Whether the device of u has a form other than the twin."""
         return u.device.type in self.by_device
 
+    @contextmanager
+    def twin(self) -> Iterator[None]:
+        """A context in which the operation takes its twin, for comparisons; not for threads."""
+        before = self.by_device, self.only_twin
+        self.by_device, self.only_twin = {}, True
+        try:
+            yield
+        finally:
+            self.by_device, self.only_twin = before
+
     def choice(self, device: str, unfit: str | None = None) -> Choice:
         """The form for a field on a device of this type. Where a form in Triton exists and cannot
         run, one message in the log says so.
@@ -85,7 +97,7 @@ class Forms:
         """
         name = self.by_device.get(device)
         if self.only_twin:
-            return Choice(self.otherwise, f"{VARIABLE}=reference")
+            return Choice("reference", f"{VARIABLE}=reference")
         if name is None:
             return Choice(self.otherwise, f"no form for {device}")
         if name == "gpu" and unfit is None and not _has_triton():

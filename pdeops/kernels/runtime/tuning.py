@@ -10,7 +10,7 @@ import logging
 import os
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,11 +25,11 @@ Clock = Callable[[Callable[[], object], torch.device], float]
 
 REPEATS = 5  # timed calls of each candidate, after an untimed one
 log = logging.getLogger("pdeops")
-_chosen: dict[tuple[str, str], Any] = {}  # (device name, key) -> candidate, in this process
+_chosen: dict[tuple[torch.device, tuple[Hashable, ...]], Any] = {}  # in this process
 
 
 def best(
-    key: str,
+    key: tuple[Hashable, ...],
     candidates: Sequence[T],
     run: Callable[[T], object],
     device: torch.device,
@@ -47,23 +47,22 @@ def best(
         clock: (call, device) -> seconds of a call; by default events of the device, and on a CPU
             nothing is timed.
     """
+    if (device, key) in _chosen:
+        return _chosen[device, key]
     if clock is None:
         if device.type == "cpu" or torch.cuda.is_current_stream_capturing():
             return candidates[0]
         clock = _seconds
-    name = device_name(device)
-    if (name, key) in _chosen:
-        return _chosen[name, key]
+    name, text = device_name(device), " ".join(map(str, key))
     by_name = {repr(c): c for c in candidates}
-    stored = _read(name)
-    chosen = by_name.get(stored.get(key, ""))
+    chosen = by_name.get(_read(name).get(text, ""))
     if chosen is None:
         times = {c: _median(run, by_name[c], device, too_large, clock) for c in by_name}
         fastest = min(times, key=lambda c: times[c])
         chosen = by_name[fastest]
-        log.info("%s on %s: %s", key, name, fastest)
-        _write(name, {**_read(name), key: fastest})
-    _chosen[name, key] = chosen
+        log.info("%s on %s: %s", text, name, fastest)
+        _write(name, {**_read(name), text: fastest})
+    _chosen[device, key] = chosen
     return chosen
 
 

@@ -26,7 +26,7 @@ from .reference import weights_of_kept_modes
 
 # Axes: b batch, i and o channels in and out, k kept modes of all axes.
 
-FORMS = Forms(__package__, otherwise="cpu", cuda="gpu")
+FORMS = Forms(__package__, otherwise="cpu", cpu="cpu", cuda="gpu")
 
 
 def convolve(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -70,7 +71,7 @@ def analysis(u: Float[Tensor, "b *space c"], A: Sequence[Tensor]) -> Tensor:
             )  # fmt: skip
             return out
 
-        tiles = plane_tiles(u, PX, PY, u.dtype)
+        tiles = tiles_of_planes(u, PX * PY)
         h = total(tuned("analyse_planes", u, (PX, PY), tiles, planes))
         if len(A) == 3:
             h = torch.matmul(A[0], h.view(len(u), 2 * field.Z, -1))
@@ -90,7 +91,7 @@ def analysis(u: Float[Tensor, "b *space c"], A: Sequence[Tensor]) -> Tensor:
         )  # fmt: skip
         return out
 
-    h = total(tuned("analyse_lines", u, (PY,), line_tiles(u, u.dtype), lines))
+    h = total(tuned("analyse_lines", u, (PY,), tiles_of_lines(u), lines))
     return analysis_of_lines(h, tuple(A))
 
 
@@ -114,7 +115,7 @@ def synthesis(v_hat: Tensor, A: Sequence[Tensor], v: Float[Tensor, "b *space c"]
             )  # fmt: skip
             return v
 
-        tiles = plane_tiles(v, PX, PY, v.dtype)
+        tiles = tiles_of_planes(v, PX * PY)
         return tuned("synthesise_planes", v, (PX, PY), tiles, planes)
 
     h = synthesis_to_lines(v_hat, tuple(A)).contiguous()
@@ -132,7 +133,7 @@ def synthesis(v_hat: Tensor, A: Sequence[Tensor], v: Float[Tensor, "b *space c"]
         )  # fmt: skip
         return v
 
-    return tuned("synthesise_lines", v, (PY,), line_tiles(v, v.dtype), lines)
+    return tuned("synthesise_lines", v, (PY,), tiles_of_lines(v), lines)
 
 
 def mix(u_hat: Tensor, W: Tensor, c: Tensor, *, conjugate: bool = False) -> Tensor:
@@ -168,9 +169,14 @@ def weight_gradient(u_hat: Tensor, g: Tensor, c: Tensor) -> Tensor:
 # ----------------------------------------------------------------------- tiles and their choice
 
 
+def rounded(n: int) -> int:
+    """The smallest power of 2 from n on."""
+    return 1 << (n - 1).bit_length()
+
+
 def padded(n: int) -> int:
-    """The power of 2 from n on that `tl.dot` takes."""
-    return max(SMALLEST, 1 << (n - 1).bit_length())
+    """The smallest power of 2 from n on that is an operand of tl.dot."""
+    return max(SMALLEST, rounded(n))
 
 
 def cdiv(n: int, size: int) -> int:
@@ -194,27 +200,46 @@ def precisions(dtype: torch.dtype) -> tuple[str, ...]:
     return ("ieee", "tf32x3")
 
 
-def plane_tiles(u: Tensor, PX: int, PY: int, dtype: torch.dtype) -> list[Tile]:
-    """Candidates for the kernels of planes, whose rows x are an operand of tl.dot too."""
-    most = max(1, REGISTERS // (PX * PY))
-    c = min(padded(u.shape[-1]), most)
-    if channels_first_in_memory(u):
+@cache
+def plane_tiles(
+    channels_first: bool, channels: int, modes: int, precisions: tuple[str, ...]
+) -> tuple[Tile, ...]:
+    """Candidates for the kernels of planes, whose rows x are an operand of tl.dot too.
+
+    Larger ones need more registers than an H100 or H200 has for a thread, so Triton's assembler
+    says.
+    """
+    c = min(channels, max(1, REGISTERS // modes))
+    if channels_first:
         few = min(4, c)
         shapes = [Tile(16, few, 32), Tile(16, few, 64), Tile(16, min(8, c), 32, 8)]
     else:
         c = min(SMALLEST, c)
         shapes = [Tile(16, c, 32, 8), Tile(16, c, 16, 8), Tile(16, min(8, c), 32)]
-    return [replace(t, precision=p) for p in precisions(dtype) for t in shapes]
+    return tuple(replace(t, precision=p) for p in precisions for t in shapes)
 
 
-def line_tiles(u: Tensor, dtype: torch.dtype) -> list[Tile]:
-    """Candidates for the kernels of lines."""
-    if u.ndim > 3 and channels_first_in_memory(u):
+@cache
+def line_tiles(
+    channels_first: bool, channels: int, precisions: tuple[str, ...]
+) -> tuple[Tile, ...]:
+    """Candidates for the kernels of lines; with `channels_first` the rows x of a channel."""
+    if channels_first:
         shapes = [Tile(64, 1, 32), Tile(128, 1, 32), Tile(64, 1, 64)]
     else:
-        c = min(padded(u.shape[-1]), 64)
+        c = min(channels, 64)
         shapes = [Tile(1, c, 32), Tile(1, c, 64), Tile(1, SMALLEST, 64), Tile(4, c, 32)]
-    return [replace(t, precision=p) for p in precisions(dtype) for t in shapes]
+    return tuple(replace(t, precision=p) for p in precisions for t in shapes)
+
+
+def tiles_of_planes(u: Tensor, modes: int) -> tuple[Tile, ...]:
+    first = channels_first_in_memory(u)
+    return plane_tiles(first, padded(u.shape[-1]), modes, precisions(u.dtype))
+
+
+def tiles_of_lines(u: Tensor) -> tuple[Tile, ...]:
+    first = u.ndim > 3 and channels_first_in_memory(u)
+    return line_tiles(first, padded(u.shape[-1]), precisions(u.dtype))
 
 
 def division(programs: int, length: int, tile: int, like: Tensor) -> tuple[int, int]:
@@ -241,13 +266,15 @@ def options(tile: Tile) -> dict[str, Any]:
 
 
 def tuned(
-    kernel: str, u: Tensor, modes: tuple[int, ...], tiles: list[Tile], run: Callable[[Tile], Tensor]
+    kernel: str,
+    u: Tensor,
+    modes: tuple[int, ...],
+    tiles: tuple[Tile, ...],
+    run: Callable[[Tile], Tensor],
 ) -> Tensor:
-    """run(tile) with the fastest tile for fields like u."""
-    sizes = [padded(n) for n in u.shape]
-    layout = "first" if channels_first_in_memory(u) else "last"
-    key = f"{kernel} {u.dtype} {sizes} {modes} channels {layout} {tiles[0].precision}"
+    """run(tile) with the fastest tile for fields like u: of one dtype, layout and size, rounded up
+    to powers of 2."""
+    layout = "channels first" if channels_first_in_memory(u) else "channels last"
+    key = (kernel, u.dtype, layout, *map(rounded, u.shape), "modes", *modes, tiles[0].precision)
     with torch.cuda.device_of(u):
-        return run(
-            tuning.best(f"spectral_conv {key}", tiles, run, u.device, too_large=(OutOfResources,))
-        )
+        return run(tuning.best(key, tiles, run, u.device, too_large=(OutOfResources,)))
