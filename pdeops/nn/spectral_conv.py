@@ -23,8 +23,9 @@ class SpectralConv(nn.Module):
     resolve are omitted on that grid.
 
     Weights are real, of shape (*modes, in, 2, out). The real and imaginary parts of W_k are
-    adjacent rows, so that matrix products read them without a copy. Sums and coefficients are float32
-    under autocast. The map is differentiable to any order. `kernels/spectral_conv` computes it.
+    adjacent rows, so that matrix products read them without a copy. Sums and coefficients are
+    float32 under autocast. The map is differentiable to any order. `kernels/spectral_conv`
+    computes it.
 
     Raises:
         ValueError: a number of modes is not positive and even.

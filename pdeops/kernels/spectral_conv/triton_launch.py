@@ -204,11 +204,8 @@ def precisions(dtype: torch.dtype) -> tuple[str, ...]:
 def plane_tiles(
     channels_first: bool, channels: int, modes: int, precisions: tuple[str, ...]
 ) -> tuple[Tile, ...]:
-    """Candidates for the kernels of planes, whose rows x are an operand of tl.dot too.
-
-    Larger ones need more registers than an H100 or H200 has for a thread, so Triton's assembler
-    says.
-    """
+    """Candidates for the kernels of planes, whose rows x are an operand of tl.dot too; their sums
+    stay in registers."""
     c = min(channels, max(1, REGISTERS // modes))
     if channels_first:
         few = min(4, c)
