@@ -96,13 +96,14 @@ def empty_field(
 def _analysis(u: Tensor, A: list[Tensor]) -> Tensor:
     from .triton_launch import analysis
 
-    return analysis(u, A)
+    return analysis(u, A) if u.numel() else empty_coefficients(u, tuple(A)).zero_()
 
 
 def _synthesis(v_hat: Tensor, A: list[Tensor], channels_first: bool, dtype: torch.dtype) -> Tensor:
     from .triton_launch import synthesis
 
-    return synthesis(v_hat, A, empty_field(v_hat, tuple(A), channels_first, dtype))
+    v = empty_field(v_hat, tuple(A), channels_first, dtype)
+    return synthesis(v_hat, A, v) if v.numel() else v
 
 
 def _mix(u_hat: Tensor, W: Tensor, c: Tensor) -> Tensor:

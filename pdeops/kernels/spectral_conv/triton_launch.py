@@ -14,7 +14,6 @@ from triton.runtime.errors import OutOfResources
 from ..runtime import tuning
 from . import triton_kernels as kernels
 from .cpu import analysis_of_lines, channels_first_in_memory, synthesis_to_lines
-from .gpu import empty_coefficients
 
 REGISTERS = 4096  # numbers of a sum that a program keeps
 SMALLEST = 16  # operand of tl.dot
@@ -54,8 +53,6 @@ class Field(NamedTuple):
 def analysis(u: Float[Tensor, "b *space c"], A: Sequence[Tensor]) -> Tensor:
     """A u."""
     field, KY = Field.of(u), A[-1].shape[0] // 2
-    if 0 in u.shape:
-        return empty_coefficients(u, tuple(A)).zero_()
     if fits_plane(u, A):
         KX = A[-2].shape[0] // 2
         PX, PY = padded(KX), padded(KY)
@@ -98,8 +95,6 @@ def analysis(u: Float[Tensor, "b *space c"], A: Sequence[Tensor]) -> Tensor:
 def synthesis(v_hat: Tensor, A: Sequence[Tensor], v: Float[Tensor, "b *space c"]) -> Tensor:
     """v = Aᵀ v̂, written to v."""
     field, KY = Field.of(v), A[-1].shape[0] // 2
-    if 0 in v.shape:
-        return v
     if fits_plane(v, A):
         KX = A[-2].shape[0] // 2
         PX, PY = padded(KX), padded(KY)
@@ -119,7 +114,7 @@ def synthesis(v_hat: Tensor, A: Sequence[Tensor], v: Float[Tensor, "b *space c"]
         return tuned("synthesise_planes", v, (PX, PY), tiles, planes)
 
     h = synthesis_to_lines(v_hat, tuple(A)).contiguous()
-    PY = min(padded(KY), 64)
+    PY = min(padded(KY), 32)
 
     def lines(tile: Tile) -> Tensor:
         grid = (
@@ -222,10 +217,10 @@ def line_tiles(
 ) -> tuple[Tile, ...]:
     """Candidates for the kernels of lines; with `channels_first` the rows x of a channel."""
     if channels_first:
-        shapes = [Tile(64, 1, 32), Tile(128, 1, 32), Tile(64, 1, 64)]
+        shapes = [Tile(64, 1, 32), Tile(32, 1, 64), Tile(64, 1, 32, 8)]
     else:
         c = min(channels, 64)
-        shapes = [Tile(1, c, 32), Tile(1, c, 64), Tile(1, SMALLEST, 64), Tile(4, c, 32)]
+        shapes = [Tile(1, c, 32), Tile(1, SMALLEST, 64), Tile(1, c, 32, 8)]
     return tuple(replace(t, precision=p) for p in precisions for t in shapes)
 
 
