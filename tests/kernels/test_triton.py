@@ -118,9 +118,17 @@ for dtype, precision in (("fp32", "ieee"), ("fp32", "tf32x3"), ("fp32", "tf32"),
             compile(kernel, dtype, **tile, **{fastest: 1})
         for kernel in (kernels.analyse_planes, kernels.synthesise_planes):
             compile(kernel, dtype, **tile, PX=16, **{fastest: 1})
+# Triton takes arguments of 1 as constants.
+ones = dict.fromkeys(("Z", "X", "Y", "C", "KY", "stride_c"), 1)
+tile["BC"] = 16
+for kernel in (kernels.analyse_lines, kernels.synthesise_lines):
+    compile(kernel, "fp32", **tile, **ones)
+for kernel in (kernels.analyse_planes, kernels.synthesise_planes):
+    compile(kernel, "fp32", **tile, **ones, PX=16, KX=1)
 for precision in ("ieee", "tf32"):
     for kernel in (kernels.mix_modes, kernels.weight_gradient):
-        compile(kernel, "fp32", BB=16, BI=32, BO=32, PRECISION=precision)
+        for sizes in ({}, dict.fromkeys("BIOK", 1)):
+            compile(kernel, "fp32", BB=16, BI=32, BO=32, PRECISION=precision, **sizes)
 """
 
 

@@ -137,7 +137,7 @@ def mix(u_hat: Tensor, W: Tensor, c: Tensor, *, conjugate: bool = False) -> Tens
     (b, _, k, i), o = u_hat.shape, W.shape[-1]
     v_hat = u_hat.new_empty(b, 2, k, o)
     if v_hat.numel():
-        BB, BI, BO = (min(padded(n), 32) for n in (b, i, o))
+        BB, BI, BO = SMALLEST, min(padded(i), 32), min(padded(o), 32)
         with torch.cuda.device_of(u_hat):
             kernels.mix_modes[k, cdiv(b, BB), cdiv(o, BO)](
                 u_hat, W, c, v_hat, b, i, o, k, *W.stride(), -1.0 if conjugate else 1.0,
@@ -152,7 +152,7 @@ def weight_gradient(u_hat: Tensor, g: Tensor, c: Tensor) -> Tensor:
     (b, _, k, i), o = u_hat.shape, g.shape[-1]
     dW = g.new_empty(k, i, 2, o)
     if dW.numel():
-        BB, BI, BO = (min(padded(n), 32) for n in (b, i, o))
+        BB, BI, BO = SMALLEST, min(padded(i), 32), min(padded(o), 32)
         with torch.cuda.device_of(g):
             kernels.weight_gradient[k, cdiv(i, BI), cdiv(o, BO)](
                 u_hat, g, c, dW, b, i, o, k,
