@@ -294,7 +294,7 @@ ROWS = {
         convolve_with_wide_weights,
         channels_first(spectral_conv_reference.convolve),
         few_modes,
-        ((1, 1), (5, 7), (3, 4, 5), (13,)),
+        ((1, 1), (5, 7), (2, 3, 5), (13,)),
         dtypes=(torch.bfloat16, torch.float32),
     ),
     "fno.fourier_layer": Row(

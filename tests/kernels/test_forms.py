@@ -1,12 +1,9 @@
 """The choice of a form, its reason, and the environment variable PDEOPS_KERNELS."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
-from pdeops.kernels import forms, spectral_conv
+from pdeops.kernels import fno, forms, spectral_conv
 from pdeops.kernels.forms import VARIABLE, Forms
 from pdeops.kernels.spectral_conv import gpu
 
@@ -79,24 +76,17 @@ def test_an_unsupported_dtype_or_dimension_is_reported_once(monkeypatch, caplog,
     ]
 
 
-PROBE = """
-import sys
-import torch
-import pdeops.nn.spectral_conv
-from pdeops.kernels import fno, spectral_conv, stencil
-from pdeops.kernels.spectral_conv import cpu, reference
-assert "triton" not in sys.modules
-
-called = []
-plain = reference.convolve
-reference.convolve = lambda *fields: called.append(fields) or plain(*fields)
-u, weight = torch.ones(1, 6, 8, 2), torch.ones(2, 2, 2, 2, 2)
-spectral_conv.convolve(u, weight)
-print(len(called), stencil.FORMS.choice("cpu").form, fno._form(u).__name__.split(".")[-1])
-"""
-
-
-def test_the_variable_holds_for_every_operation_and_no_import_loads_triton(monkeypatch):
-    monkeypatch.setenv(VARIABLE, "reference")
-    done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True)
-    assert done.stdout.split() == ["1", "reference", "composed"], done.stderr
+def test_the_twin_replaces_every_form_of_a_convolution(monkeypatch):
+    """`twin` sets what PDEOPS_KERNELS=reference sets."""
+    called, plain = [], spectral_conv.reference.convolve
+    monkeypatch.setattr(
+        spectral_conv.reference, "convolve", lambda *f: called.append(f) or plain(*f)
+    )
+    u, weight = torch.ones(1, 6, 8, 2), torch.ones(2, 2, 2, 2, 2)
+    spectral_conv.convolve(u, weight)
+    assert not called
+    with spectral_conv.FORMS.twin(), fno.FORMS.twin():
+        spectral_conv.convolve(u, weight)
+        assert fno._form(u) is fno.composed
+    assert len(called) == 1
+    assert fno._form(u) is fno.cpu
