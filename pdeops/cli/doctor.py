@@ -1,4 +1,5 @@
-"""`pdeops doctor`: report versions, check that packages load together, compile the loops."""
+"""`pdeops doctor`: report versions and forms of kernels, check that packages load together, compile
+the loops."""
 
 import logging
 import subprocess
@@ -24,7 +25,7 @@ PACKAGES = (
     "xarray",
     "matplotlib",
 )
-OPTIONAL = ("pyamg", "tensorboard", "distributed")
+OPTIONAL = ("pyamg", "tensorboard", "distributed", "triton")
 
 # What is loaded -> its code; each runs in its own process, because some packages print or crash.
 _PROBES = {
@@ -56,15 +57,22 @@ def command(
             "commands does not have to.",
         ),
     ] = False,
+    time_kernels: Annotated[
+        bool,
+        typer.Option("--time-kernels", help="Time forms of kernels against their plain twins."),
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Report the versions of the installed packages, the device and the number of threads.
+    """Report the versions of the installed packages, the device, the number of threads, and for
+    each operation of pdeops.kernels the form that this device takes, with the reason.
 
     The exit status is 1 if a required package is missing, or does not load (--load).
     """
     import platform
 
     import torch
+
+    from .kernels import forms_on, times_on
 
     versions = {name: _version(name) for name in (*PACKAGES, *OPTIONAL)}
     cuda = torch.cuda.is_available()
@@ -73,12 +81,15 @@ def command(
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         "versions": versions,
+        "kernels": forms_on("cuda" if cuda else "cpu"),
     }
     failed = any(versions[name] == "not installed" for name in PACKAGES)
     if load:
         report["loads"] = {name: _probe(name, code) for name, code in _PROBES.items()}
         needed = [name for name in _PROBES if name not in _OPTIONAL_PROBES]
         failed |= any(report["loads"][name] != "yes" for name in needed)
+    if time_kernels:
+        report["kernel times"] = times_on(torch.device("cuda" if cuda else "cpu"))
     if compile:
         from .compile_loops import compile_all
 

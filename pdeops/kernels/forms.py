@@ -1,12 +1,23 @@
 """Selection of the form of an operation, and the requirements of compiled loops on fields.
 
 The folder of an operation holds `reference.py`, the plain torch twin, and one module per kind of
-device that has a faster form (`cpu.py`, later `gpu.py`). Its `__init__` is the operation: it owns a
+device that has a faster form (`cpu.py`, `gpu.py`). Its `__init__` is the operation: it owns a
 table `FORMS` from device type to form and the conditions under which a form applies. Callers do not
 ask for the device, the dtype or the memory layout of a field.
+
+The environment variable PDEOPS_KERNELS, read when the operation is imported, overrides the tables:
+`reference` leaves only the twins; `triton` uses the forms in Triton for fields on a CPU too, which
+needs Triton's interpreter (TRITON_INTERPRET=1) and is for tests.
 """
 
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 import torch
@@ -15,6 +26,16 @@ from torch import Tensor
 from .runtime.first_calls import once
 
 COMPILED_DTYPES = (torch.float64, torch.float32)  # of the compiled loops
+VARIABLE = "PDEOPS_KERNELS"
+log = logging.getLogger("pdeops")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The name of a form's module, and why it was chosen."""
+
+    form: str
+    reason: str
 
 
 class Forms:
@@ -27,20 +48,65 @@ class Forms:
 
     Args:
         package: the operation's package.
+        otherwise: the module that serves where no other does.
         by_device: for each device type the name of the module in that package.
+
+    Attributes:
+        only_twin: whether the operation takes its twin everywhere: PDEOPS_KERNELS=reference.
+
+    Raises:
+        ValueError: PDEOPS_KERNELS has another value than the two, or the interpreter is off.
     """
 
-    def __init__(self, package: str, **by_device: str) -> None:
-        self.package, self.by_device = package, by_device
+    def __init__(self, package: str, *, otherwise: str = "reference", **by_device: str) -> None:
+        setting = _setting()
+        self.only_twin = setting == "reference"
+        if self.only_twin:
+            by_device = {}
+        elif setting == "triton" and "cuda" in by_device:
+            by_device = {**by_device, "cpu": by_device["cuda"]}
+        self.package, self.by_device, self.otherwise = package, by_device, otherwise
         self._modules: dict[str, ModuleType] = {}
 
     def of(self, u: Tensor, *, fits: bool = True) -> ModuleType:
         """The form for the device of u; the twin unless the field `fits`."""
-        return self._module(self.by_device.get(u.device.type, "reference") if fits else "reference")
+        return self._module(
+            self.by_device.get(u.device.type, self.otherwise) if fits else self.otherwise
+        )
 
     def serve(self, u: Tensor) -> bool:
         """Whether the device of u has a form other than the twin."""
         return u.device.type in self.by_device
+
+    @contextmanager
+    def twin(self) -> Iterator[None]:
+        """A context in which the operation takes its twin, for comparisons; not for threads."""
+        before = self.by_device, self.only_twin
+        self.by_device, self.only_twin = {}, True
+        try:
+            yield
+        finally:
+            self.by_device, self.only_twin = before
+
+    def choice(self, device: str, unfit: str | None = None) -> Choice:
+        """The form for a field on a device of this type. Where a form in Triton exists and cannot
+        run, one message in the log says so.
+
+        Args:
+            unfit: why the form of the device cannot take the field; None: it can.
+        """
+        name = self.by_device.get(device)
+        if self.only_twin:
+            return Choice("reference", f"{VARIABLE}=reference")
+        if name is None:
+            return Choice(self.otherwise, f"no form for {device}")
+        if name == "gpu" and unfit is None and not _has_triton():
+            unfit = "Triton is not installed (pip install triton)"
+        if unfit is None:
+            return Choice(name, f"form for {device}")
+        if name == "gpu":
+            _warn_once(self.package.rpartition(".")[2], self.otherwise, unfit)
+        return Choice(self.otherwise, unfit)
 
     def _module(self, name: str) -> ModuleType:
         try:
@@ -49,6 +115,34 @@ class Forms:
             with once():
                 module = import_module(f"{self.package}.{name}")
             return self._modules.setdefault(name, module)
+
+
+def _setting() -> str:
+    """The value of PDEOPS_KERNELS, '' if it is not set."""
+    setting = os.environ.get(VARIABLE, "")
+    if setting not in ("", "reference", "triton"):
+        raise ValueError(f"{VARIABLE} is 'reference', 'triton' or not set; got {setting!r}.")
+    if setting == "triton" and not is_interpreted():
+        raise ValueError(
+            f"{VARIABLE}=triton runs Triton's forms on the CPU, in its interpreter; set "
+            f"TRITON_INTERPRET=1 as well. GPUs use them without {VARIABLE}."
+        )
+    return setting
+
+
+def is_interpreted() -> bool:
+    """Whether Triton's kernels run in its interpreter, on the CPU."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+@cache
+def _warn_once(operation: str, form: str, reason: str) -> None:
+    log.warning("%s: %s; the form `%s` is used instead", operation, reason, form)
 
 
 def is_compiled(u: Tensor) -> bool:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..calculus import calculus_of
 from ..domain import Boundary, Grid, Sphere
-from ..kernels.spectral_conv import analyse, cpu, synthesise
+from ..kernels.spectral_conv import analyse, mix, synthesise
 from . import chebyshev
 from .constants import constant
 from .spherical_modes import SphericalModes
@@ -194,7 +194,6 @@ class ModeMap(nn.Module):
 
     def forward(self, u_hat: Float[Tensor, "b two k i"]) -> Float[Tensor, "b two k o"]:
         ones = u_hat.new_ones(len(self.weight))
-        mix = cpu.Mix.apply if torch.is_grad_enabled() else cpu.mix
         with torch.autocast(u_hat.device.type, enabled=False):
             v_hat = mix(u_hat, self.weight.to(u_hat), ones)
             if self.pointwise is not None:

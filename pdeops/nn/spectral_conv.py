@@ -23,8 +23,9 @@ class SpectralConv(nn.Module):
     resolve are omitted on that grid.
 
     Weights are real, of shape (*modes, in, 2, out). The real and imaginary parts of W_k are
-    adjacent rows, so that matrix products read them without a copy. Transforms run in float32 under
-    autocast. The map is differentiable to any order. `kernels/spectral_conv` computes it.
+    adjacent rows, so that matrix products read them without a copy. Sums and coefficients are
+    float32 under autocast. The map is differentiable to any order. `kernels/spectral_conv`
+    computes it.
 
     Raises:
         ValueError: a number of modes is not positive and even.
@@ -53,6 +54,6 @@ class SpectralConv(nn.Module):
         The map is applied to the few kept modes, which costs less than at all nodes.
         """
         with torch.autocast(u.device.type, enabled=False):
-            v = u.to(torch.promote_types(u.dtype, torch.float32))
-            pointwise = None if then is None else (then.matrix.to(v), then.bias.to(v))
-            return convolve(v, self.weight, pointwise).to(u.dtype)
+            W = self.weight
+            pointwise = None if then is None else (then.matrix.to(W), then.bias.to(W))
+            return convolve(u, W, pointwise)

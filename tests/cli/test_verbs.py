@@ -313,6 +313,15 @@ def test_doctor_reports_versions_and_loads_nothing_by_default(pdeops):
     assert "loads" not in done.json
 
 
+def test_doctor_shows_forms_with_their_reasons_and_times_them(pdeops, monkeypatch):
+    monkeypatch.setattr("pdeops.cli.kernels.REPEATS", 1)
+    report = pdeops("doctor", "--time-kernels", "--json").json
+    assert report["kernels"]["spectral_conv"] == "cpu: form for cpu"
+    assert report["kernels"]["amg"] == "cpu: the only form"
+    times = report["kernel times"]["spectral_conv"]
+    assert times["times_faster"] == pytest.approx(times["twin_ms"] / times["form_ms"], rel=0.1)
+
+
 @pytest.mark.slow
 def test_doctor_tries_every_pair(pdeops):
     report = pdeops("doctor", "--load", "--json").json

@@ -73,6 +73,16 @@ def spectral_fields(n):
     return [(2, *n, 3), (*modes, 3, 2, 2)]
 
 
+def few_modes(n):
+    """Two per axis: Triton's interpreter takes a hundredth of a second for each."""
+    return [(2, *n, 3), (*[2] * len(n), 3, 2, 2)]
+
+
+def convolve_with_wide_weights(u, weight):
+    """Weights and coefficients are float32 for fields in bfloat16."""
+    return spectral_conv.convolve(u, weight.to(torch.promote_types(u.dtype, torch.float32)))
+
+
 def layer_fields(n):
     modes = (*(4 for _ in n[1:]), 3)
     return [(2, *n, 3), (*modes, 3, 2, 5), (4, 5), (4,), (2, 4), (2, 3), (2,)]
@@ -278,6 +288,14 @@ ROWS = {
         channels_first(spectral_conv_reference.convolve),
         spectral_fields,
         ((16,), (13,), *SIZES),
+    ),
+    # `interpreted.py` runs this row in Triton's interpreter.
+    "spectral_conv, few_modes": Row(
+        convolve_with_wide_weights,
+        channels_first(spectral_conv_reference.convolve),
+        few_modes,
+        ((1, 1), (5, 7), (2, 3, 5), (13,)),
+        dtypes=(torch.bfloat16, torch.float32),
     ),
     "fno.fourier_layer": Row(
         lambda *fields: fno.fourier_layer(*fields, activate=True),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pdeops.kernels import spectral_conv as fast
-from pdeops.kernels.spectral_conv import cpu
+from pdeops.kernels.spectral_conv import matrices
 from pdeops.kernels.spectral_conv import reference as plain
 
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-6}
@@ -170,10 +170,10 @@ def test_constants_made_in_inference_mode_serve_training():
 
 def test_constants_are_kept_and_their_number_is_bounded():
     arguments = ((16, 16), (8, 8), torch.float32, torch.device("cpu"))
-    assert cpu.constants(*arguments)[0][0] is cpu.constants(*arguments)[0][0]
-    for n in range(2, cpu._CACHED + 10):
-        cpu.constants((n,), (2,), torch.float32, torch.device("cpu"))
-    assert len(cpu._CACHE) <= cpu._CACHED
+    assert matrices.constants(*arguments)[0][0] is matrices.constants(*arguments)[0][0]
+    for n in range(2, matrices._CACHED + 10):
+        matrices.constants((n,), (2,), torch.float32, torch.device("cpu"))
+    assert len(matrices._CACHE) <= matrices._CACHED
 
 
 def test_threads_share_nothing_that_changes():
@@ -181,7 +181,7 @@ def test_threads_share_nothing_that_changes():
     fields = [draw(2, n, n + 1, 3, seed=n) for n in range(20, 28)]
     expected = [fast.convolve(u, weight) for u in fields]
     found = [None] * len(fields)
-    cpu._CACHE.clear()
+    matrices._CACHE.clear()
 
     def work(i):
         for _ in range(5):

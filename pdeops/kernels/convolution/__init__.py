@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..forms import Forms
 from ..runtime.memory import traced
 from . import cpu, reference
 
-FORMS = {"cpu": cpu.conv3d}  # other devices take the twin
+FORMS = Forms(__name__, cpu="cpu")
 
 
 def conv3d(
@@ -29,8 +30,8 @@ def conv3d(
     groups: int,
 ) -> Float[Tensor, "b o x_ y_ z_"]:
     """v for the field u; differentiable."""
-    form = FORMS.get(u.device.type) if _is_single_without_gradient(u) else None
-    return (form or reference.conv3d)(u, weight, bias, stride, padding, dilation, groups)
+    form = cpu if FORMS.serve(u) and _is_single_without_gradient(u) else reference
+    return form.conv3d(u, weight, bias, stride, padding, dilation, groups)
 
 
 def _is_single_without_gradient(u: Tensor) -> bool:

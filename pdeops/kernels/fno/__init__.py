@@ -12,10 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..forms import Forms
 from ..spectral_conv import fft_is_faster
 from . import composed, cpu
 
-FORMS: dict[str, ModuleType] = {"cpu": cpu}
+FORMS = Forms(__name__, otherwise="composed", cpu="cpu")
 
 
 def fourier_layer(
@@ -49,12 +50,11 @@ def pointwise_mlp(
 
 def _form(u: Tensor) -> ModuleType:
     """The form for the device of u, or `composed` if single operations must be visible."""
-    form = FORMS.get(u.device.type)
     if (
-        form is None
+        not FORMS.serve(u)
         or torch.compiler.is_compiling()
         or torch.is_autocast_enabled(u.device.type)
         or torch._C._are_functorch_transforms_active()
     ):
         return composed
-    return form
+    return cpu

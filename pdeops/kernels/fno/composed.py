@@ -16,10 +16,9 @@ from ..spectral_conv import convolve
 def fourier_layer(
     u: Tensor, K: Tensor, M1: Tensor, m1: Tensor, M2: Tensor, W: Tensor, w: Tensor, activate: bool
 ) -> Tensor:
-    """Same as `fno.fourier_layer`; the transforms run in float32 under autocast."""
+    """Same as `fno.fourier_layer`; sums and coefficients are float32 under autocast."""
     with torch.autocast(u.device.type, enabled=False):
-        v = u.to(torch.promote_types(u.dtype, torch.float32))
-        h = convolve(v, K, (M1, m1)).to(u.dtype)
+        h = convolve(u, K, (M1, m1))
     z = F.linear(u, W, w) + F.linear(F.gelu(h), M2)
     return F.gelu(z) if activate else z
 

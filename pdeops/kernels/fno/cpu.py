@@ -22,17 +22,14 @@ from torch.autograd import Function
 
 from ..runtime.memory import empty, traced
 from ..spectral_conv.cpu import (
-    Matrices,
     analysis,
     analysis_of_lines,
-    constants,
     each,
     mix,
     mix_gradients,
-    mode_zero,
-    modes_of,
     synthesis_to_lines,
 )
+from ..spectral_conv.matrices import Matrices, constants, mode_zero, modes_of
 from ..spectral_conv.reference import weights_of_kept_modes
 from . import composed
 

@@ -2,19 +2,23 @@
 
     v(x) = Σ_k W_k û_k exp(2πi k·x/L),    û_k = (1/N) Σ_x u(x) exp(-2πi k·x/L),  N nodes.
 
-`reference.py`, the twin by FFT, defines which k are kept and how W_k is stored. The other
-form, by products with the truncated Fourier matrices (`cpu.py`), serves every device.
+`reference.py`, the twin by FFT, defines which k are kept and how W_k is stored. The other forms
+multiply by the truncated Fourier matrices (`functions.py`): `gpu.py` has Triton kernels that read
+and write a field once, `cpu.py` matrix products that serve every device.
 """
 
 import math
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from . import cpu, reference
+from . import functions, reference
+from .functions import FORMS, mix
+from .matrices import constants
+
+__all__ = ["FORMS", "analyse", "convolve", "fft_is_faster", "mix", "synthesise"]
 
 
 def convolve(
@@ -22,16 +26,19 @@ def convolve(
     weight: Float[Tensor, "*modes i two o"],
     pointwise: tuple[Float[Tensor, "p o"], Float[Tensor, " p"]] | None = None,
 ) -> Float[Tensor, "b *space p"]:
-    """The spectral convolution of u, float32 or float64; differentiable to any order.
+    """The spectral convolution of u in u's dtype; differentiable to any order.
+
+    Weights are float64 for fields in float64, else float32; so are the sums.
 
     Args:
         pointwise: M and m; the result then is M v + m instead of v. The map is applied to the
             coefficients, which are fewer than the nodes.
     """
-    if not fft_is_faster(u.shape[1:-1], weight):
-        return cpu.convolve(u, weight, pointwise)
-    v = reference.convolve(u.movedim(-1, 1), weight).movedim(1, -1)
-    return v if pointwise is None else F.linear(v, *pointwise)
+    if not (FORMS.only_twin or fft_is_faster(u.shape[1:-1], weight)):
+        return functions.convolve(u, weight, pointwise)
+    wide = u.movedim(-1, 1).to(functions.coefficients_dtype(u))
+    v = reference.convolve(wide, weight).movedim(1, -1)
+    return (v if pointwise is None else F.linear(v, *pointwise)).to(u.dtype)
 
 
 def fft_is_faster(shape: Sequence[int], weight: Float[Tensor, "*modes i two o"]) -> bool:
@@ -51,10 +58,8 @@ def analyse(
     """The Fourier coefficients û_k of the kept modes, as real pairs; 0 for modes that the grid does
     not resolve. Differentiable to any order."""
     shape, n_modes = tuple(u.shape[1:-1]), tuple(n_modes)
-    A, _ = cpu.constants(shape, n_modes, u.dtype, u.device)
-    # No Function without gradients: torch.compile (2.13) then calls its forward wrongly.
-    u_hat = cpu.Analysis.apply(u, *A) if torch.is_grad_enabled() else cpu.analysis(u, A)
-    u_hat = u_hat / math.prod(shape)
+    A, _ = constants(shape, n_modes, functions.coefficients_dtype(u), u.device)
+    u_hat = functions.transform(u, A) / math.prod(shape)
     margins = reference.margins(shape, n_modes)
     pad = [p for before, _, after in reversed(margins) for p in (before, after)]
     return F.pad(u_hat, [0, 0, *pad]) if any(pad) else u_hat
@@ -66,9 +71,7 @@ def synthesise(
     """Σ_k v̂_k exp(2πi k·x/L) over the kept modes that a grid of this shape resolves; `convolve` is
     analyse, one matrix per mode, synthesise. Differentiable to any order."""
     shape, n_modes = tuple(shape), tuple(n_modes)
-    A, c = cpu.constants(shape, n_modes, v_hat.dtype, v_hat.device)
+    A, c = constants(shape, n_modes, v_hat.dtype, v_hat.device)
     v_hat = reference.narrowed(v_hat, 2, shape, n_modes)
     c = (c * math.prod(shape)).view(*v_hat.shape[2:-1], 1)
-    if torch.is_grad_enabled():
-        return cpu.Synthesis.apply(v_hat * c, False, *A)
-    return cpu.synthesis(v_hat * c, A, False)
+    return functions.invert(v_hat * c, A, False, v_hat.dtype)

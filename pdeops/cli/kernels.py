@@ -1,0 +1,154 @@
+"""The form that each operation of `pdeops.kernels` takes, and its time beside that of its twin."""
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..compare.timing import time_calls
+from ..kernels.forms import Forms
+
+REPEATS = 7
+Call = Callable[[], object]
+
+
+def operations() -> dict[str, Forms | None]:
+    """Operation -> its forms; None for those that have compiled loops on the CPU alone."""
+    import pdeops.kernels
+
+    found = {}
+    for module in pkgutil.iter_modules(pdeops.kernels.__path__, "pdeops.kernels."):
+        name = module.name.rpartition(".")[2]
+        if module.ispkg and name != "runtime":
+            found[name] = getattr(importlib.import_module(module.name), "FORMS", None)
+    return found
+
+
+def forms_on(device: str) -> dict[str, str]:
+    """Operation -> its form for fields in float32 on a type of device, and the reason."""
+    only = "cpu: the only form"
+    choices = {k: f and f.choice(device) for k, f in operations().items()}
+    return {k: f"{c.form}: {c.reason}" if c else only for k, c in choices.items()}
+
+
+def times_on(device: torch.device) -> dict[str, dict[str, float]]:
+    """Operation -> milliseconds of the form and of the twin, medians, and their quotient; for the
+    operations with an example below."""
+    tables = operations()
+    report = {}
+    for name, example in EXAMPLES.items():
+        forms = tables[name]
+        assert forms is not None, name
+        call = example(device)
+        with forms.twin():
+            bound = example(device)
+
+        def twin(forms: Forms = forms, bound: Call = bound) -> object:
+            with forms.twin():
+                return bound()
+
+        calls = {"form": _finished(call, device), "twin": _finished(twin, device)}
+        times = {k: 1e3 * t.wall.median for k, t in time_calls(calls, repeats=REPEATS).items()}
+        report[name] = {
+            "form_ms": round(times["form"], 3),
+            "twin_ms": round(times["twin"], 3),
+            "times_faster": round(times["twin"] / times["form"], 2),
+        }
+    return report
+
+
+def _finished(call: Call, device: torch.device) -> Call:
+    """The call, until the device has finished it."""
+
+    def run() -> None:
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return run
+
+
+# ------------------------------------------- examples: the operation on drawn fields, to be called
+
+
+def _draw(device: torch.device, *shape: int, complex_: bool = False) -> Tensor:
+    dtype = torch.complex64 if complex_ else torch.float32
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=dtype).to(device)
+
+
+def _spectral_conv(device: torch.device) -> Call:
+    """Forward and backward."""
+    from ..kernels.spectral_conv import convolve
+
+    u, weight = _draw(device, 4, 128, 128, 16), _draw(device, 16, 9, 16, 2, 16)
+    return lambda: _gradients(convolve, u, weight)
+
+
+def _fno(device: torch.device) -> Call:
+    """The layer, forward and backward."""
+    from ..kernels.fno import fourier_layer
+
+    shapes = (4, 128, 128, 16), (16, 9, 16, 2, 16), (16, 16), (16,), (16, 16), (16, 16), (16,)
+    fields = [_draw(device, *shape) for shape in shapes]
+    return lambda: _gradients(lambda *f: fourier_layer(*f, activate=True), *fields)
+
+
+def _gradients(function: Callable[..., Tensor], *fields: Tensor) -> tuple[Tensor, ...]:
+    fields = tuple(u.detach().requires_grad_() for u in fields)
+    return torch.autograd.grad(function(*fields).square().sum(), fields)
+
+
+def _convolution(device: torch.device) -> Call:
+    from ..kernels.convolution import conv3d
+
+    u, weight = _draw(device, 1, 16, 32, 32, 32), _draw(device, 16, 16, 3, 3, 3)
+
+    @torch.no_grad()
+    def call() -> Tensor:
+        return conv3d(u, weight, None, (1,) * 3, (1,) * 3, (1,) * 3, 1)
+
+    return call
+
+
+def _etdrk4(device: torch.device) -> Call:
+    from ..kernels.etdrk4 import bind
+
+    u, *N = (_draw(device, 4, 256, 129, complex_=True) for _ in range(5))
+    factors = tuple(_draw(device, 256, 129) / math.sqrt(256) for _ in range(4))
+    form = bind(u, factors[0])
+    return lambda: form.update(u.clone(), factors, tuple(N))
+
+
+def _low_storage(device: torch.device) -> Call:
+    from ..kernels.low_storage import bind
+
+    u, h, N = (_draw(device, 4, 256, 129, complex_=True) for _ in range(3))
+    decay, gain = _draw(device, 256, 129).sigmoid(), _draw(device, 256, 129)
+    update: Any = bind(u, decay)
+    return lambda: update(u.clone(), h.clone(), N, -0.7, decay, gain)
+
+
+def _conjugate(device: torch.device) -> Call:
+    from ..kernels.conjugate import bind
+
+    p, x = _draw(device, 512, 512), _draw(device, 512, 512)
+    step = bind(p, p.clone(), x, p.clone(), p.clone())
+
+    def call() -> None:
+        step.descend(step.direction(math.inf))
+
+    return call
+
+
+EXAMPLES: dict[str, Callable[[torch.device], Call]] = {
+    "spectral_conv": _spectral_conv,
+    "fno": _fno,
+    "convolution": _convolution,
+    "etdrk4": _etdrk4,
+    "low_storage": _low_storage,
+    "conjugate": _conjugate,
+}

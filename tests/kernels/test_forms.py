@@ -1,0 +1,92 @@
+"""The choice of a form, its reason, and the environment variable PDEOPS_KERNELS."""
+
+import pytest
+import torch
+
+from pdeops.kernels import fno, forms, spectral_conv
+from pdeops.kernels.forms import VARIABLE, Forms
+from pdeops.kernels.spectral_conv import gpu
+
+
+def made(monkeypatch, setting="", interpreted=""):
+    monkeypatch.setenv(VARIABLE, setting)
+    monkeypatch.setenv("TRITON_INTERPRET", interpreted)
+    return Forms("pdeops.kernels.example", cpu="cpu", cuda="gpu")
+
+
+@pytest.fixture
+def fresh():
+    """Messages appear once in a process."""
+    forms._warn_once.cache_clear()
+    yield
+    forms._warn_once.cache_clear()
+
+
+def test_each_device_has_its_form(monkeypatch, caplog):
+    monkeypatch.setattr(forms, "_has_triton", lambda: True)
+    table = made(monkeypatch)
+    assert [table.choice(device).form for device in ("cpu", "cuda", "mps")] == [
+        "cpu",
+        "gpu",
+        "reference",
+    ]
+    assert not caplog.text
+
+
+def test_reference_forces_the_twin(monkeypatch):
+    table = made(monkeypatch, "reference")
+    assert table.only_twin
+    assert not table.serve(torch.ones(1))
+    for device in ("cpu", "cuda"):
+        assert table.choice(device) == forms.Choice("reference", f"{VARIABLE}=reference")
+
+
+def test_triton_serves_the_cpu_in_its_interpreter(monkeypatch):
+    monkeypatch.setattr(forms, "_has_triton", lambda: True)
+    assert made(monkeypatch, "triton", "1").choice("cpu").form == "gpu"
+    with pytest.raises(ValueError, match="TRITON_INTERPRET=1"):
+        made(monkeypatch, "triton")
+
+
+def test_another_value_is_an_error(monkeypatch):
+    with pytest.raises(ValueError, match="'reference', 'triton' or not set; got 'fast'"):
+        made(monkeypatch, "fast")
+
+
+def test_a_missing_triton_is_reported_once(monkeypatch, caplog, fresh):
+    monkeypatch.setattr(forms, "_has_triton", lambda: False)
+    table = made(monkeypatch)
+    choices = {table.choice("cuda") for _ in range(3)}
+    assert {c.form for c in choices} == {"reference"}
+    assert len(caplog.records) == 1
+    assert "example: Triton is not installed" in caplog.text
+    assert table.choice("cpu").form == "cpu"
+    assert len(caplog.records) == 1
+
+
+def test_an_unsupported_dtype_or_dimension_is_reported_once(monkeypatch, caplog, fresh):
+    monkeypatch.setattr(forms, "_has_triton", lambda: True)
+    for _ in range(2):
+        for dtype, num_axes in ((torch.float64, 2), (torch.float32, 4)):
+            unfit = gpu.unfit(dtype, num_axes)
+            assert spectral_conv.FORMS.choice("cuda", unfit).form == "cpu"
+    assert [("float64" in r.message, "4 axes" in r.message) for r in caplog.records] == [
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_the_twin_replaces_every_form_of_a_convolution(monkeypatch):
+    """`twin` sets what PDEOPS_KERNELS=reference sets."""
+    called, plain = [], spectral_conv.reference.convolve
+    monkeypatch.setattr(
+        spectral_conv.reference, "convolve", lambda *f: called.append(f) or plain(*f)
+    )
+    u, weight = torch.ones(1, 6, 8, 2), torch.ones(2, 2, 2, 2, 2)
+    spectral_conv.convolve(u, weight)
+    assert not called
+    with spectral_conv.FORMS.twin(), fno.FORMS.twin():
+        spectral_conv.convolve(u, weight)
+        assert fno._form(u) is fno.composed
+    assert len(called) == 1
+    assert fno._form(u) is fno.cpu
