@@ -13,7 +13,7 @@ from .mixtures import Mixture
 from .second_order import SecondOrder, Term, evaluate, relative_size, uniform_nodes
 
 _RANK = 1e-15  # relative size of the pivots that count in a least-squares problem
-_HALVINGS = 8
+_HALVINGS = 8  # trial steps from one that does not lower the residual
 
 Reaction = Callable[[Tensor, Tensor], Tensor]
 
@@ -85,7 +85,8 @@ def solve_on_interval(
         ends: values of u at low and high; None at one end for an operator of first order.
         reaction: g, a function of tensors u and x (n,), differentiated by autograd.
         nodes: number of nodes; by default twice as many as the highest frequency needs.
-        rtol: the largest residual of a solution that counts as converged.
+        rtol: the largest residual of a solution that counts as converged, and the largest last
+            step of Gauss-Newton relative to u.
         iterations: largest number of Gauss-Newton iterations.
 
     Raises:
@@ -136,33 +137,34 @@ class _Problem:
         self.rows = sum(self.terms, start=torch.zeros(()))
         self.values = features.at(x) if reaction is not None else None
 
-    def react(self, z: Float[Tensor, " j"]) -> tuple[Tensor, Tensor]:
-        """g and dg/du at the points; zero without a reaction."""
-        if self.reaction is None or self.values is None:
-            return torch.zeros_like(self.x), torch.zeros_like(self.x)
-        u = (self.values @ z).requires_grad_()
-        reaction = self.reaction
-        with torch.enable_grad():
-            g = evaluate("reaction", lambda u, x: reaction(u, x), u, self.x)
-            (slope,) = torch.autograd.grad(g.sum(), u) if g.requires_grad else (0.0,)
-        name = "derivative of the reaction"
-        return g.detach(), evaluate(name, lambda u, x: slope, u.detach(), self.x)
-
     def residual(self, z: Float[Tensor, " j"]) -> Float[Tensor, " n"]:
-        """L u + g(u, x) - f."""
-        return self.rows @ z + self.react(z)[0] - self.f
+        """L u + g(u, x) - f; not finite where g is not."""
+        linear = self.rows @ z - self.f
+        return linear if self.reaction is None else linear + self.reaction(self.u(z), self.x)
+
+    def u(self, z: Float[Tensor, " j"]) -> Float[Tensor, " n"]:
+        """u at the points, for an equation with a reaction."""
+        assert self.values is not None
+        return self.values @ z
 
     def relative_residual(self, z: Float[Tensor, " j"]) -> float:
-        """Its norm relative to the sum of the sizes of the terms."""
-        terms = [*(term @ z for term in self.terms), self.react(z)[0], self.f]
+        """The norm of the residual relative to the sum of the sizes of the terms."""
+        terms = [*(term @ z for term in self.terms), self.f]
+        if self.reaction is not None:
+            terms.append(evaluate("reaction", self.reaction, self.u(z), self.x))
         return relative_size(self.residual(z), terms)
 
     def linearised(self, z: Float[Tensor, " j"]) -> tuple[Float[Tensor, "n j"], Tensor]:
-        """J and y of the equation J z' = y for the next z'."""
-        if self.values is None:
+        """J and y of the equation J z' = y for the next z', which is exact without a reaction."""
+        if self.reaction is None or self.values is None:
             return self.rows, self.f
-        g, slope = self.react(z)
-        return self.rows + slope[:, None] * self.values, self.f - g + slope * (self.values @ z)
+        u = self.u(z).requires_grad_()
+        with torch.enable_grad():
+            g = evaluate("reaction", self.reaction, u, self.x)
+            (slope,) = torch.autograd.grad(g.sum(), u) if g.requires_grad else (torch.zeros(()),)
+        u, g = u.detach(), g.detach()
+        slope = evaluate("derivative of the reaction", lambda u, x: slope, u, self.x)
+        return self.rows + slope[:, None] * self.values, self.f - g + slope * u
 
 
 class _ConstrainedFit:
@@ -193,17 +195,13 @@ def _gauss_newton(
 ) -> tuple[Tensor, int, bool]:
     """z, the number of iterations, and whether the last step was at most rtol times u."""
     z = fit.start
-    if problem.values is None:
+    if problem.reaction is None:
         return fit(*problem.linearised(z)), 1, True
-    size = problem.residual(z).norm()
     for done in range(1, iterations + 1):
-        step = fit(*problem.linearised(z)) - z
-        if (problem.values @ step).norm() <= rtol * (problem.values @ (z + step)).norm():
-            return z + step, done, True
-        for _ in range(_HALVINGS):
-            trial = problem.residual(z + step).norm()
-            if trial < size:
-                break
-            step = step / 2
-        z, size = z + step, problem.residual(z + step).norm()
+        size, new = problem.residual(z).norm(), fit(*problem.linearised(z))
+        step = new - z
+        if problem.u(step).norm() <= rtol * problem.u(new).norm():
+            return new, done, True
+        halvings = (step / 2**k for k in range(_HALVINGS))
+        z = z + next((d for d in halvings if problem.residual(z + d).norm() < size), step)
     return z, iterations, False

@@ -65,24 +65,24 @@ class Mixture(ABC):
 
     @property
     def highest(self) -> float:
-        """The largest f_q."""
-        return self.frequencies.max().item()
+        """The largest f_q plus the standard deviation of its component, 1/(2π ℓ_q)."""
+        return (self.frequencies + 1 / (2 * math.pi * self.lengths)).max().item()
 
     def __call__(self, d: Float[Tensor, "*n"], order: int = 0) -> Float[Tensor, "*n"]:
         """The derivative of this order, 0 to 2, of k at distances d, by Leibniz' rule."""
-        distance = d[..., None]
-        omega = 2 * math.pi * self.frequencies
-        envelopes = self.envelope(distance)
-        total = torch.zeros_like(distance)
-        for i in range(order + 1):
-            wave = omega**i * torch.cos(omega * distance + i * math.pi / 2)
-            total = total + math.comb(order, i) * envelopes[order - i] * wave
-        return (self.weights * total).sum(-1)
+        total = torch.zeros_like(d)
+        parameters = torch.stack([2 * math.pi * self.frequencies, self.lengths, self.weights])
+        for omega, length, weight in parameters.mT.tolist():
+            envelopes = self.envelope(d, length)
+            for i in range(order + 1):
+                wave = torch.cos(omega * d + i * math.pi / 2)
+                total += weight * math.comb(order, i) * omega**i * envelopes[order - i] * wave
+        return total
 
     @abstractmethod
     def envelope(
-        self, d: Float[Tensor, "*n 1"]
-    ) -> tuple[Float[Tensor, "*n q"], Float[Tensor, "*n q"], Float[Tensor, "*n q"]]:
+        self, d: Float[Tensor, "*n"], length: float
+    ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"], Float[Tensor, "*n"]]:
         """ρ, ρ' and ρ'' at distances d."""
 
     @abstractmethod
@@ -117,11 +117,11 @@ class GaussianMixture(Mixture):
     the matrix K, whose eigenvalues below round-off carry half of the digits of a solution.
     """
 
-    def envelope(self, d: Float[Tensor, "*n 1"]) -> tuple[Tensor, Tensor, Tensor]:
+    def envelope(self, d: Tensor, length: float) -> tuple[Tensor, Tensor, Tensor]:
         """ρ, ρ' and ρ''."""
-        s = d / self.lengths
+        s = d / length
         rho = torch.exp(-(s**2) / 2)
-        return rho, -s / self.lengths * rho, (s**2 - 1) / self.lengths**2 * rho
+        return rho, -s / length * rho, (s**2 - 1) / length**2 * rho
 
     def features(self, nodes: Float[Tensor, " n"]) -> FourierFeatures:
         """Waves of the frequencies j/P, with P so long that the periodic images of k, P apart, do
@@ -129,7 +129,7 @@ class GaussianMixture(Mixture):
         low, high = nodes.min().item(), nodes.max().item()
         longest, shortest = self.lengths.max().item(), self.lengths.min().item()
         period = high - low + _TAIL * longest
-        top = self.highest + _TAIL / (2 * math.pi * shortest)
+        top = self.frequencies.max().item() + _TAIL / (2 * math.pi * shortest)
         f = torch.arange(math.ceil(top * period) + 1, dtype=torch.float64) / period
         scale = 2 * math.pi * self.lengths
         bells = [
@@ -150,9 +150,9 @@ class StudentMixture(Mixture):
     number of nodes.
     """
 
-    def envelope(self, d: Float[Tensor, "*n 1"]) -> tuple[Tensor, Tensor, Tensor]:
+    def envelope(self, d: Tensor, length: float) -> tuple[Tensor, Tensor, Tensor]:
         """ρ, ρ' and ρ''."""
-        a = math.sqrt(5) / self.lengths
+        a = math.sqrt(5) / length
         s = a * d.abs()
         decay = torch.exp(-s)
         first = -(a**2) / 3 * d * (1 + s) * decay
