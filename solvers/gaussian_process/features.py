@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from torch import Tensor
 _ROUND_OFF = 1e-15  # of the largest eigenvalue of K; smaller ones are dropped
 
 
+@runtime_checkable
 class Features(Protocol):
     """φ(x), a Gaussian process u(x) = φ(x)·z with independent standard normal z (Rasmussen &
     Williams 2006, sec. 2.1). The function that minimises |z| under conditions on u is the mean of

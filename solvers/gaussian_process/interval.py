@@ -198,8 +198,8 @@ def _gauss_newton(
     if problem.reaction is None:
         return fit(*problem.linearised(z)), 1, True
     for done in range(1, iterations + 1):
-        size, new = problem.residual(z).norm(), fit(*problem.linearised(z))
-        step = new - z
+        new = fit(*problem.linearised(z))
+        size, step = problem.residual(z).norm(), new - z
         if problem.u(step).norm() <= rtol * problem.u(new).norm():
             return new, done, True
         halvings = (step / 2**k for k in range(_HALVINGS))

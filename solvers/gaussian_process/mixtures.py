@@ -4,7 +4,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Self
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,9 @@ from torch import Tensor
 from .features import Features, FourierFeatures, NystromFeatures
 
 _TAIL = 8.6  # exp(-8.6² / 2) is the round-off of float64
+_MOST_WAVES = 20_000
+
+Kind = TypeVar("Kind", bound="Mixture")
 
 
 class Mixture(ABC):
@@ -48,7 +51,7 @@ class Mixture(ABC):
         self.weights = self._per_component("weights", 1 / len(f) if weights is None else weights)
 
     @classmethod
-    def covering(cls, highest: float | int, extent: float | int) -> Self:
+    def covering(cls: type[Kind], highest: float | int, extent: float | int) -> Kind:
         """The dictionary of all frequencies up to `highest` on an interval of length `extent`: one
         component per cycle over the interval, correlated over half of it.
 
@@ -125,12 +128,23 @@ class GaussianMixture(Mixture):
 
     def features(self, nodes: Float[Tensor, " n"]) -> FourierFeatures:
         """Waves of the frequencies j/P, with P so long that the periodic images of k, P apart, do
-        not reach the interval."""
+        not reach the interval.
+
+        Raises:
+            ValueError: there would be too many of them.
+        """
         low, high = nodes.min().item(), nodes.max().item()
         longest, shortest = self.lengths.max().item(), self.lengths.min().item()
         period = high - low + _TAIL * longest
         top = self.frequencies.max().item() + _TAIL / (2 * math.pi * shortest)
-        f = torch.arange(math.ceil(top * period) + 1, dtype=torch.float64) / period
+        count = math.ceil(top * period) + 1
+        if count > _MOST_WAVES:
+            raise ValueError(
+                f"This kernel takes {count} waves on an interval of length {high - low:.6g}, more "
+                f"than {_MOST_WAVES}: its lengths are up to {longest:.6g}, its frequencies up to "
+                f"{self.highest:.6g}. Use lengths below ten times the interval."
+            )
+        f = torch.arange(count, dtype=torch.float64) / period
         scale = 2 * math.pi * self.lengths
         bells = [
             torch.exp(-(((f[:, None] + sign * self.frequencies) * scale) ** 2) / 2)
