@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from .evolution.rk4cn import RK4CN
     from .evolution.stepper import Stepper
     from .evolution.trajectory import Trajectory
+    from .gaussian_process.interval import solve_on_interval
+    from .gaussian_process.mixtures import GaussianMixture, StudentMixture
+    from .gaussian_process.rectangle import solve_on_rectangle
+    from .gaussian_process.second_order import SecondOrder
     from .krylov.bicgstab import bicgstab
     from .krylov.cg import cg
     from .krylov.deep_conjugate_direction import deep_conjugate_direction
@@ -75,6 +79,7 @@ _HOME = {
     "Evolution": "evolution.evolution",
     "FastPoisson": "direct.dst",
     "Flux": "evolution.finite_volume",
+    "GaussianMixture": "gaussian_process.mixtures",
     "GhostElimination": "multigrid.ghosts",
     "GrayScott": "evolution.equations.gray_scott",
     "Heat": "evolution.equations.heat",
@@ -91,6 +96,7 @@ _HOME = {
     "RaceResult": "krylov.race",
     "Relaxation": "tuning.relax",
     "RugeStueben": "multigrid.amg",
+    "SecondOrder": "gaussian_process.second_order",
     "SeparableInverse": "direct.separable",
     "ShallowWater": "evolution.equations.shallow_water",
     "SmoothedAggregation": "multigrid.amg",
@@ -98,6 +104,7 @@ _HOME = {
     "SparseDirect": "direct.sparse",
     "Stencil": "operators.stencil",
     "Stepper": "evolution.stepper",
+    "StudentMixture": "gaussian_process.mixtures",
     "Trajectory": "evolution.trajectory",
     "Transport": "evolution.equations.transport",
     "TsallisINF": "tuning.tsallis_inf",
@@ -117,6 +124,8 @@ _HOME = {
     "solve": "choice.solve",
     "solve_conservation_law": "evolution.finite_volume",
     "solve_darcy": "darcy",
+    "solve_on_interval": "gaussian_process.interval",
+    "solve_on_rectangle": "gaussian_process.rectangle",
     "solve_poisson": "direct.dst",
     "solve_sparse": "direct.sparse",
     "sor": "krylov.sor",
@@ -142,6 +151,7 @@ __all__ = [
     "Evolution",
     "FastPoisson",
     "Flux",
+    "GaussianMixture",
     "GhostElimination",
     "GrayScott",
     "Heat",
@@ -158,6 +168,7 @@ __all__ = [
     "RaceResult",
     "Relaxation",
     "RugeStueben",
+    "SecondOrder",
     "SeparableInverse",
     "ShallowWater",
     "SmoothedAggregation",
@@ -165,6 +176,7 @@ __all__ = [
     "SparseDirect",
     "Stencil",
     "Stepper",
+    "StudentMixture",
     "Trajectory",
     "Transport",
     "TsallisINF",
@@ -184,6 +196,8 @@ __all__ = [
     "solve",
     "solve_conservation_law",
     "solve_darcy",
+    "solve_on_interval",
+    "solve_on_rectangle",
     "solve_poisson",
     "solve_sparse",
     "sor",

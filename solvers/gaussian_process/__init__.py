@@ -1,0 +1,1 @@
+"""Gaussian-process solvers for equations with high and with many frequencies."""
