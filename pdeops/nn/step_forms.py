@@ -1,8 +1,9 @@
 """Time-dependent equations at scattered points, for steppers whose state is a network."""
 # Axes: c channel, d direction, n points.
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,7 +17,7 @@ Field = Callable[[Tensor], Tensor]
 _NODES = 128  # per axis, of the stream function at t = 0
 
 
-class StepForm(Protocol):
+class StepForm(ABC):
     """An equation s_t = F for a state s that is a part of the outputs of a network.
 
     Attributes:
@@ -25,28 +26,28 @@ class StepForm(Protocol):
 
     num_outputs: int
 
+    @abstractmethod
     def initial(self, x: Float[Tensor, "d n"]) -> Jet:
         """The jet of the outputs at t = 0."""
-        ...
 
+    @abstractmethod
     def state(self, outputs: Jet) -> Float[Tensor, "c n"]:
         """s, the solution."""
-        ...
 
+    @abstractmethod
     def rate(self, outputs: Jet, x: Float[Tensor, "d n"], t: float) -> Float[Tensor, "c n"]:
         """F."""
-        ...
 
+    @abstractmethod
     def constraints(self, outputs: Jet) -> Float[Tensor, "e n"]:
         """Rows that are zero for the solution at each time."""
-        ...
 
+    @abstractmethod
     def check_terms(self, outputs: Jet, x: Float[Tensor, "d n"], t: float) -> None:
         """Raise a ValueError that names the first term that is not finite, and where."""
-        ...
 
 
-class TransportForm:
+class TransportForm(StepForm):
     """u_t = -(c + f₁)·∇u + f₂ Δu + λ u + S; the outputs are u.
 
     Args:
@@ -83,7 +84,7 @@ class TransportForm:
         self.equation.check_terms(u[None], x[None], torch.full_like(x[None, :1], t))
 
 
-class VorticityForm:
+class VorticityForm(StepForm):
     """ω_t = -u·∇ω + ν Δω - μ ω + f with u = (ψ_y, -ψ_x) and ω = -Δψ; the outputs are (ψ, ω).
 
     u is divergence-free for any weights, so that no pressure is needed: u is the projection of the

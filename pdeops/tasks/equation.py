@@ -205,6 +205,12 @@ class EquationTask(Task):
         grid = DomainTable(carry["extent"], carry["t_end"]).grid()
         equation = KNOWN_EQUATIONS.build(carry["equation"], folder, grid)
         u0 = KNOWN_INITIAL.build(carry["initial"], folder, grid)
+        model = KNOWN_FIELDS.named(carry["model"], folder)
+        if isinstance(equation, NavierStokes) and not model.steps:
+            raise ValueError(
+                f"{carry['model']['name']} solves equations derived from Transport; got "
+                f"NavierStokes. Use NeuralFieldStepper for incompressible flow."
+            )
         field = KNOWN_FIELDS.build(carry["model"], folder, equation, u0, carry["t_end"])
         return field.to(CollocationTable(dtype=carry["dtype"]).precision)
 

@@ -39,7 +39,9 @@ def fit_steps(
     """
     field.double()
     windows = CollocationPoints(field, CollocationTable(points=points), len(field.ends), 0)
-    optimizer = LevenbergMarquardt(field.parameters(), damping=1e-3, rcond=1e-12, least=1e-9)
+    optimizer = LevenbergMarquardt(
+        field.parameters(), damping=1e-3, rcond=1e-12, least_damping=1e-9
+    )
     fits = []
     for step in range(int(field.started), num_steps or len(field.ends)):
         fit = fit_residual(

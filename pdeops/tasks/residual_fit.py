@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..batch import Batch
@@ -46,7 +47,7 @@ def fit_residual(
         causality: ε of the causal weights, see `ResidualLoss`.
         iterations: the largest number of them.
         rtol: an iteration that lowers the residual by a smaller fraction is the last.
-        atol: a residual below it is small enough.
+        atol: a residual below it, after one iteration or more, is small enough.
 
     Raises:
         ValueError: the residual is not finite.
@@ -58,15 +59,16 @@ def fit_residual(
             "The residual is not finite before the first iteration, though the terms of the "
             "equation are. Check the derivatives of the initial field."
         )
-    floor = max(atol, 4 * 2.0**-52 * residuals[0])
-    for _ in range(iterations):
-        if residuals[-1] <= floor:
+    floor = 4 * torch.finfo(torch.float64).eps * residuals[0]
+    for k in range(iterations):
+        # One iteration at least: a step of a slow solution would else leave it where it is.
+        if residuals[-1] <= (max(atol, floor) if k else floor):
             return ResidualFit(residuals, True)
         optimizer.step(closure)
         residuals.append(closure() ** 0.5)
         if residuals[-2] - residuals[-1] <= rtol * residuals[-2]:
             return ResidualFit(residuals, True)
-    return ResidualFit(residuals, residuals[-1] <= floor)
+    return ResidualFit(residuals, residuals[-1] <= max(atol, floor))
 
 
 class _Closure:

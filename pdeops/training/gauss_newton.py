@@ -15,8 +15,14 @@ class LevenbergMarquardt(torch.optim.Optimizer):
     """The torch optimizer of `optim.GaussNewton`, for the parameters that have a gradient. Its
     closure gives the loss, and r and J by its attribute `linearise`."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], damping: float, rcond: float, least: float = 0.0) -> None:
-        defaults = {"lr": 1.0, "damping": damping, "rcond": rcond, "least_damping": least}
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        damping: float,
+        rcond: float,
+        least_damping: float = 0.0,
+    ) -> None:
+        defaults = {"lr": 1.0, "damping": damping, "rcond": rcond, "least_damping": least_damping}
         super().__init__(parameters, defaults)
 
     @torch.no_grad()

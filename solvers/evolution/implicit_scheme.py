@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Inexact
 from torch import Tensor
 
 
@@ -33,16 +33,16 @@ class ImplicitScheme:
         """s, the number of unknown states."""
         return len(self.weights)
 
-    def evaluated(self, states: Float[Tensor, "k *field"]) -> Float[Tensor, "j *field"]:
+    def evaluated(self, states: Inexact[Tensor, "k *field"]) -> Inexact[Tensor, "j *field"]:
         """V from U_0 .. U_s, or any linear functional of V from the same functional of U."""
         return torch.einsum("jk,k...->j...", states.new_tensor(self.points), states)
 
     def residual(
         self,
-        states: Float[Tensor, "k *field"],
-        rates: Float[Tensor, "j *field"],
+        states: Inexact[Tensor, "k *field"],
+        rates: Inexact[Tensor, "j *field"],
         dt: float,
-    ) -> Float[Tensor, "i *field"]:
+    ) -> Inexact[Tensor, "i *field"]:
         """U_i - u_n - Δt Σ_j a_ij F_j; zero for a solution.
 
         Args:

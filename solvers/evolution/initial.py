@@ -109,14 +109,8 @@ def check_initial(
     """Uniform points of the box and u0 there, for methods for transport on periodic boxes.
 
     Raises:
-        ValueError: the equation is no `Transport`, a term of it is not finite at u0, or an error of
-            `check_start`.
+        ValueError: a term of the equation is not finite at u0, or an error of `check_start`.
     """
-    if not isinstance(equation, Transport):
-        raise ValueError(
-            f"This method solves equations derived from Transport; got "
-            f"{type(equation).__name__}. Use NeuralFieldStepper for incompressible flow."
-        )
     x, u = check_start(equation, u0, t_end)
     equation.check_terms(u, x, torch.zeros_like(x[:, :1]))
     return x, u
