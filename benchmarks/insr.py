@@ -264,7 +264,7 @@ def main() -> None:
     """Run the chosen parts and write insr_<part>.csv."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--steps", type=int, default=3, help="steps of Adam (default 3)")
+    parser.add_argument("--steps", type=int, default=2, help="steps of Adam (default 2)")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(PARTS)}")
