@@ -83,7 +83,7 @@ class NeuralFieldStepper(SpaceTimeField):
         u0: Callable[[Tensor], Tensor],
         t_end: float | int,
         *,
-        num_steps: int,
+        num_steps: int = 100,
         scheme: str = "midpoint",
         hidden_channels: int = 20,
         num_layers: int = 3,
