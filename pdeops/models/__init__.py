@@ -21,6 +21,7 @@ from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
 from .corrections.vcycle import VCyclePreconditioner
 from .fields.lpinn import LPINN
+from .fields.neural_field_stepper import NeuralFieldStepper
 from .fields.pinn import PINN
 from .operators.fno import FNO
 from .operators.lsm import LSM
@@ -43,6 +44,7 @@ __all__ = [
     "PINN",
     "DeepConjugate",
     "MgNO",
+    "NeuralFieldStepper",
     "NeuralopFNO",
     "NeuralopSFNO",
     "NeuralopTFNO",
@@ -80,4 +82,8 @@ CORRECTIONS: dict[str, type[nn.Module]] = {
     "VCyclePreconditioner": VCyclePreconditioner,
 }
 
-FIELDS: dict[str, type[nn.Module]] = {"PINN": PINN, "LPINN": LPINN}
+FIELDS: dict[str, type[nn.Module]] = {
+    "PINN": PINN,
+    "LPINN": LPINN,
+    "NeuralFieldStepper": NeuralFieldStepper,
+}

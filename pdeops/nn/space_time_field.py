@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from .jets import Jet
@@ -26,6 +26,8 @@ class SpaceTimeField(nn.Module, ABC):
         t_end: end of the time interval.
         ends: the ends of the time windows, which are trained one after another; the last is t_end.
         arguments: the hyperparameters as plain values.
+        steps: the windows are steps of a time scheme: the residual does not depend on a time
+            within the window, and a window starts with the weights of the one before.
     """
 
     equation: Any
@@ -33,6 +35,7 @@ class SpaceTimeField(nn.Module, ABC):
     t_end: float
     ends: tuple[float, ...]
     arguments: dict[str, Any]
+    steps: bool = False
 
     @abstractmethod
     def collocate(self, x: Float[Tensor, "d n"], t: Float[Tensor, " n"]) -> Any:
@@ -59,6 +62,23 @@ class SpaceTimeField(nn.Module, ABC):
                 f"The solution is known for 0 <= t <= {self.t_end:.6g}; got t = "
                 f"{outside[0].item():.6g}. Train with a larger t_end."
             )
+
+    def windows_of(self, t: Float[Tensor, "*n"]) -> Integer[Tensor, "*n"]:
+        """The number of the window that holds each time.
+
+        Raises:
+            ValueError: a time is outside of [0, t_end].
+        """
+        self.check_times(t)
+        return torch.bucketize(t, t.new_tensor(self.ends[:-1]), right=True)
+
+    def interval(self, window: int) -> tuple[float, float]:
+        """Begin and duration of a window."""
+        begin = self.ends[window - 1] if window else 0.0
+        return begin, self.ends[window] - begin
+
+    def begin(self, t: Float[Tensor, " n"]) -> None:
+        """Prepare the training of the window of these times; nothing, unless windows are steps."""
 
     @torch.no_grad()
     def check_terms(self, points: Any) -> None:

@@ -25,7 +25,7 @@ class CollocationTable:
 
     Attributes:
         points: points per axis of space.
-        times: points in time, per window.
+        times: points in time, per window; a field that steps in time has one.
         random: draw points uniformly at random for each step, as many; otherwise they are the
             nodes of a uniform grid, the ends of a window included.
         steps: optimizer steps per epoch; each takes all points.
@@ -60,10 +60,12 @@ class CollocationTable:
 class CollocationPoints(Dataset):
     """One sample per step: `positions` (d + 1, n), the coordinates of points of space and time.
 
-    The epochs of a run are divided equally among the time windows.
+    The epochs of a run are divided equally among the time windows; the remainder belongs to the
+    last one, or to the first of a field that steps in time, whose weights are random at its start.
 
     Raises:
-        ValueError: there are fewer epochs than windows.
+        ValueError: there are fewer epochs than windows, or causal weights for a field that steps in
+            time.
     """
 
     def __init__(self, field: SpaceTimeField, table: CollocationTable, epochs: int, seed: int):
@@ -75,6 +77,13 @@ class CollocationPoints(Dataset):
                 f"The {len(self.ends)} time windows are trained one after another and need an "
                 f"epoch each; got {epochs} epochs. Raise training.epochs."
             )
+        if field.steps and table.causality > 0:
+            raise ValueError(
+                f"Causal weights order the times of a window; {type(field).__name__} has one. Set "
+                f"collocation.causality = 0."
+            )
+        self.num_times = 1 if field.steps else table.times
+        self.offset = epochs % len(self.ends) if field.steps else 0
         self._kept: tuple[int, Tensor] | None = None
 
     def __len__(self) -> int:
@@ -85,10 +94,11 @@ class CollocationPoints(Dataset):
         self.epoch = epoch
 
     def __getitem__(self, index: int) -> Batch:
-        window = min(self.epoch // self.epochs_per_window, len(self.ends) - 1)
+        window = max(self.epoch - self.offset, 0) // self.epochs_per_window
+        window = min(window, len(self.ends) - 1)
         if self.table.random:
             generator = rng.generator(self.seed, rng.ORDER, 1, self.epoch, index)
-            count = self.table.points**self.grid.ndim * self.table.times
+            count = self.table.points**self.grid.ndim * self.num_times
             return Batch(positions=self.random(window, count, generator))
         if self._kept is None or self._kept[0] != window:
             self._kept = (window, self.uniform(window))
@@ -97,7 +107,7 @@ class CollocationPoints(Dataset):
     def uniform(self, window: int) -> Float[Tensor, "d n"]:
         """The tensor grid of a window, time by time."""
         begin, end = (0.0, *self.ends)[window : window + 2]
-        t = torch.linspace(begin, end, self.table.times, dtype=torch.float64)
+        t = torch.linspace(begin, end, self.num_times, dtype=torch.float64)
         nodes = self.grid.with_shape((self.table.points,) * self.grid.ndim).nodes().flatten(1)
         n, m = nodes.shape[1], len(t)
         x = nodes[:, None].expand(-1, m, n).flatten(1)
@@ -155,6 +165,7 @@ class ResidualLoss:
         """The prepared points, kept while they are the same, and their coordinates."""
         positions = batch.positions.movedim(0, 1).flatten(1)
         if self._kept is None or not _equal(self._kept[0], positions):
+            field.begin(positions[-1])
             self._kept = positions, field.collocate(positions[:-1], positions[-1])
         return self._kept[1], positions
 

@@ -22,6 +22,7 @@ from ..runs.recipe import Choice, choice, table
 from ..solvers.evolution.equations.allen_cahn import AllenCahn
 from ..solvers.evolution.equations.burgers import Burgers
 from ..solvers.evolution.equations.heat import AdvectionDiffusion, Heat
+from ..solvers.evolution.equations.navier_stokes import NavierStokes
 from ..solvers.evolution.equations.transport import Transport
 from ..solvers.evolution.initial import INITIAL
 from . import own_models, prediction
@@ -41,6 +42,7 @@ EQUATIONS: dict[str, type[Any]] = {
     "AllenCahn": AllenCahn,
     "Burgers": Burgers,
     "Heat": Heat,
+    "NavierStokes": NavierStokes,
 }
 KNOWN_EQUATIONS = Models(EQUATIONS, ("grid",), base=Transport)
 KNOWN_INITIAL = Models(INITIAL, ("grid",), base=object)
@@ -203,6 +205,12 @@ class EquationTask(Task):
         grid = DomainTable(carry["extent"], carry["t_end"]).grid()
         equation = KNOWN_EQUATIONS.build(carry["equation"], folder, grid)
         u0 = KNOWN_INITIAL.build(carry["initial"], folder, grid)
+        model = KNOWN_FIELDS.named(carry["model"], folder)
+        if isinstance(equation, NavierStokes) and not model.steps:
+            raise ValueError(
+                f"{carry['model']['name']} solves equations derived from Transport; got "
+                f"NavierStokes. Use NeuralFieldStepper for incompressible flow."
+            )
         field = KNOWN_FIELDS.build(carry["model"], folder, equation, u0, carry["t_end"])
         return field.to(CollocationTable(dtype=carry["dtype"]).precision)
 

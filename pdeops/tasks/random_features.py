@@ -1,37 +1,17 @@
 """Fields by random features: networks with random hidden layers, solved by least squares."""
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..batch import Batch
 from ..nn.jets import Jet
 from ..nn.space_time_field import SpaceTimeField
 from ..nn.tanh_network import TanhNetwork
 from ..training.gauss_newton import LevenbergMarquardt
-from .collocation import CollocationPoints, CollocationTable, ResidualLoss, random_features
-
-
-@dataclass(frozen=True)
-class FeatureFit:
-    """The course of Gauss-Newton in one time window.
-
-    Attributes:
-        residuals: root mean square of the residual before the first and after each iteration.
-        converged: the last iteration changed it by less than the tolerance.
-    """
-
-    residuals: list[float]
-    converged: bool
-
-    @property
-    def iterations(self) -> int:
-        """Number of iterations."""
-        return len(self.residuals) - 1
+from .collocation import CollocationPoints, CollocationTable, random_features
+from .residual_fit import ResidualFit, fit_residual
 
 
 def fit_random_features(
@@ -45,7 +25,7 @@ def fit_random_features(
     seed: int = 0,
     iterations: int = 20,
     rtol: float | int = 1e-6,
-) -> list[FeatureFit]:
+) -> list[ResidualFit]:
     """Draw the hidden layers of a field and solve for its output layers, window by window.
 
     The residual at uniform points is minimised by Gauss-Newton with a dense least-squares solution
@@ -82,6 +62,10 @@ class OutputLayers(SpaceTimeField):
         self.field, self.equation = field, field.equation
         self.t_end, self.ends, self.arguments = field.t_end, field.ends, field.arguments
 
+    def begin(self, t: Tensor) -> None:
+        """That of the field."""
+        self.field.begin(t)
+
     def collocate(self, x: Tensor, t: Tensor) -> tuple[Any, list[tuple[TanhNetwork, Jet]]]:
         """The points of the field, and each output layer as a network with the jets of its
         inputs."""
@@ -109,40 +93,15 @@ class OutputLayers(SpaceTimeField):
         return self.field(x, t)
 
 
-class _Closure:
-    """The loss at fixed points with its gradient, and the residual with its Jacobian."""
-
-    def __init__(self, field: SpaceTimeField, positions: Tensor, causality: float) -> None:
-        self.field, self.loss = OutputLayers(field), ResidualLoss(causality)
-        self.batch = Batch(positions=positions[None])
-
-    def __call__(self) -> float:
-        self.field.zero_grad()
-        loss = self.loss(self.field, self.batch)
-        loss.backward()
-        return loss.item()
-
-    def linearise(self) -> tuple[Tensor, Tensor]:
-        return self.loss.linearise(self.field, self.batch)
-
-
 def _fit(
     field: SpaceTimeField, positions: Tensor, causality: float, iterations: int, rtol: float
-) -> FeatureFit:
-    closure = _Closure(field, positions, causality)
+) -> ResidualFit:
     optimizer = LevenbergMarquardt(field.parameters(), damping=0.0, rcond=1e-12)
-    residuals = [closure() ** 0.5]
-    if not math.isfinite(residuals[0]):
-        raise ValueError(
-            "The residual is not finite before the first iteration, though the terms of the "
-            "equation are. Check the derivatives of the initial field."
-        )
-    floor = 4 * torch.finfo(torch.float64).eps * residuals[0]
-    for _ in range(iterations):
-        if residuals[-1] <= floor:
-            return FeatureFit(residuals, True)
-        optimizer.step(closure)
-        residuals.append(closure() ** 0.5)
-        if residuals[-2] - residuals[-1] <= rtol * residuals[-2]:
-            return FeatureFit(residuals, True)
-    return FeatureFit(residuals, False)
+    return fit_residual(
+        OutputLayers(field),
+        positions,
+        optimizer,
+        causality=causality,
+        iterations=iterations,
+        rtol=rtol,
+    )

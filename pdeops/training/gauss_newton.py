@@ -15,8 +15,15 @@ class LevenbergMarquardt(torch.optim.Optimizer):
     """The torch optimizer of `optim.GaussNewton`, for the parameters that have a gradient. Its
     closure gives the loss, and r and J by its attribute `linearise`."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], damping: float, rcond: float) -> None:
-        super().__init__(parameters, {"lr": 1.0, "damping": damping, "rcond": rcond})
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        damping: float,
+        rcond: float,
+        least_damping: float = 0.0,
+    ) -> None:
+        defaults = {"lr": 1.0, "damping": damping, "rcond": rcond, "least_damping": least_damping}
+        super().__init__(parameters, defaults)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> float:  # type: ignore[override]
@@ -36,7 +43,7 @@ class LevenbergMarquardt(torch.optim.Optimizer):
             except ArithmeticError:  # not finite
                 trial = float("inf")
             if trial < loss:
-                group["damping"] /= 3
+                group["damping"] = max(group["damping"] / 3, group["least_damping"])
                 return loss
             if group["damping"] > 0:
                 group["damping"] *= 4

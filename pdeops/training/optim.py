@@ -193,6 +193,8 @@ class GaussNewton(OptimizerSpec):
     Attributes:
         damping: the first λ; 0 for none. 1e-3 is a good start for networks.
         rcond: without damping, singular values below rcond times the largest are dropped.
+        least_damping: λ is not lowered below; 1e-9 for a sequence of problems, because the normal
+            equations lose their digits as λ approaches 0.
     """
 
     needs_closure: ClassVar[bool] = True
@@ -200,15 +202,21 @@ class GaussNewton(OptimizerSpec):
 
     damping: float = 1e-3
     rcond: float = 1e-12
+    least_damping: float = 0.0
 
     def __post_init__(self) -> None:
         _require(self.damping >= 0, "damping >= 0", self.damping)
         _require(0 < self.rcond < 1, "rcond in (0, 1)", self.rcond)
+        _require(
+            0 <= self.least_damping <= self.damping,
+            f"least_damping from 0 to damping ({self.damping:g})",
+            self.least_damping,
+        )
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         from .gauss_newton import LevenbergMarquardt
 
-        return LevenbergMarquardt(parameters, self.damping, self.rcond)
+        return LevenbergMarquardt(parameters, self.damping, self.rcond, self.least_damping)
 
 
 class Schedule(ABC):

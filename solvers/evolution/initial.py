@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...domain import Boundary, Grid
 from .equations.transport import Transport
+from .evolution import Evolution
 
 _SAMPLES = 64  # per axis, for the checks
 
@@ -74,18 +75,55 @@ class Gaussian:
         return self.mean + product
 
 
-INITIAL: dict[str, type[Any]] = {"Sine": Sine, "Gaussian": Gaussian}
+class TaylorGreen:
+    """(x, y) ↦ amplitude sin(2πk x/L_x) sin(2πk y/L_y), the vorticity of 2k x 2k vortices.
+
+    It is a multiple of its stream function on a square box, so that u·∇ω = 0.
+
+    Args:
+        grid: its box, of two axes.
+        wave: k, a whole number of periods.
+    """
+
+    def __init__(self, grid: Grid, amplitude: float = 2.0, wave: int = 1) -> None:
+        if grid.ndim != 2:
+            raise ValueError(f"TaylorGreen needs two axes; got {grid.ndim}.")
+        self.amplitude = amplitude
+        self.xi = [2 * math.pi * wave / L for L in grid.extent]
+
+    def __call__(self, x: Float[Tensor, "b 2 *n"]) -> Float[Tensor, "b 1 *n"]:
+        a, b = self.xi
+        return self.amplitude * torch.sin(a * x[:, :1]) * torch.sin(b * x[:, 1:])
+
+
+INITIAL: dict[str, type[Any]] = {
+    "Sine": Sine,
+    "Gaussian": Gaussian,
+    "TaylorGreen": TaylorGreen,
+}
 
 
 def check_initial(
     equation: Transport, u0: Callable[[Tensor], Tensor], t_end: float | int
 ) -> tuple[Float[Tensor, "1 d n"], Float[Tensor, "1 c n"]]:
-    """Uniform points of the box and u0 there, for methods on periodic boxes.
+    """Uniform points of the box and u0 there, for methods for transport on periodic boxes.
+
+    Raises:
+        ValueError: a term of the equation is not finite at u0, or an error of `check_start`.
+    """
+    x, u = check_start(equation, u0, t_end)
+    equation.check_terms(u, x, torch.zeros_like(x[:, :1]))
+    return x, u
+
+
+def check_start(
+    equation: Evolution, u0: Callable[[Tensor], Tensor], t_end: float | int
+) -> tuple[Float[Tensor, "1 d n"], Float[Tensor, "1 c n"]]:
+    """Uniform points of the box and u0 there.
 
     Raises:
         ValueError: t_end is not positive; the box is not periodic; u0 has another shape than a
-            field of the equation, is not finite, or differs at opposite sides of the box; or a term
-            of the equation is not finite at u0.
+            field of the equation, is not finite, or differs at opposite sides of the box.
     """
     if not 0 < t_end < math.inf:
         raise ValueError(f"t_end must be positive and finite; got {t_end}.")
@@ -112,5 +150,4 @@ def check_initial(
                 f"u0 must be periodic on {grid}: its values at the two ends of axis {axis} differ "
                 f"by {jump:.3g}, and its range is {size:.3g}. Choose the box as a period of u0."
             )
-    equation.check_terms(u, x, torch.zeros_like(x[:, :1]))
     return x, u

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pdeops.domain import Grid
-from pdeops.models import LPINN, PINN
+from pdeops.models import LPINN, PINN, NeuralFieldStepper
 from pdeops.solvers import Burgers
 from pdeops.solvers.evolution.initial import Sine
 
@@ -14,6 +14,10 @@ GRID = Grid((16,), 2 * math.pi, "periodic")
 FIELDS = {
     "PINN": (PINN, {"num_layers": 2, "windows": 2}),
     "LPINN": (LPINN, {"position_layers": 1, "value_layers": 2}),
+    "NeuralFieldStepper": (
+        NeuralFieldStepper,
+        {"num_steps": 2, "scheme": "lobatto", "num_layers": 2},
+    ),
     "LPINN, shared weights": (LPINN, {"shared": True}),
 }
 

@@ -163,6 +163,9 @@ class Linear(torch.nn.Module):
 
     equation = None
 
+    def begin(self, t):
+        pass
+
     def collocate(self, x, t):
         return t
 

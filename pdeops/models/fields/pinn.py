@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...nn.jets import Jet, axis_waves, fourier_embedding, jet_of
@@ -108,15 +108,6 @@ class PINN(SpaceTimeField):
         inputs, c = 2 * len(self.waves) + 1, equation.num_channels
         self.networks = nn.ModuleList(TanhNetwork(inputs, widths, c) for _ in self.ends)
 
-    def windows_of(self, t: Float[Tensor, "*n"]) -> Integer[Tensor, "*n"]:
-        """The number of the window that holds each time.
-
-        Raises:
-            ValueError: a time is outside of [0, t_end].
-        """
-        self.check_times(t)
-        return torch.bucketize(t, t.new_tensor(self.ends[:-1]), right=True)
-
     def collocate(
         self, x: Float[Tensor, "d n"], t: Float[Tensor, " n"], window: int | None = None
     ) -> Collocation:
@@ -138,7 +129,7 @@ class PINN(SpaceTimeField):
 
     def embedding(self, x: Tensor, t: Tensor, window: int) -> Jet:
         """The inputs of the network of a window."""
-        begin, duration = self._interval(window)
+        begin, duration = self.interval(window)
         return fourier_embedding(x, t - begin, self.waves, self.frequencies / duration, duration)
 
     def parts(self, points: Collocation) -> list[tuple[TanhNetwork, Jet]]:
@@ -151,7 +142,7 @@ class PINN(SpaceTimeField):
 
     def assemble(self, points: Collocation, W: Jet) -> Jet:
         """u = start + τ W."""
-        begin, duration = self._interval(points.window)
+        begin, duration = self.interval(points.window)
         return points.start + Jet(W.times_t(points.t - begin).data / duration, W.d)
 
     def term_arguments(self, points: Collocation) -> tuple[Tensor, Tensor, Tensor]:
@@ -174,11 +165,6 @@ class PINN(SpaceTimeField):
             here = number == window
             u[:, here] = self.jet(self.collocate(x[:, here], t[here], window)).value
         return u
-
-    def _interval(self, window: int) -> tuple[float, float]:
-        """Begin and duration of a window."""
-        begin = self.ends[window - 1] if window else 0.0
-        return begin, self.ends[window] - begin
 
     def _network(self, window: int) -> TanhNetwork:
         network = self.networks[window]

@@ -78,6 +78,19 @@ class NavierStokes(Evolution):
         self.autonomous = self._f is None and (self._f_hat is None or self._f_hat.ndim == 2)
         self._spaces: dict[tuple[Hashable, ...], list[_Workspace]] = {}
 
+    def on(self, grid: Grid) -> "NavierStokes":
+        """The same equation on another grid of the box.
+
+        Raises:
+            ValueError: the forcing is a field at nodes.
+        """
+        if isinstance(self.forcing, Tensor):
+            raise ValueError(
+                "A forcing at the nodes of one grid does not define one on another. Give a "
+                "function of nodes and time."
+            )
+        return NavierStokes(grid, self.viscosity, drag=self.drag, forcing=self.forcing)
+
     def padded(self) -> PseudoSpectral:
         """The same equation with all waves of a field of `grid` and of its products."""
         f = self.forcing

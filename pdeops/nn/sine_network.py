@@ -1,0 +1,57 @@
+"""Networks of sine layers that carry the derivatives of their inputs (Sitzmann et al., 2020)."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from .jets import Jet
+from .tanh_network import TanhNetwork
+
+
+class SineNetwork(TanhNetwork):
+    """Jet of the inputs -> jet of the outputs: layers sin(W a + b), then a linear layer.
+
+    SIREN's factor ω₀ is part of the weights here: weights of the first layer are uniform in
+    [-ω, ω], those of the others in ±√(6/n) with n inputs, those of the output in ±√(6/n)/ω, and
+    biases of the hidden layers in [-π, π]. With ω too large for the spacing of the points, the
+    network fits the points and oscillates between them.
+
+    Args:
+        frequency: ω.
+    """
+
+    def __init__(
+        self, inputs: int, widths: Sequence[int], outputs: int, frequency: float = 5.0
+    ) -> None:
+        super().__init__(inputs, widths, outputs)
+        for i, layer in enumerate((*self.hidden, self.output)):
+            assert isinstance(layer, nn.Linear)
+            bound = math.sqrt(6 / layer.in_features) if i else frequency
+            last = layer is self.output
+            nn.init.uniform_(layer.weight, *_symmetric(bound / frequency if last else bound))
+            nn.init.uniform_(layer.bias, *_symmetric(0.0 if last else math.pi))
+
+    def trace(self, inputs: Jet) -> list[tuple[nn.Linear, Jet, Jet]]:
+        """Each linear layer, in order, with the jets of its inputs and outputs."""
+        steps: list[tuple[nn.Linear, Jet, Jet]] = []
+        for layer in (*self.hidden, self.output):
+            assert isinstance(layer, nn.Linear)
+            jet = _sine(steps[-1][2]) if steps else inputs
+            steps.append((layer, jet, jet.linear(layer.weight, layer.bias)))
+        return steps
+
+    def jet(self, inputs: Jet) -> Jet:
+        """The jet of the outputs."""
+        return self.trace(inputs)[-1][2]
+
+
+def _sine(jet: Jet) -> Jet:
+    """The sine of a field."""
+    s, c = torch.sin(jet.value), torch.cos(jet.value)
+    return jet.through(s, c, -s)
+
+
+def _symmetric(bound: float) -> tuple[float, float]:
+    return -bound, bound
