@@ -12,7 +12,7 @@ from ..batch import Batch
 from ..nn.jets import Jet
 from ..nn.space_time_field import SpaceTimeField
 from ..nn.tanh_network import TanhNetwork
-from ..training.gauss_newton import LevenbergMarquardt
+from ..training.gauss_newton import LevenbergMarquardt, Linearisation
 from .collocation import CollocationPoints, CollocationTable, ResidualLoss, random_features
 
 
@@ -122,7 +122,7 @@ class _Closure:
         loss.backward()
         return loss.item()
 
-    def linearise(self) -> tuple[Tensor, Tensor]:
+    def linearise(self) -> Linearisation:
         return self.loss.linearise(self.field, self.batch)
 
 

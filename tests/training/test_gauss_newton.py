@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pdeops.batch import Batch
-from pdeops.training.gauss_newton import least_squares
+from pdeops.training.gauss_newton import Linearisation, least_squares
 from pdeops.training.learner import Learner
 from pdeops.training.optim import AdamThenLBFGS, AdamW, Constant, GaussNewton
 from pdeops.training.options import TrainingOptions
@@ -40,7 +40,7 @@ class Squares:
     def linearise(self, model, batch):
         theta = model.theta.detach()
         J = torch.autograd.functional.jacobian(self.residual, theta)
-        return self.residual(theta), J
+        return Linearisation(self.residual(theta), J, lambda: self(model, batch).item())
 
 
 def learner(spec, residual, size=2, **options):
