@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..domain import Grid
 from ..models import LPINN
 from ..tasks.classical_solution import classical_solution
 from ..tasks.equation import EquationRun
