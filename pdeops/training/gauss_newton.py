@@ -33,11 +33,15 @@ class LevenbergMarquardt(torch.optim.Optimizer):
 
     def __init__(self, parameters: Iterable[nn.Parameter], damping: float, rcond: float) -> None:
         super().__init__(parameters, {"lr": 1.0, "damping": damping, "rcond": rcond})
+        self.param_groups[0].update(first_damping=damping, trained=[])
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> float:  # type: ignore[override]
         (group,) = self.param_groups
-        weights = [p for p in group["params"] if p.grad is not None]
+        trained = [i for i, p in enumerate(group["params"]) if p.grad is not None]
+        if trained != group["trained"]:  # the λ that the last time window ended with is too small
+            group["trained"], group["damping"] = trained, group["first_damping"]
+        weights = [group["params"][i] for i in trained]
         loss = torch.enable_grad()(closure)()
         r, J, loss_at = closure.linearise()
         start = torch.nn.utils.parameters_to_vector(weights)

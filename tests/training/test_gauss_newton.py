@@ -117,6 +117,21 @@ def test_other_parameters_are_left_alone():
     assert not torch.equal(fit.model.blocks[0].detach(), before)
 
 
+def test_other_parameters_start_with_the_first_damping():
+    """As the networks of time windows do, one after the other."""
+    fit = learner(GaussNewton(damping=0.3), rosenbrock)
+    for _ in range(3):
+        step(fit)
+    (group,) = fit.optimizer.param_groups
+    assert group["damping"] != 0.3
+    fit.model.used = 1
+    start = group["damping"]
+    step(fit)
+    trials = math.log(group["damping"] / 0.1) / math.log(4)
+    assert trials == pytest.approx(round(trials), abs=1e-9)
+    assert group["damping"] != start / 3
+
+
 def test_the_jacobian_is_required():
     with pytest.raises(ValueError, match=r"has no `linearise`. Use AdamW or LBFGS"):
         Learner(
