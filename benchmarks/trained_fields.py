@@ -1,9 +1,9 @@
 """Trained networks of the same size for `benchmarks.lagrangian --trained`.
 
 Every network has tanh layers of 20 channels: three in a PINN, two and two in an LPINN. The
-`Trainer` trains it by Levenberg-Marquardt in float64, 60 steps with 32 x 24 random points each, from
-λ = 1 (with 1e-3 the first steps saturate the layers); ε of the causal weights is 0.01. The weights
-with the lowest residual at points that are not trained on are kept.
+`Trainer` trains it by Levenberg-Marquardt in float64: 60 steps with 32 x 24 random points each,
+from λ = 1 (with 1e-3 the first steps saturate the layers). ε of the causal weights is 0.01. The
+weights with the lowest residual at points that are not trained on are kept.
 """
 
 from collections.abc import Callable
