@@ -38,7 +38,9 @@ def command(
     ] = None,
     plot: Annotated[
         bool,
-        typer.Option("--plot", help="Operators: draw figures to plots/ of the run."),
+        typer.Option(
+            "--plot", help="Draw figures to plots/ of the run, not for networks in solvers."
+        ),
     ] = False,
     plot_folder: Annotated[Path | None, typer.Option(help="The same, to this folder.")] = None,
     device: Device = "cpu",
@@ -53,6 +55,9 @@ def command(
     correlation time, spectra, and blow-up. --plot draws error over time, spectra, and a film of
     truth, prediction and difference.
 
+    For a network that solves one equation: errors against a resolved classical solution. --plot
+    draws the solution, its error, the training, and the characteristics of an LPINN.
+
     For a network inside a solver: iterations and seconds over held-out systems, compared with every
     classical preconditioner, and the number of solves after which its training has paid off.
     """
@@ -65,15 +70,23 @@ def command(
         if option not in task.options:
             raise ValueError(_not_an_option(option, run, task))
     loaded = tasks.load_run(run, device=device)
-    examples = task.examples(loaded, data) if plot or plot_folder else None
+    plot = plot or plot_folder is not None
+    drawn_alone = task.name == "equation"  # without a data set
+    examples = task.examples(loaded, data) if plot and not drawn_alone else None
     if "systems" in task.options:
         with bar("systems", options.setdefault("systems", 8)) as progress:
             report = tasks.evaluate(loaded, **options, progress=progress)
     else:
         report = tasks.evaluate(loaded, **options)
-    if examples is not None:
-        folder = plot_folder or loaded.folder / "plots"
-        for file in _draw(report, *examples, folder=folder, name=loaded.recipe.model.name):
+    if plot:
+        folder, name = plot_folder or loaded.folder / "plots", loaded.recipe.model.name
+        if examples is None:
+            from ..compare.equation_plots import draw
+
+            files = draw(loaded, folder)
+        else:
+            files = _draw(report, *examples, folder=folder, name=name)
+        for file in files:
             log.info("wrote %s", file)
     text = None if json else task.text(report)
     if text is None:

@@ -9,6 +9,7 @@ from ..metrics import METRICS
 from ..tasks.classical_solution import classical_solution
 from ..tasks.equation import EquationRun
 from ..tasks.running import training_seconds
+from .equation_plots import draw
 from .tables import grid_name, markdown_table, percent, seconds_text, write_csv
 from .time_stepping import SteppedRow, cheapest, sweep
 from .timing import Clock, time_calls
@@ -78,8 +79,8 @@ class EquationComparison:
 def compare_equation(
     run: EquationRun, *, folder: str | Path | None = None, clock: Clock | None = None
 ) -> EquationComparison:
-    """Compare a run with ETDRK4 at many (n, dt), and write equation_compare.csv and .md to the
-    folder.
+    """Compare a run with ETDRK4 at many (n, dt), and write equation_compare.csv and .md and the
+    figures plots/ (`equation_plots.draw`) to the folder.
 
     Raises:
         ValueError: the classical solution does not converge.
@@ -123,4 +124,5 @@ def compare_equation(
         write_csv(Path(folder) / "equation_compare.csv", lines)
         text = report.to_markdown() + "\n"
         (Path(folder) / "equation_compare.md").write_text(text, encoding="utf-8")
+        draw(run, Path(folder) / "plots")
     return report

@@ -15,6 +15,7 @@ from ..batch import Batch
 from ..nn.space_time_field import SpaceTimeField
 from ..nn.tanh_network import TanhNetwork
 from ..training import rng
+from ..training.gauss_newton import Linearisation
 
 _HELD_OUT = 2000  # random points of the validation
 
@@ -152,14 +153,18 @@ class ResidualLoss:
             field.check_terms(points)
         return loss
 
-    def linearise(
-        self, field: Any, batch: Batch
-    ) -> tuple[Float[Tensor, " i"], Float[Tensor, "i p"]]:
-        """r and J with loss |r|², for Gauss-Newton."""
+    def linearise(self, field: Any, batch: Batch) -> Linearisation:
+        """r and J with loss |r|², for Gauss-Newton, which keeps the weights during a step."""
         points, positions = self._points(field, batch)
         r, J = field.linearise(points)
-        root = self._weights(r, positions).sqrt()
-        return (root * r).flatten(), (root[:, None] * J).flatten(0, 1)
+        weights = self._weights(r, positions)
+
+        @torch.no_grad()
+        def loss() -> float:
+            return (weights * field.residual(points).square().sum(0)).sum().item()
+
+        root = weights.sqrt()
+        return Linearisation((root * r).flatten(), (root[:, None] * J).flatten(0, 1), loss)
 
     def _points(self, field: Any, batch: Batch) -> tuple[Any, Tensor]:
         """The prepared points, kept while they are the same, and their coordinates."""

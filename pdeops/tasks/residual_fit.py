@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..batch import Batch
 from ..nn.space_time_field import SpaceTimeField
-from ..training.gauss_newton import LevenbergMarquardt
+from ..training.gauss_newton import LevenbergMarquardt, Linearisation
 from .collocation import ResidualLoss
 
 
@@ -84,5 +84,5 @@ class _Closure:
         loss.backward()
         return loss.item()
 
-    def linearise(self) -> tuple[Tensor, Tensor]:
+    def linearise(self) -> Linearisation:
         return self.loss.linearise(self.field, self.batch)

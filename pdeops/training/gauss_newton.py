@@ -2,7 +2,7 @@
 # Axes: i residuals, p parameters.
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -11,9 +11,25 @@ from torch import Tensor, nn
 _MAX_TRIALS = 12  # steps tried before the parameters are left as they are
 
 
+class Linearisation(NamedTuple):
+    """An objective |r(θ)|² at parameters θ0.
+
+    Attributes:
+        r: the residuals at θ0, with the weights of the objective.
+        J: their derivatives.
+        loss: |r|² at the present parameters, with the weights at θ0. Weights that depend on r
+            (causal weights) would otherwise fall while r grows, and a step that makes r larger
+            would be taken.
+    """
+
+    r: Float[Tensor, " i"]
+    J: Float[Tensor, "i p"]
+    loss: Callable[[], float]
+
+
 class LevenbergMarquardt(torch.optim.Optimizer):
     """The torch optimizer of `optim.GaussNewton`, for the parameters that have a gradient. Its
-    closure gives the loss, and r and J by its attribute `linearise`."""
+    closure sets the gradients, and its attribute `linearise` gives a `Linearisation`."""
 
     def __init__(
         self,
@@ -24,25 +40,24 @@ class LevenbergMarquardt(torch.optim.Optimizer):
     ) -> None:
         defaults = {"lr": 1.0, "damping": damping, "rcond": rcond, "least_damping": least_damping}
         super().__init__(parameters, defaults)
+        self.param_groups[0].update(first_damping=damping, trained=[])
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> float:  # type: ignore[override]
         (group,) = self.param_groups
-        weights = [p for p in group["params"] if p.grad is not None]
-        closure_with_gradient = torch.enable_grad()(closure)
-        loss = closure_with_gradient()
-        r, J = closure.linearise()
+        trained = [i for i, p in enumerate(group["params"]) if p.grad is not None]
+        if trained != group["trained"]:  # the λ that the last time window ended with is too small
+            group["trained"], group["damping"] = trained, group["first_damping"]
+        weights = [group["params"][i] for i in trained]
+        loss = torch.enable_grad()(closure)()
+        r, J, loss_at = closure.linearise()
         start = torch.nn.utils.parameters_to_vector(weights)
         solve = _solver(J, r, group["rcond"], damped=group["damping"] > 0)
         fraction = 1.0
         for _ in range(_MAX_TRIALS):
             d = solve(group["damping"])
             torch.nn.utils.vector_to_parameters(start + fraction * d, weights)
-            try:
-                trial = closure_with_gradient()
-            except ArithmeticError:  # not finite
-                trial = float("inf")
-            if trial < loss:
+            if loss_at() < loss:  # not if it is not finite
                 group["damping"] = max(group["damping"] / 3, group["least_damping"])
                 return loss
             if group["damping"] > 0:

@@ -12,11 +12,13 @@ from pdeops.compare import compare_equation
 from pdeops.compare.timing import Clock
 from pdeops.datasets import open_dataset
 from pdeops.domain import Grid
+from pdeops.models import LPINN
 from pdeops.solvers import Burgers
 from pdeops.solvers.evolution.initial import Sine
 from pdeops.tasks import evaluate, load_recipe, load_run, predict, resume, train
 from pdeops.tasks.classical_solution import classical_solution
 from pdeops.tasks.collocation import CollocationPoints, CollocationTable, ResidualLoss
+from pdeops.tasks.random_features import fit_random_features
 
 TAU = 2 * math.pi
 
@@ -185,6 +187,35 @@ def test_causal_weights():
     assert plain == pytest.approx(t.square().mean().item(), rel=1e-12)
 
 
+def test_causal_weights_are_kept_in_a_step_of_gauss_newton():
+    """A residual θ that grows from 0.1 to 1 turns later slices off, but not within the step."""
+    field = Scaled()
+    loss, t = ResidualLoss(1.0), torch.linspace(0, 1, 320, dtype=torch.float64)
+    batch = Batch(positions=torch.stack([t, t])[None])
+    start = loss(field, batch).item()
+    r, J, at_present = loss.linearise(field, batch)
+    assert r.square().sum().item() == pytest.approx(start, rel=1e-12)
+    assert at_present() == pytest.approx(start, rel=1e-12)
+    field.theta.data.mul_(10.0)
+    assert at_present() == pytest.approx(100 * start, rel=1e-12)
+    assert (r + 0.9 * J[:, 0]).square().sum().item() == pytest.approx(100 * start, rel=1e-12)
+    assert loss(field, batch).item() < 100 * start / 10
+
+
+class Scaled(Linear):
+    """A field whose residual is a parameter, at every point."""
+
+    def __init__(self):
+        super().__init__()
+        self.theta = torch.nn.Parameter(torch.full((1,), 0.1, dtype=torch.float64))
+
+    def residual(self, t):
+        return self.theta * torch.ones_like(t)[None]
+
+    def linearise(self, t):
+        return self.residual(t).detach(), torch.ones_like(t)[None, :, None]
+
+
 def test_nan_in_a_term_is_named_while_training(tmp_path):
     """A source that is NaN from t = 3/2 on."""
     file = tmp_path / "own.py"
@@ -257,3 +288,18 @@ def test_classical_solution_of_burgers_is_the_published_one(shared_data):
     ours = classical_solution(equation, u0, equation.grid, times, tolerance=1e-6)
     truth = torch.from_numpy(data["usol"][:-1, (0, 20, 40)]).T
     assert (ours.u[:, 0] - truth).abs().max() < 1e-5
+
+
+@pytest.mark.slow
+def test_lpinn_solves_burgers_as_published(shared_data):
+    """The same file up to t = 0.3, shortly before the front forms, by random features."""
+    data = np.load(shared_data / "reference" / "Burgers.npz")
+    equation = Burgers(Grid((64,), 2.0, "periodic"), 0.01 / math.pi)
+    one = {"hidden_channels": 250, "position_layers": 1, "value_layers": 1}
+    field = LPINN(equation, Sine(equation.grid), 0.3, **one)
+    fit_random_features(field, deviation=0.7, time_deviation=0.7)
+    x = torch.from_numpy(data["x"][:, 0] + 1)
+    frames = (5, 10, 20, 30)
+    u = torch.stack([field.at(x[None], data["t"][j, 0].item()).u[0] for j in frames])
+    truth = torch.from_numpy(data["usol"][:, frames]).T
+    assert (u - truth).norm() < 3e-4 * truth.norm()

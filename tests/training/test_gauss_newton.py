@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pdeops.batch import Batch
-from pdeops.training.gauss_newton import least_squares
+from pdeops.training.gauss_newton import Linearisation, least_squares
 from pdeops.training.learner import Learner
 from pdeops.training.optim import AdamThenLBFGS, AdamW, Constant, GaussNewton
 from pdeops.training.options import TrainingOptions
@@ -40,7 +40,7 @@ class Squares:
     def linearise(self, model, batch):
         theta = model.theta.detach()
         J = torch.autograd.functional.jacobian(self.residual, theta)
-        return self.residual(theta), J
+        return Linearisation(self.residual(theta), J, lambda: self(model, batch).item())
 
 
 def learner(spec, residual, size=2, **options):
@@ -115,6 +115,21 @@ def test_other_parameters_are_left_alone():
     step(fit)
     assert torch.equal(fit.model.blocks[1].detach(), before)
     assert not torch.equal(fit.model.blocks[0].detach(), before)
+
+
+def test_other_parameters_start_with_the_first_damping():
+    """As the networks of time windows do, one after the other."""
+    fit = learner(GaussNewton(damping=0.3), rosenbrock)
+    for _ in range(3):
+        step(fit)
+    (group,) = fit.optimizer.param_groups
+    assert group["damping"] != 0.3
+    fit.model.used = 1
+    start = group["damping"]
+    step(fit)
+    trials = math.log(group["damping"] / 0.1) / math.log(4)
+    assert trials == pytest.approx(round(trials), abs=1e-9)
+    assert group["damping"] != start / 3
 
 
 def test_the_jacobian_is_required():
