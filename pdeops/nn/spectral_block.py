@@ -14,7 +14,7 @@ from .trigonometric_series import series
 # Axes: b batch, c channel, *space nodes, g patches of all samples, s nodes of a patch, h head,
 # t token, e channel of a head (c = h·e), m basis function.
 
-_LARGEST_BLOCK = 1 << 22  # entries of the keys and scores of the samples that are solved at a time
+_LARGEST_BLOCK = 1 << 21  # entries of the keys and scores of the samples that are solved at a time
 
 
 class NeuralSpectralBlock(nn.Module):
