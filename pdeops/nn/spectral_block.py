@@ -14,7 +14,10 @@ from .trigonometric_series import series
 # Axes: b batch, c channel, *space nodes, g patches of all samples, s nodes of a patch, h head,
 # t token, e channel of a head (c = h·e), m basis function.
 
-_LARGEST_BLOCK = 1 << 21  # entries of the keys and scores of the samples that are solved at a time
+# Entries of the keys and scores of the samples that are solved at a time. Other devices than CPUs
+# start a kernel for each operation of a part, so their parts are larger.
+_LARGEST_BLOCK = {"cpu": 1 << 21}
+_LARGEST_ELSEWHERE = 1 << 25
 
 
 class NeuralSpectralBlock(nn.Module):
@@ -178,7 +181,8 @@ def _in_parts(
     entries = w.tokens.shape[:2].numel() * (
         math.prod(u.shape[2:]) + math.prod(patches) * u.shape[1]
     )
-    size = max(1, _LARGEST_BLOCK // max(1, entries))
+    largest = _LARGEST_BLOCK.get(u.device.type, _LARGEST_ELSEWHERE)
+    size = max(1, largest // max(1, entries))
     if (
         len(u) <= size
         or torch.compiler.is_compiling()
