@@ -6,10 +6,10 @@ thread, and compares the von Mises stress at the 972 points with quadratic eleme
 mesh refined twice. It writes results/elasticity_errors.csv: relative L2 errors with the weights of
 the points, mean and largest, and the median processor seconds of a solve.
 
-`compare` takes about 12 minutes of one quiet core. It generates the data of the recipes, trains
-each of TRIALS briefly on a part of the training samples, trains each recipe with the settings with
-the lowest error on held-out samples, and compares both runs with finite elements on coarser meshes
-at samples that nothing was chosen by. It writes results/elasticity_search.csv and
+`compare` takes minutes on one core. It generates the data of the recipes, trains each of TRIALS
+briefly on a part of the training samples, trains each recipe with the settings that had the lowest
+error on held-out samples, and compares both runs with finite elements on coarser meshes at samples
+that nothing was chosen by. It writes results/elasticity_search.csv and
 results/elasticity_compare.csv and .md. It can be interrupted and repeated: data, trials, and the
 epochs in a checkpoint are not computed again.
 """
