@@ -6,8 +6,9 @@ evaluated here. A trial that is already in the CSV is not run again.
 """
 
 import argparse
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -38,10 +39,19 @@ def validation_error(recipe: str, settings: dict[str, object]) -> float:
     return report["validation"]["relative_l2"]
 
 
-def search(train: str, test: str, out: Path, recipes: Sequence[str] = RECIPES) -> None:
+def search(
+    train: str,
+    test: str,
+    out: Path,
+    recipes: Sequence[str] = RECIPES,
+    *,
+    trials: Sequence[Mapping[str, object]] = TRIALS,
+    common: Mapping[str, object] = COMMON,
+) -> list[dict[str, str]]:
+    """The rows of the CSV `out`, one for each trial of each recipe; missing ones are trained."""
     rows = read_csv(out)
-    for trial, recipe in product(TRIALS, recipes):
-        settings = {**COMMON, **trial}
+    for trial, recipe in product(trials, recipes):
+        settings = {**common, **trial}
         key = {"recipe": recipe, **{name: str(value) for name, value in settings.items()}}
         if any(key.items() <= row.items() for row in rows):
             continue
@@ -50,7 +60,8 @@ def search(train: str, test: str, out: Path, recipes: Sequence[str] = RECIPES) -
         seconds = watch.timing().wall.median
         rows.append({**key, "validation_relative_l2": f"{error:.5f}", "seconds": f"{seconds:.0f}"})
         write_csv(out, rows)
-        print(rows[-1], flush=True)
+        print(rows[-1], file=sys.stderr, flush=True)
+    return rows
 
 
 def main() -> None:

@@ -97,7 +97,8 @@ def convert(
     named = {"inputs": inputs, "targets": targets, "states": states}
     found = point_source(src, named, axes, times, points)
     if found is not None:
-        refused = {"grid": grid, "stride": stride != 1, "allow_nan": allow_nan}
+        of_grids = dict.fromkeys(grid, True) if isinstance(grid, Mapping) else {"grid": grid}
+        refused = {**of_grids, "stride": stride != 1, "allow_nan": allow_nan}
         if given := [name for name, value in refused.items() if value]:
             raise ValueError(
                 f"Points have coordinates of their own, and their values must be finite; got "

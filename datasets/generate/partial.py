@@ -1,6 +1,7 @@
 """Partial data files: locked, resumable, and renamed to the target when complete."""
 
 import fcntl
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..layouts import native_file
+from ..layouts.variables import with_shared_points
 from ..ragged import RaggedSizes
 from ..spec import ROLES, DatasetSpec
 
@@ -136,6 +138,7 @@ def differences(path: Path, spec: DatasetSpec, dtype: str) -> list[str] | None:
             if "residual" not in file:
                 return None
             there = dict(file.attrs)
+            plain = with_shared_points(json.loads(there["spec"]), lambda name: file[name][()])
             stored = {str(u.dtype) for u in file.values() if u.attrs.get("role") in ROLES}
     except OSError:
         return None
@@ -147,5 +150,5 @@ def differences(path: Path, spec: DatasetSpec, dtype: str) -> list[str] | None:
     ]
     if here["format_version"] != there.get("format_version"):
         return lines  # the spec of another version may differ in form
-    lines = spec.difference(DatasetSpec.from_json(there["spec"])) + lines
+    lines = spec.difference(DatasetSpec.from_dict(plain)) + lines
     return lines + [f"dtype: {dtype} here, {', '.join(stored)} there"] * (stored != {dtype})

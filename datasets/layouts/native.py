@@ -16,6 +16,7 @@ from .chosen import Chosen, Selection
 from .coordinates import GridLike
 from .native_file import FORMAT, FORMAT_VERSION
 from .ragged_source import RaggedSource
+from .variables import with_shared_points
 
 
 def recognises(store: Store) -> bool:
@@ -32,6 +33,8 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
     """
     spec, path = spec_of(store), store.path
     assert path is not None
+    if spec.ragged:
+        _require_points(store)
     for field in spec.fields:
         expected = spec.shape(field)
         if -1 in expected:
@@ -69,6 +72,17 @@ def open(store: Store, grid: GridLike | None, dtype: torch.dtype) -> FieldDatase
     return dataset
 
 
+def _require_points(store: Store) -> None:
+    """Raise a ValueError unless the file has the variables of points that samples do not share."""
+    wanted = ["positions", "num_points", *(["num_cells"] if "cells" in store.arrays else [])]
+    if missing := [name for name in wanted if name not in store.arrays]:
+        raise ValueError(
+            f"{store.title} states points that differ from sample to sample, and lacks the "
+            f"variables of its points: {', '.join(missing)}. Write it again by write_points, or "
+            f"generate or convert it again."
+        )
+
+
 def _source(store: Store, spec: DatasetSpec) -> Source:
     """The fields of the file."""
     if spec.ragged:
@@ -96,6 +110,8 @@ def spec_of(store: Store) -> DatasetSpec:
         plain = json.loads(store.attributes["spec"])
         if version == 1:
             plain = _from_version_1(plain)
+        whole = lambda name: (slice(None),) * len(store.arrays[name].shape)  # noqa: E731
+        plain = with_shared_points(plain, lambda name: np.array(store.read(name, whole(name))))
         return DatasetSpec.from_dict(plain)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(

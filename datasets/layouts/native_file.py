@@ -7,6 +7,8 @@ netCDF tools can open.
     /viscosity     (sample)                  a parameter of the equation, if samples differ in it
     /residual      (sample)                  |b - A u| / |b| of each solution in float64, or what
                                              `DatasetSpec.measure` says; NaN: not yet solved
+    /positions     (point, coordinate)       scattered points that all samples share, with /weights
+                                             (point) and /cells (cell, corner) where they are known
     /sample /time /channel /x /y             coordinates, attached as HDF5 dimension scales;
                                              latitude and longitude in degrees on a sphere
     attributes     format, format_version, title, equation, spec (JSON), seed, code_version,
@@ -17,6 +19,7 @@ A process killed between two samples leaves a valid file in which missing sample
 residuals.
 """
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -36,8 +39,10 @@ from .variables import (
     dimensions,
     free_name,
     reserved,
+    shares_points,
     starts_in,
     table_of,
+    without_shared_points,
 )
 
 FORMAT = "pdeops"
@@ -53,7 +58,7 @@ def attributes(spec: DatasetSpec) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "title": f"{spec.name}, {spec.kind}",
         "equation": spec.equation,
-        "spec": spec.to_json(),
+        "spec": json.dumps(without_shared_points(spec)),
         **seed,
         "code_version": _code_version(),
         "solver_tolerance": spec.tolerance,
@@ -83,11 +88,12 @@ def create(
 
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
+    on_points = spec.ragged or shares_points(spec)
     for field in spec.fields:
-        if field.name in reserved(ragged=spec.ragged):
+        if field.name in reserved(ragged=on_points):
             raise ValueError(
                 f"A field cannot be called {field.name!r}: that is a variable of every file. Call "
-                f"it {free_name(field.name, field.role, ragged=spec.ragged)!r}."
+                f"it {free_name(field.name, field.role, ragged=on_points)!r}."
             )
     table = table_of(spec, dtype, sizes, measures)
     scales = coordinates(spec)

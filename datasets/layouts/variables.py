@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ...domain import Points
 from ..ragged import RaggedSizes, starts_of
 from ..spec import DatasetSpec
 
@@ -26,6 +27,7 @@ RAGGED = (
     "coordinate",
     "corner",
 )
+SHARED = ("positions", "weights", "cells")  # the arrays of points that all samples share
 # Axis of rows -> variable with the number of rows of each sample.
 _COUNTS = {"point": "num_points", "cell": "num_cells"}
 
@@ -141,7 +143,52 @@ def table_of(
     for m in measures:
         described = {"units": m.units, "long_name": m.meaning}
         table[m.name] = Entry(tuple(m.values.shape), np.dtype("float64"), m.dims, described)
+    if shares_points(spec):
+        table |= _of_shared_points(spec)
     return table if sizes is None else {**table, **_of_points(spec, sizes)}
+
+
+def shares_points(spec: DatasetSpec) -> bool:
+    """Whether all samples share scattered points."""
+    return spec.domain.kind == Points.kind and not spec.ragged
+
+
+def without_shared_points(spec: DatasetSpec) -> dict[str, Any]:
+    """The spec as plain data, in which names of variables of the file stand for the arrays of
+    points that all samples share."""
+    plain = spec.to_dict()
+    if shares_points(spec):
+        plain["domain"] |= {name: name for name in SHARED if name in plain["domain"]}
+    return plain
+
+
+def with_shared_points(plain: dict[str, Any], read: Callable[[str], np.ndarray]) -> dict[str, Any]:
+    """The inverse of `without_shared_points`.
+
+    Args:
+        read: name of a variable of the file -> its values.
+    """
+    domain = plain.get("domain", {})
+    found = {name: read(name) for name in SHARED if isinstance(domain.get(name), str)}
+    arrays = {name: u.T if name == "positions" else u for name, u in found.items()}
+    return plain | {"domain": domain | {name: u.tolist() for name, u in arrays.items()}}
+
+
+def _of_shared_points(spec: DatasetSpec) -> dict[str, Entry]:
+    """The variables of points that all samples share."""
+    domain: Any = spec.domain
+    members = (
+        ("positions", domain.nodes().mT, ("point", "coordinate"), "coordinates of the points"),
+        ("weights", domain.weights, ("point",), "quadrature weights of the points"),
+        ("cells", domain.cells, ("cell", "corner"), "nodes of the cells"),
+    )
+    table = {}
+    for name, member, dims, meaning in members:
+        if member is not None:
+            values = member.double().numpy() if name != "cells" else member.long().numpy()
+            described = {"long_name": meaning, "units": "1"}
+            table[name] = Entry(values.shape, values.dtype, dims, described, values=values)
+    return table
 
 
 def _of_points(spec: DatasetSpec, sizes: RaggedSizes) -> dict[str, Entry]:
@@ -179,9 +226,16 @@ def _of_points(spec: DatasetSpec, sizes: RaggedSizes) -> dict[str, Entry]:
 
 def dimensions(spec: DatasetSpec, sizes: RaggedSizes | None) -> dict[str, int]:
     """The lengths of the axes of a file that have no coordinates."""
+    domain: Any = spec.domain
+    if shares_points(spec):
+        cells = (
+            {}
+            if domain.cells is None
+            else dict(zip(("cell", "corner"), domain.cells.shape, strict=True))
+        )
+        return {"coordinate": domain.num_coordinates, **cells}
     if sizes is None:
         return {}
-    domain: Any = spec.domain
     lengths = {"point": sizes.num_points, "coordinate": domain.num_coordinates}
     if sizes.cells is not None:
         lengths |= {"cell": sizes.num_cells, "corner": sizes.corners}

@@ -16,7 +16,7 @@ def command(
     out: Annotated[Path, typer.Option(help="Output file (HDF5); must not exist.")],
     data: Annotated[Path | None, typer.Option(help="Operators: file with the inputs.")] = None,
     grid: Annotated[
-        int | None, typer.Option(help="Solutions of an equation: nodes per axis. Default: 128.")
+        str | None, typer.Option(help="Solutions of an equation: nodes per axis. Default: 128.")
     ] = None,
     times: Annotated[
         str | None,
@@ -75,7 +75,7 @@ def command(
         check_format(plot)
         if data is None:
             raise ValueError("--plot draws predictions for the inputs of a file: give --data too.")
-    options: dict[str, Any] = {} if grid is None else {"grid": grid}
+    options: dict[str, Any] = {} if grid is None else {"grid": _nodes(grid)}
     if times is not None:
         options["times"] = _numbers(times)
     loaded = tasks.load_run(run, device=device)
@@ -101,6 +101,17 @@ def command(
 
         samples = predicted_samples(data, out, name=loaded.recipe.model.name)
         log.info("wrote %s", field_panel(plot, samples))
+
+
+def _nodes(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(
+            f"--grid takes one number, the nodes per axis at which a run of the task 'equation' is "
+            f"sampled, as in 128; got {text!r}. Leave it out for other runs: they predict on the "
+            f"grid or the points of their data."
+        ) from None
 
 
 def _numbers(text: str) -> list[float]:

@@ -32,7 +32,8 @@ class Points:
         num_coordinates: d.
         positions: (d, n) or (b, d, n).
         mask: (b, n), bool, False at padding; None if there is no padding.
-        weights: (n,) or (b, n), nonnegative quadrature weights; None if they are not known.
+        weights: (n,) or (b, n), quadrature weights, nonnegative at real points; None if they are
+            not known.
         cells: (num_cells, k), node indices of each cell of a mesh; None without a mesh.
         volume: length, area or volume of the domain, if weights are not known.
         box: lower and upper corner, two sequences of d numbers, of a box that holds the points of
@@ -106,7 +107,7 @@ class Points:
                 )
         if self.mask is not None and not self.mask.any(-1).all():
             raise ValueError("Every sample needs at least one point that is not padding.")
-        if self.weights is not None and not (self.weights >= 0).all():
+        if self.weights is not None and not (self._real_weights() >= 0).all():
             raise ValueError("Quadrature weights of points must not be negative or NaN.")
         if self.weights is not None:
             total = self._real_weights().sum(-1)

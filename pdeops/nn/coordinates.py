@@ -42,7 +42,8 @@ def reference_distances(
 
     The position of Transolver (Wu et al., 2024): the nodes of an axis are i / (per_axis - 1). On a
     periodic axis they are i / per_axis, and the distance along it is sin(π |Δξ|) / π, which is
-    smooth over the period.
+    smooth over the period. At a node of the reference grid the distance has no derivative; its
+    gradient there is 0.
     """
     squares: Tensor | float = 0.0
     for axis, wraps in enumerate(periodic):
@@ -55,7 +56,9 @@ def reference_distances(
         shape[axis] = per_axis
         squares = squares + delta.square().view(*xi.shape[:-2], *shape, -1)
     assert isinstance(squares, Tensor)
-    return squares.sqrt().flatten(-1 - len(periodic), -2)
+    apart = squares > 0
+    distances = torch.where(apart, torch.where(apart, squares, 1.0).sqrt(), 0.0)
+    return distances.flatten(-1 - len(periodic), -2)
 
 
 class BiasFunction(nn.Module):

@@ -1,4 +1,10 @@
-"""The channels of an attention head."""
+"""Checks of the width of a network and of its attention heads."""
+
+
+def check_width(hidden_channels: int, model: str) -> None:
+    """Raise a ValueError unless a model has at least one hidden channel."""
+    if hidden_channels < 1:
+        raise ValueError(f"{model} needs one hidden channel at least; got {hidden_channels}.")
 
 
 def channels_per_head(channels: int, num_heads: int, layer: str) -> int:

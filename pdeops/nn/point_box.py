@@ -25,9 +25,6 @@ class PointBox(nn.Module):
             corners are not those of a box.
     """
 
-    lower: Tensor
-    upper: Tensor
-
     def __init__(
         self, points: Points, corners: Sequence[Sequence[float | int]] | None, *, model: str
     ) -> None:
@@ -43,20 +40,24 @@ class PointBox(nn.Module):
             corners = [x.amin(-1).tolist(), x.amax(-1).tolist()]
         declared = Points(points.num_coordinates, box=corners).box
         assert declared is not None
-        self.corners = lower, upper = declared
-        self.register_buffer("lower", torch.tensor(lower), persistent=False)
-        self.register_buffer("upper", torch.tensor(upper), persistent=False)
+        self.corners = declared
 
     def forward(self, points: Points, like: Tensor) -> Float[Tensor, "#b d n"]:
         """ξ with the dtype and device of `like`; padding has that of the origin.
 
+        A point may lie outside by 1e-5 of a side, and by the rounding of its coordinates. The
+        difference to the corner is computed before the precision of `like` is taken.
+
         Raises:
             ValueError: a point lies outside of the box, or has a coordinate that is no number.
         """
-        positions = points.nodes(like.dtype).to(like.device)
-        lower, upper = (corner.to(like)[:, None] for corner in (self.lower, self.upper))
+        stored = like.dtype if points.positions is None else points.positions.dtype
+        positions = points.nodes(stored).to(like.device)
         real = points.mask_padding(positions if positions.ndim == 3 else positions[None])
-        inside = (real >= lower - 1e-5 * (upper - lower)) & (real <= upper + 1e-5 * (upper - lower))
+        lower, upper = torch.tensor(self.corners, dtype=real.dtype, device=real.device)[..., None]
+        rounding = 2 * torch.finfo(real.dtype).eps * torch.maximum(lower.abs(), upper.abs())
+        beyond = 1e-5 * (upper - lower) + rounding
+        inside = (real >= lower - beyond) & (real <= upper + beyond)
         if points.mask is not None:
             inside |= ~points.mask[:, None].to(inside.device)
         if not inside.all():
@@ -65,4 +66,4 @@ class PointBox(nn.Module):
                 f"{int((~inside).any(1).sum())} outside of it or with coordinates that are no "
                 f"numbers. Remove them, or choose a larger box."
             )
-        return (real - lower) / (upper - lower)
+        return ((real - lower) / (upper - lower)).to(like.dtype)

@@ -51,15 +51,19 @@ def horner(
 
 
 class _Series(torch.autograd.Function):
-    """`series` in blocks of z, with buffers that are used again."""
+    """`series` in blocks of z, with buffers that are used again.
+
+    The values are a matrix with one column per channel, so that the coefficients broadcast along
+    its contiguous rows; with the heads before the tokens each row would have e values only.
+    """
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(z, a, b)
-        b_m, a_m = b.unbind(-1), a.unbind(-1)
-        out = torch.empty_like(z)
-        for part in _parts(z):
-            c, s = _waves(z[part], b.shape[-1])
+        a_m, b_m, values = _by_term(a), _by_term(b), _as_rows(z)
+        out = torch.empty_like(values)
+        for part in _parts(values):
+            c, s = _waves(values[part], len(b_m))
             re, im, free = torch.empty_like(c), torch.zeros_like(c), torch.empty_like(c)
             re.copy_(b_m[-1].expand_as(re))
             if a_m:
@@ -71,7 +75,7 @@ class _Series(torch.autograd.Function):
                     im.sub_(a_m[m - 1])
                 re, free = free, re
             out[part] = re
-        return out
+        return _from_rows(out, z)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
@@ -81,32 +85,53 @@ class _Series(torch.autograd.Function):
             wanted = [v for v, need in zip((z, a, b), needed, strict=True) if need]
             made = iter(torch.autograd.grad(horner(z, a, b), wanted, g, create_graph=True))
             return tuple(next(made) if need else None for need in needed)
-        num_basis = b.shape[-1]
-        of_z, of_a, of_b = torch.empty_like(z), torch.zeros_like(a), torch.zeros_like(b)
-        for part in _parts(z):
-            c, s = _waves(z[part], num_basis)
-            g_part = g[part]
+        a_m, b_m, values, slopes = _by_term(a), _by_term(b), _as_rows(z), _as_rows(g)
+        num_basis = len(b_m)
+        of_z, of_a, of_b = torch.empty_like(values), torch.zeros_like(a), torch.zeros_like(b)
+        for part in _parts(values):
+            c, s = _waves(values[part], num_basis)
+            g_part = slopes[part]
             re, im = c.clone(), s.clone()  # of w^m
             slope, free, product = torch.zeros_like(c), torch.empty_like(c), torch.empty_like(c)
-            of_b[..., 0] += g_part.sum((0, 2))[:, None]
+            _add(of_b, 0, g_part)
             for m in range(1, num_basis):
-                slope.addcmul_(re, a[..., m - 1], value=m).addcmul_(im, b[..., m], value=-m)
-                of_b[..., m] += torch.mul(g_part, re, out=product).sum((0, 2))[:, None]
-                of_a[..., m - 1] += torch.mul(g_part, im, out=product).sum((0, 2))[:, None]
+                slope.addcmul_(re, a_m[m - 1], value=m).addcmul_(im, b_m[m], value=-m)
+                _add(of_b, m, torch.mul(g_part, re, out=product))
+                _add(of_a, m - 1, torch.mul(g_part, im, out=product))
                 torch.mul(re, c, out=free).addcmul_(im, s, value=-1)
                 im.mul_(c).addcmul_(re, s)
                 re, free = free, re
             of_z[part] = slope.mul_(g_part).mul_(math.pi / num_basis)
-        return of_z, of_a, of_b
+        return _from_rows(of_z, z), of_a, of_b
 
 
-def _parts(z: Tensor) -> list[slice]:
-    """Parts of the first axis with about `_BLOCK` values."""
-    size = max(1, _BLOCK // max(1, z[:1].numel()))
-    return [slice(i, i + size) for i in range(0, len(z), size)]
+def _as_rows(z: Float[Tensor, "g h t e"]) -> Float[Tensor, "gt he"]:
+    """One row per patch and token."""
+    return z.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
-def _waves(z: Tensor, num_basis: int) -> tuple[Tensor, Tensor]:
-    """cos and sin of π z / M, contiguous."""
-    theta = z.contiguous() * (math.pi / num_basis)
+def _from_rows(rows: Float[Tensor, "gt he"], like: Tensor) -> Float[Tensor, "g h t e"]:
+    g, h, t, e = like.shape
+    return rows.view(g, t, h, e).transpose(1, 2)
+
+
+def _by_term(a: Float[Tensor, "h 1 e n"]) -> list[Tensor]:
+    """The coefficients of each term as contiguous rows (h·e,)."""
+    return list(a.flatten(0, 2).T.contiguous().unbind(0))
+
+
+def _add(total: Float[Tensor, "h 1 e n"], term: int, rows: Float[Tensor, "gt he"]) -> None:
+    """Add the sums over patches and tokens to the coefficients of one term."""
+    total[..., term] += rows.sum(0).view(total.shape[:-1])
+
+
+def _parts(rows: Tensor) -> list[slice]:
+    """Parts of the rows with about `_BLOCK` values."""
+    size = max(1, _BLOCK // max(1, rows[:1].numel()))
+    return [slice(i, i + size) for i in range(0, len(rows), size)]
+
+
+def _waves(values: Tensor, num_basis: int) -> tuple[Tensor, Tensor]:
+    """cos and sin of π z / M."""
+    theta = values * (math.pi / num_basis)
     return theta.cos(), theta.sin()

@@ -24,6 +24,8 @@ class DataTable:
         window: for files with the axis time: number of frames of input and target, and their stride
             in frames, as in `window = {n_in = 4, n_out = 1, stride = 1}`. By default the first
             frame is the input and all later frames are the target.
+        time_axis: for targets with the axis time, and models without one: time is the last axis of
+            the model's grid, along which the input is repeated. By default the frames are channels.
         symmetries: transform each training sample by a random symmetry of the box, anew in every
             epoch. Equation and boundary must have the symmetry (Darcy flow with f = 1 does).
         average_symmetries: predict the average over these symmetries, 8 evaluations on a square.
@@ -37,6 +39,7 @@ class DataTable:
     validation: int | float | str = field(default=0.1, metadata=PATH)
     samples: int | None = None
     window: Window | None = None
+    time_axis: bool = False
     symmetries: bool = False
     average_symmetries: bool = False
 

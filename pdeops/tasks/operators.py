@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -28,6 +27,7 @@ from ..normalizer import Normalizer
 from ..runs.recipe import Choice
 from . import own_models
 from .data import DataTable, units
+from .frames import FramesAsAxis, FramesAsChannels, with_time_axis
 from .points import real
 from .task import Finished
 
@@ -41,33 +41,15 @@ OPERATORS = own_models.Models(
 ON_A_DOMAIN = ("grid", "domain")  # arguments that a run passes to the constructor of a loss
 
 
-class FramesAsChannels(nn.Module):
-    """Applies a model without an axis of time to trajectories.
-
-    It maps (b, n_in, c, *space) to (b, n_out, d, *space). The model's input is (b, n_in·c, *space),
-    with the channels of the first frame first; its output channels are split into n_out frames.
-
-    Args:
-        n_in, n_out: number of frames; None if the input or the output has no axis of time.
-    """
-
-    def __init__(self, model: nn.Module, n_in: int | None, n_out: int | None) -> None:
-        super().__init__()
-        self.model, self.n_in, self.n_out = model, n_in, n_out
-
-    @property
-    def changes_axes_of(self) -> nn.Module:
-        """The model."""
-        return self.model
-
-    def forward(self, x: Float[Tensor, "b *field"], **of_samples: Any) -> Float[Tensor, "b *other"]:
-        y = self.model(x if self.n_in is None else x.flatten(1, 2), **of_samples)
-        return y if self.n_out is None else y.unflatten(1, (self.n_out, -1))
-
-
 def describe(training: FieldDataset, model: Choice, table: DataTable) -> dict[str, Any]:
     """The description of an operator in a checkpoint, as plain data; `build` takes it."""
     declared = getattr(OPERATORS[model.name], "has_time", False)
+    if table.time_axis and (declared or table.average_symmetries):
+        raise ValueError(
+            f"data.time_axis is for models without an axis of time, and without "
+            f"data.average_symmetries; got {model.name}"
+            f"{'' if declared else ' and average_symmetries'}. Set it to false."
+        )
     if table.average_symmetries:
         if declared:
             raise ValueError(
@@ -82,6 +64,7 @@ def describe(training: FieldDataset, model: Choice, table: DataTable) -> dict[st
         "out_channels": training.out_channels,
         "n_in": training.n_in,
         "n_out": training.n_out,
+        "time_axis": table.time_axis,
         "domain": training.domain.to_dict(),
         "symmetries": {"half_open": training.half_open} if table.average_symmetries else None,
         "spec": training.spec.to_json() if training.spec else None,
@@ -98,7 +81,8 @@ def fresh(carry: Mapping[str, Any], model: Choice, seed: int) -> Operator:
 def build(carry: Mapping[str, Any], folder: Path | None) -> Operator:
     """The operator that a checkpoint describes, with initial weights and identity normalizers.
 
-    Frames become channels here, and only here, unless the model declares `has_time = True`.
+    Frames become channels or an axis of the grid here, and only here, unless the model declares
+    `has_time = True`.
     """
     domain, channels = (
         domain_from_dict(carry["domain"]),
@@ -108,14 +92,19 @@ def build(carry: Mapping[str, Any], folder: Path | None) -> Operator:
     cls = OPERATORS.named(carry["model"], folder)
     check_domain(cls, domain)
     declared = getattr(cls, "has_time", False)
+    along_time = carry.get("time_axis", False)  # checkpoints of before lack it
     folded = frames != (None, None) and not declared
-    width = tuple(c * (n or 1) if folded else c for c, n in zip(channels, frames, strict=True))
+    frames_in_channels = (frames[0], None) if along_time else frames
+    width = tuple(
+        c * (n or 1) if folded else c for c, n in zip(channels, frames_in_channels, strict=True)
+    )
     times = {name: carry[name] for name in OPERATORS.keywords if declared and name in carry}
-    model = OPERATORS.build(carry["model"], folder, *width, domain, **times)
+    grid = with_time_axis(domain, frames[1], cls.__name__) if along_time else domain
+    model = OPERATORS.build(carry["model"], folder, *width, grid, **times)
     if carry["symmetries"] is not None:
         model = SymmetricAverage(model, domain, **carry["symmetries"])
     if folded:
-        model = FramesAsChannels(model, *frames)
+        model = FramesAsAxis(model, *frames) if along_time else FramesAsChannels(model, *frames)
     scales = (Normalizer.identity(c) for c in channels)
     return Operator(model, *scales, n_in=frames[0], n_out=frames[1], domain=domain)
 

@@ -127,8 +127,10 @@ def test_every_bench_has_a_name_of_its_own():
     studies |= {
         f for f in files if f.startswith(("preconditioners", "generalisation", "spacetime"))
     }
-    studies |= {"elasticity_errors", "lsm_ablation", "lsm_models", "lsm_resolution"}
-    studies |= {f for f in files if f.startswith(("insr_", "lagrangian", "rollouts"))}
+    studies |= {"certificates", "lsm_ablation", "lsm_models", "lsm_resolution"}
+    prefixes = ("deepxde", "elasticity", "gaussian_process", "insr_", "lagrangian", "rollouts")
+    prefixes += ("trained_",)
+    studies |= {f for f in files if f.startswith(prefixes)}
     assert files - studies <= set(BENCHES), "a result without its bench"
 
 

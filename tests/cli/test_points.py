@@ -50,3 +50,6 @@ def test_bad_options(pdeops, arrays):
     )  # fmt: skip
     assert done.status != 0
     assert "--box takes the coordinates" in done.stderr
+    done = pdeops("predict", arrays, "--out", arrays / "p.h5", "--grid", "64,64")
+    assert done.status != 0
+    assert "they predict on the grid or the points of their data" in " ".join(done.stderr.split())

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pdeops.datasets import convert, inspect, open_dataset
+from pdeops.domain import Grid
 
 from .layouts.point_files import elasticity, square, values
 
@@ -141,8 +142,14 @@ def test_bad_arrays(tmp_path, name):
 
 def test_options_of_grids_are_refused(tmp_path):
     folder = elasticity(tmp_path / "elasticity")
-    for more in ({"grid": {"extent": 1.0}}, {"stride": 2}, {"allow_nan": True}):
-        with pytest.raises(ValueError, match=f"got {next(iter(more))}. Leave these out"):
+    grid = {"extent": 1.0, "boundary": "neumann"}
+    for more, named in (
+        ({"grid": grid}, "extent, boundary"),
+        ({"grid": Grid((4,))}, "grid"),
+        ({"stride": 2}, "stride"),
+        ({"allow_nan": True}, "allow_nan"),
+    ):
+        with pytest.raises(ValueError, match=f"got {named}. Leave these out"):
             convert(folder, tmp_path / "a.h5", **more)
     with pytest.raises(ValueError, match="defines its points itself; got mask"):
         convert(folder, tmp_path / "a.h5", points={"mask": "m", "box": [[0, 0], [1, 1]]})

@@ -197,6 +197,16 @@ def test_members_that_do_not_fit_are_refused(arguments, message):
         Points(**arguments)
 
 
+def test_weights_of_padding_have_no_meaning():
+    weights = torch.tensor([[1.0, 2, math.nan], [1, math.nan, 3]])
+    mask = torch.tensor([[True, True, False], [True, False, True]])
+    points = Points(2, torch.zeros(2, 2, 3), mask=mask, weights=weights)
+    assert points.quadrature().tolist() == [[[1, 2, 0]], [[1, 0, 3]]]
+    assert points.volume.tolist() == [3, 4]
+    with pytest.raises(ValueError, match="not be negative or NaN"):
+        Points(2, torch.zeros(2, 2, 3), mask=~mask | mask, weights=weights)
+
+
 @pytest.mark.parametrize("weights", [[0.0, 0.0, 0.0], [1.0, math.inf, 1.0]])
 def test_weights_that_are_no_area_are_refused(weights):
     with pytest.raises(ValueError, match=r"positive and finite; got"):

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from pdeops.nn import spectral_block
 from pdeops.nn.spectral_block import NeuralSpectralBlock, from_patches, to_patches
 
 
@@ -44,6 +45,34 @@ def test_equals_its_plain_twin(shape, patches, dtype, generator):
     for a, b in zip(*gradients, strict=True):
         assert (a - b).norm() <= 10 * tolerance * b.norm()
         assert b.norm() > 0
+
+
+def test_in_parts_it_is_the_same_map_and_keeps_its_input_only(generator, monkeypatch):
+    """Many samples are solved some at a time: values, gradients, and those of second order."""
+    made, u = block(), fields(generator, 3, 8, 8, 12).requires_grad_()
+    weight = fields(generator, 3, 8, 8, 12)
+    parameters = list(made.parameters())
+
+    def derivatives():
+        kept = []
+        hooks = torch.autograd.graph.saved_tensors_hooks(lambda v: kept.append(v) or v, lambda v: v)
+        with hooks:
+            y = made(u, (2, 3))
+        once = torch.autograd.grad((y * weight).sum(), [u, *parameters], retain_graph=True)
+        along = torch.autograd.grad((y * weight).sum(), u, create_graph=True)[0]
+        twice = torch.autograd.grad(along.square().sum(), [u, *parameters], allow_unused=True)
+        return [y, *once, *(v for v in twice if v is not None)], sum(v.numel() for v in kept)
+
+    whole, kept_of_whole = derivatives()
+    monkeypatch.setitem(
+        spectral_block._LARGEST_BLOCK, "cpu", 2 * 4 * 2 * (96 + 6 * 8)
+    )  # two samples
+    in_parts, kept = derivatives()
+    assert len(in_parts) == len(whole)
+    for a, b in zip(in_parts, whole, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+    assert kept == u.numel() + sum(p.numel() for p in parameters)
+    assert kept_of_whole > 3 * kept
 
 
 def test_patches_do_not_interact(generator):

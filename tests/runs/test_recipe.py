@@ -221,6 +221,7 @@ def test_every_size_of_a_shipped_recipe_loads(name):
         ("lsm_elasticity41.toml", (1, 1), (41, 41), 4_812_801),
         ("lsm_airfoil.toml", (2, 1), (221, 51), 4_812_833),
         ("lsm_pipe.toml", (2, 1), (129, 129), 10_804_913),
+        ("lsm_plasticity.toml", (1, 4), (101, 31, 20), 13_457_828),
     ],
 )
 def test_recipes_of_lsm_build_its_networks(name, channels, shape, parameters):

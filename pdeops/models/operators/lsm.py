@@ -11,6 +11,7 @@ from ...domain import Grid
 from ...nn.convolution import CHANNELS_LAST
 from ...nn.coordinates import num_position_channels, position_channels
 from ...nn.domains import check_domain
+from ...nn.heads import check_width
 from ...nn.interpolation import through_grid
 from ...nn.lsm import LSMTrunk, default_levels
 from ...nn.pointwise import Pointwise, PointwiseMLP
@@ -81,6 +82,7 @@ class LSM(nn.Module):
         check_domain(type(self), grid)
         if grid.ndim not in CHANNELS_LAST:
             raise ValueError(f"LSM needs one to three axes; got a grid of shape {grid.shape}.")
+        check_width(hidden_channels, "LSM")
         levels = default_levels(grid) if levels is None else levels
         trunk: dict[str, Any] = {
             "levels": levels,

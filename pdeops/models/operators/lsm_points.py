@@ -14,6 +14,7 @@ from ...nn.convolution import CHANNELS_LAST
 from ...nn.coordinate_map import CoordinateMap
 from ...nn.coordinates import num_position_channels, position_channels
 from ...nn.domains import check_domain
+from ...nn.heads import check_width
 from ...nn.lsm import LSMTrunk
 from ...nn.nonuniform import hermitian_weights, to_modes, to_points, wavenumbers
 from ...nn.point_box import PointBox
@@ -86,6 +87,7 @@ class PointLSM(nn.Module):
         super().__init__()
         check_domain(type(self), points)
         d, c = points.num_coordinates, hidden_channels
+        check_width(c, "PointLSM")
         point_box = PointBox(points, box, model="PointLSM")
         _check(d, n_modes, latent_shape, num_parameters, coordinate_map)
         trunk: dict[str, Any] = {

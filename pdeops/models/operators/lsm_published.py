@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...domain import Grid
 from ...nn.convolution import CHANNELS_LAST
 from ...nn.domains import check_domain
+from ...nn.heads import check_width
 from ...nn.lsm_published import FACTOR, KEYS, PublishedTrunk, load_published, unit_positions
 from ...nn.pointwise import Pointwise, PointwiseMLP
 
@@ -96,7 +97,8 @@ class PublishedLSM(nn.Module):
         if variant not in PUBLISHED:
             raise ValueError(f"Unknown variant {variant!r} of LSM; use {', '.join(PUBLISHED)}.")
         self.variant = PUBLISHED[variant]
-        width = hidden_channels or self.variant.hidden_channels
+        width = self.variant.hidden_channels if hidden_channels is None else hidden_channels
+        check_width(width, "PublishedLSM")
         self.arguments: dict[str, Any] = {
             "variant": variant,
             "hidden_channels": width,

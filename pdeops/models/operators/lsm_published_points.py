@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...domain import Points
 from ...nn.domains import check_domain
+from ...nn.heads import check_width
 from ...nn.lsm_published import FACTOR, KEYS, PublishedTrunk, load_published, unit_positions
 from ...nn.nonuniform import to_modes, to_points, wavenumbers
 from ...nn.pointwise import Pointwise, PointwiseMLP
@@ -126,6 +127,7 @@ class PublishedPointLSM(nn.Module):
                 f"multiple of {FACTOR} patches per axis; got {points.num_coordinates} coordinates "
                 f"and {tuple(latent_shape)} nodes with patches of {tuple(patch)}."
             )
+        check_width(hidden_channels, "PublishedPointLSM")
         self.grid, self.latent_shape, c = points, tuple(latent_shape), hidden_channels
         self.numbers, self.num_parameters = wavenumbers(n_modes), num_parameters
         modes = [len(k) for k in self.numbers]

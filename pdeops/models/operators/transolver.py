@@ -17,6 +17,7 @@ from ...nn.coordinates import (
     unit_coordinates,
 )
 from ...nn.domains import check_domain
+from ...nn.heads import check_width
 from ...nn.interpolation import through_grid
 from ...nn.physics_attention import PhysicsAttention, StencilProjection
 from ...nn.point_box import PointBox
@@ -240,8 +241,7 @@ def _check(
     on_grid = isinstance(domain, Grid)
     if on_grid and domain.ndim not in CHANNELS_LAST:
         raise ValueError(f"Transolver needs one to three axes; got a grid of shape {domain.shape}.")
-    if channels < 1:
-        raise ValueError(f"Transolver needs one hidden channel at least; got {channels}.")
+    check_width(channels, "Transolver")
     if n_layers < 1:
         raise ValueError(f"Transolver needs one layer at least; got n_layers={n_layers}.")
     if kernel_size not in ((1, 3) if on_grid else (1,)):

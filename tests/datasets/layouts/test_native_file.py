@@ -19,7 +19,8 @@ from pdeops.datasets import (
     open_dataset,
 )
 from pdeops.datasets.layouts import native_file
-from pdeops.domain import Grid
+from pdeops.datasets.layouts.variables import with_shared_points
+from pdeops.domain import Grid, Points
 
 
 def test_h5py_sees_the_layout(darcy_file):
@@ -353,3 +354,28 @@ def test_a_file_without_a_readable_spec_is_refused(trajectory_file, text):
             file.attrs["spec"] = text
     with pytest.raises(ValueError, match=r"u\.h5"):
         open_dataset(trajectory_file)
+
+
+def test_points_that_all_samples_share_are_variables(tmp_path, generator):
+    """An attribute holds 64 KB at most, 1500 points in the plane as text."""
+    n = 3000
+    positions = torch.rand(2, n, generator=generator, dtype=torch.float64)
+    known = {
+        "weights": torch.full((n,), 1 / n, dtype=torch.float64),
+        "cells": torch.tensor([[0, 1, 2], [1, 2, n - 1]]),
+    }
+    domain = Points(2, positions, box=[[0, 0], [1, 1]], **known)
+    fields = (Field("u", "input", "u"), Field("v", "target", "v"))
+    spec = DatasetSpec("p", "k", "none", fields, domain, {}, None, 2, float("inf"))
+    values = {name: torch.rand(2, n, generator=generator) for name in "uv"}
+    file = native_file.write(tmp_path / "a.h5", spec, values)
+    with h5py.File(file) as stored:
+        assert np.array_equal(stored["positions"][()].T, positions)
+        assert stored["cells"].dims[1][0].name == "/corner"
+        assert json.loads(stored.attrs["spec"])["domain"]["positions"] == "positions"
+    data = open_dataset(file)
+    assert data.spec == spec
+    assert torch.equal(data[1].input[0], values["u"][1])
+    assert data.points(1).cells.tolist() == known["cells"].tolist()
+    as_text = json.loads(spec.to_json())  # earlier files
+    assert with_shared_points(as_text, np.zeros)["domain"] == domain.to_dict()

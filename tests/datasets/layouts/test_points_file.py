@@ -2,6 +2,7 @@
 # Axes: n points, c channels, t times, d coordinates.
 
 import os
+import shutil
 from dataclasses import replace
 
 import h5py
@@ -134,6 +135,16 @@ def test_the_file_as_others_see_it(file):
         max(s.fields["stress"].max().item() for s in map(sample, COUNTS)), abs=5
     )
     assert report["train"].startswith("[data]")
+
+
+def test_a_file_without_its_counts_is_refused(file, tmp_path):
+    for name in ("num_points", "num_cells", "positions"):
+        damaged = tmp_path / f"{name}.h5"
+        shutil.copy(file, damaged)
+        with h5py.File(damaged, "r+") as there:
+            del there[name]
+        with pytest.raises(ValueError, match=f"lacks the variables of its points: {name}"):
+            open_dataset(damaged)
 
 
 def test_trajectories_on_points(tmp_path, generator):

@@ -10,6 +10,7 @@ from pdeops.models import LSM
 from pdeops.nn.convolution import mean_of_pairs
 from pdeops.nn.lsm import NORMS, Upsample, default_levels
 from pdeops.nn.parameters import num_parameters
+from pdeops.nn.spectral_block import to_patches
 
 SMALL = {"hidden_channels": 8, "num_heads": 2, "levels": 3, "num_basis": 4}
 
@@ -115,12 +116,11 @@ def test_runs_on_a_finer_grid_with_the_same_patches(generator):
     grid = Grid((16, 16), boundary="periodic")
     model, fine = build(grid, patches=4), grid.with_shape((32, 32))
     sizes = []
-    encode = type(model.trunk.unet.blocks[0]).encode
     for m in (model, model.on(fine)):
         found = []
         for block in m.trunk.unet.blocks:
-            block.encode = lambda x, block=block, found=found: (
-                found.append(len(x)) or encode(block, x)
+            block.register_forward_pre_hook(
+                lambda block, given, found=found: found.append(len(to_patches(*given)))
             )
         y = m(fields(generator, 1, 1, *m.grid.shape))
         assert y.shape[2:] == m.grid.shape
@@ -146,6 +146,8 @@ def test_says_what_does_not_fit():
         LSM(1, 1, Grid((12, 12)), levels=3, patches=16)
     with pytest.raises(ValueError, match="30 channels and 8 heads"):
         LSM(1, 1, Grid((64, 64)), hidden_channels=30)
+    with pytest.raises(ValueError, match="LSM needs one hidden channel at least; got 0"):
+        LSM(1, 1, Grid((64, 64)), hidden_channels=0, num_tokens=0)
     with pytest.raises(ValueError, match="power of two; got 6"):
         LSM(1, 1, Grid((64, 64)), patches=6)
     with pytest.raises(ValueError, match="one level at least; got 0"):

@@ -118,6 +118,8 @@ def test_says_what_does_not_fit(generator):
         PointLSM(1, 1, Points(2), **SMALL)
     with pytest.raises(ValueError, match="larger upper corner of 2 finite"):
         build(box=[[0, 0], [1, 0]])
+    with pytest.raises(ValueError, match="PointLSM needs one hidden channel at least; got 0"):
+        build(hidden_channels=0)
     with pytest.raises(ValueError, match="even number of modes"):
         build(n_modes=(5, 8))
     with pytest.raises(ValueError, match="at least as many latent nodes"):

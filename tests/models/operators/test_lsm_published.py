@@ -190,6 +190,13 @@ def test_unused_parameters_have_no_effect(generator):
     assert len(unused) == 10
 
 
+def test_no_channels_are_refused():
+    with pytest.raises(ValueError, match="PublishedLSM needs one hidden channel at least; got 0"):
+        PublishedLSM(1, 1, Grid((41, 41)), variant="elasticity_grid", hidden_channels=0)
+    with pytest.raises(ValueError, match="PublishedPointLSM needs one hidden channel"):
+        PublishedPointLSM(2, 1, Points(2), hidden_channels=0)
+
+
 @pytest.mark.parametrize(
     ("variant", "accepted", "refused"),
     [
