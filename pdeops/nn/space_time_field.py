@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .jets import Jet
+from .jets import Derivatives
 from .tanh_network import TanhNetwork
 
 
@@ -39,11 +39,11 @@ class SpaceTimeField(nn.Module, ABC):
         """Points of one time window, with what does not depend on the weights that it trains."""
 
     @abstractmethod
-    def parts(self, points: Any) -> list[tuple[TanhNetwork, Jet]]:
+    def parts(self, points: Any) -> list[tuple[TanhNetwork, Derivatives]]:
         """The networks that the residual depends on, and the jets of their inputs."""
 
     @abstractmethod
-    def residual_of(self, points: Any, *jets: Jet) -> Float[Tensor, "e n"]:
+    def residual_of(self, points: Any, *jets: Any) -> Float[Tensor, "e n"]:
         """The residual for these jets of the outputs of the networks."""
 
     @abstractmethod
@@ -98,7 +98,7 @@ class SpaceTimeField(nn.Module, ABC):
 
 
 def _blocks(
-    steps: list[tuple[nn.Linear, Jet, Jet]], slopes: Any, trained: list[nn.Parameter]
+    steps: list[tuple[nn.Linear, Derivatives, Derivatives]], slopes: Any, trained: list[nn.Parameter]
 ) -> Float[Tensor, "n p"]:
     """The derivatives of one equation in all parameters; a layer used twice counts twice."""
     n = slopes[0].shape[-1]

@@ -2,16 +2,19 @@
 # Axes: i input channel, k feature, o output channel, q entries of a jet, n points.
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from .jets import Jet
+from .jets import Same
+from .tanh_blocks import tanh_network
 
 
 class TanhNetwork(nn.Module):
-    """Jet of the inputs -> jet of the outputs: tanh layers of these widths, then a linear layer.
+    """Derivatives of the inputs -> derivatives of the outputs: tanh layers of these widths, then a
+    linear layer.
 
     A layer may appear twice in `hidden`, which then shares its weights.
 
@@ -32,22 +35,29 @@ class TanhNetwork(nn.Module):
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, widths, strict=False))
         self.output = nn.Linear(sizes[-1], outputs)
 
-    def trace(self, inputs: Jet) -> list[tuple[nn.Linear, Jet, Jet]]:
-        """Each linear layer, in order, with the jets of its inputs and outputs."""
-        steps: list[tuple[nn.Linear, Jet, Jet]] = []
-        for layer in (*self.hidden, self.output):
-            assert isinstance(layer, nn.Linear)
+    @property
+    def layers(self) -> list[nn.Linear]:
+        """The linear layers in order."""
+        return [*self.hidden, self.output]  # type: ignore[list-item]
+
+    def trace(self, inputs: Same) -> list[tuple[nn.Linear, Same, Same]]:
+        """Each linear layer, in order, with the derivatives of its inputs and outputs."""
+        steps: list[tuple[nn.Linear, Same, Same]] = []
+        for layer in self.layers:
             jet = inputs if not steps else steps[-1][2].tanh()
             steps.append((layer, jet, jet.linear(layer.weight, layer.bias)))
         return steps
 
-    def features(self, inputs: Jet) -> Jet:
-        """The jet of the last hidden layer."""
+    def features(self, inputs: Same) -> Same:
+        """The derivatives of the last hidden layer."""
         return self.trace(inputs)[-1][1]
 
-    def jet(self, inputs: Jet) -> Jet:
-        """The jet of the outputs."""
-        return self.trace(inputs)[-1][2]
+    def jet(self, inputs: Same) -> Same:
+        """The derivatives of the outputs."""
+        weights, biases = [z.weight for z in self.layers], [z.bias for z in self.layers]
+        return replace(
+            inputs, data=tanh_network(inputs.data, inputs.products, weights, biases)
+        )
 
     def last(self) -> "TanhNetwork":
         """The output layer as a network of the last hidden layer, with the same weights."""

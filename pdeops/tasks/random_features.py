@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..batch import Batch
-from ..nn.jets import Jet
+from ..nn.jets import Derivatives
 from ..nn.space_time_field import SpaceTimeField
 from ..nn.tanh_network import TanhNetwork
 from ..training.gauss_newton import LevenbergMarquardt
@@ -82,7 +82,7 @@ class OutputLayers(SpaceTimeField):
         self.field, self.equation = field, field.equation
         self.t_end, self.ends, self.arguments = field.t_end, field.ends, field.arguments
 
-    def collocate(self, x: Tensor, t: Tensor) -> tuple[Any, list[tuple[TanhNetwork, Jet]]]:
+    def collocate(self, x: Tensor, t: Tensor) -> tuple[Any, list[tuple[TanhNetwork, Derivatives]]]:
         """The points of the field, and each output layer as a network with the jets of its
         inputs."""
         points = self.field.collocate(x, t)
@@ -92,7 +92,7 @@ class OutputLayers(SpaceTimeField):
                 for network, inputs in self.field.parts(points)
             ]
 
-    def parts(self, points: Any) -> list[tuple[TanhNetwork, Jet]]:
+    def parts(self, points: Any) -> list[tuple[TanhNetwork, Derivatives]]:
         """The output layers."""
         return points[1]
 
@@ -100,7 +100,7 @@ class OutputLayers(SpaceTimeField):
         """Those of the field."""
         return self.field.term_arguments(points[0])
 
-    def residual_of(self, points: Any, *jets: Jet) -> Float[Tensor, "e n"]:
+    def residual_of(self, points: Any, *jets: Any) -> Float[Tensor, "e n"]:
         """That of the field."""
         return self.field.residual_of(points[0], *jets)
 
