@@ -16,6 +16,7 @@ from .jets import Product, tanh_entries, tanh_slopes
 # Bytes of the entries of the widest layer in one block: what a layer reads and writes then stays in
 # the cache of a core. Devices other than the CPU take all points at once.
 _BLOCK = 1 << 19
+_FEWEST = 64  # points of a block, on average at least
 
 
 def tanh_network(
@@ -91,6 +92,6 @@ def _parts(data: Float[Tensor, "i q n"], weights: Sequence[Tensor]) -> list[slic
     if data.device.type != "cpu" or n == 0:
         return [slice(n)]
     bytes_per_point = max(len(weight) for weight in weights) * q * data.element_size()
-    count = min(math.ceil(n * bytes_per_point / _BLOCK), math.ceil(n / 64))
+    count = min(math.ceil(n * bytes_per_point / _BLOCK), math.ceil(n / _FEWEST))
     ends = [n * k // count for k in range(count + 1)]
     return [slice(start, end) for start, end in pairwise(ends)]
