@@ -20,7 +20,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-
 Same = TypeVar("Same", bound="Derivatives")
 
 
@@ -100,6 +99,9 @@ class Derivatives(ABC):
         return replace(
             self, data=torch.cat([data[:, :1], data[:, 1:2] + self.data[:, :1], data[:, 2:]], 1)
         )
+
+
+DerivativesT = TypeVar("DerivativesT", bound=Derivatives)
 
 
 @dataclass(frozen=True)

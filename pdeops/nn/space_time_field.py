@@ -98,7 +98,9 @@ class SpaceTimeField(nn.Module, ABC):
 
 
 def _blocks(
-    steps: list[tuple[nn.Linear, Derivatives, Derivatives]], slopes: Any, trained: list[nn.Parameter]
+    steps: list[tuple[nn.Linear, Derivatives, Derivatives]],
+    slopes: Any,
+    trained: list[nn.Parameter],
 ) -> Float[Tensor, "n p"]:
     """The derivatives of one equation in all parameters; a layer used twice counts twice."""
     n = slopes[0].shape[-1]

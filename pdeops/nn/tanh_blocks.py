@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .jets import Product, tanh_entries, tanh_slopes
+from .jets import DerivativesT, Product, tanh_entries, tanh_slopes
 
 # Bytes of the entries of the widest layer in one block: what a layer reads and writes then stays in
 # the cache of a core. Devices other than the CPU take all points at once.
@@ -20,17 +21,34 @@ _FEWEST = 64  # points of a block, on average at least
 
 
 def tanh_network(
-    data: Float[Tensor, "i q n"],
-    products: tuple[Product, ...],
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-) -> Float[Tensor, "o q n"]:
-    """The entries of the outputs of linear layers with tanh between them, from those of the inputs.
+    inputs: DerivativesT, weights: Sequence[Tensor], biases: Sequence[Tensor]
+) -> DerivativesT:
+    """The outputs of linear layers with tanh between them.
 
-    It can be differentiated once. The result is that of `Derivatives.linear` and `Derivatives.tanh`
-    in turn, with fewer passes over memory: a block of points goes through all layers at once.
+    It can be differentiated once. The result is that of `layer_by_layer` with fewer passes over
+    memory: a block of points goes through all layers at once. torch.compile, which merges passes
+    itself, receives `layer_by_layer`.
     """
-    return _TanhNetwork.apply(data, products, *weights, *biases)
+    if torch.compiler.is_compiling():
+        return layer_by_layer(inputs, weights, biases)
+    data = _TanhNetwork.apply(inputs.data, inputs.products, *weights, *biases)
+    return replace(inputs, data=data)
+
+
+def layer_by_layer(
+    inputs: DerivativesT, weights: Sequence[Tensor], biases: Sequence[Tensor]
+) -> DerivativesT:
+    """The plain twin of `tanh_network`, which can be differentiated any number of times."""
+    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True), 1):
+        data = (weight @ inputs.data.flatten(1)).unflatten(1, inputs.data.shape[1:])
+        inputs = replace(
+            inputs, data=torch.cat([data[:, :1] + bias[:, None, None], data[:, 1:]], 1)
+        )
+        if layer < len(weights):
+            f = inputs.value.tanh()
+            s = 1 - f * f
+            inputs = inputs.through(f, s, -2 * f * s)
+    return inputs
 
 
 class _TanhNetwork(torch.autograd.Function):

@@ -2,13 +2,13 @@
 # Axes: i input channel, k feature, o output channel, q entries of a jet, n points.
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from .jets import Same
+from .jets import DerivativesT
 from .tanh_blocks import tanh_network
 
 
@@ -40,24 +40,28 @@ class TanhNetwork(nn.Module):
         """The linear layers in order."""
         return [*self.hidden, self.output]  # type: ignore[list-item]
 
-    def trace(self, inputs: Same) -> list[tuple[nn.Linear, Same, Same]]:
+    def forward(self, x: Float[Tensor, "i n"]) -> Float[Tensor, "o n"]:
+        """The values of the outputs."""
+        for layer in self.layers[:-1]:
+            x = torch.tanh(layer.weight @ x + layer.bias[:, None])
+        return self.output.weight @ x + self.output.bias[:, None]
+
+    def trace(self, inputs: DerivativesT) -> list[tuple[nn.Linear, DerivativesT, DerivativesT]]:
         """Each linear layer, in order, with the derivatives of its inputs and outputs."""
-        steps: list[tuple[nn.Linear, Same, Same]] = []
+        steps: list[tuple[nn.Linear, DerivativesT, DerivativesT]] = []
         for layer in self.layers:
             jet = inputs if not steps else steps[-1][2].tanh()
             steps.append((layer, jet, jet.linear(layer.weight, layer.bias)))
         return steps
 
-    def features(self, inputs: Same) -> Same:
+    def features(self, inputs: DerivativesT) -> DerivativesT:
         """The derivatives of the last hidden layer."""
         return self.trace(inputs)[-1][1]
 
-    def jet(self, inputs: Same) -> Same:
+    def jet(self, inputs: DerivativesT) -> DerivativesT:
         """The derivatives of the outputs."""
         weights, biases = [z.weight for z in self.layers], [z.bias for z in self.layers]
-        return replace(
-            inputs, data=tanh_network(inputs.data, inputs.products, weights, biases)
-        )
+        return tanh_network(inputs, weights, biases)
 
     def last(self) -> "TanhNetwork":
         """The output layer as a network of the last hidden layer, with the same weights."""

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from ...nn.jets import Derivatives, Jet, Same, axis_waves, fourier_embedding, jet_of
+from ...nn.jets import Derivatives, DerivativesT, Jet, axis_waves, fourier_embedding, jet_of
 from ...nn.space_time_field import SpaceTimeField
 from ...nn.tanh_network import TanhNetwork
 from ...solvers.evolution.equations.transport import Transport
@@ -158,7 +158,7 @@ class PINN(SpaceTimeField):
         """u and what the residual needs of its derivatives."""
         return self.assemble(points, self._network(points.window).jet(points.embedding))
 
-    def assemble(self, points: Collocation, W: Same) -> Same:
+    def assemble(self, points: Collocation, W: DerivativesT) -> DerivativesT:
         """u = start + τ W."""
         begin, duration = self._interval(points.window)
         growth = W.times_t(points.t - begin)
