@@ -182,6 +182,7 @@ def error_rows(folder: Path, seconds: float, seeds: int) -> Iterator[dict[str, A
             theirs, loss = pair(example, "float32", seed)
             field, newton = gauss_newton(example, loss)
             points = torch.cat([x.T, t[:, None]], 1).float()
+            x32, t32 = x.float(), t.float()
             methods = {
                 "DeepXDE, Adam, float32": (
                     their_step(theirs),
@@ -189,11 +190,11 @@ def error_rows(folder: Path, seconds: float, seeds: int) -> Iterator[dict[str, A
                 ),
                 "pdeops, Adam, float32": (
                     our_step(loss, loss.field),
-                    lambda loss=loss: loss.field(x.float(), t.float())[0],
+                    lambda loss=loss, x=x32, t=t32: loss.field(x, t)[0],
                 ),
                 "pdeops, exact values, Gauss-Newton, float64": (
                     newton,
-                    lambda field=field: field(x, t)[0],
+                    lambda field=field, x=x, t=t: field(x, t)[0],
                 ),
             }
             for method, (step, values) in methods.items():

@@ -3,7 +3,7 @@
 # n points, p parameters.
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -39,7 +39,7 @@ class SpaceTimeField(nn.Module, ABC):
         """Points of one time window, with what does not depend on the weights that it trains."""
 
     @abstractmethod
-    def parts(self, points: Any) -> list[tuple[TanhNetwork, Derivatives]]:
+    def parts(self, points: Any) -> Sequence[tuple[TanhNetwork, Derivatives]]:
         """The networks that the residual depends on, and the jets of their inputs."""
 
     @abstractmethod

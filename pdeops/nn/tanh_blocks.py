@@ -81,9 +81,10 @@ class _TanhNetwork(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         weights, depth = ctx.saved_tensors, len(ctx.saved_tensors)
         inputs, _, *needed = ctx.needs_input_grad
-        outer = [torch.zeros_like(w) if n else None for w, n in zip(weights, needed, strict=False)]
-        sums = [w.new_zeros(len(w)) if n else None for w, n in zip(weights, needed[depth:])]
-        used = [layer for layer in range(depth) if needed[layer] or needed[depth + layer]]
+        trained = list(zip(weights, needed[:depth], needed[depth:], strict=True))
+        outer = [torch.zeros_like(w) if product else None for w, product, _ in trained]
+        sums = [w.new_zeros(len(w)) if total else None for w, _, total in trained]
+        used = [layer for layer, (_, *either) in enumerate(trained) if any(either)]
         lowest = -1 if inputs else min(used, default=depth)
         back = g.new_empty(weights[0].shape[1], *g.shape[1:]) if inputs else None
         for part, features in ctx.blocks:

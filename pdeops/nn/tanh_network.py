@@ -38,7 +38,7 @@ class TanhNetwork(nn.Module):
     @property
     def layers(self) -> list[nn.Linear]:
         """The linear layers in order."""
-        return [*self.hidden, self.output]  # type: ignore[list-item]
+        return [*self.hidden, self.output]
 
     def forward(self, x: Float[Tensor, "i n"]) -> Float[Tensor, "o n"]:
         """The values of the outputs."""
