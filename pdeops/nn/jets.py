@@ -13,23 +13,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..kernels import tanh_entries
+from ..kernels.tanh_entries import Product
+
 Same = TypeVar("Same", bound="Derivatives")
-
-
-class Product(NamedTuple):
-    """The term factor · f''(v) v_a v_b of an entry of f(v); a and b are first derivatives."""
-
-    entry: int
-    a: int
-    b: int
-    factor: float
 
 
 def pairs(d: int) -> list[tuple[int, int]]:
@@ -187,56 +181,6 @@ class TransportJet(Derivatives):
         return self.data[:, 1]
 
 
-def tanh_entries(
-    v: Float[Tensor, "c q n"], products: Sequence[Product], out: Float[Tensor, "c q n"]
-) -> Tensor:
-    """The entries of f = tanh v, written to `out`. With s = f' = 1 - f² they are
-
-    f_i = s v_i + Σ factor f'' v_a v_b,   f'' v_a v_b = -2 f s v_a v_b = -2 f f_a v_b.
-
-    The absolute error of f is that of rounding 1, also where f is small.
-    """
-    f = out[:, 0]
-    torch.add(v[:, 0], v[:, 0], out=f)
-    f.sigmoid_().mul_(2).sub_(1)  # takes less time than torch.tanh
-    s = torch.addcmul(v.new_ones(()), f, f, value=-1)
-    torch.mul(s[:, None], v[:, 1:], out=out[:, 1:])
-    for entry, a, b, factor in products:
-        out[:, entry].addcmul_(f * out[:, a], v[:, b], value=-2 * factor)
-    return out
-
-
-def tanh_slopes(
-    f: Float[Tensor, "c q n"], g: Float[Tensor, "c q n"], products: Sequence[Product]
-) -> Float[Tensor, "c q n"]:
-    """The derivatives of a scalar in the entries of v, from those in the entries f of tanh v, g,
-    which are overwritten.
-
-    They are s g_i, to which are added
-
-        -2 f Σ_i g_i f_i - 2 Σ factor g_i f_a f_b      in the value of v,
-        -2 f factor g_i f_b and -2 f factor g_i f_a    in the entries a and b.
-
-    Because f'' = -2 f f', they are functions of f and do not need v.
-    """
-    value = f[:, 0]
-    s = torch.addcmul(f.new_ones(()), value, value, value=-1)
-    inner = g[:, 1] * f[:, 1]
-    for i in range(2, f.shape[1]):
-        inner.addcmul_(g[:, i], f[:, i])
-    scaled = [[g[:, p.entry] * f[:, i] for i in dict.fromkeys((p.a, p.b))] for p in products]
-    g.mul_(s[:, None])
-    g[:, 0].addcmul_(inner, value, value=-2)
-    for (_, a, b, factor), terms in zip(products, scaled, strict=True):
-        g[:, 0].addcmul_(terms[0], f[:, b], value=-2 * factor)
-        if a == b:
-            g[:, a].addcmul_(terms[0], value, value=-4 * factor)
-        else:
-            g[:, b].addcmul_(terms[0], value, value=-2 * factor)
-            g[:, a].addcmul_(terms[1], value, value=-2 * factor)
-    return g
-
-
 class _Linear(torch.autograd.Function):
     """weight @ data for every entry, plus the bias in its value; differentiable once."""
 
@@ -263,7 +207,8 @@ class _Tanh(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, data: Tensor, products: Sequence[Product]) -> Tensor:
-        out = tanh_entries(data, products, torch.empty_like(data))
+        bias = data.new_zeros(len(data))
+        out = tanh_entries.entries(data, bias, products, torch.empty_like(data))
         ctx.save_for_backward(out)
         ctx.products = products
         return out
@@ -272,7 +217,7 @@ class _Tanh(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
         (out,) = ctx.saved_tensors
-        return tanh_slopes(out, g.clone(), ctx.products), None
+        return tanh_entries.slopes(out, g.clone(), ctx.products), None
 
 
 def coordinate_jets(x: Float[Tensor, "d n"], t: Float[Tensor, " n"]) -> tuple[Jet, Jet]:

@@ -12,7 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .jets import DerivativesT, Product, tanh_entries, tanh_slopes
+from ..kernels import tanh_entries
+from ..kernels.tanh_entries import Product
+from .jets import DerivativesT
 
 # Bytes of the entries of the widest layer in one block: what a layer reads and writes then stays in
 # the cache of a core. Devices other than the CPU take all points at once.
@@ -56,22 +58,21 @@ class _TanhNetwork(torch.autograd.Function):
     def forward(
         ctx: Any, data: Tensor, products: tuple[Product, ...], *parameters: Tensor
     ) -> Tensor:
-        depth, q = len(parameters) // 2, data.shape[1]
+        depth = len(parameters) // 2
         weights, biases = parameters[:depth], parameters[depth:]
         out = data.new_empty(len(weights[-1]), *data.shape[1:])
+        parts = _parts(data, weights)
+        work = _memory(data, weights, parts)
         blocks = []
-        for part in _parts(data, weights):
-            f = data[..., part].contiguous()
-            features = [f]
-            for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True), 1):
-                v = (weight @ f.flatten(1)).view(len(weight), q, -1)
-                v[:, 0] += bias[:, None]
-                if layer == depth:
-                    out[..., part] = v
-                else:
-                    f = tanh_entries(v, products, torch.empty_like(v))
-                    features.append(f)
+        for part in parts:
+            features = [data[..., part].contiguous()]
+            for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+                v = _product(weight, features[-1], work)
+                f = tanh_entries.entries(v, bias, products, torch.empty_like(v))
+                features.append(f)
+            out[..., part] = _product(weights[-1], features[-1], work)
             blocks.append((part, features))
+        out[:, 0] += biases[-1][:, None]
         ctx.save_for_backward(*weights)
         ctx.products, ctx.blocks = products, blocks
         return out
@@ -87,6 +88,7 @@ class _TanhNetwork(torch.autograd.Function):
         used = [layer for layer, (_, *either) in enumerate(trained) if any(either)]
         lowest = -1 if inputs else min(used, default=depth)
         back = g.new_empty(weights[0].shape[1], *g.shape[1:]) if inputs else None
+        work = [_memory(g, weights, [part for part, _ in ctx.blocks]) for _ in range(2)]
         for part, features in ctx.blocks:
             slopes = g[..., part].contiguous()
             for layer in reversed(range(depth)):
@@ -97,19 +99,37 @@ class _TanhNetwork(torch.autograd.Function):
                     total += slopes[:, 0].sum(1)
                 if layer <= lowest:
                     break
-                slopes = (weights[layer].T @ slopes.flatten(1)).view(f.shape)
+                slopes = _product(weights[layer].T, slopes, work[layer % 2])
                 if layer > 0:
-                    slopes = tanh_slopes(f, slopes, ctx.products)
+                    slopes = tanh_entries.slopes(f, slopes, ctx.products)
             if back is not None:
                 back[..., part] = slopes
         return back, None, *outer, *sums
+
+
+def _memory(
+    u: Float[Tensor, "c q n"], weights: Sequence[Tensor], parts: Sequence[slice]
+) -> Float[Tensor, " size"]:
+    """Memory for the inputs or outputs of any layer in any block, which stays in the cache because
+    all layers write to it."""
+    channels = max(max(weight.shape) for weight in weights)
+    return u.new_empty(channels * u.shape[1] * max(part.stop - part.start for part in parts))
+
+
+def _product(
+    matrix: Float[Tensor, "o i"], f: Float[Tensor, "i q n"], memory: Float[Tensor, " size"]
+) -> Float[Tensor, "o q n"]:
+    """matrix @ f for every entry, written to the beginning of `memory`."""
+    shape = (len(matrix), *f.shape[1:])
+    out = memory[: math.prod(shape)].view(len(matrix), -1)
+    return torch.mm(matrix, f.flatten(1), out=out).view(shape)
 
 
 def _parts(data: Float[Tensor, "i q n"], weights: Sequence[Tensor]) -> list[slice]:
     """The points of each block."""
     q, n = data.shape[1:]
     if data.device.type != "cpu" or n == 0:
-        return [slice(n)]
+        return [slice(0, n)]
     bytes_per_point = max(len(weight) for weight in weights) * q * data.element_size()
     count = min(math.ceil(n * bytes_per_point / _BLOCK), math.ceil(n / _FEWEST))
     ends = [n * k // count for k in range(count + 1)]
