@@ -31,8 +31,8 @@ def slopes(
 ) -> None:
     """g_i becomes s g_i, to which are added
 
-        -2 f Σ_i g_i f_i - 2 Σ factor g_i f_a f_b      in the value of v,
-        -2 f factor g_i f_b and -2 f factor g_i f_a    in the entries a and b.
+    -2 f Σ_i g_i f_i - 2 Σ factor g_i f_a f_b      in the value of v,
+    -2 f factor g_i f_b and -2 f factor g_i f_a    in the entries a and b.
     """
     value, old = f[:, 0], g.clone()
     g.mul_((1 - value * value)[:, None])
