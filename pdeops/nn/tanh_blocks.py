@@ -16,8 +16,8 @@ from ..kernels import tanh_entries
 from ..kernels.tanh_entries import Product
 from .jets import DerivativesT
 
-# Bytes of the entries of the widest layer in one block: what the layers read and write then stays in
-# the last cache. Devices other than the CPU take all points at once.
+# Bytes of the entries of the widest layer in one block: what the layers read and write then stays
+# in the last cache. Devices other than the CPU take all points at once.
 _BLOCK = 1 << 21
 _FEWEST = 64  # points of a block, on average at least
 
