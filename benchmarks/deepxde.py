@@ -23,10 +23,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pdeops.batch import Batch
 from pdeops.compare.tables import write_csv
 from pdeops.compare.timing import time_calls
-from pdeops.tasks.collocation import ResidualLoss
+from pdeops.tasks.collocation import ResidualClosure
 from pdeops.training.optim import Adam, GaussNewton
 
 from .bench import RESULTS, machine
@@ -134,31 +133,13 @@ def step_rows(repeats: int) -> Iterator[dict[str, Any]]:
                 }
 
 
-class Closure:
-    """The closure of `optim.GaussNewton` for the residual of a field at fixed points."""
-
-    def __init__(self, field: Field, positions: Tensor) -> None:
-        self.field, self.batch = field, Batch(positions=positions[None])
-        self.loss = ResidualLoss()
-
-    def __call__(self) -> float:
-        self.field.zero_grad()
-        loss = self.loss(self.field, self.batch)
-        loss.backward()
-        return loss.item()
-
-    def linearise(self) -> tuple[Tensor, Tensor]:
-        """The residual and its Jacobian."""
-        return self.loss.linearise(self.field, self.batch)
-
-
 def gauss_newton(example: Example, loss: Loss) -> tuple[Field, Callable[[], None]]:
     """A field with exact initial and boundary values, and a step of Levenberg-Marquardt at the
     points of the residual."""
     field = Field(example, exact=True).double()
     field.load_state_dict(loss.field.state_dict())
     positions = torch.cat([loss.points.x, loss.points.t[None]]).double()
-    closure, optimizer = Closure(field, positions), GaussNewton().build(field.parameters())
+    closure, optimizer = ResidualClosure(field, positions), GaussNewton().build(field.parameters())
     closure()  # sets the gradients
     return field, lambda: optimizer.step(closure)
 

@@ -8,12 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..batch import Batch
 from ..nn.jets import Derivatives
 from ..nn.space_time_field import SpaceTimeField
 from ..nn.tanh_network import TanhNetwork
 from ..training.gauss_newton import LevenbergMarquardt
-from .collocation import CollocationPoints, CollocationTable, ResidualLoss, random_features
+from .collocation import CollocationPoints, CollocationTable, ResidualClosure, random_features
 
 
 @dataclass(frozen=True)
@@ -109,27 +108,10 @@ class OutputLayers(SpaceTimeField):
         return self.field(x, t)
 
 
-class _Closure:
-    """The loss at fixed points with its gradient, and the residual with its Jacobian."""
-
-    def __init__(self, field: SpaceTimeField, positions: Tensor, causality: float) -> None:
-        self.field, self.loss = OutputLayers(field), ResidualLoss(causality)
-        self.batch = Batch(positions=positions[None])
-
-    def __call__(self) -> float:
-        self.field.zero_grad()
-        loss = self.loss(self.field, self.batch)
-        loss.backward()
-        return loss.item()
-
-    def linearise(self) -> tuple[Tensor, Tensor]:
-        return self.loss.linearise(self.field, self.batch)
-
-
 def _fit(
     field: SpaceTimeField, positions: Tensor, causality: float, iterations: int, rtol: float
 ) -> FeatureFit:
-    closure = _Closure(field, positions, causality)
+    closure = ResidualClosure(OutputLayers(field), positions, causality)
     optimizer = LevenbergMarquardt(field.parameters(), damping=0.0, rcond=1e-12)
     residuals = [closure() ** 0.5]
     if not math.isfinite(residuals[0]):
