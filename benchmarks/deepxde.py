@@ -223,7 +223,7 @@ def main() -> None:
         for row in rows:
             print(*row.values(), sep=" | ", flush=True)
             written.append({**row, **machine()})
-        write_csv(RESULTS / f"deepxde_{part}.csv", written)
+            write_csv(RESULTS / f"deepxde_{part}.csv", written)
 
 
 if __name__ == "__main__":
