@@ -1,22 +1,29 @@
 """Values and derivatives of fields at points of space and time, carried through a network.
 
-A jet has the value, the first derivative in time, and all first and second derivatives in space:
-what an equation of second order needs. Each layer maps jets to jets by the chain rule (Taylor-mode
-forward differentiation), so that a residual costs one pass over the layers and its gradient one
-ordinary backward pass.
+Each layer maps them by the chain rule (Taylor-mode forward differentiation), so that a residual
+costs one pass over the layers and its gradient one ordinary backward pass. A `Jet` has the value,
+the first derivative in time, and all first and second derivatives in space: what an equation of
+second order needs. A `TransportJet` has one entry P u, P = ∂_t + c·∇ - κΔ, in place of ∂_t u and
+the second derivatives: P f(u) = f' P u - κ f'' |∇u|² does not need them.
 """
-# Axes: c channel, q entries of a jet (value, t, x_1, .., x_d, x_1x_1, .., x_dx_d), n points,
+# Axes: c channel, q entries (value, ∂_t or P, x_1, .., x_d, of a jet x_1x_1, .., x_dx_d), n points,
 # d space.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from ..kernels import tanh_entries
+from ..kernels.tanh_entries import Product
+
+Same = TypeVar("Same", bound="Derivatives")
 
 
 def pairs(d: int) -> list[tuple[int, int]]:
@@ -25,11 +32,14 @@ def pairs(d: int) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True)
-class Jet:
-    """Value and derivatives of a field at n points.
+class Derivatives(ABC):
+    """Value and derivatives of a field at n points, which functions map by the chain rule.
+
+    Entry i > 0 of f(v) is f'(v) v_i and the terms of `products`.
 
     Attributes:
-        data: entries in the order value, ∂_t, ∂_1 .. ∂_d, and ∂_a∂_b for `pairs(d)`.
+        data: the entries; the first is the value, the second contains ∂_t once, and ∂_1 .. ∂_d
+            follow.
         d: number of space dimensions.
     """
 
@@ -37,19 +47,79 @@ class Jet:
     d: int
 
     @property
+    @abstractmethod
+    def products(self) -> tuple[Product, ...]:
+        """The terms with f''."""
+
+    @abstractmethod
+    def residual(
+        self, equation: Any, x: Float[Tensor, "d n"], t: Float[Tensor, " n"]
+    ) -> Float[Tensor, "c n"]:
+        """The residual of a `Transport` equation at points x and times t with these derivatives."""
+
+    @property
     def value(self) -> Float[Tensor, "c n"]:
         """The field."""
         return self.data[:, 0]
 
     @property
-    def dt(self) -> Float[Tensor, "c n"]:
-        """∂_t of the field."""
-        return self.data[:, 1]
-
-    @property
     def gradient(self) -> Float[Tensor, "c d n"]:
         """∂_a of the field."""
         return self.data[:, 2 : 2 + self.d]
+
+    def __add__(self: Same, other: Same) -> Same:
+        return replace(self, data=self.data + other.data)
+
+    def linear(self: Same, weight: Float[Tensor, "o c"], bias: Tensor | None = None) -> Same:
+        """weight @ field + bias; it can be differentiated once."""
+        if bias is None:
+            bias = weight.new_zeros(len(weight))
+        return replace(self, data=_Linear.apply(self.data, weight, bias))
+
+    def through(self: Same, f: Tensor, df: Tensor, ddf: Tensor) -> Same:
+        """f(field) for a function with these values and derivatives at the values of the field."""
+        parts = [f, *(df[:, None] * self.data[:, 1:]).unbind(1)]
+        for entry, a, b, factor in self.products:
+            parts[entry] = parts[entry] + factor * ddf * self.data[:, a] * self.data[:, b]
+        return replace(self, data=torch.stack(parts, 1))
+
+    def tanh(self: Same) -> Same:
+        """tanh of the field; it can be differentiated once."""
+        return replace(self, data=_Tanh.apply(self.data, self.products))
+
+    def times_t(self: Same, t: Float[Tensor, " n"]) -> Same:
+        """t times the field."""
+        data = t * self.data
+        return replace(
+            self, data=torch.cat([data[:, :1], data[:, 1:2] + self.data[:, :1], data[:, 2:]], 1)
+        )
+
+
+DerivativesT = TypeVar("DerivativesT", bound=Derivatives)
+
+
+@dataclass(frozen=True)
+class Jet(Derivatives):
+    """Entries in the order value, ∂_t, ∂_1 .. ∂_d, and ∂_a∂_b for `pairs(d)`."""
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        """∂_a∂_b f(v) = f' v_ab + f'' v_a v_b."""
+        return tuple(
+            Product(i, 2 + a, 2 + b, 1.0) for i, (a, b) in enumerate(pairs(self.d), 2 + self.d)
+        )
+
+    def residual(
+        self, equation: Any, x: Float[Tensor, "d n"], t: Float[Tensor, " n"]
+    ) -> Float[Tensor, "c n"]:
+        """u_t + (c + f₁)·∇u - f₂ Δu - λ u - S."""
+        at = (self.dt, self.value, self.gradient, self.laplacian, x, t[None])
+        return equation.residual(*(v[None] for v in at))[0]
+
+    @property
+    def dt(self) -> Float[Tensor, "c n"]:
+        """∂_t of the field."""
+        return self.data[:, 1]
 
     @property
     def hessian(self) -> Float[Tensor, "c d d n"]:
@@ -67,39 +137,52 @@ class Jet:
         ]
         return torch.stack(rows, 1)
 
-    def __add__(self, other: "Jet") -> "Jet":
-        return Jet(self.data + other.data, self.d)
+    @property
+    def laplacian(self) -> Float[Tensor, "c n"]:
+        """Δ of the field."""
+        return torch.einsum("caan->cn", self.hessian)
 
-    def linear(self, weight: Float[Tensor, "o c"], bias: Tensor | None = None) -> "Jet":
-        """weight @ field + bias; it can be differentiated once."""
-        if bias is None:
-            bias = weight.new_zeros(len(weight))
-        return Jet(_Linear.apply(self.data, weight, bias), self.d)
+    def transport(self, drift: Sequence[float], diffusivity: float) -> "TransportJet":
+        """The value, ∂_t + drift·∇ - diffusivity Δ, and the gradient; drift may be empty."""
+        transported = self.dt - diffusivity * self.laplacian
+        for a, c in enumerate(drift):
+            transported = transported + c * self.gradient[:, a]
+        entries = [self.value, transported, *self.gradient.unbind(1)]
+        return TransportJet(torch.stack(entries, 1), self.d, float(diffusivity))
 
-    def through(self, f: Tensor, df: Tensor, ddf: Tensor) -> "Jet":
-        """f(field) for a function with these values and derivatives at the values of the field."""
-        first = df[:, None] * self.data[:, 1:]
-        second = [
-            ddf * self.data[:, 2 + a] * self.data[:, 2 + b] + first[:, 1 + self.d + i]
-            for i, (a, b) in enumerate(pairs(self.d))
-        ]
-        parts = [f[:, None], first[:, : 1 + self.d], torch.stack(second, 1)]
-        return Jet(torch.cat(parts, 1), self.d)
 
-    def tanh(self) -> "Jet":
-        """tanh of the field; it can be differentiated once."""
-        return Jet(_Tanh.apply(self.data, self.d), self.d)
+@dataclass(frozen=True)
+class TransportJet(Derivatives):
+    """Entries in the order value, P u with P = ∂_t + c·∇ - κΔ, and ∂_1 .. ∂_d.
 
-    def times_t(self, t: Float[Tensor, " n"]) -> "Jet":
-        """t times the field."""
-        data = t * self.data
-        return Jet(
-            torch.cat([data[:, :1], data[:, 1:2] + self.data[:, :1], data[:, 2:]], 1), self.d
-        )
+    Attributes:
+        diffusivity: κ.
+    """
+
+    diffusivity: float
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        """P f(v) = f' P v - κ f'' |∇v|²."""
+        if self.diffusivity == 0:
+            return ()
+        return tuple(Product(1, 2 + a, 2 + a, -self.diffusivity) for a in range(self.d))
+
+    def residual(
+        self, equation: Any, x: Float[Tensor, "d n"], t: Float[Tensor, " n"]
+    ) -> Float[Tensor, "c n"]:
+        """P u + f₁·∇u - λ u - S; P must have the drift and the diffusivity of the equation."""
+        at = (self.transported, self.value, self.gradient, x, t[None])
+        return equation.residual_from_linear(*(v[None] for v in at))[0]
+
+    @property
+    def transported(self) -> Float[Tensor, "c n"]:
+        """P of the field."""
+        return self.data[:, 1]
 
 
 class _Linear(torch.autograd.Function):
-    """weight @ data for every entry of a jet, plus the bias in its value; differentiable once."""
+    """weight @ data for every entry, plus the bias in its value; differentiable once."""
 
     @staticmethod
     def forward(ctx: Any, data: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -120,40 +203,21 @@ class _Linear(torch.autograd.Function):
 
 
 class _Tanh(torch.autograd.Function):
-    """`Jet.through` for tanh with one pass per entry, forward and backward.
-
-    With f = tanh v and s = f' = 1 - f²: f_a = s v_a and f_ab = s v_ab + f'' v_a v_b, where v_a and
-    v_ab are derivatives of v in the coordinates; f'' = -2 f s, f''' = (6 f² - 2) s.
-    """
+    """`Derivatives.through` for tanh; differentiable once."""
 
     @staticmethod
-    def forward(ctx: Any, data: Tensor, d: int) -> Tensor:
-        f = torch.tanh(data[:, 0])
-        s = torch.addcmul(torch.ones_like(f), f, f, value=-1)
-        second = -2 * f * s
-        out = torch.empty_like(data)
-        out[:, 0] = f
-        torch.mul(s[:, None], data[:, 1:], out=out[:, 1:])
-        for i, (a, b) in enumerate(pairs(d), start=2 + d):
-            out[:, i].addcmul_(second * data[:, 2 + a], data[:, 2 + b])
-        ctx.save_for_backward(data, f, s, second)
-        ctx.d = d
+    def forward(ctx: Any, data: Tensor, products: Sequence[Product]) -> Tensor:
+        bias = data.new_zeros(len(data))
+        out = tanh_entries.entries(data, bias, products, torch.empty_like(data))
+        ctx.save_for_backward(out)
+        ctx.products = products
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
-        data, f, s, second = ctx.saved_tensors
-        third = torch.addcmul(torch.full_like(f, -2.0), f, f, value=6).mul_(s)
-        back = s[:, None] * g
-        for i in range(1, data.shape[1]):
-            back[:, 0].addcmul_(second * g[:, i], data[:, i])
-        for i, (a, b) in enumerate(pairs(ctx.d), start=2 + ctx.d):
-            h = second * g[:, i]
-            back[:, 2 + a].addcmul_(h, data[:, 2 + b])
-            back[:, 2 + b].addcmul_(h, data[:, 2 + a])
-            back[:, 0].addcmul_(third * g[:, i], data[:, 2 + a] * data[:, 2 + b])
-        return back, None
+        (out,) = ctx.saved_tensors
+        return tanh_entries.slopes(out, g.clone(), ctx.products), None
 
 
 def coordinate_jets(x: Float[Tensor, "d n"], t: Float[Tensor, " n"]) -> tuple[Jet, Jet]:

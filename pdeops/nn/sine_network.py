@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from .jets import Jet
+from .jets import DerivativesT
 from .tanh_network import TanhNetwork
 
 
@@ -33,24 +33,13 @@ class SineNetwork(TanhNetwork):
             nn.init.uniform_(layer.weight, *_symmetric(bound / frequency if last else bound))
             nn.init.uniform_(layer.bias, *_symmetric(0.0 if last else math.pi))
 
-    def trace(self, inputs: Jet) -> list[tuple[nn.Linear, Jet, Jet]]:
-        """Each linear layer, in order, with the jets of its inputs and outputs."""
-        steps: list[tuple[nn.Linear, Jet, Jet]] = []
-        for layer in (*self.hidden, self.output):
-            assert isinstance(layer, nn.Linear)
-            jet = _sine(steps[-1][2]) if steps else inputs
-            steps.append((layer, jet, jet.linear(layer.weight, layer.bias)))
-        return steps
-
-    def jet(self, inputs: Jet) -> Jet:
-        """The jet of the outputs."""
+    def jet(self, inputs: DerivativesT) -> DerivativesT:
+        """The derivatives of the outputs."""
         return self.trace(inputs)[-1][2]
 
-
-def _sine(jet: Jet) -> Jet:
-    """The sine of a field."""
-    s, c = torch.sin(jet.value), torch.cos(jet.value)
-    return jet.through(s, c, -s)
+    def _activated(self, jet: DerivativesT) -> DerivativesT:
+        s, c = torch.sin(jet.value), torch.cos(jet.value)
+        return jet.through(s, c, -s)
 
 
 def _symmetric(bound: float) -> tuple[float, float]:

@@ -3,14 +3,14 @@
 # n points, p parameters.
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from .jets import Jet
+from .jets import Derivatives
 from .tanh_network import TanhNetwork
 
 
@@ -42,11 +42,11 @@ class SpaceTimeField(nn.Module, ABC):
         """Points of one time window, with what does not depend on the weights that it trains."""
 
     @abstractmethod
-    def parts(self, points: Any) -> list[tuple[TanhNetwork, Jet]]:
+    def parts(self, points: Any) -> Sequence[tuple[TanhNetwork, Derivatives]]:
         """The networks that the residual depends on, and the jets of their inputs."""
 
     @abstractmethod
-    def residual_of(self, points: Any, *jets: Jet) -> Float[Tensor, "e n"]:
+    def residual_of(self, points: Any, *jets: Any) -> Float[Tensor, "e n"]:
         """The residual for these jets of the outputs of the networks."""
 
     @abstractmethod
@@ -118,7 +118,9 @@ class SpaceTimeField(nn.Module, ABC):
 
 
 def _blocks(
-    steps: list[tuple[nn.Linear, Jet, Jet]], slopes: Any, trained: list[nn.Parameter]
+    steps: list[tuple[nn.Linear, Derivatives, Derivatives]],
+    slopes: Any,
+    trained: list[nn.Parameter],
 ) -> Float[Tensor, "n p"]:
     """The derivatives of one equation in all parameters; a layer used twice counts twice."""
     n = slopes[0].shape[-1]

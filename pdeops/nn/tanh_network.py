@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from .jets import Jet
+from .jets import DerivativesT
+from .tanh_blocks import tanh_network
 
 
 class TanhNetwork(nn.Module):
-    """Jet of the inputs -> jet of the outputs: tanh layers of these widths, then a linear layer.
+    """Derivatives of the inputs -> derivatives of the outputs: tanh layers of these widths, then a
+    linear layer.
 
     A layer may appear twice in `hidden`, which then shares its weights.
 
@@ -32,22 +35,36 @@ class TanhNetwork(nn.Module):
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, widths, strict=False))
         self.output = nn.Linear(sizes[-1], outputs)
 
-    def trace(self, inputs: Jet) -> list[tuple[nn.Linear, Jet, Jet]]:
-        """Each linear layer, in order, with the jets of its inputs and outputs."""
-        steps: list[tuple[nn.Linear, Jet, Jet]] = []
-        for layer in (*self.hidden, self.output):
-            assert isinstance(layer, nn.Linear)
-            jet = inputs if not steps else steps[-1][2].tanh()
+    @property
+    def layers(self) -> list[nn.Linear]:
+        """The linear layers in order."""
+        return [*self.hidden, self.output]
+
+    def forward(self, x: Float[Tensor, "i n"]) -> Float[Tensor, "o n"]:
+        """The values of the outputs."""
+        for layer in self.layers[:-1]:
+            x = torch.tanh(layer.weight @ x + layer.bias[:, None])
+        return self.output.weight @ x + self.output.bias[:, None]
+
+    def trace(self, inputs: DerivativesT) -> list[tuple[nn.Linear, DerivativesT, DerivativesT]]:
+        """Each linear layer, in order, with the derivatives of its inputs and outputs."""
+        steps: list[tuple[nn.Linear, DerivativesT, DerivativesT]] = []
+        for layer in self.layers:
+            jet = inputs if not steps else self._activated(steps[-1][2])
             steps.append((layer, jet, jet.linear(layer.weight, layer.bias)))
         return steps
 
-    def features(self, inputs: Jet) -> Jet:
-        """The jet of the last hidden layer."""
+    def _activated(self, jet: DerivativesT) -> DerivativesT:
+        return jet.tanh()
+
+    def features(self, inputs: DerivativesT) -> DerivativesT:
+        """The derivatives of the last hidden layer."""
         return self.trace(inputs)[-1][1]
 
-    def jet(self, inputs: Jet) -> Jet:
-        """The jet of the outputs."""
-        return self.trace(inputs)[-1][2]
+    def jet(self, inputs: DerivativesT) -> DerivativesT:
+        """The derivatives of the outputs."""
+        weights, biases = [z.weight for z in self.layers], [z.bias for z in self.layers]
+        return tanh_network(inputs, weights, biases)
 
     def last(self) -> "TanhNetwork":
         """The output layer as a network of the last hidden layer, with the same weights."""

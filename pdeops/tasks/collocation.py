@@ -190,6 +190,25 @@ class ResidualLoss:
         return weights[part] / n
 
 
+class ResidualClosure:
+    """The closure of `LevenbergMarquardt`: the loss of a field at fixed points, whose gradient it
+    sets, and the residual with its Jacobian."""
+
+    def __init__(self, field: SpaceTimeField, positions: Tensor, causality: float = 0.0) -> None:
+        self.field, self.loss = field, ResidualLoss(causality)
+        self.batch = Batch(positions=positions[None])
+
+    def __call__(self) -> float:
+        self.field.zero_grad()
+        loss = self.loss(self.field, self.batch)
+        loss.backward()
+        return loss.item()
+
+    def linearise(self) -> Linearisation:
+        """r and J with loss |r|²."""
+        return self.loss.linearise(self.field, self.batch)
+
+
 class HeldOutResidual:
     """Root mean square of the residual at random points that are not those of the training."""
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..nn.jets import Jet
+from ..nn.jets import Derivatives
 from ..nn.space_time_field import SpaceTimeField
 from ..nn.tanh_network import TanhNetwork
 from ..training.gauss_newton import LevenbergMarquardt
@@ -66,7 +66,7 @@ class OutputLayers(SpaceTimeField):
         """That of the field."""
         self.field.begin(t)
 
-    def collocate(self, x: Tensor, t: Tensor) -> tuple[Any, list[tuple[TanhNetwork, Jet]]]:
+    def collocate(self, x: Tensor, t: Tensor) -> tuple[Any, list[tuple[TanhNetwork, Derivatives]]]:
         """The points of the field, and each output layer as a network with the jets of its
         inputs."""
         points = self.field.collocate(x, t)
@@ -76,7 +76,7 @@ class OutputLayers(SpaceTimeField):
                 for network, inputs in self.field.parts(points)
             ]
 
-    def parts(self, points: Any) -> list[tuple[TanhNetwork, Jet]]:
+    def parts(self, points: Any) -> list[tuple[TanhNetwork, Derivatives]]:
         """The output layers."""
         return points[1]
 
@@ -84,7 +84,7 @@ class OutputLayers(SpaceTimeField):
         """Those of the field."""
         return self.field.term_arguments(points[0])
 
-    def residual_of(self, points: Any, *jets: Jet) -> Float[Tensor, "e n"]:
+    def residual_of(self, points: Any, *jets: Any) -> Float[Tensor, "e n"]:
         """That of the field."""
         return self.field.residual_of(points[0], *jets)
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..batch import Batch
 from ..nn.space_time_field import SpaceTimeField
-from ..training.gauss_newton import LevenbergMarquardt, Linearisation
-from .collocation import ResidualLoss
+from ..training.gauss_newton import LevenbergMarquardt
+from .collocation import ResidualClosure
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def fit_residual(
     Raises:
         ValueError: the residual is not finite.
     """
-    closure = _Closure(field, positions, causality)
+    closure = ResidualClosure(field, positions, causality)
     residuals = [closure() ** 0.5]
     if not math.isfinite(residuals[0]):
         raise ValueError(
@@ -69,20 +68,3 @@ def fit_residual(
         if residuals[-2] - residuals[-1] <= rtol * residuals[-2]:
             return ResidualFit(residuals, True)
     return ResidualFit(residuals, residuals[-1] <= max(atol, floor))
-
-
-class _Closure:
-    """The loss at fixed points with its gradient, and the residual with its Jacobian."""
-
-    def __init__(self, field: SpaceTimeField, positions: Tensor, causality: float) -> None:
-        self.field, self.loss = field, ResidualLoss(causality)
-        self.batch = Batch(positions=positions[None])
-
-    def __call__(self) -> float:
-        self.field.zero_grad()
-        loss = self.loss(self.field, self.batch)
-        loss.backward()
-        return loss.item()
-
-    def linearise(self) -> Linearisation:
-        return self.loss.linearise(self.field, self.batch)

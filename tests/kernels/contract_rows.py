@@ -20,6 +20,7 @@ from pdeops.kernels import (
     sparse,
     spectral_conv,
     sweeps,
+    tanh_entries,
     vorticity,
 )
 from pdeops.kernels.conjugate import reference as conjugate_reference
@@ -31,6 +32,7 @@ from pdeops.kernels.regions import reference as regions_reference
 from pdeops.kernels.sparse import reference as sparse_reference
 from pdeops.kernels.spectral_conv import reference as spectral_conv_reference
 from pdeops.kernels.sweeps import reference as sweeps_reference
+from pdeops.kernels.tanh_entries import reference as tanh_entries_reference
 from pdeops.kernels.vorticity import reference as vorticity_reference
 
 COMPLEX = "complex"  # marks the shape of a complex field
@@ -280,6 +282,20 @@ def faces(form):
     return couplings
 
 
+def tanh_and_back(form):
+    """Entries 1 and 2 have products: two in one entry, and equal and different a and b."""
+    Product = tanh_entries.Product
+    products = (Product(1, 3, 3, -0.3), Product(1, 4, 3, 0.7), Product(2, 3, 4, 1.2))
+
+    def both(v, bias, g):
+        f, g = torch.empty_like(v), g.clone()
+        form.entries(v, bias, products, f)
+        form.slopes(f, g, products)
+        return f, g
+
+    return both
+
+
 IN_PLACE = {"test_backward": "it works in place; solvers record no gradient"}
 SIZES = ((16, 18), (17, 15), (9, 8, 7))
 ROWS = {
@@ -390,5 +406,12 @@ ROWS = {
         SIZES,
         dtypes=(torch.float64,),
         exempt={"test_backward": "the loops record no gradient"},
+    ),
+    "tanh_entries": Row(
+        tanh_and_back(tanh_entries),
+        tanh_and_back(tanh_entries_reference),
+        lambda n: [n, n[:1], n],
+        ((1, 5, 16), (3, 7, 11), (9, 6, 7)),
+        exempt=IN_PLACE,
     ),
 }

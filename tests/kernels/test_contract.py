@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from pdeops.kernels import conjugate, etdrk4, fno, low_storage, vorticity
+from pdeops.kernels import conjugate, etdrk4, fno, low_storage, tanh_entries, vorticity
 
 from .contract_rows import COMPLEX, ROWS
 
@@ -139,6 +139,8 @@ def test_compiled_forms_are_those_compared():
     x = torch.ones(3, 5)
     assert type(conjugate.bind(x, x, x, x, x)).__module__.endswith("conjugate.cpu")
     assert type(conjugate.bind(x, x, x, x.T, x)).__module__.endswith("conjugate.reference")
+    assert tanh_entries._form(x, x).__name__.endswith("tanh_entries.cpu")
+    assert tanh_entries._form(x, x.T).__name__.endswith("tanh_entries.reference")
     assert fno._form(x) is fno.cpu
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert fno._form(x) is fno.composed

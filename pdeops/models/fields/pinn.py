@@ -2,6 +2,7 @@
 # Axes: d space, c channel, k waves of the embedding, n points.
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...nn.jets import Jet, axis_waves, fourier_embedding, jet_of
+from ...nn.jets import Derivatives, DerivativesT, Jet, axis_waves, fourier_embedding, jet_of
 from ...nn.space_time_field import SpaceTimeField
 from ...nn.tanh_network import TanhNetwork
 from ...solvers.evolution.equations.transport import Transport
@@ -22,8 +23,8 @@ class Collocation(NamedTuple):
     x: Tensor
     t: Tensor
     window: int
-    embedding: Jet
-    start: Jet
+    embedding: Derivatives
+    start: Derivatives
 
 
 class PINN(SpaceTimeField):
@@ -125,36 +126,42 @@ class PINN(SpaceTimeField):
                 change = self._network(j).jet(end).data.clone()
                 change[:, 1] = 0.0  # a function of x alone
                 start = start + change
-        return Collocation(x, t, window, self.embedding(x, t, window), Jet(start, len(x)))
+        jets = (self.embedding(x, t, window), Jet(start, len(x)))
+        return Collocation(x, t, window, *map(self._entries, jets))
+
+    def _entries(self, jet: Jet) -> Derivatives:
+        """What the residual needs of a jet; if f₂ is a number, u_t + c·∇u - f₂ Δu is one entry."""
+        equation = self.equation
+        if callable(equation.diffusivity):
+            return jet
+        return jet.transport(equation.drift, equation.diffusivity)
 
     def embedding(self, x: Tensor, t: Tensor, window: int) -> Jet:
         """The inputs of the network of a window."""
         begin, duration = self.interval(window)
         return fourier_embedding(x, t - begin, self.waves, self.frequencies / duration, duration)
 
-    def parts(self, points: Collocation) -> list[tuple[TanhNetwork, Jet]]:
+    def parts(self, points: Collocation) -> list[tuple[TanhNetwork, Derivatives]]:
         """The network of the window and its inputs."""
         return [(self._network(points.window), points.embedding)]
 
-    def jet(self, points: Collocation) -> Jet:
-        """The jet of u."""
+    def jet(self, points: Collocation) -> Derivatives:
+        """u and what the residual needs of its derivatives."""
         return self.assemble(points, self._network(points.window).jet(points.embedding))
 
-    def assemble(self, points: Collocation, W: Jet) -> Jet:
+    def assemble(self, points: Collocation, W: DerivativesT) -> DerivativesT:
         """u = start + τ W."""
         begin, duration = self.interval(points.window)
-        return points.start + Jet(W.times_t(points.t - begin).data / duration, W.d)
+        growth = W.times_t(points.t - begin)
+        return replace(growth, data=points.start.data + growth.data / duration)
 
     def term_arguments(self, points: Collocation) -> tuple[Tensor, Tensor, Tensor]:
         """u, x and t."""
         return self.jet(points).value, points.x, points.t
 
-    def residual_of(self, points: Collocation, *jets: Jet) -> Float[Tensor, "e n"]:
+    def residual_of(self, points: Collocation, *jets: Derivatives) -> Float[Tensor, "e n"]:
         """u_t + f₁·∇u - f₂ Δu - S, one row per channel."""
-        u = self.assemble(points, *jets)
-        laplacian = torch.einsum("caan->cn", u.hessian)
-        at = (u.dt, u.value, u.gradient, laplacian, points.x, points.t[None])
-        return self.equation.residual(*(v[None] for v in at))[0]
+        return self.assemble(points, *jets).residual(self.equation, points.x, points.t)
 
     @torch.no_grad()
     def forward(self, x: Float[Tensor, "d n"], t: Float[Tensor, " n"]) -> Float[Tensor, "c n"]:

@@ -124,6 +124,18 @@ class Transport(PseudoSpectral):
         terms = self.velocity_at(u, x, t), self.diffusivity_at(u, x, t), self.source_at(u, x, t)
         return u_t - _sum(terms, gradient.unbind(2), laplacian)
 
+    def residual_from_linear(
+        self,
+        Pu: Float[Tensor, "b c *points"],
+        u: Float[Tensor, "b c *points"],
+        gradient: Float[Tensor, "b c d *points"],
+        x: Float[Tensor, "#b d *points"],
+        t: Any,
+    ) -> Float[Tensor, "b c *points"]:
+        """Pu + f₁·∇u - λ u - S with Pu = u_t + c·∇u - f₂ Δu: `residual` for a number f₂."""
+        f1 = None if self.velocity is None else self._value("velocity", u, x, t)
+        return Pu - _sum((f1, None, self.source_at(u, x, t)), gradient.unbind(2), None)
+
     def velocity_at(
         self, u: Float[Tensor, "b c *points"], x: Float[Tensor, "#b d *points"], t: Any
     ) -> Float[Tensor, "..."]:
