@@ -10,7 +10,18 @@ from torch import Tensor
 
 from .features import Features
 from .mixtures import Mixture
-from .second_order import SecondOrder, Term, evaluate, relative_size, uniform_nodes
+from .second_order import (
+    SecondOrder,
+    Term,
+    check_order,
+    checked_points,
+    evaluate,
+    noise,
+    relative_size,
+    sensitivity_of,
+    uniform_nodes,
+    verdict,
+)
 
 _RANK = 1e-15  # relative size of the pivots that count in a least-squares problem
 _HALVINGS = 8  # trial steps from one that does not lower the residual
@@ -25,7 +36,10 @@ class IntervalSolution:
     Attributes:
         residual: root mean square of L u + g - f in the middle between the nodes, where the
             equation was not imposed, relative to that of the sum of the sizes of its terms.
-        converged: the residual is at most `rtol`, and Gauss-Newton has converged.
+        sensitivity: relative change of u by a random perturbation of f of the size of the residual;
+            large near a singular problem, where the residual does not show the error.
+        converged: the residual is at most `rtol`, the sensitivity at most 1e-3, and Gauss-Newton
+            has converged.
         iterations: least-squares problems solved; one for a linear equation.
         reason: why the solver stopped, in words.
         nodes: the points where the equation was imposed.
@@ -33,6 +47,7 @@ class IntervalSolution:
     """
 
     residual: float
+    sensitivity: float
     converged: bool
     iterations: int
     reason: str
@@ -45,15 +60,11 @@ class IntervalSolution:
         """u, u' or u'' (order 0, 1, 2) at points x of the interval.
 
         Raises:
-            ValueError: x lies outside of the interval, where the kernel extrapolates.
+            ValueError: x lies outside of the interval, where the kernel extrapolates, or the order
+                is another one.
         """
-        low, high = self.nodes[0].item(), self.nodes[-1].item()
-        if len(x) and not (low <= x.min().item() and x.max().item() <= high):
-            raise ValueError(
-                f"The solution is known on [{low:g}, {high:g}]; got points in "
-                f"[{x.min().item():g}, {x.max().item():g}]."
-            )
-        return self._features.at(x.double(), order) @ self._coefficients
+        check_order(order)
+        return self._features.at(checked_points("x", self.nodes, x), order) @ self._coefficients
 
 
 def solve_on_interval(
@@ -106,19 +117,15 @@ def solve_on_interval(
     values = torch.tensor([float(v) for v in ends if v is not None], dtype=torch.float64)
     fit = _ConstrainedFit(features.at(at_ends), evaluate("end value", lambda _: values, at_ends))
     z, done, settled = _gauss_newton(problem, fit, rtol, iterations)
-    between = (x[1:] + x[:-1]) / 2
-    residual = _Problem(operator, f, features, between, reaction).relative_residual(z)
-    converged = settled and residual <= rtol
-    if converged:
-        reason = f"the residual between the nodes is at most {rtol:.0e}"
-    elif not settled:
-        reason = f"Gauss-Newton has not converged in {done} iterations"
-    else:
-        reason = (
-            f"the residual between the nodes is above {rtol:.0e}: take more nodes, or a kernel "
-            f"with more or higher frequencies"
-        )
-    return IntervalSolution(residual, converged, done, reason, x, fit.rank, features, z)
+    between = _Problem(operator, f, features, (x[1:] + x[:-1]) / 2, reaction)
+    values, residual = features.at(between.x), between.relative_residual(z)
+    sensitivity = sensitivity_of(values @ z, values @ fit.response, between.residual(z))
+    converged, reason = verdict(residual, sensitivity, rtol)
+    if not settled:
+        converged, reason = False, f"Gauss-Newton has not converged in {done} iterations"
+    return IntervalSolution(
+        residual, sensitivity, converged, done, reason, x, fit.rank, features, z
+    )
 
 
 class _Problem:
@@ -178,16 +185,17 @@ class _ConstrainedFit:
     def __init__(self, C: Float[Tensor, "c j"], b: Float[Tensor, " c"]) -> None:
         self.C, self.inverse = C, torch.linalg.pinv(C)
         self.start = self.inverse @ b
-        self.rank = 0
+        self.rank, self.response = 0, torch.zeros_like(self.start)
 
     def __call__(self, A: Float[Tensor, "n j"], f: Float[Tensor, " n"]) -> Float[Tensor, " j"]:
-        """z."""
+        """z. `response` becomes the y of a right-hand side of `noise`."""
         free = A - (A @ self.inverse) @ self.C
-        right = (f - A @ self.start)[:, None]
+        right = torch.stack([f - A @ self.start, noise(len(f))], 1)
         solution = torch.linalg.lstsq(free, right, rcond=_RANK, driver="gelsd")
         self.rank = int(solution.rank.item()) + len(self.C)
-        y = solution.solution[:, 0]
-        return self.start + y - self.inverse @ (self.C @ y)
+        Y = solution.solution - self.inverse @ (self.C @ solution.solution)
+        self.response = Y[:, 1]
+        return self.start + Y[:, 0]
 
 
 def _gauss_newton(

@@ -56,7 +56,7 @@ class Mixture(ABC):
         component per cycle over the interval, correlated over half of it.
 
         Raises:
-            ValueError: highest < 0, or extent <= 0.
+            ValueError: highest < 0, extent <= 0, or there would be too many frequencies.
         """
         if not (0 <= highest < math.inf and 0 < extent < math.inf):
             raise ValueError(
@@ -64,6 +64,11 @@ class Mixture(ABC):
                 f"extent > 0; got {highest} and {extent}."
             )
         cycles = math.ceil(highest * extent)
+        if cycles > _MOST_WAVES:
+            raise ValueError(
+                f"A dictionary up to {highest:g} on a length of {extent:g} has {cycles} "
+                f"frequencies, more than {_MOST_WAVES}. Divide the interval."
+            )
         return cls([i * highest / max(cycles, 1) for i in range(cycles + 1)], extent / 2)
 
     @property

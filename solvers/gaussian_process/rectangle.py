@@ -10,7 +10,18 @@ from torch import Tensor
 
 from .features import Features
 from .mixtures import Mixture
-from .second_order import SecondOrder, Term, evaluate, relative_size, uniform_nodes
+from .second_order import (
+    SecondOrder,
+    Term,
+    check_order,
+    checked_points,
+    evaluate,
+    noise,
+    relative_size,
+    sensitivity_of,
+    uniform_nodes,
+    verdict,
+)
 
 _INDEPENDENT = 1e-12  # smallest singular value, of the largest, that makes a basis function
 
@@ -69,13 +80,16 @@ class RectangleSolution:
     Attributes:
         residual: root mean square of L₁ u + L₂ u - f in the middle between the nodes, relative to
             that of the sum of the sizes of its terms.
-        converged: the residual is at most `rtol`.
+        sensitivity: relative change of u by a random perturbation of f of the size of the residual;
+            large near a singular problem, where the residual does not show the error.
+        converged: the residual is at most `rtol`, and the sensitivity at most 1e-3.
         reason: what the residual says, in words.
         axes: the bases in x and y.
         coefficients: Z of u(x, y) = Σ_rs Z_rs p_r(x) q_s(y).
     """
 
     residual: float
+    sensitivity: float
     converged: bool
     reason: str
     axes: tuple[AxisBasis, AxisBasis] = field(repr=False)
@@ -98,16 +112,10 @@ class RectangleSolution:
     def _bases(
         self, x: Tensor, y: Tensor, order: tuple[int, int]
     ) -> tuple[Float[Tensor, "n r"], Float[Tensor, "m s"]]:
-        for name, axis, points in zip("xy", self.axes, (x, y), strict=True):
-            low, high = axis.nodes[0].item(), axis.nodes[-1].item()
-            if len(points) and not (low <= points.min().item() and points.max().item() <= high):
-                raise ValueError(
-                    f"The solution is known for {name} in [{low:g}, {high:g}]; got points in "
-                    f"[{points.min().item():g}, {points.max().item():g}]."
-                )
+        check_order(*order)
         p, q = (
-            axis.at(points.double(), k)
-            for axis, points, k in zip(self.axes, (x, y), order, strict=True)
+            axis.at(checked_points(name, axis.nodes, points), k)
+            for name, axis, points, k in zip("xy", self.axes, (x, y), order, strict=True)
         )
         return p, q
 
@@ -157,13 +165,12 @@ def solve_on_rectangle(
     right = evaluate("right-hand side f", f, *_mesh(one.nodes, two.nodes))
     right = right - one.image @ Z @ two.values.mT - one.values @ Z @ two.image.mT
     (P, S, M), (Q, T, N) = _vanishing(one), _vanishing(two)
-    Z = Z + S @ _sylvester(M, N, P.mT @ right @ Q) @ T.mT
-    residual = _residual(one, two, f, Z)
-    converged = residual <= rtol
-    reason = f"the residual between the nodes is {'at most' if converged else 'above'} {rtol:.0e}"
-    if not converged:
-        reason += ": take more nodes, or a kernel with more or higher frequencies"
-    return RectangleSolution(residual, converged, reason, (one, two), Z)
+    rights = [P.mT @ F @ Q for F in (right, noise(*right.shape))]
+    part, response = (S @ C @ T.mT for C in _sylvester(M, N, rights))
+    Z = Z + part
+    residual, sensitivity = _residual(one, two, f, Z, response)
+    converged, reason = verdict(residual, sensitivity, rtol)
+    return RectangleSolution(residual, sensitivity, converged, reason, (one, two), Z)
 
 
 def _mesh(x: Float[Tensor, " n"], y: Float[Tensor, " m"]) -> tuple[Tensor, Tensor]:
@@ -198,18 +205,36 @@ def _vanishing(
 
 
 def _sylvester(
-    M: Float[Tensor, "r r"], N: Float[Tensor, "s s"], R: Float[Tensor, "r s"]
-) -> Float[Tensor, "r s"]:
-    """C of M C + C Nᵀ = R."""
-    from scipy.linalg import solve_sylvester
+    M: Float[Tensor, "r r"], N: Float[Tensor, "s s"], rights: Sequence[Float[Tensor, "r s"]]
+) -> list[Float[Tensor, "r s"]]:
+    """C of M C + C Nᵀ = R for each R, by one Schur form of M and of N."""
+    from scipy.linalg import schur
+    from scipy.linalg.lapack import dtrsyl
 
-    return torch.from_numpy(solve_sylvester(M.numpy(), N.numpy().T, R.numpy()))
+    (A, U), (B, V) = schur(M.numpy()), schur(N.numpy())
+    solutions = []
+    for R in rights:
+        C, scale, _ = dtrsyl(A, B, U.T @ R.numpy() @ V, tranb="T")
+        solutions.append(torch.from_numpy(U @ (C / scale) @ V.T))
+    return solutions
 
 
-def _residual(one: AxisBasis, two: AxisBasis, f: Term, Z: Float[Tensor, "r s"]) -> float:
-    """The relative residual in the middle between the nodes."""
+def _residual(
+    one: AxisBasis,
+    two: AxisBasis,
+    f: Term,
+    Z: Float[Tensor, "r s"],
+    response: Float[Tensor, "r s"],
+) -> tuple[float, float]:
+    """The relative residual in the middle between the nodes, and the sensitivity."""
     x, y = ((axis.nodes[1:] + axis.nodes[:-1]) / 2 for axis in (one, two))
     right = evaluate("right-hand side f", f, *_mesh(x, y))
-    p, q = one.at(x) @ Z, Z @ two.at(y).mT
+    values, others = one.at(x), two.at(y)
+    p, q = values @ Z, Z @ others.mT
     terms = [a @ q for a in one.terms(x)] + [p @ b.mT for b in two.terms(y)]
-    return relative_size(sum(terms, start=-right), [*terms, right])
+    residual = sum(terms, start=-right)
+    change = values @ response @ others.mT
+    return (
+        relative_size(residual, [*terms, right]),
+        sensitivity_of(p @ others.mT, change, residual),
+    )

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pdeops.solvers import GaussianMixture, SecondOrder, StudentMixture, solve_on_interval
+from pdeops.solvers.gaussian_process.second_order import checked_points
 
 POISSON = SecondOrder(a=1.0)
 COVERING = GaussianMixture.covering(20, 1)
@@ -224,6 +225,7 @@ NAN = math.nan
         ({"reaction": lambda u, x: (u - u).sqrt()}, "derivative of the reaction must be finite"),
         ({"reaction": lambda u, x: u[None]}, r"reaction must be .* returned \(1, 28\)"),
         ({"ends": (0.0, NAN)}, "end value must be finite; got nan"),
+        ({"f": lambda x: None}, "side f must be a real number"),
         ({"ends": (0.0, None)}, "order 2 needs 2 end value"),
         ({"operator": SecondOrder(b=1.0)}, "order 1 needs 1 end value"),
         ({"interval": (1, 1)}, "low < high"),
@@ -241,7 +243,32 @@ def test_bad_input_names_the_term_and_the_point(change, message):
 
 def test_points_outside_and_operators_of_order_zero_are_refused():
     solution = solve_on_interval(POISSON, 1.0, GaussianMixture([1.0], 1.0), (0, 1), (0, 0))
-    with pytest.raises(ValueError, match=r"known on \[0, 1\]; got points in \[0, 1\.5\]"):
+    with pytest.raises(ValueError, match=r"known for x in \[0, 1\]; got points in \[0, 1\.5\]"):
         solution(torch.tensor([0.0, 1.5]))
+    with pytest.raises(ValueError, match=r"orders 0, 1 and 2; got \(3,\)"):
+        solution(torch.tensor([0.5]), 3)
+    with pytest.raises(ValueError, match=r"x must be a tensor of shape \(n,\); got 0\.5"):
+        checked_points("x", solution.nodes, 0.5)
     with pytest.raises(ValueError, match="got a = b = 0"):
         SecondOrder(c=1.0)
+    rounded = torch.tensor([0.1])  # above 0.1
+    short = solve_on_interval(POISSON, 1.0, GaussianMixture([1.0], 1.0), (0, 0.1), (0, 2))
+    assert short(rounded).item() == pytest.approx(2)
+
+
+@pytest.mark.parametrize(("distance", "converged"), [(0.0, False), (1e-12, False), (1e-3, True)])
+def test_a_singular_problem_is_reported(distance, converged):
+    """u'' + c u = 1 has no solution for c = π², the first eigenvalue of -u''. The residual is small
+    there too, since u is large."""
+    operator = SecondOrder(a=1.0, c=math.pi**2 * (1 + distance))
+    solution = solve_on_interval(operator, 1.0, GaussianMixture.covering(3, 1), (0, 1), (0, 0))
+    assert solution.residual < 1e-8
+    assert solution.converged == converged
+    assert ("singular" in solution.reason) != converged
+
+
+def test_matrices_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="nodes .* are more than 20000"):
+        solve_on_interval(POISSON, 1.0, GaussianMixture([1e9], 1.0), (0, 1), (0, 0))
+    with pytest.raises(ValueError, match="frequencies, more than 20000"):
+        GaussianMixture.covering(1e18, 1)

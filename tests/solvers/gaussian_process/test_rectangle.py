@@ -135,6 +135,7 @@ def test_a_kernel_without_the_frequency_fails_and_reports_it():
         ({"f": lambda x, y: x[0]}, r"right-hand side f .*returned \(28,\)"),
         ({"boundary": lambda x, y: torch.log(x + y)}, r"boundary value .*-inf at .* \(0, 0\)"),
         ({"operators": (CHANGING, D2)}, "in x needs b.* of one sign"),
+        ({"f": lambda x, y: x * 1j}, "side f must be a real number"),
         ({"nodes": (28, 8)}, "8 nodes .*of y"),
     ],
 )  # fmt: skip
@@ -153,3 +154,19 @@ def test_points_outside_are_refused():
     solution = solve_on_rectangle((D2, D2), 1.0, (kernel, kernel), UNIT, 0.0)
     with pytest.raises(ValueError, match=r"known for y in \[0, 1\]"):
         solution(torch.tensor([0.5]), torch.tensor([1.1]))
+
+
+def test_a_singular_problem_is_reported():
+    """2π² is the first eigenvalue of -Δ on the unit square, and f is not orthogonal to its
+    function. Above it by 20 %, the problem is regular."""
+
+    def f(x, y):
+        return x * (1 - x) * y * (1 - y)
+
+    for factor, converged in ((1.0, False), (1.2, True)):
+        helmholtz = SecondOrder(a=1.0, c=factor * 2 * math.pi**2)
+        solution = solve_on_rectangle(
+            (helmholtz, D2), f, (COVERING(6, 1),) * 2, UNIT, 0.0, rtol=1e-4
+        )
+        assert solution.converged == converged
+        assert ("singular" in solution.reason) != converged
