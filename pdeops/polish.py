@@ -2,7 +2,7 @@
 a guaranteed error."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from .estimators import EnergyBounds
 from .linop import LinearOperator
 from .solvers import Diffusion, Laplacian, with_boundary, without_boundary
 from .solvers.krylov.conjugate_gradients import start
-from .solvers.krylov.loop import steps
+from .solvers.krylov.loop import Recurrence, steps
+from .solvers.result import SolveResult
 from .tasks.supervised import Run
 
 
@@ -95,10 +96,12 @@ def polished(
         u: the first iterate at all nodes of the grid; zero if None.
 
     Raises:
-        ValueError: tol is not positive, or the bar does not reach it: round-off is larger.
+        ValueError: tol is not in (0, 1), or the bar does not reach it: round-off is larger.
     """
-    if not tol > 0:
-        raise ValueError(f"The tolerance must be positive; got {tol:g}.")
+    if not 0 < tol < 1:
+        raise ValueError(
+            f"The tolerance must be positive and below 1, the error of zero; got {tol:g}."
+        )
     grid, A, b = bounds.cells.grid, bounds.A, bounds.b
     x = torch.zeros_like(b)
     if u is not None:
@@ -108,7 +111,8 @@ def polished(
     errors: list[float] = []
     norm = 0.0
     options: dict[str, Any] = {"rtol": 1e-15, "max_iterations": max_iterations}
-    for state in steps(start, A, b, M=bounds.M, x0=x, **options):
+    run = steps(start, A, b, M=bounds.M, x0=x, **options)
+    for state in _with_last(run):
         x = state.x
         norm = max(norm, bounds.discrete_norm(x))
         errors.append(min([bounds.discrete_bar(x), *errors[-1:]]))
@@ -117,12 +121,19 @@ def polished(
     if not errors or errors[-1] > tol * norm:
         reached = errors[-1] / norm if errors and norm > 0 else math.nan
         raise ValueError(
-            f"The error bound stays at {reached:.1e} of the solution after {len(errors)} "
-            f"iterations, above the tolerance {tol:g}: round-off in float64 is larger. Give a "
-            f"larger tolerance."
+            f"The error bound is {reached:.1e} of the solution after {len(errors) - 1} iterations, "
+            f"above the tolerance {tol:g}: round-off in float64 is larger, or the iteration is "
+            f"slow. Give a larger tolerance."
         )
     x = x if A.positive_definite else x - A.mean(x)
     return Polished(with_boundary(x, grid), [e / norm for e in errors])
+
+
+def _with_last(
+    run: Generator[Recurrence, None, SolveResult],
+) -> Iterator[Recurrence | SolveResult]:
+    """What `steps` yields before each iteration, and its result, whose x is the last iterate."""
+    yield (yield from run)
 
 
 def _shape(run: Run, problem: Problem, A: Diffusion) -> list[int]:

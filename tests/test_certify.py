@@ -9,7 +9,8 @@ import torch
 
 from pdeops import certify
 from pdeops.datasets import Darcy, Poisson, generate, open_dataset
-from pdeops.domain import Sphere
+from pdeops.datasets.layouts import native_file
+from pdeops.domain import Grid, Sphere
 from pdeops.estimators import EnergyBounds
 from pdeops.polish import polished
 from pdeops.solvers import Laplacian, without_boundary
@@ -32,7 +33,7 @@ def files(tmp_path_factory):
     made = {}
     for name, problem in PROBLEMS.items():
         made[name] = folder / f"{name}.h5"
-        generate(problem, problem.grid(SHAPE), num_samples=3, seed=0, out=made[name])
+        generate(problem, problem.grid(SHAPE), num_samples=3, seed=3, out=made[name])
     return made
 
 
@@ -133,10 +134,10 @@ def test_a_source_of_zero():
 
 
 def test_a_band(tmp_path):
-    """Calibrated on 40 samples; the file says how many of its targets are inside."""
+    """Calibrated on 20 samples; the file says how many of its targets are inside."""
     problem, calibration, data = PROBLEMS["darcy"], tmp_path / "c.h5", tmp_path / "d.h5"
-    generate(problem, problem.grid((9, 9)), num_samples=40, seed=1, out=calibration)
-    generate(problem, problem.grid((9, 9)), num_samples=20, seed=2, out=data)
+    generate(problem, problem.grid((9, 9)), num_samples=20, seed=1, out=calibration)
+    generate(problem, problem.grid((9, 9)), num_samples=10, seed=2, out=data)
     run = run_of(problem)
     for simultaneous in (True, False):
         band = certify.conformal_band(run, calibration, level=0.8, simultaneous=simultaneous)
@@ -147,7 +148,7 @@ def test_a_band(tmp_path):
             width = torch.from_numpy(file["pressure_band"][()])
             assert "energy_error_upper" not in file
         inside = torch.stack(
-            [(truth[i].target - stored[i].target)[0].abs() <= width for i in range(20)]
+            [(truth[i].target - stored[i].target)[0].abs() <= width for i in range(10)]
         )
         share = inside.flatten(1).all(1) if simultaneous else inside
         figures = report.to_dict()
@@ -158,12 +159,70 @@ def test_a_band(tmp_path):
     generate(problem, problem.grid(SHAPE), num_samples=2, seed=2, out=finer)
     moved = certify.predict(run, finer, tmp_path / "moved.h5", bounds=False, band=band)
     assert "nothing is promised on this grid" in moved.to_markdown()
+    with pytest.raises(ValueError, match="samples of the calibration"):
+        certify.predict(run, calibration, tmp_path / "same.h5", bounds=False, band=band)
+    trained = replace(run, spec=replace(run.spec, seed=1))
+    with pytest.raises(ValueError, match="was trained or selected on"):
+        certify.conformal_band(trained, calibration)
+    table = replace(run.recipe.data, validation=str(calibration))
+    with pytest.raises(ValueError, match="was trained or selected on"):
+        certify.conformal_band(
+            replace(run, recipe=replace(run.recipe, data=table)), calibration, level=0.5
+        )
+
+
+def written(path, problem, source, *, targets):
+    """A file with these sources, and solutions of zero or none."""
+    spec = problem.spec(problem.grid(source.shape[1:]), 5, len(source))
+    fields = {spec.fields[0].name: source}
+    if targets:
+        fields[spec.fields[1].name] = torch.zeros_like(source)
+    else:
+        spec = replace(spec, fields=spec.fields[:1])
+    native_file.write(path, spec, fields, residuals=torch.zeros(len(source)))
+    return path
+
+
+def test_a_file_without_targets(tmp_path):
+    """It gets predictions, bounds and a band; it is no calibration."""
+    problem, out = PROBLEMS["mixed"], tmp_path / "out.h5"
+    source = torch.randn(2, 9, 9, generator=torch.Generator().manual_seed(0))
+    data = written(tmp_path / "inputs.h5", problem, source, targets=False)
+    generate(problem, problem.grid((9, 9)), num_samples=4, seed=1, out=tmp_path / "c.h5")
+    run = run_of(problem)
+    band = certify.conformal_band(run, tmp_path / "c.h5", level=0.5)
+    report = certify.predict(run, data, out, band=band)
+    assert "coverage" not in report.to_dict()
+    target = problem.fields[1].name
+    with h5py.File(out) as file:
+        assert file[f"{target}_band"].shape == (9, 9)
+        assert abs(file[target][()]).max() > 0
+    with pytest.raises(ValueError, match=r"has 0 target\(s\)"):
+        certify.conformal_band(run, data, level=0.5)
+
+
+def test_sources_of_zero(tmp_path):
+    """The relative error has no bound; the report says so."""
+    problem = PROBLEMS["mixed"]
+    data = written(tmp_path / "zero.h5", problem, torch.zeros(1, 9, 9), targets=True)
+    report = certify.predict(run_of(problem), data, tmp_path / "out.h5", tol=1e-3)
+    assert "may be zero, so its relative error has no bound" in report.to_markdown()
+
+
+@pytest.mark.parametrize("boundary", ["neumann", "dirichlet"])
+def test_one_iteration_of_an_exact_preconditioner_is_enough(boundary):
+    """The residual after it is round-off. The source of Neumann ends has a mean."""
+    grid = Grid((9, 9), boundary=boundary)
+    f = torch.randn(9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 3
+    got = polished(EnergyBounds(1.0, f, grid), None, 1e-12)
+    assert got.iterations == 1
 
 
 def test_bad_input(files, tmp_path):
     run, out = run_of(PROBLEMS["darcy"]), tmp_path / "out.h5"
-    with pytest.raises(ValueError, match="positive"):
-        certify.predict(run, files["darcy"], out, tol=-1.0)
+    for tol in (-1.0, 1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="positive and below 1"):
+            certify.predict(run, files["darcy"], out, tol=tol)
     with pytest.raises(ValueError, match="round-off"):
         certify.predict(run, files["darcy"], out, tol=1e-17)
     band = certify.conformal_band(run, files["darcy"], level=0.5, simultaneous=False)

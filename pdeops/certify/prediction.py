@@ -16,7 +16,7 @@ from ..estimators.conformal import coverage
 from ..polish import polished
 from ..tasks import prediction
 from ..tasks.supervised import Run
-from .bands import Band, steady_fields, variables_of
+from .bands import Band, same_samples, steady_fields, variables_of
 from .report import CELLS, Certified, Report
 
 
@@ -43,9 +43,9 @@ def predict(
     there is no band, because it is that of the uncorrected predictions.
 
     Raises:
-        ValueError: the file exists, a prediction is not finite, tol is not positive or below
-            round-off, there are a tolerance and a band; or bounds are wanted and the equation of
-            the data is unknown or not of the form -div(a grad u) = f.
+        ValueError: the file exists, a prediction is not finite, tol is not in (0, 1) or below
+            round-off, there are a tolerance and a band, or a band of these samples; or bounds are
+            wanted and the equation of the data is unknown or not of the form -div(a grad u) = f.
     """
     if tol is not None and band is not None:
         raise ValueError(
@@ -56,6 +56,11 @@ def predict(
     dataset = steady_fields(run, data)
     problem = _problem(dataset) if bounds or tol is not None else None
     domain: Any = dataset.domain
+    if band and same_samples(dataset, band.calibration.spec, [band.calibration.path]):
+        raise ValueError(
+            f"{data} holds the samples of the calibration: the band is not independent of them. "
+            f"Predict other samples, or calibrate on others."
+        )
     width = band.on(domain) if band else torch.empty(0)
     samples: list[Certified] = []
     covered: list[float] = []
@@ -78,7 +83,7 @@ def predict(
             yield batch, y
 
     def measures() -> list[Measure]:
-        return [*_of_bounds(samples), *(variables_of(dataset, band, width) if band else [])]
+        return [*_of_bounds(samples), *(variables_of(band, width) if band else [])]
 
     correction = None
     if tol is not None:

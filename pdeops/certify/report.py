@@ -143,7 +143,11 @@ class Report:
                 f"At {', '.join(f'{t:g}' for t in useless)} zero was as good a first iterate."
             )
         upper = max(s.bounds.relative_upper for s in self.samples)
-        if upper > tol:
+        if upper == math.inf:
+            lines.append(
+                "The solution of a sample may be zero, so its relative error has no bound."
+            )
+        elif upper > tol:
             factor = upper / tol
             cells = " x ".join(f"{math.ceil(m * factor):,}" for m in self.grid.cells)
             lines.append(

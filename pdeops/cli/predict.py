@@ -52,7 +52,9 @@ def command(
             "selection; writes the half width of a conformal band for each target."
         ),
     ] = None,
-    level: Annotated[float, typer.Option(help="Probability of the band.")] = 0.9,
+    level: Annotated[
+        float | None, typer.Option(help="Probability of the band. Default: 0.9.")
+    ] = None,
     pointwise: Annotated[
         bool,
         typer.Option("--pointwise", help="The band holds at each single point, not at all."),
@@ -78,6 +80,8 @@ def command(
     options: dict[str, Any] = {} if grid is None else {"grid": _nodes(grid)}
     if times is not None:
         options["times"] = _numbers(times)
+    if band is None and (level is not None or pointwise):
+        raise ValueError("--level and --pointwise are of a band: give --band too.")
     loaded = tasks.load_run(run, device=device)
     if certify or tol is not None or band is not None:
         from .. import certify as bars
@@ -85,9 +89,12 @@ def command(
         operator = bars.require_operator(loaded)
         if data is None:
             raise ValueError("Error bars need the inputs of a file: give --data.")
+        tasks.check_options(operator, options)
         around = None
         if band is not None:
-            around = bars.conformal_band(operator, band, level=level, simultaneous=not pointwise)
+            around = bars.conformal_band(
+                operator, band, level=0.9 if level is None else level, simultaneous=not pointwise
+            )
         report = bars.predict(operator, data, out, bounds=certify, tol=tol, band=around)
         if json:
             emit(report.to_dict(), as_json=True)

@@ -48,9 +48,6 @@ def in_stages(
     Args:
         sizes: the numbers of samples that the present variances ask for.
         draw: extend the samples to these numbers; returns the standard error reached.
-
-    Raises:
-        ValueError: the standard error is not positive.
     """
     wanted = sizes()
     while (reached := draw(wanted)) > standard_error:
@@ -61,7 +58,7 @@ def in_stages(
 def require_positive(standard_error: float) -> None:
     """Raise a ValueError unless the standard error is positive and finite."""
     if not (standard_error > 0 and math.isfinite(standard_error)):
-        raise ValueError(f"The standard error must be positive; got {standard_error:g}.")
+        raise ValueError(f"The standard error must be positive and finite; got {standard_error:g}.")
 
 
 def monte_carlo(

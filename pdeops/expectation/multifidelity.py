@@ -64,8 +64,8 @@ class Pair:
         return (
             f"The {name} is no help as a control variate: its correlation with the solution is "
             f"{self.correlation:.3f} and it costs {self.cheap_cost / self.cost:.2g} of a solve, so "
-            f"it takes {self.relative_cost:.2f} times the seconds of Monte Carlo. Use Monte Carlo, "
-            f"or a better operator."
+            f"it takes {self.relative_cost:.2f} times the seconds of Monte Carlo. Use Monte Carlo "
+            f"or a better control variate."
         )
 
     def sizes(self, standard_error: float) -> list[int]:

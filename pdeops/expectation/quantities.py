@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,11 +56,31 @@ def quantity_named(name: str) -> Quantity:
         ValueError: the name is unknown, or the file has no such function.
     """
     if is_path(name):
-        own = function_at(name)
-        return lambda problem, x, u, grid: float(own(x, u, grid))
+        return _of_user(name, function_at(name))
     if name not in QUANTITIES:
         raise ValueError(
             f"There is no quantity {name!r}.{did_you_mean(name, list(QUANTITIES))} There are "
             f"{', '.join(QUANTITIES)}, and functions of your own, file.py:function."
         )
     return QUANTITIES[name]
+
+
+def _of_user(name: str, function: Callable[[Tensor, Tensor, Any], Any]) -> Quantity:
+    """The quantity of a user's function; its errors name it."""
+
+    def quantity(problem: Problem, x: Tensor, u: Tensor, grid: Any) -> float:
+        try:
+            value = function(x, u, grid)
+        except Exception as error:
+            raise ValueError(f"{name} raised {type(error).__name__}: {error}") from error
+        if isinstance(value, Tensor | np.ndarray) and math.prod(value.shape) == 1:
+            value = value.item()
+        if not isinstance(value, Real):
+            shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
+            raise ValueError(
+                f"{name} must return a real number, the quantity of one sample; got "
+                f"{type(value).__name__}{shape}."
+            )
+        return float(value)
+
+    return quantity

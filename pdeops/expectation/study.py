@@ -140,8 +140,8 @@ def expect(
 
     Raises:
         ValueError: the problem of the run is not known, the seed is that of the training data, a
-            method or quantity is unknown, the quantity is not finite, or the operator alone was
-            asked for and costs more than it saves.
+            method or quantity is unknown, the quantity is not finite, or every method that was
+            asked for costs more than it saves.
     """
     require_positive(standard_error)
     problem, spec = run.problem, run.spec
@@ -150,6 +150,8 @@ def expect(
             f"The expectation is over the random input of a problem; the data of {run.folder} name "
             f"none that pdeops can draw. Train on data made by `pdeops data generate`."
         )
+    if not methods:
+        raise ValueError(f"Name at least one method: {', '.join(METHODS)}.")
     if unknown := [m for m in methods if m not in METHODS]:
         raise ValueError(f"The methods are {', '.join(METHODS)}; got {unknown[0]!r}.")
     if seed == spec.seed:
@@ -157,8 +159,11 @@ def expect(
             f"Seed {seed} is that of the training data: no training sample may be used again. "
             f"Give another --seed."
         )
-    if pilot < 2:
-        raise ValueError(f"The pilot run needs at least 2 samples; got {pilot}.")
+    if pilot < 3:
+        raise ValueError(
+            f"The pilot run needs at least 3 samples, since any two correlate perfectly; got "
+            f"{pilot}."
+        )
     trained: Any = spec.domain
     grid = trained if resolution is None else problem.grid([resolution] * trained.ndim)
     wanted = quantity_named(quantity)
@@ -178,8 +183,8 @@ def expect(
             continue
         log.info("sampling with %s as control variate", cheap[name].name)
         estimates[name] = multifidelity(fine, cheap[name], pairs[name], standard_error, first=pilot)
-    if refused and list(methods) == ["operator"]:
-        raise ValueError(refused["operator"])
+    if refused.keys() == set(methods):
+        raise ValueError(" ".join(refused.values()))
     if "monte-carlo" in methods:
         estimates["monte-carlo"] = monte_carlo(fine, standard_error, pilot=pilot)
     if "multilevel" in methods:

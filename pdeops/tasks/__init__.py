@@ -22,6 +22,7 @@ from .task import Task, TrainingRecipe
 
 __all__ = [
     "TASKS",
+    "check_options",
     "evaluate",
     "load_recipe",
     "load_run",
@@ -170,12 +171,7 @@ def predict(run: Any, data: str | Path | None, out: str | Path, **options: Any) 
             no fields or does not take an option.
     """
     task = TASKS[run.task]
-    for option in options:
-        if option not in task.prediction_options:
-            raise ValueError(
-                f"The grid and times of a prediction by a run of the task {task.name!r} "
-                f"({task.summary}) are those of its data. Leave out {option}."
-            )
+    check_options(run, options)
     if data is None and not task.prediction_options:
         raise ValueError(
             f"A run of the task {task.name!r} ({task.summary}) predicts from inputs. Name a file "
@@ -183,6 +179,17 @@ def predict(run: Any, data: str | Path | None, out: str | Path, **options: Any) 
         )
     write: Any = task.predict
     return write(run, data, Path(out).expanduser(), **options)
+
+
+def check_options(run: Any, options: Iterable[str]) -> None:
+    """Raise a ValueError if the predictions of a run do not take one of these options."""
+    task = TASKS[run.task]
+    for option in options:
+        if option not in task.prediction_options:
+            raise ValueError(
+                f"The grid and times of a prediction by a run of the task {task.name!r} "
+                f"({task.summary}) are those of its data. Leave out {option}."
+            )
 
 
 def _recipe(plain: Mapping[str, Any]) -> TrainingRecipe:

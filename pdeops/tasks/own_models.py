@@ -239,7 +239,7 @@ def _imported(path: str) -> ModuleType:
             else ("Install the package it is in, or name its file instead: file.py:Class.")
         )
         raise ValueError(
-            f"The model's source {path} does not import ({type(error).__name__}: {error}). {advice}"
+            f"{path} does not import ({type(error).__name__}: {error}). {advice}"
         ) from error
 
 

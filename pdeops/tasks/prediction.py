@@ -135,18 +135,31 @@ def _spec(
     changed: dict[str, Any] = {"source": source, "num_samples": num_samples, "times": times}
     changed["tolerance"] = math.inf  # a prediction meets none
     if dataset.spec:
-        return replace(dataset.spec, **changed)
+        fields = (*dataset.spec.fields, *_missing_targets(run, dataset))
+        return replace(dataset.spec, fields=fields, **changed)
     return DatasetSpec(
         name="prediction",
         kind=run.recipe.name,
         equation="not stated in the input file",
-        fields=tuple(_fields(dataset)),
+        fields=(*_fields(dataset), *_missing_targets(run, dataset)),
         domain=dataset.domain,
         parameters={},
         seed=None,
         licence="that of the input file",
         **changed,
     )
+
+
+def _missing_targets(run: Any, dataset: FieldDataset) -> tuple[Field, ...]:
+    """The predicted fields of a file of inputs alone: the targets of the training file."""
+    if dataset.targets:
+        return ()
+    if run.spec is None or not run.spec.targets:
+        raise ValueError(
+            f"{dataset.path} has no targets, and the training file of {run.folder} does not state "
+            f"what they are. Add targets to the file; their values are not used."
+        )
+    return tuple(run.spec.targets)
 
 
 def _fields(dataset: FieldDataset) -> Iterator[Field]:

@@ -16,15 +16,15 @@ POISSON = Poisson("mixed", num_modes=8)
 
 
 def test_all_methods_agree():
-    """On 17² nodes, with an operator that is wrong by 10 % and a ramp; against 300 solves."""
+    """On 17² nodes, with an operator that is wrong by 10 % and a ramp; against 100 solves."""
     run = run_of(POISSON)
     grid = POISSON.grid((17, 17))
     mean = QUANTITIES["mean"]
     values = []
-    for i in range(300):
+    for i in range(100):
         x = POISSON.sample_input(grid, 5, i)
         values.append(mean(POISSON, x, POISSON.solve(x, grid).x, grid))
-    truth, error = np.mean(values), np.std(values) / math.sqrt(300)
+    truth, error = np.mean(values), np.std(values) / math.sqrt(100)
     wanted = 3 * error
     methods = ("operator", "monte-carlo", "coarse", "multilevel")
     got = expect(run, "mean", wanted, seed=7, pilot=20, methods=methods)
@@ -92,14 +92,16 @@ def test_bad_input(tmp_path):
     run = run_of(POISSON, shape=(9, 9))
     with pytest.raises(ValueError, match="no training sample"):
         expect(run, "mean", 0.1, seed=0)
-    with pytest.raises(ValueError, match=r"standard error must be positive; got -1"):
+    with pytest.raises(ValueError, match=r"standard error must be positive and finite; got -1"):
         expect(run, "mean", -1.0)
     with pytest.raises(ValueError, match="got 'magic'"):
         expect(run, "mean", 0.1, methods=("operator", "magic"))
     with pytest.raises(ValueError, match="no coarser grid"):
-        expect(run, "mean", 0.1, methods=("coarse",), pilot=2)
-    with pytest.raises(ValueError, match="at least 2 samples"):
-        expect(run, "mean", 0.1, pilot=1)
+        expect(run, "mean", 0.1, methods=("coarse",), pilot=3)
+    with pytest.raises(ValueError, match="at least 3 samples"):
+        expect(run, "mean", 0.1, pilot=2)
+    with pytest.raises(ValueError, match="at least one method"):
+        expect(run, "mean", 0.1, methods=())
     file = tmp_path / "mine.py"
     file.write_text(
         "def one(x, u, grid):\n    return 1.0\n\ndef bad(x, u, grid):\n    return u.max() / 0\n"
@@ -108,3 +110,25 @@ def test_bad_input(tmp_path):
         expect(run, f"{file}:one", 0.1, pilot=3)
     with pytest.raises(ValueError, match="is not finite"):
         expect(run, f"{file}:bad", 0.1, pilot=3)
+
+
+def test_every_method_that_was_asked_for_is_refused(monkeypatch):
+    monkeypatch.setattr(Pair, "relative_cost", 1.5)
+    with pytest.raises(ValueError, match=r"The operator is no help.*The solve on 9×9 is no help"):
+        expect(run_of(POISSON), "mean", 1.0, pilot=3, methods=("operator", "coarse"))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("u", r"of must return a real number.*got Tensor of shape \(5, 5\)"),
+        ("None", "got NoneType"),
+        ("1j", "got complex"),
+        ("u.nope", "of raised AttributeError"),
+    ],
+)
+def test_a_quantity_must_be_a_number(tmp_path, value, message):
+    file = tmp_path / "mine.py"
+    file.write_text(f"def of(x, u, grid):\n    return {value}\n")
+    with pytest.raises(ValueError, match=message):
+        quantity_named(f"{file}:of")(POISSON, torch.ones(1, 5, 5), torch.ones(5, 5), None)
