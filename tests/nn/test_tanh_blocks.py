@@ -94,10 +94,10 @@ def test_transport_is_the_linear_part_of_the_equation(case):
     equation = Transport(
         grid,
         drift=DRIFT[:d],
-        velocity=lambda u, x, t: u * t,
+        velocity=lambda u, x, t: u * t + x,
         diffusivity=KAPPA,
         growth=0.6,
-        source=lambda u, x, t: -(u**3),
+        source=lambda u, x, t: -(u**3) * x * t,
         num_channels=d,
     )
     u, u_t, u_x, u_xx = nested(network, x, t)
@@ -109,8 +109,8 @@ def test_transport_is_the_linear_part_of_the_equation(case):
     assert jet.data.shape[1] == 2 + d
     torch.testing.assert_close(jet.transported, transported, **exact)
     torch.testing.assert_close(jet.gradient, u_x, **exact)
-    advection = torch.einsum("an,can->cn", drift[:, None] + u * t, u_x)
-    residual = u_t + advection - KAPPA * laplacian - 0.6 * u + u**3
+    advection = torch.einsum("an,can->cn", drift[:, None] + u * t + x, u_x)
+    residual = u_t + advection - KAPPA * laplacian - 0.6 * u + u**3 * x * t
     torch.testing.assert_close(jet.residual(equation, x, t), residual, **exact)
     full = network.jet(inputs).residual(equation, x, t)
     torch.testing.assert_close(full, residual, **exact)
