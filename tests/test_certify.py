@@ -7,7 +7,7 @@ import h5py
 import pytest
 import torch
 
-from pdeops import certify
+from pdeops import certify, load_run
 from pdeops.datasets import Darcy, Poisson, generate, open_dataset
 from pdeops.datasets.layouts import native_file
 from pdeops.domain import Grid, Sphere
@@ -237,3 +237,5 @@ def test_bad_input(files, tmp_path):
     assert not out.exists()
     with pytest.raises(ValueError, match="steady fields"):
         certify.require_operator(replace(run, domain=Sphere((8, 16))))
+    with pytest.raises(ValueError, match="steady fields"):
+        certify.require_operator(load_run("dcdm_poisson"))
