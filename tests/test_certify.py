@@ -171,6 +171,13 @@ def test_a_band(tmp_path):
         )
 
 
+def test_the_error_of_a_coverage_of_one_is_not_zero():
+    """Agresti and Coull: two hits and two misses are added to six hits."""
+    band = certify.Band(torch.ones(1), None, 0.9, True)
+    report = certify.Report("", None, 6, [], None, band, [1.0] * 6)
+    assert report.coverage() == (1.0, pytest.approx(math.sqrt(0.8 * 0.2 / 10)))
+
+
 def written(path, problem, source, *, targets):
     """A file with these sources, and solutions of zero or none."""
     spec = problem.spec(problem.grid(source.shape[1:]), 5, len(source))
