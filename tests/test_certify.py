@@ -155,6 +155,9 @@ def test_a_band(tmp_path):
         assert figures["coverage"] == pytest.approx(share.double().mean().item())
         assert 0.4 < figures["coverage"] <= 1
         assert 0 < figures["coverage_standard_error"] < 0.2
+        if simultaneous:  # two hits and two misses are added to six hits
+            expected = math.sqrt(0.8 * 0.2 / 10)
+            assert replace(report, covered=[1.0] * 6).coverage()[1] == pytest.approx(expected)
     finer = tmp_path / "f.h5"
     generate(problem, problem.grid(SHAPE), num_samples=2, seed=2, out=finer)
     moved = certify.predict(run, finer, tmp_path / "moved.h5", bounds=False, band=band)
@@ -169,13 +172,6 @@ def test_a_band(tmp_path):
         certify.conformal_band(
             replace(run, recipe=replace(run.recipe, data=table)), calibration, level=0.5
         )
-
-
-def test_the_error_of_a_coverage_of_one_is_not_zero():
-    """Agresti and Coull: two hits and two misses are added to six hits."""
-    band = certify.Band(torch.ones(1), None, 0.9, True)
-    report = certify.Report("", None, 6, [], None, band, [1.0] * 6)
-    assert report.coverage() == (1.0, pytest.approx(math.sqrt(0.8 * 0.2 / 10)))
 
 
 def written(path, problem, source, *, targets):
