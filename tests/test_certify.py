@@ -7,7 +7,7 @@ import h5py
 import pytest
 import torch
 
-from pdeops import certify
+from pdeops import certify, load_run
 from pdeops.datasets import Darcy, Poisson, generate, open_dataset
 from pdeops.datasets.layouts import native_file
 from pdeops.domain import Grid, Sphere
@@ -155,6 +155,9 @@ def test_a_band(tmp_path):
         assert figures["coverage"] == pytest.approx(share.double().mean().item())
         assert 0.4 < figures["coverage"] <= 1
         assert 0 < figures["coverage_standard_error"] < 0.2
+        if simultaneous:  # two hits and two misses are added to six hits
+            expected = math.sqrt(0.8 * 0.2 / 10)
+            assert replace(report, covered=[1.0] * 6).coverage()[1] == pytest.approx(expected)
     finer = tmp_path / "f.h5"
     generate(problem, problem.grid(SHAPE), num_samples=2, seed=2, out=finer)
     moved = certify.predict(run, finer, tmp_path / "moved.h5", bounds=False, band=band)
@@ -237,3 +240,5 @@ def test_bad_input(files, tmp_path):
     assert not out.exists()
     with pytest.raises(ValueError, match="steady fields"):
         certify.require_operator(replace(run, domain=Sphere((8, 16))))
+    with pytest.raises(ValueError, match="steady fields"):
+        certify.require_operator(load_run("dcdm_poisson"))

@@ -128,8 +128,8 @@ def require_operator(run: Any) -> Run:
     """
     if not isinstance(run, Run) or run.operator.has_time or not isinstance(run.domain, Grid):
         raise ValueError(
-            f"Error bars are of the steady fields that an operator predicts on a grid; "
-            f"{run.folder} does something else. Predict without them."
+            f"Error bars and expectations need an operator that predicts steady fields on a grid; "
+            f"got {repr(run).splitlines()[0]}. Choose a run on Darcy flow or Poisson's equation."
         )
     return run
 

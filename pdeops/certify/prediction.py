@@ -107,7 +107,7 @@ def _of_bounds(samples: list[Certified]) -> list[Measure]:
         Measure(
             f"energy_error_{side}",
             f"{side} bound of |grad(u - v)|_a / |grad u|_a, u the exact solution, v the stored "
-            f"target; {CELLS}",
+            f"target with zero at Dirichlet ends; {CELLS}",
             torch.tensor(values, dtype=torch.float64),
         )
         for side, values in sides.items()

@@ -159,6 +159,8 @@ def expect(
             f"Seed {seed} is that of the training data: no training sample may be used again. "
             f"Give another --seed."
         )
+    if seed < 0:
+        raise ValueError(f"The seed must not be negative; got {seed}.")
     if pilot < 3:
         raise ValueError(
             f"The pilot run needs at least 3 samples, since any two correlate perfectly; got "

@@ -235,6 +235,8 @@ def test_the_interval_contains_the_ratio_as_often_as_it_says():
         hits += low <= 2 <= high
     assert 0.9 <= hits / 200 < 1
     assert ratio_interval((1.0, 2.0, 3.0), (1.0, 1.0, 2.0)) == (0.5, 3.0), "too few for a bootstrap"
+    low, high = ratio_interval(tuple(a), tuple(b), level=0.5)
+    assert low < high, "half of the distribution lies between its quartiles"
 
 
 def test_rounds_that_were_slow_for_both_do_not_widen_the_interval():

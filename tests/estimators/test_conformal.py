@@ -34,13 +34,13 @@ def drawn(samples, seed):
 
 @pytest.mark.parametrize("simultaneous", [True, False])
 def test_coverage_over_many_splits(simultaneous):
-    """1000 splits of one population: the mean coverage of 500 others is the level, between it and
+    """400 splits of one population: the mean coverage of 500 others is the level, between it and
     the level + 1/(n + 1), within two standard errors."""
     level, n, make = 0.8, 29, simultaneous_band if simultaneous else pointwise_band
     population = drawn(20000, 0)
     generator = torch.Generator().manual_seed(1)
     covered = []
-    for _ in range(1000):
+    for _ in range(400):
         chosen = torch.randperm(len(population), generator=generator)[: n + 500]
         band = make(population[chosen[:n]], level)
         covered.append(coverage(population[chosen[n:], 1:], band[1:], simultaneous=simultaneous))

@@ -100,6 +100,8 @@ def test_bad_input(tmp_path):
         expect(run, "mean", 0.1, methods=("coarse",), pilot=3)
     with pytest.raises(ValueError, match="at least 3 samples"):
         expect(run, "mean", 0.1, pilot=2)
+    with pytest.raises(ValueError, match="not be negative"):
+        expect(run, "mean", 0.1, seed=-1)
     with pytest.raises(ValueError, match="at least one method"):
         expect(run, "mean", 0.1, methods=())
     file = tmp_path / "mine.py"
