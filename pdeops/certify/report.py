@@ -11,6 +11,7 @@ from .bands import Band
 
 CELLS = "coefficient and source are constant in the cell around each node"
 _DECADES = 12
+MOST_CELLS = 10**9  # of a grid that fits in memory
 
 
 @dataclass(frozen=True)
@@ -148,11 +149,13 @@ class Report:
                 "The solution of a sample may be zero, so its relative error has no bound."
             )
         elif upper > tol:
-            factor = upper / tol
-            cells = " x ".join(f"{math.ceil(m * factor):,}" for m in self.grid.cells)
+            cells = [math.ceil(m * upper / tol) for m in self.grid.cells]
+            needed = f"which needs {' x '.join(f'{m:,}' for m in cells)} cells for {tol:g}"
+            if math.prod(cells) > MOST_CELLS:
+                needed = f"so that no grid in memory reaches {tol:g}"
             lines.append(
                 f"The grid does not resolve the equation to {tol:g}: the bound against the exact "
                 f"solution is {upper:.2e}. It falls in proportion to h where a and u are smooth, "
-                f"which needs {cells} cells for {tol:g}."
+                f"{needed}."
             )
         return lines

@@ -143,7 +143,10 @@ class EnergyBounds:
             lower=min(self._lower(v, w - v), upper),
             upper=upper,
             norm_lower=self._lower(zero, w),
-            norm_upper=self.cells.misfit(zero, sigma, a).sqrt().item() + gap,
+            norm_upper=min(
+                self.cells.misfit(zero, sigma, a).sqrt().item() + gap,
+                self.cells.energy(v, a).sqrt().item() + upper,
+            ),
             discrete_lower=min(self._discrete_lower(u, better), discrete),
             discrete_upper=discrete,
         )
