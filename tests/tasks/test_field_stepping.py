@@ -71,6 +71,10 @@ def test_the_remaining_epochs_belong_to_the_first_step():
         assert positions.shape == (2, 4)  # one time
         steps.append(round(positions[1, 0].item() / 0.2))
     assert steps == [0, 0, 0, 0, 1, 1, 2, 2]
+    points = CollocationPoints(field, CollocationTable(points=4, random=True), 8, 0)
+    points.set_epoch(5)
+    assert field.windows_of(points[0].positions[1]).tolist() == [1] * 4
+    assert (points[0].positions[1] == field.ends[0]).all()  # float32 would round others up
 
 
 def test_a_second_fit_continues():
