@@ -89,6 +89,9 @@ def test_a_second_fit_continues():
         fields.append(field)
     x = torch.linspace(0, TAU, 9, dtype=torch.float64)[None]
     one, two = (field.outputs(x, 2).value for field in fields)
+    for wrong in (0, 4):
+        with pytest.raises(ValueError, match=f"num_steps must be from 1 to 3; got {wrong}"):
+            fit_steps(field, num_steps=wrong)
     assert (one - two).abs().max() < 2e-3
     assert (two - torch.sin(x - 4 * math.atan(0.1))).abs().max() < 2e-3
 
