@@ -21,7 +21,7 @@ class FourierField:
         u_hat = u_hat * hermitian_weights(grid.shape[-1] // 2, u)
         # The cost at a point is proportional to the number of waves.
         size = u_hat.abs()
-        present = (size > torch.finfo(size.dtype).eps * size.amax()).nonzero()
+        present = (size > 16 * torch.finfo(size.dtype).eps * size.amax()).nonzero()
         self.numbers = []
         for axis, k in zip(axes, wavenumbers(grid.shape), strict=True):
             highest = k[present[:, axis]].abs().amax() if len(present) else 0

@@ -83,7 +83,7 @@ class CollocationPoints(Dataset):
                 f"Causal weights order the times of a window; {type(field).__name__} has one. Set "
                 f"collocation.causality = 0."
             )
-        self.num_times = 1 if field.steps else table.times
+        self.steps, self.num_times = field.steps, 1 if field.steps else table.times
         self.offset = epochs % len(self.ends) if field.steps else 0
         self._kept: tuple[int, Tensor] | None = None
 
@@ -115,8 +115,10 @@ class CollocationPoints(Dataset):
         return torch.cat([x, t[:, None].expand(m, n).reshape(1, -1)]).to(self.table.precision)
 
     def random(self, window: int, count: int, generator: torch.Generator) -> Float[Tensor, "d n"]:
-        """Uniform random points of a window."""
+        """Uniform random points of a window; those of a time step are at its begin."""
         begin, end = (0.0, *self.ends)[window : window + 2]
+        if self.steps:  # rounding must not move a point to the next step
+            end = begin
         d = self.grid.ndim
         points = torch.rand(d + 1, count, dtype=torch.float64, generator=generator)
         lengths = points.new_tensor([*self.grid.extent, end - begin])[:, None]

@@ -35,15 +35,18 @@ def fit_steps(
         after_step: called with the number of each step, from 1 on, and its course.
 
     Raises:
-        ValueError: the residual is not finite.
+        ValueError: the residual is not finite, or the field has no step of this number.
     """
+    last = len(field.ends) if num_steps is None else num_steps
+    if not 1 <= last <= len(field.ends):
+        raise ValueError(f"num_steps must be from 1 to {len(field.ends)}; got {num_steps}.")
     field.double()
     windows = CollocationPoints(field, CollocationTable(points=points), len(field.ends), 0)
     optimizer = LevenbergMarquardt(
         field.parameters(), damping=1e-3, rcond=1e-12, least_damping=1e-9
     )
     fits = []
-    for step in range(int(field.started), num_steps or len(field.ends)):
+    for step in range(int(field.started), last):
         fit = fit_residual(
             field,
             windows.uniform(step),

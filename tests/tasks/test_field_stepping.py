@@ -71,6 +71,10 @@ def test_the_remaining_epochs_belong_to_the_first_step():
         assert positions.shape == (2, 4)  # one time
         steps.append(round(positions[1, 0].item() / 0.2))
     assert steps == [0, 0, 0, 0, 1, 1, 2, 2]
+    points = CollocationPoints(field, CollocationTable(points=4, random=True), 8, 0)
+    points.set_epoch(5)
+    assert field.windows_of(points[0].positions[1]).tolist() == [1] * 4
+    assert (points[0].positions[1] == field.ends[0]).all()  # float32 would round others up
 
 
 def test_a_second_fit_continues():
@@ -85,6 +89,9 @@ def test_a_second_fit_continues():
         fields.append(field)
     x = torch.linspace(0, TAU, 9, dtype=torch.float64)[None]
     one, two = (field.outputs(x, 2).value for field in fields)
+    for wrong in (0, 4):
+        with pytest.raises(ValueError, match=f"num_steps must be from 1 to 3; got {wrong}"):
+            fit_steps(field, num_steps=wrong)
     assert (one - two).abs().max() < 2e-3
     assert (two - torch.sin(x - 4 * math.atan(0.1))).abs().max() < 2e-3
 

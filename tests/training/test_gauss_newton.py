@@ -67,6 +67,15 @@ def rosenbrock(theta):
     return torch.stack([1 - x, 10 * (y - x * x)])
 
 
+@pytest.mark.parametrize(("least", "last"), [(1e-5, 1e-5), (0.0, 1e-3 / 3**7)])
+def test_the_damping_stops_at_its_least_value(least, last):
+    """Seven accepted steps: λ is divided by 3 in each."""
+    fit = learner(GaussNewton(least_damping=least), lambda theta: theta.exp())
+    for _ in range(7):
+        step(fit)
+    assert fit.optimizer.param_groups[0]["damping"] == pytest.approx(last)
+
+
 def test_a_linear_problem_takes_one_step(generator):
     A = torch.randn(7, 3, dtype=torch.float64, generator=generator)
     b = torch.randn(7, dtype=torch.float64, generator=generator)

@@ -12,6 +12,7 @@ from pdeops.nn.step_forms import VorticityForm
 from pdeops.solvers import Burgers, Transport, cole_hopf
 from pdeops.solvers.evolution.equations.heat import AdvectionDiffusion
 from pdeops.solvers.evolution.equations.navier_stokes import NavierStokes
+from pdeops.solvers.evolution.implicit_scheme import SCHEMES
 from pdeops.solvers.evolution.initial import Gaussian, Sine, TaylorGreen
 from pdeops.tasks.field_stepping import fit_steps
 
@@ -19,6 +20,7 @@ TAU = 2 * math.pi
 CIRCLE = Grid((16,), TAU, "periodic")
 SQUARE = Grid((64, 64), TAU, "periodic")
 SMALL = {"hidden_channels": 8, "num_layers": 1, "frequency": 0.5}
+TINY = {"hidden_channels": 5, "points": 20, "first": 30}
 X = torch.linspace(0.05, 6.2, 50, dtype=torch.float64)[None]
 
 
@@ -40,24 +42,25 @@ def largest(u):
 @pytest.fixture(scope="module")
 def advected():
     """sin(x - t) by the midpoint rule, Δt = 0.2."""
-    return solved(AdvectionDiffusion(CIRCLE, [1.0]), Sine(CIRCLE), 0.8, num_steps=4)
+    equation = AdvectionDiffusion(CIRCLE, [1.0])
+    return solved(equation, Sine(CIRCLE), 0.6, num_steps=3, **TINY)
 
 
 def test_a_wave_moves_with_the_speed_of_the_midpoint_rule(advected):
     """The factor (1 - iΔt/2)/(1 + iΔt/2) of a wave has the phase -2 atan(Δt/2)."""
-    for n in range(5):
+    for n in range(4):
         u = advected(X, torch.full_like(X[0], 0.2 * n))
         scheme = torch.sin(X - n * 2 * math.atan(0.1))
         assert largest(u - scheme) < 5e-5
-    assert largest(u - torch.sin(X - 0.8)) > 2e-3
+    assert largest(u - torch.sin(X - 0.6)) > 1.5e-3
 
 
 def test_the_midpoint_rule_conserves_the_norm(advected):
     x = CIRCLE.nodes()
-    sizes = [advected.outputs(x, n).value.norm().item() for n in range(5)]
-    assert sizes == pytest.approx([8**0.5] * 5, rel=3e-5)
+    sizes = [advected.outputs(x, n).value.norm().item() for n in range(4)]
+    assert sizes == pytest.approx([8**0.5] * 4, rel=3e-5)
     damped = solved(
-        *(advected.equation, advected.u0, 0.2), num_steps=1, scheme="implicit_euler"
+        *(advected.equation, advected.u0, 0.2), num_steps=1, scheme="implicit_euler", **TINY
     ).outputs(x, 1)
     assert damped.value.norm().item() == pytest.approx((8 / (1 + 0.04)) ** 0.5, rel=3e-5)
 
@@ -76,24 +79,43 @@ def test_the_cubic_between_two_steps(advected):
     torch.testing.assert_close(advected(X, torch.full_like(X[0], t)), expected)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("scheme", "order"), [("midpoint", 2), ("radau", 3), ("lobatto", 4)])
-def test_order_in_time(scheme, order):
-    """u_t + u u_x = S(x, t) with the solution sin(x - t): nonlinear and not autonomous."""
+def forced(u, x, t):
+    """The source of u_t + u u_x = S for sin(x - t)."""
+    return torch.cos(x - t) * (torch.sin(x - t) - 1)
 
-    def source(u, x, t):
-        return torch.cos(x - t) * (torch.sin(x - t) - 1)
 
-    equation = Transport(CIRCLE, velocity=lambda u, x, t: u, source=source)
-    errors = []
-    for num_steps in (2, 4):
-        wide = {"hidden_channels": 10, "num_layers": 2}
-        field = solved(
-            *(equation, Sine(CIRCLE), 1.6), num_steps=num_steps, scheme=scheme, points=96,
-            atol=1e-7, first=200, **wide
-        )  # fmt: skip
-        errors.append(largest(last(field) - torch.sin(X - 1.6)))
-    assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.5)
+def step_by_newton(scheme, dt, x):
+    """u_1 at uniform nodes x of a period, derivatives in x by Fourier series."""
+    u0, n = torch.sin(x), len(x)
+    xi = 1j * torch.fft.rfftfreq(n, 1 / n, dtype=torch.float64)
+
+    def residual(stages):
+        states = torch.cat([u0[None], stages])
+        rates = [
+            forced(v, x, c * dt) - v * torch.fft.irfft(xi * torch.fft.rfft(v), n=n)
+            for v, c in zip(scheme.evaluated(states), scheme.times, strict=True)
+        ]
+        return scheme.residual(states, torch.stack(rates), dt)
+
+    stages = u0.repeat(scheme.num_stages, 1)
+    for _ in range(8):
+        J = torch.autograd.functional.jacobian(residual, stages).flatten(2).flatten(0, 1)
+        stages = stages - torch.linalg.solve(J, residual(stages).flatten()).view_as(stages)
+    return stages[-1]
+
+
+@pytest.mark.parametrize("name", ["midpoint", "trapezoid", "radau", "lobatto"])
+def test_a_step_is_that_of_the_scheme(name):
+    """A nonlinear equation that is not autonomous: the network differs from the scheme by less than
+    a sixth of what the scheme differs from the solution."""
+    equation = Transport(CIRCLE, velocity=lambda u, x, t: u, source=forced)
+    field = solved(
+        equation, Sine(CIRCLE), 0.4, num_steps=1, scheme=name, hidden_channels=10, first=30
+    )
+    x = CIRCLE.with_shape((32,)).nodes()
+    expected = step_by_newton(SCHEMES[name], 0.4, x[0])
+    error = largest(expected - torch.sin(x[0] - 0.4))
+    assert largest(field.outputs(x, 1).value[-1] - expected) < error / 6
 
 
 @pytest.mark.slow
@@ -167,13 +189,13 @@ def test_taylor_green(viscosity):
     torch.manual_seed(0)
     flow, u0 = NavierStokes(SQUARE, viscosity), TaylorGreen(SQUARE)
     options = {"hidden_channels": 16, "num_layers": 2, "frequency": 1.0}
-    field = NeuralFieldStepper(flow, u0, 1.0, num_steps=20, **options)
+    field = NeuralFieldStepper(flow, u0, 0.5, num_steps=10, **options)
     fit_steps(field, points=20, atol=1e-6)
     x = TAU * torch.rand(2, 200, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    factor = ((1 - 0.05 * viscosity) / (1 + 0.05 * viscosity)) ** 20
+    factor = ((1 - 0.05 * viscosity) / (1 + 0.05 * viscosity)) ** 10
     exact = factor * u0(x[None])[0]
     assert largest(last(field, x) - exact) < 2e-4
-    u = field.form.velocity(field.outputs(x, 20))
+    u = field.form.velocity(field.outputs(x, 10))
     expected = factor * torch.stack([x[0].sin() * x[1].cos(), -x[0].cos() * x[1].sin()])
     assert largest(u - expected) < 2e-4
 

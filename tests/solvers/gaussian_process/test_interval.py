@@ -268,7 +268,7 @@ def test_a_singular_problem_is_reported(distance, converged):
 
 
 def test_matrices_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="nodes .* are more than 20000"):
+    with pytest.raises(ValueError, match=r"nodes .* are more than 20000"):
         solve_on_interval(POISSON, 1.0, GaussianMixture([1e9], 1.0), (0, 1), (0, 0))
     with pytest.raises(ValueError, match="frequencies, more than 20000"):
         GaussianMixture.covering(1e18, 1)
