@@ -3,9 +3,9 @@
 u_t + u_x = 0 on the circle with u0 = exp(-((x - π)/0.5)²) sin 20x, one step of the midpoint rule
 with Δt = 0.001, whose own error is below 1e-6, by `NeuralFieldStepper` with 3 x 20 sines.
 Levenberg-Marquardt at 1000 uniform points (more than the 921 weights), 30 iterations from random
-weights. Median and largest of five seeds: the error between
-the points, relative in L² at 3001 points. Seconds are processor time of one fit with one thread. Rows that the
-file holds already are not measured again.
+weights. Median and largest of five seeds: the error between the points, relative in L² at 3001
+points. Seconds are processor time of one fit with one thread. Rows that the file holds already are
+not measured again.
 """
 
 import math
