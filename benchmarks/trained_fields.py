@@ -21,6 +21,7 @@ from pdeops.tasks.collocation import (
     HeldOutResidual,
     ResidualLoss,
 )
+from pdeops.tasks.curriculum import Curriculum
 from pdeops.training import checkpoint
 from pdeops.training.optim import Constant, GaussNewton
 from pdeops.training.options import TrainingOptions
@@ -34,23 +35,30 @@ POINTS, NUM_TIMES = 32, 24
 SEED = 0
 
 
-def train(field: SpaceTimeField, causality: float = 0.0) -> None:
+def train(
+    field: SpaceTimeField,
+    causality: float = 0.0,
+    *,
+    curriculum: Curriculum | None = None,
+    epochs: int = EPOCHS,
+    seed: int = SEED,
+) -> None:
     """Train a field as `pdeops train` does."""
     table = CollocationTable(POINTS, NUM_TIMES, random=True, steps=STEPS, causality=causality)
-    points = CollocationPoints(field.double(), table, EPOCHS, SEED)
+    points = CollocationPoints(field.double(), table, epochs, seed, curriculum)
     device = torch.device("cpu")
     with TemporaryDirectory() as folder:
         trainer = Trainer(
             field,
-            ResidualLoss(causality),
+            ResidualLoss(causality, curriculum),
             points,
-            options=TrainingOptions(epochs=EPOCHS, batch_size=1),
+            options=TrainingOptions(epochs=epochs, batch_size=1),
             optimizer=GaussNewton(damping=1.0),
             schedule=Constant(),
-            evaluate=HeldOutResidual(points, device),
+            evaluate=HeldOutResidual(points, device, curriculum),
             monitor="residual",
             folder=Path(folder),
-            seed=SEED,
+            seed=seed,
             device=device,
         )
         if trainer.fit().reason == "interrupted":

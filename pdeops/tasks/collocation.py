@@ -16,6 +16,7 @@ from ..nn.space_time_field import SpaceTimeField
 from ..nn.tanh_network import TanhNetwork
 from ..training import rng
 from ..training.gauss_newton import Linearisation
+from .curriculum import Curriculum
 
 _HELD_OUT = 2000  # random points of the validation
 
@@ -59,24 +60,41 @@ class CollocationTable:
 
 
 class CollocationPoints(Dataset):
-    """One sample per step: `positions` (d + 1, n), the coordinates of points of space and time.
+    """One sample per step: `positions` (d + 1, n), the coordinates of points of space and time,
+    and with a curriculum `parameters` (p,), the coefficient of the stage.
 
     The epochs of a run are divided equally among the time windows; the remainder belongs to the
     last one, or to the first of a field that steps in time, whose weights are random at its start.
+    The epochs of a window are divided among the stages of the curriculum in the same way.
 
     Raises:
-        ValueError: there are fewer epochs than windows, or causal weights for a field that steps in
-            time.
+        ValueError: there are fewer epochs than windows or stages, or causal weights for a field
+            that steps in time.
     """
 
-    def __init__(self, field: SpaceTimeField, table: CollocationTable, epochs: int, seed: int):
+    def __init__(
+        self,
+        field: SpaceTimeField,
+        table: CollocationTable,
+        epochs: int,
+        seed: int,
+        curriculum: Curriculum | None = None,
+    ) -> None:
         self.ends, self.grid = field.ends, field.equation.grid
+        self.parameters = None if curriculum is None else curriculum.parameters
         self.table, self.seed, self.epoch = table, seed, 0
         self.epochs_per_window = epochs // len(self.ends)
         if self.epochs_per_window == 0:
             raise ValueError(
                 f"The {len(self.ends)} time windows are trained one after another and need an "
                 f"epoch each; got {epochs} epochs. Raise training.epochs."
+            )
+        num_stages = 1 if curriculum is None else len(curriculum)
+        self.epochs_per_stage = self.epochs_per_window // num_stages
+        if self.epochs_per_stage == 0:
+            raise ValueError(
+                f"The {num_stages} stages of the curriculum need an epoch each in each of the "
+                f"{len(self.ends)} time windows; got {epochs} epochs. Raise training.epochs."
             )
         if field.steps and table.causality > 0:
             raise ValueError(
@@ -91,19 +109,24 @@ class CollocationPoints(Dataset):
         return self.table.steps
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the window of an epoch."""
+        """Choose the window and the stage of an epoch."""
         self.epoch = epoch
 
     def __getitem__(self, index: int) -> Batch:
-        window = max(self.epoch - self.offset, 0) // self.epochs_per_window
-        window = min(window, len(self.ends) - 1)
+        epoch = max(self.epoch - self.offset, 0)
+        window = min(epoch // self.epochs_per_window, len(self.ends) - 1)
+        parameters = None
+        if self.parameters is not None:
+            stage = (epoch - window * self.epochs_per_window) // self.epochs_per_stage
+            parameters = self.parameters[min(stage, len(self.parameters) - 1)]
         if self.table.random:
             generator = rng.generator(self.seed, rng.ORDER, 1, self.epoch, index)
             count = self.table.points**self.grid.ndim * self.num_times
-            return Batch(positions=self.random(window, count, generator))
+            positions = self.random(window, count, generator)
+            return Batch(positions=positions, parameters=parameters)
         if self._kept is None or self._kept[0] != window:
             self._kept = (window, self.uniform(window))
-        return Batch(positions=self._kept[1])
+        return Batch(positions=self._kept[1], parameters=parameters)
 
     def uniform(self, window: int) -> Float[Tensor, "d n"]:
         """The tensor grid of a window, time by time."""
@@ -134,7 +157,8 @@ class ResidualLoss:
         L = mean_i w_i L_i,   w_i = exp(-ε Σ_{j<i} L_j),
 
     L_i the mean over the i-th of `num_slices` equal parts of the window in time: a part counts when
-    those before it are solved. The weights carry no gradient.
+    those before it are solved. The weights carry no gradient. With a curriculum, the residual is
+    that of the stage of the batch, whose equation the field then has.
 
     Raises:
         ValueError: the residual is not finite because a term of the equation is not; the message
@@ -143,8 +167,8 @@ class ResidualLoss:
 
     num_slices = 32
 
-    def __init__(self, causality: float = 0.0) -> None:
-        self.causality = causality
+    def __init__(self, causality: float = 0.0, curriculum: Curriculum | None = None) -> None:
+        self.causality, self.curriculum = causality, curriculum
         self._kept: tuple[Tensor, Any] | None = None
 
     def __call__(self, field: Any, batch: Batch) -> Tensor:
@@ -171,6 +195,8 @@ class ResidualLoss:
     def _points(self, field: Any, batch: Batch) -> tuple[Any, Tensor]:
         """The prepared points, kept while they are the same, and their coordinates."""
         positions = batch.positions.movedim(0, 1).flatten(1)
+        if self.curriculum is not None:
+            field.equation = self.curriculum.equation(batch.parameters[0])
         if self._kept is None or not _equal(self._kept[0], positions):
             field.begin(positions[-1])
             self._kept = positions, field.collocate(positions[:-1], positions[-1])
@@ -212,9 +238,16 @@ class ResidualClosure:
 
 
 class HeldOutResidual:
-    """Root mean square of the residual at random points that are not those of the training."""
+    """Root mean square of the residual at random points that are not those of the training; with
+    a curriculum that of the last equation, which the field then has."""
 
-    def __init__(self, points: CollocationPoints, device: torch.device) -> None:
+    def __init__(
+        self,
+        points: CollocationPoints,
+        device: torch.device,
+        curriculum: Curriculum | None = None,
+    ) -> None:
+        self.curriculum = curriculum
         generator = torch.Generator().manual_seed(points.seed + 1)
         count = math.ceil(_HELD_OUT / len(points.ends))
         self.windows = [
@@ -222,6 +255,8 @@ class HeldOutResidual:
         ]
 
     def __call__(self, field: Any) -> Mapping[str, float]:
+        if self.curriculum is not None:
+            field.equation = self.curriculum.equations[-1]
         squares = [
             field.residual(field.collocate(p[:-1], p[-1])).detach().square().mean().item()
             for p in self.windows

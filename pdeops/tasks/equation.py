@@ -34,6 +34,7 @@ from .collocation import (
     ResidualLoss,
     random_features,
 )
+from .curriculum import CurriculumTable, curriculum_of
 from .own_models import Models
 from .task import Finished, Job, Task, TrainingRecipe
 
@@ -97,6 +98,7 @@ class EquationRecipe(TrainingRecipe):
     model: Choice = choice(KNOWN_FIELDS, given=KNOWN_FIELDS.given)
     collocation: CollocationTable = table(CollocationTable)
     features: FeaturesTable = table(FeaturesTable)
+    curriculum: CurriculumTable = table(CurriculumTable)
 
 
 @dataclass(frozen=True, repr=False)
@@ -190,12 +192,21 @@ class EquationTask(Task):
         if recipe.features.random:
             draw = torch.Generator().manual_seed(recipe.seed)
             random_features(field, recipe.features.deviation, recipe.features.time_deviation, draw)
-        points = CollocationPoints(field, recipe.collocation, recipe.training.epochs, recipe.seed)
+        curriculum = curriculum_of(
+            recipe,
+            field,
+            recipe.curriculum,
+            recipe.equation,
+            lambda easier: KNOWN_EQUATIONS.build(asdict(easier), None, field.equation.grid),
+        )
+        points = CollocationPoints(
+            field, recipe.collocation, recipe.training.epochs, recipe.seed, curriculum
+        )
         return Job(
             field,
-            ResidualLoss(recipe.collocation.causality),
+            ResidualLoss(recipe.collocation.causality, curriculum),
             points,
-            HeldOutResidual(points, device),
+            HeldOutResidual(points, device, curriculum),
             "residual",
             carry,
         )

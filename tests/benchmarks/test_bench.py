@@ -127,7 +127,14 @@ def test_every_bench_has_a_name_of_its_own():
     studies |= {
         f for f in files if f.startswith(("preconditioners", "generalisation", "spacetime"))
     }
-    studies |= {"certificates", "lsm_ablation", "lsm_models", "lsm_resolution"}
+    studies |= {
+        "certificates",
+        "curriculum",
+        "winner",
+        "lsm_ablation",
+        "lsm_models",
+        "lsm_resolution",
+    }
     prefixes = ("deepxde", "elasticity", "gaussian_process", "insr_", "lagrangian", "rollouts")
     prefixes += ("trained_",)
     studies |= {f for f in files if f.startswith(prefixes)}

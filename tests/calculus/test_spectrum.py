@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pdeops.calculus.spectrum import shell_spectrum
+from pdeops.calculus.spectrum import centroid_of, shell_spectrum, spectral_centroid
 from pdeops.calculus.spherical import evaluate
 from pdeops.domain import Grid, Sphere
 
@@ -67,3 +67,55 @@ def test_the_energy_of_a_flow_by_the_order_minus_one(generator):
     found = shell_spectrum(w[0, 0] + 7.0, grid, order=-1)
     assert found.sum().item() == pytest.approx(energy.item(), rel=1e-12)
     assert found[0] == 0
+
+
+def test_the_centroid_of_a_tone_is_its_wavenumber():
+    """In radians per length, along each axis, for any mean, sign and amplitude."""
+    extent = (2.0, 5.0)
+    for shape in ((32, 27), (45, 64)):
+        x, y = (grid := Grid(shape, extent, "periodic")).nodes()
+        u = 3.0 - 0.7 * torch.sin(math.pi * 6 * x - 2 * math.pi * 4 / 5 * y + 0.3)
+        assert spectral_centroid(u, grid).tolist() == pytest.approx(
+            [6 * math.pi, 1.6 * math.pi], rel=1e-12
+        )
+    assert spectral_centroid(torch.full(shape, 2.5).double(), grid).tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match="needs periodic axes"):
+        spectral_centroid(torch.zeros(7, 8), Grid((7, 8)))
+
+
+def test_the_centroid_weighs_waves_by_their_amplitudes():
+    """(3·1 + 1·9)/4 of 3 sin x and sin 9x, as one field or as two."""
+    grid = Grid((32,), SIDE, "periodic")
+    x = grid.axis(0)
+    fields = torch.stack([3 * torch.sin(x), torch.sin(9 * x)])
+    for u in (fields, fields.sum(0), fields[:, None]):
+        assert spectral_centroid(u, grid).item() == pytest.approx(3.0, rel=1e-12)
+
+
+def test_the_centroid_does_not_depend_on_the_samples():
+    """A Gaussian of width w has û = exp(-w²ξ²/2): κ = ∫ ξ û / ∫ û = √(2/π)/w."""
+    grid = Grid((64,), SIDE, "periodic")
+
+    def u0(x):
+        return torch.exp(-(((x - math.pi) / 0.1) ** 2) / 2)
+
+    values = [
+        spectral_centroid(u0(g.axis(0)), g).item()
+        for g in (grid.with_shape((256,)), grid.with_shape((511,)))
+    ]
+    assert values[0] == pytest.approx(values[1], rel=1e-9)
+    # The sum over ξ = ±1, ±2, .. without the mean.
+    xi = torch.arange(1, 200, dtype=torch.float64)
+    u_hat = torch.exp(-((0.1 * xi) ** 2) / 2)
+    assert values[0] == pytest.approx(((xi * u_hat).sum() / u_hat.sum()).item(), rel=1e-6)
+    assert centroid_of(u0, grid).item() == pytest.approx(values[0], rel=1e-2)
+
+
+def test_the_centroid_of_a_function_finds_waves_that_coarse_grids_miss():
+    """sin(127x + 0.3) looks like sin(x + 0.3) at 63 and 126 nodes; a jump has no centroid."""
+    grid = Grid((64,), SIDE, "periodic")
+    wave = centroid_of(lambda x: torch.sin(127 * x + 0.3), grid).item()
+    assert wave == pytest.approx(127, rel=1e-9)
+    assert centroid_of(torch.ones_like, grid).item() == 0
+    with pytest.raises(ValueError, match="decays too slowly"):
+        centroid_of(lambda x: (x > 2).double(), grid)

@@ -2,6 +2,7 @@
 # Axes: d space, c channel of the outputs, q entries of a jet, n points, i j k as in
 # `solvers.evolution.implicit_scheme`.
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ...calculus.spectrum import centroid_of
 from ...nearest import did_you_mean
 from ...nn.jets import Jet, axis_waves, fourier_embedding
 from ...nn.sine_network import SineNetwork
@@ -57,6 +59,16 @@ class NeuralFieldStepper(SpaceTimeField):
     with four iterations per step and 150 for the first. The error of the scheme adds to that of the
     fits: at least the midpoint rule needs Δt small against (width of u)/(speed).
 
+    With `winner` s > 0 the network of the first step starts with Gaussian noise on its first two
+    weight matrices, after WINNER (arXiv 2509.09719):
+
+        σ₀ = s κ_a/ξ for the inputs cos ξx_a, sin ξx_a,   σ₁ = s √(2/n) (1 - exp(-m/ω)),
+
+    n the width, √(2/n) the deviation of the plain weights, ω `frequency`, κ the spectral centroid
+    of u0 (`calculus.spectrum.centroid_of`), and m = |κ_a L_a/2π| its number of periods in the box.
+    The published deviations are functions of the centroid in cycles per sample, which halves when
+    the samples are doubled.
+
     Args:
         equation: the equation; its grid gives the box, which is periodic.
         u0: initial field, (1, d, n) points -> (1, c, n), twice differentiable if f₂ > 0.
@@ -68,11 +80,12 @@ class NeuralFieldStepper(SpaceTimeField):
         num_waves: waves per axis in its inputs.
         activation: "sine" or "tanh".
         frequency: bound on the weights of the first layer of sines, see `SineNetwork`.
+        winner: s, for two or more layers of sines; 0 for none.
 
     Raises:
         ValueError: u0 is not periodic, not finite or does not fit the equation; f₁, f₂ or S is not
-            finite or f₂ < 0 at u0; t_end is not positive, a number is too small, or the scheme or
-            the activation is unknown.
+            finite or f₂ < 0 at u0; t_end is not positive, a number is too small, the scheme or
+            the activation is unknown, or the networks or u0 do not admit `winner` > 0.
     """
 
     steps = True
@@ -90,6 +103,7 @@ class NeuralFieldStepper(SpaceTimeField):
         num_waves: int = 1,
         activation: str = "sine",
         frequency: float = 5.0,
+        winner: float = 0.0,
     ) -> None:
         super().__init__()
         self.arguments: dict[str, Any] = {
@@ -100,12 +114,18 @@ class NeuralFieldStepper(SpaceTimeField):
             "num_waves": num_waves,
             "activation": activation,
             "frequency": frequency,
+            "winner": winner,
         }
         for name in ("num_steps", "hidden_channels", "num_layers", "num_waves"):
             if self.arguments[name] < 1:
                 raise ValueError(f"{name} must be 1 or more; got {self.arguments[name]}.")
         if not frequency > 0:
             raise ValueError(f"frequency must be positive; got {frequency}.")
+        if not 0 <= winner < math.inf or (winner > 0 and activation == "tanh"):
+            raise ValueError(
+                f"winner must be 0 or more, and 0 unless activation = 'sine'; got {winner} and "
+                f"{activation!r}."
+            )
         for value, known in ((scheme, tuple(SCHEMES)), (activation, ACTIVATIONS)):
             if value not in known:
                 raise ValueError(
@@ -128,6 +148,20 @@ class NeuralFieldStepper(SpaceTimeField):
             else TanhNetwork(inputs, widths, outputs)
             for _ in self.ends
         )
+        if winner > 0:
+            self._add_noise(winner)
+
+    def _add_noise(self, scale: float) -> None:
+        """Noise on the network of the first step, whose weights the others take over."""
+        network = self._network(0)
+        assert isinstance(network, SineNetwork)
+        extent = self.equation.grid.extent
+        kappa = centroid_of(self.u0, self.equation.grid)
+        periods = (kappa * kappa.new_tensor(extent) / (2 * math.pi)).norm().item()
+        # Each wave lies along one axis: ξ is its only component.
+        first = ((self.waves > 0) * kappa).sum(1) / self.waves.sum(1)
+        ratio = 1 - math.exp(-periods / network.frequency)
+        network.add_noise(scale * torch.cat([first, first]), scale * ratio)
 
     @torch.no_grad()
     def begin(self, t: Float[Tensor, " n"]) -> None:
