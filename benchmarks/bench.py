@@ -1,9 +1,11 @@
 """A bench: two ways to compute the same tensor, timed alternately, and the rows of its CSV file."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -124,3 +126,17 @@ def machine() -> dict[str, str]:
     """The description of the machine for the last columns of a row, without the threads, which a
     bench sets itself."""
     return {key: value for key, value in describe_machine().items() if key != "threads"}
+
+
+def over_seeds(error_of: Callable[[int], float], seeds: Iterable[int]) -> dict[str, str]:
+    """Columns of a row: median and largest error over the seeds, the mean processor time of one,
+    and the machine."""
+    start = time.process_time()
+    errors = [error_of(seed) for seed in seeds]
+    seconds = (time.process_time() - start) / len(errors)
+    return {
+        "median_error": f"{median(errors):.1e}",
+        "largest_error": f"{max(errors):.1e}",
+        "seconds": f"{seconds:.2f}",
+        **machine(),
+    }

@@ -9,8 +9,7 @@ not measured again.
 """
 
 import math
-import time
-from statistics import median
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from pdeops.models import NeuralFieldStepper
 from pdeops.solvers import AdvectionDiffusion
 from pdeops.tasks.field_stepping import fit_steps
 
-from .bench import RESULTS, machine
+from .bench import RESULTS, over_seeds
 from .lagrangian_problems import CIRCLE
 
 K = 20
@@ -54,19 +53,6 @@ def fitted(frequency: float, scale: float, seed: int) -> float:
     return ((field(X, torch.full_like(X[0], DT)) - exact).norm() / exact.norm()).item()
 
 
-def row(frequency: float, scale: float) -> dict[str, Any]:
-    """The row of one initialisation."""
-    start = time.process_time()
-    errors = [fitted(frequency, scale, seed) for seed in SEEDS]
-    seconds = (time.process_time() - start) / len(SEEDS)
-    return {
-        "median_error": f"{median(errors):.1e}",
-        "largest_error": f"{max(errors):.1e}",
-        "seconds": f"{seconds:.2f}",
-        **machine(),
-    }
-
-
 def main() -> None:
     """Measure every initialisation that winner.csv lacks, and write it."""
     torch.set_num_threads(1)
@@ -75,7 +61,8 @@ def main() -> None:
     for frequency, scale in INITIAL:
         if (str(frequency), str(scale)) in known:
             continue
-        rows.append({"frequency": frequency, "winner": scale} | row(frequency, scale))
+        columns = over_seeds(partial(fitted, frequency, scale), SEEDS)
+        rows.append({"frequency": frequency, "winner": scale} | columns)
         print(*list(rows[-1].values())[:5], sep=" | ", flush=True)
         write_csv(FILE, rows)
 
