@@ -106,10 +106,11 @@ class NeuralFieldStepper(SpaceTimeField):
                 raise ValueError(f"{name} must be 1 or more; got {self.arguments[name]}.")
         if not frequency > 0:
             raise ValueError(f"frequency must be positive; got {frequency}.")
-        for value, known in ((scheme, tuple(SCHEMES)), (activation, ACTIVATIONS)):
+        for name, known in (("scheme", tuple(SCHEMES)), ("activation", ACTIVATIONS)):
+            value = self.arguments[name]
             if value not in known:
                 raise ValueError(
-                    f"Unknown {value!r}.{did_you_mean(value, known)} Choose from "
+                    f"Unknown {name} {value!r}.{did_you_mean(value, known)} Choose from "
                     f"{', '.join(known)}."
                 )
         self.form: StepForm = _form(equation, u0, t_end)
