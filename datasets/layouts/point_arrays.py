@@ -231,6 +231,8 @@ def axes_of_points(store: Store, name: str, n: int | None, given: str | None) ->
         AmbiguousError: the shape does not show which axis counts points.
     """
     array = store.arrays[name]
+    if n is None and 0 in array.shape:
+        raise ValueError(f"The positions ({array}) are empty. Check how the file was written.")
     inner = "coordinate" if n is None else "channel"
     if given is not None:
         axes = tuple(given.split(","))

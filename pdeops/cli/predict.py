@@ -76,7 +76,10 @@ def command(
 
         check_format(plot)
         if data is None:
-            raise ValueError("--plot draws predictions for the inputs of a file: give --data too.")
+            raise ValueError(
+                "--plot draws predictions for the inputs of a file: give --data too. For a run of "
+                "the task 'equation', which needs no file, use evaluate --plot."
+            )
     options: dict[str, Any] = {} if grid is None else {"grid": _nodes(grid)}
     if times is not None:
         options["times"] = _numbers(times)

@@ -71,8 +71,8 @@ def classical_solution(
     and half the step until u changes by less than `tolerance` in L².
 
     Raises:
-        ValueError: it does not by 4096 nodes per axis (512 in two dimensions), or the solver stops;
-            a solution with shocks needs another reference (`hopf_lax`, finite volumes).
+        ValueError: it does not by 4096 nodes per axis (512 in two dimensions), the solver stops, or
+            u = 0; a solution with shocks needs another reference (`hopf_lax`, finite volumes).
     """
     nodes, dt = grid.shape[0], times[-1] / 64
     while nodes < _COARSEST:
@@ -84,6 +84,11 @@ def classical_solution(
         nodes, dt = 2 * nodes, dt / 2
         fine = solved(equation, u0, nodes, times, dt)
         every: Any = (Ellipsis, *[slice(None, None, 2)] * grid.ndim)
+        if not fine.any():
+            raise ValueError(
+                "The classical solution is 0 at all times, so relative errors are not defined. "
+                "Choose an initial field or a source that is not 0."
+            )
         change = ((fine[every] - coarse).norm() / fine[every].norm()).item()
         if change < tolerance:
             at: Any = (Ellipsis, *[slice(None, None, nodes // grid.shape[0])] * grid.ndim)

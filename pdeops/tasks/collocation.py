@@ -274,8 +274,11 @@ def random_features(
         time_deviation: that of the weight of time.
 
     Raises:
-        ValueError: a network has several hidden layers.
+        ValueError: a network has several hidden layers, or a deviation is not positive.
     """
+    for name, value in (("deviation", deviation), ("time_deviation", time_deviation)):
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name} of random features must be positive and finite; got {value}.")
     for network in field.modules():
         if not isinstance(network, TanhNetwork):
             continue

@@ -238,8 +238,10 @@ class EquationTask(Task):
     def evaluate(self, run: EquationRun) -> dict[str, Any]:
         """Errors at uniform nodes and times against `classical_solution`, and how it was resolved.
 
+        The relative error at a time at which the solution is 0 is None.
+
         Raises:
-            ValueError: the classical solution does not converge.
+            ValueError: the classical solution does not converge, or is 0 at all times.
         """
         nodes, num_times = _EVALUATED
         grid = run.domain.with_shape(
@@ -255,14 +257,16 @@ class EquationTask(Task):
             "relative_l2": (rms.square().sum() / size.square().sum()).sqrt().item(),
             "largest_error": error.abs().amax().item(),
             "times": times,
-            "error_at_times": [(a / b).item() for a, b in zip(rms, size, strict=True)],
+            "error_at_times": [
+                (a / b).item() if b else None for a, b in zip(rms, size, strict=True)
+            ],
             "reference": reference.text,
         }
 
     def text(self, report: Mapping[str, Any]) -> str:
         """A Markdown table of the relative error at each time."""
         rows = [
-            (f"{t:.4g}", f"{e:.3e}")
+            (f"{t:.4g}", "-" if e is None else f"{e:.3e}")
             for t, e in zip(report["times"], report["error_at_times"], strict=True)
         ]
         means = [

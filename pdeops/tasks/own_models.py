@@ -138,18 +138,31 @@ def describe(model: Choice) -> dict[str, Any]:
     return {**described, "sha256": _digest(model.name)}
 
 
-def keep(model: Choice, folder: Path) -> list[Path]:
-    """Copy the file of a user-defined class into the run's folder; returns the files written."""
-    path = _split(model.name)[0] if is_path(model.name) else ""
-    if not path.endswith(".py"):
-        return []
-    copy = folder / FOLDER / Path(path).name
-    if copy.exists() and copy.read_bytes() == Path(path).read_bytes():
-        return []  # the file of another table
-    if copy.exists():
-        raise ValueError(f"{copy} exists already; choose another --out.")
-    copy.parent.mkdir(exist_ok=True)
-    return [Path(shutil.copyfile(path, copy))]
+def keep(choices: Sequence[Choice], folder: Path) -> list[Path]:
+    """Copy the files of user-defined classes into the run's folder; returns the files written.
+
+    Raises:
+        ValueError: two different files, or one of them and a file of the folder, have the same
+            name; nothing is written then.
+    """
+    paths = [_split(choice.name)[0] for choice in choices if is_path(choice.name)]
+    files: dict[Path, Path] = {}  # copy -> file
+    for file in map(Path, paths):
+        if file.suffix != ".py":
+            continue
+        copy = folder / FOLDER / file.name
+        other = files.setdefault(copy, file)
+        if other.read_bytes() != file.read_bytes():
+            raise ValueError(
+                f"A run keeps its files under their names, so {other} and {file} need different "
+                f"names. Rename one of them, or put their classes in one file."
+            )
+        if copy.exists():
+            raise ValueError(f"{copy} exists already; choose another --out.")
+    for copy, file in files.items():
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(file, copy)
+    return list(files)
 
 
 def located(name: str, folder: Path | None) -> str:

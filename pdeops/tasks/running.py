@@ -28,11 +28,7 @@ def train(
         try:
             if distributed.is_main():
                 open_folder(folder, recipe, place)
-                copies = [
-                    copy
-                    for name in recipe.sources
-                    for copy in own_models.keep(getattr(recipe, name), folder)
-                ]
+                copies = own_models.keep([getattr(recipe, n) for n in recipe.sources], folder)
             return _report(trainer.fit(), folder)
         except BaseException:
             if distributed.is_main() and not trainer.last_path.exists():

@@ -120,6 +120,7 @@ BAD = {
         r"whole numbers; cell 0 of sample 0 is \[0.5, 1.5, 2.5\]",
     ),
     "empty": ({"m": np.zeros((3, 6), bool)}, {}, "Sample 0 has no points"),
+    "no points": ({"p": values(3, 0, 2)}, {}, r"positions \(p \(3, 0, 2\) float64\) are empty"),
     "fields": ({"u": values(3, 5)}, {}, "does not show which axis counts 6 points"),
     "samples": ({"u": values(4, 6)}, {}, "All arrays hold the same samples"),
     "box": ({}, {"box": [[0, 0], [0.5, 1]]}, "points of sample 0 lie outside of the box"),

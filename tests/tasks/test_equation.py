@@ -255,6 +255,13 @@ def test_equation_and_initial_field_of_one_file(tmp_path):
         "initial": {"name": f"{file}:Start", "amplitude": 2.0},
     }
     train(load_recipe(tables), out=tmp_path / "run")
+    other = tmp_path / "other" / "own.py"
+    other.parent.mkdir()
+    other.write_text(file.read_text() + "\n")
+    second = {**tables["initial"], "name": f"{other}:Start"}
+    with pytest.raises(ValueError, match=r"own\.py and .*other.own\.py need different names"):
+        train(load_recipe({**tables, "initial": second}), out=tmp_path / "two")
+    assert not (tmp_path / "two").exists()
     file.unlink()
     x = torch.linspace(0, TAU, 9, dtype=torch.float64)
     u = load_run(tmp_path / "run")(x, 1.0)
@@ -271,11 +278,32 @@ def test_equation_and_initial_field_of_one_file(tmp_path):
         ({"model": {"name": "PINN"}}, "Random features are those of one hidden layer"),
         ({"collocation": {"dtype": "half"}}, "'float32' or 'float64'"),
         ({"domain": {"extent": [TAU], "t_end": 0.0}}, "t_end must be positive"),
+        ({"features": {"random": True, "deviation": -1.0}}, "deviation .* positive .* got -1"),
+        ({"features": {"random": True, "time_deviation": 0.0}}, "time_deviation .* got 0"),
     ],
 )
 def test_bad_recipes_are_refused(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         train(load_recipe({**LINEAR, **change}), out=tmp_path / "run")
+
+
+def test_errors_relative_to_zero_are_not_reported(tmp_path):
+    start = {"name": "Sine", "amplitude": 0.0}
+    grid = Grid((64,), TAU, "periodic")
+    with pytest.raises(ValueError, match=r"is 0 at all times.*Choose an initial field"):
+        classical_solution(Burgers(grid, 0.1), torch.zeros_like, grid, [0.0, 0.1])
+    file = tmp_path / "own.py"
+    file.write_text(
+        "from pdeops.solvers import Transport\n\n\n"
+        "class Grows(Transport):\n"
+        "    def source(self, u, x, t):\n"
+        "        return x.cos()\n"
+    )
+    tables = {**LINEAR, "equation": {"name": f"{file}:Grows"}, "initial": start}
+    train(load_recipe(tables), out=tmp_path / "grows")
+    report = evaluate(load_run(tmp_path / "grows"))
+    assert report["error_at_times"][0] is None
+    assert max(report["error_at_times"][1:]) < 1e-4
 
 
 @pytest.mark.slow

@@ -64,7 +64,7 @@ class LPINN(SpaceTimeField):
 
     Raises:
         ValueError: u0 is not periodic, is not finite or does not fit the equation; f₁, f₂ or S is
-            not finite or f₂ < 0 at u0; t_end is not positive.
+            not finite or f₂ < 0 at u0; t_end is not positive; num_waves < 1.
     """
 
     def __init__(
@@ -100,6 +100,8 @@ class LPINN(SpaceTimeField):
                 f"Unknown metric {metric!r}.{did_you_mean(metric, METRICS)} Choose from "
                 f"{', '.join(METRICS)}."
             )
+        if num_waves < 1:
+            raise ValueError(f"num_waves must be 1 or more; got {num_waves}.")
         self.metric, self.num_waves = METRICS[metric], num_waves
         mean, self.speed = _initial_velocity(equation, x, u)
         self._range = u.amin().item(), u.amax().item()

@@ -126,10 +126,11 @@ class NeuralFieldStepper(SpaceTimeField):
                 f"winner must be 0 or more, and 0 unless activation = 'sine'; got {winner} and "
                 f"{activation!r}."
             )
-        for value, known in ((scheme, tuple(SCHEMES)), (activation, ACTIVATIONS)):
+        for name, known in (("scheme", tuple(SCHEMES)), ("activation", ACTIVATIONS)):
+            value = self.arguments[name]
             if value not in known:
                 raise ValueError(
-                    f"Unknown {value!r}.{did_you_mean(value, known)} Choose from "
+                    f"Unknown {name} {value!r}.{did_you_mean(value, known)} Choose from "
                     f"{', '.join(known)}."
                 )
         self.form: StepForm = _form(equation, u0, t_end)

@@ -280,6 +280,8 @@ def test_bad_input_is_refused():
         LPINN(Transport(CIRCLE, velocity=lambda u, x, t: (x - 1).sqrt()), sine(), 1.0)
     with pytest.raises(ValueError, match=r"Unknown metric 'phisical'. Did you mean 'physical'"):
         LPINN(equation, sine(), 1.0, metric="phisical")
+    with pytest.raises(ValueError, match="num_waves must be 1 or more; got 0"):
+        LPINN(equation, sine(), 1.0, num_waves=0)
     with pytest.raises(ValueError, match=r"known for 0 <= t <= 1; got t = 1\.5"):
         LPINN(equation, sine(), 1.0).at(X.float(), 1.5)
     late = Transport(CIRCLE, source=lambda u, x, t: (0.5 - t).sqrt() + 0 * u)

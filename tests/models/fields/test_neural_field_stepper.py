@@ -241,8 +241,8 @@ def test_nan_of_a_term_is_named():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"scheme": "midpoints"}, "Unknown 'midpoints'. Did you mean 'midpoint'"),
-        ({"activation": "relu"}, "Unknown 'relu'.*sine, tanh"),
+        ({"scheme": "midpoints"}, "Unknown scheme 'midpoints'. Did you mean 'midpoint'"),
+        ({"activation": "relu"}, "Unknown activation 'relu'.*sine, tanh"),
         ({"num_steps": 0}, "num_steps must be 1 or more"),
         ({"frequency": 0.0}, "frequency must be positive"),
         ({"u0": lambda x: x}, "u0 must be periodic"),
