@@ -8,7 +8,8 @@ import torch
 
 from pdeops.kernels import conjugate, etdrk4, fno, low_storage, tanh_entries, vorticity
 
-from .contract_rows import COMPLEX, ROWS
+from .contract_row import COMPLEX
+from .contract_rows import ROWS
 
 # Relative, of the Euclidean norm. Rounding to bfloat16 changes a number by up to 2⁻⁹, and by 2⁻⁸ in
 # Triton's interpreter, which truncates; a gradient contains two rounded fields.
