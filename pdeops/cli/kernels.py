@@ -1,4 +1,4 @@
-"""The form that each operation of `pdeops.kernels` takes, and its time beside that of its twin."""
+"""The form that each operation of `pdeops.kernels` takes, its time and that of its twin."""
 
 import importlib
 import math
