@@ -169,7 +169,7 @@ class ResidualLoss:
 
     def __init__(self, causality: float = 0.0, curriculum: Curriculum | None = None) -> None:
         self.causality, self.curriculum = causality, curriculum
-        self._kept: tuple[Tensor, Any] | None = None
+        self._kept: tuple[Tensor, Any, Any] | None = None
 
     def __call__(self, field: Any, batch: Batch) -> Tensor:
         points, positions = self._points(field, batch)
@@ -197,10 +197,13 @@ class ResidualLoss:
         positions = batch.positions.movedim(0, 1).flatten(1)
         if self.curriculum is not None:
             field.equation = self.curriculum.equation(batch.parameters[0])
-        if self._kept is None or not _equal(self._kept[0], positions):
+        # The points contain coefficients of the equation.
+        kept = self._kept
+        if kept is None or kept[1] is not field.equation or not _equal(kept[0], positions):
             field.begin(positions[-1])
-            self._kept = positions, field.collocate(positions[:-1], positions[-1])
-        return self._kept[1], positions
+            points = field.collocate(positions[:-1], positions[-1])
+            self._kept = kept = (positions, field.equation, points)
+        return kept[2], positions
 
     def _weights(self, r: Float[Tensor, "e n"], positions: Float[Tensor, "d n"]) -> Tensor:
         """The weight of each point, 1/n without causality."""
