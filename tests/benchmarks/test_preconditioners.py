@@ -55,7 +55,10 @@ def test_work_of_a_cycle_counts_products_with_a():
     assert twice.work(s, twice.setup(s)) == pytest.approx(1 + 9 * (1 + 9 / 5), rel=0.08)
 
 
-@pytest.mark.parametrize("name", ["Darcy 1e2", "cells 20 %", "empty, closed"])
+@pytest.mark.parametrize(
+    "name",
+    ["Darcy 1e2", pytest.param("cells 20 %", marks=pytest.mark.slow), "empty, closed"],
+)
 def test_every_method_solves(name):
     """A row for each, to the tolerance, whatever it is called; small, and one turn."""
     rows = measure(FAMILIES[name], 40, 0, 1, ["dcdm_poisson"])
