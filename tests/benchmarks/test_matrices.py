@@ -177,6 +177,7 @@ def test_a_solver_that_changes_the_matrix_is_judged_on_the_one_given():
     assert turn(set_up, Given(A, 1e-10, 1), np.ones(3))["residual"] == 1.0
 
 
+@pytest.mark.slow
 def test_a_race_on_one_matrix():
     """Each side in its process: ours and scipy's, to the tolerance, with ratios of the totals."""
     system, given = built("blobs")

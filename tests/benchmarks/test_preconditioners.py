@@ -184,6 +184,7 @@ def families(rows):
     return list(dict.fromkeys(r["family"] for r in rows))
 
 
+@pytest.mark.slow
 def test_families_are_added_and_repeated_without_loss_of_the_others(tmp_path, monkeypatch, capsys):
     """Each is replaced as a whole, also by fewer rows; the Markdown is of the whole file."""
     for name in set(CLASSICAL) - {"none", "Jacobi", "IC(0)"}:  # any few methods will do

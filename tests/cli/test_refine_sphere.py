@@ -48,6 +48,7 @@ def waves(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_a_prediction_is_refined(pdeops, waves, tmp_path):
     """The error of each field is measured in its own unit, and falls with the indicator; the
     report states time stepping on four grids."""

@@ -172,6 +172,7 @@ def test_a_signal_to_a_process_with_a_loading_worker(job, number, start, whole_r
     assert same_run(whole_run, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_closed_terminal(job, whole_run, tmp_path):
     """The kernel sends SIGHUP, and every later line of the log is an error of its own."""
     import fcntl

@@ -39,6 +39,7 @@ def alone(tmp_path_factory):
     return out.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_cluster_finishes_what_one_process_began(client, alone, tmp_path, monkeypatch):
     def interrupt(done):
         if done >= 20:

@@ -29,10 +29,11 @@ def jumps(shape, generator, contrast=100.0):
     return Diffusion(a, Grid(shape, 1.0, "dirichlet", "interior"))
 
 
+@pytest.mark.parametrize("draws", [20, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_is_symmetric_and_positive_definite_for_any_weights(ndim, generator, monkeypatch):
+def test_is_symmetric_and_positive_definite_for_any_weights(ndim, draws, generator, monkeypatch):
     monkeypatch.setattr(layout, "DIRECT", 100)  # small systems are to have levels, too
-    assert_spd_for_any_weights(build(ndim).double(), systems(ndim), generator)
+    assert_spd_for_any_weights(build(ndim).double(), systems(ndim), generator, draws)
 
 
 @pytest.mark.parametrize("shape", [(33, 30), (9, 12, 10)])

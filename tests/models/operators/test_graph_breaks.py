@@ -68,6 +68,7 @@ print(json.dumps(found))
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_fno_has_no_graph_break():
     assert breaks({"FNO": OURS["FNO"]}) == {"FNO": 0}
 

@@ -167,6 +167,7 @@ def test_kuramoto_sivashinsky_grows_and_damps_small_waves():
         torch.testing.assert_close(u, math.exp(2 * (xi**2 - xi**4)) * u0, rtol=1e-6, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_kuramoto_sivashinsky_is_of_order_four_and_galilean():
     grid = circle(96, 32 * PI)
     x = grid.axis(0) / 16

@@ -127,6 +127,7 @@ def test_systems_are_those_of_the_validation_and_their_errors_the_solutions():
     assert (x - e).norm() < 1e-8 * e.norm()
 
 
+@pytest.mark.slow
 def test_their_size_may_be_another(run):
     report = evaluate_systems(load_run(run), num_systems=1, size=24)
     assert report["unknowns"] == [24, 24]

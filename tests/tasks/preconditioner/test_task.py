@@ -52,6 +52,7 @@ def test_a_trained_network_is_of_use_on_another_grid(run):
     assert left[1] < 0.85 * left[0]
 
 
+@pytest.mark.slow
 def test_the_published_network_trains_too(tmp_path):
     """In 3D, with the published measure, from Ritz vectors."""
     sizes = {"channels": 4, "convolutions": 2, "blocks": 1, "coarse_blocks": 1}
