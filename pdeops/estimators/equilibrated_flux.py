@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..domain import Boundary, Grid
+from ..kernels.diffusion.reference import harmonic
 from ..solvers.direct.dst import FastPoisson
 from ..solvers.operators.boundary import with_boundary, without_boundary
 from ..solvers.operators.diffusion import Diffusion
@@ -25,8 +26,7 @@ def plain_fluxes(
 def face_coefficients(a: Tensor, axis: int) -> Tensor:
     """The harmonic mean of a at each face of an axis."""
     n = a.shape[axis] - 1
-    left, right = a.narrow(axis, 0, n), a.narrow(axis, 1, n)
-    return 2 * left * right / (left + right)
+    return harmonic(a.narrow(axis, 0, n), a.narrow(axis, 1, n))
 
 
 def equilibrated_fluxes(
