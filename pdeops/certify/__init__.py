@@ -3,5 +3,15 @@
 from .bands import Band, conformal_band, require_operator
 from .prediction import predict
 from .report import Certified, Report
+from .trajectories import TrajectoryReport, predict_trajectories
 
-__all__ = ["Band", "Certified", "Report", "conformal_band", "predict", "require_operator"]
+__all__ = [
+    "Band",
+    "Certified",
+    "Report",
+    "TrajectoryReport",
+    "conformal_band",
+    "predict",
+    "predict_trajectories",
+    "require_operator",
+]

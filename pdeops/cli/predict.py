@@ -34,7 +34,7 @@ def command(
         typer.Option(
             "--certify",
             help="Operators on Darcy flow and Poisson's equation: guaranteed bounds of the error "
-            "of each prediction, in the energy norm.",
+            "of each prediction, in the energy norm. Trajectories: an estimate by the residual.",
         ),
     ] = False,
     tol: Annotated[
@@ -89,16 +89,28 @@ def command(
     if certify or tol is not None or band is not None:
         from .. import certify as bars
 
-        operator = bars.require_operator(loaded)
         if data is None:
             raise ValueError("Error bars need the inputs of a file: give --data.")
-        tasks.check_options(operator, options)
-        around = None
-        if band is not None:
-            around = bars.conformal_band(
-                operator, band, level=0.9 if level is None else level, simultaneous=not pointwise
-            )
-        report = bars.predict(operator, data, out, bounds=certify, tol=tol, band=around)
+        tasks.check_options(loaded, options)
+        report: Any
+        if getattr(loaded, "n_in", None) is not None:
+            if tol is not None or band is not None:
+                raise ValueError(
+                    "--tol and --band are of steady fields. For trajectories, --certify estimates "
+                    "the error, and `pdeops refine` corrects it."
+                )
+            report = bars.predict_trajectories(loaded, data, out)
+        else:
+            operator = bars.require_operator(loaded)
+            around = None
+            if band is not None:
+                around = bars.conformal_band(
+                    operator,
+                    band,
+                    level=0.9 if level is None else level,
+                    simultaneous=not pointwise,
+                )
+            report = bars.predict(operator, data, out, bounds=certify, tol=tol, band=around)
         if json:
             emit(report.to_dict(), as_json=True)
         else:

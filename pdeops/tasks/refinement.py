@@ -228,7 +228,7 @@ def require_trajectories(run: Any) -> None:
     if getattr(run, "n_in", None) is None or run.n_out is None:
         name = getattr(run, "folder", "this run")
         raise ValueError(
-            f"`refine` corrects predicted trajectories, and {name} predicts none. Train on data "
+            f"A residual in time is that of a trajectory, and {name} predicts none. Train on data "
             f"with frames in time, as with the task 'rollout'."
         )
 
@@ -251,13 +251,13 @@ def windows_of(dataset: FieldDataset, run: Any, frames: int | None) -> FieldData
     require_trajectories(run)
     if dataset.window is None:
         raise ValueError(
-            f"`refine` needs trajectories, fields with the role 'state' and the axis time; "
+            f"A residual in time needs trajectories, fields with the role 'state' and the axis time; "
             f"{dataset} has none. Convert the file with --state."
         )
     check_channels(dataset, run.in_channels)
     if dataset.in_channels != dataset.out_channels:
         raise ValueError(
-            f"`refine` corrects states of an equation with numbers as parameters; {dataset} also "
+            f"The residual is that of an equation with numbers as parameters; {dataset} also "
             f"has the fields {', '.join(dataset.inputs[dataset.out_channels :])}, which are "
             f"constant in time. Leave them out when converting the file."
         )

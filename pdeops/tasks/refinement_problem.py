@@ -54,9 +54,9 @@ def _constants(dataset: FieldDataset) -> dict[str, Any]:
             continue
         if len(np.unique(values)) > 1:
             raise ValueError(
-                f"`refine` takes one equation for all trajectories; in {dataset.path} the "
+                f"The residual is that of one equation for all trajectories; in {dataset.path} the "
                 f"parameter {key} differs between them, {values.min():.6g} to {values.max():.6g}. "
-                f"Refine the first alone with --samples 1, or write trajectories with the same "
+                f"Refine the first alone (`refine --samples 1`), or write trajectories with the same "
                 f"value to a file of their own (`data convert --without`)."
             )
         found[key] = values.flat[0].item()

@@ -1,0 +1,106 @@
+"""Predicted trajectories with the norm of their residual: its floor, effectivity and file."""
+
+import math
+from pathlib import Path
+
+import h5py
+import pytest
+import torch
+from torch import nn
+
+from pdeops import certify
+from pdeops.certify.trajectories import ParabolicNorm
+from pdeops.datasets import generate, open_dataset, problem_named
+from pdeops.domain import Grid
+from pdeops.estimators.time_derivative import trapezoidal_weights
+from pdeops.nn.operator import Operator
+from pdeops.normalizer import Normalizer
+from pdeops.solvers import evolve
+from pdeops.tasks import load_recipe
+from pdeops.tasks.rollout import RolloutRun
+
+PROBLEM = problem_named("burgers", "thin", viscosity=0.1, num_waves=4, t_end=0.3, num_frames=3)
+GRID = PROBLEM.grid((32,))
+
+
+class Step(nn.Module):
+    """One frame by the solver, times a factor."""
+
+    def __init__(self, factor, step):
+        super().__init__()
+        self.factor, self.step = factor, step
+        self.parameter = nn.Parameter(torch.zeros(1))
+
+    def forward(self, u):
+        if not u.isfinite().all():
+            return u
+        later = evolve(PROBLEM.equation_on(GRID), u[:, 0].double(), [self.step], dt=0.005)
+        return self.factor * later.u.to(u)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    out = tmp_path_factory.mktemp("data") / "thin.h5"
+    generate(PROBLEM, GRID, num_samples=2, seed=3, out=out)
+    return out
+
+
+def run_of(factor):
+    """A finished run that is wrong by a factor in each step."""
+    one = Normalizer.identity(1)
+    recipe = load_recipe({
+        "task": "rollout",
+        "name": "stand_in",
+        "data": {"train": "none.h5", "test": "none.h5"},
+        "model": {"name": "FNO", "n_modes": [4]},
+    })  # fmt: skip
+    spec = PROBLEM.spec(GRID, 0, 1)
+    operator = Operator(Step(factor, spec.times[1] - spec.times[0]), one, one)
+    return RolloutRun(Path("runs/stand_in"), recipe, operator, GRID, spec, 1, 1, 1)
+
+
+def test_norm_of_a_wave():
+    """u = (1 + t) sin 3x on (0, 2π): sup ‖u‖² = 4π and ‖∇u‖² = 9π(1 + t)²."""
+    grid, times = Grid((16,), 2 * math.pi, "periodic"), [0.01 * i for i in range(101)]
+    t = torch.tensor(times, dtype=torch.float64)
+    u = (1 + t)[None, :, None, None] * torch.sin(3 * grid.nodes()[0])
+    norm = ParabolicNorm(grid, 0.5, trapezoidal_weights(times))
+    exact = 4 * math.pi + 0.5 * 9 * math.pi * 7 / 3
+    assert norm(u).item() ** 2 == pytest.approx(exact, rel=1e-4)
+
+
+def test_effectivity_of_a_known_error(file, tmp_path):
+    """It is that of the residual to first order: the same for errors of 1 % and 0.1 %."""
+    found = {}
+    for factor in (1.0, 0.999, 0.99):
+        out = tmp_path / f"{factor}.h5"
+        found[factor] = certify.predict_trajectories(run_of(factor), file, out)
+        with h5py.File(out) as stored:
+            assert stored["relative_residual"][()].tolist() == found[factor].residuals
+        assert open_dataset(out)[0].target.shape[-1] == 32
+    exact, small, large = found.values()
+    assert max(exact.errors) < 1e-5
+    assert max(exact.residuals) < 1e-3 * min(large.residuals)
+    for one, ten in zip(small.effectivities, large.effectivities, strict=True):
+        assert 0.1 < ten < 10
+        assert one == pytest.approx(ten, rel=0.03)
+    assert max(large.floors) < 1e-3 * min(large.residuals)
+    figures, text = large.to_dict(), large.to_markdown()
+    assert f"effectivity {figures['effectivity']:.3g} in the median" in text
+    assert "no bound" in text
+
+
+def test_bad_input(file, tmp_path):
+    out = tmp_path / "out.h5"
+    with pytest.raises(ValueError, match="NaN or infinity from frame 1"):
+        certify.predict_trajectories(run_of(math.nan), file, out)
+    assert not out.exists()
+    run = run_of(0.9)
+    out.write_bytes(b"")
+    with pytest.raises(ValueError, match="exists already"):
+        certify.predict_trajectories(run, file, out)
+    darcy = tmp_path / "darcy.h5"
+    steady = problem_named("darcy", num_modes=4)
+    generate(steady, steady.grid((9, 9)), num_samples=1, seed=0, out=darcy)
+    with pytest.raises(ValueError, match="needs trajectories"):
+        certify.predict_trajectories(run, darcy, tmp_path / "other.h5")
