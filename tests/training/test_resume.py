@@ -154,9 +154,8 @@ def test_a_signal_that_is_ignored_stays_ignored(job, whole_run, tmp_path):
     assert same_run(whole_run, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGUSR1, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_to_a_process_with_a_loading_worker(job, number, start, whole_run, tmp_path):
     process = start("train", tmp_path, "--pause", "0.02", "--workers", 1)
     for _ in range(2 * 6 + 5):  # into the third step of the second epoch

@@ -96,6 +96,7 @@ def test_other_code_and_other_folders_are_refused(client, tmp_path, name, value,
     assert os.listdir(tmp_path) == ["a.h5.part"]
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_costs_nothing(client, alone, tmp_path):
     pids = set(client.run(os.getpid).values())
     assert len(pids) == 2
@@ -122,6 +123,7 @@ class Deadly(Darcy):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_sample_that_kills_its_workers_is_not_tried_for_ever(client, tmp_path):
     scheduler = client.cluster.scheduler
     allowed, scheduler.allowed_failures = scheduler.allowed_failures, 0
