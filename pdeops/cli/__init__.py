@@ -18,6 +18,7 @@ from . import (
     predict,
     quickstart,
     refine,
+    search,
     solve,
     train,
 )
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 for verb in (
-    *(train, evaluate, predict, refine, expect, solve, compare, models, doctor, quickstart),
+    *(train, search, evaluate, predict, refine, expect, solve, compare, models, doctor, quickstart),
 ):
     app.command(name=verb.__name__.rpartition(".")[2], cls=Verb)(verb.command)
 

@@ -10,6 +10,7 @@ import torch
 
 from ..datasets import Problem, problem_of
 from ..domain import Grid
+from ..runs.search_cost import search_seconds
 from ..tasks.supervised import Run
 from .comparison import Comparison
 from .error_time import REFERENCE_FACTOR, solve_reference, study
@@ -134,12 +135,13 @@ def curves_of(runs: Mapping[str, Any]) -> dict[str, Path]:
 
 
 def training_time(run: Any) -> float | None:
-    """The training time in the run's metrics.csv; None if it is missing."""
+    """The training time in the run's metrics.csv, with that of the trials of the search that found
+    its settings; None if it is missing."""
     file = run.folder / "metrics.csv"
     if not file.is_file():
         return None
     seconds = read_metrics(file).get("seconds")
-    return None if seconds is None else float(seconds[-1])
+    return None if seconds is None else float(seconds[-1]) + search_seconds(run.folder)
 
 
 def data_cost(

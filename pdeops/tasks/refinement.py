@@ -251,8 +251,8 @@ def windows_of(dataset: FieldDataset, run: Any, frames: int | None) -> FieldData
     require_trajectories(run)
     if dataset.window is None:
         raise ValueError(
-            f"A residual in time needs trajectories, fields with the role 'state' and the axis time; "
-            f"{dataset} has none. Convert the file with --state."
+            f"A residual in time needs trajectories, fields with the role 'state' and the axis "
+            f"time; {dataset} has none. Convert the file with --state."
         )
     check_channels(dataset, run.in_channels)
     if dataset.in_channels != dataset.out_channels:

@@ -56,8 +56,8 @@ def _constants(dataset: FieldDataset) -> dict[str, Any]:
             raise ValueError(
                 f"The residual is that of one equation for all trajectories; in {dataset.path} the "
                 f"parameter {key} differs between them, {values.min():.6g} to {values.max():.6g}. "
-                f"Refine the first alone (`refine --samples 1`), or write trajectories with the same "
-                f"value to a file of their own (`data convert --without`)."
+                f"Refine the first alone (`refine --samples 1`), or write trajectories with the "
+                f"same value to a file of their own (`data convert --without`)."
             )
         found[key] = values.flat[0].item()
     return found

@@ -1,0 +1,165 @@
+"""Search over hyperparameters: the space, equal seconds, continuation, failures and the cost."""
+
+import json
+import math
+
+import pytest
+
+from pdeops.compare.runs import training_time
+from pdeops.compare.tables import read_csv
+from pdeops.datasets import Darcy, generate
+from pdeops.tasks import load_recipe, load_run, search
+from pdeops.tasks.search import search as run_search
+from pdeops.tasks.search_space import Axis, usual_axes
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """An FNO on 9² nodes, as a file."""
+    folder = tmp_path_factory.mktemp("data")
+    problem = Darcy(num_modes=8)
+    generate(problem, problem.grid((9, 9)), num_samples=6, seed=0, out=folder / "train.h5")
+    file = folder / "small.toml"
+    file.write_text(f"""
+task = "supervised"
+name = "small"
+[data]
+train = "{folder / "train.h5"}"
+test = "{folder / "train.h5"}"
+validation = 2
+[model]
+name = "FNO"
+n_modes = [4, 4]
+hidden_channels = 4
+n_layers = 1
+[training]
+batch_size = 4
+""")
+    return file
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """Trainings in no time: an epoch takes 0.01 s per channel, the error is that of the rate."""
+    seen = []
+
+    def train(recipe, *, out, device):
+        width, epochs = recipe.model.arguments["hidden_channels"], recipe.training.epochs
+        seen.append((width, epochs))
+        if width == 13:
+            raise ValueError("an unlucky width")
+        if width == 14 and epochs != search.PROBE:
+            return {"reason": "interrupted"}
+        (out / "checkpoints").mkdir(parents=True)
+        lines = [f"{i},{0.01 * width * (i + 1)}" for i in range(epochs)]
+        (out / "metrics.csv").write_text("\n".join(["epoch,seconds", *lines]) + "\n")
+        rate = recipe.optimizer.arguments["lr"]
+        state = {"best": {"value": abs(math.log10(rate / 2e-3))}, "seconds": 0.01 * width * epochs}
+        (out / "checkpoints" / "last.pt").write_text(json.dumps(state))
+        return {"reason": "finished", "epochs": epochs}
+
+    monkeypatch.setattr(search, "train", train)
+    monkeypatch.setattr(search.checkpoint, "load", lambda path: json.loads(path.read_text()))
+    return seen
+
+
+def test_axes():
+    rate = Axis.parsed("optimizer.lr=1e-4..1e-2")
+    assert (rate.low, rate.high, rate.logarithmic) == (1e-4, 1e-2, True)
+    assert not Axis.parsed("model.dropout=0..0.2").logarithmic
+    modes = Axis.parsed("model.n_modes=[[8, 8], [12, 12]]")
+    assert modes.choices == ("[8, 8]", "[12, 12]")
+    assert modes.place_of([12, 12]) == "[12, 12]"
+    assert modes.place_of([9, 9]) is None
+    assert rate.place_of(1.0) is None
+    for text in ("lr", "lr=1e-3", "lr=[1]", "lr=2..1", "=1..2", "lr=a..b"):
+        with pytest.raises(ValueError, match=r"is KEY=LOW\.\.HIGH"):
+            Axis.parsed(text)
+
+
+def test_usual_axes_are_around_the_recipe(recipe):
+    found = {axis.key: axis for axis in usual_axes(load_recipe(recipe))}
+    assert set(found) == {"optimizer.lr", "model.hidden_channels", "model.n_layers"}
+    assert found["model.hidden_channels"].choices == ("2", "4", "6", "8")
+    rate = load_recipe(recipe).optimizer.arguments["lr"]
+    assert found["optimizer.lr"].low == pytest.approx(rate / 10)
+
+
+def test_trials_have_equal_seconds_and_the_best_wins(recipe, trainings, tmp_path):
+    axes = [Axis.parsed("optimizer.lr=1e-5..1e-1"), Axis.parsed("model.hidden_channels=[4, 8]")]
+    report = run_search(recipe, axes, trials=25, seconds=1.0, out=tmp_path / "s", device="cpu")
+    rows = report.rows
+    assert len(rows) == 25
+    assert {int(r["epochs"]) for r in rows} == {25, 12}  # 1 s of 0.04 s and of 0.08 s
+    first = load_recipe(recipe).optimizer.arguments["lr"]
+    assert float(rows[0]["optimizer.lr"]) == first
+    assert trainings.count((4, search.PROBE)) == trainings.count((8, search.PROBE)) == 1
+    best = min(rows, key=lambda r: float(r["error"]))
+    assert report.best == tmp_path / "s" / "trials" / f"{int(best['trial']):04d}"
+    assert float(best["error"]) < 0.1  # of 4 decades
+    stated = json.loads((report.best / "search.json").read_text())
+    assert stated["trials"] == 25
+    others = sum(float(r["seconds"]) for r in rows if r is not best)
+    assert stated["seconds_of_the_others"] == pytest.approx(others)
+    assert str(report.best) in report.to_markdown()
+    assert report.to_dict()["seconds"] == pytest.approx(others + float(best["seconds"]))
+
+
+def test_goes_on_where_it_stopped(recipe, trainings, tmp_path):
+    axes = [Axis.parsed("optimizer.lr=1e-5..1e-1")]
+    given = {"seconds": 0.2, "out": tmp_path, "device": "cpu"}
+    run_search(recipe, axes, trials=3, **given)
+    before, number = (tmp_path / "search.csv").read_text(), len(trainings)
+    report = run_search(recipe, axes, trials=5, **given)
+    assert (tmp_path / "search.csv").read_text().startswith(before)
+    assert [row["trial"] for row in report.rows] == list("01234")
+    assert len(trainings) == number + 1 + 2  # the probe and two trials
+    assert sum(1 for _ in tmp_path.glob("trials/*/search.json")) == 1
+    with pytest.raises(ValueError, match="a search with another axes"):
+        run_search(recipe, [Axis.parsed("optimizer.lr=1e-4..1e-1")], trials=6, **given)
+
+
+def test_failures_are_recorded_and_an_interrupt_keeps_the_rest(recipe, trainings, tmp_path):
+    axes = [Axis.parsed("model.hidden_channels=[4, 13, 14]")]
+    reports = [
+        run_search(recipe, axes, trials=6, seconds=0.2, out=tmp_path, seed=s, device="cpu")
+        for s in (0,)
+    ]
+    rows = read_csv(tmp_path / "search.csv")
+    failed = [row for row in rows if row["failed"]]
+    assert all(row["failed"] == "an unlucky width" and not row["error"] for row in failed)
+    assert reports[0].interrupted
+    assert 0 < len(rows) < 6
+    assert not any("14" in row["model.hidden_channels"] for row in rows)
+    with pytest.raises(ValueError, match="an unlucky width"):
+        run_search(
+            recipe, axes, seconds=0.2, out=tmp_path / "b", overrides=["model.hidden_channels=13"]
+        )
+
+
+def test_bad_input(recipe, tmp_path):
+    rate = Axis.parsed("optimizer.lr=1e-4..1e-2")
+    for given, message in (
+        ({"axes": [rate, rate]}, "has two axes"),
+        ({"axes": [Axis.parsed("training.epochs=1..3")]}, "follow from --seconds"),
+        ({"axes": [Axis.parsed("modle.width=1..3")]}, r"no table \[modle\]"),
+        ({"trials": 0}, "1 trial or more"),
+        ({"seconds": math.inf}, "positive seconds"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run_search(recipe, out=tmp_path, **given)
+    assert not any(tmp_path.iterdir())
+
+
+def test_on_the_command_line(recipe, tmp_path, monkeypatch, capsys):
+    """A real search of two trials: its best run loads, and its training costs what both took."""
+    from pdeops.cli import search as cli
+
+    cli.command(
+        str(recipe), vary=["optimizer.lr=1e-3..2e-3"], trials=2, seconds=0.1, out=tmp_path / "s",
+        device="cpu", json=True,
+    )  # fmt: skip
+    report = json.loads(capsys.readouterr().out)
+    run = load_run(report["best"])
+    assert training_time(run) == pytest.approx(report["seconds"], rel=0.5)
+    assert training_time(run) > float(read_csv(run.folder / "metrics.csv")[-1]["seconds"])
