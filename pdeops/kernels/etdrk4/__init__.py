@@ -6,8 +6,8 @@
     update:      u = E u + f₁ N(u) + 2 f₂ (N(a) + N(b)) + f₃ N(c), in place.
 
 The fields u, v, a, b, N are (..., *waves), the factors f, g, E, ... (*waves). `reference.py` is the
-plain twin; the loops in `cpu.py` need contiguous complex fields and real factors, the Triton kernels
-in `gpu.py` contiguous fields.
+plain twin; the loops in `cpu.py` need contiguous complex fields and real factors, the Triton
+kernels in `gpu.py` contiguous fields.
 """
 
 from types import ModuleType

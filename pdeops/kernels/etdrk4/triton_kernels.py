@@ -1,4 +1,5 @@
-"""Triton kernels of the sums of an ETDRK4 step (`gpu.py`), on tiles of `kernels/triton_waves.py`."""
+"""Triton kernels of the sums of an ETDRK4 step (`gpu.py`), on the tiles of
+`kernels/triton_waves.py`."""
 
 import triton
 import triton.language as tl

@@ -1,4 +1,5 @@
-"""Triton kernel of a stage of a low-storage step (`gpu.py`), on tiles of `kernels/triton_waves.py`."""
+"""Triton kernel of a stage of a low-storage step (`gpu.py`), on the tiles of
+`kernels/triton_waves.py`."""
 
 import triton
 import triton.language as tl

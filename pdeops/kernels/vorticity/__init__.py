@@ -25,7 +25,7 @@ _AT_ONCE = 1 << 17  # samples transformed together: their fields stay in the cac
 _ALONE = 1 << 15  # below, the threads of torch cost more than they save
 _PER_THREAD = 1 << 17  # from here on each thread works on samples of its own
 
-# On a GPU: nodes of a part of the batch, at least. Smaller parts stay in the cache, larger ones need
+# Nodes of a part of the batch on a GPU, at least. Small parts stay in the cache, large ones need
 # fewer launches.
 _PART_ON_GPU = 1 << 20
 
