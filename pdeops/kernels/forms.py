@@ -165,6 +165,11 @@ def is_asynchronous(u: Tensor) -> bool:
     return u.device.type != "cpu"
 
 
+def has_graphs(u: Tensor) -> bool:
+    """Whether the device of u can record launches of kernels and replay them by one call."""
+    return u.device.type == "cuda"
+
+
 def unfit_for_loops(u: Tensor, factor: Tensor) -> str | None:
     """Why compiled loops cannot multiply the real and imaginary parts of u by real factors; None:
     they can.

@@ -29,7 +29,8 @@ class Evolution(ABC):
             `coupled`, a matrix per wave, (c, c, *waves).
         coupled: L mixes the channels.
         conserves_mean: the mean of every channel of every solution is constant in time.
-        autonomous: N depends neither on t nor on the number of the sample.
+        autonomous: N depends neither on t nor on the number of the sample. On a GPU N then also
+            reads no number back from the device, so that steps can be recorded (`step_graph.py`).
     """
 
     num_channels: int = 1
@@ -41,6 +42,11 @@ class Evolution(ABC):
         self.grid: Any = grid
         self.symbol = symbol
         self._casts: dict[tuple[int, torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
+
+    @property
+    def depends_on_time(self) -> bool:
+        """N depends on t."""
+        return not self.autonomous
 
     @abstractmethod
     def encode(self, u: Float[Tensor, "b c *space"]) -> Inexact[Tensor, "*state"]:

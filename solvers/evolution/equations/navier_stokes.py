@@ -79,6 +79,11 @@ class NavierStokes(Evolution):
         self.autonomous = self._f is None and (self._f_hat is None or self._f_hat.ndim == 2)
         self._spaces: dict[tuple[Hashable, ...], list[_Workspace]] = {}
 
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether the forcing is a function."""
+        return self._f is not None
+
     def on(self, grid: Grid) -> "NavierStokes":
         """The same equation on another grid of the box.
 
