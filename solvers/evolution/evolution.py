@@ -98,12 +98,14 @@ class Evolution(ABC):
         """max Σ_a |u_a|/h_a at time t, cells crossed per unit of time; None without advection."""
         return None
 
-    def fault(self, u_hat: Inexact[Tensor, "*state"]) -> str:
-        """Why this state cannot be that of a solution (for example a negative depth), or "".
+    def positive(self, u_hat: Inexact[Tensor, "*state"]) -> Float[Tensor, ""] | None:
+        """A number that is positive for every state of a solution, such as the least depth; None
+        without one. It is checked as often as the Courant number."""
+        return None
 
-        It is checked as often as the Courant number.
-        """
-        return ""
+    def fault(self, value: float) -> str:
+        """What is wrong with a state whose `positive` has this value <= 0."""
+        return f"{type(self).__name__} does not admit the value {value:.3g}"
 
     def cast(self, constant: Tensor, like: Shaped[Tensor, "..."]) -> Tensor:
         """A float64 or complex128 constant of this object in `like`'s precision, on its device."""

@@ -3,8 +3,8 @@
 
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -18,7 +18,7 @@ from .stepper import Stepper
 from .trajectory import Trajectory, check_times
 
 _STEPS_PER_CHECK = 8  # steps per check of the Courant number (two transforms, 1 % of the time)
-_SYNC_EVERY = 32  # steps between reads of numbers of the state on an accelerator
+_READ_AT_ONCE = 32  # numbers of the state that an accelerator sends together
 _MOST_HALVINGS = 30
 
 
@@ -63,7 +63,7 @@ def evolve(
         )
     u_hat = equation.encode(u0)
     method = (stepper or ETDRK4)(equation, u_hat)
-    watch = _Watch(u_hat, largest, type(method))
+    watch = _Watch(u_hat, largest, method)
     steps = launched(method, u_hat)
     saved: list[Tensor] = []
     interval = _Interval(0.0, 0.0, dt)
@@ -79,22 +79,19 @@ def evolve(
         while interval.left:
             t = interval.time
             if steps_here % _STEPS_PER_CHECK == 0:
-                all_read = not watch.waiting
                 rate = equation.rate(u_hat, t)
                 if rate is not None and courant is not None:
                     level = interval.level_for(float(rate), courant)
-                if reason := watch.before(rate, t, interval.whole / 2**level):
+                if reason := watch.check_speed(rate, t, interval.whole / 2**level):
                     return stop(reason)
-                if all_read and (reason := equation.fault(u_hat)):
-                    return stop(f"{reason} at t = {t:.6g}")
+                if reason := watch.check_positive(u_hat, t):
+                    return stop(reason)
             steps.step(u_hat, t, interval.take(level))
             steps_here += 1
             if reason := watch.after(u_hat, interval.time):
                 return stop(reason)
-        if reason := watch.flush():
+        if reason := watch.check_positive(u_hat, interval.time) or watch.flush():
             return stop(reason)
-        if reason := equation.fault(u_hat):
-            return stop(f"{reason} at t = {interval.time:.6g}")
         saved.append(equation.decode(u_hat))
     return stop(f"t = {interval.time:.6g} reached in {watch.num_steps} steps", completed=True)
 
@@ -142,19 +139,19 @@ class _Interval:
         return self.end - self.whole * self.left / 2**self.finest
 
 
-@dataclass(frozen=True)
-class _Number:
-    """A number of the state: its size after a step, or its rate before a step of length dt."""
+class _Number(NamedTuple):
+    """A number of the state, where it was formed, and what tells the reason to stop, or ""."""
 
     value: Tensor
     step: int
     t: float
-    dt: float | None = None
+    reason: Callable[["_Number", float], str]
 
 
 class _Watch:
-    """The size of the state after each step, and its Courant number before some of them; on an
-    accelerator the numbers of several steps are read at once.
+    """Numbers of the state that show a fault: its size after each step, and the Courant number and
+    the equation's positive number before some of them. On an accelerator those of several steps are
+    read at once.
 
     Attributes:
         num_steps: steps so far; after a fault, up to the step that had it.
@@ -162,41 +159,47 @@ class _Watch:
     """
 
     def __init__(
-        self, u_hat: Tensor, largest: float | int | None, method: type[Stepper] = ETDRK4
+        self, u_hat: Tensor, largest: float | int | None, method: Stepper | None = None
     ) -> None:
         self.num_steps, self.courant, self.method = 0, 0.0, method
         self.last = _size(u_hat).item()
         self.bound = float(largest) if largest is not None else 1e6 * max(1.0, self.last)
-        self.every = _SYNC_EVERY if is_asynchronous(u_hat) else 1
+        self.every = _READ_AT_ONCE if is_asynchronous(u_hat) else 1
         self.numbers: list[_Number] = []
 
-    @property
-    def waiting(self) -> bool:
-        """Whether numbers were not read yet."""
-        return bool(self.numbers)
-
-    def before(self, rate: Tensor | None, t: float, dt: float) -> str:
+    def check_speed(self, rate: Tensor | None, t: float, dt: float) -> str:
         """The reason not to take a step of length dt, or ""."""
-        if rate is not None:
-            self.numbers.append(_Number(rate, self.num_steps, t, dt))
-        return self.flush() if self.every == 1 else ""
+
+        def reason(number: _Number, rate: float) -> str:
+            assert self.method is not None
+            courant, limit = rate * dt, self.method.courant_limit
+            self.courant = max(self.courant, courant)
+            if not courant > limit:
+                return ""
+            return (
+                f"Courant number {courant:.3g} > {limit} at t = {number.t:.6g}: "
+                f"{type(self.method).__name__} is unstable there; use dt <= {limit / rate:.2g}, or "
+                f"courant=0.5"
+            )
+
+        return self._add(rate, t, reason)
+
+    def check_positive(self, u_hat: Tensor, t: float) -> str:
+        """The reason why this state cannot be that of a solution, or ""."""
+        assert self.method is not None
+        equation = self.method.equation
+
+        def reason(number: _Number, value: float) -> str:
+            if not value <= 0:  # a state that is not finite is reported as a blow-up
+                return ""
+            return f"{equation.fault(value)} at t = {number.t:.6g}"
+
+        return self._add(equation.positive(u_hat), t, reason)
 
     def after(self, u_hat: Tensor, t: float) -> str:
-        """The reason to stop, or ""."""
+        """The reason to stop after a step, or ""."""
         self.num_steps += 1
-        self.numbers.append(_Number(_size(u_hat), self.num_steps, t))
-        return self.flush() if self.num_steps % self.every == 0 else ""
-
-    def flush(self) -> str:
-        """The reason to stop in the steps since the last check, or ""."""
-        numbers, self.numbers = self.numbers, []
-        values = torch.stack([n.value for n in numbers]).tolist() if numbers else []
-        for number, value in zip(numbers, values, strict=True):
-            wrong = self._oversize if number.dt is None else self._overspeed
-            if reason := wrong(number, value):
-                self.num_steps = number.step
-                return reason
-        return ""
+        return self._add(_size(u_hat), t, self._oversize)
 
     def _oversize(self, number: _Number, size: float) -> str:
         if not size <= self.bound:
@@ -207,17 +210,19 @@ class _Watch:
         self.last = size
         return ""
 
-    def _overspeed(self, number: _Number, rate: float) -> str:
-        assert number.dt is not None
-        courant = rate * number.dt
-        self.courant = max(self.courant, courant)
-        limit = self.method.courant_limit
-        if courant > limit:
-            return (
-                f"Courant number {courant:.3g} > {limit} at t = {number.t:.6g}: "
-                f"{self.method.__name__} is unstable there; use dt <= {limit / rate:.2g}, or "
-                f"courant=0.5"
-            )
+    def _add(self, value: Tensor | None, t: float, reason: Callable[[_Number, float], str]) -> str:
+        if value is not None:
+            self.numbers.append(_Number(value, self.num_steps, t, reason))
+        return self.flush() if len(self.numbers) >= self.every else ""
+
+    def flush(self) -> str:
+        """The reason to stop at a number that was not read yet, or ""."""
+        numbers, self.numbers = self.numbers, []
+        values = torch.stack([n.value for n in numbers]).tolist() if numbers else []
+        for number, value in zip(numbers, values, strict=True):
+            if reason := number.reason(number, value):
+                self.num_steps = number.step
+                return reason
         return ""
 
 
