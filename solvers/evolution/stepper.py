@@ -31,9 +31,9 @@ class Stepper(ABC):
     def step(self, u_hat: Inexact[Tensor, "*state"], t: float, dt: float) -> None:
         """Advance the state from t to t + dt, in place."""
 
-    @abstractmethod
     def table(self, dt: float) -> Sequence[Inexact[Tensor, "*waves"]]:
-        """The coefficients of a step of this length (float64 or complex128)."""
+        """The coefficients of a step of this length (float64 or complex128); none by default."""
+        return ()
 
     def coefficients(
         self, dt: float, like: Inexact[Tensor, "*state"]
