@@ -77,10 +77,57 @@ with torch.no_grad():
 """
 
 
+TRACED_STEPS = """
+import torch
+from pdeops.kernels import etdrk4, low_storage, vorticity
+from torch._dynamo.backends.common import aot_autograd
+from torch._dynamo.backends.debugging import boxed_nop
+
+generator = torch.Generator().manual_seed(0)
+fields = torch.randn(2, 2, 3, 5, generator=generator, dtype=torch.complex64).unbind()
+f = torch.randn(3, 5, generator=generator)
+sums, stage = etdrk4.bind(fields[0], f), low_storage.bind(fields[0], f)
+flow = vorticity.bind(fields[0], (8, 8)).loops
+
+class Step(torch.nn.Module):
+    def forward(self, u, v):
+        u, a, z = u.clone(), torch.empty_like(u), u.new_zeros(2, 5, 9)
+        sums.pair(f, u, f, v, a)
+        sums.last_stage(f, u, f, v, a, a)
+        sums.update(u, (f, f, f, f), (v, v, a, v))
+        stage(u, a, v, -0.7, f, f)
+        flow.velocity(u, f, f, z)
+        flow.products(z)
+        flow.tendency(z, f, f, a)
+        return u, a, z
+
+OPERATIONS = [
+    "etdrk4_pair", "etdrk4_last_stage", "etdrk4_update", "low_storage_update",
+    "vorticity_velocity", "vorticity_products", "vorticity_tendency",
+]
+graphs = []
+def compiler(module, inputs):
+    graphs.append(sum("auto_functionalized" in str(node.target) for node in module.graph.nodes))
+    return boxed_nop(module, inputs)
+
+step = Step()
+with torch.no_grad():
+    expected = step(*fields)
+    compiled = torch.compile(step, fullgraph=True, backend=aot_autograd(fw_compiler=compiler))
+    torch.testing.assert_close(compiled(*fields), expected)
+    assert graphs == [len(OPERATIONS)], graphs
+    exported = torch.export.export(step, fields)
+    names = [str(n.target) for n in exported.graph.nodes if "pdeops." in str(n.target)]
+    assert names == [f"pdeops.{name}.default" for name in OPERATIONS], names
+    torch.testing.assert_close(exported.module()(*fields), expected)
+"""
+
+
 @needs_triton
 @pytest.mark.slow
-def test_compile_and_export_keep_the_operations_whole():
-    done = run("-c", TRACED, TRITON_INTERPRET="1", PDEOPS_KERNELS="triton")
+@pytest.mark.parametrize("program", [TRACED, TRACED_STEPS], ids=["convolution", "steps"])
+def test_compile_and_export_keep_the_operations_whole(program):
+    done = run("-c", program, TRITON_INTERPRET="1", PDEOPS_KERNELS="triton")
     assert done.returncode == 0, done.stderr
 
 
