@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..compare.timing import time_calls
+from ..compare.timing import finished, time_calls
 from ..kernels.forms import Forms
 
 REPEATS = 7
@@ -51,7 +51,7 @@ def times_on(device: torch.device) -> dict[str, dict[str, float]]:
             with forms.twin():
                 return bound()
 
-        calls = {"form": _finished(call, device), "twin": _finished(twin, device)}
+        calls = {"form": finished(call, device), "twin": finished(twin, device)}
         times = {k: 1e3 * t.wall.median for k, t in time_calls(calls, repeats=REPEATS).items()}
         report[name] = {
             "form_ms": round(times["form"], 3),
@@ -59,17 +59,6 @@ def times_on(device: torch.device) -> dict[str, dict[str, float]]:
             "times_faster": round(times["twin"] / times["form"], 2),
         }
     return report
-
-
-def _finished(call: Call, device: torch.device) -> Call:
-    """The call, until the device has finished it."""
-
-    def run() -> None:
-        call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    return run
 
 
 # ------------------------------------------- examples: the operation on drawn fields, to be called
@@ -144,11 +133,24 @@ def _conjugate(device: torch.device) -> Call:
     return call
 
 
+def _vorticity(device: torch.device) -> Call:
+    """The nonlinear term with its FFTs."""
+    from ..domain import Grid
+    from ..solvers import NavierStokes
+
+    flow = NavierStokes(Grid((256, 256), boundary="periodic"), 1e-3)
+    u_hat = _draw(device, 4, flow.K[1] + 1, 2 * flow.K[0] + 1, complex_=True)
+    out = torch.empty_like(u_hat)
+    flow.nonlinear_into(u_hat, 0.0, out)  # binds the form
+    return lambda: flow.nonlinear_into(u_hat, 0.0, out)
+
+
 EXAMPLES: dict[str, Callable[[torch.device], Call]] = {
     "spectral_conv": _spectral_conv,
     "fno": _fno,
     "convolution": _convolution,
     "etdrk4": _etdrk4,
     "low_storage": _low_storage,
+    "vorticity": _vorticity,
     "conjugate": _conjugate,
 }

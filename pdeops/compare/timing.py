@@ -10,7 +10,10 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 # Passes of `fixed_load`: about a millisecond.
 PASSES = 20_000
@@ -152,6 +155,19 @@ def interleave(
         if progress is not None:
             progress(turn)
     return watches
+
+
+def finished(call: Callable[[], object], device: "torch.device") -> Callable[[], None]:
+    """The call, until the device has finished it."""
+
+    def run() -> None:
+        call()
+        if device.type == "cuda":
+            import torch
+
+            torch.cuda.synchronize(device)
+
+    return run
 
 
 def time_calls(

@@ -74,6 +74,16 @@ class Forms:
             self.by_device.get(u.device.type, self.otherwise) if fits else self.otherwise
         )
 
+    def fitting(self, u: Tensor, **unfit: str | None) -> ModuleType:
+        """The form for the device of u; the twin if it cannot take the field.
+
+        Args:
+            unfit: for a form, by its name, why it cannot take the field; None: it can.
+        """
+        device = u.device.type
+        reason = unfit.get(self.by_device.get(device, ""))
+        return self._module(self.choice(device, reason).form)
+
     def serve(self, u: Tensor) -> bool:
         """Whether the device of u has a form other than the twin."""
         return u.device.type in self.by_device
@@ -155,15 +165,20 @@ def is_asynchronous(u: Tensor) -> bool:
     return u.device.type != "cpu"
 
 
-def splits_into_parts(u: Tensor, factor: Tensor) -> bool:
-    """Whether factor * u can be computed on the real and imaginary parts of a complex u.
+def has_graphs(u: Tensor) -> bool:
+    """Whether the device of u can record launches of kernels and replay them by one call."""
+    return u.device.type == "cuda"
 
-    This holds for real factors of the shape of u's last axes and a contiguous u. torch would
-    convert the real factors to complex ones.
+
+def unfit_for_loops(u: Tensor, factor: Tensor) -> str | None:
+    """Why compiled loops cannot multiply the real and imaginary parts of u by real factors; None:
+    they can.
+
+    u is complex and contiguous, and the factors, real, have the shape of its last axes. torch would
+    convert them to complex ones.
     """
-    return (
-        u.is_complex()
-        and u.is_contiguous()
-        and not factor.is_complex()
-        and factor.shape == u.shape[u.ndim - factor.ndim :]
-    )
+    if not (u.is_complex() and u.is_contiguous()):
+        return "the loops need contiguous complex fields"
+    if factor.is_complex() or factor.shape != u.shape[u.ndim - factor.ndim :]:
+        return "the loops need one real factor per wave"
+    return None

@@ -20,8 +20,7 @@ class ETDRK4(Stepper):
 
     f₁ = dt (φ₁ - 3φ₂ + 4φ₃), f₂ = dt (φ₂ - 2φ₃), f₃ = dt (4φ₃ - φ₂) at L dt; see
     `phi_functions`. L is a number per wave, or a matrix per wave that couples the channels. Suited
-    to stiff L (KdV, Kuramoto-Sivashinsky): only N limits dt. The coefficients of the last eight dt
-    are cached, since adaptive steps return to halves of dt.
+    to stiff L (KdV, Kuramoto-Sivashinsky): only N limits dt.
     """
 
     order = 4
@@ -29,16 +28,17 @@ class ETDRK4(Stepper):
 
     def __init__(self, equation: Evolution, u_hat: Inexact[Tensor, "*state"]) -> None:
         super().__init__(equation, u_hat)
+        if equation.coupled:
+            return
         self.N = [torch.empty_like(u_hat) for _ in range(4)]
         self.a, self.b = torch.empty_like(u_hat), torch.empty_like(u_hat)
         self.sums = etdrk4.bind(u_hat, equation.symbol)
-        self._tables: dict[float, list[Tensor]] = {}
 
     def step(self, u_hat: Inexact[Tensor, "*state"], t: float, dt: float) -> None:
         if self.equation.coupled:
             self._coupled_step(u_hat, t, dt)
             return
-        E, E2, Q, f1, f2, f3 = self._table(dt, u_hat)
+        E, E2, Q, f1, f2, f3 = self.coefficients(dt, u_hat)
         sums, into, half = self.sums, self.equation.nonlinear_into, t + dt / 2
         Nu, Na, Nb, Nc = self.N
         a, b = self.a, self.b
@@ -53,20 +53,12 @@ class ETDRK4(Stepper):
 
     def _coupled_step(self, u_hat: Tensor, t: float, dt: float) -> None:
         """A step with a matrix per wave."""
-        table = self._table(dt, u_hat)
+        table = self.coefficients(dt, u_hat)
         u_hat.copy_(etdrk4_step(self.equation.nonlinear, table, u_hat, t, dt, coupled=True))
 
-    def _table(self, dt: float, like: Tensor) -> list[Tensor]:
-        if dt not in self._tables:
-            if len(self._tables) > 8:
-                self._tables.clear()
-            table = etdrk4_table(self.equation, dt)
-            real = torch.empty(0, dtype=like.dtype).real.dtype
-            # einsum needs one dtype; real factors times complex fields do not.
-            dtype = like.dtype if self.equation.coupled else real
-            dtype = dtype.to_complex() if table[0].is_complex() else dtype
-            self._tables[dt] = [m.to(like.device, dtype) for m in table]
-        return self._tables[dt]
+    def table(self, dt: float) -> list[Inexact[Tensor, "*waves"]]:
+        """E, E₂, Q, f₁, f₂, f₃."""
+        return etdrk4_table(self.equation, dt)
 
 
 def etdrk4_table(equation: Evolution, dt: float) -> list[Inexact[Tensor, "*waves"]]:

@@ -29,7 +29,8 @@ class Evolution(ABC):
             `coupled`, a matrix per wave, (c, c, *waves).
         coupled: L mixes the channels.
         conserves_mean: the mean of every channel of every solution is constant in time.
-        autonomous: N depends neither on t nor on the number of the sample.
+        autonomous: N depends neither on t nor on the number of the sample. On a GPU N then also
+            reads no number back from the device, so that steps can be recorded (`step_graph.py`).
     """
 
     num_channels: int = 1
@@ -41,6 +42,11 @@ class Evolution(ABC):
         self.grid: Any = grid
         self.symbol = symbol
         self._casts: dict[tuple[int, torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
+
+    @property
+    def depends_on_time(self) -> bool:
+        """N depends on t."""
+        return not self.autonomous
 
     @abstractmethod
     def encode(self, u: Float[Tensor, "b c *space"]) -> Inexact[Tensor, "*state"]:
@@ -92,12 +98,14 @@ class Evolution(ABC):
         """max Σ_a |u_a|/h_a at time t, cells crossed per unit of time; None without advection."""
         return None
 
-    def fault(self, u_hat: Inexact[Tensor, "*state"]) -> str:
-        """Why this state cannot be that of a solution (for example a negative depth), or "".
+    def positive(self, u_hat: Inexact[Tensor, "*state"]) -> Float[Tensor, ""] | None:
+        """A number that is positive for every state of a solution, such as the least depth; None
+        without one. It is checked as often as the Courant number."""
+        return None
 
-        It is checked as often as the Courant number.
-        """
-        return ""
+    def fault(self, value: float) -> str:
+        """What is wrong with a state whose `positive` has this value <= 0."""
+        return f"{type(self).__name__} does not admit the value {value:.3g}"
 
     def cast(self, constant: Tensor, like: Shaped[Tensor, "..."]) -> Tensor:
         """A float64 or complex128 constant of this object in `like`'s precision, on its device."""

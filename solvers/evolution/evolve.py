@@ -2,7 +2,9 @@
 # Axes: b batch, c channel, *space nodes.
 
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -11,11 +13,12 @@ from torch import Tensor
 from ...kernels.forms import is_asynchronous
 from .etdrk4 import ETDRK4
 from .evolution import Evolution
+from .step_graph import launched
 from .stepper import Stepper
 from .trajectory import Trajectory, check_times
 
 _STEPS_PER_CHECK = 8  # steps per check of the Courant number (two transforms, 1 % of the time)
-_SYNC_EVERY = 32  # steps between reads of the size of the state on an accelerator
+_READ_AT_ONCE = 32  # numbers of the state that an accelerator sends together
 _MOST_HALVINGS = 30
 
 
@@ -60,44 +63,37 @@ def evolve(
         )
     u_hat = equation.encode(u0)
     method = (stepper or ETDRK4)(equation, u_hat)
-    watch = _Watch(u_hat, largest)
+    watch = _Watch(u_hat, largest, method)
+    steps = launched(method, u_hat)
     saved: list[Tensor] = []
-    t, largest_courant = 0.0, 0.0
+    interval = _Interval(0.0, 0.0, dt)
 
     def stop(reason: str, completed: bool = False) -> Trajectory:
         u = torch.stack(saved, 1) if saved else u0[:, None][:, :0]
         reached = torch.tensor([float(s) for s in times[: len(saved)]], dtype=torch.float64)
-        return Trajectory(u, reached, completed, watch.num_steps, largest_courant, reason)
+        return Trajectory(u, reached, completed, watch.num_steps, watch.courant, reason)
 
     for target in times:
-        interval, level = _Interval(t, float(target), dt), 0
+        interval, level = interval.next(float(target), dt), 0
         steps_here = 0
         while interval.left:
+            t = interval.time
             if steps_here % _STEPS_PER_CHECK == 0:
                 rate = equation.rate(u_hat, t)
-                cells = 0.0 if rate is None else float(rate)
-                level = interval.level_for(cells, courant)
-                number = cells * interval.whole / 2**level
-                largest_courant = max(largest_courant, number)
-                if number > method.courant_limit:
-                    return stop(
-                        f"Courant number {number:.3g} > {method.courant_limit} at t = {t:.6g}: "
-                        f"{type(method).__name__} is unstable there; use "
-                        f"dt <= {method.courant_limit / cells:.2g}, or courant=0.5"
-                    )
-                if reason := equation.fault(u_hat):
-                    return stop(f"{reason} at t = {t:.6g}")
-            method.step(u_hat, t, interval.take(level))
-            t = interval.time
+                if rate is not None and courant is not None:
+                    level = interval.level_for(float(rate), courant)
+                if reason := watch.check_speed(rate, t, interval.whole / 2**level):
+                    return stop(reason)
+                if reason := watch.check_positive(u_hat, t):
+                    return stop(reason)
+            steps.step(u_hat, t, interval.take(level))
             steps_here += 1
-            if reason := watch.after(u_hat, t):
+            if reason := watch.after(u_hat, interval.time):
                 return stop(reason)
-        if reason := watch.flush():
+        if reason := watch.check_positive(u_hat, interval.time) or watch.flush():
             return stop(reason)
-        if reason := equation.fault(u_hat):
-            return stop(f"{reason} at t = {t:.6g}")
         saved.append(equation.decode(u_hat))
-    return stop(f"t = {t:.6g} reached in {watch.num_steps} steps", completed=True)
+    return stop(f"t = {interval.time:.6g} reached in {watch.num_steps} steps", completed=True)
 
 
 class _Interval:
@@ -109,14 +105,23 @@ class _Interval:
             exactly.
     """
 
-    def __init__(self, start: float, end: float, dt: float | int) -> None:
+    def __init__(
+        self, start: float, end: float, dt: float | int, before: "_Interval | None" = None
+    ) -> None:
         parts = max(1, math.ceil((end - start) / dt * (1 - 1e-12)))  # round-off: 0.1 / 0.02 > 5
         self.whole, self.end = (end - start) / parts, end
+        # Lengths that differ by the round-off of the times are one, with the same coefficients.
+        if before and abs(self.whole - before.whole) * parts <= 4 * sys.float_info.epsilon * end:
+            self.whole = before.whole
         self.left, self.finest = parts if end > start else 0, 0
 
-    def level_for(self, rate: float, courant: float | int | None) -> int:
+    def next(self, end: float, dt: float | int) -> "_Interval":
+        """The interval from the end of this one on."""
+        return _Interval(self.end, end, dt, self)
+
+    def level_for(self, rate: float, courant: float | int) -> int:
         """Number of halvings of a step for this Courant number."""
-        if courant is None or not 0 < rate * self.whole < math.inf:
+        if not 0 < rate * self.whole < math.inf:
             return 0
         return min(_MOST_HALVINGS, max(0, math.ceil(math.log2(rate * self.whole / courant))))
 
@@ -134,37 +139,90 @@ class _Interval:
         return self.end - self.whole * self.left / 2**self.finest
 
 
-class _Watch:
-    """The size of the state after each step; on an accelerator read after several steps at once."""
+class _Number(NamedTuple):
+    """A number of the state, where it was formed, and what tells the reason to stop, or ""."""
 
-    def __init__(self, u_hat: Tensor, largest: float | int | None) -> None:
-        self.num_steps = 0
+    value: Tensor
+    step: int
+    t: float
+    reason: Callable[["_Number", float], str]
+
+
+class _Watch:
+    """Numbers of the state that show a fault: its size after each step, and the Courant number and
+    the equation's positive number before some of them. On an accelerator those of several steps are
+    read at once.
+
+    Attributes:
+        num_steps: steps so far; after a fault, up to the step that had it.
+        courant: the largest Courant number.
+    """
+
+    def __init__(
+        self, u_hat: Tensor, largest: float | int | None, method: Stepper | None = None
+    ) -> None:
+        self.num_steps, self.courant, self.method = 0, 0.0, method
         self.last = _size(u_hat).item()
         self.bound = float(largest) if largest is not None else 1e6 * max(1.0, self.last)
-        self.every = _SYNC_EVERY if is_asynchronous(u_hat) else 1
-        self.times: list[float] = []
-        self.sizes: list[Tensor] = []
+        self.every = _READ_AT_ONCE if is_asynchronous(u_hat) else 1
+        self.numbers: list[_Number] = []
+
+    def check_speed(self, rate: Tensor | None, t: float, dt: float) -> str:
+        """The reason not to take a step of length dt, or ""."""
+
+        def reason(number: _Number, rate: float) -> str:
+            assert self.method is not None
+            courant, limit = rate * dt, self.method.courant_limit
+            self.courant = max(self.courant, courant)
+            if not courant > limit:
+                return ""
+            return (
+                f"Courant number {courant:.3g} > {limit} at t = {number.t:.6g}: "
+                f"{type(self.method).__name__} is unstable there; use dt <= {limit / rate:.2g}, or "
+                f"courant=0.5"
+            )
+
+        return self._add(rate, t, reason)
+
+    def check_positive(self, u_hat: Tensor, t: float) -> str:
+        """The reason why this state cannot be that of a solution, or ""."""
+        assert self.method is not None
+        equation = self.method.equation
+
+        def reason(number: _Number, value: float) -> str:
+            if not value <= 0:  # a state that is not finite is reported as a blow-up
+                return ""
+            return f"{equation.fault(value)} at t = {number.t:.6g}"
+
+        return self._add(equation.positive(u_hat), t, reason)
 
     def after(self, u_hat: Tensor, t: float) -> str:
-        """The reason to stop, or ""."""
+        """The reason to stop after a step, or ""."""
         self.num_steps += 1
-        self.times.append(t)
-        self.sizes.append(_size(u_hat))
-        return self.flush() if len(self.times) >= self.every else ""
+        return self._add(_size(u_hat), t, self._oversize)
+
+    def _oversize(self, number: _Number, size: float) -> str:
+        if not size <= self.bound:
+            return (
+                f"blow-up at t = {number.t:.6g}, step {number.step}: the largest coefficient is "
+                f"{size:.3g}, after {self.last:.3g} a step before; use a smaller dt or a finer grid"
+            )
+        self.last = size
+        return ""
+
+    def _add(self, value: Tensor | None, t: float, reason: Callable[[_Number, float], str]) -> str:
+        if value is not None:
+            self.numbers.append(_Number(value, self.num_steps, t, reason))
+        return self.flush() if len(self.numbers) >= self.every else ""
 
     def flush(self) -> str:
-        """The reason to stop in the steps since the last check, or ""."""
-        sizes = torch.stack(self.sizes).tolist() if self.sizes else []
-        steps = range(self.num_steps - len(sizes) + 1, self.num_steps + 1)
-        for step, t, size in zip(steps, self.times, sizes, strict=True):
-            if not size <= self.bound:
-                self.num_steps = step
-                return (
-                    f"blow-up at t = {t:.6g}, step {step}: the largest coefficient is {size:.3g}, "
-                    f"after {self.last:.3g} a step before; use a smaller dt or a finer grid"
-                )
-            self.last = size
-        self.times, self.sizes = [], []
+        """The reason to stop at a number that was not read yet, or ""."""
+        numbers, self.numbers = self.numbers, []
+        values = torch.stack([n.value for n in numbers]).tolist() if numbers else []
+        for number, value in zip(numbers, values, strict=True):
+            if reason := number.reason(number, value):
+                self.num_steps = number.step
+                return reason
         return ""
 
 

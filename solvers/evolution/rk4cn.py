@@ -1,5 +1,7 @@
 """Low-storage Runge-Kutta for N with Crank-Nicolson for L in each stage."""
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Inexact
 from torch import Tensor
@@ -53,22 +55,18 @@ class RK4CN(Stepper):
             )
         self.N, self.h = torch.empty_like(u_hat), torch.empty_like(u_hat)
         self.update = low_storage.bind(u_hat, equation.symbol)
-        self._dt = 0.0
 
-    def _prepare(self, dt: float, like: Tensor) -> None:
-        """(1 + μL)/(1 - μL) and γ dt/(1 - μL) of each stage, rounded once from float64."""
-        self._dt, self.factors = dt, []
-        L = self.equation.symbol
-        real = torch.empty(0, dtype=like.dtype).real.dtype
-        dtype = real.to_complex() if L.is_complex() else real
-        for i, gamma in enumerate(self.gamma):
-            mu = 0.5 * dt * (self.alpha[i + 1] - self.alpha[i])
-            pair = (1 + mu * L) / (1 - mu * L), gamma * dt / (1 - mu * L)
-            self.factors.append(tuple(c.to(like.device, dtype).contiguous() for c in pair))
+    def table(self, dt: float) -> list[Inexact[Tensor, "*waves"]]:
+        """(1 + μL)/(1 - μL) and γ dt/(1 - μL) of each stage."""
+        L, table = self.equation.symbol, []
+        for (start, end), gamma in zip(pairwise(self.alpha), self.gamma, strict=True):
+            mu = 0.5 * dt * (end - start)
+            table += [(1 + mu * L) / (1 - mu * L), gamma * dt / (1 - mu * L)]
+        return table
 
     def step(self, u_hat: Inexact[Tensor, "*state"], t: float, dt: float) -> None:
-        if dt != self._dt:
-            self._prepare(dt, u_hat)
-        for (decay, gain), beta, alpha in zip(self.factors, self.beta, self.alpha, strict=False):
+        table = self.coefficients(dt, u_hat)
+        stages = zip(table[::2], table[1::2], self.beta, self.alpha, strict=False)
+        for decay, gain, beta, alpha in stages:
             self.equation.nonlinear_into(u_hat, t + alpha * dt, self.N)
             self.update(u_hat, self.h, self.N, beta, decay, gain)

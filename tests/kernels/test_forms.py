@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pdeops.kernels import fno, forms, spectral_conv
+from pdeops.kernels import etdrk4, fno, forms, low_storage, spectral_conv, vorticity
 from pdeops.kernels.forms import VARIABLE, Forms
 from pdeops.kernels.spectral_conv import gpu
 
@@ -74,6 +74,30 @@ def test_an_unsupported_dtype_or_dimension_is_reported_once(monkeypatch, caplog,
         (True, False),
         (False, True),
     ]
+
+
+@pytest.mark.parametrize("operation", [etdrk4, low_storage, vorticity])
+def test_the_sums_of_a_step_fall_back_with_one_message(operation, monkeypatch, caplog, fresh):
+    """Without Triton, or for a field that its kernels cannot take; no message where the loops of a
+    CPU cannot."""
+    monkeypatch.setenv(VARIABLE, "triton")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    on_gpu = Forms(operation.__name__, cpu="cpu", cuda="gpu")
+    u, name = torch.ones(2, 3), operation.__name__.rpartition(".")[2]
+    for installed, reason in ((False, None), (True, "float16 has no Triton kernel")):
+        monkeypatch.setattr(forms, "_has_triton", lambda installed=installed: installed)
+        chosen = {on_gpu.fitting(u, cpu="unused", gpu=reason).__name__ for _ in range(3)}
+        assert chosen == {f"pdeops.kernels.{name}.reference"}
+    assert [r.message.split(";")[0] for r in caplog.records] == [
+        f"{name}: Triton is not installed (pip install triton)",
+        f"{name}: float16 has no Triton kernel",
+    ]
+    assert on_gpu.fitting(u).__name__.endswith(f"{name}.gpu")
+    on_cpu = made(monkeypatch)
+    on_cpu.package = operation.__name__
+    assert on_cpu.fitting(u, cpu="no reals", gpu="unused").__name__.endswith(f"{name}.reference")
+    assert on_cpu.fitting(u, gpu="unused").__name__.endswith(f"{name}.cpu")
+    assert len(caplog.records) == 2
 
 
 def test_the_twin_replaces_every_form_of_a_convolution(monkeypatch):

@@ -6,7 +6,8 @@
     update:      u = E u + f₁ N(u) + 2 f₂ (N(a) + N(b)) + f₃ N(c), in place.
 
 The fields u, v, a, b, N are (..., *waves), the factors f, g, E, ... (*waves). `reference.py` is the
-plain twin; the loops in `cpu.py` need contiguous complex fields and real factors.
+plain twin; the loops in `cpu.py` need contiguous complex fields and real factors, the Triton
+kernels in `gpu.py` contiguous fields.
 """
 
 from types import ModuleType
@@ -14,11 +15,12 @@ from types import ModuleType
 from jaxtyping import Inexact
 from torch import Tensor
 
-from ..forms import Forms, splits_into_parts
+from ..forms import Forms, unfit_for_loops
+from ..waves import unfit
 
-FORMS = Forms(__name__, cpu="cpu")
+FORMS = Forms(__name__, cpu="cpu", cuda="gpu")
 
 
 def bind(u: Inexact[Tensor, "*state"], factor: Inexact[Tensor, "*waves"]) -> ModuleType:
     """The form with `pair`, `last_stage` and `update` for fields and factors like these."""
-    return FORMS.of(u, fits=splits_into_parts(u, factor))
+    return FORMS.fitting(u, cpu=unfit_for_loops(u, factor), gpu=unfit(u, factor))

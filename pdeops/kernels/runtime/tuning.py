@@ -50,7 +50,7 @@ def best(
     if (device, key) in _chosen:
         return _chosen[device, key]
     if clock is None:
-        if device.type == "cpu" or torch.cuda.is_current_stream_capturing():
+        if device.type != "cuda" or torch.cuda.is_current_stream_capturing():
             return candidates[0]
         clock = _seconds
     name, text = device_name(device), " ".join(map(str, key))

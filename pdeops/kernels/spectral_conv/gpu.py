@@ -29,14 +29,11 @@ The operations are registered with torch (`torch.ops.pdeops`), so that torch.com
 torch.export keep them as one node each. `functions.py` has their derivatives.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..forms import is_interpreted
+from ..runtime.registration import register
 from .matrices import Matrices
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -127,9 +124,8 @@ def _fake_mix_gradients(g: Tensor, u_hat: Tensor, W: Tensor, c: Tensor) -> tuple
     return torch.empty_like(u_hat), W.new_empty(W.shape)
 
 
-def _register() -> torch.library.Library:
-    library = torch.library.Library("pdeops", "FRAGMENT")
-    operations: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+_LIBRARY = register(
+    {
         "spectral_analysis(Tensor u, Tensor[] A) -> Tensor": (_analysis, empty_coefficients),
         "spectral_synthesis(Tensor v_hat, Tensor[] A, bool channels_first, ScalarType dtype)"
         " -> Tensor": (_synthesis, empty_field),
@@ -139,12 +135,4 @@ def _register() -> torch.library.Library:
             _fake_mix_gradients,
         ),
     }
-    for schema, (run, shapes) in operations.items():
-        name = library.define(schema)
-        for device in ("CUDA", "CPU") if is_interpreted() else ("CUDA",):
-            library.impl(name, run, device)
-        torch.library.register_fake(f"pdeops::{name}", shapes, lib=library)
-    return library
-
-
-_LIBRARY = _register()  # the registration ends with this object
+)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ....calculus.fourier import check_zero_mean, wavenumbers
 from ....domain import Boundary, Grid
 from ....kernels import vorticity
+from ....kernels.runtime import tuning
 from ....kernels.runtime.threads import one_thread, side_by_side
 from ..evolution import Evolution
 from ..pseudospectral import PseudoSpectral
@@ -77,6 +78,11 @@ class NavierStokes(Evolution):
         self._f_hat = None if forcing is None else self._force(forcing, self.nodes, 0.0)
         self.autonomous = self._f is None and (self._f_hat is None or self._f_hat.ndim == 2)
         self._spaces: dict[tuple[Hashable, ...], list[_Workspace]] = {}
+
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether the forcing is a function."""
+        return self._f is not None
 
     def on(self, grid: Grid) -> "NavierStokes":
         """The same equation on another grid of the box.
@@ -184,36 +190,54 @@ class NavierStokes(Evolution):
 
 
 class _Workspace:
-    """Padded buffers, cast constants and loops for the nonlinear term of one batch.
+    """Padded buffers, cast constants and kernels for the nonlinear term of one batch.
 
-    One complex transform replaces two real ones in each direction; transforms along x act on the
-    kept waves of y only. On a CPU a few samples are transformed at a time: their fields stay in the
-    cache, and the results of the FFTs in memory that the allocator reuses (fresh pages for a whole
-    batch took ten times the time of the FFTs).
+    One complex transform replaces two real ones in each direction. On a CPU, transforms along x act
+    on the kept waves of y only, and a few samples are transformed at a time: their fields stay in
+    the cache, and the results of the FFTs in memory that the allocator reuses (fresh pages for a
+    whole batch took ten times the time of the FFTs). On a GPU both axes are transformed in one call
+    (`kernels/vorticity/gpu.py`), and the number of samples at a time is measured.
     """
 
     def __init__(self, flow: NavierStokes, u_hat: Tensor) -> None:
         self.shape, self.K = flow.box, flow.K[1]
-        form = vorticity.bind(u_hat, flow.box)
-        self.loops, self.chunk, self.one_thread = form.loops, form.chunk, form.one_thread
-        self.per_x, self.per_y, self.a, self.c = (
-            flow.cast(m, u_hat) for m in (flow.per_x, flow.per_y, flow.a, flow.c)
-        )
+        self.form = vorticity.bind(u_hat, flow.box)
+        # An FFT over both axes is not scaled, which would take a pass over all nodes.
+        scale = 1 / math.prod(flow.box) if self.form.both_axes else 1.0
+        self.per_x, self.per_y = flow.cast(flow.per_x, u_hat), flow.cast(flow.per_y, u_hat)
+        self.a, self.c = flow.cast(flow.a, u_hat) * scale, flow.cast(flow.c, u_hat) * scale
         self.like = u_hat.new_empty(0)
-        self._fields: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+        self._fields: dict[int, tuple[Tensor, ...]] = {}
 
     def convect(self, u_hat: Tensor, out: Tensor) -> None:
         """out = (-u·∇ω)^."""
-        if self.one_thread:
+        if self.form.one_thread:
             with one_thread():
-                self._convect(u_hat, out)
+                self._by_axes(u_hat, out)
             return
-        for w, N in zip(u_hat.split(self.chunk), out.split(self.chunk), strict=True):
-            self._convect(w, N)
+        key = "vorticity", u_hat.dtype, *self.shape, len(u_hat)
+        chunk = tuning.best(
+            key, self.form.chunks, partial(self._in_parts, u_hat, out), u_hat.device
+        )
+        self._in_parts(u_hat, out, chunk)
 
-    def _convect(self, u_hat: Tensor, out: Tensor) -> None:
+    def _in_parts(self, u_hat: Tensor, out: Tensor, chunk: int) -> None:
+        part = self._both_axes if self.form.both_axes else self._by_axes
+        for w, N in zip(u_hat.split(chunk), out.split(chunk), strict=True):
+            part(w, N)
+
+    def _both_axes(self, u_hat: Tensor, out: Tensor) -> None:
+        loops, K = self.form.loops, self.K
+        (rows,) = self._buffers(len(u_hat))
+        loops.velocity(u_hat, self.per_x, self.per_y, rows[:, : 2 * K + 1])
+        z = torch.fft.ifft2(rows, norm="forward")
+        loops.products(z)
+        square = torch.fft.fft2(z, norm="backward")
+        loops.tendency(square[:, K : 3 * K + 1], self.a, self.c, out)
+
+    def _by_axes(self, u_hat: Tensor, out: Tensor) -> None:
         rows, wide, back = self._buffers(len(u_hat))
-        loops, K, nx = self.loops, self.K, self.shape[0]
+        loops, K, nx = self.form.loops, self.K, self.shape[0]
         loops.velocity(u_hat, self.per_x, self.per_y, rows)
         loops.turn(torch.fft.ifft(rows, norm="forward"), 0, nx, wide)
         z = torch.fft.ifft(wide, norm="forward")
@@ -221,11 +245,15 @@ class _Workspace:
         loops.turn(torch.fft.fft(z, norm="forward"), K, 2 * K + 1, back)
         loops.tendency(torch.fft.fft(back, norm="forward"), self.a, self.c, out)
 
-    def _buffers(self, b: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(waves of y, x), (nodes of x, y) of which 2K + 1 entries of y are not zero, and a second
-        buffer like the first for the inverse direction."""
+    def _buffers(self, b: int) -> tuple[Tensor, ...]:
+        """Of b samples: (waves of y, waves of x), zero but for 2K + 1 waves of each axis; or, one
+        axis after the other, (waves of y, x), (nodes of x, y) of which 2K + 1 entries of y are not
+        zero, and a second buffer like the first for the inverse direction."""
         if b not in self._fields:  # b is the chunk, or the remainder of the batch
             nx, ny = self.shape
-            rows, back = (self.like.new_zeros(b, 2 * self.K + 1, nx) for _ in range(2))
-            self._fields[b] = (rows, self.like.new_zeros(b, nx, ny), back)
+            if self.form.both_axes:
+                self._fields[b] = (self.like.new_zeros(b, ny, nx),)
+            else:
+                rows, back = (self.like.new_zeros(b, 2 * self.K + 1, nx) for _ in range(2))
+                self._fields[b] = (rows, self.like.new_zeros(b, nx, ny), back)
         return self._fields[b]

@@ -171,12 +171,13 @@ class ShallowWater(Evolution):
         wind = self.wind(u_hat)
         return wind.square().sum(1).amax().sqrt() * self.top
 
-    def fault(self, u_hat: Complex[Tensor, "b 3 l m"]) -> str:
-        """A depth that is not positive, which the spectral method does not detect."""
-        lowest = self.mean_depth * (1 + self.transform.inverse(u_hat[:, 0]).amin().item())
-        if not lowest <= 0:  # a non-finite state is reported as a blow-up
-            return ""
-        return f"the layer is dry somewhere, with a depth of {lowest:.3g} m"
+    def positive(self, u_hat: Complex[Tensor, "b 3 l m"]) -> Float[Tensor, ""]:
+        """The least depth; the spectral method does not detect a negative one."""
+        return self.mean_depth * (1 + self.transform.inverse(u_hat[:, 0]).amin())
+
+    def fault(self, value: float) -> str:
+        """A depth that is not positive."""
+        return f"the layer is dry somewhere, with a depth of {value:.3g} m"
 
     def wind(self, u_hat: Complex[Tensor, "b 3 l m"]) -> Float[Tensor, "b 2 lat lon"]:
         """Eastward and northward wind of a state."""
