@@ -113,6 +113,4 @@ class Plan(NamedTuple):
 
 def joined(levels: Sequence[Level]) -> list[Tensor]:
     """The inverse of `Plan.split`."""
-    return [
-        w for l in levels for w in (l.A, *l.pre, *l.post, *(() if l.R is None else (l.R, l.P)))
-    ]
+    return [w for l in levels for w in (l.A, *l.pre, *l.post, *(() if l.R is None else (l.R, l.P)))]

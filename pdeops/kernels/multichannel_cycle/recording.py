@@ -1,14 +1,14 @@
 """The cycle on small levels as a table: each line is one convolution between places of a buffer.
 
 `passes.py` runs once on places instead of tensors and leaves the lines of the forward and of the
-backward pass. `triton_table.py` computes all of them in one launch; `run` below is the plain form.
+backward pass. `triton_table.py` computes all of them in one launch, `TableSteps` in plain torch.
 Weight gradients are sums over all samples and are computed afterwards from the fields in the
 buffer.
 
 **Bytes**: 8 to 20 fields of at most 256 nodes; with 24 channels in float32 one has 24 kB and the
 cycle of one sample half a megabyte at most, more than the 228 kB of a multiprocessor's shared
 memory but a hundredth of the cache of the device. So the fields go through the caches, and a
-launch per cycle replaces one per step; a step on 16² nodes takes less time than its launch.
+launch per cycle replaces one per step.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from . import passes, reference
-from .geometry import ZERO, Geometry, Level, Plan, joined
+from .geometry import ZERO, Geometry, Level, joined
 from .steps import Steps
 
 SMALL = 256  # nodes of a level from which the rest of the cycle is one table
@@ -164,7 +164,6 @@ class Recording:
         gradients: those in the weights, levels of calls (see `Recorder`).
     """
 
-    geometry: Geometry
     weights: tuple[Weight, ...]
     f: Place
     u: Place
@@ -200,7 +199,7 @@ def record(
     df, gradients = passes.backward(back, g, f, kept, levels)
     lines = tuple(steps.lines), tuple(back.lines)
     sizes = steps.size, back.size
-    return Recording(geometry, tuple(places), f, u, g, df, *sizes, *lines, gradients)
+    return Recording(tuple(places), f, u, g, df, *sizes, *lines, gradients)
 
 
 def recording_of(f: Tensor, levels: Sequence[Level], geometry: Geometry) -> Recording:
@@ -256,24 +255,53 @@ def gradients_of(
     return like(levels, [call(request) for request in joined(recording.gradients)])
 
 
-def run(
-    lines: Sequence[Line], recording: Recording, buffer: Tensor, batch: int, levels: Sequence[Level]
-) -> None:
-    """The lines in plain torch: the twin of `triton_table.run_table`."""
-    by_place = dict(zip(recording.weights, joined(levels), strict=True))
-    steps = Steps(recording.geometry)
-    geometry = recording.geometry
-    for line in lines:
-        u, out, W = line.u.view(buffer, batch), line.out.view(buffer, batch), by_place[line.W]
-        if line.kind == SUM:
-            value = torch.zeros_like(out)
-        elif line.kind == RESTRICTION:
-            value = reference.restriction(u, W, geometry)
-        elif line.kind == PROLONGATION:
-            value = reference.prolongation(u, W, geometry, line.out.shape)
-        else:
-            value = steps.stencil_adjoint(u, W) if line.reversed else steps.stencil(u, W)
-        value = line.sign * value
-        for term in line.terms:
-            value += term.view(buffer, batch)
-        out.copy_(value)
+class TableSteps(Steps):
+    """The steps, with the small levels as a table in plain torch: the twin of
+    `triton_table.run_table`."""
+
+    def whole(self, f: Tensor, levels: Sequence[Level]) -> tuple[Tensor, list[Tensor]] | None:
+        if not is_small(f, levels, self.geometry):
+            return None
+        rec, b = recording_of(f, levels, self.geometry), len(f)
+        buffer = f.new_empty(b * rec.size)
+        rec.f.view(buffer, b).copy_(f)
+        self.run(rec.forward, rec, buffer, b, levels)
+        return rec.u.view(buffer, b), [buffer]
+
+    def whole_backward(
+        self, g: Tensor, f: Tensor, kept: list[Tensor], levels: Sequence[Level]
+    ) -> tuple[Tensor, list[Level]] | None:
+        if not is_small(f, levels, self.geometry):
+            return None
+        rec, b = recording_of(f, levels, self.geometry), len(f)
+        buffer = f.new_empty(b * rec.size_backward)
+        buffer[: b * rec.size] = kept.pop()
+        rec.g.view(buffer, b).copy_(g)
+        self.run(rec.backward, rec, buffer, b, levels)
+        return rec.df.view(buffer, b), gradients_of(rec, buffer, b, levels, self)
+
+    def run(
+        self,
+        lines: tuple[Line, ...],
+        recording: Recording,
+        buffer: Tensor,
+        batch: int,
+        levels: Sequence[Level],
+    ) -> None:
+        """Compute the lines, from and to the buffer."""
+        plain, geometry = Steps(self.geometry), self.geometry
+        by_place = dict(zip(recording.weights, joined(levels), strict=True))
+        for line in lines:
+            u, out, W = line.u.view(buffer, batch), line.out.view(buffer, batch), by_place[line.W]
+            if line.kind == SUM:
+                value = torch.zeros_like(out)
+            elif line.kind == RESTRICTION:
+                value = reference.restriction(u, W, geometry)
+            elif line.kind == PROLONGATION:
+                value = reference.prolongation(u, W, geometry, line.out.shape)
+            else:
+                value = plain.stencil_adjoint(u, W) if line.reversed else plain.stencil(u, W)
+            value = line.sign * value
+            for term in line.terms:
+                value += term.view(buffer, batch)
+            out.copy_(value)

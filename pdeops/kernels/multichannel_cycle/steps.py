@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor
 
 from . import reference
@@ -158,5 +157,3 @@ def _extended(shape: Sequence[int], padding: Padding) -> list[int]:
     _, ghosts, left, right = padding
     added = zip(shape, ghosts, left, right, strict=True)
     return [n + (l + r) * (m is not None) for n, m, l, r in added]
-
-

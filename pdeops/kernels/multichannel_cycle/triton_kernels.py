@@ -55,9 +55,7 @@ def weight(
     if REVERSED:
         kx, ky = 2 - kx, 2 - ky
     i, o = tl.arange(0, PI)[:, None], tl.arange(0, PO)[None, :]
-    return tl.load(
-        W + kx * w_kx + ky * w_ky + i * w_i + o * w_o, mask=(i < I) & (o < O), other=0.0
-    )
+    return tl.load(W + kx * w_kx + ky * w_ky + i * w_i + o * w_o, mask=(i < I) & (o < O), other=0.0)
 
 
 @triton.jit
@@ -116,7 +114,8 @@ def two_stencils(
     u, W, term, r, V, base, out, UX, UY, X, Y, OX, OY, KX, KY, I, M, O,
     w_kx, w_ky, w_i, w_o, v_kx, v_ky, v_i, v_o, sign_r, sign_out,
     TERM: tl.constexpr, KEEP: tl.constexpr, BASE: tl.constexpr, REVERSED_W: tl.constexpr,
-    REVERSED_V: tl.constexpr, KIND: tl.constexpr, STEP: tl.constexpr, MODE_X: tl.constexpr, MODE_Y: tl.constexpr,
+    REVERSED_V: tl.constexpr, KIND: tl.constexpr, STEP: tl.constexpr,
+    MODE_X: tl.constexpr, MODE_Y: tl.constexpr,
     PX: tl.constexpr, PY: tl.constexpr, PI: tl.constexpr, PM: tl.constexpr, PO: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -149,9 +148,10 @@ def two_stencils(
     on_chip = tl.where(inside[:, None], total, 0.0).to(out.dtype.element_ty)
     if KEEP:
         # A node is stored by the tile that has it in its interior, node 0 by the first tile.
-        own = ((at_x > first_x) | (tile_x == 0)) & (at_x <= first_x + STEP * NX)
-        own &= ((at_y > first_y) | (tile_y == 0)) & (at_y <= first_y + STEP * NY)
-        own &= (at_x >= 0) & (at_x < X) & (at_y >= 0) & (at_y < Y)
+        own_x = tl.maximum(first_x + tl.where(tile_x == 0, 0, 1), 0)
+        own_y = tl.maximum(first_y + tl.where(tile_y == 0, 0, 1), 0)
+        own = (at_x >= own_x) & (at_x <= first_x + STEP * NX) & (at_x < X)
+        own &= (at_y >= own_y) & (at_y <= first_y + STEP * NY) & (at_y < Y)
         tl.store(sample(r, b, X, Y, M) + to, on_chip, mask=mask & own[:, None])
 
     NODES: tl.constexpr = PX * PY // (STEP * STEP)

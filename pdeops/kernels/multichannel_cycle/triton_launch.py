@@ -17,10 +17,9 @@ from triton.runtime.errors import OutOfResources
 from ..forms import is_interpreted
 from ..runtime import tuning
 from ..runtime.tiles import cdiv, options, padded, rounded
-from . import recording, triton_kernels, triton_table
-from .geometry import MODES, ZERO, Geometry, Level
-from .recording import Line, Recording
-from .steps import Steps
+from . import triton_kernels, triton_table
+from .geometry import MODES, ZERO, Geometry, Level, joined
+from .recording import PROLONGATION, STENCIL, Line, Recording, TableSteps, packed
 
 PROGRAMS = 4  # per multiprocessor, which the sums of weight gradients are divided into
 
@@ -43,7 +42,7 @@ ROWS = (Tile(1, 64), Tile(1, 128, 8), Tile(1, 64, 4, 3))  # of sums over nodes
 TABLE = (Tile(1, 64, 8, 1), Tile(1, 128, 8, 1), Tile(1, 32, 4, 1))
 
 
-class TritonSteps(Steps):
+class TritonSteps(TableSteps):
     """The steps on two axes.
 
     Args:
@@ -140,7 +139,9 @@ class TritonSteps(Steps):
             return df, out
 
         fields = (g, du)
-        return self._tuned("restrict_adjoint", fields, (R, A), TILES, run, lambda: plain(g, du, A, R))
+        return self._tuned(
+            "restrict_adjoint", fields, (R, A), TILES, run, lambda: plain(g, du, A, R)
+        )
 
     # ------------------------------------------------------------ gradients in weights
 
@@ -163,47 +164,28 @@ class TritonSteps(Steps):
 
     # ---------------------------------------------------------- several steps in one call
 
-    def whole(self, f: Tensor, levels: Sequence[Level]) -> tuple[Tensor, list[Tensor]] | None:
-        if not recording.is_small(f, levels, self.geometry):
-            return None
-        rec = recording.recording_of(f, levels, self.geometry)
-        buffer = f.new_empty(len(f) * rec.size)
-        rec.f.view(buffer, len(f)).copy_(f)
-        self._run(rec, "forward", buffer, f, levels)
-        return rec.u.view(buffer, len(f)), [buffer]
-
-    def whole_backward(
-        self, g: Tensor, f: Tensor, kept: list[Tensor], levels: Sequence[Level]
-    ) -> tuple[Tensor, list[Level]] | None:
-        if not recording.is_small(f, levels, self.geometry):
-            return None
-        rec, b = recording.recording_of(f, levels, self.geometry), len(f)
-        buffer = f.new_empty(b * rec.size_backward)
-        buffer[: b * rec.size] = kept.pop()
-        rec.g.view(buffer, b).copy_(g)
-        self._run(rec, "backward", buffer, f, levels)
-        gradients = recording.gradients_of(rec, buffer, b, levels, self)
-        return rec.df.view(buffer, b), gradients
-
-    def _run(
-        self, rec: Recording, pass_: str, buffer: Tensor, f: Tensor, levels: Sequence[Level]
+    def run(
+        self,
+        lines: tuple[Line, ...],
+        recording: Recording,
+        buffer: Tensor,
+        batch: int,
+        levels: Sequence[Level],
     ) -> None:
-        """The lines of a pass, written to the buffer."""
-        lines: tuple[Line, ...] = getattr(rec, pass_)
-        weights = recording.joined(levels)
+        plain = super().run
+        channels = max(p.channels for line in lines for p in (line.u, line.out))
 
         def run(tile: Tile) -> None:
-            table = table_of(lines, f.device)
-            channels = max(p.channels for line in lines for p in (line.u, line.out))
-            triton_table.run_table[len(f),](
-                buffer, recording.packed(levels), table, len(f), *table.shape,
-                *self.geometry.kept, *self.modes, tile.y, padded(channels), **options(tile),
+            table = table_of(lines, buffer.device)
+            triton_table.run_table[(batch,)](
+                buffer, packed(levels), table, batch, len(table), *self.geometry.kept,
+                table.shape[1], *self.modes, tile.y, padded(channels), **options(tile),
             )  # fmt: skip
 
-        def plain() -> None:
-            recording.run(lines, rec, buffer, len(f), levels)
-
-        self._tuned(f"table {pass_} {len(lines)}", (f,), tuple(weights[:2]), TABLE, run, plain)
+        weights = tuple(joined(levels)[:2])
+        arguments = (lines, recording, buffer, batch, levels)
+        name = f"table of {len(lines)}"
+        self._tuned(name, (buffer,), weights, TABLE, run, lambda: plain(*arguments))
 
     # ------------------------------------------------------------------------ launches
 
@@ -241,7 +223,7 @@ class TritonSteps(Steps):
         OX, OY = self.geometry.coarse((X, Y)) if every_second else (X, Y)
         out = empty(u, V.O, (OX, OY))
         r = empty(u, W.O, (X, Y)) if keep else None
-        kind = recording.PROLONGATION if from_coarse else recording.STENCIL
+        kind = PROLONGATION if from_coarse else STENCIL
         tiles = cdiv(OX, (tile.x - 2) // step) * cdiv(OY, (tile.y - 2) // step)
         triton_kernels.two_stencils[tiles, b](
             u, W.weight, u if term is None else term, u if r is None else r, V.weight,

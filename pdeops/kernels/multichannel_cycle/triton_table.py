@@ -58,9 +58,11 @@ def run_table(
                 total = tl.dot(tile, w, total, input_precision=PRECISION)
             to = (row * O)[:, None] + o[None, :]
             mask = (row < X * Y)[:, None] & (o < O)[None, :]
-            added = tl.load(term + to, mask=mask & (term_at >= 0), other=0.0)
+            # A term that is missing has no channels.
+            channels, channels_2 = tl.where(term_at < 0, 0, O), tl.where(term_2_at < 0, 0, O)
+            added = tl.load(term + to, mask=mask & (o < channels)[None, :], other=0.0)
             total = total * sign + added.to(tl.float32)
-            added = tl.load(term_2 + to, mask=mask & (term_2_at >= 0), other=0.0)
+            added = tl.load(term_2 + to, mask=mask & (o < channels_2)[None, :], other=0.0)
             total += added.to(tl.float32)
             tl.store(out + to, total.to(fields.dtype.element_ty), mask=mask)
         tl.debug_barrier()
