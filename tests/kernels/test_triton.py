@@ -27,13 +27,41 @@ def run(*arguments, **environment):
 def test_kernels_equal_their_twins_in_the_interpreter():
     done = run(
         *("-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--durations=5"),
-        *(HERE / "interpreted.py", HERE / "test_contract.py"),
+        *(HERE / "interpreted.py", HERE / "interpreted_cycle.py", HERE / "test_contract.py"),
         *("-k", "interpreted or few_modes"),
         TRITON_INTERPRET="1",
         PDEOPS_KERNELS="triton",
     )
     assert done.returncode == 0, done.stdout[-4000:]
     assert " passed" in done.stdout
+
+
+@needs_triton
+@pytest.mark.slow
+def test_cycles_equal_their_twins_in_the_interpreter():
+    done = run(
+        *("-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--durations=5"),
+        *(HERE / "interpreted_cycle.py", HERE / "test_contract.py"),
+        *("-m", "slow or not slow", "-k", "interpreted_cycle or few_levels"),
+        TRITON_INTERPRET="1",
+        PDEOPS_KERNELS="triton",
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert " passed" in done.stdout
+
+
+@needs_triton
+@pytest.mark.slow
+def test_compile_and_export_keep_a_cycle_whole():
+    done = run("-m", "tests.kernels.traced_cycle", TRITON_INTERPRET="1", PDEOPS_KERNELS="triton")
+    assert done.returncode == 0, done.stderr
+
+
+@needs_triton
+@pytest.mark.slow
+def test_cycles_compile_for_hopper(tmp_path):
+    done = run("-m", "tests.kernels.compiled_cycle", TRITON_CACHE_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
 
 
 TRACED = """

@@ -4,8 +4,8 @@ Imported by the first launch, because importing Triton takes a second and it may
 
 A field (b, c, X, Y) is channels last in memory: number (b, x, y, c) is at ((b X + x) Y + y) C + c.
 A program holds a tile of PX x PY nodes as a matrix (PX·PY, channels), and a stencil is nine
-products `tl.dot` with the matrices (channels in, channels out) of its nodes. PRECISION is that of
-`tl.dot` for float32; the sums are float32 for every dtype. Numbers of channels are padded to
+products `tl.dot` with the matrices (channels in, channels out) of its nodes. PRECISION is `short`
+or that of `tl.dot` for float32; the sums are float32 for every dtype. Numbers of channels are padded to
 powers of 2 of at least 16, the smallest operand. Weights have any strides (kx, ky, in, out), so
 that transposed stencils need no copy.
 
@@ -20,6 +20,18 @@ import triton.language as tl
 STENCIL = tl.constexpr(0)
 RESTRICTION = tl.constexpr(1)
 PROLONGATION = tl.constexpr(2)
+
+
+@triton.jit
+def product(a, b, total, PRECISION: tl.constexpr):
+    """total + a b. The products of 16-bit numbers are exact in float32, so their precision is
+    `short`; the interpreter, which has no such numbers, takes another one."""
+    if PRECISION == "short":
+        total = tl.dot(a, b, total)
+    else:
+        a, b = a.to(tl.float32), b.to(tl.float32)
+        total = tl.dot(a, b, total, input_precision=PRECISION)
+    return total
 
 
 @triton.jit
@@ -38,12 +50,14 @@ def ghost(p, N, MODE: tl.constexpr):
 def read_node(p, k, N, K, KIND: tl.constexpr, MODE: tl.constexpr):
     """The node of N that node p reads for place k = 0, 1, 2 of the stencil."""
     if KIND == STENCIL:
-        return ghost(p + k - 1, N, MODE)
-    if KIND == RESTRICTION:
-        return ghost(2 * p - K + k, N, MODE)
-    twice = p + K - k
-    node, inside = ghost(twice >> 1, N, 3 if MODE == 2 else MODE)
-    return node, inside & ((twice & 1) == 0)
+        node, inside = ghost(p + k - 1, N, MODE)
+    elif KIND == RESTRICTION:
+        node, inside = ghost(2 * p - K + k, N, MODE)
+    else:
+        twice = p + K - k
+        node, inside = ghost(twice >> 1, N, 3 if MODE == 2 else MODE)
+        inside &= (twice & 1) == 0
+    return node, inside
 
 
 @triton.jit
@@ -74,7 +88,7 @@ def convolve(
         mask = nodes[:, None] & (i < I)[None, :]
         tile = tl.load(u + ((x * Y + y) * I)[:, None] + i[None, :], mask=mask, other=0.0)
         w = weight(W, k // 3, k % 3, w_kx, w_ky, w_i, w_o, I, O, REVERSED, PI, PO)
-        total = tl.dot(tile, w.to(tile.dtype), total, input_precision=PRECISION)
+        total = product(tile, w.to(tile.dtype), total, PRECISION)
     return total
 
 
@@ -164,7 +178,7 @@ def two_stencils(
         read = tl.where(inside, (STEP * nx + k // 3) * PY + STEP * ny + k % 3, 0)
         moved = tl.gather(on_chip, tl.broadcast_to(read[:, None], (NODES, PM)), 0)
         v = weight(V, k // 3, k % 3, v_kx, v_ky, v_i, v_o, M, O, REVERSED_V, PM, PO)
-        total = tl.dot(moved, v.to(moved.dtype), total, input_precision=PRECISION)
+        total = product(moved, v.to(moved.dtype), total, PRECISION)
     total *= sign_out
     to = ((out_x * OY + out_y) * O)[:, None] + o[None, :]
     mask = inside[:, None] & (o < O)[None, :]
@@ -198,7 +212,7 @@ def correct(
         mask = (inside & inside_x & inside_y)[:, None] & (i < I)[None, :]
         moved = tl.load(e + ((x * EY + y) * I)[:, None] + i[None, :], mask=mask, other=0.0)
         w = weight(P, kx, ky, w_kx, w_ky, w_i, w_o, I, O, False, PI, PO)
-        total = tl.dot(moved, w.to(moved.dtype), total, input_precision=PRECISION)
+        total = product(moved, w.to(moved.dtype), total, PRECISION)
     to, mask = ((px * Y + py) * O)[:, None] + o[None, :], inside[:, None] & (o < O)[None, :]
     total += tl.load(sample(u, b, X, Y, O) + to, mask=mask, other=0.0).to(tl.float32)
     tl.store(sample(out, b, X, Y, O) + to, total.to(out.dtype.element_ty), mask=mask)
@@ -242,4 +256,4 @@ def add_products(
     y, inside_y = read_node(py, ky, Y, 0, STENCIL, MODE_Y)
     mask = (inside & inside_y)[:, None] & (i < I)[None, :]
     tile = tl.load(u + ((row + y) * I)[:, None] + i[None, :], mask=mask, other=0.0)
-    return tl.dot(tl.trans(tile), dv, total, input_precision=PRECISION)
+    return product(tl.trans(tile), dv, total, PRECISION)

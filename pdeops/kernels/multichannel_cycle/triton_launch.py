@@ -290,7 +290,9 @@ def empty(like: Tensor, channels: int, shape: Sequence[int]) -> Tensor:
 def precisions(dtype: torch.dtype) -> tuple[str, ...]:
     """The precisions of products that fields of this dtype may use, of equal accuracy; torch's
     switch for convolutions allows TF32."""
-    if dtype != torch.float32 or torch.backends.cudnn.conv.fp32_precision == "tf32":
+    if dtype != torch.float32:
+        return ("short",)
+    if torch.backends.cudnn.conv.fp32_precision == "tf32":
         return ("tf32",)
     return ("ieee", "tf32x3")
 

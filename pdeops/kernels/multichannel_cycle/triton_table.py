@@ -9,7 +9,7 @@ next one.
 import triton
 import triton.language as tl
 
-from .triton_kernels import ghost
+from .triton_kernels import ghost, product
 
 
 @triton.jit
@@ -55,7 +55,7 @@ def run_table(
                 at = w_at + k * w_k + i[:, None] * w_i + o[None, :] * w_o
                 mask = (i < I)[:, None] & (o < O)[None, :]
                 w = tl.load(weights + at, mask=mask, other=0.0).to(tile.dtype)
-                total = tl.dot(tile, w, total, input_precision=PRECISION)
+                total = product(tile, w, total, PRECISION)
             to = (row * O)[:, None] + o[None, :]
             mask = (row < X * Y)[:, None] & (o < O)[None, :]
             # A term that is missing has no channels.
