@@ -115,13 +115,13 @@ def _convolution(device: torch.device) -> Call:
 
 
 def _multichannel_cycle(device: torch.device) -> Call:
-    """A cycle of MgNO on 128² nodes, forward and backward."""
+    """A cycle of MgNO, forward and backward."""
     from ..domain import Grid
     from ..nn.multigrid import MultigridCycle
 
-    cycle = MultigridCycle(16, 16, Grid((128, 128)), levels=5).to(device)
+    cycle = MultigridCycle(16, 16, Grid((64, 64)), levels=4).to(device)
     cycle.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    f = _draw(device, 4, 16, 128, 128).contiguous(memory_format=torch.channels_last)
+    f = _draw(device, 4, 16, 64, 64).contiguous(memory_format=torch.channels_last)
     return lambda: _gradients(cycle, f)
 
 

@@ -14,6 +14,7 @@ from pdeops.kernels.multichannel_cycle.triton_launch import Tile, TritonSteps
 from .learned_cycles import (
     BACKSLASH,
     DIRICHLET,
+    HALF_INTERIOR,
     INTERIOR,
     LONG,
     MIXED,
@@ -83,16 +84,37 @@ def test_table_of_small_levels():
     """One line of each kind on a buffer of random numbers; the slow tests have whole cycles."""
     f, *weights = drawn([(2, 2, 3, 4), *shapes(LONG, (2, 3), 2)], torch.float32)
     levels = LONG.split(weights)
-    rec = recording.recording_of(f, levels, INTERIOR)
+    rec = recording.recording_of(f, levels, HALF_INTERIOR)
     kinds = {(n.kind, n.reversed, len(n.terms)): n for n in (*rec.forward, *rec.backward)}
     del kinds[recording.STENCIL, False, 0]
     assert len(kinds) == 8
     (buffer,) = drawn([(len(f) * rec.size_backward,)], torch.float32)
     expected = buffer.double()
     wide = LONG.split([W.double() for W in weights])
-    recording.TableSteps(INTERIOR).run(tuple(kinds.values()), rec, expected, len(f), wide)
-    TritonSteps(INTERIOR, keep=True).run(tuple(kinds.values()), rec, buffer, len(f), levels)
+    recording.TableSteps(HALF_INTERIOR).run(tuple(kinds.values()), rec, expected, len(f), wide)
+    TritonSteps(HALF_INTERIOR, keep=True).run(tuple(kinds.values()), rec, buffer, len(f), levels)
     assert error([buffer], [expected]) < 1e-6
+
+
+def test_the_plain_form_is_a_candidate_and_the_first_one(monkeypatch):
+    """Where nothing can be timed, the first candidate serves."""
+    monkeypatch.setattr(triton_launch, "is_interpreted", lambda: False)
+    monkeypatch.setattr(TritonSteps, "_two", lambda *_, **__: "a kernel")
+    offered = []
+
+    def best(key, candidates, *_, **__):
+        offered.append(candidates)
+        return candidates[chosen]
+
+    monkeypatch.setattr(triton_launch.tuning, "best", best)
+    fields = arguments("smooth", DIRICHLET, (5, 4), torch.float32, 1)
+    chosen = 0
+    found = TritonSteps(DIRICHLET, keep=True).smooth(*fields)
+    assert error(found, Steps(DIRICHLET).smooth(*(u.double() for u in fields))) < 1e-6
+    chosen = 1
+    assert TritonSteps(DIRICHLET, keep=True).smooth(*fields) == "a kernel"
+    assert offered[0][0] == triton_launch.PLAIN
+    assert offered[0][1:] == (Tile(4, 8, precision="tf32"),)  # torch's default for convolutions
 
 
 def test_no_samples_give_no_result():

@@ -9,6 +9,7 @@ DIRICHLET, INTERIOR = Geometry(("constant",) * 2, (1, 1)), Geometry(("constant",
 PERIODIC = Geometry(("circular",) * 2, (1, 1))
 NEUMANN = Geometry(("reflect", "replicate"), (1, 1))
 MIXED = Geometry(("circular", "constant"), (1, 0))
+HALF_INTERIOR = Geometry(("constant",) * 2, (1, 0))
 LINE = Geometry(("reflect",), (1,))
 SPACE = Geometry(("circular", "reflect", "constant"), (1, 1, 0))
 

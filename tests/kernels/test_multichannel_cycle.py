@@ -80,6 +80,17 @@ def test_arguments_without_gradient_have_none():
     torch.testing.assert_close(found, expected)
 
 
+def test_gradients_have_the_precision_of_the_forward_pass():
+    """Autocast around the backward pass alone changes nothing."""
+    fields = drawn([(1, 2, 5, 4), *shapes(V, (2, 3), 2)], torch.float32)
+    u = by_steps(V, NEUMANN)(*(t.requires_grad_() for t in fields))
+    (g,) = drawn([u.shape], torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = torch.autograd.grad(u, fields, g)
+    expected = gradients(plain(V, NEUMANN), [t.detach().double() for t in fields])
+    assert error([u, *found], expected) < 1e-5
+
+
 @pytest.mark.parametrize("plan", [V, BACKSLASH, LONG], ids=["V", "backslash", "long"])
 @pytest.mark.parametrize(
     ("geometry", "shape"), [(DIRICHLET, (9, 12)), (INTERIOR, (9, 12)), (PERIODIC, (8, 12))]

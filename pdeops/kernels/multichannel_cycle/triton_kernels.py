@@ -5,9 +5,9 @@ Imported by the first launch, because importing Triton takes a second and it may
 A field (b, c, X, Y) is channels last in memory: number (b, x, y, c) is at ((b X + x) Y + y) C + c.
 A program holds a tile of PX x PY nodes as a matrix (PX·PY, channels), and a stencil is nine
 products `tl.dot` with the matrices (channels in, channels out) of its nodes. PRECISION is `short`
-or that of `tl.dot` for float32; the sums are float32 for every dtype. Numbers of channels are padded to
-powers of 2 of at least 16, the smallest operand. Weights have any strides (kx, ky, in, out), so
-that transposed stencils need no copy.
+or that of `tl.dot` for float32; the sums are float32 for every dtype. Numbers of channels are
+padded to powers of 2 of at least 16, the smallest operand. Weights have any strides (kx, ky, in,
+out), so that transposed stencils need no copy.
 
 KIND of a convolution: STENCIL, node p reads p + k; RESTRICTION, coarse node p reads the fine nodes
 around its own; PROLONGATION, fine node p reads the coarse nodes whose own node is p - k. K is 1
@@ -159,7 +159,7 @@ def two_stencils(
     to, mask = ((px * Y + py) * M)[:, None] + m[None, :], inside[:, None] & (m < M)[None, :]
     if TERM:
         total += tl.load(sample(term, b, X, Y, M) + to, mask=mask, other=0.0).to(tl.float32)
-    on_chip = tl.where(inside[:, None], total, 0.0).to(out.dtype.element_ty)
+    on_chip = total.to(out.dtype.element_ty)  # 0 outside, as nothing was read there
     if KEEP:
         # A node is stored by the tile that has it in its interior, node 0 by the first tile.
         own_x = tl.maximum(first_x + tl.where(tile_x == 0, 0, 1), 0)
