@@ -130,7 +130,10 @@ class MultigridCycle(nn.Module):
         super().__init__()
         _check(grid, levels, sweeps, coarse_sweeps)
         before, after = sweeps if levels > 1 else (coarse_sweeps, 0)
-        self.plan, self.geometry = Plan(levels, *sweeps, coarse_sweeps), geometry_of(grid)
+        self.plan, self.geometry = (
+            Plan(levels, sweeps[0], sweeps[1], coarse_sweeps),
+            geometry_of(grid),
+        )
 
         def smoothers(number: int) -> nn.ModuleList:
             return nn.ModuleList(Stencil(in_channels, channels, grid) for _ in range(number))

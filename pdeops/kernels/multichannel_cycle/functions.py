@@ -89,10 +89,14 @@ class Cycle(Function):
                 u = reference.cycle(f, plan.split(weights), geometry)
                 wanted = [t for t in (f, *weights) if t.requires_grad]
                 found = iter(torch.autograd.grad(u, wanted, g, create_graph=True))
-                df, *dW = (next(found) if t.requires_grad else None for t in (f, *weights))
+                return _placed([next(found) if t.requires_grad else None for t in (f, *weights)])
             elif _form(f, weights) == "gpu":
-                df, *dW = gpu.backward(g, f, kept, weights, gpu.arguments(plan, geometry))
-            else:
-                df, levels = passes.backward(Steps(geometry), g, f, kept, plan.split(weights))
-                dW = joined(levels)
-        return df, None, None, *dW
+                return _placed(gpu.backward(g, f, kept, weights, gpu.arguments(plan, geometry)))
+            df, levels = passes.backward(Steps(geometry), g, f, kept, plan.split(weights))
+            return _placed([df, *joined(levels)])
+
+
+def _placed(gradients: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+    """Those in f and the weights, at the places of the arguments of `Cycle`."""
+    df, *dW = gradients
+    return df, None, None, *dW

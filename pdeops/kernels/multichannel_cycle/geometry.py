@@ -13,14 +13,20 @@ ZERO = "constant"  # torch's name for padding with zeros
 MODES = (ZERO, "circular", "reflect", "replicate")  # of the ghost nodes beyond the ends of an axis
 
 
-class Padding(NamedTuple):
-    """Nodes added to each axis before a convolution: zeros by the convolution itself, which makes
-    no copy, the others as ghost nodes (`ghosts.add_ghosts`)."""
+class Ghosts(NamedTuple):
+    """Ghost nodes of each axis: arguments of `ghosts.add_ghosts`."""
 
-    zeros: tuple[int, ...]
-    ghosts: tuple[str | None, ...]
+    modes: tuple[str | None, ...]
     left: tuple[int, ...]
     right: tuple[int, ...]
+
+
+class Padding(NamedTuple):
+    """Nodes added to each axis before a convolution: zeros by the convolution itself, which makes
+    no copy, the others as ghost nodes."""
+
+    zeros: tuple[int, ...]
+    ghosts: Ghosts
 
 
 class Geometry:
@@ -48,14 +54,14 @@ class Geometry:
         """One node at both ends."""
         zeros = tuple(int(m == ZERO) for m in self.modes)
         ghosts = tuple(None if z else m for z, m in zip(zeros, self.modes, strict=True))
-        return Padding(zeros, ghosts, self.ones, self.ones)
+        return Padding(zeros, Ghosts(ghosts, self.ones, self.ones))
 
     @cached_property
     def restriction(self) -> Padding:
         """One node at the right end, and at the left one if the first node is kept."""
         zeros = tuple(k * int(m == ZERO) for k, m in zip(self.kept, self.modes, strict=True))
         ghosts = tuple(None if z else m for z, m in zip(zeros, self.modes, strict=True))
-        return Padding(zeros, ghosts, self.kept, self.ones)
+        return Padding(zeros, Ghosts(ghosts, self.kept, self.ones))
 
     @cached_property
     def prolongation(self) -> Padding:
@@ -63,7 +69,7 @@ class Geometry:
         convolution drops the first and the last of its nodes where `zeros` is 1."""
         ghost = {ZERO: None, "reflect": "replicate"}
         ghosts = tuple(ghost.get(m, m) for m in self.modes)
-        return Padding(self.kept, ghosts, (0,) * self.ndim, self.ones)
+        return Padding(self.kept, Ghosts(ghosts, (0,) * self.ndim, self.ones))
 
     def integers(self) -> list[int]:
         """The geometry as an argument of an operation of torch; `from_integers` is the inverse."""

@@ -30,7 +30,7 @@ def stencil(
     u: Float[Tensor, "b c *space"], W: Float[Tensor, "o c *three"], geometry: Geometry
 ) -> Float[Tensor, "b o *space"]:
     """W * u on the same nodes."""
-    zeros, *ghosts = geometry.stencil
+    zeros, ghosts = geometry.stencil
     return CONVOLVE[geometry.ndim](add_ghosts(u, *ghosts), W, padding=zeros)
 
 
@@ -38,7 +38,7 @@ def restriction(
     u: Float[Tensor, "b c *space"], R: Float[Tensor, "o c *three"], geometry: Geometry
 ) -> Float[Tensor, "b o *coarse"]:
     """R u: a stencil around every second node."""
-    zeros, *ghosts = geometry.restriction
+    zeros, ghosts = geometry.restriction
     return CONVOLVE[geometry.ndim](add_ghosts(u, *ghosts), R, stride=2, padding=zeros)
 
 
@@ -49,7 +49,7 @@ def prolongation(
     shape: Sequence[int],
 ) -> Float[Tensor, "b o *space"]:
     """P u on `shape` fine nodes: a transposed stencil between the same nodes as R."""
-    cut, *ghosts = geometry.prolongation
+    cut, ghosts = geometry.prolongation
     u = add_ghosts(u, *ghosts)
     # m coarse nodes give 2m + 1 fine nodes; `cut` drops the first and the last of them.
     more = missing_nodes(u.shape[2:], cut, shape)

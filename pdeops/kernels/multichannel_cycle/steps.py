@@ -54,7 +54,7 @@ class Steps:
 
     def stencil_adjoint(self, g: Tensor, W: Tensor, terms: Sequence[Tensor] = ()) -> Tensor:
         """Wᵀ g plus the sum of some terms."""
-        zeros, *ghosts = self.geometry.stencil
+        zeros, ghosts = self.geometry.stencil
         total = fold_ghosts(self.convolve_transposed(g, W, padding=zeros), *ghosts)
         for term in terms:
             total = total.add_(term)
@@ -69,7 +69,7 @@ class Steps:
         self, g: Tensor, du: Tensor, A: Tensor, R: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Of `restrict`: the gradients in f, Rᵀ g, and in u, -Aᵀ Rᵀ g, added to du."""
-        zeros, *ghosts = padding = self.geometry.restriction
+        zeros, ghosts = padding = self.geometry.restriction
         extended = _extended(du.shape[2:], padding)
         more = [
             n - (2 * m + 1 - 2 * z)
@@ -81,7 +81,7 @@ class Steps:
 
     def correct_adjoint(self, g: Tensor, P: Tensor) -> Tensor:
         """Of `correct`: the gradient in e, Pᵀ g. That in u is g."""
-        cut, *ghosts = self.geometry.prolongation
+        cut, ghosts = self.geometry.prolongation
         g, _ = self._uncut(g)
         return fold_ghosts(self.convolve(g, P, stride=2, padding=cut), *ghosts)
 
@@ -89,17 +89,17 @@ class Steps:
 
     def stencil_weight(self, u: Tensor, g: Tensor, W: Tensor) -> Tensor:
         """The gradient in W of W * u."""
-        zeros, *ghosts = self.geometry.stencil
+        zeros, ghosts = self.geometry.stencil
         return self._weight(g, add_ghosts(u, *ghosts), W, stride=1, padding=zeros)
 
     def restrict_weight(self, r: Tensor, g: Tensor, R: Tensor) -> Tensor:
         """The gradient in R of R r."""
-        zeros, *ghosts = self.geometry.restriction
+        zeros, ghosts = self.geometry.restriction
         return self._weight(g, add_ghosts(r, *ghosts), R, stride=2, padding=zeros)
 
     def correct_weight(self, e: Tensor, g: Tensor, P: Tensor) -> Tensor:
         """The gradient in P of P e."""
-        cut, *ghosts = self.geometry.prolongation
+        cut, ghosts = self.geometry.prolongation
         g, more = self._uncut(g)
         e = add_ghosts(e, *ghosts)
         return self._weight(g, e, P, stride=2, padding=cut, transposed=True, output_padding=more)
@@ -142,8 +142,8 @@ class Steps:
         """g with a zero at each node that `reference.prolongation` computes and drops, and the
         output padding of its transposed convolution."""
         shape = g.shape[2:]
-        cut, ghosts, _, right = self.geometry.prolongation
-        added = [r * (m is not None) for r, m in zip(right, ghosts, strict=True)]
+        cut, (modes, _, right) = self.geometry.prolongation
+        added = [r * (m is not None) for r, m in zip(right, modes, strict=True)]
         coarse = [m + a for m, a in zip(self.geometry.coarse(shape), added, strict=True)]
         more = reference.missing_nodes(coarse, cut, shape)
         computed = [2 * m + 1 - 2 * c + e for m, c, e in zip(coarse, cut, more, strict=True)]
@@ -154,6 +154,5 @@ class Steps:
 
 def _extended(shape: Sequence[int], padding: Padding) -> list[int]:
     """The shape with the ghost nodes that are not zeros of the convolution."""
-    _, ghosts, left, right = padding
-    added = zip(shape, ghosts, left, right, strict=True)
+    added = zip(shape, *padding.ghosts, strict=True)
     return [n + (l + r) * (m is not None) for n, m, l, r in added]

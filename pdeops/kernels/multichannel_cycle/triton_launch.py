@@ -292,7 +292,7 @@ def precisions(dtype: torch.dtype) -> tuple[str, ...]:
     switch for convolutions allows TF32."""
     if dtype != torch.float32:
         return ("short",)
-    if torch.backends.cudnn.conv.fp32_precision == "tf32":
+    if torch.backends.cudnn.conv.fp32_precision == "tf32":  # type: ignore[attr-defined]
         return ("tf32",)
     return ("ieee", "tf32x3")
 
