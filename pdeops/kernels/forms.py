@@ -12,13 +12,14 @@ needs Triton's interpreter (TRITON_INTERPRET=1) and is for tests.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -133,6 +134,25 @@ def _setting() -> str:
 def is_interpreted() -> bool:
     """Whether Triton's kernels run in its interpreter, on the CPU."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+# The function that computes an operation of torch, and one that gives the shapes of its results to
+# torch.compile and torch.export.
+Operation = tuple[Callable[..., Any], Callable[..., Any]]
+
+
+def registered(operations: Mapping[str, Operation]) -> torch.library.Library:
+    """Register operations on GPUs with torch, by schema, as `torch.ops.pdeops.NAME`.
+
+    They exist as long as the result. With Triton's interpreter they serve CPUs too.
+    """
+    library = torch.library.Library("pdeops", "FRAGMENT")
+    for schema, (run, shapes) in operations.items():
+        name = library.define(schema)
+        for device in ("CUDA", "CPU") if is_interpreted() else ("CUDA",):
+            library.impl(name, run, device)
+        torch.library.register_fake(f"pdeops::{name}", shapes, lib=library)
+    return library
 
 
 @cache

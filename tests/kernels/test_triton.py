@@ -23,31 +23,30 @@ def run(*arguments, **environment):
     )
 
 
-@needs_triton
-def test_kernels_equal_their_twins_in_the_interpreter():
+def assert_interpreted_tests_pass(*selection):
+    """Tests of this folder in Triton's interpreter."""
     done = run(
         *("-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--durations=5"),
-        *(HERE / "interpreted.py", HERE / "interpreted_cycle.py", HERE / "test_contract.py"),
-        *("-k", "interpreted or few_modes"),
+        *selection,
         TRITON_INTERPRET="1",
         PDEOPS_KERNELS="triton",
     )
     assert done.returncode == 0, done.stdout[-4000:]
     assert " passed" in done.stdout
+
+
+@needs_triton
+def test_kernels_equal_their_twins_in_the_interpreter():
+    files = ("interpreted.py", "interpreted_cycle.py", "test_contract.py")
+    assert_interpreted_tests_pass(*(HERE / f for f in files), "-k", "interpreted or few_modes")
 
 
 @needs_triton
 @pytest.mark.slow
 def test_cycles_equal_their_twins_in_the_interpreter():
-    done = run(
-        *("-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--durations=5"),
-        *(HERE / "interpreted_cycle.py", HERE / "test_contract.py"),
-        *("-m", "slow or not slow", "-k", "interpreted_cycle or few_levels"),
-        TRITON_INTERPRET="1",
-        PDEOPS_KERNELS="triton",
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert " passed" in done.stdout
+    files = ("interpreted_cycle.py", "test_contract.py")
+    chosen = ("-m", "slow or not slow", "-k", "interpreted_cycle or few_levels")
+    assert_interpreted_tests_pass(*(HERE / f for f in files), *chosen)
 
 
 @needs_triton

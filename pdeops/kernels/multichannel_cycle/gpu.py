@@ -7,11 +7,11 @@ axes the levels together have 4/3 of the finest one's.
 
 | step | plain | fused | what stays on chip |
 |---|---|---|---|
-| u + S (f - A u) | 10 F | 3 F (r kept: 4 F) | A u, r, S r |
-| R (f - A u) | 6.25 F | 2.25 F (3.25 F) | A u, r |
+| u + S (f - A u) | 12 F | 3 F (r kept: 4 F) | A u, r, S r |
+| R (f - A u) | 8.25 F | 2.25 F (3.25 F) | A u, r |
 | u + P e | 4.25 F | 2.25 F | P e |
-| gradients of the first in f and u | 7 F | 3 F | Sᵀ g as operand, Aᵀ Sᵀ g |
-| gradients of the second in f and u | 6.25 F | 3.25 F | Rᵀ g as operand, Aᵀ Rᵀ g |
+| gradients of the first in f and u | 9 F | 3 F | Sᵀ g as operand, Aᵀ Sᵀ g |
+| gradients of the second in f and u | 8.25 F | 3.25 F | Rᵀ g as operand, Aᵀ Rᵀ g |
 | Wᵀ g + n terms | (2 + 3n) F | (2 + n) F, n ≤ 2 | Wᵀ g |
 
 The second stencil of a tile needs the first one on a layer of nodes around: 16 x 16 nodes give
@@ -26,13 +26,13 @@ and a field on chip is rounded as if it were in memory. Products of float32 are 
 allows it for convolutions (`torch.backends.cudnn.conv.fp32_precision`), else `ieee` or `tf32x3`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..forms import is_interpreted
+from ..forms import Operation, registered
 from . import passes, recording
 from .geometry import Geometry, Plan, joined
 from .steps import Steps
@@ -133,22 +133,12 @@ def owned(u: Tensor) -> Tensor:
     return u if u.untyped_storage().nbytes() == u.numel() * u.element_size() else u.clone()
 
 
-def _register() -> torch.library.Library:
-    library = torch.library.Library("pdeops", "FRAGMENT")
-    operations: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-        "multichannel_cycle(Tensor f, Tensor[] weights, int[] numbers, bool keep) -> Tensor[]": (
-            _forward,
-            _fake_forward,
-        ),
-        "multichannel_cycle_gradients(Tensor g, Tensor f, Tensor[] kept, Tensor[] weights, "
-        "int[] numbers) -> Tensor[]": (_backward, _fake_backward),
-    }
-    for schema, (run, shapes) in operations.items():
-        name = library.define(schema)
-        for device in ("CUDA", "CPU") if is_interpreted() else ("CUDA",):
-            library.impl(name, run, device)
-        torch.library.register_fake(f"pdeops::{name}", shapes, lib=library)
-    return library
-
-
-_LIBRARY = _register()  # the registration ends with this object
+_OPERATIONS: dict[str, Operation] = {
+    "multichannel_cycle(Tensor f, Tensor[] weights, int[] numbers, bool keep) -> Tensor[]": (
+        _forward,
+        _fake_forward,
+    ),
+    "multichannel_cycle_gradients(Tensor g, Tensor f, Tensor[] kept, Tensor[] weights, "
+    "int[] numbers) -> Tensor[]": (_backward, _fake_backward),
+}
+_LIBRARY = registered(_OPERATIONS)  # the registration ends with this object

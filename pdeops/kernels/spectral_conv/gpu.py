@@ -29,14 +29,11 @@ The operations are registered with torch (`torch.ops.pdeops`), so that torch.com
 torch.export keep them as one node each. `functions.py` has their derivatives.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..forms import is_interpreted
+from ..forms import Operation, registered
 from .matrices import Matrices
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -127,24 +124,14 @@ def _fake_mix_gradients(g: Tensor, u_hat: Tensor, W: Tensor, c: Tensor) -> tuple
     return torch.empty_like(u_hat), W.new_empty(W.shape)
 
 
-def _register() -> torch.library.Library:
-    library = torch.library.Library("pdeops", "FRAGMENT")
-    operations: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-        "spectral_analysis(Tensor u, Tensor[] A) -> Tensor": (_analysis, empty_coefficients),
-        "spectral_synthesis(Tensor v_hat, Tensor[] A, bool channels_first, ScalarType dtype)"
-        " -> Tensor": (_synthesis, empty_field),
-        "spectral_mix(Tensor u_hat, Tensor W, Tensor c) -> Tensor": (_mix, _fake_mix),
-        "spectral_mix_gradients(Tensor g, Tensor u_hat, Tensor W, Tensor c) -> (Tensor, Tensor)": (
-            _mix_gradients,
-            _fake_mix_gradients,
-        ),
-    }
-    for schema, (run, shapes) in operations.items():
-        name = library.define(schema)
-        for device in ("CUDA", "CPU") if is_interpreted() else ("CUDA",):
-            library.impl(name, run, device)
-        torch.library.register_fake(f"pdeops::{name}", shapes, lib=library)
-    return library
-
-
-_LIBRARY = _register()  # the registration ends with this object
+_OPERATIONS: dict[str, Operation] = {
+    "spectral_analysis(Tensor u, Tensor[] A) -> Tensor": (_analysis, empty_coefficients),
+    "spectral_synthesis(Tensor v_hat, Tensor[] A, bool channels_first, ScalarType dtype)"
+    " -> Tensor": (_synthesis, empty_field),
+    "spectral_mix(Tensor u_hat, Tensor W, Tensor c) -> Tensor": (_mix, _fake_mix),
+    "spectral_mix_gradients(Tensor g, Tensor u_hat, Tensor W, Tensor c) -> (Tensor, Tensor)": (
+        _mix_gradients,
+        _fake_mix_gradients,
+    ),
+}
+_LIBRARY = registered(_OPERATIONS)  # the registration ends with this object
