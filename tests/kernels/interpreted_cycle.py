@@ -117,6 +117,15 @@ def test_the_plain_form_is_a_candidate_and_the_first_one(monkeypatch):
     assert offered[0][1:] == (Tile(4, 8, precision="tf32"),)  # torch's default for convolutions
 
 
+def test_plain_forms_have_the_layout_of_the_kernels(monkeypatch):
+    """Torch gives channels first where a field has one channel."""
+    monkeypatch.setattr(triton_launch, "is_interpreted", lambda: False)
+    u, W, g, P = drawn([(1, 1, 5, 4), (3, 1, 3, 3), (1, 1, 5, 4), (3, 1, 3, 3)], torch.float32)
+    for steps, last in ((Steps(DIRICHLET), False), (TritonSteps(DIRICHLET, keep=True), True)):
+        for v in (steps.stencil(u, W), steps.correct_adjoint(g, P)):
+            assert v.is_contiguous(memory_format=torch.channels_last) == last
+
+
 def test_no_samples_give_no_result():
     f, *weights = drawn([(0, 2, 5, 3), *shapes(V, (2, 3), 2)], torch.float32)
     u, df, *dW = gradients(lambda f, *W: cycle(f, W, V, DIRICHLET), [f, *weights])
