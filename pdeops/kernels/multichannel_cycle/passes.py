@@ -18,7 +18,7 @@ def forward(steps: Any, f: Any, levels: Sequence[Level]) -> tuple[Any, list[Any]
     if (whole := steps.whole(f, levels)) is not None:
         return whole
     A, pre, post, R, P = levels[0]
-    kept = []
+    kept: list[Any] = []
     u = steps.stencil(f, pre[0])  # from u = 0 the residual is f
 
     def sweep(u: Any, S: Any) -> Any:
@@ -45,7 +45,8 @@ def backward(
     if (whole := steps.whole_backward(g, f, kept, levels)) is not None:
         return whole
     A, pre, post, R, P = levels[0]
-    terms, dA = [], []
+    terms: list[Any] = []
+    dA: list[Any] = []
 
     def sweep(g: Any, S: Any) -> tuple[Any, Any]:
         r, u = kept.pop(), kept.pop()
@@ -54,7 +55,9 @@ def backward(
         dA.append(steps.stencil_weight(u, df, A))
         return du, steps.stencil_weight(r, g, S)
 
-    d_pre, d_post, dR, dP = [], [], None, None
+    d_pre: list[Any] = []
+    d_post: list[Any] = []
+    dR = dP = None
     below: list[Level] = []
     for S in reversed(post):
         g, dS = sweep(g, S)
