@@ -103,6 +103,17 @@ def _convolution(device: torch.device) -> Call:
     return call
 
 
+def _multichannel_cycle(device: torch.device) -> Call:
+    """A cycle of MgNO, forward and backward."""
+    from ..domain import Grid
+    from ..nn.multigrid import MultigridCycle
+
+    cycle = MultigridCycle(16, 16, Grid((64, 64)), levels=4).to(device)
+    cycle.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    f = _draw(device, 4, 16, 64, 64).contiguous(memory_format=torch.channels_last)
+    return lambda: _gradients(cycle, f)
+
+
 def _etdrk4(device: torch.device) -> Call:
     from ..kernels.etdrk4 import bind
 
@@ -149,6 +160,7 @@ EXAMPLES: dict[str, Callable[[torch.device], Call]] = {
     "spectral_conv": _spectral_conv,
     "fno": _fno,
     "convolution": _convolution,
+    "multichannel_cycle": _multichannel_cycle,
     "etdrk4": _etdrk4,
     "low_storage": _low_storage,
     "vorticity": _vorticity,

@@ -1,14 +1,7 @@
-"""Ghost-node padding for each boundary condition."""
-
-from collections.abc import Sequence
-
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor
+"""The ghost nodes of each boundary condition."""
 
 from ..domain import Boundary, Grid, Placement
-
-ZERO = "constant"  # torch's name for padding with zeros
+from ..kernels.multichannel_cycle import ZERO
 
 
 def ghost_modes(grid: Grid) -> tuple[str, ...]:
@@ -27,19 +20,3 @@ def ghost_modes(grid: Grid) -> tuple[str, ...]:
         return "reflect" if placement is Placement.ENDPOINTS else "replicate"
 
     return tuple(mode(b, p) for b, p in zip(grid.boundary, grid.placement, strict=True))
-
-
-def add_ghosts(
-    u: Float[Tensor, "b c *space"],
-    modes: Sequence[str | None],
-    left: Sequence[int],
-    right: Sequence[int],
-) -> Float[Tensor, "b c *extended"]:
-    """u with left[i] ghost nodes before and right[i] after axis i; mode None skips the axis."""
-    for i, mode in enumerate(modes):
-        if mode is not None and (left[i] or right[i]):
-            width = [0, 0] * len(modes)
-            last = 2 * (len(modes) - 1 - i)  # torch counts axes from the last
-            width[last : last + 2] = [left[i], right[i]]
-            u = F.pad(u, width, mode=mode)
-    return u

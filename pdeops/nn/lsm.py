@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..domain import Grid, Placement
-from .boundary import add_ghosts, ghost_modes
+from ..kernels.multichannel_cycle import add_ghosts
+from .boundary import ghost_modes
 from .convolution import DROPOUT, mean_of_pairs, within
 from .multigrid import Stencil
 from .spectral_block import NeuralSpectralBlock

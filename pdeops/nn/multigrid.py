@@ -1,13 +1,22 @@
 """A linear multigrid cycle with learned stencils, on fields with many channels."""
 
 from collections.abc import Sequence
+from functools import cache
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..domain import Grid, Placement
-from .boundary import ZERO, add_ghosts, ghost_modes
-from .convolution import CONV, CONV_TRANSPOSE, CONVOLVE, CONVOLVE_TRANSPOSED
+from ..kernels.multichannel_cycle import (
+    Geometry,
+    Plan,
+    cycle,
+    prolongation,
+    restriction,
+    stencil,
+)
+from .boundary import ghost_modes
+from .convolution import CONV, CONV_TRANSPOSE
 
 # Axes: b batch, f channels of the right-hand side, u of the solution, fine and coarse space.
 
@@ -18,15 +27,10 @@ class Stencil(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, grid: Grid) -> None:
         super().__init__()
         self.weight = CONV[grid.ndim](in_channels, out_channels, 3, bias=False).weight
-        modes = ghost_modes(grid)
-        self.zeros = tuple(int(m == ZERO) for m in modes)  # padded inside the convolution: no copy
-        self.ghosts = tuple(None if m == ZERO else m for m in modes)
-        self.ones = (1,) * grid.ndim
-        self.convolve = CONVOLVE[grid.ndim]
+        self.geometry = geometry_of(grid)
 
     def forward(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:
-        u = add_ghosts(u, self.ghosts, self.ones, self.ones)
-        return self.convolve(u, self.weight, padding=self.zeros)
+        return stencil(u, self.weight, self.geometry)
 
 
 class Restriction(nn.Module):
@@ -40,16 +44,10 @@ class Restriction(nn.Module):
     def __init__(self, channels: int, grid: Grid) -> None:
         super().__init__()
         self.weight = CONV[grid.ndim](channels, channels, 3, bias=False).weight
-        modes = ghost_modes(grid)
-        self.left = _first_node_kept(grid)
-        self.zeros = tuple(k * int(m == ZERO) for k, m in zip(self.left, modes, strict=True))
-        self.ghosts = tuple(None if z else m for z, m in zip(self.zeros, modes, strict=True))
-        self.right = (1,) * grid.ndim
-        self.convolve = CONVOLVE[grid.ndim]
+        self.geometry = geometry_of(grid)
 
     def forward(self, u: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *coarse"]:
-        u = add_ghosts(u, self.ghosts, self.left, self.right)
-        return self.convolve(u, self.weight, stride=2, padding=self.zeros)
+        return restriction(u, self.weight, self.geometry)
 
 
 class Prolongation(nn.Module):
@@ -63,39 +61,31 @@ class Prolongation(nn.Module):
     def __init__(self, channels: int, grid: Grid) -> None:
         super().__init__()
         self.weight = CONV_TRANSPOSE[grid.ndim](channels, channels, 3, bias=False).weight
-        self.cut = _first_node_kept(grid)
-        # The ghost node after the last coarse node: none, the other end, or the mirror image.
-        self.ghosts = tuple(
-            {ZERO: None, "reflect": "replicate"}.get(m, m) for m in ghost_modes(grid)
-        )
-        self.left, self.right = (0,) * grid.ndim, (1,) * grid.ndim
-        self.convolve = CONVOLVE_TRANSPOSED[grid.ndim]
+        self.geometry = geometry_of(grid)
 
     def forward(
         self, u: Float[Tensor, "b c *coarse"], shape: Sequence[int]
     ) -> Float[Tensor, "b c *space"]:
         """P u on `shape` fine nodes."""
-        u = add_ghosts(u, self.ghosts, self.left, self.right)
-        # m coarse nodes give 2m + 1 fine nodes; `cut` drops the first and the last of them.
-        reach = [2 * m + 1 - 2 * c for m, c in zip(u.shape[2:], self.cut, strict=True)]
-        more = [max(0, n - r) for n, r in zip(shape, reach, strict=True)]
-        u = self.convolve(u, self.weight, stride=2, padding=self.cut, output_padding=more)
-        for axis, (n, m) in enumerate(zip(shape, u.shape[2:], strict=True), 2):
-            u = u if n == m else u.narrow(axis, 0, n)
-        return u
+        return prolongation(u, self.weight, self.geometry, shape)
 
 
-def _first_node_kept(grid: Grid) -> tuple[int, ...]:
-    """1 on axes whose coarse nodes are the fine nodes 0, 2, 4, ..., 0 where they are 1, 3, ..."""
-    return tuple(int(p is not Placement.INTERIOR) for p in grid.placement)
+def geometry_of(grid: Grid) -> Geometry:
+    """The ghost nodes of the grid, and whether its coarse nodes are the fine nodes 0, 2, 4, ... or
+    1, 3, ..., where the end nodes are not stored."""
+    return _geometry(
+        ghost_modes(grid), tuple(int(p is not Placement.INTERIOR) for p in grid.placement)
+    )
+
+
+_geometry = cache(Geometry)  # one object for all stencils
 
 
 def coarse_shapes(grid: Grid) -> list[tuple[int, ...]]:
     """Shapes of all levels with at least two nodes per axis, finest first."""
-    shapes = [grid.shape]
+    shapes, geometry = [grid.shape], geometry_of(grid)
     while True:
-        kept = zip(shapes[-1], _first_node_kept(grid), strict=True)
-        coarse = tuple((n + k) // 2 for n, k in kept)
+        coarse = geometry.coarse(shapes[-1])
         if min(coarse) < 2:
             return shapes
         shapes.append(coarse)
@@ -140,6 +130,10 @@ class MultigridCycle(nn.Module):
         super().__init__()
         _check(grid, levels, sweeps, coarse_sweeps)
         before, after = sweeps if levels > 1 else (coarse_sweeps, 0)
+        self.plan, self.geometry = (
+            Plan(levels, sweeps[0], sweeps[1], coarse_sweeps),
+            geometry_of(grid),
+        )
 
         def smoothers(number: int) -> nn.ModuleList:
             return nn.ModuleList(Stencil(in_channels, channels, grid) for _ in range(number))
@@ -159,21 +153,16 @@ class MultigridCycle(nn.Module):
                 coarse_sweeps=coarse_sweeps,
             )
 
-    def forward(self, f: Float[Tensor, "b f *space"]) -> Float[Tensor, "b u *space"]:
-        u = self.pre[0](f)  # from u = 0 the residual is f
-        for S in self.pre[1:]:
-            u = S(self._residual(u, f)).add_(u)
-        if self.coarser is not None:
-            u = u + self.P(self.coarser(self.R(self._residual(u, f))), f.shape[2:])
-        for S in self.post:
-            u = S(self._residual(u, f)).add_(u)
-        return u
+    @property
+    def weights(self) -> list[Tensor]:
+        """A, the smoothers before and after, R and P of each level, finest first."""
+        here = [S.weight for S in (self.A, *self.pre, *self.post)]
+        if self.coarser is None:
+            return here
+        return [*here, self.R.weight, self.P.weight, *self.coarser.weights]
 
-    def _residual(
-        self, u: Float[Tensor, "b u *space"], f: Float[Tensor, "b f *space"]
-    ) -> Float[Tensor, "b f *space"]:
-        """f - A u, in place of A u: this allocates no memory and keeps the channels-last layout."""
-        return self.A(u).neg_().add_(f)
+    def forward(self, f: Float[Tensor, "b f *space"]) -> Float[Tensor, "b u *space"]:
+        return cycle(f, self.weights, self.plan, self.geometry)
 
 
 def _check(grid: Grid, levels: int, sweeps: Sequence[int], coarse_sweeps: int) -> None:

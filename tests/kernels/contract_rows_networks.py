@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from pdeops.kernels import (
     convolution,
     fno,
+    multichannel_cycle,
     spectral_conv,
     tanh_entries,
 )
@@ -13,6 +14,7 @@ from pdeops.kernels.fno import reference as fno_reference
 from pdeops.kernels.spectral_conv import reference as spectral_conv_reference
 from pdeops.kernels.tanh_entries import reference as tanh_entries_reference
 
+from . import learned_cycles
 from .contract_row import IN_PLACE, SIZES, Row
 
 
@@ -63,6 +65,17 @@ def plain_mlp(u, *maps):
     return mlp(u, *maps)
 
 
+def cycle_row(plan, geometry, sizes, *dtypes):
+    """The two passes by the steps of the device, and autograd of the twin."""
+    return Row(
+        lambda f, *W: multichannel_cycle.functions.by_steps(f, W, plan, geometry),
+        learned_cycles.plain(plan, geometry),
+        lambda n: [(1, 2, *n), *learned_cycles.shapes(plan, (2, 3), 2)],
+        sizes,
+        dtypes or (torch.float64, torch.float32),
+    )
+
+
 def without_gradient(function):
     def wrapped(*fields):
         with torch.no_grad():
@@ -103,6 +116,10 @@ NETWORKS = {
         few_modes,
         ((1, 1), (5, 7), (2, 3, 5), (13,)),
         dtypes=(torch.bfloat16, torch.float32),
+    ),
+    "multichannel_cycle": cycle_row(learned_cycles.V, learned_cycles.NEUMANN, SIZES[:2]),
+    "multichannel_cycle, few_levels": cycle_row(
+        learned_cycles.BACKSLASH, learned_cycles.DIRICHLET, ((4, 3), (1, 1)), torch.float32
     ),
     "fno.fourier_layer": Row(
         lambda *fields: fno.fourier_layer(*fields, activate=True),

@@ -23,17 +23,45 @@ def run(*arguments, **environment):
     )
 
 
-@needs_triton
-def test_kernels_equal_their_twins_in_the_interpreter():
+def assert_interpreted_tests_pass(*selection):
+    """Tests of this folder in Triton's interpreter."""
     done = run(
         *("-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--durations=5"),
-        *(HERE / "interpreted.py", HERE / "interpreted_steps.py", HERE / "test_contract.py"),
-        *("-k", "interpreted or few_modes or (test_forward and (etdrk4 or low_st or vorticity))"),
+        *selection,
         TRITON_INTERPRET="1",
         PDEOPS_KERNELS="triton",
     )
     assert done.returncode == 0, done.stdout[-4000:]
     assert " passed" in done.stdout
+
+
+@needs_triton
+def test_kernels_equal_their_twins_in_the_interpreter():
+    files = ("interpreted.py", "interpreted_steps.py", "interpreted_cycle.py", "test_contract.py")
+    chosen = "interpreted or few_modes or (test_forward and (etdrk4 or low_st or vorticity))"
+    assert_interpreted_tests_pass(*(HERE / f for f in files), "-k", chosen)
+
+
+@needs_triton
+@pytest.mark.slow
+def test_cycles_equal_their_twins_in_the_interpreter():
+    files = ("interpreted_cycle.py", "test_contract.py")
+    chosen = ("-m", "slow or not slow", "-k", "interpreted_cycle or few_levels")
+    assert_interpreted_tests_pass(*(HERE / f for f in files), *chosen)
+
+
+@needs_triton
+@pytest.mark.slow
+def test_compile_and_export_keep_a_cycle_whole():
+    done = run("-m", "tests.kernels.traced_cycle", TRITON_INTERPRET="1", PDEOPS_KERNELS="triton")
+    assert done.returncode == 0, done.stderr
+
+
+@needs_triton
+@pytest.mark.slow
+def test_cycles_compile_for_hopper(tmp_path):
+    done = run("-m", "tests.kernels.compiled_cycle", TRITON_CACHE_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
 
 
 TRACED = """

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from pdeops.domain import Grid
-from pdeops.nn.boundary import add_ghosts, ghost_modes
+from pdeops.kernels.multichannel_cycle import add_ghosts
+from pdeops.nn.boundary import ghost_modes
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def classical(grid, *, levels, coarse_sweeps, omega=0.8):
 def convergence_factor(W, shape, generator, iterations=30):
     """rho(I - B A) by the power method, on fields of mean zero where A is singular."""
     e = torch.randn(1, 1, *shape, generator=generator, dtype=torch.float64)
-    periodic = not W.A.zeros[0]
+    periodic = W.geometry.modes[0] == "circular"
     rates = []
     for _ in range(iterations):
         e = e / e.norm()

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -12,11 +12,11 @@ from torch import Tensor
 from triton.runtime.errors import OutOfResources
 
 from ..runtime import tuning
+from ..runtime.tiles import SMALLEST, cdiv, options, padded, rounded
 from . import triton_kernels as kernels
 from .cpu import analysis_of_lines, channels_first_in_memory, synthesis_to_lines
 
 REGISTERS = 4096  # numbers of a sum that a program keeps
-SMALLEST = 16  # operand of tl.dot
 PROGRAMS = 4  # per multiprocessor, which the work is divided into at least
 
 
@@ -164,20 +164,6 @@ def weight_gradient(u_hat: Tensor, g: Tensor, c: Tensor) -> Tensor:
 # ----------------------------------------------------------------------- tiles and their choice
 
 
-def rounded(n: int) -> int:
-    """The smallest power of 2 from n on."""
-    return 1 << (n - 1).bit_length()
-
-
-def padded(n: int) -> int:
-    """The smallest power of 2 from n on that is an operand of tl.dot."""
-    return max(SMALLEST, rounded(n))
-
-
-def cdiv(n: int, size: int) -> int:
-    return -(-n // size)
-
-
 def fits_plane(u: Tensor, A: Sequence[Tensor]) -> bool:
     """Whether the sums of a plane fit in registers, for enough channels that memory is read in
     whole sectors of 32 bytes."""
@@ -246,15 +232,6 @@ def division(programs: int, length: int, tile: int, like: Tensor) -> tuple[int, 
 def total(parts: Tensor) -> Tensor:
     """The sum of the parts, in their order."""
     return parts[0] if len(parts) == 1 else parts.sum(0)
-
-
-def options(tile: Tile) -> dict[str, Any]:
-    return {
-        "PRECISION": tile.precision,
-        "num_warps": tile.warps,
-        "num_stages": tile.stages,
-        "enable_fp_fusion": True,  # the default of Triton, which 3.9 warns will change
-    }
 
 
 def tuned(
