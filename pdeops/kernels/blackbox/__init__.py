@@ -21,7 +21,7 @@ __all__ = [
     "set_up",
 ]
 
-FORMS = Forms(__name__, cpu="cpu")
+FORMS = Forms(__name__, cpu="cpu", cuda="device")
 
 
 def set_up(

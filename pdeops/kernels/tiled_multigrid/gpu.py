@@ -1,0 +1,207 @@
+"""The parts of a cycle and of its set-up by Triton kernels. Twin: `reference.py`.
+
+- `smooth`: a program loads a tile of u and b with a halo, corrects it by P U, makes several steps
+  u += ω D⁻¹ (b - A u), of which each makes one more layer of the halo invalid, and writes the
+  interior. Neighbours are read from the tile, not from memory.
+- `restrict`: a program computes the residual of the cells of a tile of coarse nodes, once each, and
+  writes its weighted sums; the residual is never stored.
+- `smooth_lines`: `kernels/tridiagonal` with the residual.
+- `weights`, `coarse_couplings`: the set-up; the second runs through a table of products.
+
+**Bytes** of a field of N nodes with s bytes per number: a smoother of any number of steps reads u,
+b and the couplings once and writes u, (3 + K + 1) s N with K couplings (2 and 3 on the finest level
+in 2D and 3D, 4 and 13 on coarse ones; none for a constant coefficient, whose strides are 0). From
+zero it does not read u. The halo adds its share of a tile. A batch reads the couplings of a tile
+from the cache, because programs of one tile follow each other.
+
+Number types: float32 and float64. The operations are registered with torch (`torch.ops.pdeops`), so
+that torch.compile keeps each as one node.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..blackbox.layout import padded
+from ..forms import is_interpreted
+from . import reference
+from .level import TiledLevel, digit_codes
+
+DTYPES = (torch.float32, torch.float64)
+
+
+def unfit(dtype: torch.dtype, num_axes: int) -> str | None:
+    """Why the kernels cannot take such fields; None: they can."""
+    if dtype not in DTYPES:
+        return f"{dtype} has no Triton kernel (float32 and float64 have)"
+    if num_axes > 3:
+        return f"{num_axes} axes of space have no Triton kernel (1 to 3 have)"
+    return None
+
+
+def residual(level: TiledLevel, u: Tensor, b: Tensor | None) -> Tensor:
+    """Same as `reference.residual`."""
+    return torch.ops.pdeops.tiled_residual(level.c, level.e, u, b, level.n)
+
+
+def smooth(
+    level: TiledLevel,
+    u: Tensor | None,
+    b: Tensor,
+    lengths: Sequence[float],
+    U: Tensor | None,
+) -> Tensor:
+    """Same as `reference.smooth`."""
+    return torch.ops.pdeops.tiled_smooth(
+        level.c, level.e, u, b, lengths, U, level.w, level.n, level.coarsen
+    )
+
+
+def restrict(level: TiledLevel, u: Tensor | None, b: Tensor) -> Tensor:
+    """Same as `reference.restrict`."""
+    assert level.w is not None
+    return torch.ops.pdeops.tiled_restrict(
+        level.c, level.e, u, b, level.w, level.n, level.coarsen
+    )
+
+
+def weights(level: TiledLevel, lines: tuple[int, ...]) -> Tensor:
+    """Same as `reference.weights`."""
+    if lines:
+        return reference.weights(level, lines)
+    return torch.ops.pdeops.tiled_weights(level.c, level.e, level.n, level.coarsen)
+
+
+def coarse_couplings(level: TiledLevel) -> Tensor:
+    """Same as `reference.coarse_couplings`."""
+    assert level.w is not None
+    return torch.ops.pdeops.tiled_coarse_couplings(level.c, level.w, level.n, level.coarsen)
+
+
+# --------------------------------------------------------------------- registration with torch
+
+
+def coarse_shape(n: Sequence[int], coarsen: Sequence[bool]) -> list[int]:
+    """The stored nodes per axis of the next level."""
+    return [padded(k // 2 if c else k) for k, c in zip(n, coarsen, strict=True)]
+
+
+def _residual(c: Tensor, e: Tensor | None, u: Tensor, b: Tensor | None, n: list[int]) -> Tensor:
+    from .triton_launch import residual
+
+    return residual(c, e, u, b, n)
+
+
+def _fake_residual(
+    c: Tensor, e: Tensor | None, u: Tensor, b: Tensor | None, n: list[int]
+) -> Tensor:
+    return u.new_empty(u.shape)
+
+
+def _smooth(
+    c: Tensor,
+    e: Tensor | None,
+    u: Tensor | None,
+    b: Tensor,
+    lengths: list[float],
+    U: Tensor | None,
+    w: Tensor | None,
+    n: list[int],
+    coarsen: list[bool],
+) -> Tensor:
+    from .triton_launch import smooth
+
+    return smooth(c, e, u, b, lengths, U, w, n, coarsen)
+
+
+def _fake_smooth(
+    c: Tensor,
+    e: Tensor | None,
+    u: Tensor | None,
+    b: Tensor,
+    lengths: list[float],
+    U: Tensor | None,
+    w: Tensor | None,
+    n: list[int],
+    coarsen: list[bool],
+) -> Tensor:
+    return b.new_empty(b.shape)
+
+
+def _restrict(
+    c: Tensor,
+    e: Tensor | None,
+    u: Tensor | None,
+    b: Tensor,
+    w: Tensor,
+    n: list[int],
+    coarsen: list[bool],
+) -> Tensor:
+    from .triton_launch import restrict
+
+    return restrict(c, e, u, b, w, n, coarsen)
+
+
+def _fake_restrict(
+    c: Tensor,
+    e: Tensor | None,
+    u: Tensor | None,
+    b: Tensor,
+    w: Tensor,
+    n: list[int],
+    coarsen: list[bool],
+) -> Tensor:
+    return b.new_empty(len(b), *coarse_shape(n, coarsen))
+
+
+def _weights(c: Tensor, e: Tensor | None, n: list[int], coarsen: list[bool]) -> Tensor:
+    from .triton_launch import weights
+
+    return weights(c, e, n, coarsen)
+
+
+def _fake_weights(c: Tensor, e: Tensor | None, n: list[int], coarsen: list[bool]) -> Tensor:
+    return c.new_empty(len(digit_codes(coarsen)), *coarse_shape(n, coarsen))
+
+
+def _coarse_couplings(c: Tensor, w: Tensor, n: list[int], coarsen: list[bool]) -> Tensor:
+    from .triton_launch import coarse_couplings
+
+    return coarse_couplings(c, w, n, coarsen)
+
+
+def _fake_coarse_couplings(c: Tensor, w: Tensor, n: list[int], coarsen: list[bool]) -> Tensor:
+    return c.new_empty(3 ** len(n) // 2, *coarse_shape(n, coarsen))
+
+
+def _register() -> torch.library.Library:
+    library = torch.library.Library("pdeops", "FRAGMENT")
+    level, coarse = "Tensor c, Tensor? e", "int[] n, bool[] coarsen"
+    operations: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+        f"tiled_residual({level}, Tensor u, Tensor? b, int[] n) -> Tensor": (
+            _residual,
+            _fake_residual,
+        ),
+        f"tiled_smooth({level}, Tensor? u, Tensor b, float[] lengths, Tensor? U, Tensor? w,"
+        f" {coarse}) -> Tensor": (_smooth, _fake_smooth),
+        f"tiled_restrict({level}, Tensor? u, Tensor b, Tensor w, {coarse}) -> Tensor": (
+            _restrict,
+            _fake_restrict,
+        ),
+        f"tiled_weights({level}, {coarse}) -> Tensor": (_weights, _fake_weights),
+        f"tiled_coarse_couplings(Tensor c, Tensor w, {coarse}) -> Tensor": (
+            _coarse_couplings,
+            _fake_coarse_couplings,
+        ),
+    }
+    for schema, (run, shapes) in operations.items():
+        name = library.define(schema)
+        for device in ("CUDA", "CPU") if is_interpreted() else ("CUDA",):
+            library.impl(name, run, device)
+        torch.library.register_fake(f"pdeops::{name}", shapes, lib=library)
+    return library
+
+
+_LIBRARY = _register()  # the registration ends with this object
