@@ -21,6 +21,7 @@ __all__ = [
     "TiledLevel",
     "coarse_couplings",
     "from_faces",
+    "product",
     "residual",
     "restrict",
     "smooth",
@@ -31,10 +32,15 @@ __all__ = [
 FORMS = Forms(__package__, cuda="gpu")
 
 
+def product(level: TiledLevel, u: Float[Tensor, "m *stored"]) -> Float[Tensor, "m *stored"]:
+    """A u."""
+    return _form(level).product(level, u)
+
+
 def residual(
-    level: TiledLevel, u: Float[Tensor, "m *stored"], b: Float[Tensor, "m *stored"] | None = None
+    level: TiledLevel, u: Float[Tensor, "m *stored"], b: Float[Tensor, "m *stored"]
 ) -> Float[Tensor, "m *stored"]:
-    """b - A u; -A u without b."""
+    """b - A u."""
     return _form(level).residual(level, u, b)
 
 

@@ -41,7 +41,12 @@ def unfit(dtype: torch.dtype, num_axes: int) -> str | None:
     return None
 
 
-def residual(level: TiledLevel, u: Tensor, b: Tensor | None) -> Tensor:
+def product(level: TiledLevel, u: Tensor) -> Tensor:
+    """Same as `reference.product`."""
+    return torch.ops.pdeops.tiled_residual(level.c, level.e, u, None, level.n)
+
+
+def residual(level: TiledLevel, u: Tensor, b: Tensor) -> Tensor:
     """Same as `reference.residual`."""
     return torch.ops.pdeops.tiled_residual(level.c, level.e, u, b, level.n)
 

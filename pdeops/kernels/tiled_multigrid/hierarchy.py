@@ -51,9 +51,9 @@ class TiledHierarchy(Hierarchy):
         return bool(cycle.lengths) != bool(self._lines)
 
     def stored(self, b: Float[Tensor, "m *space"]) -> Float[Tensor, "m *stored"]:
-        """Fields on the grid in the memory of the finest level."""
+        """Fields on the grid as fields of the finest level, in their dtype."""
         finest = self.levels[0]
-        rhs = finest.zeros(len(b))
+        rhs = b.new_zeros((len(b), *map(padded, finest.n)))
         rhs[finest.inside] = b.permute(0, *(1 + a for a in self.order))
         return rhs
 

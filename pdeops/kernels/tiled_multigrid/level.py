@@ -61,10 +61,6 @@ class TiledLevel:
         """The index of the unknowns in a field."""
         return (..., *(slice(1, n + 1) for n in self.n))
 
-    def zeros(self, num: int) -> Float[Tensor, "m *stored"]:
-        """Fields of zeros."""
-        return self.c.new_zeros((num, *map(padded, self.n)))
-
     @cached_property
     def plain(self) -> Level:
         """The level of the twin (`blackbox/level_reference.py`)."""

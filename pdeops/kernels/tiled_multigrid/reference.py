@@ -21,11 +21,16 @@ from ..blackbox.transfer_reference import restrict as plain_restrict
 from .level import TiledLevel, digit_codes, of_twin
 
 
+def product(level: TiledLevel, u: Float[Tensor, "m *stored"]) -> Float[Tensor, "m *stored"]:
+    """A u."""
+    return -plain_residual(u, torch.zeros_like(u), level.plain)
+
+
 def residual(
-    level: TiledLevel, u: Float[Tensor, "m *stored"], b: Float[Tensor, "m *stored"] | None
+    level: TiledLevel, u: Float[Tensor, "m *stored"], b: Float[Tensor, "m *stored"]
 ) -> Float[Tensor, "m *stored"]:
-    """b - A u; -A u without b."""
-    return plain_residual(u, torch.zeros_like(u) if b is None else b, level.plain)
+    """b - A u."""
+    return plain_residual(u, b, level.plain)
 
 
 def smooth(
