@@ -1,0 +1,160 @@
+"""Triton kernels of the set-up: weights of interpolation and Galerkin operators.
+
+Conventions as in `triton_kernels.py`.
+"""
+
+import triton
+import triton.language as tl
+
+from .triton_kernels import unknown
+
+
+@triton.jit
+def flat_nodes(BLOCK: tl.constexpr, C_x, C_y):
+    """A block of stored nodes of the coarse level in C order: their numbers and indices."""
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    return at, at // (C_x * C_y), at // C_y % C_x, at % C_y
+
+
+@triton.jit
+def uncoupled(cell, n, digit: tl.constexpr, node):
+    """The factor of a weight along an odd axis where A does not decide: ½, at the ends of the axis
+    0 or 1; beyond the last unknown of an even number the boundary's."""
+    factor = tl.where(node <= n, 0.5, 1.0 if digit == 2 else 0.0)
+    factor = tl.where((cell == 0) & (node <= n), 1.0 if digit == 2 else 0.0, factor)
+    last = (n % 2 == 1) & (cell == n // 2)
+    return tl.where(last, 1.0 if digit == 1 else 0.0, factor)
+
+
+@triton.jit
+def started(cell, n, digit: tl.constexpr, node):
+    """The factor at nodes that are not unknowns."""
+    return tl.where((n % 2 == 0) & (cell == n // 2), 1.0 if digit == 2 else 0.0, 0.5)
+
+
+@triton.jit
+def weights(c, e, w, n_z, n_x, n_y, C_z, C_x, C_y, c_k, c_z, c_x, c_y, e_z, e_x, e_y,
+            D: tl.constexpr, OFFSETS: tl.constexpr,
+            GZ: tl.constexpr, GX: tl.constexpr, GY: tl.constexpr,
+            OZ: tl.constexpr, OX: tl.constexpr, OY: tl.constexpr,
+            BLOCK: tl.constexpr):  # fmt: skip
+    """The weights of the nodes that are odd on the axes with O_ = 1, from those of the nodes with
+    fewer odd indices (`blackbox/reference.py`, interpolation)."""
+    at, I_z, I_x, I_y = flat_nodes(BLOCK, C_x, C_y)
+    stored = I_z < C_z
+    z, x, y = (I_z << GZ) + OZ, (I_x << GX) + OX, (I_y << GY) + OY
+    mask = stored & unknown(z, x, y, n_z, n_x, n_y, D)
+    size = (C_z * C_x * C_y).to(tl.int64)
+    of_c = c + z * c_z + x * c_x + y * c_y
+    sides: tl.constexpr = (1 + OZ) * (1 + OX) * (1 + OY)
+
+    # All couplings of the node, which are zero where it is solid.
+    coupled = tl.zeros((BLOCK,), w.dtype.element_ty)
+    for k in tl.static_range(len(OFFSETS)):
+        before = OFFSETS[k][0] * c_z + OFFSETS[k][1] * c_x + OFFSETS[k][2] * c_y
+        coupled += tl.load(of_c + k * c_k, mask=mask, other=0.0)
+        coupled += tl.load(of_c + k * c_k - before, mask=mask, other=0.0)
+
+    total = tl.zeros((BLOCK,), w.dtype.element_ty)
+    for side in tl.static_range(sides):
+        total += side_sum(of_c, w, at, mask, size, C_x, C_y, c_k, c_z, c_x, c_y, side,
+                          OFFSETS, GX, GY, OZ, OX, OY)  # fmt: skip
+    for side in tl.static_range(sides):
+        value = side_sum(of_c, w, at, mask, size, C_x, C_y, c_k, c_z, c_x, c_y, side,
+                         OFFSETS, GX, GY, OZ, OX, OY)  # fmt: skip
+        sy: tl.constexpr = side % (1 + OY)
+        sx: tl.constexpr = side // (1 + OY) % (1 + OX)
+        sz: tl.constexpr = side // ((1 + OY) * (1 + OX))
+        kept = tl.full((BLOCK,), 1.0, w.dtype.element_ty)
+        first = tl.full((BLOCK,), 1.0, w.dtype.element_ty)
+        if OZ:
+            kept *= uncoupled(I_z, n_z, 1 + sz, z)
+            first *= started(I_z, n_z, 1 + sz, z)
+        if OX:
+            kept *= uncoupled(I_x, n_x, 1 + sx, x)
+            first *= started(I_x, n_x, 1 + sx, x)
+        if OY:
+            kept *= uncoupled(I_y, n_y, 1 + sy, y)
+            first *= started(I_y, n_y, 1 + sy, y)
+        kept = tl.where(coupled > 0, kept, 0.0)
+        value = tl.where(total > 0, value / tl.where(total > 0, total, 1.0), kept)
+        code: tl.constexpr = (
+            (OZ * (1 + sz) * (1 + 2 * GX) + OX * (1 + sx)) * (1 + 2 * GY) + OY * (1 + sy)
+        )
+        tl.store(w + (code - 1) * size + at, tl.where(mask, value, first), mask=stored)
+
+
+@triton.jit
+def side_sum(of_c, w, at, mask, size, C_x, C_y, c_k, c_z, c_x, c_y, side: tl.constexpr,
+             OFFSETS: tl.constexpr, GX: tl.constexpr, GY: tl.constexpr,
+             OZ: tl.constexpr, OX: tl.constexpr, OY: tl.constexpr):  # fmt: skip
+    """The couplings to the corner of a cell at one side of each odd axis, summed over the axes
+    with an even index; negative sums count as 0."""
+    sy: tl.constexpr = side % (1 + OY)
+    sx: tl.constexpr = side // (1 + OY) % (1 + OX)
+    sz: tl.constexpr = side // ((1 + OY) * (1 + OX))
+    value = tl.zeros(at.shape, w.dtype.element_ty)
+    for both in tl.static_range(2 * len(OFFSETS)):
+        k: tl.constexpr = both // 2
+        sign: tl.constexpr = 1 - 2 * (both % 2)
+        dz: tl.constexpr = sign * OFFSETS[k][0]
+        dx: tl.constexpr = sign * OFFSETS[k][1]
+        dy: tl.constexpr = sign * OFFSETS[k][2]
+        leaves: tl.constexpr = OZ * dz != 0 or OX * dx != 0 or OY * dy != 0
+        fits: tl.constexpr = (
+            (OZ * dz == 0 or dz == 2 * sz - 1)
+            and (OX * dx == 0 or dx == 2 * sx - 1)
+            and (OY * dy == 0 or dy == 2 * sy - 1)
+        )
+        if leaves and fits:
+            step = dz * c_z + dx * c_x + dy * c_y
+            if sign > 0:
+                coupling = tl.load(of_c + k * c_k, mask=mask, other=0.0)
+            else:
+                coupling = tl.load(of_c + k * c_k + step, mask=mask, other=0.0)
+            # The neighbour is even on the axes that δ leaves; the next cell begins there if δ > 0.
+            qz: tl.constexpr = OZ * (dz == 0) * (1 + sz)
+            qx: tl.constexpr = OX * (dx == 0) * (1 + sx)
+            qy: tl.constexpr = OY * (dy == 0) * (1 + sy)
+            code: tl.constexpr = (qz * (1 + 2 * GX) + qx) * (1 + 2 * GY) + qy
+            if code > 0:
+                to = OZ * (dz > 0) * C_x * C_y + OX * (dx > 0) * C_y + OY * (dy > 0)
+                value += coupling * tl.load(w + (code - 1) * size + at + to, mask=mask, other=0.0)
+            else:
+                value += coupling
+    return tl.maximum(value, 0.0)
+
+
+@triton.jit
+def basis(w, code_and_cell, cell, mask):
+    """The coarse basis function φ at fine nodes: 0, 1, or a stored weight; -2, -1, or its place."""
+    place = tl.load(code_and_cell)
+    weight = tl.load(w + place + cell, mask=mask & (place >= 0), other=0.0)
+    return tl.where(place == -1, 1.0, weight)
+
+
+@triton.jit
+def coarse_couplings(c, w, out, starts, terms, S_z, S_x, S_y, C_z, C_x, C_y, c_z, c_x, c_y,
+                     GZ: tl.constexpr, GX: tl.constexpr, GY: tl.constexpr, WIDTH: tl.constexpr,
+                     BLOCK: tl.constexpr):  # fmt: skip
+    """out[k](I) = -Σ c (φ_I(p) - φ_I(q)) (φ_J(p) - φ_J(q)) over the fine edges (p, q), with
+    J = I + Δ_k; a row of `terms` per edge (`triton_launch.galerkin_terms`)."""
+    at, I_z, I_x, I_y = flat_nodes(BLOCK, C_x, C_y)
+    k = tl.program_id(1)
+    total = tl.zeros((BLOCK,), out.dtype.element_ty)
+    base = (I_z << GZ).to(tl.int64) * c_z + (I_x << GX) * c_x + (I_y << GY) * c_y
+    stored = I_z < C_z
+    for row in range(tl.load(starts + k), tl.load(starts + k + 1)):
+        term = terms + row * WIDTH
+        z, x, y = (I_z << GZ) + tl.load(term), (I_x << GX) + tl.load(term + 1), (
+            (I_y << GY) + tl.load(term + 2)
+        )
+        to_z, to_x, to_y = z + tl.load(term + 3), x + tl.load(term + 4), y + tl.load(term + 5)
+        mask = stored & (z >= 0) & (x >= 0) & (y >= 0) & (z < S_z) & (x < S_x) & (y < S_y)
+        mask = mask & (to_z >= 0) & (to_x >= 0) & (to_y >= 0)
+        mask = mask & (to_z < S_z) & (to_x < S_x) & (to_y < S_y)
+        coupling = tl.load(c + base + tl.load(term + 6), mask=mask, other=0.0)
+        phi_I = basis(w, term + 7, at, mask) - basis(w, term + 8, at, mask)
+        phi_J = basis(w, term + 9, at, mask) - basis(w, term + 10, at, mask)
+        total -= coupling * phi_I * phi_J
+    tl.store(out + k.to(tl.int64) * (C_z * C_x * C_y) + at, total, mask=stored)
