@@ -76,7 +76,7 @@ def weights(level: TiledLevel, lines: tuple[int, ...]) -> Tensor:
     """Same as `reference.weights`."""
     if lines:
         return reference.weights(level, lines)
-    return torch.ops.pdeops.tiled_weights(level.c, level.e, level.n, level.coarsen)
+    return torch.ops.pdeops.tiled_weights(level.c, level.n, level.coarsen)
 
 
 def coarse_couplings(level: TiledLevel) -> Tensor:
@@ -161,18 +161,18 @@ def _fake_restrict(
     return b.new_empty(len(b), *coarse_shape(n, coarsen))
 
 
-def _weights(c: Tensor, e: Tensor | None, n: list[int], coarsen: list[bool]) -> Tensor:
-    from .triton_launch import weights
+def _weights(c: Tensor, n: list[int], coarsen: list[bool]) -> Tensor:
+    from .setup_launch import weights
 
-    return weights(c, e, n, coarsen)
+    return weights(c, n, coarsen)
 
 
-def _fake_weights(c: Tensor, e: Tensor | None, n: list[int], coarsen: list[bool]) -> Tensor:
+def _fake_weights(c: Tensor, n: list[int], coarsen: list[bool]) -> Tensor:
     return c.new_empty(len(digit_codes(coarsen)), *coarse_shape(n, coarsen))
 
 
 def _coarse_couplings(c: Tensor, w: Tensor, n: list[int], coarsen: list[bool]) -> Tensor:
-    from .triton_launch import coarse_couplings
+    from .setup_launch import coarse_couplings
 
     return coarse_couplings(c, w, n, coarsen)
 
@@ -195,7 +195,7 @@ def _register() -> torch.library.Library:
             _restrict,
             _fake_restrict,
         ),
-        f"tiled_weights({level}, {coarse}) -> Tensor": (_weights, _fake_weights),
+        f"tiled_weights(Tensor c, {coarse}) -> Tensor": (_weights, _fake_weights),
         f"tiled_coarse_couplings(Tensor c, Tensor w, {coarse}) -> Tensor": (
             _coarse_couplings,
             _fake_coarse_couplings,

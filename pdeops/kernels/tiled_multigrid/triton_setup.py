@@ -17,23 +17,21 @@ def flat_nodes(BLOCK: tl.constexpr, C_x, C_y):
 
 
 @triton.jit
-def uncoupled(cell, n, digit: tl.constexpr, node):
-    """The factor of a weight along an odd axis where A does not decide: ½, at the ends of the axis
-    0 or 1; beyond the last unknown of an even number the boundary's."""
-    factor = tl.where(node <= n, 0.5, 1.0 if digit == 2 else 0.0)
-    factor = tl.where((cell == 0) & (node <= n), 1.0 if digit == 2 else 0.0, factor)
-    last = (n % 2 == 1) & (cell == n // 2)
-    return tl.where(last, 1.0 if digit == 1 else 0.0, factor)
+def uncoupled(cell, n, digit: tl.constexpr):
+    """The factor of a weight along an odd axis where A does not decide: ½, and next to the boundary
+    0 on its side, 1 on the other."""
+    factor = tl.where(cell == 0, 1.0 if digit == 2 else 0.0, 0.5)
+    return tl.where((n % 2 == 1) & (cell == n // 2), 1.0 if digit == 1 else 0.0, factor)
 
 
 @triton.jit
-def started(cell, n, digit: tl.constexpr, node):
-    """The factor at nodes that are not unknowns."""
+def beyond(cell, n, digit: tl.constexpr):
+    """The factor at nodes that are not unknowns: ½, and 0 or 1 next to an even unknown."""
     return tl.where((n % 2 == 0) & (cell == n // 2), 1.0 if digit == 2 else 0.0, 0.5)
 
 
 @triton.jit
-def weights(c, e, w, n_z, n_x, n_y, C_z, C_x, C_y, c_k, c_z, c_x, c_y, e_z, e_x, e_y,
+def weights(c, w, n_z, n_x, n_y, C_z, C_x, C_y, c_k, c_z, c_x, c_y,
             D: tl.constexpr, OFFSETS: tl.constexpr,
             GZ: tl.constexpr, GX: tl.constexpr, GY: tl.constexpr,
             OZ: tl.constexpr, OX: tl.constexpr, OY: tl.constexpr,
@@ -68,14 +66,14 @@ def weights(c, e, w, n_z, n_x, n_y, C_z, C_x, C_y, c_k, c_z, c_x, c_y, e_z, e_x,
         kept = tl.full((BLOCK,), 1.0, w.dtype.element_ty)
         first = tl.full((BLOCK,), 1.0, w.dtype.element_ty)
         if OZ:
-            kept *= uncoupled(I_z, n_z, 1 + sz, z)
-            first *= started(I_z, n_z, 1 + sz, z)
+            kept *= uncoupled(I_z, n_z, 1 + sz)
+            first *= beyond(I_z, n_z, 1 + sz)
         if OX:
-            kept *= uncoupled(I_x, n_x, 1 + sx, x)
-            first *= started(I_x, n_x, 1 + sx, x)
+            kept *= uncoupled(I_x, n_x, 1 + sx)
+            first *= beyond(I_x, n_x, 1 + sx)
         if OY:
-            kept *= uncoupled(I_y, n_y, 1 + sy, y)
-            first *= started(I_y, n_y, 1 + sy, y)
+            kept *= uncoupled(I_y, n_y, 1 + sy)
+            first *= beyond(I_y, n_y, 1 + sy)
         kept = tl.where(coupled > 0, kept, 0.0)
         value = tl.where(total > 0, value / tl.where(total > 0, total, 1.0), kept)
         code: tl.constexpr = (
@@ -126,33 +124,39 @@ def side_sum(of_c, w, at, mask, size, C_x, C_y, c_k, c_z, c_x, c_y, side: tl.con
 
 
 @triton.jit
-def basis(w, code_and_cell, cell, mask):
-    """The coarse basis function φ at fine nodes: 0, 1, or a stored weight; -2, -1, or its place."""
-    place = tl.load(code_and_cell)
-    weight = tl.load(w + place + cell, mask=mask & (place >= 0), other=0.0)
-    return tl.where(place == -1, 1.0, weight)
+def basis(w, entry, at, mask):
+    """A coarse basis function at a fine node: a stored weight, or 0 or 1 (`ZERO`, `ONE`)."""
+    place = tl.load(entry)
+    places = place + tl.zeros_like(at)
+    weight = tl.load(w + places + at, mask=mask & (places > -(1 << 29)), other=0.0)
+    return tl.where(places == 1 - (1 << 30), 1.0, weight)
 
 
 @triton.jit
-def coarse_couplings(c, w, out, starts, terms, S_z, S_x, S_y, C_z, C_x, C_y, c_z, c_x, c_y,
+def coarse_couplings(c, w, out, starts, terms, n_z, n_x, n_y, S_z, S_x, S_y, C_z, C_x, C_y,
+                     c_z, c_x, c_y, D: tl.constexpr,
                      GZ: tl.constexpr, GX: tl.constexpr, GY: tl.constexpr, WIDTH: tl.constexpr,
                      BLOCK: tl.constexpr):  # fmt: skip
     """out[k](I) = -Σ c (φ_I(p) - φ_I(q)) (φ_J(p) - φ_J(q)) over the fine edges (p, q), with
-    J = I + Δ_k; a row of `terms` per edge (`triton_launch.galerkin_terms`)."""
+    J = I + Δ_k; `terms` has a row per edge, `starts` the rows of each k and Δ_k
+    (`setup_launch.galerkin_terms`). Edges between boundary nodes are 0."""
     at, I_z, I_x, I_y = flat_nodes(BLOCK, C_x, C_y)
     k = tl.program_id(1)
-    total = tl.zeros((BLOCK,), out.dtype.element_ty)
-    base = (I_z << GZ).to(tl.int64) * c_z + (I_x << GX) * c_x + (I_y << GY) * c_y
+    edge = starts + 5 * k
+    J_z, J_x, J_y = I_z + tl.load(edge + 2), I_x + tl.load(edge + 3), I_y + tl.load(edge + 4)
+    N_z, N_x, N_y = n_z >> GZ, n_x >> GX, n_y >> GY
     stored = I_z < C_z
-    for row in range(tl.load(starts + k), tl.load(starts + k + 1)):
+    used = unknown(I_z, I_x, I_y, N_z, N_x, N_y, D) | unknown(J_z, J_x, J_y, N_z, N_x, N_y, D)
+    used = used & stored
+    p_z, p_x, p_y = I_z << GZ, I_x << GX, I_y << GY
+    base = p_z.to(tl.int64) * c_z + p_x * c_x + p_y * c_y
+    total = tl.zeros((BLOCK,), out.dtype.element_ty)
+    for row in range(tl.load(edge), tl.load(edge + 1)):
         term = terms + row * WIDTH
-        z, x, y = (I_z << GZ) + tl.load(term), (I_x << GX) + tl.load(term + 1), (
-            (I_y << GY) + tl.load(term + 2)
-        )
-        to_z, to_x, to_y = z + tl.load(term + 3), x + tl.load(term + 4), y + tl.load(term + 5)
-        mask = stored & (z >= 0) & (x >= 0) & (y >= 0) & (z < S_z) & (x < S_x) & (y < S_y)
-        mask = mask & (to_z >= 0) & (to_x >= 0) & (to_y >= 0)
-        mask = mask & (to_z < S_z) & (to_x < S_x) & (to_y < S_y)
+        z, x, y = p_z + tl.load(term), p_x + tl.load(term + 1), p_y + tl.load(term + 2)
+        mask = used & (z >= 0) & (x >= 0) & (y >= 0) & (z < S_z) & (x < S_x) & (y < S_y)
+        z, x, y = z + tl.load(term + 3), x + tl.load(term + 4), y + tl.load(term + 5)
+        mask = mask & (z >= 0) & (x >= 0) & (y >= 0) & (z < S_z) & (x < S_x) & (y < S_y)
         coupling = tl.load(c + base + tl.load(term + 6), mask=mask, other=0.0)
         phi_I = basis(w, term + 7, at, mask) - basis(w, term + 8, at, mask)
         phi_J = basis(w, term + 9, at, mask) - basis(w, term + 10, at, mask)
