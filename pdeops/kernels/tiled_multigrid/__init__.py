@@ -21,6 +21,7 @@ __all__ = [
     "TiledLevel",
     "coarse_couplings",
     "from_faces",
+    "line_pivots",
     "product",
     "residual",
     "restrict",
@@ -62,8 +63,14 @@ def smooth_lines(
     axis: int,
     start: Sequence[int],
 ) -> Float[Tensor, "m *stored"]:
-    """u after every other line along an axis is solved, from these indices on the other axes."""
+    """u after every other line along an axis is solved, from these indices on the other axes; the
+    level has the pivots of the axis."""
     return _form(level).smooth_lines(level, u, b, axis, start)
+
+
+def line_pivots(level: TiledLevel, axis: int) -> Float[Tensor, "*stored"]:
+    """The inverse pivots of the tridiagonal matrices of all lines along an axis."""
+    return _form(level).line_pivots(level, axis)
 
 
 def restrict(

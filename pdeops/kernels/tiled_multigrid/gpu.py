@@ -5,7 +5,8 @@
   interior. Neighbours are read from the tile, not from memory.
 - `restrict`: a program computes the residual of the cells of a tile of coarse nodes, once each, and
   writes its weighted sums; the residual is never stored.
-- `smooth_lines`: `kernels/tridiagonal` with the residual.
+- `smooth_lines`: the residual, then tridiagonal systems by parallel prefix; their pivots belong to
+  the set-up.
 - `weights`, `coarse_couplings`: the set-up; the second runs through a table of products.
 
 **Bytes** of a field of N nodes with s bytes per number: a smoother of any number of steps reads u,
@@ -25,9 +26,9 @@ import torch
 from torch import Tensor
 
 from ..blackbox.layout import padded
+from ..blackbox.level_reference import shift
 from ..forms import is_interpreted
-from . import reference
-from .level import TiledLevel, digit_codes
+from .level import TiledLevel, digit_codes, offsets
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -74,9 +75,47 @@ def restrict(level: TiledLevel, u: Tensor | None, b: Tensor) -> Tensor:
 
 def weights(level: TiledLevel, lines: tuple[int, ...]) -> Tensor:
     """Same as `reference.weights`."""
-    if lines:
-        return reference.weights(level, lines)
-    return torch.ops.pdeops.tiled_weights(level.c, level.n, level.coarsen)
+    sides: list[Tensor] = []  # per axis that is coarsened, the weights to both sides, or none
+    for odd, coarsened in enumerate(level.coarsen):
+        axis = min((a for a in lines if a != odd), default=None)
+        if coarsened and axis is not None:
+            sides += [across_lines(level, axis, odd, side) for side in (-1, 1)]
+        elif coarsened and lines:
+            sides += [level.c[0, :0]] * 2
+    return torch.ops.pdeops.tiled_weights(level.c, level.n, level.coarsen, sides)
+
+
+def across_lines(level: TiledLevel, axis: int, odd: int, side: int) -> Tensor:
+    """T⁻¹ C 1, with T the matrix of the line of a node along an axis and C its couplings to the
+    neighbours at one side of the axis `odd` (`blackbox/transfer_reference.py`)."""
+    C = torch.zeros_like(level.diagonal)
+    for offset, c in zip(offsets(len(level.n), len(level.c)), level.c, strict=True):
+        if offset[odd] == side:
+            C += c
+        elif offset[odd] == -side:
+            C += shift(c, tuple(-o for o in offset))
+    f = torch.zeros_like(C)
+    f[level.inside] = C[level.inside]
+    one = (1,) * len(level.n)
+    return torch.ops.pdeops.tiled_lines(
+        level.along(axis), level.pivots[axis], f[None], torch.zeros_like(f[None]), level.n, axis,
+        one, 1,
+    )[0]  # fmt: skip
+
+
+def line_pivots(level: TiledLevel, axis: int) -> Tensor:
+    """Same as `reference.line_pivots`."""
+    return torch.ops.pdeops.tiled_pivots(level.along(axis), level.diagonal, level.n, axis)
+
+
+def smooth_lines(
+    level: TiledLevel, u: Tensor, b: Tensor, axis: int, start: Sequence[int]
+) -> Tensor:
+    """Same as `reference.smooth_lines`."""
+    r = residual(level, u, b)
+    return torch.ops.pdeops.tiled_lines(
+        level.along(axis), level.pivots[axis], r, u, level.n, axis, start, 2
+    )
 
 
 def coarse_couplings(level: TiledLevel) -> Tensor:
@@ -161,13 +200,13 @@ def _fake_restrict(
     return b.new_empty(len(b), *coarse_shape(n, coarsen))
 
 
-def _weights(c: Tensor, n: list[int], coarsen: list[bool]) -> Tensor:
+def _weights(c: Tensor, n: list[int], coarsen: list[bool], sides: list[Tensor]) -> Tensor:
     from .setup_launch import weights
 
-    return weights(c, n, coarsen)
+    return weights(c, n, coarsen, sides)
 
 
-def _fake_weights(c: Tensor, n: list[int], coarsen: list[bool]) -> Tensor:
+def _fake_weights(c: Tensor, n: list[int], coarsen: list[bool], sides: list[Tensor]) -> Tensor:
     return c.new_empty(len(digit_codes(coarsen)), *coarse_shape(n, coarsen))
 
 
@@ -179,6 +218,44 @@ def _coarse_couplings(c: Tensor, w: Tensor, n: list[int], coarsen: list[bool]) -
 
 def _fake_coarse_couplings(c: Tensor, w: Tensor, n: list[int], coarsen: list[bool]) -> Tensor:
     return c.new_empty(3 ** len(n) // 2, *coarse_shape(n, coarsen))
+
+
+def _pivots(c: Tensor, d: Tensor, n: list[int], axis: int) -> Tensor:
+    from .lines_launch import pivots
+
+    return pivots(c, d, n, axis)
+
+
+def _fake_pivots(c: Tensor, d: Tensor, n: list[int], axis: int) -> Tensor:
+    return d.new_empty(d.shape)
+
+
+def _lines(
+    c: Tensor,
+    p: Tensor,
+    f: Tensor,
+    u: Tensor,
+    n: list[int],
+    axis: int,
+    start: list[int],
+    step: int,
+) -> Tensor:
+    from .lines_launch import solve_lines
+
+    return solve_lines(c, p, f, u, n, axis, start, step)
+
+
+def _fake_lines(
+    c: Tensor,
+    p: Tensor,
+    f: Tensor,
+    u: Tensor,
+    n: list[int],
+    axis: int,
+    start: list[int],
+    step: int,
+) -> Tensor:
+    return u.new_empty(u.shape)
 
 
 def _register() -> torch.library.Library:
@@ -195,11 +272,14 @@ def _register() -> torch.library.Library:
             _restrict,
             _fake_restrict,
         ),
-        f"tiled_weights(Tensor c, {coarse}) -> Tensor": (_weights, _fake_weights),
+        f"tiled_weights(Tensor c, {coarse}, Tensor[] sides) -> Tensor": (_weights, _fake_weights),
         f"tiled_coarse_couplings(Tensor c, Tensor w, {coarse}) -> Tensor": (
             _coarse_couplings,
             _fake_coarse_couplings,
         ),
+        "tiled_pivots(Tensor c, Tensor d, int[] n, int axis) -> Tensor": (_pivots, _fake_pivots),
+        "tiled_lines(Tensor c, Tensor p, Tensor f, Tensor u, int[] n, int axis, int[] start,"
+        " int step) -> Tensor": (_lines, _fake_lines),
     }
     for schema, (run, shapes) in operations.items():
         name = library.define(schema)

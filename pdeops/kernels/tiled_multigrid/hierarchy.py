@@ -36,6 +36,8 @@ class TiledHierarchy(Hierarchy):
         level = from_faces(ordered.faces, ordered.excess, [*flags, none][0])
         self.levels: list[TiledLevel] = []
         for coarsen in [*flags[1:], none][: len(flags)]:
+            pivots = {axis: parts.line_pivots(level, axis) for axis in self._lines}
+            level = replace(level, pivots=pivots)
             level = replace(level, w=parts.weights(level, self._lines))
             self.levels.append(level)
             e = None if level.e is None else parts.restrict(level, None, level.e[None])[0]

@@ -1,7 +1,7 @@
 """A level of tiled multigrid: arrays that hold each coupling once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 
@@ -42,6 +42,7 @@ class TiledLevel:
         w: weights of P, (codes, *stored nodes of the next level) (`digit_codes`); None on the
             coarsest level.
         inverse: of A on the coarsest level.
+        pivots: inverse pivots of the lines along an axis, by the axes of a line smoother.
     """
 
     n: tuple[int, ...]
@@ -50,6 +51,7 @@ class TiledLevel:
     coarsen: tuple[bool, ...]
     w: Float[Tensor, "codes *coarse"] | None = None
     inverse: Float[Tensor, "u u"] | None = None
+    pivots: Mapping[int, Float[Tensor, "*stored"]] = field(default_factory=dict)
 
     @property
     def N(self) -> tuple[int, ...]:
@@ -60,6 +62,19 @@ class TiledLevel:
     def inside(self) -> tuple:
         """The index of the unknowns in a field."""
         return (..., *(slice(1, n + 1) for n in self.n))
+
+    def along(self, axis: int) -> Float[Tensor, "*stored"]:
+        """The couplings to the next node along an axis."""
+        return self.c[len(self.n) - 1 - axis]
+
+    @cached_property
+    def diagonal(self) -> Float[Tensor, "*stored"]:
+        """The diagonal of A at the unknowns."""
+        total = torch.zeros(tuple(self.c.shape[1:])).to(self.c)
+        total += 0 if self.e is None else self.e
+        for offset, c in zip(offsets(len(self.n), len(self.c)), self.c, strict=True):
+            total += c + shift(c, tuple(-o for o in offset))
+        return total
 
     @cached_property
     def plain(self) -> Level:

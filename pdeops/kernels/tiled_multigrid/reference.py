@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..blackbox.galerkin_reference import galerkin
 from ..blackbox.level_reference import residual as plain_residual
-from ..blackbox.relax_reference import relax_lines
+from ..blackbox.relax_reference import eliminate, relax_lines
 from ..blackbox.relax_reference import smooth as plain_smooth
 from ..blackbox.transfer_reference import interpolation
 from ..blackbox.transfer_reference import prolong as plain_prolong
@@ -45,6 +45,17 @@ def smooth(
     if U is not None:
         u = u + plain_prolong(U, level.plain)
     return plain_smooth(u, b, level.plain, (), lengths=lengths)
+
+
+def line_pivots(level: TiledLevel, axis: int) -> Float[Tensor, "*stored"]:
+    """The inverse pivots of the tridiagonal matrices of all lines along an axis."""
+    p, _ = eliminate(level.plain, axis)
+    ndim = len(level.n)
+    result = torch.zeros_like(level.diagonal)
+    result.narrow(axis - ndim, 0, len(p)).copy_(torch.stack(p, axis - ndim))
+    unknowns = torch.zeros_like(result)
+    unknowns[level.inside] = result[level.inside]
+    return unknowns
 
 
 def smooth_lines(

@@ -18,18 +18,31 @@ BLOCK = 256  # coarse nodes of a program
 ZERO, ONE = -(2**30), 1 - 2**30
 
 
-def weights(c: Tensor, n: Sequence[int], coarsen: Sequence[bool]) -> Tensor:
-    """The weights of P: nodes with one odd index first, because others use their weights."""
+def weights(
+    c: Tensor, n: Sequence[int], coarsen: Sequence[bool], sides: Sequence[Tensor] = ()
+) -> Tensor:
+    """The weights of P: nodes with one odd index first, because others use their weights.
+
+    Args:
+        sides: for lines, per coarsened axis the values of its odd nodes' weights to both sides;
+            empty along the axis of the lines.
+    """
     shape = coarse_shape(n, coarsen)
     C, G = three(shape, 1), three([int(g) for g in coarsen], 0)
     w = c.new_empty(len(digit_codes(coarsen)), *shape)
     odd_axes = sorted(product(*[(0, 1) if g else (0,) for g in G]), key=sum)[1:]
     with torch.cuda.device_of(c):
         for odd in odd_axes:
+            lower, upper = c, c
+            if sides and sum(odd) == 1:
+                first = 2 * sum(G[: odd.index(1)])
+                lower, upper = sides[first], sides[first + 1]
             kernels.weights[(cdiv(C[0] * C[1] * C[2], BLOCK),)](
-                c, w, *three(n, 0), *C, c.stride(0), *three(c.stride()[1:], 0),
-                D=len(n), OFFSETS=triples(len(n), len(c)), GZ=G[0], GX=G[1], GY=G[2],
-                OZ=odd[0], OX=odd[1], OY=odd[2], BLOCK=BLOCK,
+                c, w, lower, upper, *three(n, 0), *C, *three(c.shape[1:], 1)[1:],
+                c.stride(0), *three(c.stride()[1:], 0), D=len(n),
+                OFFSETS=triples(len(n), len(c)), GZ=G[0], GX=G[1], GY=G[2],
+                OZ=odd[0], OX=odd[1], OY=odd[2], BY_LINES=lower is not c and lower.numel() > 0,
+                BLOCK=BLOCK, enable_fp_fusion=True,
             )  # fmt: skip
     return w
 
@@ -44,7 +57,7 @@ def coarse_couplings(c: Tensor, w: Tensor, n: Sequence[int], coarsen: Sequence[b
     with torch.cuda.device_of(c):
         kernels.coarse_couplings[(cdiv(C[0] * C[1] * C[2], BLOCK), len(out))](
             c, w, out, starts, terms, *three(n, 0), *S, *C, *strides[1:],
-            D=len(n), GZ=G[0], GX=G[1], GY=G[2], WIDTH=terms.shape[1], BLOCK=BLOCK,
+            D=len(n), GZ=G[0], GX=G[1], GY=G[2], WIDTH=terms.shape[1], BLOCK=BLOCK, enable_fp_fusion=True,
         )  # fmt: skip
     return out
 

@@ -31,10 +31,10 @@ def beyond(cell, n, digit: tl.constexpr):
 
 
 @triton.jit
-def weights(c, w, n_z, n_x, n_y, C_z, C_x, C_y, c_k, c_z, c_x, c_y,
+def weights(c, w, lower, upper, n_z, n_x, n_y, C_z, C_x, C_y, S_x, S_y, c_k, c_z, c_x, c_y,
             D: tl.constexpr, OFFSETS: tl.constexpr,
             GZ: tl.constexpr, GX: tl.constexpr, GY: tl.constexpr,
-            OZ: tl.constexpr, OX: tl.constexpr, OY: tl.constexpr,
+            OZ: tl.constexpr, OX: tl.constexpr, OY: tl.constexpr, BY_LINES: tl.constexpr,
             BLOCK: tl.constexpr):  # fmt: skip
     """The weights of the nodes that are odd on the axes with O_ = 1, from those of the nodes with
     fewer odd indices (`blackbox/reference.py`, interpolation)."""
@@ -44,6 +44,7 @@ def weights(c, w, n_z, n_x, n_y, C_z, C_x, C_y, c_k, c_z, c_x, c_y,
     mask = stored & unknown(z, x, y, n_z, n_x, n_y, D)
     size = (C_z * C_x * C_y).to(tl.int64)
     of_c = c + z * c_z + x * c_x + y * c_y
+    node = (z * S_x + x) * S_y + y  # of the solutions by lines
     sides: tl.constexpr = (1 + OZ) * (1 + OX) * (1 + OY)
 
     # All couplings of the node, which are zero where it is solid.
@@ -55,11 +56,18 @@ def weights(c, w, n_z, n_x, n_y, C_z, C_x, C_y, c_k, c_z, c_x, c_y,
 
     total = tl.zeros((BLOCK,), w.dtype.element_ty)
     for side in tl.static_range(sides):
-        total += side_sum(of_c, w, at, mask, size, C_x, C_y, c_k, c_z, c_x, c_y, side,
-                          OFFSETS, GX, GY, OZ, OX, OY)  # fmt: skip
+        value = side_sum(of_c, w, at, mask, size, C_x, C_y, c_k, c_z, c_x, c_y, side,
+                         OFFSETS, GX, GY, OZ, OX, OY)  # fmt: skip
+        if BY_LINES:
+            solved = tl.load((upper if side else lower) + node, mask=mask, other=0.0)
+            value = tl.where(value > 0, tl.maximum(solved, 0.0), value)
+        total += value
     for side in tl.static_range(sides):
         value = side_sum(of_c, w, at, mask, size, C_x, C_y, c_k, c_z, c_x, c_y, side,
                          OFFSETS, GX, GY, OZ, OX, OY)  # fmt: skip
+        if BY_LINES:
+            solved = tl.load((upper if side else lower) + node, mask=mask, other=0.0)
+            value = tl.where(value > 0, tl.maximum(solved, 0.0), value)
         sy: tl.constexpr = side % (1 + OY)
         sx: tl.constexpr = side // (1 + OY) % (1 + OX)
         sz: tl.constexpr = side // ((1 + OY) * (1 + OX))
