@@ -56,9 +56,23 @@ def moved(u, by: tl.constexpr, axis: tl.constexpr):
 
 
 @triton.jit
-def neighbour(u, dz: tl.constexpr, dx: tl.constexpr, dy: tl.constexpr):
-    """u at the nodes p + δ of a tile."""
-    return moved(moved(moved(u, dz, 0), dx, 1), dy, 2)
+def neighbour(u, offset: tl.constexpr, sign: tl.constexpr):
+    """u at the nodes p + sign δ of a tile."""
+    return moved(moved(moved(u, sign * offset[0], 0), sign * offset[1], 1), sign * offset[2], 2)
+
+
+@triton.jit
+def distance(offset: tl.constexpr, s_z, s_x, s_y):
+    """Of p and p + δ in an array with these strides."""
+    return offset[0] * s_z + offset[1] * s_x + offset[2] * s_y
+
+
+@triton.jit
+def both_couplings(c, k: tl.constexpr, offset: tl.constexpr, mask, c_k, c_z, c_x, c_y):
+    """The couplings to p + δ_k and to p - δ_k; c points to the nodes p."""
+    forth = tl.load(c + k * c_k, mask=mask, other=0.0)
+    back = tl.load(c + k * c_k - distance(offset, c_z, c_x, c_y), mask=mask, other=0.0)
+    return forth, back
 
 
 @triton.jit
@@ -67,21 +81,14 @@ def residual_at(u, b, c, e, z, x, y, mask, S_x, S_y, c_k, c_z, c_x, c_y, e_z, e_
     """b - A u at the nodes of a tile where mask holds, 0 elsewhere; A u without b. Neighbours are
     read from memory."""
     at = (z * S_x + x) * S_y + y
+    of_c = c + z * c_z + x * c_x + y * c_y
     here = tl.load(u + at, mask=mask, other=0.0)
     r = tl.zeros_like(here)
     for k in tl.static_range(len(OFFSETS)):
-        dz: tl.constexpr = OFFSETS[k][0]
-        dx: tl.constexpr = OFFSETS[k][1]
-        dy: tl.constexpr = OFFSETS[k][2]
-        step = (dz * S_x + dx) * S_y + dy
-        of_c = c + k * c_k + z * c_z + x * c_x + y * c_y
-        before = dz * c_z + dx * c_x + dy * c_y
-        r += tl.load(of_c, mask=mask, other=0.0) * (
-            tl.load(u + at + step, mask=mask, other=0.0) - here
-        )
-        r += tl.load(of_c - before, mask=mask, other=0.0) * (
-            tl.load(u + at - step, mask=mask, other=0.0) - here
-        )
+        forth, back = both_couplings(of_c, k, OFFSETS[k], mask, c_k, c_z, c_x, c_y)
+        step = distance(OFFSETS[k], S_x * S_y, S_y, 1)
+        r += forth * (tl.load(u + at + step, mask=mask, other=0.0) - here)
+        r += back * (tl.load(u + at - step, mask=mask, other=0.0) - here)
     if EXCESS:
         r -= tl.load(e + z * e_z + x * e_x + y * e_y, mask=mask, other=0.0) * here
     if HAS_B:
@@ -106,24 +113,31 @@ def residual(u, b, c, e, out, num, n_z, n_x, n_y, S_z, S_x, S_y,
 
 
 @triton.jit
-def corrected(u, U, w, z, x, y, mask, C_z, C_x, C_y,
-              GZ: tl.constexpr, GX: tl.constexpr, GY: tl.constexpr):  # fmt: skip
-    """u + P U at the nodes of a tile where mask holds. An odd node takes its value from the coarse
-    nodes on both sides (s = 0 and 1), an even one from the coarse node at its place."""
-    cell_z, cell_x, cell_y = z >> GZ, x >> GX, y >> GY
+def from_corner(U, w, z, x, y, mask, C_z, C_x, C_y, GZ: tl.constexpr, GX: tl.constexpr,
+                GY: tl.constexpr, sz: tl.constexpr, sx: tl.constexpr,
+                sy: tl.constexpr):  # fmt: skip
+    """The part of P U from one corner of the cells of the nodes: on a coarsened axis from the
+    coarse node before (s = 0) or after (s = 1) odd nodes, or, with s = 0, at even nodes."""
     odd_z, odd_x, odd_y = z & GZ, x & GX, y & GY
+    cell_z, cell_x, cell_y = z >> GZ, x >> GX, y >> GY
+    used = mask & (odd_z >= sz) & (odd_x >= sx) & (odd_y >= sy)
+    code = (odd_z * (1 + sz) * (1 + 2 * GX) + odd_x * (1 + sx)) * (1 + 2 * GY) + odd_y * (1 + sy)
     cell = (cell_z * C_x + cell_x) * C_y + cell_y
     size = (C_z * C_x * C_y).to(tl.int64)
+    weight = tl.load(w + (code - 1) * size + cell, mask=used & (code > 0), other=1.0)
+    at = cell + (sz * C_x + sx) * C_y + sy
+    return tl.where(used, weight * tl.load(U + at, mask=used, other=0.0), 0.0)
+
+
+@triton.jit
+def corrected(u, U, w, z, x, y, mask, C_z, C_x, C_y,
+              GZ: tl.constexpr, GX: tl.constexpr, GY: tl.constexpr):  # fmt: skip
+    """u + P U at the nodes of a tile where mask holds."""
     for s in tl.static_range((1 + GZ) * (1 + GX) * (1 + GY)):
-        sy: tl.constexpr = s % (1 + GY)
-        sx: tl.constexpr = s // (1 + GY) % (1 + GX)
-        sz: tl.constexpr = s // ((1 + GY) * (1 + GX))
-        used = mask & (odd_z >= sz) & (odd_x >= sx) & (odd_y >= sy)
-        code = (odd_z * (1 + sz) * (1 + 2 * GX) + odd_x * (1 + sx)) * (1 + 2 * GY)
-        code += odd_y * (1 + sy)
-        weight = tl.load(w + (code - 1) * size + cell, mask=used & (code > 0), other=1.0)
-        at = ((cell_z + sz) * C_x + cell_x + sx) * C_y + cell_y + sy
-        u += tl.where(used, weight * tl.load(U + at, mask=used, other=0.0), 0.0)
+        u += from_corner(
+            U, w, z, x, y, mask, C_z, C_x, C_y, GZ, GX, GY,
+            s // ((1 + GY) * (1 + GX)), s // (1 + GY) % (1 + GX), s % (1 + GY),
+        )  # fmt: skip
     return u
 
 
@@ -151,6 +165,7 @@ def smooth(u, b, c, e, lengths, U, w, out, num, n_z, n_x, n_y, S_z, S_x, S_y, C_
     if CORRECT:
         v = corrected(v, U + field.to(tl.int64) * (C_z * C_x * C_y), w, z, x, y, mask,
                       C_z, C_x, C_y, GZ, GX, GY)  # fmt: skip
+    of_c = c + z * c_z + x * c_x + y * c_y
     excess = tl.zeros_like(right)
     if EXCESS:
         excess = tl.load(e + z * e_z + x * e_x + y * e_y, mask=mask, other=0.0)
@@ -158,16 +173,11 @@ def smooth(u, b, c, e, lengths, U, w, out, num, n_z, n_x, n_y, S_z, S_x, S_y, C_
         r = right - excess * v
         d = excess
         for k in tl.static_range(len(OFFSETS)):
-            dz: tl.constexpr = OFFSETS[k][0]
-            dx: tl.constexpr = OFFSETS[k][1]
-            dy: tl.constexpr = OFFSETS[k][2]
-            of_c = c + k * c_k + z * c_z + x * c_x + y * c_y
-            forth = tl.load(of_c, mask=mask, other=0.0)
-            back = tl.load(of_c - (dz * c_z + dx * c_x + dy * c_y), mask=mask, other=0.0)
+            forth, back = both_couplings(of_c, k, OFFSETS[k], mask, c_k, c_z, c_x, c_y)
             d += forth + back
             if s > 0 or CORRECT or not FROM_ZERO:
-                r += forth * (neighbour(v, dz, dx, dy) - v)
-                r += back * (neighbour(v, -dz, -dx, -dy) - v)
+                r += forth * (neighbour(v, OFFSETS[k], 1) - v)
+                r += back * (neighbour(v, OFFSETS[k], -1) - v)
         omega = tl.load(lengths + s)
         v = tl.where(d > 0, v + omega * r / tl.where(d > 0, d, 1.0), 0.0)
     inner = (y >= 0) & (y < S_y) & (x >= 0) & (x < S_x) & (z >= 0) & (z < S_z)
@@ -183,13 +193,53 @@ def smooth(u, b, c, e, lengths, U, w, out, num, n_z, n_x, n_y, S_z, S_x, S_y, C_
 
 
 @triton.jit
+def residual_of_cells(u, b, c, e, z, x, y, cells, n_z, n_x, n_y, S_x, S_y,
+                      c_k, c_z, c_x, c_y, e_z, e_x, e_y, D: tl.constexpr, OFFSETS: tl.constexpr,
+                      EXCESS: tl.constexpr, HAS_U: tl.constexpr):  # fmt: skip
+    """b - A u, or b, at one fine node of each cell."""
+    mask = cells & unknown(z, x, y, n_z, n_x, n_y, D)
+    if HAS_U:
+        return residual_at(u, b, c, e, z, x, y, mask, S_x, S_y, c_k, c_z, c_x, c_y, e_z, e_x, e_y,
+                           OFFSETS, EXCESS, True)  # fmt: skip
+    return tl.load(b + (z * S_x + x) * S_y + y, mask=mask, other=0.0)
+
+
+@triton.jit
+def to_corners(r, w, cell, cells, size, GX: tl.constexpr, GY: tl.constexpr,
+               oz: tl.constexpr, ox: tl.constexpr, oy: tl.constexpr):  # fmt: skip
+    """The parts of Pᵀ r from the nodes of the cells that are odd on the axes with o = 1, at the
+    coarse nodes on both sides of them."""
+    total = tl.zeros_like(r)
+    for side in tl.static_range((1 + oz) * (1 + ox) * (1 + oy)):
+        total += to_corner(
+            r, w, cell, cells, size, GX, GY, oz, ox, oy,
+            side // ((1 + oy) * (1 + ox)), side // (1 + oy) % (1 + ox), side % (1 + oy),
+        )  # fmt: skip
+    return total
+
+
+@triton.jit
+def to_corner(r, w, cell, cells, size, GX: tl.constexpr, GY: tl.constexpr,
+              oz: tl.constexpr, ox: tl.constexpr, oy: tl.constexpr,
+              sz: tl.constexpr, sx: tl.constexpr, sy: tl.constexpr):  # fmt: skip
+    """The part at the coarse nodes on the lower (s = 0) or upper (1) side of each odd axis."""
+    code: tl.constexpr = (
+        (oz * (1 + sz) * (1 + 2 * GX) + ox * (1 + sx)) * (1 + 2 * GY) + oy * (1 + sy)
+    )
+    if code > 0:
+        r = r * tl.load(w + (code - 1) * size + cell, mask=cells, other=0.0)
+    return neighbour(r, (sz, sx, sy), -1)
+
+
+@triton.jit
 def restrict(u, b, c, e, w, out, num, n_z, n_x, n_y, S_z, S_x, S_y, N_z, N_x, N_y,
              C_z, C_x, C_y, c_k, c_z, c_x, c_y, e_z, e_x, e_y, X_TILES, Y_TILES,
              D: tl.constexpr, OFFSETS: tl.constexpr, EXCESS: tl.constexpr, HAS_U: tl.constexpr,
-             GZ: tl.constexpr, GX: tl.constexpr, GY: tl.constexpr,
+             PARITIES: tl.constexpr, GZ: tl.constexpr, GX: tl.constexpr, GY: tl.constexpr,
              BZ: tl.constexpr, BX: tl.constexpr, BY: tl.constexpr):  # fmt: skip
     """out = Pᵀ (b - A u), or Pᵀ b. A tile of cells, with one layer before the coarse nodes: the
-    odd nodes of a cell contribute to the coarse nodes at both ends of it."""
+    odd nodes of a cell contribute to the coarse nodes at both ends of it. PARITIES are the indices
+    modulo 2 of the nodes of a cell."""
     field, tile = tl.program_id(0) % num, tl.program_id(0) // num
     z, x, y = tile_nodes(tile, X_TILES, Y_TILES, BZ - GZ, BX - GX, BY - GY,
                          GZ, GX, GY, BZ, BX, BY)  # fmt: skip
@@ -198,28 +248,15 @@ def restrict(u, b, c, e, w, out, num, n_z, n_x, n_y, S_z, S_x, S_y, N_z, N_x, N_
     cell = (z * C_x + x) * C_y + y
     cells = (z >= 0) & (x >= 0) & (y >= 0) & (z < C_z) & (x < C_x) & (y < C_y)
     total = tl.zeros((BZ, BX, BY), out.dtype.element_ty)
-    for parity in tl.static_range((1 + GZ) * (1 + GX) * (1 + GY)):
-        oy: tl.constexpr = parity % (1 + GY)
-        ox: tl.constexpr = parity // (1 + GY) % (1 + GX)
-        oz: tl.constexpr = parity // ((1 + GY) * (1 + GX))
-        p_z, p_x, p_y = (z << GZ) + oz, (x << GX) + ox, (y << GY) + oy
-        mask = cells & unknown(p_z, p_x, p_y, n_z, n_x, n_y, D)
-        if HAS_U:
-            r = residual_at(u + start, b + start, c, e, p_z, p_x, p_y, mask, S_x, S_y,
-                            c_k, c_z, c_x, c_y, e_z, e_x, e_y, OFFSETS, EXCESS, True)  # fmt: skip
-        else:
-            r = tl.load(b + start + (p_z * S_x + p_x) * S_y + p_y, mask=mask, other=0.0)
-        for side in tl.static_range((1 + oz) * (1 + ox) * (1 + oy)):
-            sy: tl.constexpr = side % (1 + oy)
-            sx: tl.constexpr = side // (1 + oy) % (1 + ox)
-            sz: tl.constexpr = side // ((1 + oy) * (1 + ox))
-            code: tl.constexpr = (
-                (oz * (1 + sz) * (1 + 2 * GX) + ox * (1 + sx)) * (1 + 2 * GY) + oy * (1 + sy)
-            )
-            part = r
-            if code > 0:
-                part = r * tl.load(w + (code - 1) * size + cell, mask=mask, other=0.0)
-            total += neighbour(part, -sz, -sx, -sy)
+    for k in tl.static_range(len(PARITIES)):
+        r = residual_of_cells(
+            u + start, b + start, c, e, (z << GZ) + PARITIES[k][0], (x << GX) + PARITIES[k][1],
+            (y << GY) + PARITIES[k][2], cells, n_z, n_x, n_y, S_x, S_y,
+            c_k, c_z, c_x, c_y, e_z, e_x, e_y, D, OFFSETS, EXCESS, HAS_U,
+        )  # fmt: skip
+        total += to_corners(
+            r, w, cell, cells, size, GX, GY, PARITIES[k][0], PARITIES[k][1], PARITIES[k][2]
+        )
     inner = cells & (tl.arange(0, BY)[None, None, :] >= GY)
     inner = inner & (tl.arange(0, BX)[None, :, None] >= GX)
     inner = inner & (tl.arange(0, BZ)[:, None, None] >= GZ)

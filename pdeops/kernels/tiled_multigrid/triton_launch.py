@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from typing import Any, TypeVar
 
 import torch
@@ -176,7 +177,7 @@ def restrict(
         kernels.restrict[(num * tiles[0] * tiles[1] * tiles[2],)](
             field, b, c, excess(e, b), w, out, num, *three(n, 0), *S, *N, *C, *strides(c, e),
             *tiles[1:], D=len(n), OFFSETS=triples(len(n), len(c)), EXCESS=e is not None,
-            HAS_U=u is not None, GZ=G[0], GX=G[1], GY=G[2], **tile.options,
+            HAS_U=u is not None, PARITIES=parities(tuple(G)), GZ=G[0], GX=G[1], GY=G[2], **tile.options,
         )  # fmt: skip
         return out
 
@@ -195,6 +196,12 @@ def three(values: Sequence[int], missing: int) -> list[int]:
 def triples(ndim: int, count: int) -> tuple[Offset, ...]:
     """The offsets of the couplings along three axes."""
     return tuple(tuple(three(o, 0)) for o in offsets(ndim, count))
+
+
+@cache
+def parities(coarsen: tuple[int, ...]) -> tuple[Offset, ...]:
+    """The indices modulo 2 of the nodes of a cell."""
+    return tuple(product(*[(0, 1) if g else (0,) for g in coarsen]))
 
 
 def strides(c: Tensor, e: Tensor | None) -> list[int]:

@@ -6,7 +6,7 @@ Conventions as in `triton_kernels.py`.
 import triton
 import triton.language as tl
 
-from .triton_kernels import unknown
+from .triton_kernels import both_couplings, unknown
 
 
 @triton.jit
@@ -50,85 +50,102 @@ def weights(c, w, lower, upper, n_z, n_x, n_y, C_z, C_x, C_y, S_x, S_y, c_k, c_z
     # All couplings of the node, which are zero where it is solid.
     coupled = tl.zeros((BLOCK,), w.dtype.element_ty)
     for k in tl.static_range(len(OFFSETS)):
-        before = OFFSETS[k][0] * c_z + OFFSETS[k][1] * c_x + OFFSETS[k][2] * c_y
-        coupled += tl.load(of_c + k * c_k, mask=mask, other=0.0)
-        coupled += tl.load(of_c + k * c_k - before, mask=mask, other=0.0)
-
+        forth, back = both_couplings(of_c, k, OFFSETS[k], mask, c_k, c_z, c_x, c_y)
+        coupled += forth + back
     total = tl.zeros((BLOCK,), w.dtype.element_ty)
     for side in tl.static_range(sides):
-        value = side_sum(of_c, w, at, mask, size, C_x, C_y, c_k, c_z, c_x, c_y, side,
-                         OFFSETS, GX, GY, OZ, OX, OY)  # fmt: skip
-        if BY_LINES:
-            solved = tl.load((upper if side else lower) + node, mask=mask, other=0.0)
-            value = tl.where(value > 0, tl.maximum(solved, 0.0), value)
-        total += value
+        total += side_sum(
+            of_c, w, lower, upper, at, node, mask, size, C_x, C_y, c_k, c_z, c_x, c_y,
+            OFFSETS, GX, GY, OZ, OX, OY, side // ((1 + OY) * (1 + OX)),
+            side // (1 + OY) % (1 + OX), side % (1 + OY), BY_LINES,
+        )  # fmt: skip
     for side in tl.static_range(sides):
-        value = side_sum(of_c, w, at, mask, size, C_x, C_y, c_k, c_z, c_x, c_y, side,
-                         OFFSETS, GX, GY, OZ, OX, OY)  # fmt: skip
-        if BY_LINES:
-            solved = tl.load((upper if side else lower) + node, mask=mask, other=0.0)
-            value = tl.where(value > 0, tl.maximum(solved, 0.0), value)
-        sy: tl.constexpr = side % (1 + OY)
-        sx: tl.constexpr = side // (1 + OY) % (1 + OX)
-        sz: tl.constexpr = side // ((1 + OY) * (1 + OX))
-        kept = tl.full((BLOCK,), 1.0, w.dtype.element_ty)
-        first = tl.full((BLOCK,), 1.0, w.dtype.element_ty)
-        if OZ:
-            kept *= uncoupled(I_z, n_z, 1 + sz)
-            first *= beyond(I_z, n_z, 1 + sz)
-        if OX:
-            kept *= uncoupled(I_x, n_x, 1 + sx)
-            first *= beyond(I_x, n_x, 1 + sx)
-        if OY:
-            kept *= uncoupled(I_y, n_y, 1 + sy)
-            first *= beyond(I_y, n_y, 1 + sy)
-        kept = tl.where(coupled > 0, kept, 0.0)
-        value = tl.where(total > 0, value / tl.where(total > 0, total, 1.0), kept)
-        code: tl.constexpr = (
-            (OZ * (1 + sz) * (1 + 2 * GX) + OX * (1 + sx)) * (1 + 2 * GY) + OY * (1 + sy)
-        )
-        tl.store(w + (code - 1) * size + at, tl.where(mask, value, first), mask=stored)
+        store_weight(
+            of_c, w, lower, upper, at, node, mask, stored, coupled, total, size, I_z, I_x, I_y,
+            n_z, n_x, n_y, C_x, C_y, c_k, c_z, c_x, c_y,
+            OFFSETS, GX, GY, OZ, OX, OY, side // ((1 + OY) * (1 + OX)),
+            side // (1 + OY) % (1 + OX), side % (1 + OY), BY_LINES,
+        )  # fmt: skip
 
 
 @triton.jit
-def side_sum(of_c, w, at, mask, size, C_x, C_y, c_k, c_z, c_x, c_y, side: tl.constexpr,
+def store_weight(of_c, w, lower, upper, at, node, mask, stored, coupled, total, size,
+                 I_z, I_x, I_y, n_z, n_x, n_y, C_x, C_y, c_k, c_z, c_x, c_y,
+                 OFFSETS: tl.constexpr, GX: tl.constexpr, GY: tl.constexpr,
+                 OZ: tl.constexpr, OX: tl.constexpr, OY: tl.constexpr, sz: tl.constexpr,
+                 sx: tl.constexpr, sy: tl.constexpr, BY_LINES: tl.constexpr):  # fmt: skip
+    """The weights of the coarse nodes at one side of each odd axis."""
+    value = side_sum(of_c, w, lower, upper, at, node, mask, size, C_x, C_y, c_k, c_z, c_x, c_y,
+                     OFFSETS, GX, GY, OZ, OX, OY, sz, sx, sy, BY_LINES)  # fmt: skip
+    kept = tl.full(at.shape, 1.0, w.dtype.element_ty)
+    first = tl.full(at.shape, 1.0, w.dtype.element_ty)
+    if OZ:
+        kept *= uncoupled(I_z, n_z, 1 + sz)
+        first *= beyond(I_z, n_z, 1 + sz)
+    if OX:
+        kept *= uncoupled(I_x, n_x, 1 + sx)
+        first *= beyond(I_x, n_x, 1 + sx)
+    if OY:
+        kept *= uncoupled(I_y, n_y, 1 + sy)
+        first *= beyond(I_y, n_y, 1 + sy)
+    kept = tl.where(coupled > 0, kept, 0.0)
+    value = tl.where(total > 0, value / tl.where(total > 0, total, 1.0), kept)
+    code: tl.constexpr = (
+        (OZ * (1 + sz) * (1 + 2 * GX) + OX * (1 + sx)) * (1 + 2 * GY) + OY * (1 + sy)
+    )
+    tl.store(w + (code - 1) * size + at, tl.where(mask, value, first), mask=stored)
+
+
+@triton.jit
+def side_sum(of_c, w, lower, upper, at, node, mask, size, C_x, C_y, c_k, c_z, c_x, c_y,
              OFFSETS: tl.constexpr, GX: tl.constexpr, GY: tl.constexpr,
-             OZ: tl.constexpr, OX: tl.constexpr, OY: tl.constexpr):  # fmt: skip
+             OZ: tl.constexpr, OX: tl.constexpr, OY: tl.constexpr, sz: tl.constexpr,
+             sx: tl.constexpr, sy: tl.constexpr, BY_LINES: tl.constexpr):  # fmt: skip
     """The couplings to the corner of a cell at one side of each odd axis, summed over the axes
-    with an even index; negative sums count as 0."""
-    sy: tl.constexpr = side % (1 + OY)
-    sx: tl.constexpr = side // (1 + OY) % (1 + OX)
-    sz: tl.constexpr = side // ((1 + OY) * (1 + OX))
+    with an even index; negative sums count as 0. BY_LINES: the solutions by lines instead."""
     value = tl.zeros(at.shape, w.dtype.element_ty)
-    for both in tl.static_range(2 * len(OFFSETS)):
-        k: tl.constexpr = both // 2
-        sign: tl.constexpr = 1 - 2 * (both % 2)
-        dz: tl.constexpr = sign * OFFSETS[k][0]
-        dx: tl.constexpr = sign * OFFSETS[k][1]
-        dy: tl.constexpr = sign * OFFSETS[k][2]
-        leaves: tl.constexpr = OZ * dz != 0 or OX * dx != 0 or OY * dy != 0
-        fits: tl.constexpr = (
-            (OZ * dz == 0 or dz == 2 * sz - 1)
-            and (OX * dx == 0 or dx == 2 * sx - 1)
-            and (OY * dy == 0 or dy == 2 * sy - 1)
-        )
-        if leaves and fits:
-            step = dz * c_z + dx * c_x + dy * c_y
-            if sign > 0:
-                coupling = tl.load(of_c + k * c_k, mask=mask, other=0.0)
-            else:
-                coupling = tl.load(of_c + k * c_k + step, mask=mask, other=0.0)
-            # The neighbour is even on the axes that δ leaves; the next cell begins there if δ > 0.
-            qz: tl.constexpr = OZ * (dz == 0) * (1 + sz)
-            qx: tl.constexpr = OX * (dx == 0) * (1 + sx)
-            qy: tl.constexpr = OY * (dy == 0) * (1 + sy)
-            code: tl.constexpr = (qz * (1 + 2 * GX) + qx) * (1 + 2 * GY) + qy
-            if code > 0:
-                to = OZ * (dz > 0) * C_x * C_y + OX * (dx > 0) * C_y + OY * (dy > 0)
-                value += coupling * tl.load(w + (code - 1) * size + at + to, mask=mask, other=0.0)
-            else:
-                value += coupling
+    for k in tl.static_range(len(OFFSETS)):
+        value += side_part(of_c, w, at, mask, size, C_x, C_y, c_k, c_z, c_x, c_y, k, OFFSETS[k],
+                           1, GX, GY, OZ, OX, OY, sz, sx, sy)  # fmt: skip
+        value += side_part(of_c, w, at, mask, size, C_x, C_y, c_k, c_z, c_x, c_y, k, OFFSETS[k],
+                           -1, GX, GY, OZ, OX, OY, sz, sx, sy)  # fmt: skip
+    if BY_LINES:
+        solved = lower
+        if sz + sx + sy > 0:
+            solved = upper
+        value = tl.where(value > 0, tl.load(solved + node, mask=mask, other=0.0), value)
     return tl.maximum(value, 0.0)
+
+
+@triton.jit
+def side_part(of_c, w, at, mask, size, C_x, C_y, c_k, c_z, c_x, c_y, k: tl.constexpr,
+              offset: tl.constexpr, sign: tl.constexpr, GX: tl.constexpr, GY: tl.constexpr,
+              OZ: tl.constexpr, OX: tl.constexpr, OY: tl.constexpr,
+              sz: tl.constexpr, sx: tl.constexpr, sy: tl.constexpr):  # fmt: skip
+    """The part of the neighbour p + δ, δ = sign δ_k: its weight of the corner times its coupling,
+    if it has fewer odd indices than p and lies on the side of the corner."""
+    dz: tl.constexpr = sign * offset[0]
+    dx: tl.constexpr = sign * offset[1]
+    dy: tl.constexpr = sign * offset[2]
+    part = tl.zeros(at.shape, w.dtype.element_ty)
+    leaves: tl.constexpr = (OZ * dz != 0) or (OX * dx != 0) or (OY * dy != 0)
+    fits_z: tl.constexpr = (OZ * dz == 0) or (dz == 2 * sz - 1)
+    fits_x: tl.constexpr = (OX * dx == 0) or (dx == 2 * sx - 1)
+    fits_y: tl.constexpr = (OY * dy == 0) or (dy == 2 * sy - 1)
+    if leaves and fits_z and fits_x and fits_y:
+        forth, back = both_couplings(of_c, k, offset, mask, c_k, c_z, c_x, c_y)
+        part = back
+        if sign > 0:
+            part = forth
+        # The neighbour is even on the axes that δ leaves; the next cell begins there if δ > 0.
+        qz: tl.constexpr = OZ * (dz == 0) * (1 + sz)
+        qx: tl.constexpr = OX * (dx == 0) * (1 + sx)
+        qy: tl.constexpr = OY * (dy == 0) * (1 + sy)
+        code: tl.constexpr = (qz * (1 + 2 * GX) + qx) * (1 + 2 * GY) + qy
+        if code > 0:
+            to = OZ * (dz > 0) * C_x * C_y + OX * (dx > 0) * C_y + OY * (dy > 0)
+            part *= tl.load(w + (code - 1) * size + at + to, mask=mask, other=0.0)
+    return part
 
 
 @triton.jit
