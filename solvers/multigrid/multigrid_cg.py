@@ -1,7 +1,5 @@
 """Conjugate gradients with multigrid for a `Diffusion`, whose work stays on one device."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,7 +13,7 @@ from ..operators.diffusion import Diffusion
 from ..result import SolveResult
 from .cycle import CycleSpec
 from .hierarchy import system_on
-from .smoothers import Chebyshev, Jacobi, LineGaussSeidel, Smoother, dominant
+from .smoothers import Chebyshev, GaussSeidel, Jacobi, LineGaussSeidel, Smoother, suited
 
 
 class MultigridCG:
@@ -39,7 +37,7 @@ class MultigridCG:
         cycle: "V" or "W".
         sweeps: number of sweeps before and after the correction.
         smoother: `Chebyshev(degree)`, `Jacobi(damping)` or `LineGaussSeidel(axes)`; by default
-            lines if couplings along one axis dominate, else `Chebyshev(2)`.
+            lines where they pay (`Multigrid`), else `Chebyshev(2)`.
         check_every: iterations between two reads of the residuals; x may be ready up to
             `check_every` - 1 iterations before the device is read.
 
@@ -153,6 +151,6 @@ class MultigridCG:
 
 
 def suited_to_tiles(A: Diffusion) -> Smoother:
-    """Lines if one axis dominates everywhere, else Chebyshev."""
-    axis = dominant(A) if A.ndim > 1 and math.prod(A.grid.shape) > 1 else None
-    return Chebyshev() if axis is None else LineGaussSeidel((axis,))
+    """The smoother of `smoothers.suited`, with Chebyshev for Gauss-Seidel by points."""
+    smoother = suited(A)
+    return Chebyshev() if isinstance(smoother, GaussSeidel) else smoother

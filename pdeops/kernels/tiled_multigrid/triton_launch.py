@@ -17,6 +17,7 @@ from .gpu import coarse_shape
 from .level import Offset, offsets
 
 T = TypeVar("T")
+FEW = 2**16  # nodes up to which a launch takes longer than its work, whatever the tile
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,11 @@ class Tile:
     warps: int = 4
     steps: int = 0
 
-    def within(self, S: Sequence[int], halo: int) -> "Tile":
-        """The tile, no larger than a field and its halo."""
+    def within(self, S: Sequence[int], halo: int, device: torch.device) -> "Tile":
+        """The tile; in the interpreter no larger than a field and its halo. A GPU compiles each
+        tile anew, and masks cost it nothing."""
+        if device.type != "cpu":
+            return self
         ends = [rounded(s + 2 * halo) if s > 1 else 1 for s in S]
         z, x, y = (min(b, e) for b, e in zip((self.z, self.x, self.y), ends, strict=True))
         return replace(self, z=z, x=x, y=y)
@@ -87,11 +91,12 @@ def residual(
 ) -> Tensor:
     """b - A u, or A u without b."""
     u = u.contiguous()
-    b = u if (has_b := b is not None) is False else b.contiguous()
+    has_b = b is not None
+    b = u if b is None else b.contiguous()
     S, num, out = three(u.shape[1:], 1), len(u), torch.empty_like(u)
 
     def run(tile: Tile) -> Tensor:
-        tile = tile.within(S, 0)
+        tile = tile.within(S, 0, u.device)
         tiles = [cdiv(s, t) for s, t in zip(S, (tile.z, tile.x, tile.y), strict=True)]
         kernels.residual[(num * tiles[0] * tiles[1] * tiles[2],)](
             u, b, c, excess(e, u), out, num, *three(n, 0), *S, *strides(c, e), *tiles[1:],
@@ -125,7 +130,7 @@ def smooth(
     def launch(tile: Tile, u: Tensor | None, U: Tensor | None, some: Sequence[float]) -> Tensor:
         from_zero = u is None
         halo = max(0, len(some) - (from_zero and U is None))
-        tile = tile.within(S, halo)
+        tile = tile.within(S, halo, b.device)
         halos = [halo if s > 1 else 0 for s in S]
         sizes = [t - 2 * h for t, h in zip((tile.z, tile.x, tile.y), halos, strict=True)]
         if min(sizes) < 1:
@@ -171,7 +176,7 @@ def restrict(
     out = b.new_empty(num, *shape)
 
     def run(tile: Tile) -> Tensor:
-        tile = tile.within(C, 1)
+        tile = tile.within(C, 1, b.device)
         sizes = [t - g for t, g in zip((tile.z, tile.x, tile.y), G, strict=True)]
         tiles = [cdiv(s, t) for s, t in zip(C, sizes, strict=True)]
         kernels.restrict[(num * tiles[0] * tiles[1] * tiles[2],)](
@@ -243,4 +248,6 @@ def tuned(
     constant = "constant" if not any(c.stride()[1:]) else "variable"
     key = (kernel, u.dtype, *map(rounded, u.shape), len(c), constant, *kind)
     with torch.cuda.device_of(u):
+        if u.numel() < FEW:
+            return run(tiles[0])
         return run(tuning.best(key, tiles, run, u.device, too_large=(OutOfResources,)))
