@@ -28,7 +28,22 @@ def test_kernels_equal_their_twins_in_the_interpreter():
     done = run(
         *("-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--durations=5"),
         *(HERE / "interpreted.py", HERE / "test_contract.py"),
-        *("-k", "interpreted or few_modes"),
+        *("-k", "interpreted or few_modes or few_nodes"),
+        TRITON_INTERPRET="1",
+        PDEOPS_KERNELS="triton",
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert " passed" in done.stdout
+
+
+@needs_triton
+@pytest.mark.slow
+def test_tiled_multigrid_equals_its_twin_in_the_interpreter():
+    """Boxes, coarse levels, semicoarsening, lines, tiles that do not cover the grid."""
+    done = run(
+        *("-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--durations=5"),
+        *(HERE / "interpreted_multigrid.py", HERE / "test_contract.py"),
+        *("-k", "interpreted or more_nodes"),
         TRITON_INTERPRET="1",
         PDEOPS_KERNELS="triton",
     )
@@ -130,6 +145,14 @@ for precision in ("ieee", "tf32"):
         for sizes in ({}, dict.fromkeys("BIOK", 1)):
             compile(kernel, "fp32", BB=16, BI=32, BO=32, PRECISION=precision, **sizes)
 """
+
+
+@needs_triton
+@pytest.mark.slow
+def test_kernels_of_multigrid_compile_for_hopper(tmp_path):
+    done = run(HERE / "compile_tiled.py", TRITON_CACHE_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "solve fp64" in done.stdout
 
 
 @needs_triton
