@@ -43,7 +43,7 @@ def test_several_steps_per_load_equal_plain_steps_on_tiles_with_halo(steps, monk
     """Tiles of 16 x 16 nodes, of which a halo of 3 leaves 10 x 10; 0 is all steps at once."""
     monkeypatch.setitem(triton_launch.TILES, 2, (Tile(1, 16, 16, steps=steps),))
     level = level_of(22, 13)
-    u, b = (inside(level, torch.zeros(2, *level.c.shape[1:])) for _ in range(2))
+    u, b = (inside(level, level.c.new_zeros(2, *level.c.shape[1:])) for _ in range(2))
     U = reference.restrict(level, None, b)
     for before, correction in ((None, None), (u, None), (u, U)):
         found = gpu.smooth(level, before, b, (0.6, 0.9, 0.7), correction)
@@ -55,7 +55,7 @@ def test_residual_and_restriction_on_several_tiles(monkeypatch):
     for table in (triton_launch.FLAT, triton_launch.CELLS):
         monkeypatch.setitem(table, 2, (Tile(1, 4, 8),))
     level = level_of(22, 13)
-    u, b = (inside(level, torch.zeros(2, *level.c.shape[1:])) for _ in range(2))
+    u, b = (inside(level, level.c.new_zeros(2, *level.c.shape[1:])) for _ in range(2))
     for part in ("residual", "restrict"):
         found, expected = (getattr(form, part)(level, u, b) for form in (gpu, reference))
         torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)

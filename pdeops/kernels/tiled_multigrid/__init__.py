@@ -9,6 +9,7 @@ computes the levels with them, on the device of the system, and its `TiledHierar
 from collections.abc import Sequence
 from types import ModuleType
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -91,5 +92,13 @@ def coarse_couplings(level: TiledLevel) -> Float[Tensor, "k *coarse"]:
 
 
 def _form(level: TiledLevel) -> ModuleType:
-    unfit = gpu.unfit(level.c.dtype, len(level.n))
-    return gpu if FORMS.choice(level.c.device.type, unfit).form == "gpu" else reference
+    name = _name_of_form(level.c.device.type, level.c.dtype, len(level.n))
+    return gpu if name == "gpu" else reference
+
+
+def _name_of_form(device: str, dtype: torch.dtype, num_axes: int) -> str:
+    return FORMS.choice(device, gpu.unfit(dtype, num_axes)).form
+
+
+# The mark of `torch.compiler.assume_constant_result`, which imports torch._dynamo.
+_name_of_form._dynamo_marked_constant = True  # type: ignore[attr-defined]

@@ -71,7 +71,7 @@ class TiledHierarchy(Hierarchy):
         """M b on stored nodes: a cycle from zero."""
         u: dict[int, Tensor | None] = {}
         rhs = {0: b}
-        for step, i in layout.schedule(len(self.levels), cycle.kind).tolist():
+        for step, i in schedule(len(self.levels), cycle.kind):
             level = self.levels[i]
             if step == EXACT:
                 u[i] = exact(level, rhs[i])
@@ -109,6 +109,15 @@ class TiledHierarchy(Hierarchy):
         for axis, *start in sweeps * (self._sweep[::-1] if reverse else self._sweep):
             u = parts.smooth_lines(level, u, b, axis, start)
         return u
+
+
+def schedule(levels: int, kind: str) -> list[list[int]]:
+    """The steps of a cycle (`layout.schedule`)."""
+    return layout.schedule(levels, kind).tolist()
+
+
+# The mark of `torch.compiler.assume_constant_result`, which imports torch._dynamo.
+schedule._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def exact(level: TiledLevel, b: Float[Tensor, "m *stored"]) -> Float[Tensor, "m *stored"]:
