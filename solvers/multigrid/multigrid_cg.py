@@ -115,6 +115,7 @@ class MultigridCG:
         solver = self._solver_for(b_stored)
         columns = solver.solve(b_stored, guess, rtol, max_iterations)
         x = self.hierarchy.fields(solver.x).to(b.device).reshape(b.shape).clone()
+        x = self.A.project(x)  # cycles leave values at solid nodes
         fields = x.view(shape)
         for u, column in zip(fields, columns, strict=True):
             column.x = u

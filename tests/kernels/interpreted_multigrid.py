@@ -89,6 +89,18 @@ def test_torch_compile_keeps_the_parts_of_a_cycle_whole(monkeypatch):
     assert sum("tiled_smooth" in name for name in names) == 2 * (len(hierarchy.levels) - 1)
 
 
+def test_solid_nodes_keep_their_value():
+    given = system(7, 6)
+    given.faces[0][2:4, 3] = given.faces[1][2, 3:5] = given.excess[2, 3] = 0
+    level = tiled_multigrid.from_faces(given.faces, given.excess, (True, True))
+    level = replace(level, w=reference.weights(level))
+    torch.testing.assert_close(gpu.weights(level, ()), level.w)
+    u, b = (inside(level, level.c.new_zeros(1, *level.c.shape[1:])) for _ in range(2))
+    found, expected = (f.smooth(level, u, b, (0.6, 0.9), None) for f in (gpu, reference))
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
+    assert found[0, 3, 4] == u[0, 3, 4]
+
+
 def test_float64_and_float32_have_kernels_and_others_the_twin():
     level = level_of(5)
     assert tiled_multigrid._form(level) is gpu

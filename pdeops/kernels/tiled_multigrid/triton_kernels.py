@@ -179,7 +179,7 @@ def smooth(u, b, c, e, lengths, U, w, out, num, n_z, n_x, n_y, S_z, S_x, S_y, C_
                 r += forth * (neighbour(v, OFFSETS[k], 1) - v)
                 r += back * (neighbour(v, OFFSETS[k], -1) - v)
         omega = tl.load(lengths + s)
-        v = tl.where(d > 0, v + omega * r / tl.where(d > 0, d, 1.0), 0.0)
+        v += tl.where(d > 0, omega * r / tl.where(d > 0, d, 1.0), 0.0)
     inner = (y >= 0) & (y < S_y) & (x >= 0) & (x < S_x) & (z >= 0) & (z < S_z)
     row = tl.arange(0, BY)[None, None, :]
     inner = inner & (row >= H) & (row < BY - H)
