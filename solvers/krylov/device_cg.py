@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...kernels.conjugate import dot_columns
 from ...kernels.runtime.graphs import graphed
 from ..result import SolveResult, at_once
 from .loop import Column
@@ -119,7 +120,7 @@ class DeviceCG:
 
 def dot(u: Float[Tensor, "m *stored"], v: Float[Tensor, "m *stored"]) -> Tensor:
     """⟨u, v⟩ of each column, (m, 1, ...)."""
-    return torch.linalg.vecdot(u.flatten(1), v.flatten(1)).view(-1, *[1] * (u.ndim - 1))
+    return dot_columns(u, v).view(-1, *[1] * (u.ndim - 1))
 
 
 def root(square: float) -> float:
