@@ -35,8 +35,8 @@ def main() -> None:
         epilog="Commands that make one table each: python -m benchmarks.TABLE, with TABLE one of "
         "certificates, checkouts, classical, cold_start, cost, curriculum, deepxde, elasticity, "
         "gaussian_process, generalisation, insr, lagrangian, lsm_study, matrices, multigrid_gpu, "
-        "peak_memory, preconditioners, refinement, refinement_sphere, relax, residual_floor, rollouts, "
-        "search, spacetime, spectral_gpu, study, superiority, winner.",
+        "peak_memory, preconditioners, refinement, refinement_sphere, relax, residual_floor, "
+        "rollouts, search, spacetime, spectral_gpu, study, superiority, winner.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV files")

@@ -8,8 +8,8 @@ set-up in cycles, how many times faster a cycle is than its twin in plain torch,
 the copy bandwidth that the compulsory bytes of a cycle reach: on the finest level, u and b read and
 u written in each smoothing, u and b read for the restriction, and the couplings in all three.
 
-Where nvmath-python and cuDSS are installed, further rows have their direct solution of the same systems at
-`--direct` sizes: factorisation and solution.
+Where nvmath-python and cuDSS are installed, further rows have their direct solution of smaller
+systems, factorisation and solution, and ours of the same systems.
 
 Needs a GPU, torch, triton and numpy. `--device cpu` runs the twins at small sizes and checks the
 residuals. Writes results/multigrid_gpu.csv.
@@ -183,9 +183,7 @@ def compulsory_bytes(solver: MultigridCG, problem: Problem) -> int:
     return finest.c.element_size() * nodes * (fields * problem.columns + 3 * couplings)
 
 
-def cudss_row(
-    problem: Problem, device: torch.device, bandwidth: float | None, repeats: int
-) -> Row:
+def cudss_row(problem: Problem, device: torch.device, bandwidth: float | None, repeats: int) -> Row:
     """Factorisation and solution by cuDSS of the matrix in the memory of the device."""
     from nvmath.sparse.advanced import DirectSolver
 

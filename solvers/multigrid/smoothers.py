@@ -178,8 +178,8 @@ def second(A: Diffusion) -> float:
 def suited(A: Diffusion) -> Smoother:
     """Lines if one axis dominates everywhere, or different axes in different places; else points.
 
-    Points take a third of the time. They are also chosen if lines have no compiled loops. Points are
-    smoothed by Gauss-Seidel, on GPUs by Chebyshev.
+    Points take a third of the time. They are also chosen if lines have no compiled loops. The
+    smoother by points is Gauss-Seidel, on GPUs Chebyshev.
     """
     points = Chebyshev() if prefers_polynomials(A.device) else GaussSeidel()
     if A.ndim == 1 or not line_smoothing_pays(A.device):

@@ -8,7 +8,7 @@ from triton.compiler import ASTSource
 from pdeops.kernels.tiled_multigrid import triton_kernels, triton_lines, triton_setup
 from pdeops.kernels.tiled_multigrid.triton_launch import CELLS, FLAT, TILES, parities, triples
 
-ARRAYS = set("u b c e U w d p f out lengths lower upper".split())
+ARRAYS = {"u", "b", "c", "e", "U", "w", "d", "p", "f", "out", "lengths", "lower", "upper"}
 TABLES = {"starts", "terms"}
 
 
@@ -44,30 +44,32 @@ for dtype, ndim in (("fp32", 2), ("fp64", 2), ("fp32", 3)):
     flat = {"n_z": 0, "S_z": 1, "C_z": 1, "N_z": 0} if ndim == 2 else {}
     whole = {"GZ": int(ndim == 3), "GX": 1, "GY": 1}
     for count in (ndim, 3**ndim // 2):
-        of_A = {"D": ndim, "OFFSETS": triples(ndim, count)}
+        given = {"D": ndim, "OFFSETS": triples(ndim, count)}
 
         def present(kernel, flat=flat, **more):
             return {k: v for k, v in {**flat, **more}.items() if k in kernel.arg_names}
 
         kernel = triton_kernels.residual
-        compile(kernel, dtype, **tile(FLAT[ndim]), EXCESS=True, HAS_B=True, **of_A, **present(kernel))
+        compile(
+            kernel, dtype, **tile(FLAT[ndim]), EXCESS=True, HAS_B=True, **given, **present(kernel)
+        )
         kernel = triton_kernels.smooth
         for first in ({"FROM_ZERO": True, "CORRECT": False}, {"FROM_ZERO": False, "CORRECT": True}):
             halo = 1 if first["FROM_ZERO"] else 2
             compile(
                 kernel, dtype, **tile(TILES[ndim]), EXCESS=False, STEPS=2, H=halo, **first, **whole,
-                **of_A, **present(kernel),
+                **given, **present(kernel),
             )  # fmt: skip
         kernel = triton_kernels.restrict
         compile(
             kernel, dtype, **tile(CELLS[ndim]), EXCESS=False, HAS_U=True, **whole,
-            PARITIES=parities((whole["GZ"], 1, 1)), **of_A,
+            PARITIES=parities((whole["GZ"], 1, 1)), **given,
             **present(kernel),
         )  # fmt: skip
         kernel = triton_setup.weights
         for odd in ({"OZ": 0, "OX": 0, "OY": 1}, {"OZ": int(ndim == 3), "OX": 1, "OY": 1}):
             compile(
-                kernel, dtype, BLOCK=256, BY_LINES=sum(odd.values()) == 1, **odd, **whole, **of_A,
+                kernel, dtype, BLOCK=256, BY_LINES=sum(odd.values()) == 1, **odd, **whole, **given,
                 **present(kernel),
             )  # fmt: skip
     kernel = triton_setup.coarse_couplings

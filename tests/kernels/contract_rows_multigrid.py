@@ -116,14 +116,17 @@ FEW_NODES = {
         few_parts, ((4, 3),), dtypes=(torch.float64,), exempt=LONG, coarsen=BOTH
     ),
     "tiled_multigrid, lines, few_nodes": row(
-        line_parts, ((4, 3),), dtypes=(torch.float64,), exempt=LONG, coarsen=(False, True), lines=(0,)
+        line_parts,
+        ((4, 3),),
+        dtypes=(torch.float64,),
+        exempt=LONG,
+        coarsen=(False, True),
+        lines=(0,),
     ),
 }
 MORE_NODES = {
     "tiled_multigrid, plane, more_nodes": row(cycle_parts, ((7, 9), (2, 21)), coarsen=BOTH),
-    "tiled_multigrid, second, more_nodes": row(
-        cycle_parts, ((10, 13),), coarsen=BOTH, second=True
-    ),
+    "tiled_multigrid, second, more_nodes": row(cycle_parts, ((10, 13),), coarsen=BOTH, second=True),
     "tiled_multigrid, line, more_nodes": row(cycle_parts, ((19,), (2,)), coarsen=(True,)),
     "tiled_multigrid, semicoarsened, more_nodes": row(
         cycle_parts, ((6, 1), (9, 4)), coarsen=(True, False)
@@ -135,9 +138,7 @@ MORE_NODES = {
     "tiled_multigrid, semicoarsened box, more_nodes": row(
         cycle_parts, ((4, 3, 2),), coarsen=(True, False, True)
     ),
-    "tiled_multigrid, set-up, more_nodes": row(
-        setup_parts, ((9, 10),), coarsen=BOTH, second=True
-    ),
+    "tiled_multigrid, set-up, more_nodes": row(setup_parts, ((9, 10),), coarsen=BOTH, second=True),
     "tiled_multigrid, set-up of a box, more_nodes": row(setup_parts, ((4, 5, 4),), coarsen=BOX),
     "tiled_multigrid, lines, more_nodes": row(
         line_parts, ((9, 10), (8, 5)), coarsen=BOTH, lines=(1, 0), second=True

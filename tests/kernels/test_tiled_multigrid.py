@@ -156,7 +156,7 @@ class Recorded:
     def __init__(self):
         self.calls = []
 
-    def Stream(self):  # noqa: N802
+    def Stream(self):
         return SimpleNamespace(wait_stream=lambda other: self.calls.append("wait"))
 
     current_stream = Stream
@@ -176,7 +176,7 @@ class Recorded:
     def graph(self, graph):
         return self._within("graph")
 
-    def CUDAGraph(self):  # noqa: N802
+    def CUDAGraph(self):
         return SimpleNamespace(replay=lambda: self.calls.append("replay"))
 
 

@@ -25,10 +25,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..blackbox.layout import padded
 from ..blackbox.level_reference import shift
 from ..forms import is_interpreted
-from .level import TiledLevel, digit_codes, offsets
+from .level import TiledLevel, coarse_shape, digit_codes, offsets
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -68,9 +67,7 @@ def smooth(
 def restrict(level: TiledLevel, u: Tensor | None, b: Tensor) -> Tensor:
     """Same as `reference.restrict`."""
     assert level.w is not None
-    return torch.ops.pdeops.tiled_restrict(
-        level.c, level.e, u, b, level.w, level.n, level.coarsen
-    )
+    return torch.ops.pdeops.tiled_restrict(level.c, level.e, u, b, level.w, level.n, level.coarsen)
 
 
 def weights(level: TiledLevel, lines: tuple[int, ...]) -> Tensor:
@@ -125,11 +122,6 @@ def coarse_couplings(level: TiledLevel) -> Tensor:
 
 
 # --------------------------------------------------------------------- registration with torch
-
-
-def coarse_shape(n: Sequence[int], coarsen: Sequence[bool]) -> list[int]:
-    """The stored nodes per axis of the next level."""
-    return [padded(k // 2 if c else k) for k, c in zip(n, coarsen, strict=True)]
 
 
 def _residual(c: Tensor, e: Tensor | None, u: Tensor, b: Tensor | None, n: list[int]) -> Tensor:

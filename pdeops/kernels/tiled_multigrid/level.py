@@ -26,6 +26,11 @@ def digit_codes(coarsen: Sequence[bool]) -> list[Offset]:
     return list(product(*[(0, 1, 2) if c else (0,) for c in coarsen]))[1:]
 
 
+def coarse_shape(n: Sequence[int], coarsen: Sequence[bool]) -> list[int]:
+    """The stored nodes per axis of the next level."""
+    return [padded(k // 2 if c else k) for k, c in zip(n, coarsen, strict=True)]
+
+
 @dataclass(frozen=True)
 class TiledLevel:
     """The operator (A u)_p = Σ_δ c_δ(p) (u_p - u_(p+δ)) + e_p u_p on the unknowns of a box.
@@ -130,5 +135,3 @@ def of_twin(level: Level) -> tuple[Tensor, Tensor]:
         from_there = shift(level.couplings[tuple(-o for o in offset)], offset)
         c.append(torch.where(unknown, level.couplings[offset], from_there))
     return torch.stack(c), level.excess
-
-

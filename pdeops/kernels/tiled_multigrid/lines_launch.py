@@ -57,7 +57,8 @@ def solve_lines(
         out = u.clone(memory_format=torch.contiguous_format)
         nodes = min(chunk.nodes, rounded(along))
         kernels.solve[(cdiv(num[0] * num[1], chunk.lines), len(u))](
-            f.clone(memory_format=torch.contiguous_format), c, p, out, out[0].numel(), along, *places, *of_c, *num, *firsts,
+            f.clone(memory_format=torch.contiguous_format), c, p, out, out[0].numel(),
+            along, *places, *of_c, *num, *firsts,
             STEP=step, LINES=chunk.lines, CHUNK=nodes, num_warps=chunk.warps,
             enable_fp_fusion=True,
         )  # fmt: skip

@@ -77,9 +77,7 @@ def restrict(
     return plain_restrict(b if u is None else plain_residual(u, b, plain), plain)
 
 
-def weights(
-    level: TiledLevel, lines: tuple[int, ...] = ()
-) -> Float[Tensor, "codes *coarse"]:
+def weights(level: TiledLevel, lines: tuple[int, ...] = ()) -> Float[Tensor, "codes *coarse"]:
     """The weights of P."""
     found = interpolation(replace(level.plain, followed=lines, lines={}))
     return torch.stack([found[digits] for digits in digit_codes(level.coarsen)])

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from . import triton_setup as kernels
-from .gpu import coarse_shape
-from .level import Offset, digit_codes
+from .level import Offset, coarse_shape, digit_codes
 from .triton_launch import cdiv, three, triples
 
 BLOCK = 256  # coarse nodes of a program
@@ -57,7 +56,8 @@ def coarse_couplings(c: Tensor, w: Tensor, n: Sequence[int], coarsen: Sequence[b
     with torch.cuda.device_of(c):
         kernels.coarse_couplings[(cdiv(C[0] * C[1] * C[2], BLOCK), len(out))](
             c, w, out, starts, terms, *three(n, 0), *S, *C, *strides[1:],
-            D=len(n), GZ=G[0], GX=G[1], GY=G[2], WIDTH=terms.shape[1], BLOCK=BLOCK, enable_fp_fusion=True,
+            D=len(n), GZ=G[0], GX=G[1], GY=G[2], WIDTH=terms.shape[1], BLOCK=BLOCK,
+            enable_fp_fusion=True,
         )  # fmt: skip
     return out
 
@@ -81,12 +81,13 @@ def galerkin_terms(
     """
     starts: list[list[int]] = []
     terms: list[list[int]] = []
-    ranges = [(-2, -1, 0, 1, 2) if g else (-1, 0, 1) if s > 1 else (0,) for g, s in zip(coarsen, C, strict=True)]
+    ranges = [
+        (-2, -1, 0, 1, 2) if g else (-1, 0, 1) if s > 1 else (0,)
+        for g, s in zip(coarsen, C, strict=True)
+    ]
     for delta in triples(ndim, 3**ndim // 2):
         first = len(terms)
-        for (k, edge), p in product(
-            enumerate(triples(ndim, num_couplings)), product(*ranges)
-        ):
+        for (k, edge), p in product(enumerate(triples(ndim, num_couplings)), product(*ranges)):
             q = tuple(a + b for a, b in zip(p, edge, strict=True))
             phi = [place(x, at, coarsen, C) for at in ((0, 0, 0), delta) for x in (p, q)]
             if phi[:2] != [ZERO, ZERO] and phi[2:] != [ZERO, ZERO]:

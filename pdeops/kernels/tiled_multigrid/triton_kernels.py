@@ -223,8 +223,8 @@ def to_corner(r, w, cell, cells, size, GX: tl.constexpr, GY: tl.constexpr,
               oz: tl.constexpr, ox: tl.constexpr, oy: tl.constexpr,
               sz: tl.constexpr, sx: tl.constexpr, sy: tl.constexpr):  # fmt: skip
     """The part at the coarse nodes on the lower (s = 0) or upper (1) side of each odd axis."""
-    code: tl.constexpr = (
-        (oz * (1 + sz) * (1 + 2 * GX) + ox * (1 + sx)) * (1 + 2 * GY) + oy * (1 + sy)
+    code: tl.constexpr = (oz * (1 + sz) * (1 + 2 * GX) + ox * (1 + sx)) * (1 + 2 * GY) + oy * (
+        1 + sy
     )
     if code > 0:
         r = r * tl.load(w + (code - 1) * size + cell, mask=cells, other=0.0)

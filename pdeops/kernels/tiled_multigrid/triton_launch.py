@@ -13,8 +13,7 @@ from triton.runtime.errors import OutOfResources
 
 from ..runtime import tuning
 from . import triton_kernels as kernels
-from .gpu import coarse_shape
-from .level import Offset, offsets
+from .level import Offset, coarse_shape, offsets
 
 T = TypeVar("T")
 FEW = 2**16  # nodes up to which a launch takes longer than its work, whatever the tile
@@ -86,9 +85,7 @@ CELLS = {
 }
 
 
-def residual(
-    c: Tensor, e: Tensor | None, u: Tensor, b: Tensor | None, n: Sequence[int]
-) -> Tensor:
+def residual(c: Tensor, e: Tensor | None, u: Tensor, b: Tensor | None, n: Sequence[int]) -> Tensor:
     """b - A u, or A u without b."""
     u = u.contiguous()
     has_b = b is not None
@@ -182,7 +179,8 @@ def restrict(
         kernels.restrict[(num * tiles[0] * tiles[1] * tiles[2],)](
             field, b, c, excess(e, b), w, out, num, *three(n, 0), *S, *N, *C, *strides(c, e),
             *tiles[1:], D=len(n), OFFSETS=triples(len(n), len(c)), EXCESS=e is not None,
-            HAS_U=u is not None, PARITIES=parities(tuple(G)), GZ=G[0], GX=G[1], GY=G[2], **tile.options,
+            HAS_U=u is not None, PARITIES=parities(tuple(G)), GZ=G[0], GX=G[1], GY=G[2],
+            **tile.options,
         )  # fmt: skip
         return out
 

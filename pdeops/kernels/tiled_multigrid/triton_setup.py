@@ -90,8 +90,8 @@ def store_weight(of_c, w, lower, upper, at, node, mask, stored, coupled, total, 
         first *= beyond(I_y, n_y, 1 + sy)
     kept = tl.where(coupled > 0, kept, 0.0)
     value = tl.where(total > 0, value / tl.where(total > 0, total, 1.0), kept)
-    code: tl.constexpr = (
-        (OZ * (1 + sz) * (1 + 2 * GX) + OX * (1 + sx)) * (1 + 2 * GY) + OY * (1 + sy)
+    code: tl.constexpr = (OZ * (1 + sz) * (1 + 2 * GX) + OX * (1 + sx)) * (1 + 2 * GY) + OY * (
+        1 + sy
     )
     tl.store(w + (code - 1) * size + at, tl.where(mask, value, first), mask=stored)
 
