@@ -39,11 +39,20 @@ def tile(tiles):
     return {"num_warps": t.warps, "BZ": t.z, "BX": t.x, "BY": t.y}
 
 
-for dtype, ndim in (("fp32", 2), ("fp64", 2), ("fp32", 3)):
-    # Triton takes arguments of 1 as constants: a plane has one node along z.
-    flat = {"n_z": 0, "S_z": 1, "C_z": 1, "N_z": 0} if ndim == 2 else {}
-    whole = {"GZ": int(ndim == 3), "GX": 1, "GY": 1}
-    for count in (ndim, 3**ndim // 2):
+# Triton takes arguments of 1 as constants: a plane has one node along z; a small one has one tile,
+# one unknown along x, and one right-hand side.
+PLANE = {"n_z": 0, "S_z": 1, "C_z": 1, "N_z": 0, "c_z": 0, "e_z": 0, "c_y": 1, "e_y": 1}
+SMALL = PLANE | dict.fromkeys(("num", "X_TILES", "Y_TILES", "n_x", "N_x"), 1)
+LINE = SMALL | {"n_x": 0, "S_x": 1, "C_x": 1, "N_x": 0, "c_x": 0, "e_x": 0}
+CASES = (
+    ("fp32", 1, LINE),
+    ("fp32", 2, SMALL),
+    ("fp64", 2, PLANE),
+    ("fp32", 3, {}),
+)
+for dtype, ndim, flat in CASES:
+    whole = {"GZ": int(ndim > 2), "GX": int(ndim > 1), "GY": 1}
+    for count in sorted({ndim, 3**ndim // 2}):
         given = {"D": ndim, "OFFSETS": triples(ndim, count)}
 
         def present(kernel, flat=flat, **more):
@@ -63,11 +72,11 @@ for dtype, ndim in (("fp32", 2), ("fp64", 2), ("fp32", 3)):
         kernel = triton_kernels.restrict
         compile(
             kernel, dtype, **tile(CELLS[ndim]), EXCESS=False, HAS_U=True, **whole,
-            PARITIES=parities((whole["GZ"], 1, 1)), **given,
+            PARITIES=parities(tuple(whole.values())), **given,
             **present(kernel),
         )  # fmt: skip
         kernel = triton_setup.weights
-        for odd in ({"OZ": 0, "OX": 0, "OY": 1}, {"OZ": int(ndim == 3), "OX": 1, "OY": 1}):
+        for odd in ({"OZ": 0, "OX": 0, "OY": 1}, {"OZ": whole["GZ"], "OX": whole["GX"], "OY": 1}):
             compile(
                 kernel, dtype, BLOCK=256, BY_LINES=sum(odd.values()) == 1, **odd, **whole, **given,
                 **present(kernel),
@@ -76,5 +85,6 @@ for dtype, ndim in (("fp32", 2), ("fp64", 2), ("fp32", 3)):
     compile(kernel, dtype, BLOCK=256, WIDTH=11, D=ndim, **whole, **present(kernel))
 for dtype in ("fp32", "fp64"):
     compile(triton_lines.pivots, dtype, num_warps=1, LINES=32)
-    for nodes in ({"s_i": 1, "c_i": 1}, {"s_b": 1, "c_b": 1}):
+    ones = dict.fromkeys(("n_i", "num_a", "num_b", "first_a", "s_b", "c_b"), 1)
+    for nodes in ({"s_i": 1, "c_i": 1}, {"s_b": 1, "c_b": 1}, ones):
         compile(triton_lines.solve, dtype, STEP=2, LINES=16, CHUNK=64, **nodes)

@@ -101,6 +101,20 @@ def test_solid_nodes_keep_their_value():
     assert found[0, 3, 4] == u[0, 3, 4]
 
 
+def test_constant_couplings_with_strides_of_zero():
+    """They also couple boundary nodes to each other, which must not count."""
+    faces = [torch.tensor(2.0).double().expand(8, 6), torch.tensor(3.0).double().expand(7, 7)]
+    level = tiled_multigrid.from_faces(faces, None, (True, True))
+    assert not any(level.c.stride()[1:])
+    level = replace(level, w=reference.weights(level))
+    torch.testing.assert_close(gpu.weights(level, ()), level.w)
+    found, expected = (form.coarse_couplings(level) for form in (gpu, reference))
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
+    u, b = (inside(level, torch.zeros(1, 9, 9).double()) for _ in range(2))
+    found, expected = (form.restrict(level, u, b) for form in (gpu, reference))
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
+
+
 def test_float64_and_float32_have_kernels_and_others_the_twin():
     level = level_of(5)
     assert tiled_multigrid._form(level) is gpu

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -64,7 +65,7 @@ class TiledLevel:
         return tuple(n // 2 if c else n for n, c in zip(self.n, self.coarsen, strict=True))
 
     @property
-    def inside(self) -> tuple:
+    def inside(self) -> Any:
         """The index of the unknowns in a field."""
         return (..., *(slice(1, n + 1) for n in self.n))
 
@@ -116,7 +117,7 @@ def from_faces(
     else:
         c = faces[0].new_zeros((ndim, *stored))
         for k, a in enumerate(by_axis):
-            here = [slice(0 if b == a else 1, m + 1) for b, m in enumerate(n)]
+            here: Any = [slice(0 if b == a else 1, m + 1) for b, m in enumerate(n)]
             c[(k, *here)] = faces[a]
     e = None
     if excess is not None:
@@ -125,8 +126,8 @@ def from_faces(
     return TiledLevel(n, c, e, tuple(coarsen))
 
 
-def of_twin(level: Level) -> tuple[Tensor, Tensor]:
-    """Couplings to all neighbours and the excess of a coarse level of the twin."""
+def of_twin(level: Level) -> Float[Tensor, "k *stored"]:
+    """The couplings to all neighbours of a coarse level of the twin."""
     ndim = len(level.n)
     unknown = torch.zeros_like(level.excess, dtype=torch.bool)
     unknown[level.inside] = True
@@ -134,4 +135,4 @@ def of_twin(level: Level) -> tuple[Tensor, Tensor]:
     for offset in offsets(ndim):
         from_there = shift(level.couplings[tuple(-o for o in offset)], offset)
         c.append(torch.where(unknown, level.couplings[offset], from_there))
-    return torch.stack(c), level.excess
+    return torch.stack(c)

@@ -85,10 +85,5 @@ def weights(level: TiledLevel, lines: tuple[int, ...] = ()) -> Float[Tensor, "co
 
 def coarse_couplings(level: TiledLevel) -> Float[Tensor, "k *coarse"]:
     """The couplings of Pᵀ A P to all neighbours; e does not count."""
-    plain = level.plain
-    couplings, _ = galerkin(plain)
-    none = (False,) * len(level.n)
-    coarse = replace(
-        plain, n=level.N, couplings=couplings, excess=torch.zeros_like(level.w[0]), coarsen=none
-    )
-    return of_twin(coarse)[0]
+    couplings, excess = galerkin(level.plain)
+    return of_twin(replace(level.plain, n=level.N, couplings=couplings, excess=excess))

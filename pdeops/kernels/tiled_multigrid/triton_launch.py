@@ -16,6 +16,7 @@ from . import triton_kernels as kernels
 from .level import Offset, coarse_shape, offsets
 
 T = TypeVar("T")
+Candidate = TypeVar("Candidate")
 FEW = 2**16  # nodes up to which a launch takes longer than its work, whatever the tile
 
 
@@ -237,8 +238,8 @@ def tuned(
     kernel: str,
     u: Float[Tensor, "m *stored"],
     c: Tensor,
-    tiles: tuple[Tile, ...],
-    run: Callable[[Tile], T],
+    tiles: tuple[Candidate, ...],
+    run: Callable[[Candidate], T],
     kind: tuple[object, ...] = (),
 ) -> T:
     """run(tile) with the fastest tile for fields of this dtype and size, rounded up to powers of
