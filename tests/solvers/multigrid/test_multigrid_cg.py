@@ -142,6 +142,18 @@ def test_a_breakdown_is_reported_and_leaves_the_other_columns_alone():
     assert "breakdown" in bad.reason
 
 
+def test_slow_convergence_ends_at_the_tolerance_whatever_the_checks():
+    """Without a preconditioner residuals lie close to the tolerance before they reach it."""
+    A = Diffusion(1.0, Grid((42,)))
+    b = draw(4, 40)
+    results = [DeviceCG(A.apply, torch.clone, b, k).solve(b, None, 1e-3, 60) for k in (1, 9)]
+    for often, rarely in zip(*results, strict=True):
+        assert often.converged
+        assert often.iterations == rarely.iterations > 9
+        assert often.residuals[-2] > 1e-3 >= often.residual
+        assert torch.equal(often.x, rarely.x)
+
+
 def test_what_it_refuses(rough):
     periodic = Diffusion(1.0, Grid((8, 8), boundary="periodic"), reaction=1.0)
     with pytest.raises(ValueError, match=r"no periodic axis; got .* Use cg"):
