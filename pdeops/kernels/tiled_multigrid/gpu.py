@@ -19,14 +19,13 @@ Number types: float32 and float64. The operations are registered with torch (`to
 that torch.compile keeps each as one node.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ..blackbox.level_reference import shift
-from ..forms import is_interpreted
+from ..runtime.registration import register
 from .level import TiledLevel, coarse_shape, digit_codes, offsets
 
 DTYPES = (torch.float32, torch.float64)
@@ -250,22 +249,21 @@ def _fake_lines(
     return u.new_empty(u.shape)
 
 
-def _register() -> torch.library.Library:
-    library = torch.library.Library("pdeops", "FRAGMENT")
-    level, coarse = "Tensor c, Tensor? e", "int[] n, bool[] coarsen"
-    operations: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-        f"tiled_residual({level}, Tensor u, Tensor? b, int[] n) -> Tensor": (
+_LEVEL, _COARSE = "Tensor c, Tensor? e", "int[] n, bool[] coarsen"
+_LIBRARY = register(  # the registration ends with this object
+    {
+        f"tiled_residual({_LEVEL}, Tensor u, Tensor? b, int[] n) -> Tensor": (
             _residual,
             _fake_residual,
         ),
-        f"tiled_smooth({level}, Tensor? u, Tensor b, float[] lengths, Tensor? U, Tensor? w,"
-        f" {coarse}) -> Tensor": (_smooth, _fake_smooth),
-        f"tiled_restrict({level}, Tensor? u, Tensor b, Tensor w, {coarse}) -> Tensor": (
+        f"tiled_smooth({_LEVEL}, Tensor? u, Tensor b, float[] lengths, Tensor? U, Tensor? w,"
+        f" {_COARSE}) -> Tensor": (_smooth, _fake_smooth),
+        f"tiled_restrict({_LEVEL}, Tensor? u, Tensor b, Tensor w, {_COARSE}) -> Tensor": (
             _restrict,
             _fake_restrict,
         ),
-        f"tiled_weights(Tensor c, {coarse}, Tensor[] sides) -> Tensor": (_weights, _fake_weights),
-        f"tiled_coarse_couplings(Tensor c, Tensor w, {coarse}) -> Tensor": (
+        f"tiled_weights(Tensor c, {_COARSE}, Tensor[] sides) -> Tensor": (_weights, _fake_weights),
+        f"tiled_coarse_couplings(Tensor c, Tensor w, {_COARSE}) -> Tensor": (
             _coarse_couplings,
             _fake_coarse_couplings,
         ),
@@ -273,12 +271,4 @@ def _register() -> torch.library.Library:
         "tiled_lines(Tensor c, Tensor p, Tensor f, Tensor u, int[] n, int axis, int[] start,"
         " int step) -> Tensor": (_lines, _fake_lines),
     }
-    for schema, (run, shapes) in operations.items():
-        name = library.define(schema)
-        for device in ("CUDA", "CPU") if is_interpreted() else ("CUDA",):
-            library.impl(name, run, device)
-        torch.library.register_fake(f"pdeops::{name}", shapes, lib=library)
-    return library
-
-
-_LIBRARY = _register()  # the registration ends with this object
+)
