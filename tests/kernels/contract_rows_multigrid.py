@@ -115,14 +115,6 @@ FEW_NODES = {
     "tiled_multigrid, few_nodes": row(
         few_parts, ((4, 3),), dtypes=(torch.float64,), exempt=LONG, coarsen=BOTH
     ),
-    "tiled_multigrid, lines, few_nodes": row(
-        line_parts,
-        ((4, 3),),
-        dtypes=(torch.float64,),
-        exempt=LONG,
-        coarsen=(False, True),
-        lines=(0,),
-    ),
 }
 MORE_NODES = {
     "tiled_multigrid, plane, more_nodes": row(cycle_parts, ((7, 9), (2, 21)), coarsen=BOTH),
