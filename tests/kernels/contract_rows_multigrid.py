@@ -125,13 +125,15 @@ MORE_NODES = {
     ),
     "tiled_multigrid, box, more_nodes": row(cycle_parts, ((4, 3, 5),), coarsen=BOX),
     "tiled_multigrid, second box, more_nodes": row(
-        cycle_parts, ((5, 4, 4),), coarsen=BOX, second=True
+        cycle_parts, ((5, 4, 4),), dtypes=(torch.float64,), exempt=LONG, coarsen=BOX, second=True
     ),
     "tiled_multigrid, semicoarsened box, more_nodes": row(
         cycle_parts, ((4, 3, 2),), coarsen=(True, False, True)
     ),
     "tiled_multigrid, set-up, more_nodes": row(setup_parts, ((9, 10),), coarsen=BOTH, second=True),
-    "tiled_multigrid, set-up of a box, more_nodes": row(setup_parts, ((4, 5, 4),), coarsen=BOX),
+    "tiled_multigrid, set-up of a box, more_nodes": row(
+        setup_parts, ((4, 5, 4),), dtypes=(torch.float64,), exempt=LONG, coarsen=BOX
+    ),
     "tiled_multigrid, lines, more_nodes": row(
         line_parts, ((9, 10), (8, 5)), coarsen=BOTH, lines=(1, 0), second=True
     ),
