@@ -34,9 +34,11 @@ def main() -> None:
         prog="python -m benchmarks",
         epilog="Commands that make one table each: python -m benchmarks.TABLE, with TABLE one of "
         "certificates, checkouts, classical, cold_start, cost, curriculum, deepxde, elasticity, "
-        "gaussian_process, generalisation, insr, lagrangian, lsm_study, matrices, peak_memory, "
+        "expectation, gaussian_process, generalisation, graph_preconditioner, insr, lagrangian, "
+        "lsm_study, matrices, mgno_gpu, mgno_rough, multigrid_gpu, peak_memory, "
         "preconditioners, refinement, refinement_sphere, relax, residual_floor, rollouts, "
-        "search, spacetime, spectral_gpu, steppers_gpu, study, superiority, winner.",
+        "scaling, search, spacetime, spectral_gpu, steppers_gpu, study, superiority, winner, "
+        "zoo.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV files")

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .multigrid.amg import RugeStueben, SmoothedAggregation
     from .multigrid.ghosts import GhostElimination
     from .multigrid.multigrid import Multigrid
+    from .multigrid.multigrid_cg import MultigridCG
     from .operators.boundary import with_boundary, without_boundary
     from .operators.diffusion import Diffusion
     from .operators.laplacian import Laplacian
@@ -91,6 +92,7 @@ _HOME = {
     "LinearFlux": "evolution.finite_volume",
     "Matrix": "operators.matrix",
     "Multigrid": "multigrid.multigrid",
+    "MultigridCG": "multigrid.multigrid_cg",
     "NavierStokes": "evolution.equations.navier_stokes",
     "PseudoSpectral": "evolution.pseudospectral",
     "RaceResult": "krylov.race",
@@ -163,6 +165,7 @@ __all__ = [
     "LinearFlux",
     "Matrix",
     "Multigrid",
+    "MultigridCG",
     "NavierStokes",
     "PseudoSpectral",
     "RaceResult",

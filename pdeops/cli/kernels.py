@@ -4,6 +4,7 @@ import importlib
 import math
 import pkgutil
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -156,6 +157,24 @@ def _vorticity(device: torch.device) -> Call:
     return lambda: flow.nonlinear_into(u_hat, 0.0, out)
 
 
+def _tiled_multigrid(device: torch.device) -> Call:
+    """The parts of a cycle on the finest level."""
+    from ..kernels.tiled_multigrid import from_faces, restrict, smooth, weights
+
+    n, lengths = 255, (0.6, 0.9)
+    faces = [_draw(device, n + 1, n).exp(), _draw(device, n, n + 1).exp()]
+    level = from_faces(faces, None, (True, True))
+    level = replace(level, w=weights(level))
+    b = torch.zeros(1, *level.c.shape[1:], device=device)
+    b[level.inside] = _draw(device, 1, n, n)
+
+    def call() -> Tensor:
+        u = smooth(level, None, b, lengths)
+        return smooth(level, u, b, lengths, restrict(level, u, b))
+
+    return call
+
+
 EXAMPLES: dict[str, Callable[[torch.device], Call]] = {
     "spectral_conv": _spectral_conv,
     "fno": _fno,
@@ -165,4 +184,5 @@ EXAMPLES: dict[str, Callable[[torch.device], Call]] = {
     "low_storage": _low_storage,
     "vorticity": _vorticity,
     "conjugate": _conjugate,
+    "tiled_multigrid": _tiled_multigrid,
 }

@@ -115,7 +115,7 @@ class Forms:
         if unfit is None:
             return Choice(name, f"form for {device}")
         if name == "gpu":
-            _warn_once(self.package.rpartition(".")[2], self.otherwise, unfit)
+            warn_once(self.package.rpartition(".")[2], self.otherwise, unfit)
         return Choice(self.otherwise, unfit)
 
     def _module(self, name: str) -> ModuleType:
@@ -151,7 +151,7 @@ def _has_triton() -> bool:
 
 
 @cache
-def _warn_once(operation: str, form: str, reason: str) -> None:
+def warn_once(operation: str, form: str, reason: str) -> None:
     log.warning("%s: %s; the form `%s` is used instead", operation, reason, form)
 
 

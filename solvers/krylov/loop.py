@@ -71,7 +71,7 @@ Start = Callable[[LinearOperator, Apply, Tensor, Tensor, Columns], Recurrence]
 
 
 @dataclass
-class _Column:
+class Column:
     """One right-hand side: its tolerances, its history and the reason for stopping."""
 
     size: float  # |b|
@@ -202,7 +202,7 @@ def steps(
     lost = norms(fields - right) if singular else [0.0] * len(sizes)
     eps, dtype = torch.finfo(b.dtype).eps, str(b.dtype)
     table = [
-        _Column(size, out / size if size else 0.0, rtol, max_iterations, eps, A_norm, dtype)
+        Column(size, out / size if size else 0.0, rtol, max_iterations, eps, A_norm, dtype)
         for size, out in zip(sizes, lost, strict=True)
     ]
     x = torch.zeros_like(fields)
@@ -257,7 +257,7 @@ def steps(
     return result
 
 
-def _run_one(method: Recurrence, column: _Column) -> Iterator[Recurrence]:
+def _run_one(method: Recurrence, column: Column) -> Iterator[Recurrence]:
     """Iterate until the true residual must be computed."""
     needs_size, norm, x_norm = column.A_norm is not None, 0.0, 0.0
     leaves = False
@@ -273,7 +273,7 @@ def _run_one(method: Recurrence, column: _Column) -> Iterator[Recurrence]:
 
 
 def _run(
-    method: Recurrence, live: list[int], table: list[_Column], x: Tensor
+    method: Recurrence, live: list[int], table: list[Column], x: Tensor
 ) -> Iterator[Recurrence]:
     """Iterate a batch until every column has stopped; columns leave it one by one."""
     columns, active = method.columns, list(live)
@@ -302,7 +302,7 @@ def _run(
             method.keep(torch.tensor(stay, device=x.device))
 
 
-def _result(x: Tensor, table: list[_Column], batched: bool) -> SolveResult:
+def _result(x: Tensor, table: list[Column], batched: bool) -> SolveResult:
     fields = x if batched else x[None]
     for c in table:
         if c.replaced:

@@ -58,10 +58,35 @@ def constant_problem(A: Diffusion, spec: CycleSpec) -> constant.Constant | None:
     grid = A.grid
     if A.constant is None or spec != CycleSpec() or A.ndim not in (2, 3):
         return None
-    zero_at_nodes = all(
-        b is Boundary.DIRICHLET and p is Placement.INTERIOR
-        for b, p in zip(grid.boundary, grid.placement, strict=True)
-    )
     similar = min(grid.spacing) ** 2 >= STRONG * max(grid.spacing) ** 2
     problem = constant.Constant(*A.constant, grid.shape, grid.extent)
-    return problem if zero_at_nodes and similar and len(problem.halved()) > 1 else None
+    return problem if zero_at_nodes(A) and similar and len(problem.halved()) > 1 else None
+
+
+def zero_at_nodes(A: Diffusion) -> bool:
+    """Whether u = 0 at the nodes next to the outermost unknowns, so that a constant coefficient
+    couples all neighbours alike."""
+    return all(
+        b is Boundary.DIRICHLET and p is Placement.INTERIOR
+        for b, p in zip(A.grid.boundary, A.grid.placement, strict=True)
+    )
+
+
+def system_on(A: Diffusion, device: torch.device, dtype: torch.dtype) -> blackbox.System:
+    """`system_of(A)` on a device; the faces of a constant coefficient are one number with strides
+    0, which kernels read from the cache."""
+    strengths, singular = strength(A), not A.positive_definite
+    periodic = [p and n > 1 for p, n in zip(A.periodic, A.grid.shape, strict=True)]
+    if A.constant is None or not zero_at_nodes(A):
+        faces = [f.detach().to(device, dtype) for f in A.faces]
+        excess = None if A.excess is None else A.excess.detach().to(device, dtype)
+        return blackbox.System(faces, excess, periodic, strengths, singular)
+    a, c = A.constant
+    shape = A.grid.shape
+    values = torch.tensor([*(a / h**2 for h in A.grid.spacing), c], dtype=dtype).to(device)
+    faces = [
+        values[axis].expand([n + (b == axis) for b, n in enumerate(shape)])
+        for axis in range(A.ndim)
+    ]
+    excess = values[-1].expand(shape) if c > 0 else None
+    return blackbox.System(faces, excess, periodic, strengths, singular)

@@ -76,7 +76,8 @@ class Multigrid(Preconditioner):
     Work arrays belong to the object: do not share it between threads.
 
     Args:
-        A: with compiled loops for float64 and float32 on the CPU, else in plain torch.
+        A: with compiled loops for float64 and float32 on the CPU, Triton kernels on GPUs (for
+            Chebyshev, Jacobi and lines, without periodic axes), else in plain torch.
         cycle: "V", "W", "F" or "full". F-cycles and full multigrid are not symmetric, so they
             cannot precondition CG. By default V, but W for a `Stencil` whose direction of strong
             coupling is turned against the axes (`stencil_hierarchy.suited_cycle`).
@@ -86,7 +87,8 @@ class Multigrid(Preconditioner):
             instead of 0.42 in 3D.
         smoother: `GaussSeidel()`, `LineGaussSeidel(axes)`, `Jacobi(damping)` or `Chebyshev(degree)`
             of `solvers.multigrid.smoothers`. By default lines if couplings along one axis
-            dominate, everywhere or along different axes in different places, else points. For a
+            dominate, everywhere or along different axes in different places, else points, which
+            on GPUs are smoothed by `Chebyshev(2)`. For a
             `Stencil`: `GaussSeidel()`, `LineGaussSeidel(axes)` or `DirectionalLines(directions)`;
             by default what should take the least time (`stencil_hierarchy.suited_smoother`).
         shares: sparsify the first coarse level: distribute its couplings along diagonals to the

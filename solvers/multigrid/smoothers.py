@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...kernels.blackbox import line_smoothing_pays
+from ...kernels.blackbox import line_smoothing_pays, prefers_polynomials
 from ...kernels.blackbox.layout import STRONG
 from ..operators.diffusion import Diffusion
 
@@ -178,15 +178,17 @@ def second(A: Diffusion) -> float:
 def suited(A: Diffusion) -> Smoother:
     """Lines if one axis dominates everywhere, or different axes in different places; else points.
 
-    Points take a third of the time. They are also chosen if lines have no compiled loops.
+    Points take a third of the time. They are also chosen if lines have no compiled loops. The
+    smoother by points is Gauss-Seidel, on GPUs Chebyshev.
     """
+    points = Chebyshev() if prefers_polynomials(A.device) else GaussSeidel()
     if A.ndim == 1 or not line_smoothing_pays(A.device):
-        return GaussSeidel()
+        return points
     ratio = 1.0 if A.constant is not None else second(A)
     if A.constant is None and ratio >= STRONG:  # decides most cases at little cost
-        return GaussSeidel()
+        return points
     if (axis := dominant(A)) is not None:
         return LineGaussSeidel((axis,))
     mean = strength(A)
     turns = ratio < WEAK and min(mean) >= STRONG * max(mean)
-    return LineGaussSeidel(tuple(range(A.ndim))) if turns else GaussSeidel()
+    return LineGaussSeidel(tuple(range(A.ndim))) if turns else points

@@ -26,6 +26,7 @@ from pdeops.kernels.sweeps import reference as sweeps_reference
 from pdeops.kernels.vorticity import reference as vorticity_reference
 
 from .contract_row import COMPLEX, IN_PLACE, SIZES, Row
+from .contract_rows_multigrid import MULTIGRID
 from .contract_rows_networks import NETWORKS
 
 
@@ -192,6 +193,7 @@ def faces(form):
 
 ROWS = {
     **NETWORKS,
+    **MULTIGRID,
     "diffusion.harmonic_faces": Row(
         faces(diffusion.harmonic_faces),
         faces(diffusion_reference.harmonic_faces),

@@ -17,9 +17,9 @@ def made(monkeypatch, setting="", interpreted=""):
 @pytest.fixture
 def fresh():
     """Messages appear once in a process."""
-    forms._warn_once.cache_clear()
+    forms.warn_once.cache_clear()
     yield
-    forms._warn_once.cache_clear()
+    forms.warn_once.cache_clear()
 
 
 def test_each_device_has_its_form(monkeypatch, caplog):

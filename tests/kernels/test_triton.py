@@ -38,7 +38,8 @@ def assert_interpreted_tests_pass(*selection):
 @needs_triton
 def test_kernels_equal_their_twins_in_the_interpreter():
     files = ("interpreted.py", "interpreted_steps.py", "interpreted_cycle.py", "test_contract.py")
-    chosen = "interpreted or few_modes or (test_forward and (etdrk4 or low_st or vorticity))"
+    steps = "test_forward and (etdrk4 or low_st or vorticity)"
+    chosen = f"interpreted or few_modes or few_nodes or ({steps})"
     assert_interpreted_tests_pass(*(HERE / f for f in files), "-k", chosen)
 
 
@@ -52,9 +53,25 @@ def test_cycles_equal_their_twins_in_the_interpreter():
 
 @needs_triton
 @pytest.mark.slow
+def test_tiled_multigrid_equals_its_twin_in_the_interpreter():
+    """Boxes, coarse levels, semicoarsening, lines, tiles that do not cover the grid."""
+    files = ("interpreted_multigrid.py", "test_contract.py")
+    assert_interpreted_tests_pass(*(HERE / f for f in files), "-k", "interpreted or more_nodes")
+
+
+@needs_triton
+@pytest.mark.slow
 def test_compile_and_export_keep_a_cycle_whole():
     done = run("-m", "tests.kernels.traced_cycle", TRITON_INTERPRET="1", PDEOPS_KERNELS="triton")
     assert done.returncode == 0, done.stderr
+
+
+@needs_triton
+@pytest.mark.slow
+def test_kernels_of_multigrid_compile_for_hopper(tmp_path):
+    done = run(HERE / "compile_tiled.py", TRITON_CACHE_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "solve fp64" in done.stdout
 
 
 @needs_triton

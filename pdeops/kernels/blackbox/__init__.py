@@ -1,7 +1,8 @@
 """Black-box multigrid (Dendy 1982): M ≈ A⁻¹ for A u = -div(a grad u) + e u on a box.
 
 `set_up` computes the levels of an operator, `Hierarchy.run` and `Hierarchy.bind` apply a cycle on
-them. The plain twin, which explains the method, is `reference.py`; `cpu.py` has compiled loops.
+them. The plain twin, which explains the method, is `reference.py`; `cpu.py` has compiled loops,
+`device.py` chooses `kernels/tiled_multigrid` on GPUs.
 """
 
 from collections.abc import Sequence
@@ -18,10 +19,11 @@ __all__ = [
     "NotPositiveDefiniteError",
     "System",
     "line_smoothing_pays",
+    "prefers_polynomials",
     "set_up",
 ]
 
-FORMS = Forms(__name__, cpu="cpu")
+FORMS = Forms(__name__, cpu="cpu", cuda="device")
 
 
 def set_up(
@@ -48,6 +50,11 @@ def set_up(
     fits = system.faces[0].dtype in COMPILED_DTYPES and len(system.faces) <= 3
     form = FORMS.of(system.faces[0], fits=fits)
     return form.set_up(system, cycle, tuple(lines), shares, num_sparsified)
+
+
+def prefers_polynomials(device: torch.device) -> bool:
+    """Whether Chebyshev smoothing has kernels there and Gauss-Seidel by points has none."""
+    return FORMS.by_device.get(device.type) == "device"
 
 
 def line_smoothing_pays(device: torch.device) -> bool:

@@ -17,7 +17,8 @@ from ..forms import Forms, is_compiled
 
 FORMS = Forms(__name__, cpu="cpu")
 
-_LONG = 16384  # from this size on, a CPU is faster with one dot product per column
+# From this size on, a CPU is faster with one dot product per column; vecdot stores the products.
+_LONG = 16384
 
 
 class Step(Protocol):
@@ -52,6 +53,6 @@ def dot_columns(
 ) -> Float[Tensor, " columns"]:
     """⟨u_j, v_j⟩ of each column j."""
     u, v = u.flatten(1), v.flatten(1)
-    if FORMS.serve(u) and u.shape[1] > _LONG:
+    if u.shape[1] > _LONG and (FORMS.serve(u) or len(u) == 1):
         return torch.stack([torch.dot(x, y) for x, y in zip(u, v, strict=True)])
     return torch.linalg.vecdot(u, v)

@@ -120,3 +120,8 @@ class Plan(NamedTuple):
 def joined(levels: Sequence[Level]) -> list[Tensor]:
     """The inverse of `Plan.split`."""
     return [w for l in levels for w in (l.A, *l.pre, *l.post, *(() if l.R is None else (l.R, l.P)))]
+
+
+def channels_last(u: Tensor) -> Tensor:
+    """u with channels last in memory; a vector as it is."""
+    return u.contiguous(memory_format=torch.channels_last) if u.ndim == 4 else u

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from ..runtime.registration import register
 from . import passes, recording
-from .geometry import Geometry, Plan, joined
+from .geometry import Geometry, Plan, channels_last, joined
 from .steps import Steps
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -121,11 +121,6 @@ def _fake_backward(
 ) -> list[Tensor]:
     df = torch.empty_like(f, memory_format=torch.channels_last)
     return [df, *(W.new_empty(W.shape) for W in weights)]
-
-
-def channels_last(u: Tensor) -> Tensor:
-    """u with channels last in memory; a vector as it is."""
-    return u.contiguous(memory_format=torch.channels_last) if u.ndim == 4 else u
 
 
 def owned(u: Tensor) -> Tensor:

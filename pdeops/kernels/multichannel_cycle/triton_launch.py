@@ -17,8 +17,8 @@ from triton.runtime.errors import OutOfResources
 from ..forms import is_interpreted
 from ..runtime import tuning
 from ..runtime.tiles import cdiv, options, padded, rounded
-from . import gpu, triton_kernels, triton_table
-from .geometry import MODES, ZERO, Geometry, Level, joined
+from . import triton_kernels, triton_table
+from .geometry import MODES, ZERO, Geometry, Level, channels_last, joined
 from .recording import PROLONGATION, STENCIL, Line, Recording, TableSteps, packed
 
 PROGRAMS = 4  # per multiprocessor, which the sums of weight gradients are divided into
@@ -288,7 +288,7 @@ def channels_last(results: Any) -> Any:
     channel, whose layout is both, has channels first."""
     if isinstance(results, tuple):
         return tuple(map(channels_last, results))
-    return gpu.channels_last(results) if isinstance(results, Tensor) else results
+    return channels_last(results) if isinstance(results, Tensor) else results
 
 
 def empty(like: Tensor, channels: int, shape: Sequence[int]) -> Tensor:

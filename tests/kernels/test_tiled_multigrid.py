@@ -1,0 +1,197 @@
+"""Tiled multigrid: its identities, its convergence, and which form serves."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from pdeops.domain import Grid
+from pdeops.kernels import blackbox, forms, tiled_multigrid
+from pdeops.kernels.blackbox import Cycle, System, device, layout
+from pdeops.kernels.blackbox.reference import ReferenceHierarchy
+from pdeops.kernels.runtime.graphs import WARM_UP, graphed
+from pdeops.kernels.tiled_multigrid import reference
+from pdeops.kernels.tiled_multigrid.hierarchy import TiledHierarchy
+from pdeops.solvers import Diffusion
+from pdeops.solvers.multigrid.hierarchy import system_on
+from pdeops.solvers.multigrid.smoothers import Chebyshev
+
+CHEBYSHEV = Cycle(lengths=Chebyshev(2).lengths)
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).double()
+
+
+def system(n, strength=None, excess=True):
+    faces = [draw(*(k + (a == b) for b, k in enumerate(n)), seed=a).exp() for a in range(len(n))]
+    e = draw(*n, seed=9).exp() if excess else None
+    return System(faces, e, (False,) * len(n), strength or (1.0,) * len(n))
+
+
+@pytest.fixture
+def several_levels(monkeypatch):
+    monkeypatch.setattr(layout, "DIRECT", 100)
+
+
+def run(hierarchy, b, cycle):
+    out = torch.full_like(b, torch.nan)
+    hierarchy.run(b, out, cycle)
+    return out
+
+
+@pytest.mark.parametrize("lines", [(), (1,)])
+@pytest.mark.parametrize("strength", [(1.0, 1.0), (0.1, 1.0)])
+@pytest.mark.parametrize("kind", ["V", "full"])
+def test_cycles_equal_those_of_black_box_multigrid(several_levels, lines, strength, kind):
+    given, b = system((20, 13), strength), draw(2, 20, 13)
+    cycle = Cycle(kind, 1, 2, lengths=() if lines else (0.6, 0.9))
+    hierarchy = TiledHierarchy(given, lines)
+    assert len(hierarchy.levels) > 3
+    expected = run(ReferenceHierarchy(given, lines), b, cycle)
+    torch.testing.assert_close(run(hierarchy, b, cycle), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_boxes_and_one_unknown(several_levels):
+    for n in ((5, 4, 3), (1, 1), (1,), (40,)):
+        given, b = system(n, excess=False), draw(2, *n)
+        expected = run(ReferenceHierarchy(given), b, CHEBYSHEV)
+        found = run(TiledHierarchy(given), b, CHEBYSHEV)
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_restriction_is_the_transpose_of_interpolation():
+    given = system((9, 6))
+    level = tiled_multigrid.from_faces(given.faces, given.excess, (True, True))
+    level = replace(level, w=tiled_multigrid.weights(level))
+    r, U = level.c.new_zeros(1, *level.c.shape[1:]), level.c.new_zeros(1, *level.w.shape[1:])
+    r[level.inside] = draw(1, 9, 6)
+    U[..., 1:5, 1:4] = draw(1, 4, 3)
+    PU = tiled_multigrid.smooth(level, None, r, (), U)
+    torch.testing.assert_close((r * PU).sum(), (tiled_multigrid.restrict(level, None, r) * U).sum())
+
+
+@pytest.mark.parametrize(
+    ("lines", "cycle"), [((), CHEBYSHEV), ((), replace(CHEBYSHEV, kind="W")), ((0,), Cycle())]
+)
+def test_cycles_are_symmetric_and_positive_definite(several_levels, lines, cycle):
+    hierarchy = TiledHierarchy(system((11, 14)), lines)
+    u, v = draw(2, 11, 14)
+    Mu, Mv = run(hierarchy, torch.stack([u, v]), cycle)
+    torch.testing.assert_close((Mu * v).sum(), (u * Mv).sum(), rtol=1e-12, atol=0)
+    assert (u * Mu).sum() > 0
+
+
+def convergence_factor(A, coarsest, steps=8):
+    """|I - M A| in the energy norm, by power iteration."""
+    hierarchy = TiledHierarchy(system_on(A, A.device, torch.float64))
+    assert len(hierarchy.levels) >= coarsest
+    u = draw(1, *A.grid.shape)
+    factor = 0.0
+    for _ in range(steps):
+        before = (u * (A @ u)).sum().sqrt()
+        u = u - run(hierarchy, A @ u, CHEBYSHEV)
+        factor = ((u * (A @ u)).sum().sqrt() / before).item()
+    return factor
+
+
+def test_convergence_does_not_depend_on_the_grid(several_levels):
+    """Two steps of Chebyshev before and after the correction; an error that the
+    coarse grid sees and the smoother does not would grow towards 1."""
+    factors = [convergence_factor(Diffusion(1.0, Grid((n, n))), k) for n, k in ((17, 2), (33, 3))]
+    assert max(factors) < 0.12
+    assert abs(factors[0] - factors[1]) < 0.03
+
+
+def test_interpolation_follows_jumps_of_the_coefficient(several_levels, monkeypatch):
+    """Squares of 1 and 1e4. Control: interpolation that does not see the coefficient."""
+    values = torch.where(draw(7, 7) > 0, 1e4, 1.0).double()
+    a = values.repeat_interleave(5, 0).repeat_interleave(5, 1)
+    A = Diffusion(a, Grid(tuple(a.shape)))
+    followed = convergence_factor(A, 3, steps=12)
+
+    def without_coefficient(level, lines):
+        return reference.weights(replace(level, c=torch.ones_like(level.c)))
+
+    monkeypatch.setattr(tiled_multigrid, "weights", without_coefficient)
+    ignored = convergence_factor(A, 3, steps=12)
+    assert followed < 0.65
+    assert ignored > 0.9
+
+
+def test_a_constant_coefficient_is_one_number_with_strides_of_zero():
+    A = Diffusion(3.0, Grid((12, 15), (1.0, 2.0)), reaction=0.5)
+    constant = system_on(A, A.device, torch.float64)
+    assert not any(stride for f in constant.faces for stride in f.stride())
+    stored = System(list(A.faces), A.excess, (False, False), constant.strength)
+    b = draw(2, *A.grid.shape)
+    torch.testing.assert_close(
+        run(TiledHierarchy(constant), b, CHEBYSHEV), run(TiledHierarchy(stored), b, CHEBYSHEV)
+    )
+    level = tiled_multigrid.from_faces(constant.faces, constant.excess, (False, False))
+    u = level.c.new_zeros(2, *level.c.shape[1:])
+    u[level.inside] = b
+    torch.testing.assert_close(tiled_multigrid.product(level, u)[level.inside], A @ b)
+
+
+def test_reasons_against_kernels_and_one_message(caplog):
+    periodic = System([torch.ones(9, 8), torch.ones(8, 9)], None, (True, False), (1.0, 1.0))
+    forms.warn_once.cache_clear()
+    for _ in range(2):
+        assert isinstance(device.set_up(periodic, CHEBYSHEV, (), None, 1), ReferenceHierarchy)
+    assert caplog.text.count("periodic axes have no kernels") == 1
+    given = system((5, 5))
+    assert "Gauss-Seidel by points" in str(device.unfit(given, Cycle(), (), None))
+    assert "sparsified" in str(device.unfit(given, CHEBYSHEV, (), lambda s: s))
+    assert isinstance(device.set_up(given, CHEBYSHEV, (), None, 1), TiledHierarchy)
+    assert blackbox.prefers_polynomials(torch.device("cuda"))
+    assert not blackbox.prefers_polynomials(torch.device("cpu"))
+
+
+class Recorded:
+    """The interface of torch.cuda; records what is called."""
+
+    def __init__(self):
+        self.calls = []
+
+    def Stream(self):
+        return SimpleNamespace(wait_stream=lambda other: self.calls.append("wait"))
+
+    current_stream = Stream
+
+    @contextmanager
+    def _within(self, name):
+        self.calls.append(f"begin {name}")
+        yield
+        self.calls.append(f"end {name}")
+
+    def device(self, device):
+        return self._within("device")
+
+    def stream(self, stream):
+        return self._within("stream")
+
+    def graph(self, graph):
+        return self._within("graph")
+
+    def CUDAGraph(self):
+        return SimpleNamespace(replay=lambda: self.calls.append("replay"))
+
+
+def test_a_graph_is_captured_after_calls_on_another_stream_and_replayed():
+    cuda = Recorded()
+    replay = graphed(lambda: cuda.calls.append("call"), torch.device("cuda"), cuda=cuda)
+    warm_up = ["begin stream", *["call"] * WARM_UP, "end stream"]
+    captured = ["begin graph", "call", "end graph"]
+    assert cuda.calls == ["begin device", "wait", *warm_up, "wait", *captured, "end device"]
+    replay()
+    assert cuda.calls[-1] == "replay"
+
+
+def test_without_a_gpu_the_call_itself_is_repeated():
+    calls = []
+    repeat = graphed(lambda: calls.append(1), torch.device("cpu"))
+    repeat()
+    assert calls == [1]
