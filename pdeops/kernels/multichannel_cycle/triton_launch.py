@@ -101,7 +101,7 @@ class TritonSteps(TableSteps):
     def stencil_adjoint(self, g: Tensor, W: Tensor, terms: Sequence[Tensor] = ()) -> Tensor:
         plain, name = super().stencil_adjoint, f"stencil_adjoint {len(terms)}"
         if not self.adjoint_fits:
-            return channels_last(plain(g, W, terms))
+            return in_kernel_layout(plain(g, W, terms))
 
         def run(tile: Tile) -> Tensor:
             total = self._one(tile, g, Taps(W, first_in=True, reversed=True), terms[:2])
@@ -114,7 +114,7 @@ class TritonSteps(TableSteps):
     def smooth_adjoint(self, g: Tensor, A: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
         plain = super().smooth_adjoint
         if not self.adjoint_fits:
-            return channels_last(plain(g, A, S))
+            return in_kernel_layout(plain(g, A, S))
         W, V = (Taps(w, first_in=True, reversed=True) for w in (S, A))
 
         def run(tile: Tile) -> tuple[Tensor, Tensor]:
@@ -129,7 +129,7 @@ class TritonSteps(TableSteps):
     ) -> tuple[Tensor, Tensor]:
         plain = super().restrict_adjoint
         if not (self.adjoint_fits and self._halves(du.shape[2:])):
-            return channels_last(plain(g, du, A, R))
+            return in_kernel_layout(plain(g, du, A, R))
         W, V = Taps(R, first_in=True), Taps(A, first_in=True, reversed=True)
 
         def run(tile: Tile) -> tuple[Tensor, Tensor]:
@@ -144,7 +144,7 @@ class TritonSteps(TableSteps):
         )
 
     def correct_adjoint(self, g: Tensor, P: Tensor) -> Tensor:
-        return channels_last(super().correct_adjoint(g, P))
+        return in_kernel_layout(super().correct_adjoint(g, P))
 
     # ------------------------------------------------------------ gradients in weights
 
@@ -255,7 +255,7 @@ class TritonSteps(TableSteps):
         powers of 2."""
         u = fields[0]
         if not u.numel():
-            return channels_last(plain())
+            return in_kernel_layout(plain())
         with torch.cuda.device_of(u):
             candidates: tuple[Candidate, ...] = candidates_of(tiles, precisions(u.dtype))
             if is_interpreted():
@@ -263,7 +263,7 @@ class TritonSteps(TableSteps):
             sizes = [rounded(n) for w in (*fields, *weights) for n in w.shape]
             key = ("multichannel_cycle", step, u.dtype, self.keep, *self.modes, *sizes)
             key += ("precision", precisions(u.dtype)[0])
-            call = lambda c: channels_last(plain()) if isinstance(c, str) else run(c)  # noqa: E731
+            call = lambda c: in_kernel_layout(plain()) if isinstance(c, str) else run(c)  # noqa: E731
             return call(tuning.best(key, candidates, call, u.device, too_large=(OutOfResources,)))
 
 
@@ -283,7 +283,7 @@ class Taps:
         self.O = weight.shape[1 if first_in else 0]
 
 
-def channels_last(results: Any) -> Any:
+def in_kernel_layout(results: Any) -> Any:
     """Results of plain operations in the layout of the kernels: a convolution of a field with one
     channel, whose layout is both, has channels first."""
     if isinstance(results, tuple):
