@@ -39,6 +39,27 @@ def test_two_ranks_equal_one_after_20_steps(job, one_and_two, dtype, rtol, sampl
         assert theirs["samples"] == ours["samples"] == 7  # each once, over both shards
 
 
+@pytest.mark.parametrize("name", ["sharded", "slabs", "slabs and shards"])
+@pytest.mark.parametrize("weights", ["last", "best"])
+def test_two_ranks_that_share_weights_or_fields_equal_one(job, one_and_two, name, weights):
+    one, two = (
+        checkpoint.load(folder / name / "checkpoints" / f"{weights}.pt") for folder in one_and_two
+    )
+    initial = dict(job.RealNet(dropout=0.0).named_parameters())
+    for key, weight in one["model"].items():
+        assert torch.isfinite(weight).all()
+        difference = (two["model"][key] - weight).norm() / weight.norm()
+        assert difference <= 1e-12, f"{key} differs by {difference:.1e}"
+        if name == "sharded" and key != "unused":
+            assert (weight - initial[key]).norm() > 0.01 * weight.norm()
+    if weights == "last":
+        assert one["schedule"]["last_epoch"] == two["schedule"]["last_epoch"] == 20
+        assert one["optimizer"]["state"].keys() == two["optimizer"]["state"].keys()
+        for ours, theirs in zip(one["rows"], two["rows"], strict=True):
+            assert theirs["train_loss"] == pytest.approx(ours["train_loss"], rel=1e-12)
+            assert theirs["error"] == pytest.approx(ours["error"], rel=1e-12)
+
+
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 def test_slices_cover_each_sample_once(monkeypatch, world):
     monkeypatch.setattr(distributed, "world_size", lambda: world)
