@@ -26,6 +26,8 @@ from pdeops.tasks import TASKS
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 # Measured tables: their commands take minutes or hours, and `figures.md` says what they gave.
 MEASURED = {"figures"}
+# Pages whose commands start several processes, each of which imports torch.
+SLOW = {"scaling"}
 REGISTRIES: tuple[dict, ...] = (MODELS, DATASETS, EVOLUTIONS, DOMAINS, TASKS, CLASSICAL)
 PLAIN = re.compile(r"pdeops [^|&;<>`$\\*?~(){}]*")  # a command without the syntax of the shell
 FILE = re.compile(r"cat > (\S+) <<'END'\n(.*?)^END\n", re.MULTILINE | re.DOTALL)
@@ -44,7 +46,11 @@ def registries():
 
 @pytest.mark.parametrize(
     "page",
-    sorted(p for p in DOCS.glob("*.md") if p.stem not in MEASURED),
+    [
+        pytest.param(p, marks=[pytest.mark.slow] if p.stem in SLOW else [])
+        for p in sorted(DOCS.glob("*.md"))
+        if p.stem not in MEASURED
+    ],
     ids=lambda page: page.stem,
 )
 def test_page_runs(page, tmp_path, monkeypatch, registries):
