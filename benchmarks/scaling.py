@@ -1,7 +1,7 @@
-"""python -m benchmarks.scaling: seconds of a training step of an FNO on 8, 64 and 512 GPUs, on paper.
+"""python -m benchmarks.scaling: seconds of a training step on 8, 64 and 512 GPUs, on paper.
 
-Counts the bytes, operations and messages of a step (forward, backward, AdamW, float32) of the
-model on each GPU, and divides by the rates of `Machine`. Nothing overlaps: the exchange of
+Counts the bytes, operations and messages of a step (forward, backward, AdamW, float32) of an
+FNO on each GPU, and divides by the rates of `Machine`. Nothing overlaps: the exchange of
 gradients follows the backward pass, as in `training/distributed.py`. The counts are those of
 `kernels/fno/composed.py`, operation by operation, so kernels that fuse them do better.
 
@@ -193,7 +193,7 @@ COUNTS = (8, 64, 512)
 STUDIES: dict[str, list[tuple[Model, Layout]]] = {
     "samples, weak": [(PLANE, Layout(P, 16)) for P in COUNTS],
     "samples, strong": [(PLANE, Layout(P, 512 // P)) for P in COUNTS],
-    "slabs, weak": [(replace(CUBE, n=n), Layout(P, 1, P)) for P, n in zip(COUNTS, (512, 1024, 2048), strict=True)],
+    "slabs, weak": [(replace(CUBE, n=256 * round(P ** (1 / 3))), Layout(P, 1, P)) for P in COUNTS],
     "slabs, strong": [(replace(CUBE, n=1024), Layout(P, 1, P)) for P in COUNTS],
     "slabs in a node, samples between": [(CUBE, Layout(P, 1, 8)) for P in COUNTS],
     "divided weights, weak": [(WIDE, Layout(P, 4, shard=True)) for P in COUNTS],

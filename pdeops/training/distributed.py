@@ -55,9 +55,7 @@ def is_main() -> bool:
 
 
 @contextmanager
-def process_group(
-    device: str | torch.device = "cpu", *, share: int = 1
-) -> Iterator[torch.device]:
+def process_group(device: str | torch.device = "cpu", *, share: int = 1) -> Iterator[torch.device]:
     """Joins torchrun's group for the block; yields the device of this process.
 
     Rank and size are torchrun's RANK and WORLD_SIZE; LOCAL_RANK only selects the GPU of this

@@ -5,6 +5,7 @@ the folder of the checkpoint file; the file names it and lists the entries. The 
 before the file is replaced, and an earlier folder is deleted after that, so that at any time the
 file names a complete folder. Any number of processes can read it, also one.
 """
+
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping

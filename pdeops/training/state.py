@@ -127,8 +127,8 @@ class RunState:
             self.rng = state["rng"][distributed.team_number()]
             return
         logger.warning(
-            "The checkpoint has %d slice(s) of a batch, this run has %d: what layers draw at random "
-            "(dropout) starts afresh.",
+            "The batches of the checkpoint have %d slice(s), those of this run %d: what layers "
+            "draw at random (dropout) starts afresh.",
             len(state["rng"]),
             distributed.num_teams(),
         )

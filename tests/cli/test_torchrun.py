@@ -40,8 +40,10 @@ def start(processes, *arguments):
     """`pdeops train ARGUMENTS` on this number of processes, by torchrun if there are several."""
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     return subprocess.Popen(
-        [sys.executable, *(launch if processes > 1 else []), "-m", "pdeops.cli", "train"]
-        + list(map(str, arguments)),
+        [
+            *(sys.executable, *(launch if processes > 1 else [])),
+            *("-m", "pdeops.cli", "train", *map(str, arguments)),
+        ],
         env=os.environ
         | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -119,7 +121,9 @@ def whole(recipe, tmp_path_factory):
 def workers(launcher):
     """The processes that torchrun has started."""
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
-    return [int(pid) for pid in children if "pdeops.cli" in Path(f"/proc/{pid}/cmdline").read_text()]
+    return [
+        int(pid) for pid in children if "pdeops.cli" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
 
 
 def after_epochs(number, run, process):

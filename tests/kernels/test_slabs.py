@@ -33,7 +33,13 @@ def test_an_fno_on_slabs_is_the_fno_on_whole_fields(processes):
 
 @pytest.mark.parametrize(
     ("num_nodes", "period", "processes", "expected"),
-    [(16, 18, 2, True), (16, 18, 9, True), (15, 18, 9, True), (15, 18, 18, False), (8, 16, 2, False)],
+    [
+        (16, 18, 2, True),
+        (16, 18, 9, True),
+        (15, 18, 9, True),
+        (15, 18, 18, False),
+        (8, 16, 2, False),
+    ],
 )
 def test_every_slab_holds_a_node(num_nodes, period, processes, expected):
     starts = [r * period // processes for r in range(processes)]

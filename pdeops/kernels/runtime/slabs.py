@@ -10,6 +10,7 @@ decomposition, as in FFTW's MPI transforms): from all modes of some rows to all 
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -46,7 +47,9 @@ class Slabs:
         Raises:
             ValueError: the number of processes does not divide the period, or a part holds no node.
         """
-        fitting = [p for p in range(1, period + 1) if period % p == 0 and fits(num_nodes, period, p)]
+        fitting = [
+            p for p in range(1, period + 1) if period % p == 0 and fits(num_nodes, period, p)
+        ]
         if self.size not in fitting:
             raise ValueError(
                 f"{self.size} processes cannot share fields with {num_nodes} nodes along their "
@@ -69,7 +72,7 @@ class Slabs:
     def modes(self, num_modes: int) -> list[slice]:
         """The modes of each process: contiguous, equal in number up to one, possibly none."""
         ends = [q * num_modes // self.size for q in range(self.size + 1)]
-        return [slice(*pair) for pair in zip(ends, ends[1:], strict=False)]
+        return [slice(*pair) for pair in pairwise(ends)]
 
     def to_modes(self, h: Float[Tensor, "b x r k c"]) -> Float[Tensor, "b X r m c"]:
         """All rows of this process's modes, from all modes of its rows."""

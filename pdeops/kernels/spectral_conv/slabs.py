@@ -42,7 +42,7 @@ def convolve(
     b, x, *others, _ = u.shape
     if not others:
         raise ValueError(
-            "Processes share fields with two or more axes of space; got one. Use training.slabs = 1."
+            "Processes share fields of two or more axes of space; got one. Use training.slabs = 1."
         )
     shape, n_modes = (x * slabs.size, *others), modes_of(weight)
     (A0, *A), c = constants(shape, n_modes, coefficients_dtype(u), u.device)
