@@ -35,8 +35,8 @@ def test_an_fno_on_slabs_is_the_fno_on_whole_fields(processes):
     ("num_nodes", "period", "processes", "expected"),
     [
         (16, 18, 2, True),
-        (16, 18, 9, True),
-        (15, 18, 9, True),
+        (17, 18, 9, True),
+        (16, 18, 9, False),
         (15, 18, 18, False),
         (8, 16, 2, False),
     ],

@@ -13,6 +13,7 @@ def one_and_two(job, start, tmp_path_factory):
     process = start("ranks", folder / "two", torchrun=2)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
+    torch.set_num_threads(1)  # as in the processes: transforms on two threads round differently
     job.train_on_ranks(folder / "one")
     return folder / "one", folder / "two"
 
@@ -47,9 +48,8 @@ def test_two_ranks_that_share_weights_or_fields_equal_one(job, one_and_two, name
     )
     initial = dict(job.RealNet(dropout=0.0).named_parameters())
     for key, weight in one["model"].items():
-        assert torch.isfinite(weight).all()
-        difference = (two["model"][key] - weight).norm() / weight.norm()
-        assert difference <= 1e-12, f"{key} differs by {difference:.1e}"
+        difference = (two["model"][key] - weight).norm()
+        assert difference <= 1e-12 * weight.norm(), f"{key} differs by {difference:.1e}"
         if name == "sharded" and key != "unused":
             assert (weight - initial[key]).norm() > 0.01 * weight.norm()
     if weights == "last":
