@@ -49,16 +49,9 @@ def worker(kind: str) -> None:
     with distributed.process_group("cpu") as device:
         layout = layout_of(kind, distributed.world_size())
         with distributed.teams(layout.slabs):
-            found = distributed.gather(trained(layout, device))
-    if found[0] is not None and distributed.rank() == 0 and first():
-        print(json.dumps(found[0]))
-
-
-def first() -> bool:
-    """Whether this is the process that prints, after the group has ended."""
-    import os
-
-    return os.environ.get("RANK", "0") == "0"
+            found = trained(layout, device)
+            if distributed.is_main():
+                print(json.dumps(found))
 
 
 def trained(layout: Layout, device: torch.device) -> dict[str, float]:
