@@ -95,12 +95,13 @@ def compute_seconds(model: Model, layout: Layout, machine: Machine) -> float:
 
     A layer reads or writes 13 fields: convolution 2, three products and gelus with 2 each, a sum 3,
     and the last gelu 2 as it is in place of none. Lifting and projection, 2c wide, 10 each. The
-    backward pass takes twice as many. AdamW reads 4 numbers per parameter and writes 3.
+    backward pass takes twice as many. AdamW reads 4 numbers per parameter and writes 3. Normalizers
+    and loss read or write 12 whole fields of one channel on every GPU.
     """
     passes = 3 * (13 * model.L + 20)
     moved = passes * field_bytes(model, layout)
     held = model.num_parameters / (layout.processes if layout.shard else 1)
-    moved += 7 * REAL * held
+    moved += 7 * REAL * held + 12 * REAL * layout.batch * model.nodes
     nodes = layout.batch * model.nodes / layout.slabs
     c, L = model.c, model.L
     pointwise = 3 * nodes * (L * 4 * c**2 + 8 * c**2)
