@@ -25,17 +25,11 @@ def shard(model: nn.Module, device: torch.device) -> None:
     pass of the model. At most two groups are whole at a time.
 
     Raises:
-        ValueError: a parameter is complex; FSDP2 has no exchange for complex gradients.
+        ValueError: the parameters cannot be divided; see `require_divisible`.
     """
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
-    for name, p in model.named_parameters():
-        if p.is_complex():
-            raise ValueError(
-                f"training.shard divides real parameters; {name} is {p.dtype}. Store it as real "
-                f"pairs, nn.Parameter(torch.view_as_real(w)), and view it as complex in forward, "
-                f"or leave training.shard out."
-            )
+    require_divisible(model)
     mesh = distributed.mesh(device)
     groups = [m for m in model.modules() if m is not model and hasattr(m, "gathered_for")]
     for module in groups:
@@ -46,6 +40,25 @@ def shard(model: nn.Module, device: torch.device) -> None:
     for module in _groups(model):
         module.set_gradient_divide_factor(1.0)  # the objective's mean is weighted already
     model.to(device)  # buffers
+
+
+def require_divisible(model: nn.Module) -> None:
+    """Raise a ValueError if FSDP2 cannot divide a parameter: one that is complex, as it cannot
+    exchange complex gradients, or is held by a module that changes what is assigned to it."""
+    for name, p in model.named_parameters():
+        if p.is_complex():
+            raise ValueError(
+                f"training.shard divides real parameters; {name} is {p.dtype}. Store it as real "
+                f"pairs, nn.Parameter(torch.view_as_real(w)), and view it as complex in forward, "
+                f"or leave training.shard out."
+            )
+    for name, module in model.named_modules():
+        if type(module).__setattr__ is not nn.Module.__setattr__ and list(module.parameters()):
+            raise ValueError(
+                f"training.shard cannot replace the parameters of {name}, a "
+                f"{type(module).__name__} that changes what is assigned to it (as the complex "
+                f"weights of neuraloperator's networks do). Leave training.shard out, or use FNO."
+            )
 
 
 @contextmanager

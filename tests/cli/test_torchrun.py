@@ -85,8 +85,7 @@ def recipe(workshop, tmp_path_factory):
     ("model", "processes", "settings"),
     [
         ("NeuralopTFNO", 2, []),  # its spectral weights are stored as real pairs
-        ("NeuralopTFNO", 3, ["--set", "training.shard=true"]),
-        ("FNO", 2, ["--set", "training.shard=true"]),
+        ("FNO", 3, ["--set", "training.shard=true"]),
         ("FNO", 2, ["--set", "training.slabs=2"]),
         ("FNO", 4, ["--set", "training.slabs=2"]),  # two teams with a half of each batch
     ],
