@@ -110,11 +110,10 @@ def count_reduced() -> list[int]:
 def measure() -> None:
     """Run all layouts, write results/scaling_cpu.csv and print a table."""
     table = []
+    one = run(KINDS[0], 1)  # the same for all
     for kind in KINDS:
-        one: dict[str, float] = {}
         for processes in (1, 2, 4):
-            found = run(kind, processes)
-            one = one or found
+            found = one if processes == 1 else run(kind, processes)
             layout = layout_of(kind, processes)
             alone = compute_seconds(MODEL, layout_of(kind, 1), Machine())
             table.append(

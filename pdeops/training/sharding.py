@@ -39,6 +39,7 @@ def shard(model: nn.Module, device: torch.device) -> None:
     fully_shard(model, mesh=mesh, reshard_after_forward=True)
     for module in _groups(model):
         module.set_gradient_divide_factor(1.0)  # the objective's mean is weighted already
+        module.set_force_sum_reduction_for_comms(True)  # gloo has no other for float32
     model.to(device)  # buffers
 
 

@@ -261,12 +261,12 @@ def train_on_ranks(folder):
         assert not {name for name in threads if "gloo" in name}, threads
 
 
-def divided_trainer(folder, device="cpu", **changes):
-    """The trainer of a net in float64 whose weights are divided among all ranks."""
+def divided_trainer(folder, device="cpu", dtype=torch.float64, **changes):
+    """The trainer of a net whose weights are divided among all ranks."""
     fields, scores = Fields(26), Fields(7, seed=2, shift=False)
     for each in (fields, scores):
-        each.x, each.y = each.x.double(), each.y.double()
-    changes = {"model": RealNet(dropout=0.0).double(), "shard": True} | changes
+        each.x, each.y = each.x.to(dtype), each.y.to(dtype)
+    changes = {"model": RealNet(dropout=0.0).to(dtype), "shard": True} | changes
     return make_trainer(
         folder, dataset=fields, evaluate=evaluate_on(scores), device=device, **changes
     )
@@ -295,9 +295,10 @@ def slabs_trainer(folder, device="cpu", *, modes, **changes):
 
 def train_divided(folder, device):
     """20 steps with weights divided among the ranks, with slabs of fields, and with both."""
-    trainer = divided_trainer(folder / "sharded", device)
-    at_20(trainer)
-    trainer.fit()
+    for name, dtype in (("sharded float32", torch.float32), ("sharded", torch.float64)):
+        trainer = divided_trainer(folder / name, device, dtype)
+        at_20(trainer)
+        trainer.fit()
     if distributed.world_size() > 1:
         parts = [p.to_local().numel() for p in trainer.model.parameters()]
         assert sum(parts) < 0.6 * sum(p.numel() for p in trainer.model.parameters())

@@ -40,24 +40,25 @@ def test_two_ranks_equal_one_after_20_steps(job, one_and_two, dtype, rtol, sampl
         assert theirs["samples"] == ours["samples"] == 7  # each once, over both shards
 
 
-@pytest.mark.parametrize("name", ["sharded", "slabs", "slabs and shards"])
+@pytest.mark.parametrize("name", ["sharded", "sharded float32", "slabs", "slabs and shards"])
 @pytest.mark.parametrize("weights", ["last", "best"])
 def test_two_ranks_that_share_weights_or_fields_equal_one(job, one_and_two, name, weights):
     one, two = (
         checkpoint.load(folder / name / "checkpoints" / f"{weights}.pt") for folder in one_and_two
     )
+    rtol = 1e-5 if "float32" in name else 1e-12
     initial = dict(job.RealNet(dropout=0.0).named_parameters())
     for key, weight in one["model"].items():
         difference = (two["model"][key] - weight).norm()
-        assert difference <= 1e-12 * weight.norm(), f"{key} differs by {difference:.1e}"
-        if name == "sharded" and key != "unused":
+        assert difference <= rtol * weight.norm(), f"{key} differs by {difference:.1e}"
+        if "sharded" in name and key != "unused":
             assert (weight - initial[key]).norm() > 0.01 * weight.norm()
     if weights == "last":
         assert one["schedule"]["last_epoch"] == two["schedule"]["last_epoch"] == 20
         assert one["optimizer"]["state"].keys() == two["optimizer"]["state"].keys()
         for ours, theirs in zip(one["rows"], two["rows"], strict=True):
-            assert theirs["train_loss"] == pytest.approx(ours["train_loss"], rel=1e-12)
-            assert theirs["error"] == pytest.approx(ours["error"], rel=1e-12)
+            assert theirs["train_loss"] == pytest.approx(ours["train_loss"], rel=rtol)
+            assert theirs["error"] == pytest.approx(ours["error"], rel=rtol)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
