@@ -126,9 +126,7 @@ def measure() -> None:
                     "work_counted": f"{compute_seconds(MODEL, layout, Machine()) / alone:.3f}",
                     "processor_ratio": f"{found['processor'] / one['processor']:.3f}",
                     "wall_ratio": f"{found['wall'] / one['wall']:.3f}",
-                    "modes_bytes_counted": round(
-                        slab_bytes(MODEL, layout) + output_bytes(MODEL, layout)
-                    ),
+                    "modes_bytes_counted": round(bytes_of_first(layout)),
                     "modes_bytes_sent": round(found["modes_bytes"]),
                     "gradient_bytes_counted": 4 * MODEL.num_parameters,
                     "gradient_bytes_summed": round(found["summed_bytes"]),
@@ -138,6 +136,16 @@ def measure() -> None:
     write_csv(RESULTS / "scaling_cpu.csv", table)
     names = [k for k in table[0] if k not in machine()]
     print(markdown_table(names, [[row[k] for k in names] for row in table]))
+
+
+def bytes_of_first(layout: Layout) -> float:
+    """Bytes that the first process sends in a step; `slab_bytes` is the mean over processes. It
+    has k of K modes, of which it sends K - k in one direction and k to each other in the other.
+    """
+    P, K = layout.slabs, MODEL.modes_of_others
+    k = K // P
+    relative = ((K - k) + (P - 1) * k) / (2 * K * (1 - 1 / P)) if P > 1 else 1.0
+    return slab_bytes(MODEL, layout) * relative + output_bytes(MODEL, layout)
 
 
 def run(kind: str, processes: int) -> dict[str, float]:
