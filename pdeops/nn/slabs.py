@@ -1,5 +1,7 @@
 """Models whose fields several processes share, as slabs."""
 
+from typing import Any
+
 from torch import nn
 
 from ..kernels.runtime.slabs import Slabs
@@ -13,7 +15,7 @@ def split(model: nn.Module, slabs: Slabs) -> None:
         ValueError: the model has no such module or trains other weights besides, or the number of
             processes does not divide the domain.
     """
-    shared = [m for m in model.modules() if hasattr(m, "split")]
+    shared: list[Any] = [m for m in model.modules() if hasattr(m, "split")]
     inside = {id(p) for m in shared for p in m.parameters()}
     if not inside or any(p.requires_grad and id(p) not in inside for p in model.parameters()):
         names = ", ".join(dict.fromkeys(type(m).__name__ for m in model.modules()))

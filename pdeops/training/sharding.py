@@ -31,7 +31,9 @@ def shard(model: nn.Module, device: torch.device) -> None:
 
     require_divisible(model)
     mesh = distributed.mesh(device)
-    groups = [m for m in model.modules() if m is not model and hasattr(m, "gathered_for")]
+    groups: list[Any] = [
+        m for m in model.modules() if m is not model and hasattr(m, "gathered_for")
+    ]
     for module in groups:
         fully_shard(module, mesh=mesh, reshard_after_forward=True)
         for method in module.gathered_for:
@@ -54,7 +56,8 @@ def require_divisible(model: nn.Module) -> None:
                 f"or leave training.shard out."
             )
     for name, module in model.named_modules():
-        if type(module).__setattr__ is not nn.Module.__setattr__ and list(module.parameters()):
+        plain: Any = nn.Module.__setattr__
+        if type(module).__setattr__ is not plain and list(module.parameters()):
             raise ValueError(
                 f"training.shard cannot replace the parameters of {name}, a "
                 f"{type(module).__name__} that changes what is assigned to it (as the complex "

@@ -78,12 +78,12 @@ def read(
 
     if ENTRY not in state and like is None:
         return dict(state)
-    state = _copied(state)
-    entry = state.pop(ENTRY, None)
+    whole: dict[str, Any] = _copied(state)
+    entry = whole.pop(ENTRY, None)
     if like is not None:
-        _divide(state, like)
+        _divide(whole, like)
     if entry is None:
-        return state
+        return whole
     source = folder / entry["folder"]
     try:
         found = checkpoint.FileSystemReader(source).read_metadata().state_dict_metadata
@@ -105,11 +105,11 @@ def read(
             {_key(p): t for p, t in tensors.items()}, checkpoint_id=source, no_dist=like is None
         )
     for path, tensor in tensors.items():
-        inner: Any = state
+        inner: Any = whole
         for key in path[:-1]:
             inner = inner[key]
         inner[path[-1]] = tensor
-    return state
+    return whole
 
 
 def remove(folder: Path, name: str | None) -> None:
