@@ -71,7 +71,7 @@ class Model:
 
     @property
     def num_parameters(self) -> int:
-        """Spectral weights; the pointwise maps are small beside them."""
+        """Spectral weights; the pointwise maps have few in comparison."""
         return self.L * self.m * self.modes_of_others * 2 * self.c**2
 
 

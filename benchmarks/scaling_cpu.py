@@ -1,4 +1,4 @@
-"""What 1, 2 and 4 processes of this machine's CPU measure, beside the counts of `scaling.py`.
+"""What 1, 2 and 4 processes of this machine's CPU measure, and the counts of `scaling.py`.
 
 `python -m benchmarks.scaling --measure` starts them by torchrun, with gloo. Bytes are counted where
 they are sent and do not depend on the machine. Times are medians over steps, relative to one

@@ -12,7 +12,7 @@ def split(model: nn.Module, slabs: Slabs) -> None:
     modules that have one (`FNO`). The weights stay whole on every process.
 
     Raises:
-        ValueError: the model has no such module or trains other weights besides, or the number of
+        ValueError: the model has no such module or trains other weights too, or the number of
             processes does not divide the domain.
     """
     shared: list[Any] = [m for m in model.modules() if hasattr(m, "split")]
