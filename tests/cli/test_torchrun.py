@@ -151,7 +151,8 @@ def test_a_stopped_run_continues_with_another_number(recipe, whole, tmp_path, se
     process.communicate(timeout=60)
     assert process.returncode != 0
     done = checkpoint.load(run / "checkpoints" / "last.pt")["position"]["epoch"]
-    assert 3 <= done < 40, "the run ended before it was stopped: more epochs are needed"
+    # The row of an epoch is written before its checkpoint, so the third may be missing.
+    assert 2 <= done < 40, "the run ended before it was stopped: more epochs are needed"
     load_run(run)
     for processes in (1, 3):
         copy = tmp_path / str(processes)
