@@ -26,8 +26,9 @@ from pdeops.tasks import TASKS
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 # Measured tables: their commands take minutes or hours, and `figures.md` says what they gave.
 MEASURED = {"figures"}
-# Pages of several seconds of processor time, which share their commands with faster ones.
-LONG = {"add_a_data_set", "own_data", "points", "refine"}
+# Pages of several seconds of processor time, which share their commands with faster ones or start
+# several processes.
+LONG = {"add_a_data_set", "own_data", "points", "refine", "scaling"}
 REGISTRIES: tuple[dict, ...] = (MODELS, DATASETS, EVOLUTIONS, DOMAINS, TASKS, CLASSICAL)
 PLAIN = re.compile(r"pdeops [^|&;<>`$\\*?~(){}]*")  # a command without the syntax of the shell
 FILE = re.compile(r"cat > (\S+) <<'END'\n(.*?)^END\n", re.MULTILINE | re.DOTALL)

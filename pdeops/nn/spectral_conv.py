@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..kernels.fno import fourier_layer
+from ..kernels.runtime.slabs import Slabs
 from ..kernels.spectral_conv import convolve
-from .pointwise import Pointwise
+from .pointwise import Pointwise, PointwiseMLP
 
 # Axes: b batch, i and o channels in and out, p channels after a pointwise map.
 
@@ -27,9 +30,18 @@ class SpectralConv(nn.Module):
     float32 under autocast. The map is differentiable to any order. `kernels/spectral_conv`
     computes it.
 
+    Attributes:
+        gathered_for: the methods, `forward` aside, that alone use the weights; see
+            `training/sharding.py`.
+        slabs: the processes that share the fields, of which u is the slab of this one; None for
+            whole fields.
+
     Raises:
         ValueError: a number of modes is not positive and even.
     """
+
+    gathered_for: ClassVar[tuple[str, ...]] = ("channels_last", "layer")
+    slabs: Slabs | None = None
 
     def __init__(self, in_channels: int, out_channels: int, n_modes: Sequence[int]) -> None:
         super().__init__()
@@ -56,4 +68,15 @@ class SpectralConv(nn.Module):
         with torch.autocast(u.device.type, enabled=False):
             W = self.weight
             pointwise = None if then is None else (then.matrix.to(W), then.bias.to(W))
-            return convolve(u, W, pointwise)
+            return convolve(u, W, pointwise, self.slabs)
+
+    def layer(
+        self, u: Float[Tensor, "b *space i"], M: PointwiseMLP, W: Pointwise, *, activate: bool
+    ) -> Float[Tensor, "b *space o"]:
+        """M(K u) + W u + b with this convolution as K, then gelu with `activate`; channels last."""
+        M1, m1, M2, m2 = M.maps()
+        return fourier_layer(
+            *(u, self.weight, M1, m1, M2, W.matrix, m2 + W.bias),
+            activate=activate,
+            shared=self.slabs,
+        )

@@ -179,6 +179,7 @@ class RolloutTask(Task):
     measured = "errors, correlation time, spectra and blow-up of whole rollouts"
     recipe = RolloutRecipe
     options = ("data",)
+    can_divide = True
 
     def job(self, recipe: RolloutRecipe, device: torch.device) -> Job:
         """Trains on windows of trajectories, validates on whole held-out trajectories."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from ..kernels.runtime.slabs import Slabs
+from ..nn.slabs import split
 from ..runs.folder import fresh_folder, open_folder, withdraw
 from ..training import checkpoint, distributed
 from ..training.optim import OPTIMIZERS, SCHEDULES
@@ -21,7 +23,7 @@ def train(
     task: Task, recipe: TrainingRecipe, out: str | Path | None, device: str
 ) -> dict[str, Any]:
     """Train a recipe of the task in a new run folder; see `pdeops.train`."""
-    with distributed.process_group(device_named(device)) as place:
+    with distributed.process_group(device_named(device), share=_share(task, recipe)) as place:
         folder = distributed.from_main(fresh_folder(recipe, out))
         trainer = _trainer(recipe, task.job(recipe, place), task, folder, place)
         copies: list[Path] = []
@@ -38,7 +40,7 @@ def train(
 
 def resume(task: Task, recipe: TrainingRecipe, folder: Path, device: str) -> dict[str, Any]:
     """Continue an interrupted run exactly from its last checkpoint; see `pdeops.resume`."""
-    with distributed.process_group(device_named(device)) as place:
+    with distributed.process_group(device_named(device), share=_share(task, recipe)) as place:
         job = _job_again(task, recipe, folder, place)
         trainer = _trainer(recipe, job, task, folder, place)
         trained, now = trainer.saved()["carry"].get("model"), job.carry["model"]
@@ -146,9 +148,26 @@ def device_named(name: str | torch.device) -> torch.device:
     return device
 
 
+def _share(task: Task, recipe: TrainingRecipe) -> int:
+    """The number of processes that share a sample.
+
+    Raises:
+        ValueError: processes cannot share the weights or the fields of the task's models.
+    """
+    options = recipe.training
+    if (options.shard or options.slabs > 1) and not task.can_divide:
+        raise ValueError(
+            f"training.shard and training.slabs are for large operators, not for the task "
+            f"{task.name!r} ({task.summary}). Leave them out."
+        )
+    return options.slabs
+
+
 def _trainer(
     recipe: TrainingRecipe, job: Job, task: Task, folder: Path, device: torch.device
 ) -> Trainer:
+    if distributed.team() is not None:
+        split(job.model, Slabs(distributed.team()))
     return Trainer(
         job.model,
         job.objective,

@@ -166,6 +166,7 @@ class SupervisedTask(Task):
     measured = "mean errors over a test file"
     recipe = SupervisedRecipe
     options = ("data",)
+    can_divide = True
 
     def job(self, recipe: SupervisedRecipe, device: torch.device) -> Job:
         """Samples, operator and loss; normalizers are fitted to the training samples."""

@@ -87,6 +87,8 @@ class Task(ABC):
         options: names of the arguments of `evaluate` after the run.
         prediction_options: names of the keyword arguments of `predict`; a task without any predicts
             from a data file.
+        can_divide: whether the objective calls the model by `forward` only, so that processes can
+            share its weights and fields (`training.shard`, `training.slabs`).
     """
 
     name: ClassVar[str]
@@ -96,6 +98,7 @@ class Task(ABC):
     loader: ClassVar[str] = "pdeops.load_run"
     options: ClassVar[tuple[str, ...]] = ()
     prediction_options: ClassVar[tuple[str, ...]] = ()
+    can_divide: ClassVar[bool] = False
 
     @abstractmethod
     def job(self, recipe: Any, device: torch.device) -> Job:

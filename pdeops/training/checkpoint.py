@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import distributed, shards
+
 FORMAT = "pdeops checkpoint"
 # 1: without a task. 2: `carry` names the task of the run, and the model with its arguments.
 FORMAT_VERSION = 2
@@ -64,12 +66,39 @@ def save(path: Path | str, state: Mapping[str, Any]) -> None:
     _sync_folder(path.parent)
 
 
+def save_together(path: Path, state: Mapping[str, Any]) -> None:
+    """`save` for several processes, which all call it: the main process writes the file, and each
+    its parts of divided tensors, to a folder that the file names; see `shards.py`.
+
+    The file must be on storage that all processes see if there are divided tensors.
+    """
+    if not any(shards.divided(state)):
+        if distributed.is_main():
+            save(path, state)
+        return
+    used = distributed.from_main(_folder_of_shards(path) if distributed.is_main() else None)
+    plain = shards.write(state, path.parent, used)
+    if distributed.is_main():
+        save(path, plain)
+        shards.remove(path.parent, used)
+
+
+def _folder_of_shards(path: Path) -> str | None:
+    """The folder that a checkpoint names, if there is one."""
+    return load_file(path).get(shards.ENTRY, {}).get("folder") if path.is_file() else None
+
+
 def load(path: Path | str, map_location: str | torch.device = "cpu") -> dict[str, Any]:
-    """The state that `save` wrote, tensors on `map_location`.
+    """The state that `save` or `save_together` wrote, with whole tensors on `map_location`.
 
     Raises:
         CheckpointError: path is missing, not a checkpoint, truncated, or of another format version.
     """
+    return shards.read(load_file(path, map_location), Path(path).parent)
+
+
+def load_file(path: Path | str, map_location: str | torch.device = "cpu") -> dict[str, Any]:
+    """`load` without the divided tensors."""
     path = Path(path)
     if not path.is_file():
         if path.name == "best.pt" and path.with_name("last.pt").is_file():

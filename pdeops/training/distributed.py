@@ -1,6 +1,7 @@
 """Training on several processes: torchrun's group, slices of a global batch, sums over ranks.
 
-Without a group, every function acts as rank 0 of 1.
+Consecutive ranks can share samples: each then computes a part of the same fields, and the slices of
+a batch are counted over such teams. Without a group, every function acts as rank 0 of 1.
 """
 
 import os
@@ -24,18 +25,48 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+# The ranks with the same samples, of which this process is one; None if each has its own.
+_team: dist.ProcessGroup | None = None
+
+
+def team() -> dist.ProcessGroup | None:
+    """The ranks with the same samples as this one; None if there are no others."""
+    return _team
+
+
+def team_size() -> int:
+    """Number of ranks with the same samples."""
+    return 1 if _team is None else dist.get_world_size(_team)
+
+
+def num_teams() -> int:
+    """Number of slices of a batch."""
+    return world_size() // team_size()
+
+
+def team_number() -> int:
+    """The number of this rank's slice of a batch."""
+    return rank() // team_size()
+
+
 def is_main() -> bool:
     """True in the one process that writes files and logs."""
     return rank() == 0
 
 
 @contextmanager
-def process_group(device: str | torch.device = "cpu") -> Iterator[torch.device]:
+def process_group(device: str | torch.device = "cpu", *, share: int = 1) -> Iterator[torch.device]:
     """Joins torchrun's group for the block; yields the device of this process.
 
     Rank and size are torchrun's RANK and WORLD_SIZE; LOCAL_RANK only selects the GPU of this
     machine. The backend is nccl on GPUs, gloo otherwise. Without torchrun there is no group, and
     the device is the given one.
+
+    Args:
+        share: number of consecutive ranks with the same samples; without effect on one process.
+
+    Raises:
+        ValueError: `share` does not divide the number of processes.
     """
     place = torch.device(device)
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ or dist.is_initialized():
@@ -52,15 +83,64 @@ def process_group(device: str | torch.device = "cpu") -> Iterator[torch.device]:
     else:
         dist.init_process_group("gloo")
     try:
-        yield place
+        with teams(share):
+            yield place
     finally:
+        _forget_mesh()
         dist.destroy_process_group()
+
+
+# The mesh of all ranks, over which weights are divided; made at its first use.
+_mesh: Any = None
+
+
+def mesh(device: torch.device) -> Any:
+    """All ranks as a torch DeviceMesh with one axis."""
+    global _mesh
+    if _mesh is None:
+        from torch.distributed.device_mesh import init_device_mesh
+
+        _mesh = init_device_mesh(device.type, (world_size(),))
+    return _mesh
+
+
+def _forget_mesh() -> None:
+    """Remove the group from the mesh. torch's caches of DTensor keep the mesh to the end of the
+    process, and a gloo group that lives so long may abort it (see `process_group`)."""
+    global _mesh
+    getattr(_mesh, "_pg_registry", {}).clear()  # torch 2.13; earlier a mesh knows names only
+    _mesh = None
+
+
+@contextmanager
+def teams(share: int) -> Iterator[None]:
+    """Inside the block, `share` consecutive ranks have the same samples."""
+    global _team
+    size = world_size()
+    if share == 1 or size == 1:
+        yield
+        return
+    if size % share:
+        fitting = [p for p in range(1, size + 1) if size % p == 0]
+        raise ValueError(
+            f"{share} processes are to share each sample (training.slabs), which does not divide "
+            f"the {size} processes. Start a multiple of {share}, or let "
+            f"{', '.join(map(str, fitting))} share."
+        )
+    groups = [dist.new_group(list(range(r, r + share))) for r in range(0, size, share)]
+    _team = groups[rank() // share]
+    try:
+        yield
+    finally:
+        _team = None
 
 
 def share_start(model: nn.Module) -> None:
     """Give every rank the weights and buffers that rank 0 starts from."""
     if world_size() > 1:
-        model.load_state_dict(from_main(model.state_dict() if is_main() else None))
+        for value in model.state_dict().values():
+            if isinstance(value, Tensor):
+                value.copy_(from_main(value if is_main() else None))
 
 
 def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
@@ -95,8 +175,9 @@ def _real(tensor: Tensor) -> Tensor:
 
 
 def my_slice(num_samples: int) -> slice:
-    """This rank's slice of num_samples: contiguous, equal in size up to one, possibly empty."""
-    r, size = rank(), world_size()
+    """This rank's slice of num_samples: contiguous, equal in size up to one, possibly empty. Ranks
+    that share samples have the same slice."""
+    r, size = team_number(), num_teams()
     return slice(r * num_samples // size, (r + 1) * num_samples // size)
 
 

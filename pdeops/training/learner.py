@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..batch import Batch
-from . import distributed, rng
+from . import distributed, rng, sharding, shards
 from .ema import EMA
 from .optim import OptimizerSpec, Schedule
 from .options import TrainingOptions
@@ -31,8 +31,8 @@ class Learner:
     function, and with sums over all pieces and ranks, so that all ranks take the same decisions.
 
     Raises:
-        ValueError: no parameter of the model requires a gradient, or the optimizer needs the
-            residuals of the objective, which has none, in one process.
+        ValueError: no parameter of the model requires a gradient; the optimizer needs the residuals
+            of the objective, which has none, in one process; or the weights cannot be divided.
     """
 
     def __init__(
@@ -46,15 +46,25 @@ class Learner:
         total_steps: int,
         device: torch.device,
     ) -> None:
-        self.model = model.to(device)
         self.device, self.options, self.objective = device, options, objective
+        self._sharded = options.shard and distributed.world_size() > 1
+        if self._sharded and optimizer.needs_closure:
+            raise ValueError(
+                f"{type(optimizer).__name__} needs all weights in one vector, and training.shard "
+                f"divides them. Use AdamW, or leave training.shard out."
+            )
+        self.model = model
+        distributed.share_start(self.model)
+        if self._sharded:
+            sharding.shard(self.model, device)
+        else:
+            self.model.to(device)
         self._trainable = [p for p in self.model.parameters() if p.requires_grad]
         if not self._trainable:
             raise ValueError(
                 "The model has no parameter that requires a gradient: there is nothing to train. "
                 "Call requires_grad_() on what should be learned."
             )
-        distributed.share_start(self.model)
         self._forward: Any = torch.compile(self.model) if options.compile else self.model
         self.optimizer = optimizer.build(self._trainable)
         self._needs_closure = optimizer.needs_closure
@@ -99,15 +109,29 @@ class Learner:
 
     def _accumulate(self, batch: Batch, num_samples: int) -> float:
         self.optimizer.zero_grad()
-        mine = distributed.my_slice(num_samples)
         total = 0.0
-        for piece in batch.split(math.ceil(len(batch) / self.options.accumulate)):
-            weight = len(piece) / num_samples if mine.stop > mine.start else 0.0
+        for piece, weight in self._pieces(batch, num_samples):
             loss = self._loss(piece)
             (loss * weight).backward()
             total += loss.item() * weight
-        distributed.sum_gradients(self._trainable)
-        return total
+        if not self._sharded:  # or the backward pass has summed them
+            distributed.sum_gradients(self._trainable)
+        return total / distributed.team_size()
+
+    def _pieces(self, batch: Batch, num_samples: int) -> list[tuple[Batch, float]]:
+        """The pieces of this rank's samples, and their fractions of the global batch.
+
+        Every rank has the same number, because divided weights are gathered for each piece; pieces
+        that fill it up have weight zero, as has the batch of a rank without samples.
+        """
+        largest = math.ceil(num_samples / distributed.num_teams())
+        size = math.ceil(largest / self.options.accumulate)
+        mine = distributed.my_slice(num_samples)
+        weighted = [
+            (piece, len(piece) / num_samples if mine.stop > mine.start else 0.0)
+            for piece in batch.split(size)
+        ]
+        return weighted + [(batch[:1], 0.0)] * (math.ceil(largest / size) - len(weighted))
 
     def _loss(self, piece: Batch) -> Tensor:
         """The objective's mean loss over a piece, with autocast to bfloat16 if it is on."""
@@ -122,9 +146,8 @@ class Learner:
 
     def gradient_norm(self) -> Tensor:
         """Euclidean norm of the gradient over all parameters, the same on every rank."""
-        return torch.nn.utils.get_total_norm(
-            [p.grad for p in self._trainable if p.grad is not None]
-        )
+        gradients = [p.grad for p in self._trainable if p.grad is not None]
+        return sharding.whole(torch.nn.utils.get_total_norm(gradients))
 
     def update(self, gradient_norm: Tensor) -> None:
         """Apply the gradients: clip, optimizer, schedule, average.
@@ -188,8 +211,20 @@ class Learner:
             "ema": self.ema.state_dict() if self.ema is not None else None,
         }
 
+    def like(self, path: shards.Place) -> Tensor | None:
+        """The divided tensor of this learner that an entry of `state_dict` resembles; None if the
+        entry is whole."""
+        match path:
+            case ("model", str(name)) | ("ema", "average", str(name)):
+                found = dict(self.model.named_parameters()).get(name)
+            case ("optimizer", "state", int(number), _):
+                found = self._trainable[number]
+            case _:
+                return None
+        return found if shards.is_divided(found) else None
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the state from `state_dict`."""
+        """Restore the state from `state_dict`, with whole or divided tensors as this model has."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

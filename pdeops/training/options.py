@@ -24,6 +24,11 @@ class TrainingOptions:
         patience: evaluations without a new best after which training stops; None never stops early.
         tensorboard: also write TensorBoard event files to the run's `tensorboard/`.
         num_workers: number of data-loading processes; 0 loads in the main process.
+        shard: divide weights, gradients and moments among the processes (FSDP2), for models that
+            one GPU does not hold. Without effect on one process.
+        slabs: number of processes that share each sample: its hidden fields are cut into this many
+            slabs along the first axis of space, for fields that one GPU does not hold (FNO).
+            Without effect on one process.
 
     Raises:
         ValueError: a value is out of its range.
@@ -41,12 +46,17 @@ class TrainingOptions:
     patience: int | None = None
     tensorboard: bool = False
     num_workers: int = 0
+    shard: bool = False
+    slabs: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "eval_every", "save_every", "accumulate", "patience"):
+        counts = ("epochs", "batch_size", "eval_every", "save_every", "accumulate", "slabs")
+        for name in (*counts, "patience"):
             self._require(
                 name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1"
             )
+        divided = self.shard or self.slabs > 1
+        self._require("compile", not (self.compile and divided), "false with shard or slabs")
         self._require("num_workers", self.num_workers >= 0, "at least 0")
         self._require("clip", self.clip is None or self.clip > 0, "positive, or left out")
         self._require("ema", self.ema is None or 0 < self.ema < 1, "in (0, 1), or left out")

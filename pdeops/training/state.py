@@ -58,7 +58,7 @@ class RunState:
         self.position, self.best = Position(), Best()
         self.metrics: dict[str, float] = {}
         self.rows: list[Row] = []
-        self.rng = rng.seeded(seed, distributed.rank(), device)
+        self.rng = rng.seeded(seed, distributed.team_number(), device)
         self.whole = True
         self._device = device
         self._seconds, self._started = 0.0, 0.0  # all previous sessions; start of this one
@@ -107,9 +107,10 @@ class RunState:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data for a checkpoint; gathers the random numbers of all processes."""
+        """Plain data for a checkpoint; gathers the random numbers of all processes, of those that
+        share samples once."""
         return {
-            "rng": distributed.gather(self.rng),
+            "rng": distributed.gather(self.rng)[:: distributed.team_size()],
             "position": asdict(self.position),
             "best": asdict(self.best),
             "metrics": self.metrics,
@@ -122,14 +123,14 @@ class RunState:
         self.position, self.best = Position(**state["position"]), Best(**state["best"])
         self.metrics, self.rows = state["metrics"], list(state["rows"])
         self._seconds = state["seconds"]
-        if len(state["rng"]) == distributed.world_size():
-            self.rng = state["rng"][distributed.rank()]
+        if len(state["rng"]) == distributed.num_teams():
+            self.rng = state["rng"][distributed.team_number()]
             return
         logger.warning(
-            "The checkpoint is of %d process(es), this run has %d: what layers draw at random "
-            "(dropout) starts afresh.",
+            "The batches of the checkpoint have %d slice(s), those of this run %d: what layers "
+            "draw at random (dropout) starts afresh.",
             len(state["rng"]),
-            distributed.world_size(),
+            distributed.num_teams(),
         )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ..batch import Batch
-from . import checkpoint, distributed, rng
+from . import checkpoint, distributed, rng, sharding, shards
 from .interrupt import Interrupts
 from .learner import DivergedError, Learner, Objective
 from .optim import OptimizerSpec, Schedule
@@ -247,7 +247,8 @@ class Trainer:
     def _evaluated(self) -> dict[str, float]:
         """Metrics of the weights for evaluation (averaged if EMA is on)."""
         self.model.eval()
-        with self.learner.evaluated_weights(), torch.no_grad():
+        weights = self.learner.evaluated_weights()
+        with weights, sharding.gathered(self.model), torch.no_grad():
             found = {name: float(v) for name, v in self.evaluate(self.model).items()}
         metrics: dict[str, float] = distributed.from_main(found)
         if self.monitor not in metrics:
@@ -267,18 +268,16 @@ class Trainer:
         """
         if not self.state.judge(number, metrics[self.monitor], metrics):
             return
-        if distributed.is_main():
-            with self.learner.evaluated_weights():
-                checkpoint.save(
-                    self.best_path,
-                    {
-                        "model": self.model.state_dict(),
-                        "epoch": number,
-                        "metrics": metrics,
-                        "seconds": self.state.seconds(),
-                        "carry": self.carry,
-                    },
-                )
+        with self.learner.evaluated_weights():
+            weights = sharding.whole_state(self.model)
+            state = {
+                "model": weights,
+                "epoch": number,
+                "metrics": metrics,
+                "seconds": self.state.seconds(),
+                "carry": self.carry,
+            }
+            checkpoint.save_together(self.best_path, state)
 
     def _out_of_patience(self) -> bool:
         return self.options.patience is not None and self.state.best.stale >= self.options.patience
@@ -290,14 +289,13 @@ class Trainer:
             "settings": self._settings,
             "carry": self.carry,
         }
-        if distributed.is_main():
-            checkpoint.save(self.last_path, state)
+        checkpoint.save_together(self.last_path, state)
 
     def resume(self) -> None:
         """Restore the run from `checkpoints/last.pt`; the next `fit` continues from there.
 
-        The continuation is exact for the same number of processes. The number of epochs may be
-        increased; the schedule is then that of the longer run.
+        The continuation is exact for the same number of processes, and up to rounding for another.
+        The number of epochs may be increased; the schedule is then that of the longer run.
 
         Raises:
             ValueError: the checkpoint is missing or damaged, or it was written with another
@@ -305,17 +303,18 @@ class Trainer:
         """
         saved = self.saved()
         require_same_settings(saved["settings"], self._settings, self.last_path)
-        self.learner.load_state_dict(saved)
+        like = self.learner.like if self.options.shard and distributed.world_size() > 1 else None
+        self.learner.load_state_dict(shards.read(saved, self.last_path.parent, like))
         self.state.load_state_dict(saved)
         self._owns_folder = True
 
     def saved(self) -> dict[str, Any]:
-        """The content of `last.pt`.
+        """The content of `last.pt`, without tensors that are divided among processes.
 
         Raises:
             CheckpointError: the file is missing or damaged, or is not the state of a training.
         """
-        saved = checkpoint.load(self.last_path)
+        saved = checkpoint.load_file(self.last_path)
         missing = [name for name in _RESUMED if name not in saved]
         if missing:
             raise checkpoint.CheckpointError(

@@ -1,10 +1,12 @@
 """A small but complete training job, shared by the tests; as a script, the job of a subprocess.
 
 The model has a spectral layer with real-pair weights and dropout, the dataset changes with the
-epoch, and the options turn on all that carries state: EMA, clipping, accumulation, OneCycle.
+epoch, and the options turn on all that carries state: EMA, clipping, accumulation, OneCycle. On
+several processes, weights or fields can be divided among them.
 """
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -17,6 +19,12 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from pdeops.batch import Batch
+from pdeops.domain import Grid
+from pdeops.kernels.runtime.slabs import Slabs
+from pdeops.models.operators.fno import FNO
+from pdeops.nn.operator import Operator
+from pdeops.nn.slabs import split
+from pdeops.normalizer import Normalizer
 from pdeops.training import Trainer, TrainingOptions, checkpoint, distributed
 from pdeops.training.optim import AdamW, OneCycle
 
@@ -26,6 +34,8 @@ OPTIONS = {"epochs": EPOCHS, "batch_size": BATCH, "accumulate": 2, "clip": 0.5, 
 
 class Spectral(nn.Module):
     """Multiplies the lowest waves of a field by complex weights, stored as real pairs."""
+
+    gathered_for = ()  # a group of its own where weights are divided
 
     def __init__(self, channels, modes, generator):
         super().__init__()
@@ -68,6 +78,20 @@ class Net(nn.Module):
         return torch.fft.irfft(waves, n=x.shape[-1])
 
 
+class RealNet(Net):
+    """`Net` with its factor as real pairs."""
+
+    def __init__(self, seed=0, dropout=0.2):
+        super().__init__(seed, dropout)
+        pairs = torch.view_as_real(self.phase.detach()).clone()
+        del self.phase
+        self.pairs = nn.Parameter(pairs)
+
+    @property
+    def phase(self):
+        return torch.view_as_complex(self.pairs)
+
+
 def in_double(model):
     """The model in float64 and complex128 (`Module.to` would drop imaginary parts)."""
     model.double()
@@ -96,6 +120,22 @@ class Fields(Dataset):
     def __getitem__(self, i):
         roll = (7 * self.epoch + i) % 16 if self.shift else 0
         return Batch(input=self.x[i].roll(roll, -1), target=self.y[i].roll(roll, -1))
+
+
+class Planes(Dataset):
+    """Smooth fields on 12 x 6 nodes, and a nonlinear function of them and their shifts."""
+
+    def __init__(self, num_samples=13, seed=1):
+        generator = torch.Generator().manual_seed(seed)
+        self.x = torch.randn(num_samples, 1, 12, 6, generator=generator, dtype=torch.float64)
+        self.x = self.x + self.x.roll(1, -1) + self.x.roll(1, -2)
+        self.y = self.x * self.x.roll(2, -2)
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, i):
+        return Batch(input=self.x[i], target=self.y[i])
 
 
 def mse(model, batch):
@@ -214,9 +254,59 @@ def train_on_ranks(folder):
                 )
                 at_20(trainer)
                 trainer.fit()
+        train_divided(folder, device)
+    gc.collect()
     if Path("/proc/self/task").exists():  # the group has ended: it could abort the process at exit
         threads = {p.read_text().strip() for p in Path("/proc/self/task").glob("*/comm")}
         assert not {name for name in threads if "gloo" in name}, threads
+
+
+def divided_trainer(folder, device="cpu", dtype=torch.float64, **changes):
+    """The trainer of a net whose weights are divided among all ranks."""
+    fields, scores = Fields(26), Fields(7, seed=2, shift=False)
+    for each in (fields, scores):
+        each.x, each.y = each.x.to(dtype), each.y.to(dtype)
+    changes = {"model": RealNet(dropout=0.0).to(dtype), "shard": True} | changes
+    return make_trainer(
+        folder, dataset=fields, evaluate=evaluate_on(scores), device=device, **changes
+    )
+
+
+def slabs_trainer(folder, device="cpu", *, modes, **changes):
+    """The trainer of an FNO in float64 with dropout; ranks of a team share its fields. For 4 modes
+    of 7 rows sums are exchanged, for 10 the modes are transposed.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        grid = Grid((12, 6))
+        net = FNO(1, 1, grid, n_modes=(modes, 4), hidden_channels=4, n_layers=2, dropout=0.3)
+    model = Operator(net, Normalizer.identity(1), Normalizer.identity(1)).double()
+    if distributed.team() is not None:
+        split(model, Slabs(distributed.team()))
+    return make_trainer(
+        folder,
+        model=model,
+        dataset=Planes(),
+        evaluate=evaluate_on(Planes(5, seed=2)),
+        device=device,
+        **{"epochs": 7} | changes,
+    )
+
+
+def train_divided(folder, device):
+    """20 steps with weights divided among the ranks, with slabs of fields, and with both."""
+    for name, dtype in (("sharded float32", torch.float32), ("sharded", torch.float64)):
+        trainer = divided_trainer(folder / name, device, dtype)
+        at_20(trainer)
+        trainer.fit()
+    if distributed.world_size() > 1:
+        parts = [p.to_local().numel() for p in trainer.model.parameters()]
+        assert sum(parts) < 0.6 * sum(p.numel() for p in trainer.model.parameters())
+    with distributed.teams(distributed.world_size()):
+        for name, shard, modes in (("slabs", False, 10), ("slabs and shards", True, 4)):
+            trainer = slabs_trainer(folder / name, device, shard=shard, modes=modes)
+            at_20(trainer)
+            trainer.fit()
 
 
 def at_20(trainer):

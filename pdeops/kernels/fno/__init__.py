@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..forms import Forms
+from ..runtime.slabs import Slabs
 from ..spectral_conv import fft_is_faster
 from . import composed, cpu
 
@@ -29,9 +30,16 @@ def fourier_layer(
     w: Float[Tensor, " o"],
     *,
     activate: bool,
+    shared: Slabs | None = None,
 ) -> Float[Tensor, "b *space o"]:
     """M₂ gelu(M₁ K u + m₁) + W u + w, K the spectral convolution with these weights; with
-    `activate` a gelu of the sum."""
+    `activate` a gelu of the sum.
+
+    Args:
+        shared: the processes that share the field, of which u is the slab of this one.
+    """
+    if shared is not None:
+        return composed.fourier_layer(u, K, M1, m1, M2, W, w, activate, shared)
     form = composed if fft_is_faster(u.shape[1:-1], K) else _form(u)
     return form.fourier_layer(u, K, M1, m1, M2, W, w, activate)
 

@@ -10,15 +10,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..runtime.slabs import Slabs
 from ..spectral_conv import convolve
 
 
 def fourier_layer(
-    u: Tensor, K: Tensor, M1: Tensor, m1: Tensor, M2: Tensor, W: Tensor, w: Tensor, activate: bool
+    u: Tensor,
+    K: Tensor,
+    M1: Tensor,
+    m1: Tensor,
+    M2: Tensor,
+    W: Tensor,
+    w: Tensor,
+    activate: bool,
+    shared: Slabs | None = None,
 ) -> Tensor:
     """Same as `fno.fourier_layer`; sums and coefficients are float32 under autocast."""
     with torch.autocast(u.device.type, enabled=False):
-        h = convolve(u, K, (M1, m1))
+        h = convolve(u, K, (M1, m1), shared)
     z = F.linear(u, W, w) + F.linear(F.gelu(h), M2)
     return F.gelu(z) if activate else z
 

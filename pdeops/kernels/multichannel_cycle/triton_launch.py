@@ -287,7 +287,7 @@ def in_kernel_layout(results: Any) -> Any:
     """Results of plain operations in the layout of the kernels: a convolution of a field with one
     channel, whose layout is both, has channels first."""
     if isinstance(results, tuple):
-        return tuple(map(channels_last, results))
+        return tuple(map(in_kernel_layout, results))
     return channels_last(results) if isinstance(results, Tensor) else results
 
 

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from . import functions, reference
+from ..runtime.slabs import Slabs
+from . import functions, reference, slabs
 from .functions import FORMS, mix
 from .matrices import constants
 
@@ -25,6 +26,7 @@ def convolve(
     u: Float[Tensor, "b *space i"],
     weight: Float[Tensor, "*modes i two o"],
     pointwise: tuple[Float[Tensor, "p o"], Float[Tensor, " p"]] | None = None,
+    shared: Slabs | None = None,
 ) -> Float[Tensor, "b *space p"]:
     """The spectral convolution of u in u's dtype; differentiable to any order.
 
@@ -33,7 +35,10 @@ def convolve(
     Args:
         pointwise: M and m; the result then is M v + m instead of v. The map is applied to the
             coefficients, which are fewer than the nodes.
+        shared: the processes that share the field, of which u is the slab of this one.
     """
+    if shared is not None:
+        return slabs.convolve(u, weight, pointwise, shared)
     if not (FORMS.only_twin or fft_is_faster(u.shape[1:-1], weight)):
         return functions.convolve(u, weight, pointwise)
     wide = u.movedim(-1, 1).to(functions.coefficients_dtype(u))

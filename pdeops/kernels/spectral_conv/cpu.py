@@ -105,9 +105,9 @@ def mix(
     One product of real matrices, [Re û; Im û] (2b x i) [Re W, Im W] (i x 2o); real and imaginary
     part of the result are sums of its blocks.
     """
-    b, _, k, i = u_hat.shape
+    (b, _, k, i), o = u_hat.shape, W.shape[-1]
     products = torch.bmm(u_hat.reshape(2 * b, k, i).transpose(0, 1), W.flatten(2))
-    (rr, ri), (ir, ii) = products.view(k, b, 2, 2, -1).permute(2, 3, 1, 0, 4)
+    (rr, ri), (ir, ii) = products.view(k, b, 2, 2, o).permute(2, 3, 1, 0, 4)
     return torch.stack([rr - ii, ri + ir], dim=1).mul_(c[:, None])
 
 
@@ -119,6 +119,6 @@ def mix_gradients(g: Tensor, u_hat: Tensor, W: Tensor, c: Tensor) -> tuple[Tenso
     G[:, :, 0] = g
     G[:, :, 1, 0] = g[:, :, 1]
     G[:, :, 1, 1] = -g[:, :, 0]
-    G = G.view(k, 2 * b, -1)
+    G = G.view(k, 2 * b, 2 * g.shape[-1])
     du_hat = torch.bmm(G, W.flatten(2).mT).view(k, b, 2, i).permute(1, 2, 0, 3)
     return du_hat, torch.bmm(u_hat.reshape(2 * b, k, i).permute(1, 2, 0), G).view_as(W)

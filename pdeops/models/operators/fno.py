@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...domain import Boundary, Grid
-from ...kernels.fno import fourier_layer
+from ...kernels.runtime.slabs import Slabs
 from ...nn.coordinates import num_position_channels, position_channels
 from ...nn.domains import check_domain
 from ...nn.pointwise import Pointwise, PointwiseMLP
@@ -45,6 +45,7 @@ class FNO(nn.Module):
     """
 
     domains: ClassVar[tuple[type, ...]] = (Grid,)
+    slabs: Slabs | None = None
     position: Tensor
 
     def __init__(
@@ -98,6 +99,12 @@ class FNO(nn.Module):
             grid = self.grid.with_shape(x.shape[2:])
             shape, padded = grid.shape, self.padded_shape(grid)
             position = position_channels(grid).to(position)
+        if self.slabs is not None:
+            rows = self.slabs.rows(shape[0], padded[0])
+            mine = rows[self.slabs.rank]
+            x, position = self.slabs.take(x, rows, 2), position[:, mine]
+            shape = (mine.stop - mine.start, *shape[1:])
+            padded = (padded[0] // self.slabs.size, *padded[1:])
         # Channels are the last axis from here on.
         position = position.to(x).movedim(0, -1).expand(len(x), *shape, -1)
         u = self.lifting.channels_last(torch.cat([x.movedim(1, -1), position], dim=-1), padded)
@@ -105,7 +112,8 @@ class FNO(nn.Module):
         for l, (K, M, W) in enumerate(parts):
             u = self.layer(u, K, M, W, activate=l < len(self.skips) - 1)
             u = self.drop_channels(u)
-        return self.projection.channels_last(u, shape).movedim(-1, 1)
+        y = self.projection.channels_last(u, shape).movedim(-1, 1)
+        return y if self.slabs is None else self.slabs.gather(y, rows, 2)
 
     def layer(
         self,
@@ -118,8 +126,7 @@ class FNO(nn.Module):
     ) -> Float[Tensor, "b *space c"]:
         """M(K u) + W u + b, then gelu."""
         if isinstance(M, PointwiseMLP):
-            M1, m1, M2, m2 = M.maps()
-            return fourier_layer(u, K.weight, M1, m1, M2, W.matrix, m2 + W.bias, activate=activate)
+            return K.layer(u, M, W, activate=activate)
         v = K.channels_last(u) + W.channels_last(u)
         return F.gelu(v) if activate else v
 
@@ -129,6 +136,21 @@ class FNO(nn.Module):
             return u
         kept = self.dropout(u.new_ones(len(u), u.shape[-1], 1))
         return u * kept.view(len(u), *[1] * (u.ndim - 2), -1)
+
+    def split(self, slabs: Slabs) -> None:
+        """Share each field among processes, as slabs of the padded period along the first axis.
+
+        Every process calls `forward` with the same whole input and gets the whole output. The
+        hidden fields, which take the memory, are slabs.
+
+        Raises:
+            ValueError: the number of processes does not divide the period, or a slab holds no node.
+        """
+        slabs.rows(self.grid.shape[0], self.period_cells[0])
+        self.slabs = slabs
+        for convolution in self.convolutions:
+            assert isinstance(convolution, SpectralConv)
+            convolution.slabs = slabs
 
     def padded_shape(self, grid: Grid) -> tuple[int, ...]:
         """Nodes of one period on another grid of the same box."""

@@ -1,0 +1,162 @@
+"""Checkpoints of tensors that are divided among processes.
+
+Such tensors (DTensors) are written by all processes to a folder of torch.distributed.checkpoint, in
+the folder of the checkpoint file; the file names it and lists the entries. The folder is complete
+before the file is replaced, and an earlier folder is deleted after that, so that at any time the
+file names a complete folder. Any number of processes can read it, also one.
+"""
+
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from . import distributed
+
+ENTRY = "shards"  # of the checkpoint file: the folder and the paths of the entries in it
+Place = tuple[str | int, ...]  # the keys of an entry in nested dicts
+
+
+def divided(state: Any, place: Place = ()) -> Iterator[tuple[Place, Tensor]]:
+    """The divided tensors in nested dicts, with their paths."""
+    if isinstance(state, Mapping):
+        for key, value in state.items():
+            yield from divided(value, (*place, key))
+    elif is_divided(state):
+        yield place, state
+
+
+def is_divided(value: Any) -> bool:
+    """Whether the value is a tensor of which each process holds a part."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return False
+    from torch.distributed.tensor import DTensor
+
+    return isinstance(value, DTensor)
+
+
+def write(state: Mapping[str, Any], folder: Path, used: str | None) -> dict[str, Any]:
+    """Write the divided tensors to a new folder in `folder`; returns the rest of the state, with an
+    entry that names the new folder. All processes call it.
+
+    Args:
+        used: the name of the folder that is kept, as the present checkpoint names it.
+    """
+    from torch.distributed import checkpoint
+
+    name = "shards-2" if used == "shards-1" else "shards-1"
+    if distributed.is_main():
+        remove(folder, name)
+        (folder / name).mkdir(parents=True)
+    distributed.gather(None)
+    entries = dict(divided(state))
+    with _without_warnings():
+        checkpoint.save({_key(p): t for p, t in entries.items()}, checkpoint_id=folder / name)
+    return {**_without(state), ENTRY: {"folder": name, "paths": [list(p) for p in entries]}}
+
+
+def read(
+    state: Mapping[str, Any], folder: Path, like: Callable[[Place], Tensor | None] | None = None
+) -> dict[str, Any]:
+    """The whole state, from the file of a checkpoint in `folder` and the tensors that it names.
+
+    Args:
+        like: path -> a divided tensor, as which the tensor at this path is read, if it has the
+            same shape; None for a whole tensor. All processes then call it. Whole tensors of the
+            file are divided too.
+
+    Raises:
+        ValueError: the folder is missing or incomplete.
+    """
+    from torch.distributed import checkpoint
+
+    if ENTRY not in state and like is None:
+        return dict(state)
+    whole: dict[str, Any] = _copied(state)
+    entry = whole.pop(ENTRY, None)
+    if like is not None:
+        _divide(whole, like)
+    if entry is None:
+        return whole
+    source = folder / entry["folder"]
+    try:
+        found = checkpoint.FileSystemReader(source).read_metadata().state_dict_metadata
+    except OSError as error:
+        raise ValueError(
+            f"The checkpoint is incomplete: {source} is missing or damaged ({error}). Copy the "
+            f"whole folder checkpoints/ of the run."
+        ) from None
+    tensors = {}
+    for path in map(tuple, entry["paths"]):
+        metadata: Any = found[_key(path)]
+        template = None if like is None else like(path)
+        if template is None or template.shape != metadata.size:
+            tensors[path] = torch.empty(metadata.size, dtype=metadata.properties.dtype)
+        else:
+            tensors[path] = torch.empty_like(template)
+    with _without_warnings():
+        checkpoint.load(
+            {_key(p): t for p, t in tensors.items()}, checkpoint_id=source, no_dist=like is None
+        )
+    for path, tensor in tensors.items():
+        inner: Any = whole
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = tensor
+    return whole
+
+
+def remove(folder: Path, name: str | None) -> None:
+    """Delete a folder that no checkpoint names."""
+    if name is not None:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Ignores what torch's checkpoints warn of: functions that they call themselves, and a single
+    process, which is intended."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+        yield
+
+
+def _key(path: Place) -> str:
+    return "/".join(map(str, path))
+
+
+def _without(state: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The state without its divided tensors."""
+    return {
+        key: _without(value) if isinstance(value, Mapping) else value
+        for key, value in state.items()
+        if not is_divided(value)
+    }
+
+
+def _copied(state: Any) -> Any:
+    """A copy of nested dicts, with the same values."""
+    if isinstance(state, Mapping):
+        return {key: _copied(value) for key, value in state.items()}
+    return state
+
+
+def _divide(state: Any, like: Callable[[Place], Tensor | None], path: Place = ()) -> None:
+    """Replace whole tensors by divided ones."""
+    from torch.distributed.tensor import distribute_tensor
+
+    for key, value in state.items():
+        if isinstance(value, Mapping):
+            _divide(value, like, (*path, key))
+        elif isinstance(value, Tensor):
+            template: Any = like((*path, key))
+            if template is not None and template.shape == value.shape:
+                value = value.to(template.device)
+                state[key] = distribute_tensor(value, template.device_mesh, template.placements)
