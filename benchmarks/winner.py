@@ -9,18 +9,17 @@ not measured again.
 """
 
 import math
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from pdeops.compare.tables import read_csv, write_csv
 from pdeops.models import NeuralFieldStepper
 from pdeops.solvers import AdvectionDiffusion
 from pdeops.tasks.field_stepping import fit_steps
 
-from .bench import RESULTS, over_seeds
+from .bench import RESULTS, add_missing, over_seeds
 from .lagrangian_problems import CIRCLE
 
 K = 20
@@ -53,18 +52,17 @@ def fitted(frequency: float, scale: float, seed: int) -> float:
     return ((field(X, torch.full_like(X[0], DT)) - exact).norm() / exact.norm()).item()
 
 
+def cases() -> Iterator[tuple[dict[str, str], Callable[[], list[dict[str, str]]]]]:
+    """Each initialisation, for `add_missing`."""
+    for frequency, scale in INITIAL:
+        key = {"frequency": str(frequency), "winner": str(scale)}
+        yield key, lambda f=partial(fitted, frequency, scale): [over_seeds(f, SEEDS)]
+
+
 def main() -> None:
     """Measure every initialisation that winner.csv lacks, and write it."""
     torch.set_num_threads(1)
-    rows: list[dict[str, Any]] = [dict(row) for row in read_csv(FILE)]
-    known = [(row["frequency"], row["winner"]) for row in rows]
-    for frequency, scale in INITIAL:
-        if (str(frequency), str(scale)) in known:
-            continue
-        columns = over_seeds(partial(fitted, frequency, scale), SEEDS)
-        rows.append({"frequency": frequency, "winner": scale} | columns)
-        print(*list(rows[-1].values())[:5], sep=" | ", flush=True)
-        write_csv(FILE, rows)
+    add_missing(FILE, cases())
 
 
 if __name__ == "__main__":
