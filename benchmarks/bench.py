@@ -151,14 +151,15 @@ def add_missing(
         write_csv(file, rows)
 
 
-def over_seeds(error_of: Callable[[int], float], seeds: Iterable[int]) -> dict[str, str]:
-    """Cells of a row: median and largest error over the seeds, and the mean processor time of
+def over_seeds(error_of: Callable[[int], float], seeds: Iterable[int]) -> list[dict[str, str]]:
+    """Cells of one row: median and largest error over the seeds, and the mean processor time of
     one."""
     start = time.process_time()
     errors = [error_of(seed) for seed in seeds]
     seconds = (time.process_time() - start) / len(errors)
-    return {
+    cells = {
         "median_error": f"{median(errors):.1e}",
         "largest_error": f"{max(errors):.1e}",
         "seconds": f"{seconds:.2f}",
     }
+    return [cells]

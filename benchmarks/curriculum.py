@@ -47,7 +47,7 @@ def main() -> None:
         for method in ("PINN", "PINN, curriculum"):
             key = {"c": f"{c:g}", "steps": str(epochs * STEPS), "method": method}
             solve = partial(trained, problems[c], epochs, staged=method != "PINN")
-            cases.append((key, lambda solve=solve: [over_seeds(solve, SEEDS)]))
+            cases.append((key, partial(over_seeds, solve, SEEDS)))
     add_missing(RESULTS / "curriculum.csv", cases)
 
 
