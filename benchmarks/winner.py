@@ -5,7 +5,7 @@ u_t + u_x = 0 on the circle with u0 = exp(-((x - π)/0.5)²) sin 20x:
 stepper  one step of the midpoint rule with Δt = 0.001, whose own error is below 1e-6, by
          `NeuralFieldStepper` with 3 x 20 sines; Levenberg-Marquardt at 1000 uniform points (more
          than the 921 weights), 30 iterations from random weights.
-pinn     t <= 0.1 by a `PINN` with 3 x 20 sines, or tanh with random Fourier features; 60
+pinn     t <= 0.1 by a `PINN` with 3 x 20 sines, or tanh with random Fourier features; 30
          Levenberg-Marquardt steps at 200 x 6 random points each. Also with u0 = sin x.
 
 Median and largest of the seeds, five and three: the error between the points, relative in L² at
@@ -80,7 +80,7 @@ def trained(u0: Callable[[Tensor], Tensor], options: dict[str, Any], seed: int) 
     torch.manual_seed(seed)
     equation = AdvectionDiffusion(CIRCLE, [1.0])
     field = PINN(equation, u0, T_END, hidden_channels=20, num_layers=3, **options)
-    train(field, seed=seed, points=200, times=6)
+    train(field, epochs=6, seed=seed, points=200, times=6)
     return max(error(field, u0, T_END * k / 4) for k in range(1, 5))
 
 
