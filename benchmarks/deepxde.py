@@ -220,13 +220,13 @@ def measure_errors(
 
 
 def error_cases(
-    folder: Path, seconds: float, seeds: int
+    names: Sequence[str], folder: Path, seconds: float, seeds: int
 ) -> Iterator[tuple[dict[str, str], Callable[[], list[dict[str, object]]]]]:
     """Each example and seed, for `add_missing`."""
     for seed in range(1, seeds + 1):
-        for name, example in EXAMPLES.items():
+        for name in names:
             key = {"example": name, "processor_s": f"{seconds:g}", "seed": str(seed)}
-            yield key, partial(measure_errors, example, folder, seconds, seed)
+            yield key, partial(measure_errors, EXAMPLES[name], folder, seconds, seed)
 
 
 def main() -> None:
@@ -238,6 +238,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15, help="timed calls of each side")
     parser.add_argument("--seconds", type=float, default=20, help="processor time of a training")
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each method")
+    parser.add_argument(
+        "--examples", nargs="+", choices=EXAMPLES, default=list(EXAMPLES), help="of `error`"
+    )
     parser.add_argument("--data", type=Path, help="folder of the published solutions, for `error`")
     options = parser.parse_args()
     if "error" in options.parts and options.data is None:
@@ -253,7 +256,7 @@ def main() -> None:
             written.append({**row, **machine()})
             write_csv(RESULTS / "deepxde_step.csv", written)
     if "error" in options.parts:
-        cases = error_cases(options.data, options.seconds, options.seeds)
+        cases = error_cases(options.examples, options.data, options.seconds, options.seeds)
         add_missing(RESULTS / "deepxde_error.csv", cases)
 
 
