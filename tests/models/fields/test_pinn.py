@@ -8,7 +8,7 @@ import torch
 from pdeops.domain import Grid
 from pdeops.models import PINN
 from pdeops.solvers import Burgers, Transport
-from pdeops.solvers.evolution.initial import Gaussian, Sine
+from pdeops.solvers.evolution.initial import Gaussian, Sine, TaylorGreen
 
 TAU = 2 * math.pi
 
@@ -108,6 +108,21 @@ def test_gaussian_sums_its_images():
     x = torch.linspace(0, 1, 11, dtype=torch.float64)[None, None]
     expected = 0.5 + 2 * sum(torch.exp(-(((x - 0.9 - i) / 0.2) ** 2) / 2) for i in range(-9, 10))
     torch.testing.assert_close(u0(x), expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda grid: TaylorGreen(grid, wave=1.5),
+            r"wave needs whole .*got 1\.5\. For another",
+        ),
+        (lambda grid: Sine(grid, waves=[1, 0.5]), r"waves needs whole .*got 1, 0\.5"),
+    ],
+)
+def test_initial_fields_have_whole_periods(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(Grid((8, 8), TAU, "periodic"))
 
 
 CIRCLE = Grid((16,), TAU, "periodic")
