@@ -64,9 +64,9 @@ def solve_relabelled(
     labels ξ = x, and with the Fourier series of u at uniform nodes.
 
     The residual of w is not multiplied by J³ (`metric="divided"`), because J is bounded below. With
-    that factor least squares neglects the diffusion where labels gather: a front steepens, and
-    windows become shorter and shorter. The fields must resolve u as a function of x, also the front
-    that labels have gathered at; with the bound 0.3 they need not resolve as large a contraction.
+    that factor least squares neglects the diffusion where labels gather, and a front steepens from
+    window to window. The fields must resolve u as a function of x, also the front that labels have
+    gathered at.
 
     Args:
         fit: trains a field, for instance `fit_random_features`.
