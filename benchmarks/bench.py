@@ -1,7 +1,7 @@
 """A bench: two ways to compute the same tensor, timed alternately, and the rows of its CSV file."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pdeops.compare.machine import describe_machine
-from pdeops.compare.tables import write_csv
+from pdeops.compare.tables import read_csv, write_csv
 from pdeops.compare.timing import Clock, Timing, time_calls
 
 from .opponents import limit_threads
@@ -128,15 +128,38 @@ def machine() -> dict[str, str]:
     return {key: value for key, value in describe_machine().items() if key != "threads"}
 
 
-def over_seeds(error_of: Callable[[int], float], seeds: Iterable[int]) -> dict[str, str]:
-    """Columns of a row: median and largest error over the seeds, the mean processor time of one,
-    and the machine."""
+Cells = Mapping[str, object]
+
+
+def add_missing(
+    file: Path, cases: Iterable[tuple[Mapping[str, str], Callable[[], Sequence[Cells]]]]
+) -> None:
+    """Measure the cases that a CSV file lacks, and write each to it when it is measured.
+
+    Args:
+        cases: the cells that name a case, which are the first of its rows, and a function that
+            measures it: the other cells of each row. The description of the machine is added.
+    """
+    rows: list[dict[str, object]] = [dict(row) for row in read_csv(file)]
+    for key, measure in cases:
+        if any(key.items() <= row.items() for row in rows):
+            continue
+        measured = [{**key, **cells} for cells in measure()]
+        for row in measured:
+            print(*row.values(), sep=" | ", flush=True)
+        rows += [{**row, **machine()} for row in measured]
+        write_csv(file, rows)
+
+
+def over_seeds(error_of: Callable[[int], float], seeds: Iterable[int]) -> list[dict[str, str]]:
+    """Cells of one row: median and largest error over the seeds, and the mean processor time of
+    one."""
     start = time.process_time()
     errors = [error_of(seed) for seed in seeds]
     seconds = (time.process_time() - start) / len(errors)
-    return {
+    cells = {
         "median_error": f"{median(errors):.1e}",
         "largest_error": f"{max(errors):.1e}",
         "seconds": f"{seconds:.2f}",
-        **machine(),
     }
+    return [cells]

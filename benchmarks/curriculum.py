@@ -8,23 +8,20 @@ training with one thread. Rows that the file holds already are not measured agai
 """
 
 from functools import partial
-from typing import Any
 
 import torch
 
-from pdeops.compare.tables import read_csv, write_csv
 from pdeops.models import PINN
 from pdeops.solvers import AdvectionDiffusion
 from pdeops.tasks.curriculum import Curriculum
 
-from .bench import RESULTS, over_seeds
+from .bench import RESULTS, add_missing, over_seeds
 from .lagrangian_problems import CIRCLE, Problem, convection
 from .trained_fields import CHANNELS, STEPS, train
 
 SEEDS = range(3)
 STEP = 5.0  # of c
 RUNS = ((10.0, 12), (30.0, 12), (10.0, 24), (30.0, 24), (30.0, 48))  # c and epochs
-KEY = ("c", "steps", "method")
 
 
 def trained(p: Problem, epochs: int, seed: int, *, staged: bool) -> float:
@@ -45,18 +42,13 @@ def main() -> None:
     """Measure every row and write curriculum.csv."""
     torch.set_num_threads(1)
     problems = {p.c: p for p in convection()}
-    file = RESULTS / "curriculum.csv"
-    rows: list[dict[str, Any]] = [dict(row) for row in read_csv(file)]
-    known = [tuple(row[name] for name in KEY) for row in rows]
+    cases = []
     for c, epochs in RUNS:
         for method in ("PINN", "PINN, curriculum"):
-            key = (f"{c:g}", str(epochs * STEPS), method)
-            if key in known:
-                continue
+            key = {"c": f"{c:g}", "steps": str(epochs * STEPS), "method": method}
             solve = partial(trained, problems[c], epochs, staged=method != "PINN")
-            rows.append(dict(zip(KEY, key, strict=True)) | over_seeds(solve, SEEDS))
-            print(*list(rows[-1].values())[:6], sep=" | ", flush=True)
-            write_csv(file, rows)
+            cases.append((key, partial(over_seeds, solve, SEEDS)))
+    add_missing(RESULTS / "curriculum.csv", cases)
 
 
 if __name__ == "__main__":

@@ -6,17 +6,20 @@ derivatives by nested reverse mode, its default, or by forward mode of torch.fun
 jets. The rows `compiled` use torch.compile, which refuses nested reverse mode, so that DeepXDE
 takes forward mode there.
 
-`error` trains each for the same processor seconds with one thread and compares with the published
-solutions: both with Adam in float32, and pdeops in float64 with initial and boundary values that
-hold exactly and Gauss-Newton (`optim.GaussNewton`).
+`error` trains each for the same processor seconds with one thread, in turns of one second, and
+compares with the published solutions: both with Adam in float32, and pdeops in float64 with initial
+and boundary values that hold exactly and Gauss-Newton (`optim.GaussNewton`). The file keeps one row
+for each method and seed; rows that it holds already are not measured again.
 
 It needs DeepXDE: pip install 'pdeops[bench]'.
 """
 
 import argparse
-import statistics
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +31,11 @@ from pdeops.compare.timing import time_calls
 from pdeops.tasks.collocation import ResidualClosure
 from pdeops.training.optim import Adam, GaussNewton
 
-from .bench import RESULTS, machine
+from .bench import RESULTS, add_missing, machine
 from .deepxde_examples import EXAMPLES, Example, Field, Loss, model
 
 STEPS = 5  # of Adam in one timed call
+TURN = 1.0  # processor seconds of one method before the next has its turn
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of the difference of the gradients
 
 
@@ -93,7 +97,6 @@ def step_rows(repeats: int) -> Iterator[dict[str, Any]]:
     Raises:
         RuntimeError: the gradients of the two sides differ.
     """
-    torch.set_num_threads(1)
     for name, example in EXAMPLES.items():
         for dtype in ("float32", "float64"):
             for mode in ("reverse", "forward", "compiled"):
@@ -144,57 +147,86 @@ def gauss_newton(example: Example, loss: Loss) -> tuple[Field, Callable[[], None
     return field, lambda: optimizer.step(closure)
 
 
-def train(step: Callable[[], None], seconds: float) -> int:
-    """Number of steps that the processor seconds suffice for."""
-    start, steps = time.process_time(), 0
-    while time.process_time() - start < seconds:
-        step()
-        steps += 1
-    return steps
+@dataclass
+class Training:
+    """A method in training.
+
+    Attributes:
+        method: its name.
+        step: takes one step.
+        values: u at the points of the published solution.
+        steps, seconds: the steps taken and their processor time.
+    """
+
+    method: str
+    step: Callable[[], object]
+    values: Callable[[], Tensor]
+    steps: int = 0
+    seconds: float = 0.0
+
+    def until(self, seconds: float) -> None:
+        """Take steps until they have used this processor time in all."""
+        while self.seconds < seconds:
+            start = time.process_time()
+            self.step()
+            self.seconds += time.process_time() - start
+            self.steps += 1
 
 
-def error_rows(folder: Path, seconds: float, seeds: int) -> Iterator[dict[str, Any]]:
-    """One row for each example and method: the median error over the seeds."""
-    torch.set_num_threads(1)
-    for name, example in EXAMPLES.items():
-        x, t, u = example.solution(folder)
-        found: dict[str, list[tuple[float, int]]] = {}
-        for seed in range(1, seeds + 1):
-            theirs, loss = pair(example, "float32", seed)
-            field, newton = gauss_newton(example, loss)
-            points = torch.cat([x.T, t[:, None]], 1).float()
-            x32, t32 = x.float(), t.float()
-            methods = {
-                "DeepXDE, Adam, float32": (
-                    their_step(theirs),
-                    lambda theirs=theirs, points=points: theirs.outputs(False, points)[:, 0],
-                ),
-                "pdeops, Adam, float32": (
-                    our_step(loss, loss.field),
-                    lambda loss=loss, x=x32, t=t32: loss.field(x, t)[0],
-                ),
-                "pdeops, exact values, Gauss-Newton, float64": (
-                    newton,
-                    lambda field=field, x=x, t=t: field(x, t)[0],
-                ),
-            }
-            for method, (step, values) in methods.items():
-                steps = train(step, seconds)
-                error = (values().detach().double() - u).norm() / u.norm()
-                found.setdefault(method, []).append((error.item(), steps))
-                print(name, method, seed, found[method][-1], flush=True)
-        for method, runs in found.items():
-            errors, steps = zip(*runs, strict=True)
-            yield {
-                "example": name,
-                "method": method,
-                "processor_s": f"{seconds:g}",
-                "seeds": seeds,
-                "steps": round(statistics.median(steps)),
-                "error": f"{statistics.median(errors):.2e}",
-                "least_error": f"{min(errors):.2e}",
-                "largest_error": f"{max(errors):.2e}",
-            }
+def by_turns(trainings: Sequence[Training], seconds: float) -> None:
+    """Train each for these processor seconds, in turns, so that other work on the machine slows
+    all of them down alike."""
+    turns = math.ceil(seconds / TURN)
+    for turn in range(1, turns + 1):
+        for training in trainings:
+            training.until(seconds * turn / turns)
+
+
+def measure_errors(
+    example: Example, folder: Path, seconds: float, seed: int
+) -> list[dict[str, object]]:
+    """The cells of every method, after training by turns."""
+    x, t, u = example.solution(folder)
+    theirs, loss = pair(example, "float32", seed)
+    field, newton = gauss_newton(example, loss)
+    points = torch.cat([x.T, t[:, None]], 1).float()
+    trainings = [
+        Training(
+            "DeepXDE, Adam, float32",
+            their_step(theirs),
+            lambda: theirs.outputs(False, points)[:, 0],
+        ),
+        Training(
+            "pdeops, Adam, float32",
+            our_step(loss, loss.field),
+            lambda: loss.field(x.float(), t.float())[0],
+        ),
+        Training(
+            "pdeops, exact values, Gauss-Newton, float64",
+            newton,
+            lambda: field(x, t)[0],
+        ),
+    ]
+    by_turns(trainings, seconds)
+    return [
+        {
+            "method": training.method,
+            "steps": training.steps,
+            "used_s": f"{training.seconds:.2f}",
+            "error": f"{(training.values().detach().double() - u).norm() / u.norm():.2e}",
+        }
+        for training in trainings
+    ]
+
+
+def error_cases(
+    names: Sequence[str], folder: Path, seconds: float, seeds: int
+) -> Iterator[tuple[dict[str, str], Callable[[], list[dict[str, object]]]]]:
+    """Each example and seed, for `add_missing`."""
+    for seed in range(1, seeds + 1):
+        for name in names:
+            key = {"example": name, "processor_s": f"{seconds:g}", "seed": str(seed)}
+            yield key, partial(measure_errors, EXAMPLES[name], folder, seconds, seed)
 
 
 def main() -> None:
@@ -206,6 +238,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15, help="timed calls of each side")
     parser.add_argument("--seconds", type=float, default=20, help="processor time of a training")
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each method")
+    parser.add_argument(
+        "--examples", nargs="+", choices=EXAMPLES, default=list(EXAMPLES), help="of `error`"
+    )
     parser.add_argument("--data", type=Path, help="folder of the published solutions, for `error`")
     options = parser.parse_args()
     if "error" in options.parts and options.data is None:
@@ -213,17 +248,16 @@ def main() -> None:
         parser.error(
             f"`error` compares with published solutions: give --data, a folder of {files}."
         )
-    for part in options.parts:
-        rows = (
-            step_rows(options.repeats)
-            if part == "step"
-            else error_rows(options.data, options.seconds, options.seeds)
-        )
+    torch.set_num_threads(1)
+    if "step" in options.parts:
         written = []
-        for row in rows:
+        for row in step_rows(options.repeats):
             print(*row.values(), sep=" | ", flush=True)
             written.append({**row, **machine()})
-            write_csv(RESULTS / f"deepxde_{part}.csv", written)
+            write_csv(RESULTS / "deepxde_step.csv", written)
+    if "error" in options.parts:
+        cases = error_cases(options.examples, options.data, options.seconds, options.seeds)
+        add_missing(RESULTS / "deepxde_error.csv", cases)
 
 
 if __name__ == "__main__":

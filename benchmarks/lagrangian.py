@@ -16,18 +16,18 @@ Each row is written when it is measured; rows that the file holds already are no
 import argparse
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pdeops.compare.tables import read_csv, write_csv
 from pdeops.models import LPINN, PINN
 from pdeops.tasks.random_features import fit_random_features
 
 from . import trained_fields
-from .bench import RESULTS, machine
+from .bench import RESULTS, add_missing
 from .lagrangian_problems import PROBLEMS, Problem, Solution, classical
 
 FEATURES = 250
@@ -68,8 +68,10 @@ METHODS: dict[str, Callable[[Problem], Solution]] = {
 }
 
 
-def measure(p: Problem, method: str, solve: Callable[[Problem], Solution]) -> dict[str, Any]:
-    """The row of a method, with ETDRK4 of at most its error."""
+def measure(
+    p: Problem, method: str, solve: Callable[[Problem], Solution]
+) -> list[dict[str, object]]:
+    """The cells of a method, with ETDRK4 of at most its error."""
     start = time.process_time()
     solution = solve(p)
     seconds = time.process_time() - start
@@ -79,14 +81,13 @@ def measure(p: Problem, method: str, solve: Callable[[Problem], Solution]) -> di
         print(f"{method}, c = {p.c}: {failure}")
         error = math.nan
     nodes, reference = classical(p, error) if error < 1 else (0, math.nan)
-    return {
-        **key(p, method),
+    cells = {
         "error": f"{error:.2e}",
         "seconds": f"{seconds:.2f}",
         "etdrk4_nodes": nodes,
         "etdrk4_seconds": f"{reference:.4f}",
-        **machine(),
     }
+    return [cells]
 
 
 def key(p: Problem, method: str) -> dict[str, str]:
@@ -94,19 +95,14 @@ def key(p: Problem, method: str) -> dict[str, str]:
     return dict(zip(KEY, (p.name, f"{p.c:g}", f"{p.viscosity:g}", method), strict=True))
 
 
-def add_rows(
-    file: Path, problem: str, methods: Mapping[str, Callable[[Problem], Solution]]
-) -> None:
-    """Measure the rows of a problem that the file lacks, and write each to it."""
-    rows: list[dict[str, Any]] = [dict(row) for row in read_csv(file)]
-    known = [{name: row[name] for name in KEY} for row in rows]
+def cases(
+    problem: str, methods: Mapping[str, Callable[[Problem], Solution]]
+) -> Iterator[tuple[dict[str, str], Callable[[], list[dict[str, object]]]]]:
+    """The rows of a problem, for `add_missing`."""
     for p in PROBLEMS[problem]():
         for method, solve in methods.items():
-            if ("labels" in method and p.viscosity == 0) or key(p, method) in known:
-                continue
-            rows.append(measure(p, method, solve))
-            write_csv(file, rows)
-            print(*list(rows[-1].values())[:8], sep=" | ", flush=True)
+            if "labels" not in method or p.viscosity > 0:
+                yield key(p, method), partial(measure, p, method, solve)
 
 
 def main() -> None:
@@ -121,7 +117,7 @@ def main() -> None:
     if arguments.trained:
         prefix, methods = ("trained", trained_fields.METHODS)
     for name in arguments.problems:
-        add_rows(arguments.results / f"{prefix}_{name}.csv", name, methods)
+        add_missing(arguments.results / f"{prefix}_{name}.csv", cases(name, methods))
 
 
 if __name__ == "__main__":

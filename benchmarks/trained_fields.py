@@ -42,20 +42,22 @@ def train(
     curriculum: Curriculum | None = None,
     epochs: int = EPOCHS,
     seed: int = SEED,
+    points: int = POINTS,
+    times: int = NUM_TIMES,
 ) -> None:
     """Train a field as `pdeops train` does."""
-    table = CollocationTable(POINTS, NUM_TIMES, random=True, steps=STEPS, causality=causality)
-    points = CollocationPoints(field.double(), table, epochs, seed, curriculum)
+    table = CollocationTable(points, times, random=True, steps=STEPS, causality=causality)
+    data = CollocationPoints(field.double(), table, epochs, seed, curriculum)
     device = torch.device("cpu")
     with TemporaryDirectory() as folder:
         trainer = Trainer(
             field,
             ResidualLoss(causality, curriculum),
-            points,
+            data,
             options=TrainingOptions(epochs=epochs, batch_size=1),
             optimizer=GaussNewton(damping=1.0),
             schedule=Constant(),
-            evaluate=HeldOutResidual(points, device, curriculum),
+            evaluate=HeldOutResidual(data, device, curriculum),
             monitor="residual",
             folder=Path(folder),
             seed=seed,

@@ -187,7 +187,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, data: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(data, weight)
-        out = (weight @ data.flatten(1)).view(-1, *data.shape[1:])
+        out = (weight @ data.flatten(1)).view(len(weight), *data.shape[1:])
         out[:, 0] += bias[:, None]
         return out
 

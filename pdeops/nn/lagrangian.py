@@ -7,8 +7,8 @@ with all derivatives on the left at fixed label ξ (Mojgani, Balajewicz and Hass
 
     J³ Δ_x w = J ∇_ξ·(A ∇_ξ w) - ∇_ξ J · A ∇_ξ w,     in one dimension J w_ξξ - J_ξ w_ξ,
 
-a polynomial in the derivatives. The diffusion residual is multiplied by J³, so that nothing is
-divided by a small J.
+a polynomial in the derivatives. The residual of w is multiplied by J³ ("physical"), so that nothing
+is divided by a small J; or it is not ("divided"), so that labels count as much where they gather.
 """
 # Axes: d position, a b label, c channel, n points.
 
@@ -43,6 +43,12 @@ def physical(X: Jet, w: Jet, f2: Tensor, source: Tensor) -> Float[Tensor, "c n"]
     return determinant(X.gradient) ** 3 * (w.dt - source) - f2 * cleared_laplacian(X, w)
 
 
+def divided(X: Jet, w: Jet, f2: Tensor, source: Tensor) -> Float[Tensor, "c n"]:
+    """w_t - S - f₂ Δ_x w; J must not be small. The factor J³ of `physical` makes the residual small
+    where labels gather, so that least squares neglects the diffusion of a front."""
+    return physical(X, w, f2, source) / determinant(X.gradient) ** 3
+
+
 def label(X: Jet, w: Jet, f2: Tensor, source: Tensor) -> Float[Tensor, "c n"]:
     """w_t - S - f₂ Δ_ξ w, the published form, with diffusion in labels: another equation than the
     given one, unless f₂ = 0 or J = 1."""
@@ -51,6 +57,7 @@ def label(X: Jet, w: Jet, f2: Tensor, source: Tensor) -> Float[Tensor, "c n"]:
 
 METRICS: dict[str, Callable[[Jet, Jet, Tensor, Tensor], Tensor]] = {
     "physical": physical,
+    "divided": divided,
     "label": label,
 }
 

@@ -23,6 +23,8 @@ class SineNetwork(TanhNetwork):
         frequency: ω.
     """
 
+    activation = staticmethod(torch.sin)
+
     def __init__(
         self, inputs: int, widths: Sequence[int], outputs: int, frequency: float = 5.0
     ) -> None:

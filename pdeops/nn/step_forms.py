@@ -104,8 +104,9 @@ class VorticityForm(StepForm):
     def __init__(self, equation: Any, u0: Field) -> None:
         if isinstance(equation.forcing, Tensor):
             raise ValueError(
-                "A neural field needs the forcing at any point; got a field at nodes. Give a "
-                "function of positions and time."
+                f"A neural field needs the forcing at any point, as a function of positions and "
+                f"time; got a field {tuple(equation.forcing.shape)} at nodes. Give such a "
+                f"function, NavierStokes(..., forcing=f) with f(x, t)."
             )
         self.equation, self.u0 = equation, u0
         grid = equation.grid.with_shape((_NODES, _NODES))

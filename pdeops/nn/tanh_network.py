@@ -24,6 +24,8 @@ class TanhNetwork(nn.Module):
         outputs: number of output channels.
     """
 
+    activation = staticmethod(torch.tanh)
+
     def __init__(self, inputs: int, widths: Sequence[int], outputs: int) -> None:
         super().__init__()
         if not widths or min(inputs, outputs, *widths) < 1:
@@ -43,7 +45,7 @@ class TanhNetwork(nn.Module):
     def forward(self, x: Float[Tensor, "i n"]) -> Float[Tensor, "o n"]:
         """The values of the outputs."""
         for layer in self.layers[:-1]:
-            x = torch.tanh(layer.weight @ x + layer.bias[:, None])
+            x = self.activation(layer.weight @ x + layer.bias[:, None])
         return self.output.weight @ x + self.output.bias[:, None]
 
     def trace(self, inputs: DerivativesT) -> list[tuple[nn.Linear, DerivativesT, DerivativesT]]:

@@ -91,6 +91,7 @@ class EquationRecipe(TrainingRecipe):
 
     task: ClassVar[str] = "equation"
     sources: ClassVar[tuple[str, ...]] = ("model", "equation", "initial")
+    fixed: ClassVar[tuple[str, ...]] = ("domain", "collocation", "features", "curriculum")
 
     equation: Choice = choice(KNOWN_EQUATIONS, given=KNOWN_EQUATIONS.given)
     domain: DomainTable = table(DomainTable)

@@ -1,5 +1,6 @@
 """Training, resuming and loading of runs, for every task."""
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,12 +44,14 @@ def resume(task: Task, recipe: TrainingRecipe, folder: Path, device: str) -> dic
     with distributed.process_group(device_named(device), share=_share(task, recipe)) as place:
         job = _job_again(task, recipe, folder, place)
         trainer = _trainer(recipe, job, task, folder, place)
-        trained, now = trainer.saved()["carry"].get("model"), job.carry["model"]
-        if trained != now:
-            raise ValueError(
-                f"{folder} was trained with the model {trained}; its recipe now describes {now}. "
-                f"Restore the recipe and the source of the model, or train again."
-            )
+        carry = trainer.saved()["carry"]
+        for name in recipe.sources:
+            trained, now = carry.get(name), job.carry[name]
+            if trained != now:
+                raise ValueError(
+                    f"{folder} was trained with the {name} {trained}; its recipe now describes "
+                    f"{now}. Restore the recipe and the source of the {name}, or train again."
+                )
         trainer.resume()
         return _report(trainer.fit(), folder)
 
@@ -181,6 +184,7 @@ def _trainer(
         seed=recipe.seed,
         device=device,
         carry={"task": task.name, **job.carry},
+        settings={name: json.dumps(recipe.to_dict()[name]) for name in recipe.fixed},
     )
 
 

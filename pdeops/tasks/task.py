@@ -23,10 +23,14 @@ class TrainingRecipe(Recipe):
     """The tables shared by the recipes of all tasks; a task adds its own, and defines `model`.
 
     Attributes:
-        sources: the tables that may name a class of the user's own, whose file the run keeps.
+        sources: the tables that may name a class of the user's own, whose file the run keeps. A
+            resumed run has the same.
+        fixed: other tables that must not change when a run is resumed, besides those of the
+            trainer.
     """
 
     sources: ClassVar[tuple[str, ...]] = ("model",)
+    fixed: ClassVar[tuple[str, ...]] = ()
 
     model: Choice
     optimizer: Choice = choice(OPTIMIZERS, "AdamW")

@@ -57,6 +57,8 @@ class Trainer:
         seed: seed of the data order and of random layers (dropout). The initial weights are those
             of `model`.
         carry: plain data for every checkpoint, such as the model's name and arguments.
+        settings: plain data that a resumed run must share, besides the trainer's; a checkpoint
+            that does not have an entry is not compared with it.
 
     Raises:
         ValueError: the dataset is empty, or no parameter requires a gradient.
@@ -77,6 +79,7 @@ class Trainer:
         seed: int,
         device: str | torch.device = "cpu",
         carry: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         num_samples = len(dataset)  # type: ignore[arg-type]
         if num_samples == 0:
@@ -100,7 +103,9 @@ class Trainer:
             **self.learner.settings,
             "sampler": asdict(self.sampler),
             "monitor": monitor,
+            **(settings or {}),
         }
+        self._task_settings = dict(settings or {})
 
         self.state = RunState(seed, self.device)
         self._owns_folder = False
@@ -299,10 +304,12 @@ class Trainer:
 
         Raises:
             ValueError: the checkpoint is missing or damaged, or it was written with another
-                optimizer, schedule, batch size, seed or number of samples.
+                optimizer, schedule, batch size, seed, number of samples or settings of the task.
         """
         saved = self.saved()
-        require_same_settings(saved["settings"], self._settings, self.last_path)
+        # Checkpoints of earlier versions do not have the settings of the task.
+        written = {**self._task_settings, **saved["settings"]}
+        require_same_settings(written, self._settings, self.last_path)
         like = self.learner.like if self.options.shard and distributed.world_size() > 1 else None
         self.learner.load_state_dict(shards.read(saved, self.last_path.parent, like))
         self.state.load_state_dict(saved)

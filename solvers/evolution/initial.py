@@ -2,7 +2,7 @@
 # Axes: b batch, c channel, d direction, n points.
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +22,9 @@ class Sine:
     Args:
         grid: its box.
         waves: k, whole numbers of periods, one per axis; one wave along the first axis by default.
+
+    Raises:
+        ValueError: there is not one whole number per axis.
     """
 
     def __init__(
@@ -30,11 +33,12 @@ class Sine:
         mean: float = 0.0,
         amplitude: float = 1.0,
         phase: float = 0.0,
-        waves: list[int] | None = None,
+        waves: list[float | int] | None = None,
     ) -> None:
         k = [1] + [0] * (grid.ndim - 1) if waves is None else waves
         if len(k) != grid.ndim:
             raise ValueError(f"waves needs one number per axis ({grid.ndim}); got {k}.")
+        _check_periods("waves", k)
         self.mean, self.amplitude, self.phase = mean, amplitude, phase
         self.xi = [2 * math.pi * n / L for n, L in zip(k, grid.extent, strict=True)]
 
@@ -83,17 +87,30 @@ class TaylorGreen:
     Args:
         grid: its box, of two axes.
         wave: k, a whole number of periods.
+
+    Raises:
+        ValueError: the grid does not have two axes, or k is not a whole number.
     """
 
-    def __init__(self, grid: Grid, amplitude: float = 2.0, wave: int = 1) -> None:
+    def __init__(self, grid: Grid, amplitude: float = 2.0, wave: float | int = 1) -> None:
         if grid.ndim != 2:
-            raise ValueError(f"TaylorGreen needs two axes; got {grid.ndim}.")
+            raise ValueError(f"TaylorGreen needs a grid of two axes; got one of {grid.ndim}.")
+        _check_periods("wave", [wave])
         self.amplitude = amplitude
         self.xi = [2 * math.pi * wave / L for L in grid.extent]
 
     def __call__(self, x: Float[Tensor, "b 2 *n"]) -> Float[Tensor, "b 1 *n"]:
         a, b = self.xi
         return self.amplitude * torch.sin(a * x[:, :1]) * torch.sin(b * x[:, 1:])
+
+
+def _check_periods(name: str, k: Sequence[float | int]) -> None:
+    """Raise a ValueError unless the numbers of periods are whole."""
+    if any(n != round(n) for n in k):
+        raise ValueError(
+            f"{name} needs whole numbers of periods, because the box is periodic; got "
+            f"{', '.join(map(str, k))}. For another wavelength choose another box."
+        )
 
 
 INITIAL: dict[str, type[Any]] = {

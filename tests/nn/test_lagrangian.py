@@ -35,8 +35,12 @@ def test_cleared_laplacian_is_that_of_positions(d, generator):
     w = Jet(jet_by_autograd(lambda y, t: g(map_(y, t)), y, t), d)
     at_positions = Jet(jet_by_autograd(lambda x, t: g(x), X.value, t), d)
     J = torch.linalg.det(X.gradient.movedim(2, 0))
-    expected = J**3 * torch.einsum("caan->cn", at_positions.hessian)
+    expected = J**3 * at_positions.laplacian
     torch.testing.assert_close(cleared_laplacian(X, w), expected, rtol=1e-10, atol=1e-10)
+    f2, source = 0.3 * torch.ones_like(w.value), w.value**2
+    r = METRICS["divided"](X, w, f2, source)
+    expected = w.dt - w.value**2 - 0.3 * at_positions.laplacian
+    torch.testing.assert_close(r, expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("d", [1, 2])

@@ -13,6 +13,7 @@ from pdeops.solvers.evolution.initial import Sine
 GRID = Grid((16,), 2 * math.pi, "periodic")
 FIELDS = {
     "PINN": (PINN, {"num_layers": 2, "windows": 2}),
+    "PINN, sine": (PINN, {"num_layers": 2, "activation": "sine", "winner": 0.3}),
     "LPINN": (LPINN, {"position_layers": 1, "value_layers": 2}),
     "NeuralFieldStepper": (
         NeuralFieldStepper,

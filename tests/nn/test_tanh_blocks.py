@@ -8,6 +8,7 @@ import torch
 from pdeops.domain import Grid
 from pdeops.nn import tanh_blocks
 from pdeops.nn.jets import Jet, TransportJet, coordinate_jets, pairs
+from pdeops.nn.sine_network import SineNetwork
 from pdeops.nn.tanh_network import TanhNetwork
 from pdeops.solvers import Transport
 
@@ -15,17 +16,31 @@ DRIFT, KAPPA = (0.7, -0.4), 0.3
 N = 11
 
 
+ACTIVATION = {TanhNetwork: torch.tanh, SineNetwork: torch.sin}
+
+
 @pytest.fixture(params=[1, 2])
 def case(request, generator, monkeypatch):
     """Inputs with all entries, and a network with several blocks of unequal size."""
     monkeypatch.setattr(tanh_blocks, "_BLOCK", 8 * 5 * 8)
     monkeypatch.setattr(tanh_blocks, "_FEWEST", 2)
-    d = request.param
+    return built(request.param, TanhNetwork, generator)
+
+
+@pytest.fixture(params=["tanh", "sine"])
+def either(request, case, generator):
+    """The same, or a network of sines."""
+    inputs, _ = case
+    return case if request.param == "tanh" else built(inputs.d, SineNetwork, generator)
+
+
+def built(d, kind, generator):
+    """Random points and a network of two layers."""
     x = torch.rand(d, N, generator=generator, dtype=torch.float64)
     t = torch.rand(N, generator=generator, dtype=torch.float64)
     both = torch.cat([jet.data for jet in coordinate_jets(x, t)])
     torch.manual_seed(0)
-    return Jet(both, d), TanhNetwork(d + 1, [5, 4], d).double()
+    return Jet(both, d), kind(d + 1, [5, 4], d).double()
 
 
 def nested(network, x, t):
@@ -33,7 +48,7 @@ def nested(network, x, t):
     y = torch.cat([x, t[None]]).detach().requires_grad_()
     h = y.T
     for layer in network.hidden:
-        h = torch.tanh(layer(h))
+        h = ACTIVATION[type(network)](layer(h))
     u = network.output(h).T
     first = torch.stack(
         [torch.autograd.grad(c.sum(), y, create_graph=True)[0] for c in u.unbind(0)]
@@ -68,14 +83,15 @@ def test_blocks_are_several_and_unequal(case):
     assert len(set(sizes)) == 2
 
 
-def test_jet_and_its_gradient_are_nested_derivatives(case):
-    inputs, network = case
+def test_jet_and_its_gradient_are_nested_derivatives(either):
+    inputs, network = either
     d = inputs.d
     x, t = inputs.value[:d], inputs.value[d]
     u, u_t, u_x, u_xx = nested(network, x, t)
     jet = network.jet(inputs)
     exact = {"rtol": 1e-12, "atol": 1e-13}
     torch.testing.assert_close(jet.value, u, **exact)
+    torch.testing.assert_close(network(inputs.value), u, **exact)
     torch.testing.assert_close(jet.dt, u_t, **exact)
     torch.testing.assert_close(jet.gradient, u_x, **exact)
     torch.testing.assert_close(jet.hessian, u_xx, **exact)
@@ -85,9 +101,9 @@ def test_jet_and_its_gradient_are_nested_derivatives(case):
     torch.testing.assert_close(gradient(network, (weights * jet.data).sum()), expected, **exact)
 
 
-def test_transport_is_the_linear_part_of_the_equation(case):
+def test_transport_is_the_linear_part_of_the_equation(either):
     """P u carried through the layers, and the residual of an equation with c, κ, λ and f₁."""
-    inputs, network = case
+    inputs, network = either
     d = inputs.d
     x, t = inputs.value[:d], inputs.value[d]
     grid = Grid((8,) * d, 2.0, "periodic")
@@ -180,7 +196,7 @@ def test_torch_compile_receives_the_twin(case, monkeypatch):
     assert second.norm() > 0
 
 
-def test_no_points(case):
-    inputs, network = case
+def test_no_points(either):
+    inputs, network = either
     empty = Jet(inputs.data[..., :0], inputs.d)
     assert network.jet(empty).data.shape == (inputs.d, inputs.data.shape[1], 0)

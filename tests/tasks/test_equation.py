@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -133,6 +134,29 @@ def test_an_interrupted_run_resumes_exactly(tmp_path):
     whole, parts = (load_run(tmp_path / name, weights="last") for name in ("whole", "parts"))
     assert torch.equal(whole(x, 0.8), parts(x, 0.8))
     assert (whole(x, 0.8) - whole(x, 0.0)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("diffusivity = 0.1", "diffusivity = 0.2", r"trained with the equation .*0\.1.*now .*0\.2"),
+        ("mean = 0.25", "mean = 0.5", r"trained with the initial .*0\.25.*now .*0\.5"),
+        ("t_end = 1.0", "t_end = 2.0", r'domain was .*"t_end": 1\.0.* now is .*"t_end": 2\.0'),
+        ("points = 20", "points = 21", r'collocation was .*"points": 20.* now is .*21'),
+        ("time_deviation = 1.0", "time_deviation = 2.0", r"features was"),
+        ("values = []", "values = [0.1]\ncoefficient = 'diffusivity'", r"curriculum was"),
+    ],
+)
+def test_a_run_whose_recipe_was_edited_is_not_resumed(folder, tmp_path, before, after, message):
+    edited = shutil.copytree(folder, tmp_path / "run")
+    recipe = edited / "recipe.toml"
+    text = recipe.read_text()
+    assert text.count(f"\n{before}\n") == 1
+    recipe.write_text(text.replace(f"\n{before}\n", f"\n{after}\n"))
+    with pytest.raises(ValueError, match=message):
+        resume(edited)
+    recipe.write_text(text)
+    assert resume(edited)["reason"] == "finished"
 
 
 def points_of(table, epochs=4, **options):

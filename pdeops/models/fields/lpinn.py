@@ -58,7 +58,7 @@ class LPINN(SpaceTimeField):
         position_layers: hidden layers of D.
         value_layers: hidden layers of W.
         num_waves: cosines and sines per axis in the embedding.
-        metric: "physical" or "label", see `nn.lagrangian`.
+        metric: "physical", "divided" or "label", see `nn.lagrangian`.
         subtract_drift: use c̄; otherwise c̄ = 0.
         shared: one set of weights for both networks, as published; needs as many channels as axes.
 

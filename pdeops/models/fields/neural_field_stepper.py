@@ -2,7 +2,6 @@
 # Axes: d space, c channel of the outputs, q entries of a jet, n points, i j k as in
 # `solvers.evolution.implicit_scheme`.
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,10 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...calculus.spectrum import centroid_of
 from ...nearest import did_you_mean
+from ...nn.field_layers import FieldLayers
 from ...nn.jets import Jet, axis_waves, fourier_embedding
-from ...nn.sine_network import SineNetwork
 from ...nn.space_time_field import SpaceTimeField
 from ...nn.step_forms import StepForm, TransportForm, VorticityForm
 from ...nn.tanh_network import TanhNetwork
@@ -21,8 +19,6 @@ from ...solvers.evolution.equations.navier_stokes import NavierStokes
 from ...solvers.evolution.equations.transport import Transport
 from ...solvers.evolution.implicit_scheme import SCHEMES
 from ...solvers.evolution.initial import check_initial, check_start
-
-ACTIVATIONS = ("sine", "tanh")
 
 
 class Quadrature(NamedTuple):
@@ -59,15 +55,8 @@ class NeuralFieldStepper(SpaceTimeField):
     with four iterations per step and 150 for the first. The error of the scheme adds to that of the
     fits: at least the midpoint rule needs Δt small against (width of u)/(speed).
 
-    With `winner` s > 0 the network of the first step starts with Gaussian noise on its first two
-    weight matrices, after WINNER (arXiv 2509.09719):
-
-        σ₀ = s κ_a/ξ for the inputs cos ξx_a, sin ξx_a,   σ₁ = s √(2/n) (1 - exp(-m/ω)),
-
-    n the width, √(2/n) the deviation of the plain weights, ω `frequency`, κ the spectral centroid
-    of u0 (`calculus.spectrum.centroid_of`), and m = |κ_a L_a/2π| its number of periods in the box.
-    The published deviations are functions of the centroid in cycles per sample, which halves when
-    the samples are doubled.
+    With `winner` > 0 the network of the first step, whose weights the others take over, starts with
+    noise that is scaled with the spectrum of u0 (`nn.field_layers`).
 
     Args:
         equation: the equation; its grid gives the box, which is periodic.
@@ -80,7 +69,7 @@ class NeuralFieldStepper(SpaceTimeField):
         num_waves: waves per axis in its inputs.
         activation: "sine" or "tanh".
         frequency: bound on the weights of the first layer of sines, see `SineNetwork`.
-        winner: s, for two or more layers of sines; 0 for none.
+        winner: scale of the noise, see `FieldLayers`; 0 for none.
 
     Raises:
         ValueError: u0 is not periodic, not finite or does not fit the equation; f₁, f₂ or S is not
@@ -119,20 +108,12 @@ class NeuralFieldStepper(SpaceTimeField):
         for name in ("num_steps", "hidden_channels", "num_layers", "num_waves"):
             if self.arguments[name] < 1:
                 raise ValueError(f"{name} must be 1 or more; got {self.arguments[name]}.")
-        if not frequency > 0:
-            raise ValueError(f"frequency must be positive; got {frequency}.")
-        if not 0 <= winner < math.inf or (winner > 0 and activation == "tanh"):
+        layers = FieldLayers(activation, frequency, winner)
+        if scheme not in SCHEMES:
             raise ValueError(
-                f"winner must be 0 or more, and 0 unless activation = 'sine'; got {winner} and "
-                f"{activation!r}."
+                f"Unknown scheme {scheme!r}.{did_you_mean(scheme, tuple(SCHEMES))} Choose from "
+                f"{', '.join(SCHEMES)}."
             )
-        for name, known in (("scheme", tuple(SCHEMES)), ("activation", ACTIVATIONS)):
-            value = self.arguments[name]
-            if value not in known:
-                raise ValueError(
-                    f"Unknown {name} {value!r}.{did_you_mean(value, known)} Choose from "
-                    f"{', '.join(known)}."
-                )
         self.form: StepForm = _form(equation, u0, t_end)
         self.equation, self.u0, self.t_end = equation, u0, float(t_end)
         self.scheme = SCHEMES[scheme]
@@ -143,26 +124,8 @@ class NeuralFieldStepper(SpaceTimeField):
         self.register_buffer("started", torch.zeros((), dtype=torch.long))
         inputs, widths = 2 * len(self.waves), [hidden_channels] * num_layers
         outputs = self.scheme.num_stages * self.form.num_outputs
-        self.networks = nn.ModuleList(
-            SineNetwork(inputs, widths, outputs, frequency)
-            if activation == "sine"
-            else TanhNetwork(inputs, widths, outputs)
-            for _ in self.ends
-        )
-        if winner > 0:
-            self._add_noise(winner)
-
-    def _add_noise(self, scale: float) -> None:
-        """Noise on the network of the first step, whose weights the others take over."""
-        network = self._network(0)
-        assert isinstance(network, SineNetwork)
-        extent = self.equation.grid.extent
-        kappa = centroid_of(self.u0, self.equation.grid)
-        periods = (kappa * kappa.new_tensor(extent) / (2 * math.pi)).norm().item()
-        # Each wave lies along one axis: ξ is its only component.
-        first = ((self.waves > 0) * kappa).sum(1) / self.waves.sum(1)
-        ratio = 1 - math.exp(-periods / network.frequency)
-        network.add_noise(scale * torch.cat([first, first]), scale * ratio)
+        self.networks = nn.ModuleList(layers.network(inputs, widths, outputs) for _ in self.ends)
+        layers.add_noise(self.networks[:1], u0, equation.grid, self.waves)
 
     @torch.no_grad()
     def begin(self, t: Float[Tensor, " n"]) -> None:

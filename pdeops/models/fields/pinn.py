@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ...nn.field_layers import FieldLayers
 from ...nn.jets import Derivatives, DerivativesT, Jet, axis_waves, fourier_embedding, jet_of
 from ...nn.space_time_field import SpaceTimeField
 from ...nn.tanh_network import TanhNetwork
@@ -32,7 +33,7 @@ class PINN(SpaceTimeField):
 
         u(x, t) = u0(x) + Σ_{j<k} W_j(x, 1) + τ W_k(x, τ),   τ = (t - t_k)/(t_{k+1} - t_k),
 
-    in the k-th time window, with a tanh network W_k for each. The initial field and the periods
+    in the k-th time window, with a network W_k for each. The initial field and the periods
     of the box hold exactly, and u is continuous across windows. The inputs of the networks are
     cos(ξ·x + ωτ), sin(ξ·x + ωτ) of the `num_waves` longest waves of each axis (ω = 0), of
     `fourier_features` random waves, and τ (Wang, Wang and Perdikaris 2021; Dong and Ni 2021).
@@ -54,11 +55,14 @@ class PINN(SpaceTimeField):
             they are periodic.
         frequency_deviation: standard deviation of ω, in radians per window.
         windows: number of equal time windows, or the end of each window.
+        activation: "tanh" or "sine".
+        frequency: bound on the weights of the first layer of sines, see `SineNetwork`.
+        winner: scale of noise on the initial weights of sines, see `FieldLayers`; 0 for none.
 
     Raises:
         ValueError: u0 is not periodic, not finite or does not fit the equation; f₁, f₂ or S is not
-            finite or f₂ < 0 at u0; t_end is not positive, a number is too small, or the windows do
-            not cover [0, t_end].
+            finite or f₂ < 0 at u0; t_end is not positive, a number is too small, the windows do not
+            cover [0, t_end], or an error of `FieldLayers`.
     """
 
     def __init__(
@@ -74,6 +78,9 @@ class PINN(SpaceTimeField):
         wave_deviation: float = 2.0,
         frequency_deviation: float = 1.0,
         windows: int | list[float] = 1,
+        activation: str = "tanh",
+        frequency: float = 5.0,
+        winner: float = 0.0,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -95,7 +102,11 @@ class PINN(SpaceTimeField):
             "wave_deviation": wave_deviation,
             "frequency_deviation": frequency_deviation,
             "windows": windows,
+            "activation": activation,
+            "frequency": frequency,
+            "winner": winner,
         }
+        layers = FieldLayers(activation, frequency, winner)
         extent = equation.grid.extent
         fixed = axis_waves(extent, num_waves)
         periods = (wave_deviation * torch.randn(fourier_features, len(extent))).round().double()
@@ -107,7 +118,8 @@ class PINN(SpaceTimeField):
         self.register_buffer("frequencies", torch.cat([torch.zeros(len(fixed)).double(), omega]))
         widths = [hidden_channels] * num_layers
         inputs, c = 2 * len(self.waves) + 1, equation.num_channels
-        self.networks = nn.ModuleList(TanhNetwork(inputs, widths, c) for _ in self.ends)
+        self.networks = nn.ModuleList(layers.network(inputs, widths, c) for _ in self.ends)
+        layers.add_noise(self.networks, u0, equation.grid, self.waves)
 
     def collocate(
         self, x: Float[Tensor, "d n"], t: Float[Tensor, " n"], window: int | None = None
