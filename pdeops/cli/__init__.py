@@ -14,6 +14,7 @@ from . import (
     doctor,
     evaluate,
     expect,
+    export,
     models,
     predict,
     quickstart,
@@ -36,7 +37,8 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 for verb in (
-    *(train, evaluate, predict, refine, expect, solve, compare, models, doctor, quickstart),
+    *(train, evaluate, predict, refine, expect, solve, compare, export),
+    *(models, doctor, quickstart),
 ):
     app.command(name=verb.__name__.rpartition(".")[2], cls=Verb)(verb.command)
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from ..forms import is_portable
 from . import functions, reference
 from .functions import FORMS, mix
 from .matrices import constants
@@ -34,7 +35,8 @@ def convolve(
         pointwise: M and m; the result then is M v + m instead of v. The map is applied to the
             coefficients, which are fewer than the nodes.
     """
-    if not (FORMS.only_twin or fft_is_faster(u.shape[1:-1], weight)):
+    # Formats of exported programs lack FFTs.
+    if is_portable() or not (FORMS.only_twin or fft_is_faster(u.shape[1:-1], weight)):
         return functions.convolve(u, weight, pointwise)
     wide = u.movedim(-1, 1).to(functions.coefficients_dtype(u))
     v = reference.convolve(wide, weight).movedim(1, -1)
