@@ -60,8 +60,10 @@ def command(
     rows(
         ("file", "nodes", "largest relative difference", "tolerance", "batches compared"),
         [
-            (p.file, "x".join(map(str, p.grid)), f"{p.difference:.1e}", f"{p.tolerance:.0e}")
-            + (list(p.batches),)
+            (
+                *(p.file, "x".join(map(str, p.grid)), f"{p.difference:.1e}"),
+                *(f"{p.tolerance:.0e}", list(p.batches)),
+            )
             for p in made
         ],
     )
