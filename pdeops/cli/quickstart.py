@@ -57,6 +57,7 @@ def command(
             title="Quickstart: MgNO and FNO for Darcy flow, compared with a classical solver",
             introduction=INTRODUCTION,
             evaluations=evaluations,
+            data={name: folder / f"{name}.h5" for name in ("test", "test_fine")},
             progress=lambda done, total: advance(done / total),
         )
     result: dict[str, Any] = {
