@@ -19,6 +19,7 @@ from . import (
     predict,
     quickstart,
     refine,
+    runs,
     solve,
     train,
 )
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 for verb in (
-    *(train, evaluate, predict, refine, expect, solve, compare, export),
+    *(train, evaluate, predict, refine, expect, solve, compare, runs, export),
     *(models, doctor, quickstart),
 ):
     app.command(name=verb.__name__.rpartition(".")[2], cls=Verb)(verb.command)
