@@ -137,6 +137,12 @@ def _data(plain: Mapping[str, Any]) -> str | None:
     return None
 
 
+def monitored(folder: Path) -> str:
+    """The metric that selected the best weights of a run."""
+    metric: str = checkpoint.load(folder / "checkpoints" / "last.pt")["settings"]["monitor"]
+    return metric
+
+
 def metrics_of_run(folder: Path) -> dict[str, float]:
     """The validation metrics of the best epoch."""
     found: dict[str, float] = checkpoint.load(folder / "checkpoints" / "last.pt")["best"]["metrics"]
