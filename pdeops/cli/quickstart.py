@@ -34,7 +34,7 @@ def command(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Generate Darcy data, train MgNO and FNO, compare them with classical solvers: report.md."""
+    """Generate Darcy data, train MgNO and FNO, compare them with solvers: report.html."""
     from ..compare import compare_runs
 
     start = time.perf_counter()

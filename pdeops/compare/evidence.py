@@ -17,6 +17,7 @@ from ..datasets import FieldDataset
 from ..datasets.spec import DatasetSpec
 from .evaluation_plots import Coverage, Spectrum, calibration, coverage_curve, spectra
 from .field_plots import SHOWN, field_panel, samples_of
+from .machine import describe_machine
 from .sample_errors import SampleErrors, sample_errors, to_csv, to_netcdf
 from .tables import markdown_table, write_csv
 
@@ -182,7 +183,7 @@ def _calibration(folder: Path, found: Sequence[Measured]) -> list[str]:
     curves: list[Coverage] = []
     for model in dict.fromkeys(m.errors.model for m in found):
         mine = [m.errors for m in found if m.errors.model == model]
-        scores = {e.dataset: e.of_samples("max_error") for e in mine}
+        scores = {e.dataset: e.metrics["max_error"].max(axis=1) for e in mine}
         curves += coverage_curve(model, scores)
     if not curves:
         return []
@@ -211,14 +212,13 @@ def _portable(run: Any) -> str:
 
 
 def _environments(runs: Mapping[str, Any]) -> list[str]:
-    """The machine of each training, one column for each run."""
-    found = {}
+    """The machine of each training and of the report."""
+    found: dict[str, dict[str, Any]] = {}
     for name, run in runs.items():
         file = run.folder / "environment.json"
         if file.is_file():
             found[name] = json.loads(file.read_text(encoding="utf-8"))
-    if not found:
-        return []
+    found["this report"] = describe_machine()
     entries = dict.fromkeys(k for e in found.values() for k in e if k != "folder")
     lines = [[entry, *(e.get(entry) for e in found.values())] for entry in entries]
-    return ["## Environment of the trainings", markdown_table(("entry", *found), lines)]
+    return ["## Environment", markdown_table(("entry", *found), lines)]

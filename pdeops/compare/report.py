@@ -9,7 +9,7 @@ from .evidence import sections
 from .field_plots import Samples, field_panel
 from .page import write_page
 from .plots import error_time, training_curves
-from .tables import markdown_table
+from .tables import markdown_table, read_csv, write_csv
 
 
 def write_report(
@@ -73,7 +73,12 @@ def write_report(
         parts += [f"## {heading}", f"![{heading}](plots/{film.name})"]
     if curves:
         training_curves(plots / "training.png", curves, column=metric)
-        parts += ["## Training", "![Error and loss over epochs](plots/training.png)"]
+        write_csv(folder / "training.csv", _epochs(curves, metric))
+        parts += [
+            "## Training",
+            "![Error and loss over epochs](plots/training.png)",
+            "The epochs: [training.csv](training.csv).",
+        ]
     if runs:
         parts += sections(folder, runs, data)
     text = "\n\n".join(parts) + "\n"
@@ -83,6 +88,16 @@ def write_report(
     draft.replace(report)
     write_page(report.with_suffix(".html"), title, text)
     return report
+
+
+def _epochs(curves: Mapping[str, str | Path], metric: str) -> list[dict[str, object]]:
+    """The lines of the training curves: one for each run and epoch."""
+    columns = ("epoch", metric, "train_loss", "seconds")
+    return [
+        {"run": label, **{name: line.get(name) for name in columns}}
+        for label, file in curves.items()
+        for line in read_csv(file)
+    ]
 
 
 def evaluation_table(lines: Sequence[Mapping[str, object]]) -> str:
