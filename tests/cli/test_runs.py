@@ -67,6 +67,7 @@ def test_damaged_runs_are_named(pdeops, two):
     assert "no run below" in pdeops("runs", two / "empty").stderr
 
 
+@pytest.mark.slow
 def test_evaluate_writes_a_report(pdeops, workshop, tmp_path):
     import xarray
 

@@ -43,12 +43,13 @@ class References(HTMLParser):
 
 def foreign(text, folder):
     """The addresses neither in the page nor below its folder, and those that its styles load."""
-    outside = [
-        a
-        for a in References(text).addresses
-        if not (a.startswith("data:") or (folder / a).resolve().is_relative_to(folder.resolve()))
-    ]
-    return outside + [
+
+    def below(address):
+        file = (folder / address).resolve()
+        return "://" not in address and file.is_relative_to(folder.resolve())
+
+    addresses = [a for a in References(text).addresses if not a.startswith("data:")]
+    return [a for a in addresses if not below(a)] + [
         part for part in ("url(", "@import", "http:", "https:") if part in text.split("<body>")[0]
     ]
 

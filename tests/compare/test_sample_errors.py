@@ -8,7 +8,6 @@ import pytest
 import torch
 import xarray
 
-from pdeops.batch import Batch
 from pdeops.compare import evaluation_plots
 from pdeops.compare.evaluation_plots import LEVELS, Coverage, Spectrum, coverage_curve
 from pdeops.compare.sample_errors import (
@@ -20,7 +19,7 @@ from pdeops.compare.sample_errors import (
     to_netcdf,
 )
 from pdeops.compare.tables import read_csv
-from pdeops.domain import Grid
+from pdeops.datasets import open_dataset
 
 
 def errors(model, name, resolution, values, times=(0.0,), seed=0):
@@ -65,9 +64,9 @@ def test_lines_of_the_table_are_those_of_the_file(tmp_path):
 
 
 def test_the_interval_covers_the_mean_at_its_level():
-    """Of 400 draws of 40 exponential numbers, 95 % intervals contain the mean 1 in 92 to 97 %: the
+    """Of 200 draws of 40 exponential numbers, 95 % intervals contain the mean 1 in 92 to 97 %: the
     percentile bootstrap of a skew distribution is a little short (Efron and Tibshirani 1993)."""
-    draws = np.random.default_rng(3).exponential(size=(400, 40))
+    draws = np.random.default_rng(3).exponential(size=(200, 40))
     inside = [low <= 1 <= high for low, high in map(mean_interval, draws)]
     assert 0.89 < np.mean(inside) < 0.975
     assert mean_interval(np.ones(1)) == (-np.inf, np.inf)
@@ -75,30 +74,25 @@ def test_the_interval_covers_the_mean_at_its_level():
     assert (low, high) == (2.0, 2.0)
 
 
-class Two(SimpleNamespace):
-    """The interface of a data set of two samples."""
-
-    def __len__(self):
-        return 2
-
-
-def test_errors_of_known_predictions():
+def test_errors_of_known_predictions(tmp_path):
     """A prediction 10 % too large in sample 0 and 30 % in sample 1."""
-    u = torch.rand(2, 1, 9, 9, generator=torch.Generator().manual_seed(0)) + 1
-    dataset = Two(domain=Grid((9, 9)), n_out=None, read=lambda i: Batch(input=u[i], target=u[i]))
+    u = torch.rand(2, 9, 9, generator=torch.Generator().manual_seed(0)) + 1
+    np.savez(tmp_path / "pairs.npz", a=u, u=u)
+    dataset = open_dataset(tmp_path / "pairs.npz")
     seen = []
     found = sample_errors(
         "net",
         SimpleNamespace(recipe=SimpleNamespace(seed=5)),
         "test",
         dataset,
-        lambda i: u[i] * (1.1, 1.3)[i],
+        lambda i: u[i, None] * (1.1, 1.3)[i],
         further=lambda p, t: seen.append((p, t)),
     )
     assert (found.resolution, found.seed, found.times) == ("9x9", 5, (0.0,))
     np.testing.assert_allclose(found.metrics["relative_l2"], [[0.1], [0.3]], rtol=1e-5)
     np.testing.assert_allclose(found.metrics["relative_h1"], [[0.1], [0.3]], rtol=1e-5)
-    assert len(seen) == 2
+    for (p, t), factor in zip(seen, (1.1, 1.3), strict=True):
+        torch.testing.assert_close(p, factor * t)
 
 
 def test_bands_cover_at_their_level_but_not_after_a_shift():

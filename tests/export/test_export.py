@@ -26,6 +26,10 @@ SMALL = {"hidden_channels": 8}
 # model, domain, arguments; channels and frames; whether ONNX has its operators
 ROWS = {
     "FNO": ("FNO", SQUARE, {"n_modes": (8, 8), "n_layers": 2, **SMALL}, 1, None, True),
+    "FNO of one layer": (
+        *("FNO", SQUARE, {"n_modes": (4, 4), "n_layers": 1, "hidden_channels": 4}),
+        *(1, None, True),
+    ),
     "FNO in 1D by FFT": ("FNO", Grid((1100,)), {"n_modes": (80,), **SMALL}, 1, None, True),
     "MgNO": ("MgNO", SQUARE, {"n_layers": 2, **SMALL}, 1, None, True),
     "PublishedMgNO": ("PublishedMgNO", SQUARE, {"n_layers": 2, **SMALL}, 1, None, True),
@@ -122,13 +126,17 @@ def test_every_model_on_a_grid_has_a_row():
 
 
 @pytest.fixture(scope="module")
-def one_program(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("one")
-    made = finished("FNO", folder)
-    (written,) = export_run(made, sizes=[(17,)], out=folder / "fno.pt2")
+def made(tmp_path_factory):
+    return finished("FNO of one layer", tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def one_program(made):
+    (written,) = export_run(made, sizes=[(17,)], out=made.folder / "fno.pt2")
     return made, written
 
 
+@pytest.mark.slow
 def test_runs_where_pdeops_cannot_be_imported(one_program, tmp_path):
     made, written = one_program
     x = inputs(made.operator, (17, 17), 1, batch=4, seed=9)
@@ -154,6 +162,7 @@ def test_runs_where_pdeops_cannot_be_imported(one_program, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_difference_above_the_tolerance_leaves_no_file(one_program, tmp_path, monkeypatch):
     """The program of another operator: read back, it is compared with the one of the run."""
     made, written = one_program
@@ -197,18 +206,17 @@ def test_the_difference_is_that_of_each_channel():
         ({}, {"sizes": [(17, 17, 17)]}, "boundary needs one value, or one per axis"),
     ],
 )
-def test_what_cannot_be_exported(one_program, change, options, message):
-    made, _ = one_program
+def test_what_cannot_be_exported(made, change, options, message):
     with pytest.raises(ValueError, match=message):
         export_run(SimpleNamespace(**{**vars(made), **change}), **options)
 
 
-def test_an_existing_file_is_kept(one_program):
-    made, written = one_program
-    before = Path(written.file).read_bytes()
-    with pytest.raises(ValueError, match="exists"):
-        export_run(made, sizes=[(17,)], out=written.file)
-    assert Path(written.file).read_bytes() == before
+def test_an_existing_file_is_kept(made, tmp_path):
+    file = tmp_path / "mine.pt2"
+    file.write_text("mine")
+    with pytest.raises(ValueError, match=r"mine\.pt2 exists"):
+        export_run(made, sizes=[(17,)], out=file)
+    assert file.read_text() == "mine"
 
 
 @pytest.mark.slow
