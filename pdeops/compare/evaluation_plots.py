@@ -4,6 +4,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,11 +84,12 @@ def spectra(path: str | Path, found: Sequence[Spectrum]) -> Path:
         ax = figure.add_subplot()
         for spectrum, colour in zip(found, _colours(), strict=False):
             k = np.arange(len(spectrum.truth))
-            for values, style in (
+            styles: list[tuple[np.ndarray, dict[str, Any]]] = [
                 (spectrum.truth, {"color": DIRECT_COLOUR, "lw": 2.4, "alpha": 0.5}),
                 (spectrum.prediction, {"color": colour, "lw": 1.2, "label": spectrum.label}),
                 (spectrum.error, {"color": colour, "lw": 1.0, "ls": "--"}),
-            ):
+            ]
+            for values, style in styles:
                 shown = (k > 0) & (values > 0)
                 ax.plot(k[shown], values[shown], **style)
         ax.set(xscale="log", yscale="log", xlabel="|k|", ylabel="half the mean square in a shell")

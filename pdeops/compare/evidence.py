@@ -48,7 +48,9 @@ def measured(
     found = []
     for model, run in runs.items():
         test = run.recipe.data.test
-        files = data or ({} if test is None else {Path(str(test)).stem: None})
+        files: Mapping[str, str | Path | None] = data or (
+            {} if test is None else {Path(str(test)).stem: None}
+        )
         if not files:
             notes.append(f"Not measured: {model}, whose recipe names no test file.")
         for name, file in files.items():

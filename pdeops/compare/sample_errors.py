@@ -152,9 +152,9 @@ def to_netcdf(errors: Sequence[SampleErrors], path: str | Path) -> Path:
         values = np.full(shape, np.nan)
         for e in errors:
             if metric in e.metrics:
-                place = [coordinates[d].index(getattr(e, d)) for d in DIMENSIONS[:4]]
+                place = tuple(coordinates[d].index(getattr(e, d)) for d in DIMENSIONS[:4])
                 at = [times.index(t) for t in e.times]
-                values[(*place, slice(e.num_samples), at)] = e.metrics[metric].T
+                values[place][: e.num_samples, at] = e.metrics[metric]
         meaning = {"long_name": known.get(metric, metric)}
         variables[metric] = (DIMENSIONS, values, meaning)
     path = Path(path)
