@@ -12,8 +12,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from pdeops.datasets import problem_named
 from pdeops.domain import Grid, Points, Sphere
 from pdeops.export import export_run, formats, run
+from pdeops.export.description import describe
 from pdeops.export.program import inputs, scaled_shape
 from pdeops.models import MODELS
 from pdeops.nn.operator import Operator
@@ -217,6 +219,37 @@ def test_an_existing_file_is_kept(made, tmp_path):
     with pytest.raises(ValueError, match=r"mine\.pt2 exists"):
         export_run(made, sizes=[(17,)], out=file)
     assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("problem", "input_names", "output_names"),
+    [
+        (problem_named("darcy", "piecewise"), ["permeability"], ["pressure"]),
+        (problem_named("shallow_water"), *2 * [["height", "vorticity", "divergence"]]),
+    ],
+)
+def test_channels_have_their_names_and_units(made, problem, input_names, output_names):
+    spec = problem.spec(problem.grid((17, 32)), 0, 2)
+    channels = len(input_names)
+    operator = SimpleNamespace(
+        output_normalizer=Normalizer.identity(len(output_names)),
+        parameters=made.operator.parameters,
+        has_time=False,
+    )
+    known = {"operator": operator, "spec": spec, "domain": spec.domain, "in_channels": channels}
+    plain = json.loads(json.dumps(describe(SimpleNamespace(**{**vars(made), **known}), (9, 16))))
+    assert [c["name"] for c in plain["input"]["channels"]] == input_names
+    assert [c["name"] for c in plain["output"]["channels"]] == output_names
+    assert plain["domain"]["shape"] == [9, 16]
+    units = {f.name: f.units for f in spec.fields}
+    assert {c["name"]: c["units"] for c in plain["input"]["channels"]}.items() <= units.items()
+    assert plain["equation"] == spec.equation
+
+
+def test_onnx_needs_its_packages(made, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ValueError, match=r"pip install 'pdeops\[export\]'"):
+        export_run(made, file_format="onnx")
 
 
 @pytest.mark.slow
