@@ -28,7 +28,7 @@ def test_runs_are_listed(pdeops, two, workshop):
     with open(workshop.run / "metrics.csv", newline="") as lines:
         *_, last = csv.DictReader(lines)
     best = torch.load(workshop.run / "checkpoints" / "best.pt", weights_only=True)
-    assert first["state"], second["state"] == ("finished", "unfinished")
+    assert (first["state"], second["state"]) == ("finished", "unfinished")
     assert (first["epochs"], first["planned"], second["planned"]) == (2, 2, 9)
     assert first["seconds"] == pytest.approx(float(last["seconds"]), abs=1.0)
     assert first["data"] == "train.h5"
@@ -50,6 +50,7 @@ def test_two_runs_are_compared(pdeops, two):
 def test_keys_that_one_recipe_lacks():
     a, b = {"model": {"name": "FNO", "width": 4}}, {"model": {"name": "FNO"}, "seed": 1}
     assert differences([a, b]) == {"model.width": [4, None], "seed": [None, 1]}
+    assert differences([a, a, b]) == {"model.width": [4, 4, None], "seed": [None, None, 1]}
     assert differences([a, a]) == {}
 
 
