@@ -15,6 +15,7 @@ from ..calculus import has_calculus
 from ..calculus.spectrum import shell_spectrum
 from ..datasets import FieldDataset
 from ..datasets.spec import DatasetSpec
+from ..runs.folder import recipe_hash
 from .evaluation_plots import Coverage, Spectrum, calibration, coverage_curve, spectra
 from .field_plots import SHOWN, field_panel, samples_of
 from .machine import describe_machine
@@ -204,7 +205,10 @@ def _calibration(folder: Path, found: Sequence[Measured]) -> list[str]:
 def _recipes(runs: Mapping[str, Any]) -> list[str]:
     parts = ["## Recipes"]
     for name, run in runs.items():
-        parts += [f"### {name} (hash {run.recipe.digest})", f"```toml\n{_portable(run)}\n```"]
+        parts += [f"### {name}", f"```toml\n{_portable(run)}\n```"]
+        parts.append(
+            f"Run {run.folder.name}; SHA-256 of its recipe.toml: {recipe_hash(run.folder)}."
+        )
     return parts
 
 

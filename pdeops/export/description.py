@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ..datasets.spec import DatasetSpec, Field
+from ..runs.folder import recipe_hash
 
 KEY = "pdeops"  # the entry of the description in the metadata of a file
 FORMAT_VERSION = 1
@@ -16,7 +17,7 @@ def describe(run: Any, shape: Sequence[int]) -> dict[str, Any]:
     Entries: `input` and `output` with their axes, shape (None for the batch) and channels (name,
     units, description; None if the training file does not state them), the `domain` of the nodes,
     `times` of the frames relative to the last input frame where the model has an axis of time, the
-    model, its task, the hash of the recipe, and versions.
+    model, its task, the hash of recipe.toml, and versions.
     """
     operator, spec = run.operator, run.spec
     axes = list(run.domain.axes)
@@ -25,7 +26,7 @@ def describe(run: Any, shape: Sequence[int]) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "model": run.recipe.model.name,
         "task": run.task,
-        "recipe": {"name": run.recipe.name, "hash": run.recipe.digest},
+        "recipe": {"name": run.recipe.name, "sha256": recipe_hash(run.folder)},
         "versions": {name: version(name) for name in ("pdeops", "torch")},
         "equation": spec.equation if spec else None,
         "dtype": str(next(operator.parameters()).dtype).removeprefix("torch."),
