@@ -14,10 +14,12 @@ from . import (
     doctor,
     evaluate,
     expect,
+    export,
     models,
     predict,
     quickstart,
     refine,
+    runs,
     search,
     solve,
     train,
@@ -37,7 +39,8 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 for verb in (
-    *(train, search, evaluate, predict, refine, expect, solve, compare, models, doctor, quickstart),
+    *(train, search, evaluate, predict, refine, expect, solve, compare, runs, export),
+    *(models, doctor, quickstart),
 ):
     app.command(name=verb.__name__.rpartition(".")[2], cls=Verb)(verb.command)
 

@@ -21,7 +21,8 @@ def command(
     many (n, dt), by the error at the last time and by correlation time. A network that solves one
     equation is compared with the cheapest ETDRK4 run of at most the same error.
 
-    Writes compare.csv, plots/ and report.md to the run's folder; prints the table and the verdict.
+    Writes report.md, report.html, their plots/ and files of numbers to the run's folder; prints the
+    table and the verdict.
     """
     from ..compare import compare_points, compare_rollouts, compare_runs
     from ..domain import Points

@@ -43,6 +43,14 @@ def command(
         ),
     ] = False,
     plot_folder: Annotated[Path | None, typer.Option(help="The same, to this folder.")] = None,
+    report_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            help="Operators: write report.md and report.html to this folder, with the errors of "
+            "single samples, worst cases, spectra, coverage of bands, and training curves.",
+        ),
+    ] = None,
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
@@ -70,6 +78,11 @@ def command(
         if option not in task.options:
             raise ValueError(_not_an_option(option, run, task))
     loaded = tasks.load_run(run, device=device)
+    if report_folder is not None and "data" not in task.options:
+        raise ValueError(
+            f"--report is about errors on a data file; {run} is of the task {task.name!r} "
+            f"({task.summary}). Leave it out."
+        )
     plot = plot or plot_folder is not None
     drawn_alone = task.name == "equation"  # without a data set
     examples = task.examples(loaded, data) if plot and not drawn_alone else None
@@ -88,11 +101,30 @@ def command(
             files = _draw(report, *examples, folder=folder, name=name)
         for file in files:
             log.info("wrote %s", file)
+    if report_folder is not None:
+        log.info("wrote %s", _report(loaded, data, report_folder))
     text = None if json else task.text(report)
     if text is None:
         emit(report, as_json=json, title=str(run), notes=task.definitions())
     else:
         document(text)
+
+
+def _report(run: Any, data: Path | None, folder: Path) -> Path:
+    """report.md and report.html of a run on a file, by default the test file of its recipe."""
+    from ..compare.report import write_report
+    from ..compare.run_listing import monitored
+    from ..compare.runs import curves_of
+
+    name = run.recipe.model.name
+    return write_report(
+        folder,
+        title=f"{name}, run {run.folder.name}",
+        curves=curves_of({name: run}),
+        metric=monitored(run.folder),
+        runs={name: run},
+        data=None if data is None else {data.stem: data},
+    )
 
 
 def _draw(

@@ -34,7 +34,7 @@ def command(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Generate Darcy data, train MgNO and FNO, compare them with classical solvers: report.md."""
+    """Generate Darcy data, train MgNO and FNO, compare them with solvers: report.html."""
     from ..compare import compare_runs
 
     start = time.perf_counter()
@@ -57,6 +57,7 @@ def command(
             title="Quickstart: MgNO and FNO for Darcy flow, compared with a classical solver",
             introduction=INTRODUCTION,
             evaluations=evaluations,
+            data={name: folder / f"{name}.h5" for name in ("test", "test_fine")},
             progress=lambda done, total: advance(done / total),
         )
     result: dict[str, Any] = {

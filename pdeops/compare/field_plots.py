@@ -206,18 +206,18 @@ def samples_of(
     dataset: FieldDataset,
     predictions: Mapping[str, Callable[[int], Tensor]],
     *,
-    count: int = SHOWN,
+    chosen: Sequence[int] | None = None,
     frame: int = -1,
 ) -> Samples:
-    """The first samples of a data set to draw: the first channels, and of trajectories the first
-    input frame and the last frame of the predictions.
+    """Samples of a data set to draw: the first channels, and of trajectories the first input frame
+    and the last frame of the predictions.
 
     Args:
         predictions: name -> (index of a sample -> its prediction, [t] c *space).
-        count: number of samples.
+        chosen: indices of the samples; by default the first.
         frame: of the truth, at the time of the last predicted frame.
     """
-    chosen = range(min(count, len(dataset)))
+    chosen = range(min(SHOWN, len(dataset))) if chosen is None else chosen
     batches = [dataset.read([i]) for i in chosen]
     domains = [_domain_of(dataset, i) for i in chosen]
     geometry = isinstance(dataset.domain, Points) and "positions" in batches[0]

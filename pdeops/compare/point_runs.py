@@ -94,6 +94,7 @@ def compare_points(
         comparison=comparison,
         samples=_samples(operators, problem, truth),
         curves=curves_of(runs),
+        runs=runs,
     )
     return comparison
 

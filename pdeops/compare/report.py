@@ -1,13 +1,15 @@
-"""The report of one or several runs: tables, figures and verdict in one Markdown file."""
+"""The report of one or several runs: tables, figures and verdict, as Markdown and as one page."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .comparison import Comparison
+from .evidence import sections
 from .field_plots import Samples, field_panel
+from .page import write_page
 from .plots import error_time, training_curves
-from .tables import markdown_table
+from .tables import markdown_table, read_csv, write_csv
 
 
 def write_report(
@@ -22,10 +24,13 @@ def write_report(
     comparison: Comparison | None = None,
     draw: Callable[[Any, Path], Path] = error_time,
     films: Mapping[str, Path] | None = None,
+    runs: Mapping[str, Any] | None = None,
+    data: Mapping[str, str | Path] | None = None,
 ) -> Path:
-    """Write report.md, its figures in plots/ and compare.csv to the folder; returns report.md.
+    """Write report.md and report.html, figures in plots/ and files of numbers; returns report.md.
 
-    Links are relative, so that the folder can be moved. Sections without data are omitted.
+    Links are relative, so that the folder can be moved; report.html contains its figures. Sections
+    without data are omitted.
 
     Args:
         folder: created if it does not exist.
@@ -38,6 +43,8 @@ def write_report(
         comparison: the study with classical solvers.
         draw: the figure of the study, (comparison, file) -> file.
         films: title -> figure in plots/ of a predicted trajectory.
+        runs: name -> run, for the sections of `evidence.sections`.
+        data: name -> file on which the runs are evaluated; by default their test files.
 
     Raises:
         ValueError: the lines of `evaluations` differ in their columns, or a metrics.csv is empty.
@@ -66,12 +73,31 @@ def write_report(
         parts += [f"## {heading}", f"![{heading}](plots/{film.name})"]
     if curves:
         training_curves(plots / "training.png", curves, column=metric)
-        parts += ["## Training", "![Error and loss over epochs](plots/training.png)"]
+        write_csv(folder / "training.csv", _epochs(curves, metric))
+        parts += [
+            "## Training",
+            "![Error and loss over epochs](plots/training.png)",
+            "The epochs: [training.csv](training.csv).",
+        ]
+    if runs:
+        parts += sections(folder, runs, data)
+    text = "\n\n".join(parts) + "\n"
     report = folder / "report.md"
     draft = report.with_name("report.md.part")
-    draft.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    draft.write_text(text, encoding="utf-8")
     draft.replace(report)
+    write_page(report.with_suffix(".html"), title, text)
     return report
+
+
+def _epochs(curves: Mapping[str, str | Path], metric: str) -> list[dict[str, object]]:
+    """The lines of the training curves: one for each run and epoch."""
+    columns = ("epoch", metric, "train_loss", "seconds")
+    return [
+        {"run": label, **{name: line.get(name) for name in columns}}
+        for label, file in curves.items()
+        for line in read_csv(file)
+    ]
 
 
 def evaluation_table(lines: Sequence[Mapping[str, object]]) -> str:

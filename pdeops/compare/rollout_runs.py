@@ -102,6 +102,7 @@ def compare_rollouts(
         metric=truth.metric,
         films=_films(runs, truth, Path(folder)),
         curves=curves_of(runs),
+        runs=runs,
     )
     return comparison
 

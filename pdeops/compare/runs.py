@@ -37,6 +37,7 @@ def compare_runs(
     title: str | None = None,
     introduction: str = "",
     evaluations: Sequence[Mapping[str, object]] = (),
+    data: Mapping[str, str | Path] | None = None,
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Comparison:
@@ -50,7 +51,7 @@ def compare_runs(
         training_seconds: seconds for each run; by default those in its metrics.csv.
         data_seconds: seconds to generate the training data; by default estimated from a few
             samples.
-        title, introduction, evaluations: arguments of `write_report`.
+        title, introduction, evaluations, data: arguments of `write_report`.
 
     Raises:
         ValueError: a run's data name no equation, or the runs differ in problem or grid.
@@ -87,6 +88,8 @@ def compare_runs(
         evaluations=evaluations,
         samples=_samples(runs, problem, grid, seed),
         curves=curves_of(runs),
+        runs=runs,
+        data=data,
         comparison=comparison,
     )
     return comparison

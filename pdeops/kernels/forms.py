@@ -26,6 +26,7 @@ from torch import Tensor
 from .runtime.first_calls import once
 
 COMPILED_DTYPES = (torch.float64, torch.float32)  # of the compiled loops
+_portable = False
 VARIABLE = "PDEOPS_KERNELS"
 log = logging.getLogger("pdeops")
 
@@ -71,7 +72,9 @@ class Forms:
     def of(self, u: Tensor, *, fits: bool = True) -> ModuleType:
         """The form for the device of u; the twin unless the field `fits`."""
         return self._module(
-            self.by_device.get(u.device.type, self.otherwise) if fits else self.otherwise
+            self.by_device.get(u.device.type, self.otherwise)
+            if fits and not _portable
+            else self.otherwise
         )
 
     def fitting(self, u: Tensor, **unfit: str | None) -> ModuleType:
@@ -86,7 +89,7 @@ class Forms:
 
     def serve(self, u: Tensor) -> bool:
         """Whether the device of u has a form other than the twin."""
-        return u.device.type in self.by_device
+        return not _portable and u.device.type in self.by_device
 
     @contextmanager
     def twin(self) -> Iterator[None]:
@@ -106,6 +109,8 @@ class Forms:
             unfit: why the form of the device cannot take the field; None: it can.
         """
         name = self.by_device.get(device)
+        if _portable:
+            return Choice(self.otherwise, "a program that is exported")
         if self.only_twin:
             return Choice("reference", f"{VARIABLE}=reference")
         if name is None:
@@ -125,6 +130,23 @@ class Forms:
             with once():
                 module = import_module(f"{self.package}.{name}")
             return self._modules.setdefault(name, module)
+
+
+@contextmanager
+def portable() -> Iterator[None]:
+    """A context in which every operation takes the form `otherwise`, which consists of torch's
+    operators alone, so that a program traced in it runs without pdeops; not for threads."""
+    global _portable
+    before, _portable = _portable, True
+    try:
+        yield
+    finally:
+        _portable = before
+
+
+def is_portable() -> bool:
+    """Whether operations are traced for a program that runs without pdeops."""
+    return _portable
 
 
 def _setting() -> str:

@@ -36,3 +36,24 @@ def silent() -> Iterator[None]:
     """
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         yield
+
+
+@contextlib.contextmanager
+def traceable_products() -> Iterator[None]:
+    """Products of tensors by torch alone, for torch.export.
+
+    neuralop sets tensorly to contract by opt_einsum, which compares sizes as numbers and so fixes
+    the size of a batch. Without effect if neuralop is not imported.
+    """
+    if "neuralop" not in sys.modules:
+        yield
+        return
+    from tensorly import plugins
+    from torch.backends import opt_einsum
+
+    plugins.use_default_einsum()
+    try:
+        with opt_einsum.flags(enabled=False):
+            yield
+    finally:
+        plugins.use_opt_einsum("optimal")

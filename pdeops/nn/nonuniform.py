@@ -123,7 +123,7 @@ class _ToModes(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, x: Tensor, *numbers: Tensor) -> Tensor:
         ctx.save_for_backward(u, x, *numbers)
-        out = u.new_zeros(len(u), u.shape[1], *[len(k) for k in numbers], 2)
+        out = u.new_zeros(u.shape[0], u.shape[1], *[len(k) for k in numbers], 2)
         flat = out.flatten(2)
         for i, part, E in _blocks(x, numbers):
             flat[i].addmm_(u[i, :, part], _matrix(E))

@@ -184,8 +184,8 @@ def _in_parts(
     largest = _LARGEST_BLOCK.get(u.device.type, _LARGEST_ELSEWHERE)
     size = max(1, largest // max(1, entries))
     if (
-        len(u) <= size
-        or torch.compiler.is_compiling()
+        torch.compiler.is_compiling()  # first: a comparison would bound the size of a batch
+        or len(u) <= size
         or torch._C._are_functorch_transforms_active()
         or torch.is_autocast_enabled(u.device.type)
     ):
@@ -255,7 +255,7 @@ def to_patches(u: Float[Tensor, "b c *space"], patches: Sequence[int]) -> Float[
     d, num_patches = len(shape), math.prod(patches)
     outer, inner = range(1, 2 * d, 2), range(2, 2 * d + 1, 2)
     nodes = math.prod(shape) // num_patches
-    return x.permute(0, *outer, *inner, -1).reshape(len(u) * num_patches, nodes, u.shape[1])
+    return x.permute(0, *outer, *inner, -1).reshape(u.shape[0] * num_patches, nodes, u.shape[1])
 
 
 def from_patches(

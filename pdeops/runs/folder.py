@@ -6,6 +6,7 @@ are absolute, so that a run can be resumed and evaluated from any working direct
 and the data are moved together, the data are found at the same place relative to the folder.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -88,6 +89,11 @@ def tables_of(folder: Path) -> dict[str, Any]:
             f"{FORMAT_VERSION}. Use the pdeops that wrote it, or train again from a recipe."
         )
     return plain
+
+
+def recipe_hash(folder: Path) -> str:
+    """The SHA-256 of the file recipe.toml of a run, as `sha256sum` prints it."""
+    return hashlib.sha256((folder / "recipe.toml").read_bytes()).hexdigest()
 
 
 def relocated(path: str, folder: Path) -> str:

@@ -21,6 +21,7 @@ from pdeops.compare.plots import (
     training_curves,
 )
 from pdeops.compare.report import write_report
+from pdeops.compare.tables import read_csv
 from pdeops.domain import Grid
 
 
@@ -188,15 +189,24 @@ def test_the_report_links_what_lies_beside_it(tmp_path, comparison, metrics):
     shutil.move(report.parent, moved)
     text = (moved / "report.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]+)\)", text)
-    assert len(links) == 4
+    assert len(links) == 5
     for link in links:
         assert not link.startswith("/")
-        assert (moved / link).stat().st_size > 1000
+        assert (moved / link).stat().st_size > 800
+    curve = read_csv(moved / "training.csv")
+    assert [line["run"] for line in curve] == 20 * ["MgNO"]
+    assert float(curve[1]["relative_l2"]) == pytest.approx(0.8 * 0.9**2)
+    assert (curve[0]["relative_l2"], curve[0]["seconds"]) == ("", "2.5")
+    page = (moved / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 3
+    assert set(re.findall(r'href="([^"]+)"', page)) == {"compare.csv", "training.csv"}
     assert text.startswith("# Title\n\nWhat was done.\n")
     assert "| MgNO | 0.0123 | - | 32 |" in text
     assert comparison.verdict.splitlines()[1] in text
     assert str(tmp_path) not in text
-    assert sorted(p.name for p in moved.iterdir()) == ["compare.csv", "plots", "report.md"]
+    assert sorted(p.name for p in moved.iterdir()) == [
+        *("compare.csv", "plots", "report.html", "report.md", "training.csv")
+    ]
 
 
 def test_what_is_not_given_is_left_out(tmp_path):

@@ -41,6 +41,23 @@ def test_reference_forces_the_twin(monkeypatch):
         assert table.choice(device) == forms.Choice("reference", f"{VARIABLE}=reference")
 
 
+def test_portable_programs_take_no_other_form(monkeypatch):
+    """Not even Triton's on the CPU, whose operators only pdeops defines; and no FFT."""
+    monkeypatch.setattr(forms, "_has_triton", lambda: True)
+    table = made(monkeypatch, "triton", "1")
+    with forms.portable():
+        assert table.choice("cpu").form == table.choice("cuda").form == "reference"
+        assert not table.serve(torch.ones(1))
+    assert table.choice("cpu").form == "gpu"
+    u, weight = torch.ones(1, 1024, 2), torch.ones(40, 2, 2, 2)
+    assert spectral_conv.fft_is_faster((1024,), weight)
+    monkeypatch.setattr(spectral_conv.reference, "convolve", None)  # the form with FFTs
+    with forms.portable():
+        spectral_conv.convolve(u, weight)
+    with pytest.raises(TypeError):
+        spectral_conv.convolve(u, weight)
+
+
 def test_triton_serves_the_cpu_in_its_interpreter(monkeypatch):
     monkeypatch.setattr(forms, "_has_triton", lambda: True)
     assert made(monkeypatch, "triton", "1").choice("cpu").form == "gpu"

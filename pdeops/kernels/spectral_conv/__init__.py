@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from ..forms import is_portable
 from ..runtime.slabs import Slabs
 from . import functions, reference, slabs
 from .functions import FORMS, mix
@@ -39,7 +40,8 @@ def convolve(
     """
     if shared is not None:
         return slabs.convolve(u, weight, pointwise, shared)
-    if not (FORMS.only_twin or fft_is_faster(u.shape[1:-1], weight)):
+    # Formats of exported programs lack FFTs.
+    if is_portable() or not (FORMS.only_twin or fft_is_faster(u.shape[1:-1], weight)):
         return functions.convolve(u, weight, pointwise)
     wide = u.movedim(-1, 1).to(functions.coefficients_dtype(u))
     v = reference.convolve(wide, weight).movedim(1, -1)

@@ -77,7 +77,7 @@ def _product(a: Float[Tensor, "l n k"], b: Float[Tensor, "l k m"]) -> Float[Tens
 
 def each(matrix: Float[Tensor, "n k"], lines: Tensor) -> Float[Tensor, "l n k"]:
     """`matrix` repeated for each line."""
-    return matrix.expand(len(lines), *matrix.shape)
+    return matrix.expand(lines.shape[0], *matrix.shape)
 
 
 def synthesis_to_lines(

@@ -106,7 +106,7 @@ class FNO(nn.Module):
             shape = (mine.stop - mine.start, *shape[1:])
             padded = (padded[0] // self.slabs.size, *padded[1:])
         # Channels are the last axis from here on.
-        position = position.to(x).movedim(0, -1).expand(len(x), *shape, -1)
+        position = position.to(x).movedim(0, -1).expand(x.shape[0], *shape, -1)
         u = self.lifting.channels_last(torch.cat([x.movedim(1, -1), position], dim=-1), padded)
         parts: Iterable[Any] = zip(self.convolutions, self.mlps, self.skips, strict=True)
         for l, (K, M, W) in enumerate(parts):
@@ -134,8 +134,8 @@ class FNO(nn.Module):
         """Dropout of whole channels."""
         if not (self.training and self.dropout.p):
             return u
-        kept = self.dropout(u.new_ones(len(u), u.shape[-1], 1))
-        return u * kept.view(len(u), *[1] * (u.ndim - 2), -1)
+        kept = self.dropout(u.new_ones(u.shape[0], u.shape[-1], 1))
+        return u * kept.view(u.shape[0], *[1] * (u.ndim - 2), -1)
 
     def split(self, slabs: Slabs) -> None:
         """Share each field among processes, as slabs of the padded period along the first axis.

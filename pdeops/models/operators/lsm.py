@@ -107,7 +107,7 @@ class LSM(nn.Module):
 
     def on_compute_grid(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:
         """The network itself, on fields of shape `grid.shape`."""
-        position = self.position.to(x).expand(len(x), *self.position.shape)
+        position = self.position.to(x).expand(x.shape[0], *self.position.shape)
         u = self.lift(torch.cat([x, position], dim=1))  # channels are last in memory
         return self.head(self.trunk(u))
 

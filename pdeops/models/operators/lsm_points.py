@@ -157,7 +157,7 @@ class PointLSM(nn.Module):
 
     def _coordinates(self, points: Points, x: Tensor, parameters: Tensor | None) -> Tensor:
         """ξ in units of the period, of shape (b, d, n)."""
-        xi = self.box(points, x).expand(len(x), -1, -1)
+        xi = self.box(points, x).expand(x.shape[0], -1, -1)
         given = 0 if parameters is None else parameters.shape[1]
         if given != self.num_parameters:
             raise ValueError(
@@ -165,7 +165,7 @@ class PointLSM(nn.Module):
                 f"Pass batch.parameters, or build it with num_parameters={given}."
             )
         if self.deform is not None:
-            xi = self.deform(xi, xi.new_zeros(len(x), 0) if parameters is None else parameters)
+            xi = self.deform(xi, xi.new_zeros(x.shape[0], 0) if parameters is None else parameters)
         return xi.to(x.dtype) / (1 + self.padding)
 
     def _multiply(

@@ -117,7 +117,7 @@ class PublishedLSM(nn.Module):
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *space"]:
         shape = x.shape[2:]
         self._require(shape)
-        position = unit_positions(shape, x).expand(len(x), -1, *shape)
+        position = unit_positions(shape, x).expand(x.shape[0], -1, *shape)
         u = self.lift(torch.cat([x, position], dim=1))
         u = F.pad(u, [q for p in reversed(self.variant.padding) for q in (0, p)])
         u = self.trunk(u.contiguous(memory_format=CHANNELS_LAST[len(shape)]))

@@ -162,9 +162,9 @@ class PublishedPointLSM(nn.Module):
                 "LSM, or batches of clouds of one size."
             )
         position = points.nodes().to(x)
-        position = position.expand(len(x), -1, -1)
+        position = position.expand(x.shape[0], -1, -1)
         if parameters is None:
-            parameters = x.new_zeros(len(x), self.num_parameters)
+            parameters = x.new_zeros(x.shape[0], self.num_parameters)
         if parameters.shape[1] != self.num_parameters:
             raise ValueError(
                 f"This PublishedPointLSM takes {self.num_parameters} parameters per sample; got "

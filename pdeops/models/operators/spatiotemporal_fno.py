@@ -273,14 +273,14 @@ class SpatiotemporalFNO(nn.Module):
         used = self._used(times)
         x = x[:, len(times) - len(used) :]
         L = constant(chebyshev.fit, (used, (-self.memory, 0.0), self.input_modes), x)
-        return torch.matmul(L, x.flatten(2)).view(len(x), -1, *x.shape[3:])
+        return torch.matmul(L, x.flatten(2)).view(x.shape[0], -1, *x.shape[3:])
 
     def _drop_channels(self, v: Float[Tensor, "b t *latent h"]) -> Float[Tensor, "b t *latent h"]:
         """Dropout of whole channels."""
         if not (self.training and self.dropout.p):
             return v
-        kept = self.dropout(v.new_ones(len(v), v.shape[-1], 1))
-        return v * kept.view(len(v), *[1] * (v.ndim - 2), -1)
+        kept = self.dropout(v.new_ones(v.shape[0], v.shape[-1], 1))
+        return v * kept.view(v.shape[0], *[1] * (v.ndim - 2), -1)
 
     def _next_input(
         self, x: Tensor, times: Sequence[float], y: Tensor, new: Sequence[float]

@@ -181,7 +181,7 @@ class Transolver(nn.Module):
         w: Float[Tensor, "#b n"],
     ) -> Float[Tensor, "b c_out *space"]:
         """The network for nodes with these positions and weights."""
-        position = position.to(x).expand(len(x), *position.shape[1:])
+        position = position.to(x).expand(x.shape[0], *position.shape[1:])
         u = torch.cat([x, position], dim=1).movedim(1, -1)
         u = self.lift.channels_last(u, u.shape[1:-1])
         for block in self.blocks:
@@ -201,7 +201,7 @@ class Transolver(nn.Module):
         if self.quadrature:
             w = domain.quadrature().to(x)
         else:
-            w = domain.mask_padding(x.new_ones(len(x), 1, *x.shape[2:]))
+            w = domain.mask_padding(x.new_ones(x.shape[0], 1, *x.shape[2:]))
         w = w.flatten()[None] if w.ndim == domain.ndim else w.flatten(1)
         return w / w.sum(-1, keepdim=True)
 
