@@ -1,0 +1,1 @@
+"""Reduced bases: proper orthogonal decomposition, Galerkin projection, regression of coefficients."""
