@@ -1,1 +1,1 @@
-"""Reduced bases: proper orthogonal decomposition, Galerkin projection, regression of coefficients."""
+"""Reduced bases: POD, Galerkin projection, regression of coefficients."""

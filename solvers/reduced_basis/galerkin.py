@@ -77,8 +77,8 @@ class EmpiricalInterpolation:
                 > len(mode) * torch.finfo(mode.dtype).eps * mode.abs().max()
             ):
                 raise ValueError(
-                    f"Empirical interpolation needs independent modes; mode {q} lies in the span of "
-                    f"those before. Take the first {q}."
+                    f"Empirical interpolation needs independent modes; mode {q} lies in the span "
+                    f"of those before. Take the first {q}."
                 )
         self.points = torch.tensor(points)
         self._inverse = torch.linalg.inv(modes[:, points])

@@ -112,8 +112,8 @@ class RadialBasisInterpolation:
         n, d = z.shape
         if torch.linalg.matrix_rank(_affine(z)) < d + 1:
             raise ValueError(
-                f"Interpolation in {d} variables needs {d + 1} samples or more that do not lie in a "
-                f"plane; got {n}. Use fewer variables."
+                f"Interpolation in {d} variables needs {d + 1} samples or more that do not lie in "
+                f"a plane; got {n}. Use fewer variables."
             )
         cubes = _cubes(z, z)
         cubes = cubes + smoothing * cubes.mean() * torch.eye(n, dtype=z.dtype)

@@ -1,4 +1,4 @@
-"""Surrogates without a network: POD of inputs and outputs, and a fitted map between coefficients."""
+"""Surrogates without a network: POD of inputs and outputs, a fitted map between coefficients."""
 # Axes: n samples, p inputs, m outputs, d input modes, r output modes.
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,0 +1,164 @@
+"""Surrogates without a network, fitted to the training samples of a run: opponents of operators.
+
+For problems with few parameters these are the strongest opponents; for others they state what a
+linear map or a reduced basis reaches with the same data.
+"""
+# Axes: b batch, p inputs, m outputs (flattened fields), t time, c channel, *space nodes.
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..datasets import FieldDataset
+from ..solvers.reduced_basis.pod import POD
+from ..solvers.reduced_basis.surrogate import (
+    SHARE,
+    Pairs,
+    Surrogate,
+    polynomial_surrogate,
+    radial_surrogate,
+)
+from ..tasks.data import training_and_validation, windowed
+from ..tasks.rollout import whole_trajectories
+from .tables import percent, seconds_text
+from .timing import Clock, Stopwatch
+
+log = logging.getLogger("pdeops")
+
+MAX_BYTES = 2**30  # of the samples in memory; further ones are left out
+FEW = 20  # effective dimensions up to which the input has few parameters
+FAMILIES = {"POD + polynomial": polynomial_surrogate, "POD + radial basis": radial_surrogate}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted surrogate.
+
+    Attributes:
+        name: in tables.
+        predict: inputs (b, ...) in `dtype` -> predicted fields (b, ...).
+        dtype: of its arithmetic.
+        seconds: of the fit, choice of its parameters included.
+        choice: the parameters chosen on the validation samples, in words.
+        error: mean relative error on the validation samples.
+    """
+
+    name: str
+    predict: Callable[[Tensor], Tensor]
+    dtype: torch.dtype
+    seconds: float
+    choice: str
+    error: float
+
+
+@dataclass(frozen=True)
+class Fits:
+    """All surrogates fitted to the samples of a run.
+
+    Attributes:
+        fitted: the surrogates.
+        dimensions: modes of the inputs with 99 % of their variance.
+        notes: how they were fitted, in sentences.
+    """
+
+    fitted: tuple[Fitted, ...] = ()
+    dimensions: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+Fit = Callable[[Pairs, Pairs], Fitted]
+
+
+def fits_of(run: Any, own: Sequence[Fit] = (), clock: Clock | None = None) -> Fits:
+    """Surrogates fitted to the training samples of a run, with parameters chosen on its validation
+    samples.
+
+    Args:
+        own: further fits, of methods that know the problem.
+
+    Raises:
+        ValueError: the training file does not exist.
+    """
+    path = Path(run.recipe.data.train).expanduser()
+    if not path.exists():
+        raise ValueError(
+            f"Surrogates without a network are fitted to the training samples of the run; {path} "
+            f"does not exist. Put the file there, change data.train in "
+            f"{run.folder / 'recipe.toml'}, or compare without them."
+        )
+    parts = training_and_validation(run.recipe.data)
+    training, validation = (_pairs(_samples(part, run)) for part in parts)
+    log.info("fitting surrogates without a network to %d samples", len(training.x))
+    shape = _shape(_samples(parts[0], run))
+    fits = [*(_regression(name, shape, clock) for name in FAMILIES), *own]
+    fitted = tuple(fit(training, validation) for fit in fits)
+    inputs = POD.of(training.x)
+    d = inputs.rank_for(SHARE)
+    many = "few parameters" if d <= FEW else "many parameters"
+    notes = [
+        f"Inputs: {SHARE:.0%} of the variance of the training inputs lies in {d} of {inputs.rank} "
+        f"modes, {many}.",
+        *(
+            f"{f.name}: {f.choice}; fitted to the first {len(training.x)} training samples in "
+            f"{seconds_text(f.seconds)}, {percent(f.error)} on {len(validation.x)} validation "
+            f"samples, which chose its parameters. It predicts on the grid of the training data."
+            for f in fitted
+        ),
+    ]
+    return Fits(fitted, d, tuple(notes))
+
+
+def _samples(part: FieldDataset, run: Any) -> FieldDataset:
+    """The samples that a run predicts: fields, windows, or whole trajectories."""
+    if run.task == "rollout":
+        return whole_trajectories(part, run.recipe.data.window or _one_step())
+    return windowed(part, run.recipe.data.window)
+
+
+def _one_step() -> Any:
+    from ..datasets import Window
+
+    return Window()
+
+
+def _pairs(dataset: FieldDataset) -> Pairs:
+    """Flattened samples in float64, as many as fit in `MAX_BYTES`; on points that differ from
+    sample to sample the input are the recorded parameters."""
+    first = dataset.read([0])
+    source = "parameters" if first.get("positions") is not None else "input"
+    size = 8 * sum(getattr(first, name).numel() for name in (source, "target"))
+    number = max(2, min(len(dataset), MAX_BYTES // size))
+    batch = dataset.read(range(number))
+    x, y = (getattr(batch, name).double().flatten(1) for name in (source, "target"))
+    if source == "parameters":
+        w = dataset.domain.at(batch).quadrature().mean(0).flatten()  # type: ignore[attr-defined]
+    else:
+        w = dataset.domain.quadrature().flatten()
+    return Pairs(x, y, w.repeat(y.shape[1] // len(w)) / w.sum())
+
+
+def _shape(dataset: FieldDataset) -> tuple[int, ...]:
+    """The shape of a predicted sample."""
+    return tuple(dataset.read([0]).target.shape[1:])
+
+
+def _regression(name: str, shape: tuple[int, ...], clock: Clock | None) -> Fit:
+    def fit(training: Pairs, validation: Pairs) -> Fitted:
+        watch = Stopwatch(clock or Clock(rest=0.0))
+        found: Surrogate = watch(FAMILIES[name], training, validation)
+        single = found.to(torch.float32)
+        return Fitted(
+            name,
+            lambda x: single(x.flatten(1)).unflatten(1, shape),
+            torch.float32,
+            watch.timing().wall.median,
+            found.choice,
+            found.error,
+        )
+
+    return fit
