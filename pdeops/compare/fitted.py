@@ -6,7 +6,7 @@ linear map or a reduced basis reaches with the same data.
 # Axes: b batch, p inputs, m outputs (flattened fields), t time, c channel, *space nodes.
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,14 +82,14 @@ def fits_of(run: Any, own: Sequence[Fit] = (), clock: Clock | None = None) -> Fi
         own: further fits, of methods that know the problem.
 
     Raises:
-        ValueError: the training file does not exist.
+        FileNotFoundError: the training or the validation file does not exist.
     """
     path = Path(run.recipe.data.train).expanduser()
     if not path.exists():
-        raise ValueError(
+        raise FileNotFoundError(
             f"Surrogates without a network are fitted to the training samples of the run; {path} "
-            f"does not exist. Put the file there, change data.train in "
-            f"{run.folder / 'recipe.toml'}, or compare without them."
+            f"does not exist. Put the file there, or change data.train in "
+            f"{run.folder / 'recipe.toml'}."
         )
     parts = training_and_validation(run.recipe.data)
     training, validation = (_pairs(_samples(part, run)) for part in parts)
@@ -111,6 +111,20 @@ def fits_of(run: Any, own: Sequence[Fit] = (), clock: Clock | None = None) -> Fi
         ),
     ]
     return Fits(fitted, d, tuple(notes))
+
+
+def fits_or_note(
+    runs: Mapping[str, Any], own: Sequence[Fit] = (), clock: Clock | None = None
+) -> Fits:
+    """The surrogates fitted to the samples of the run that used most; without its data none, and a
+    note that says so."""
+    run = max(runs.values(), key=lambda run: run.recipe.data.samples or run.spec.num_samples)
+    try:
+        return fits_of(run, own, clock)
+    except FileNotFoundError as error:
+        note = f"Left out: surrogates without a network. {error}"
+        log.warning(note)
+        return Fits(notes=(note,))
 
 
 def _samples(part: FieldDataset, run: Any) -> FieldDataset:

@@ -1,6 +1,7 @@
 """Surrogates without a network: POD of inputs and outputs, a fitted map between coefficients."""
 # Axes: n samples, p inputs, m outputs, d input modes, r output modes.
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,12 @@ DEGREES = (1, 2, 3, 4, 5)
 RIDGES = (0.0, 1e-10, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 SMOOTHINGS = (0.0, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 FEATURES = 2  # largest number of monomials, in samples
+PATIENCE = 3  # numbers of input modes without a smaller error, after which larger ones are left out
 SLACK = 1.01  # accepted validation error of fewer output modes, relative to that of all
+
+
+# Numbers of input modes, growing, each with named fits.
+Series = Iterator[tuple[int, list[tuple[str, Any]]]]
 
 
 @dataclass(frozen=True)
@@ -92,29 +98,27 @@ def polynomial_surrogate(
     """Polynomial regression between coefficients; degree, number of input modes and ridge have the
     smallest error on the validation samples."""
 
-    def candidates(z: Tensor, c: Tensor) -> Iterator[tuple[str, int, Any]]:
-        for degree in degrees:
-            for d in _dimensions(z.shape[1]):
-                if num_monomials(d, degree) > FEATURES * len(z):
-                    break
-                fits = PolynomialRegression.fits(z[:, :d], c, degree, RIDGES)
-                for ridge, fit in zip(RIDGES, fits, strict=True):
-                    yield f"degree {degree}, ridge {ridge:g}", d, fit
+    def of_degree(degree: int, z: Tensor, c: Tensor) -> Series:
+        for d in _dimensions(z.shape[1]):
+            if num_monomials(d, degree) > FEATURES * len(z):
+                break
+            fits = PolynomialRegression.fits(z[:, :d], c, degree, RIDGES)
+            names = (f"degree {degree}, ridge {ridge:g}" for ridge in RIDGES)
+            yield d, list(zip(names, fits, strict=True))
 
-    return _best(training, validation, candidates)
+    return _best(training, validation, lambda z, c: (of_degree(degree, z, c) for degree in degrees))
 
 
 def radial_surrogate(training: Pairs, validation: Pairs) -> Surrogate:
     """Radial basis functions between coefficients; number of input modes and smoothing have the
     smallest error on the validation samples."""
 
-    def candidates(z: Tensor, c: Tensor) -> Iterator[tuple[str, int, Any]]:
+    def all_fits(z: Tensor, c: Tensor) -> Series:
         for d in _dimensions(min(z.shape[1], len(z) - 2)):
-            for smoothing in SMOOTHINGS:
-                fit = RadialBasisInterpolation.fit(z[:, :d], c, smoothing)
-                yield f"smoothing {smoothing:g}", d, fit
+            fits = (RadialBasisInterpolation.fit(z[:, :d], c, s) for s in SMOOTHINGS)
+            yield d, [(f"smoothing {s:g}", fit) for s, fit in zip(SMOOTHINGS, fits, strict=True)]
 
-    return _best(training, validation, candidates)
+    return _best(training, validation, lambda z, c: iter([all_fits(z, c)]))
 
 
 def _dimensions(highest: int) -> list[int]:
@@ -125,18 +129,25 @@ def _dimensions(highest: int) -> list[int]:
 def _best(
     training: Pairs,
     validation: Pairs,
-    candidates: Callable[[Tensor, Tensor], Iterator[tuple[str, int, Any]]],
+    series: Callable[[Tensor, Tensor], Iterator[Series]],
 ) -> Surrogate:
     """The candidate of least error on the validation samples, with as few output modes as have
-    hardly more."""
+    hardly more. In each series the number of input modes grows until the error no longer falls."""
     inputs, outputs = POD.of(training.x), POD.of(training.y, training.weights)
     z, c = inputs.coefficients(training.x), outputs.coefficients(training.y)
     z_new, target = inputs.coefficients(validation.x), _Target.of(outputs, validation)
     best: tuple[float, str, int, Any] | None = None
-    for choice, d, fit in candidates(z, c):
-        error = target.error(fit(z_new[:, :d]), outputs.rank)
-        if best is None or error < best[0]:
-            best = (error, choice, d, fit)
+    for candidates in series(z, c):
+        least, last = math.inf, 0
+        for number, (d, fits) in enumerate(candidates):
+            for choice, fit in fits:
+                error = target.error(fit(z_new[:, :d]), outputs.rank)
+                if error < least:
+                    least, last = error, number
+                if best is None or error < best[0]:
+                    best = (error, choice, d, fit)
+            if number >= last + PATIENCE:
+                break
     assert best is not None
     error, choice, d, fit = best
     predicted = fit(z_new[:, :d])
