@@ -6,6 +6,7 @@ linear map or a reduced basis reaches with the same data.
 # Axes: b batch, p inputs, m outputs (flattened fields), t time, c channel, *space nodes.
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,9 +93,9 @@ def fits_of(run: Any, own: Sequence[Fit] = (), clock: Clock | None = None) -> Fi
             f"{run.folder / 'recipe.toml'}."
         )
     parts = training_and_validation(run.recipe.data)
-    training, validation = (_pairs(_samples(part, run)) for part in parts)
+    training, validation = (_pairs(samples_of(part, run)) for part in parts)
     log.info("fitting surrogates without a network to %d samples", len(training.x))
-    shape = _shape(_samples(parts[0], run))
+    shape = _shape(samples_of(parts[0], run))
     fits = [*(_regression(name, shape, clock) for name in FAMILIES), *own]
     fitted = tuple(fit(training, validation) for fit in fits)
     inputs = POD.of(training.x)
@@ -118,7 +119,7 @@ def fits_or_note(
 ) -> Fits:
     """The surrogates fitted to the samples of the run that used most; without its data none, and a
     note that says so."""
-    run = max(runs.values(), key=lambda run: run.recipe.data.samples or run.spec.num_samples)
+    run = max(runs.values(), key=_num_samples)
     try:
         return fits_of(run, own, clock)
     except FileNotFoundError as error:
@@ -127,7 +128,13 @@ def fits_or_note(
         return Fits(notes=(note,))
 
 
-def _samples(part: FieldDataset, run: Any) -> FieldDataset:
+def _num_samples(run: Any) -> float:
+    """The number of training samples that a run may use; infinite if it is not stated."""
+    stated = run.recipe.data.samples or (run.spec.num_samples if run.spec else None)
+    return math.inf if stated is None else stated
+
+
+def samples_of(part: FieldDataset, run: Any) -> FieldDataset:
     """The samples that a run predicts: fields, windows, or whole trajectories."""
     if run.task == "rollout":
         return whole_trajectories(part, run.recipe.data.window or _one_step())

@@ -176,7 +176,7 @@ def common(runs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
 def annotate(comparison: Comparison, runs: Mapping[str, Any], notes: Sequence[str]) -> None:
     """Add the device of each run and the notes to a comparison, and what differs between the
     training samples of the runs."""
-    samples = {name: f"{_num_used(r)} of seed {r.spec.seed}" for name, r in runs.items()}
+    samples = {n: f"{_num_used(r)} of seed {r.spec.seed}" for n, r in runs.items() if r.spec}
     if len(set(samples.values())) > 1:
         each = ", ".join(f"{name} {text}" for name, text in samples.items())
         comparison.notes.append(f"The runs were trained on different samples: {each}.")
