@@ -43,8 +43,8 @@ class Options:
         wrong = [t for t in self.tolerances if not MIN_TOLERANCE <= t < 1]
         if wrong:
             raise ValueError(
-                f"Tolerances are relative residuals in [{MIN_TOLERANCE:g}, 1), below which round-off "
-                f"decides; got {', '.join(f'{t:g}' for t in wrong)}."
+                f"Tolerances are relative residuals in [{MIN_TOLERANCE:g}, 1); below that range "
+                f"round-off decides. Got {', '.join(f'{t:g}' for t in wrong)}."
             )
 
 

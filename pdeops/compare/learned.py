@@ -54,8 +54,8 @@ class LearnedComparison(Comparison):
     def floor_sentence(self) -> str:
         """What the errors are taken against."""
         return (
-            "Errors are against the targets of the test file, whose error is not known; a surrogate "
-            "or an operator is not more accurate than they are."
+            "Errors are against the targets of the test file, whose own error is not known: no "
+            "row is more accurate than they are."
         )
 
     def duel_tables(self) -> list[str]:

@@ -17,7 +17,8 @@ SHARE = 0.99  # of the variance of the inputs; the modes that have it are the ef
 DIMENSIONS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 DEGREES = (1, 2, 3, 4, 5)
 RIDGES = (0.0, 1e-10, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
-SMOOTHINGS = (0.0, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+SMOOTHINGS = (0.0, 1e-4, 1e-2, 1.0)
+RADIAL = 96  # most input modes of radial basis functions, whose distances lose contrast with them
 FEATURES = 2  # largest number of monomials, in samples
 PATIENCE = 3  # numbers of input modes without a smaller error, after which larger ones are left out
 SLACK = 1.01  # accepted validation error of fewer output modes, relative to that of all
@@ -114,7 +115,7 @@ def radial_surrogate(training: Pairs, validation: Pairs) -> Surrogate:
     smallest error on the validation samples."""
 
     def all_fits(z: Tensor, c: Tensor) -> Series:
-        for d in _dimensions(min(z.shape[1], len(z) - 2)):
+        for d in _dimensions(min(z.shape[1], len(z) - 2, RADIAL)):
             fits = (RadialBasisInterpolation.fit(z[:, :d], c, s) for s in SMOOTHINGS)
             yield d, [(f"smoothing {s:g}", fit) for s, fit in zip(SMOOTHINGS, fits, strict=True)]
 
