@@ -32,6 +32,7 @@ from .timing import Clock, Stopwatch
 log = logging.getLogger("pdeops")
 
 MAX_BYTES = 2**30  # of the samples in memory; further ones are left out
+MIN_SAMPLES = 4
 FEW = 20  # effective dimensions up to which the input has few parameters
 FAMILIES = {"POD + polynomial": polynomial_surrogate, "POD + radial basis": radial_surrogate}
 
@@ -94,6 +95,9 @@ def fits_of(run: Any, own: Sequence[Fit] = (), clock: Clock | None = None) -> Fi
         )
     parts = training_and_validation(run.recipe.data)
     training, validation = (_pairs(samples_of(part, run)) for part in parts)
+    if len(training.x) < MIN_SAMPLES:
+        note = f"{len(training.x)} training samples are fewer than {MIN_SAMPLES}."
+        return Fits(notes=(f"Left out: surrogates without a network. {note}",))
     log.info("fitting surrogates without a network to %d samples", len(training.x))
     shape = _shape(samples_of(parts[0], run))
     fits = [*(_regression(name, shape, clock) for name in FAMILIES), *own]
@@ -131,7 +135,7 @@ def fits_or_note(
 def _num_samples(run: Any) -> float:
     """The number of training samples that a run may use; infinite if it is not stated."""
     stated = run.recipe.data.samples or (run.spec.num_samples if run.spec else None)
-    return math.inf if stated is None else stated
+    return math.inf if stated is None else float(stated)
 
 
 def samples_of(part: FieldDataset, run: Any) -> FieldDataset:
@@ -153,11 +157,11 @@ def _pairs(dataset: FieldDataset) -> Pairs:
     first = dataset.read([0])
     source = "parameters" if first.get("positions") is not None else "input"
     size = 8 * sum(getattr(first, name).numel() for name in (source, "target"))
-    number = max(2, min(len(dataset), MAX_BYTES // size))
+    number = max(1, min(len(dataset), MAX_BYTES // size))
     batch = dataset.read(range(number))
     x, y = (getattr(batch, name).double().flatten(1) for name in (source, "target"))
     if source == "parameters":
-        w = dataset.domain.at(batch).quadrature().mean(0).flatten()  # type: ignore[attr-defined]
+        w = dataset.domain.at(batch).quadrature().mean(0).flatten()
     else:
         w = dataset.domain.quadrature().flatten()
     return Pairs(x, y, w.repeat(y.shape[1] // len(w)) / w.sum())

@@ -68,9 +68,8 @@ class POD:
 
     def to(self, dtype: torch.dtype) -> "POD":
         """The same space in another precision."""
-        return POD(
-            *(v.to(dtype) for v in (self.mean, self.modes, self.weights)), self.singular_values
-        )
+        mean, modes, weights = (v.to(dtype) for v in (self.mean, self.modes, self.weights))
+        return POD(mean, modes, weights, self.singular_values)
 
     def coefficients(self, u: Float[Tensor, "b m"]) -> Float[Tensor, "b r"]:
         """c of the closest element of the space to each u."""

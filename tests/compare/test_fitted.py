@@ -92,8 +92,7 @@ def test_a_linear_problem_is_fitted_by_degree_one(run):
     fits = fits_of(run)
     polynomial = next(f for f in fits.fitted if f.name == "POD + polynomial")
     assert "degree 1" in polynomial.choice
-    assert "9 of 9 input modes" in polynomial.choice
-    assert polynomial.error < 1e-5
+    assert polynomial.error < 1e-5  # the file has single precision
     assert fits.dimensions <= 9
     assert "few parameters" in fits.notes[0]
     assert "first 24 training samples" in fits.notes[1]
