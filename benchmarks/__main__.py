@@ -36,7 +36,7 @@ def main() -> None:
         "certificates, checkouts, classical, cold_start, cost, curriculum, deepxde, elasticity, "
         "gaussian_process, generalisation, insr, lagrangian, lsm_study, matrices, peak_memory, "
         "preconditioners, refinement, refinement_sphere, relax, residual_floor, rollouts, "
-        "search, spacetime, spectral_gpu, study, superiority, winner.",
+        "search, spacetime, spectral_gpu, study, superiority, winner, zoo.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV files")
