@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..datasets import FieldDataset
@@ -31,7 +32,7 @@ from .timing import Clock, Stopwatch
 
 log = logging.getLogger("pdeops")
 
-MAX_BYTES = 2**30  # of the samples in memory; further ones are left out
+MAX_BYTES = 2**29  # of the samples in memory; further ones are left out
 MIN_SAMPLES = 4
 FEW = 20  # effective dimensions up to which the input has few parameters
 FAMILIES = {"POD + polynomial": polynomial_surrogate, "POD + radial basis": radial_surrogate}
@@ -102,16 +103,17 @@ def fits_of(run: Any, own: Sequence[Fit] = (), clock: Clock | None = None) -> Fi
     shape = _shape(samples_of(parts[0], run))
     fits = [*(_regression(name, shape, clock) for name in FAMILIES), *own]
     fitted = tuple(fit(training, validation) for fit in fits)
-    inputs = POD.of(training.x)
+    inputs = POD.of(training.x, training.input_weights)
     d = inputs.rank_for(SHARE)
     many = "few parameters" if d <= FEW else "many parameters"
     notes = [
         f"Inputs: {SHARE:.0%} of the variance of the training inputs lies in {d} of {inputs.rank} "
         f"modes, {many}.",
         *(
-            f"{f.name}: {f.choice}; fitted to the first {len(training.x)} training samples in "
-            f"{seconds_text(f.seconds)}, {percent(f.error)} on {len(validation.x)} validation "
-            f"samples, which chose its parameters. It predicts on the grid of the training data."
+            f"{f.name}: {f.choice}; fitted to the first {len(training.x)} of {len(parts[0])} "
+            f"training samples in {seconds_text(f.seconds)}, {percent(f.error)} on "
+            f"{len(validation.x)} validation samples, which chose its parameters. It predicts on "
+            f"the grid of the training data."
             for f in fitted
         ),
     ]
@@ -159,12 +161,23 @@ def _pairs(dataset: FieldDataset) -> Pairs:
     size = 8 * sum(getattr(first, name).numel() for name in (source, "target"))
     number = max(1, min(len(dataset), MAX_BYTES // size))
     batch = dataset.read(range(number))
-    x, y = (getattr(batch, name).double().flatten(1) for name in (source, "target"))
+    x, y = (getattr(batch, name).double() for name in (source, "target"))
+    domain: Any = dataset.domain
     if source == "parameters":
-        w = dataset.domain.at(batch).quadrature().mean(0).flatten()
-    else:
-        w = dataset.domain.quadrature().flatten()
-    return Pairs(x, y, w.repeat(y.shape[1] // len(w)) / w.sum())
+        w = domain.at(batch).quadrature().mean(0)[0]
+        return Pairs(x.flatten(1), y.flatten(1), _weights(y, w))
+    w = domain.quadrature()
+    return Pairs(x.flatten(1), y.flatten(1), _weights(y, w), _weights(x, w))
+
+
+def _weights(u: Float[Tensor, "n *frame"], w: Float[Tensor, "*space"]) -> Float[Tensor, " m"]:
+    """Quadrature weights of flattened samples (n, [t], c, *space), divided by the variance of the
+    channel, so that fields in different units count the same."""
+    channels = u.movedim(u.ndim - w.ndim - 1, 0).flatten(1)
+    variance = channels.var(1, correction=0)
+    variance = torch.where(variance > 0, variance, torch.ones_like(variance))
+    each = w / w.sum() / variance.reshape(-1, *[1] * w.ndim)
+    return each.expand(u.shape[1:]).flatten()
 
 
 def _shape(dataset: FieldDataset) -> tuple[int, ...]:

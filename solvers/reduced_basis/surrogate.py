@@ -35,11 +35,13 @@ class Pairs:
     Attributes:
         x, y: inputs and outputs in float64.
         weights: of the inner product of outputs.
+        input_weights: of that of inputs; all one by default.
     """
 
     x: Float[Tensor, "n p"]
     y: Float[Tensor, "n m"]
     weights: Float[Tensor, " m"]
+    input_weights: Float[Tensor, " p"] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,8 @@ def _best(
 ) -> Surrogate:
     """The candidate of least error on the validation samples, with as few output modes as have
     hardly more. In each series the number of input modes grows until the error no longer falls."""
-    inputs, outputs = POD.of(training.x), POD.of(training.y, training.weights)
+    inputs = POD.of(training.x, training.input_weights)
+    outputs = POD.of(training.y, training.weights)
     z, c = inputs.coefficients(training.x), outputs.coefficients(training.y)
     z_new, target = inputs.coefficients(validation.x), _Target.of(outputs, validation)
     best: tuple[float, str, int, Any] | None = None

@@ -8,7 +8,7 @@ import torch
 
 from pdeops.compare.duel import Cost
 from pdeops.compare.error_time import costs_of
-from pdeops.compare.fitted import Fits, Fitted, fits_of, fits_or_note
+from pdeops.compare.fitted import Fits, Fitted, _weights, fits_of, fits_or_note
 from pdeops.compare.projected import projection
 from pdeops.datasets import generate, open_dataset, problem_named
 from pdeops.datasets.windows import Window
@@ -95,7 +95,7 @@ def test_a_linear_problem_is_fitted_by_degree_one(run):
     assert polynomial.error < 1e-5  # the file has single precision
     assert fits.dimensions <= 9
     assert "few parameters" in fits.notes[0]
-    assert "first 24 training samples" in fits.notes[1]
+    assert "first 24 of 24 training samples" in fits.notes[1]
     problem, grid = problem_named("poisson", num_modes=3), Grid((9, 9))
     x, u = solved(problem, grid, range(3), seed=8)
     for fitted in fits.fitted:
@@ -133,6 +133,18 @@ def test_trajectories_are_fitted_from_the_given_frames_to_all_later_ones(flow, t
         assert found.shape == batch.target.shape
         gap = ((found - batch.target).norm() / batch.target.norm()).item()
         assert gap < 0.05
+
+
+def test_fields_in_different_units_count_the_same():
+    """One channel is a thousand times as large; both have the same norm in the weighted product."""
+    random = torch.Generator().manual_seed(0)
+    u = torch.randn(9, 3, 2, 4, 4, generator=random, dtype=torch.float64)
+    u[:, :, 1] = 5.0 + 1000 * u[:, :, 0]
+    w = _weights(u, torch.rand(4, 4, generator=random, dtype=torch.float64)).reshape(3, 2, 4, 4)
+    centred = u - u.mean((0, 1, 3, 4), keepdim=True)
+    first, second = (w * centred.square()).sum((0, 1, 3, 4))
+    torch.testing.assert_close(first, second)
+    torch.testing.assert_close(w[0, 0] / w[0, 0].sum(), w[2, 1] / w[2, 1].sum())
 
 
 def test_surrogates_have_the_data_of_the_operators_and_their_own_seconds():
