@@ -68,6 +68,11 @@ def compare_any(
     }
     problems = {name: run.spec and problem_of(run.spec) for name, run in runs.items()}
     lost = [name for name, problem in problems.items() if problem is None]
+    if isinstance(first.domain, Points):
+        refuse(replace(options, shifted=False), "runs on points")
+        if options.shifted and not lost:
+            shared["shifts"] = shifts_of(next(iter(problems.values())))
+        return compare_points(runs, **shared)
     if len(lost) == len(runs):
         refuse(options, "runs on data without a classical solver")
         reason = (
@@ -79,9 +84,6 @@ def compare_any(
     rollouts = first.n_out is not None
     if options.shifted:
         shared["shifts"] = shifts_of(problem, longer=first.task == "rollout")
-    if isinstance(first.domain, Points):
-        refuse(replace(options, shifted=False), "runs on points")
-        return compare_points(runs, **shared)
     if rollouts:
         refuse(replace(options, shifted=False, resolutions=()), "runs on trajectories")
         if options.resolutions:
