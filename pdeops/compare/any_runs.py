@@ -70,8 +70,9 @@ def compare_any(
     lost = [name for name, problem in problems.items() if problem is None]
     if isinstance(first.domain, Points):
         refuse(replace(options, shifted=False), "runs on points")
-        if options.shifted and not lost:
-            shared["shifts"] = shifts_of(next(iter(problems.values())))
+        known: list[Any] = [problem for problem in problems.values() if problem is not None]
+        if options.shifted and known:
+            shared["shifts"] = shifts_of(known[0])
         return compare_points(runs, **shared)
     if len(lost) == len(runs):
         refuse(options, "runs on data without a classical solver")
