@@ -16,6 +16,7 @@ from ..datasets.problems.problem import Problem
 from ..domain import Grid
 from ..domain.transfer import Transfer
 from .duel import Row
+from .fitted import Fitted
 from .methods import ClassicalMethod
 from .timing import Quartiles
 
@@ -51,6 +52,7 @@ class Candidate(ABC):
 
     kind = ""
     dtype = torch.float64
+    device = "cpu"
 
     @abstractmethod
     def prepare(self, indices: Sequence[int]) -> Any:
@@ -101,6 +103,7 @@ class Candidate(ABC):
             "converged": self.converged,
             "threads": self.threads,
             "dtype": str(self.dtype).removeprefix("torch."),
+            "device": self.device,
             "calls": tuple(self.seconds),
         }
 
@@ -125,11 +128,39 @@ class OperatorCandidate(SteadyCandidate):
     kind = "operator"
     dtype = torch.float32
 
+    def __post_init__(self) -> None:
+        self.device, self.dtype = place_of(self.operator)
+
     def predict(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *out"]:
         assert self.operator is not None
         with torch.no_grad():
             y = self.operator(x).cpu()  # a solve ends with its solution on the CPU
         return self.transfer(y)
+
+
+def place_of(operator: Any) -> tuple[str, torch.dtype]:
+    """The type of the device and the dtype of the parameters of a run; those of a function on
+    fields are cpu and float32."""
+    network = getattr(operator, "operator", None)
+    parameter = next(network.parameters(), None) if isinstance(network, torch.nn.Module) else None
+    if parameter is None:
+        return "cpu", torch.float32
+    return parameter.device.type, parameter.dtype
+
+
+@dataclass
+class FittedCandidate(SteadyCandidate):
+    """A surrogate without a network, on the grid of its training data."""
+
+    fitted: Fitted = field(kw_only=True)
+
+    kind = "reduced"
+
+    def __post_init__(self) -> None:
+        self.dtype = self.fitted.dtype
+
+    def predict(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c_out *out"]:
+        return self.transfer(self.fitted.predict(x))
 
 
 @dataclass

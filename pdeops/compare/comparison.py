@@ -1,20 +1,26 @@
 """The record of an error-time study: rows, verdict, CSV and Markdown."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from .duel import MAX_LOAD_SPREAD, Cost, Duel, Row, as_accurate, most_favourable, opponent_of
+from .fairness import fairness_sentence
+from .fronts import classes_table, fronts
+from .shifted import ShiftedRow, shifted_table
 from .tables import grid_name, markdown_table, percent, seconds_text, write_csv
 from .timing import Quartiles
-
-DUEL_HEADER = (
-    *("operator", "error", "per solve", "opponent", "error", "per solve"),
-    *("ratio of seconds", "pays after (solves)"),
+from .verdict import (
+    DUEL_HEADER,
+    duel_cells,
+    duel_figures,
+    places_sentence,
+    sentence,
+    surrogate_sentence,
 )
+
 ROW_HEADER = (
     *("method", "grid", "tolerance", "batch", "error (mean ± std)", "max error"),
     *("per solve", "of it set-up", "iterations", "threads", "dtype"),
@@ -35,6 +41,8 @@ class Comparison:
         context: the machine, the threads, the dtypes.
         notes: the method of measurement, and omitted rows with the reason.
         load: seconds of a fixed load between the calls; None if it was not timed.
+        against: names of the classical methods that the user asked to compare with.
+        shifted: errors on other distributions of the inputs (`shifts.py`).
     """
 
     rows: Sequence[Row]
@@ -47,6 +55,8 @@ class Comparison:
     context: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     load: Quartiles | None = None
+    against: Sequence[str] = ()
+    shifted: Sequence[ShiftedRow] = ()
 
     row_header: ClassVar[tuple[str, ...]] = ROW_HEADER
 
@@ -55,15 +65,26 @@ class Comparison:
         """Names of the operators, in order."""
         return list(dict.fromkeys(r.method for r in self.rows if r.kind == "operator"))
 
-    def duels(self, operator: str, able: Callable[[Any, Any], bool] = as_accurate) -> list[Duel]:
+    @property
+    def load_spread(self) -> float:
+        """Third over first quartile of the seconds of the fixed load; 1 if it was not timed."""
+        return self.load.spread if self.load else 1.0
+
+    def duels(
+        self,
+        operator: str,
+        able: Callable[[Any, Any], bool] = as_accurate,
+        kind: str = "classical",
+    ) -> list[Duel]:
         """One duel for each row of an operator, with the opponent of `opponent_of`."""
-        cost = self.costs.get(operator, Cost())
-        spread = self.load.spread if self.load else 1.0
-        return [
-            Duel(row, opponent_of(row, self.rows, able), cost, spread)
-            for row in self.rows
-            if row.kind == "operator" and row.method == operator
-        ]
+        cost, free = self.costs.get(operator, Cost()), Cost(0.0, 0.0)
+        duels = []
+        for row in self.rows:
+            if row.kind == "operator" and row.method == operator:
+                opponent = opponent_of(row, self.rows, able, kind)
+                before = self.costs.get(opponent.method, free) if opponent else free
+                duels.append(Duel(row, opponent, cost, self.load_spread, before))
+        return duels
 
     @property
     def floor(self) -> Row | None:
@@ -74,15 +95,29 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """One sentence for each operator, win or loss."""
-        return "\n".join(
+        """The sentences on each operator, win or loss; then those on the opponents asked for, on
+        surrogates without a network, and on different hardware."""
+        return "\n".join([*self.sentences(), *self._further_sentences()])
+
+    def sentences(self) -> list[str]:
+        """One sentence for each operator."""
+        return [
             sentence(
                 self.duels(name),
                 states=lambda row: f"{percent(row.error)} error",
                 figure=lambda row: percent(row.error),
             )
             for name in self.operators
-        )
+        ]
+
+    def _further_sentences(self) -> list[str]:
+        found = []
+        for name in self.operators:
+            best = most_favourable(self.duels(name))
+            found += [fairness_sentence(n, best, self.rows, self.grid) for n in self.against]
+            if any(r.kind == "reduced" for r in self.rows):
+                found.append(surrogate_sentence(self.duels(name, kind="reduced"), self.rows))
+        return found + places_sentence(self.rows)
 
     @property
     def floor_sentence(self) -> str:
@@ -106,7 +141,7 @@ class Comparison:
     @staticmethod
     def row_cells(row: Any) -> list[str]:
         """The cells of a row under `row_header`."""
-        if row.kind == "operator":
+        if row.kind != "classical":
             tolerance = "-"
         else:
             tolerance = "direct" if row.tolerance is None else f"{row.tolerance:.0e}"
@@ -135,6 +170,8 @@ class Comparison:
             "verdict": self.verdict.splitlines(),
             "floor": self.floor.error if self.floor else None,
             "duels": [duel_figures(d) for name in self.operators for d in self.duels(name)],
+            "fronts": {kind: [r.label for r in f] for kind, f in fronts(self.rows).items()},
+            "shifted": [dataclasses.asdict(row) for row in self.shifted],
             "rows": [_plain(r) | {"grid": list(r.grid)} for r in self.rows],
             "load": dataclasses.asdict(self.load) if self.load else None,
             "context": dict(self.context),
@@ -142,13 +179,19 @@ class Comparison:
         }
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write one line for each row, with the machine in the last columns; returns the path."""
+        """Write one line for each row, with the machine in the last columns; returns the path.
+
+        The column `front` is "yes" for the rows of the Pareto front of their kind.
+        """
+        best = {id(row) for line in fronts(self.rows).values() for row in line}
         columns = list(_plain(self.rows[0]))
         shared = {"problem": self.problem, "test_grid": grid_name(self.grid, "x")}
         shared |= {"reference_grid": grid_name(self.reference, "x")}
         shared |= {"num_samples": str(self.num_samples), "seed": str(self.seed), **self.context}
         lines = [
-            {c: getattr(row, c) for c in columns} | {"grid": grid_name(row.grid, "x")} | shared
+            {c: getattr(row, c) for c in columns}
+            | {"grid": grid_name(row.grid, "x"), "front": "yes" if id(row) in best else "no"}
+            | shared
             for row in self.rows
         ]
         return write_csv(path, lines)
@@ -163,6 +206,10 @@ class Comparison:
                 *self.duel_tables(),
                 "A ratio below 1 is a win for the operator. " + self._costs_sentence(),
                 *self._about_load(),
+                "### Which kind is fastest at each accuracy",
+                "From the Pareto fronts of error and seconds of each kind:",
+                classes_table(self.rows, self.load_spread),
+                *self._about_shifts(),
                 "### All rows",
                 markdown_table(self.row_header, [self.row_cells(r) for r in self.rows]),
                 "### Conditions",
@@ -171,6 +218,11 @@ class Comparison:
                 + "\n".join(f"- {key}: {value}" for key, value in self.context.items()),
             ]
         )
+
+    def _about_shifts(self) -> list[str]:
+        if not self.shifted:
+            return []
+        return ["### Other distributions of the inputs", shifted_table(self.shifted)]
 
     def _about_load(self) -> list[str]:
         if self.load is None:
@@ -184,7 +236,8 @@ class Comparison:
 
     def _costs_sentence(self) -> str:
         parts = []
-        for name in self.operators:
+        surrogates = dict.fromkeys(r.method for r in self.rows if r.kind == "reduced")
+        for name in [*self.operators, *surrogates]:
             cost = self.costs.get(name, Cost())
             training, data = (
                 "not known" if s is None else seconds_text(s)
@@ -194,112 +247,6 @@ class Comparison:
         return "Paid beforehand: " + "; ".join(parts) + "."
 
 
-def sentence(
-    duels: Sequence[Duel],
-    *,
-    states: Callable[[Any], str],
-    figure: Callable[[Any], str],
-    better: str = "error",
-    solve: str = "solve",
-) -> str:
-    """The most favourable duel of an operator in words, and that of one problem at a time.
-
-    Args:
-        states, figure: row -> its accuracy as an object of "has" and as a figure in brackets.
-        better: name of the accuracy, for "of equal or better ...".
-        solve: name of what the seconds are for.
-    """
-    best = most_favourable(duels)
-    single = [d for d in duels if d.operator.batch == 1]
-    also = ""
-    if single and (alone := most_favourable(single)) != best:
-        op, versus = alone.operator, alone.opponent
-        also = f"; one problem at a time (on {op.place}, {figure(op)}) "
-        if versus is None:
-            also += "no classical row is as accurate either"
-        else:
-            also += f"it takes {_times(alone.ratio)} the seconds of {versus.label}"
-            also += _conclusion(alone, f" and {_pays(alone)}")
-    op, versus = best.operator, best.opponent
-    start = (
-        f"{op.method} at its most favourable (on {op.place}, batch {op.batch}) has "
-        f"{states(op)} in {seconds_text(op.seconds)} per {solve}"
-    )
-    if versus is None:
-        return f"{start}, and no classical row measured reaches that {better}{also}."
-    return (
-        f"{start}; the cheapest classical {solve} of equal or better {better} is {versus.label} "
-        f"({figure(versus)} in {seconds_text(versus.seconds)}), so the operator takes "
-        f"{_times(best.ratio)} its seconds"
-        + _conclusion(best, f" ({_speed(best.ratio)}) and {_pays(best)}")
-        + f"{also}."
-    )
-
-
-def _conclusion(duel: Duel, text: str) -> str:
-    """The text if the seconds decide, else why they do not and what to do."""
-    if duel.decided:
-        return text
-    assert duel.interval is not None
-    low, high = (_times(bound) for bound in duel.interval)
-    if duel.load_spread > MAX_LOAD_SPREAD:
-        why = f"a fixed load varied {duel.load_spread:.2g}× between its quartiles"
-    else:
-        why = f"the ratio is between {low} and {high}"
-    return (
-        f", which is undecided on this machine: {why}. Repeat with more --samples, or when nothing "
-        f"else runs"
-    )
-
-
 def _plain(row: Any) -> dict[str, Any]:
     """The figures of a row without the seconds of the rounds."""
     return {k: v for k, v in dataclasses.asdict(row).items() if k != "calls"}
-
-
-def _times(ratio: float | None) -> str:
-    assert ratio is not None
-    return f"{ratio:.2g}×" if ratio < 100 else f"{ratio:,.0f}×"
-
-
-def _speed(ratio: float | None) -> str:
-    assert ratio is not None
-    speed = 1 / ratio
-    return f"it is {speed:.2g}× as fast" if speed < 100 else f"it is {speed:,.0f}× as fast"
-
-
-def _pays(duel: Duel) -> str:
-    if duel.break_even == math.inf:
-        return "never pays for its data and training"
-    if duel.break_even is None:
-        return "saves seconds, but the cost of its data and training is not known"
-    unknown = f" (cost of {duel.cost.unknown[0]} not known)" if duel.cost.unknown else ""
-    return f"pays for its data and training after {duel.break_even_text} solves{unknown}"
-
-
-def duel_figures(duel: Duel) -> dict[str, Any]:
-    """The figures of a duel as plain values for JSON."""
-    never = duel.break_even == math.inf  # which JSON has no number for
-    return {
-        "operator": duel.operator.label,
-        "opponent": duel.opponent.label if duel.opponent else None,
-        "ratio": duel.ratio,
-        "interval": list(duel.interval) if duel.interval else None,
-        "decided": duel.decided,
-        "break_even": duel.break_even_text if never else duel.break_even,
-        "training_seconds": duel.cost.training_seconds,
-        "data_seconds": duel.cost.data_seconds,
-    }
-
-
-def duel_cells(duel: Duel, figure: Callable[[Any], str]) -> list[str]:
-    """The cells of a duel under `DUEL_HEADER`; `figure` gives the accuracy of a row."""
-    op, versus = duel.operator, duel.opponent
-    cells = [op.label, figure(op), seconds_text(op.seconds)]
-    if versus is None:
-        return [*cells, "none is as accurate", "-", "-", "-", "-"]
-    cells += [versus.label, figure(versus), seconds_text(versus.seconds)]
-    ratio = _times(duel.ratio)
-    if duel.interval:
-        ratio += f" ({' to '.join(_times(bound) for bound in duel.interval)})"
-    return [*cells, ratio, duel.break_even_text]

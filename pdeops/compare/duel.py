@@ -1,4 +1,4 @@
-"""An operator's row against its opponent, the cheapest classical row of equal or better error."""
+"""An operator's row against its opponent, the cheapest row of others of equal or better error."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ class Row:
 
     Attributes:
         method: name of the operator or of the classical method.
-        kind: "operator" or "classical".
+        kind: "operator", "classical", or "reduced" for surrogates without a network (`fitted.py`).
         grid: nodes per axis of the grid it works on.
         tolerance: relative residual at which an iteration stops; None for direct methods and
             operators.
@@ -40,6 +40,7 @@ class Row:
         threads: number of threads that the method may use.
         dtype: dtype of the arithmetic.
         calls: the seconds per solve of each round, in which all rows have one call; () if unknown.
+        device: type of the device of the arithmetic.
     """
 
     method: str
@@ -59,6 +60,7 @@ class Row:
     threads: int
     dtype: str
     calls: tuple[float, ...] = field(default=(), kw_only=True, repr=False)
+    device: str = field(default="cpu", kw_only=True)
 
     @property
     def place(self) -> str:
@@ -68,7 +70,7 @@ class Row:
     @property
     def label(self) -> str:
         """A label of the row, e.g. "multigrid-cg on 17×17 to 1e-02" or "MgNO on 65×65, batch 8"."""
-        if self.kind == "operator":
+        if self.kind != "classical":
             return f"{self.method} on {self.place}, batch {self.batch}"
         target = "" if self.tolerance is None else f" to {self.tolerance:.0e}"
         batch = "" if self.batch == 1 else f", batch {self.batch}"
@@ -96,19 +98,21 @@ class Cost:
 
 @dataclass(frozen=True)
 class Duel:
-    """An operator's row against its opponent, the cheapest classical row of equal or better error.
+    """An operator's row against its opponent, the cheapest row of others of equal or better error.
 
     Attributes:
         operator: the operator's row.
-        opponent: the classical row; None if no classical row is as accurate.
+        opponent: the row of the other kind; None if no such row is as accurate.
         cost: the cost of the operator before its first prediction.
         load_spread: third over first quartile of the seconds of a fixed load between the calls.
+        opponent_cost: the cost of the opponent before its first solution.
     """
 
     operator: Row
     opponent: Row | None
     cost: Cost
     load_spread: float = 1.0
+    opponent_cost: Cost = Cost(0.0, 0.0)
 
     @property
     def ratio(self) -> float | None:
@@ -136,15 +140,17 @@ class Duel:
     def break_even(self) -> float | None:
         """Number of solves after which the seconds saved repay the cost: the smallest n with
 
-        n (seconds of the opponent - seconds of the operator) >= training + data.
+        n (seconds of the opponent - seconds of the operator) >= training + data,
 
-        inf if nothing is saved; None if there is no opponent, or no part of the cost is known.
+        less the cost of the opponent. inf if nothing is saved; None if there is no opponent, or no
+        part of the cost is known.
         """
         if self.opponent is None:
             return None
         known = len(self.cost.unknown) < 2
         saved = self.opponent.seconds - self.operator.seconds
-        return break_even(self.cost.total if known else None, saved)
+        cost = max(self.cost.total - self.opponent_cost.total, 0.0)
+        return break_even(cost if known else None, saved)
 
     @property
     def break_even_text(self) -> str:
@@ -184,14 +190,17 @@ def as_accurate(classical: Row, operator: Row) -> bool:
 
 
 def opponent_of(
-    row: Row, rows: Sequence[Row], able: Callable[[Any, Any], bool] = as_accurate
+    row: Row,
+    rows: Sequence[Row],
+    able: Callable[[Any, Any], bool] = as_accurate,
+    kind: str = "classical",
 ) -> Row | None:
-    """The fastest classical row that is `able` to replace `row`, by default with at most its mean
+    """The fastest row of a kind that is `able` to replace `row`, by default with at most its mean
     error; of equals the more accurate. A row of a larger batch does not replace a smaller batch.
 
     A classical row that missed its tolerance is included, with its measured error and seconds.
     """
-    found = [r for r in rows if r.kind == "classical" and r.batch <= row.batch and able(r, row)]
+    found = [r for r in rows if r.kind == kind and r.batch <= row.batch and able(r, row)]
     return min(found, key=lambda r: (r.seconds, r.error), default=None)
 
 

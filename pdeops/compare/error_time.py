@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -11,12 +11,13 @@ from torch import Tensor
 from ..datasets.problems.problem import Problem
 from ..domain import Grid, Placement
 from ..domain.transfer import Transfer
-from .candidates import Candidate, ClassicalCandidate, Inputs, OperatorCandidate
+from .candidates import Candidate, ClassicalCandidate, FittedCandidate, Inputs, OperatorCandidate
 from .comparison import Comparison
 from .duel import Cost
+from .fitted import Fits
 from .machine import describe_machine
 from .measure import measure
-from .methods import ClassicalMethod, methods_for
+from .methods import ClassicalMethod, method_name, methods_for
 from .tables import grid_name
 from .timing import Clock
 
@@ -46,6 +47,8 @@ def study(
     tolerances: Sequence[float] = (1e-1, 1e-2, 1e-4, 1e-8),
     operator_scales: Sequence[float] = (1 / 2, 1.0, 2.0),
     batch_sizes: Sequence[int] = (1, 8, 32),
+    fits: Fits | None = None,
+    against: Sequence[str] = (),
     repeats: int = 5,
     clock: Clock | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -75,6 +78,8 @@ def study(
         classical_scales, operator_scales: numbers of cells relative to `grid`, one per grid.
         tolerances: relative residuals at which the iterative methods stop.
         batch_sizes: problems per call of the operator.
+        fits: surrogates without a network, fitted to the operators' training samples on `grid`.
+        against: names of classical methods that the verdict also compares with, on `grid`.
         repeats: minimum number of timed calls per row.
         clock: source of the time; by default the clocks of this machine.
         progress: called with (calls done, total calls).
@@ -96,6 +101,9 @@ def study(
             f"batch_sizes={tuple(batch_sizes)}."
         )
     operators = dict(operator) if isinstance(operator, Mapping) else {"operator": operator}
+    fits = fits or Fits()
+    methods = methods_for(problem) if classical is None else classical
+    asked = [method_name(name, [m.name for m in methods]) for name in against]
     notes: list[str] = []
     fitting = _scales_that_fit(grid, [*classical_scales, *operator_scales], notes)
     inputs = Inputs(problem, seed)
@@ -104,8 +112,17 @@ def study(
             operators, grid, operator_scales, fitting, batch_sizes, inputs, notes
         ),
         *_classical_candidates(
-            methods_for(problem) if classical is None else classical,
-            *(grid, classical_scales, fitting, tolerances, inputs, notes),
+            *(methods, grid, classical_scales, fitting, tolerances, inputs, notes),
+        ),
+        *(
+            FittedCandidate(
+                *(f.name, grid, torch.get_num_threads(), batch),
+                transfer=Transfer(grid, grid),
+                inputs=inputs,
+                fitted=f,
+            )
+            for f in fits.fitted
+            for batch in batch_sizes
         ),
     ]
     fine = grid.refined(_reference_factor(grid, max(fitting)))
@@ -115,9 +132,7 @@ def study(
     load = measure(candidates, grid, truth, repeats=repeats, clock=clock, progress=progress)
     return Comparison(
         rows=[c.row() for c in candidates],
-        costs={
-            name: Cost(_for(name, training_seconds), _for(name, data_seconds)) for name in operators
-        },
+        costs=costs_of(operators, fits, training_seconds, data_seconds),
         problem=problem.name,
         grid=grid.shape,
         reference=fine.shape,
@@ -125,9 +140,22 @@ def study(
         seed=seed,
         context=describe_machine()
         | {"threads": f"up to {torch.get_num_threads()} for operators, 1 for classical solvers"},
-        notes=[*_method_notes(grid, fine, num_samples, seed, repeats), *notes],
+        notes=[*_method_notes(grid, fine, num_samples, seed, repeats), *fits.notes, *notes],
         load=load,
+        against=asked,
     )
+
+
+def costs_of(
+    operators: Iterable[str],
+    fits: Fits,
+    training_seconds: float | Mapping[str, float | None] | None,
+    data_seconds: float | Mapping[str, float | None] | None,
+) -> dict[str, Cost]:
+    """The costs of operators and of surrogates; these have the data of the first operator."""
+    costs = {n: Cost(_for(n, training_seconds), _for(n, data_seconds)) for n in operators}
+    data = next((cost.data_seconds for cost in costs.values()), None)
+    return costs | {f.name: Cost(f.seconds, data) for f in fits.fitted}
 
 
 def _for(name: str, seconds: float | Mapping[str, float | None] | None) -> float | None:

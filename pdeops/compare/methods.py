@@ -1,6 +1,6 @@
 """The classical solvers for comparison with operators."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..datasets.problems.problem import Problem
 from ..domain import Boundary, Grid
+from ..nearest import did_you_mean
 from ..solvers.operators.boundary import with_boundary
 from ..solvers.result import SolveResult
 
@@ -39,6 +40,21 @@ def methods_for(problem: Problem) -> list[ClassicalMethod]:
     """
     strongest = STRONGEST.get(problem.name, ClassicalMethod("classical solver", _problem_solver))
     return [strongest, SPARSE_DIRECT] if Boundary.DIRICHLET in problem.boundary else [strongest]
+
+
+def method_name(name: str, names: Sequence[str]) -> str:
+    """The classical method that a user names, by its name in tables or that of a scipy function.
+
+    Raises:
+        ValueError: there is no such method for the problem.
+    """
+    found = ALIASES.get(name, name)
+    if found not in names:
+        raise ValueError(
+            f"--against names classical methods of the problem; got {name!r}."
+            f"{did_you_mean(name, names)} Choices: {', '.join(names)}, or all."
+        )
+    return found
 
 
 def _problem_solver(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:
@@ -96,3 +112,5 @@ STRONGEST = {
     "darcy": ClassicalMethod("multigrid-CG", _multigrid_cg, _hierarchy),
     "poisson": ClassicalMethod("sine transform", _sine_transform, iterative=False),
 }
+# Functions of scipy -> the method that calls them.
+ALIASES = {"spsolve": SPARSE_DIRECT.name, "splu": SPARSE_DIRECT.name}

@@ -17,6 +17,7 @@ from .figures import (
     OPERATOR_COLOURS,
 )
 from .figures import new_figure as _figure
+from .fronts import front
 from .tables import grid_name, percent, read_csv
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ def error_time(comparison: Comparison, path: str | Path) -> Path:
     """Relative error over seconds per solve, logarithmic; lower left is better. Returns the path.
 
     Each classical method and tolerance has a line over its grids. Each operator and grid has a
-    series of points over its batch sizes. The step line is the classical frontier, which an
-    operator has to beat; a note takes its place if there are fewer than three classical rows.
+    series of points over its batch sizes, and each surrogate without a network a series of crosses.
+    The step lines are the Pareto fronts of the classical solvers and of the operators; a note takes
+    the place of the classical one if there are fewer than three classical rows.
     """
     with _figure(path, (7.6, 5.0)) as figure:
         ax = figure.add_subplot()
@@ -39,8 +41,12 @@ def error_time(comparison: Comparison, path: str | Path) -> Path:
         ax.set(ylim=log_limits([r.error for r in comparison.rows]))
         classical = [r for r in comparison.rows if r.kind == "classical"]
         if not note_few(ax, classical):
-            _frontier(ax, classical)
+            _frontier(ax, classical, "#B8CBDD", "classical frontier")
+        operators = [r for r in comparison.rows if r.kind == "operator"]
+        if len(operators) >= FEW:
+            _frontier(ax, operators, "#F3D9C6", "frontier of the operators")
         _classical_lines(ax, comparison)
+        _surrogate_points(ax, comparison)
         _operator_points(ax, comparison)
         if comparison.floor is not None:
             floor = comparison.floor.error
@@ -90,18 +96,33 @@ def note_few(ax: "Axes", rows: Sequence[Row]) -> bool:
     return True
 
 
-def _frontier(ax: "Axes", rows: Sequence[Row]) -> None:
-    """The smallest classical error within given seconds, as a step line."""
-    best: list[Row] = []
-    for row in sorted(rows, key=lambda r: (r.seconds, r.error)):
-        if not best or row.error < best[-1].error:
-            best.append(row)
+def _frontier(ax: "Axes", rows: Sequence[Row], colour: str, label: str) -> None:
+    """The smallest error within given seconds, as a step line."""
+    best = front(rows)
     if not best:
         return
     x, y = [r.seconds for r in best], [r.error for r in best]
     x, y = [x[0], *x, 1e6 * x[-1]], [1e6 * y[0], *y, y[-1]]
-    ax.step(x, y, where="post", color="#B8CBDD", lw=5, solid_joinstyle="round", zorder=1)
-    ax.plot([], [], color="#B8CBDD", lw=5, label="classical frontier")
+    ax.step(x, y, where="post", color=colour, lw=5, solid_joinstyle="round", zorder=1)
+    ax.plot([], [], color=colour, lw=5, label=label)
+
+
+def _surrogate_points(ax: "Axes", comparison: Comparison) -> None:
+    """The rows without a network: a series over batch sizes for each surrogate."""
+    rows = [r for r in comparison.rows if r.kind == "reduced"]
+    for i, name in enumerate(dict.fromkeys(r.method for r in rows)):
+        series = [r for r in rows if r.method == name]
+        ax.plot(
+            [r.seconds for r in series],
+            [r.error for r in series],
+            marker=("P", "X", "*", "p")[i % 4],
+            color="#5B4B8A",
+            lw=0.8,
+            ls=":",
+            ms=5.5,
+            label=f"{name}, without a network",
+            zorder=4,
+        )
 
 
 def _classical_lines(ax: "Axes", comparison: Comparison) -> None:

@@ -16,6 +16,7 @@ from ..datasets.problems.elasticity import Elasticity
 from ..domain import Points
 from .candidates import Candidate
 from .duel import Row
+from .fitted import Fitted
 from .tables import grid_name
 
 # Points of samples, as members of a batch -> fields (b, c, n) on them.
@@ -50,7 +51,7 @@ class PointRow(Row):
     @property
     def place(self) -> str:
         """For example "28×2 cells" or "972 points"."""
-        return f"{grid_name(self.grid)} {'points' if self.kind == 'operator' else 'cells'}"
+        return f"{grid_name(self.grid)} {'cells' if self.kind == 'classical' else 'points'}"
 
 
 @dataclass
@@ -81,6 +82,7 @@ class PointOperatorCandidate(PointCandidate):
     """An operator that reads the points of samples, in batches."""
 
     operator: PointOperator | None = None
+    device: str = "cpu"
 
     kind = "operator"
     dtype = torch.float32
@@ -92,6 +94,22 @@ class PointOperatorCandidate(PointCandidate):
         assert self.operator is not None
         with torch.no_grad():
             return self.operator(x).cpu()
+
+
+@dataclass
+class FittedPointCandidate(PointCandidate):
+    """A surrogate without a network, from the parameters of samples to fields at their points."""
+
+    fitted: Fitted = field(kw_only=True)
+
+    kind = "reduced"
+    dtype = torch.float32
+
+    def prepare(self, indices: Sequence[int]) -> Float[Tensor, "b p"]:
+        return self.truth.samples[list(indices)].parameters.to(self.dtype)
+
+    def predict(self, x: Float[Tensor, "b p"]) -> Float[Tensor, "b 1 n"]:
+        return self.fitted.predict(x)
 
 
 @dataclass

@@ -2,19 +2,25 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..datasets.problems.elasticity import Elasticity
+from .candidates import Candidate, place_of
 from .duel import Cost
+from .error_time import costs_of
 from .field_plots import SHOWN, Samples
+from .fitted import Fits, fits_or_note
 from .machine import describe_machine
 from .measure import measure
 from .point_candidates import (
     Cells,
     ElementsCandidate,
+    FittedPointCandidate,
     PointCandidate,
     PointOperator,
     PointOperatorCandidate,
@@ -24,7 +30,8 @@ from .point_candidates import (
 )
 from .point_comparison import PointComparison
 from .report import write_report
-from .runs import UNSEEN, annotate, common, curves_of, data_cost, training_time
+from .runs import SHIFTED, UNSEEN, annotate, common, curves_of, data_cost, training_time
+from .shifts import Shift, Shifted, shifted_rows
 from .tables import grid_name
 from .timing import Clock
 
@@ -43,6 +50,8 @@ def compare_points(
     seed: int | None = None,
     reference_factor: int = REFERENCE_FACTOR,
     data_seconds: float | None = None,
+    fits: Fits | None = None,
+    shifts: Sequence[Shift] = (),
     title: str | None = None,
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
@@ -55,6 +64,8 @@ def compare_points(
         num_samples, seed, reference_factor, progress, **options: arguments of `point_study`; the
             default seed differs from that of the training data.
         data_seconds: seconds to generate the training data; by default estimated from two samples.
+        fits: surrogates without a network; by default those of `fits_or_note`.
+        shifts: other distributions of the voids on which errors are computed (`shifts_of`).
         title: first heading of the report.
 
     Raises:
@@ -77,17 +88,23 @@ def compare_points(
     operators = {name: run_on_points(run) for name, run in runs.items()}
     seed = spec.seed + UNSEEN if seed is None else seed
     truth = _truth(problem, reference_factor, seed, num_samples)
+    fits = fits_or_note(runs) if fits is None else fits
     comparison = point_study(
         operators,
         problem,
         seed=seed,
         num_samples=num_samples,
         truth=truth,
-        costs={name: Cost(training_time(run), costs[name]) for name, run in runs.items()},
+        costs=costs_of(runs, fits, {n: training_time(run) for n, run in runs.items()}, costs),
+        fits=fits,
+        devices={name: place_of(run)[0] for name, run in runs.items()},
         progress=progress,
         **options,
     )
     annotate(comparison, runs, notes)
+    if shifts:
+        prepare = partial(_shifted, operators, fits, comparison, reference_factor)
+        comparison = replace(comparison, shifted=shifted_rows(comparison, shifts, prepare))
     write_report(
         folder,
         title=title or f"{', '.join(runs)} for {problem.name}",
@@ -109,6 +126,8 @@ def point_study(
     scales: Sequence[float] = (1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1.0),
     reference_factor: int = REFERENCE_FACTOR,
     batch_sizes: Sequence[int] = (1, 8),
+    fits: Fits | None = None,
+    devices: Mapping[str, str] | None = None,
     repeats: int = 5,
     truth: PointTruth | None = None,
     clock: Clock | None = None,
@@ -128,6 +147,8 @@ def point_study(
         scales: cells along each direction, relative to the mesh of the points; in (0, 1].
         reference_factor: refinement of the reference relative to the mesh of the points.
         batch_sizes: problems per call of an operator.
+        fits: surrogates without a network, fitted to the operators' training samples.
+        devices: name of an operator -> type of its device; by default cpu.
         repeats: minimum number of timed calls per row.
         truth: the reference of these samples, by default solved here.
         clock: source of the time; by default the clocks of this machine.
@@ -147,11 +168,20 @@ def point_study(
     truth = truth or _truth(problem, reference_factor, seed, num_samples)
     points = truth.fields.shape[-1]
     threads = torch.get_num_threads()
+    fits, devices = fits or Fits(), devices or {}
     candidates: list[PointCandidate] = [
         PointOperatorCandidate(
-            *(name, Cells((points,)), threads, batch), truth=truth, operator=operator
+            *(name, Cells((points,)), threads, batch),
+            truth=truth,
+            operator=operator,
+            device=devices.get(name, "cpu"),
         )
         for name, operator in operators.items()
+        for batch in batch_sizes
+    ]
+    candidates += [
+        FittedPointCandidate(f.name, Cells((points,)), threads, batch, truth=truth, fitted=f)
+        for f in fits.fitted
         for batch in batch_sizes
     ]
     shapes = dict.fromkeys(_scaled(around, across, scale) for scale in sorted(scales))
@@ -175,10 +205,34 @@ def point_study(
         seed=seed,
         context=describe_machine()
         | {"threads": f"up to {threads} for operators, 1 for finite elements"},
-        notes=_method_notes(truth, num_samples, seed, repeats),
+        notes=[*_method_notes(truth, num_samples, seed, repeats), *fits.notes],
         load=load,
         data_error=truth.data_error,
     )
+
+
+def _shifted(
+    operators: Mapping[str, PointOperator],
+    fits: Fits,
+    comparison: PointComparison,
+    reference_factor: int,
+    shift: Shift,
+) -> Shifted:
+    """The methods of a study on the samples of a shift."""
+    count = min(comparison.num_samples, SHIFTED)
+    truth = _truth(shift.problem, reference_factor, comparison.seed, count)
+    fitted = {f.name: f for f in fits.fitted}
+
+    def candidate(row: Any) -> Candidate:
+        place = (row.method, Cells(row.grid), row.threads)
+        if row.kind == "operator":
+            return PointOperatorCandidate(*place, truth=truth, operator=operators[row.method])
+        if row.kind == "reduced":
+            return FittedPointCandidate(*place, truth=truth, fitted=fitted[row.method])
+        order = ELEMENTS[row.method]
+        return ElementsCandidate(*place, truth=truth, problem=shift.problem, order=order)
+
+    return Shifted(candidate, truth.fields, truth.domain)
 
 
 def _truth(problem: Elasticity, factor: int, seed: int, num_samples: int) -> PointTruth:

@@ -15,6 +15,7 @@ from ..solvers.evolution.trajectory import Trajectory
 from ..trajectory_metrics import THRESHOLDS, correlation, correlation_time
 from .candidates import Candidate
 from .duel import Row
+from .fitted import Fitted
 from .stepping_grids import GRIDS
 from .tables import grid_name
 
@@ -118,6 +119,7 @@ class LearnedRollout(RolloutCandidate):
     """An operator on the test grid."""
 
     rollout: Rollout | None = None
+    device: str = "cpu"
 
     kind = "operator"
 
@@ -128,6 +130,22 @@ class LearnedRollout(RolloutCandidate):
         assert self.rollout is not None
         with torch.no_grad():
             return self.rollout(x, len(self.truth.times)).cpu()
+
+
+@dataclass
+class FittedRollout(RolloutCandidate):
+    """A surrogate without a network, from the given frames to all later ones of its training
+    data."""
+
+    fitted: Fitted = field(kw_only=True)
+
+    kind = "reduced"
+
+    def prepare(self, indices: Sequence[int]) -> Float[Tensor, "b n_in c *space"]:
+        return self.truth.given[list(indices)].to(self.dtype)
+
+    def predict(self, x: Float[Tensor, "b n_in c *space"]) -> Float[Tensor, "b t c *space"]:
+        return self.fitted.predict(x)
 
 
 @dataclass

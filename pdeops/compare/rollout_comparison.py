@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .comparison import DUEL_HEADER, Comparison, duel_cells, duel_figures, sentence
+from .comparison import Comparison
 from .duel import Duel
 from .rollout_candidates import THRESHOLD, RolloutRow, keeps_correlation
 from .tables import grid_name, markdown_table, percent, seconds_text
+from .verdict import DUEL_HEADER, duel_cells, duel_figures, sentence
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,7 @@ class RolloutComparison(Comparison):
         correlation time as opponent."""
         return self.duels(operator, keeps_correlation)
 
-    @property
-    def verdict(self) -> str:
+    def sentences(self) -> list[str]:
         """Two sentences for each operator, by the error at the end and by correlation time."""
         lines = []
         for name in self.operators:
@@ -57,7 +57,7 @@ class RolloutComparison(Comparison):
                     solve="trajectory",
                 )
             )
-        return "\n".join(lines)
+        return lines
 
     @property
     def floor(self) -> RolloutRow | None:

@@ -1,21 +1,26 @@
 """Comparison of finished runs on trajectories: the study, the figures and report.md."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..datasets.problems.evolution import EvolutionProblem
 from ..datasets.spec import DatasetSpec
 from ..datasets.windows import Window
+from .candidates import Candidate, place_of
+from .fitted import Fits, fits_or_note
 from .report import write_report
-from .rollout_candidates import Rollout, Truth
+from .rollout_candidates import FittedRollout, LearnedRollout, Rollout, SteppedRollout, Truth
 from .rollout_comparison import RolloutComparison
 from .rollout_plots import error_seconds
-from .rollout_study import rollout_study, solve_truth
-from .runs import UNSEEN, annotate, common, curves_of, data_cost, training_time
+from .rollout_study import SCALES, STEPPERS, rollout_study, solve_truth
+from .runs import SHIFTED, UNSEEN, annotate, common, curves_of, data_cost, training_time
+from .shifts import Shift, Shifted, shifted_rows
 from .stepping_grids import GRIDS
 from .tables import grid_name
+from .time_stepping import STEPPING
 from .trajectory_plots import film
 
 TIMED = 2  # samples generated to estimate the cost of the training data
@@ -36,6 +41,8 @@ def compare_rollouts(
     num_samples: int = 16,
     seed: int | None = None,
     data_seconds: float | None = None,
+    fits: Fits | None = None,
+    shifts: Sequence[Shift] = (),
     title: str | None = None,
     introduction: str = "",
     progress: Callable[[int, int], None] | None = None,
@@ -53,6 +60,8 @@ def compare_rollouts(
         num_samples, seed, progress, **options: arguments of `rollout_study`; the default seed
             differs from that of the training data.
         data_seconds: seconds to generate the training data; by default estimated from two samples.
+        fits: surrogates without a network; by default those of `fits_or_note`.
+        shifts: other distributions and horizons on which errors are computed (`shifts_of`).
         title, introduction: arguments of `write_report`.
 
     Raises:
@@ -78,6 +87,7 @@ def compare_rollouts(
     truth = solve_truth(
         problem, grid, frames.times, n_in=frames.n_in, seed=seed, num_samples=num_samples
     )
+    fits = fits_or_note(runs) if fits is None else fits
     comparison = rollout_study(
         {name: _rollout(run) for name, run in runs.items()},
         problem,
@@ -89,10 +99,16 @@ def compare_rollouts(
         training_seconds={name: training_time(run) for name, run in runs.items()},
         data_seconds=costs,
         truth=truth,
+        fits=fits,
+        devices={name: place_of(run)[0] for name, run in runs.items()},
         progress=progress,
         **options,
     )
     annotate(comparison, runs, notes)
+    if shifts:
+        grids = GRIDS[type(grid)].coarse(problem, grid, options.get("scales", SCALES))
+        prepare = partial(_shifted, runs, fits, comparison, frames, grid, grids)
+        comparison = replace(comparison, shifted=shifted_rows(comparison, shifts, prepare))
     write_report(
         folder,
         title=title or f"{', '.join(runs)} for {problem.name} at {grid_name(grid.shape)}",
@@ -105,6 +121,48 @@ def compare_rollouts(
         runs=runs,
     )
     return comparison
+
+
+def _shifted(
+    runs: Mapping[str, Any],
+    fits: Fits,
+    comparison: RolloutComparison,
+    frames: FrameTimes,
+    grid: Any,
+    grids: Sequence[Any],
+    shift: Shift,
+) -> Shifted:
+    """The methods of a study on the samples of a shift; on a longer horizon the frames go on at the
+    same distance."""
+    step = frames.times[1] - frames.times[0]
+    number = len(frames.times)
+    if shift.name == "horizon":
+        number = frames.n_in + 2 * (number - frames.n_in)
+    times = tuple(step * i for i in range(number))
+    count = min(comparison.num_samples, SHIFTED)
+    truth = solve_truth(
+        shift.problem, grid, times, n_in=frames.n_in, seed=comparison.seed, num_samples=count
+    )
+    fitted = {f.name: f for f in fits.fitted}
+
+    def candidate(row: Any) -> Candidate:
+        shared: dict[str, Any] = {"truth": truth, "threads": row.threads}
+        if row.kind == "operator":
+            return LearnedRollout(row.method, grid, rollout=_rollout(runs[row.method]), **shared)
+        if row.kind == "reduced":
+            return FittedRollout(row.method, grid, fitted=fitted[row.method], **shared)
+        there = next(g for g in grids if g.shape == row.grid)
+        stepping = STEPPING[type(there)](
+            shift.problem.equation_on(there),
+            row.dt * truth.unit,
+            [t * truth.unit for t in truth.times],
+            start=there,
+            test=grid,
+            stepper=STEPPERS[row.method],
+        )
+        return SteppedRollout(row.method, there, dt=row.dt, stepping=stepping, **shared)
+
+    return Shifted(candidate, truth.frames, grid)
 
 
 def _rollout(run: Any) -> Rollout:

@@ -17,10 +17,19 @@ from ..solvers.evolution.rk4cn import RK4CN
 from ..solvers.evolution.stepper import Stepper
 from ..solvers.evolution.trajectory import Trajectory
 from ..tasks.operators import metric_for
-from .duel import Cost
+from .error_time import costs_of
+from .fitted import Fits
 from .machine import describe_machine
 from .measure import measure
-from .rollout_candidates import THRESHOLD, LearnedRollout, Rollout, SteppedRollout, Truth
+from .rollout_candidates import (
+    THRESHOLD,
+    FittedRollout,
+    LearnedRollout,
+    Rollout,
+    RolloutCandidate,
+    SteppedRollout,
+    Truth,
+)
 from .rollout_comparison import RolloutComparison
 from .stepping_grids import FINER, GRIDS
 from .tables import grid_name, metric_name, percent, seconds_text
@@ -28,6 +37,7 @@ from .time_stepping import STEPPING, Saturation, descending
 from .timing import Clock, Stopwatch
 
 SLOW = 0.25  # seconds of a trajectory from which a classical run has batch 1 only
+SCALES = (1 / 4, 3 / 8, 1 / 2, 3 / 4, 1.0)  # of the grids of steppers
 STEPPERS: dict[str, type[Stepper]] = {"ETDRK4": ETDRK4, "RK4CN": RK4CN}
 
 
@@ -42,9 +52,11 @@ def rollout_study(
     num_samples: int = 16,
     training_seconds: Mapping[str, float | None] | None = None,
     data_seconds: Mapping[str, float | None] | None = None,
-    scales: Sequence[float] = (1 / 4, 3 / 8, 1 / 2, 3 / 4, 1.0),
+    scales: Sequence[float] = SCALES,
     steppers: Mapping[str, type[Stepper]] | None = None,
     batch_sizes: Sequence[int] = (1, 8, 32),
+    fits: Fits | None = None,
+    devices: Mapping[str, str] | None = None,
     repeats: int = 3,
     truth: Truth | None = None,
     clock: Clock | None = None,
@@ -69,6 +81,8 @@ def rollout_study(
             of the equation couples the channels.
         batch_sizes: trajectories per call; steppers have batch 1 only where a trajectory takes
             0.25 s or more.
+        fits: surrogates without a network, fitted to the operators' training samples on `grid`.
+        devices: name of an operator -> type of its device; by default cpu.
         repeats: minimum number of timed calls per row.
         truth: the reference of these samples, by default solved here (`solve_truth`).
         clock: source of the time; by default the clocks of this machine.
@@ -93,9 +107,20 @@ def rollout_study(
         truth = solve_truth(problem, grid, times, n_in=n_in, seed=seed, num_samples=num_samples)
     notes = [_reference_note(problem, truth, times, n_in, seed)]
     threads = torch.get_num_threads()
-    candidates: list[LearnedRollout | SteppedRollout] = [
-        LearnedRollout(name, grid, threads, batch, truth=truth, rollout=rollout)
+    fits, devices = fits or Fits(), devices or {}
+    candidates: list[RolloutCandidate] = [
+        LearnedRollout(
+            *(name, grid, threads, batch),
+            truth=truth,
+            rollout=rollout,
+            device=devices.get(name, "cpu"),
+        )
         for name, rollout in rollouts.items()
+        for batch in batch_sizes
+    ]
+    candidates += [
+        FittedRollout(f.name, grid, threads, batch, truth=truth, fitted=f)
+        for f in fits.fitted
         for batch in batch_sizes
     ]
     if steppers is None:
@@ -112,10 +137,7 @@ def rollout_study(
     load = measure(candidates, grid, truth.frames, repeats=repeats, clock=clock, progress=progress)
     return RolloutComparison(
         rows=[c.row() for c in candidates],
-        costs={
-            name: Cost((training_seconds or {}).get(name), (data_seconds or {}).get(name))
-            for name in rollouts
-        },
+        costs=costs_of(rollouts, fits, training_seconds or {}, data_seconds or {}),
         problem=f"{problem.name} {problem.kind}",
         grid=grid.shape,
         reference=truth.fine.shape,
@@ -123,7 +145,7 @@ def rollout_study(
         seed=seed,
         context=describe_machine()
         | {"threads": f"up to {threads} for operators, 1 for classical solvers"},
-        notes=[*_method_notes(truth, num_samples, seed, repeats), *notes],
+        notes=[*_method_notes(truth, num_samples, seed, repeats), *fits.notes, *notes],
         load=load,
         times=truth.times,
         metric=truth.metric,

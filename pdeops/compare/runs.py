@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -10,19 +12,33 @@ import torch
 
 from ..datasets import Problem, problem_of
 from ..domain import Grid
+from ..domain.transfer import Transfer
 from ..runs.search_cost import search_seconds
 from ..tasks.supervised import Run
+from .candidates import (
+    Candidate,
+    ClassicalCandidate,
+    FittedCandidate,
+    Inputs,
+    OperatorCandidate,
+)
 from .comparison import Comparison
+from .duel import Row
 from .error_time import REFERENCE_FACTOR, solve_reference, study
 from .field_plots import SHOWN, Samples
+from .fitted import Fits, fits_or_note
+from .methods import methods_for
 from .plots import read_metrics
+from .projected import projection
 from .report import write_report
+from .shifts import Shift, Shifted, shifted_rows
 from .tables import grid_name, seconds_text
 from .timing import time_calls
 
 log = logging.getLogger("pdeops")
 
 UNSEEN = 1_000_003  # added to the seed of the training data to obtain unseen test problems
+SHIFTED = 8  # samples of each shift, at most
 TIMED = 4  # samples generated to estimate the cost of the training data
 
 
@@ -34,6 +50,8 @@ def compare_runs(
     seed: int | None = None,
     training_seconds: Mapping[str, float | None] | None = None,
     data_seconds: float | None = None,
+    fits: Fits | None = None,
+    shifts: Sequence[Shift] = (),
     title: str | None = None,
     introduction: str = "",
     evaluations: Sequence[Mapping[str, object]] = (),
@@ -51,6 +69,8 @@ def compare_runs(
         training_seconds: seconds for each run; by default those in its metrics.csv.
         data_seconds: seconds to generate the training data; by default estimated from a few
             samples.
+        fits: surrogates without a network; by default those of `fits_or_note`.
+        shifts: other distributions of the inputs on which errors are computed (`shifts_of`).
         title, introduction, evaluations, data: arguments of `write_report`.
 
     Raises:
@@ -68,6 +88,9 @@ def compare_runs(
         warm_up=1,
         remark="one after the other",
     )
+    if fits is None:
+        galerkin = projection(problem, grid)
+        fits = fits_or_note(runs, [galerkin] if galerkin else [])
     comparison = study(
         runs,
         problem,
@@ -76,10 +99,14 @@ def compare_runs(
         num_samples=num_samples,
         training_seconds=spent | dict(training_seconds or {}),
         data_seconds=costs,
+        fits=fits,
         progress=progress,
         **options,
     )
     annotate(comparison, runs, notes)
+    if shifts:
+        prepare = partial(_shifted, runs, fits, comparison, grid)
+        comparison = replace(comparison, shifted=shifted_rows(comparison, shifts, prepare))
     log.info("writing %s", Path(folder) / "report.md")
     write_report(
         folder,
@@ -93,6 +120,32 @@ def compare_runs(
         comparison=comparison,
     )
     return comparison
+
+
+def _shifted(
+    runs: Mapping[str, Run], fits: Fits, comparison: Comparison, grid: Grid, shift: Shift
+) -> Shifted:
+    """The methods of a study on the samples of a shift."""
+    inputs = Inputs(shift.problem, comparison.seed)
+    classical = {method.name: method for method in methods_for(shift.problem)}
+    fitted = {f.name: f for f in fits.fitted}
+
+    def candidate(row: Row) -> Candidate:
+        there = grid.with_shape(row.grid)
+        shared: dict[str, Any] = {"transfer": Transfer(there, grid), "inputs": inputs}
+        place = (row.method, there, row.threads)
+        if row.kind == "operator":
+            return OperatorCandidate(*place, **shared, operator=runs[row.method])
+        if row.kind == "reduced":
+            return FittedCandidate(*place, **shared, fitted=fitted[row.method])
+        solver = classical[row.method]
+        return ClassicalCandidate(*place, 1, row.tolerance, **shared, solver=solver)
+
+    fine = grid.refined(REFERENCE_FACTOR)
+    truth = solve_reference(
+        shift.problem, grid, fine, comparison.seed, min(comparison.num_samples, SHIFTED)
+    )
+    return Shifted(candidate, truth, grid)
 
 
 def common(runs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
@@ -125,7 +178,12 @@ def common(runs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def annotate(comparison: Comparison, runs: Mapping[str, Any], notes: Sequence[str]) -> None:
-    """Add the device of each run and the notes to a comparison."""
+    """Add the device of each run and the notes to a comparison, and what differs between the
+    training samples of the runs."""
+    samples = {n: f"{_num_used(r)} of seed {r.spec.seed}" for n, r in runs.items() if r.spec}
+    if len(set(samples.values())) > 1:
+        each = ", ".join(f"{name} {text}" for name, text in samples.items())
+        comparison.notes.append(f"The runs were trained on different samples: {each}.")
     for name, run in runs.items():
         comparison.context[f"device of {name}"] = next(run.operator.parameters()).device.type
     comparison.notes.extend(notes)

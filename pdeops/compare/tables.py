@@ -37,6 +37,12 @@ def seconds_text(seconds: float) -> str:
     return f"{_three_digits(seconds / 1e-6)} µs"
 
 
+def times_text(ratio: float | None) -> str:
+    """0.123 -> "0.12×"; no digits after the point from 100 on."""
+    assert ratio is not None
+    return f"{ratio:.2g}×" if ratio < 100 else f"{ratio:,.0f}×"
+
+
 def cell(value: object) -> str:
     """A value as text for a table: a float with three digits, None as "-"."""
     if value is None:

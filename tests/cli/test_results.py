@@ -72,12 +72,35 @@ def test_a_run_in_one_glance(workshop):
 
 
 def test_a_rollout_on_foreign_data_has_no_solver_to_compare_with(pdeops, flow, tmp_path):
-    done = pdeops("train", flow / "flow.toml", "--out", tmp_path / "run", "--device", "cpu")
-    assert done.status == 0, done.stderr
+    done = train_on(pdeops, flow, tmp_path)
     assert "does not state" not in done.stderr
-    message = ("data name no equation", "pdeops data generate")
-    refused(pdeops("compare", tmp_path / "run"), *message)
+    refused(pdeops("compare", tmp_path / "run", "--shifted"), "--shifted", "without a classical")
     assert "1 frame(s) to 1" in repr(package.load_run(tmp_path / "run"))
+
+
+def train_on(pdeops, flow, tmp_path, *more):
+    done = pdeops("train", flow / "flow.toml", "--out", tmp_path / "run", "--device", "cpu", *more)
+    assert done.status == 0, done.stderr
+    return done
+
+
+@pytest.mark.slow
+def test_without_a_solver_the_report_has_the_learned_side(pdeops, flow, tmp_path):
+    """With surrogates without a network, fitted to the same samples."""
+    train_on(pdeops, flow, tmp_path, "--set", f"data.test='{flow / 'flow.h5'}'")
+    done = pdeops("compare", tmp_path / "run", "--samples", 2, "--json")
+    assert done.status == 0, done.stderr
+    report = done.json
+    assert "not compared with a classical solver: the training data name no" in report["verdict"][0]
+    assert {row["kind"] for row in report["rows"]} == {"operator", "reduced"}
+    assert report["floor"] is None
+
+
+def test_options_of_a_comparison_are_checked(pdeops, workshop):
+    run = workshop.run
+    refused(pdeops("compare", run, "--tolerances", "1e-20"), "[1e-14, 1)", "1e-20")
+    refused(pdeops("compare", run, "--tolerances", "small"), "--tolerances takes numbers")
+    refused(pdeops("compare", run, "--against", "sine"), "classical methods", "sparse direct")
 
 
 def test_symmetries_of_foreign_data_are_assumed_aloud(pdeops, flow, tmp_path):

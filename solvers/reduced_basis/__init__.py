@@ -1,0 +1,1 @@
+"""Reduced bases: POD, Galerkin projection, regression of coefficients."""
