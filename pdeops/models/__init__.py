@@ -19,6 +19,7 @@ from torch import nn
 from ..nn.domains import KNOWN
 from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
+from .corrections.graph_inverse import GraphInverse
 from .corrections.vcycle import VCyclePreconditioner
 from .fields.lpinn import LPINN
 from .fields.neural_field_stepper import NeuralFieldStepper
@@ -43,6 +44,7 @@ __all__ = [
     "MODELS",
     "PINN",
     "DeepConjugate",
+    "GraphInverse",
     "MgNO",
     "NeuralFieldStepper",
     "NeuralopFNO",
@@ -80,6 +82,7 @@ CORRECTIONS: dict[str, type[nn.Module]] = {
     "DeepConjugate": DeepConjugate,
     "PublishedDeepConjugate": PublishedDeepConjugate,
     "VCyclePreconditioner": VCyclePreconditioner,
+    "GraphInverse": GraphInverse,
 }
 
 FIELDS: dict[str, type[nn.Module]] = {
