@@ -98,7 +98,7 @@ def nine_points(size: int, random: np.random.Generator) -> "scipy.sparse.csr_arr
             [lower * off, np.full(n, main), upper * off], offsets=[-1, 0, 1]
         )
 
-    mass, stiff, skew = band(4 / 6, 1 / 6, 1 / 6), band(2, -1, -1), band(0, -0.5, 0.5)
+    mass, stiff, skew = band(4 / 6, 1 / 6, 1 / 6), band(2.0, -1.0, -1.0), band(0.0, -0.5, 0.5)
     angle, ratio = random.uniform(0, np.pi), 10 ** -random.uniform(1, 2)
     c, s = np.cos(angle), np.sin(angle)
     xx, yy, xy = c * c + ratio * s * s, s * s + ratio * c * c, (1 - ratio) * c * s

@@ -23,6 +23,7 @@ class MatrixGraph:
         values: the entries, at most 1 in modulus.
         scale: the diagonal of D^-1/2; 1 for an empty row.
         bound: for each row, an upper bound of the largest eigenvalue of its matrix.
+        size: number of rows of each matrix, padding included.
     """
 
     rows: Int[Tensor, " e"]
@@ -30,6 +31,7 @@ class MatrixGraph:
     values: Float[Tensor, " e"]
     scale: Float[Tensor, " n"]
     bound: Float[Tensor, " n"]
+    size: int
 
     @classmethod
     def of(
@@ -52,7 +54,7 @@ class MatrixGraph:
         i, j, a = i[~on], j[~on], a[~on]
         a = a * scale[i] * scale[j]
         bound = spectral_bound(i, j, a, number, size)
-        return cls(i, j, a, scale, bound.repeat_interleave(size))
+        return cls(i, j, a, scale, bound.repeat_interleave(size), size)
 
     def times(self, weights: Float[Tensor, " e"], u: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Σ_j w_ij u_j."""
@@ -63,6 +65,15 @@ class MatrixGraph:
     ) -> Float[Tensor, " n"]:
         """Σ_j w_ji u_j."""
         return torch.zeros_like(u).index_add(0, self.columns, weights * u[self.rows])
+
+    def mean(self, u: Float[Tensor, " e"]) -> Float[Tensor, " n"]:
+        """For each row, the mean of u over the entries of its matrix, weighted by |â_ij|; 0 for a
+        matrix without entries."""
+        place, weight = self.rows // self.size, self.values.abs()
+        zero = u.new_zeros(len(self.scale) // self.size)
+        total = zero.index_add(0, place, weight)
+        means = zero.index_add(0, place, weight * u) / torch.where(total > 0, total, 1)
+        return means.repeat_interleave(self.size)
 
 
 def spectral_bound(
@@ -87,6 +98,8 @@ class GraphNetwork(nn.Module):
     therefore equivariant to permutations of the unknowns, and invariant to diagonal scaling of A by
     factors of any sign.
 
+    In training mode, `low` and `high` record the ranges of the inputs of nodes (`outside`).
+
     Args:
         hidden_channels: number of features of a node.
         n_layers: number of layers; the outputs of an edge depend on entries this far away.
@@ -95,6 +108,9 @@ class GraphNetwork(nn.Module):
     Raises:
         ValueError: a number is below 1.
     """
+
+    low: Tensor
+    high: Tensor
 
     def __init__(
         self, hidden_channels: int, n_layers: int, *, edge_outputs: int = 1, node_outputs: int = 1
@@ -115,9 +131,13 @@ class GraphNetwork(nn.Module):
         for head in (self.edge_head, self.node_head):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
+        self.register_buffer("low", torch.full((5,), torch.inf))
+        self.register_buffer("high", torch.full((5,), -torch.inf))
 
     def forward(self, graph: MatrixGraph) -> tuple[Float[Tensor, "e k"], Float[Tensor, "n k"]]:
         size, nodes = self._features(graph)
+        if self.training:
+            self._remember(nodes.detach())
         edges = torch.stack([size, size.clamp(min=_SMALLEST).log() / 5 + 1], dim=1)
         h = F.relu(self.lift(nodes))
         for message, update in zip(self.messages, self.updates, strict=True):
@@ -125,6 +145,24 @@ class GraphNetwork(nn.Module):
             received = torch.zeros_like(h).index_add(0, graph.rows, sent)
             h = h + F.relu(update(received))
         return self.edge_head(F.relu(self.last(h, edges, graph))), self.node_head(h)
+
+    @torch.no_grad()
+    def outside(self, graph: MatrixGraph) -> float:
+        """The fraction of the nodes whose inputs are outside the range of those in training; 0 for
+        a network that was not trained."""
+        if not self.low.isfinite().all():
+            return 0.0
+        _, nodes = self._features(graph)
+        margin = 1e-3 * (self.high - self.low) + 1e-6
+        far = (nodes < self.low - margin) | (nodes > self.high + margin)
+        return far.any(1).double().mean().item()
+
+    def _remember(self, nodes: Tensor) -> None:
+        """Extend the ranges of the inputs by those of rows with entries."""
+        nodes = nodes[nodes[:, 0] > 0]
+        if len(nodes):
+            self.low.copy_(torch.minimum(self.low, nodes.amin(0)))
+            self.high.copy_(torch.maximum(self.high, nodes.amax(0)))
 
     def _features(self, graph: MatrixGraph) -> tuple[Float[Tensor, " e"], Float[Tensor, "n f"]]:
         """|â_ij| and the inputs of nodes, in the dtype of the weights."""

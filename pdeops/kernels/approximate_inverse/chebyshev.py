@@ -9,8 +9,8 @@ thus positive definite also where b is below the largest eigenvalue.
 
 import numpy as np
 
-# a = b * LOW / (d + 1)²: at the ends of the oscillation x p(x) stays above about 0.1.
-LOW = 0.1
+# a = b * LOW / (d + 1)². Larger values make x p(x) oscillate less and its slope at zero smaller.
+LOW = 0.3
 
 
 def coefficients(degree: int, bound: float) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Sparse approximate inverses whose values a graph network sets from the entries of the matrix."""
 # Axes: b systems, e entries, n unknowns.
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from ...linop import LinearOperator
     from ...solvers.krylov.approximate_inverse import ApproximateInverse
 
-_REACH = 2.0  # entries of G off the diagonal are at most this times those of Â / bound
+log = logging.getLogger("pdeops")
+
+_FEW = 0.05  # fraction of rows unlike those in training that calls for a note
+_REACH = 2.0  # largest modulus of w
 
 
 class GraphInverse(nn.Module):
@@ -25,11 +29,15 @@ class GraphInverse(nn.Module):
 
         M = D^-1/2 ((1 - ε) G p(Gᵀ Â G) Gᵀ + ε I) D^-1/2,    Â = D^-1/2 A D^-1/2,
 
-    D the diagonal of A. G has the pattern of A. A graph network sets its entries from those of Â:
-    g_ij = -2 tanh(w_ij) â_ij / c off the diagonal and g_ii = exp(tanh(v_i)), with c the bound of the
-    eigenvalues of Â (`nn/matrix_graph.py`). The polynomial p of even degree d is that of the
-    Chebyshev iteration on [0, c]; it is positive on all positive numbers, so M is symmetric and
-    positive definite for all weights. M consists of products, 3 d + 2 of them, without triangular
+    D the diagonal of A. G has the pattern of A. A graph network sets its entries from those of Â,
+
+        s g_ij = -w_ij â_ij / c  off the diagonal,    s g_ii = exp(tanh(v_i)) - w̄_i / c,
+
+    with w_ij in (-2, 2), w̄_i their mean over row i, and c the bound of the eigenvalues of Â
+    (`nn/matrix_graph.py`). For equal w and v = 0 this is I - w Â / c, up to the factor
+    s² = max x (1 - w x)² on [0, 1], so that Gᵀ Â G has eigenvalues up to c; s is that of the mean
+    w in general. The polynomial p of even degree d is that of the Chebyshev iteration on [0, c]; it
+    is positive on all positive numbers, so M is symmetric and positive definite for all weights. M consists of products, 3 d + 2 of them, without triangular
     solves. It is equivariant to permutations of the unknowns and to diagonal scaling of A by
     factors of any sign: CG with M then takes the same steps.
 
@@ -46,6 +54,7 @@ class GraphInverse(nn.Module):
     """
 
     epsilon = 1e-3
+    for_matrices = True  # `on` takes any sparse matrix, not only stencils on a grid
 
     def __init__(
         self, ndim: int = 1, *, hidden_channels: int = 8, n_layers: int = 2, degree: int = 2
@@ -68,8 +77,14 @@ class GraphInverse(nn.Module):
     def factor(self, graph: MatrixGraph) -> tuple[Float[Tensor, " e"], Float[Tensor, " n"]]:
         """The entries of G off the diagonal and on it, in the dtype of the matrix."""
         edges, nodes = self.network(graph)
-        off = -_REACH * edges[:, 0].tanh().to(graph.values) * graph.values
-        return off / graph.bound[graph.rows], nodes[:, 0].tanh().exp().to(graph.values)
+        w = _REACH * edges[:, 0].tanh().to(graph.values)
+        size = graph.values.abs()
+        total = graph.times(size, torch.ones_like(graph.scale))
+        here = graph.times(size * w, torch.ones_like(total)) / torch.where(total > 0, total, 1)
+        on = nodes[:, 0].tanh().exp().to(w) - here / graph.bound
+        off = -w * graph.values / graph.bound[graph.rows]
+        s = _largest(graph.mean(w)).sqrt()
+        return off / s[graph.rows], on / s
 
     def at(self, operator: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
         """The map r -> M r for the systems of a batch of `datasets.systems.MatrixSystems`:
@@ -118,6 +133,12 @@ class GraphInverse(nn.Module):
 
         scaled, _ = unit_diagonal(A)
         graph = graph_of(scaled)
+        if (far := self.network.outside(graph)) > _FEW:
+            log.info(
+                "%.0f %% of the rows are unlike those of the matrices in training (row sums, number "
+                "of entries). M is valid; its quality there was not measured.",
+                100 * far,
+            )
         off, on = self.factor(graph)
         G = scaled.copy()
         diagonal = _on_diagonal(scaled)
@@ -125,6 +146,12 @@ class GraphInverse(nn.Module):
         G.data[diagonal] = on.numpy()
         bound = graph.bound[0].item()
         return ApproximateInverse(A, G, degree=self.degree, bound=bound, epsilon=self.epsilon)
+
+
+def _largest(w: Tensor) -> Tensor:
+    """max x (1 - w x)² for x in [0, 1]: at x = 1/(3w) or at x = 1."""
+    inside = torch.where(w > 1 / 3, 4 / (27 * w.clamp(min=1 / 3)), 0)
+    return torch.maximum(inside, (1 - w).square())
 
 
 def graph_of(scaled: "scipy.sparse.csr_array") -> MatrixGraph:
