@@ -19,7 +19,7 @@ from torch import nn
 from ..nn.domains import KNOWN
 from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
-from .corrections.graph_inverse import GraphInverse
+from .corrections.graph_inverse import FactoredGraphInverse, GraphInverse
 from .corrections.vcycle import VCyclePreconditioner
 from .fields.lpinn import LPINN
 from .fields.neural_field_stepper import NeuralFieldStepper
@@ -44,6 +44,7 @@ __all__ = [
     "MODELS",
     "PINN",
     "DeepConjugate",
+    "FactoredGraphInverse",
     "GraphInverse",
     "MgNO",
     "NeuralFieldStepper",
@@ -83,6 +84,7 @@ CORRECTIONS: dict[str, type[nn.Module]] = {
     "PublishedDeepConjugate": PublishedDeepConjugate,
     "VCyclePreconditioner": VCyclePreconditioner,
     "GraphInverse": GraphInverse,
+    "FactoredGraphInverse": FactoredGraphInverse,
 }
 
 FIELDS: dict[str, type[nn.Module]] = {

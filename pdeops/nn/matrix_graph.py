@@ -66,6 +66,14 @@ class MatrixGraph:
         """Σ_j w_ji u_j."""
         return torch.zeros_like(u).index_add(0, self.columns, weights * u[self.rows])
 
+    def congruent(
+        self, off: Float[Tensor, " e"], on: Float[Tensor, " n"], u: Float[Tensor, " n"]
+    ) -> Float[Tensor, " n"]:
+        """Gᵀ Â G u for G with these entries off and on the diagonal."""
+        t = on * u + self.times(off, u)
+        w = t + self.times(self.values, t)
+        return on * w + self.transposed(off, w)
+
     def mean(self, u: Float[Tensor, " e"]) -> Float[Tensor, " n"]:
         """For each row, the mean of u over the entries of its matrix, weighted by |â_ij|; 0 for a
         matrix without entries."""

@@ -14,6 +14,7 @@ from ...linop import LinearOperator, Preconditioner
 if TYPE_CHECKING:
     import scipy.sparse
 
+POWERS, MARGIN = 20, 1.1  # of the estimate of the largest eigenvalue
 EPSILON = 1e-3  # ε of M = (1 - ε) (...) + ε D⁻¹
 
 
@@ -28,8 +29,11 @@ class ApproximateInverse(Preconditioner):
 
     Work arrays belong to the object: do not share it between threads.
 
+    Attributes:
+        products: products with A in one application; one with G counts as its entries do.
+
     Args:
-        A: symmetric, with `to_csr`, or the result of `unit_diagonal` for it.
+        A: symmetric, with `to_csr`.
         factor: G, n x n; None for the identity.
         degree: of p; even.
         bound: (approximate) upper bound of the eigenvalues of Gᵀ Â G; by default the Collatz bound
@@ -38,8 +42,8 @@ class ApproximateInverse(Preconditioner):
         dtype: precision of the products.
 
     Raises:
-        ValueError: A is not symmetric or has a negative diagonal entry, an entry of an empty
-            row's column is not zero, or the degree is odd.
+        ValueError: A is not symmetric, its diagonal shows that it is not positive definite, or the
+            degree is odd.
     """
 
     def __init__(
@@ -57,14 +61,15 @@ class ApproximateInverse(Preconditioner):
         if bound is None:
             bound = spectral_bound(scaled)
         number = torch.empty(0, dtype=dtype).numpy().dtype
-        steps = kernel.coefficients(degree, bound)
+        steps = self.steps = kernel.coefficients(degree, bound)
         arrays = None
         if factor is not None:
             arrays = (_arrays(factor, number), _arrays(factor.T.tocsr(), number))
         self._inverse = kernel.inverse(
             _arrays(scaled, number), arrays, scale.astype(number), epsilon, steps
         )
-        self.products = degree + (0 if factor is None else 2 * (degree + 1))
+        entries = 0 if factor is None else factor.nnz
+        self.products = degree + 2 * (degree + 1) * entries / scaled.nnz
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """M u in u's dtype, computed in `dtype`; it carries no gradient."""
@@ -77,7 +82,7 @@ class ApproximateInverse(Preconditioner):
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({self.grid.num_nodes} unknowns, polynomial of degree "
-            f"{self.degree}, {self.products} products)"
+            f"{self.degree}, {self.products:.1f} products)"
         )
 
 
@@ -184,17 +189,19 @@ def spectral_bound(scaled: "scipy.sparse.csr_array", powers: int = 10) -> float:
 
 
 def largest_eigenvalue(
-    scaled: "scipy.sparse.csr_array", L: "scipy.sparse.csr_array", powers: int = 20
+    scaled: "scipy.sparse.csr_array", L: "scipy.sparse.csr_array"
 ) -> float:
-    """An estimate of the largest eigenvalue of L Â Lᵀ by the power method, 10 % added."""
-    x = np.random.default_rng(0).standard_normal(scaled.shape[0])
-    size = 1.0
-    for _ in range(powers):
+    """MARGIN |B x| for B = L Â Lᵀ and x of norm one after POWERS - 1 steps of the power method."""
+    x = start(scaled.shape[0])
+    for _ in range(POWERS):
         x = x / np.linalg.norm(x)
-        y = L @ (scaled @ (L.T @ x))
-        size = float(x @ y)
-        x = y
-    return 1.1 * size
+        x = L @ (scaled @ (L.T @ x))
+    return MARGIN * float(np.linalg.norm(x))
+
+
+def start(size: int) -> Float[ndarray, " n"]:
+    """The vector with which the power method starts."""
+    return np.random.default_rng(0).standard_normal(size)
 
 
 def _arrays(

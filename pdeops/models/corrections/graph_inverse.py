@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor, nn
 
 from ...kernels.approximate_inverse import coefficients
@@ -86,37 +87,32 @@ class GraphInverse(nn.Module):
         s = _largest(graph.mean(w)).sqrt()
         return off / s[graph.rows], on / s
 
+    def bound(
+        self, graph: MatrixGraph, off: Float[Tensor, " e"], on: Float[Tensor, " n"]
+    ) -> Float[Tensor, " n"]:
+        """The upper end of the interval of p, for each row."""
+        return graph.bound
+
     def at(self, operator: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
         """The map r -> M r for the systems of a batch of `datasets.systems.MatrixSystems`:
         rows, columns and values (b, e). It is differentiable in the weights."""
         rows, columns, values = operator
-        size = int(rows.max()) + 1
-        graph = MatrixGraph.of(rows, columns, values, size)
+        graph = MatrixGraph.of(rows, columns, values, int(rows.max()) + 1)
         off, on = self.factor(graph)
-
-        def forth(u: Tensor) -> Tensor:
-            return on * u + graph.times(off, u)
-
-        def back(u: Tensor) -> Tensor:
-            return on * u + graph.transposed(off, u)
-
-        def inner(u: Tensor) -> Tensor:
-            t = forth(u)
-            return back(t + graph.times(graph.values, t))
-
-        # The interval [0, c] of all systems is mapped to [0, 1].
+        bound = self.bound(graph, off, on)
+        # The interval [0, bound] of all systems is mapped to [0, 1].
         steps = coefficients(self.degree, 1.0)
 
         def correction(r: Tensor) -> Tensor:
             b = graph.scale * r.flatten().to(graph.values)
-            left = back(b)
+            left = on * b + graph.transposed(off, b)
             d = z = steps[0][0] * left
             for first, carry in steps[1:]:
-                left = left - inner(d) / graph.bound
+                left = left - graph.congruent(off, on, d) / bound
                 d = carry * d + first * left
                 z = z + d
-            z = z / graph.bound if self.degree else z
-            x = (1 - self.epsilon) * forth(z) + self.epsilon * b
+            z = z / bound if self.degree else z
+            x = (1 - self.epsilon) * (on * z + graph.times(off, z)) + self.epsilon * b
             return (graph.scale * x).to(r).reshape(r.shape)
 
         return correction
@@ -140,32 +136,100 @@ class GraphInverse(nn.Module):
                 100 * far,
             )
         off, on = self.factor(graph)
+        bound = self.bound(graph, off, on)[0].item()
         G = scaled.copy()
-        diagonal = _on_diagonal(scaled)
-        G.data[~diagonal] = off.numpy()
-        G.data[diagonal] = on.numpy()
-        bound = graph.bound[0].item()
+        diagonal = rows_of(scaled) == scaled.indices
+        G.data[~diagonal], G.data[diagonal] = off.numpy(), on.numpy()
+        G.eliminate_zeros()
         return ApproximateInverse(A, G, degree=self.degree, bound=bound, epsilon=self.epsilon)
+
+
+class FactoredGraphInverse(GraphInverse):
+    """A -> M = D^-1/2 Lᵀ p(L Â Lᵀ) L D^-1/2, a learned factored sparse approximate inverse.
+
+    L is lower triangular on the pattern of A: the classical one of Kolotilina & Yeremin (1993,
+    `kernels/approximate_inverse`), times exp(tanh(w_ij)) off the diagonal and exp(tanh(v_i)) on it.
+    A graph network sets w and v as in `GraphInverse`; untrained they are 0, so that M is the
+    classical M for degree 0, and a polynomial in it for a higher degree. M is symmetric and
+    positive definite for all weights, because the diagonal of L is positive. It is invariant to
+    diagonal scaling, but, as the classical one, it depends on the order of the unknowns.
+
+    The upper end of the interval of p is an estimate of the largest eigenvalue by the power method.
+
+    Args and errors: as for `GraphInverse`; a `ValueError` also where a principal submatrix of A is
+    not positive definite.
+    """
+
+    epsilon = 0.0
+
+    def factor(self, graph: MatrixGraph) -> tuple[Float[Tensor, " e"], Float[Tensor, " n"]]:
+        """The entries of Lᵀ off the diagonal, zero below it, and on the diagonal."""
+        upper, diagonal = _classical(graph)
+        edges, nodes = self.network(graph)
+        off = upper * edges[:, 0].tanh().exp().to(upper)
+        return off, diagonal * nodes[:, 0].tanh().exp().to(diagonal)
+
+    @torch.no_grad()
+    def bound(
+        self, graph: MatrixGraph, off: Float[Tensor, " e"], on: Float[Tensor, " n"]
+    ) -> Float[Tensor, " n"]:
+        """`solvers.krylov.approximate_inverse.largest_eigenvalue` of Lᵀ for each matrix."""
+        from ...solvers.krylov.approximate_inverse import MARGIN, POWERS, start
+
+        x = torch.from_numpy(start(graph.size)).to(on).repeat(len(on) // graph.size)
+        x = x * (graph.times(graph.values.abs(), torch.ones_like(x)) > 0)  # no padded rows
+        for _ in range(POWERS):
+            x = _normalised(x, graph.size)[0]
+            x = graph.congruent(off, on, x)
+        largest = _normalised(x, graph.size)[1]
+        return MARGIN * torch.where(largest > 0, largest, 1).flatten().repeat_interleave(graph.size)
+
+
+def _normalised(x: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """x of each matrix divided by its norm, and the norms."""
+    norms = x.reshape(-1, size).norm(dim=1, keepdim=True)
+    return (x.reshape(-1, size) / torch.where(norms > 0, norms, 1)).flatten(), norms
+
+
+@torch.no_grad()
+def _classical(graph: MatrixGraph) -> tuple[Float[Tensor, " e"], Float[Tensor, " n"]]:
+    """The entries of Lᵀ of the classical factor in the order of the graph, and its diagonal."""
+    import numpy as np
+    import scipy.sparse
+
+    from ...solvers.krylov.approximate_inverse import factored
+
+    n = len(graph.scale)
+    places = np.arange(n)
+    rows = np.concatenate([graph.rows.numpy(), places])
+    columns = np.concatenate([graph.columns.numpy(), places])
+    entries = np.concatenate([graph.values.double().numpy(), np.ones(n)])
+    scaled = scipy.sparse.coo_array((entries, (rows, columns)), shape=(n, n)).tocsr()
+    scaled.sort_indices()
+    transposed = factored(scaled).T.tocsr()
+    keys = rows_of(transposed) * n + transposed.indices
+    here = (graph.rows * n + graph.columns).numpy()
+    found = np.minimum(np.searchsorted(keys, here), len(keys) - 1)
+    upper = np.where(graph.rows.numpy() < graph.columns.numpy(), transposed.data[found], 0.0)
+    like = graph.values
+    return torch.from_numpy(upper).to(like), torch.from_numpy(transposed.diagonal()).to(like)
+
+
+def graph_of(scaled: "scipy.sparse.csr_array") -> MatrixGraph:
+    """The graph of one matrix with unit diagonal."""
+    parts = (rows_of(scaled), scaled.indices.astype("int64"), scaled.data)
+    entries = [torch.from_numpy(part)[None] for part in parts]
+    return MatrixGraph.of(entries[0], entries[1], entries[2], scaled.shape[0])
+
+
+def rows_of(csr: "scipy.sparse.csr_array") -> Int[ndarray, " e"]:
+    """The row of each entry."""
+    import numpy as np
+
+    return np.repeat(np.arange(csr.shape[0]), np.diff(csr.indptr))
 
 
 def _largest(w: Tensor) -> Tensor:
     """max x (1 - w x)² for x in [0, 1]: at x = 1/(3w) or at x = 1."""
     inside = torch.where(w > 1 / 3, 4 / (27 * w.clamp(min=1 / 3)), 0)
     return torch.maximum(inside, (1 - w).square())
-
-
-def graph_of(scaled: "scipy.sparse.csr_array") -> MatrixGraph:
-    """The graph of one matrix with unit diagonal."""
-    import numpy as np
-
-    n = scaled.shape[0]
-    rows = np.repeat(np.arange(n), np.diff(scaled.indptr))
-    parts = (rows, scaled.indices.astype(np.int64), scaled.data)
-    entries = [torch.from_numpy(part)[None] for part in parts]
-    return MatrixGraph.of(entries[0], entries[1], entries[2], n)
-
-
-def _on_diagonal(scaled: "scipy.sparse.csr_array") -> Any:
-    import numpy as np
-
-    return np.repeat(np.arange(scaled.shape[0]), np.diff(scaled.indptr)) == scaled.indices

@@ -8,8 +8,12 @@ import torch
 
 from pdeops.datasets.systems.matrices import KINDS
 from pdeops.kernels.approximate_inverse import coefficients, reference
-from pdeops.models.corrections.graph_inverse import GraphInverse, graph_of
-from pdeops.solvers import IncompleteCholesky, Matrix
+from pdeops.models.corrections.graph_inverse import (
+    FactoredGraphInverse,
+    GraphInverse,
+    graph_of,
+)
+from pdeops.solvers import FactoredApproximateInverse, IncompleteCholesky, Matrix
 from pdeops.solvers.krylov.approximate_inverse import ApproximateInverse, unit_diagonal
 
 FIVE = ("stencil_jumps", "triangles_jumps", "elasticity", "graph", "tetrahedra")
@@ -23,9 +27,9 @@ def operator(A):
     return Matrix(A, symmetric=True, positive_definite=True)
 
 
-def build(seed=0, *, awake=True, dtype=torch.float64, **arguments):
+def build(seed=0, *, awake=True, dtype=torch.float64, form=GraphInverse, **arguments):
     torch.manual_seed(seed)
-    model = GraphInverse(1, **arguments).to(dtype)
+    model = form(1, **arguments).to(dtype)
     if awake:  # a fresh network gives G = I
         for head in (model.network.edge_head, model.network.node_head):
             torch.nn.init.normal_(head.weight)
@@ -153,6 +157,20 @@ def test_untrained_it_is_jacobi(kind):
     compiled = build(awake=False, degree=0, dtype=torch.float32).on(operator(A)) @ r
     torch.testing.assert_close(compiled, r / torch.from_numpy(A.diagonal()), rtol=1e-6, atol=0)
     assert not torch.allclose(dense(build(degree=0), A), M, rtol=1e-2)
+
+
+@pytest.mark.parametrize("degree", [0, 2])
+def test_the_untrained_factored_form_is_classical(degree):
+    for kind in ("triangles_jumps", "elasticity"):
+        A = matrix(kind)
+        expected = FactoredApproximateInverse(operator(A), degree=degree, dtype=torch.float64)
+        expected = expected.apply(torch.eye(A.shape[0], dtype=torch.float64))
+        M = dense(build(awake=False, form=FactoredGraphInverse, degree=degree), A)
+        torch.testing.assert_close(M, expected, rtol=1e-9, atol=1e-12)
+        trained = dense(build(form=FactoredGraphInverse, degree=degree), A)
+        assert (trained - M).norm() > 0.2 * M.norm()
+        assert (trained - trained.T).abs().max() < 1e-12 * trained.abs().max()
+        assert torch.linalg.eigvalsh(trained)[0] > 0
 
 
 @pytest.mark.parametrize("degree", [0, 2])
