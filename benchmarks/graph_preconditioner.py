@@ -133,9 +133,7 @@ def measured(kind: str, size: int, learned: Sequence[str], turns: int) -> list[R
     if (best := tuned(s)) is not None:
         table["PyAMG tuned"] = best
     clock = Clock(wall=time.process_time)
-    tallies = measure(
-        table, lambda _: s, turns=turns, warm_up=small, slow=SLOW, clock=clock
-    )
+    tallies = measure(table, lambda _: s, turns=turns, warm_up=small, slow=SLOW, clock=clock)
     rows = [row(kind, s, name, tally) for name, tally in tallies.items()]
     return compared(rows)
 

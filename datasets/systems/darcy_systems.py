@@ -141,7 +141,9 @@ def _reached(fluid: np.ndarray, is_open: np.ndarray) -> np.ndarray:
     return np.isin(labels, found[found > 0])
 
 
-def couplings_at_faces(a: np.ndarray, is_open: np.ndarray, scale: Sequence[float]) -> list[np.ndarray]:
+def couplings_at_faces(
+    a: np.ndarray, is_open: np.ndarray, scale: Sequence[float]
+) -> list[np.ndarray]:
     """The couplings at all faces, one array per axis."""
     faces = []
     for axis, n in enumerate(a.shape):

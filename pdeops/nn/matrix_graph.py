@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 _SMALLEST = 1e-6  # entries below this fraction of the diagonal count as this
 _POWERS = 10
+_MARGIN = 0.05  # by which inputs of nodes may leave the range of those in training
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class GraphNetwork(nn.Module):
         if not self.low.isfinite().all():
             return 0.0
         _, nodes = self._features(graph)
-        margin = 1e-3 * (self.high - self.low) + 1e-6
+        margin = _MARGIN * (1 + self.high - self.low)
         far = (nodes < self.low - margin) | (nodes > self.high + margin)
         return far.any(1).double().mean().item()
 

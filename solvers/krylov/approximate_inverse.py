@@ -188,9 +188,7 @@ def spectral_bound(scaled: "scipy.sparse.csr_array", powers: int = 10) -> float:
     return ratio
 
 
-def largest_eigenvalue(
-    scaled: "scipy.sparse.csr_array", L: "scipy.sparse.csr_array"
-) -> float:
+def largest_eigenvalue(scaled: "scipy.sparse.csr_array", L: "scipy.sparse.csr_array") -> float:
     """MARGIN |B x| for B = L Â Lᵀ and x of norm one after POWERS - 1 steps of the power method."""
     x = start(scaled.shape[0])
     for _ in range(POWERS):

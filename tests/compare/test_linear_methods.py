@@ -186,8 +186,9 @@ def test_the_report_as_a_table():
         *("net", 50_000.0),
     )
     lines = to_markdown(entries).splitlines()
-    assert lines[0].startswith("| method | iterations | max | products | set-up | solve | 1 per set-up |")
-    assert lines[2] == "| net | 1.0 | 1 | 250 | 1e+03 | 1.25e+03 | 1.02e+03 | 1e+03 |  |  |  |"
+    head = "| method | iterations | max | products | set-up | solve | 1 per set-up |"
+    assert lines[0].startswith(head)
+    assert lines[2] == "| net | 1.0 | 1 | 1 | 250 | 1e+03 | 1.25e+03 | 1.02e+03 | 1e+03 |  |  |  |"
     assert lines[3].endswith("| 30,770 | 100,000 | 129,033 |")
     assert lines[4].startswith("| none | failed: \\|r\\| > 1 |")
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1

@@ -106,9 +106,7 @@ def test_iterations_decrease_with_the_degree(kind):
     """CG's count falls almost as one over degree + 1, and FSAI's is below that of Jacobi."""
     A = system(kind, 900)
     b = torch.from_numpy(np.random.default_rng(0).standard_normal(A.grid.num_nodes))
-    plain, two, eight = (
-        cg(A, b, M=ApproximateInverse(A, degree=d)).iterations for d in (0, 2, 8)
-    )
+    plain, two, eight = (cg(A, b, M=ApproximateInverse(A, degree=d)).iterations for d in (0, 2, 8))
     assert two < 0.4 * plain
     assert eight < 0.5 * two
     assert cg(A, b, M=FactoredApproximateInverse(A)).iterations < 0.6 * plain
