@@ -35,12 +35,12 @@ class GraphInverse(nn.Module):
         s g_ij = -w_ij â_ij / c  off the diagonal,    s g_ii = exp(tanh(v_i)) - w̄_i / c,
 
     with w_ij in (-2, 2), w̄_i their mean over row i, and c the bound of the eigenvalues of Â
-    (`nn/matrix_graph.py`). For equal w and v = 0 this is I - w Â / c, up to the factor
-    s² = max x (1 - w x)² on [0, 1], so that Gᵀ Â G has eigenvalues up to c; s is that of the mean
-    w in general. The polynomial p of even degree d is that of the Chebyshev iteration on [0, c]; it
-    is positive on all positive numbers, so M is symmetric and positive definite for all weights. M consists of products, 3 d + 2 of them, without triangular
-    solves. It is equivariant to permutations of the unknowns and to diagonal scaling of A by
-    factors of any sign: CG with M then takes the same steps.
+    (`nn/matrix_graph.py`). For equal w and v = 0, s G = I - w Â / c; with s² = max x (1 - w x)² on
+    [0, 1], Gᵀ Â G then has eigenvalues up to c. In general s is that of the mean of w. The
+    polynomial p of even degree d is that of the Chebyshev iteration on [0, c]; it is positive on
+    all positive numbers, so M is symmetric and positive definite for all weights. M consists of
+    3 d + 2 products, without triangular solves. It is equivariant to permutations of the unknowns
+    and to diagonal scaling of A by factors of any sign: CG with M then takes the same steps.
 
     The untrained network gives G = I. With degree 0, M is then D⁻¹ (Jacobi); with degree d, it is
     the Chebyshev polynomial of degree d in D⁻¹ A, times D⁻¹.
@@ -131,8 +131,8 @@ class GraphInverse(nn.Module):
         graph = graph_of(scaled)
         if (far := self.network.outside(graph)) > _FEW:
             log.info(
-                "%.0f %% of the rows are unlike those of the matrices in training (row sums, number "
-                "of entries). M is valid; its quality there was not measured.",
+                "%.0f %% of the rows are unlike those of the matrices in training (row sums, "
+                "number of entries). M is valid; its quality there was not measured.",
                 100 * far,
             )
         off, on = self.factor(graph)

@@ -22,9 +22,9 @@ class ConjugateGradients:
     """Mean over systems of the log condition number of M A, of the CG convergence rate, or of the
     Frobenius norm of M A - I.
 
-    `measure` selects one of the three; M = model.at(operator) must be symmetric and positive definite.
-    A batch holds systems A as `operator` and the initial errors e of CG as `target`; no solution is
-    needed.
+    `measure` selects one of the three; M = model.at(operator) must be symmetric and positive
+    definite. A batch holds systems A as `operator` and the initial errors e of CG as `target`; no
+    solution is needed.
 
     Args:
         steps: number of CG steps.

@@ -67,7 +67,7 @@ def test_held_out_kinds_are_not_those_of_training():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="Unknown kind of matrix 'triangle'.*triangles"):
+    with pytest.raises(ValueError, match=r"Unknown kind of matrix 'triangle'.*triangles"):
         MatrixSystems(kinds=("triangle",))
     for sizes in ((10, 40), (50, 40), (50,)):
         with pytest.raises(ValueError, match="16 <= low <= high"):

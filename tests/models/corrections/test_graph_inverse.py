@@ -281,5 +281,5 @@ def test_refuses_what_is_not_definite_and_takes_what_is_small():
     r = torch.ones(31, dtype=torch.float64)
     assert (M @ r).isfinite().all()
     for arguments in ({"ndim": 2}, {"hidden_channels": 0}, {"degree": -2}):
-        with pytest.raises(ValueError, match="must be|ndim = 1"):
+        with pytest.raises(ValueError, match=r"must be|ndim = 1"):
             GraphInverse(**arguments)

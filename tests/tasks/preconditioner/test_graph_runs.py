@@ -117,7 +117,7 @@ def test_bad_input(run, tmp_path):
     assert np.isfinite(pdeops.load_preconditioner(run, hole) @ np.ones(41)).all()
     bomb = tmp_path / "weights.pt"
     bomb.write_bytes(pickle.dumps({"not": "ours"}))
-    with pytest.raises(ValueError, match="not a pdeops checkpoint|cannot be read|checkpoint"):
+    with pytest.raises(ValueError, match="checkpoint"):
         pdeops.load_preconditioner(bomb, A)
 
 
