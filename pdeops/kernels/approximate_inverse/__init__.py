@@ -3,8 +3,8 @@
     M = S ((1 - ε) G p(Gᵀ Â G) Gᵀ + ε I) S,    Â = S A S,
 
 S diagonal, G sparse, p the polynomial of the Chebyshev iteration on an interval: products only. All
-matrices are CSR in numpy's arrays (starts, columns, values). Compiled loops (`cpu.py`) compute M on
-a CPU; `reference.py` is the plain twin on dense matrices.
+matrices are CSR in numpy's arrays (starts, columns, values). `cpu.py` computes M on a CPU;
+`reference.py` is the plain twin on dense matrices.
 """
 
 from typing import Any

@@ -1,81 +1,58 @@
-"""Loops of sparse approximate inverses on CSR arrays (numba); threads share long products."""
+"""Sparse approximate inverses on a CPU: products by scipy, the other work in few loops (numba)."""
 
 import math
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..amg.cpu import product
-from ..runtime import row_blocks
 from ..runtime.jit import jit
-
-LONG = 1 << 19  # entries of a matrix from which threads share a product
 
 
 class Inverse:
-    """Same as `approximate_inverse.inverse`."""
+    """Same as `approximate_inverse.inverse`.
+
+    The products are scipy's, in the dtype of the entries: a loop of ours over short rows takes
+    longer, because numba tests each signed index for being negative.
+    """
 
     def __init__(self, A: Any, factor: Any, scale: Any, epsilon: float, steps: np.ndarray) -> None:
-        self.A, self.factor, self.scale = A, factor, scale
+        n = len(scale)
+        self.A, self.scale = _matrix(A, n), scale
+        self.factor = None if factor is None else [_matrix(G, n) for G in factor]
         number = scale.dtype.type
         self._epsilon = number(epsilon)
         self._steps = [(number(first), number(carry)) for first, carry in steps]
-        self._b, self._d, self._r, self._z, self._t, self._w = np.empty((6, len(scale)), number)
+        self._b, self._d, self._z = np.empty((3, n), number)
 
     def run(self, b: np.ndarray, x: np.ndarray) -> None:
         """x = M b."""
-        scaled, d, r, z = self._b, self._d, self._r, self._z
+        scaled, d, z = self._b, self._d, self._z
         np.multiply(self.scale, b, out=scaled)
-        if self.factor is None:
-            r[:] = scaled
-        else:
-            self._each(product, *self.factor[1], scaled, r)
+        r = scaled.copy() if self.factor is None else self.factor[1] @ scaled
         np.multiply(self._steps[0][0], r, out=d)
         z[:] = d
         for first, carry in self._steps[1:]:
-            self._step(first, carry)
-        if self.factor is None:
-            x[:] = z
-        else:
-            self._each(product, *self.factor[0], z, x)
+            advance(first, carry, self._inner(d), r, d, z)
+        x[:] = z if self.factor is None else self.factor[0] @ z
         finish(self._epsilon, self.scale, scaled, x)
 
-    def _step(self, first: Any, carry: Any) -> None:
-        """r -= Gᵀ Â G d, d = carry d + first r, z += d."""
-        d, t, w = self._d, self._t, self._w
+    def _inner(self, d: np.ndarray) -> np.ndarray:
+        """Gᵀ Â G d."""
         if self.factor is None:
-            # Other rows read d: its new values come after the product.
-            self._each(product, *self.A, d, w)
-            advance(first, carry, w, self._r, d, self._z)
-            return
-        self._each(product, *self.factor[0], d, t)
-        self._each(product, *self.A, t, w)
-        self._each(product_and_advance, *self.factor[1], w, first, carry, self._r, d, self._z)
-
-    def _each(self, loop: Any, starts: np.ndarray, *arguments: Any) -> None:
-        parts = row_blocks.count(len(arguments[0]), LONG)
-        if parts == 1:
-            loop(starts, *arguments, 0, len(starts) - 1)
-        else:
-            row_blocks.split(partial(loop, starts, *arguments), len(starts) - 1, parts)
+            return self.A @ d
+        return self.factor[1] @ (self.A @ (self.factor[0] @ d))
 
 
-@jit
-def product_and_advance(starts, columns, values, w, first, carry, r, d, z, lo, hi):
-    """r -= B w, d = carry d + first r, z += d on the rows [lo, hi)."""
-    for i in range(lo, hi):
-        total = r[i]
-        for s in range(starts[i], starts[i + 1]):
-            total -= values[s] * w[columns[s]]
-        r[i] = total
-        d[i] = carry * d[i] + first * total
-        z[i] += d[i]
+def _matrix(arrays: Any, size: int) -> Any:
+    import scipy.sparse
+
+    starts, columns, values = arrays
+    return scipy.sparse.csr_array((values, columns, starts), shape=(size, size))
 
 
 @jit
 def advance(first, carry, w, r, d, z):
-    """The same with B w as w."""
+    """r -= w, d = carry d + first r, z += d."""
     for i in range(len(w)):
         r[i] -= w[i]
         d[i] = carry * d[i] + first * r[i]

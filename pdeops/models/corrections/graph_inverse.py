@@ -11,6 +11,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from ...kernels.approximate_inverse import coefficients
+from ...kernels.runtime.threads import one_thread
 from ...nn.matrix_graph import GraphNetwork, MatrixGraph
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ class GraphInverse(nn.Module):
 
     @torch.no_grad()
     def on(self, A: "LinearOperator") -> "ApproximateInverse":
-        """M for one matrix, by compiled loops in single precision.
+        """M for one matrix, in single precision; the set-up uses one thread, because torch's threads
+        take longer to meet than an operation takes.
 
         Raises:
             ValueError: A is not symmetric, has no `to_csr`, or its diagonal shows that it is not
@@ -128,15 +130,17 @@ class GraphInverse(nn.Module):
         from ...solvers.krylov.approximate_inverse import ApproximateInverse, unit_diagonal
 
         scaled, _ = unit_diagonal(A)
-        graph = graph_of(scaled)
+        with one_thread():
+            graph = graph_of(scaled)
         if (far := self.network.outside(graph)) > _FEW:
             log.info(
                 "%.0f %% of the rows are unlike those of the matrices in training (row sums, "
                 "number of entries). M is valid; its quality there was not measured.",
                 100 * far,
             )
-        off, on = self.factor(graph)
-        bound = self.bound(graph, off, on)[0].item()
+        with one_thread():
+            off, on = self.factor(graph)
+            bound = self.bound(graph, off, on)[0].item()
         G = scaled.copy()
         diagonal = rows_of(scaled) == scaled.indices
         G.data[~diagonal], G.data[diagonal] = off.numpy(), on.numpy()
