@@ -120,8 +120,8 @@ class GraphInverse(nn.Module):
 
     @torch.no_grad()
     def on(self, A: "LinearOperator") -> "ApproximateInverse":
-        """M for one matrix, in single precision; the set-up uses one thread, because torch's threads
-        take longer to meet than an operation takes.
+        """M for one matrix, in single precision. The set-up uses one thread: its operations are
+        shorter than the meeting of torch's threads.
 
         Raises:
             ValueError: A is not symmetric, has no `to_csr`, or its diagonal shows that it is not
