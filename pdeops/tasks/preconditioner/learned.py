@@ -140,7 +140,7 @@ class Correction(LinearOperator):
 
     symmetric = positive_definite = True
 
-    def __init__(self, correction: Any, A: Diffusion) -> None:
+    def __init__(self, correction: Any, A: LinearOperator) -> None:
         self.correction, self.grid = correction, A.grid
 
     @torch.no_grad()
