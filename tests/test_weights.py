@@ -198,9 +198,9 @@ def test_vcycle_learned_more_than_nothing(generator):
     assert total["trained"] < total["fresh"]
 
 
-@pytest.mark.parametrize("kind", ["triangles_jumps", "elasticity", "tetrahedra"])
+@pytest.mark.parametrize("kind", ["triangles_jumps", "elasticity", "graph"])
 def test_graph_inverse_takes_at_most_half_the_iterations_of_incomplete_cholesky(kind):
-    """On meshes, and a kind (tetrahedra), that training did not have; from the matrix alone."""
+    """On meshes and graphs that training did not have; from the matrix alone."""
     matrix = scipy.sparse.csr_matrix(KINDS[kind](1500, numpy.random.default_rng(2**40)))
     A = Matrix(matrix, symmetric=True, positive_definite=True)
     b = torch.from_numpy(numpy.random.default_rng(0).standard_normal(A.grid.num_nodes))
