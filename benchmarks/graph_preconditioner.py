@@ -8,7 +8,7 @@ matrix of the same kind; a method that takes more than two seconds has one turn.
 
 The learned M is `--learned`. `chebyshev` (degree 8 in D⁻¹A) and `fsai` are untrained and consist of
 products, too: they show what training adds. `PyAMG tuned` is the best of six settings for one solve
-of this matrix, chosen by their seconds, which are not counted; it is measured up to 30,000 unknowns.
+of this matrix, chosen by their seconds, which are not counted; up to 30,000 unknowns.
 
 Writes results/graph_preconditioner.csv and .md; a kind and size measured again replaces its rows.
 """
