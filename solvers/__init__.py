@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .gaussian_process.mixtures import GaussianMixture, StudentMixture
     from .gaussian_process.rectangle import solve_on_rectangle
     from .gaussian_process.second_order import SecondOrder
+    from .krylov.approximate_inverse import ApproximateInverse, FactoredApproximateInverse
     from .krylov.bicgstab import bicgstab
     from .krylov.cg import cg
     from .krylov.deep_conjugate_direction import deep_conjugate_direction
@@ -71,6 +72,7 @@ _HOME = {
     "AdvectionDiffusion": "evolution.equations.heat",
     "AlgebraicMultigrid": "multigrid.algebraic",
     "AllenCahn": "evolution.equations.allen_cahn",
+    "ApproximateInverse": "krylov.approximate_inverse",
     "Binned": "tuning.relax",
     "Burgers": "evolution.equations.burgers",
     "BurgersFlux": "evolution.finite_volume",
@@ -78,6 +80,7 @@ _HOME = {
     "Diagonal": "krylov.diagonal",
     "Diffusion": "operators.diffusion",
     "Evolution": "evolution.evolution",
+    "FactoredApproximateInverse": "krylov.approximate_inverse",
     "FastPoisson": "direct.dst",
     "Flux": "evolution.finite_volume",
     "GaussianMixture": "gaussian_process.mixtures",
@@ -144,6 +147,7 @@ __all__ = [
     "AdvectionDiffusion",
     "AlgebraicMultigrid",
     "AllenCahn",
+    "ApproximateInverse",
     "Binned",
     "Burgers",
     "BurgersFlux",
@@ -151,6 +155,7 @@ __all__ = [
     "Diagonal",
     "Diffusion",
     "Evolution",
+    "FactoredApproximateInverse",
     "FastPoisson",
     "Flux",
     "GaussianMixture",

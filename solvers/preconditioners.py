@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..linop import LinearOperator
+from .krylov.approximate_inverse import ApproximateInverse, FactoredApproximateInverse
 from .krylov.diagonal import Diagonal
 from .krylov.incomplete_cholesky import IncompleteCholesky
 from .krylov.sor import SSOR
@@ -39,5 +40,7 @@ CLASSICAL: dict[str, Callable[[Any], LinearOperator | None]] = {
     "ic0": IncompleteCholesky,
     "ssor": lambda A: SSOR(A, omega=1.5),
     "jacobi": Diagonal,
+    "chebyshev": lambda A: ApproximateInverse(A, degree=8),
+    "fsai": lambda A: FactoredApproximateInverse(A, degree=2),
     "none": lambda A: None,
 }

@@ -10,10 +10,19 @@ import scipy.sparse.linalg
 import torch
 
 from pdeops.datasets.problems.random_fields import GaussianField, sample_generator
+from pdeops.datasets.systems.matrices import KINDS
 from pdeops.domain import Grid
 from pdeops.linop import check_spd
 from pdeops.models import VCyclePreconditioner
-from pdeops.solvers import Diffusion, Matrix, cg, deep_conjugate_direction, read_vector, recognise
+from pdeops.solvers import (
+    Diffusion,
+    IncompleteCholesky,
+    Matrix,
+    cg,
+    deep_conjugate_direction,
+    read_vector,
+    recognise,
+)
 from pdeops.tasks.preconditioner import load_correction, load_preconditioner
 from pdeops.tasks.shipped import shipped_weights
 
@@ -62,6 +71,7 @@ def test_weights_are_small_and_have_a_card(name):
 TRAINED = {
     "dcdm_poisson": "58efebb8192ebd6ec1475fb0ddc40980f1926e1da9f3f7e49c94ccf24d7ff914",
     "dcdm_poisson3d": "8b2c4889c68ebc46137ca3607ebae5cb9fd5dac78093f0bf8ac496b74745c691",
+    "graph_inverse": "b328d6dc25fee092a42bc300f141dec2c4ab7af8a7eb8f8d46b087b35a586fd3",
     "vcycle_darcy": "b1a94cf241c605eed4ebf5ec5b190677ca0fd3af10c7fbc57e6c8b9e6a685203",
 }
 
@@ -186,3 +196,20 @@ def test_vcycle_learned_more_than_nothing(generator):
         for name, model in (("trained", trained), ("fresh", fresh)):
             total[name] += cg(A, b, M=model.on(A), rtol=1e-8).iterations
     assert total["trained"] < total["fresh"]
+
+
+@pytest.mark.parametrize("kind", ["triangles_jumps", "elasticity", "graph"])
+def test_graph_inverse_takes_at_most_half_the_iterations_of_incomplete_cholesky(kind):
+    """On meshes and graphs that training did not have; from the matrix alone."""
+    matrix = scipy.sparse.csr_matrix(KINDS[kind](1500, numpy.random.default_rng(2**40)))
+    A = Matrix(matrix, symmetric=True, positive_definite=True)
+    b = torch.from_numpy(numpy.random.default_rng(0).standard_normal(A.grid.num_nodes))
+    classical = cg(A, b, M=IncompleteCholesky(A)).iterations
+    M = load_preconditioner("graph_inverse", matrix)
+    steps = []
+    x, info = scipy.sparse.linalg.cg(
+        matrix, b.numpy(), M=M, rtol=1e-8, callback=lambda xk: steps.append(1)
+    )
+    assert info == 0
+    assert numpy.linalg.norm(b.numpy() - matrix @ x) <= 1.01e-8 * b.norm().item()
+    assert len(steps) <= 0.5 * classical

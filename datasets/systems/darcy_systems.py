@@ -73,7 +73,7 @@ class DarcySystems(LinearSystems):
             if (a > 0).mean() > 1 / 3:
                 break
         error = random.standard_normal(shape) * (a > 0)
-        faces = _faces(a, is_open, self._scale())
+        faces = couplings_at_faces(a, is_open, self._scale())
         return [torch.from_numpy(f) for f in faces], torch.from_numpy(error)
 
     def _scale(self) -> list[float]:
@@ -141,7 +141,9 @@ def _reached(fluid: np.ndarray, is_open: np.ndarray) -> np.ndarray:
     return np.isin(labels, found[found > 0])
 
 
-def _faces(a: np.ndarray, is_open: np.ndarray, scale: Sequence[float]) -> list[np.ndarray]:
+def couplings_at_faces(
+    a: np.ndarray, is_open: np.ndarray, scale: Sequence[float]
+) -> list[np.ndarray]:
     """The couplings at all faces, one array per axis."""
     faces = []
     for axis, n in enumerate(a.shape):

@@ -18,7 +18,13 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor
 
 from ..linop import LinearOperator
-from ..solvers import Diffusion, SolveResult, cg, deep_conjugate_direction
+from ..solvers import (
+    RugeStueben,
+    SmoothedAggregation,
+    SolveResult,
+    cg,
+    deep_conjugate_direction,
+)
 from ..solvers.direct.sparse import factor
 from ..solvers.result import relative_residual
 from .break_even import NEVER, break_even, break_even_text
@@ -40,7 +46,7 @@ class LinearSystem:
         max_iterations: maximum number of iterations; a method that needs more has failed.
     """
 
-    A: Diffusion
+    A: LinearOperator
     b: Tensor
     rtol: float
     max_iterations: int
@@ -80,6 +86,11 @@ class LinearMethod(Generic[S]):
 
 
 SPARSE_LU: LinearMethod[LinearSystem] = LinearMethod(lambda s: factor(s.A), direct)
+# Hierarchies of PyAMG with its default options; tuning is `benchmarks.graph_preconditioner`'s.
+PYAMG: dict[str, LinearMethod[Any]] = {
+    "PyAMG Ruge-Stueben": LinearMethod(lambda s: RugeStueben(s.A)),
+    "PyAMG aggregation": LinearMethod(lambda s: SmoothedAggregation(s.A)),
+}
 
 
 @dataclass
@@ -215,11 +226,20 @@ def _figures(tally: Tally) -> dict[str, Any]:
         return {"failed": tally.failure}
     return {
         "iterations": statistics.mean(tally.iterations),
+        "products": _products(tally),
         "most_iterations": max(tally.iterations),
         "setup_seconds": tally.setup,
         "solve_seconds": tally.solve,
         **{f"seconds_at_{k}": tally.seconds(k) for k in AMORTISED},
     }
+
+
+def _products(tally: Tally) -> float | None:
+    """Mean number of products with A, or with factors of as many entries, of a solve: one per
+    iteration and those of M. None where M does not count them (`products`)."""
+    M = tally.M
+    inside = 0 if M is None else getattr(M, "products", None)
+    return None if inside is None else float(statistics.mean(tally.iterations) * (1 + inside))
 
 
 def _repaid(training: float | None, ours: Tally, other: Tally) -> dict[str, Any]:
@@ -231,7 +251,7 @@ def _repaid(training: float | None, ours: Tally, other: Tally) -> dict[str, Any]
 
 def to_markdown(entries: Mapping[str, Mapping[str, Any]]) -> str:
     """The entries of a `report` as a table; times in milliseconds."""
-    header = ["method", "iterations", "max", "set-up", "solve"]
+    header = ["method", "iterations", "max", "products", "set-up", "solve"]
     header += [f"{k} per set-up" for k in AMORTISED]
     header += [f"repaid, {k} per set-up" for k in AMORTISED]
     return markdown_table(header, [[name, *_cells(m)] for name, m in entries.items()])
@@ -239,12 +259,13 @@ def to_markdown(entries: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _cells(entry: Mapping[str, Any]) -> list[str]:
     if "failed" in entry:
-        return [f"failed: {entry['failed']}", *[""] * (3 + 2 * len(AMORTISED))]
+        return [f"failed: {entry['failed']}", *[""] * (4 + 2 * len(AMORTISED))]
     repaid = entry.get("break_even", {})
     seconds = ("setup_seconds", "solve_seconds", *(f"seconds_at_{k}" for k in AMORTISED))
     return [
         f"{entry['iterations']:.1f}",
         str(entry["most_iterations"]),
+        "" if entry["products"] is None else f"{entry['products']:.0f}",
         *(f"{1e3 * entry[key]:.3g}" for key in seconds),
         *(_solves(repaid[str(k)]) if str(k) in repaid else "" for k in AMORTISED),
     ]

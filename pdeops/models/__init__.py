@@ -19,6 +19,7 @@ from torch import nn
 from ..nn.domains import KNOWN
 from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
+from .corrections.graph_inverse import FactoredGraphInverse, GraphInverse
 from .corrections.vcycle import VCyclePreconditioner
 from .fields.lpinn import LPINN
 from .fields.neural_field_stepper import NeuralFieldStepper
@@ -43,6 +44,8 @@ __all__ = [
     "MODELS",
     "PINN",
     "DeepConjugate",
+    "FactoredGraphInverse",
+    "GraphInverse",
     "MgNO",
     "NeuralFieldStepper",
     "NeuralopFNO",
@@ -80,6 +83,8 @@ CORRECTIONS: dict[str, type[nn.Module]] = {
     "DeepConjugate": DeepConjugate,
     "PublishedDeepConjugate": PublishedDeepConjugate,
     "VCyclePreconditioner": VCyclePreconditioner,
+    "GraphInverse": GraphInverse,
+    "FactoredGraphInverse": FactoredGraphInverse,
 }
 
 FIELDS: dict[str, type[nn.Module]] = {

@@ -142,6 +142,8 @@ _ABOUT = {
     "ic0": "incomplete Cholesky without fill",
     "ssor": "symmetric successive over-relaxation",
     "jacobi": "the inverse of the diagonal",
+    "chebyshev": "a Chebyshev polynomial of degree 8 in the scaled matrix; products only",
+    "fsai": "a factored sparse approximate inverse in a polynomial of degree 2; products only",
     "none": "no preconditioner",
 }
 

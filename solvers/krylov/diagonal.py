@@ -31,6 +31,8 @@ class Diagonal(Preconditioner):
         """M u in u's dtype."""
         return u * self._inverse.to(u)
 
+    products = 0  # in one application
+
     def diagonal(self) -> Float[Tensor, "*space"]:
         return self._inverse
 

@@ -169,6 +169,7 @@ def test_the_report_has_means_and_medians_and_the_reason_of_a_failure():
     entries = report({"net": ours, "none": broken}, "net", 1.0)
     assert entries["net"] == {
         "iterations": 5,
+        "products": 5,
         "most_iterations": 8,
         "setup_seconds": 2.0,
         "solve_seconds": 5.0,
@@ -185,8 +186,9 @@ def test_the_report_as_a_table():
         *("net", 50_000.0),
     )
     lines = to_markdown(entries).splitlines()
-    assert lines[0].startswith("| method | iterations | max | set-up | solve | 1 per set-up |")
-    assert lines[2] == "| net | 1.0 | 1 | 250 | 1e+03 | 1.25e+03 | 1.02e+03 | 1e+03 |  |  |  |"
+    head = "| method | iterations | max | products | set-up | solve | 1 per set-up |"
+    assert lines[0].startswith(head)
+    assert lines[2] == "| net | 1.0 | 1 | 1 | 250 | 1e+03 | 1.25e+03 | 1.02e+03 | 1e+03 |  |  |  |"
     assert lines[3].endswith("| 30,770 | 100,000 | 129,033 |")
     assert lines[4].startswith("| none | failed: \\|r\\| > 1 |")
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1

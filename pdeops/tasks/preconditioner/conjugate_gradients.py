@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...batch import Batch
-from ...kernels.diffusion.reference import apply
 from ...nearest import did_you_mean
 from ...solvers.krylov.lanczos import LanczosMatrix
 from .conjugate_direction import dot, error_and_couplings, times
+from .products import product
 
 # Axes: b batch, k steps of the method.
 Map = Callable[[Tensor], Tensor]
@@ -19,11 +19,12 @@ _NOTHING = 1e-30  # smaller than all error norms in CG
 
 
 class ConjugateGradients:
-    """Mean over systems of the log condition number of M A, or of the CG convergence rate.
+    """Mean over systems of the log condition number of M A, of the CG convergence rate, or of the
+    Frobenius norm of M A - I.
 
-    `measure` selects one of the two; M = model.at(faces) must be symmetric and positive definite.
-    A batch holds systems A as `operator` and the initial errors e of CG as `target`; no solution is
-    needed.
+    `measure` selects one of the three; M = model.at(operator) must be symmetric and positive
+    definite. A batch holds systems A as `operator` and the initial errors e of CG as `target`; no
+    solution is needed.
 
     Args:
         steps: number of CG steps.
@@ -68,22 +69,26 @@ def energy(A: Map, M: Map, e: Float[Tensor, "b *space"], steps: int) -> Float[Te
     return _walk(A, M, e, steps)[0].mean(0)
 
 
+def frobenius(A: Map, M: Map, e: Tensor, steps: int) -> Float[Tensor, " b"]:
+    """log(|t M A e - e|² / |e|²), t minimising it. For e of white noise the quotient estimates
+    |t M A - I|² / n in the Frobenius norm (Häusner et al. 2023 probe |L Lᵀ - A| in this way)."""
+    image = M(A(e))
+    along = dot(image, e).square() / dot(image, image).clamp(min=_NOTHING)
+    return (1 - along / dot(e, e).clamp(min=_NOTHING)).clamp(min=_NOTHING).log()
+
+
 MEASURES: dict[str, Callable[[Map, Map, Tensor, int], Tensor]] = {
     "condition": condition,
     "energy": energy,
+    "frobenius": frobenius,
 }
 
 
 def _system(model: Any, batch: Batch) -> tuple[Map, Map, Tensor]:
     """A, M and the error."""
-    e, faces = error_and_couplings(batch)
-    closed = (False,) * len(faces)
-    correction = model.at(faces)
-    return (
-        lambda u: apply(u, faces, None, closed),
-        lambda r: correction(r[:, None])[:, 0],
-        e,
-    )
+    e, operator = error_and_couplings(batch)
+    correction = model.at(operator)
+    return product(operator), lambda r: correction(r[:, None])[:, 0], e
 
 
 def _walk(A: Map, M: Map, e: Tensor, steps: int) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:

@@ -6,13 +6,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...batch import Batch
-from ...compare.linear_methods import SPARSE_LU, LinearMethod, LinearSystem, measure, report
+from ...compare.linear_methods import (
+    PYAMG,
+    SPARSE_LU,
+    LinearMethod,
+    LinearSystem,
+    measure,
+    report,
+)
 from ...compare.linear_methods import to_markdown as table
 from ...datasets.systems import SYSTEMS
 from ...domain import Grid
 from ...linop import LinearOperator
 from ...runs.recipe import read_tables
-from ...solvers import Diffusion, recognise
+from ...solvers import Diffusion, Matrix, recognise
 from ...solvers.operators.recognise import Structure
 from ...solvers.preconditioners import CLASSICAL, FOR_STENCILS
 from .run import PreconditionerRecipe, SolverRun
@@ -22,7 +29,8 @@ TURNS = 3  # the smallest number of times that a median is of
 
 @dataclass(frozen=True, eq=False)
 class Recognised(LinearSystem):
-    """A held-out system, and the structure that `recognise` finds in its matrix."""
+    """A held-out system, and the structure that `recognise` finds in its matrix; that of a sparse
+    matrix is not looked for."""
 
     found: Structure
 
@@ -51,7 +59,7 @@ def evaluate_systems(
     Args:
         run: the result of `load_run` for a run's folder or shipped weights.
         num_systems: number of held-out systems; they are the same for every run with this seed.
-        size: unknowns per axis; by default the last of the recipe's shapes.
+        size: unknowns per axis, or of a sparse matrix; by default the largest of the recipe.
         rtol: relative residual to reach.
         max_iterations: maximum number of iterations; a method that needs more has failed.
         progress: called with the number of systems done.
@@ -102,22 +110,42 @@ def held_out(recipe: PreconditionerRecipe, number: int, size: int | None) -> Any
     """Systems of the recipe's kind that are not used in training."""
     arguments = dict(recipe.systems.arguments)
     if size is not None:
+        if "sizes" in arguments:
+            return _held_out({**arguments, "sizes": [size, size]}, recipe, number)
         if "shapes" not in arguments:
             raise ValueError(
                 f"The systems {recipe.systems.name} of this run have no shapes; leave the size out."
             )
         ndim = len(arguments["shapes"][0])
         arguments["shapes"] = [[size] * ndim]
+    return _held_out(arguments, recipe, number)
+
+
+def _held_out(arguments: dict[str, Any], recipe: PreconditionerRecipe, number: int) -> Any:
     return SYSTEMS[recipe.systems.name](**arguments, seed=recipe.seed).held_out(number)
 
 
 def as_system(sample: Batch, rtol: float, max_iterations: int) -> Recognised:
     """A sample of `datasets.systems` as a linear system in float64."""
+    if not sample.operator[0].is_floating_point():
+        return _with_matrix(sample, rtol, max_iterations)
     faces, error = [c.double() for c in sample.operator], sample.target.double()
     grid = Grid(error.shape, [float(n) for n in error.shape], "neumann", "centers")
     A = Diffusion.from_faces(faces, grid)
     found = recognise(A.to_csr(), A.grid.shape)
     return Recognised(A, A.project(A @ error), rtol, max_iterations, found)
+
+
+def _with_matrix(sample: Batch, rtol: float, max_iterations: int) -> Recognised:
+    """A system whose operator is the entries of a sparse matrix."""
+    import scipy.sparse
+
+    rows, columns, values = (part.numpy() for part in sample.operator)
+    error = sample.target.double()
+    entries = scipy.sparse.coo_array((values, (rows, columns)), shape=(len(error),) * 2)
+    A = Matrix(entries.tocsr(), symmetric=True, positive_definite=True)
+    none = Structure("a sparse matrix, in which no stencil was looked for")
+    return Recognised(A, A @ error, rtol, max_iterations, none)
 
 
 def classical() -> dict[str, LinearMethod[Recognised]]:
@@ -132,7 +160,13 @@ def classical() -> dict[str, LinearMethod[Recognised]]:
     methods: dict[str, Any] = {name: stencil(build) for name, build in FOR_STENCILS.items()}
     methods |= {name: matrix(build) for name, build in CLASSICAL.items()}
     methods["elimination"] = replace(methods["elimination"], fits=_by_transform)
-    return methods | {"sparse LU": SPARSE_LU}
+    pyamg = {name: replace(method, fits=_without_grid) for name, method in PYAMG.items()}
+    return methods | pyamg | {"sparse LU": SPARSE_LU}
+
+
+def _without_grid(system: Recognised) -> bool:
+    """Whether the system is a sparse matrix; on grids our multigrid stands for algebraic ones."""
+    return system.found.operator is None
 
 
 def _by_transform(system: Recognised) -> bool:

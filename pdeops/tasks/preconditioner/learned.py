@@ -27,14 +27,19 @@ def load_preconditioner(run: str | Path, A: Any) -> "scipy.sparse.linalg.LinearO
 
     Args:
         run: a run's folder, a checkpoint, or the name of shipped weights.
-        A: a `Diffusion` or `Laplacian`, or a sparse matrix of scipy in which `recognise` finds a
-            stencil on a grid; nodes may be missing.
+        A: a `Diffusion` or `Laplacian`, or a sparse matrix of scipy. A network for grids needs one
+            in which `recognise` finds a stencil; nodes may be missing. A network for matrices
+            (`GraphInverse`) takes any symmetric matrix with a positive diagonal; it assumes that
+            the matrix is positive definite, and logs a note if its kind is far from those in
+            training.
 
     Raises:
         ValueError: the file is not a pdeops checkpoint (nothing is ever unpickled), the run has
             another task, the network has another number of axes or is not SPD, or the matrix is not
-            a stencil on a grid.
+            a stencil on a grid and the network needs one.
     """
+    if is_for_matrices(run):
+        return learned_preconditioner(run, as_matrix(A)).to_scipy()
     if isinstance(A, Diffusion):
         return learned_preconditioner(run, A).to_scipy()
     operator, found = stencil(A)
@@ -42,7 +47,24 @@ def load_preconditioner(run: str | Path, A: Any) -> "scipy.sparse.linalg.LinearO
     return (M if found.embedding is None else OnUnknowns(M, found)).to_scipy()
 
 
-def learned_preconditioner(run: str | Path, A: Diffusion) -> LinearOperator:
+def is_for_matrices(run: str | Path) -> bool:
+    """Whether the network of a run takes any sparse matrix, not only stencils on a grid."""
+    return getattr(load_correction(run), "for_matrices", False)
+
+
+def as_matrix(A: Any) -> LinearOperator:
+    """A sparse matrix, or an operator with one, as an operator on vectors; symmetric, and assumed
+    positive definite.
+
+    Raises:
+        ValueError: A is not symmetric, or its diagonal shows that it is not positive definite.
+    """
+    from ...solvers.choice.system import System
+
+    return System.of(A.to_csr() if isinstance(A, LinearOperator) else A).matrix
+
+
+def learned_preconditioner(run: str | Path, A: LinearOperator) -> LinearOperator:
     """The learned M ≈ A⁻¹ of a run as an operator on fields, for `solvers.cg`.
 
     A network that is not symmetric positive definite by construction is probed by `check_spd`.
@@ -118,7 +140,7 @@ class Correction(LinearOperator):
 
     symmetric = positive_definite = True
 
-    def __init__(self, correction: Any, A: Diffusion) -> None:
+    def __init__(self, correction: Any, A: LinearOperator) -> None:
         self.correction, self.grid = correction, A.grid
 
     @torch.no_grad()

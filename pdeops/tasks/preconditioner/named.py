@@ -11,7 +11,7 @@ from ...solvers.operators.recognise import Structure
 from ...solvers.preconditioners import CLASSICAL, FOR_STENCILS
 from ..running import expanded
 from ..shipped import shipped_weights
-from .learned import learned_preconditioner
+from .learned import as_matrix, is_for_matrices, learned_preconditioner
 from .loading import load_correction
 
 
@@ -34,6 +34,8 @@ def build(name: str, A: LinearOperator, found: Structure) -> LinearOperator | No
             f"No preconditioner {name!r}:{folder or ' neither a run'} nor one of "
             f"{', '.join(choices)}.{did_you_mean(name, choices)}"
         )
+    if is_for_matrices(name):
+        return learned_preconditioner(name, as_matrix(A))
     if found.operator is None:
         raise ValueError(
             f"{name} is for matrices that are a stencil on a grid; this one is not: "

@@ -46,7 +46,7 @@ class PreconditionerTask(Task):
             model,
             objective(**recipe.objective.arguments),
             systems,
-            Validation(walk, systems.held_out(_HELD_OUT), device),
+            Validation(walk, systems, device),
             MONITOR,
             carry,
         )
@@ -79,17 +79,25 @@ class PreconditionerTask(Task):
 
 class Validation:
     """Mean factor by which a step reduces the A-norm of the error, over eight steps of the method
-    on held-out systems."""
+    on held-out systems; and on systems of unseen kinds, where the systems have any."""
 
-    def __init__(self, walk: Any, systems: Dataset, device: torch.device) -> None:
-        self.walk, self.systems, self.device = walk, systems, device
+    def __init__(self, walk: Any, systems: Any, device: torch.device) -> None:
+        self.walk, self.device = walk, device
+        self.sets: dict[str, Dataset] = {MONITOR: systems.held_out(_HELD_OUT)}
+        unseen = getattr(systems, "held_out_kinds", lambda number: None)(_HELD_OUT)
+        if unseen is not None:
+            self.sets["contraction_unseen_kinds"] = unseen
 
     def __call__(self, model: nn.Module) -> Mapping[str, float]:
+        return {name: self._mean(model, systems) for name, systems in self.sets.items()}
+
+    def _mean(self, model: nn.Module, systems: Dataset) -> float:
         total = torch.zeros(2, dtype=torch.float64)
         mine = distributed.my_slice(_HELD_OUT)
+        collate = getattr(systems, "collate", Batch.collate)
         for start in range(mine.start, mine.stop, 8):
-            samples = [self.systems[i] for i in range(start, min(start + 8, mine.stop))]
-            rates, _ = self.walk.walk(model, Batch.collate(samples).to(self.device))
+            samples = [systems[i] for i in range(start, min(start + 8, mine.stop))]
+            rates, _ = self.walk.walk(model, collate(samples).to(self.device))
             total += torch.tensor([rates.mean(0).sum().item(), len(samples)])
         rate, number = distributed.all_reduce_sum(total.tolist(), self.device)
-        return {MONITOR: torch.tensor(rate / number).exp().item()}
+        return torch.tensor(rate / number).exp().item()

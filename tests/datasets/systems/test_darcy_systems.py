@@ -36,7 +36,7 @@ def test_systems_are_definite(kind, shape):
 
 def test_couplings_are_harmonic_means():
     a = COEFFICIENTS["noise"]((6, 5), 50.0, np.random.default_rng(0))
-    ours = darcy_systems._faces(a, np.full((2, 2), True), [1.0, 1.0])
+    ours = darcy_systems.couplings_at_faces(a, np.full((2, 2), True), [1.0, 1.0])
     grid = Grid((6, 5), (7.0, 6.0), "dirichlet", "interior")
     theirs = Diffusion(torch.from_numpy(a), grid).faces
     for f, g in zip(ours, theirs, strict=True):

@@ -90,7 +90,7 @@ def test_an_exact_preconditioner_is_no_accident(system, measure):
     assert abs(loss) < 1e-6 if measure == "condition" else loss < -3
 
 
-@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("measure", ["condition", "energy"])  # not that of the Frobenius norm
 def test_descending_makes_cg_faster(system, measure, generator):
     A, batch = system
     bad = torch.randn(A.grid.shape, generator=generator, dtype=torch.float64).requires_grad_()

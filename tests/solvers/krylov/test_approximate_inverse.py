@@ -1,0 +1,135 @@
+"""Sparse approximate inverses: FSAI against its definition, and the Chebyshev polynomial."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from pdeops.datasets.systems.matrices import KINDS
+from pdeops.kernels.approximate_inverse import reference
+from pdeops.linop import check_spd
+from pdeops.solvers import (
+    ApproximateInverse,
+    Diagonal,
+    FactoredApproximateInverse,
+    Matrix,
+    cg,
+)
+from pdeops.solvers.krylov.approximate_inverse import factored, spectral_bound, unit_diagonal
+
+SMALL = ("stencil_jumps", "triangles_jumps", "elasticity", "nine_points", "tetrahedra")
+
+
+def system(kind, size=80, seed=0):
+    A = KINDS[kind](size, np.random.default_rng(seed))
+    return Matrix(A, symmetric=True, positive_definite=True)
+
+
+def dense(M):
+    return M.apply(torch.eye(M.grid.num_nodes, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_fsai_is_that_of_dense_solves(kind):
+    scaled, _ = unit_diagonal(system(kind))
+    A = torch.from_numpy(scaled.toarray())
+    L = torch.from_numpy(factored(scaled).toarray())
+    expected = reference.factored(A, (A != 0).tril())
+    torch.testing.assert_close(L, expected, rtol=1e-10, atol=1e-12)
+    assert (L.triu(1) == 0).all()
+    torch.testing.assert_close((L @ A @ L.T).diagonal(), torch.ones(len(A)).double())
+
+
+@pytest.mark.parametrize("kind", SMALL[:3])
+def test_fsai_minimises_the_frobenius_norm(kind):
+    """The gradient of |I - L C|²_F in the entries of the pattern is zero, once each row of L has
+    its optimal scale; with another scale it is not."""
+    scaled, _ = unit_diagonal(system(kind))
+    A = torch.from_numpy(scaled.toarray())
+    C = torch.linalg.cholesky(A)
+    L = torch.from_numpy(factored(scaled).toarray())
+    pattern = L != 0
+    # The rows of the minimiser are c_ii y, those of L are y / √y_i = y / l_ii.
+    best = (C.diagonal() * L.diagonal())[:, None] * L
+    gradient = 2 * (best @ C - torch.eye(len(A)).double()) @ C.T
+    assert gradient[pattern].abs().max() < 1e-10
+    other = 2 * (1.1 * best @ C - torch.eye(len(A)).double()) @ C.T
+    assert other[pattern].abs().max() > 1e-2
+
+
+def test_fsai_of_a_diagonal_and_of_a_full_pattern():
+    """Exact in both cases: L = D^-1/2, and L = C⁻¹."""
+    one = unit_diagonal(Matrix(sp.diags_array([4.0, 9.0, 1.0])))[0]
+    np.testing.assert_allclose(factored(one).toarray(), np.eye(3))
+    B = np.random.default_rng(0).standard_normal((12, 12))
+    full = sp.csr_array(B @ B.T + np.eye(12))
+    L = factored(full).toarray()
+    np.testing.assert_allclose(L @ full.toarray() @ L.T, np.eye(12), atol=1e-12)
+
+
+@pytest.mark.parametrize("degree", [0, 2])
+@pytest.mark.parametrize("kind", ["triangles_jumps", "elasticity"])
+def test_loops_are_the_plain_twin(kind, degree):
+    A = system(kind)
+    M = FactoredApproximateInverse(A, degree=degree, dtype=torch.float64)
+    scaled, scale = unit_diagonal(A)
+    L = factored(scaled)
+    twin = reference.inverse(
+        torch.from_numpy(scaled.toarray()),
+        torch.from_numpy(L.T.toarray()),
+        torch.from_numpy(scale),
+        0.0,
+        M.steps,
+    )
+    torch.testing.assert_close(dense(M), twin, rtol=1e-11, atol=1e-13)
+    single = FactoredApproximateInverse(A, degree=degree)
+    torch.testing.assert_close(dense(single), twin, rtol=1e-3, atol=1e-5 * twin.abs().max())
+    check_spd(M)
+
+
+def test_degree_zero_is_jacobi():
+    A = system("triangles_jumps")
+    r = torch.randn(3, A.grid.num_nodes, dtype=torch.float64)
+    M = ApproximateInverse(A, degree=0, dtype=torch.float64)
+    torch.testing.assert_close(M @ r, Diagonal(A) @ r, rtol=1e-14, atol=0)
+
+
+def test_bound_is_above_the_spectrum_and_near_it():
+    for kind in SMALL:
+        scaled, _ = unit_diagonal(system(kind))
+        largest = np.linalg.eigvalsh(scaled.toarray())[-1]
+        assert largest <= spectral_bound(scaled) <= 1.6 * largest
+
+
+@pytest.mark.parametrize("kind", ["triangles_jumps", "elasticity"])
+def test_iterations_decrease_with_the_degree(kind):
+    """CG's count falls almost as one over degree + 1, and FSAI's is below that of Jacobi."""
+    A = system(kind, 900)
+    b = torch.from_numpy(np.random.default_rng(0).standard_normal(A.grid.num_nodes))
+    plain, two, eight = (cg(A, b, M=ApproximateInverse(A, degree=d)).iterations for d in (0, 2, 8))
+    assert two < 0.4 * plain
+    assert eight < 0.5 * two
+    assert cg(A, b, M=FactoredApproximateInverse(A)).iterations < 0.6 * plain
+
+
+def test_an_underestimated_bound_leaves_m_definite():
+    A = system("elasticity")
+    M = ApproximateInverse(A, degree=4, bound=0.5, dtype=torch.float64)
+    assert torch.linalg.eigvalsh(dense(M))[0] > 0
+
+
+def test_bad_input():
+    A = KINDS["graph"](30, np.random.default_rng(0)).tolil()
+    A[3, 3] = 0.0
+    with pytest.raises(ValueError, match="Row 3 has 0 on the diagonal"):
+        ApproximateInverse(Matrix(A.tocsr(), symmetric=True))
+    A[3, 3], A[4, 5] = 1.0, 7.0
+    with pytest.raises(ValueError, match="needs a symmetric A"):
+        FactoredApproximateInverse(Matrix(A.tocsr()))
+    indefinite = sp.csr_array([[1.0, 2.0], [2.0, 1.0]])
+    with pytest.raises(ValueError, match="principal submatrix of row 1"):
+        FactoredApproximateInverse(Matrix(indefinite))
+    with pytest.raises(ValueError, match="degree of the polynomial must be even"):
+        ApproximateInverse(system("graph"), degree=3)
+    one = FactoredApproximateInverse(Matrix(sp.csr_array([[4.0]])), dtype=torch.float64)
+    assert one.apply(torch.ones(1, dtype=torch.float64)).item() == pytest.approx(0.25)
