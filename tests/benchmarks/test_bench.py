@@ -134,8 +134,17 @@ def test_every_bench_has_a_name_of_its_own():
         "lsm_models",
         "lsm_resolution",
     }
-    prefixes = ("deepxde", "elasticity", "gaussian_process", "insr_", "lagrangian", "rollouts")
-    prefixes += ("trained_", "winner")
+    prefixes = (
+        "deepxde",
+        "elasticity",
+        "expectation",
+        "gaussian_process",
+        "graph_preconditioner",
+        "insr_",
+        "lagrangian",
+        "rollouts",
+    )
+    prefixes += ("scaling", "trained_", "winner", "zoo")
     studies |= {f for f in files if f.startswith(prefixes)}
     assert files - studies <= set(BENCHES), "a result without its bench"
 
