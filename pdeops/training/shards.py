@@ -74,10 +74,10 @@ def read(
     Raises:
         ValueError: the folder is missing or incomplete.
     """
-    from torch.distributed import checkpoint
-
     if ENTRY not in state and like is None:
         return dict(state)
+    from torch.distributed import checkpoint  # seconds: it imports torch._dynamo's tables
+
     whole: dict[str, Any] = _copied(state)
     entry = whole.pop(ENTRY, None)
     if like is not None:

@@ -15,6 +15,9 @@ from pdeops.solvers import Laplacian
 LOADED = 'print(*({"torch._dynamo", "sympy", "numba"} & set(sys.modules)))\n'
 EAGER = """
 import sys
+import tempfile
+from pathlib import Path
+
 import torch
 import pdeops.training
 import pdeops.models, pdeops.solvers
@@ -23,6 +26,7 @@ from pdeops.batch import Batch
 from pdeops.models import FNO, MgNO, PublishedMgNO
 from pdeops.nn.convolution import CONV
 from pdeops.nn.spectral_conv import SpectralConv
+from pdeops.training import checkpoint
 from pdeops.training.ema import EMA
 from pdeops.training.objectives import Supervised
 
@@ -51,6 +55,9 @@ torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
 EMA(model, 0.9).update(model)
 with pdeops.training.distributed.process_group("cpu"):
     pass
+with tempfile.TemporaryDirectory() as folder:
+    checkpoint.save(Path(folder) / "last.pt", {"model": model.state_dict()})
+    checkpoint.load(Path(folder) / "last.pt")
 assert not {"neuralop", "matplotlib", "triton"} & set(sys.modules)
 """
 
