@@ -30,7 +30,7 @@ def draw(run: EquationRun, folder: str | Path) -> list[Path]:
     """Draw solution.png, error.png, loss.png if the run has a metrics.csv, and characteristics.png
     for an LPINN in one dimension, and return their paths.
 
-    The solution is shown with a resolved classical one (ETDRK4) and the difference, of the first
+    The solution is shown with `classical_solution` and the difference, of the first
     channel.
 
     Args:
