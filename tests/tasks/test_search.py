@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import statistics
 
 import pytest
 
@@ -109,7 +110,10 @@ def test_trials_have_equal_seconds_and_the_best_wins(recipe, trainings, tmp_path
     assert trainings.count((4, search.PROBE)) == trainings.count((8, search.PROBE)) == 1
     best = min(rows, key=lambda r: float(r["error"]))
     assert report.best == tmp_path / "s" / "trials" / f"{int(best['trial']):04d}"
-    assert float(best["error"]) < 0.1  # of 4 decades
+    errors = [float(r["error"]) for r in rows]
+    assert min(errors) < 0.1  # of 4 decades
+    assert statistics.median(errors[-10:]) < 0.7  # about 1 without a model of the error
+    assert rows[0]["seconds"] == "1.1"  # 25 epochs and the 2 of the probe
     stated = json.loads((report.best / "search.json").read_text())
     assert stated["trials"] == 25
     others = sum(float(r["seconds"]) for r in rows if r is not best)
@@ -195,8 +199,10 @@ def test_what_changes_the_seconds_of_an_epoch_is_measured_again(recipe, training
     rows = run_search(recipe, axes, trials=8, seconds=1, out=tmp_path, device="cpu").rows
     assert {row["optimizer.name"] for row in rows} == {'"Adam"', '"AdamW"'}
     assert trainings.count((4, search.PROBE)) == 2
-    found = load_recipe(tmp_path / "trials" / "0007" / "recipe.toml").optimizer
-    assert repr(found.arguments["lr"]) == rows[7]["optimizer.lr"]  # the name is set first
+    # The name is set first; it clears the arguments of another class.
+    for row in rows:
+        run = load_recipe(tmp_path / "trials" / f"{int(row['trial']):04d}" / "recipe.toml")
+        assert repr(run.optimizer.arguments["lr"]) == row["optimizer.lr"]
 
 
 def test_bad_input(recipe, tmp_path):
