@@ -1,4 +1,4 @@
-"""python -m benchmarks.expectation [table] [coverage] --data FOLDER: `pdeops expect` on rough flow.
+"""python -m benchmarks.expectation table|coverage --data FOLDER: `pdeops expect` on rough flow.
 
 Rough Darcy flow, permeabilities {2, 12} and {1, 1000}; E[Q] of the mean pressure and of the flux
 through the right side. An FNO, trained on 400 samples of 65² nodes, is the control variate; its
@@ -19,15 +19,14 @@ already are not measured again. The training data and runs are kept in FOLDER.
 
 import argparse
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import torch
 
-from pdeops.compare.tables import read_csv, write_csv
 from pdeops.datasets import Darcy
 from pdeops.expectation import Estimate, expect
 from pdeops.expectation.quantities import quantity_named
@@ -35,7 +34,7 @@ from pdeops.expectation.study import METHODS
 from pdeops.tasks import load_run
 from pdeops.tasks.supervised import Run
 
-from .bench import RESULTS, machine
+from .bench import RESULTS, add_missing
 from .trainings import overrides, pdeops
 
 CONTRASTS = {"{2, 12}": (2.0, 12.0), "{1, 1000}": (1.0, 1000.0)}
@@ -143,27 +142,26 @@ def coverage(case: Case) -> list[dict[str, object]]:
     return rows
 
 
+def cases(
+    measure: Callable[[Case], list[dict[str, object]]], folder: Path
+) -> Iterator[tuple[dict[str, str], Callable[[], list[dict[str, object]]]]]:
+    """Each contrast and quantity, for `add_missing`."""
+    for contrast in CONTRASTS:
+        for quantity in QUANTITIES:
+            key = {"contrast": contrast, "quantity": quantity}
+            yield key, lambda key=key: measure(Case(**key, run=trained(folder, key["contrast"])))
+
+
 def main() -> None:
     """Measure the rows that the files lack."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.expectation")
-    parser.add_argument("parts", nargs="*", choices=["table", "coverage"], default=[])
+    parser.add_argument("parts", nargs="+", choices=("table", "coverage"))
     parser.add_argument("--data", type=Path, required=True, help="folder of data and runs")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    for part in given.parts or ("table", "coverage"):
+    for part in given.parts:
         measure, file = (table, TABLE) if part == "table" else (coverage, COVERAGE)
-        lines: list[dict[str, Any]] = [dict(row) for row in read_csv(file)]
-        known = {(row["contrast"], row["quantity"]) for row in lines}
-        for contrast in CONTRASTS:
-            for quantity in QUANTITIES:
-                if (contrast, quantity) in known:
-                    continue
-                case = Case(contrast, quantity, trained(given.data, contrast))
-                rows = [{"contrast": contrast, "quantity": quantity, **r} for r in measure(case)]
-                for row in rows:
-                    print(" | ".join(str(v) for v in row.values()), flush=True)
-                lines += [{**row, **machine()} for row in rows]
-                write_csv(file, lines)
+        add_missing(file, cases(measure, given.data))
 
 
 if __name__ == "__main__":

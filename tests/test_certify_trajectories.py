@@ -4,13 +4,14 @@ import math
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from pdeops import certify
 from pdeops.certify.trajectories import ParabolicNorm
-from pdeops.datasets import generate, open_dataset, problem_named
+from pdeops.datasets import convert, generate, open_dataset, problem_named
 from pdeops.domain import Grid
 from pdeops.estimators.time_derivative import trapezoidal_weights
 from pdeops.nn.operator import Operator
@@ -19,7 +20,9 @@ from pdeops.solvers import evolve
 from pdeops.tasks import load_recipe
 from pdeops.tasks.rollout import RolloutRun
 
-PROBLEM = problem_named("burgers", "thin", viscosity=0.1, num_waves=4, t_end=0.3, num_frames=3)
+PROBLEM = problem_named(
+    "burgers", "thin", viscosity=0.1, num_waves=4, t_end=0.3, num_frames=3, dt=0.02
+)
 GRID = PROBLEM.grid((32,))
 
 
@@ -34,7 +37,7 @@ class Step(nn.Module):
     def forward(self, u):
         if not u.isfinite().all():
             return u
-        later = evolve(PROBLEM.equation_on(GRID), u[:, 0].double(), [self.step], dt=0.005)
+        later = evolve(PROBLEM.equation_on(GRID), u[:, 0].double(), [self.step], dt=0.02)
         return self.factor * later.u.to(u)
 
 
@@ -45,8 +48,19 @@ def file(tmp_path_factory):
     return out
 
 
-def run_of(factor):
-    """A finished run that is wrong by a factor in each step."""
+class Persistence(nn.Module):
+    """One frame is the next."""
+
+    def __init__(self):
+        super().__init__()
+        self.parameter = nn.Parameter(torch.zeros(1))
+
+    def forward(self, u):
+        return u
+
+
+def run_of(factor=1.0, model=None):
+    """A finished run that is wrong by a factor in each step, or of another model."""
     one = Normalizer.identity(1)
     recipe = load_recipe({
         "task": "rollout",
@@ -55,7 +69,8 @@ def run_of(factor):
         "model": {"name": "FNO", "n_modes": [4]},
     })  # fmt: skip
     spec = PROBLEM.spec(GRID, 0, 1)
-    operator = Operator(Step(factor, spec.times[1] - spec.times[0]), one, one)
+    step = spec.times[1] - spec.times[0]
+    operator = Operator(Step(factor, step) if model is None else model, one, one)
     return RolloutRun(Path("runs/stand_in"), recipe, operator, GRID, spec, 1, 1, 1)
 
 
@@ -90,6 +105,35 @@ def test_effectivity_of_a_known_error(file, tmp_path):
     assert "no bound" in text
 
 
+def test_residual_and_error_of_a_wave_that_does_not_decay(tmp_path):
+    """v = a sin kx for u = exp(-νk²t) v, a so small that the equation is linear, in a file that
+    states no equation: R = (exp(-νk²Δt) - 1)/Δt v in each of the three intervals."""
+    nu, k, dt, a = 0.1, 4 * math.pi, 0.1, 1e-3
+    x, t = GRID.nodes()[0].numpy(), dt * np.arange(4)
+    u = a * np.exp(-nu * k**2 * t)[None, :, None] * np.sin(k * x)
+    data = tmp_path / "wave.h5"
+    convert(
+        {"u": u}, data, states=["u"], axes="sample,time,x", times=t.tolist(),
+        grid={"boundary": "periodic", "placement": "left"},
+    )  # fmt: skip
+    run = run_of(model=Persistence())
+    with pytest.raises(ValueError, match="--problem"):
+        certify.predict_trajectories(run, data, tmp_path / "none.h5")
+    equation = {"problem": "burgers", "kind": "thin", "parameters": {"viscosity": nu}}
+    found = certify.predict_trajectories(run, data, tmp_path / "out.h5", **equation)
+
+    # Relative to ‖v‖; the norm of H⁻¹ is ‖R‖ (α + k²)^(-1/2) with α = (2π)².
+    alpha, R = (2 * math.pi) ** 2, (1 - math.exp(-nu * k**2 * dt)) / dt
+    norm = math.sqrt(1 + nu * k**2 * 3 * dt)
+    eta = R * math.sqrt(3 * dt / (alpha + k**2))
+    assert found.residuals == pytest.approx([eta / math.sqrt(nu) / norm], rel=1e-3)
+    e = 1 - np.exp(-nu * k**2 * t)
+    integral = dt * (e[1] ** 2 + e[2] ** 2 + e[3] ** 2 / 2)
+    error = math.sqrt(e[3] ** 2 + nu * k**2 * integral)
+    assert found.errors == pytest.approx([error / norm], rel=1e-3)
+    assert found.floors[0] < 1e-3 * found.residuals[0]
+
+
 def test_bad_input(file, tmp_path):
     out = tmp_path / "out.h5"
     with pytest.raises(ValueError, match="NaN or infinity from frame 1"):
@@ -99,6 +143,9 @@ def test_bad_input(file, tmp_path):
     out.write_bytes(b"")
     with pytest.raises(ValueError, match="exists already"):
         certify.predict_trajectories(run, file, out)
+    other = {"problem": "burgers", "kind": "thin", "parameters": {"viscosity": 0.2}}
+    with pytest.raises(ValueError, match=r"states viscosity = 0\.1; got --set viscosity=0\.2"):
+        certify.predict_trajectories(run, file, tmp_path / "other.h5", **other)
     darcy = tmp_path / "darcy.h5"
     steady = problem_named("darcy", num_modes=4)
     generate(steady, steady.grid((9, 9)), num_samples=1, seed=0, out=darcy)

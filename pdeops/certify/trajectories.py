@@ -3,7 +3,7 @@
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,7 @@ from ..estimators import EvolutionDefect
 from ..estimators.time_derivative import trapezoidal_weights
 from ..tasks import prediction
 from ..tasks.refinement import predictor, require_trajectories, times_of, windows_of
-from ..tasks.refinement_problem import problem_solved_by
-
-# The coefficient of the second derivatives, by the name that problems give it.
-DIFFUSION = ("viscosity", "diffusivity")
+from ..tasks.refinement_problem import problem_for
 
 
 class ParabolicNorm:
@@ -50,7 +47,7 @@ class TrajectoryReport:
 
     Attributes:
         residuals: η ν^(-1/2) / ‖u‖_X of each prediction u, η in L²(H⁻¹) with the given frames.
-        floors: the same of the file's own trajectories.
+        floors: the same with the residual η of the file's own trajectories.
         errors: ‖e‖_X / ‖u‖_X of each prediction.
     """
 
@@ -91,18 +88,29 @@ class TrajectoryReport:
             f"On this file the error is {f['relative_error']:.2e} in the mean and the effectivity "
             f"{f['effectivity']:.3g} in the median ({f['smallest_effectivity']:.3g} to "
             f"{f['largest_effectivity']:.3g}). The frames of the file have a residual of "
-            f"{f['relative_residual_of_the_file']:.2e}: one below that says nothing."
+            f"{f['relative_residual_of_the_file']:.2e}: a residual of that size shows no error."
         )
 
 
 @torch.no_grad()
-def predict_trajectories(run: Any, data: str | Path, out: str | Path) -> TrajectoryReport:
+def predict_trajectories(
+    run: Any,
+    data: str | Path,
+    out: str | Path,
+    *,
+    problem: str | None = None,
+    kind: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> TrajectoryReport:
     """Write predicted trajectories of a run with `relative_residual`, one number per sample.
 
     η is that of the steps of ETDRK4 from each frame to the next (`EvolutionDefect`), as long as
     those that made the data: the estimate costs as much as the solver's run on the grid of the
     file, whose products are not truncated. It counts the given frames, so an error of the first
     predicted frame counts too.
+
+    Args:
+        problem, kind, parameters: the equation of a file that states none, or not all of it.
 
     Raises:
         ValueError: the file exists, has no trajectories on a periodic box or states no equation
@@ -112,19 +120,18 @@ def predict_trajectories(run: Any, data: str | Path, out: str | Path) -> Traject
     require_trajectories(run)
     dataset = open_dataset(data)
     windows = windows_of(dataset, run, None if run.task == "rollout" else run.n_out)
-    problem = problem_solved_by(windows, None)
+    solved = problem_for(windows, problem, kind, parameters)
     grid, times = windows.domain, times_of(windows)
-    nu = next((problem.parameters[k] for k in DIFFUSION if k in problem.parameters), 0.0)
+    nu = solved.parameters.get("viscosity", 0.0)
     if not (isinstance(grid, Grid) and nu > 0):
         raise ValueError(
             f"The residual bounds the error of a parabolic equation on a periodic box; {data} "
-            f"holds {problem.name} on {grid}. Predict without --certify, or see `pdeops refine`."
+            f"holds {solved.name} on {grid}. Predict without --certify, or see `pdeops refine`."
         )
     windows.check()
-    unit = problem.time_units[1]
-    seconds = [t * unit for t in times]
+    seconds = [t * solved.time_units[1] for t in times]
     eta = EvolutionDefect(
-        problem.equation_on(grid), seconds, steps=_steps(seconds, problem.inputs.dt)
+        solved.equation_on(grid), seconds, steps=_steps(seconds, solved.inputs.dt)
     )
     norm = ParabolicNorm(grid, nu, trapezoidal_weights(seconds))
     predict = predictor(run, times[1] - times[0])
@@ -134,9 +141,8 @@ def predict_trajectories(run: Any, data: str | Path, out: str | Path) -> Traject
 
     def pairs() -> Iterator[tuple[Batch, Tensor]]:
         for batch in windows.batches(8):
-            known = [t / unit for t in seconds[: run.n_in]]
-            y = predict(batch.input, known, [t / unit for t in seconds[run.n_in :]])
-            u, truth = (torch.cat([batch.input, v], 1).cpu().double() for v in (y, batch.target))
+            y = predict(batch.input, times[: run.n_in], times[run.n_in :])
+            u, truth = (torch.cat([batch.input, v], 1).double() for v in (y, batch.target))
             size = norm(u)
             residuals.extend((eta(u) / (math.sqrt(nu) * size)).tolist())
             floors.extend((eta(truth) / (math.sqrt(nu) * size)).tolist())

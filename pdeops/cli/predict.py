@@ -59,6 +59,18 @@ def command(
         bool,
         typer.Option("--pointwise", help="The band holds at each single point, not at all."),
     ] = False,
+    problem: Annotated[
+        str | None,
+        typer.Option(
+            help="Equation of the trajectories of --certify, for a file that states none: "
+            "navier_stokes or burgers."
+        ),
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Kind of the problem; fixes the force.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Parameter of the problem: --set viscosity=1e-3. Repeatable."),
+    ] = None,
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
@@ -70,6 +82,7 @@ def command(
     A run that solves one equation needs no file: it is sampled at the nodes of a grid and at times.
     """
     from .. import tasks
+    from ..runs.recipe import parsed
 
     if plot is not None:
         from ..compare.figures import check_format
@@ -85,6 +98,13 @@ def command(
         options["times"] = _numbers(times)
     if band is None and (level is not None or pointwise):
         raise ValueError("--level and --pointwise are of a band: give --band too.")
+    equation: dict[str, Any] = {
+        "problem": problem,
+        "kind": kind,
+        "parameters": parsed(settings or ()),
+    }
+    if any(equation.values()) and not certify:
+        raise ValueError("--problem, --kind and --set state the equation of --certify: add it.")
     loaded = tasks.load_run(run, device=device)
     if certify or tol is not None or band is not None:
         from .. import certify as bars
@@ -99,8 +119,12 @@ def command(
                     "--tol and --band are of steady fields. For trajectories, --certify estimates "
                     "the error, and `pdeops refine` corrects it."
                 )
-            report = bars.predict_trajectories(loaded, data, out)
+            report = bars.predict_trajectories(loaded, data, out, **equation)
         else:
+            if any(equation.values()):
+                raise ValueError(
+                    "--problem, --kind and --set are of trajectories, and this run predicts none."
+                )
             operator = bars.require_operator(loaded)
             around = None
             if band is not None:

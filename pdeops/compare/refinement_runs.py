@@ -19,7 +19,7 @@ from ..tasks.refinement import (
     times_of,
     windows_of,
 )
-from ..tasks.refinement_problem import correction, problem_named_for, problem_solved_by
+from ..tasks.refinement_problem import correction, problem_for
 from ..training.refine import method_named
 from .refinement import SCALES, RefinementStudy, study_refinement
 
@@ -118,12 +118,7 @@ def refinement_job(
     if not 1 <= samples <= len(windows):
         raise ValueError(f"{data} holds {len(windows)} trajectories; got --samples {samples}.")
     windows = windows.subset(range(samples))
-    given = None
-    if problem is not None:
-        given = problem_named_for(windows, problem, kind, **(parameters or {}))
-    elif kind is not None or parameters:
-        raise ValueError("--kind and --set belong to --problem; name the problem too.")
-    solved = problem_solved_by(windows, given)
+    solved = problem_for(windows, problem, kind, parameters)
     times = times_of(windows)
     block = block_of(run.n_in, len(times) - run.n_in, block, accuracy)
     predictor(run, times[1] - times[0])

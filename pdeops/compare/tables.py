@@ -77,7 +77,7 @@ def read_csv(path: str | Path) -> list[dict[str, str]]:
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, object]]) -> Path:
     """Rows of the same columns as a CSV file, None as an empty cell; returns the path.
 
-    The folder is created if it is missing.
+    The folder is created if it is missing. At any time the file is the old one or the new one.
 
     Raises:
         ValueError: there is no row, or the rows differ in their columns.
@@ -92,11 +92,12 @@ def write_csv(path: str | Path, rows: Sequence[Mapping[str, object]]) -> Path:
             )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    draft = path.with_name(f".{path.name}.part")
+    with draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    return path
+    return draft.replace(path)
 
 
 def _line(cells: Sequence[object]) -> str:

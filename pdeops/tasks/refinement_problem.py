@@ -1,6 +1,7 @@
 """The equation of a file's trajectories, which their residual needs."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,26 @@ def _constants(dataset: FieldDataset) -> dict[str, Any]:
             )
         found[key] = values.flat[0].item()
     return found
+
+
+def problem_for(
+    dataset: FieldDataset,
+    name: str | None = None,
+    kind: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> EvolutionProblem:
+    """The problem of a file, or that with this name, kind and parameters; checked against the file.
+
+    Raises:
+        ValueError: as `problem_named_for` and `problem_solved_by`, or there is a kind or a
+            parameter without a name.
+    """
+    if name is not None:
+        given = problem_named_for(dataset, name, kind, **(parameters or {}))
+        return problem_solved_by(dataset, given)
+    if kind is not None or parameters:
+        raise ValueError("--kind and --set belong to --problem; name the problem too.")
+    return problem_solved_by(dataset, None)
 
 
 def problem_solved_by(dataset: FieldDataset, given: EvolutionProblem | None) -> EvolutionProblem:

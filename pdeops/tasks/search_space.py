@@ -1,6 +1,7 @@
 """The axes of a search over hyperparameters: recipe keys and their values."""
 
 import json
+import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,19 +43,19 @@ class Axis:
                 raise ValueError("there is no key")
             if ".." in given:
                 low, high = (_number(end) for end in given.split(".."))
-                if not low < high:
-                    raise ValueError("the interval is empty")
+                if not -math.inf < low < high < math.inf:
+                    raise ValueError("the interval is empty or infinite")
                 return cls(key, low, high)
             values = tomllib.loads(f"value = {given}")["value"]
             if not isinstance(values, list) or len(values) < 2:
                 raise ValueError("that is no list of two values or more")
-        except ValueError as error:  # also of tomllib
+            return cls.of(key, values)
+        except (ValueError, TypeError) as error:  # of tomllib, and of dates in JSON
             raise ValueError(
                 f"An axis of the search is KEY=LOW..HIGH, as in optimizer.lr=1e-4..1e-2, or "
                 f"KEY=[VALUE, VALUE], as in model.hidden_channels=[16, 24, 32]; got {text!r}: "
                 f"{error}."
             ) from None
-        return cls.of(key, values)
 
     @classmethod
     def of(cls, key: str, values: Sequence[Any]) -> "Axis":
@@ -62,30 +63,53 @@ class Axis:
         return cls(key, choices=tuple(json.dumps(value) for value in values))
 
     @property
+    def integers(self) -> bool:
+        """Whether the values of the interval are integers."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
     def logarithmic(self) -> bool:
         """Whether the interval is searched on the logarithmic scale."""
         return self.low > 0 and self.high >= DECADE * self.low
 
-    def suggest(self, trial: Any) -> str:
-        """The value of an optuna trial, as TOML."""
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The ends of the interval, or all values of the list, as TOML."""
+        return self.choices or (repr(self.low), repr(self.high))
+
+    @property
+    def distribution(self) -> Any:
+        """The values as optuna's distribution; those of a list as TOML."""
+        from optuna import distributions
+
         if self.choices:
-            return str(trial.suggest_categorical(self.key, self.choices))
-        integers = isinstance(self.low, int) and isinstance(self.high, int)
-        ask = trial.suggest_int if integers else trial.suggest_float
-        return repr(ask(self.key, self.low, self.high, log=self.logarithmic))
+            return distributions.CategoricalDistribution(self.choices)
+        if self.integers:
+            return distributions.IntDistribution(self.low, self.high, log=self.logarithmic)
+        return distributions.FloatDistribution(self.low, self.high, log=self.logarithmic)
+
+    def text(self, value: Any) -> str:
+        """A value of the distribution as TOML."""
+        return str(value) if self.choices else repr(value)
+
+    def value(self, text: str) -> Any:
+        """The inverse of `text`."""
+        if self.choices:
+            return text
+        return int(text) if self.integers else float(text)
 
     def place_of(self, value: Any) -> Any:
-        """A value of a recipe as optuna names it; None if it does not lie on the axis."""
+        """A value of a recipe in the distribution; None if it does not lie on the axis."""
         if self.choices:
             text = json.dumps(value)
             return text if text in self.choices else None
-        inside = isinstance(value, int | float) and self.low <= value <= self.high
-        return value if inside else None
+        numbers = int if self.integers else int | float
+        return value if isinstance(value, numbers) and self.low <= value <= self.high else None
 
     def __str__(self) -> str:
         if self.choices:
             return f"{self.key} = {', '.join(self.choices)}"
-        return f"{self.key} = {self.low:g} .. {self.high:g}"
+        return f"{self.key} = {self.low!r} .. {self.high!r}"
 
 
 def usual_axes(recipe: TrainingRecipe) -> list[Axis]:
