@@ -198,7 +198,7 @@ def _calibration(folder: Path, found: Sequence[Measured]) -> list[str]:
         "Share of samples inside a split-conformal band of constant width, from the largest error "
         "of each sample, over its nominal level. A random half of the first data set calibrates; "
         "coverage is measured on the other half and on the other data sets, for which no theorem "
-        "promises it. Means over 100 halves: [calibration.csv](calibration.csv).",
+        "guarantees it. Means over 100 halves: [calibration.csv](calibration.csv).",
     ]
 
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -36,6 +36,8 @@ class LearnedComparison(Comparison):
     """
 
     reason: str = ""
+
+    heading: ClassVar[str] = "Comparison without a classical solver"
 
     def sentences(self) -> list[str]:
         """One sentence for each operator, and why it has no classical opponent."""
@@ -158,6 +160,7 @@ def compare_learned(
         title=title or f"{', '.join(runs)} without a classical solver",
         comparison=comparison,
         curves=curves_of(runs),
+        runs=runs,
     )
     return comparison
 
