@@ -56,9 +56,10 @@ def command(
     Operators for a steady problem are compared with direct and iterative solvers, operators on
     points with finite elements on coarser meshes, models of trajectories with time stepping at
     many (n, dt), by the error at the last time and by correlation time; all of them also with
-    reduced bases and polynomial regression fitted to the same training samples. Where there is no
-    classical solver, the report says so and has the learned side. A network that solves one
-    equation is compared with the cheapest ETDRK4 run of at most the same error.
+    reduced bases and polynomial regression fitted to the same training samples. For data on a
+    grid without a classical solver, the report says so and has the learned side. A
+    network that solves one equation is compared with the cheapest ETDRK4 run of at most the same
+    error.
 
     Writes report.md, report.html, compare.csv, plots/ and further files of numbers to the folder;
     prints the table and the verdict.

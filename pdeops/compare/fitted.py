@@ -65,12 +65,10 @@ class Fits:
 
     Attributes:
         fitted: the surrogates.
-        dimensions: modes of the inputs with 99 % of their variance.
         notes: how they were fitted, in sentences.
     """
 
     fitted: tuple[Fitted, ...] = ()
-    dimensions: int | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -107,8 +105,8 @@ def fits_of(run: Any, further: Sequence[Fit] = (), clock: Clock | None = None) -
     d = inputs.rank_for(SHARE)
     few = d <= FEW and 2 * d <= len(training.x)  # else their number is that of the samples
     notes = [
-        f"Inputs: {SHARE:.0%} of the variance of the training inputs lies in {d} of {inputs.rank} "
-        f"modes, {'few' if few else 'many'} parameters.",
+        f"Inputs: {100 * SHARE:.0f} % of the variance of the training inputs lies in {d} of "
+        f"{inputs.rank} modes, {'few' if few else 'many'} parameters.",
         *(
             f"{f.name}: {f.choice}; fitted to the first {len(training.x)} of {len(parts[0])} "
             f"training samples in {seconds_text(f.seconds)}, {percent(f.error)} on "
@@ -117,7 +115,7 @@ def fits_of(run: Any, further: Sequence[Fit] = (), clock: Clock | None = None) -
             for f in fitted
         ),
     ]
-    return Fits(fitted, d, tuple(notes))
+    return Fits(fitted, tuple(notes))
 
 
 def fits_or_note(

@@ -73,12 +73,11 @@ class FileCandidate(Candidate):
     metric: str = field(kw_only=True)
     call: Callable[[Any], Tensor] = field(kw_only=True)
     kind: str = field(kw_only=True)
-    source: str = field(default="input", kw_only=True)
     dtype: torch.dtype = field(default=torch.float32, kw_only=True)
     device: str = field(default="cpu", kw_only=True)
 
     def prepare(self, indices: Sequence[int]) -> Tensor:
-        x: Tensor = getattr(self.dataset.read(indices), self.source)
+        x: Tensor = self.dataset.read(indices).input
         return x.to(self.dtype)
 
     def predict(self, x: Tensor) -> Tensor:

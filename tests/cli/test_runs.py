@@ -61,6 +61,10 @@ def test_damaged_runs_are_named(pdeops, two):
     assert first.state == "no checkpoint"
     assert second.state.startswith("not readable: ")
     assert second.model == "FNO"
+    found = pdeops("runs", two / "one", two / "two", "--json").json
+    assert [run["state"] for run in found["runs"]] == [first.state, second.state]
+    assert found["differences"]["training.epochs"] == [2, 9]
+    assert found["validation"] == {}
     done = pdeops("runs", two / "nothing")
     assert done.status == 1
     assert "is not a folder" in done.stderr
