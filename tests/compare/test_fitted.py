@@ -1,5 +1,6 @@
 """Surrogates fitted to samples: exact where theory says so, and on the samples of a run."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -93,7 +94,7 @@ def test_a_linear_problem_is_fitted_by_degree_one(run):
     polynomial = next(f for f in fits.fitted if f.name == "POD + polynomial")
     assert "degree 1" in polynomial.choice
     assert polynomial.error < 1e-5  # the file has single precision
-    assert "of 9 modes, few parameters" in fits.notes[0]
+    assert int(re.search(r"lies in (\d+) of 23 modes, few parameters", fits.notes[0])[1]) <= 9
     assert "first 24 of 24 training samples" in fits.notes[1]
     problem, grid = problem_named("poisson", num_modes=3), Grid((9, 9))
     x, u = solved(problem, grid, range(3), seed=8)
