@@ -60,7 +60,9 @@ def measured(
                 mean = SpectrumMean(dataset)
                 errors = sample_errors(model, run, name, dataset, predict, further=mean.add)
             except (ValueError, OSError) as error:
-                notes.append(f"Not measured: {model} on {name}. {error}")
+                path = Path(str(file or test)).expanduser()
+                reason = str(error).replace(str(path), path.name)  # no absolute paths in a report
+                notes.append(f"Not measured: {model} on {name}. {reason}")
                 continue
             spectrum = mean.compute(f"{model} on {name}")
             found.append(Measured(errors, dataset, predict, spectrum))

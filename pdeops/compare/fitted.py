@@ -127,8 +127,9 @@ def fits_or_note(
     try:
         return fits_of(run, further, clock)
     except FileNotFoundError as error:
-        note = f"Left out: surrogates without a network. {error}"
-        log.warning(note)
+        log.warning("Left out: surrogates without a network. %s", error)
+        name = Path(run.recipe.data.train).name  # a report has no absolute paths
+        note = f"Left out: surrogates without a network. The training file {name} is missing."
         return Fits(notes=(note,))
 
 

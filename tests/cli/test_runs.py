@@ -98,4 +98,5 @@ def test_a_missing_test_file_is_named_in_the_report(workshop, tmp_path):
     data = {"absent": tmp_path / "absent.h5"}
     text = write_report(tmp_path, title="T", runs={"FNO": run}, data=data).read_text()
     assert "Not measured: FNO on absent." in text
+    assert str(tmp_path) not in text
     assert "## Spectra" not in text

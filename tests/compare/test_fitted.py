@@ -112,7 +112,7 @@ def test_without_its_data_a_run_has_no_surrogate_and_a_note(run):
         fits_of(lost)
     fits = fits_or_note({"net": lost})
     assert fits.fitted == ()
-    assert "Left out: surrogates without a network" in fits.notes[0]
+    assert fits.notes[0].endswith("network. The training file lost.h5 is missing.")
 
 
 @pytest.fixture(scope="module")
