@@ -84,6 +84,7 @@ def test_evaluate_writes_a_report(pdeops, workshop, tmp_path):
     assert found.sizes["sample"] == 4
     assert float(found.mean()) == pytest.approx(done.json["relative_l2"], rel=1e-5)
     text = (out / "report.md").read_text(encoding="utf-8")
+    assert f"largest relative_l2: sample {int(found.values.argmax())} (" in text
     for heading in ("Problem", "Errors of single samples", "Worst cases", "Spectra", "Training"):
         assert f"## {heading}" in text
     assert str(workshop.folder) not in text

@@ -105,6 +105,12 @@ def test_a_linear_problem_is_fitted_by_degree_one(run):
         torch.testing.assert_close(found.double()[:, 0], u, rtol=1e-3, atol=1e-4)
 
 
+def test_surrogates_have_the_samples_of_the_run_that_used_most(run):
+    few = stand_in(run.folder / "train.h5", 6, samples=12)
+    fits = fits_or_note({"few": few, "all": run, "again": few})
+    assert "first 24 of 24 training samples" in fits.notes[1]
+
+
 def test_without_its_data_a_run_has_no_surrogate_and_a_note(run):
     lost = stand_in(run.folder / "train.h5", 6)
     lost.recipe.data = DataTable(train="elsewhere/lost.h5")
