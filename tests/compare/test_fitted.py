@@ -64,6 +64,15 @@ def test_few_parameters_need_few_samples():
     assert many < 1e-3
 
 
+def test_of_equal_errors_the_cheapest_projection_is_chosen():
+    """Far from every validation sample, all numbers of modes and terms have the error one."""
+    problem = problem_named("darcy", "lognormal", num_modes=2)
+    grid = problem.grid((9, 9))
+    x, u = solved(problem, grid, range(NUM))
+    fitted = projection(problem, grid)(pairs(x, u, grid), pairs(x, 1e3 + u, grid))
+    assert fitted.choice == "2 of 6 modes, 1 of 6 terms of the operator"
+
+
 def test_problems_without_a_projection():
     for name, kind in (("poisson", "neumann"),):
         problem = problem_named(name, kind)
