@@ -6,7 +6,7 @@ network (`pdeops compare`, batch 1 and the best batch, other distributions of th
 benchmarks/results/zoo.csv, zoo_shifted.csv and zoo.md. It can be interrupted and repeated: data,
 finished runs and compared sets are not computed again.
 
-Sizes are chosen for two cores and half an hour. The number of epochs is that of the budget, from
+Sizes are chosen for two cores. The number of epochs is that of the budget, from
 the seconds of an epoch on part of the samples; the schedules run their whole length. Networks of
 neuraloperator need even sizes, so the sets with stored ends (33 nodes) have none; the published
 twins have the sizes of their papers and are left out.
@@ -152,7 +152,9 @@ def trained(name: str, model: str, folder: Path, seconds: float) -> Path:
 
 def _train(recipe: str, settings: Mapping[str, object], out: Path) -> None:
     given = [f"{key}={value}" for key, value in settings.items()]
-    train(load_recipe(recipe, given), out=out, device="cpu")
+    report = train(load_recipe(recipe, given), out=out, device="cpu")
+    if report["reason"] == "interrupted":
+        raise KeyboardInterrupt
 
 
 def rows_of(name: str, study: Comparison, epochs: Mapping[str, int]) -> list[Row]:

@@ -56,21 +56,31 @@ def command(
     Operators for a steady problem are compared with direct and iterative solvers, operators on
     points with finite elements on coarser meshes, models of trajectories with time stepping at
     many (n, dt), by the error at the last time and by correlation time; all of them also with
-    reduced bases and polynomial regression fitted to the same training samples. Where there is no
-    classical solver, the report says so and has the learned side. A network that solves one
-    equation is compared with the cheapest ETDRK4 run of at most the same error.
+    reduced bases and polynomial regression fitted to the same training samples. For data on a
+    grid without a classical solver, the report says so and has the learned side. A
+    network that solves one equation is compared with the cheapest ETDRK4 run of at most the same
+    error.
 
     Writes report.md, report.html, compare.csv, plots/ and further files of numbers to the folder;
     prints the table and the verdict.
     """
-    from ..compare.any_runs import Compiled, Options, compare_any
+    from ..compare.any_runs import Options, compare_any, refuse
     from ..tasks import load_run, task_of
 
     folder = out or runs[0]
+    options = Options(
+        num_samples=samples,
+        against=() if against == "all" else tuple(n.strip() for n in against.split(",") if n),
+        tolerances=_numbers(tolerances, float, "--tolerances takes numbers, as in 1e-2,1e-4"),
+        resolutions=_numbers(resolutions, int, "--resolutions takes whole numbers, as in 33,65"),
+        shifted=shifted,
+        compiled=compiled,
+    )
     names = {task_of(run).name for run in runs}
     if names == {"equation"} and len(runs) == 1:
         from ..compare import compare_equation
 
+        refuse(options, "a network that solves one equation")
         place = "cpu" if device == "present" else device
         solved = compare_equation(load_run(runs[0], device=place), folder=folder)
         if json:
@@ -86,23 +96,13 @@ def command(
                 f"of the task {task.name!r} ({task.summary}). Use `pdeops evaluate {run}`, which "
                 f"reports {task.measured}."
             )
-    options = Options(
-        num_samples=samples,
-        against=() if against == "all" else tuple(n.strip() for n in against.split(",") if n),
-        tolerances=_numbers(tolerances, float, "--tolerances takes numbers, as in 1e-2,1e-4"),
-        resolutions=_numbers(resolutions, int, "--resolutions takes whole numbers, as in 33,65"),
-        shifted=shifted,
-    )
     loaded: dict[str, Any] = {}
     devices = _devices(device)
     for place in devices:
-        for run in runs:
-            found = load_run(run, device=place)
-            name = found.recipe.model.name
-            name += f" on {place}" if len(devices) > 1 else ""
-            loaded[f"{name} ({run.name})" if name in loaded else name] = found
-    if compiled:
-        loaded |= {f"{name}, compiled": Compiled(found) for name, found in loaded.items()}
+        found = [load_run(run, device=place) for run in runs]
+        suffix = f" on {place}" if len(devices) > 1 else ""
+        labels = _labels(runs, [each.recipe.model.name for each in found])
+        loaded |= {label + suffix: each for label, each in zip(labels, found, strict=True)}
     with bar("of the calls", 1) as advance:
         report = compare_any(
             loaded, folder, options, progress=lambda done, total: advance(done / total)
@@ -111,6 +111,30 @@ def command(
         emit(report.to_dict(), as_json=True)
     else:
         document(report.to_markdown())
+
+
+def _labels(runs: list[Path], models: list[str]) -> list[str]:
+    """The names of the models; those of several runs with the last parts of their folders, as many
+    as tell them apart.
+
+    Raises:
+        ValueError: a run is given twice.
+    """
+    parts = [run.resolve().parts for run in runs]
+    if len(set(parts)) < len(parts):
+        raise ValueError(
+            f"Each run is compared once; got {', '.join(map(str, runs))}. Name different folders."
+        )
+    labels = models
+    for depth in range(1, 1 + max(map(len, parts))):
+        if len(set(labels)) == len(labels):
+            break
+        ends = ("/".join(part[-depth:]) for part in parts)
+        labels = [
+            f"{model} ({end})" if models.count(model) > 1 else model
+            for model, end in zip(models, ends, strict=True)
+        ]
+    return labels
 
 
 def _devices(text: str) -> list[str]:

@@ -77,12 +77,12 @@ def command(
     for option in options:
         if option not in task.options:
             raise ValueError(_not_an_option(option, run, task))
-    loaded = tasks.load_run(run, device=device)
     if report_folder is not None and "data" not in task.options:
         raise ValueError(
             f"--report is about errors on a data file; {run} is of the task {task.name!r} "
             f"({task.summary}). Leave it out."
         )
+    loaded = tasks.load_run(run, device=device)
     plot = plot or plot_folder is not None
     drawn_alone = task.name == "equation"  # without a data set
     examples = task.examples(loaded, data) if plot and not drawn_alone else None

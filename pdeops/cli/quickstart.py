@@ -73,7 +73,8 @@ def command(
     lines = [list(line.values()) for line in evaluations]
     rows(list(evaluations[0]), lines, title="On unseen data")
     print(
-        f"Wrote {result['report']} in {result['seconds']:.0f} s; the runs are in the same folder."
+        f"Wrote report.html and report.md to {folder} in {result['seconds']:.0f} s, where the runs "
+        f"are too."
     )
 
 

@@ -1,11 +1,14 @@
 """`pdeops runs`: list runs, and compare their recipes and errors."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .output import Json, emit, rows
+
+if TYPE_CHECKING:
+    from ..compare.run_listing import Listed
 
 DEFAULT = Path("runs")
 
@@ -22,12 +25,13 @@ def command(
     Of two or more runs, named by their own folders, also the keys in which their recipes differ and
     their validation errors in every metric.
     """
-    from ..compare.run_listing import RECIPE, listed, runs_below
+    from ..compare.run_listing import listed, runs_below
 
     given = [p.expanduser() for p in paths or [DEFAULT]]
     folders = runs_below(given)
     found = [listed(folder) for folder in folders]
-    between = _between(folders) if _named(given, RECIPE) else {}
+    readable = [run for run in found if run.task is not None]
+    between = _between(readable) if len(readable) > 1 and folders == given else {}
     if json:
         emit({"runs": [run.to_dict() for run in found], **between}, as_json=True)
         return
@@ -45,22 +49,16 @@ def command(
     )
     for title, table in between.items():
         lines = [(key, *values) for key, values in table.items()]
-        rows(("key", *map(str, folders)), lines, title=title)
+        rows(("key", *(run.folder for run in readable)), lines, title=title)
 
 
-def _named(paths: list[Path], recipe: str) -> bool:
-    """Whether two or more runs are named by their own folders."""
-    return len(paths) > 1 and all((path / recipe).is_file() for path in paths)
-
-
-def _between(folders: list[Path]) -> dict[str, dict[str, list[Any]]]:
+def _between(runs: list["Listed"]) -> dict[str, dict[str, list[Any]]]:
     """The differing keys of the recipes, and the metrics of the best epochs."""
-    from ..compare.run_listing import differences, metrics_of_run
+    from ..compare.run_listing import differences
     from ..runs.folder import tables_of
 
-    metrics = [metrics_of_run(folder) for folder in folders]
-    names = dict.fromkeys(name for each in metrics for name in each)
+    names = dict.fromkeys(name for run in runs for name in run.validation)
     return {
-        "differences": differences([tables_of(folder) for folder in folders]),
-        "validation": {name: [each.get(name) for each in metrics] for name in names},
+        "differences": differences([tables_of(Path(run.folder)) for run in runs]),
+        "validation": {name: [run.validation.get(name) for run in runs] for name in names},
     }

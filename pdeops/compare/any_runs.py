@@ -31,6 +31,7 @@ class Options:
         resolutions: nodes per axis of the operators' and of the classical grids; () for the default
             ones.
         shifted: also compute errors on other distributions of the inputs.
+        compiled: also measure each run under `torch.compile`.
     """
 
     num_samples: int = 16
@@ -38,6 +39,7 @@ class Options:
     tolerances: Sequence[float] = ()
     resolutions: Sequence[int] = ()
     shifted: bool = False
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         wrong = [t for t in self.tolerances if not MIN_TOLERANCE <= t < 1]
@@ -61,6 +63,9 @@ def compare_any(
         ValueError: the runs differ in problem, grid or kind, or an option does not fit the problem.
     """
     first = next(iter(runs.values()))
+    if options.compiled and not isinstance(first.domain, Points):
+        runs = {**runs, **{f"{name}, compiled": Compiled(run) for name, run in runs.items()}}
+        options = replace(options, compiled=False)
     shared: dict[str, Any] = {
         "folder": folder,
         "num_samples": options.num_samples,
@@ -103,13 +108,12 @@ def compare_any(
 def refuse(options: Options, what: str) -> None:
     """Raise a ValueError if an option is given that a kind of runs does not have."""
     given = [
-        name for name in ("against", "tolerances", "resolutions", "shifted")
+        name for name in ("against", "tolerances", "resolutions", "shifted", "compiled")
         if getattr(options, name)
     ]  # fmt: skip
     if given:
         raise ValueError(
-            f"{', '.join(f'--{name}' for name in given)}: this option is of runs on fields of a "
-            f"boundary-value problem; these are {what}. Leave it out."
+            f"{', '.join(f'--{name}' for name in given)} does not apply to {what}. Leave it out."
         )
 
 

@@ -58,6 +58,7 @@ class Comparison:
     against: Sequence[str] = ()
     shifted: Sequence[ShiftedRow] = ()
 
+    heading: ClassVar[str] = "Comparison with classical solvers"
     row_header: ClassVar[tuple[str, ...]] = ROW_HEADER
 
     @property
@@ -187,7 +188,8 @@ class Comparison:
         columns = list(_plain(self.rows[0]))
         shared = {"problem": self.problem, "test_grid": grid_name(self.grid, "x")}
         shared |= {"reference_grid": grid_name(self.reference, "x")}
-        shared |= {"num_samples": str(self.num_samples), "seed": str(self.seed), **self.context}
+        shared |= {"num_samples": str(self.num_samples), "seed": str(self.seed)}
+        shared |= {k: v for k, v in self.context.items() if k not in columns}
         lines = [
             {c: getattr(row, c) for c in columns}
             | {"grid": grid_name(row.grid, "x"), "front": "yes" if id(row) in best else "no"}

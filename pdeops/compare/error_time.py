@@ -125,7 +125,7 @@ def study(
             for batch in batch_sizes
         ),
     ]
-    fine = grid.refined(_reference_factor(grid, max(fitting)))
+    fine = grid.refined(reference_factor(grid, max(fitting)))
     log.info("solving %d references on %s", num_samples, grid_name(fine.shape))
     truth = solve_reference(problem, grid, fine, seed, num_samples)
     log.info("measuring %d rows of operators and classical solvers", len(candidates))
@@ -168,7 +168,7 @@ def _scaled(grid: Grid, scale: float) -> Grid:
     return grid.with_shape([n + round(m * scale) - m for n, m in pairs])
 
 
-def _reference_factor(grid: Grid, scale: float) -> int:
+def reference_factor(grid: Grid, scale: float = 1.0) -> int:
     """Refinement of the reference relative to `grid`; odd for cell centres, so that they nest."""
     factor = REFERENCE_FACTOR * math.ceil(scale)
     return factor + 1 if Placement.CENTERS in grid.placement else factor
@@ -180,7 +180,7 @@ def _scales_that_fit(grid: Grid, scales: Sequence[float], notes: list[str]) -> l
     for scale in sorted(set(scales)):
         if scale < 1 and min(round(m * scale) for m in grid.cells) + 1 < MIN_NODES:
             continue
-        num_nodes = grid.refined(_reference_factor(grid, scale)).num_nodes
+        num_nodes = grid.refined(reference_factor(grid, scale)).num_nodes
         if scale > 1 and num_nodes > MAX_REFERENCE_NODES:
             notes.append(f"Left out: grids {scale:g} times finer; their reference is too large.")
             continue

@@ -61,14 +61,14 @@ def coverage_curve(model: str, scores: Mapping[str, np.ndarray]) -> list[Coverag
         scores: data set -> the score of each sample; a sample is covered if its score is at most
             the quantile of the calibration.
     """
-    (first, own), *others = scores.items()
-    if len(own) < FEWEST:
+    (first, scores_of_first), *others = scores.items()
+    if len(scores_of_first) < FEWEST:
         return []
     generator = np.random.default_rng(0)
     found: dict[str, list[list[float]]] = {first: [], **{name: [] for name, _ in others}}
     for _ in range(HALVES):
-        order = generator.permutation(len(own))
-        half, rest = own[order[: len(own) // 2]], own[order[len(own) // 2 :]]
+        order = generator.permutation(len(scores_of_first))
+        half, rest = np.split(scores_of_first[order], [len(order) // 2])
         widths = [conformal_quantile(torch.from_numpy(half), l).item() for l in LEVELS]
         for name, values in ((first, rest), *others):
             found[name].append([float((values <= w).mean()) for w in widths])

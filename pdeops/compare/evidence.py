@@ -60,7 +60,9 @@ def measured(
                 mean = SpectrumMean(dataset)
                 errors = sample_errors(model, run, name, dataset, predict, further=mean.add)
             except (ValueError, OSError) as error:
-                notes.append(f"Not measured: {model} on {name}. {error}")
+                path = Path(str(file or test)).expanduser()
+                reason = str(error).replace(str(path), path.name)  # no absolute paths in a report
+                notes.append(f"Not measured: {model} on {name}. {reason}")
                 continue
             spectrum = mean.compute(f"{model} on {name}")
             found.append(Measured(errors, dataset, predict, spectrum))
@@ -198,7 +200,7 @@ def _calibration(folder: Path, found: Sequence[Measured]) -> list[str]:
         "Share of samples inside a split-conformal band of constant width, from the largest error "
         "of each sample, over its nominal level. A random half of the first data set calibrates; "
         "coverage is measured on the other half and on the other data sets, for which no theorem "
-        "promises it. Means over 100 halves: [calibration.csv](calibration.csv).",
+        "guarantees it. Means over 100 halves: [calibration.csv](calibration.csv).",
     ]
 
 

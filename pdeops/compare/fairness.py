@@ -16,8 +16,9 @@ def asked_row(name: str, rows: Sequence[Row], grid: tuple[int, ...]) -> Row | No
 def fairness_sentence(name: str, duel: Duel, rows: Sequence[Row], grid: tuple[int, ...]) -> str:
     """What the ratio to the opponent asked for means.
 
-    The opponent is unfair where a classical row of at most the operator's error takes fewer
-    seconds: its accuracy beyond that of the operator is paid for and not used.
+    The opponent is unfair where it is less accurate than the operator, and where a classical row of
+    at most the operator's error takes fewer seconds: then its accuracy beyond that of the operator
+    costs seconds and is not used.
 
     Args:
         name: the classical method asked for.
@@ -37,6 +38,13 @@ def fairness_sentence(name: str, duel: Duel, rows: Sequence[Row], grid: tuple[in
     )
     if fair is None:
         return f"{start}; no classical row measured reaches the operator's error."
+    if asked.error > operator.error:
+        assert duel.ratio is not None
+        return (
+            f"{start}. This opponent is unfair, because it is less accurate than the operator: "
+            f"compared with {fair.label} ({percent(fair.error)} in {seconds_text(fair.seconds)}) "
+            f"the operator takes {times_text(duel.ratio)} the seconds."
+        )
     if fair == asked:
         return f"{start}, which is the cheapest classical row of equal or better error: it is fair."
     excess = Duel(asked, fair, Cost(), duel.load_spread)

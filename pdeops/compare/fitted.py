@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..datasets import FieldDataset
+from ..datasets import FieldDataset, Window
 from ..solvers.reduced_basis.pod import POD
 from ..solvers.reduced_basis.surrogate import (
     SHARE,
@@ -34,7 +34,7 @@ log = logging.getLogger("pdeops")
 
 MAX_BYTES = 2**29  # of the samples in memory; further ones are left out
 MIN_SAMPLES = 4
-FEW = 20  # effective dimensions up to which the input has few parameters
+FEW = 20  # effective dimensions up to which the inputs have few parameters
 FAMILIES = {"POD + polynomial": polynomial_surrogate, "POD + radial basis": radial_surrogate}
 
 
@@ -65,24 +65,22 @@ class Fits:
 
     Attributes:
         fitted: the surrogates.
-        dimensions: modes of the inputs with 99 % of their variance.
         notes: how they were fitted, in sentences.
     """
 
     fitted: tuple[Fitted, ...] = ()
-    dimensions: int | None = None
     notes: tuple[str, ...] = ()
 
 
 Fit = Callable[[Pairs, Pairs], Fitted]
 
 
-def fits_of(run: Any, own: Sequence[Fit] = (), clock: Clock | None = None) -> Fits:
+def fits_of(run: Any, further: Sequence[Fit] = (), clock: Clock | None = None) -> Fits:
     """Surrogates fitted to the training samples of a run, with parameters chosen on its validation
     samples.
 
     Args:
-        own: further fits, of methods that know the problem.
+        further: fits, of methods that know the problem.
 
     Raises:
         FileNotFoundError: the training or the validation file does not exist.
@@ -101,14 +99,14 @@ def fits_of(run: Any, own: Sequence[Fit] = (), clock: Clock | None = None) -> Fi
         return Fits(notes=(f"Left out: surrogates without a network. {note}",))
     log.info("fitting surrogates without a network to %d samples", len(training.x))
     shape = _shape(samples_of(parts[0], run))
-    fits = [*(_regression(name, shape, clock) for name in FAMILIES), *own]
+    fits = [*(_regression(name, shape, clock) for name in FAMILIES), *further]
     fitted = tuple(fit(training, validation) for fit in fits)
     inputs = POD.of(training.x, training.input_weights)
     d = inputs.rank_for(SHARE)
-    many = "few parameters" if d <= FEW else "many parameters"
+    few = d <= FEW and 2 * d <= len(training.x)  # else their number is that of the samples
     notes = [
-        f"Inputs: {SHARE:.0%} of the variance of the training inputs lies in {d} of {inputs.rank} "
-        f"modes, {many}.",
+        f"Inputs: {100 * SHARE:.0f} % of the variance of the training inputs lies in {d} of "
+        f"{inputs.rank} modes, {'few' if few else 'many'} parameters.",
         *(
             f"{f.name}: {f.choice}; fitted to the first {len(training.x)} of {len(parts[0])} "
             f"training samples in {seconds_text(f.seconds)}, {percent(f.error)} on "
@@ -117,20 +115,21 @@ def fits_of(run: Any, own: Sequence[Fit] = (), clock: Clock | None = None) -> Fi
             for f in fitted
         ),
     ]
-    return Fits(fitted, d, tuple(notes))
+    return Fits(fitted, tuple(notes))
 
 
 def fits_or_note(
-    runs: Mapping[str, Any], own: Sequence[Fit] = (), clock: Clock | None = None
+    runs: Mapping[str, Any], further: Sequence[Fit] = (), clock: Clock | None = None
 ) -> Fits:
     """The surrogates fitted to the samples of the run that used most; without its data none, and a
     note that says so."""
     run = max(runs.values(), key=_num_samples)
     try:
-        return fits_of(run, own, clock)
+        return fits_of(run, further, clock)
     except FileNotFoundError as error:
-        note = f"Left out: surrogates without a network. {error}"
-        log.warning(note)
+        log.warning("Left out: surrogates without a network. %s", error)
+        name = Path(run.recipe.data.train).name  # a report has no absolute paths
+        note = f"Left out: surrogates without a network. The training file {name} is missing."
         return Fits(notes=(note,))
 
 
@@ -143,14 +142,8 @@ def _num_samples(run: Any) -> float:
 def samples_of(part: FieldDataset, run: Any) -> FieldDataset:
     """The samples that a run predicts: fields, windows, or whole trajectories."""
     if run.task == "rollout":
-        return whole_trajectories(part, run.recipe.data.window or _one_step())
+        return whole_trajectories(part, run.recipe.data.window or Window())
     return windowed(part, run.recipe.data.window)
-
-
-def _one_step() -> Any:
-    from ..datasets import Window
-
-    return Window()
 
 
 def _pairs(dataset: FieldDataset) -> Pairs:

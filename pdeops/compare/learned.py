@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -36,6 +36,8 @@ class LearnedComparison(Comparison):
     """
 
     reason: str = ""
+
+    heading: ClassVar[str] = "Comparison without a classical solver"
 
     def sentences(self) -> list[str]:
         """One sentence for each operator, and why it has no classical opponent."""
@@ -71,12 +73,11 @@ class FileCandidate(Candidate):
     metric: str = field(kw_only=True)
     call: Callable[[Any], Tensor] = field(kw_only=True)
     kind: str = field(kw_only=True)
-    source: str = field(default="input", kw_only=True)
     dtype: torch.dtype = field(default=torch.float32, kw_only=True)
     device: str = field(default="cpu", kw_only=True)
 
     def prepare(self, indices: Sequence[int]) -> Tensor:
-        x: Tensor = getattr(self.dataset.read(indices), self.source)
+        x: Tensor = self.dataset.read(indices).input
         return x.to(self.dtype)
 
     def predict(self, x: Tensor) -> Tensor:
@@ -158,6 +159,7 @@ def compare_learned(
         title=title or f"{', '.join(runs)} without a classical solver",
         comparison=comparison,
         curves=curves_of(runs),
+        runs=runs,
     )
     return comparison
 

@@ -6,6 +6,7 @@ has no script. Links to files of numbers stay relative to its folder.
 
 import base64
 import re
+from html import escape
 from pathlib import Path
 
 STYLE = """
@@ -47,7 +48,7 @@ def write_page(path: str | Path, title: str, markdown: str) -> Path:
     page = (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_escaped(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
+        f"<title>{escape(title, quote=False)}</title>\n<style>{STYLE}</style>\n</head>\n"
         f"<body>\n{body}</body>\n</html>\n"
     )
     draft = path.with_name(f"{path.name}.part")
@@ -65,7 +66,3 @@ def _inline(folder: Path, source: str) -> str:
         )
     content = base64.b64encode(file.read_bytes()).decode("ascii")
     return f"data:{KINDS[file.suffix]};base64,{content}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

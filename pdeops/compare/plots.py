@@ -23,7 +23,7 @@ from .tables import grid_name, percent, read_csv
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FEW = 3  # classical rows from which a frontier is drawn
+FEW = 3  # rows of a kind from which its frontier is drawn
 
 
 def error_time(comparison: Comparison, path: str | Path) -> Path:

@@ -30,7 +30,8 @@ from .point_candidates import (
 )
 from .point_comparison import PointComparison
 from .report import write_report
-from .runs import SHIFTED, UNSEEN, annotate, common, curves_of, data_cost, training_time
+from .runs import UNSEEN, annotate, common, curves_of, data_cost, training_time
+from .shifted import SHIFTED
 from .shifts import Shift, Shifted, shifted_rows
 from .tables import grid_name
 from .timing import Clock

@@ -61,7 +61,7 @@ def write_report(
         draw(comparison, plots / "error_time.png")
         comparison.to_csv(folder / "compare.csv")
         parts += [
-            "## Comparison with classical solvers",
+            f"## {comparison.heading}",
             "![Relative error over seconds per solve](plots/error_time.png)",
             comparison.to_markdown(),
             "All rows with their spread: [compare.csv](compare.csv).",

@@ -16,7 +16,8 @@ from .rollout_candidates import FittedRollout, LearnedRollout, Rollout, SteppedR
 from .rollout_comparison import RolloutComparison
 from .rollout_plots import error_seconds
 from .rollout_study import SCALES, STEPPERS, rollout_study, solve_truth
-from .runs import SHIFTED, UNSEEN, annotate, common, curves_of, data_cost, training_time
+from .runs import UNSEEN, annotate, common, curves_of, data_cost, training_time
+from .shifted import SHIFTED
 from .shifts import Shift, Shifted, shifted_rows
 from .stepping_grids import GRIDS
 from .tables import grid_name

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class Listed:
         name, task, model: of the recipe.
         data: name of the training file, or of the equation or the systems.
         metric, best: the monitored metric, and its lowest value on validation.
+        validation: every metric there at the epoch of that value.
         epochs, planned: completed epochs, and those of the recipe.
         seconds: of training, all sessions.
         parameters: number of trainable real parameters.
@@ -37,6 +38,7 @@ class Listed:
     data: str | None = None
     metric: str | None = None
     best: float | None = None
+    validation: Mapping[str, float] = field(default_factory=dict)
     epochs: int | None = None
     planned: int | None = None
     seconds: float | None = None
@@ -108,6 +110,7 @@ def _progress(state: Mapping[str, Any], plain: Mapping[str, Any], folder: Path) 
         "state": reason,
         "metric": state["settings"]["monitor"],
         "best": best["value"],
+        "validation": best["metrics"],
         "epochs": epochs,
         "seconds": state["seconds"],
         "parameters": _parameters(state["carry"], folder),
@@ -141,12 +144,6 @@ def monitored(folder: Path) -> str:
     """The metric that selected the best weights of a run."""
     metric: str = checkpoint.load(folder / "checkpoints" / "last.pt")["settings"]["monitor"]
     return metric
-
-
-def metrics_of_run(folder: Path) -> dict[str, float]:
-    """The validation metrics of the best epoch."""
-    found: dict[str, float] = checkpoint.load(folder / "checkpoints" / "last.pt")["best"]["metrics"]
-    return found
 
 
 def differences(tables: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

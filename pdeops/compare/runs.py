@@ -24,13 +24,14 @@ from .candidates import (
 )
 from .comparison import Comparison
 from .duel import Row
-from .error_time import REFERENCE_FACTOR, solve_reference, study
+from .error_time import reference_factor, solve_reference, study
 from .field_plots import SHOWN, Samples
 from .fitted import Fits, fits_or_note
 from .methods import methods_for
 from .plots import read_metrics
 from .projected import projection
 from .report import write_report
+from .shifted import SHIFTED
 from .shifts import Shift, Shifted, shifted_rows
 from .tables import grid_name, seconds_text
 from .timing import time_calls
@@ -38,7 +39,6 @@ from .timing import time_calls
 log = logging.getLogger("pdeops")
 
 UNSEEN = 1_000_003  # added to the seed of the training data to obtain unseen test problems
-SHIFTED = 8  # samples of each shift, at most
 TIMED = 4  # samples generated to estimate the cost of the training data
 
 
@@ -141,7 +141,7 @@ def _shifted(
         solver = classical[row.method]
         return ClassicalCandidate(*place, 1, row.tolerance, **shared, solver=solver)
 
-    fine = grid.refined(REFERENCE_FACTOR)
+    fine = grid.refined(reference_factor(grid))
     truth = solve_reference(
         shift.problem, grid, fine, comparison.seed, min(comparison.num_samples, SHIFTED)
     )
@@ -247,7 +247,7 @@ def _num_used(run: Any) -> int:
 def _samples(runs: Mapping[str, Run], problem: Problem, grid: Grid, seed: int) -> Samples:
     """The first test problems with their reference solutions and predictions."""
     x = torch.stack([problem.sample_input(grid, seed, i) for i in range(SHOWN)])
-    truth = solve_reference(problem, grid, grid.refined(REFERENCE_FACTOR), seed, SHOWN)
+    truth = solve_reference(problem, grid, grid.refined(reference_factor(grid)), seed, SHOWN)
     predicted = {name: run(x.float()).double()[:, 0] for name, run in runs.items()}
     names = [next(f.name for f in problem.fields if f.role == role) for role in ("input", "target")]
     fields = list(x[:, 0]), list(truth[:, 0]), {name: list(u) for name, u in predicted.items()}

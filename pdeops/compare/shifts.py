@@ -109,7 +109,8 @@ def shifted_rows(
         try:
             shifted = prepare(shift)
         except ValueError as error:  # the reference fails, e.g. on a longer horizon
-            log.warning("left out: %s (%s); %s", shift.name, shift.change, error)
+            comparison.notes.append(f"Left out: {shift.name} ({shift.change}). {error}")
+            log.warning(comparison.notes[-1])
             continue
         norm, errors = Lp(2.0, domain=shifted.grid), {}
         for row, owner in pairs:

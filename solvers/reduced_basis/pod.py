@@ -79,15 +79,6 @@ class POD:
         """mean + Σ_k c_k φ_k; c may have fewer columns than there are modes."""
         return torch.addmm(self.mean, c, self.modes[: c.shape[1]])
 
-    def tail(self, rank: int) -> float:
-        """(Σ_(k > rank) σ_k² / Σ_k σ_k²)^½; 0 if all σ are zero."""
-        energy = self.singular_values.square()
-        return (
-            (energy[rank:].sum() / energy.sum().clamp_min(torch.finfo(energy.dtype).tiny))
-            .sqrt()
-            .item()
-        )
-
     def rank_for(self, share: float) -> int:
         """The smallest number of modes with at least this share of Σ_k σ_k²."""
         energy = self.singular_values.square().cumsum(0)

@@ -6,6 +6,8 @@ import rich.console
 
 import pdeops as package
 from pdeops.cli import output
+from pdeops.cli.compare import _labels
+from pdeops.compare.any_runs import Options, refuse
 
 from .conftest import ROLLOUT, SMALL_FNO
 from .test_bad_input import refused
@@ -101,6 +103,23 @@ def test_options_of_a_comparison_are_checked(pdeops, workshop):
     refused(pdeops("compare", run, "--tolerances", "1e-20"), "[1e-14, 1)", "1e-20")
     refused(pdeops("compare", run, "--tolerances", "small"), "--tolerances takes numbers")
     refused(pdeops("compare", run, "--against", "sine"), "classical methods", "sparse direct")
+
+
+def test_options_of_other_kinds_of_runs_are_refused():
+    refuse(Options(num_samples=2), "points")
+    with pytest.raises(ValueError, match="--tolerances, --compiled does not apply to points"):
+        refuse(Options(tolerances=(1e-2,), compiled=True), "points")
+
+
+def test_runs_of_one_model_are_named_by_their_folders(tmp_path):
+    one, two, other = (tmp_path / name for name in ("a/one", "a/two", "b/two"))
+    assert _labels([one, two], ["FNO", "MgNO"]) == ["FNO", "MgNO"]
+    assert _labels([one, two, other], ["FNO", "FNO", "MgNO"]) == ["FNO (one)", "FNO (two)", "MgNO"]
+    assert _labels([one, two, other], 3 * ["FNO"]) == [
+        *("FNO (a/one)", "FNO (a/two)", "FNO (b/two)")
+    ]
+    with pytest.raises(ValueError, match="Name different folders"):
+        _labels([one, two, one], 3 * ["FNO"])
 
 
 def test_symmetries_of_foreign_data_are_assumed_aloud(pdeops, flow, tmp_path):

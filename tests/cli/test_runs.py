@@ -61,6 +61,10 @@ def test_damaged_runs_are_named(pdeops, two):
     assert first.state == "no checkpoint"
     assert second.state.startswith("not readable: ")
     assert second.model == "FNO"
+    found = pdeops("runs", two / "one", two / "two", "--json").json
+    assert [run["state"] for run in found["runs"]] == [first.state, second.state]
+    assert found["differences"]["training.epochs"] == [2, 9]
+    assert found["validation"] == {}
     done = pdeops("runs", two / "nothing")
     assert done.status == 1
     assert "is not a folder" in done.stderr
@@ -80,6 +84,7 @@ def test_evaluate_writes_a_report(pdeops, workshop, tmp_path):
     assert found.sizes["sample"] == 4
     assert float(found.mean()) == pytest.approx(done.json["relative_l2"], rel=1e-5)
     text = (out / "report.md").read_text(encoding="utf-8")
+    assert f"largest relative_l2: sample {int(found.values.argmax())} (" in text
     for heading in ("Problem", "Errors of single samples", "Worst cases", "Spectra", "Training"):
         assert f"## {heading}" in text
     assert str(workshop.folder) not in text
@@ -94,4 +99,5 @@ def test_a_missing_test_file_is_named_in_the_report(workshop, tmp_path):
     data = {"absent": tmp_path / "absent.h5"}
     text = write_report(tmp_path, title="T", runs={"FNO": run}, data=data).read_text()
     assert "Not measured: FNO on absent." in text
+    assert str(tmp_path) not in text
     assert "## Spectra" not in text

@@ -52,6 +52,13 @@ def test_a_machine_that_varies_calls_nobody_unfair():
     assert "unfair" not in text
 
 
+def test_a_less_accurate_solve_is_unfair_to_the_operator():
+    _, text = verdict(net(2e-4, 35e-3), against=["sparse direct"])
+    assert "(0.0200 % in 35.0 ms) takes 0.44× the seconds of sparse direct on 33×33" in text
+    assert "unfair, because it is less accurate than the operator: compared with sparse" in text
+    assert text.endswith("on 65×65 (0.0100 % in 700 ms) the operator takes 0.05× the seconds.")
+
+
 def test_an_operator_that_no_solver_reaches_has_no_fair_opponent():
     (_, text) = verdict(net(1e-6, 4e-3), against=["sparse direct"])
     assert text.endswith("no classical row measured reaches the operator's error.")

@@ -1,6 +1,5 @@
 """Pareto fronts and accuracy classes of rows with known figures."""
 
-import csv
 import math
 from dataclasses import replace
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 
 from pdeops.compare.fronts import classes_table, front, fronts, winners
+from pdeops.compare.tables import read_csv
 from tests.compare.rows import CLASSICAL, comparison, fit, net, row
 
 
@@ -31,9 +31,10 @@ def test_by_brute_force():
 def test_each_kind_has_its_front_and_the_csv_marks_its_rows(tmp_path):
     study = comparison(net(0.05, 1e-3), net(0.06, 2e-3), fit(0.2, 1e-5))
     assert list(fronts(study.rows)) == ["operator", "classical", "reduced"]
-    with study.to_csv(tmp_path / "compare.csv").open(newline="", encoding="utf-8") as file:
-        marks = [line["front"] for line in csv.DictReader(file)]
-    assert marks == ["yes", "no", "yes", "yes", "yes", "yes"]
+    study.context["threads"] = "those of all methods, in words"
+    lines = read_csv(study.to_csv(tmp_path / "compare.csv"))
+    assert [line["front"] for line in lines] == ["yes", "no", "yes", "yes", "yes", "yes"]
+    assert {line["threads"] for line in lines} == {"1"}
     assert study.to_dict()["fronts"]["operator"] == ["net on 33×33, batch 1"]
 
 

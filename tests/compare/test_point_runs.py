@@ -136,7 +136,7 @@ def test_a_trained_run_becomes_a_report(problem, tmp_path):
     assert comparison.costs["PointLSM"].unknown == []
     assert all(0.01 < r.error < 3 for r in rows_of(comparison, "PointLSM"))
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
-    assert comparison.verdict in text.replace("**", "")
+    assert all(f"**{line}**" in text for line in comparison.verdict.splitlines())
     assert "The most accurate solve in no more seconds" in text
     for picture in ("error_time", "fields", "training"):
         assert (tmp_path / "report" / "plots" / f"{picture}.png").stat().st_size > 10_000

@@ -98,7 +98,7 @@ def test_both_sides_are_drawn(tmp_path, comparison):
 
 
 def test_few_runs_are_points_with_a_note(tmp_path, comparison, drawn):
-    """Two classical runs make no frontier; a run that failed, of infinite error, has no place."""
+    """Two runs of a kind make no frontier; a run that failed, of infinite error, has no place."""
     rows = list(comparison.rows)
     error_time(comparison, tmp_path / "many.png")
     broken = row("broken", "operator", 33, math.inf, 1e-3)
@@ -106,7 +106,7 @@ def test_few_runs_are_points_with_a_note(tmp_path, comparison, drawn):
     error_time(comparison, tmp_path / "few.png")
     many, few = (figure.axes[0] for figure in drawn)
     frontiers = [[line for line in ax.lines if line.get_zorder() == 1] for ax in (many, few)]
-    assert [len(lines) for lines in frontiers] == [1, 0]
+    assert [len(lines) for lines in frontiers] == [2, 0]
     notes = [[text.get_text() for text in ax.texts] for ax in (many, few)]
     assert "two classical runs: points, no lines" in notes[1]
     assert not any("classical run" in text for text in notes[0])

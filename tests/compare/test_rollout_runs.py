@@ -70,14 +70,15 @@ def test_the_command_compares_trajectories(trained, tmp_path, monkeypatch, capsy
     """`pdeops compare` of a rollout goes to the study of trajectories."""
     seen = []
     monkeypatch.setattr(
-        "pdeops.compare.compare_rollouts", lambda runs, **given: seen.append(given) or stop()
+        "pdeops.compare.any_runs.compare_rollouts",
+        lambda runs, **given: seen.append(given) or stop(),
     )
 
     def stop():
         raise ValueError("seen")
 
     with pytest.raises(ValueError, match="seen"):
-        compare.command(trained["frames"].folder, samples=2)
+        compare.command([trained["frames"].folder], samples=2)
     assert seen[0]["num_samples"] == 2
 
 

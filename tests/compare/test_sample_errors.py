@@ -1,6 +1,7 @@
 """Errors of single samples: where they lie in the file, and what the intervals and bands cover."""
 
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import h5py
 import numpy as np
@@ -10,16 +11,19 @@ import xarray
 
 from pdeops.compare import evaluation_plots
 from pdeops.compare.evaluation_plots import LEVELS, Coverage, Spectrum, coverage_curve
+from pdeops.compare.evidence import SpectrumMean
 from pdeops.compare.sample_errors import (
     DIMENSIONS,
     SampleErrors,
     mean_interval,
     sample_errors,
+    times_of,
     to_csv,
     to_netcdf,
 )
 from pdeops.compare.tables import read_csv
-from pdeops.datasets import open_dataset
+from pdeops.datasets import FieldDataset, open_dataset
+from pdeops.domain import Grid
 
 
 def errors(model, name, resolution, values, times=(0.0,), seed=0):
@@ -92,6 +96,33 @@ def test_errors_of_known_predictions(tmp_path):
     np.testing.assert_allclose(found.metrics["relative_h1"], [[0.1], [0.3]], rtol=1e-5)
     for (p, t), factor in zip(seen, (1.1, 1.3), strict=True):
         torch.testing.assert_close(p, factor * t)
+
+
+def test_times_are_counted_from_the_last_given_frame():
+    batch = SimpleNamespace(times=torch.tensor([[0.5, 1.0, 1.5, 2.5]]))
+    for n_out, expected in ((2, (0.5, 1.5)), (4, (0.5, 1.0, 1.5, 2.5)), (None, (0.0,))):
+        dataset = MagicMock(spec=FieldDataset, n_out=n_out)
+        dataset.read.return_value = batch
+        assert times_of(dataset) == expected
+
+
+@pytest.mark.parametrize("n_out", [None, 3])
+def test_spectra_are_means_over_the_samples_at_the_last_time(n_out):
+    """cos 2x has half the mean square 1/4 in shell 2; the second of two samples is zero."""
+    domain = Grid((8,), 2 * torch.pi, boundary="periodic")
+    wave = (2 * domain.nodes()[0]).cos().expand(1, 8)
+    frames = wave if n_out is None else torch.stack([7 * wave, 5 * wave, wave])
+    dataset = MagicMock(spec=FieldDataset, domain=domain, n_out=n_out)
+    dataset.__len__.return_value = 2
+    mean = SpectrumMean(dataset)
+    mean.add(0.5 * frames, frames)
+    mean.add(0 * frames, 0 * frames)
+    found = mean.compute("net")
+    for values, amplitude in ((found.truth, 1.0), (found.prediction, 0.5), (found.error, 0.5)):
+        expected = np.zeros(len(values))
+        expected[2] = 0.5 * 0.25 * amplitude**2
+        np.testing.assert_allclose(values, expected, atol=1e-12)
+    assert SpectrumMean(dataset).compute("net") is None
 
 
 def test_bands_cover_at_their_level_but_not_after_a_shift():

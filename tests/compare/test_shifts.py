@@ -107,11 +107,12 @@ def test_the_errors_are_those_of_operator_surrogate_and_the_solve_of_equal_error
     assert f"{CLASSICAL[1].label}, for net" in table
 
 
-def test_a_shift_whose_reference_fails_is_left_out_and_logged(caplog):
+def test_a_shift_whose_reference_fails_is_left_out_and_named(caplog):
     study = comparison(net(0.05, 1e-3))
     assert {r.shift for r in rows(study, ("viscosity", "contrast"))} == {"contrast"}
-    assert "left out: viscosity" in caplog.text
-    assert "did not reach the last time" in caplog.text
+    assert "Left out: viscosity" in study.notes[-1]
+    assert "did not reach the last time" in study.notes[-1]
+    assert study.notes[-1] in caplog.text
 
 
 def test_the_report_has_the_shifts():
