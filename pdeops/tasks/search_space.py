@@ -85,7 +85,9 @@ class Axis:
         if self.choices:
             return distributions.CategoricalDistribution(self.choices)
         if self.integers:
-            return distributions.IntDistribution(self.low, self.high, log=self.logarithmic)
+            return distributions.IntDistribution(
+                int(self.low), int(self.high), log=self.logarithmic
+            )
         return distributions.FloatDistribution(self.low, self.high, log=self.logarithmic)
 
     def text(self, value: Any) -> str:
