@@ -75,12 +75,13 @@ def save_together(path: Path, state: Mapping[str, Any]) -> None:
     if not any(shards.divided(state)):
         if distributed.is_main():
             save(path, state)
+            shards.remove_others(path)
         return
     used = distributed.from_main(_folder_of_shards(path) if distributed.is_main() else None)
-    plain = shards.write(state, path.parent, used)
+    plain = shards.write(state, path, used)
     if distributed.is_main():
         save(path, plain)
-        shards.remove(path.parent, used)
+        shards.remove_others(path, plain[shards.ENTRY]["folder"])
 
 
 def _folder_of_shards(path: Path) -> str | None:

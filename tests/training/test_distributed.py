@@ -1,5 +1,10 @@
 """Two processes take the steps that one takes at the same global batch."""
 
+import os
+import pickle
+import shutil
+from functools import partial
+
 import pytest
 import torch
 
@@ -102,3 +107,34 @@ def test_a_weight_that_nobody_uses_stays_untouched(one_and_two):
     for folder in one_and_two("float64-26"):
         state = checkpoint.load(folder / "checkpoints" / "last.pt")
         assert torch.equal(state["model"]["unused"], torch.ones(3, dtype=torch.float64))
+
+
+def test_a_checkpoint_of_parts_is_complete_and_plain(one_and_two, tmp_path):
+    """One folder of parts, named by the file; a missing part or foreign code in it is refused."""
+    _, two = one_and_two("slabs and shards")
+    (parts,) = (two / "checkpoints").glob("*-shards-*")
+    assert checkpoint.load_file(two / "checkpoints" / "last.pt")["shards"]["folder"] == parts.name
+    for name in ("lost", "foreign", "cut"):
+        shutil.copytree(two / "checkpoints", tmp_path / name)
+        if name == "lost":
+            next((tmp_path / name / parts.name).glob("*.distcp")).unlink()
+        else:
+            metadata = tmp_path / name / parts.name / ".metadata"
+            whole = metadata.read_bytes()
+            foreign = pickle.dumps(partial(os.mkdir, str(tmp_path / "made")))
+            metadata.write_bytes(foreign if name == "foreign" else whole[: len(whole) // 2])
+        reason = {"lost": "there is no", "foreign": "no plain data", "cut": ""}[name]
+        with pytest.raises(ValueError, match=f"is missing or damaged .*{reason}"):
+            checkpoint.load(tmp_path / name / "last.pt")
+
+
+def test_a_whole_checkpoint_replaces_one_of_parts(one_and_two, tmp_path):
+    _, two = one_and_two("slabs and shards")
+    shutil.copytree(two / "checkpoints", tmp_path / "checkpoints")
+    last = tmp_path / "checkpoints" / "last.pt"
+    whole = checkpoint.load(last)
+    del whole["format"], whole["format_version"]
+    checkpoint.save_together(last, whole)
+    assert not list(last.parent.glob("*-shards-*"))
+    again = checkpoint.load(last)
+    assert all(torch.equal(w, again["model"][name]) for name, w in whole["model"].items())
