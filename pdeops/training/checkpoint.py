@@ -70,7 +70,7 @@ def save_together(path: Path, state: Mapping[str, Any]) -> None:
     """`save` for several processes, which all call it: the main process writes the file, and each
     its parts of divided tensors, to a folder that the file names; see `shards.py`.
 
-    The file must be on storage that all processes see if there are divided tensors.
+    The file must be on storage that all processes share if there are divided tensors.
     """
     if not any(shards.divided(state)):
         if distributed.is_main():
