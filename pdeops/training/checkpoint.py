@@ -70,17 +70,18 @@ def save_together(path: Path, state: Mapping[str, Any]) -> None:
     """`save` for several processes, which all call it: the main process writes the file, and each
     its parts of divided tensors, to a folder that the file names; see `shards.py`.
 
-    The file must be on storage that all processes see if there are divided tensors.
+    The file must be on storage that all processes share if there are divided tensors.
     """
     if not any(shards.divided(state)):
         if distributed.is_main():
             save(path, state)
+            shards.remove_others(path)
         return
     used = distributed.from_main(_folder_of_shards(path) if distributed.is_main() else None)
-    plain = shards.write(state, path.parent, used)
+    plain = shards.write(state, path, used)
     if distributed.is_main():
         save(path, plain)
-        shards.remove(path.parent, used)
+        shards.remove_others(path, plain[shards.ENTRY]["folder"])
 
 
 def _folder_of_shards(path: Path) -> str | None:

@@ -6,6 +6,7 @@ before the file is replaced, and an earlier folder is deleted after that, so tha
 file names a complete folder. Any number of processes can read it, also one.
 """
 
+import pickle
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -41,18 +42,24 @@ def is_divided(value: Any) -> bool:
     return isinstance(value, DTensor)
 
 
-def write(state: Mapping[str, Any], folder: Path, used: str | None) -> dict[str, Any]:
-    """Write the divided tensors to a new folder in `folder`; returns the rest of the state, with an
-    entry that names the new folder. All processes call it.
+def names(file: Path) -> tuple[str, str]:
+    """The folders that a checkpoint file can name."""
+    return f"{file.stem}-shards-1", f"{file.stem}-shards-2"
+
+
+def write(state: Mapping[str, Any], file: Path, used: str | None) -> dict[str, Any]:
+    """Write the divided tensors to a new folder of a checkpoint file; returns the rest of the
+    state, with an entry that names the new folder. All processes call it.
 
     Args:
         used: the name of the folder that is kept, as the present checkpoint names it.
     """
     from torch.distributed import checkpoint
 
-    name = "shards-2" if used == "shards-1" else "shards-1"
+    folder = file.parent
+    name = next(n for n in names(file) if n != used)
     if distributed.is_main():
-        remove(folder, name)
+        shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
     distributed.gather(None)
     entries = dict(divided(state))
@@ -86,8 +93,8 @@ def read(
         return whole
     source = folder / entry["folder"]
     try:
-        found = checkpoint.FileSystemReader(source).read_metadata().state_dict_metadata
-    except OSError as error:
+        found = _metadata(source)
+    except (OSError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(
             f"The checkpoint is incomplete: {source} is missing or damaged ({error}). Copy the "
             f"whole folder checkpoints/ of the run."
@@ -112,10 +119,53 @@ def read(
     return whole
 
 
-def remove(folder: Path, name: str | None) -> None:
-    """Delete a folder that no checkpoint names."""
-    if name is not None:
-        shutil.rmtree(folder / name, ignore_errors=True)
+def remove_others(file: Path, used: str | None = None) -> None:
+    """Delete the folders of a checkpoint file that it does not name any more."""
+    for name in names(file):
+        if name != used:
+            shutil.rmtree(file.parent / name, ignore_errors=True)
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Refuses all but the plain classes of which torch's metadata consist; torch itself would call
+    whatever a file names."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        allowed = name in _PLAIN.get(module, ())
+        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
+            allowed = True
+        if not allowed:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which is no plain data")
+        return super().find_class(module, name)
+
+
+_PATHS = ("PosixPath", "WindowsPath")
+_PLAIN: dict[str, tuple[str, ...]] = {
+    "pathlib": _PATHS,
+    "pathlib._local": _PATHS,
+    "torch": ("Size",),
+    "torch.serialization": ("_get_layout",),
+    "torch.distributed.checkpoint.filesystem": ("_StorageInfo",),
+    "torch.distributed.checkpoint.metadata": (
+        *("Metadata", "MetadataIndex", "StorageMeta", "ChunkStorageMetadata"),
+        *("TensorStorageMetadata", "TensorProperties", "_MEM_FORMAT_ENCODING"),
+    ),
+}
+
+
+def _metadata(source: Path) -> dict[str, Any]:
+    """The shapes and types of the tensors in a folder.
+
+    Raises:
+        OSError, EOFError, UnpicklingError: a file is missing or damaged.
+    """
+    with open(source / ".metadata", "rb") as file:
+        metadata = _PlainUnpickler(file).load()
+    for name in {info.relative_path for info in metadata.storage_data.values()}:
+        if not (source / name).is_file():
+            raise FileNotFoundError(f"there is no {name}")
+    found: dict[str, Any] = metadata.state_dict_metadata
+    return found
 
 
 @contextmanager

@@ -26,22 +26,14 @@ def job():
 def start():
     """Start job.py as a process of its own (its own session, like a terminal's group)."""
 
-    def popen(*arguments, torchrun=None, **options):
-        launch = [sys.executable]
-        if torchrun:
-            launch += [
-                "-m",
-                "torch.distributed.run",
-                "--standalone",
-                f"--nproc-per-node={torchrun}",
-            ]
+    def popen(*arguments, **options):
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",
             "GLOO_SOCKET_IFNAME": "lo",
             "PYTHONPATH": str(ROOT),
         }
         return subprocess.Popen(
-            [*launch, str(SCRIPT), *map(str, arguments)],
+            [sys.executable, str(SCRIPT), *map(str, arguments)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -9,9 +9,11 @@ import argparse
 import gc
 import os
 import signal
+import socket
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -191,18 +193,18 @@ def make_trainer(folder, *, model=None, objective=mse, dataset=None, seed=3, **c
 
 
 def main():
-    """The job of a subprocess: train, die in mid-write, or take 20 steps on several ranks."""
+    """The job of a subprocess: train, die in mid-write, or take 20 steps on two ranks."""
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=["train", "die", "ranks"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--pause", type=float, default=0.0)
+    parser.add_argument("--names", nargs="+", choices=RANKS)
     arguments = parser.parse_args()
     warnings.simplefilter("error")
     torch.set_num_threads(1)
     if arguments.what == "ranks":
-        train_on_ranks(arguments.folder)
-        return 0
+        return train_on_two(arguments.folder, arguments.names)
 
     def slow(model, batch):
         print("piece", flush=True)
@@ -231,34 +233,58 @@ def die_in_mid_write(at):
     checkpoint.torch.save = half_save
 
 
-def train_on_ranks(folder):
-    """20 steps without dropout on all ranks there are: float32, and rollouts in float64.
-
-    27 = 5 · 5 + 2 and 26 = 5 · 5 + 1 samples leave uneven last batches; where one sample is left,
-    rank 0 of 2 has none.
-    """
+def train_on_ranks(folder, names):
+    """20 steps of each of these rows of `RANKS`, on all processes there are."""
     with distributed.process_group("cpu") as device:
-        for dtype in (torch.float32, torch.float64):
-            for num_samples in (27, 26):
-                net = Net(dropout=0.0)
-                dataset, scores = Fields(num_samples), Fields(7, seed=2, shift=False)
-                for fields in (dataset, scores):
-                    fields.x, fields.y = fields.x.to(dtype), fields.y.to(dtype)
-                trainer = make_trainer(
-                    folder / f"{str(dtype).removeprefix('torch.')}-{num_samples}",
-                    model=in_double(net) if dtype is torch.float64 else net,
-                    dataset=dataset,
-                    objective=mse if dtype is torch.float32 else rollout,
-                    device=device,
-                    evaluate=evaluate_on(scores),
-                )
+        for name in names:
+            with distributed.teams(distributed.world_size() if "slabs" in name else 1):
+                trainer = RANKS[name](folder / name, device)
+                if trainer.options.shard and distributed.world_size() > 1:
+                    parts = [p.to_local().numel() for p in trainer.model.parameters()]
+                    assert sum(parts) < 0.6 * sum(p.numel() for p in trainer.model.parameters())
                 at_20(trainer)
                 trainer.fit()
-        train_divided(folder, device)
+        del trainer
     gc.collect()
     if Path("/proc/self/task").exists():  # the group has ended: it could abort the process at exit
         threads = {p.read_text().strip() for p in Path("/proc/self/task").glob("*/comm")}
         assert not {name for name in threads if "gloo" in name}, threads
+
+
+def train_on_two(folder, names):
+    """`train_on_ranks` on this process and a copy of it, which need not import again."""
+    import torch._dynamo
+    import torch.distributed.checkpoint
+    import torch.distributed.fsdp  # noqa: F401
+
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    other = os.fork()
+    os.environ["RANK"] = "0" if other else "1"
+    train_on_ranks(folder, names)
+    return os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) if other else 0
+
+
+def copied_trainer(folder, device, dtype, num_samples):
+    """The trainer of a net that every rank has: in float32, and of rollouts in float64.
+
+    27 = 5 · 5 + 2 and 26 = 5 · 5 + 1 samples leave uneven last batches; where one sample is left,
+    rank 0 of 2 has none.
+    """
+    net = Net(dropout=0.0)
+    dataset, scores = Fields(num_samples), Fields(7, seed=2, shift=False)
+    for fields in (dataset, scores):
+        fields.x, fields.y = fields.x.to(dtype), fields.y.to(dtype)
+    return make_trainer(
+        folder,
+        model=in_double(net) if dtype is torch.float64 else net,
+        dataset=dataset,
+        objective=mse if dtype is torch.float32 else rollout,
+        device=device,
+        evaluate=evaluate_on(scores),
+    )
 
 
 def divided_trainer(folder, device="cpu", dtype=torch.float64, **changes):
@@ -289,24 +315,25 @@ def slabs_trainer(folder, device="cpu", *, modes, **changes):
         dataset=Planes(),
         evaluate=evaluate_on(Planes(5, seed=2)),
         device=device,
-        **{"epochs": 7} | changes,
+        **{"epochs": 7, "eval_every": 3, "save_every": 7} | changes,
     )
 
 
-def train_divided(folder, device):
-    """20 steps with weights divided among the ranks, with slabs of fields, and with both."""
-    for name, dtype in (("sharded float32", torch.float32), ("sharded", torch.float64)):
-        trainer = divided_trainer(folder / name, device, dtype)
-        at_20(trainer)
-        trainer.fit()
-    if distributed.world_size() > 1:
-        parts = [p.to_local().numel() for p in trainer.model.parameters()]
-        assert sum(parts) < 0.6 * sum(p.numel() for p in trainer.model.parameters())
-    with distributed.teams(distributed.world_size()):
-        for name, shard, modes in (("slabs", False, 10), ("slabs and shards", True, 4)):
-            trainer = slabs_trainer(folder / name, device, shard=shard, modes=modes)
-            at_20(trainer)
-            trainer.fit()
+# Jobs without dropout, or where it draws the same on all ranks: samples are divided; weights are
+# divided too; fields are; both are.
+RANKS = {
+    **{
+        f"{str(dtype).removeprefix('torch.')}-{n}": partial(
+            copied_trainer, dtype=dtype, num_samples=n
+        )
+        for dtype in (torch.float32, torch.float64)
+        for n in (26, 27)
+    },
+    "sharded float32": partial(divided_trainer, dtype=torch.float32),
+    "sharded": divided_trainer,
+    "slabs": partial(slabs_trainer, modes=10),
+    "slabs and shards": partial(slabs_trainer, modes=4, shard=True),
+}
 
 
 def at_20(trainer):
