@@ -44,7 +44,7 @@ from pdeops.solvers import (
     Stepper,
     Wave,
 )
-from pdeops.solvers.evolution.step_graph import Recorder
+from pdeops.kernels.runtime.graphs import Recorder
 
 from .bench import RESULTS, machine
 

@@ -1,8 +1,6 @@
 """Tiled multigrid: its identities, its convergence, and which form serves."""
 
-from contextlib import contextmanager
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +9,6 @@ from pdeops.domain import Grid
 from pdeops.kernels import blackbox, forms, tiled_multigrid
 from pdeops.kernels.blackbox import Cycle, System, device, layout
 from pdeops.kernels.blackbox.reference import ReferenceHierarchy
-from pdeops.kernels.runtime.graphs import WARM_UP, graphed
 from pdeops.kernels.tiled_multigrid import reference
 from pdeops.kernels.tiled_multigrid.hierarchy import TiledHierarchy
 from pdeops.solvers import Diffusion
@@ -148,50 +145,3 @@ def test_reasons_against_kernels_and_one_message(caplog):
     assert isinstance(device.set_up(given, CHEBYSHEV, (), None, 1), TiledHierarchy)
     assert blackbox.prefers_polynomials(torch.device("cuda"))
     assert not blackbox.prefers_polynomials(torch.device("cpu"))
-
-
-class Recorded:
-    """The interface of torch.cuda; records what is called."""
-
-    def __init__(self):
-        self.calls = []
-
-    def Stream(self):
-        return SimpleNamespace(wait_stream=lambda other: self.calls.append("wait"))
-
-    current_stream = Stream
-
-    @contextmanager
-    def _within(self, name):
-        self.calls.append(f"begin {name}")
-        yield
-        self.calls.append(f"end {name}")
-
-    def device(self, device):
-        return self._within("device")
-
-    def stream(self, stream):
-        return self._within("stream")
-
-    def graph(self, graph):
-        return self._within("graph")
-
-    def CUDAGraph(self):
-        return SimpleNamespace(replay=lambda: self.calls.append("replay"))
-
-
-def test_a_graph_is_captured_after_calls_on_another_stream_and_replayed():
-    cuda = Recorded()
-    replay = graphed(lambda: cuda.calls.append("call"), torch.device("cuda"), cuda=cuda)
-    warm_up = ["begin stream", *["call"] * WARM_UP, "end stream"]
-    captured = ["begin graph", "call", "end graph"]
-    assert cuda.calls == ["begin device", "wait", *warm_up, "wait", *captured, "end device"]
-    replay()
-    assert cuda.calls[-1] == "replay"
-
-
-def test_without_a_gpu_the_call_itself_is_repeated():
-    calls = []
-    repeat = graphed(lambda: calls.append(1), torch.device("cpu"))
-    repeat()
-    assert calls == [1]
