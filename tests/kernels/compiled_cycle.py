@@ -34,7 +34,7 @@ def main():
         table = {"COLUMNS": 16, "ROWS": 64, "PC": 32, "PRECISION": precision, **axes}
         ptx = compile(run_table, dtype, **table)
         assert "bar.sync" in ptx  # between steps, whose fields must not be read from
-        assert "ld.global.nc" not in ptx  # a cache that does not see stores
+        assert "ld.global.nc" not in ptx  # a cache that stores do not change
     # Triton takes arguments of 1 as constants.
     tile = {"PX": 8, "PY": 16, "PI": 16, "PO": 16, "PRECISION": "tf32", "MODE_X": 2, "MODE_Y": 3}
     ones = {"X": 1, "Y": 1, "I": 1, "O": 1}

@@ -29,7 +29,7 @@ def tile(tiles):
 # one unknown along x, and one right-hand side.
 PLANE = {"n_z": 0, "S_z": 1, "C_z": 1, "N_z": 0, "c_z": 0, "e_z": 0, "c_y": 1, "e_y": 1}
 SMALL = PLANE | dict.fromkeys(("num", "X_TILES", "Y_TILES", "n_x", "N_x"), 1)
-LINE = SMALL | {"n_x": 0, "S_x": 1, "C_x": 1, "N_x": 0, "c_x": 0, "e_x": 0}
+LINE = SMALL | {"c_k": 1, "n_x": 0, "S_x": 1, "C_x": 1, "N_x": 0, "c_x": 0, "e_x": 0}
 CASES = (
     ("fp32", 1, LINE),
     ("fp32", 2, SMALL),

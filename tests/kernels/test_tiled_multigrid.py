@@ -95,15 +95,15 @@ def convergence_factor(A, coarsest, steps=8):
 
 
 def test_convergence_does_not_depend_on_the_grid(several_levels):
-    """Two steps of Chebyshev before and after the correction; an error that the
-    coarse grid sees and the smoother does not would grow towards 1."""
+    """Two steps of Chebyshev before and after the correction; if an error were
+    reduced by neither, the factor would grow towards 1."""
     factors = [convergence_factor(Diffusion(1.0, Grid((n, n))), k) for n, k in ((17, 2), (33, 3))]
     assert max(factors) < 0.12
     assert abs(factors[0] - factors[1]) < 0.03
 
 
 def test_interpolation_follows_jumps_of_the_coefficient(several_levels, monkeypatch):
-    """Squares of 1 and 1e4. Control: interpolation that does not see the coefficient."""
+    """Squares of 1 and 1e4. Control: interpolation without the coefficient."""
     values = torch.where(draw(7, 7) > 0, 1e4, 1.0).double()
     a = values.repeat_interleave(5, 0).repeat_interleave(5, 1)
     A = Diffusion(a, Grid(tuple(a.shape)))
