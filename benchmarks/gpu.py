@@ -36,7 +36,6 @@ def begin(parser: argparse.ArgumentParser, device: torch.device, otherwise: str)
 
 def launches(call: Call, device: torch.device) -> Iterator[tuple[str, Call]]:
     """The call, one operation after another and, on a GPU, as one CUDA graph."""
-    call()  # chooses tiles, makes plans and constants
     yield "operations", call
     if device.type == "cuda":
         yield "graph", graphed(call, device)
