@@ -18,16 +18,10 @@ fused ones in Triton's interpreter, and its times mean nothing. Writes results/m
 
 import argparse
 import copy
-import logging
 import os
-import statistics
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,7 +29,7 @@ from torch import Tensor
 
 from pdeops.compare.tables import write_csv
 
-from .bench import RESULTS, machine
+from .gpu import add_options, begin, gpu_machine, launches, seconds
 
 PLAIN = "plain"
 ALPHA = 39.478  # (2π)², as in configs/mgno_rough256.toml
@@ -150,20 +144,18 @@ def products(precision: Precision) -> Iterator[None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mgno_gpu")
-    parser.add_argument("--repeats", type=int, default=30, help="timed steps of each row")
     parser.add_argument(
         "--interpret", action="store_true", help="all rows at a tiny size, on a CPU"
     )
     parser.add_argument("--eager", action="store_true", help="leave out the rows of torch.compile")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV file")
+    add_options(parser, repeats=30)
     arguments = parser.parse_args()
     problem, device = Problem(), torch.device("cuda")
     if arguments.interpret:
         os.environ.update(TRITON_INTERPRET="1", PDEOPS_KERNELS="triton")
         problem, device = TINY, torch.device("cpu")
-    elif not torch.cuda.is_available():
-        sys.exit("No GPU: nothing to measure. `--interpret` runs all rows at a tiny size.")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")  # the choice of forms
+        arguments.repeats = 1
+    begin(parser, device, "`--interpret` runs all rows at a tiny size.")
     rows: list[dict[str, Any]] = []
     for precision in PRECISIONS:
         plain: dict[str, float] = {}
@@ -183,8 +175,7 @@ def main() -> None:
                                 **row,
                                 "median_ms": f"{1e3 * median:.3f}",
                                 "times_faster": f"{plain[row['launch']] / median:.2f}",
-                                "triton": version("triton"),
-                                **machine(),
+                                **gpu_machine(),
                             }
                         )
                         shown = ("precision", "form", "launch", "median_ms", "times_faster")
@@ -211,34 +202,10 @@ def measured(
             f"{precision.name}: errors {found} against float64 exceed {precision.tolerance:.0e}."
         )
     errors = dict(zip(("error_u", "error_gradient"), (f"{e:.1e}" for e in found), strict=True))
-    for launch, call in launched(training.step, device):
-        seconds = timed_on(device, call, repeats)
-        q1, _, q3 = statistics.quantiles(seconds)
-        quartiles = {"q1_ms": f"{1e3 * q1:.3f}", "q3_ms": f"{1e3 * q3:.3f}"}
-        yield {"launch": launch, "median": statistics.median(seconds), **quartiles, **errors}
-
-
-def launched(
-    step: Callable[[], object], device: torch.device
-) -> Iterator[tuple[str, Callable[[], object]]]:
-    """The step, one operation after another and, on a GPU, as one CUDA graph."""
-    if device.type == "cuda":
-        from .spectral_gpu import launches
-
-        yield from launches(step)
-    else:
-        yield "operations", step
-
-
-def timed_on(device: torch.device, call: Callable[[], object], repeats: int) -> list[float]:
-    """Seconds of each call."""
-    if device.type == "cuda":
-        from .spectral_gpu import timed
-
-        return timed(call, repeats)
-    start = time.perf_counter()
-    call()
-    return [time.perf_counter() - start] * 2
+    for launch, call in launches(training.step, device):
+        times = seconds(call, device, repeats)
+        quartiles = {"q1_ms": f"{1e3 * times.q1:.3f}", "q3_ms": f"{1e3 * times.q3:.3f}"}
+        yield {"launch": launch, "median": times.median, **quartiles, **errors}
 
 
 if __name__ == "__main__":

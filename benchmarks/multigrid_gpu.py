@@ -16,13 +16,10 @@ residuals. Writes results/multigrid_gpu.csv.
 """
 
 import argparse
-import logging
-import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,8 +31,7 @@ from pdeops.kernels import tiled_multigrid
 from pdeops.kernels.runtime.graphs import graphed
 from pdeops.solvers import Diffusion, MultigridCG
 
-from .bench import RESULTS, machine
-from .spectral_gpu import copy_bandwidth
+from .gpu import add_options, begin, copy_bandwidth, gpu_machine, seconds
 
 PLANES, BOXES, COLUMNS, BATCH_SIZE = (1024, 4096), (128, 256), 32, 1024
 DIRECT = ((1024, 1024), (2048, 2048), (64, 64, 64))
@@ -87,21 +83,18 @@ def main() -> None:
     parser.add_argument("--boxes", type=int, nargs="*", default=BOXES, help="unknowns per axis")
     parser.add_argument("--batch", type=int, default=BATCH_SIZE, help="of a plane, 0 for none")
     parser.add_argument("--columns", type=int, default=COLUMNS, help="right-hand sides of a batch")
-    parser.add_argument("--repeats", type=int, default=9, help="timed calls of each row")
     parser.add_argument("--device", default="cuda", help="'cpu' runs the twins")
     parser.add_argument("--no-direct", action="store_true", help="without cuDSS")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV file")
+    add_options(parser, repeats=9)
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        parser.error("no GPU: nothing to measure. `--device cpu` checks the twins at small sizes.")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")  # the choice of tiles
+    begin(parser, device, "`--device cpu` checks the twins at small sizes.")
     bandwidth = copy_bandwidth(device) if device.type == "cuda" else None
     if bandwidth is not None:
         print(f"copy bandwidth {bandwidth / 1e12:.2f} TB/s")
     rows: list[Row] = []
     for row in measured(arguments, device, bandwidth):
-        rows.append({**row, **machine()})
+        rows.append({**row, **gpu_machine()})
         print(*(f"{k} {v}" for k, v in row.items()), sep=" | ", flush=True)
         write_csv(arguments.out / "multigrid_gpu.csv", rows)
 
@@ -140,11 +133,11 @@ def multigrid_row(
     solver = MultigridCG(A, device=device)
     solver.solve(b, rtol=RTOL)
     first = time.perf_counter() - begun
-    solution = median(lambda: solver.solve(b, rtol=RTOL), device, repeats)
+    solution = seconds(lambda: solver.solve(b, rtol=RTOL), device, repeats).median
     result = solver.solve(b, rtol=RTOL)
     if not result.converged:
         raise RuntimeError(f"{problem}: {result.reason}")
-    setup = median(lambda: MultigridCG(A, device=device), device, repeats)
+    setup = seconds(lambda: MultigridCG(A, device=device), device, repeats).median
     cycle = cycle_time(solver, b, device, repeats)
     with tiled_multigrid.FORMS.twin():
         twin = cycle_time(solver, b, device, min(repeats, 3))
@@ -170,7 +163,7 @@ def cycle_time(solver: MultigridCG, b: Tensor, device: torch.device, repeats: in
     """Seconds of a cycle, as a graph."""
     stored = solver.hierarchy.stored(b.reshape(-1, *solver.A.grid.shape)).float()
     out = torch.empty_like(stored)
-    return median(graphed(lambda: out.copy_(solver.cycle(stored)), device), device, repeats)
+    return seconds(graphed(lambda: out.copy_(solver.cycle(stored)), device), device, repeats).median
 
 
 def compulsory_bytes(solver: MultigridCG, problem: Problem) -> int:
@@ -196,9 +189,9 @@ def cudss_row(problem: Problem, device: torch.device, bandwidth: float | None, r
     with DirectSolver(matrix, flat) as solver:
         solver.plan()
         solver.factorize()
-        finish(device)
+        torch.cuda.synchronize(device)
         factorisation = time.perf_counter() - begun
-        solution = median(solver.solve, device, repeats)
+        solution = seconds(solver.solve, device, repeats).median
         x = solver.solve().view(b.shape)
     residual = ((b - A @ x).norm() / b.norm()).item()
     return {
@@ -208,25 +201,6 @@ def cudss_row(problem: Problem, device: torch.device, bandwidth: float | None, r
         "solve_s": f"{solution:.3e}",
         "residual": f"{residual:.1e}",
     }
-
-
-def finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def median(call: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Median seconds until the device has finished a call, after an untimed one."""
-    seconds: Sequence[float] = [seconds_of(call, device) for _ in range(repeats + 1)][1:]
-    return statistics.median(seconds)
-
-
-def seconds_of(call: Callable[[], object], device: torch.device) -> float:
-    finish(device)
-    begun = time.perf_counter()
-    call()
-    finish(device)
-    return time.perf_counter() - begun
 
 
 if __name__ == "__main__":

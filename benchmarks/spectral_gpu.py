@@ -11,15 +11,10 @@ tiny sizes in Triton's interpreter and times nothing. Writes results/spectral_gp
 """
 
 import argparse
-import logging
 import os
-import statistics
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,7 +22,7 @@ from torch import Tensor
 
 from pdeops.compare.tables import write_csv
 
-from .bench import RESULTS, machine
+from .gpu import add_options, begin, copy_bandwidth, gpu_machine, launches, seconds
 
 SIZES, CHANNELS, BATCH = (128, 256, 512, 1024), 64, 16
 FFT = "FFT and einsum"
@@ -100,18 +95,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.spectral_gpu")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="nodes per axis")
     parser.add_argument("--modes", type=int, default=16, help="n_modes per axis: 16 is 16 x 9")
-    parser.add_argument("--repeats", type=int, default=20, help="timed calls of each row")
     parser.add_argument("--interpret", action="store_true", help="errors at tiny sizes, on a CPU")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV file")
+    add_options(parser, repeats=20)
     arguments = parser.parse_args()
     if arguments.interpret:
         os.environ.update(TRITON_INTERPRET="1", PDEOPS_KERNELS="triton")
         check(torch.device("cpu"), (17, 24), modes=2, channels=3, batch=2)
         return
-    if not torch.cuda.is_available():
-        sys.exit("No GPU: nothing to measure. `--interpret` checks the errors on the CPU.")
     device = torch.device("cuda")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")  # the choice of tiles
+    begin(parser, device, "`--interpret` checks the errors on the CPU.")
     check(device, arguments.sizes, arguments.modes, CHANNELS, batch=2)
     measure(device, arguments)
 
@@ -132,10 +124,9 @@ def measure(device: torch.device, arguments: argparse.Namespace) -> None:
             }
             with precision(method):
                 step = differentiated(method, u, weight, g)
-                for launch, call in launches(step):
-                    seconds = timed(call, arguments.repeats)
-                    median = statistics.median(seconds)
-                    fft.setdefault(launch, median)
+                for launch, call in launches(step, device):
+                    times = seconds(call, device, arguments.repeats)
+                    fft.setdefault(launch, times.median)
                     rows.append(
                         {
                             "n": n,
@@ -144,14 +135,13 @@ def measure(device: torch.device, arguments: argparse.Namespace) -> None:
                             "batch": BATCH,
                             "method": name,
                             "launch": launch,
-                            "q1_s": f"{statistics.quantiles(seconds)[0]:.3e}",
-                            "median_s": f"{median:.3e}",
-                            "times_faster": f"{fft[launch] / median:.2f}",
-                            "share_of_copy": f"{size / median / bandwidth:.2f}",
+                            "q1_s": f"{times.q1:.3e}",
+                            "median_s": f"{times.median:.3e}",
+                            "times_faster": f"{fft[launch] / times.median:.2f}",
+                            "share_of_copy": f"{size / times.median / bandwidth:.2f}",
                             "copy_TB_s": f"{bandwidth / 1e12:.2f}",
                             **errors,
-                            "triton": version("triton"),
-                            **machine(),
+                            **gpu_machine(),
                         }
                     )
                     shown = ("n", "method", "launch", "median_s", "times_faster", "share_of_copy")
@@ -226,42 +216,6 @@ def check(
                 raise RuntimeError(
                     f"{name} at {n}²: errors {found} against float64 exceed {method.tolerance:.1e}."
                 )
-
-
-def launches(step: Step) -> Iterator[tuple[str, Callable[[], object]]]:
-    """The step, one operation after another and as one CUDA graph."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):  # chooses tiles, makes plans and constants
-            step()
-    torch.cuda.current_stream().wait_stream(stream)
-    yield "operations", step
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        kept = step()
-    yield "graph", graph.replay
-    del kept
-
-
-def timed(call: Callable[[], object], repeats: int) -> list[float]:
-    """Seconds of each call, by events of the device."""
-    seconds = []
-    for _ in range(repeats + 1):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        call()
-        end.record()
-        end.synchronize()
-        seconds.append(start.elapsed_time(end) / 1e3)
-    return seconds[1:]
-
-
-def copy_bandwidth(device: torch.device) -> float:
-    """Bytes read and written per second by a copy of 4 GiB."""
-    x = torch.empty(1 << 30, device=device).normal_()
-    y = torch.empty_like(x)
-    return 2 * x.numel() * x.element_size() / statistics.median(timed(lambda: y.copy_(x), 20))
 
 
 if __name__ == "__main__":

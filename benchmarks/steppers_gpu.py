@@ -12,13 +12,10 @@ sizes. Writes results/steppers_gpu.csv.
 """
 
 import argparse
-import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,10 +23,8 @@ from torch import Tensor
 
 from pdeops.calculus import fourier
 from pdeops.compare.tables import write_csv
-from pdeops.compare.timing import finished, time_calls
 from pdeops.domain import Grid
 from pdeops.kernels import etdrk4, low_storage, vorticity
-from pdeops.kernels.runtime.tuning import device_name
 from pdeops.solvers import (
     ETDRK4,
     RK4CN,
@@ -44,11 +39,9 @@ from pdeops.solvers import (
     Stepper,
     Wave,
 )
-from pdeops.solvers.evolution.step_graph import Recorder
 
-from .bench import RESULTS, machine
+from .gpu import Call, add_options, begin, gpu_machine, launches, seconds
 
-Call = Callable[[], object]
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-11}  # of the steps of one timed call
 
 
@@ -154,23 +147,14 @@ def transforms(run: Run) -> dict[str, Call]:
     return {f"FFTs of {size}": of_parts(size) for size in {len(z), *chunks}}
 
 
-def launches(call: Call, device: torch.device) -> Iterator[tuple[str, Call]]:
-    """The call, one operation after the other, and as a CUDA graph where the device has them."""
-    call()  # chooses tiles and parts, makes plans
-    yield "operations", call
-    if device.type == "cuda":
-        yield "graph", Recorder(device)(call)
-
-
-def seconds(call: Call, steps: int, repeats: int, device: torch.device) -> float:
+def step_seconds(call: Call, steps: int, repeats: int, device: torch.device) -> float:
     """Median seconds of a call, `steps` of which are timed together."""
 
     def many() -> None:
         for _ in range(steps):
             call()
 
-    timing = time_calls({"call": finished(many, device)}, repeats=repeats)
-    return timing["call"].wall.median / steps
+    return seconds(many, device, repeats).median / steps
 
 
 def error_of(run: Run, step: Call, exact: Run, steps: int) -> float:
@@ -204,7 +188,7 @@ def measure(
                     f"{name}, {forms}, {launch}, {dtype}: the error {error:.1e} is not that of "
                     f"round-off; the times cannot be compared."
                 )
-            step_s = seconds(call, steps, arguments.repeats, device)
+            step_s = step_seconds(call, steps, arguments.repeats, device)
             if forms == "twins" and launch == "operations":
                 slowest = step_s
             row = {
@@ -223,21 +207,16 @@ def measure(
             if name in FLOWS:
                 if launch not in ffts:
                     pairs = (dict(launches(c, device))[launch] for c in transforms(run).values())
-                    ffts[launch] = min(seconds(c, steps, arguments.repeats, device) for c in pairs)
+                    ffts[launch] = min(
+                        step_seconds(c, steps, arguments.repeats, device) for c in pairs
+                    )
                 row |= {
                     "fft_s": f"{ffts[launch]:.3e}",
                     "step_over_fft": f"{step_s / ffts[launch]:.2f}",
                 }
-            rows.append(row | {"device": device_name(device), "triton": triton(), **machine()})
+            rows.append(row | gpu_machine())
             print(*list(row.values()), sep=" | ", flush=True)
     return rows
-
-
-def triton() -> str:
-    try:
-        return version("triton")
-    except PackageNotFoundError:
-        return "none"
 
 
 def main() -> None:
@@ -246,17 +225,14 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, help="per axis of Navier-Stokes; 512, or 16 on a CPU")
     parser.add_argument("--batch", type=int, help="samples; 16, or 2 on a CPU")
     parser.add_argument("--steps", type=int, default=10, help="steps of one timed call")
-    parser.add_argument("--repeats", type=int, default=10, help="timed calls of each row")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV file")
+    add_options(parser, repeats=10)
     arguments = parser.parse_args()
     tiny = arguments.device == "cpu"
-    if not tiny and not torch.cuda.is_available():
-        parser.error("no GPU: nothing to measure; `--device cpu` runs tiny sizes")
+    begin(parser, torch.device(arguments.device), "`--device cpu` runs tiny sizes.")
     if tiny:
         torch.set_num_threads(1)
     arguments.batch = arguments.batch or (2 if tiny else 16)
     nodes = arguments.nodes or (16 if tiny else 512)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")  # the choice of parts
     rows: list[dict[str, Any]] = []
     for name, case in (FLOWS | OTHERS).items():
         n = nodes if name in FLOWS else max(16, nodes // 2 if case.axes == 2 else 2 * nodes)

@@ -40,6 +40,16 @@ def pytest_sessionfinish():
     gc.unfreeze()  # extension modules report what is left at the end as leaked
 
 
+@pytest.fixture
+def fresh_messages():
+    """Messages about forms, which appear once in a process, appear again."""
+    from pdeops.kernels import forms
+
+    forms.warn_once.cache_clear()
+    yield
+    forms.warn_once.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder of real inputs from elsewhere; the test is skipped where it is absent."""

@@ -14,9 +14,11 @@ import triton.language as tl
 @triton.jit
 def waves_of_program(size, BLOCK: tl.constexpr, PARTS: tl.constexpr):
     """Waves k, the offsets of a tile (waves, parts), and whether each lies in the field."""
-    k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    # One axis of programs: the others hold no more than 65535.
+    blocks = tl.cdiv(size, BLOCK)
+    k = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
     part = tl.arange(0, PARTS)
-    row = tl.program_id(0).to(tl.int64) * size
+    row = (tl.program_id(0) // blocks).to(tl.int64) * size
     at = (row + k)[:, None] * PARTS + part[None, :]
     inside = (k < size)[:, None] & (part < PARTS)[None, :]
     return k, at, inside

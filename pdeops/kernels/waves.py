@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .runtime.tiles import FUSION, cdiv, rounded
+
 REAL = (torch.float32, torch.float64)
 THREADS = 128  # of a program
 LARGEST = 1024  # waves of a program
-OPTIONS = {
-    "num_warps": THREADS // 32,
-    "enable_fp_fusion": True,  # the default of Triton, which 3.9 warns will change
-}
+OPTIONS = {"num_warps": THREADS // 32, **FUSION}
 
 
 def unfit(u: Tensor, factor: Tensor) -> str | None:
@@ -61,7 +60,7 @@ def launch(
         return
     block = block_of(size)
     with torch.cuda.device_of(out):
-        kernel[out.numel() // size, cdiv(size, block)](
+        kernel[(out.numel() // size * cdiv(size, block),)](
             *map(numbers, (*written, *factors, *fields)), size, BLOCK=block,
             PARTS=2 if out.is_complex() else 1, COMPLEX=factors[0].is_complex(),
             **constants, **OPTIONS,
@@ -76,11 +75,7 @@ def numbers(z: Tensor) -> Tensor:
 def block_of(size: int) -> int:
     """Waves of a program: a power of 2, and one per thread at least, so that no thread reads what
     another one has written in place."""
-    return max(THREADS, min(LARGEST, 1 << (size - 1).bit_length()))
-
-
-def cdiv(n: int, size: int) -> int:
-    return -(-n // size)
+    return max(THREADS, min(LARGEST, rounded(size)))
 
 
 def require_contiguous(*fields: Tensor) -> None:

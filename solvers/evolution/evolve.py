@@ -140,7 +140,8 @@ class _Interval:
 
 
 class _Number(NamedTuple):
-    """A number of the state, where it was formed, and what tells the reason to stop, or ""."""
+    """A number of the state, the step and time at which it was formed, and the function that
+    returns the reason to stop, or ""."""
 
     value: Tensor
     step: int

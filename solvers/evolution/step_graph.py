@@ -4,21 +4,17 @@ A step consists of tens of short kernels. On a small grid a GPU computes them fa
 launches them, one after the other; a graph launches them all at once. The results are the same.
 """
 
-import logging
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Inexact
 from torch import Tensor
 
-from ...kernels.forms import has_graphs
+from ...kernels.forms import has_graphs, warn_once
+from ...kernels.runtime.graphs import Call, Recorder
 from .evolution import Evolution
 from .stepper import Stepper
 
-Call = Callable[[], object]
-
 MOST = 8  # graphs of one run: lengths of steps
-log = logging.getLogger("pdeops")
 
 
 class StepGraphs:
@@ -63,38 +59,19 @@ class StepGraphs:
             self._computed.add(dt)
 
     def _add(self, t: float, dt: float) -> None:
-        """The graph of a step; if it cannot be recorded, one message, and no graphs any more."""
+        """The graph of a step; if it cannot be recorded, a message, and no graphs any more."""
         # The method may drop coefficients of this length, which the graph reads.
         self._kept.append(self.method.coefficients(dt, self.u_hat))
         try:
             self._replays[dt] = self._record(lambda: self.method.step(self.u_hat, t, dt))
         except RuntimeError as error:
             self._computed, self._limit = set(), 0
-            log.warning(
-                "a step of %s cannot be recorded as a CUDA graph, so each kernel is launched by "
-                "itself; N must not read numbers back from the device: %s",
-                type(self.method.equation).__name__,
-                error,
+            warn_once(
+                f"steps of {type(self.method.equation).__name__}",
+                "one launch per kernel",
+                f"a step cannot be recorded as a CUDA graph ({error}); N must not read numbers "
+                f"back from the device",
             )
-
-
-class Recorder:
-    """A call -> its CUDA graph. All graphs of one recorder use the same memory for their temporary
-    fields, so they must not run at the same time."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.pool = torch.cuda.graph_pool_handle()
-
-    def __call__(self, call: Call) -> Call:
-        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.device)
-        try:
-            with torch.cuda.device(self.device), torch.cuda.graph(graph, pool=self.pool):
-                call()
-        except RuntimeError:
-            torch.cuda.set_stream(stream)  # after an error torch stays in the stream of the record
-            raise
-        return graph.replay
 
 
 def launched(method: Stepper, u_hat: Inexact[Tensor, "*state"]) -> Stepper | StepGraphs:

@@ -37,7 +37,7 @@ class MultigridCG:
         cycle: "V" or "W".
         sweeps: number of sweeps before and after the correction.
         smoother: `Chebyshev(degree)`, `Jacobi(damping)` or `LineGaussSeidel(axes)`; by default
-            lines where they pay (`Multigrid`), else `Chebyshev(2)`.
+            lines where `Multigrid` takes them, else `Chebyshev(2)`.
         check_every: iterations between two reads of the residuals; x may be ready up to
             `check_every` - 1 iterations before the device is read.
 

@@ -110,7 +110,7 @@ BOTH, BOX = (True, True), (True, True, True)
 LONG = {"test_strided": "the rows with more nodes are; the interpreter is slow"}
 FEW_NODES = {
     "tiled_multigrid, line, few_nodes": row(
-        few_parts, ((5,),), dtypes=(torch.float32,), coarsen=(True,)
+        few_parts, ((5,),), dtypes=(torch.float32,), exempt=LONG, coarsen=(True,)
     ),
     "tiled_multigrid, few_nodes": row(
         few_parts, ((4, 3),), dtypes=(torch.float64,), exempt=LONG, coarsen=BOTH

@@ -51,6 +51,15 @@ def test_several_steps_per_load_equal_plain_steps_on_tiles_with_halo(steps, monk
         torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
 
 
+def test_more_steps_than_a_halo_has_room_for():
+    """Tiles of 8 x 8 x 32 nodes, of which a halo of 5 would leave none."""
+    level = level_of(3, 2, 3)
+    u, b = (inside(level, level.c.new_zeros(1, *level.c.shape[1:])) for _ in range(2))
+    lengths = (0.6, 0.9, 0.7, 0.8, 0.5)
+    found, expected = (form.smooth(level, u, b, lengths, None) for form in (gpu, reference))
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
+
+
 def test_residual_and_restriction_on_several_tiles(monkeypatch):
     for table in (triton_launch.FLAT, triton_launch.CELLS):
         monkeypatch.setitem(table, 2, (Tile(1, 4, 8),))

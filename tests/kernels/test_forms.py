@@ -14,14 +14,6 @@ def made(monkeypatch, setting="", interpreted=""):
     return Forms("pdeops.kernels.example", cpu="cpu", cuda="gpu")
 
 
-@pytest.fixture
-def fresh():
-    """Messages appear once in a process."""
-    forms.warn_once.cache_clear()
-    yield
-    forms.warn_once.cache_clear()
-
-
 def test_each_device_has_its_form(monkeypatch, caplog):
     monkeypatch.setattr(forms, "_has_triton", lambda: True)
     table = made(monkeypatch)
@@ -70,7 +62,7 @@ def test_another_value_is_an_error(monkeypatch):
         made(monkeypatch, "fast")
 
 
-def test_a_missing_triton_is_reported_once(monkeypatch, caplog, fresh):
+def test_a_missing_triton_is_reported_once(monkeypatch, caplog, fresh_messages):
     monkeypatch.setattr(forms, "_has_triton", lambda: False)
     table = made(monkeypatch)
     choices = {table.choice("cuda") for _ in range(3)}
@@ -81,7 +73,7 @@ def test_a_missing_triton_is_reported_once(monkeypatch, caplog, fresh):
     assert len(caplog.records) == 1
 
 
-def test_an_unsupported_dtype_or_dimension_is_reported_once(monkeypatch, caplog, fresh):
+def test_an_unsupported_dtype_or_dimension_is_reported_once(monkeypatch, caplog, fresh_messages):
     monkeypatch.setattr(forms, "_has_triton", lambda: True)
     for _ in range(2):
         for dtype, num_axes in ((torch.float64, 2), (torch.float32, 4)):
@@ -94,7 +86,9 @@ def test_an_unsupported_dtype_or_dimension_is_reported_once(monkeypatch, caplog,
 
 
 @pytest.mark.parametrize("operation", [etdrk4, low_storage, vorticity])
-def test_the_sums_of_a_step_fall_back_with_one_message(operation, monkeypatch, caplog, fresh):
+def test_the_sums_of_a_step_fall_back_with_one_message(
+    operation, monkeypatch, caplog, fresh_messages
+):
     """Without Triton, or for a field that its kernels cannot take; no message where the loops of a
     CPU cannot."""
     monkeypatch.setenv(VARIABLE, "triton")

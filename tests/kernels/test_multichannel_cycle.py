@@ -136,15 +136,13 @@ def test_weights_are_counted():
         ((torch.bfloat16, 2, 64), None),
     ],
 )
-def test_fields_without_a_kernel_take_the_twin(fields, reason, monkeypatch, caplog):
-    forms._warn_once.cache_clear()
+def test_fields_without_a_kernel_take_the_twin(fields, reason, monkeypatch, caplog, fresh_messages):
     monkeypatch.setattr(forms, "_has_triton", lambda: True)
     table = Forms("pdeops.kernels.multichannel_cycle", cuda="gpu")
     for _ in range(2):
         choice = table.choice("cuda", gpu.unfit(*fields))
     assert choice.form == ("gpu" if reason is None else "reference")
     assert [reason in r.message for r in caplog.records] == [True] * (reason is not None)
-    forms._warn_once.cache_clear()
 
 
 def test_the_twin_serves_a_cpu(monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse
 import torch
 
+from pdeops.kernels import stencil_multigrid
 from pdeops.kernels.stencil_multigrid import StencilSystem, cpu, layout, reference
 from tests.stencils import elements, random_stencil, without
 
@@ -95,6 +96,21 @@ def test_weights_of_elements_are_those_of_linear_interpolation(shape, spacing):
     for (parity, corner), w in zip(grid.weights, found[0].weights, strict=True):
         inside = tuple(slice(1 - c, n + 1 - c) for c, n in zip(corner, grid.coarse, strict=True))
         assert torch.allclose(w[inside], torch.tensor(0.5).double() ** sum(parity), atol=1e-13)
+
+
+def test_a_device_without_kernels_is_reported_once(monkeypatch, caplog, fresh_messages):
+    A = random_stencil((5, 4))
+    system = StencilSystem(A.diagonal(), A.couplings, (1.0, 1.0))
+    stencil_multigrid.set_up(system)
+    with stencil_multigrid.FORMS.twin():  # asked for
+        stencil_multigrid.set_up(system)
+    assert not caplog.text
+    monkeypatch.setattr(stencil_multigrid.FORMS, "by_device", {})
+    for _ in range(2):
+        assert isinstance(stencil_multigrid.set_up(system), reference.ReferenceHierarchy)
+    assert [r.getMessage() for r in caplog.records] == [
+        "multigrid of a stencil: no kernels for cpu; the form `reference` is used instead"
+    ]
 
 
 def test_weights_follow_jumps():

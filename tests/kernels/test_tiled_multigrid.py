@@ -1,17 +1,14 @@
 """Tiled multigrid: its identities, its convergence, and which form serves."""
 
-from contextlib import contextmanager
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from pdeops.domain import Grid
-from pdeops.kernels import blackbox, forms, tiled_multigrid
+from pdeops.kernels import blackbox, tiled_multigrid
 from pdeops.kernels.blackbox import Cycle, System, device, layout
 from pdeops.kernels.blackbox.reference import ReferenceHierarchy
-from pdeops.kernels.runtime.graphs import WARM_UP, graphed
 from pdeops.kernels.tiled_multigrid import reference
 from pdeops.kernels.tiled_multigrid.hierarchy import TiledHierarchy
 from pdeops.solvers import Diffusion
@@ -98,15 +95,15 @@ def convergence_factor(A, coarsest, steps=8):
 
 
 def test_convergence_does_not_depend_on_the_grid(several_levels):
-    """Two steps of Chebyshev before and after the correction; an error that the
-    coarse grid sees and the smoother does not would grow towards 1."""
+    """Two steps of Chebyshev before and after the correction; if an error were
+    reduced by neither, the factor would grow towards 1."""
     factors = [convergence_factor(Diffusion(1.0, Grid((n, n))), k) for n, k in ((17, 2), (33, 3))]
     assert max(factors) < 0.12
     assert abs(factors[0] - factors[1]) < 0.03
 
 
 def test_interpolation_follows_jumps_of_the_coefficient(several_levels, monkeypatch):
-    """Squares of 1 and 1e4. Control: interpolation that does not see the coefficient."""
+    """Squares of 1 and 1e4. Control: interpolation without the coefficient."""
     values = torch.where(draw(7, 7) > 0, 1e4, 1.0).double()
     a = values.repeat_interleave(5, 0).repeat_interleave(5, 1)
     A = Diffusion(a, Grid(tuple(a.shape)))
@@ -136,9 +133,8 @@ def test_a_constant_coefficient_is_one_number_with_strides_of_zero():
     torch.testing.assert_close(tiled_multigrid.product(level, u)[level.inside], A @ b)
 
 
-def test_reasons_against_kernels_and_one_message(caplog):
+def test_reasons_against_kernels_and_one_message(caplog, fresh_messages):
     periodic = System([torch.ones(9, 8), torch.ones(8, 9)], None, (True, False), (1.0, 1.0))
-    forms.warn_once.cache_clear()
     for _ in range(2):
         assert isinstance(device.set_up(periodic, CHEBYSHEV, (), None, 1), ReferenceHierarchy)
     assert caplog.text.count("periodic axes have no kernels") == 1
@@ -148,50 +144,3 @@ def test_reasons_against_kernels_and_one_message(caplog):
     assert isinstance(device.set_up(given, CHEBYSHEV, (), None, 1), TiledHierarchy)
     assert blackbox.prefers_polynomials(torch.device("cuda"))
     assert not blackbox.prefers_polynomials(torch.device("cpu"))
-
-
-class Recorded:
-    """The interface of torch.cuda; records what is called."""
-
-    def __init__(self):
-        self.calls = []
-
-    def Stream(self):
-        return SimpleNamespace(wait_stream=lambda other: self.calls.append("wait"))
-
-    current_stream = Stream
-
-    @contextmanager
-    def _within(self, name):
-        self.calls.append(f"begin {name}")
-        yield
-        self.calls.append(f"end {name}")
-
-    def device(self, device):
-        return self._within("device")
-
-    def stream(self, stream):
-        return self._within("stream")
-
-    def graph(self, graph):
-        return self._within("graph")
-
-    def CUDAGraph(self):
-        return SimpleNamespace(replay=lambda: self.calls.append("replay"))
-
-
-def test_a_graph_is_captured_after_calls_on_another_stream_and_replayed():
-    cuda = Recorded()
-    replay = graphed(lambda: cuda.calls.append("call"), torch.device("cuda"), cuda=cuda)
-    warm_up = ["begin stream", *["call"] * WARM_UP, "end stream"]
-    captured = ["begin graph", "call", "end graph"]
-    assert cuda.calls == ["begin device", "wait", *warm_up, "wait", *captured, "end device"]
-    replay()
-    assert cuda.calls[-1] == "replay"
-
-
-def test_without_a_gpu_the_call_itself_is_repeated():
-    calls = []
-    repeat = graphed(lambda: calls.append(1), torch.device("cpu"))
-    repeat()
-    assert calls == [1]

@@ -1,19 +1,12 @@
-"""torch.compile and torch.export keep a learned cycle as one operation, forward and backward.
-
-`test_triton.py` runs this script in a process with Triton's interpreter.
-"""
+"""torch.compile and torch.export keep a learned cycle as one operation, forward and backward
+(`traced.py`)."""
 
 import torch
-from torch._dynamo.backends.common import aot_autograd
-from torch._dynamo.backends.debugging import boxed_nop
 
 from pdeops.domain import Grid
 from pdeops.nn.multigrid import MultigridCycle
 
-
-def operations(graph):
-    targets = [str(node.target) for node in graph.nodes if node.op == "call_function"]
-    return [t.split(".")[1] for t in targets if t.startswith("pdeops.")]
+from .traced import compiled, operations
 
 
 def main():
@@ -22,19 +15,14 @@ def main():
     f = torch.randn(1, 2, 5, 4)
     graphs = []
 
-    def compiler(module, inputs):
-        graphs.append(operations(module.graph))
-        return boxed_nop(module, inputs)
-
-    compiled = torch.compile(layer, fullgraph=True, backend=aot_autograd(fw_compiler=compiler))
     results = []
-    for function in (layer, compiled):
+    for function in (layer, compiled(layer, graphs)):
         x = f.clone().requires_grad_()
         u = function(x)
-        found = torch.autograd.grad(u.square().sum(), (x, *layer.parameters()))
-        results.append([u, *found])
+        results.append([u, *torch.autograd.grad(u.square().sum(), (x, *layer.parameters()))])
     torch.testing.assert_close(*results)
-    assert graphs == [["multichannel_cycle"], ["multichannel_cycle_gradients"]], graphs
+    found = [operations(graph) for graph in graphs]
+    assert found == [["multichannel_cycle"], ["multichannel_cycle_gradients"]], found
 
     with torch.no_grad():
         exported = torch.export.export(layer, (f,))

@@ -7,7 +7,7 @@ form may have faster products. Where nothing can be timed the plain form serves.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
@@ -313,7 +313,7 @@ def candidates_of(tiles: tuple[Tile, ...], precisions: tuple[str, ...]) -> tuple
     return (PLAIN, *(replace(t, precision=p) for p in precisions for t in tiles))
 
 
-@lru_cache(maxsize=64)
+@cache
 def table_of(lines: tuple[Line, ...], device: torch.device) -> Tensor:
-    """The lines as integers on a device, (line, column)."""
+    """The lines as integers on a device, (line, column); kept, because CUDA graphs read it."""
     return torch.tensor([line.integers() for line in lines], dtype=torch.int32, device=device)

@@ -5,17 +5,52 @@ from typing import Any
 
 import torch
 
+Call = Callable[[], object]
+
 WARM_UP = 3  # calls before the capture: they compile kernels, choose tiles and make constants
 
 
-def graphed(
-    call: Callable[[], object], device: torch.device, *, cuda: Any = torch.cuda
-) -> Callable[[], object]:
+class Recorder:
+    """A call -> its CUDA graph; `replay` repeats what the call does on the device.
+
+    The call was made before, because kernels cannot be compiled while it is recorded. It works on
+    tensors that outlive the graph, which contains their addresses, and reads no number from the
+    device. All graphs of one recorder use the same memory for their temporary fields, so they must
+    not run at the same time.
+
+    Args:
+        device: a GPU.
+        cuda: the interface of `torch.cuda`.
+    """
+
+    def __init__(self, device: torch.device, cuda: Any = torch.cuda) -> None:
+        self.device, self._cuda = device, cuda
+        self.pool = cuda.graph_pool_handle()
+
+    def __call__(self, call: Call) -> Call:
+        """The replay of a call.
+
+        Raises:
+            RuntimeError: the call does what cannot be recorded, such as to read a number.
+        """
+        cuda = self._cuda
+        with cuda.device(self.device):
+            graph, stream = cuda.CUDAGraph(), cuda.current_stream()
+            try:
+                with cuda.graph(graph, pool=self.pool):
+                    call()
+            except RuntimeError:
+                cuda.set_stream(stream)  # after an error torch stays in the stream of the record
+                raise
+        replay: Call = graph.replay
+        return replay
+
+
+def graphed(call: Call, device: torch.device, *, cuda: Any = torch.cuda) -> Call:
     """A function that repeats what `call` does on the device, as one CUDA graph; on devices other
     than GPUs `call` itself.
 
-    `call` works in place on tensors that outlive it, reads no number from the device, and may be
-    repeated: it is called before the capture.
+    `call` is as in `Recorder`, and may be repeated: it is called before the capture.
 
     Args:
         cuda: the interface of `torch.cuda`.
@@ -29,7 +64,4 @@ def graphed(
             for _ in range(WARM_UP):
                 call()
         cuda.current_stream().wait_stream(stream)
-        graph = cuda.CUDAGraph()
-        with cuda.graph(graph):
-            call()
-    return graph.replay
+    return Recorder(device, cuda)(call)

@@ -2,6 +2,7 @@
 as one node of the graph."""
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -28,6 +29,17 @@ def register(
             library.impl(name, run, device)
         torch.library.register_fake(f"pdeops::{name}", shapes, lib=library)
     return library
+
+
+def at_call(package: str, name: str) -> Implementation:
+    """The function "module.name" of a package, whose module is imported at each call, because
+    importing Triton takes a second and it may be missing."""
+    module, _, function = name.partition(".")
+
+    def run(*arguments: object) -> Any:
+        return getattr(import_module(f"{package}.{module}"), function)(*arguments)
+
+    return run
 
 
 def nothing(*arguments: object) -> None:

@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 SMALLEST = 16  # operand of tl.dot
+FUSION = {"enable_fp_fusion": True}  # the default of Triton, which 3.9 warns will change
 
 
 class Tile(Protocol):
@@ -33,9 +34,10 @@ def cdiv(n: int, size: int) -> int:
 
 
 def options(tile: Tile) -> dict[str, Any]:
+    """Of a kernel with products `tl.dot`."""
     return {
         "PRECISION": tile.precision,
         "num_warps": tile.warps,
         "num_stages": tile.stages,
-        "enable_fp_fusion": True,  # the default of Triton, which 3.9 warns will change
+        **FUSION,
     }

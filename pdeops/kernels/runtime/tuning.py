@@ -52,7 +52,7 @@ def best(
     if clock is None:
         if device.type != "cuda" or torch.cuda.is_current_stream_capturing():
             return candidates[0]
-        clock = _seconds
+        clock = seconds_on_device
     name, text = device_name(device), " ".join(map(str, key))
     by_name = {repr(c): c for c in candidates}
     chosen = by_name.get(_read(name).get(text, ""))
@@ -94,7 +94,8 @@ def _median(
     return statistics.median(clock(lambda: run(candidate), device) for _ in range(REPEATS))
 
 
-def _seconds(call: Callable[[], object], device: torch.device) -> float:
+def seconds_on_device(call: Callable[[], object], device: torch.device) -> float:
+    """The seconds of a call by events of a GPU."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     with torch.cuda.device(device):
         start.record()

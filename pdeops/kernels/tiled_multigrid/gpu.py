@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from ..blackbox.level_reference import shift
-from ..runtime.registration import register
+from ..runtime.registration import Implementation, at_call, register
 from .level import TiledLevel, coarse_shape, digit_codes, offsets
 
 DTYPES = (torch.float32, torch.float64)
@@ -123,63 +123,15 @@ def coarse_couplings(level: TiledLevel) -> Tensor:
 # --------------------------------------------------------------------- registration with torch
 
 
-def _residual(c: Tensor, e: Tensor | None, u: Tensor, b: Tensor | None, n: list[int]) -> Tensor:
-    from .triton_launch import residual
-
-    return residual(c, e, u, b, n)
-
-
-def _fake_residual(
-    c: Tensor, e: Tensor | None, u: Tensor, b: Tensor | None, n: list[int]
-) -> Tensor:
-    return u.new_empty(u.shape)
-
-
-def _smooth(
-    c: Tensor,
-    e: Tensor | None,
-    u: Tensor | None,
-    b: Tensor,
-    lengths: list[float],
-    U: Tensor | None,
-    w: Tensor | None,
-    n: list[int],
-    coarsen: list[bool],
-) -> Tensor:
-    from .triton_launch import smooth
-
-    return smooth(c, e, u, b, lengths, U, w, n, coarsen)
-
-
-def _fake_smooth(
-    c: Tensor,
-    e: Tensor | None,
-    u: Tensor | None,
-    b: Tensor,
-    lengths: list[float],
-    U: Tensor | None,
-    w: Tensor | None,
-    n: list[int],
-    coarsen: list[bool],
-) -> Tensor:
+def _field(c: Tensor, e: Tensor | None, u: Tensor | None, b: Tensor, *_: object) -> Tensor:
     return b.new_empty(b.shape)
 
 
-def _restrict(
-    c: Tensor,
-    e: Tensor | None,
-    u: Tensor | None,
-    b: Tensor,
-    w: Tensor,
-    n: list[int],
-    coarsen: list[bool],
-) -> Tensor:
-    from .triton_launch import restrict
-
-    return restrict(c, e, u, b, w, n, coarsen)
+def _product(c: Tensor, e: Tensor | None, u: Tensor, *_: object) -> Tensor:
+    return u.new_empty(u.shape)
 
 
-def _fake_restrict(
+def _coarse_field(
     c: Tensor,
     e: Tensor | None,
     u: Tensor | None,
@@ -191,84 +143,56 @@ def _fake_restrict(
     return b.new_empty(len(b), *coarse_shape(n, coarsen))
 
 
-def _weights(c: Tensor, n: list[int], coarsen: list[bool], sides: list[Tensor]) -> Tensor:
-    from .setup_launch import weights
-
-    return weights(c, n, coarsen, sides)
-
-
-def _fake_weights(c: Tensor, n: list[int], coarsen: list[bool], sides: list[Tensor]) -> Tensor:
+def _weights(c: Tensor, n: list[int], coarsen: list[bool], *_: object) -> Tensor:
     return c.new_empty(len(digit_codes(coarsen)), *coarse_shape(n, coarsen))
 
 
 def _coarse_couplings(c: Tensor, w: Tensor, n: list[int], coarsen: list[bool]) -> Tensor:
-    from .setup_launch import coarse_couplings
-
-    return coarse_couplings(c, w, n, coarsen)
-
-
-def _fake_coarse_couplings(c: Tensor, w: Tensor, n: list[int], coarsen: list[bool]) -> Tensor:
     return c.new_empty(3 ** len(n) // 2, *coarse_shape(n, coarsen))
 
 
-def _pivots(c: Tensor, d: Tensor, n: list[int], axis: int) -> Tensor:
-    from .lines_launch import pivots
-
-    return pivots(c, d, n, axis)
-
-
-def _fake_pivots(c: Tensor, d: Tensor, n: list[int], axis: int) -> Tensor:
+def _pivots(c: Tensor, d: Tensor, *_: object) -> Tensor:
     return d.new_empty(d.shape)
 
 
-def _lines(
-    c: Tensor,
-    p: Tensor,
-    f: Tensor,
-    u: Tensor,
-    n: list[int],
-    axis: int,
-    start: list[int],
-    step: int,
-) -> Tensor:
-    from .lines_launch import solve_lines
-
-    return solve_lines(c, p, f, u, n, axis, start, step)
-
-
-def _fake_lines(
-    c: Tensor,
-    p: Tensor,
-    f: Tensor,
-    u: Tensor,
-    n: list[int],
-    axis: int,
-    start: list[int],
-    step: int,
-) -> Tensor:
-    return u.new_empty(u.shape)
-
-
 _LEVEL, _COARSE = "Tensor c, Tensor? e", "int[] n, bool[] coarsen"
+_OPERATIONS: dict[
+    str, tuple[str, Implementation]
+] = {  # what launches the kernels -> schema, shape of the result
+    "triton_launch.residual": (
+        f"tiled_residual({_LEVEL}, Tensor u, Tensor? b, int[] n) -> Tensor",
+        _product,
+    ),
+    "triton_launch.smooth": (
+        f"tiled_smooth({_LEVEL}, Tensor? u, Tensor b, float[] lengths, Tensor? U, Tensor? w,"
+        f" {_COARSE}) -> Tensor",
+        _field,
+    ),
+    "triton_launch.restrict": (
+        f"tiled_restrict({_LEVEL}, Tensor? u, Tensor b, Tensor w, {_COARSE}) -> Tensor",
+        _coarse_field,
+    ),
+    "setup_launch.weights": (
+        f"tiled_weights(Tensor c, {_COARSE}, Tensor[] sides) -> Tensor",
+        _weights,
+    ),
+    "setup_launch.coarse_couplings": (
+        f"tiled_coarse_couplings(Tensor c, Tensor w, {_COARSE}) -> Tensor",
+        _coarse_couplings,
+    ),
+    "lines_launch.pivots": (
+        "tiled_pivots(Tensor c, Tensor d, int[] n, int axis) -> Tensor",
+        _pivots,
+    ),
+    "lines_launch.solve_lines": (
+        "tiled_lines(Tensor c, Tensor p, Tensor f, Tensor u, int[] n, int axis, int[] start,"
+        " int step) -> Tensor",
+        _field,
+    ),
+}
 _LIBRARY = register(  # the registration ends with this object
     {
-        f"tiled_residual({_LEVEL}, Tensor u, Tensor? b, int[] n) -> Tensor": (
-            _residual,
-            _fake_residual,
-        ),
-        f"tiled_smooth({_LEVEL}, Tensor? u, Tensor b, float[] lengths, Tensor? U, Tensor? w,"
-        f" {_COARSE}) -> Tensor": (_smooth, _fake_smooth),
-        f"tiled_restrict({_LEVEL}, Tensor? u, Tensor b, Tensor w, {_COARSE}) -> Tensor": (
-            _restrict,
-            _fake_restrict,
-        ),
-        f"tiled_weights(Tensor c, {_COARSE}, Tensor[] sides) -> Tensor": (_weights, _fake_weights),
-        f"tiled_coarse_couplings(Tensor c, Tensor w, {_COARSE}) -> Tensor": (
-            _coarse_couplings,
-            _fake_coarse_couplings,
-        ),
-        "tiled_pivots(Tensor c, Tensor d, int[] n, int axis) -> Tensor": (_pivots, _fake_pivots),
-        "tiled_lines(Tensor c, Tensor p, Tensor f, Tensor u, int[] n, int axis, int[] start,"
-        " int step) -> Tensor": (_lines, _fake_lines),
+        schema: (at_call(__package__, launch), shape)
+        for launch, (schema, shape) in _OPERATIONS.items()
     }
 )

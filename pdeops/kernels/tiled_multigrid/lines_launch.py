@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..runtime.tiles import FUSION, cdiv, rounded
 from . import triton_lines as kernels
-from .triton_launch import cdiv, rounded, three, tuned
+from .triton_launch import three, tuned
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def pivots(c: Tensor, d: Tensor, n: Sequence[int], axis: int) -> Tensor:
     with torch.cuda.device_of(c):
         kernels.pivots[(cdiv(num[0] * num[1], PIVOT_LINES),)](
             d, c, p, along, *places, *of_c, *num, *firsts, small,
-            LINES=PIVOT_LINES, num_warps=1, enable_fp_fusion=True,
+            LINES=PIVOT_LINES, num_warps=1, **FUSION,
         )  # fmt: skip
     return p
 
@@ -56,11 +57,11 @@ def solve_lines(
     def run(chunk: Chunk) -> Tensor:
         out = u.clone(memory_format=torch.contiguous_format)
         nodes = min(chunk.nodes, rounded(along))
-        kernels.solve[(cdiv(num[0] * num[1], chunk.lines), len(u))](
-            f.clone(memory_format=torch.contiguous_format), c, p, out, out[0].numel(),
+        kernels.solve[(len(u) * cdiv(num[0] * num[1], chunk.lines),)](
+            f.clone(memory_format=torch.contiguous_format), c, p, out, len(u), out[0].numel(),
             along, *places, *of_c, *num, *firsts,
             STEP=step, LINES=chunk.lines, CHUNK=nodes, num_warps=chunk.warps,
-            enable_fp_fusion=True,
+            **FUSION,
         )  # fmt: skip
         return out
 

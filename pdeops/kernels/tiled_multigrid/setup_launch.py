@@ -7,9 +7,10 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from ..runtime.tiles import FUSION, cdiv
 from . import triton_setup as kernels
 from .level import Offset, coarse_shape, digit_codes
-from .triton_launch import cdiv, three, triples
+from .triton_launch import three, triples
 
 BLOCK = 256  # coarse nodes of a program
 # Values of a coarse basis function that are not stored; smaller than any place in memory. The
@@ -41,7 +42,7 @@ def weights(
                 c.stride(0), *three(c.stride()[1:], 0), D=len(n),
                 OFFSETS=triples(len(n), len(c)), GZ=G[0], GX=G[1], GY=G[2],
                 OZ=odd[0], OX=odd[1], OY=odd[2], BY_LINES=lower is not c and lower.numel() > 0,
-                BLOCK=BLOCK, enable_fp_fusion=True,
+                BLOCK=BLOCK, **FUSION,
             )  # fmt: skip
     return w
 
@@ -57,7 +58,7 @@ def coarse_couplings(c: Tensor, w: Tensor, n: Sequence[int], coarsen: Sequence[b
         kernels.coarse_couplings[(cdiv(C[0] * C[1] * C[2], BLOCK), len(out))](
             c, w, out, starts, terms, *three(n, 0), *S, *C, *strides[1:],
             D=len(n), GZ=G[0], GX=G[1], GY=G[2], WIDTH=terms.shape[1], BLOCK=BLOCK,
-            enable_fp_fusion=True,
+            **FUSION,
         )  # fmt: skip
     return out
 

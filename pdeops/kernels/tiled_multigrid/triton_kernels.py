@@ -70,8 +70,9 @@ def distance(offset: tl.constexpr, s_z, s_x, s_y):
 @triton.jit
 def both_couplings(c, k: tl.constexpr, offset: tl.constexpr, mask, c_k, c_z, c_x, c_y):
     """The couplings to p + δ_k and to p - δ_k; c points to the nodes p."""
-    forth = tl.load(c + k * c_k, mask=mask, other=0.0)
-    back = tl.load(c + k * c_k - distance(offset, c_z, c_x, c_y), mask=mask, other=0.0)
+    of_k = c + tl.full((), k, tl.int64) * c_k  # a box of 1024³ nodes has more than 2³¹ couplings
+    forth = tl.load(of_k, mask=mask, other=0.0)
+    back = tl.load(of_k - distance(offset, c_z, c_x, c_y), mask=mask, other=0.0)
     return forth, back
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from triton.runtime.errors import OutOfResources
 
 from ..runtime import tuning
+from ..runtime.tiles import FUSION, cdiv, rounded
 from . import triton_kernels as kernels
 from .level import Offset, coarse_shape, offsets
 
@@ -25,7 +26,7 @@ class Tile:
     """Nodes of a tile per axis, halo included, and how a program computes it.
 
     Attributes:
-        steps: of a smoother per launch; 0: all.
+        steps: of a smoother per launch; 0: all that its halo has room for.
     """
 
     z: int
@@ -43,6 +44,11 @@ class Tile:
         z, x, y = (min(b, e) for b, e in zip((self.z, self.x, self.y), ends, strict=True))
         return replace(self, z=z, x=x, y=y)
 
+    def deepest(self, S: Sequence[int]) -> int:
+        """Layers of a halo that leave half the nodes of the tile on each axis."""
+        sizes = zip((self.z, self.x, self.y), S, strict=True)
+        return max(1, min(t for t, s in sizes if s > 1) // 4)
+
     @property
     def options(self) -> dict[str, Any]:
         """Of a launch."""
@@ -51,7 +57,7 @@ class Tile:
             "BX": self.x,
             "BY": self.y,
             "num_warps": self.warps,
-            "enable_fp_fusion": True,  # the default of Triton, which 3.9 warns will change
+            **FUSION,
         }
 
 
@@ -131,8 +137,6 @@ def smooth(
         tile = tile.within(S, halo, b.device)
         halos = [halo if s > 1 else 0 for s in S]
         sizes = [t - 2 * h for t, h in zip((tile.z, tile.x, tile.y), halos, strict=True)]
-        if min(sizes) < 1:
-            raise OutOfResources(2 * halo, min(tile.x, tile.y), "nodes of a tile beyond its halo")
         tiles = [cdiv(s, t) for s, t in zip(S, sizes, strict=True)]
         out = torch.empty_like(b)
         kernels.smooth[(num * tiles[0] * tiles[1] * tiles[2],)](
@@ -146,7 +150,7 @@ def smooth(
 
     def run(tile: Tile) -> Tensor:
         v, coarse = u, U
-        count = tile.steps or max(1, len(lengths))
+        count = min(tile.steps or len(lengths), tile.deepest(S)) or 1
         for first in range(0, max(1, len(lengths)), count):
             v, coarse = launch(tile, v, coarse, lengths[first : first + count]), None
         assert v is not None
@@ -225,15 +229,6 @@ def values(
     return torch.tensor(numbers or (0.0,), dtype=dtype, device=device)
 
 
-def rounded(n: int) -> int:
-    """The smallest power of 2 from n on."""
-    return 1 << (n - 1).bit_length()
-
-
-def cdiv(n: int, size: int) -> int:
-    return -(-n // size)
-
-
 def tuned(
     kernel: str,
     u: Float[Tensor, "m *stored"],
@@ -245,7 +240,7 @@ def tuned(
     """run(tile) with the fastest tile for fields of this dtype and size, rounded up to powers of
     2, and for constant couplings or not."""
     constant = "constant" if not any(c.stride()[1:]) else "variable"
-    key = (kernel, u.dtype, *map(rounded, u.shape), len(c), constant, *kind)
+    key = ("tiled_multigrid", kernel, u.dtype, *map(rounded, u.shape), len(c), constant, *kind)
     with torch.cuda.device_of(u):
         if u.numel() < FEW:
             return run(tiles[0])

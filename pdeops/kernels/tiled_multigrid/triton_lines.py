@@ -23,9 +23,9 @@ def after(a1, g1, a2, g2):
 
 
 @triton.jit
-def line_starts(num_a, num_b, first_a, first_b, STEP: tl.constexpr, LINES: tl.constexpr):
+def line_starts(block, num_a, num_b, first_a, first_b, STEP: tl.constexpr, LINES: tl.constexpr):
     """The indices across of a block of lines, and which of them exist."""
-    line = tl.program_id(0) * LINES + tl.arange(0, LINES)
+    line = block * LINES + tl.arange(0, LINES)
     return first_a + line // num_b * STEP, first_b + line % num_b * STEP, line < num_a * num_b
 
 
@@ -33,7 +33,7 @@ def line_starts(num_a, num_b, first_a, first_b, STEP: tl.constexpr, LINES: tl.co
 def pivots(d, c, p, n_i, s_i, s_a, s_b, c_i, c_a, c_b, num_a, num_b, first_a, first_b, small,
            LINES: tl.constexpr):  # fmt: skip
     """p_i = 1 / (d_i - c_(i-1)² p_(i-1)), 0 where a pivot is round-off, along all lines."""
-    a, b, exists = line_starts(num_a, num_b, first_a, first_b, 1, LINES)
+    a, b, exists = line_starts(tl.program_id(0), num_a, num_b, first_a, first_b, 1, LINES)
     at = a.to(tl.int64) * s_a + b * s_b
     of_c = a.to(tl.int64) * c_a + b * c_b
     last = tl.zeros((LINES,), p.dtype.element_ty)
@@ -47,11 +47,13 @@ def pivots(d, c, p, n_i, s_i, s_a, s_b, c_i, c_a, c_b, num_a, num_b, first_a, fi
 
 
 @triton.jit
-def solve(f, c, p, out, size, n_i, s_i, s_a, s_b, c_i, c_a, c_b, num_a, num_b, first_a, first_b,
+def solve(f, c, p, out, num, size, n_i, s_i, s_a, s_b, c_i, c_a, c_b,
+          num_a, num_b, first_a, first_b,
           STEP: tl.constexpr, LINES: tl.constexpr, CHUNK: tl.constexpr):  # fmt: skip
     """out += T⁻¹ f on lines; v is written to f."""
-    a, b, exists = line_starts(num_a, num_b, first_a, first_b, STEP, LINES)
-    start = tl.program_id(1).to(tl.int64) * size
+    field, block = tl.program_id(0) % num, tl.program_id(0) // num
+    a, b, exists = line_starts(block, num_a, num_b, first_a, first_b, STEP, LINES)
+    start = field.to(tl.int64) * size
     f += start
     out += start
     at = (a.to(tl.int64) * s_a + b * s_b)[:, None]

@@ -16,6 +16,7 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from ..forms import Forms
+from ..runtime.tiles import cdiv
 from ..waves import unfit_dtype
 
 FORMS = Forms(__name__, cpu="cpu", cuda="gpu")
@@ -57,7 +58,7 @@ def bind(w: Complex[Tensor, "b l k"], shape: tuple[int, int]) -> Bound:
         return Bound(loops, (chunk,), b * nodes < _ALONE, both_axes=False)
     halves = [b]
     while name == "gpu" and halves[-1] * nodes >= 2 * _PART_ON_GPU and halves[-1] > 1:
-        halves.append(-(-halves[-1] // 2))
+        halves.append(cdiv(halves[-1], 2))
     return Bound(loops, tuple(halves), one_thread=False, both_axes=True)
 
 

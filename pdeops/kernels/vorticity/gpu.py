@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from ..runtime.registration import nothing, register
-from ..waves import OPTIONS, block_of, cdiv, numbers, require_contiguous, unfit_dtype
+from ..runtime.tiles import cdiv
+from ..waves import OPTIONS, block_of, numbers, require_contiguous, unfit_dtype
 from .reference import turn
 
 __all__ = ["products", "tendency", "turn", "unfit_dtype", "velocity"]

@@ -142,6 +142,16 @@ def test_a_breakdown_is_reported_and_leaves_the_other_columns_alone():
     assert "breakdown" in bad.reason
 
 
+def test_a_new_solution_does_not_divide_by_the_last_residual():
+    """Its square is 1e-33 or less, so that β would be infinite in single precision."""
+    b, scale = draw(1, 5).float(), torch.linspace(1, 2, 5)
+    solver = DeviceCG(lambda u: scale * u, torch.clone, b, 3)
+    for size in (1e-13, 1e3):
+        (result,) = solver.solve(size * b, None, 1e-4, 20)
+        assert result.converged
+        torch.testing.assert_close(result.x, size * b[0] / scale, rtol=1e-3, atol=0)
+
+
 def test_slow_convergence_ends_at_the_tolerance_whatever_the_checks():
     """Without a preconditioner residuals lie close to the tolerance before they reach it."""
     A = Diffusion(1.0, Grid((42,)))
