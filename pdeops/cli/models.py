@@ -105,7 +105,7 @@ def _at_defaults(model: Any) -> dict[str, Any]:
     domains = (*boxes, Sphere((65, 128)), points)
     given: list[tuple[Any, ...]] = [(1, 1, domain) for domain in domains]
     if model in CORRECTIONS.values():
-        given = [(2,)]
+        given = [(2,), ()]  # with a dimension, or for the graph of any matrix
     if model in FIELDS.values():
         return {**_UNKNOWN, **_field_at_defaults(model)}
     for arguments in given:

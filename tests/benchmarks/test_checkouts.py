@@ -114,6 +114,7 @@ def test_a_worker_answers_with_seconds(worker):
     assert worker.ask(f"drop {name}") == {}
 
 
+@pytest.mark.slow
 def test_a_workload_that_fails_says_why(worker):
     with pytest.raises(RuntimeError, match=r"'call nothing' failed in .*: KeyError: 'nothing'"):
         worker.ask("call nothing")
@@ -121,6 +122,7 @@ def test_a_workload_that_fails_says_why(worker):
         worker.ask("drop nothing")
 
 
+@pytest.mark.slow
 def test_another_package_than_that_of_the_checkout_is_refused(tmp_path):
     worker = Worker(tmp_path, threads=1)
     with pytest.raises(

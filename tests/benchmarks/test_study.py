@@ -70,6 +70,7 @@ def test_trains_evaluates_and_writes_the_table(plan, tmp_path, calls, half_secon
     assert calls == done  # nothing is run twice
 
 
+@pytest.mark.slow
 def test_a_table_without_times_of_a_step_gets_them_without_a_training(
     plan, tmp_path, calls, half_second_epochs
 ):
@@ -87,6 +88,7 @@ def test_a_table_without_times_of_a_step_gets_them_without_a_training(
     assert milliseconds in (tmp_path / "s.md").read_text()
 
 
+@pytest.mark.slow
 def test_goes_on_where_it_was_stopped(plan, tmp_path, calls, half_second_epochs, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt

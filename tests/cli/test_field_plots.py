@@ -102,6 +102,7 @@ def test_predictions_on_a_grid(pdeops, workshop, drawn, tmp_path):
     np.testing.assert_allclose(images[0].get_array(), open_dataset(out).read([0]).target[0, 0].T)
 
 
+@pytest.mark.slow
 def test_predicted_frames(pdeops, drawn, tmp_path):
     """The first input frame, and truth and prediction at the last predicted time."""
     problem = problem_named("burgers", "thin", num_waves=4, t_end=0.1, num_frames=5)

@@ -59,6 +59,7 @@ def test_a_prediction_is_refined_and_written(pdeops, flow, tmp_path):
     assert error == pytest.approx(np.mean(after["error"]), rel=0.2)
 
 
+@pytest.mark.slow
 def test_zero_steps_write_what_predict_writes(pdeops, flow, tmp_path):
     """E5, through files."""
     for name, verb in (("a", ("predict",)), ("b", ("refine", "--steps", 0, "--samples", 3))):
@@ -77,6 +78,7 @@ def foreign(path, u, **options):
     return path
 
 
+@pytest.mark.slow
 def test_a_file_without_its_equation_needs_it(pdeops, flow, tmp_path):
     with h5py.File(flow / "flow.h5") as file:
         u, times = file["vorticity"][:], file["time"][:]

@@ -116,7 +116,11 @@ LINES = {1: [(0,)], 2: [(0,), (1,), (1, 0)], 3: [(1,), (2,), (2, 0, 1)]}  # by d
 
 
 @pytest.mark.parametrize("case", PROBLEMS)
-@both_dtypes
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)],
+    ids=["float64", "float32"],
+)
 def test_lines(case, dtype, generator, monkeypatch):
     monkeypatch.setattr(layout, "DIRECT", 100)
     A = problem(dtype=dtype, generator=generator, **PROBLEMS[case])

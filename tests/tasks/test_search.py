@@ -223,6 +223,7 @@ def test_bad_input(recipe, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_on_the_command_line(recipe, tmp_path, monkeypatch, capsys):
     """A real search of two trials: its best run loads, and its training costs what both took."""
     from pdeops.cli import search as cli

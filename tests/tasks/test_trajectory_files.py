@@ -145,6 +145,7 @@ def log():
     logger.setLevel(before[1])
 
 
+@pytest.mark.slow
 def test_the_command_line_prints_errors_per_time(folder, tmp_path, capsys, monkeypatch, log):
     trained(folder, tmp_path / "run", task="rollout")
 

@@ -53,6 +53,7 @@ def test_a_longer_file_begins_with_a_shorter_one(tmp_path):
     assert torch.equal(short.target, long.target)
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_writes_the_same_bytes(tmp_path):
     problem, grid = Darcy(), Grid((33, 17), extent=(1.0, 0.5))
     for workers in (1, 2):

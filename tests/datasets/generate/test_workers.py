@@ -52,6 +52,7 @@ def test_a_cluster_finishes_what_one_process_began(client, alone, tmp_path, monk
     assert (tmp_path / "a.h5").read_bytes() == alone
 
 
+@pytest.mark.slow
 def test_cancelled_futures_leave_what_is_finished(client, tmp_path):
     """As when the scheduler is restarted."""
     from distributed import Future

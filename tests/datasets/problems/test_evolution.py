@@ -53,7 +53,14 @@ def small(name, kind):
     return SMALL, FINER
 
 
-@pytest.fixture(params=KINDS, ids="-".join)
+@pytest.fixture(
+    params=[
+        pytest.param(
+            kind, id="-".join(kind), marks=pytest.mark.slow if kind[1] == "galewsky" else ()
+        )
+        for kind in KINDS
+    ]
+)
 def problem(request):
     return problem_named(*request.param, **small(*request.param)[0])
 

@@ -142,6 +142,7 @@ def test_a_soliton_keeps_its_form():
     assert errors[-1] < 1e-6
 
 
+@pytest.mark.slow
 def test_solitons_pass_through_each_other():
     """Mass, momentum and energy stay; the faster one has overtaken and is as high as before."""
     grid = circle(256, 40.0)

@@ -133,6 +133,7 @@ def test_their_size_may_be_another(run):
     assert report["unknowns"] == [24, 24]
 
 
+@pytest.mark.slow
 def test_waves_have_a_row_where_all_systems_are_boxes(run, monkeypatch):
     """They solve those at once."""
     monkeypatch.setattr(

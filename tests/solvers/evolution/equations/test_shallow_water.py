@@ -147,6 +147,7 @@ class TestMountain:
         u0 = torch.stack([h, 0 * h, 0 * h])
         assert drift(equation, final(equation, u0, DAY, 3600), u0) < 1e-11
 
+    @pytest.mark.slow
     def test_the_mountain_stirs_the_flow_and_costs_no_energy(self):
         u0, ground = williamson.mountain(GRID)
         equation = ShallowWater(GRID, 5700.0, topography=ground)
@@ -246,7 +247,10 @@ def test_blow_up_and_fast_winds_are_reported():
     assert "the largest coefficient is" in result.reason
 
 
-@pytest.mark.parametrize("times", [[3.0], [1.9 + 0.02 * i for i in range(56)]])
+@pytest.mark.parametrize(
+    "times",
+    [[3.0], pytest.param([1.9 + 0.02 * i for i in range(56)], marks=pytest.mark.slow)],
+)
 def test_a_layer_that_runs_dry_is_no_solution(times):
     """Water flows off the south for a while; later the depth would be positive again."""
     grid = Sphere((32, 64), "gauss")
