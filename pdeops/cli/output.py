@@ -13,6 +13,12 @@ from typer.core import TyperCommand, TyperGroup
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, ...")]
+# The equation of a file that does not state it, or not all of it.
+Kind = Annotated[str | None, typer.Option(help="Kind of the problem; fixes the force.")]
+ProblemSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Parameter of the problem: --set viscosity=1e-3. Repeatable."),
+]
 
 
 class _Conversion:

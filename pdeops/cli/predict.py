@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .output import Device, Json, document, emit
+from .output import Device, Json, Kind, ProblemSettings, document, emit
 
 log = logging.getLogger("pdeops")
 
@@ -66,11 +66,8 @@ def command(
             "navier_stokes or burgers."
         ),
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="Kind of the problem; fixes the force.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Parameter of the problem: --set viscosity=1e-3. Repeatable."),
-    ] = None,
+    kind: Kind = None,
+    settings: ProblemSettings = None,
     device: Device = "cpu",
     json: Json = False,
 ) -> None:

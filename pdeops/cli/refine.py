@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .output import Device, Json, document, emit
+from .output import Device, Json, Kind, ProblemSettings, document, emit
 from .progress import bar
 
 
@@ -35,11 +35,8 @@ def command(
             help="Equation of a file that states none: navier_stokes, burgers or shallow_water."
         ),
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="Kind of the problem; fixes the force.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Parameter of the problem: --set viscosity=1e-3. Repeatable."),
-    ] = None,
+    kind: Kind = None,
+    settings: ProblemSettings = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Write the refined trajectories to this file (HDF5); must not exist."),

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from pdeops.domain import Grid
-from pdeops.kernels import etdrk4, low_storage, vorticity, waves
+from pdeops.kernels import etdrk4, low_storage, vorticity
 from pdeops.kernels.etdrk4 import gpu as etdrk4_gpu
 from pdeops.kernels.etdrk4 import reference as etdrk4_reference
 from pdeops.kernels.low_storage import reference as low_storage_reference
+from pdeops.kernels.runtime import waves
 from pdeops.kernels.vorticity import gpu as vorticity_gpu
 from pdeops.kernels.vorticity import reference as vorticity_reference
 from pdeops.solvers import NavierStokes

@@ -16,7 +16,7 @@ from jaxtyping import Inexact
 from torch import Tensor
 
 from ..forms import Forms, unfit_for_loops
-from ..waves import unfit
+from ..runtime.waves import unfit
 
 FORMS = Forms(__name__, cpu="cpu", cuda="gpu")
 

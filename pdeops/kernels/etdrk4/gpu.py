@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..runtime.registration import nothing, register
-from ..waves import launch, unfit
+from ..runtime.waves import launch, unfit
 
 __all__ = ["last_stage", "pair", "unfit", "update"]
 

@@ -1,10 +1,10 @@
 """Triton kernels of the sums of an ETDRK4 step (`gpu.py`), on the tiles of
-`kernels/triton_waves.py`."""
+`kernels/runtime/triton_waves.py`."""
 
 import triton
 import triton.language as tl
 
-from ..triton_waves import product, waves_of_program
+from ..runtime.triton_waves import product, waves_of_program
 
 
 @triton.jit

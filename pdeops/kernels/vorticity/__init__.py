@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..forms import Forms
 from ..runtime.tiles import cdiv
-from ..waves import unfit_dtype
+from ..runtime.waves import unfit_dtype
 
 FORMS = Forms(__name__, cpu="cpu", cuda="gpu")
 

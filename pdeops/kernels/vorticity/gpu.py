@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..runtime.registration import nothing, register
 from ..runtime.tiles import cdiv
-from ..waves import OPTIONS, block_of, numbers, require_contiguous, unfit_dtype
+from ..runtime.waves import OPTIONS, block_of, numbers, require_contiguous, unfit_dtype
 from .reference import turn
 
 __all__ = ["products", "tendency", "turn", "unfit_dtype", "velocity"]

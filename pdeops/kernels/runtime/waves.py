@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .runtime.tiles import FUSION, cdiv, rounded
+from .tiles import FUSION, cdiv, rounded
 
 REAL = (torch.float32, torch.float64)
 THREADS = 128  # of a program
