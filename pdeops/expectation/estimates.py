@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.special import stdtrit
 
 from .sampling import Sampler
 
@@ -13,12 +14,32 @@ MARGIN = 1.05  # of the number of samples of a further stage, whose variance is 
 
 
 @dataclass(frozen=True)
+class StandardError:
+    """The standard error of a sum of independent means, (Σ v_i)^½ with v_i = s_i²/n_i.
+
+    Its degrees of freedom are those of Welch and Satterthwaite, (Σ v_i)² / Σ v_i²/(n_i - 1).
+    """
+
+    value: float
+    freedom: float
+
+    @classmethod
+    def of(cls, *terms: tuple[float, int]) -> "StandardError":
+        """From the sample variance s_i² and the number n_i > 1 of samples of each mean."""
+        parts = [(variance / n, n - 1) for variance, n in terms]
+        total = sum(v for v, _ in parts)
+        spread = sum(v**2 / left for v, left in parts)
+        return cls(math.sqrt(total), total**2 / spread if spread > 0 else math.inf)
+
+
+@dataclass(frozen=True)
 class Estimate:
     """An estimate of E[Q].
 
     Attributes:
         method: its name.
-        mean, standard_error: the estimate, and its standard error from the same samples.
+        mean: the estimate.
+        uncertainty: its standard error, from the same samples.
         counts: evaluations by sampler, without the pilot.
         seconds: wall-clock seconds of these evaluations.
         pilot_seconds: of the samples that chose sizes and coefficients.
@@ -26,15 +47,21 @@ class Estimate:
 
     method: str
     mean: float
-    standard_error: float
+    uncertainty: StandardError
     counts: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     pilot_seconds: float = 0.0
 
     @property
+    def standard_error(self) -> float:
+        """Of the mean."""
+        return self.uncertainty.value
+
+    @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % confidence interval of the normal distribution."""
-        half = 1.959964 * self.standard_error
+        """The 95 % confidence interval of Student's t, with the degrees of freedom of
+        `uncertainty`."""
+        half = float(stdtrit(self.uncertainty.freedom, 0.975)) * self.standard_error
         return self.mean - half, self.mean + half
 
 
@@ -79,7 +106,7 @@ def monte_carlo(
         nonlocal values
         have = len(values)
         values = np.append(values, sampler(range(start + have, start + max(wanted[0], have))))
-        return float(values.std(ddof=1)) / math.sqrt(len(values))
+        return StandardError.of((float(values.var(ddof=1)), len(values))).value
 
     in_stages(
         lambda: [max(math.ceil(variance / standard_error**2), MIN_SAMPLES)], draw, standard_error
@@ -87,7 +114,7 @@ def monte_carlo(
     return Estimate(
         "Monte Carlo",
         float(values.mean()),
-        float(values.std(ddof=1)) / math.sqrt(len(values)),
+        StandardError.of((float(values.var(ddof=1)), len(values))),
         {sampler.name: len(values)},
         sampler.seconds - before - spent,
         spent,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .estimates import MIN_SAMPLES, Estimate, in_stages, require_positive
+from .estimates import MIN_SAMPLES, Estimate, StandardError, in_stages, require_positive
 from .sampling import Sampler
 
 
@@ -99,19 +99,19 @@ def multifidelity(
     alpha, before = pair.coefficient, fine.seconds + cheap.seconds
     f, g = np.zeros(0), np.zeros(0)
 
-    def error() -> float:
+    def error() -> StandardError:
         n, m = len(f), len(g)
         d = f - alpha * g[:n]
         shared = alpha**2 * g.var(ddof=1) + 2 * alpha * np.cov(d, g[:n])[0, 1]
         # The second term is not negative for exact variances; those of samples may be.
-        return math.sqrt(float(d.var(ddof=1) / n + max(shared, 0.0) / m))
+        return StandardError.of((float(d.var(ddof=1)), n), (max(float(shared), 0.0), m))
 
     def draw(wanted: list[int]) -> float:
         nonlocal f, g
         n, m = (max(w, len(v)) for w, v in zip(wanted, (f, g), strict=True))
         f = np.append(f, fine(range(first + len(f), first + n)))
         g = np.append(g, cheap(range(first + len(g), first + max(m, n))))
-        return error()
+        return error().value
 
     in_stages(lambda: pair.sizes(standard_error), draw, standard_error)
     n = len(f)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .estimates import MIN_SAMPLES, Estimate, in_stages, require_positive
+from .estimates import MIN_SAMPLES, Estimate, StandardError, in_stages, require_positive
 from .sampling import Sampler
 
 
@@ -52,7 +52,10 @@ def multilevel(
             indices = range(at + have, at + max(wanted[i], have))
             new = level(indices) - (used[i - 1](indices) if i else 0.0)
             differences[i] = np.append(differences[i], new)
-        return math.sqrt(sum(float(d.var(ddof=1)) / len(d) for d in differences))
+        return error().value
+
+    def error() -> StandardError:
+        return StandardError.of(*((float(d.var(ddof=1)), len(d)) for d in differences))
 
     def sizes() -> list[int]:
         return [
@@ -64,7 +67,7 @@ def multilevel(
     return Estimate(
         "multilevel Monte Carlo",
         float(sum(d.mean() for d in differences)),
-        math.sqrt(sum(float(d.var(ddof=1)) / len(d) for d in differences)),
+        error(),
         {level.name: len(d) for level, d in zip(used, differences, strict=True)},
         total() - before - spent,
         spent,

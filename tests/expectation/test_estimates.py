@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pdeops.expectation import Pair, Sampler, monte_carlo, multifidelity, multilevel
+from pdeops.expectation.estimates import Estimate, StandardError
 
 MEAN, DEVIATION = 3.0, 2.0
 
@@ -83,6 +84,18 @@ def test_error_and_coverage_over_two_hundred_repetitions(method):
     assert np.sqrt((errors**2).mean()) == pytest.approx(np.sqrt((stated**2).mean()), rel=0.12)
     covered = np.mean([e.interval[0] <= MEAN <= e.interval[1] for e in found])
     assert abs(covered - 0.95) < 2.5 * math.sqrt(0.95 * 0.05 / 200)
+
+
+def test_few_samples_widen_the_interval():
+    """Student's t with 9 degrees of freedom has its 97.5 % point at 2.2622; of equal terms the
+    degrees add, and those of a dominant term remain."""
+    ten = StandardError.of((4.0, 10))
+    assert (ten.value, ten.freedom) == pytest.approx((math.sqrt(0.4), 9.0))
+    low, high = Estimate("ten samples", 1.0, ten).interval
+    assert (low + high) / 2 == pytest.approx(1.0)
+    assert (high - low) / 2 == pytest.approx(2.2622 * math.sqrt(0.4), rel=1e-4)
+    assert StandardError.of((4.0, 10), (4.0, 10)).freedom == pytest.approx(18.0)
+    assert StandardError.of((4.0, 10), (1e-9, 1000)).freedom == pytest.approx(9.0)
 
 
 def test_a_good_control_variate_needs_few_solves():
