@@ -235,7 +235,7 @@ ROWS = {
         ((15, 31), (41, 25), (15, 15, 15), (31, 21, 17)),
         exempt={"test_backward": "compiled cycles record no gradient"},
     ),
-    "stencil multigrid, line": wide(((600,),)),
+    "stencil multigrid, line": wide(((90,),)),
     "stencil multigrid, plane": wide((*PLANES, (1, 500), (3, 200))),
     "stencil multigrid, semicoarsening": wide(PLANES, strength=(0.1, 1.0)),
     "stencil multigrid, W(1,2)": wide(PLANES, cycle=Cycle("W", 1, 2)),

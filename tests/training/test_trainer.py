@@ -65,7 +65,7 @@ def test_clipping_bounds_the_gradient(job, tmp_path):
 
 def test_training_learns(job, tmp_path):
     trainer = job.make_trainer(
-        tmp_path, model=job.Net(dropout=0.0), epochs=60, **PLAIN, save_every=60
+        tmp_path, model=job.Net(dropout=0.0), epochs=30, **PLAIN, save_every=30
     )
     history = trainer.fit()
     assert history.rows[-1]["train_loss"] < 0.05 * history.rows[0]["train_loss"]
