@@ -1,10 +1,11 @@
-"""Predicted trajectories with the norm of their residual, and how far it is from the error."""
+"""Predicted trajectories with the norm of their residual, and how far it is from the error; or
+refined until this norm is small."""
 # Axes: b sample, t frame, c channel, *space nodes.
 
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,18 @@ from torch import Tensor
 
 from ..batch import Batch
 from ..calculus.norms import Sobolev
-from ..datasets import open_dataset
+from ..compare.tables import markdown_table
+from ..datasets import EvolutionProblem, open_dataset
 from ..datasets.layouts.variables import Measure
 from ..domain import Grid
 from ..estimators import EvolutionDefect
 from ..estimators.time_derivative import trapezoidal_weights
 from ..tasks import prediction
-from ..tasks.refinement import predictor, require_trajectories, times_of, windows_of
-from ..tasks.refinement_problem import problem_for
+from ..tasks.refinement import block_of, predictor, require_trajectories, times_of, windows_of
+from ..tasks.refinement_problem import correction, problem_for
+from ..tasks.unrolling import persistence
+from .refined import RefinedToTolerance, accuracy_for, refined_to_tolerance
+from .report import GAIN, decades
 
 
 class ParabolicNorm:
@@ -49,12 +54,17 @@ class TrajectoryReport:
         residuals: η ν^(-1/2) / ‖u‖_X of each prediction u, η in L²(H⁻¹) with the given frames.
         floors: the same with the residual η of the file's own trajectories.
         errors: ‖e‖_X / ‖u‖_X of each prediction.
+        tol: tolerance of `residuals`, which the stored trajectories meet; None without one.
+        refinements: with a tolerance, per sample the refinement of the prediction, and that of the
+            last given frame, repeated.
     """
 
     out: str
     residuals: list[float]
     floors: list[float]
     errors: list[float]
+    tol: float | None = None
+    refinements: list[tuple[RefinedToTolerance, RefinedToTolerance]] = field(default_factory=list)
 
     @property
     def effectivities(self) -> list[float]:
@@ -62,8 +72,25 @@ class TrajectoryReport:
         pairs = zip(self.residuals, self.errors, strict=True)
         return [r / e if e > 0 else math.inf for r, e in pairs]
 
+    def evaluations(self) -> list[tuple[float, float, float]]:
+        """Per tolerance, mean evaluations of the residual from the prediction and from the last
+        given frame; infinite if a sample does not reach it."""
+        if self.tol is None:
+            return []
+        return [
+            (tol, *(_mean([pair[i].needed(tol) for pair in self.refinements]) for i in (0, 1)))
+            for tol in decades(self.tol)
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """The figures, as means over the samples."""
+        entries: dict[str, Any] = {}
+        if self.tol is not None:
+            entries["tolerance"] = self.tol
+            entries["evaluations"] = [
+                {"tolerance": tol, "from_prediction": mine, "from_last_frame": other}
+                for tol, mine, other in self.evaluations()
+            ]
         return {
             "out": self.out,
             "samples": len(self.residuals),
@@ -74,6 +101,7 @@ class TrajectoryReport:
             "effectivity": statistics.median(self.effectivities),
             "smallest_effectivity": min(self.effectivities),
             "largest_effectivity": max(self.effectivities),
+            **entries,
         }
 
     def to_markdown(self) -> str:
@@ -89,7 +117,36 @@ class TrajectoryReport:
             f"{f['effectivity']:.3g} in the median ({f['smallest_effectivity']:.3g} to "
             f"{f['largest_effectivity']:.3g}). The frames of the file have a residual of "
             f"{f['relative_residual_of_the_file']:.2e}: a residual of that size shows no error."
+            + self._about_refinements()
         )
+
+    def _about_refinements(self) -> str:
+        if self.tol is None:
+            return ""
+        table = self.evaluations()
+        names = ["tolerance", "from the prediction", "from the last given frame"]
+        rows = [[f"{t:g}", *(f"{v:.1f}" for v in values)] for t, *values in table]
+        before = statistics.fmean(mine.residuals[0] for mine, _ in self.refinements)
+        lines = [
+            f"The predictions had a relative residual of {before:.2e} and are refined to at most "
+            f"{self.tol:g}. Evaluations of the residual or its Jacobian until then:",
+            "",
+            markdown_table(names, rows),
+            "",
+        ]
+        saved = table[-1][2] - table[-1][1]
+        if saved >= GAIN:
+            lines.append(f"The prediction saved {saved:.1f} evaluations at {self.tol:g}.")
+        useless = [f"{t:g}" for t, mine, other in table if other - mine < GAIN]
+        if useless:
+            lines.append(f"At {', '.join(useless)} the last given frame, repeated, was as good.")
+        lines.append(
+            "A step of the solver has no linear system to be iterated: its implicit part is "
+            "diagonal in Fourier space and exact, so that a prediction saves nothing in it. The "
+            "solver's run over all frames takes the seconds of about one of these evaluations; "
+            "`pdeops refine` measures both."
+        )
+        return "\n\n" + "\n".join(lines)
 
 
 @torch.no_grad()
@@ -101,6 +158,7 @@ def predict_trajectories(
     problem: str | None = None,
     kind: str | None = None,
     parameters: Mapping[str, Any] | None = None,
+    tol: float | None = None,
 ) -> TrajectoryReport:
     """Write predicted trajectories of a run with `relative_residual`, one number per sample.
 
@@ -111,11 +169,16 @@ def predict_trajectories(
 
     Args:
         problem, kind, parameters: the equation of a file that states none, or not all of it.
+        tol: refine each prediction until its relative residual is at most this
+            (`refined_to_tolerance`); fields are stored in float64.
 
     Raises:
         ValueError: the file exists, has no trajectories on a periodic box or states no equation
-            with a viscosity, or a prediction is not finite.
+            with a viscosity, or a prediction is not finite; tol is not in (0, 1), there are fewer
+            than five frames, or the refinement does not reach tol.
     """
+    if tol is not None and not 0 < tol < 1:
+        raise ValueError(f"The tolerance must be positive and below 1; got {tol:g}.")
     prediction.prepare(out)
     require_trajectories(run)
     dataset = open_dataset(data)
@@ -138,10 +201,36 @@ def predict_trajectories(
     residuals: list[float] = []
     floors: list[float] = []
     errors: list[float] = []
+    refinements: list[tuple[RefinedToTolerance, RefinedToTolerance]] = []
+    how, dtype = None, "float32"
+    if tol is not None:
+        how, dtype = _how(solved, len(times), run.n_in, tol), "float64"
+
+    def estimate(u: Tensor) -> float:
+        return (eta(u) / (math.sqrt(nu) * norm(u))).item()
+
+    def refined(given: Tensor, frames: Tensor, truth: Tensor, tol: float) -> Tensor:
+        """The frames of one sample, refined to the tolerance."""
+        starts = (frames, persistence(given, frames.shape[1]))
+        equation = solved.equation_on(grid)
+        done = [
+            refined_to_tolerance(estimate, equation, grid, given, s, seconds, tol) for s in starts
+        ]
+        refinements.append((done[0], done[1]))
+        reached = done[0].residuals[-1]
+        if reached > tol:
+            floor = estimate(torch.cat([given, truth], 1).double())
+            raise ValueError(_not_reached(reached, tol, floor, times, grid))
+        return done[0].frames
 
     def pairs() -> Iterator[tuple[Batch, Tensor]]:
         for batch in windows.batches(8):
             y = predict(batch.input, times[: run.n_in], times[run.n_in :])
+            if tol is not None:
+                eta.check(torch.cat([batch.input, y], 1))
+                columns = (batch.input, y, batch.target)
+                samples = zip(*(v.split(1) for v in columns), strict=True)
+                y = torch.cat([refined(*sample, tol) for sample in samples])
             u, truth = (torch.cat([batch.input, v], 1).double() for v in (y, batch.target))
             size = norm(u)
             residuals.extend((eta(u) / (math.sqrt(nu) * size)).tolist())
@@ -153,8 +242,43 @@ def predict_trajectories(
         meaning = "norm of the residual in L2(H^-1), over sqrt(nu) and the norm of the trajectory"
         return [Measure("relative_residual", meaning, torch.tensor(residuals, dtype=torch.float64))]
 
-    prediction.write(run, windows, pairs(), out, measures=measures)
-    return TrajectoryReport(str(out), residuals, floors, errors)
+    prediction.write(run, windows, pairs(), out, correction=how, measures=measures, dtype=dtype)
+    return TrajectoryReport(str(out), residuals, floors, errors, tol, refinements)
+
+
+def _how(
+    problem: EvolutionProblem, num_frames: int, num_given: int, tol: float
+) -> prediction.Correction:
+    """The statement of the refinement in the file."""
+    accuracy = accuracy_for(num_frames)
+    block = block_of(num_given, num_frames - num_given, None, accuracy)
+    method = f"sweeps of gauss-newton to a relative residual of {tol:g}"
+    return correction(problem, method, 1, block=block, accuracy=accuracy)
+
+
+def _not_reached(
+    reached: float, tol: float, floor: float, times: Sequence[float], grid: Grid
+) -> str:
+    """Why the refinement ended above the tolerance, and what would reach it."""
+    text = f"The refined trajectory has a relative residual of {reached:.1e}, above {tol:g}."
+    if floor > tol:
+        return (
+            f"{text} The frames of the file have {floor:.1e} themselves: {grid.shape} nodes do not "
+            f"resolve the equation to the tolerance, or its solver's steps or stored digits do "
+            f"not. Take data on a finer grid, or a tolerance above that."
+        )
+    accuracy, step = accuracy_for(len(times)), times[1] - times[0]
+    return (
+        f"{text} The grid is not the limit: the frames of the file have {floor:.1e}. Differences "
+        f"of order {accuracy} over frames {step:.3g} apart are: frames "
+        f"{step * (tol / reached) ** (1 / accuracy):.2g} apart would do. Store the frames closer, "
+        f"or take a larger tolerance."
+    )
+
+
+def _mean(values: Sequence[int | None]) -> float:
+    """The mean; infinite if a value is None."""
+    return statistics.fmean(math.inf if v is None else v for v in values)
 
 
 def _steps(times: Sequence[float], dt: float) -> int:
