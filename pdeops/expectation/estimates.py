@@ -1,7 +1,7 @@
 """Unbiased estimates of an expectation, and plain Monte Carlo."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,7 @@ class Estimate:
     Attributes:
         method: its name.
         mean, standard_error: the estimate, and its standard error from the same samples.
+        freedom: degrees of freedom of the standard error.
         counts: evaluations by sampler, without the pilot.
         seconds: wall-clock seconds of these evaluations.
         pilot_seconds: of the samples that chose sizes and coefficients.
@@ -27,15 +28,26 @@ class Estimate:
     method: str
     mean: float
     standard_error: float
+    freedom: float | int = math.inf
     counts: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     pilot_seconds: float = 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % confidence interval of the normal distribution."""
-        half = 1.959964 * self.standard_error
+        """The 95 % confidence interval of Student's distribution, whose standard error is that of
+        finitely many samples."""
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(self.freedom, 0.975)) * self.standard_error
         return self.mean - half, self.mean + half
+
+
+def degrees_of_freedom(variances: Sequence[float], counts: Sequence[int]) -> float:
+    """Degrees of freedom of the standard error of a sum of independent means, from the variances of
+    these means (Welch 1947, Satterthwaite 1946); infinite if all variances are zero."""
+    total = sum(v**2 / (n - 1) for v, n in zip(variances, counts, strict=True))
+    return sum(variances) ** 2 / total if total > 0 else math.inf
 
 
 def in_stages(
@@ -88,6 +100,7 @@ def monte_carlo(
         "Monte Carlo",
         float(values.mean()),
         float(values.std(ddof=1)) / math.sqrt(len(values)),
+        len(values) - 1,
         {sampler.name: len(values)},
         sampler.seconds - before - spent,
         spent,

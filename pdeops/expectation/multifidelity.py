@@ -119,6 +119,7 @@ def multifidelity(
         f"control variate: {cheap.name}",
         float(f.mean() + alpha * (g.mean() - g[:n].mean())),
         error(),
+        n - 1,  # the mean over the cheap samples has more
         {fine.name: n, cheap.name: len(g)},
         fine.seconds + cheap.seconds - before,
         pair.pilot_seconds,

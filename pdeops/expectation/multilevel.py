@@ -6,7 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from .estimates import MIN_SAMPLES, Estimate, in_stages, require_positive
+from .estimates import (
+    MIN_SAMPLES,
+    Estimate,
+    degrees_of_freedom,
+    in_stages,
+    require_positive,
+)
 from .sampling import Sampler
 
 
@@ -61,11 +67,14 @@ def multilevel(
         ]
 
     in_stages(sizes, draw, standard_error)
+    counts = [len(d) for d in differences]
+    variances = [float(d.var(ddof=1)) / n for d, n in zip(differences, counts, strict=True)]
     return Estimate(
         "multilevel Monte Carlo",
         float(sum(d.mean() for d in differences)),
-        math.sqrt(sum(float(d.var(ddof=1)) / len(d) for d in differences)),
-        {level.name: len(d) for level, d in zip(used, differences, strict=True)},
+        math.sqrt(sum(variances)),
+        degrees_of_freedom(variances, counts),
+        {level.name: n for level, n in zip(used, counts, strict=True)},
         total() - before - spent,
         spent,
     )
