@@ -119,7 +119,7 @@ def test_the_accumulated_error_is_below_its_bound(name, boundary):
     M = Diagonal(Diffusion(a, grid, reaction=50 / scheme.gamma))
     for tol in (1e-2, 1e-8):
         found = implicit_steps(
-            a, u0, grid, dt=0.02, steps=5, tol=tol, source=f, guess=lambda t: noise,
+            a, u0, grid, dt=0.02, steps=5, tol=tol, source=f, guess=lambda t, u: noise,
             scheme=scheme, compared=(), M=M,
         )  # fmt: skip
         assert all(bars[-1] <= tol for bars in found.bars["prediction"])
@@ -140,7 +140,7 @@ def test_an_exact_guess_needs_no_iteration_and_a_poor_one_saves_none():
     options = {"dt": 1e-3, "steps": 6, "tol": 1e-6, "M": M}
     tight = implicit_steps(a, u0, grid, **{**options, "tol": 1e-11}, compared=())
     states = dict(zip(tight.times, tight.states, strict=True))
-    found = implicit_steps(a, u0, grid, **options, guess=states.__getitem__)
+    found = implicit_steps(a, u0, grid, **options, guess=lambda t, u: states[t])
     table = dict(found.iterations())
     assert list(table) == pytest.approx([10.0**-k for k in range(1, 7)])
     assert table[1e-6]["prediction"] == 0
@@ -148,7 +148,7 @@ def test_an_exact_guess_needs_no_iteration_and_a_poor_one_saves_none():
     text = found.to_markdown()
     assert "the prediction saved" in text
     assert "zero was as good" not in text
-    poor = implicit_steps(a, u0, grid, **options, guess=lambda t: torch.zeros_like(u0))
+    poor = implicit_steps(a, u0, grid, **options, guess=lambda t, u: torch.zeros_like(u0))
     assert dict(poor.iterations())[1e-6]["prediction"] == table[1e-6]["zero"]
     every = ", ".join(f"{10.0**-k:g}" for k in range(1, 7))
     assert f"At {every} zero was as good" in poor.to_markdown()
@@ -159,7 +159,9 @@ def test_transforms_solve_a_step_of_a_constant_coefficient():
     """One iteration from every first iterate, and the report says that none is needed."""
     grid = Grid((9, 9), boundary="neumann")
     u0 = torch.cos(math.pi * grid.nodes()[0])
-    found = implicit_steps(2.0, u0, grid, dt=0.1, steps=2, tol=1e-9, guess=lambda t: 0.9 * u0 + 0.1)
+    found = implicit_steps(
+        2.0, u0, grid, dt=0.1, steps=2, tol=1e-9, guess=lambda t, u: 0.9 * u0 + 0.1
+    )
     assert {n: max(len(b) for b in bars) for n, bars in found.bars.items()}["zero"] == 2
     assert "a first iterate saves nothing" in found.to_markdown()
 
@@ -189,7 +191,7 @@ def test_bad_input():
     a, u0 = coefficient(grid, 3.0), torch.ones(9, 9, dtype=torch.float64)
     options = {"dt": 0.1, "steps": 1, "tol": 1e-3}
     with pytest.raises(ValueError, match="NaN"):
-        implicit_steps(a, u0, grid, **options, guess=lambda t: u0 * math.nan)
+        implicit_steps(a, u0, grid, **options, guess=lambda t, u: u0 * math.nan)
     with pytest.raises(ValueError, match="NaN"):
         implicit_steps(a, u0, grid, **options, source=math.nan)
     with pytest.raises(ValueError, match="round-off"):

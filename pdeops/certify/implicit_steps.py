@@ -23,7 +23,7 @@ from ..solvers.operators.boundary import with_boundary, without_boundary
 from ..solvers.operators.diffusion import Diffusion
 from .report import GAIN, decades
 
-Guess = Callable[[float], Tensor]  # time -> the state, at all nodes
+Guess = Callable[[float, Tensor], Tensor]  # (time of a stage, last state) -> the state then
 Field = Tensor | float | int
 
 CLASSICAL = ("zero", "last state", "linear extrapolation", "quadratic extrapolation")
@@ -118,7 +118,7 @@ def implicit_steps(
     dt: float | int,
     steps: int,
     tol: float,
-    source: Field | Guess = 0.0,
+    source: Field | Callable[[float], Field] = 0.0,
     guess: Guess | None = None,
     scheme: DiagonallyImplicit = IMPLICIT_EULER,
     compared: Sequence[str] = CLASSICAL,
@@ -139,7 +139,8 @@ def implicit_steps(
         a: coefficient, at all nodes or a number; constant in time.
         u0: the state at t = 0.
         source: f, at all nodes or a number, or a function of time.
-        guess: time ↦ the predicted state, called at the times of the stages; u_n if None.
+        guess: (time of the stage, last state u_n) ↦ the predicted state at that time, at all nodes;
+            u_n itself if None.
         compared: of `CLASSICAL`: zero, and polynomials in time through the last one to three
             states.
         M: preconditioner of A; one cycle of multigrid by default, transforms if a is constant.
@@ -152,9 +153,8 @@ def implicit_steps(
         raise ValueError(f"Steps need a finite dt > 0 and steps >= 1; got {dt} and {steps}.")
     if unknown := set(compared) - set(CLASSICAL):
         raise ValueError(f"Compare with first iterates of {CLASSICAL}; got {sorted(unknown)}.")
-    grid.check(u0, "initial state")
     c = 1 / (scheme.gamma * dt)
-    a = a.detach().cpu().double() if isinstance(a, Tensor) else float(a)
+    a = _field(a, grid) if isinstance(a, Tensor) else a
     A, L = Diffusion(a, grid, reaction=c), Diffusion(a, grid)
     exact = A.constant is not None
     if M is None:
@@ -164,7 +164,7 @@ def implicit_steps(
     rho, *kappa = scheme.growth(1 / (1 + lowest / c))
     mass = A.cell_fractions()
     known: list[tuple[float, Tensor]] = [
-        (0.0, with_boundary(without_boundary(u0.detach().cpu().double(), grid), grid))
+        (0.0, with_boundary(without_boundary(_field(u0, grid), grid), grid))
     ]
     bars: dict[str, list[list[float]]] = {PREDICTION: []} if guess is not None else {}
     bars |= {name: [] for name in compared}
@@ -178,7 +178,7 @@ def implicit_steps(
             f = _field(source(t) if callable(source) else source, grid)
             b = c * mass * without_boundary(past, grid) + A.load(without_boundary(f, grid))
             bounds = SystemBounds(A, b, M, G, grid, math.prod(grid.spacing))
-            first = known[-1][1] if guess is None else _field(guess(t), grid)
+            first = known[-1][1] if guess is None else _field(guess(t, known[-1][1]), grid)
             solved = polished(bounds, first, tol)
             if guess is not None:
                 bars[PREDICTION].append(solved.bars)
@@ -206,7 +206,11 @@ def _field(value: Field, grid: Grid) -> Tensor:
     """A field in float64 from itself or from a number."""
     if not isinstance(value, Tensor):
         return torch.full(grid.shape, float(value), dtype=torch.float64)
-    grid.check(value, "field")
+    if tuple(value.shape) != grid.shape:
+        raise ValueError(
+            f"Give coefficient, states and source at all nodes, {grid.shape}; got "
+            f"{tuple(value.shape)}."
+        )
     return value.detach().cpu().double()
 
 
