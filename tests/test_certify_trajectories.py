@@ -195,7 +195,7 @@ def test_a_tolerance_that_is_met_or_out_of_reach(tmp_path):
     run = run_of(model=Persistence(), problem=DENSE)
     same = certify.predict_trajectories(run, data, tmp_path / "b.h5", tol=1e-2)
     assert "At 0.1, 0.01 the last given frame, repeated, was as good" in same.to_markdown()
-    with pytest.raises(ValueError, match=r"order 6 over frames 0\.01 apart are: frames 0\.00"):
+    with pytest.raises(ValueError, match=r"order 6 over frames 0\.01 apart.* frames 0\.00"):
         certify.predict_trajectories(run, data, tmp_path / "c.h5", tol=3e-5)
     with pytest.raises(ValueError, match="stored digits"):
         certify.predict_trajectories(run, data, tmp_path / "c.h5", tol=1e-12)

@@ -98,14 +98,19 @@ class ImplicitSteps:
             if name != PREDICTION
         }
         best = min(saved, key=lambda name: saved[name][-1][1])
+        gain = saved[best][-1][1]
         lines = [
             f"Against {best}, the best other first iterate at {self.tol:g}, the prediction saved "
-            f"{saved[best][-1][1]:.1f} iterations of a solve."
+            + (f"{gain:.1f} iterations of a solve." if gain >= GAIN else "no iteration.")
         ]
+        as_good = []
         for name, gains in saved.items():
-            useless = [f"{t:g}" for t, gain in gains if gain < GAIN]
-            if useless:
-                lines.append(f"At {', '.join(useless)} {name} was as good.")
+            tols = [f"{t:g}" for t, gain in gains if gain < GAIN]
+            if tols:
+                every = len(tols) == len(gains)
+                as_good.append(f"{name} at {'every tolerance' if every else ', '.join(tols)}")
+        if as_good:
+            lines.append(f"As good a first iterate was {'; '.join(as_good)}.")
         return lines
 
 

@@ -12,6 +12,7 @@ from ..domain import Grid
 from ..polish import needed
 from ..solvers.evolution.evolution import Evolution
 from ..tasks.refinement import ACCURACIES, refine_trajectory
+from ..tasks.unrolling import persistence
 from ..training.refine import GaussNewton
 
 LEAST_FRAMES = min(ACCURACIES) + 1  # of a time difference
@@ -55,7 +56,7 @@ def accuracy_for(num_frames: int) -> int:
 
 
 def refined_to_tolerance(
-    estimate: Callable[[Tensor], float],
+    estimate: Callable[[Tensor], Tensor],
     equation: Evolution,
     grid: Grid,
     given: Float[Tensor, "1 n c *space"],
@@ -72,7 +73,7 @@ def refined_to_tolerance(
     """
     given, frames = given.double(), frames.double()
     number = {t: i - given.shape[1] for i, t in enumerate(times)}
-    residuals = [estimate(torch.cat([given, frames], 1))]
+    residuals = [estimate(torch.cat([given, frames], 1)).item()]
     evaluations = [0]
     falls = True
     while residuals[-1] > tol and falls:
@@ -82,10 +83,53 @@ def refined_to_tolerance(
             equation, given, times, GaussNewton(steps=1), grid=grid,
             accuracy=accuracy_for(len(times)),
         )  # fmt: skip
-        found = estimate(torch.cat([given, swept.refined], 1))
+        found = estimate(torch.cat([given, swept.refined], 1)).item()
         evaluations.append(evaluations[-1] + sum(block.evaluations for block in swept.blocks))
         falls = found < (1 - DROP) * residuals[-1]
         if found < residuals[-1]:
             frames = swept.refined
         residuals.append(min(found, residuals[-1]))
     return RefinedToTolerance(frames, residuals, evaluations)
+
+
+def both_refined(
+    estimate: Callable[[Tensor], Tensor],
+    equation: Evolution,
+    grid: Grid,
+    given: Float[Tensor, "1 n c *space"],
+    frames: Float[Tensor, "1 t c *space"],
+    truth: Float[Tensor, "1 t c *space"],
+    times: Sequence[float],
+    tol: float,
+) -> tuple[RefinedToTolerance, RefinedToTolerance]:
+    """`refined_to_tolerance` of predicted frames, and of the last given frame, repeated.
+
+    Args:
+        truth: frames of the file, whose estimate is a limit of its grid.
+
+    Raises:
+        ValueError: the refinement of the predicted frames does not reach the tolerance; the message
+            names the limit.
+    """
+    mine, other = (
+        refined_to_tolerance(estimate, equation, grid, given, start, times, tol)
+        for start in (frames, persistence(given, frames.shape[1]))
+    )
+    reached = mine.residuals[-1]
+    if reached <= tol:
+        return mine, other
+    text = f"The refined trajectory has a relative residual of {reached:.1e}, above {tol:g}."
+    floor = estimate(torch.cat([given, truth], 1).double()).item()
+    if floor > tol:
+        raise ValueError(
+            f"{text} The frames of the file have {floor:.1e} themselves: {grid.shape} nodes do not "
+            f"resolve the equation to the tolerance, or its solver's steps or stored digits do "
+            f"not. Take data on a finer grid, or a tolerance above that."
+        )
+    accuracy, step = accuracy_for(len(times)), times[1] - times[0]
+    raise ValueError(
+        f"{text} The grid is not the limit: the frames of the file have {floor:.1e}. Differences "
+        f"of order {accuracy} over frames {step:.3g} apart are, or a horizon over which the search "
+        f"does not converge: frames {step * (tol / reached) ** (1 / accuracy):.2g} apart would do "
+        f"by the order of the differences. Store them closer, or take a larger tolerance."
+    )

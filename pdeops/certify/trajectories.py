@@ -24,8 +24,7 @@ from ..estimators.time_derivative import trapezoidal_weights
 from ..tasks import prediction
 from ..tasks.refinement import block_of, predictor, require_trajectories, times_of, windows_of
 from ..tasks.refinement_problem import correction, problem_for
-from ..tasks.unrolling import persistence
-from .refined import RefinedToTolerance, accuracy_for, refined_to_tolerance
+from .refined import RefinedToTolerance, accuracy_for, both_refined
 from .report import GAIN, decades
 
 
@@ -44,6 +43,24 @@ class ParabolicNorm:
         u = u.double().flatten(0, 1)
         value, slope = (n(u).square().view(shape) for n in (self.value, self.slope))
         return (value.amax(1) + self.viscosity * slope @ self.weights).sqrt()
+
+
+class RelativeResidual:
+    """Trajectories u ↦ η ν^(-1/2) / ‖u‖_X, (b, t, c, *space) ↦ (b,), η in L²(H⁻¹) by the steps of
+    ETDRK4 from each frame to the next (`EvolutionDefect`), as long as those that made the data."""
+
+    def __init__(self, problem: EvolutionProblem, grid: Grid, times: Sequence[float]) -> None:
+        steps = max(1, math.ceil((times[1] - times[0]) / problem.inputs.dt - 1e-9))
+        self.eta = EvolutionDefect(problem.equation_on(grid), times, steps=steps)
+        self.viscosity = problem.parameters["viscosity"]
+        self.norm = ParabolicNorm(grid, self.viscosity, trapezoidal_weights(times))
+
+    def __call__(
+        self, u: Float[Tensor, "b t c *space"], size: Float[Tensor, " b"] | None = None
+    ) -> Float[Tensor, " b"]:
+        """The relative residual; relative to `size` if that is given."""
+        size = self.norm(u) if size is None else size
+        return self.eta(u) / (math.sqrt(self.viscosity) * size)
 
 
 @dataclass(frozen=True)
@@ -88,7 +105,11 @@ class TrajectoryReport:
         if self.tol is not None:
             entries["tolerance"] = self.tol
             entries["evaluations"] = [
-                {"tolerance": tol, "from_prediction": mine, "from_last_frame": other}
+                {
+                    "tolerance": tol,
+                    "from_prediction": mine,
+                    "from_last_frame": None if math.isinf(other) else other,
+                }
                 for tol, mine, other in self.evaluations()
             ]
         return {
@@ -135,7 +156,9 @@ class TrajectoryReport:
             "",
         ]
         saved = table[-1][2] - table[-1][1]
-        if saved >= GAIN:
+        if math.isinf(saved):
+            lines.append("From the last given frame, repeated, the refinement does not reach it.")
+        elif saved >= GAIN:
             lines.append(f"The prediction saved {saved:.1f} evaluations at {self.tol:g}.")
         useless = [f"{t:g}" for t, mine, other in table if other - mine < GAIN]
         if useless:
@@ -143,8 +166,8 @@ class TrajectoryReport:
         lines.append(
             "A step of the solver has no linear system to be iterated: its implicit part is "
             "diagonal in Fourier space and exact, so that a prediction saves nothing in it. The "
-            "solver's run over all frames takes the seconds of about one of these evaluations; "
-            "`pdeops refine` measures both."
+            "estimate alone takes the solver's steps over all frames, as the solver's run from the "
+            "given frame does; `pdeops refine` measures the seconds of that run and of refinements."
         )
         return "\n\n" + "\n".join(lines)
 
@@ -162,10 +185,9 @@ def predict_trajectories(
 ) -> TrajectoryReport:
     """Write predicted trajectories of a run with `relative_residual`, one number per sample.
 
-    η is that of the steps of ETDRK4 from each frame to the next (`EvolutionDefect`), as long as
-    those that made the data: the estimate costs as much as the solver's run on the grid of the
-    file, whose products are not truncated. It counts the given frames, so an error of the first
-    predicted frame counts too.
+    The estimate (`RelativeResidual`) costs as much as the solver's run on the grid of the file,
+    whose products are not truncated. It counts the given frames, so an error of the first predicted
+    frame counts too.
 
     Args:
         problem, kind, parameters: the equation of a file that states none, or not all of it.
@@ -193,48 +215,32 @@ def predict_trajectories(
         )
     windows.check()
     seconds = [t * solved.time_units[1] for t in times]
-    eta = EvolutionDefect(
-        solved.equation_on(grid), seconds, steps=_steps(seconds, solved.inputs.dt)
-    )
-    norm = ParabolicNorm(grid, nu, trapezoidal_weights(seconds))
+    estimate = RelativeResidual(solved, grid, seconds)
+    norm = estimate.norm
     predict = predictor(run, times[1] - times[0])
     residuals: list[float] = []
     floors: list[float] = []
     errors: list[float] = []
     refinements: list[tuple[RefinedToTolerance, RefinedToTolerance]] = []
-    how, dtype = None, "float32"
+    equation, how, dtype = solved.equation_on(grid), None, "float32"
     if tol is not None:
         how, dtype = _how(solved, len(times), run.n_in, tol), "float64"
-
-    def estimate(u: Tensor) -> float:
-        return (eta(u) / (math.sqrt(nu) * norm(u))).item()
-
-    def refined(given: Tensor, frames: Tensor, truth: Tensor, tol: float) -> Tensor:
-        """The frames of one sample, refined to the tolerance."""
-        starts = (frames, persistence(given, frames.shape[1]))
-        equation = solved.equation_on(grid)
-        done = [
-            refined_to_tolerance(estimate, equation, grid, given, s, seconds, tol) for s in starts
-        ]
-        refinements.append((done[0], done[1]))
-        reached = done[0].residuals[-1]
-        if reached > tol:
-            floor = estimate(torch.cat([given, truth], 1).double())
-            raise ValueError(_not_reached(reached, tol, floor, times, grid))
-        return done[0].frames
 
     def pairs() -> Iterator[tuple[Batch, Tensor]]:
         for batch in windows.batches(8):
             y = predict(batch.input, times[: run.n_in], times[run.n_in :])
             if tol is not None:
-                eta.check(torch.cat([batch.input, y], 1))
-                columns = (batch.input, y, batch.target)
-                samples = zip(*(v.split(1) for v in columns), strict=True)
-                y = torch.cat([refined(*sample, tol) for sample in samples])
+                samples = zip(*(v.split(1) for v in (batch.input, y, batch.target)), strict=True)
+                found = [
+                    both_refined(estimate, equation, grid, *sample, seconds, tol)
+                    for sample in samples
+                ]
+                refinements.extend(found)
+                y = torch.cat([mine.frames for mine, _ in found])
             u, truth = (torch.cat([batch.input, v], 1).double() for v in (y, batch.target))
             size = norm(u)
-            residuals.extend((eta(u) / (math.sqrt(nu) * size)).tolist())
-            floors.extend((eta(truth) / (math.sqrt(nu) * size)).tolist())
+            residuals.extend(estimate(u, size).tolist())
+            floors.extend(estimate(truth, size).tolist())
             errors.extend((norm(u - truth) / size).tolist())
             yield batch, y
 
@@ -256,31 +262,6 @@ def _how(
     return correction(problem, method, 1, block=block, accuracy=accuracy)
 
 
-def _not_reached(
-    reached: float, tol: float, floor: float, times: Sequence[float], grid: Grid
-) -> str:
-    """Why the refinement ended above the tolerance, and what would reach it."""
-    text = f"The refined trajectory has a relative residual of {reached:.1e}, above {tol:g}."
-    if floor > tol:
-        return (
-            f"{text} The frames of the file have {floor:.1e} themselves: {grid.shape} nodes do not "
-            f"resolve the equation to the tolerance, or its solver's steps or stored digits do "
-            f"not. Take data on a finer grid, or a tolerance above that."
-        )
-    accuracy, step = accuracy_for(len(times)), times[1] - times[0]
-    return (
-        f"{text} The grid is not the limit: the frames of the file have {floor:.1e}. Differences "
-        f"of order {accuracy} over frames {step:.3g} apart are: frames "
-        f"{step * (tol / reached) ** (1 / accuracy):.2g} apart would do. Store the frames closer, "
-        f"or take a larger tolerance."
-    )
-
-
 def _mean(values: Sequence[int | None]) -> float:
     """The mean; infinite if a value is None."""
     return statistics.fmean(math.inf if v is None else v for v in values)
-
-
-def _steps(times: Sequence[float], dt: float) -> int:
-    """Solver steps of at most dt per frame."""
-    return max(1, math.ceil((times[1] - times[0]) / dt - 1e-9))
