@@ -1,6 +1,6 @@
 """python -m benchmarks.implicit_steps: iterations that a learned step saves in implicit time steps.
 
-Implicit Euler for u_t = div(a grad u) + f on 65² nodes, u = 0 on the boundary, a a lognormal field
+Implicit Euler for u_t = div(a grad u) + f on 33² nodes, u = 0 on the boundary, a a lognormal field
 and f a random source, the same for all trajectories; initial fields are random. An FNO learns one
 step, u_n -> u_{n+1}, from other trajectories. Each step is solved by conjugate gradients with
 multigrid to guaranteed errors, from the FNO's prediction and from the first iterates of classical
@@ -30,7 +30,7 @@ from pdeops.solvers import Diffusion, Multigrid
 from .bench import RESULTS, machine
 from .trainings import overrides, pdeops, processor_seconds
 
-NODES, STEPS, TOL = 65, 10, 1e-8
+NODES, STEPS, TOL = 33, 10, 1e-8
 DTS = (1e-3, 1e-2)
 SETTINGS: dict[str, object] = {
     "data.validation": 4,

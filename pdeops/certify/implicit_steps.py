@@ -183,13 +183,13 @@ def implicit_steps(
             f = _field(source(t) if callable(source) else source, grid)
             b = c * mass * without_boundary(past, grid) + A.load(without_boundary(f, grid))
             bounds = SystemBounds(A, b, M, G, grid, math.prod(grid.spacing))
-            first = known[-1][1] if guess is None else _field(guess(t, known[-1][1]), grid)
-            solved = polished(bounds, first, tol)
+            firsts = {name: _extrapolated(known, t, CLASSICAL.index(name)) for name in compared}
             if guess is not None:
-                bars[PREDICTION].append(solved.bars)
-            for name in compared:
-                other = polished(bounds, _extrapolated(known, t, CLASSICAL.index(name)), tol)
-                bars[name].append(other.bars)
+                firsts[PREDICTION] = _field(guess(t, known[-1][1]), grid)
+            solves = {name: polished(bounds, first, tol) for name, first in firsts.items()}
+            for name, solve in solves.items():
+                bars[name].append(solve.bars)
+            solved = solves.get(PREDICTION) or polished(bounds, known[-1][1], tol)
             stages.append(solved.u)
             new_error += factor * solved.error
         u = _combined(scheme.update, stages)
