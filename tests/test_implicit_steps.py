@@ -100,7 +100,7 @@ def exact_steps(scheme, a, u0, grid, dt, steps, f):
 
 @pytest.mark.parametrize(
     ("name", "boundary"),
-    [("euler", "dirichlet"), ("sdirk3", MIXED)]
+    [("euler", MIXED)]
     + [
         pytest.param(name, boundary, marks=pytest.mark.slow)
         for name in SCHEMES
@@ -147,7 +147,7 @@ def test_an_exact_guess_needs_no_iteration_and_a_poor_one_saves_none():
     assert table[1e-6]["zero"] > table[1e-6]["last state"] > table[1e-6]["quadratic extrapolation"]
     text = found.to_markdown()
     assert "the prediction saved" in text
-    assert "As good" not in text
+    assert "zero" not in text[text.index("As good") :]
     poor = implicit_steps(a, u0, grid, **options, guess=lambda t, u: torch.zeros_like(u0))
     assert dict(poor.iterations())[1e-6]["prediction"] == table[1e-6]["zero"]
     text = poor.to_markdown()
