@@ -76,7 +76,7 @@ def row(dt: float, size: int, epochs: int, number: int, folder: Path) -> list[di
     settings = {f"data.{role}": folder / f"{role}.h5" for role in files} | SETTINGS
     before = processor_seconds()
     pdeops(
-        "train", "fno_navier_stokes_rollout", *overrides(settings), "--epochs", epochs,
+        "train", "fno_navier_stokes_rollout", *overrides(settings), "--epochs", str(epochs),
         "--out", folder / "run", threads=1,
     )  # fmt: skip
     training = processor_seconds() - before

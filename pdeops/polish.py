@@ -143,7 +143,8 @@ def polished(
             f"above the tolerance {tol:g}: round-off in float64 is larger, or the iteration is "
             f"slow. Give a larger tolerance."
         )
-    x = x if A.positive_definite else x - A.mean(x)
+    if isinstance(A, Diffusion) and not A.positive_definite:
+        x = x - A.mean(x)
     return Polished(with_boundary(x, grid), [e / norm for e in errors], errors[-1])
 
 

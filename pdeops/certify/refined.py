@@ -11,7 +11,7 @@ from torch import Tensor
 from ..domain import Grid
 from ..polish import needed
 from ..solvers.evolution.evolution import Evolution
-from ..tasks.refinement import ACCURACIES, refine_trajectory
+from ..tasks.refinement import ACCURACIES, Predict, refine_trajectory
 from ..tasks.unrolling import persistence
 from ..training.refine import GaussNewton
 
@@ -72,14 +72,12 @@ def refined_to_tolerance(
         times: of all frames, in the units of the equation.
     """
     given, frames = given.double(), frames.double()
-    number = {t: i - given.shape[1] for i, t in enumerate(times)}
     residuals = [estimate(torch.cat([given, frames], 1)).item()]
     evaluations = [0]
     falls = True
     while residuals[-1] > tol and falls:
-        now = frames
         swept = refine_trajectory(
-            lambda _, known, wanted, now=now: now[:, [number[t] for t in wanted]],
+            _stored(frames, times),
             equation, given, times, GaussNewton(steps=1), grid=grid,
             accuracy=accuracy_for(len(times)),
         )  # fmt: skip
@@ -90,6 +88,16 @@ def refined_to_tolerance(
             frames = swept.refined
         residuals.append(min(found, residuals[-1]))
     return RefinedToTolerance(frames, residuals, evaluations)
+
+
+def _stored(frames: Tensor, times: Sequence[float]) -> Predict:
+    """These frames, of the last of the times, as a prediction."""
+    number = {t: i for i, t in enumerate(times[len(times) - frames.shape[1] :])}
+
+    def predict(given: Tensor, known: Sequence[float], wanted: Sequence[float]) -> Tensor:
+        return frames[:, [number[t] for t in wanted]]
+
+    return predict
 
 
 def both_refined(

@@ -95,7 +95,11 @@ class TrajectoryReport:
         if self.tol is None:
             return []
         return [
-            (tol, *(_mean([pair[i].needed(tol) for pair in self.refinements]) for i in (0, 1)))
+            (
+                tol,
+                _mean([mine.needed(tol) for mine, _ in self.refinements]),
+                _mean([other.needed(tol) for _, other in self.refinements]),
+            )
             for tol in decades(self.tol)
         ]
 
@@ -232,8 +236,8 @@ def predict_trajectories(
             if tol is not None:
                 samples = zip(*(v.split(1) for v in (batch.input, y, batch.target)), strict=True)
                 found = [
-                    both_refined(estimate, equation, grid, *sample, seconds, tol)
-                    for sample in samples
+                    both_refined(estimate, equation, grid, given, frames, true, seconds, tol)
+                    for given, frames, true in samples
                 ]
                 refinements.extend(found)
                 y = torch.cat([mine.frames for mine, _ in found])

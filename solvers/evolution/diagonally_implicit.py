@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -70,7 +71,8 @@ class DiagonallyImplicit:
             for row in self.combinations[k:]:
                 p.append(q * sum((a * e for a, e in zip(row, p, strict=False)), zero))
             total = sum((b * e for b, e in zip(self.update, p, strict=True)), zero)
-            turns = [r.real for r in total.deriv().roots() if 0 < r.real < decay]
+            roots: Any = total.deriv().roots()
+            turns = [r.real for r in roots if 0 < r.real < decay]
             bounds.append(max(abs(total(x)) for x in [0.0, decay, *turns]))
         return bounds
 
