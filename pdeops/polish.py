@@ -2,7 +2,7 @@
 a guaranteed error."""
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .datasets import Problem
 from .domain import Boundary, Grid
-from .estimators import EnergyBounds
+from .estimators import EnergyBounds, SystemBounds
 from .linop import LinearOperator
 from .solvers import Diffusion, Laplacian, with_boundary, without_boundary
 from .solvers.krylov.conjugate_gradients import start
@@ -65,10 +65,12 @@ class Polished:
         u: the field at all nodes, float64.
         bars: upper bounds of the relative error against the discrete solution in the norm of A,
             after 0, 1, 2, ... iterations; they never grow.
+        error: the last of them without the division by the norm of the solution.
     """
 
     u: Tensor
     bars: list[float]
+    error: float
 
     @property
     def iterations(self) -> int:
@@ -77,37 +79,53 @@ class Polished:
 
     def needed(self, tol: float) -> int:
         """Number of iterations after which the bar is at most tol."""
-        return next(k for k, bar in enumerate(self.bars) if bar <= tol)
+        return needed(self.bars, tol)
+
+
+def needed(bars: Sequence[float], tol: float) -> int:
+    """Number of iterations after which the bar is at most tol, from the bars after 0, 1, ... ."""
+    return next(k for k, bar in enumerate(bars) if bar <= tol)
 
 
 @torch.no_grad()
 def polished(
-    bounds: EnergyBounds, u: Tensor | None, tol: float, *, max_iterations: int = 200
+    bounds: EnergyBounds | SystemBounds,
+    u: Tensor | None,
+    tol: float,
+    *,
+    max_iterations: int = 200,
 ) -> Polished:
     """Conjugate gradients from u until the relative error in the norm of A is guaranteed to be at
     most tol.
 
     The error is that against the solution of the discrete system, |u_h - u|_A / |u_h|_A. Its bound
-    is that of the flux of u, balanced (`EnergyBounds.discrete_bar`), divided by a lower bound of
-    |u_h|_A. u is scaled first so that its error is least.
+    is that of the flux of u, balanced (`EnergyBounds.discrete_bar`), or of a majorant of the
+    inverse (`SystemBounds`), divided by a lower bound of |u_h|_A. u is scaled first so that its
+    error is least.
 
     Args:
         bounds: of the system, with its preconditioner.
         u: the first iterate at all nodes of the grid; zero if None.
 
     Raises:
-        ValueError: tol is not in (0, 1), or the bar does not reach it: round-off is larger.
+        ValueError: tol is not in (0, 1), u is not finite, or the bar does not reach tol: round-off
+            is larger.
     """
     if not 0 < tol < 1:
         raise ValueError(
             f"The tolerance must be positive and below 1, the error of zero; got {tol:g}."
         )
-    grid, A, b = bounds.cells.grid, bounds.A, bounds.b
+    grid, A, b = bounds.grid, bounds.A, bounds.b
     x = torch.zeros_like(b)
     if u is not None:
+        if not u.isfinite().all():
+            raise ValueError(
+                "A prediction holds NaN or infinity, so it cannot be the first iterate. Check the "
+                "run."
+            )
         x = scaled(without_boundary(u.detach().cpu().double(), grid), A, b)
     if not b.any():
-        return Polished(with_boundary(torch.zeros_like(b), grid), [0.0])
+        return Polished(with_boundary(torch.zeros_like(b), grid), [0.0], 0.0)
     errors: list[float] = []
     norm = 0.0
     options: dict[str, Any] = {"rtol": 1e-15, "max_iterations": max_iterations}
@@ -125,8 +143,9 @@ def polished(
             f"above the tolerance {tol:g}: round-off in float64 is larger, or the iteration is "
             f"slow. Give a larger tolerance."
         )
-    x = x if A.positive_definite else x - A.mean(x)
-    return Polished(with_boundary(x, grid), [e / norm for e in errors])
+    if isinstance(A, Diffusion) and not A.positive_definite:
+        x = x - A.mean(x)
+    return Polished(with_boundary(x, grid), [e / norm for e in errors], errors[-1])
 
 
 def _with_last(

@@ -174,6 +174,16 @@ def test_a_band(tmp_path):
         )
 
 
+def test_a_band_of_another_equation_is_refused(files, tmp_path):
+    """On the same grid: sources of zero mean flux, for a run on coefficients, and the reverse."""
+    run = run_of(PROBLEMS["mixed"])
+    with pytest.raises(ValueError, match="samples of one equation"):
+        certify.conformal_band(run, files["neumann"], level=0.5)
+    band = certify.conformal_band(run, files["mixed"], level=0.5)
+    with pytest.raises(ValueError, match="that of the calibration"):
+        certify.predict(run, files["neumann"], tmp_path / "out.h5", bounds=False, band=band)
+
+
 def written(path, problem, source, *, targets):
     """A file with these sources, and solutions of zero or none."""
     spec = problem.spec(problem.grid(source.shape[1:]), 5, len(source))

@@ -13,6 +13,7 @@ from pdeops import certify
 from pdeops.certify.trajectories import ParabolicNorm
 from pdeops.datasets import convert, generate, open_dataset, problem_named
 from pdeops.domain import Grid
+from pdeops.estimators import EvolutionDefect
 from pdeops.estimators.time_derivative import trapezoidal_weights
 from pdeops.nn.operator import Operator
 from pdeops.normalizer import Normalizer
@@ -59,7 +60,7 @@ class Persistence(nn.Module):
         return u
 
 
-def run_of(factor=1.0, model=None):
+def run_of(factor=1.0, model=None, problem=PROBLEM):
     """A finished run that is wrong by a factor in each step, or of another model."""
     one = Normalizer.identity(1)
     recipe = load_recipe({
@@ -68,7 +69,7 @@ def run_of(factor=1.0, model=None):
         "data": {"train": "none.h5", "test": "none.h5"},
         "model": {"name": "FNO", "n_modes": [4]},
     })  # fmt: skip
-    spec = PROBLEM.spec(GRID, 0, 1)
+    spec = problem.spec(GRID, 0, 1)
     step = spec.times[1] - spec.times[0]
     operator = Operator(Step(factor, step) if model is None else model, one, one)
     return RolloutRun(Path("runs/stand_in"), recipe, operator, GRID, spec, 1, 1, 1)
@@ -151,3 +152,58 @@ def test_bad_input(file, tmp_path):
     generate(steady, steady.grid((9, 9)), num_samples=1, seed=0, out=darcy)
     with pytest.raises(ValueError, match="needs trajectories"):
         certify.predict_trajectories(run, darcy, tmp_path / "other.h5")
+
+
+DENSE = problem_named(
+    "burgers", "thin", viscosity=0.1, num_waves=4, t_end=0.08, num_frames=8, dt=0.01
+)
+
+
+@pytest.mark.parametrize("tol", [pytest.param(1e-2, marks=pytest.mark.slow), 1e-3])
+def test_a_prediction_is_refined_to_the_tolerance(tmp_path, tol):
+    """The stored fields have a residual below it, by a new evaluation, and a small error."""
+    data, out = tmp_path / "dense.h5", tmp_path / "out.h5"
+    generate(DENSE, GRID, num_samples=1, seed=3, out=data)
+    found = certify.predict_trajectories(run_of(0.98, problem=DENSE), data, out, tol=tol)
+    assert found.refinements[0][0].residuals[0] > 0.1 > tol >= found.residuals[0]
+    assert found.errors[0] < 2 * tol
+    stored = open_dataset(out, dtype=torch.float64)
+    trajectory = torch.cat([stored[0].input, stored[0].target])[None]
+    times = stored.spec.times
+    eta = EvolutionDefect(DENSE.equation_on(GRID), times, steps=1)
+    norm = ParabolicNorm(GRID, 0.1, trapezoidal_weights(times))
+    again = eta(trajectory) / math.sqrt(0.1) / norm(trajectory)
+    assert again.tolist() == pytest.approx(found.residuals, rel=1e-6)
+    assert f"sweeps of gauss-newton to a relative residual of {tol:g}" in stored.spec.source
+    figures = found.to_dict()["evaluations"][-1]
+    assert figures["tolerance"] == tol
+    assert 0 < figures["from_prediction"] <= figures["from_last_frame"]
+    assert f"refined to at most {tol:g}" in found.to_markdown()
+
+
+@pytest.mark.slow
+def test_a_tolerance_that_is_met_or_out_of_reach(tmp_path):
+    """An exact prediction needs no evaluation; persistence saves none against itself; differences
+    of the frames, and then the stored digits, are limits that the error names."""
+    data = tmp_path / "dense.h5"
+    generate(DENSE, GRID, num_samples=1, seed=3, out=data)
+    exact = certify.predict_trajectories(run_of(problem=DENSE), data, tmp_path / "a.h5", tol=1e-3)
+    assert exact.evaluations()[-1][1] == 0
+    assert "The prediction saved" in exact.to_markdown()
+    run = run_of(model=Persistence(), problem=DENSE)
+    same = certify.predict_trajectories(run, data, tmp_path / "b.h5", tol=1e-2)
+    assert "At 0.1, 0.01 the last given frame, repeated, was as good" in same.to_markdown()
+    with pytest.raises(ValueError, match=r"order 6 over frames 0\.01 apart.* frames 0\.00"):
+        certify.predict_trajectories(run, data, tmp_path / "c.h5", tol=3e-5)
+    with pytest.raises(ValueError, match="stored digits"):
+        certify.predict_trajectories(run, data, tmp_path / "c.h5", tol=1e-12)
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        certify.predict_trajectories(
+            run_of(math.nan, problem=DENSE), data, tmp_path / "c.h5", tol=1e-2
+        )
+    with pytest.raises(ValueError, match="positive and below 1"):
+        certify.predict_trajectories(run, data, tmp_path / "c.h5", tol=0.0)
+    generate(PROBLEM, GRID, num_samples=1, seed=3, out=tmp_path / "few.h5")
+    with pytest.raises(ValueError, match="5 frames or more; the trajectories have 4"):
+        certify.predict_trajectories(run_of(), tmp_path / "few.h5", tmp_path / "c.h5", tol=0.1)
+    assert not (tmp_path / "c.h5").exists()

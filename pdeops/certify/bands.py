@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..datasets import FieldDataset, open_dataset
+from ..datasets import FieldDataset, open_dataset, problem_of
 from ..datasets.layouts.variables import Measure
 from ..datasets.spec import DatasetSpec
 from ..domain import Grid
@@ -56,10 +56,11 @@ def conformal_band(
 
     Raises:
         ValueError: the level is not in (0, 1); the file has too few samples for it, no targets or
-            others than the run predicts, or samples that the run was trained on.
+            others than the run predicts, samples that the run was trained on, or another equation.
     """
     dataset = steady_fields(run, calibration)
     _require_unseen(run, dataset)
+    require_same_equation(dataset, run.spec, f"the training data of {run.folder}")
     predicted = run.operator.output_normalizer.mean.numel()
     if dataset.out_channels != predicted:
         raise ValueError(
@@ -118,6 +119,18 @@ def same_samples(
         return False
     origin = ("name", "kind", "parameters", "seed")
     return all(getattr(mine, key) == getattr(spec, key) for key in origin)
+
+
+def require_same_equation(dataset: FieldDataset, spec: DatasetSpec | None, other: str) -> None:
+    """Raise a ValueError if pdeops knows the equations of a data set and of another one, and they
+    differ: the errors of a run on one equation say nothing of those on another."""
+    specs = [s for s in (dataset.spec, spec) if s is not None and problem_of(s) is not None]
+    if len(specs) == 2 and specs[0].equation != specs[1].equation:
+        raise ValueError(
+            f"A band holds for samples of one equation. That of {dataset.path} is "
+            f"{specs[0].equation}; that of {other} is {specs[1].equation}. Give a file of the same "
+            f"equation."
+        )
 
 
 def require_operator(run: Any) -> Run:

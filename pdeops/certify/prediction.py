@@ -16,7 +16,7 @@ from ..estimators.conformal import coverage
 from ..polish import polished
 from ..tasks import prediction
 from ..tasks.supervised import Run
-from .bands import Band, same_samples, steady_fields, variables_of
+from .bands import Band, require_same_equation, same_samples, steady_fields, variables_of
 from .report import CELLS, Certified, Report
 
 
@@ -44,8 +44,9 @@ def predict(
 
     Raises:
         ValueError: the file exists, a prediction is not finite, tol is not in (0, 1) or below
-            round-off, there are a tolerance and a band, or a band of these samples; or bounds are
-            wanted and the equation of the data is unknown or not of the form -div(a grad u) = f.
+            round-off, there are a tolerance and a band, or a band of these samples or of another
+            equation; or bounds are wanted and the equation of the data is unknown or not of the
+            form -div(a grad u) = f.
     """
     if tol is not None and band is not None:
         raise ValueError(
@@ -61,6 +62,9 @@ def predict(
             f"{data} holds the samples of the calibration: the band is not independent of them. "
             f"Predict other samples, or calibrate on others."
         )
+    if band:
+        calibration = band.calibration
+        require_same_equation(dataset, calibration.spec, f"the calibration {calibration.path}")
     width = band.on(domain) if band else torch.empty(0)
     samples: list[Certified] = []
     covered: list[float] = []
@@ -135,9 +139,5 @@ def _certified(
     bounds = EnergyBounds(*problem.diffusion(x.double(), grid), grid)
     if tol is None:
         return Certified(bounds(u)), u
-    if not u.isfinite().all():
-        raise ValueError(
-            "A prediction holds NaN or infinity, so it cannot be the first iterate. Check the run."
-        )
     solved = polished(bounds, u, tol)
     return Certified(bounds(solved.u), solved, polished(bounds, None, tol)), solved.u

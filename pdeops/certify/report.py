@@ -11,7 +11,14 @@ from .bands import Band
 
 CELLS = "coefficient and source are constant in the cell around each node"
 _DECADES = 12
+GAIN = 0.5  # iterations in the mean that count as saved
 MOST_CELLS = 10**9  # of a grid that fits in memory
+
+
+def decades(tol: float) -> list[float]:
+    """0.1, 0.01, ... above the tolerance, and the tolerance itself."""
+    larger = (10.0**-k for k in range(1, _DECADES + 1))
+    return [*(d for d in larger if d > 1.0001 * tol), tol]
 
 
 @dataclass(frozen=True)
@@ -83,14 +90,13 @@ class Report:
         """Per tolerance, mean iterations from the prediction and from zero."""
         if self.tol is None:
             return []
-        decades = [10.0**-k for k in range(1, _DECADES + 1)]
         return [
             (
                 tol,
                 statistics.fmean(s.solved.needed(tol) for s in self.samples if s.solved),
                 statistics.fmean(s.from_zero.needed(tol) for s in self.samples if s.from_zero),
             )
-            for tol in [*(d for d in decades if d > 1.0001 * self.tol), self.tol]
+            for tol in decades(self.tol)
         ]
 
     def to_markdown(self) -> str:
@@ -136,8 +142,8 @@ class Report:
             "",
         ]
         saved = table[-1][2] - table[-1][1]
-        useless = [t for t, mine, zero in table if zero - mine < 0.5]
-        if saved >= 0.5:
+        useless = [t for t, mine, zero in table if zero - mine < GAIN]
+        if saved >= GAIN:
             lines.append(f"The prediction saved {saved:.1f} iterations at {tol:g}.")
         if useless:
             lines.append(

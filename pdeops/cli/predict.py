@@ -42,7 +42,8 @@ def command(
         typer.Option(
             help="The same operators: improve each prediction by conjugate gradients until its "
             "relative error against the discrete solution is guaranteed to be at most this. "
-            "Implies --certify."
+            "Trajectories: refine each prediction until its estimated relative residual is at most "
+            "this. Implies --certify."
         ),
     ] = None,
     band: Annotated[
@@ -62,7 +63,7 @@ def command(
     problem: Annotated[
         str | None,
         typer.Option(
-            help="Equation of the trajectories of --certify, for a file that states none: "
+            help="Equation of the trajectories of --certify or --tol, for a file that states none: "
             "navier_stokes or burgers."
         ),
     ] = None,
@@ -100,8 +101,10 @@ def command(
         "kind": kind,
         "parameters": parsed(settings or ()),
     }
-    if any(equation.values()) and not certify:
-        raise ValueError("--problem, --kind and --set state the equation of --certify: add it.")
+    if any(equation.values()) and not certify and tol is None:
+        raise ValueError(
+            "--problem, --kind and --set state the equation of --certify or --tol: add one."
+        )
     loaded = tasks.load_run(run, device=device)
     if certify or tol is not None or band is not None:
         from .. import certify as bars
@@ -111,12 +114,12 @@ def command(
         tasks.check_options(loaded, options)
         report: Any
         if getattr(loaded, "n_in", None) is not None:
-            if tol is not None or band is not None:
+            if band is not None:
                 raise ValueError(
-                    "--tol and --band are of steady fields. For trajectories, --certify estimates "
-                    "the error, and `pdeops refine` corrects it."
+                    "--band is of steady fields. For trajectories, --certify estimates the error, "
+                    "and --tol corrects it."
                 )
-            report = bars.predict_trajectories(loaded, data, out, **equation)
+            report = bars.predict_trajectories(loaded, data, out, tol=tol, **equation)
         else:
             if any(equation.values()):
                 raise ValueError(

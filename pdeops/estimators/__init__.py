@@ -7,6 +7,7 @@ from .estimator import TrajectoryEstimator
 from .evolution_residual import EvolutionResidual, ShallowWaterIndicator
 from .named import EQUATIONS, equation_named
 from .steady_residual import SteadyResidual
+from .system_bounds import InverseMajorant, SystemBounds
 from .time_derivative import Differences
 
 __all__ = [
@@ -17,8 +18,10 @@ __all__ = [
     "EnergyBounds",
     "EvolutionDefect",
     "EvolutionResidual",
+    "InverseMajorant",
     "ShallowWaterIndicator",
     "SteadyResidual",
+    "SystemBounds",
     "TrajectoryEstimator",
     "equation_named",
 ]

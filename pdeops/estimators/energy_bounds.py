@@ -22,6 +22,7 @@ from .equilibrated_flux import (
     plain_fluxes,
 )
 from .half_cells import HalfCells, mean
+from .system_bounds import norm_from_below
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class EnergyBounds:
         M: LinearOperator | None = None,
         steps: int = 2,
     ) -> None:
-        self.cells = HalfCells(grid)
+        self.grid, self.cells = grid, HalfCells(grid)
         self.volume = math.prod(grid.spacing)
         grid.check(f, "source")
         if not f.isfinite().all():
@@ -160,9 +161,7 @@ class EnergyBounds:
 
     def discrete_norm(self, x: Float[Tensor, "*unknowns"]) -> float:
         """A lower bound of (h^d u·A u)^½ of the discrete solution u, equal to it for x = u."""
-        energy = (x * self.A.apply(x)).sum().item()
-        product = (x * self.b).sum().item()
-        return math.sqrt(self.volume / energy) * product if energy > 0 and product > 0 else 0.0
+        return norm_from_below(self.A, self.b, x, self.volume)
 
     def _improved(self, u: Tensor) -> Tensor:
         """The field after the steps of conjugate gradients."""

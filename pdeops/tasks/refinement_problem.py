@@ -22,7 +22,7 @@ def problem_named_for(
 
     Raises:
         ValueError: the problem is unknown or steady, or a parameter is, or has another value in the
-            file.
+            file; or neither the file nor the caller states the viscosity.
     """
     given = problem_named(name, kind, **parameters)
     if not isinstance(given, EvolutionProblem):
@@ -39,6 +39,12 @@ def problem_named_for(
                 f"{dataset.path} states {key} = {stated[key]}; got --set {key}={wanted}. Leave it "
                 f"out, or correct the file if its value is wrong."
             )
+    if {"viscosity"} & given.parameters.keys() - stated.keys() - parameters.keys():
+        raise ValueError(
+            f"{dataset.path} does not state the viscosity, and that of {name} {given.kind} need "
+            f"not be that of its flow. Give it, as in --set "
+            f"viscosity={given.parameters['viscosity']:g}."
+        )
     found: Any = problem_named(name, kind, **{**stated, **parameters})
     return found
 

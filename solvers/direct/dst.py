@@ -71,6 +71,7 @@ class FastPoisson(Preconditioner):
         for axis in range(-inner.ndim, 0):
             half = bool(self._fourier) and axis == self._fourier[-1]
             values = values[..., None] + coefficient * _eigenvalues(inner, axis, half)
+        self.smallest_eigenvalue = values.min().item()  # of a (-Δ) + c
         self.floats = reaction == 0 and Boundary.DIRICHLET not in inner.boundary
         if self.floats:
             self.positive_definite, self.semidefinite = False, True

@@ -86,13 +86,21 @@ class _Target:
     def of(cls, outputs: POD, pairs: Pairs) -> "_Target":
         c = outputs.coefficients(pairs.y)
         distance = ((pairs.y - outputs.fields(c)).square() * pairs.weights).sum(1)
-        return cls(c, distance, (pairs.y.square() * pairs.weights).sum(1))
+        norms = (pairs.y.square() * pairs.weights).sum(1)
+        if not (norms > 0).any():
+            raise ValueError(
+                "All validation solutions are zero, so that no relative error chooses a surrogate. "
+                "Give validation samples with other inputs."
+            )
+        return cls(c, distance, norms)
 
     def error(self, predicted: Float[Tensor, "n r"], rank: int) -> float:
-        """Mean relative error of predictions by their first coefficients."""
+        """Mean relative error of predictions by their first coefficients, over the samples whose
+        solution is not zero."""
         inside = (predicted[:, :rank] - self.coefficients[:, :rank]).square().sum(1)
         left_out = self.coefficients[:, rank:].square().sum(1)
-        return ((inside + left_out + self.outside) / self.norms).sqrt().mean().item()
+        squares, known = inside + left_out + self.outside, self.norms > 0
+        return (squares[known] / self.norms[known]).sqrt().mean().item()
 
 
 def polynomial_surrogate(

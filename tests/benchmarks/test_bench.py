@@ -140,6 +140,7 @@ def test_every_bench_has_a_name_of_its_own():
         "expectation",
         "gaussian_process",
         "graph_preconditioner",
+        "implicit_steps",
         "insr_",
         "lagrangian",
         "rollouts",

@@ -162,7 +162,8 @@ def test_bad_input_is_refused(pdeops, flow, workshop, tmp_path):
     """Each with what to do; nothing is written."""
     with h5py.File(flow / "flow.h5") as file:
         u, times = file["vorticity"][:], file["time"][:]
-    named = ("--problem", "navier_stokes", "--kind", "mcwilliams", "--set", "num_waves=5")
+    unstated = ("--problem", "navier_stokes", "--kind", "mcwilliams", "--set", "num_waves=5")
+    named = (*unstated, "--set", "viscosity=0.02")
     uneven = foreign(tmp_path / "uneven.h5", u, times=(times**1.2).tolist())
     walls = foreign(tmp_path / "walls.h5", u, grid={"boundary": "dirichlet"}, times=times.tolist())
     broken = foreign(tmp_path / "nan.h5", u, times=times.tolist())
@@ -181,6 +182,7 @@ def test_bad_input_is_refused(pdeops, flow, workshop, tmp_path):
         ((uneven, *named), ("not equally spaced", "Interpolate")),
         ((walls, *named), ("periodic box", "--boundary periodic")),
         ((unknown,), ("but not the viscosity", "--set viscosity=")),
+        ((unknown, *unstated), ("does not state the viscosity", "--set viscosity=0.001")),
         ((broken, *named), ("not finite", "sample(s) 0")),
         ((slow, *named), ("makes steps of 0.01", "0.02 apart")),
         ((data, "--frames", 99), ("horizon lies beyond the data", "at most 8")),

@@ -96,6 +96,10 @@ def test_few_samples_widen_the_interval():
     assert (high - low) / 2 == pytest.approx(2.2622 * math.sqrt(0.4), rel=1e-4)
     assert StandardError.of((4.0, 10), (4.0, 10)).freedom == pytest.approx(18.0)
     assert StandardError.of((4.0, 10), (1e-9, 1000)).freedom == pytest.approx(9.0)
+    found = [monte_carlo(fine(seed), 10.0, pilot=2) for seed in range(400)]
+    assert {e.counts["fine"] for e in found} == {10}
+    missed = np.mean([not e.interval[0] <= MEAN <= e.interval[1] for e in found])
+    assert abs(missed - 0.05) < 2.5 * math.sqrt(0.05 * 0.95 / 400)
 
 
 def test_a_good_control_variate_needs_few_solves():

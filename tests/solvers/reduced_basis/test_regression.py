@@ -120,3 +120,16 @@ def test_the_error_on_the_validation_samples_is_the_weighted_relative_error(fit)
     relative = (gap / (validation.y.square() @ WEIGHTS).sqrt()).mean().item()
     assert found.error == pytest.approx(relative, rel=1e-9)
     assert found.outputs.rank < 39, "noise is not worth its modes"
+
+
+def test_a_validation_solution_of_zero_has_no_relative_error():
+    """It is left out of the mean; a set of such solutions is refused."""
+    training, validation = pairs(40, 0.2), pairs(12, 0.2)
+    zero = Pairs(
+        torch.cat([validation.x, INTO[:1]]), torch.cat([validation.y, OUT[:1] * 0]), WEIGHTS
+    )
+    with_zero, without = (polynomial_surrogate(training, v) for v in (zero, validation))
+    assert with_zero.choice == without.choice
+    assert with_zero.error == pytest.approx(without.error, rel=1e-12)
+    with pytest.raises(ValueError, match="solutions are zero"):
+        polynomial_surrogate(training, Pairs(validation.x, validation.y * 0, WEIGHTS))
