@@ -27,7 +27,7 @@ from .duel import Row
 from .error_time import reference_factor, solve_reference, study
 from .field_plots import SHOWN, Samples
 from .fitted import Fits, fits_or_note
-from .methods import methods_for
+from .methods import ClassicalMethod, methods_for
 from .plots import read_metrics
 from .projected import projection
 from .report import write_report
@@ -40,6 +40,11 @@ log = logging.getLogger("pdeops")
 
 UNSEEN = 1_000_003  # added to the seed of the training data to obtain unseen test problems
 TIMED = 4  # samples generated to estimate the cost of the training data
+NOT_MEASURED = (
+    "Not measured: CHOLMOD and BoomerAMG. Their package polyfem-polysolve is under the GPL in parts, "
+    "so pdeops never imports it; where it is installed, a checkout adds both by --solver "
+    "benchmarks/opponents.py:cholmod --solver benchmarks/opponents.py:boomeramg_cg."
+)
 
 
 def compare_runs(
@@ -51,6 +56,7 @@ def compare_runs(
     training_seconds: Mapping[str, float | None] | None = None,
     data_seconds: float | None = None,
     fits: Fits | None = None,
+    further: Sequence[ClassicalMethod] = (),
     shifts: Sequence[Shift] = (),
     title: str | None = None,
     introduction: str = "",
@@ -70,6 +76,7 @@ def compare_runs(
         data_seconds: seconds to generate the training data; by default estimated from a few
             samples.
         fits: surrogates without a network; by default those of `fits_or_note`.
+        further: classical methods in addition to those of `methods_for`.
         shifts: other distributions of the inputs on which errors are computed (`shifts_of`).
         title, introduction, evaluations, data: arguments of `write_report`.
 
@@ -100,12 +107,13 @@ def compare_runs(
         training_seconds=spent | dict(training_seconds or {}),
         data_seconds=costs,
         fits=fits,
+        classical=[*methods_for(problem), *further],
         progress=progress,
         **options,
     )
-    annotate(comparison, runs, notes)
+    annotate(comparison, runs, notes if further else [*notes, NOT_MEASURED])
     if shifts:
-        prepare = partial(_shifted, runs, fits, comparison, grid)
+        prepare = partial(_shifted, runs, fits, further, comparison, grid)
         comparison = replace(comparison, shifted=shifted_rows(comparison, shifts, prepare))
     log.info("writing %s", Path(folder) / "report.md")
     write_report(
@@ -123,11 +131,16 @@ def compare_runs(
 
 
 def _shifted(
-    runs: Mapping[str, Run], fits: Fits, comparison: Comparison, grid: Grid, shift: Shift
+    runs: Mapping[str, Run],
+    fits: Fits,
+    further: Sequence[ClassicalMethod],
+    comparison: Comparison,
+    grid: Grid,
+    shift: Shift,
 ) -> Shifted:
     """The methods of a study on the samples of a shift."""
     inputs = Inputs(shift.problem, comparison.seed)
-    classical = {method.name: method for method in methods_for(shift.problem)}
+    classical = {method.name: method for method in (*methods_for(shift.problem), *further)}
     fitted = {f.name: f for f in fits.fitted}
 
     def candidate(row: Row) -> Candidate:
