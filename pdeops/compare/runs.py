@@ -119,7 +119,7 @@ def compare_runs(
     log.info("writing %s", Path(folder) / "report.md")
     write_report(
         folder,
-        title=title or f"{', '.join(runs)} for {problem.name} at {grid_name(grid.shape)}",
+        title=title or f"{', '.join(once(runs))} for {problem.name} at {grid_name(grid.shape)}",
         introduction=introduction,
         evaluations=evaluations,
         samples=_samples(once(runs), problem, grid, seed),
