@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 # Offsets from the point in points of type, with the alignment of the text, in order of preference.
 PLACES = (
     *((0, 7, "center", "bottom"), (0, -7, "center", "top")),
-    *((8, 0, "left", "center"), (-8, 0, "right", "center")),
-    *((7, 12, "left", "bottom"), (7, -12, "left", "top")),
-    *((-7, 12, "right", "bottom"), (-7, -12, "right", "top")),
+    *((4, 16, "left", "bottom"), (4, -16, "left", "top")),
+    *((-4, 16, "right", "bottom"), (-4, -16, "right", "top")),
 )
+MARGIN = 2  # pixels around a text
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,10 @@ def place_labels(ax: "Axes", labels: Sequence[Label], obstacles: Sequence[Any] =
     Args:
         obstacles: texts of the figure that no label may overlap.
     """
+    from matplotlib.patheffects import withStroke
+
     figure: Any = ax.figure
+    halo = withStroke(linewidth=2, foreground="white")  # lines below a text stay readable
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     taken = [text.get_window_extent(renderer) for text in obstacles]
@@ -49,8 +52,9 @@ def place_labels(ax: "Axes", labels: Sequence[Label], obstacles: Sequence[Any] =
                 fontsize=7,
                 color=label.colour,
                 zorder=6,
+                path_effects=[halo],
             )
-            box = text.get_window_extent(renderer)
+            box = text.get_window_extent(renderer).padded(MARGIN)
             within = inside.x0 <= box.x0 and box.x1 <= inside.x1
             within = within and inside.y0 <= box.y0 and box.y1 <= inside.y1
             if within and not any(box.overlaps(other) for other in taken):

@@ -51,6 +51,7 @@ def error_time(comparison: Comparison, path: str | Path) -> Path:
         labels = _classical_lines(ax, comparison)
         _surrogate_points(ax, comparison)
         labels = [*_operator_points(ax, comparison), *labels]
+        labels = labels if len({label.text for label in labels}) > 1 else []  # one grid
         texts = [*ax.texts]
         if comparison.floor is not None:
             texts.append(_floor(ax, comparison, comparison.floor.error))
