@@ -174,6 +174,8 @@ class Comparison:
     def duel_tables(self) -> list[str]:
         """The duels as Markdown."""
         duels = [d for name in self.operators for d in self.duels(name)]
+        if not duels:
+            return ["None: no operator row has a finite error."]
         figure = lambda row: percent(row.error)  # noqa: E731
         return [markdown_table(DUEL_HEADER, [duel_cells(d, figure) for d in duels])]
 

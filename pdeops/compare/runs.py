@@ -122,7 +122,7 @@ def compare_runs(
         title=title or f"{', '.join(once(runs))} for {problem.name} at {grid_name(grid.shape)}",
         introduction=introduction,
         evaluations=evaluations,
-        samples=_samples(once(runs), problem, grid, seed),
+        samples=_samples(once(runs), problem, grid, seed, min(SHOWN, num_samples)),
         curves=curves_of(runs),
         runs=once(runs),
         data=data,
@@ -266,11 +266,13 @@ def _num_used(run: Any) -> int:
     return min(run.recipe.data.samples or run.spec.num_samples, run.spec.num_samples)
 
 
-def _samples(runs: Mapping[str, Run], problem: Problem, grid: Grid, seed: int) -> Samples:
+def _samples(
+    runs: Mapping[str, Run], problem: Problem, grid: Grid, seed: int, count: int
+) -> Samples:
     """The first test problems with their reference solutions and predictions."""
-    x = torch.stack([problem.sample_input(grid, seed, i) for i in range(SHOWN)])
-    truth = solve_reference(problem, grid, grid.refined(reference_factor(grid)), seed, SHOWN)
+    x = torch.stack([problem.sample_input(grid, seed, i) for i in range(count)])
+    truth = solve_reference(problem, grid, grid.refined(reference_factor(grid)), seed, count)
     predicted = {name: run(x.float()).double()[:, 0] for name, run in runs.items()}
     names = [next(f.name for f in problem.fields if f.role == role) for role in ("input", "target")]
     fields = list(x[:, 0]), list(truth[:, 0]), {name: list(u) for name, u in predicted.items()}
-    return Samples(*fields, [grid] * SHOWN, (names[0], names[1]))
+    return Samples(*fields, [grid] * count, (names[0], names[1]))

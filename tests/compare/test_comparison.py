@@ -116,6 +116,7 @@ def test_predictions_that_are_not_finite_win_nothing():
     )
     assert study.duels("net") == []
     assert "| net | 33×33 | - | 1 | inf ± inf |" in study.to_markdown()
+    assert "None: no operator row has a finite error." in study.to_markdown()
     half = comparison(broken, net(0.05, 1e-4, grid=(17, 17)))
     assert "net at its most favourable (on 17×17, batch 1) has 5.00 %" in half.verdict
 
