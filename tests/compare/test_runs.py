@@ -5,8 +5,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import xarray
 
 from pdeops.compare import compare_runs, runs
+from pdeops.compare.tables import grid_name
 from pdeops.compare.timing import Clock
 from pdeops.datasets import generate, problem_named
 from pdeops.tasks import load_recipe, load_run, train
@@ -89,6 +91,18 @@ def test_what_was_not_measured_is_stated_once(reported):
     assert {r.method for r in comparison.rows if r.kind == "classical"} == {
         *("multigrid-CG", "PyAMG RS+CG", "sparse direct"),
     }
+
+
+def test_the_file_of_errors_has_every_sample_of_the_study(reported):
+    folder, comparison = reported
+    rows = [r for r in comparison.rows if r.kind == "operator" and r.batch == 1]
+    assert len(rows) == 6
+    with xarray.open_dataset(folder / "errors.nc") as file:
+        errors = file["relative_l2"].sel(dataset="unseen samples").squeeze()
+        for row in rows:
+            place = {"model": row.method, "resolution": grid_name(row.grid, "x")}
+            assert errors.sel(place).values.tolist() == pytest.approx(row.errors)
+            assert errors.sel(place).mean().item() == pytest.approx(row.error)
 
 
 def test_a_folder_is_described_once():
