@@ -1,21 +1,25 @@
 """The record of an error-time study: rows, verdict, CSV and Markdown."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
 from .duel import MAX_LOAD_SPREAD, Cost, Duel, Row, as_accurate, most_favourable, opponent_of
 from .fairness import fairness_sentence
 from .fronts import classes_table, fronts
+from .seeds import SeedRow, seed_rows, seeds_sentence, seeds_table
 from .shifted import ShiftedRow, shifted_table
-from .tables import grid_name, markdown_table, percent, seconds_text, write_csv
+from .tables import grid_name, markdown_table, percent, seconds_text, spread, write_csv
 from .timing import Quartiles
 from .verdict import (
     DUEL_HEADER,
     duel_cells,
     duel_figures,
+    not_finite_sentence,
     places_sentence,
     sentence,
     surrogate_sentence,
@@ -24,6 +28,12 @@ from .verdict import (
 ROW_HEADER = (
     *("method", "grid", "tolerance", "batch", "error (mean ± std)", "max error"),
     *("per solve", "of it set-up", "iterations", "threads", "dtype"),
+)
+SEED_COLUMNS = ("seeds", "seconds_std")
+SHIFT_COLUMNS = ("shift", "change", "opponent_of")
+# Columns that a shifted row has in common with the row of the same method.
+METHOD_COLUMNS = (
+    *("method", "kind", "grid", "tolerance", "dt", "batch", "threads", "dtype", "device", "label"),
 )
 
 
@@ -43,6 +53,8 @@ class Comparison:
         load: seconds of a fixed load between the calls; None if it was not timed.
         against: names of the classical methods that the user asked to compare with.
         shifted: errors on other distributions of the inputs (`shifts.py`).
+        seeds: name -> {operator: seed} of trainings that differ by the seed only.
+        metric: of the errors, a key of `METRICS`.
     """
 
     rows: Sequence[Row]
@@ -57,9 +69,17 @@ class Comparison:
     load: Quartiles | None = None
     against: Sequence[str] = ()
     shifted: Sequence[ShiftedRow] = ()
+    seeds: dict[str, dict[str, int]] = field(default_factory=dict)
+    metric: str = "relative_l2"
 
     heading: ClassVar[str] = "Comparison with classical solvers"
     row_header: ClassVar[tuple[str, ...]] = ROW_HEADER
+    samples: ClassVar[str] = "unseen samples"  # their name in a file of errors
+
+    @property
+    def end(self) -> float:
+        """The time at which errors are taken, from the last given frame on; 0.0 without frames."""
+        return 0.0
 
     @property
     def operators(self) -> list[str]:
@@ -77,11 +97,15 @@ class Comparison:
         able: Callable[[Any, Any], bool] = as_accurate,
         kind: str = "classical",
     ) -> list[Duel]:
-        """One duel for each row of an operator, with the opponent of `opponent_of`."""
+        """One duel for each row of an operator, with the opponent of `opponent_of`.
+
+        A row whose error is not finite has no duel by error: every solve is as accurate.
+        """
         cost, free = self.costs.get(operator, Cost()), Cost(0.0, 0.0)
         duels = []
         for row in self.rows:
-            if row.kind == "operator" and row.method == operator:
+            fits = able is not as_accurate or math.isfinite(row.error)
+            if row.kind == "operator" and row.method == operator and fits:
                 opponent = opponent_of(row, self.rows, able, kind)
                 before = self.costs.get(opponent.method, free) if opponent else free
                 duels.append(Duel(row, opponent, cost, self.load_spread, before))
@@ -97,28 +121,42 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """The sentences on each operator, win or loss; then those on the opponents asked for, on
-        surrogates without a network, and on different hardware."""
+        surrogates without a network, on several seeds, and on different hardware."""
         return "\n".join([*self.sentences(), *self._further_sentences()])
 
     def sentences(self) -> list[str]:
         """One sentence for each operator."""
         return [
             sentence(
-                self.duels(name),
+                duels,
                 states=lambda row: f"{percent(row.error)} error",
                 figure=lambda row: percent(row.error),
             )
+            if (duels := self.duels(name))
+            else not_finite_sentence(name)
             for name in self.operators
         ]
 
     def _further_sentences(self) -> list[str]:
         found = []
         for name in self.operators:
-            best = most_favourable(self.duels(name))
+            if not (duels := self.duels(name)):
+                continue
+            best = most_favourable(duels)
             found += [fairness_sentence(n, best, self.rows, self.grid) for n in self.against]
             if any(r.kind == "reduced" for r in self.rows):
                 found.append(surrogate_sentence(self.duels(name, kind="reduced"), self.rows))
+        by_group = groupby(self.seed_rows, key=lambda row: row.method)
+        for group, rows in by_group:
+            duels = [d for name in self.seeds[group] for d in self.duels(name)]
+            classical = any(r.kind == "classical" for r in self.rows)
+            found += [seeds_sentence(list(rows), duels, classical)] if duels else []
         return found + places_sentence(self.rows)
+
+    @property
+    def seed_rows(self) -> list[SeedRow]:
+        """The means over trainings that differ by the seed only."""
+        return seed_rows(self.rows, self.seeds)
 
     @property
     def floor_sentence(self) -> str:
@@ -136,6 +174,8 @@ class Comparison:
     def duel_tables(self) -> list[str]:
         """The duels as Markdown."""
         duels = [d for name in self.operators for d in self.duels(name)]
+        if not duels:
+            return ["None: no operator row has a finite error."]
         figure = lambda row: percent(row.error)  # noqa: E731
         return [markdown_table(DUEL_HEADER, [duel_cells(d, figure) for d in duels])]
 
@@ -172,31 +212,63 @@ class Comparison:
             "floor": self.floor.error if self.floor else None,
             "duels": [duel_figures(d) for name in self.operators for d in self.duels(name)],
             "fronts": {kind: [r.label for r in f] for kind, f in fronts(self.rows).items()},
-            "shifted": [dataclasses.asdict(row) for row in self.shifted],
+            "shifted": [row.to_dict() for row in self.shifted],
+            "seeds": [row.to_dict() for row in self.seed_rows],
             "rows": [_plain(r) | {"grid": list(r.grid)} for r in self.rows],
             "load": dataclasses.asdict(self.load) if self.load else None,
             "context": dict(self.context),
             "notes": list(self.notes),
         }
 
-    def to_csv(self, path: str | Path) -> Path:
-        """Write one line for each row, with the machine in the last columns; returns the path.
+    def lines(self) -> list[dict[str, object]]:
+        """One line for each row, then one for each of `seed_rows`, whose kind is "seeds", then one
+        for each row of `shifted`; None where a column does not apply.
 
-        The column `front` is "yes" for the rows of the Pareto front of their kind.
+        Columns, in addition to the attributes of `Row`: `label`; `front`, "yes" for the rows of the
+        Pareto front of their kind; the costs of the method; of an operator's row its opponent, the
+        ratio of seconds with its interval, whether it is decided, and `pays_after` solves;
+        `load_spread`; the problem and the machine. A row of `seed_rows` has `seeds` and
+        `seconds_std`, and its deviations are over the seeds. A row of `shifted` has `shift`,
+        `change` and `opponent_of`, and no seconds, since nothing is timed there.
         """
         best = {id(row) for line in fronts(self.rows).values() for row in line}
-        columns = list(_plain(self.rows[0]))
-        shared = {"problem": self.problem, "test_grid": grid_name(self.grid, "x")}
-        shared |= {"reference_grid": grid_name(self.reference, "x")}
-        shared |= {"num_samples": str(self.num_samples), "seed": str(self.seed)}
-        shared |= {k: v for k, v in self.context.items() if k not in columns}
+        duels = {id(d.operator): d for name in self.operators for d in self.duels(name)}
         lines = [
-            {c: getattr(row, c) for c in columns}
-            | {"grid": grid_name(row.grid, "x"), "front": "yes" if id(row) in best else "no"}
-            | shared
+            self._figures(row)
+            | {"front": "yes" if id(row) in best else "no"}
+            | _duel_columns(duels.get(id(row)))
+            | dict.fromkeys((*SEED_COLUMNS, *SHIFT_COLUMNS))
             for row in self.rows
         ]
-        return write_csv(path, lines)
+        lines += [dict.fromkeys(lines[0]) | row.to_dict() for row in self.seed_rows]
+        for s in self.shifted:
+            figures = self._figures(s.row)
+            line = dict.fromkeys(lines[0]) | {k: figures[k] for k in METHOD_COLUMNS if k in figures}
+            line |= {"error": s.shifted_error, "error_max": max(s.errors)}
+            line |= {"error_std": spread(s.errors)}
+            lines.append(line | {name: getattr(s, name) for name in SHIFT_COLUMNS})
+        shared: dict[str, object] = {"load_spread": self.load_spread, "problem": self.problem}
+        shared |= {"test_grid": grid_name(self.grid, "x")}
+        shared |= {"reference_grid": grid_name(self.reference, "x")}
+        shared |= {"num_samples": self.num_samples, "seed": self.seed}
+        columns = lines[0] if lines else {}
+        shared |= {k: v for k, v in self.context.items() if k not in columns}
+        return [line | shared for line in lines]
+
+    def _figures(self, row: Row) -> dict[str, object]:
+        """The attributes of a row, its label and the costs of its method."""
+        cost = self.costs.get(row.method, Cost(0.0, 0.0))
+        return {
+            **_plain(row),
+            "grid": grid_name(row.grid, "x"),
+            "label": row.label,
+            "training_seconds": cost.training_seconds,
+            "data_seconds": cost.data_seconds,
+        }
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write `lines`; returns the path."""
+        return write_csv(path, self.lines())
 
     def to_markdown(self) -> str:
         """Verdict, duels, all rows and conditions as Markdown sections of level 3."""
@@ -211,6 +283,7 @@ class Comparison:
                 "### Which kind is fastest at each accuracy",
                 "From the Pareto fronts of error and seconds of each kind:",
                 classes_table(self.rows, self.load_spread),
+                *self._about_seeds(),
                 *self._about_shifts(),
                 "### All rows",
                 markdown_table(self.row_header, [self.row_cells(r) for r in self.rows]),
@@ -220,6 +293,11 @@ class Comparison:
                 + "\n".join(f"- {key}: {value}" for key, value in self.context.items()),
             ]
         )
+
+    def _about_seeds(self) -> list[str]:
+        if not self.seed_rows:
+            return []
+        return ["### Trainings that differ by the seed only", seeds_table(self.seed_rows)]
 
     def _about_shifts(self) -> list[str]:
         if not self.shifted:
@@ -249,6 +327,17 @@ class Comparison:
         return "Paid beforehand: " + "; ".join(parts) + "."
 
 
+def _duel_columns(duel: Duel | None) -> dict[str, object]:
+    """The columns of an operator's row on its opponent; None without one."""
+    columns = ("opponent", "ratio", "ratio_low", "ratio_high", "decided", "pays_after")
+    if duel is None or duel.opponent is None:
+        return dict.fromkeys(columns)
+    low, high = duel.interval or (None, None)
+    decided, after = "yes" if duel.decided else "no", duel.break_even_text
+    values = (duel.opponent.label, duel.ratio, low, high, decided, after)
+    return dict(zip(columns, values, strict=True))
+
+
 def _plain(row: Any) -> dict[str, Any]:
-    """The figures of a row without the seconds of the rounds."""
-    return {k: v for k, v in dataclasses.asdict(row).items() if k != "calls"}
+    """The figures of a row without those of single rounds and samples."""
+    return {k: v for k, v in dataclasses.asdict(row).items() if k not in ("calls", "errors")}

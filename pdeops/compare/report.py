@@ -9,6 +9,8 @@ from .evidence import sections
 from .field_plots import Samples, field_panel
 from .page import write_page
 from .plots import error_time, training_curves
+from .sample_errors import SampleErrors
+from .shifted import ShiftedRow, errors_of
 from .tables import markdown_table, read_csv, write_csv
 
 
@@ -80,7 +82,7 @@ def write_report(
             "The epochs: [training.csv](training.csv).",
         ]
     if runs:
-        parts += sections(folder, runs, data)
+        parts += sections(folder, runs, data, _compared(comparison, runs))
     text = "\n\n".join(parts) + "\n"
     report = folder / "report.md"
     draft = report.with_name("report.md.part")
@@ -88,6 +90,21 @@ def write_report(
     draft.replace(report)
     write_page(report.with_suffix(".html"), title, text)
     return report
+
+
+def _compared(comparison: Comparison | None, runs: Mapping[str, Any]) -> list[SampleErrors]:
+    """The errors of the runs in a study: on its samples, and on other distributions of the
+    inputs."""
+    if comparison is None:
+        return []
+    seeds = {name: run.recipe.seed for name, run in runs.items()}
+    found = [
+        ShiftedRow(comparison.samples, "", row, row.errors, time=comparison.end)
+        for row in comparison.rows
+        if comparison.samples and row.method in seeds and row.batch == 1
+    ]
+    found += [row for row in comparison.shifted if row.row.method in seeds]
+    return errors_of(found, seeds, comparison.metric)
 
 
 def _epochs(curves: Mapping[str, str | Path], metric: str) -> list[dict[str, object]]:

@@ -85,11 +85,13 @@ class Shifted:
         candidate: a row of the study -> the same method on the samples of the shift.
         truth: the reference (n, ...).
         grid: the test grid.
+        time: at which errors are taken, from the last given frame on; 0.0 without frames.
     """
 
     candidate: Callable[[Row], Candidate]
     truth: Tensor
     grid: Any
+    time: float = 0.0
 
 
 def shifted_rows(
@@ -117,12 +119,9 @@ def shifted_rows(
             if row.kind == "reduced" and shift.name in ROLLOUTS_ONLY:
                 continue  # a surrogate has the frames of its training data
             if row.label not in errors:
-                errors[row.label] = _error(shifted.candidate(row), shifted.truth, norm)
+                errors[row.label] = _errors(shifted.candidate(row), shifted.truth, norm)
             found.append(
-                ShiftedRow(
-                    *(shift.name, shift.change, row.label, row.kind, row.error, errors[row.label]),
-                    opponent_of=owner,
-                )
+                ShiftedRow(shift.name, shift.change, row, errors[row.label], owner, shifted.time)
             )
     return found
 
@@ -141,9 +140,9 @@ def _compared(comparison: Comparison) -> list[tuple[Row, str | None]]:
     return pairs
 
 
-def _error(candidate: Candidate, truth: Tensor, norm: Lp) -> float:
-    """The mean error over all samples."""
+def _errors(candidate: Candidate, truth: Tensor, norm: Lp) -> tuple[float, ...]:
+    """The error of each sample."""
     for i in range(len(truth)):
         prediction = candidate.predict(candidate.prepare([i])).double()
         candidate.record([i], prediction, truth[[i]], norm)
-    return sum(candidate.errors.values()) / len(candidate.errors)
+    return tuple(candidate.errors[i] for i in range(len(truth)))

@@ -5,8 +5,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import xarray
 
 from pdeops.compare import compare_runs, runs
+from pdeops.compare.tables import grid_name
 from pdeops.compare.timing import Clock
 from pdeops.datasets import generate, problem_named
 from pdeops.tasks import load_recipe, load_run, train
@@ -41,6 +43,7 @@ def trained(tmp_path_factory):
 def reported(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     options = {"num_samples": 2, "repeats": 1, "batch_sizes": (1, 2), "clock": Clock(rest=0.0)}
+    options |= {"tolerances": (1e-2,)}
     return folder, compare_runs(trained, folder=folder, **options)
 
 
@@ -81,9 +84,37 @@ def test_the_report_has_all_its_pictures(reported):
     assert all((folder / "plots" / name).stat().st_size > 10_000 for name in pictures)
 
 
+def test_what_was_not_measured_is_stated_once(reported):
+    folder, comparison = reported
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert text.count("CHOLMOD and BoomerAMG") == 1
+    assert {r.method for r in comparison.rows if r.kind == "classical"} == {
+        *("multigrid-CG", "PyAMG RS+CG", "sparse direct"),
+    }
+
+
+def test_the_file_of_errors_has_every_sample_of_the_study(reported):
+    folder, comparison = reported
+    rows = [r for r in comparison.rows if r.kind == "operator" and r.batch == 1]
+    assert len(rows) == 6
+    with xarray.open_dataset(folder / "errors.nc") as file:
+        errors = file["relative_l2"].sel(dataset="unseen samples").squeeze()
+        for row in rows:
+            place = {"model": row.method, "resolution": grid_name(row.grid, "x")}
+            assert errors.sel(place).values.tolist() == pytest.approx(row.errors)
+            assert errors.sel(place).mean().item() == pytest.approx(row.error)
+
+
+def test_a_folder_is_described_once():
+    """A compiled run, or one on another device, has the folder of its run."""
+    places = {"net": "a", "other": "b", "net, compiled": "a", "net on cuda": "a"}
+    runs_of = {name: SimpleNamespace(folder=folder) for name, folder in places.items()}
+    assert runs.once(runs_of) == {name: runs_of[name] for name in ("net", "other")}
+
+
 def test_the_truth_of_the_picture_is_the_finer_reference(trained):
     run = trained["wide"]
-    shown = runs._samples({"wide": run}, run.problem, run.domain, seed=9)
+    shown = runs._samples({"wide": run}, run.problem, run.domain, seed=9, count=2)
     for a, u in zip(shown.inputs, shown.truths, strict=True):
         coarse = run.problem.solve(a[None], run.domain).x
         gap = (coarse - u).norm() / u.norm()
