@@ -1,7 +1,6 @@
 """Unbiased estimates of an expectation, and plain Monte Carlo."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +9,6 @@ from scipy.special import stdtrit
 from .sampling import Sampler
 
 MIN_SAMPLES = 10  # of a variance
-MARGIN = 1.05  # of the number of samples of a further stage, whose variance is itself estimated
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,11 @@ class Estimate:
         """Of the mean."""
         return self.uncertainty.value
 
+    def seconds_at(self, standard_error: float) -> float:
+        """Seconds for another standard error E, of the pilot and of samples in proportion to
+        E⁻²."""
+        return self.pilot_seconds + self.seconds * (self.standard_error / standard_error) ** 2
+
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % confidence interval of Student's t, with the degrees of freedom of
@@ -65,21 +68,16 @@ class Estimate:
         return self.mean - half, self.mean + half
 
 
-def in_stages(
-    sizes: Callable[[], list[int]],
-    draw: Callable[[list[int]], float],
-    standard_error: float,
-) -> None:
-    """Draw samples until the standard error is reached.
+def aim(standard_error: float, pilot: float | int) -> float:
+    """The standard error to plan for, given a variance from `pilot` samples: smaller than the
+    wanted one by the ratio of the quantiles of Student and Gauss (Stein 1945).
 
-    Args:
-        sizes: the numbers of samples that the present variances ask for.
-        draw: extend the samples to these numbers; returns the standard error reached.
+    The numbers of samples depend on the pilot run alone. To draw more wherever the variance of the
+    samples asks for it would stop at chance variances that are too small, which for skewed
+    quantities go with a mean that is wrong to one side.
     """
-    wanted = sizes()
-    while (reached := draw(wanted)) > standard_error:
-        factor = max((reached / standard_error) ** 2 * MARGIN, 1.01)
-        wanted = [max(n, math.ceil(m * factor)) for n, m in zip(sizes(), wanted, strict=True)]
+    student, gauss = (float(stdtrit(freedom, 0.975)) for freedom in (pilot - 1, math.inf))
+    return standard_error * gauss / student
 
 
 def require_positive(standard_error: float) -> None:
@@ -91,31 +89,22 @@ def require_positive(standard_error: float) -> None:
 def monte_carlo(
     sampler: Sampler, standard_error: float, *, first: int = 0, pilot: int = 50
 ) -> Estimate:
-    """The mean of independent samples, with s/√N at most the standard error.
+    """The mean of independent samples, as many as a standard error of s/√N asks for.
 
-    Samples first, first + 1, ... are used; the first `pilot` of them estimate the variance and are
-    not part of the mean.
+    Samples first, first + 1, ... are used; the first `pilot` of them estimate s and are not part of
+    the mean.
     """
     require_positive(standard_error)
     before = sampler.seconds
     variance = float(np.var(sampler(range(first, first + pilot)), ddof=1))
     spent, start = sampler.seconds - before, first + pilot
-    values = np.zeros(0)
-
-    def draw(wanted: list[int]) -> float:
-        nonlocal values
-        have = len(values)
-        values = np.append(values, sampler(range(start + have, start + max(wanted[0], have))))
-        return StandardError.of((float(values.var(ddof=1)), len(values))).value
-
-    in_stages(
-        lambda: [max(math.ceil(variance / standard_error**2), MIN_SAMPLES)], draw, standard_error
-    )
+    n = max(math.ceil(variance / aim(standard_error, pilot) ** 2), MIN_SAMPLES)
+    values = sampler(range(start, start + n))
     return Estimate(
         "Monte Carlo",
         float(values.mean()),
-        StandardError.of((float(values.var(ddof=1)), len(values))),
-        {sampler.name: len(values)},
+        StandardError.of((float(values.var(ddof=1)), n)),
+        {sampler.name: n},
         sampler.seconds - before - spent,
         spent,
     )

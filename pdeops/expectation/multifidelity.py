@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .estimates import MIN_SAMPLES, Estimate, StandardError, in_stages, require_positive
+from .estimates import MIN_SAMPLES, Estimate, StandardError, aim, require_positive
 from .sampling import Sampler
 
 
@@ -19,6 +19,7 @@ class Pair:
         coefficient: α = cov(f, g) / var(g).
         cost, cheap_cost: seconds of an evaluation of f and of g.
         pilot_seconds: seconds of the pilot run.
+        pilot: its samples; infinity for exact figures.
     """
 
     deviation: float
@@ -27,6 +28,7 @@ class Pair:
     cost: float
     cheap_cost: float
     pilot_seconds: float = 0.0
+    pilot: float | int = math.inf
 
     @classmethod
     def measured(cls, fine: Sampler, cheap: Sampler, first: int, pilot: int) -> "Pair":
@@ -38,7 +40,7 @@ class Pair:
         rho = float(np.corrcoef(f, g)[0, 1]) if varies else 0.0
         alpha = rho * float(f.std() / g.std()) if varies else 0.0
         spent = fine.seconds + cheap.seconds - before
-        return cls(float(f.std(ddof=1)), rho, alpha, fine.cost, cheap.cost, spent)
+        return cls(float(f.std(ddof=1)), rho, alpha, fine.cost, cheap.cost, spent, pilot)
 
     @property
     def _unexplained(self) -> float:
@@ -70,6 +72,7 @@ class Pair:
 
     def sizes(self, standard_error: float) -> list[int]:
         """N evaluations of f and M of g, which include the N."""
+        standard_error = aim(standard_error, self.pilot)
         variance = self.deviation**2 * (1 - (1 - 1 / self.ratio) * self.correlation**2)
         n = max(math.ceil(variance / standard_error**2), MIN_SAMPLES)
         # Where n is the least number, fewer evaluations of g than n · ratio suffice.
@@ -97,29 +100,17 @@ def multifidelity(
     if why := pair.refusal(cheap.name):
         raise ValueError(why)
     alpha, before = pair.coefficient, fine.seconds + cheap.seconds
-    f, g = np.zeros(0), np.zeros(0)
-
-    def error() -> StandardError:
-        n, m = len(f), len(g)
-        d = f - alpha * g[:n]
-        shared = alpha**2 * g.var(ddof=1) + 2 * alpha * np.cov(d, g[:n])[0, 1]
-        # The second term is not negative for exact variances; those of samples may be.
-        return StandardError.of((float(d.var(ddof=1)), n), (max(float(shared), 0.0), m))
-
-    def draw(wanted: list[int]) -> float:
-        nonlocal f, g
-        n, m = (max(w, len(v)) for w, v in zip(wanted, (f, g), strict=True))
-        f = np.append(f, fine(range(first + len(f), first + n)))
-        g = np.append(g, cheap(range(first + len(g), first + max(m, n))))
-        return error().value
-
-    in_stages(lambda: pair.sizes(standard_error), draw, standard_error)
-    n = len(f)
+    n, m = pair.sizes(standard_error)
+    f, g = fine(range(first, first + n)), cheap(range(first, first + m))
+    d = f - alpha * g[:n]
+    shared = alpha**2 * g.var(ddof=1) + 2 * alpha * np.cov(d, g[:n])[0, 1]
+    # The second term is not negative for exact variances; those of samples may be.
+    error = StandardError.of((float(d.var(ddof=1)), n), (max(float(shared), 0.0), m))
     return Estimate(
         f"control variate: {cheap.name}",
         float(f.mean() + alpha * (g.mean() - g[:n].mean())),
-        error(),
-        {fine.name: n, cheap.name: len(g)},
+        error,
+        {fine.name: n, cheap.name: m},
         fine.seconds + cheap.seconds - before,
         pair.pilot_seconds,
     )

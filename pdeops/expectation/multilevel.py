@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .estimates import MIN_SAMPLES, Estimate, StandardError, in_stages, require_positive
+from .estimates import MIN_SAMPLES, Estimate, StandardError, aim, require_positive
 from .sampling import Sampler
 
 
@@ -42,32 +42,16 @@ def multilevel(
         plans.append((sum(math.sqrt(a * b) for a, b in zip(v, c, strict=True)), lowest, v, c))
     root, lowest, v, c = min(plans)
     used = levels[lowest:]
-    differences: list[np.ndarray] = [np.zeros(0) for _ in used]
-    stride = 10**7  # levels have disjoint samples
-
-    def draw(wanted: list[int]) -> float:
-        for i, level in enumerate(used):
-            have = len(differences[i])
-            at = start + i * stride
-            indices = range(at + have, at + max(wanted[i], have))
-            new = level(indices) - (used[i - 1](indices) if i else 0.0)
-            differences[i] = np.append(differences[i], new)
-        return error().value
-
-    def error() -> StandardError:
-        return StandardError.of(*((float(d.var(ddof=1)), len(d)) for d in differences))
-
-    def sizes() -> list[int]:
-        return [
-            max(math.ceil(root * math.sqrt(a / b) / standard_error**2), MIN_SAMPLES)
-            for a, b in zip(v, c, strict=True)
-        ]
-
-    in_stages(sizes, draw, standard_error)
+    stride, aimed = 10**7, aim(standard_error, pilot)  # levels have disjoint samples
+    differences: list[np.ndarray] = []
+    for i, level in enumerate(used):
+        n = max(math.ceil(root * math.sqrt(v[i] / c[i]) / aimed**2), MIN_SAMPLES)
+        indices = range(start + i * stride, start + i * stride + n)
+        differences.append(level(indices) - (used[i - 1](indices) if i else 0.0))
     return Estimate(
         "multilevel Monte Carlo",
         float(sum(d.mean() for d in differences)),
-        error(),
+        StandardError.of(*((float(d.var(ddof=1)), len(d)) for d in differences)),
         {level.name: len(d) for level, d in zip(used, differences, strict=True)},
         total() - before - spent,
         spent,

@@ -25,7 +25,15 @@ RTOL = 1e-8  # of the solves: far below the standard error of any estimate
 MIN_CELLS = 8  # per axis of the coarsest level
 BATCH = 32
 METHODS = ("operator", "monte-carlo", "coarse", "multilevel")
-HEADER = ("method", "mean", "standard error", "evaluations", "seconds", "of it pilot")
+HEADER = (
+    "method",
+    "mean",
+    "standard error",
+    "evaluations",
+    "seconds",
+    "of it pilot",
+    "at the error",
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,7 @@ class ExpectationStudy:
                     "evaluations": e.counts,
                     "seconds": e.seconds + e.pilot_seconds,
                     "pilot_seconds": e.pilot_seconds,
+                    "seconds_at_standard_error": e.seconds_at(self.standard_error),
                 }
                 for name, e in self.estimates.items()
             },
@@ -89,6 +98,7 @@ class ExpectationStudy:
                 ", ".join(f"{n:,} {name}" for name, n in e.counts.items()),
                 seconds_text(e.seconds + e.pilot_seconds),
                 seconds_text(e.pilot_seconds),
+                seconds_text(e.seconds_at(self.standard_error)),
             )
             for e in self.estimates.values()
         ]
@@ -98,6 +108,9 @@ class ExpectationStudy:
             "",
             markdown_table(HEADER, cells),
             "",
+            f"The last column: seconds at the standard error of {self.standard_error:.3g} that was "
+            f"asked for. The samples are as many as the pilot run plans, since to draw more until "
+            f"the error is reached would bias the mean; a larger --pilot plans better.",
         ]
         for name, p in self.pairs.items():
             lines.append(
