@@ -147,8 +147,9 @@ def test_operators_side_by_side_are_a_block_diagonal_matrix(shape, boundary):
 
 def test_each_system_meets_the_tolerance_though_one_is_small():
     """One residual for all would leave the small system unsolved."""
-    grid = Grid((12, 9))
-    k = torch.rand(2, 12, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.1
+    grid = Grid((24, 20))
+    k = torch.randn(2, 24, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    k = (k * torch.tensor([0.1, 5.0])[:, None, None]).exp()  # the small one needs more iterations
     operators = [Diffusion(a, grid) for a in k]
     b = (
         torch.ones(2, *grid.interior.shape, dtype=torch.float64)
@@ -158,7 +159,7 @@ def test_each_system_meets_the_tolerance_though_one_is_small():
     for A, u, f in zip(operators, x, b, strict=True):
         assert (f - A @ u).norm() <= 1e-9 * f.norm()
         exact = solve_sparse(A, f).x
-        assert (u - exact).norm() <= 1e-7 * exact.norm()
+        assert (u - exact).norm() <= 1e-5 * exact.norm()
     with pytest.raises(ValueError, match="zero or not finite"):
         solve_side_by_side(operators, 0 * b, rtol=1e-9)
     with pytest.raises(ValueError, match="equal grids"):
