@@ -12,13 +12,14 @@ needs Triton's interpreter (TRITON_INTERPRET=1) and is for tests.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from torch import Tensor
 from .runtime.first_calls import once
 
 COMPILED_DTYPES = (torch.float64, torch.float32)  # of the compiled loops
+P, T = ParamSpec("P"), TypeVar("T")
 _portable = False
 VARIABLE = "PDEOPS_KERNELS"
 log = logging.getLogger("pdeops")
@@ -130,6 +132,37 @@ class Forms:
             with once():
                 module = import_module(f"{self.package}.{name}")
             return self._modules.setdefault(name, module)
+
+
+class ArrayForms(Forms):
+    """The forms of an operation on numpy's arrays: compiled loops on the CPU, and the twin.
+
+    FORMS = ArrayForms(__name__)
+
+    @FORMS.or_twin
+    def solve(...): the call of the loops
+    """
+
+    def __init__(self, package: str) -> None:
+        super().__init__(package, cpu="cpu")
+
+    def choice(self, device: str, unfit: str | None = None) -> Choice:
+        """The form; arrays lie in the memory of the CPU, so it is the same for every device."""
+        found = super().choice("cpu", unfit)
+        return Choice("cpu", "arrays of the CPU") if found.form == "cpu" else found
+
+    def or_twin(self, loops: Callable[P, T]) -> Callable[P, T]:
+        """The function, or where the operation takes its twin everywhere, the function of the same
+        name in `reference.py`."""
+
+        @wraps(loops)
+        def chosen(*args: P.args, **kwargs: P.kwargs) -> T:
+            if not self.only_twin:
+                return loops(*args, **kwargs)
+            twin: Callable[P, T] = getattr(self._module("reference"), loops.__name__)
+            return twin(*args, **kwargs)
+
+        return chosen
 
 
 @contextmanager

@@ -140,42 +140,33 @@ def plain_multiply(u):
     return (u.flatten(1) @ dense(u.shape[1:], u.dtype, symmetric=False).T).reshape(u.shape)
 
 
-def triangular_solves(u):
-    """(Uᵀ U)⁻¹ u with IC(0), by the loops."""
-    A = scipy.sparse.triu(csr(u.shape[1:])).tocsr()
-    A.sort_indices()
-    assert sweeps.factor(A.indptr, A.indices, A.data, 0.0) == -1
-    A.data[A.indptr[:-1]] = 1 / A.data[A.indptr[:-1]]
-    b = u.flatten(1).contiguous()
-    x = torch.empty_like(b)
-    sweeps.solve(
-        A.indptr, A.indices, torch.from_numpy(A.data).to(u.dtype).numpy(), b.numpy(), x.numpy()
-    )
-    return x.reshape(u.shape)
+def triangular_solves(form):
+    """(Uᵀ U)⁻¹ u with IC(0)."""
+
+    def solves(u):
+        A = scipy.sparse.triu(csr(u.shape[1:])).tocsr()
+        A.sort_indices()
+        assert form.factor(A.indptr, A.indices, A.data, 0.0) == -1
+        A.data[A.indptr[:-1]] = 1 / A.data[A.indptr[:-1]]
+        b = u.flatten(1).contiguous()
+        x = torch.empty_like(b)
+        values = torch.from_numpy(A.data).to(u.dtype).numpy()
+        form.solve(A.indptr, A.indices, values, b.numpy(), x.numpy())
+        return x.reshape(u.shape)
+
+    return solves
 
 
-def plain_triangular_solves(u):
-    U = sweeps_reference.incomplete_cholesky(dense(u.shape[1:], torch.float64), 0.0)
-    x = torch.cholesky_solve(u.flatten(1).T.double(), U, upper=True).T
-    return x.to(u.dtype).reshape(u.shape)
+def symmetric_sweep(form):
+    def sweep(u):
+        A = csr(u.shape[1:])
+        b = u.flatten(1).contiguous()
+        x = torch.empty_like(b)
+        scale = 1.3 / A.diagonal()
+        form.sweep_from_zero(A.indptr, A.indices, A.data, scale, True, b.numpy(), x.numpy())
+        return x.reshape(u.shape)
 
-
-def symmetric_sweep(u):
-    A = csr(u.shape[1:])
-    b = u.flatten(1).contiguous()
-    x = torch.empty_like(b)
-    scale = 1.3 / A.diagonal()
-    sweeps.sweep_from_zero(A.indptr, A.indices, A.data, scale, True, b.numpy(), x.numpy())
-    return x.reshape(u.shape)
-
-
-def plain_symmetric_sweep(u):
-    A = dense(u.shape[1:], torch.float64)
-    fields = []
-    for b in u.flatten(1).double():
-        x = sweeps_reference.sweep(A, 1.3, b, torch.zeros_like(b))
-        fields.append(sweeps_reference.sweep_back(A, 1.3, b, x))
-    return torch.stack(fields).to(u.dtype).reshape(u.shape)
+    return sweep
 
 
 def faces(form):
@@ -255,15 +246,15 @@ ROWS = {
         SIZES,
     ),
     "sweeps, IC(0)": Row(
-        triangular_solves,
-        plain_triangular_solves,
+        triangular_solves(sweeps),
+        triangular_solves(sweeps_reference),
         lambda n: [(2, *n)],
         SIZES,
         exempt={"test_backward": "the loops record no gradient"},
     ),
     "sweeps, SSOR": Row(
-        symmetric_sweep,
-        plain_symmetric_sweep,
+        symmetric_sweep(sweeps),
+        symmetric_sweep(sweeps_reference),
         lambda n: [(2, *n)],
         SIZES,
         dtypes=(torch.float64,),
