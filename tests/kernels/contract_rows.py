@@ -25,7 +25,7 @@ from pdeops.kernels.sparse import reference as sparse_reference
 from pdeops.kernels.sweeps import reference as sweeps_reference
 from pdeops.kernels.vorticity import reference as vorticity_reference
 
-from .contract_row import COMPLEX, IN_PLACE, SIZES, Row
+from .contract_row import COMPLEX, IN_PLACE, NO_GRAPH, SIZES, Row
 from .contract_rows_multigrid import MULTIGRID
 from .contract_rows_networks import NETWORKS
 
@@ -132,6 +132,11 @@ def multiply(u):
     return sparse.Product(csr(u.shape[1:], symmetric=False))(u.flatten(1)).reshape(u.shape)
 
 
+def bound_product(u):
+    A = sparse.Product(csr(u.shape[1:], symmetric=False))
+    return lambda u: A(u.flatten(1)).reshape(u.shape)
+
+
 def dense(n, dtype, symmetric=True):
     return torch.from_numpy(csr(n, symmetric).toarray()).to(dtype)
 
@@ -217,7 +222,7 @@ ROWS = {
         conjugate_step(conjugate_reference.Step),
         lambda n: [n] * 5,
         (*SIZES, (401, 403)),  # several blocks, the last one not full
-        exempt=IN_PLACE,
+        exempt=IN_PLACE | NO_GRAPH,
     ),
     "conjugate.dot_columns": Row(
         conjugate.dot_columns,
@@ -225,7 +230,13 @@ ROWS = {
         lambda n: [(3, *n)] * 2,
         (*SIZES, (401, 403)),
     ),
-    "regions": Row(project, plain_project, lambda n: [(2, *n)], SIZES),
+    "regions": Row(
+        project,
+        plain_project,
+        lambda n: [(2, *n)],
+        SIZES,
+        graph=lambda u: regions.Projection(labelled(u.shape[1:]), 2),
+    ),
     "regions.reference": Row(
         lambda u: regions_reference.project(
             u, labelled(u.shape[1:]), regions.Projection(labelled(u.shape[1:]), 2).weights
@@ -233,9 +244,14 @@ ROWS = {
         plain_project,
         lambda n: [(2, *n)],
         SIZES,
+        exempt={"test_graph": "`regions` records it"},
     ),
-    "sparse": Row(multiply, plain_multiply, lambda n: [(2, *n)], ((1, 16), *SIZES)),
-    "sparse, one field": Row(multiply, plain_multiply, lambda n: [(1, *n)], SIZES),
+    "sparse": Row(
+        multiply, plain_multiply, lambda n: [(2, *n)], ((1, 16), *SIZES), graph=bound_product
+    ),
+    "sparse, one field": Row(
+        multiply, plain_multiply, lambda n: [(1, *n)], SIZES, graph=bound_product
+    ),
     "sparse.reference": Row(
         lambda u: sparse_reference.multiply(
             sparse_reference.tensor(csr(u.shape[1:], symmetric=False), u.device, u.dtype),
@@ -244,13 +260,14 @@ ROWS = {
         plain_multiply,
         lambda n: [(2, *n)],
         SIZES,
+        exempt={"test_graph": "`sparse` records it"},
     ),
     "sweeps, IC(0)": Row(
         triangular_solves(sweeps),
         triangular_solves(sweeps_reference),
         lambda n: [(2, *n)],
         SIZES,
-        exempt={"test_backward": "the loops record no gradient"},
+        exempt={"test_backward": "the loops record no gradient"} | NO_GRAPH,
     ),
     "sweeps, SSOR": Row(
         symmetric_sweep(sweeps),
@@ -258,6 +275,6 @@ ROWS = {
         lambda n: [(2, *n)],
         SIZES,
         dtypes=(torch.float64,),
-        exempt={"test_backward": "the loops record no gradient"},
+        exempt={"test_backward": "the loops record no gradient"} | NO_GRAPH,
     ),
 }
