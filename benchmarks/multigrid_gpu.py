@@ -8,9 +8,9 @@ set-up in cycles, how many times faster a cycle is than its twin in plain torch,
 the copy bandwidth that the compulsory bytes of a cycle reach: on the finest level, u and b read and
 u written in each smoothing, u and b read for the restriction, and the couplings in all three.
 
-Rows of `vcycle_darcy` have the same method with the first coarse level sparsified by the shares that
-this network computes on the device, next to those without a network, and by equal shares: for one
-right-hand side on two planes, and for several.
+Rows of `vcycle_darcy` have the same method with the first coarse level sparsified by the shares
+that this network computes on the device, next to rows without a network, and with equal shares: for
+one right-hand side on two planes, and for several.
 
 Where nvmath-python and cuDSS are installed, further rows have their direct solution of smaller
 systems, factorisation and solution, and ours of the same systems.
@@ -23,7 +23,6 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -127,8 +126,10 @@ def measured(
             yield multigrid_row(problem, device, bandwidth, arguments.repeats, name, how)
     if device.type != "cuda" or arguments.no_direct:
         return
-    if find_spec("nvmath") is None:
-        print("cuDSS: nvmath-python is not installed (pip install nvmath-python[cu12])")
+    try:
+        import nvmath.sparse.advanced  # noqa: F401
+    except ImportError as error:
+        print(f"cuDSS does not load: {error} (pip install nvmath-python[cu12])")
         return
     for shape in DIRECT:
         for method in (multigrid_row, cudss_row):

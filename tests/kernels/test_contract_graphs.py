@@ -11,9 +11,10 @@ from torch.utils._pytree import tree_map
 from pdeops.domain import Grid
 from pdeops.kernels import stencil
 from pdeops.kernels.tiled_multigrid.hierarchy import TiledHierarchy
-from pdeops.solvers import Chebyshev, Diffusion, LineGaussSeidel
+from pdeops.solvers import Diffusion
 from pdeops.solvers.multigrid.cycle import CycleSpec
 from pdeops.solvers.multigrid.hierarchy import system_of
+from pdeops.solvers.multigrid.smoothers import Chebyshev, LineGaussSeidel
 
 from .contract_row import Row
 from .contract_rows import ROWS

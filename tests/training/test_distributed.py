@@ -142,6 +142,15 @@ def test_a_whole_checkpoint_replaces_one_of_parts(one_and_two, tmp_path):
     assert all(torch.equal(w, again["model"][name]) for name, w in whole["model"].items())
 
 
+def test_a_sum_counts_the_samples_of_a_team_once(monkeypatch):
+    """Two teams of two processes; the sum over a slice of samples is 3 in one team and 4 in the
+    other, on both of its processes."""
+    device = torch.device("cpu")
+    monkeypatch.setattr(distributed, "all_reduce_sum", lambda values, _: [3.0 + 3.0 + 4.0 + 4.0])
+    monkeypatch.setattr(distributed, "team_size", lambda: 2)
+    assert distributed.sum_over_samples([3.0], device) == [7.0]
+
+
 @pytest.mark.parametrize(
     ("name", "plain"),
     [
