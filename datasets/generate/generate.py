@@ -73,15 +73,15 @@ def generate(
     problem.check_grid(grid)
     place = torch.device(device)
     _check_device(problem, place, workers)
-    name = None if place.type == "cpu" else device_name(place)
+    solver = None if place.type == "cpu" else device_name(place)
     out = Path(out).expanduser()
     spec = problem.spec(grid, seed, num_samples)
     start = time.perf_counter()
     sizes = problem.sizes(spec)
-    with partial_file(out, spec, dtype, sizes, name) as part:
+    with partial_file(out, spec, dtype, sizes, solver) as part:
         work = _Work(problem, spec, dtype, part.path.absolute(), part.places, place)
         todo = part.unfinished
-        if name is None:
+        if solver is None:
             # A chunk takes well under a second, so that Ctrl-C does not wait for long.
             num_nodes = grid.num_nodes if sizes is None else int(np.max(sizes.points))
             chunk_size = max(1, min(16, 500_000 // num_nodes))

@@ -28,7 +28,8 @@ from torch import Tensor
 from .runtime.first_calls import once
 
 COMPILED_DTYPES = (torch.float64, torch.float32)  # of the compiled loops
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 _portable = False
 VARIABLE = "PDEOPS_KERNELS"
 log = logging.getLogger("pdeops")

@@ -147,8 +147,9 @@ class _PlainUnpickler(pickle.Unpickler):
         if module not in _RECORDS:
             return False
         found = getattr(import_module(module), name, None)
-        is_ours = isinstance(found, type) and found.__module__ == module
-        return is_ours and (is_dataclass(found) or issubclass(found, Enum))
+        if not isinstance(found, type) or found.__module__ != module:
+            return False
+        return is_dataclass(found) or issubclass(found, Enum)
 
 
 _CONSTANTS = (torch.dtype, torch.layout, torch.memory_format)

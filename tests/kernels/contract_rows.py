@@ -247,7 +247,11 @@ ROWS = {
         exempt={"test_graph": "`regions` records it"},
     ),
     "sparse": Row(
-        multiply, plain_multiply, lambda n: [(2, *n)], ((1, 16), *SIZES), graph=bound_product
+        multiply,
+        plain_multiply,
+        lambda n: [(2, *n)],
+        ((1, 16), *SIZES),
+        graph=bound_product,
     ),
     "sparse, one field": Row(
         multiply, plain_multiply, lambda n: [(1, *n)], SIZES, graph=bound_product
@@ -260,7 +264,16 @@ ROWS = {
         plain_multiply,
         lambda n: [(2, *n)],
         SIZES,
-        exempt={"test_graph": "`sparse` records it"},
+        exempt={"test_graph": "`sparse, for graphs` is recorded"},
+    ),
+    "sparse, for graphs": Row(
+        lambda u: sparse.reference.multiply_entries(
+            sparse.Product(csr(u.shape[1:], symmetric=False))._arrays, u.flatten(1)
+        ).reshape(u.shape),
+        plain_multiply,
+        lambda n: [(2, *n)],
+        SIZES[:2],
+        graph=bound_product,
     ),
     "sweeps, IC(0)": Row(
         triangular_solves(sweeps),

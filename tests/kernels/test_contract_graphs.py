@@ -27,8 +27,14 @@ def diffusion_of(u):
 
 
 def stencil_of(u):
-    n = len(stencil.stencil_offsets(u.ndim - 1))
-    return stencil.Entries(torch.full_like(u[0], 9.0), torch.full((n, *u.shape[1:]), -0.5).to(u))
+    """Couplings that leave the grid are zero."""
+    shape, couplings = u.shape[1:], []
+    for k, offset in enumerate(stencil.stencil_offsets(u.ndim - 1)):
+        c = torch.zeros(shape, dtype=u.dtype)
+        inside = tuple(slice(max(0, -o), n - max(0, o)) for o, n in zip(offset, shape, strict=True))
+        c[inside] = -0.1 * (k + 1)
+        couplings.append(c)
+    return stencil.Entries(torch.full(shape, 9.0, dtype=u.dtype), torch.stack(couplings))
 
 
 def cycle_of(smoother):

@@ -45,23 +45,27 @@ def unequal_shares(stencil):
     return (0.3 * draw(*equal_shares(stencil).shape, seed=3)).exp()
 
 
-@pytest.mark.parametrize(
-    ("lines", "shares", "number"),
-    [((), None, 1), ((1,), None, 1), ((), unequal_shares, 1), ((), unequal_shares, 9)],
-)
+@pytest.mark.parametrize("lines", [(), (1,)])
 @pytest.mark.parametrize("strength", [(1.0, 1.0), (0.1, 1.0)])
 @pytest.mark.parametrize("kind", ["V", "full"])
-def test_cycles_equal_those_of_black_box_multigrid(
-    several_levels, lines, shares, number, strength, kind
-):
+def test_cycles_equal_those_of_black_box_multigrid(several_levels, lines, strength, kind):
     given, b = system((20, 13), strength), draw(2, 20, 13)
     cycle = Cycle(kind, 1, 2, lengths=() if lines else (0.6, 0.9))
-    hierarchy = TiledHierarchy(given, lines, shares, number)
+    hierarchy = TiledHierarchy(given, lines)
     assert len(hierarchy.levels) > 3
-    stored = [len(level.c) for level in hierarchy.levels[1:]]
-    assert stored == [2 if shares and k < number else 4 for k in range(len(stored))]
-    expected = run(ReferenceHierarchy(given, lines, shares, number), b, cycle)
+    expected = run(ReferenceHierarchy(given, lines), b, cycle)
     torch.testing.assert_close(run(hierarchy, b, cycle), expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("n", "number"), [((20, 13), 1), ((7, 6, 9), 9)])
+def test_sparsified_levels_equal_those_of_black_box_multigrid(several_levels, n, number):
+    given, b, ndim = system(n), draw(2, *n), len(n)
+    hierarchy = TiledHierarchy(given, (), unequal_shares, number)
+    stored = [len(level.c) for level in hierarchy.levels[1:]]
+    whole = 3**ndim // 2
+    assert stored == [ndim if k < number else whole for k in range(len(stored))]
+    expected = run(ReferenceHierarchy(given, (), unequal_shares, number), b, CHEBYSHEV)
+    torch.testing.assert_close(run(hierarchy, b, CHEBYSHEV), expected, rtol=1e-12, atol=1e-14)
 
 
 def test_boxes_and_one_unknown(several_levels):

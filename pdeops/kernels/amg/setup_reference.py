@@ -105,14 +105,15 @@ def interpolation(A: Any, S: Any, coarse: ndarray) -> Any:
     ]
     depends = [set(row) for row in _rows(S)]
     number = np.where(coarse, coarse.cumsum() - 1, -1).tolist()
-    starts, columns, values = [0], [], []
+    starts, columns = [0], list[int]()
+    values = list[float]()
     for i in range(len(rows)):
         weights = {i: 1.0} if coarse[i] else _weights(i, rows, depends, coarse)
         columns += [number[k] for k in weights]
         values += weights.values()
         starts.append(len(columns))
     shape = len(rows), int(coarse.sum())
-    return scipy.sparse.csr_array((np.array(values, float), columns, starts), shape=shape)
+    return scipy.sparse.csr_array((np.array(values), columns, starts), shape=shape)
 
 
 def _weights(
@@ -197,9 +198,9 @@ def level(A: CSR, P: CSR, R: CSR, dtype: Any) -> Level:
     across = block[rows] != block[columns]
     added = np.bincount(rows[across], abs(values[across]), n) / 2
     inverse = 1 / (values[middle] + added)
-    matrices = [(one[0], one[1], one[2].astype(dtype)) for one in (A, P, R)]
+    A, P, R = ((one[0], one[1], one[2].astype(dtype)) for one in (A, P, R))
     numbers = inverse.astype(dtype), added.astype(dtype)
-    return Level(*matrices, middle.astype(INDEX), *numbers, blocks)
+    return Level(A, P, R, middle.astype(INDEX), *numbers, blocks)
 
 
 def _graph(A: CSR) -> Any:

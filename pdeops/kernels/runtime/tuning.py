@@ -20,7 +20,8 @@ import torch
 
 from .cache_folder import cache_folder
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 Clock = Callable[[Callable[[], object], torch.device], float]
 
 REPEATS = 5  # timed calls of each candidate, after an untimed one

@@ -1,6 +1,7 @@
 """The levels of an operator, computed by the parts of tiled multigrid, and cycles on them."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -135,8 +136,8 @@ def sparsified(
     result = c.new_zeros((ndim, *c.shape[1:]))
     for k, offset in enumerate(offsets(ndim, ndim)):
         axis = offset.index(1)
-        here = tuple(slice(0 if a == axis else 1, m + 1) for a, m in enumerate(n))
-        result[(k, *here)] = along[axis][here]
+        here: Any = tuple(slice(0 if a == axis else 1, m + 1) for a, m in enumerate(n))
+        result[k][here] = along[axis][here]
     return result
 
 
