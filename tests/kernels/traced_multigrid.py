@@ -1,4 +1,4 @@
-"""torch.compile and torch.export keep the parts of a multigrid cycle as operations (`traced.py`)."""
+"""torch.compile and torch.export keep parts of a multigrid cycle as operations (`traced.py`)."""
 
 import torch
 
