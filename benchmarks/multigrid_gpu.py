@@ -8,6 +8,10 @@ set-up in cycles, how many times faster a cycle is than its twin in plain torch,
 the copy bandwidth that the compulsory bytes of a cycle reach: on the finest level, u and b read and
 u written in each smoothing, u and b read for the restriction, and the couplings in all three.
 
+Rows of `vcycle_darcy` have the same method with the first coarse level sparsified by the shares
+that this network computes on the device, next to rows without a network, and with equal shares: for
+one right-hand side on two planes, and for several.
+
 Where nvmath-python and cuDSS are installed, further rows have their direct solution of smaller
 systems, factorisation and solution, and ours of the same systems.
 
@@ -18,8 +22,7 @@ residuals. Writes results/multigrid_gpu.csv.
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.util import find_spec
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -28,12 +31,14 @@ from torch import Tensor
 from pdeops.compare.tables import write_csv
 from pdeops.domain import Grid
 from pdeops.kernels import tiled_multigrid
+from pdeops.kernels.blackbox.sparsify import Shares, Stencil, equal_shares
 from pdeops.kernels.runtime.graphs import graphed
 from pdeops.solvers import Diffusion, MultigridCG
 
 from .gpu import add_options, begin, copy_bandwidth, gpu_machine, seconds
 
 PLANES, BOXES, COLUMNS, BATCH_SIZE = (1024, 4096), (128, 256), 32, 1024
+LEARNED = (2048, 4096)  # planes of the rows with a network; the last row has several columns
 DIRECT = ((1024, 1024), (2048, 2048), (64, 64, 64))
 RTOL = 1e-8
 Row = dict[str, Any]
@@ -81,6 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.multigrid_gpu")
     parser.add_argument("--planes", type=int, nargs="*", default=PLANES, help="unknowns per axis")
     parser.add_argument("--boxes", type=int, nargs="*", default=BOXES, help="unknowns per axis")
+    parser.add_argument("--learned", type=int, nargs="*", default=LEARNED, help="unknowns per axis")
     parser.add_argument("--batch", type=int, default=BATCH_SIZE, help="of a plane, 0 for none")
     parser.add_argument("--columns", type=int, default=COLUMNS, help="right-hand sides of a batch")
     parser.add_argument("--device", default="cuda", help="'cpu' runs the twins")
@@ -110,39 +116,68 @@ def measured(
         problems += [Problem((n, n), m, jumps) for jumps in (False, True)]
     for problem in problems:
         yield multigrid_row(problem, device, bandwidth, arguments.repeats)
+    planes = [Problem((n, n), jumps=True) for n in arguments.learned]
+    if planes:
+        planes.append(replace(planes[0], columns=arguments.columns))
+        shares = {"": None, "vcycle_darcy": shares_of("vcycle_darcy", device)}
+        shares["equal shares"] = equal_shares
+    for problem in planes:
+        for name, how in shares.items():
+            yield multigrid_row(problem, device, bandwidth, arguments.repeats, name, how)
     if device.type != "cuda" or arguments.no_direct:
         return
-    if find_spec("nvmath") is None:
-        print("cuDSS: nvmath-python is not installed (pip install nvmath-python[cu12])")
+    try:
+        import nvmath.sparse.advanced  # noqa: F401
+    except ImportError as error:
+        print(f"cuDSS does not load: {error} (pip install nvmath-python[cu12])")
         return
     for shape in DIRECT:
         for method in (multigrid_row, cudss_row):
             yield method(Problem(shape, jumps=True), device, bandwidth, arguments.repeats)
 
 
+def shares_of(name: str, device: torch.device) -> Shares:
+    """The shares of a trained network, on a device; no gradient is recorded."""
+    from pdeops.tasks.preconditioner import load_correction
+
+    network: Any = load_correction(name, device=device)
+
+    @torch.no_grad()
+    def shares(stencil: Stencil) -> Tensor:
+        result: Tensor = network.shares(stencil)
+        return result
+
+    return shares
+
+
 def multigrid_row(
-    problem: Problem, device: torch.device, bandwidth: float | None, repeats: int
+    problem: Problem,
+    device: torch.device,
+    bandwidth: float | None,
+    repeats: int,
+    name: str = "",
+    shares: Shares | None = None,
 ) -> Row:
-    """Set-up, cycle and solution by `MultigridCG`.
+    """Set-up, cycle and solution by `MultigridCG`, with sparsified levels if shares are given.
 
     Raises:
         RuntimeError: the true residual exceeds the tolerance.
     """
     A, b = problem.operator(device), problem.right_hand_sides(device)
     begun = time.perf_counter()
-    solver = MultigridCG(A, device=device)
+    solver = MultigridCG(A, device=device, shares=shares)
     solver.solve(b, rtol=RTOL)
     first = time.perf_counter() - begun
     solution = seconds(lambda: solver.solve(b, rtol=RTOL), device, repeats).median
     result = solver.solve(b, rtol=RTOL)
     if not result.converged:
         raise RuntimeError(f"{problem}: {result.reason}")
-    setup = seconds(lambda: MultigridCG(A, device=device), device, repeats).median
+    setup = seconds(lambda: MultigridCG(A, device=device, shares=shares), device, repeats).median
     cycle = cycle_time(solver, b, device, repeats)
     with tiled_multigrid.FORMS.twin():
         twin = cycle_time(solver, b, device, min(repeats, 3))
     row = {
-        "method": "MultigridCG",
+        "method": ", ".join(["MultigridCG", *([name] if name else [])]),
         **problem.words,
         "first_s": f"{first:.2f}",
         "setup_s": f"{setup:.3e}",

@@ -81,16 +81,21 @@ class PartialFile:
 
 @contextmanager
 def partial_file(
-    target: Path, spec: DatasetSpec, dtype: str, sizes: RaggedSizes | None = None
+    target: Path,
+    spec: DatasetSpec,
+    dtype: str,
+    sizes: RaggedSizes | None = None,
+    device: str | None = None,
 ) -> Iterator[PartialFile]:
     """The locked partial file of a target: a new file, or one left unfinished by an earlier call.
 
     Args:
         sizes: of samples with points of their own.
+        device: that solves the samples; None: CPUs.
 
     Raises:
         ValueError: the target exists, another process is writing it, or an unfinished file with
-            another spec, dtype or code version exists.
+            another spec, dtype, device or code version exists.
         OSError: the disk has no room for the whole file; no file is left behind.
     """
     native_file.prepare(target)
@@ -100,9 +105,9 @@ def partial_file(
         lock(descriptor, path)
         try:
             native_file.refuse_existing(target)  # another process may have finished it meanwhile
-            if differences(path, spec, dtype) is None:
-                native_file.create(path, spec, dtype, sizes)
-            lines = differences(path, spec, dtype)
+            if differences(path, spec, dtype, device) is None:
+                native_file.create(path, spec, dtype, sizes, device=device)
+            lines = differences(path, spec, dtype, device)
             if lines:
                 raise ValueError(
                     f"{path} holds an unfinished data set of other arguments ({'; '.join(lines)}). "
@@ -120,7 +125,9 @@ def partial_file(
         os.close(descriptor)
 
 
-def differences(path: Path, spec: DatasetSpec, dtype: str) -> list[str] | None:
+def differences(
+    path: Path, spec: DatasetSpec, dtype: str, device: str | None = None
+) -> list[str] | None:
     """Differences between a partial file and the requested data set; None if it holds no sample.
 
     It holds no sample while it is empty, or if the process was killed before the structure was
@@ -137,7 +144,7 @@ def differences(path: Path, spec: DatasetSpec, dtype: str) -> list[str] | None:
             stored = {str(u.dtype) for u in file.values() if u.attrs.get("role") in ROLES}
     except OSError:
         return None
-    here = native_file.attributes(spec)
+    here = native_file.attributes(spec, device)
     lines = [
         f"{key}: {here[key]} here, {there.get(key)} there"
         for key in ("format_version", "code_version")
@@ -145,5 +152,7 @@ def differences(path: Path, spec: DatasetSpec, dtype: str) -> list[str] | None:
     ]
     if here["format_version"] != there.get("format_version"):
         return lines  # the spec of another version may differ in form
+    devices = [str(found.get("device", "cpu")) for found in (here, there)]
+    lines += [f"device: {devices[0]} here, {devices[1]} there"] * (devices[0] != devices[1])
     lines = spec.difference(DatasetSpec.from_dict(plain)) + lines
     return lines + [f"dtype: {dtype} here, {', '.join(stored)} there"] * (stored != {dtype})

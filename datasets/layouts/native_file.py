@@ -12,7 +12,8 @@ netCDF tools can open.
     /sample /time /channel /x /y             coordinates, attached as HDF5 dimension scales;
                                              latitude and longitude in degrees on a sphere
     attributes     format, format_version, title, equation, spec (JSON), seed, code_version,
-                   solver_tolerance, licence, source
+                   solver_tolerance, licence, source; device, the name of the GPU that solved the
+                   samples, if one did
 
 h5py writes the structure once and allocates all space; values are then written at their offsets.
 A process killed between two samples leaves a valid file in which missing samples have NaN
@@ -50,8 +51,8 @@ FORMAT_VERSION = 2
 DTYPES = ("float32", "float64")
 
 
-def attributes(spec: DatasetSpec) -> dict[str, Any]:
-    """The root attributes of a file with this spec."""
+def attributes(spec: DatasetSpec, device: str | None = None) -> dict[str, Any]:
+    """The root attributes of a file with this spec, solved by CPUs or by a device."""
     seed = {} if spec.seed is None else {"seed": spec.seed}
     return {
         "format": FORMAT,
@@ -64,6 +65,7 @@ def attributes(spec: DatasetSpec) -> dict[str, Any]:
         "solver_tolerance": spec.tolerance,
         "licence": spec.licence,
         "source": spec.source,
+        **({} if device is None else {"device": device}),
     }
 
 
@@ -73,12 +75,15 @@ def create(
     dtype: str = "float32",
     sizes: RaggedSizes | None = None,
     measures: Sequence[Measure] = (),
+    *,
+    device: str | None = None,
 ) -> None:
     """Write the file's structure with room for all samples; fields hold zeros, residuals NaN.
 
     Args:
         sizes: of samples with points of their own (`points_file`).
         measures: further variables of the file.
+        device: the name of the device that solves the samples; None: CPUs.
 
     Raises:
         ValueError: unknown dtype, or a field has a reserved name.
@@ -107,7 +112,7 @@ def create(
     try:
         _reserve(path, size)
         with h5py.File(path, "w", locking=False) as file:
-            file.attrs.update(attributes(spec))
+            file.attrs.update(attributes(spec, device))
             for name, (values, units, meaning) in scales.items():
                 file[name] = values
                 file[name].attrs.update(units=units, long_name=meaning)

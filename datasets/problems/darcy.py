@@ -141,3 +141,16 @@ class Darcy(Problem):
 
         f = torch.nn.functional.pad(self.rhs(x, grid), (1, 1, 1, 1))
         return solve_darcy(x[0], f, grid, rtol=rtol)
+
+    def unfit_for_devices(self) -> str | None:
+        """None: devices have multigrid-preconditioned conjugate gradients."""
+        return None
+
+    def unknowns_together(
+        self, x: Float[Tensor, "m 1 x y"], b: Float[Tensor, "m i j"], grid: Grid, rtol: float
+    ) -> Float[Tensor, "m i j"]:
+        """The pressures at the interior nodes, by one hierarchy for all samples."""
+        from ...solvers.multigrid.side_by_side import solve_side_by_side
+        from ...solvers.operators.diffusion import Diffusion
+
+        return solve_side_by_side([Diffusion(k[0], grid) for k in x], b, rtol=rtol)

@@ -153,44 +153,61 @@ class EvolutionProblem(Generated):
 
     def solve(self, u0: Float[Tensor, "c *fine"], grid: Any, *, courant: float) -> Trajectory:
         """The frames after the first one on `grid`, from the first one on its solver's grid."""
+        return self._solve(u0[None], grid, courant)
+
+    def _solve(self, u0: Float[Tensor, "b c *fine"], grid: Any, courant: float) -> Trajectory:
+        """`solve` for a batch, on the device of u0; the frames lie on the CPU."""
         times = [t - self.t_start for t in self.times[1:]]
         result = self._evolved(u0, grid, times, courant)
-        result.u = self.stored(result.u, grid)
+        result.u = self.stored(result.u, grid).cpu()
         return result
 
-    def warmed_up(self, u0: Float[Tensor, "c *fine"], grid: Any) -> Trajectory:
-        """The field at t_start > 0 on the solver's grid, from the initial field there."""
-        return self._evolved(u0, grid, [self.t_start], 0.5)
-
     def _evolved(
-        self, u0: Float[Tensor, "c *fine"], grid: Any, times: Sequence[float], courant: float
+        self, u0: Float[Tensor, "b c *fine"], grid: Any, times: Sequence[float], courant: float
     ) -> Trajectory:
         equation = self.equation_on(self.solver_grid(grid))
         seconds = [t * self.time_units[1] for t in times]
         dt = self.inputs.dt * courant / 0.5
-        return evolve(equation, u0[None], seconds, dt=dt, courant=courant)
+        return evolve(equation, u0, seconds, dt=dt, courant=courant)
 
     def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:
         """Draw sample `index`, solve it with both step sizes, and compare the solutions."""
+        return self._solved(spec, [index], torch.device("cpu"))[0]
+
+    def solver_nodes(self, grid: Domain) -> int:
+        """Number of nodes of the solver's grid."""
+        return int(self.solver_grid(grid).num_nodes)
+
+    def _solved(
+        self, spec: DatasetSpec, indices: Sequence[int], device: torch.device
+    ) -> list[Solved]:
+        """The samples, solved as one batch whose steps are those of the fastest flow; without
+        fields if the batch could not be solved."""
         assert spec.seed is not None
-        grid = spec.domain
-        u0 = self.sample_input(self.solver_grid(grid), spec.seed, index)
+        grid, seed = spec.domain, spec.seed
+        drawn = [self.sample_input(self.solver_grid(grid), seed, i) for i in indices]
+        u0 = torch.stack(drawn).to(device)
         if self.t_start > 0:
-            warm = self.warmed_up(u0, grid)
+            warm = self._evolved(u0, grid, [self.t_start], 0.5)
             if not warm.completed:
-                return Solved({}, float("nan"), f"in the warm-up: {warm.reason}")
-            u0 = warm.u[0, 0]
-        start = self.stored(u0, grid)  # what the solver resolves of it, like the later frames
-        result, coarse = (self.solve(u0, grid, courant=c) for c in (0.5, 1.0))
+                return [Solved({}, float("nan"), f"in the warm-up: {warm.reason}")] * len(indices)
+            u0 = warm.u[:, 0]
+        start = self.stored(u0, grid).cpu()  # what the solver resolves of it, like later frames
+        result, coarse = (self._solve(u0, grid, c) for c in (0.5, 1.0))
         if not (result.completed and coarse.completed):
             reason = coarse.reason if result.completed else result.reason
-            return Solved({}, float("nan"), reason)
-        difference = max(
-            ((u - v).norm() / u.norm()).item()
-            for u, v in zip(result.u.unbind(2), coarse.u.unbind(2), strict=True)
-        )
-        frames = torch.cat([start[None], result.u[0]])
-        return Solved(spec.by_field("state", frames), difference, result.reason)
+            return [Solved({}, float("nan"), reason)] * len(indices)
+        return [
+            Solved(
+                spec.by_field("state", torch.cat([first[None], frames])),
+                max(
+                    ((u - v).norm() / u.norm()).item()
+                    for u, v in zip(frames.unbind(1), other.unbind(1), strict=True)
+                ),
+                result.reason,
+            )
+            for first, frames, other in zip(start, result.u, coarse.u, strict=True)
+        ]
 
 
 class PeriodicProblem(EvolutionProblem):
@@ -198,6 +215,20 @@ class PeriodicProblem(EvolutionProblem):
     values at the stored nodes are kept."""
 
     inputs: PeriodicKind
+
+    def unfit_for_devices(self) -> str | None:
+        """None: the transforms of a periodic box run on every device."""
+        return None
+
+    def solved_together(
+        self, spec: DatasetSpec, indices: Sequence[int], device: torch.device
+    ) -> list[Solved]:
+        """The samples as one batch; one after another where the batch could not be solved, to find
+        the sample that stopped it."""
+        samples = self._solved(spec, indices, device)
+        if len(indices) > 1 and not all(s.fields for s in samples):
+            return [self._solved(spec, [i], device)[0] for i in indices]
+        return samples
 
     def grid(self, shape: Sequence[int]) -> Grid:
         """The box with this many nodes per axis."""

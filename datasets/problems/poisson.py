@@ -134,6 +134,22 @@ class Poisson(Problem):
             reason=f"direct solve by fast transforms, |b - A x| = {residual:.1e} |b|",
         )
 
+    def unfit_for_devices(self) -> str | None:
+        """Zero normal derivatives on all sides: the operator is singular."""
+        if Boundary.DIRICHLET in self.boundary:
+            return None
+        return f"{self.name} {self.kind} is singular, and other devices than CPUs have no solver"
+
+    def unknowns_together(
+        self, x: Float[Tensor, "m 1 x y"], b: Float[Tensor, "m i j"], grid: Grid, rtol: float
+    ) -> Float[Tensor, "m i j"]:
+        """The potentials at the unknowns, by multigrid-preconditioned conjugate gradients: one
+        operator, several right-hand sides."""
+        from ...solvers.multigrid.multigrid_cg import MultigridCG
+        from ...solvers.operators.diffusion import Diffusion
+
+        return MultigridCG(Diffusion(1.0, grid), device=b.device).solve(b, rtol=rtol).x
+
     def _sides(self) -> str:
         """The boundary condition in words."""
         if self.boundary == (Boundary.DIRICHLET, Boundary.DIRICHLET):

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...domain import Boundary, Domain, Grid, Placement
 from ...linop import LinearOperator
 from ...nearest import did_you_mean
-from ...solvers.operators.boundary import without_boundary
+from ...solvers.operators.boundary import with_boundary, without_boundary
 from ...solvers.result import SolveResult
 from ..ragged import RaggedSizes
 from ..spec import DatasetSpec, Field
@@ -134,6 +134,26 @@ class Generated(ABC):
     def solved_sample(self, spec: DatasetSpec, index: int) -> Solved:
         """Draw and solve sample `index` of the data set."""
 
+    def unfit_for_devices(self) -> str | None:
+        """Why samples are solved on CPUs alone; None: `solved_together` solves them on a device."""
+        return f"{self.name} has no solver for other devices than CPUs"
+
+    def solver_nodes(self, grid: Domain) -> int:
+        """Number of nodes on which a sample is solved."""
+        return grid.num_nodes
+
+    def solved_together(
+        self, spec: DatasetSpec, indices: Sequence[int], device: torch.device
+    ) -> list[Solved]:
+        """`solved_sample` for several samples, which are drawn on the CPU and solved together on a
+        device. The inputs are those of `solved_sample` to the last bit, the solutions to the spec's
+        tolerance.
+
+        Raises:
+            ValueError: the problem is `unfit_for_devices`.
+        """
+        raise ValueError(f"{self.unfit_for_devices()}. Use the device cpu.")
+
     def sample_input(self, grid: Any, seed: int, index: int) -> Float[Tensor, "c *space"]:
         """Input `index` in float64: the same function for every grid, order and worker."""
         return self.inputs.sample(grid, sample_generator(seed, index))
@@ -211,6 +231,33 @@ class Problem(Generated):
             self.residual(x[None], y[None], grid).item(),
             solution.reason,
         )
+
+    def solved_together(
+        self, spec: DatasetSpec, indices: Sequence[int], device: torch.device
+    ) -> list[Solved]:
+        """Draw several samples, solve them together on a device, and check them on the CPU."""
+        assert spec.seed is not None
+        assert isinstance(spec.domain, Grid)
+        grid = spec.domain
+        x = torch.stack([self.sample_input(grid, spec.seed, i) for i in indices])
+        b = torch.stack([self.rhs(x_i, grid) for x_i in x])
+        u = self.unknowns_together(x.to(device), b.to(device), grid, spec.tolerance / 2)
+        y = with_boundary(u.cpu(), grid)[:, None]
+        reason = f"multigrid and conjugate gradients for {len(x)} samples at once on {device}"
+        return [
+            Solved(spec.by_field("input", x_i) | spec.by_field("target", y_i), r, reason)
+            for x_i, y_i, r in zip(x, y, self.residual(x, y, grid).tolist(), strict=True)
+        ]
+
+    def unknowns_together(
+        self,
+        x: Float[Tensor, "m c *space"],
+        b: Float[Tensor, "m *interior"],
+        grid: Grid,
+        rtol: float,
+    ) -> Float[Tensor, "m *interior"]:
+        """The unknowns u with |b - A(x) u| <= rtol |b| for several inputs, on the device of x."""
+        raise ValueError(f"{self.unfit_for_devices()}. Use the device cpu.")
 
     @abstractmethod
     def operator(self, x: Float[Tensor, "c *space"], grid: Grid) -> LinearOperator:

@@ -9,6 +9,8 @@ import typer
 from .output import Group, Json, Verb, emit
 
 if TYPE_CHECKING:
+    import torch
+
     from ..datasets.layouts.times import Times
 
 app = typer.Typer(
@@ -59,6 +61,13 @@ def generate(
             "pdeops\\[dask].",  # rich would parse [dask] as a style
         ),
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Device that solves the samples: cpu, cuda, cuda:1 or auto. darcy, poisson, "
+            "navier_stokes and burgers can use a GPU; inputs are drawn on the CPU."
+        ),
+    ] = "cpu",
     dtype: Annotated[str, typer.Option(help="Stored precision: float32 or float64.")] = "float32",
     json: Json = False,
 ) -> None:
@@ -94,10 +103,20 @@ def generate(
             seed=seed,
             out=out,
             workers=crew,
+            device=_device(device),
             dtype=dtype,
             progress=advance,
         )
     emit(report, as_json=json)
+
+
+def _device(name: str) -> "torch.device | str":
+    """The device with this name."""
+    if name == "cpu":  # needs no import
+        return name
+    from ..tasks.running import device_named
+
+    return device_named(name)
 
 
 @app.command(cls=Verb)

@@ -17,23 +17,22 @@ REPEATS = 7
 Call = Callable[[], object]
 
 
-def operations() -> dict[str, Forms | None]:
-    """Operation -> its forms; None for those that have compiled loops on the CPU alone."""
+def operations() -> dict[str, Forms]:
+    """Operation -> its forms."""
     import pdeops.kernels
 
     found = {}
     for module in pkgutil.iter_modules(pdeops.kernels.__path__, "pdeops.kernels."):
         name = module.name.rpartition(".")[2]
         if module.ispkg and name != "runtime":
-            found[name] = getattr(importlib.import_module(module.name), "FORMS", None)
+            found[name] = importlib.import_module(module.name).FORMS
     return found
 
 
 def forms_on(device: str) -> dict[str, str]:
     """Operation -> its form for fields in float32 on a type of device, and the reason."""
-    only = "cpu: the only form"
-    choices = {k: f and f.choice(device) for k, f in operations().items()}
-    return {k: f"{c.form}: {c.reason}" if c else only for k, c in choices.items()}
+    choices = {k: f.choice(device) for k, f in operations().items()}
+    return {k: f"{c.form}: {c.reason}" for k, c in choices.items()}
 
 
 def times_on(device: torch.device) -> dict[str, dict[str, float]]:
@@ -43,7 +42,6 @@ def times_on(device: torch.device) -> dict[str, dict[str, float]]:
     report = {}
     for name, example in EXAMPLES.items():
         forms = tables[name]
-        assert forms is not None, name
         call = example(device)
         with forms.twin():
             bound = example(device)

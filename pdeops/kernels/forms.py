@@ -12,13 +12,15 @@ needs Triton's interpreter (TRITON_INTERPRET=1) and is for tests.
 
 import logging
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +28,8 @@ from torch import Tensor
 from .runtime.first_calls import once
 
 COMPILED_DTYPES = (torch.float64, torch.float32)  # of the compiled loops
+P = ParamSpec("P")
+T = TypeVar("T")
 _portable = False
 VARIABLE = "PDEOPS_KERNELS"
 log = logging.getLogger("pdeops")
@@ -67,14 +71,15 @@ class Forms:
         elif setting == "triton" and "cuda" in by_device:
             by_device = {**by_device, "cpu": by_device["cuda"]}
         self.package, self.by_device, self.otherwise = package, by_device, otherwise
-        self._modules: dict[str, ModuleType] = {}
+        # A graph that torch.compile records can import nothing: packages import the twin for it.
+        twin = sys.modules.get(f"{package}.{otherwise}")
+        self._modules: dict[str, ModuleType] = {} if twin is None else {otherwise: twin}
 
     def of(self, u: Tensor, *, fits: bool = True) -> ModuleType:
         """The form for the device of u; the twin unless the field `fits`."""
+        name = self.by_device.get(u.device.type, self.otherwise)
         return self._module(
-            self.by_device.get(u.device.type, self.otherwise)
-            if fits and not _portable
-            else self.otherwise
+            name if fits and not _portable and not unrecorded(name) else self.otherwise
         )
 
     def fitting(self, u: Tensor, **unfit: str | None) -> ModuleType:
@@ -85,11 +90,13 @@ class Forms:
         """
         device = u.device.type
         reason = unfit.get(self.by_device.get(device, ""))
-        return self._module(self.choice(device, reason).form)
+        name = self.choice(device, reason).form
+        return self._module(self.otherwise if unrecorded(name) else name)
 
     def serve(self, u: Tensor) -> bool:
         """Whether the device of u has a form other than the twin."""
-        return not _portable and u.device.type in self.by_device
+        name = self.by_device.get(u.device.type)
+        return name is not None and not _portable and not unrecorded(name)
 
     @contextmanager
     def twin(self) -> Iterator[None]:
@@ -124,12 +131,60 @@ class Forms:
         return Choice(self.otherwise, unfit)
 
     def _module(self, name: str) -> ModuleType:
-        try:
-            return self._modules[name]
-        except KeyError:
+        if name not in self._modules:
             with once():
-                module = import_module(f"{self.package}.{name}")
-            return self._modules.setdefault(name, module)
+                self._modules[name] = import_module(f"{self.package}.{name}")
+        return self._modules[name]
+
+
+def unrecorded(form: str) -> bool:
+    """Whether torch.compile or torch.export is recording a graph, of which the form cannot be a
+    part: loops in numba cannot, operations in Triton are registered (`runtime/registration.py`)."""
+    return form == "cpu" and torch.compiler.is_compiling()
+
+
+def twin_in_graphs(twin: Callable[P, T]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A decorator for loops that were bound before a graph is recorded, which holds the twin."""
+
+    def decorate(loops: Callable[P, T]) -> Callable[P, T]:
+        @wraps(loops)
+        def chosen(*args: P.args, **kwargs: P.kwargs) -> T:
+            return (twin if torch.compiler.is_compiling() else loops)(*args, **kwargs)
+
+        return chosen
+
+    return decorate
+
+
+class ArrayForms(Forms):
+    """The forms of an operation on numpy's arrays: compiled loops on the CPU, and the twin.
+
+    FORMS = ArrayForms(__name__)
+
+    @FORMS.or_twin
+    def solve(...): the call of the loops
+    """
+
+    def __init__(self, package: str) -> None:
+        super().__init__(package, cpu="cpu")
+
+    def choice(self, device: str, unfit: str | None = None) -> Choice:
+        """The form; arrays lie in the memory of the CPU, so it is the same for every device."""
+        found = super().choice("cpu", unfit)
+        return Choice("cpu", "arrays of the CPU") if found.form == "cpu" else found
+
+    def or_twin(self, loops: Callable[P, T]) -> Callable[P, T]:
+        """The function, or where the operation takes its twin everywhere, the function of the same
+        name in `reference.py`."""
+
+        @wraps(loops)
+        def chosen(*args: P.args, **kwargs: P.kwargs) -> T:
+            if not self.only_twin:
+                return loops(*args, **kwargs)
+            twin: Callable[P, T] = getattr(self._module("reference"), loops.__name__)
+            return twin(*args, **kwargs)
+
+        return chosen
 
 
 @contextmanager

@@ -122,5 +122,5 @@ def trajectory_errors(
         target = batch.target.flatten(0, 1)
         errors = METRICS[metric](p.flatten(0, 1), target, dataset.domain)
         total += errors.unflatten(0, p.shape[:2]).sum(0)
-    sums = distributed.all_reduce_sum(total.tolist(), device)
+    sums = distributed.sum_over_samples(total.tolist(), device)
     return torch.tensor(sums, dtype=torch.float64) / len(dataset)

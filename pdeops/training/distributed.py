@@ -190,6 +190,12 @@ def all_reduce_sum(values: Sequence[float], device: torch.device) -> list[float]
     return total.tolist()
 
 
+def sum_over_samples(values: Sequence[float], device: torch.device) -> list[float]:
+    """Sums over all samples, in float64, of values that each rank has summed over `my_slice`: the
+    samples that the ranks of a team share count once."""
+    return [value / team_size() for value in all_reduce_sum(values, device)]
+
+
 def gather(value: Any) -> list[Any]:
     """The values of all ranks, in order, on every rank."""
     if world_size() == 1:

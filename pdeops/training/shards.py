@@ -11,6 +11,9 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import is_dataclass
+from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -127,29 +130,40 @@ def remove_others(file: Path, used: str | None = None) -> None:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Refuses all but the plain classes of which torch's metadata consist; torch itself would call
-    whatever a file names."""
+    """Refuses all but the plain data of which torch's metadata consist, in any version of torch;
+    torch itself would call whatever a file names."""
 
     def find_class(self, module: str, name: str) -> Any:
-        allowed = name in _PLAIN.get(module, ())
-        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
-            allowed = True
-        if not allowed:
+        if not (name in _PLAIN.get(module, ()) or self._is_data(module, name)):
             raise pickle.UnpicklingError(f"it names {module}.{name}, which is no plain data")
         return super().find_class(module, name)
 
+    @staticmethod
+    def _is_data(module: str, name: str) -> bool:
+        """Whether it is a constant of torch, or a record or an enumeration of its metadata: which
+        of these a file names depends on the version that wrote it."""
+        if module == "torch":
+            return isinstance(getattr(torch, name, None), _CONSTANTS)
+        if module not in _RECORDS:
+            return False
+        found = getattr(import_module(module), name, None)
+        if not isinstance(found, type) or found.__module__ != module:
+            return False
+        return is_dataclass(found) or issubclass(found, Enum)
 
+
+_CONSTANTS = (torch.dtype, torch.layout, torch.memory_format)
+_RECORDS = (
+    "torch.distributed.checkpoint.metadata",
+    "torch.distributed.checkpoint.filesystem",
+    "torch.distributed._shard.sharded_tensor.metadata",
+)
 _PATHS = ("PosixPath", "WindowsPath")
 _PLAIN: dict[str, tuple[str, ...]] = {
     "pathlib": _PATHS,
     "pathlib._local": _PATHS,
     "torch": ("Size",),
     "torch.serialization": ("_get_layout",),
-    "torch.distributed.checkpoint.filesystem": ("_StorageInfo",),
-    "torch.distributed.checkpoint.metadata": (
-        *("Metadata", "MetadataIndex", "StorageMeta", "ChunkStorageMetadata"),
-        *("TensorStorageMetadata", "TensorProperties", "_MEM_FORMAT_ENCODING"),
-    ),
 }
 
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ...kernels import tiled_multigrid
 from ...kernels.blackbox import NotPositiveDefiniteError
+from ...kernels.blackbox.sparsify import Shares
 from ...kernels.tiled_multigrid.hierarchy import TiledHierarchy
 from ..krylov.device_cg import DeviceCG
 from ..krylov.loop import check
@@ -38,6 +39,8 @@ class MultigridCG:
         sweeps: number of sweeps before and after the correction.
         smoother: `Chebyshev(degree)`, `Jacobi(damping)` or `LineGaussSeidel(axes)`; by default
             lines where `Multigrid` takes them, else `Chebyshev(2)`.
+        shares: how couplings along diagonals are distributed on the first coarse level, as for
+            `Multigrid`; a network has been trained for them (`load_correction("vcycle_darcy")`).
         check_every: iterations between two reads of the residuals; x may be ready up to
             `check_every` - 1 iterations before the device is read.
 
@@ -55,6 +58,7 @@ class MultigridCG:
         cycle: str = "V",
         sweeps: int = 1,
         smoother: Smoother | None = None,
+        shares: Shares | None = None,
         check_every: int = 4,
     ) -> None:
         if not isinstance(A, Diffusion) or any(A.periodic) or A.regions.num_floating:
@@ -79,7 +83,7 @@ class MultigridCG:
         self.check_every = check_every
         system = system_on(A, self.device, precision)
         try:
-            self.hierarchy = TiledHierarchy(system, self._spec.lines(A))
+            self.hierarchy = TiledHierarchy(system, self._spec.lines(A), shares)
         except NotPositiveDefiniteError:
             raise ValueError(
                 f"Multigrid for {A} lost positive definiteness in {precision}: the coefficient's "

@@ -11,9 +11,15 @@ from benchmarks import multigrid_gpu
 @pytest.mark.slow
 def test_rows_of_small_problems_meet_the_tolerance():
     arguments = argparse.Namespace(
-        planes=[20], boxes=[6], batch=12, columns=3, repeats=1, no_direct=True
+        planes=[20], boxes=[6], batch=12, columns=3, learned=[40], repeats=1, no_direct=True
     )
     rows = list(multigrid_gpu.measured(arguments, torch.device("cpu"), None))
+    rows, learned = rows[:6], rows[6:]
+    names = ["MultigridCG", "MultigridCG, vcycle_darcy", "MultigridCG, equal shares"]
+    assert [row["method"] for row in learned] == names * 2
+    assert [row["columns"] for row in learned] == [1] * 3 + [3] * 3
+    assert all(float(row["residual"]) <= multigrid_gpu.RTOL for row in learned)
+    assert all(row["iterations"] < 20 for row in learned)
     assert [row["unknowns"] for row in rows] == ["20 x 20"] * 2 + ["6 x 6 x 6"] * 2 + [
         "12 x 12"
     ] * 2

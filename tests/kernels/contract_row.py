@@ -18,6 +18,8 @@ class Row:
         fields: for a size, the shapes of the fields; (COMPLEX, shape) for a complex one.
         sizes: of the grid, odd ones among them.
         exempt: test -> why it does not apply.
+        graph: from the fields, the function of them that torch.compile and torch.export record;
+            what users bind before, it has bound. By default the operation.
     """
 
     operation: Callable
@@ -26,7 +28,9 @@ class Row:
     sizes: tuple[tuple[int, ...], ...]
     dtypes: tuple[torch.dtype, ...] = (torch.float64, torch.float32)
     exempt: Mapping[str, str] = field(default_factory=dict)
+    graph: Callable | None = None
 
 
 IN_PLACE = {"test_backward": "it works in place; solvers record no gradient"}
+NO_GRAPH = {"test_graph": "it works on arrays of numpy, or returns numbers to Python"}
 SIZES = ((16, 18), (17, 15), (9, 8, 7))

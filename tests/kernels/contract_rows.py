@@ -25,7 +25,7 @@ from pdeops.kernels.sparse import reference as sparse_reference
 from pdeops.kernels.sweeps import reference as sweeps_reference
 from pdeops.kernels.vorticity import reference as vorticity_reference
 
-from .contract_row import COMPLEX, IN_PLACE, SIZES, Row
+from .contract_row import COMPLEX, IN_PLACE, NO_GRAPH, SIZES, Row
 from .contract_rows_multigrid import MULTIGRID
 from .contract_rows_networks import NETWORKS
 
@@ -132,6 +132,11 @@ def multiply(u):
     return sparse.Product(csr(u.shape[1:], symmetric=False))(u.flatten(1)).reshape(u.shape)
 
 
+def bound_product(u):
+    A = sparse.Product(csr(u.shape[1:], symmetric=False))
+    return lambda u: A(u.flatten(1)).reshape(u.shape)
+
+
 def dense(n, dtype, symmetric=True):
     return torch.from_numpy(csr(n, symmetric).toarray()).to(dtype)
 
@@ -140,42 +145,33 @@ def plain_multiply(u):
     return (u.flatten(1) @ dense(u.shape[1:], u.dtype, symmetric=False).T).reshape(u.shape)
 
 
-def triangular_solves(u):
-    """(Uᵀ U)⁻¹ u with IC(0), by the loops."""
-    A = scipy.sparse.triu(csr(u.shape[1:])).tocsr()
-    A.sort_indices()
-    assert sweeps.factor(A.indptr, A.indices, A.data, 0.0) == -1
-    A.data[A.indptr[:-1]] = 1 / A.data[A.indptr[:-1]]
-    b = u.flatten(1).contiguous()
-    x = torch.empty_like(b)
-    sweeps.solve(
-        A.indptr, A.indices, torch.from_numpy(A.data).to(u.dtype).numpy(), b.numpy(), x.numpy()
-    )
-    return x.reshape(u.shape)
+def triangular_solves(form):
+    """(Uᵀ U)⁻¹ u with IC(0)."""
+
+    def solves(u):
+        A = scipy.sparse.triu(csr(u.shape[1:])).tocsr()
+        A.sort_indices()
+        assert form.factor(A.indptr, A.indices, A.data, 0.0) == -1
+        A.data[A.indptr[:-1]] = 1 / A.data[A.indptr[:-1]]
+        b = u.flatten(1).contiguous()
+        x = torch.empty_like(b)
+        values = torch.from_numpy(A.data).to(u.dtype).numpy()
+        form.solve(A.indptr, A.indices, values, b.numpy(), x.numpy())
+        return x.reshape(u.shape)
+
+    return solves
 
 
-def plain_triangular_solves(u):
-    U = sweeps_reference.incomplete_cholesky(dense(u.shape[1:], torch.float64), 0.0)
-    x = torch.cholesky_solve(u.flatten(1).T.double(), U, upper=True).T
-    return x.to(u.dtype).reshape(u.shape)
+def symmetric_sweep(form):
+    def sweep(u):
+        A = csr(u.shape[1:])
+        b = u.flatten(1).contiguous()
+        x = torch.empty_like(b)
+        scale = 1.3 / A.diagonal()
+        form.sweep_from_zero(A.indptr, A.indices, A.data, scale, True, b.numpy(), x.numpy())
+        return x.reshape(u.shape)
 
-
-def symmetric_sweep(u):
-    A = csr(u.shape[1:])
-    b = u.flatten(1).contiguous()
-    x = torch.empty_like(b)
-    scale = 1.3 / A.diagonal()
-    sweeps.sweep_from_zero(A.indptr, A.indices, A.data, scale, True, b.numpy(), x.numpy())
-    return x.reshape(u.shape)
-
-
-def plain_symmetric_sweep(u):
-    A = dense(u.shape[1:], torch.float64)
-    fields = []
-    for b in u.flatten(1).double():
-        x = sweeps_reference.sweep(A, 1.3, b, torch.zeros_like(b))
-        fields.append(sweeps_reference.sweep_back(A, 1.3, b, x))
-    return torch.stack(fields).to(u.dtype).reshape(u.shape)
+    return sweep
 
 
 def faces(form):
@@ -226,7 +222,7 @@ ROWS = {
         conjugate_step(conjugate_reference.Step),
         lambda n: [n] * 5,
         (*SIZES, (401, 403)),  # several blocks, the last one not full
-        exempt=IN_PLACE,
+        exempt=IN_PLACE | NO_GRAPH,
     ),
     "conjugate.dot_columns": Row(
         conjugate.dot_columns,
@@ -234,7 +230,13 @@ ROWS = {
         lambda n: [(3, *n)] * 2,
         (*SIZES, (401, 403)),
     ),
-    "regions": Row(project, plain_project, lambda n: [(2, *n)], SIZES),
+    "regions": Row(
+        project,
+        plain_project,
+        lambda n: [(2, *n)],
+        SIZES,
+        graph=lambda u: regions.Projection(labelled(u.shape[1:]), 2),
+    ),
     "regions.reference": Row(
         lambda u: regions_reference.project(
             u, labelled(u.shape[1:]), regions.Projection(labelled(u.shape[1:]), 2).weights
@@ -242,9 +244,18 @@ ROWS = {
         plain_project,
         lambda n: [(2, *n)],
         SIZES,
+        exempt={"test_graph": "`regions` records it"},
     ),
-    "sparse": Row(multiply, plain_multiply, lambda n: [(2, *n)], ((1, 16), *SIZES)),
-    "sparse, one field": Row(multiply, plain_multiply, lambda n: [(1, *n)], SIZES),
+    "sparse": Row(
+        multiply,
+        plain_multiply,
+        lambda n: [(2, *n)],
+        ((1, 16), *SIZES),
+        graph=bound_product,
+    ),
+    "sparse, one field": Row(
+        multiply, plain_multiply, lambda n: [(1, *n)], SIZES, graph=bound_product
+    ),
     "sparse.reference": Row(
         lambda u: sparse_reference.multiply(
             sparse_reference.tensor(csr(u.shape[1:], symmetric=False), u.device, u.dtype),
@@ -253,20 +264,30 @@ ROWS = {
         plain_multiply,
         lambda n: [(2, *n)],
         SIZES,
+        exempt={"test_graph": "`sparse, for graphs` is recorded"},
+    ),
+    "sparse, for graphs": Row(
+        lambda u: sparse.reference.multiply_entries(
+            sparse.Product(csr(u.shape[1:], symmetric=False))._arrays, u.flatten(1)
+        ).reshape(u.shape),
+        plain_multiply,
+        lambda n: [(2, *n)],
+        SIZES[:2],
+        graph=bound_product,
     ),
     "sweeps, IC(0)": Row(
-        triangular_solves,
-        plain_triangular_solves,
+        triangular_solves(sweeps),
+        triangular_solves(sweeps_reference),
         lambda n: [(2, *n)],
         SIZES,
-        exempt={"test_backward": "the loops record no gradient"},
+        exempt={"test_backward": "the loops record no gradient"} | NO_GRAPH,
     ),
     "sweeps, SSOR": Row(
-        symmetric_sweep,
-        plain_symmetric_sweep,
+        symmetric_sweep(sweeps),
+        symmetric_sweep(sweeps_reference),
         lambda n: [(2, *n)],
         SIZES,
         dtypes=(torch.float64,),
-        exempt={"test_backward": "the loops record no gradient"},
+        exempt={"test_backward": "the loops record no gradient"} | NO_GRAPH,
     ),
 }

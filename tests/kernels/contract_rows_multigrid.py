@@ -83,6 +83,23 @@ def few_parts(parts, *, coarsen):
 
     def run(u, b, excess, correction, *faces):
         level = level_of(excess, faces, coarsen, parts, second=False, lines=())
+        return on_level(level, parts)(u, b, excess, correction, *faces)
+
+    return run
+
+
+def few_parts_bound(parts, *, coarsen):
+    """The same, on a level that was set up before."""
+
+    def bind(u, b, excess, correction, *faces):
+        level = level_of(excess, faces, coarsen, parts, second=False, lines=())
+        return on_level(level, parts)
+
+    return bind
+
+
+def on_level(level, parts):
+    def run(u, b, excess, correction, *faces):
         u, b, U = stored(u, level.n), stored(b, level.n), stored(correction, level.N)
         return (
             parts.residual(level, u, b),
@@ -94,7 +111,13 @@ def few_parts(parts, *, coarsen):
     return run
 
 
-def row(parts, sizes, *, dtypes=(torch.float64, torch.float32), exempt=(), **how):
+def row(parts, sizes, graph=None, *, coarsen, **how):
+    """A row of the parts; `graph` binds them."""
+    bound = None if graph is None else graph(tiled_multigrid, coarsen=coarsen)
+    return replace(plain_row(parts, sizes, coarsen=coarsen, **how), graph=bound)
+
+
+def plain_row(parts, sizes, *, dtypes=(torch.float64, torch.float32), exempt=(), **how):
     no_gradient = "cycles record no gradient; train with the twin of blackbox"
     return Row(
         parts(tiled_multigrid, **how),
@@ -110,10 +133,10 @@ BOTH, BOX = (True, True), (True, True, True)
 LONG = {"test_strided": "the rows with more nodes are; the interpreter is slow"}
 FEW_NODES = {
     "tiled_multigrid, line, few_nodes": row(
-        few_parts, ((5,),), dtypes=(torch.float32,), exempt=LONG, coarsen=(True,)
+        few_parts, ((5,),), few_parts_bound, dtypes=(torch.float32,), exempt=LONG, coarsen=(True,)
     ),
     "tiled_multigrid, few_nodes": row(
-        few_parts, ((4, 3),), dtypes=(torch.float64,), exempt=LONG, coarsen=BOTH
+        few_parts, ((4, 3),), few_parts_bound, dtypes=(torch.float64,), exempt=LONG, coarsen=BOTH
     ),
 }
 MORE_NODES = {

@@ -1,4 +1,4 @@
-"""Set-up of algebraic multigrid against its dense twin, and what any hierarchy must fulfil."""
+"""Set-up of algebraic multigrid against its plain twin, and what any hierarchy must fulfil."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from pdeops.kernels import amg
 from pdeops.kernels.amg import coarsening, products, setup
 from pdeops.kernels.amg import setup_reference as twin
+from pdeops.kernels.amg.layout import arrays_of
 
 
 def matrix(n, density, positive=0.2, seed=0):
@@ -42,10 +43,10 @@ CASES = [matrix(60, 0.05), matrix(80, 0.1, 0.0, 1), matrix(40, 0.4, 0.3, 2), mat
 def test_a_level_equals_its_twin(A, theta):
     csr, full = arrays(A), A.toarray()
     P, count = setup.prolongation(csr, theta)
-    S = twin.strong_couplings(full, theta)
+    S = twin.strong_couplings(sp.csr_array(full), theta)
     coarse = twin.splitting(S)
     assert count == coarse.sum()
-    expected = twin.interpolation(full, S, coarse)
+    expected = twin.interpolation(sp.csr_array(full), S, coarse).toarray()
     np.testing.assert_allclose(dense(P, count), expected, atol=1e-14)
     R = amg.transposed(P, count)
     np.testing.assert_array_equal(dense(R, len(full)), dense(P, count).T)
@@ -63,7 +64,7 @@ def test_flags_of_the_couplings(A):
     csr, n = arrays(A), A.shape[0]
     strong = np.zeros(len(csr[1]), np.int8)
     coarsening.strong_couplings(*csr, 0.25, np.empty(n, np.int32), strong)
-    S = twin.strong_couplings(A.toarray(), 0.25)
+    S = twin.strong_couplings(A, 0.25).toarray()
     flags = dense((csr[0], csr[1], strong), n)
     np.testing.assert_array_equal(flags, S * coarsening.DEPENDS + S.T * coarsening.INFLUENCES)
 
@@ -93,7 +94,24 @@ def test_product_that_outgrows_its_memory(monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
-def test_order_of_scattered_rows():
+@pytest.mark.parametrize("A", CASES)
+def test_hierarchies_and_levels_equal_their_twins(A):
+    for found, expected in zip(
+        *(form.hierarchy(arrays(A), 0.25, 8)[0] for form in (amg, twin)), strict=True
+    ):
+        columns = len(found[0][0]) - 1, len(found[2][0]) - 1
+        for one, other, count in zip(found, expected, (*columns, columns[0]), strict=True):
+            np.testing.assert_allclose(dense(one, count), dense(other, count), atol=1e-12)
+    for dtype in (np.float32, np.float64):
+        found, expected = (form.level(*found, dtype) for form in (amg, twin))
+        np.testing.assert_array_equal(found.middle, expected.middle)
+        np.testing.assert_allclose(found.inverse, expected.inverse, rtol=1e-6)
+        assert found.inverse.dtype == expected.inverse.dtype == dtype
+        found = found.A, found.P, found.R
+
+
+@pytest.mark.parametrize("amg", [amg, twin], ids=["loops", "twin"])
+def test_order_of_scattered_rows(amg):
     """Neighbours come near each other, in every component."""
     n, random = 400, np.random.default_rng(0)
     line = sp.diags_array([-1.0, 2.5, -1.0], offsets=(-1, 0, 1), shape=(n, n))
@@ -101,7 +119,7 @@ def test_order_of_scattered_rows():
     mixed = random.permutation(2 * n)
     A = sp.csr_array(A[mixed][:, mixed])
     A.sort_indices()
-    found, order = amg.near(amg.arrays_of(A), 0.05)
+    found, order = amg.near(arrays_of(A), 0.05)
     np.testing.assert_array_equal(dense(found, 2 * n), A[order][:, order].toarray())
     row = np.repeat(np.arange(2 * n), np.diff(found[0]))
     assert (np.diff(found[1].astype(int))[np.diff(row) == 0] > 0).all()  # columns are sorted

@@ -1,10 +1,16 @@
 """The choice of a form, its reason, and the environment variable PDEOPS_KERNELS."""
 
+import os
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import torch
 
+from pdeops.cli.kernels import operations
 from pdeops.kernels import etdrk4, fno, forms, low_storage, spectral_conv, vorticity
-from pdeops.kernels.forms import VARIABLE, Forms
+from pdeops.kernels.forms import VARIABLE, ArrayForms, Forms
 from pdeops.kernels.spectral_conv import gpu
 
 
@@ -125,3 +131,31 @@ def test_the_twin_replaces_every_form_of_a_convolution(monkeypatch):
         assert fno._form(u) is fno.composed
     assert len(called) == 1
     assert fno._form(u) is fno.cpu
+
+
+def test_operations_on_arrays_are_chosen_for_the_cpu(monkeypatch):
+    """On a machine with a GPU, too; and every folder has a table of forms."""
+    monkeypatch.setenv(VARIABLE, "")
+    table = ArrayForms("pdeops.kernels.sweeps")
+    assert table.choice("cuda") == table.choice("cpu") == forms.Choice("cpu", "arrays of the CPU")
+
+    @table.or_twin
+    def relax(*arguments):
+        return "loops"
+
+    assert relax() == "loops"
+    arrays = (np.array([0, 1]), np.array([0]), np.ones(1), np.ones(1), np.ones(1), np.zeros(1))
+    with table.twin():
+        assert relax(*arrays, 0.0, np.empty(4)) == 1  # sweeps
+    assert all(isinstance(found, Forms) for found in operations().values())
+
+
+@pytest.mark.slow
+def test_reference_reaches_every_operation():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.kernels.plain_twins"],
+        env={**os.environ, "JAXTYPING_DISABLE": "1", VARIABLE: "reference"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

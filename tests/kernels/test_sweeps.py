@@ -1,12 +1,13 @@
-"""Sparse loops against their dense twins."""
+"""Sparse loops and their twin: each against the other and against dense matrices."""
 
 import numpy as np
 import pytest
 import scipy.sparse
 import torch
 
-from pdeops.kernels.sweeps import cpu as sweeps
-from pdeops.kernels.sweeps import reference as sweeps_reference
+from pdeops.kernels.sweeps import cpu, reference
+
+FORMS = pytest.mark.parametrize("sweeps", [cpu, reference], ids=["loops", "twin"])
 
 
 def matrix(n=23, seed=0):
@@ -19,33 +20,46 @@ def matrix(n=23, seed=0):
     return scipy.sparse.csr_array(off + scipy.sparse.diags_array(abs(off).sum(axis=1) + 0.1))
 
 
-@pytest.mark.parametrize("dropped", [0.0, 0.5, 1.0])
-def test_factor_equals_the_dense_twin(dropped):
-    A = matrix()
+def factored(form, A, dropped):
     upper = scipy.sparse.triu(A).tocsr()
     upper.sort_indices()
-    assert sweeps.factor(upper.indptr, upper.indices, upper.data, dropped) == -1
-    twin = sweeps_reference.incomplete_cholesky(torch.from_numpy(A.toarray()), dropped)
-    np.testing.assert_allclose(upper.toarray(), twin.numpy(), rtol=1e-12, atol=1e-14)
+    assert form.factor(upper.indptr, upper.indices, upper.data, dropped) == -1
+    return upper
 
 
-def test_incomplete_cholesky_is_exact_on_the_pattern():
-    A = torch.from_numpy(matrix().toarray())
-    U = sweeps_reference.incomplete_cholesky(A, 0.0)
-    error = (U.T @ U - A).abs()
+@pytest.mark.parametrize("dropped", [0.0, 0.5, 1.0])
+def test_factor_equals_the_twin(dropped):
+    found, expected = (factored(form, matrix(), dropped) for form in (cpu, reference))
+    np.testing.assert_allclose(found.toarray(), expected.toarray(), rtol=1e-12, atol=1e-14)
+
+
+@FORMS
+def test_incomplete_cholesky_is_exact_on_the_pattern(sweeps):
+    A = matrix().toarray()
+    U = factored(sweeps, matrix(), 0.0).toarray()
+    error = abs(U.T @ U - A)
     assert error[A != 0].max() < 1e-13
     assert error[A == 0].max() > 1e-2
-    modified = sweeps_reference.incomplete_cholesky(A, 1.0)
-    torch.testing.assert_close((modified.T @ modified).sum(1), A.sum(1))
-    assert ((U.T @ U).sum(1) - A.sum(1)).abs().max() > 1e-2
+    modified = factored(sweeps, matrix(), 1.0).toarray()
+    np.testing.assert_allclose((modified.T @ modified).sum(1), A.sum(1))
+    assert abs((U.T @ U).sum(1) - A.sum(1)).max() > 1e-2
 
 
+@FORMS
+def test_pivots_that_are_zero_or_negative(sweeps):
+    """A singular matrix has a factor, a negative pivot is reported with its row."""
+    ones = scipy.sparse.csr_array(np.triu(np.ones((3, 3)) - 2 * np.eye(3) + 2 * np.eye(3)))
+    assert sweeps.factor(ones.indptr, ones.indices, ones.data, 0.0) == -1
+    np.testing.assert_allclose(ones.diagonal(), 1)
+    bad = scipy.sparse.csr_array(np.triu([[4.0, 4.0, 0], [4.0, 1.0, 0], [0, 0, 1.0]]))
+    assert sweeps.factor(bad.indptr, bad.indices, bad.data, 0.0) == 1
+
+
+@FORMS
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_triangular_solves_are_those_of_the_factor(dtype):
-    A = matrix()
-    U = sweeps_reference.incomplete_cholesky(torch.from_numpy(A.toarray()), 0.0)
-    rows = scipy.sparse.csr_array(U.numpy())
-    rows.sort_indices()
+def test_triangular_solves_are_those_of_the_factor(dtype, sweeps):
+    rows = factored(reference, matrix(), 0.0)
+    U = torch.from_numpy(rows.toarray())
     values = rows.data.astype(dtype)
     values[rows.indptr[:-1]] = 1 / values[rows.indptr[:-1]]
     b = np.random.default_rng(1).standard_normal((3, len(U))).astype(dtype)
@@ -55,22 +69,27 @@ def test_triangular_solves_are_those_of_the_factor(dtype):
     np.testing.assert_allclose(x.T, expected.numpy(), rtol=1e-4 if dtype == np.float32 else 1e-11)
 
 
+@FORMS
 @pytest.mark.parametrize("omega", [0.7, 1.0, 1.6])
-def test_sweeps_equal_the_dense_twin(omega):
-    A = matrix()
-    dense = torch.from_numpy(A.toarray())
-    generator = torch.Generator().manual_seed(0)
-    b, x = torch.randn(2, len(dense), generator=generator, dtype=torch.float64)
-    scale = omega / A.diagonal()
-    forth = sweeps_reference.sweep(dense, omega, b, x)
-    back = sweeps_reference.sweep_back(dense, omega, b, forth)
+def test_sweeps_are_those_of_dense_matrices(omega, sweeps):
+    """x + (D/ω + L)⁻¹ (b - A x), then the same with U; an empty row keeps its value."""
+    A = scipy.sparse.block_diag([matrix(), np.zeros((1, 1))], format="csr")
+    A.eliminate_zeros()
+    dense, (b, x) = A.toarray(), np.random.default_rng(0).standard_normal((2, 24))
+    D = np.diag(np.where(A.diagonal() > 0, A.diagonal() / omega, np.inf)[:-1])
+    scale = np.append(omega / A.diagonal()[:-1], 0.0)
+    forth = x.copy()
+    forth[:-1] += np.linalg.solve(D + np.tril(dense, -1)[:-1, :-1], (b - dense @ x)[:-1])
+    back = forth.copy()
+    back[:-1] += np.linalg.solve(D + np.triu(dense, 1)[:-1, :-1], (b - dense @ forth)[:-1])
     for symmetric, expected in ((False, forth), (True, back)):
-        y = x.numpy().copy()
-        sweeps.sweep(A.indptr, A.indices, A.data, scale, symmetric, b.numpy(), y)
-        np.testing.assert_allclose(y, expected.numpy(), rtol=1e-12)
+        y = x.copy()
+        sweeps.sweep(A.indptr, A.indices, A.data, scale, symmetric, b, y)
+        np.testing.assert_allclose(y, expected, rtol=1e-12)
 
 
-def test_relax_counts_sweeps_and_stops_where_the_norm_is_lost():
+@FORMS
+def test_relax_counts_sweeps_and_stops_where_the_norm_is_lost(sweeps):
     A = matrix()
     b = np.ones(A.shape[0])
     x, norms = np.zeros_like(b), np.empty(1000)
@@ -82,7 +101,8 @@ def test_relax_counts_sweeps_and_stops_where_the_norm_is_lost():
     assert sweeps.relax(A.indptr, A.indices, A.data, scale, b, x, 1e-6, norms) == 0
 
 
-def test_systems_side_by_side_take_the_sweeps_they_take_alone():
+@FORMS
+def test_systems_side_by_side_take_the_sweeps_they_take_alone(sweeps):
     A, b = matrix(), np.random.default_rng(2).standard_normal((23, 5))
     shifts = np.array([0.0, 0.3, 1.0, 0.1, 5.0])
     values = np.repeat(A.data[:, None], 5, axis=1)

@@ -9,6 +9,7 @@ from pdeops.domain import Grid
 from pdeops.kernels import blackbox, tiled_multigrid
 from pdeops.kernels.blackbox import Cycle, System, device, layout
 from pdeops.kernels.blackbox.reference import ReferenceHierarchy
+from pdeops.kernels.blackbox.sparsify import equal_shares
 from pdeops.kernels.tiled_multigrid import reference
 from pdeops.kernels.tiled_multigrid.hierarchy import TiledHierarchy
 from pdeops.solvers import Diffusion
@@ -39,6 +40,11 @@ def run(hierarchy, b, cycle):
     return out
 
 
+def unequal_shares(stencil):
+    """As a network has: positive, different for each edge and cell."""
+    return (0.3 * draw(*equal_shares(stencil).shape, seed=3)).exp()
+
+
 @pytest.mark.parametrize("lines", [(), (1,)])
 @pytest.mark.parametrize("strength", [(1.0, 1.0), (0.1, 1.0)])
 @pytest.mark.parametrize("kind", ["V", "full"])
@@ -49,6 +55,17 @@ def test_cycles_equal_those_of_black_box_multigrid(several_levels, lines, streng
     assert len(hierarchy.levels) > 3
     expected = run(ReferenceHierarchy(given, lines), b, cycle)
     torch.testing.assert_close(run(hierarchy, b, cycle), expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("n", "number"), [((20, 13), 1), ((7, 6, 9), 9)])
+def test_sparsified_levels_equal_those_of_black_box_multigrid(several_levels, n, number):
+    given, b, ndim = system(n), draw(2, *n), len(n)
+    hierarchy = TiledHierarchy(given, (), unequal_shares, number)
+    stored = [len(level.c) for level in hierarchy.levels[1:]]
+    whole = 3**ndim // 2
+    assert stored == [ndim if k < number else whole for k in range(len(stored))]
+    expected = run(ReferenceHierarchy(given, (), unequal_shares, number), b, CHEBYSHEV)
+    torch.testing.assert_close(run(hierarchy, b, CHEBYSHEV), expected, rtol=1e-12, atol=1e-14)
 
 
 def test_boxes_and_one_unknown(several_levels):
@@ -139,8 +156,7 @@ def test_reasons_against_kernels_and_one_message(caplog, fresh_messages):
         assert isinstance(device.set_up(periodic, CHEBYSHEV, (), None, 1), ReferenceHierarchy)
     assert caplog.text.count("periodic axes have no kernels") == 1
     given = system((5, 5))
-    assert "Gauss-Seidel by points" in str(device.unfit(given, Cycle(), (), None))
-    assert "sparsified" in str(device.unfit(given, CHEBYSHEV, (), lambda s: s))
+    assert "Gauss-Seidel by points" in str(device.unfit(given, Cycle(), ()))
     assert isinstance(device.set_up(given, CHEBYSHEV, (), None, 1), TiledHierarchy)
     assert blackbox.prefers_polynomials(torch.device("cuda"))
     assert not blackbox.prefers_polynomials(torch.device("cpu"))

@@ -62,9 +62,10 @@ def test_tiled_multigrid_equals_its_twin_in_the_interpreter():
 
 @needs_triton
 @pytest.mark.slow
-@pytest.mark.parametrize("script", ["traced_convolution", "traced_cycle", "traced_steps"])
+@pytest.mark.parametrize("script", ["convolution", "cycle", "multigrid", "steps"])
 def test_compile_and_export_keep_the_operations_whole(script):
-    done = run("-m", f"tests.kernels.{script}", TRITON_INTERPRET="1", PDEOPS_KERNELS="triton")
+    module = f"tests.kernels.traced_{script}"
+    done = run("-m", module, TRITON_INTERPRET="1", PDEOPS_KERNELS="triton")
     assert done.returncode == 0, done.stderr
 
 

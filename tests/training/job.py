@@ -164,7 +164,7 @@ def evaluate_on(dataset):
         for sample in part:
             batch = Batch.collate([sample]).to(device)
             total += mse(model, batch).item()
-        total, count = distributed.all_reduce_sum([total, float(len(part))], device)
+        total, count = distributed.sum_over_samples([total, float(len(part))], device)
         return {"error": total / count, "samples": count}
 
     return evaluate

@@ -7,9 +7,7 @@ import numpy as np
 
 from ..runtime.jit import jit
 from .coarsening import DEPENDS
-
-LARGEST = 4  # entries of a row of P
-SMALL = 0.2  # of the largest entry of a row: smaller ones are dropped
+from .layout import LARGEST, SMALL
 
 
 @jit

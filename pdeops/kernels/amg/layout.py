@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ CSR = tuple[np.ndarray, np.ndarray, np.ndarray]
 INDEX = np.uint32
 BLOCKS = 2  # of a level of WIDE entries or more: so many threads can share a sweep
 WIDE = 1 << 18
+DEEPEST = 40  # levels
+LARGEST = 4  # entries of a row of P
+SMALL = 0.2  # of the largest entry of a row of P: smaller ones are dropped
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,15 @@ def arrays_of(matrix: "scipy.sparse.sparray") -> CSR:
         raise ValueError(f"Algebraic multigrid counts entries in 31 bits; got {csr.nnz} entries.")
     starts, columns = (i.astype(np.int32, copy=False) for i in (csr.indptr, csr.indices))
     return starts.view(INDEX), columns.view(INDEX), csr.data.astype("float64", copy=False)
+
+
+def sparse(csr: CSR, columns: int) -> Any:
+    """The matrix of CSR arrays."""
+    import scipy.sparse
+
+    starts, where, values = csr
+    indices = where.astype(np.int32), starts.astype(np.int32)
+    return scipy.sparse.csr_array((values, *indices), shape=(len(starts) - 1, columns))
 
 
 def blocks_of(rows: int, number: int) -> list[tuple[int, int]]:

@@ -1,42 +1,63 @@
-"""One cycle of algebraic multigrid with dense matrices: twin of `amg/cpu.py`."""
+"""One cycle of algebraic multigrid with scipy's triangular solves: twin of `amg/cpu.py`.
+
+The twin of the set-up is `setup_reference.py`; this module has all names that `amg` chooses from.
+"""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
-from .layout import Level, blocks_of
+from .layout import Level, blocks_of, sparse
+from .setup_reference import hierarchy, level, near, transposed, within
+
+__all__ = ["Cycle", "bind", "hierarchy", "level", "near", "smoother", "transposed", "within"]
 
 
-def cycle(levels: Sequence[Level], coarse: np.ndarray, b: np.ndarray) -> np.ndarray:
+class Cycle:
     """x = M b for one V(1,1) cycle:
 
         x = B⁻¹ b,    x ← x + P M_c Pᵀ (b - A x),    x ← x + B⁻ᵀ (b - A x)
 
     with B of `Level`, the cycle M_c on the next level, and `coarse` on the coarsest.
     """
-    if not levels:
-        return coarse @ b
-    level = levels[0]
-    n, coarser = len(level.inverse), len(level.R[0]) - 1
-    A, P = dense(level.A, n), dense(level.P, coarser)
-    B = smoother(level)
-    x = np.linalg.solve(B, b)
-    x = x + P @ cycle(levels[1:], coarse, P.T @ (b - A @ x))
-    return x + np.linalg.solve(B.T, b - A @ x)
+
+    def __init__(self, levels: Sequence[Level], coarse: ndarray) -> None:
+        self.coarse, self.levels = coarse, []
+        for one in levels:
+            n, coarser = len(one.inverse), len(one.R[0]) - 1
+            self.levels.append((sparse(one.A, n), sparse(one.P, coarser), smoother(one)))
+
+    def run(self, b: ndarray, x: ndarray) -> None:
+        """x = M b."""
+        x[:] = self._cycle(0, b.astype(np.float64))
+
+    def _cycle(self, k: int, b: ndarray) -> ndarray:
+        from scipy.sparse.linalg import spsolve_triangular
+
+        if k == len(self.levels):
+            return self.coarse @ b
+        A, P, B = self.levels[k]
+        x = spsolve_triangular(B, b, lower=True)
+        x = x + P @ self._cycle(k + 1, P.T @ (b - A @ x))
+        return x + spsolve_triangular(B.T.tocsr(), b - A @ x, lower=False)
 
 
-def smoother(level: Level) -> np.ndarray:
-    """B = E + L, block by block."""
-    A = dense(level.A, len(level.inverse))
-    B = np.diag(1 / level.inverse.astype("float64"))
-    for lo, hi in blocks_of(len(A), level.blocks):
-        B[lo:hi, lo:hi] += np.tril(A[lo:hi, lo:hi], -1)
-    return B
+def bind(levels: Sequence[Level], coarse: ndarray) -> Cycle:
+    """Same as `amg.bind`."""
+    return Cycle(levels, coarse)
 
 
-def dense(csr: tuple, columns: int) -> np.ndarray:
-    """The matrix of CSR arrays."""
-    starts, where, values = csr
-    matrix = np.zeros((len(starts) - 1, columns))
-    matrix[np.repeat(np.arange(len(matrix)), np.diff(starts)), where] = values
-    return matrix
+def smoother(level: Level) -> Any:
+    """B = E + L, block by block, in CSR."""
+    import scipy.sparse
+
+    A = sparse(level.A, len(level.inverse)).tocoo()
+    block = np.empty(A.shape[0], np.int64)
+    for number, (lo, hi) in enumerate(blocks_of(A.shape[0], level.blocks)):
+        block[lo:hi] = number
+    below = (A.col < A.row) & (block[A.row] == block[A.col])
+    L = scipy.sparse.csr_array((A.data[below], (A.row[below], A.col[below])), shape=A.shape)
+    E = scipy.sparse.diags_array(1 / level.inverse.astype(np.float64))
+    return scipy.sparse.csr_array(E + L)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from . import coarsening, graph, interpolation, layout, products
-from .layout import BLOCKS, CSR, INDEX, Level, blocks_of
+from .layout import BLOCKS, CSR, DEEPEST, INDEX, Level, blocks_of
 
-DEEPEST = 40  # levels
 ROOM = 1.0  # entries of a product, for each of A; more if that does not suffice
 
 
@@ -36,7 +35,7 @@ def prolongation(A: CSR, theta: float) -> tuple[CSR, int]:
     head = np.empty(2 * longest + 1, np.int32)
     count = coarsening.splitting(starts, columns, strong, kind, head, *work)
     coarse = np.where(kind == coarsening.COARSE, kind.cumsum(dtype=np.int32) - 1, -1)
-    room = interpolation.LARGEST * n
+    room = layout.LARGEST * n
     P = np.empty(n + 1, INDEX), np.empty(room, INDEX), np.empty(room)
     row = np.empty(2 * longest, INDEX), np.empty(2 * longest)
     hits = np.empty(longest + 1, np.int32), np.empty(longest + 1)

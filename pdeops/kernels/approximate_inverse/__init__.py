@@ -4,20 +4,24 @@
 
 S diagonal, G sparse, p the polynomial of the Chebyshev iteration on an interval: products only. All
 matrices are CSR in numpy's arrays (starts, columns, values). `cpu.py` computes M on a CPU;
-`reference.py` is the plain twin on dense matrices.
+`reference.py` is the plain twin.
 """
 
 from typing import Any
 
 import numpy as np
 
+from ..forms import ArrayForms
 from .chebyshev import coefficients
 
 __all__ = ["coefficients", "factored", "inverse"]
 
+FORMS = ArrayForms(__name__)
+
 Csr = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
+@FORMS.or_twin
 def factored(matrix: Csr, starts: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """The values of L ≈ C⁻¹, A = C Cᵀ, on a lower triangular pattern with sorted columns and a full
     diagonal: the factored sparse approximate inverse (Kolotilina & Yeremin 1993).
@@ -35,6 +39,7 @@ def factored(matrix: Csr, starts: np.ndarray, columns: np.ndarray) -> np.ndarray
     return values
 
 
+@FORMS.or_twin
 def inverse(
     A: Csr, factor: tuple[Csr, Csr] | None, scale: np.ndarray, epsilon: float, steps: np.ndarray
 ) -> Any:

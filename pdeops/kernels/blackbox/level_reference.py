@@ -3,7 +3,6 @@ describes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -40,11 +39,15 @@ class Level:
     weights: dict[Offset, Tensor] = field(default_factory=dict)
     inverse: Tensor | None = None
     lines: dict[int, tuple[list[Tensor], list[Tensor] | None]] = field(default_factory=dict)
+    # Not `cached_property`, whose lock (Python 3.11) torch.compile cannot record.
+    _diagonal: Tensor | None = field(default=None, init=False, repr=False, compare=False)
 
-    @cached_property
+    @property
     def diagonal(self) -> Tensor:
         """The diagonal of A: the sum of the couplings of a node plus its excess."""
-        return sum(self.couplings.values(), self.excess)
+        if self._diagonal is None:
+            self._diagonal = sum(self.couplings.values(), self.excess)
+        return self._diagonal
 
     @property
     def inside(self) -> Any:

@@ -17,8 +17,9 @@ FORMS = Forms(__name__, cpu="cpu")
 
 
 def serves(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether a form exists that is faster than black-box multigrid."""
-    return device.type in FORMS.by_device and dtype in COMPILED_DTYPES
+    """Whether compiled loops exist, which are faster than black-box multigrid; also where the twin
+    takes their place."""
+    return device.type == "cpu" and dtype in COMPILED_DTYPES
 
 
 def set_up(problem: Constant, like: torch.Tensor) -> Hierarchy:

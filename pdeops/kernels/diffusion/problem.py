@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -27,17 +26,17 @@ class Couplings:
     periodic: Sequence[bool]
     arrays: dict[torch.dtype, Any] = field(default_factory=dict, compare=False, repr=False)
 
-    @cached_property
+    @property
     def shape(self) -> tuple[int, ...]:
         """The number of unknowns per axis."""
         return tuple(n - (axis == 0) for axis, n in enumerate(self.faces[0].shape))
 
-    @cached_property
+    @property
     def stored(self) -> tuple[Tensor, ...]:
         """The couplings and the excess."""
         return tuple(self.faces) if self.excess is None else (*self.faces, self.excess)
 
-    @cached_property
+    @property
     def dtype(self) -> torch.dtype | None:
         """The precision of the couplings and the excess, None if they differ."""
         return self.faces[0].dtype if len({t.dtype for t in self.stored}) == 1 else None
@@ -67,7 +66,7 @@ class Profiles:
     dtype: torch.dtype | None = None
     arrays: dict[torch.dtype, Any] = field(default_factory=dict, compare=False, repr=False)
 
-    @cached_property
+    @property
     def shape(self) -> tuple[int, ...]:
         """The number of unknowns per axis."""
         return tuple(len(s) for s in self.fractions)

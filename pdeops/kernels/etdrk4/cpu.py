@@ -9,15 +9,19 @@ from typing import Any
 
 from torch import Tensor
 
+from ..forms import twin_in_graphs
 from ..runtime.jit import jit
+from . import reference
 
 
+@twin_in_graphs(reference.pair)
 def pair(f: Tensor, u: Tensor, g: Tensor, v: Tensor, out: Tensor) -> None:
     """Same as `reference.pair`, for contiguous complex fields and real factors."""
     size = f.numel()
     _pair(_factor(f), _parts(u, size), _factor(g), _parts(v, size), _parts(out, size))
 
 
+@twin_in_graphs(reference.last_stage)
 def last_stage(E2: Tensor, a: Tensor, Q: Tensor, Nb: Tensor, Nu: Tensor, out: Tensor) -> None:
     """Same as `reference.last_stage`."""
     size = E2.numel()
@@ -25,6 +29,7 @@ def last_stage(E2: Tensor, a: Tensor, Q: Tensor, Nb: Tensor, Nu: Tensor, out: Te
     _last_stage(_factor(E2), a, _factor(Q), Nb, Nu, out)
 
 
+@twin_in_graphs(reference.update)
 def update(u: Tensor, factors: Sequence[Tensor], N: Sequence[Tensor]) -> None:
     """Same as `reference.update`."""
     size = factors[0].numel()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..forms import Forms, unfit_for_loops
 from ..runtime.waves import unfit
+from . import reference  # noqa: F401 - for graphs, see `Forms`
 
 FORMS = Forms(__name__, cpu="cpu", cuda="gpu")
 

@@ -6,9 +6,12 @@ factors are real: torch would convert them to complex and take four passes. No t
 
 from torch import Tensor
 
+from ..forms import twin_in_graphs
 from ..runtime.jit import jit
+from . import reference
 
 
+@twin_in_graphs(reference.update)
 def update(u: Tensor, h: Tensor, N: Tensor, beta: float, decay: Tensor, gain: Tensor) -> None:
     """Same as `reference.update`, for contiguous complex fields and real factors."""
     d, g = decay.numpy().reshape(-1), gain.numpy().reshape(-1)

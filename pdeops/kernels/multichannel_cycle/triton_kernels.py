@@ -93,6 +93,13 @@ def convolve(
 
 
 @triton.jit
+def tile_and_sample(tiles):
+    """Of a program, tile by tile; samples share the axis of the tiles, as the other axes of
+    programs hold no more than 65535."""
+    return tl.program_id(0) % tiles, tl.program_id(0) // tiles
+
+
+@triton.jit
 def sample(u, b, X, Y, C):
     """The first number of sample b; offsets exceed 32 bits."""
     return u + b.to(tl.int64) * (X * Y * C)
@@ -106,8 +113,8 @@ def one_stencil(
     PRECISION: tl.constexpr,
 ):  # fmt: skip
     """out = W * u (+ term); u has UX x UY nodes, out X x Y."""
-    tile, b = tl.program_id(0), tl.program_id(1)
     tiles_y = tl.cdiv(Y, PY)
+    tile, b = tile_and_sample(tl.cdiv(X, PX) * tiles_y)
     row, o = tl.arange(0, PX * PY), tl.arange(0, PO)
     px, py = tile // tiles_y * PX + row // PY, tile % tiles_y * PY + row % PY
     inside = (px < X) & (py < Y)
@@ -141,8 +148,8 @@ def two_stencils(
     """
     NX: tl.constexpr = (PX - 2) // STEP
     NY: tl.constexpr = (PY - 2) // STEP
-    tile, b = tl.program_id(0), tl.program_id(1)
     tiles_y = tl.cdiv(OY, NY)
+    tile, b = tile_and_sample(tl.cdiv(OX, NX) * tiles_y)
     tile_x, tile_y = tile // tiles_y, tile % tiles_y
     row, m = tl.arange(0, PX * PY), tl.arange(0, PM)
     first_x = STEP * NX * tile_x - 1 + (STEP - 1) * (1 - KX)
@@ -195,8 +202,8 @@ def correct(
 ):  # fmt: skip
     """out = u + P e. A program has nodes of one parity per axis: they read e for 1 or 2 of the 3
     places of an axis, which are all that it multiplies."""
-    tile, parity, b = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    tiles_y = tl.cdiv(tl.cdiv(Y, 2), PY)
+    tiles_y, parity = tl.cdiv(tl.cdiv(Y, 2), PY), tl.program_id(1)
+    tile, b = tile_and_sample(tl.cdiv(tl.cdiv(X, 2), PX) * tiles_y)
     row, i, o = tl.arange(0, PX * PY), tl.arange(0, PI), tl.arange(0, PO)
     px = 2 * (tile // tiles_y * PX + row // PY) + parity // 2
     py = 2 * (tile % tiles_y * PY + row % PY) + parity % 2

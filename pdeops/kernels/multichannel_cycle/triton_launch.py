@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from triton.runtime.errors import OutOfResources
 
 from ..forms import is_interpreted
 from ..runtime import tuning
@@ -87,7 +86,7 @@ class TritonSteps(TableSteps):
         def run(tile: Tile) -> Tensor:
             (b, O, X, Y), (_, I, EX, EY) = u.shape, e.shape
             out, W = torch.empty_like(u), Taps(P, first_in=True)
-            grid = cdiv(X, 2 * tile.x) * cdiv(Y, 2 * tile.y), 4, b
+            grid = b * cdiv(X, 2 * tile.x) * cdiv(Y, 2 * tile.y), 4
             triton_kernels.correct[grid](
                 u, e, P, out, X, Y, EX, EY, *self.geometry.kept, I, O, *W.strides,
                 *self.modes, tile.x, tile.y, padded(I), padded(O), **options(tile),
@@ -197,7 +196,7 @@ class TritonSteps(TableSteps):
         b, I, X, Y = u.shape
         out = empty(u, W.O, (X, Y))
         term, term_2 = (*terms, u, u)[:2]
-        triton_kernels.one_stencil[cdiv(X, tile.x) * cdiv(Y, tile.y), b](
+        triton_kernels.one_stencil[(b * cdiv(X, tile.x) * cdiv(Y, tile.y),)](
             u, W.weight, term, term_2, out, X, Y, I, W.O, *W.strides, len(terms), W.reversed,
             *self.modes, tile.x, tile.y, padded(I), padded(W.O), **options(tile),
         )  # fmt: skip
@@ -228,7 +227,7 @@ class TritonSteps(TableSteps):
         r = empty(u, W.O, (X, Y)) if keep else None
         kind = PROLONGATION if from_coarse else STENCIL
         tiles = cdiv(OX, (tile.x - 2) // step) * cdiv(OY, (tile.y - 2) // step)
-        triton_kernels.two_stencils[tiles, b](
+        triton_kernels.two_stencils[(b * tiles,)](
             u, W.weight, u if term is None else term, u if r is None else r, V.weight,
             u if base is None else base, out, UX, UY, X, Y, OX, OY, *self.geometry.kept,
             I, W.O, V.O, *W.strides, *V.strides, *signs, term is not None, keep, base is not None,
@@ -256,15 +255,17 @@ class TritonSteps(TableSteps):
         u = fields[0]
         if not u.numel():
             return in_kernel_layout(plain())
-        with torch.cuda.device_of(u):
-            candidates: tuple[Candidate, ...] = candidates_of(tiles, precisions(u.dtype))
-            if is_interpreted():
-                return run(tiles[0])
-            sizes = [rounded(n) for w in (*fields, *weights) for n in w.shape]
-            key = ("multichannel_cycle", step, u.dtype, self.keep, *self.modes, *sizes)
-            key += ("precision", precisions(u.dtype)[0])
-            call = lambda c: in_kernel_layout(plain()) if isinstance(c, str) else run(c)  # noqa: E731
-            return call(tuning.best(key, candidates, call, u.device, too_large=(OutOfResources,)))
+        if is_interpreted():
+            return run(tiles[0])
+        candidates: tuple[Candidate, ...] = candidates_of(tiles, precisions(u.dtype))
+        sizes = [rounded(n) for w in (*fields, *weights) for n in w.shape]
+        key = ("multichannel_cycle", step, u.dtype, self.keep, *self.modes, *sizes)
+        key += ("precision", precisions(u.dtype)[0])
+
+        def call(candidate: Candidate) -> Any:
+            return in_kernel_layout(plain()) if isinstance(candidate, str) else run(candidate)
+
+        return tuning.run_best(key, candidates, call, u)
 
 
 class Taps:

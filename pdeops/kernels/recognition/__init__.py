@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from ..forms import ArrayForms
 from ..runtime.first_calls import once
 from .layout import (
     ASYMMETRIC,
@@ -26,6 +27,8 @@ from .layout import (
     face_slots,
     three,
 )
+
+FORMS = ArrayForms(__name__)
 
 # Many matrices have entries that are zero but for round-off, such as P1 elements on right angles.
 ROUND_OFF = 1e-14
@@ -117,6 +120,7 @@ class Reading:
         return cls(found, pairs(found))
 
 
+@FORMS.or_twin
 def entries(matrix: Any) -> Entries:
     """The entries of a CSR matrix; copied only if they are of another type or out of order.
 
@@ -125,7 +129,7 @@ def entries(matrix: Any) -> Entries:
     """
     csr, n = matrix, matrix.shape[0]
     if csr.indices.dtype != np.int32 and csr.nnz:
-        _check_range(csr.indices, n)
+        check_range(csr.indices, n)
     for attempt in range(2):
         starts = np.ascontiguousarray(csr.indptr, dtype=np.int64)
         # Without a sign a negative index is far outside, and the loops test nothing to wrap it.
@@ -145,7 +149,8 @@ def entries(matrix: Any) -> Entries:
     return Entries(starts, columns, values, diagonal, largest, not_finite)
 
 
-def _check_range(indices: ndarray, n: int) -> None:
+def check_range(indices: ndarray, n: int) -> None:
+    """Raise a ValueError if a column of a matrix with n columns does not exist."""
     unsigned = indices.view(f"u{indices.itemsize}") if indices.dtype.kind == "i" else indices
     if unsigned.max() >= n:  # a negative number has become a large one
         raise ValueError(f"The matrix {_damaged(n)}")
@@ -155,6 +160,7 @@ def _damaged(n: int) -> str:
     return f"has a column outside 0 .. {n - 1}; the file or the arrays are damaged."
 
 
+@FORMS.or_twin
 def pairs(A: Entries, tolerance: float = TOLERANCE) -> Pairs:
     """A compared with Aᵀ, the signs and the distances of its entries."""
     distances, place = np.empty(FAR, dtype=np.int64), np.full(4, -1, dtype=np.int64)
@@ -168,6 +174,7 @@ def pairs(A: Entries, tolerance: float = TOLERANCE) -> Pairs:
     )
 
 
+@FORMS.or_twin
 def node_distances(A: Entries, width: int, period: int) -> list[int] | None:
     """Distances between coupled nodes, ascending, if row i belongs to the node i // width % period.
 
@@ -178,6 +185,7 @@ def node_distances(A: Entries, width: int, period: int) -> list[int] | None:
     return sorted(found[:known].tolist()) if known <= MOST else None
 
 
+@FORMS.or_twin
 def totals(A: Entries) -> tuple[ndarray, ndarray, tuple[int, int] | None]:
     """Per row Σ a_ij with the diagonal, and Σ |a_ij| without it.
 
@@ -190,6 +198,7 @@ def totals(A: Entries) -> tuple[ndarray, ndarray, tuple[int, int] | None]:
     return signed, absolute, (int(place[0]), int(place[1])) if place[0] >= 0 else None
 
 
+@FORMS.or_twin
 def linked(A: Entries) -> ndarray:
     """Per row of a symmetric matrix the first row of its connected component."""
     root = np.empty(len(A.diagonal), dtype=np.int32)
@@ -197,6 +206,7 @@ def linked(A: Entries) -> ndarray:
     return root
 
 
+@FORMS.or_twin
 def arrange(
     A: Entries,
     shape: Sequence[int],
@@ -229,6 +239,7 @@ def arrange(
     return store, None if fits else (int(place[0]), int(place[1]))
 
 
+@FORMS.or_twin
 def balance(
     diagonal: ndarray, shape: Sequence[int], periodic: Sequence[bool], store: ndarray
 ) -> Balance:
@@ -265,6 +276,7 @@ def balance(
     )
 
 
+@FORMS.or_twin
 def components(
     open_: Sequence[ndarray], periodic: Sequence[bool], fluid: ndarray, held: ndarray
 ) -> tuple[ndarray, int]:
@@ -296,6 +308,7 @@ def components(
     return labels.reshape(shape), int(number)
 
 
+@FORMS.or_twin
 def embed(A: Entries, ndim: int, default: int = 1) -> tuple[ndarray, ndarray] | None:
     """Places of the rows on a grid of which some nodes are not unknowns, row by row.
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from . import FAR, MOST, ROUND_OFF, TOLERANCE, Balance, Entries, Pairs
+from . import FAR, MOST, ROUND_OFF, TOLERANCE, Balance, Entries, Pairs, check_range
 from .layout import HELD, PENALTY, split_faces, three
 
 
@@ -23,12 +23,17 @@ def csr_of(A: Entries) -> Any:
 
 
 def entries(matrix: Any) -> Entries:
-    """Same as `recognition.entries`, for a finite matrix."""
+    """Same as `recognition.entries`."""
+    if matrix.nnz:
+        check_range(matrix.indices, matrix.shape[0])
     csr = matrix.astype(np.float64).copy()
     csr.sum_duplicates()
     largest = abs(csr).max(axis=1).toarray().ravel()
     arrays = csr.indptr.astype(np.int64), csr.indices.astype(np.uint32), csr.data
-    return Entries(*arrays, csr.diagonal(), largest)
+    rows = np.repeat(np.arange(len(largest)), np.diff(csr.indptr))
+    wrong = rows[~np.isfinite(csr.data)]
+    not_finite = int(wrong[0]) if wrong.size else -1
+    return Entries(*arrays, csr.diagonal(), largest, not_finite)
 
 
 def pairs(A: Entries, tolerance: float = TOLERANCE) -> Pairs:

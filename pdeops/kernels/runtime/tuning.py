@@ -21,6 +21,7 @@ import torch
 from .cache_folder import cache_folder
 
 T = TypeVar("T")
+R = TypeVar("R")
 Clock = Callable[[Callable[[], object], torch.device], float]
 
 REPEATS = 5  # timed calls of each candidate, after an untimed one
@@ -64,6 +65,17 @@ def best(
         _write(name, {**_read(name), text: fastest})
     _chosen[device, key] = chosen
     return chosen
+
+
+def run_best(
+    key: tuple[Hashable, ...], candidates: Sequence[T], run: Callable[[T], R], like: torch.Tensor
+) -> R:
+    """run(candidate) of a Triton kernel with the fastest candidate, on the device of a tensor;
+    candidates that need more than a multiprocessor has are not chosen."""
+    from triton.runtime.errors import OutOfResources
+
+    with torch.cuda.device_of(like):
+        return run(best(key, candidates, run, like.device, too_large=(OutOfResources,)))
 
 
 def device_name(device: torch.device) -> str:

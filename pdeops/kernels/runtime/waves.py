@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .tiles import FUSION, cdiv, rounded
 
-REAL = (torch.float32, torch.float64)
+REAL, COMPLEX = (torch.float32, torch.float64), (torch.complex64, torch.complex128)
 THREADS = 128  # of a program
 LARGEST = 1024  # waves of a program
 OPTIONS = {"num_warps": THREADS // 32, **FUSION}
@@ -33,7 +33,7 @@ def unfit(u: Tensor, factor: Tensor) -> str | None:
 
 def unfit_dtype(dtype: torch.dtype) -> str | None:
     """Why fields of this dtype have no kernels; None: they have."""
-    if dtype in (*REAL, *(d.to_complex() for d in REAL)):
+    if dtype in (*REAL, *COMPLEX):
         return None
     return f"{dtype} has no Triton kernel (float32, float64 and their complex numbers have)"
 

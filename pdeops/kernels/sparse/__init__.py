@@ -28,10 +28,16 @@ class Product:
 
     def __init__(self, matrix: "scipy.sparse.csr_array") -> None:
         self.matrix = matrix
+        arrays = (matrix.indptr, matrix.indices, matrix.data)
+        # torch warns of arrays that it could write to and must not.
+        shared = [a if a.flags.writeable else a.copy() for a in arrays]
+        self._arrays = [torch.from_numpy(a) for a in shared]  # for graphs
         self._sparse: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def __call__(self, u: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
         """A u for each row of u."""
+        if torch.compiler.is_compiling():
+            return reference.multiply_entries(self._arrays, u)
         if FORMS.serve(u) and not (u.requires_grad and torch.is_grad_enabled()):
             return FORMS.of(u).multiply(self.matrix, u.detach())
         key = (u.device, u.dtype)

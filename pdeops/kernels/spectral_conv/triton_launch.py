@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from triton.runtime.errors import OutOfResources
 
 from ..runtime import tuning
 from ..runtime.tiles import SMALLEST, cdiv, options, padded, rounded
@@ -245,5 +244,4 @@ def tuned(
     to powers of 2."""
     layout = "channels first" if channels_first_in_memory(u) else "channels last"
     key = (kernel, u.dtype, layout, *map(rounded, u.shape), "modes", *modes, tiles[0].precision)
-    with torch.cuda.device_of(u):
-        return run(tuning.best(key, tiles, run, u.device, too_large=(OutOfResources,)))
+    return tuning.run_best(key, tiles, run, u)

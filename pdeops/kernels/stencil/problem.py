@@ -1,7 +1,6 @@
 """The entries of a symmetric stencil, represented for the kernels."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from jaxtyping import Float
@@ -24,12 +23,12 @@ class Entries:
     couplings: Float[Tensor, "k *space"]
     arrays: list[Any] = field(default_factory=list, compare=False, repr=False)
 
-    @cached_property
+    @property
     def shape(self) -> tuple[int, ...]:
         """The number of nodes per axis."""
         return tuple(self.diagonal.shape)
 
-    @cached_property
+    @property
     def offsets(self) -> list[tuple[int, ...]]:
         """The offsets of the couplings."""
         return stencil_offsets(self.diagonal.ndim)

@@ -1,15 +1,20 @@
 """Sparse row loops: incomplete Cholesky factorisation, triangular solves and SOR for a matrix A.
 
-Rows depend on the rows before them, so the only form is a compiled loop on the CPU (`cpu.py`);
-`reference.py` defines the same on dense matrices. Arrays are numpy's; A is CSR with sorted columns:
-`starts` (n + 1), `columns` and `values` (entries).
+Rows depend on the rows before them, so the only fast form is a compiled loop on the CPU (`cpu.py`);
+`reference.py`, the plain twin, consists of triangular solves by scipy. Arrays are numpy's; A is CSR
+with sorted columns: `starts` (n + 1), `columns` and `values` (entries).
 """
 
 from typing import Any
 
 from numpy import ndarray
 
+from ..forms import ArrayForms
 
+FORMS = ArrayForms(__name__)
+
+
+@FORMS.or_twin
 def factor(starts: ndarray, columns: ndarray, values: ndarray, dropped: float) -> int:
     """The upper triangle of A, diagonals first, becomes U in place, with A ≈ Uᵀ U on its pattern.
 
@@ -23,11 +28,13 @@ def factor(starts: ndarray, columns: ndarray, values: ndarray, dropped: float) -
     return _loops().factor(starts, columns, values, dropped)
 
 
+@FORMS.or_twin
 def solve(starts: ndarray, columns: ndarray, values: ndarray, b: ndarray, x: ndarray) -> None:
     """x = U⁻¹ U⁻ᵀ b for each row of b (m, n); the diagonals of U are stored inverted."""
     _loops().solve(starts, columns, values, b, x)
 
 
+@FORMS.or_twin
 def sweep_from_zero(
     starts: ndarray,
     columns: ndarray,
@@ -46,6 +53,7 @@ def sweep_from_zero(
     _loops().sweep_from_zero(starts, columns, values, scale, symmetric, b, x)
 
 
+@FORMS.or_twin
 def relax(
     starts: ndarray,
     columns: ndarray,
@@ -67,6 +75,7 @@ def relax(
     return _loops().relax(starts, columns, values, scale, b, x, tolerance, norms)
 
 
+@FORMS.or_twin
 def relax_many(
     starts: ndarray,
     columns: ndarray,

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..forms import Forms, is_compiled
+from . import reference  # noqa: F401 - for graphs, see `Forms`
 
 FORMS = Forms(__name__, cpu="cpu")
 

@@ -1,6 +1,7 @@
 """The levels of an operator, computed by the parts of tiled multigrid, and cycles on them."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,18 +13,29 @@ from ..blackbox.hierarchy import Cycle, Hierarchy, NotPositiveDefiniteError, Sys
 from ..blackbox.layout import ASCEND, DESCEND, EXACT, PROLONG, RESTRICT, START, padded
 from ..blackbox.ordered import Ordered
 from ..blackbox.reference import invert
-from .level import TiledLevel, from_faces
+from ..blackbox.sparsify import Shares, Stencil, sparsify
+from .level import TiledLevel, from_faces, offsets
 
 
 class TiledHierarchy(Hierarchy):
     """Levels for cycles of damped Jacobi, Chebyshev, or lines; no gradient.
+
+    Args:
+        lines, shares, num_sparsified: as for `blackbox.set_up`. A sparsified level has couplings
+            along the axes alone, of which the kernels read fewer.
 
     Attributes:
         levels: finest first; their axes are permuted (`order`).
         order: the axes of the grid in the order of the levels.
     """
 
-    def __init__(self, system: System, lines: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        system: System,
+        lines: tuple[int, ...] = (),
+        shares: Shares | None = None,
+        num_sparsified: int = 1,
+    ) -> None:
         ordered = Ordered.of(system, lines)
         table, _, _ = ordered.layout()
         ndim = len(ordered.n)
@@ -41,7 +53,10 @@ class TiledHierarchy(Hierarchy):
             level = replace(level, w=parts.weights(level, self._lines))
             self.levels.append(level)
             e = None if level.e is None else parts.restrict(level, None, level.e[None])[0]
-            level = TiledLevel(level.N, parts.coarse_couplings(level), e, coarsen)
+            c = parts.coarse_couplings(level)
+            if shares is not None and len(self.levels) <= num_sparsified:
+                c = sparsified(c, level.N, shares)
+            level = TiledLevel(level.N, c, e, coarsen)
         try:
             level = replace(level, inverse=invert(level.plain, system.singular))
         except torch.linalg.LinAlgError:
@@ -109,6 +124,21 @@ class TiledHierarchy(Hierarchy):
         for axis, *start in sweeps * (self._sweep[::-1] if reverse else self._sweep):
             u = parts.smooth_lines(level, u, b, axis, start)
         return u
+
+
+def sparsified(
+    c: Float[Tensor, "k *stored"], n: tuple[int, ...], shares: Shares
+) -> Float[Tensor, "d *stored"]:
+    """The couplings along the axes alone (`blackbox/sparsify.py`)."""
+    ndim = len(n)
+    stencil = Stencil(n, dict(zip(offsets(ndim), c, strict=True)))
+    along = sparsify(stencil, shares(stencil))
+    result = c.new_zeros((ndim, *c.shape[1:]))
+    for k, offset in enumerate(offsets(ndim, ndim)):
+        axis = offset.index(1)
+        here: Any = tuple(slice(0 if a == axis else 1, m + 1) for a, m in enumerate(n))
+        result[k][here] = along[axis][here]
+    return result
 
 
 def schedule(levels: int, kind: str) -> list[list[int]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -19,6 +18,10 @@ Offset = tuple[int, ...]
 def offsets(ndim: int, count: int | None = None) -> list[Offset]:
     """The offsets δ_k of the stored couplings, axes first: one of each pair of neighbours."""
     return [tuple(o) for o in half_stencil([True] * ndim).tolist()][:count]
+
+
+# The mark of `torch.compiler.assume_constant_result`, which imports torch._dynamo.
+offsets._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def digit_codes(coarsen: Sequence[bool]) -> list[Offset]:
@@ -58,6 +61,8 @@ class TiledLevel:
     w: Float[Tensor, "codes *coarse"] | None = None
     inverse: Float[Tensor, "u u"] | None = None
     pivots: Mapping[int, Float[Tensor, "*stored"]] = field(default_factory=dict)
+    # Not `cached_property`, whose lock (Python 3.11) torch.compile cannot record.
+    _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def N(self) -> tuple[int, ...]:
@@ -73,18 +78,30 @@ class TiledLevel:
         """The couplings to the next node along an axis."""
         return self.c[len(self.n) - 1 - axis]
 
-    @cached_property
+    @property
     def diagonal(self) -> Float[Tensor, "*stored"]:
         """The diagonal of A at the unknowns."""
+        if "diagonal" not in self._kept:
+            self._kept["diagonal"] = self._diagonal()
+        found: Tensor = self._kept["diagonal"]
+        return found
+
+    @property
+    def plain(self) -> Level:
+        """The level of the twin (`blackbox/level_reference.py`)."""
+        if "plain" not in self._kept:
+            self._kept["plain"] = self._plain()
+        found: Level = self._kept["plain"]
+        return found
+
+    def _diagonal(self) -> Tensor:
         total = torch.zeros(tuple(self.c.shape[1:])).to(self.c)
         total += 0 if self.e is None else self.e
         for offset, c in zip(offsets(len(self.n), len(self.c)), self.c, strict=True):
             total += c + shift(c, tuple(-o for o in offset))
         return total
 
-    @cached_property
-    def plain(self) -> Level:
-        """The level of the twin (`blackbox/level_reference.py`)."""
+    def _plain(self) -> Level:
         couplings = {}
         for offset, c in zip(offsets(len(self.n), len(self.c)), self.c, strict=True):
             back = tuple(-o for o in offset)

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from triton.runtime.errors import OutOfResources
 
 from ..runtime import tuning
 from ..runtime.tiles import FUSION, cdiv, rounded
@@ -241,7 +240,7 @@ def tuned(
     2, and for constant couplings or not."""
     constant = "constant" if not any(c.stride()[1:]) else "variable"
     key = ("tiled_multigrid", kernel, u.dtype, *map(rounded, u.shape), len(c), constant, *kind)
-    with torch.cuda.device_of(u):
-        if u.numel() < FEW:
+    if u.numel() < FEW:
+        with torch.cuda.device_of(u):
             return run(tiles[0])
-        return run(tuning.best(key, tiles, run, u.device, too_large=(OutOfResources,)))
+    return tuning.run_best(key, tiles, run, u)

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..forms import Forms
 from ..runtime.tiles import cdiv
 from ..runtime.waves import unfit_dtype
+from . import reference  # noqa: F401 - for graphs, see `Forms`
 
 FORMS = Forms(__name__, cpu="cpu", cuda="gpu")
 

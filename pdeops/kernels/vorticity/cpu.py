@@ -11,30 +11,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..forms import twin_in_graphs
 from ..runtime.jit import jit
-from . import reference as vorticity_reference
+from . import reference
 
 _TILED = 1 << 15  # below, two threads of torch are faster than one thread with tiles
 
 
+@twin_in_graphs(reference.velocity)
 def velocity(w: Tensor, per_x: Tensor, per_y: Tensor, out: Tensor) -> None:
     """Same as `reference.velocity`."""
     _velocity(_parts(w), per_x.numpy(), per_y.numpy(), _parts(out))
 
 
+@twin_in_graphs(reference.products)
 def products(z: Tensor) -> None:
     """Same as `reference.products`."""
     _square(_parts(z).reshape(-1))
 
 
+@twin_in_graphs(reference.turn)
 def turn(z: Tensor, first: int, count: int, out: Tensor) -> None:
     """Same as `reference.turn`; contiguous fields."""
     if z.shape[1] * count < _TILED and torch.get_num_threads() > 1:
-        vorticity_reference.turn(z, first, count, out)
+        reference.turn(z, first, count, out)
     else:
         _turn(_words(z), first, count, _words(out))
 
 
+@twin_in_graphs(reference.tendency)
 def tendency(square: Tensor, a: Tensor, c: Tensor, out: Tensor) -> None:
     """Same as `reference.tendency`."""
     _tendency(_parts(square), a.numpy(), c.numpy(), _parts(out))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...kernels.blackbox import layout, reference
+from ...kernels.blackbox import layout, prefers_polynomials, reference
 from ...kernels.blackbox.sparsify import Stencil, receivers
 from ...nn.convolution import CHANNELS_LAST, CONV
 
@@ -103,7 +103,8 @@ class VCyclePreconditioner(nn.Module):
 
     @torch.no_grad()
     def on(self, A: "Diffusion") -> "Multigrid":
-        """M for one operator, by compiled loops on the CPU, as in `cg(A, b, M=model.on(A))`.
+        """M for one operator, by compiled loops on the CPU or kernels on a GPU, where it smooths by
+        Chebyshev's iteration, as in `cg(A, b, M=model.on(A))`.
 
         M is computed in the dtype of the weights (float32 as trained) if A is definite in it, else
         in that of A. CG in float64 takes the same number of iterations with either.
@@ -112,7 +113,7 @@ class VCyclePreconditioner(nn.Module):
             ValueError: A is not a `Diffusion`, has another number of axes, or periodic axes.
         """
         from ...solvers.multigrid.multigrid import Multigrid
-        from ...solvers.multigrid.smoothers import GaussSeidel
+        from ...solvers.multigrid.smoothers import Chebyshev, GaussSeidel
         from ...solvers.operators.diffusion import Diffusion
 
         if not isinstance(A, Diffusion) or A.grid.ndim != self.ndim:
@@ -120,7 +121,8 @@ class VCyclePreconditioner(nn.Module):
                 f"This cycle reads the couplings of a Diffusion operator on {self.ndim} axes; got "
                 f"{A!r}. For a matrix take `recognise(matrix).operator`."
             )
-        learned = partial(Multigrid, shares=self.shares, smoother=GaussSeidel())
+        points = Chebyshev() if prefers_polynomials(A.device) else GaussSeidel()
+        learned = partial(Multigrid, shares=self.shares, smoother=points)
         with suppress(ValueError):  # jumps too large for the dtype of the weights
             return learned(A.to(self.lift.weight.dtype))
         return learned(A)

@@ -99,5 +99,5 @@ class Validation:
             samples = [systems[i] for i in range(start, min(start + 8, mine.stop))]
             rates, _ = self.walk.walk(model, collate(samples).to(self.device))
             total += torch.tensor([rates.mean(0).sum().item(), len(samples)])
-        rate, number = distributed.all_reduce_sum(total.tolist(), self.device)
+        rate, number = distributed.sum_over_samples(total.tolist(), self.device)
         return torch.tensor(rate / number).exp().item()

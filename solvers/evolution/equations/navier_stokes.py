@@ -19,6 +19,8 @@ from ..evolution import Evolution
 from ..pseudospectral import PseudoSpectral
 from .padded_navier_stokes import Force, PaddedNavierStokes
 
+SPACES = 2  # batches whose buffers are kept: a full one, and the last one of a data set
+
 
 class NavierStokes(Evolution):
     """Vorticity ω of 2D incompressible flow on a periodic box of any side lengths,
@@ -144,7 +146,9 @@ class NavierStokes(Evolution):
         parts = vorticity.num_parts(u_hat, self.box)
         key = (parts, len(u_hat), u_hat.dtype, u_hat.device)
         if key not in self._spaces:
-            self._spaces = {key: [_Workspace(self, w) for w in u_hat.tensor_split(parts)]}
+            for oldest in list(self._spaces)[: len(self._spaces) - SPACES + 1]:
+                del self._spaces[oldest]
+            self._spaces[key] = [_Workspace(self, w) for w in u_hat.tensor_split(parts)]
         spaces = self._spaces[key]
         if parts == 1:  # the overhead of calls dominates a small step
             spaces[0].convect(u_hat, out)

@@ -69,6 +69,21 @@ def test_samples_divided_among_threads(generator, monkeypatch):
     torch.testing.assert_close(divided, whole, rtol=1e-12, atol=1e-12)  # FFTs round otherwise
 
 
+def test_buffers_of_alternating_batches_are_kept(generator):
+    """And those of a third size replace the oldest."""
+    grid = torus(8)
+    flow, kept = NavierStokes(grid, 1e-3), []
+    w = flow.encode(random_vorticity(grid, generator, batch=3, waves=2))
+    for size in (3, 2, 3, 2, 1):
+        part = w[:size].contiguous()
+        found = flow.nonlinear_into(part, 0.0, torch.empty_like(part))
+        torch.testing.assert_close(found, flow.nonlinear(part, 0.0))
+        kept.append({key[1]: spaces for key, spaces in flow._spaces.items()})
+    assert kept[1].keys() == {3, 2}
+    assert all(kept[3][size] is kept[1][size] for size in (3, 2))
+    assert kept[4].keys() == {2, 1}
+
+
 def taylor_green(grid):
     x, y = grid.nodes()
     return (torch.cos(2 * x) * torch.cos(2 * y))[None, None]
