@@ -7,14 +7,13 @@ from torch import Tensor
 
 
 def factored(A: Float[Tensor, "n n"], pattern: Bool[Tensor, "n n"]) -> Float[Tensor, "n n"]:
-    """Same as `approximate_inverse.factored`, on a lower triangular pattern."""
+    """Same as `approximate_inverse.factored`, on a pattern that is lower triangular in some order
+    of the unknowns."""
     L = torch.zeros_like(A)
     for i, row in enumerate(pattern):
         J = row.nonzero()[:, 0]
-        unit = torch.zeros_like(A[J, i])
-        unit[-1] = 1
-        y = torch.linalg.solve(A[J][:, J], unit)
-        L[i, J] = y / y[-1].sqrt()
+        y = torch.linalg.solve(A[J][:, J], (J == i).to(A))
+        L[i, J] = y / y[J == i].sqrt()
     return L
 
 
