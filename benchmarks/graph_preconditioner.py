@@ -17,7 +17,6 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from pdeops.compare.linear_methods import AMORTISED, LinearMethod, LinearSystem, Tally, measure
+from pdeops.compare.linear_methods import (
+    AMORTISED,
+    LinearMethod,
+    LinearSystem,
+    Tally,
+    measure,
+    tuned_pyamg,
+)
 from pdeops.compare.tables import markdown_table, read_csv, write_csv
 from pdeops.compare.timing import Clock
 from pdeops.datasets.systems.matrices import KINDS
@@ -45,17 +51,6 @@ SHOWN = (
     "method", "iterations", "products", "setup_s", "solve_s", *(f"s_at_{k}" for k in AMORTISED),
     "iterations_to_ic0", "seconds_to_best", "note",
 )  # fmt: skip
-SETTINGS: dict[str, Callable[[Any], Any]] = {
-    "RS 0.25": partial(RugeStueben, strength=("classical", {"theta": 0.25})),
-    "RS 0.5": partial(RugeStueben, strength=("classical", {"theta": 0.5})),
-    "RS 0.5 PMIS": partial(
-        RugeStueben, strength=("classical", {"theta": 0.5}), CF="PMIS", interpolation="classical"
-    ),
-    "SA 0.0": SmoothedAggregation,
-    "SA 0.08": partial(SmoothedAggregation, strength=("symmetric", {"theta": 0.08})),
-    "SA evolution": partial(SmoothedAggregation, strength="evolution"),
-}
-
 
 @dataclass(frozen=True, eq=False)
 class Drawn(LinearSystem):
@@ -113,24 +108,11 @@ def methods(learned: Sequence[str]) -> dict[str, LinearMethod[Drawn]]:
     return found | {"sparse LU": lu}
 
 
-def tuned(s: Drawn) -> LinearMethod[Drawn] | None:
-    """CG with the PyAMG hierarchy of least seconds for one solve; None if none converges."""
-    best, least = None, float("inf")
-    for build in SETTINGS.values():
-        tally, method = Tally(), preconditioned(build)
-        begin = time.process_time()
-        tally.turn(method, s)
-        seconds = time.process_time() - begin
-        if tally.failure is None and seconds < least:
-            best, least = method, seconds
-    return best
-
-
 def measured(kind: str, size: int, learned: Sequence[str], turns: int) -> list[Row]:
     """The rows of one matrix."""
     s, small = Drawn.of(kind, size), Drawn.of(kind, SMALL)
     table = methods(learned)
-    if size <= TUNED and (best := tuned(s)) is not None:
+    if size <= TUNED and (best := tuned_pyamg(s, preconditioned)) is not None:
         table["PyAMG tuned"] = best
     clock = Clock(wall=time.process_time)
     tallies = measure(table, lambda _: s, turns=turns, warm_up=small, slow=SLOW, clock=clock)

@@ -20,6 +20,7 @@ from ..nn.domains import KNOWN
 from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
 from .corrections.graph_inverse import FactoredGraphInverse, GraphInverse
+from .corrections.incomplete_factor import GraphIncompleteFactor
 from .corrections.vcycle import VCyclePreconditioner
 from .fields.lpinn import LPINN
 from .fields.neural_field_stepper import NeuralFieldStepper
@@ -45,6 +46,7 @@ __all__ = [
     "PINN",
     "DeepConjugate",
     "FactoredGraphInverse",
+    "GraphIncompleteFactor",
     "GraphInverse",
     "MgNO",
     "NeuralFieldStepper",
@@ -85,6 +87,7 @@ CORRECTIONS: dict[str, type[nn.Module]] = {
     "VCyclePreconditioner": VCyclePreconditioner,
     "GraphInverse": GraphInverse,
     "FactoredGraphInverse": FactoredGraphInverse,
+    "GraphIncompleteFactor": GraphIncompleteFactor,
 }
 
 FIELDS: dict[str, type[nn.Module]] = {

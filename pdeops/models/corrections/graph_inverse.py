@@ -154,17 +154,21 @@ class GraphInverse(nn.Module):
         edges, nodes, far = self.network.compiled(
             scaled.starts, scaled.columns, scaled.values, scaled.key, scaled.bound
         )
+        self.note(far)
+        L = scaled.triangle(self.entries(scaled, edges, np.exp(np.tanh(nodes))))
+        bound = estimated if self.degree else 1.0
+        return ApproximateInverse(
+            scaled, L.T.tocsr(), degree=self.degree, bound=bound, epsilon=self.epsilon
+        )
+
+    def note(self, far: float) -> None:
+        """Log that this fraction of the rows is outside the ranges of training, if it is large."""
         if far > _FEW:
             log.info(
                 "%.0f %% of the rows are unlike those of the matrices in training (row sums, "
                 "number of entries). M is valid; its quality there was not measured.",
                 100 * far,
             )
-        L = scaled.triangle(self.entries(scaled, edges, np.exp(np.tanh(nodes))))
-        bound = estimated if self.degree else 1.0
-        return ApproximateInverse(
-            scaled, L.T.tocsr(), degree=self.degree, bound=bound, epsilon=self.epsilon
-        )
 
 
 class FactoredGraphInverse(GraphInverse):
