@@ -6,11 +6,13 @@ includes conversion, scaling, the network and hierarchies. Seconds are processor
 threads, medians of turns that alternate between the methods, after an untimed warm-up on a small
 matrix of the same kind; a method that takes more than two seconds has one turn.
 
-The learned M is `--learned`. `chebyshev` (degree 8 in D⁻¹A) and `fsai` are untrained and consist of
+The learned M are `--learned`. `chebyshev` (degree 8 in D⁻¹A) and `fsai` are untrained and consist of
 products, too: they show what training adds. `PyAMG tuned` is the best of six settings for one solve
 of this matrix, chosen by their seconds, which are not counted; up to 30,000 unknowns.
 
 Writes results/graph_preconditioner.csv and .md; a kind and size measured again replaces its rows.
+The sentences at the top of the .md, one for each kind, are in docs/solve.md. `--page` writes the .md
+from the .csv and measures nothing.
 """
 
 import argparse
@@ -47,6 +49,7 @@ from .opponents import OPPONENTS, Given, limit_threads
 Row = dict[str, str]
 
 SEED, RTOL, SLOW, TURNS, SMALL, TUNED = 2**40, 1e-8, 2.0, 3, 300, 30_000
+LEARNED = ["factored_inverse", "graph_inverse"]
 SHOWN = (
     "method", "iterations", "products", "setup_s", "solve_s", *(f"s_at_{k}" for k in AMORTISED),
     "iterations_to_ic0", "seconds_to_best", "note",
@@ -162,6 +165,9 @@ def page(rows: Sequence[Row]) -> Iterator[str]:
     groups: dict[tuple[str, str], list[Row]] = {}
     for r in rows:
         groups.setdefault((r["kind"], r["unknowns"]), []).append(r)
+    for kind in dict.fromkeys(kind for kind, _ in groups):
+        yield advice(kind, [r for r in rows if r["kind"] == kind])
+    yield ""
     header = ["kind", "unknowns", *(f"least seconds, {k} solves" for k in AMORTISED)]
     header += ["least without factor or hierarchy"]
     yield from markdown_table(header, [summary(*key, of) for key, of in groups.items()]).split("\n")
@@ -176,14 +182,52 @@ LIGHT = ("jacobi", "ic0", "chebyshev", "fsai")
 def summary(kind: str, unknowns: str, rows: Sequence[Row]) -> list[str]:
     """The methods of least seconds for 1, 10 and 100 solves of one matrix."""
     done = [r for r in rows if not r["note"]]
-    light = [r for r in done if r["method"] in LIGHT or r["products"]]
+    light = [r for r in done if is_light(r)]
     cells = [least(done, k) for k in AMORTISED]
     return [kind, unknowns, *cells, least(light, 1)]
 
 
 def least(rows: Sequence[Row], solves: int) -> str:
-    best = min(rows, key=lambda r: float(r[f"s_at_{solves}"]))
+    best = fastest(rows, solves)
     return f"{best['method']} {best[f's_at_{solves}']}"
+
+
+def fastest(rows: Sequence[Row], solves: int = 1) -> Row:
+    """The row of least seconds per solve."""
+    return min(rows, key=lambda r: float(r[f"s_at_{solves}"]))
+
+
+def is_light(row: Row) -> bool:
+    """Whether the method needs neither a factorisation nor a hierarchy."""
+    return row["method"] in LIGHT or bool(row["products"])
+
+
+def advice(kind: str, rows: Sequence[Row]) -> str:
+    """What to take for one solve: the fastest method at each size, the size from which on it is a
+    factorisation or a hierarchy, and the fastest of the others at the largest size."""
+    by_size: dict[int, list[Row]] = {}
+    for r in rows:
+        if not r["note"]:
+            by_size.setdefault(int(r["unknowns"]), []).append(r)
+    best = {size: fastest(by_size[size]) for size in sorted(by_size)}
+    text = ", ".join(f"`{r['method']}` at {size:,}" for size, r in best.items())
+    start = None
+    for size, r in reversed(best.items()):
+        if is_light(r):
+            break
+        start = size
+    lead = "never" if start is None else f"from {start:,} unknowns on"
+    largest = max(by_size)
+    light = fastest([r for r in by_size[largest] if is_light(r)])
+    ratios = [
+        f"{float(light['s_at_1']) / float(r['s_at_1']):.2f} of `{r['method']}`"
+        for r in by_size[largest]
+        if r["method"] in ("ic0", "jacobi") and r is not light
+    ]
+    return (
+        f"- **{kind}**: take {text}. A factorisation or a hierarchy is the fastest {lead}; without "
+        f"both, take `{light['method']}` at {largest:,} ({', '.join(ratios)})."
+    )
 
 
 def merged(older: Sequence[Row], found: Sequence[Row]) -> list[Row]:
@@ -198,11 +242,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.graph_preconditioner")
     parser.add_argument("--kinds", nargs="*", choices=[*KINDS], metavar="KIND", default=[*KINDS])
     parser.add_argument("--sizes", nargs="*", type=int, default=[1000, 10_000, 100_000])
-    parser.add_argument("--learned", nargs="*", default=["graph_inverse"], metavar="NAME|RUN")
+    parser.add_argument("--learned", nargs="*", default=LEARNED, metavar="NAME|RUN")
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--page", action="store_true", help="only write the .md from the .csv")
     a = parser.parse_args()
+    if a.page:
+        a.sizes = []
     torch.set_num_threads(a.threads)
     limit_threads(a.threads)
     file = a.out / "graph_preconditioner.csv"
@@ -213,7 +260,8 @@ def main() -> None:
             found = [{**r, "threads": str(a.threads), **machine()} for r in found]
             rows = merged(read_csv(file), found)
             write_csv(file, rows)
-            file.with_suffix(".md").write_text("\n".join(page(rows)) + "\n", encoding="utf-8")
+    rows = read_csv(file)
+    file.with_suffix(".md").write_text("\n".join(page(rows)) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

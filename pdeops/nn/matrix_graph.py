@@ -264,4 +264,6 @@ def _padded(weight: ndarray) -> ndarray:
     """Zeros behind the first axis, up to a multiple of `messages.CHANNELS`."""
     from ..kernels.approximate_inverse.messages import CHANNELS
 
+    if len(weight) % CHANNELS == 0:
+        return weight
     return np.pad(weight, [(0, -len(weight) % CHANNELS), *[(0, 0)] * (weight.ndim - 1)])

@@ -29,7 +29,7 @@ def operator(A):
 
 def build(seed=0, *, awake=True, dtype=torch.float64, form=GraphInverse, **arguments):
     torch.manual_seed(seed)
-    model = form(1, **arguments).to(dtype)
+    model = form(1, **arguments).to(dtype).eval()
     if awake:  # a fresh network gives G = I
         for head in (model.network.edge_head, model.network.node_head):
             torch.nn.init.normal_(head.weight)
