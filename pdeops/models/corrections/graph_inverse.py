@@ -113,15 +113,13 @@ class GraphInverse(nn.Module):
     def at(self, operator: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
         """The map r -> M r for the systems of a batch of `datasets.systems.MatrixSystems`:
         rows, columns and values (b, e). It is differentiable in the weights, except for the bound
-        of p. In training mode p = 1: the condition number of L Â Lᵀ is what p reduces, and that of
-        M A hides it where the polynomial oscillates."""
+        of p."""
         rows, columns, values = operator
         graph = MatrixGraph.of(rows, columns, values, int(rows.max()) + 1)
         off, on = self.factor(graph)
         # The interval [0, bound] of all systems is mapped to [0, 1].
-        degree = 0 if self.training else self.degree
-        bound = self.bound(graph, off, on) if degree else graph.bound
-        steps = coefficients(degree, 1.0)
+        bound = self.bound(graph, off, on) if self.degree else graph.bound
+        steps = coefficients(self.degree, 1.0)
 
         def correction(r: Tensor) -> Tensor:
             b = graph.scale * r.flatten().to(graph.values)
@@ -131,7 +129,7 @@ class GraphInverse(nn.Module):
                 left = left - graph.congruent(off, on, d) / bound
                 d = carry * d + first * left
                 z = z + d
-            z = z / bound if degree else z
+            z = z / bound if self.degree else z
             x = (1 - self.epsilon) * (on * z + graph.transposed(off, z)) + self.epsilon * b
             return (graph.scale * x).to(r).reshape(r.shape)
 
