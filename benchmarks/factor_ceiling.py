@@ -1,4 +1,4 @@
-"""python -m benchmarks.factor_ceiling: the best sparse factors on the pattern of A, by optimisation.
+"""python -m benchmarks.factor_ceiling: the best sparse factors on the pattern of A, optimised.
 
 For one matrix of about 250 unknowns of each kind, the entries of G on a pattern are optimised
 (Adam, the exact condition number κ of Gᵀ Â G by dense eigenvalues): the diagonal; the triangle in

@@ -11,8 +11,8 @@ products, too: they show what training adds. `PyAMG tuned` is the best of six se
 of this matrix, chosen by their seconds, which are not counted; up to 30,000 unknowns.
 
 Writes results/graph_preconditioner.csv and .md; a kind and size measured again replaces its rows.
-The sentences at the top of the .md, one for each kind, are in docs/solve.md. `--page` writes the .md
-from the .csv and measures nothing.
+The sentences at the top of the .md, one for each kind, are in docs/solve.md. `--page` writes it
+from the .csv, and measures nothing.
 """
 
 import argparse
@@ -53,6 +53,7 @@ SHOWN = (
     "method", "iterations", "products", "setup_s", "solve_s", *(f"s_at_{k}" for k in AMORTISED),
     "iterations_to_ic0", "seconds_to_best", "note",
 )  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class Drawn(LinearSystem):

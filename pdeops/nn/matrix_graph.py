@@ -165,14 +165,15 @@ class GraphNetwork(nn.Module):
     def outside(self, graph: MatrixGraph) -> float:
         """The fraction of the nodes whose inputs are outside the range of those in training; 0 for
         a network that was not trained."""
-        return self._outside(self._features(graph)[1])
+        return self._outside(self._features(graph)[1].numpy())
 
-    def _outside(self, nodes: Float[Tensor, "n f"]) -> float:
-        if not self.low.isfinite().all():
+    def _outside(self, nodes: Float[ndarray, "n f"]) -> float:
+        low, high = self.low.numpy(), self.high.numpy()
+        if not np.isfinite(low).all():
             return 0.0
-        margin = _MARGIN * (1 + self.high - self.low)
-        far = (nodes < self.low - margin) | (nodes > self.high + margin)
-        return far.any(1).double().mean().item()
+        margin = _MARGIN * (1 + high - low)
+        far = (nodes < low - margin) | (nodes > high + margin)
+        return float(far.any(1).mean())
 
     @torch.no_grad()
     def compiled(
@@ -207,12 +208,10 @@ class GraphNetwork(nn.Module):
             messages.received(*graph, *_pair(message, h), total)
             h += np.maximum(_affine(update, total), 0)
         edges = np.empty_like(size)
-        head = _padded(self.edge_head.weight.numpy()[0])
+        head = _padded(self.edge_head.weight[0])
         messages.on_edges(*graph, *_pair(self.last, h), head, key, edges)
-        edges += self.edge_head.bias.numpy()[0]
-        outputs = h[:, : self.node_head.in_features] @ self.node_head.weight.numpy()[0]
-        far = self._outside(torch.from_numpy(nodes))
-        return edges, outputs + self.node_head.bias.numpy()[0], far
+        edges += self.edge_head.bias.item()
+        return edges, _affine(self.node_head, h)[:, 0], self._outside(nodes)
 
     def _remember(self, nodes: Tensor) -> None:
         """Extend the ranges of the inputs by those of rows with entries."""
@@ -247,23 +246,30 @@ class _Pair(nn.Module):
 
 
 def _affine(layer: nn.Module, x: Float[ndarray, "n f"]) -> Float[ndarray, "n h"]:
-    """The linear layer in numpy; its channels are padded to whole vectors by zeros, and further
-    channels of x are ignored."""
-    weight = layer.weight.numpy()
-    y = x[:, : weight.shape[1]] @ _padded(weight).T
-    return y if layer.bias is None else y + _padded(layer.bias.numpy())
+    """The linear layer in compiled loops; its channels are padded to whole vectors by zeros, and
+    further channels of x are ignored."""
+    from ..kernels.approximate_inverse import messages
+
+    weight = _padded(layer.weight)
+    bias = np.zeros(len(weight), np.float32)
+    if layer.bias is not None:
+        bias[:] = _padded(layer.bias)
+    y = np.empty((len(x), len(weight)), np.float32)
+    messages.affine(x, np.ascontiguousarray(weight.T), bias, y)
+    return y
 
 
 def _pair(pair: nn.Module, h: Float[ndarray, "n h"]) -> tuple[ndarray, ndarray, ndarray]:
     """U h + b, V h and Wᵀ of a `_Pair`."""
-    edge = np.ascontiguousarray(_padded(pair.edge.weight.numpy()).T)
+    edge = np.ascontiguousarray(_padded(pair.edge.weight).T)
     return _affine(pair.here, h), _affine(pair.there, h), edge
 
 
-def _padded(weight: ndarray) -> ndarray:
-    """Zeros behind the first axis, up to a multiple of `messages.CHANNELS`."""
+def _padded(weight: Tensor) -> Float[ndarray, "h ..."]:
+    """The weights in single precision, with zeros behind the first axis up to a multiple of
+    `messages.CHANNELS`."""
     from ..kernels.approximate_inverse.messages import CHANNELS
 
-    if len(weight) % CHANNELS == 0:
-        return weight
-    return np.pad(weight, [(0, -len(weight) % CHANNELS), *[(0, 0)] * (weight.ndim - 1)])
+    array = weight.detach().numpy().astype(np.float32)
+    padding = -len(array) % CHANNELS
+    return np.pad(array, [(0, padding), *[(0, 0)] * (array.ndim - 1)]) if padding else array

@@ -210,9 +210,7 @@ def start(size: int) -> Float[ndarray, " n"]:
     return np.random.default_rng(0).standard_normal(size)
 
 
-def _csr(
-    starts: ndarray, columns: ndarray, values: ndarray, size: int
-) -> "scipy.sparse.csr_array":
+def _csr(starts: ndarray, columns: ndarray, values: ndarray, size: int) -> "scipy.sparse.csr_array":
     import scipy.sparse
 
     return scipy.sparse.csr_array((values, columns, starts), shape=(size, size))

@@ -21,8 +21,8 @@ Csr = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def factored(matrix: Csr, key: np.ndarray) -> np.ndarray:
     """The values of L ≈ C⁻¹, A = C Cᵀ: the factored sparse approximate inverse (Kolotilina &
-    Yeremin 1993), with the entries of A on the diagonal and those whose column comes before the row:
-    whose key is smaller, or equal with a smaller number.
+    Yeremin 1993). L has the entries of A on the diagonal and those whose column comes before the
+    row: whose key is smaller, or equal with a smaller number.
 
     Row i solves A_JJ y = e_i on its pattern J, and l_iJ = y / √y_i. L minimises |I - L C|_F up to
     the scaling of its rows, which makes the diagonal of L A Lᵀ one. A row of more than

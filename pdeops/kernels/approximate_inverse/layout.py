@@ -35,7 +35,9 @@ def order_of(starts: np.ndarray, columns: np.ndarray, first: np.ndarray, second:
     return order
 
 
-def slices_of(starts: np.ndarray, columns: np.ndarray, values: np.ndarray, dtype: np.typing.DTypeLike):
+def slices_of(
+    starts: np.ndarray, columns: np.ndarray, values: np.ndarray, dtype: np.typing.DTypeLike
+):
     """The slices of a CSR matrix: (starts, columns, values). Padding has the value 0."""
     bounds = np.zeros(-(-(len(starts) - 1) // LANES) + 1, np.uint32)
     slice_starts(starts, bounds)

@@ -12,8 +12,8 @@ def factored(A: Float[Tensor, "n n"], pattern: Bool[Tensor, "n n"]) -> Float[Ten
     L = torch.zeros_like(A)
     for i, row in enumerate(pattern):
         J = row.nonzero()[:, 0]
-        y = torch.linalg.solve(A[J][:, J], (J == i).to(A))
-        L[i, J] = y / y[J == i].sqrt()
+        y = torch.linalg.solve(A[J][:, J], (i == J).to(A))
+        L[i, J] = y / y[i == J].sqrt()
     return L
 
 

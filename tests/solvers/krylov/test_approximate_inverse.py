@@ -1,5 +1,7 @@
 """Sparse approximate inverses: FSAI against its definition, and the Chebyshev polynomial."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -124,7 +126,7 @@ def test_the_layout_is_the_matrix(size):
     A = sp.random_array((size, size), density=min(0.4, 8 / size), format="csr", rng=random)
     starts, columns, values = layout.slices_of(A.indptr, A.indices, A.data, np.float64)
     rows = np.concatenate(
-        [8 * s + np.arange(e - b) % 8 for s, (b, e) in enumerate(zip(starts, starts[1:]))]
+        [8 * s + np.arange(e - b) % 8 for s, (b, e) in enumerate(itertools.pairwise(starts))]
     )
     real = values != 0
     again = sp.coo_array((values[real], (rows[real], columns[real])), shape=A.shape)
