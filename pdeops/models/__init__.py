@@ -19,8 +19,7 @@ from torch import nn
 from ..nn.domains import KNOWN
 from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
-from .corrections.graph_inverse import FactoredGraphInverse, GraphInverse
-from .corrections.incomplete_factor import GraphIncompleteFactor
+from .corrections.graph_inverse import FactoredGraphInverse, GraphIncompleteFactor, GraphInverse
 from .corrections.vcycle import VCyclePreconditioner
 from .fields.lpinn import LPINN
 from .fields.neural_field_stepper import NeuralFieldStepper
