@@ -2,6 +2,7 @@
 # Axes: e entries off the diagonal, n rows, f features, h hidden channels.
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -245,7 +246,7 @@ class _Pair(nn.Module):
         return self.here(h)[graph.rows] + self.there(h)[graph.columns] + self.edge(edges)
 
 
-def _affine(layer: nn.Module, x: Float[ndarray, "n f"]) -> Float[ndarray, "n h"]:
+def _affine(layer: Any, x: Float[ndarray, "n f"]) -> Float[ndarray, "n h"]:
     """The linear layer in compiled loops; its channels are padded to whole vectors by zeros, and
     further channels of x are ignored."""
     from ..kernels.approximate_inverse import messages
@@ -259,7 +260,7 @@ def _affine(layer: nn.Module, x: Float[ndarray, "n f"]) -> Float[ndarray, "n h"]
     return y
 
 
-def _pair(pair: nn.Module, h: Float[ndarray, "n h"]) -> tuple[ndarray, ndarray, ndarray]:
+def _pair(pair: Any, h: Float[ndarray, "n h"]) -> tuple[ndarray, ndarray, ndarray]:
     """U h + b, V h and Wᵀ of a `_Pair`."""
     edge = np.ascontiguousarray(_padded(pair.edge.weight).T)
     return _affine(pair.here, h), _affine(pair.there, h), edge
