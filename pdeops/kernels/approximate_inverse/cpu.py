@@ -21,13 +21,13 @@ class Inverse:
         self, A: Any, factor: Any, order: Any, scale: Any, epsilon: float, steps: np.ndarray
     ) -> None:
         dtype = scale.dtype
-        self._A = slices_of(*A, dtype=dtype)
+        self._A = slices_of(A, dtype)
         if factor is None:
             self._factor = ((*_NOTHING, np.zeros(0, dtype)),) * 2
         else:
-            first = slices_of(*factor[0], dtype=dtype)
+            first = slices_of(factor[0], dtype)
             same = factor[1] is factor[0]
-            self._factor = (first, first if same else slices_of(*factor[1], dtype=dtype))
+            self._factor = (first, first if same else slices_of(factor[1], dtype))
         self._order, self._scale = order, scale
         self._epsilon, self.steps = dtype.type(epsilon), steps.astype(dtype)
         self._work = np.zeros((6, LANES * (len(self._A[0]) - 1)), dtype)

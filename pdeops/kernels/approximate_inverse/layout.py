@@ -36,14 +36,15 @@ def order_of(starts: np.ndarray, columns: np.ndarray, first: np.ndarray, second:
 
 
 def slices_of(
-    starts: np.ndarray, columns: np.ndarray, values: np.ndarray, dtype: np.typing.DTypeLike
-):
+    matrix: tuple[np.ndarray, np.ndarray, np.ndarray], dtype: np.typing.DTypeLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The slices of a CSR matrix: (starts, columns, values). Padding has the value 0."""
+    starts, columns, values = matrix
     bounds = np.zeros(-(-(len(starts) - 1) // LANES) + 1, np.uint32)
     slice_starts(starts, bounds)
     wide = np.empty(bounds[-1], np.uint32), np.empty(bounds[-1], dtype)
     fill_slices(starts, columns, values, bounds, *wide)
-    return bounds, *wide
+    return bounds, wide[0], wide[1]
 
 
 @jit

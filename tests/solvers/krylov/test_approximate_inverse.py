@@ -124,7 +124,7 @@ def test_the_layout_is_the_matrix(size):
     """Slices of a random pattern with empty rows, and the order of a symmetric one."""
     random = np.random.default_rng(size)
     A = sp.random_array((size, size), density=min(0.4, 8 / size), format="csr", rng=random)
-    starts, columns, values = layout.slices_of(A.indptr, A.indices, A.data, np.float64)
+    starts, columns, values = layout.slices_of((A.indptr, A.indices, A.data), np.float64)
     rows = np.concatenate(
         [8 * s + np.arange(e - b) % 8 for s, (b, e) in enumerate(itertools.pairwise(starts))]
     )
