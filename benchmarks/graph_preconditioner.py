@@ -11,13 +11,14 @@ products, too: they show what training adds. `PyAMG tuned` is the best of six se
 of this matrix, chosen by their seconds, which are not counted; up to 30,000 unknowns.
 
 Writes results/graph_preconditioner.csv and .md; a kind and size measured again replaces its rows.
+The sentences at the top of the .md, one for each kind, are in docs/solve.md. `--page` writes it
+from the .csv, and measures nothing.
 """
 
 import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from pdeops.compare.linear_methods import AMORTISED, LinearMethod, LinearSystem, Tally, measure
+from pdeops.compare.linear_methods import (
+    AMORTISED,
+    LinearMethod,
+    LinearSystem,
+    Tally,
+    measure,
+    tuned_pyamg,
+)
 from pdeops.compare.tables import markdown_table, read_csv, write_csv
 from pdeops.compare.timing import Clock
 from pdeops.datasets.systems.matrices import KINDS
@@ -45,16 +53,6 @@ SHOWN = (
     "method", "iterations", "products", "setup_s", "solve_s", *(f"s_at_{k}" for k in AMORTISED),
     "iterations_to_ic0", "seconds_to_best", "note",
 )  # fmt: skip
-SETTINGS: dict[str, Callable[[Any], Any]] = {
-    "RS 0.25": partial(RugeStueben, strength=("classical", {"theta": 0.25})),
-    "RS 0.5": partial(RugeStueben, strength=("classical", {"theta": 0.5})),
-    "RS 0.5 PMIS": partial(
-        RugeStueben, strength=("classical", {"theta": 0.5}), CF="PMIS", interpolation="classical"
-    ),
-    "SA 0.0": SmoothedAggregation,
-    "SA 0.08": partial(SmoothedAggregation, strength=("symmetric", {"theta": 0.08})),
-    "SA evolution": partial(SmoothedAggregation, strength="evolution"),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,24 +111,11 @@ def methods(learned: Sequence[str]) -> dict[str, LinearMethod[Drawn]]:
     return found | {"sparse LU": lu}
 
 
-def tuned(s: Drawn) -> LinearMethod[Drawn] | None:
-    """CG with the PyAMG hierarchy of least seconds for one solve; None if none converges."""
-    best, least = None, float("inf")
-    for build in SETTINGS.values():
-        tally, method = Tally(), preconditioned(build)
-        begin = time.process_time()
-        tally.turn(method, s)
-        seconds = time.process_time() - begin
-        if tally.failure is None and seconds < least:
-            best, least = method, seconds
-    return best
-
-
 def measured(kind: str, size: int, learned: Sequence[str], turns: int) -> list[Row]:
     """The rows of one matrix."""
     s, small = Drawn.of(kind, size), Drawn.of(kind, SMALL)
     table = methods(learned)
-    if size <= TUNED and (best := tuned(s)) is not None:
+    if size <= TUNED and (best := tuned_pyamg(s, preconditioned)) is not None:
         table["PyAMG tuned"] = best
     clock = Clock(wall=time.process_time)
     tallies = measure(table, lambda _: s, turns=turns, warm_up=small, slow=SLOW, clock=clock)
@@ -180,6 +165,9 @@ def page(rows: Sequence[Row]) -> Iterator[str]:
     groups: dict[tuple[str, str], list[Row]] = {}
     for r in rows:
         groups.setdefault((r["kind"], r["unknowns"]), []).append(r)
+    for kind in dict.fromkeys(kind for kind, _ in groups):
+        yield advice(kind, [r for r in rows if r["kind"] == kind])
+    yield ""
     header = ["kind", "unknowns", *(f"least seconds, {k} solves" for k in AMORTISED)]
     header += ["least without factor or hierarchy"]
     yield from markdown_table(header, [summary(*key, of) for key, of in groups.items()]).split("\n")
@@ -194,14 +182,52 @@ LIGHT = ("jacobi", "ic0", "chebyshev", "fsai")
 def summary(kind: str, unknowns: str, rows: Sequence[Row]) -> list[str]:
     """The methods of least seconds for 1, 10 and 100 solves of one matrix."""
     done = [r for r in rows if not r["note"]]
-    light = [r for r in done if r["method"] in LIGHT or r["products"]]
+    light = [r for r in done if is_light(r)]
     cells = [least(done, k) for k in AMORTISED]
     return [kind, unknowns, *cells, least(light, 1)]
 
 
 def least(rows: Sequence[Row], solves: int) -> str:
-    best = min(rows, key=lambda r: float(r[f"s_at_{solves}"]))
+    best = fastest(rows, solves)
     return f"{best['method']} {best[f's_at_{solves}']}"
+
+
+def fastest(rows: Sequence[Row], solves: int = 1) -> Row:
+    """The row of least seconds per solve."""
+    return min(rows, key=lambda r: float(r[f"s_at_{solves}"]))
+
+
+def is_light(row: Row) -> bool:
+    """Whether the method needs neither a factorisation nor a hierarchy."""
+    return row["method"] in LIGHT or bool(row["products"])
+
+
+def advice(kind: str, rows: Sequence[Row]) -> str:
+    """What to take for one solve: the fastest method at each size, the size from which on it is a
+    factorisation or a hierarchy, and the fastest of the others at the largest size."""
+    by_size: dict[int, list[Row]] = {}
+    for r in rows:
+        if not r["note"]:
+            by_size.setdefault(int(r["unknowns"]), []).append(r)
+    best = {size: fastest(by_size[size]) for size in sorted(by_size)}
+    text = ", ".join(f"`{r['method']}` at {size:,}" for size, r in best.items())
+    start = None
+    for size, r in reversed(best.items()):
+        if is_light(r):
+            break
+        start = size
+    lead = "never" if start is None else f"from {start:,} unknowns on"
+    largest = max(by_size)
+    light = fastest([r for r in by_size[largest] if is_light(r)])
+    ratios = [
+        f"{float(light['s_at_1']) / float(r['s_at_1']):.2f} of `{r['method']}`"
+        for r in by_size[largest]
+        if r["method"] in ("ic0", "jacobi") and r is not light
+    ]
+    return (
+        f"- **{kind}**: take {text}. A factorisation or a hierarchy is the fastest {lead}; without "
+        f"both, take `{light['method']}` at {largest:,} ({', '.join(ratios)})."
+    )
 
 
 def merged(older: Sequence[Row], found: Sequence[Row]) -> list[Row]:
@@ -220,7 +246,10 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--page", action="store_true", help="only write the .md from the .csv")
     a = parser.parse_args()
+    if a.page:
+        a.sizes = []
     torch.set_num_threads(a.threads)
     limit_threads(a.threads)
     file = a.out / "graph_preconditioner.csv"
@@ -231,7 +260,8 @@ def main() -> None:
             found = [{**r, "threads": str(a.threads), **machine()} for r in found]
             rows = merged(read_csv(file), found)
             write_csv(file, rows)
-            file.with_suffix(".md").write_text("\n".join(page(rows)) + "\n", encoding="utf-8")
+    rows = read_csv(file)
+    file.with_suffix(".md").write_text("\n".join(page(rows)) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

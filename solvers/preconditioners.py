@@ -41,6 +41,6 @@ CLASSICAL: dict[str, Callable[[Any], LinearOperator | None]] = {
     "ssor": lambda A: SSOR(A, omega=1.5),
     "jacobi": Diagonal,
     "chebyshev": lambda A: ApproximateInverse(A, degree=8),
-    "fsai": lambda A: FactoredApproximateInverse(A, degree=2),
+    "fsai": lambda A: FactoredApproximateInverse(A, degree=4),
     "none": lambda A: None,
 }

@@ -71,7 +71,7 @@ def test_weights_are_small_and_have_a_card(name):
 TRAINED = {
     "dcdm_poisson": "58efebb8192ebd6ec1475fb0ddc40980f1926e1da9f3f7e49c94ccf24d7ff914",
     "dcdm_poisson3d": "8b2c4889c68ebc46137ca3607ebae5cb9fd5dac78093f0bf8ac496b74745c691",
-    "graph_inverse": "b328d6dc25fee092a42bc300f141dec2c4ab7af8a7eb8f8d46b087b35a586fd3",
+    "graph_inverse": "99fac0e9dad0c9caa718b0b63dc6ad0307ef29125091b742b7446e2d9f0c7595",
     "vcycle_darcy": "b1a94cf241c605eed4ebf5ec5b190677ca0fd3af10c7fbc57e6c8b9e6a685203",
 }
 

@@ -10,9 +10,10 @@ with the medians of both phases. Iterations are counted and residuals taken in f
 
 import math
 import statistics
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar
 
 from torch import Tensor
@@ -86,11 +87,38 @@ class LinearMethod(Generic[S]):
 
 
 SPARSE_LU: LinearMethod[LinearSystem] = LinearMethod(lambda s: factor(s.A), direct)
-# Hierarchies of PyAMG with its default options; tuning is `benchmarks.graph_preconditioner`'s.
+# Hierarchies of PyAMG with its default options.
 PYAMG: dict[str, LinearMethod[Any]] = {
     "PyAMG Ruge-Stueben": LinearMethod(lambda s: RugeStueben(s.A)),
     "PyAMG aggregation": LinearMethod(lambda s: SmoothedAggregation(s.A)),
 }
+# The sweep of `tuned_pyamg`: threshold of strong couplings, coarsening, strength of connection.
+PYAMG_SETTINGS: dict[str, Callable[[Any], LinearOperator]] = {
+    "RS 0.25": partial(RugeStueben, strength=("classical", {"theta": 0.25})),
+    "RS 0.5": partial(RugeStueben, strength=("classical", {"theta": 0.5})),
+    "RS 0.5 PMIS": partial(
+        RugeStueben, strength=("classical", {"theta": 0.5}), CF="PMIS", interpolation="classical"
+    ),
+    "SA 0.0": SmoothedAggregation,
+    "SA 0.08": partial(SmoothedAggregation, strength=("symmetric", {"theta": 0.08})),
+    "SA evolution": partial(SmoothedAggregation, strength="evolution"),
+}
+
+
+def tuned_pyamg(
+    system: S, method: Callable[[Callable[[Any], Any]], LinearMethod[S]]
+) -> LinearMethod[S] | None:
+    """The method with that hierarchy of `PYAMG_SETTINGS` which takes the least processor seconds
+    for one solve of this system; None if none converges. `method` makes one of a set-up."""
+    best, least = None, math.inf
+    for build in PYAMG_SETTINGS.values():
+        tally, candidate = Tally(), method(build)
+        begin = time.process_time()
+        tally.turn(candidate, system)
+        seconds = time.process_time() - begin
+        if tally.failure is None and seconds < least:
+            best, least = candidate, seconds
+    return best
 
 
 @dataclass

@@ -19,7 +19,7 @@ from torch import nn
 from ..nn.domains import KNOWN
 from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
-from .corrections.graph_inverse import FactoredGraphInverse, GraphInverse
+from .corrections.graph_inverse import FactoredGraphInverse, GraphIncompleteFactor, GraphInverse
 from .corrections.vcycle import VCyclePreconditioner
 from .fields.lpinn import LPINN
 from .fields.neural_field_stepper import NeuralFieldStepper
@@ -45,6 +45,7 @@ __all__ = [
     "PINN",
     "DeepConjugate",
     "FactoredGraphInverse",
+    "GraphIncompleteFactor",
     "GraphInverse",
     "MgNO",
     "NeuralFieldStepper",
@@ -85,6 +86,7 @@ CORRECTIONS: dict[str, type[nn.Module]] = {
     "VCyclePreconditioner": VCyclePreconditioner,
     "GraphInverse": GraphInverse,
     "FactoredGraphInverse": FactoredGraphInverse,
+    "GraphIncompleteFactor": GraphIncompleteFactor,
 }
 
 FIELDS: dict[str, type[nn.Module]] = {

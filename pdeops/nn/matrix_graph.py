@@ -2,10 +2,13 @@
 # Axes: e entries off the diagonal, n rows, f features, h hidden channels.
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
 from torch import Tensor, nn
 
 _SMALLEST = 1e-6  # entries below this fraction of the diagonal count as this
@@ -70,19 +73,23 @@ class MatrixGraph:
     def congruent(
         self, off: Float[Tensor, " e"], on: Float[Tensor, " n"], u: Float[Tensor, " n"]
     ) -> Float[Tensor, " n"]:
-        """Gᵀ Â G u for G with these entries off and on the diagonal."""
-        t = on * u + self.times(off, u)
+        """L Â Lᵀ u for L with these entries off and on the diagonal."""
+        t = on * u + self.transposed(off, u)
         w = t + self.times(self.values, t)
-        return on * w + self.transposed(off, w)
+        return on * w + self.times(off, w)
 
-    def mean(self, u: Float[Tensor, " e"]) -> Float[Tensor, " n"]:
-        """For each row, the mean of u over the entries of its matrix, weighted by |â_ij|; 0 for a
-        matrix without entries."""
-        place, weight = self.rows // self.size, self.values.abs()
-        zero = u.new_zeros(len(self.scale) // self.size)
-        total = zero.index_add(0, place, weight)
-        means = zero.index_add(0, place, weight * u) / torch.where(total > 0, total, 1)
-        return means.repeat_interleave(self.size)
+    @property
+    def key(self) -> Float[Tensor, " n"]:
+        """Σ_j â_ij², with the diagonal."""
+        return torch.ones_like(self.scale).index_add(0, self.rows, self.values.square())
+
+    @property
+    def before(self) -> Bool[Tensor, " e"]:
+        """Whether the column of an entry comes before its row: its key is smaller, or equal with a
+        smaller number."""
+        key = self.key
+        i, j = key[self.rows], key[self.columns]
+        return (j < i) | ((j == i) & (self.columns < self.rows))
 
 
 def spectral_bound(
@@ -159,12 +166,53 @@ class GraphNetwork(nn.Module):
     def outside(self, graph: MatrixGraph) -> float:
         """The fraction of the nodes whose inputs are outside the range of those in training; 0 for
         a network that was not trained."""
-        if not self.low.isfinite().all():
+        return self._outside(self._features(graph)[1].numpy())
+
+    def _outside(self, nodes: Float[ndarray, "n f"]) -> float:
+        low, high = self.low.numpy(), self.high.numpy()
+        if not np.isfinite(low).all():
             return 0.0
-        _, nodes = self._features(graph)
-        margin = _MARGIN * (1 + self.high - self.low)
-        far = (nodes < self.low - margin) | (nodes > self.high + margin)
-        return far.any(1).double().mean().item()
+        margin = _MARGIN * (1 + high - low)
+        far = (nodes < low - margin) | (nodes > high + margin)
+        return float(far.any(1).mean())
+
+    @torch.no_grad()
+    def compiled(
+        self,
+        starts: Int[ndarray, " m"],
+        columns: Int[ndarray, " e"],
+        values: Float[ndarray, " e"],
+        key: Float[ndarray, " n"],
+        bound: float,
+    ) -> tuple[Float[ndarray, " e"], Float[ndarray, " n"], float]:
+        """The first output of edges and of nodes, and `outside`, in compiled loops.
+
+        Edges whose column does not come before their row have the output 0.
+
+        Args:
+            starts, columns, values: Â in CSR, with its unit diagonal.
+            key, bound: as in `MatrixGraph`, for the whole matrix.
+        """
+        from ..kernels.approximate_inverse import messages
+
+        size = np.abs(values).astype(np.float32)
+        rows = np.repeat(np.arange(len(key), dtype=np.int32), np.diff(starts))
+        size[rows == columns] = 0
+        logs = np.log(np.maximum(size, np.float32(_SMALLEST))) / np.float32(5) + np.float32(1)
+        nodes = np.empty((len(key), 5), np.float32)
+        messages.features(starts, columns, size, nodes)
+        nodes[:, 3], nodes[:, 4] = np.log(1 + nodes[:, 3]) / 2, bound
+        graph = starts, columns, size, logs
+        h = np.maximum(_affine(self.lift, nodes), 0)
+        for message, update in zip(self.messages, self.updates, strict=True):
+            total = np.empty_like(h)
+            messages.received(*graph, *_pair(message, h), total)
+            h += np.maximum(_affine(update, total), 0)
+        edges = np.empty_like(size)
+        head = _padded(self.edge_head.weight[0])
+        messages.on_edges(*graph, *_pair(self.last, h), head, key, edges)
+        edges += self.edge_head.bias.item()
+        return edges, _affine(self.node_head, h)[:, 0], self._outside(nodes)
 
     def _remember(self, nodes: Tensor) -> None:
         """Extend the ranges of the inputs by those of rows with entries."""
@@ -196,3 +244,33 @@ class _Pair(nn.Module):
 
     def forward(self, h: Tensor, edges: Tensor, graph: MatrixGraph) -> Tensor:
         return self.here(h)[graph.rows] + self.there(h)[graph.columns] + self.edge(edges)
+
+
+def _affine(layer: Any, x: Float[ndarray, "n f"]) -> Float[ndarray, "n h"]:
+    """The linear layer in compiled loops; its channels are padded to whole vectors by zeros, and
+    further channels of x are ignored."""
+    from ..kernels.approximate_inverse import messages
+
+    weight = _padded(layer.weight)
+    bias = np.zeros(len(weight), np.float32)
+    if layer.bias is not None:
+        bias[:] = _padded(layer.bias)
+    y = np.empty((len(x), len(weight)), np.float32)
+    messages.affine(x, np.ascontiguousarray(weight.T), bias, y)
+    return y
+
+
+def _pair(pair: Any, h: Float[ndarray, "n h"]) -> tuple[ndarray, ndarray, ndarray]:
+    """U h + b, V h and Wᵀ of a `_Pair`."""
+    edge = np.ascontiguousarray(_padded(pair.edge.weight).T)
+    return _affine(pair.here, h), _affine(pair.there, h), edge
+
+
+def _padded(weight: Tensor) -> Float[ndarray, "h ..."]:
+    """The weights in single precision, with zeros behind the first axis up to a multiple of
+    `messages.CHANNELS`."""
+    from ..kernels.approximate_inverse.messages import CHANNELS
+
+    array = weight.detach().numpy().astype(np.float32)
+    padding = -len(array) % CHANNELS
+    return np.pad(array, [(0, padding), *[(0, 0)] * (array.ndim - 1)]) if padding else array

@@ -1,10 +1,12 @@
 """Sparse approximate inverses, as preconditioners: factored ones, and polynomials."""
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
@@ -14,8 +16,90 @@ from ...linop import LinearOperator, Preconditioner
 if TYPE_CHECKING:
     import scipy.sparse
 
-POWERS, MARGIN = 20, 1.1  # of the estimate of the largest eigenvalue
+POWERS, MARGIN = 10, 1.15  # of the estimate of the largest eigenvalue
 EPSILON = 1e-3  # ε of M = (1 - ε) (...) + ε D⁻¹
+
+
+class UnitDiagonal:
+    """Â = S A S with unit diagonal and a symmetric pattern, in an order of the unknowns in which
+    products are fast (`kernels/approximate_inverse/layout.py`).
+
+    Attributes:
+        A: the operator.
+        order: new -> given.
+        key: Σ_j â_ij² of each row, by which factors are triangular: the key, unlike a number, is
+            that of the unknown in any order.
+        scale: the diagonal of S, 1 in an empty row of A; such a row is a unit row of Â.
+        starts, columns, values: Â in CSR with sorted columns.
+
+    Raises:
+        ValueError: A is not symmetric, a diagonal entry is negative, or it is zero in a row that is
+            not empty.
+    """
+
+    def __init__(self, A: LinearOperator) -> None:
+        from ...kernels.approximate_inverse import cpu, layout
+
+        self.A = A
+        csr, scale = _symmetric(A)
+        starts, columns = csr.indptr.astype(np.int32), csr.indices.astype(np.int32)
+        n, entries = len(scale), len(columns)
+        key = np.empty(n)
+        cpu.squares(starts, columns, csr.data, scale, key)
+        before, after = np.empty((2, n), np.int32)
+        cpu.lengths(starts, columns, key, before, after)
+        self.order = layout.order_of(starts, columns, before, after)
+        self.key, self.scale = key[self.order], scale[self.order]
+        self.starts, self.columns = np.empty(n + 1, np.int32), np.empty(entries, np.int32)
+        self.values = np.empty(entries)
+        layout.renumbered(
+            starts, columns, csr.data, self.order, self.scale,
+            self.starts, self.columns, self.values,
+        )  # fmt: skip
+
+    @cached_property
+    def rows(self) -> Int[ndarray, " e"]:
+        """The row of each entry."""
+        places = np.arange(len(self.scale), dtype=np.int32)
+        return np.repeat(places, np.diff(self.starts))
+
+    @cached_property
+    def bound(self) -> float:
+        """An upper bound of the largest eigenvalue of Â (Collatz 1942, Wielandt 1950)."""
+        from ...kernels.approximate_inverse import cpu
+
+        return float(cpu.spectral_bound(self.starts, self.columns, self.values))
+
+    def classical(self) -> Float[ndarray, " e"]:
+        """The factor L of `kernel.factored`, a value for each entry of Â.
+
+        Raises:
+            ValueError: a principal submatrix is not positive definite.
+        """
+        values = kernel.factored((self.starts, self.columns, self.values), self.key)
+        if not np.isfinite(values).all():
+            row = int(self.order[self.rows[~np.isfinite(values)][0]])
+            raise ValueError(
+                f"A is not positive definite: a principal submatrix of row {row} is not. Use "
+                f"minres of scipy.sparse.linalg without M."
+            )
+        return values
+
+    def csr(self, values: Float[ndarray, " e"] | None = None) -> "scipy.sparse.csr_array":
+        """Â, or the matrix with its pattern and these values."""
+        data = self.values if values is None else values
+        return _csr(self.starts, self.columns, data, len(self.key))
+
+    def triangle(self, values: Float[ndarray, " e"]) -> "scipy.sparse.csr_array":
+        """The matrix with these values on the diagonal and where the key of the column is smaller
+        than that of the row."""
+        from ...kernels.approximate_inverse import cpu
+
+        n, entries = len(self.key), len(self.columns)
+        starts, columns = np.empty(n + 1, np.int32), np.empty(entries, np.int32)
+        kept = np.empty(entries, values.dtype)
+        end = cpu.triangle(self.starts, self.columns, values, self.key, starts, columns, kept)
+        return _csr(starts, columns[:end], kept[:end], n)
 
 
 class ApproximateInverse(Preconditioner):
@@ -31,13 +115,14 @@ class ApproximateInverse(Preconditioner):
 
     Attributes:
         products: products with A in one application; one with G counts as its entries do.
+        steps: the coefficients of p.
 
     Args:
-        A: symmetric, with `to_csr`.
-        factor: G, n x n; None for the identity.
+        A: symmetric, with `to_csr`; or its `UnitDiagonal`, if there is one.
+        factor: G, n x n, in the order of A, or of the `UnitDiagonal`; None for the identity.
         degree: of p; even.
-        bound: (approximate) upper bound of the eigenvalues of Gᵀ Â G; by default the Collatz bound
-            of |Â|.
+        bound: (approximate) upper bound of the eigenvalues of Gᵀ Â G, or `estimated`; by default
+            the Collatz bound of |Â|.
         epsilon: ε in [0, 1).
         dtype: precision of the products.
 
@@ -48,34 +133,41 @@ class ApproximateInverse(Preconditioner):
 
     def __init__(
         self,
-        A: LinearOperator,
+        A: LinearOperator | UnitDiagonal,
         factor: "scipy.sparse.csr_array | None" = None,
         *,
         degree: int = 2,
-        bound: float | None = None,
+        bound: float | Callable[[Callable[[ndarray, int], float], ndarray], float] | None = None,
         epsilon: float = EPSILON,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.grid, self.degree, self.dtype = A.grid, degree, dtype
-        scaled, scale = unit_diagonal(A)
-        if bound is None:
-            bound = spectral_bound(scaled)
+        scaled = A if isinstance(A, UnitDiagonal) else UnitDiagonal(A)
+        self.grid, self.degree, self.dtype = scaled.A.grid, degree, dtype
+        steps = kernel.coefficients(degree, 1.0)  # checks the degree
         number = torch.empty(0, dtype=dtype).numpy().dtype
-        steps = self.steps = kernel.coefficients(degree, bound)
         arrays = None
         if factor is not None:
-            arrays = (_arrays(factor, number), _arrays(factor.T.tocsr(), number))
+            if A is not scaled:
+                factor = factor[scaled.order][:, scaled.order]
+            arrays = (_arrays(factor), _arrays(factor.T.tocsr()))
         self._inverse = kernel.inverse(
-            _arrays(scaled, number), arrays, scale.astype(number), epsilon, steps
-        )
+            (scaled.starts, scaled.columns, scaled.values), arrays, scaled.order,
+            scaled.scale.astype(number), epsilon, steps,
+        )  # fmt: skip
+        if bound is None:
+            bound = scaled.bound if degree else 1.0
+        if not isinstance(bound, float):
+            bound = bound(self._inverse.largest, scaled.order)
+        self.steps = kernel.coefficients(degree, bound)
+        self._inverse.steps = self.steps.astype(number)
         entries = 0 if factor is None else factor.nnz
-        self.products = degree + 2 * (degree + 1) * entries / scaled.nnz
+        self.products = degree + 2 * (degree + 1) * entries / len(scaled.values)
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """M u in u's dtype, computed in `dtype`; it carries no gradient."""
-        b = u.detach().to(device="cpu", dtype=self.dtype).reshape(-1, self.grid.num_nodes)
-        x = torch.empty(b.shape, dtype=self.dtype)
-        for right, left in zip(b.contiguous().numpy(), x.numpy(), strict=True):
+        b = u.detach().to(device="cpu").reshape(-1, self.grid.num_nodes).contiguous()
+        x = torch.empty_like(b)
+        for right, left in zip(b.numpy(), x.numpy(), strict=True):
             self._inverse.run(right, left)
         return x.reshape(u.shape).to(u)
 
@@ -91,9 +183,9 @@ class FactoredApproximateInverse(ApproximateInverse):
     Yeremin (1993), for degree 0; with a polynomial around it for a higher degree.
 
     L is lower triangular on the pattern of A and minimises |I - L C|_F, Â = C Cᵀ, up to the scaling
-    of its rows; its values exist for every positive definite A and need no C. It depends on the
-    order of the unknowns, as IC(0) does. Unlike IC(0) it is applied by products and cannot break
-    down.
+    of its rows; its values exist for every positive definite A and need no C. Lower means: in the
+    order of Σ_j â_ij², which is that of A up to equal sums, so that M does not depend on the order
+    in which A is given. Unlike IC(0) it is applied by products and cannot break down.
 
     Raises:
         ValueError: as for `ApproximateInverse`, or A is not positive definite.
@@ -102,41 +194,33 @@ class FactoredApproximateInverse(ApproximateInverse):
     def __init__(
         self, A: LinearOperator, *, degree: int = 0, dtype: torch.dtype = torch.float32
     ) -> None:
-        scaled, _ = unit_diagonal(A)
-        L = factored(scaled)
-        bound = largest_eigenvalue(scaled, L) if degree else 1.0
-        super().__init__(A, L.T.tocsr(), degree=degree, bound=bound, epsilon=0.0, dtype=dtype)
+        scaled = UnitDiagonal(A)
+        L = scaled.triangle(scaled.classical())
+        bound = estimated if degree else 1.0
+        super().__init__(scaled, L.T.tocsr(), degree=degree, bound=bound, epsilon=0.0, dtype=dtype)
 
 
-def factored(scaled: "scipy.sparse.csr_array") -> "scipy.sparse.csr_array":
-    """L on the lower triangle of a matrix with a full diagonal.
+def estimated(power: Callable[[ndarray, int], float], order: Int[ndarray, " n"]) -> float:
+    """MARGIN |B x| after POWERS steps of the power method, a bound for `ApproximateInverse`."""
+    return MARGIN * power(start(len(order))[order], POWERS)
 
-    Raises:
-        ValueError: a principal submatrix is not positive definite.
-    """
+
+def start(size: int) -> Float[ndarray, " n"]:
+    """The vector with which the power method starts."""
+    return np.random.default_rng(0).standard_normal(size)
+
+
+def _csr(starts: ndarray, columns: ndarray, values: ndarray, size: int) -> "scipy.sparse.csr_array":
     import scipy.sparse
 
-    L = scipy.sparse.csr_array(scipy.sparse.tril(scaled, format="csr"))
-    L.sort_indices()
-    L.data = kernel.factored(_arrays(scaled, float), L.indptr, L.indices)
-    if not np.isfinite(L.data).all():
-        row = int(np.repeat(np.arange(L.shape[0]), np.diff(L.indptr))[~np.isfinite(L.data)][0])
-        raise ValueError(
-            f"A is not positive definite: a principal submatrix of row {row} is not. Use minres of "
-            f"scipy.sparse.linalg without M."
-        )
-    return L
+    return scipy.sparse.csr_array((values, columns, starts), shape=(size, size))
 
 
-def unit_diagonal(A: LinearOperator) -> tuple["scipy.sparse.csr_array", Float[ndarray, " n"]]:
-    """Â = S A S with unit diagonal and a symmetric pattern, and the diagonal of S; an empty row of
-    A has a unit row in Â.
-
-    Raises:
-        ValueError: A is not symmetric, a diagonal entry is negative, or it is zero in a row that is
-            not empty.
-    """
+def _symmetric(A: LinearOperator) -> tuple["scipy.sparse.csr_array", Float[ndarray, " n"]]:
+    """A with a full diagonal, a symmetric pattern and sorted columns, and 1 / √ of its diagonal."""
     import scipy.sparse
+
+    from ...kernels.approximate_inverse.layout import has_symmetric_pattern
 
     if not A.symmetric:
         raise ValueError(
@@ -155,55 +239,14 @@ def unit_diagonal(A: LinearOperator) -> tuple["scipy.sparse.csr_array", Float[nd
     if not filled.all():
         csr = csr + scipy.sparse.diags_array((~filled).astype(float), format="csr")
         d = np.where(filled, d, 1.0)
-    csr = _symmetric_pattern(csr)
-    s = 1 / np.sqrt(d)
-    csr.data = csr.data * s[csr.indices] * np.repeat(s, np.diff(csr.indptr))
-    return csr, np.where(filled, s, 1.0)
+    if not csr.has_sorted_indices:
+        csr = csr.sorted_indices()
+    if not has_symmetric_pattern(csr.indptr, csr.indices):  # entries at round-off
+        csr = scipy.sparse.csr_array((csr + csr.T) / 2)
+        csr.sort_indices()
+    return csr, 1 / np.sqrt(d)
 
 
-def _symmetric_pattern(csr: "scipy.sparse.csr_array") -> "scipy.sparse.csr_array":
-    """A copy with sorted columns; (A + Aᵀ)/2 if entries at round-off have no counterpart."""
-    import scipy.sparse
-
-    copy = scipy.sparse.csr_array(csr, copy=True)
-    copy.sort_indices()
-    other = copy.T.tocsr()
-    same = (other.indptr == copy.indptr).all() and (other.indices == copy.indices).all()
-    if not same:
-        copy = scipy.sparse.csr_array((copy + other) / 2)
-        copy.sort_indices()
-    return copy
-
-
-def spectral_bound(scaled: "scipy.sparse.csr_array", powers: int = 10) -> float:
-    """max_i (|Â| x)_i / x_i after some steps of the power method from 1: an upper bound of the
-    largest eigenvalue (Collatz 1942, Wielandt 1950)."""
-    size = abs(scaled)
-    x = np.ones(size.shape[0])
-    ratio = 1.0
-    for _ in range(powers):
-        y = size @ x
-        ratio = float((y / x).max())
-        x = y / ratio
-    return ratio
-
-
-def largest_eigenvalue(scaled: "scipy.sparse.csr_array", L: "scipy.sparse.csr_array") -> float:
-    """MARGIN |B x| for B = L Â Lᵀ and x of norm one after POWERS - 1 steps of the power method."""
-    x = start(scaled.shape[0])
-    for _ in range(POWERS):
-        x = x / np.linalg.norm(x)
-        x = L @ (scaled @ (L.T @ x))
-    return MARGIN * float(np.linalg.norm(x))
-
-
-def start(size: int) -> Float[ndarray, " n"]:
-    """The vector with which the power method starts."""
-    return np.random.default_rng(0).standard_normal(size)
-
-
-def _arrays(
-    matrix: "scipy.sparse.csr_array", dtype: "np.typing.DTypeLike"
-) -> tuple[ndarray, ndarray, ndarray]:
+def _arrays(matrix: "scipy.sparse.csr_array") -> tuple[ndarray, ndarray, ndarray]:
     starts, columns = matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32)
-    return starts, columns, matrix.data.astype(dtype)
+    return starts, columns, matrix.data

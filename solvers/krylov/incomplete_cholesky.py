@@ -1,11 +1,17 @@
 """Incomplete Cholesky without fill, as a preconditioner."""
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ...kernels import sweeps
 from ...linop import LinearOperator, Preconditioner
+
+if TYPE_CHECKING:
+    import scipy.sparse
 
 _SHIFTS = (0.0, *(1e-3 * 2.0**i for i in range(14)))
 
@@ -77,6 +83,36 @@ class IncompleteCholesky(Preconditioner):
         self.shift = shift
         values[first] = 1 / values[first]
         self._factor = (starts, columns, torch.from_numpy(values).to(dtype).numpy())
+
+    def upper(self) -> "scipy.sparse.csr_array":
+        """U."""
+        import scipy.sparse
+
+        starts, columns, values = self._factor
+        values = values.copy()
+        values[starts[:-1]] = 1 / values[starts[:-1]]
+        n = self.grid.num_nodes
+        return scipy.sparse.csr_array((values, columns, starts), shape=(n, n))
+
+    def times(self, factors: "scipy.sparse.csr_array") -> "IncompleteCholesky":
+        """This M with each entry of U multiplied by that of `factors`, in place; it has the pattern
+        of U, sorted columns, and positive numbers on the diagonal.
+
+        Raises:
+            ValueError: the pattern differs, or a factor of the diagonal is not positive.
+        """
+        starts, columns, values = self._factor
+        same = np.array_equal(factors.indptr, starts) and np.array_equal(factors.indices, columns)
+        first = starts[:-1]
+        if not same or not (factors.data[first] > 0).all():
+            raise ValueError(
+                "The factors must have the pattern of U (A's upper triangle with a full diagonal, "
+                "sorted columns), and be positive on the diagonal."
+            )
+        inverse = values[first] / factors.data[first]
+        values *= factors.data
+        values[first] = inverse
+        return self
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """M u in u's dtype, computed in `dtype`; it carries no gradient."""

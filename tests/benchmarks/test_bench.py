@@ -138,6 +138,7 @@ def test_every_bench_has_a_name_of_its_own():
         "deepxde",
         "elasticity",
         "expectation",
+        "factor_ceiling",
         "gaussian_process",
         "graph_preconditioner",
         "implicit_steps",

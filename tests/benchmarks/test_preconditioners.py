@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import generalisation, preconditioners
+from benchmarks import generalisation, graph_preconditioner, preconditioners
 from benchmarks.bench import RESULTS
 from benchmarks.methods import CLASSICAL, CYCLES, FROM_POLYSOLVE, Counted, Drawn, learned, variant
 from benchmarks.preconditioners import COLUMNS, measure, merged, table
@@ -235,3 +235,32 @@ def test_committed_tables_are_those_of_their_rows(path):
     assert [line for line in lines if line.startswith(("|", "#"))] == [
         line for line in written if line.startswith(("|", "#"))
     ]
+
+
+def test_docs_give_the_advice_of_the_measurement():
+    """Each sentence of docs/solve.md on a kind of matrix follows from the CSV file."""
+    rows = read_csv(RESULTS / "graph_preconditioner.csv")
+    text = (RESULTS.parents[1] / "docs" / "solve.md").read_text(encoding="utf-8")
+    for kind in dict.fromkeys(r["kind"] for r in rows):
+        assert graph_preconditioner.advice(kind, [r for r in rows if r["kind"] == kind]) in text
+
+
+def test_advice_names_the_fastest_and_the_size_from_which_a_factorisation_leads():
+    def row(unknowns, method, seconds, products=""):
+        return {
+            "unknowns": str(unknowns), "method": method, "s_at_1": str(seconds),
+            "products": products, "note": "",
+        }  # fmt: skip
+
+    rows = [
+        row(1000, "CHOLMOD", 1), row(1000, "jacobi", 3), row(1000, "ic0", 2),
+        row(9000, "CHOLMOD", 5), row(9000, "jacobi", 4), row(9000, "ic0", 8),
+        row(9000, "learned", 2, "80"),
+    ]  # fmt: skip
+    text = graph_preconditioner.advice("graph", rows)
+    assert "take `CHOLMOD` at 1,000, `learned` at 9,000." in text
+    assert "the fastest never" in text
+    assert "`learned` at 9,000 (0.50 of `jacobi`, 0.25 of `ic0`)" in text
+    rows[-1]["s_at_1"] = "9"
+    rows[3]["s_at_1"] = "3"
+    assert "the fastest from 1,000 unknowns on" in graph_preconditioner.advice("graph", rows)

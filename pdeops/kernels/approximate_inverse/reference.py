@@ -1,58 +1,34 @@
-"""Sparse approximate inverses in numpy and scipy: twin of `cpu.py`.
+"""Sparse approximate inverses on dense matrices, in plain torch: twin of `cpu.py`."""
 
-Arguments and results are those of `approximate_inverse/__init__.py`.
-"""
-
-from typing import Any
-
-import numpy as np
+import torch
+from jaxtyping import Bool, Float
 from numpy import ndarray
+from torch import Tensor
 
 
-def factored(matrix: Any, starts: ndarray, columns: ndarray) -> ndarray:
-    """Same as `approximate_inverse.factored`: a dense solve for each row."""
-    A = _matrix(matrix, len(starts) - 1)
-    values = np.empty(len(columns))
-    for i in range(len(starts) - 1):
-        J = columns[starts[i] : starts[i + 1]]
-        unit = np.zeros(len(J))
-        unit[-1] = 1
-        y = np.linalg.solve(A[J][:, J].toarray(), unit)
-        with np.errstate(invalid="ignore"):  # NaN where A_JJ is not positive definite
-            values[starts[i] : starts[i + 1]] = y / np.sqrt(y[-1])
-    return values
+def factored(A: Float[Tensor, "n n"], pattern: Bool[Tensor, "n n"]) -> Float[Tensor, "n n"]:
+    """Same as `approximate_inverse.factored`, on a pattern that is lower triangular in some order
+    of the unknowns."""
+    L = torch.zeros_like(A)
+    for i, row in enumerate(pattern):
+        J = row.nonzero()[:, 0]
+        y = torch.linalg.solve(A[J][:, J], (i == J).to(A))
+        L[i, J] = y / y[i == J].sqrt()
+    return L
 
 
-class Inverse:
-    """Same as `approximate_inverse.inverse`: the iteration of `chebyshev.coefficients`."""
-
-    def __init__(self, A: Any, factor: Any, scale: ndarray, epsilon: float, steps: ndarray) -> None:
-        import scipy.sparse
-
-        n = len(scale)
-        one = scipy.sparse.eye_array(n, dtype=scale.dtype)
-        self.A, self.scale, self.epsilon = _matrix(A, n), scale, epsilon
-        self.G, self.GT = (one, one) if factor is None else (_matrix(G, n) for G in factor)
-        self.steps = steps
-
-    def run(self, b: ndarray, x: ndarray) -> None:
-        """x = M b."""
-        scaled = self.scale * b
-        y = self.GT @ scaled
-        d = z = self.steps[0][0] * y
-        for first, carry in self.steps[1:]:
-            d = carry * d + first * (y - self.GT @ (self.A @ (self.G @ z)))
-            z = z + d
-        x[:] = self.scale * ((1 - self.epsilon) * (self.G @ z) + self.epsilon * scaled)
-
-
-def inverse(A: Any, factor: Any, scale: ndarray, epsilon: float, steps: ndarray) -> Inverse:
-    """Same as `approximate_inverse.inverse`."""
-    return Inverse(A, factor, scale, epsilon, steps)
-
-
-def _matrix(arrays: Any, size: int) -> Any:
-    import scipy.sparse
-
-    starts, columns, values = arrays
-    return scipy.sparse.csr_array((values, columns, starts), shape=(size, size))
+def inverse(
+    A: Float[Tensor, "n n"],
+    G: Float[Tensor, "n n"],
+    scale: Float[Tensor, " n"],
+    epsilon: float,
+    steps: ndarray,
+) -> Float[Tensor, "n n"]:
+    """M as a matrix: the iteration of `chebyshev.coefficients` on the columns of the identity."""
+    B, Y = G.T @ A @ G, torch.eye(len(A), dtype=A.dtype)
+    D = Z = steps[0][0] * Y
+    for first, carry in steps[1:]:
+        D = carry * D + first * (Y - B @ Z)
+        Z = Z + D
+    inner = (1 - epsilon) * G @ Z @ G.T + epsilon * Y
+    return scale[:, None] * inner * scale

@@ -1,4 +1,4 @@
-"""Sparse approximate inverses whose values a graph network sets from the entries of the matrix."""
+"""Sparse approximate inverses and factors whose values a graph network sets from the matrix."""
 # Axes: b systems, e entries, n unknowns.
 
 import logging
@@ -6,19 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor, nn
 
 from ...kernels.approximate_inverse import coefficients
-from ...kernels.runtime.threads import one_thread
 from ...nn.matrix_graph import GraphNetwork, MatrixGraph
 
 if TYPE_CHECKING:
-    import scipy.sparse
-
     from ...linop import LinearOperator
-    from ...solvers.krylov.approximate_inverse import ApproximateInverse
+    from ...solvers.krylov.approximate_inverse import ApproximateInverse, UnitDiagonal
+    from ...solvers.krylov.incomplete_cholesky import IncompleteCholesky
 
 log = logging.getLogger("pdeops")
 
@@ -29,21 +27,21 @@ _REACH = 2.0  # largest modulus of w
 class GraphInverse(nn.Module):
     """A -> M ≈ A⁻¹ for any sparse symmetric positive definite matrix A:
 
-        M = D^-1/2 ((1 - ε) G p(Gᵀ Â G) Gᵀ + ε I) D^-1/2,    Â = D^-1/2 A D^-1/2,
+        M = D^-1/2 ((1 - ε) Lᵀ p(L Â Lᵀ) L + ε I) D^-1/2,    Â = D^-1/2 A D^-1/2,
 
-    D the diagonal of A. G has the pattern of A. A graph network sets its entries from those of Â,
+    D the diagonal of A. L has the entries of the pattern of A whose column comes before its row: of
+    smaller key Σ_j â_ij² (or of equal key and smaller number). A graph network sets them,
 
-        s g_ij = -w_ij â_ij / c  off the diagonal,    s g_ii = exp(tanh(v_i)) - w̄_i / c,
+        l_ij = -w_ij â_ij,    l_ii = exp(tanh v_i),
 
-    with w_ij in (-2, 2), w̄_i their mean over row i, and c the bound of the eigenvalues of Â
-    (`nn/matrix_graph.py`). For equal w and v = 0, s G = I - w Â / c; with s² = max x (1 - w x)² on
-    [0, 1], Gᵀ Â G then has eigenvalues up to c. In general s is that of the mean of w. The
-    polynomial p of even degree d is that of the Chebyshev iteration on [0, c]; it is positive on
-    all positive numbers, so M is symmetric and positive definite for all weights. M consists of
-    3 d + 2 products, without triangular solves. It is equivariant to permutations of the unknowns
-    and to diagonal scaling of A by factors of any sign: CG with M then takes the same steps.
+    with w_ij in (-2, 2) (`nn/matrix_graph.py`). The polynomial p of even degree d is that of the
+    Chebyshev iteration on [0, c], c an estimate of the largest eigenvalue of L Â Lᵀ by the power
+    method; it is positive on all positive numbers, so M is symmetric and positive definite for all
+    weights. M consists of 2 d + 1 products, without triangular solves. It is equivariant to
+    permutations of the unknowns and to diagonal scaling of A by factors of any sign: CG with M then
+    takes the same steps, up to the estimate c and unless keys are equal.
 
-    The untrained network gives G = I. With degree 0, M is then D⁻¹ (Jacobi); with degree d, it is
+    The untrained network gives L = I. With degree 0, M is then D⁻¹ (Jacobi); with degree d, it is
     the Chebyshev polynomial of degree d in D⁻¹ A, times D⁻¹.
 
     Args:
@@ -77,107 +75,32 @@ class GraphInverse(nn.Module):
         return self.at(operator)(r)
 
     def factor(self, graph: MatrixGraph) -> tuple[Float[Tensor, " e"], Float[Tensor, " n"]]:
-        """The entries of G off the diagonal and on it, in the dtype of the matrix."""
+        """The entries of L off the diagonal (0 where the column does not come before the row) and
+        on it, in the dtype of the matrix."""
         edges, nodes = self.network(graph)
         w = _REACH * edges[:, 0].tanh().to(graph.values)
-        size = graph.values.abs()
-        total = graph.times(size, torch.ones_like(graph.scale))
-        here = graph.times(size * w, torch.ones_like(total)) / torch.where(total > 0, total, 1)
-        on = nodes[:, 0].tanh().exp().to(w) - here / graph.bound
-        off = -w * graph.values / graph.bound[graph.rows]
-        s = _largest(graph.mean(w)).sqrt()
-        return off / s[graph.rows], on / s
+        off = torch.where(graph.before, -w * graph.values, 0)
+        return off, nodes[:, 0].tanh().exp().to(off)
 
-    def bound(
-        self, graph: MatrixGraph, off: Float[Tensor, " e"], on: Float[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        """The upper end of the interval of p, for each row."""
-        return graph.bound
+    def entries(self, scaled: "UnitDiagonal", edges: ndarray, factors: ndarray) -> ndarray:
+        """`factor` in numpy: a value for each entry of Â, l_ii among them.
 
-    def at(self, operator: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
-        """The map r -> M r for the systems of a batch of `datasets.systems.MatrixSystems`:
-        rows, columns and values (b, e). It is differentiable in the weights."""
-        rows, columns, values = operator
-        graph = MatrixGraph.of(rows, columns, values, int(rows.max()) + 1)
-        off, on = self.factor(graph)
-        bound = self.bound(graph, off, on)
-        # The interval [0, bound] of all systems is mapped to [0, 1].
-        steps = coefficients(self.degree, 1.0)
-
-        def correction(r: Tensor) -> Tensor:
-            b = graph.scale * r.flatten().to(graph.values)
-            left = on * b + graph.transposed(off, b)
-            d = z = steps[0][0] * left
-            for first, carry in steps[1:]:
-                left = left - graph.congruent(off, on, d) / bound
-                d = carry * d + first * left
-                z = z + d
-            z = z / bound if self.degree else z
-            x = (1 - self.epsilon) * (on * z + graph.times(off, z)) + self.epsilon * b
-            return (graph.scale * x).to(r).reshape(r.shape)
-
-        return correction
-
-    @torch.no_grad()
-    def on(self, A: "LinearOperator") -> "ApproximateInverse":
-        """M for one matrix, in single precision. The set-up uses one thread: its operations are
-        shorter than the meeting of torch's threads.
-
-        Raises:
-            ValueError: A is not symmetric, has no `to_csr`, or its diagonal shows that it is not
-                positive definite.
+        Args:
+            edges: outputs of the network, a number for each entry of Â.
+            factors: exp(tanh v_i).
         """
-        from ...solvers.krylov.approximate_inverse import ApproximateInverse, unit_diagonal
+        import numpy as np
 
-        scaled, _ = unit_diagonal(A)
-        with one_thread():
-            graph = graph_of(scaled)
-        if (far := self.network.outside(graph)) > _FEW:
-            log.info(
-                "%.0f %% of the rows are unlike those of the matrices in training (row sums, "
-                "number of entries). M is valid; its quality there was not measured.",
-                100 * far,
-            )
-        with one_thread():
-            off, on = self.factor(graph)
-            bound = self.bound(graph, off, on)[0].item()
-        G = scaled.copy()
-        diagonal = rows_of(scaled) == scaled.indices
-        G.data[~diagonal], G.data[diagonal] = off.numpy(), on.numpy()
-        G.eliminate_zeros()
-        return ApproximateInverse(A, G, degree=self.degree, bound=bound, epsilon=self.epsilon)
-
-
-class FactoredGraphInverse(GraphInverse):
-    """A -> M = D^-1/2 Lᵀ p(L Â Lᵀ) L D^-1/2, a learned factored sparse approximate inverse.
-
-    L is lower triangular on the pattern of A: the classical one of Kolotilina & Yeremin (1993,
-    `kernels/approximate_inverse`), times exp(tanh(w_ij)) off the diagonal and exp(tanh(v_i)) on it.
-    A graph network sets w and v as in `GraphInverse`; untrained they are 0, so that M is the
-    classical M for degree 0, and a polynomial in it for a higher degree. M is symmetric and
-    positive definite for all weights, because the diagonal of L is positive. It is invariant to
-    diagonal scaling, but, as the classical one, it depends on the order of the unknowns.
-
-    The upper end of the interval of p is an estimate of the largest eigenvalue by the power method.
-
-    Args and errors: as for `GraphInverse`; a `ValueError` also where a principal submatrix of A is
-    not positive definite.
-    """
-
-    epsilon = 0.0
-
-    def factor(self, graph: MatrixGraph) -> tuple[Float[Tensor, " e"], Float[Tensor, " n"]]:
-        """The entries of Lᵀ off the diagonal, zero below it, and on the diagonal."""
-        upper, diagonal = _classical(graph)
-        edges, nodes = self.network(graph)
-        off = upper * edges[:, 0].tanh().exp().to(upper)
-        return off, diagonal * nodes[:, 0].tanh().exp().to(diagonal)
+        values = -_REACH * np.tanh(edges) * scaled.values
+        values[scaled.rows == scaled.columns] = factors
+        return values
 
     @torch.no_grad()
     def bound(
         self, graph: MatrixGraph, off: Float[Tensor, " e"], on: Float[Tensor, " n"]
     ) -> Float[Tensor, " n"]:
-        """`solvers.krylov.approximate_inverse.largest_eigenvalue` of Lᵀ for each matrix."""
+        """The upper end of the interval of p, for each row; see
+        `solvers.krylov.approximate_inverse.estimated`."""
         from ...solvers.krylov.approximate_inverse import MARGIN, POWERS, start
 
         x = torch.from_numpy(start(graph.size)).to(on).repeat(len(on) // graph.size)
@@ -188,6 +111,174 @@ class FactoredGraphInverse(GraphInverse):
         largest = _normalised(x, graph.size)[1]
         return MARGIN * torch.where(largest > 0, largest, 1).flatten().repeat_interleave(graph.size)
 
+    def at(self, operator: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
+        """The map r -> M r for the systems of a batch of `datasets.systems.MatrixSystems`:
+        rows, columns and values (b, e). It is differentiable in the weights, except for the bound
+        of p."""
+        rows, columns, values = operator
+        graph = MatrixGraph.of(rows, columns, values, int(rows.max()) + 1)
+        off, on = self.factor(graph)
+        # The interval [0, bound] of all systems is mapped to [0, 1].
+        bound = self.bound(graph, off, on) if self.degree else graph.bound
+        steps = coefficients(self.degree, 1.0)
+
+        def correction(r: Tensor) -> Tensor:
+            b = graph.scale * r.flatten().to(graph.values)
+            left = on * b + graph.times(off, b)
+            d = z = steps[0][0] * left
+            for first, carry in steps[1:]:
+                left = left - graph.congruent(off, on, d) / bound
+                d = carry * d + first * left
+                z = z + d
+            z = z / bound if self.degree else z
+            x = (1 - self.epsilon) * (on * z + graph.transposed(off, z)) + self.epsilon * b
+            return (graph.scale * x).to(r).reshape(r.shape)
+
+        return correction
+
+    @torch.no_grad()
+    def on(self, A: "LinearOperator") -> "ApproximateInverse":
+        """M for one matrix, in single precision and compiled loops.
+
+        Raises:
+            ValueError: A is not symmetric, has no `to_csr`, or its diagonal shows that it is not
+                positive definite.
+        """
+        import numpy as np
+
+        from ...solvers.krylov.approximate_inverse import (
+            ApproximateInverse,
+            UnitDiagonal,
+            estimated,
+        )
+
+        scaled = UnitDiagonal(A)
+        edges, nodes, far = self.network.compiled(
+            scaled.starts, scaled.columns, scaled.values, scaled.key, scaled.bound
+        )
+        self.note(far)
+        L = scaled.triangle(self.entries(scaled, edges, np.exp(np.tanh(nodes))))
+        bound = estimated if self.degree else 1.0
+        return ApproximateInverse(
+            scaled, L.T.tocsr(), degree=self.degree, bound=bound, epsilon=self.epsilon
+        )
+
+    def note(self, far: float) -> None:
+        """Log that this fraction of the rows is outside the ranges of training, if it is large."""
+        if far > _FEW:
+            log.info(
+                "%.0f %% of the rows are unlike those of the matrices in training (row sums, "
+                "number of entries). M is valid; its quality there was not measured.",
+                100 * far,
+            )
+
+
+class FactoredGraphInverse(GraphInverse):
+    """A -> M = D^-1/2 Lᵀ p(L Â Lᵀ) L D^-1/2, a learned factored sparse approximate inverse.
+
+    L has the pattern and the order of `GraphInverse`: the classical factor of Kolotilina & Yeremin
+    (1993, `kernels/approximate_inverse`), times exp(tanh(w_ij)) off the diagonal and exp(tanh(v_i))
+    on it. A graph network sets w and v as in `GraphInverse`; untrained they are 0, so that M is the
+    classical M for degree 0, and a polynomial in it for a higher degree. M is symmetric and
+    positive definite for all weights, because the diagonal of L is positive.
+
+    Args and errors: as for `GraphInverse`; a `ValueError` also where a principal submatrix of A is
+    not positive definite.
+    """
+
+    epsilon = 0.0
+
+    def factor(self, graph: MatrixGraph) -> tuple[Float[Tensor, " e"], Float[Tensor, " n"]]:
+        lower, diagonal = _classical(graph)
+        edges, nodes = self.network(graph)
+        off = lower * edges[:, 0].tanh().exp().to(lower)
+        return off, diagonal * nodes[:, 0].tanh().exp().to(diagonal)
+
+    def entries(self, scaled: "UnitDiagonal", edges: ndarray, factors: ndarray) -> ndarray:
+        import numpy as np
+
+        scale = np.exp(np.tanh(edges))
+        scale[scaled.rows == scaled.columns] = factors
+        return scaled.classical() * scale
+
+
+class GraphIncompleteFactor(GraphInverse):
+    """A -> M = (Uᵀ U)⁻¹, U the factor of IC(0) times a learned factor for each entry:
+
+        u_ij exp(tanh w_ij) for i < j,    u_ii exp(tanh v_i).
+
+    A graph network sets w and v from the entries of A (`nn/matrix_graph.py`); untrained they are 0,
+    and M is that of IC(0). M is symmetric and positive definite for all weights, because the
+    diagonal of U is positive: `IncompleteCholesky` shifts and restarts where a pivot is not. M is
+    invariant to diagonal scaling by positive factors; like IC(0), it depends on the order in which
+    A is given, and its two triangular solves run in sequence (Li, Chen, Du & Matusik 2023 and
+    Häusner, Öktem & Sjölund 2023 learn whole factors; Trifonov et al. 2024 correct IC(0)).
+
+    Training solves with dense factors: matrices of a few hundred unknowns.
+
+    Args:
+        ndim: number of axes of a field; 1, because unknowns are a vector.
+        hidden_channels, n_layers: width and number of layers of the network.
+
+    Raises:
+        ValueError: ndim is not 1, or a number is below 1.
+    """
+
+    def __init__(self, ndim: int = 1, *, hidden_channels: int = 8, n_layers: int = 2) -> None:
+        super().__init__(ndim, hidden_channels=hidden_channels, n_layers=n_layers, degree=0)
+        del self.arguments["degree"]
+
+    def factor(self, graph: MatrixGraph) -> tuple[Tensor, Tensor]:
+        """exp(tanh w) for the entries (j, i) below the diagonal, 0 above it, and exp(tanh v)."""
+        edges, nodes = self.network(graph)
+        lower = graph.columns < graph.rows
+        off = torch.where(lower, edges[:, 0].tanh().exp().to(graph.values), 0)
+        return off, nodes[:, 0].tanh().exp().to(off)
+
+    def at(self, operator: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
+        rows, columns, values = operator
+        graph = MatrixGraph.of(rows, columns, values, int(rows.max()) + 1)
+        off, on = self.factor(graph)
+        n = graph.size
+        system, place = graph.rows // n, (graph.rows % n, graph.columns % n)
+        L = torch.diag_embed(on.reshape(-1, n)).index_put((system, *place), off)
+        L = L * _incomplete(graph)
+
+        def correction(r: Tensor) -> Tensor:
+            b = (graph.scale * r.flatten().to(graph.values)).reshape(-1, n, 1)
+            y = torch.linalg.solve_triangular(L, b, upper=False)
+            x = torch.linalg.solve_triangular(L.mT, y, upper=True)
+            return (graph.scale * x.flatten()).to(r).reshape(r.shape)
+
+        return correction
+
+    @torch.no_grad()
+    def on(self, A: "LinearOperator") -> "IncompleteCholesky":  # type: ignore[override]
+        """M for one matrix in double precision, in compiled loops.
+
+        Raises:
+            ValueError: as for `IncompleteCholesky`, or the diagonal shows that A is not positive
+                definite.
+        """
+        import numpy as np
+        import scipy.sparse
+
+        from ...solvers.krylov.approximate_inverse import UnitDiagonal
+        from ...solvers.krylov.incomplete_cholesky import IncompleteCholesky
+
+        scaled = UnitDiagonal(A)
+        given = scaled.order.astype(float)  # as key: the order in which A is given
+        graph = scaled.starts, scaled.columns, scaled.values, given
+        edges, nodes, far = self.network.compiled(*graph, scaled.bound)
+        self.note(far)
+        factors = np.exp(np.tanh(edges))
+        factors[scaled.rows == scaled.columns] = np.exp(np.tanh(nodes))
+        places = scaled.order[scaled.columns], scaled.order[scaled.rows]
+        upper = scipy.sparse.coo_array((factors, places), shape=A.shape)
+        upper = scipy.sparse.csr_array(scipy.sparse.triu(upper))
+        upper.sort_indices()
+        return IncompleteCholesky(A).times(upper)
+
 
 def _normalised(x: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """x of each matrix divided by its norm, and the norms."""
@@ -197,43 +288,39 @@ def _normalised(x: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def _classical(graph: MatrixGraph) -> tuple[Float[Tensor, " e"], Float[Tensor, " n"]]:
-    """The entries of Lᵀ of the classical factor in the order of the graph, and its diagonal."""
+    """The entries of the classical factor L in the order of the graph, and its diagonal."""
     import numpy as np
-    import scipy.sparse
 
-    from ...solvers.krylov.approximate_inverse import factored
+    from ...kernels.approximate_inverse import factored
 
-    n = len(graph.scale)
+    n, e = len(graph.scale), len(graph.values)
     places = np.arange(n)
     rows = np.concatenate([graph.rows.numpy(), places])
     columns = np.concatenate([graph.columns.numpy(), places])
     entries = np.concatenate([graph.values.double().numpy(), np.ones(n)])
-    scaled = scipy.sparse.coo_array((entries, (rows, columns)), shape=(n, n)).tocsr()
-    scaled.sort_indices()
-    transposed = factored(scaled).T.tocsr()
-    keys = rows_of(transposed) * n + transposed.indices
-    here = (graph.rows * n + graph.columns).numpy()
-    found = np.minimum(np.searchsorted(keys, here), len(keys) - 1)
-    upper = np.where(graph.rows.numpy() < graph.columns.numpy(), transposed.data[found], 0.0)
+    order = np.lexsort((columns, rows))
+    starts = np.concatenate([[0], np.bincount(rows, minlength=n).cumsum()]).astype(np.int32)
+    csr = starts, columns[order].astype(np.int32), entries[order]
+    found = np.empty(e + n)
+    found[order] = factored(csr, graph.key.double().numpy())
     like = graph.values
-    return torch.from_numpy(upper).to(like), torch.from_numpy(transposed.diagonal()).to(like)
+    return torch.from_numpy(found[:e]).to(like), torch.from_numpy(found[e:]).to(like)
 
 
-def graph_of(scaled: "scipy.sparse.csr_array") -> MatrixGraph:
-    """The graph of one matrix with unit diagonal."""
-    parts = (rows_of(scaled), scaled.indices.astype("int64"), scaled.data)
-    entries = [torch.from_numpy(part)[None] for part in parts]
-    return MatrixGraph.of(entries[0], entries[1], entries[2], scaled.shape[0])
+@torch.no_grad()
+def _incomplete(graph: MatrixGraph) -> Tensor:
+    """The factors L = Uᵀ of IC(0) of the matrices of a graph, (b, n, n); padded rows are those of
+    the identity."""
+    import scipy.sparse
 
+    from ...solvers import IncompleteCholesky, Matrix
 
-def rows_of(csr: "scipy.sparse.csr_array") -> Int[ndarray, " e"]:
-    """The row of each entry."""
-    import numpy as np
-
-    return np.repeat(np.arange(csr.shape[0]), np.diff(csr.indptr))
-
-
-def _largest(w: Tensor) -> Tensor:
-    """max x (1 - w x)² for x in [0, 1]: at x = 1/(3w) or at x = 1."""
-    inside = torch.where(w > 1 / 3, 4 / (27 * w.clamp(min=1 / 3)), 0)
-    return torch.maximum(inside, (1 - w).square())
+    n, number = graph.size, len(graph.scale) // graph.size
+    places = graph.rows.numpy(), graph.columns.numpy()
+    values = graph.values.double().numpy()
+    size = n * number
+    hat = scipy.sparse.coo_array((values, places), shape=(size, size)).tocsr()
+    whole = Matrix(hat + scipy.sparse.eye_array(size), symmetric=True)
+    U = IncompleteCholesky(whole).upper()
+    blocks = [U[i * n : i * n + n, i * n : i * n + n].toarray().T for i in range(number)]
+    return torch.stack([torch.from_numpy(block) for block in blocks]).to(graph.values)

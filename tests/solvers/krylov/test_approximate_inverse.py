@@ -1,12 +1,14 @@
 """Sparse approximate inverses: FSAI against its definition, and the Chebyshev polynomial."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 
 from pdeops.datasets.systems.matrices import KINDS
-from pdeops.kernels.approximate_inverse import reference
+from pdeops.kernels.approximate_inverse import cpu, layout, reference
 from pdeops.linop import check_spd
 from pdeops.solvers import (
     ApproximateInverse,
@@ -15,7 +17,7 @@ from pdeops.solvers import (
     Matrix,
     cg,
 )
-from pdeops.solvers.krylov.approximate_inverse import factored, spectral_bound, unit_diagonal
+from pdeops.solvers.krylov.approximate_inverse import UnitDiagonal
 
 SMALL = ("stencil_jumps", "triangles_jumps", "elasticity", "nine_points", "tetrahedra")
 
@@ -25,20 +27,26 @@ def system(kind, size=80, seed=0):
     return Matrix(A, symmetric=True, positive_definite=True)
 
 
+def factor(scaled):
+    """Â and L, dense, in the order of memory."""
+    L = scaled.triangle(scaled.classical())
+    return torch.from_numpy(scaled.csr().toarray()), torch.from_numpy(L.toarray())
+
+
 def dense(M):
     return M.apply(torch.eye(M.grid.num_nodes, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("kind", SMALL)
 def test_fsai_is_that_of_dense_solves(kind):
-    scaled, _ = unit_diagonal(system(kind))
-    A = torch.from_numpy(scaled.toarray())
-    L = factored(scaled)
-    arrays = (scaled.indptr, scaled.indices, scaled.data)
-    expected = reference.factored(arrays, L.indptr, L.indices)
-    np.testing.assert_allclose(L.data, expected, rtol=1e-10, atol=1e-12)
-    L = torch.from_numpy(L.toarray())
-    assert (L.triu(1) == 0).all()
+    scaled = UnitDiagonal(system(kind))
+    A, L = factor(scaled)
+    key = A.square().sum(1)
+    torch.testing.assert_close(key, torch.from_numpy(scaled.key))
+    order = np.lexsort((np.arange(len(key)), scaled.key))
+    rank = torch.from_numpy(np.argsort(order))
+    pattern = (A != 0) & (rank[None] <= rank[:, None])
+    torch.testing.assert_close(L, reference.factored(A, pattern), rtol=1e-10, atol=1e-12)
     torch.testing.assert_close((L @ A @ L.T).diagonal(), torch.ones(len(A)).double())
 
 
@@ -46,10 +54,12 @@ def test_fsai_is_that_of_dense_solves(kind):
 def test_fsai_minimises_the_frobenius_norm(kind):
     """The gradient of |I - L C|²_F in the entries of the pattern is zero, once each row of L has
     its optimal scale; with another scale it is not."""
-    scaled, _ = unit_diagonal(system(kind))
-    A = torch.from_numpy(scaled.toarray())
+    scaled = UnitDiagonal(system(kind))
+    A, L = factor(scaled)
+    order = np.lexsort((np.arange(len(A)), scaled.key))
+    A, L = A[order][:, order], L[order][:, order]
+    assert (L.triu(1) == 0).all()
     C = torch.linalg.cholesky(A)
-    L = torch.from_numpy(factored(scaled).toarray())
     pattern = L != 0
     # The rows of the minimiser are c_ii y, those of L are y / √y_i = y / l_ii.
     best = (C.diagonal() * L.diagonal())[:, None] * L
@@ -61,12 +71,22 @@ def test_fsai_minimises_the_frobenius_norm(kind):
 
 def test_fsai_of_a_diagonal_and_of_a_full_pattern():
     """Exact in both cases: L = D^-1/2, and L = C⁻¹."""
-    one = unit_diagonal(Matrix(sp.diags_array([4.0, 9.0, 1.0])))[0]
-    np.testing.assert_allclose(factored(one).toarray(), np.eye(3))
+    one = UnitDiagonal(Matrix(sp.diags_array([4.0, 9.0, 1.0])))
+    np.testing.assert_allclose(factor(one)[1], np.eye(3))
     B = np.random.default_rng(0).standard_normal((12, 12))
-    full = sp.csr_array(B @ B.T + np.eye(12))
-    L = factored(full).toarray()
-    np.testing.assert_allclose(L @ full.toarray() @ L.T, np.eye(12), atol=1e-12)
+    A, L = factor(UnitDiagonal(Matrix(sp.csr_array(B @ B.T + np.eye(12)))))
+    np.testing.assert_allclose(L @ A @ L.T, np.eye(12), atol=1e-12)
+
+
+def test_a_hub_keeps_its_diagonal_alone():
+    """The row of an unknown with more neighbours than LONGEST."""
+    n = cpu.LONGEST + 10
+    hub = sp.lil_array((n, n))
+    hub[0, 1:] = hub[1:, 0] = 0.5 / n
+    A = hub.tocsr() + sp.eye_array(n)
+    L = factor(UnitDiagonal(Matrix(A)))[1]
+    assert ((L != 0).sum(1) == 1).all()
+    assert (L != 0).sum() == n
 
 
 @pytest.mark.parametrize("degree", [0, 2])
@@ -74,14 +94,11 @@ def test_fsai_of_a_diagonal_and_of_a_full_pattern():
 def test_loops_are_the_plain_twin(kind, degree):
     A = system(kind)
     M = FactoredApproximateInverse(A, degree=degree, dtype=torch.float64)
-    scaled, scale = unit_diagonal(A)
-    L = factored(scaled)
-    matrices = [(B.indptr, B.indices, B.data) for B in (scaled, L.T.tocsr(), L)]
-    plain = reference.inverse(matrices[0], matrices[1:], scale, 0.0, M.steps)
-    columns = np.empty((A.grid.num_nodes,) * 2)
-    for x, unit in zip(columns, np.eye(len(columns)), strict=True):
-        plain.run(unit, x)
-    twin = torch.from_numpy(columns)
+    scaled = UnitDiagonal(A)
+    hat, L = factor(scaled)
+    scale = torch.from_numpy(scaled.scale)
+    twin, order = reference.inverse(hat, L.T, scale, 0.0, M.steps), np.argsort(scaled.order)
+    twin = twin[order][:, order]
     torch.testing.assert_close(dense(M), twin, rtol=1e-11, atol=1e-13)
     single = FactoredApproximateInverse(A, degree=degree)
     torch.testing.assert_close(dense(single), twin, rtol=1e-3, atol=1e-5 * twin.abs().max())
@@ -97,9 +114,33 @@ def test_degree_zero_is_jacobi():
 
 def test_bound_is_above_the_spectrum_and_near_it():
     for kind in SMALL:
-        scaled, _ = unit_diagonal(system(kind))
-        largest = np.linalg.eigvalsh(scaled.toarray())[-1]
-        assert largest <= spectral_bound(scaled) <= 1.6 * largest
+        scaled = UnitDiagonal(system(kind))
+        largest = np.linalg.eigvalsh(scaled.csr().toarray())[-1]
+        assert largest <= scaled.bound <= 1.6 * largest
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 700])
+def test_the_layout_is_the_matrix(size):
+    """Slices of a random pattern with empty rows, and the order of a symmetric one."""
+    random = np.random.default_rng(size)
+    A = sp.random_array((size, size), density=min(0.4, 8 / size), format="csr", rng=random)
+    starts, columns, values = layout.slices_of((A.indptr, A.indices, A.data), np.float64)
+    rows = np.concatenate(
+        [8 * s + np.arange(e - b) % 8 for s, (b, e) in enumerate(itertools.pairwise(starts))]
+    )
+    real = values != 0
+    again = sp.coo_array((values[real], (rows[real], columns[real])), shape=A.shape)
+    assert abs(again - A).sum() == 0
+    S = (A + A.T).tocsr()
+    S.sort_indices()
+    length = np.diff(S.indptr)
+    order = layout.order_of(S.indptr, S.indices, length, length)
+    assert (np.sort(order) == np.arange(size)).all()
+    assert (np.diff(length[order[:512]]) <= 0).all()
+    assert layout.has_symmetric_pattern(S.indptr, S.indices)
+    lower = sp.csr_array(sp.tril(S) if size > 1 else [[1.0]])
+    lower.sort_indices()
+    assert layout.has_symmetric_pattern(lower.indptr, lower.indices) == (size == 1)
 
 
 @pytest.mark.parametrize("kind", ["triangles_jumps", "elasticity"])
@@ -128,7 +169,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="needs a symmetric A"):
         FactoredApproximateInverse(Matrix(A.tocsr()))
     indefinite = sp.csr_array([[1.0, 2.0], [2.0, 1.0]])
-    with pytest.raises(ValueError, match="principal submatrix of row 1"):
+    with pytest.raises(ValueError, match="principal submatrix of row"):
         FactoredApproximateInverse(Matrix(indefinite))
     with pytest.raises(ValueError, match="degree of the polynomial must be even"):
         ApproximateInverse(system("graph"), degree=3)
