@@ -1,6 +1,6 @@
 """Settings of PyAMG's algebraic multigrid, and what they cost in products with A."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from ..choice.system import System
 
 # Products with the matrix of a level before its Galerkin product: strength of connection and
-# interpolation take one each, a spectral radius 15 (Arnoldi's method without a restart).
-STRENGTH, INTERPOLATION, RADIUS = 1, 1, 15
+# interpolation take one each, so does a second pass of the splitting; a spectral radius takes 15
+# (Arnoldi's method without a restart).
+STRENGTH, INTERPOLATION, RADIUS, SECOND_PASS = 1, 1, 15, 1
 CANDIDATES = 8  # products with A: four symmetric sweeps on the vector of ones
 SWEEPS = {"one-way": ("forward", "backward"), "symmetric": ("symmetric", "symmetric")}
 
@@ -32,11 +33,19 @@ class Coarsening:
     """
 
     kind: type
-    strength: Any
+    strength: Callable[[float], tuple[str, dict[str, Any]]]
     products: float
     first: float = 0.0
     blocks: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _symmetric(theta: float) -> tuple[str, dict[str, Any]]:
+    return "symmetric", {"theta": theta}
+
+
+def _classical(theta: float) -> tuple[str, dict[str, Any]]:
+    return "classical", {"theta": theta, "norm": "min"}
 
 
 # Weights by Gershgorin's bounds take no spectral radius, and ones are not improved.
@@ -47,27 +56,27 @@ _CHEAP = {
 COARSENINGS = {
     "pyamg": Coarsening(  # its defaults
         SmoothedAggregation,
-        lambda theta: ("symmetric", {"theta": theta}),
+        _symmetric,
         STRENGTH + INTERPOLATION + RADIUS,
         first=CANDIDATES,
     ),
     "aggregation": Coarsening(
         SmoothedAggregation,
-        lambda theta: ("symmetric", {"theta": theta}),
-        STRENGTH + INTERPOLATION,
-        options=_CHEAP,
-    ),
-    "aggregation of nodes": Coarsening(
-        SmoothedAggregation,
-        lambda theta: ("symmetric", {"theta": theta}),
+        _symmetric,
         STRENGTH + INTERPOLATION,
         blocks=True,
         options=_CHEAP,
     ),
     "Ruge-Stüben": Coarsening(
         RugeStueben,
-        lambda theta: ("classical", {"theta": theta, "norm": "min"}),
+        _classical,
         STRENGTH + INTERPOLATION,
+    ),
+    "Ruge-Stüben, two passes": Coarsening(
+        RugeStueben,
+        _classical,
+        STRENGTH + INTERPOLATION + SECOND_PASS,
+        options={"CF": ("RS", {"second_pass": True})},
     ),
 }
 

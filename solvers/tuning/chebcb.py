@@ -41,7 +41,7 @@ class ChebCB(Tuner):
 
     def __init__(
         self,
-        arms: Sequence[float],
+        arms: Sequence[float | int],
         generator: torch.Generator,
         *,
         low: float | int,

@@ -12,7 +12,7 @@ import torch
 from ..result import SolveResult
 
 # What is known before a solve: a number, or several.
-Context = float | int | Sequence[float] | None
+Context = float | int | Sequence[float | int] | np.ndarray | None
 
 
 class Tuner(ABC):
@@ -37,7 +37,7 @@ class Tuner(ABC):
     LEARNT: ClassVar[tuple[str, ...]] = ()
     least_cost: ClassVar[float] = 1.0
 
-    def __init__(self, arms: Sequence[float], generator: torch.Generator) -> None:
+    def __init__(self, arms: Sequence[float | int], generator: torch.Generator) -> None:
         if not arms:
             raise ValueError("A tuner needs values to choose from; got none.")
         self.arms = tuple(float(arm) for arm in arms)

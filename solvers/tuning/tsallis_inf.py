@@ -22,7 +22,7 @@ class TsallisINF(Tuner):
 
     LEARNT = ("losses", "total", "count")
 
-    def __init__(self, arms: Sequence[float], generator: torch.Generator) -> None:
+    def __init__(self, arms: Sequence[float | int], generator: torch.Generator) -> None:
         super().__init__(arms, generator)
         self.losses = np.zeros(len(self.arms))  # K, before division by the mean cost
         self.total, self.count = 0.0, 0

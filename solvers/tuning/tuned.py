@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .contextual import Contextual
+from .linucb import LinUCB
 from .relax import Tuner, cost_of_failure
 from .state import read_state, write_state
 from .tsallis_inf import TsallisINF
@@ -38,6 +38,11 @@ class Choice:
     cost: float
     failure: str = ""
 
+    @property
+    def text(self) -> str:
+        """The values in words."""
+        return ", ".join(f"{name} {value}" for name, value in self.values.items())
+
 
 @dataclass(frozen=True)
 class _Attempt:
@@ -56,7 +61,7 @@ class Tuned:
 
     Each call chooses a value of each parameter and passes them to `solve` as keywords. It learns
     from costs alone. Without features `TsallisINF` learns the best fixed values; with features,
-    numbers known before the solve, `Contextual` learns which values suit which problem.
+    numbers known before the solve, `LinUCB` learns which values suit which problem.
 
     An attempt fails if `solve` raises an exception, the result has `converged` False, or the cost
     is not finite. Then `fallback` is called; by default the other values are tried in the order in
@@ -193,10 +198,10 @@ class Tuned:
         arms = range(len(self.arms))
         if self.features is None:
             return TsallisINF(arms, self._generator)
-        return Contextual(arms, self._generator, num_features=num_features)
+        return LinUCB(arms, self._generator, num_features=num_features)
 
     def _num_features(self) -> int:
-        return self._tuner.num_features if isinstance(self._tuner, Contextual) else 0
+        return self._tuner.num_features if isinstance(self._tuner, LinUCB) else 0
 
     def _identity(self) -> dict[str, Any]:
         return {

@@ -1,5 +1,6 @@
 """Algebraic multigrid of PyAMG whose settings are chosen for each matrix."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,14 @@ from .matrix_features import matrix_features
 from .tuned import Tuned
 
 ARMS: tuple[dict[str, Any], ...] = (
-    {"coarsening": "pyamg", "theta": 0.0, "sweeps": "symmetric"},
     {"coarsening": "Ruge-Stüben", "theta": 0.25},
+    {"coarsening": "Ruge-Stüben", "theta": 0.1},
+    {"coarsening": "Ruge-Stüben", "theta": 0.35},
+    {"coarsening": "Ruge-Stüben", "theta": 0.6},
+    {"coarsening": "Ruge-Stüben", "theta": 0.8},
+    {"coarsening": "Ruge-Stüben, two passes", "theta": 0.25},
+    {"coarsening": "aggregation", "theta": 0.0, "coarsest": 150},
+    {"coarsening": "pyamg", "theta": 0.0, "sweeps": "symmetric"},
 )
 
 
@@ -28,15 +35,14 @@ class CountedSolution(Solution):
 
 
 class TunedMultigrid(Tuned):
-    """Conjugate gradients with PyAMG's multigrid, settings chosen for each matrix from its features.
+    """Conjugate gradients with PyAMG's multigrid, whose settings are chosen for each matrix.
 
         tuned = TunedMultigrid()
         for A, b in systems:
             x = tuned(A, b).x
 
     The settings are `ARMS`: coarsening, threshold of strength, sweeps, and the size of the coarsest
-    level. The first is PyAMG's default. If a setting fails, `pdeops.solve` chooses another method
-    as usual.
+    level; the last is PyAMG's default. If a setting fails, `pdeops.solve` chooses another method.
 
     Args:
         cost: "products" with A (`Built.products`), which are the same on any machine; or "seconds"
@@ -60,7 +66,7 @@ class TunedMultigrid(Tuned):
     ) -> None:
         if cost not in COSTS:
             raise ValueError(f"cost is one of {', '.join(COSTS)}; got {cost!r}.")
-        self.rtol, self.max_iterations = rtol, max_iterations
+        self._options = {"rtol": rtol, "max_iterations": max_iterations}
         super().__init__(
             self._multigrid,
             ARMS,
@@ -76,24 +82,34 @@ class TunedMultigrid(Tuned):
         return super().__call__(system, b, x0)
 
     def _multigrid(self, system: System, b: Any, x0: Any, **setting: Any) -> CountedSolution:
-        built: list[Built] = []
-
-        def M(system: System) -> Any:
-            built.append(build(system, **setting))
-            return built[-1].M
-
-        method = Method("tuned algebraic multigrid", "", M)
-        found = self._solve(system, b, x0, method)
-        products = built[-1].products(sum(c.iterations for c in found.columns or [found]))
-        return CountedSolution(**vars(found), products=products)
+        return solve_by_multigrid(system, b, setting, x0=x0, **self._options)
 
     def _any(self, system: System, b: Any, x0: Any) -> Solution:
-        return self._solve(system, b, x0, None)
+        return solve(system, b, x0=x0, **self._options)
 
-    def _solve(self, system: System, b: Any, x0: Any, method: Method | None) -> Solution:
-        return solve(
-            system, b, rtol=self.rtol, method=method, max_iterations=self.max_iterations, x0=x0
-        )
+
+def solve_by_multigrid(
+    system: System, b: Any, setting: Mapping[str, Any], **options: Any
+) -> CountedSolution:
+    """x by conjugate gradients with a cycle of PyAMG's multigrid.
+
+    Args:
+        setting: the arguments of `amg_settings.build`.
+        options: those of `pdeops.solve`.
+
+    Raises:
+        ValueError: PyAMG has no hierarchy for A, or as for `pdeops.solve`.
+    """
+    built: list[Built] = []
+
+    def M(system: System) -> Any:
+        built.append(build(system, **setting))
+        return built[-1].M
+
+    name = ", ".join(f"{name} {value}" for name, value in setting.items())
+    found = solve(system, b, method=Method(f"PyAMG ({name})", "", M), **options)
+    iterations = sum(column.iterations for column in found.columns or [found])
+    return CountedSolution(**vars(found), products=built[-1].products(iterations))
 
 
 def _features(system: System, b: Any, x0: Any) -> Any:
