@@ -2,7 +2,7 @@
 
 python -m benchmarks.amg_tuning: solve each matrix with each setting once (the costs are kept in
 --costs, and a run that was interrupted continues), let tuners choose from the costs, print, and
-write results/amg_tuning.csv, .md and .svg.
+write results/amg_tuning.csv, .md and .png.
 """
 
 import argparse
@@ -134,6 +134,7 @@ class Learner:
     make: Callable[[Sequence[float], torch.Generator], Tuner]
     context: Callable[[ndarray], Any] = lambda features: None
     shuffled: bool = False  # the features are those of other systems
+    seconds: bool = False  # learns from processor seconds, not from products
 
 
 def by_size(features: ndarray) -> float:
@@ -148,6 +149,9 @@ LEARNERS = {
     "LinUCB, features of other matrices": Learner(
         partial(LinUCB, num_features=len(NAMES)), lambda x: x, shuffled=True
     ),
+    "LinUCB, 13 features, from seconds": Learner(
+        partial(LinUCB, num_features=len(NAMES)), lambda x: x, seconds=True
+    ),
     "ChebCB, log10 n": Learner(partial(ChebCB, **SPAN), by_size),
     "Tsallis-INF, 5 bins of log10 n": Learner(
         lambda arms, random: Binned(lambda: TsallisINF(arms, random), **SPAN), by_size
@@ -156,7 +160,7 @@ LEARNERS = {
 }
 
 
-def play(learner: Learner, costs: Costs, seed: int, tuner: Tuner | None = None) -> ndarray:
+def play(learner: Learner, costs: Costs, seed: int) -> ndarray:
     """The arm that a tuner takes for each system, in turn.
 
     The tuner has the arms in another order for each seed, so that it is not helped by theirs. At
@@ -168,9 +172,10 @@ def play(learner: Learner, costs: Costs, seed: int, tuner: Tuner | None = None) 
     if learner.shuffled:
         features = features[random.permutation(len(features))]
     generator = torch.Generator().manual_seed(seed)
-    tuner = tuner or learner.make(range(len(ARMS)), generator)
+    tuner = learner.make(range(len(ARMS)), generator)
     taken = []
-    for t, (x, charged) in enumerate(zip(features, costs.charged, strict=True)):
+    table = costs.seconds if learner.seconds else costs.charged
+    for t, (x, charged) in enumerate(zip(features, table, strict=True)):
         if t % 100 == 99:
             state = json.loads(json.dumps(tuner.state()))
             tuner = learner.make(range(len(ARMS)), generator)
@@ -186,25 +191,12 @@ def along(table: ndarray, taken: ndarray) -> ndarray:
     return table[np.arange(len(taken)), taken]
 
 
-def warm(costs: Costs, seed: int, before: int) -> ndarray:
-    """The arms that LinUCB takes for the first systems, when it has learnt from the last ones."""
-    random = np.random.default_rng((SEED + 2, seed))
-    order = random.permutation(len(ARMS))
-    tuner = LEARNERS[LINUCB].make(range(len(ARMS)), torch.Generator())
-    taken = []
-    for t in (*range(-before, 0), *range(before)):
-        arm = order[int(tuner.choose(costs.features[t]))]
-        tuner.observe(costs.charged[t, arm])
-        taken.append(arm)
-    return np.array(taken[before:])
-
-
 Row = dict[str, str]
 
 
 def rows_of(name: str, costs: Costs) -> tuple[list[Row], dict[str, list[ndarray]]]:
-    """Ratios of each method after 200 systems and after all; and, per learner, the regret over time
-    for each seed."""
+    """Ratios of each method after 200 systems and after all; and, for each learner from products,
+    the regret over time with each seed."""
     table: dict[tuple[str, int], list[dict[str, float]]] = {}
     regrets: dict[str, list[ndarray]] = {}
     for seed in SEEDS:
@@ -216,11 +208,14 @@ def rows_of(name: str, costs: Costs) -> tuple[list[Row], dict[str, list[ndarray]
         for method, arms in taken.items():
             for after in sorted({EARLY, len(arms)}):
                 table.setdefault((method, after), []).append(ratios(part, arms[:after]))
-            if method in LEARNERS:
+            if method in LEARNERS and not LEARNERS[method].seconds:
                 excess = along(part.charged, arms) - part.charged[:, best]
                 regrets.setdefault(method, []).append(excess.cumsum())
-        after_warm = warm(part, seed, EARLY)
-        table.setdefault((f"{LINUCB}, learnt before", EARLY), []).append(ratios(part, after_warm))
+        # From the state after the last systems to the first ones.
+        turned = part[np.arange(-EARLY, EARLY)]
+        later = play(LEARNERS[LINUCB], turned, seed)[EARLY:]
+        key = f"{LINUCB}, state of {EARLY} others"
+        table.setdefault((key, EARLY), []).append(ratios(part, later))
     rows = []
     for (method, after), found in table.items():
         row = {"sequence": name, "method": method, "matrices": str(after)}
@@ -299,7 +294,7 @@ def main() -> None:
     print("\n".join(page))
     write_csv(a.out / "amg_tuning.csv", rows)
     (a.out / "amg_tuning.md").write_text("\n".join(page), encoding="utf-8")
-    draw_regret(a.out / "amg_tuning.svg", regrets)
+    draw_regret(a.out / "amg_tuning.png", regrets)
 
 
 if __name__ == "__main__":

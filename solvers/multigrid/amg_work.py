@@ -26,7 +26,7 @@ def cycle_products(hierarchy: Any, passes: int, cycle: str = "V") -> float:
     return total / _entries(hierarchy.levels[0].A)
 
 
-def setup_products(hierarchy: Any, passes: float, first: float = 0.0) -> float:
+def setup_products(hierarchy: Any, passes: float | int, first: float | int = 0) -> float:
     """Work of the set-up in the same unit.
 
     On each level the multiplications of the two sparse products R (A P), counted exactly, and

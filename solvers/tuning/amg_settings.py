@@ -34,8 +34,8 @@ class Coarsening:
 
     kind: type
     strength: Callable[[float], tuple[str, dict[str, Any]]]
-    products: float
-    first: float = 0.0
+    products: int
+    first: int = 0
     blocks: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 

@@ -117,13 +117,21 @@ class Tuned:
         self._generator.manual_seed(_seed(self.seed, self.count))
         index = int(tuner.choose(context))
         reason = tuner.reason()
+        comparable = not self.count or self.largest > 0
+        if not comparable:
+            index = self.count % len(self.arms)
+            reason = "in turn, because no values have succeeded so far"
         first = self._attempt(index, problem)
         cost, last = first.cost, first
         if first.failure:
             log.warning("%s failed: %s", self.arms[index], first.failure)
             last, more = self._recover(index, problem)
             cost = cost_of_failure(cost + more, self.largest)
-        self._learn(tuner, cost)
+        else:
+            self.largest = max(self.largest, cost)
+        if comparable and (cost or not first.failure):
+            tuner.observe(tuner.least_cost + cost)
+        self.count += 1
         self.choices.append(Choice(self.arms[index], reason, cost, first.failure))
         if last.failure and first.error is not None:
             raise first.error
@@ -139,11 +147,6 @@ class Tuned:
                 attempt = self._attempt(other, problem)
                 cost += attempt.cost
         return attempt, cost
-
-    def _learn(self, tuner: Tuner, cost: float) -> None:
-        tuner.observe(tuner.least_cost + cost)
-        self.count += 1
-        self.largest = max(self.largest, cost)
 
     def _attempt(self, index: int, problem: Sequence[Any]) -> _Attempt:
         begin = time.process_time()

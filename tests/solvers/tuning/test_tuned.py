@@ -35,7 +35,7 @@ def sizes(count, seed=0):
 
 
 def tuned(of=solve, contextual=True, **options):
-    features = (lambda size: [size]) if contextual else None
+    features = (lambda size: [size > 0.5]) if contextual else None
     return Tuned(of, PARAMETERS, cost=work, features=features, **options)
 
 
@@ -44,7 +44,8 @@ def test_learns_which_values_suit_which_problem():
     results = [solver(size) for size in sizes(60)]
     assert [r.x for r in results] == [2 * size for size in sizes(60)]
     late = [c.cost for c in solver.choices[30:]]
-    assert np.mean(late) < 11.5 < np.mean([c.cost for c in solver.choices[:8]])
+    # 10 with the best values for each problem, 20 with the best fixed ones.
+    assert np.mean(late) < 13
     assert {tuple(c.values) for c in solver.choices} == {("theta", "smoother")}
 
 
@@ -81,14 +82,14 @@ def breaks(kind):
 @pytest.mark.parametrize("contextual", [True, False])
 def test_a_failure_is_a_cost_and_the_answer_is_right(kind, contextual):
     solver = tuned(breaks(kind), contextual)
-    problems = [0.9] * 150
-    assert [solver(size).x for size in problems] == [1.8] * 150
+    problems = [0.9] * 100
+    assert [solver(size).x for size in problems] == [1.8] * 100
     failed = [c for c in solver.choices if c.failure]
     assert failed
     assert all(c.cost >= 60 for c in failed[1:])  # twice the largest of the others
     assert "diverged" in failed[0].failure or "breakdown" in failed[0].failure
-    late = [bool(c.failure) for c in solver.choices[-50:]]
-    assert sum(late) <= (2 if contextual else 15)
+    late = [bool(c.failure) for c in solver.choices[-30:]]
+    assert sum(late) <= (2 if contextual else 9)
 
 
 def test_a_cost_that_is_not_finite_is_a_failure():
@@ -100,6 +101,22 @@ def test_a_cost_that_is_not_finite_is_a_failure():
 def test_the_fallback_replaces_the_other_values():
     solver = tuned(breaks(ValueError), fallback=lambda size: Result(7.0, 0.0))
     assert {solver(0.9).x for _ in range(40)} == {1.8, 7.0}
+
+
+def test_values_are_taken_in_turn_until_some_succeed():
+    """With a fallback whose cost is not known, a failure has nothing to be compared with."""
+
+    def only_last(size, theta, smoother):
+        if (theta, smoother) != (0.25, "sor"):
+            raise ValueError("breakdown")
+        return Result(size, 40.0)
+
+    solver = tuned(only_last, fallback=lambda size: Result(7.0, 0.0))
+    assert [solver(0.9).x for _ in range(4)] == [7.0, 7.0, 7.0, 0.9]
+    for _ in range(20):
+        solver(0.9)
+    assert not any(c.failure for c in solver.choices[-10:])
+    assert {c.cost for c in solver.choices[4:] if c.failure} == {80.0}
 
 
 def test_an_error_with_all_values_is_raised():
