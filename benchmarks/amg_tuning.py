@@ -112,7 +112,10 @@ def measured(name: str, folder: Path) -> Costs:
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}_{start}.npz" for start in range(0, count, BLOCK)]
     shuffled = np.random.default_rng().permutation(len(files))  # several processes may share them
-    for number in shuffled.tolist():
+    missing = [number for number in shuffled.tolist() if not files[number].exists()]
+    if missing:
+        costs_of(*draw(0))  # loads PyAMG and compiled loops
+    for number in missing:
         if files[number].exists():
             continue
         indices = range(number * BLOCK, min((number + 1) * BLOCK, count))

@@ -10,7 +10,7 @@ from numpy import ndarray
 from .relax import Context, Tuner
 
 SHARED, SEPARATE = 1.0, 3.0  # precision of the priors of w and v_i, that of one cost being 1
-NOISE, TRUST = 0.3, 4  # prior standard deviation of log cost, and the number of costs it counts as
+NOISE, TRUST = 0.3, 4  # prior deviation of log cost, and the number of costs it counts as
 FAR = 4.0  # standard deviations beyond which a feature is clipped
 LEAST = 1e-3  # of the mean cost; a smaller cost counts as this
 
@@ -25,11 +25,12 @@ class LinUCB(Tuner):
     z the features, standardised by their mean and deviation so far. The slopes w are those that all
     arms have in common, v_i those by which arm i differs; a ridge penalty is larger for v_i. So a
     cost of one arm also tells what the others would have cost, and few systems suffice. With the
-    least-squares fit f and its standard error s, the choice is the arm of least
+    least-squares fit f, the choice is the arm of least
 
-        f_i(x) - width s_i(x),
+        f_i(x) - width s_i(x),    s_i(x)² = e_i(x)² + 0.3² / (1 + n_i),
 
-    so an arm is tried where its cost is uncertain and may be small. No random number is used.
+    e its standard error and n_i the number of costs of arm i: an arm is tried where its cost is
+    uncertain and may be small. No random number is used.
 
     If log costs were linear in the features, a width of order √(d m log t) would bound the regret
     in log cost by O(d m √t log t) (Abbasi-Yadkori, Pál & Szepesvári 2011). Costs of solvers are not
@@ -128,8 +129,11 @@ class LinUCB(Tuner):
         slopes = np.linalg.solve(H, right)
         left = max(self.square - float(right @ slopes), 0.0)
         noise = math.sqrt((TRUST * NOISE**2 + left) / (TRUST + self.count))
-        variance = (psi.reshape(d, size).T * inverse_psi).sum(axis=0)
-        return inverse_psi.T @ right, noise * np.sqrt(np.maximum(variance, 0.0))
+        variance = noise**2 * (psi.reshape(d, size).T * inverse_psi).sum(axis=0)
+        # The features do not explain all: an arm without a cost stays uncertain, however well the
+        # others are known.
+        variance += NOISE**2 / (1 + self.gram[:, 0, 0])
+        return inverse_psi.T @ right, np.sqrt(variance)
 
     def _standardisation(self) -> ndarray:
         """T with T (1, x) = (1, z); z = 0 where a feature has not varied."""

@@ -12,6 +12,7 @@ def costs(count=150):
     """The arm 0 costs 1 where the first feature is above 0, else 3, arm 1 the reverse; others 4."""
     random = np.random.default_rng(0)
     features = random.standard_normal((count, len(amg_tuning.NAMES)))
+    features[:, 0] = np.sign(features[:, 0])
     products = np.full((count, len(ARMS)), 4.0)
     products[:, 0] = np.where(features[:, 0] > 0, 1, 3)
     products[:, 1] = 4 - products[:, 0]
@@ -43,14 +44,17 @@ def test_the_crossing_is_the_last_one(regret, where):
     assert crossed(np.array(regret)) == where
 
 
-def test_a_tuner_follows_its_features_and_not_those_of_others():
+@pytest.mark.parametrize("seed", range(3))
+def test_a_tuner_follows_its_features_and_not_those_of_others(seed):
+    """Also where the costs of the other arms hide the one that is never tried."""
     table = costs()
     late = slice(75, None)
-    taken = play(LEARNERS[LINUCB], table, 0)
-    mean = amg_tuning.along(table.products, taken)[late].mean()
-    assert mean < 1.4  # 1 for the best of each, 2 for the best fixed
-    control = play(LEARNERS["LinUCB, features of other matrices"], table, 0)
-    assert amg_tuning.along(table.products, control)[late].mean() > 1.7
+    taken = play(LEARNERS[LINUCB], table, seed)
+    assert amg_tuning.along(table.products, taken)[late].mean() < 1.3  # 1 is the best of each
+    if seed == 0:
+        control = play(LEARNERS["LinUCB, features of other matrices"], table, seed)
+        # The best fixed one takes 2.
+        assert amg_tuning.along(table.products, control)[late].mean() > 1.8
 
 
 @pytest.mark.slow

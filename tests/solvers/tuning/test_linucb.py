@@ -88,7 +88,9 @@ def test_the_fit_and_its_error_are_those_of_ridge_regression():
     variance = (linucb.TRUST * linucb.NOISE**2 + left) / (linucb.TRUST + 60)
     inverse = np.linalg.inv(whole.T @ whole)
     f, s = tuner._fit()
-    assert s == pytest.approx(np.sqrt(variance * np.diag(psi @ inverse @ psi.T)), rel=1e-5)
+    error = variance * np.diag(psi @ inverse @ psi.T)
+    unexplained = linucb.NOISE**2 / (1 + np.bincount(taken, minlength=3))
+    assert s == pytest.approx(np.sqrt(error + unexplained), rel=1e-5)
     assert f == pytest.approx(psi @ theta, abs=1e-6)
 
 
