@@ -66,7 +66,8 @@ class Tuned:
     An attempt fails if `solve` raises an exception, the result has `converged` False, or the cost
     is not finite. Then `fallback` is called; by default the other values are tried in the order in
     which they were given, so the first should be the safest. The choice has the cost of all
-    attempts, and at least twice the largest cost so far.
+    attempts, and at least twice the largest cost without a failure so far; before the first success
+    the values are taken in turn.
 
     Args:
         solve: called with the arguments of the call, and the chosen values as keywords.

@@ -145,6 +145,8 @@ def test_a_state_continues_exactly(contextual, tmp_path):
         parts += solver.choices
         solver.save(tmp_path / "state.json")
     assert parts == whole.choices
+    if contextual:
+        assert np.array_equal(solver._tuner._fit(), whole._tuner._fit())
     assert len({c.text for c in parts}) > 1
     other = tuned(contextual=contextual, seed=1)
     for size in problems:
