@@ -66,7 +66,7 @@ class TunedMultigrid(Tuned):
     ) -> None:
         if cost not in COSTS:
             raise ValueError(f"cost is one of {', '.join(COSTS)}; got {cost!r}.")
-        self._options = {"rtol": rtol, "max_iterations": max_iterations}
+        self._options: dict[str, Any] = {"rtol": rtol, "max_iterations": max_iterations}
         super().__init__(
             self._multigrid,
             ARMS,

@@ -78,7 +78,7 @@ def breaks(kind):
     return broken
 
 
-@pytest.mark.parametrize("kind", [Result, MemoryError, ZeroDivisionError, RuntimeError])
+@pytest.mark.parametrize("kind", [Result, MemoryError])
 @pytest.mark.parametrize("contextual", [True, False])
 def test_a_failure_is_a_cost_and_the_answer_is_right(kind, contextual):
     solver = tuned(breaks(kind), contextual)

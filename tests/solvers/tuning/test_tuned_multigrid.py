@@ -114,11 +114,11 @@ def test_features_of_matrices_without_couplings(A):
     assert np.isfinite(matrix_features(System.of(A))).all()
 
 
-def test_solves_a_sequence_and_takes_less_than_the_default():
+def test_solves_a_sequence_with_several_settings():
     kinds = ["stencil_anisotropic", "triangles", "elasticity"]
     tuned = TunedMultigrid(rtol=1e-9)
-    for t in range(15):
-        A = matrix(kinds[t % 3], seed=t)
+    for t in range(8):
+        A = matrix(kinds[t % 3], 80, seed=t)
         b = np.random.default_rng(t).standard_normal(A.shape[0])
         found = tuned(A, b)
         x = found.x.numpy()
@@ -138,7 +138,7 @@ def test_a_setting_that_fails_is_replaced_and_learnt(monkeypatch):
     A = matrix("triangles", 60)
     b = np.ones(A.shape[0])
     tuned = TunedMultigrid()
-    for _ in range(10):
+    for _ in range(8):
         assert np.linalg.norm(b - A @ tuned(A, b).x.numpy()) <= 1e-8 * np.linalg.norm(b)
     assert "too large" in tuned.choices[0].failure
     assert not any(c.failure for c in tuned.choices[-3:])
