@@ -91,19 +91,20 @@ def test_features_are_invariant_and_differ_between_kinds(kind):
 
 
 def test_features_of_a_small_matrix_by_hand():
-    """Row sums 1, 1, -1; s = 1/2 (positive), 1/√2; the couplings of row 1 are all strong."""
-    A = sp.csr_array([[2.0, -1.0, 0.0], [-1.0, 2.0, 1.0], [0.0, 1.0, 1.0]])
+    """s = 1/20 and 1/√2 (positive); the weak coupling is the strongest of row 0, not of row 1."""
+    A = sp.csr_array([[2.0, -0.1, 0.0], [-0.1, 2.0, 1.0], [0.0, 1.0, 1.0]])
     found = dict(zip(NAMES, matrix_features(System.of(A)), strict=True))
-    s = np.array([0.5, 0.5, 2**-0.5, 2**-0.5])
+    s = np.array([0.05, 0.05, 2**-0.5, 2**-0.5])
     assert found["log10 n"] == pytest.approx(np.log10(3))
     assert found["log10 entries per row"] == pytest.approx(np.log10(7 / 3))
     assert found["spread of entries per row"] == pytest.approx(np.std([1, 2, 1]) / (4 / 3))
     assert found["positive couplings"] == pytest.approx(2**0.5 / s.sum())
     assert found["log10 couplings"] == pytest.approx(np.log10(s).mean())
     assert found["spread of couplings"] == pytest.approx(np.log10(s).std())
-    assert found["strong couplings"] == 1
+    assert found["strong couplings"] == 3 / 4
+    assert found["spread of strong couplings"] == 0
     assert found["dominance"] == pytest.approx(s.sum() / 3)
-    assert found["log10 row sum"] == pytest.approx(np.log10(5 / 5))
+    assert found["log10 row sum"] == pytest.approx(np.log10(6.8 / 5))
     assert found["spread of diagonal"] == pytest.approx(np.log10([2, 2, 1]).std())
 
 
