@@ -148,7 +148,8 @@ def test_a_setting_that_fails_is_replaced_and_learnt(monkeypatch):
 def test_too_few_iterations_are_a_failure_with_a_right_answer():
     A, tuned = matrix("triangles", 60), TunedMultigrid(max_iterations=2)
     b = np.ones(A.shape[0])
-    found = tuned(A, b)  # by a sparse factorisation
+    found = tuned(A, b)
+    assert "PyAMG" not in found.method  # `pdeops.solve` has chosen another
     assert found.converged
     assert tuned.choices[0].failure
 
