@@ -60,8 +60,11 @@ if TYPE_CHECKING:
     from .operators.stencil import Stencil, stencil_offsets
     from .result import SolveResult
     from .tuning.chebcb import ChebCB
+    from .tuning.linucb import LinUCB
     from .tuning.relax import Binned, Relaxation
     from .tuning.tsallis_inf import TsallisINF
+    from .tuning.tuned import Tuned
+    from .tuning.tuned_multigrid import TunedMultigrid
     from .vector_file import read_vector
 
 _HOME = {
@@ -92,6 +95,7 @@ _HOME = {
     "KuramotoSivashinsky": "evolution.equations.kuramoto_sivashinsky",
     "Laplacian": "operators.laplacian",
     "Linear": "evolution.pseudospectral",
+    "LinUCB": "tuning.linucb",
     "LinearFlux": "evolution.finite_volume",
     "Matrix": "operators.matrix",
     "Multigrid": "multigrid.multigrid",
@@ -113,6 +117,8 @@ _HOME = {
     "Trajectory": "evolution.trajectory",
     "Transport": "evolution.equations.transport",
     "TsallisINF": "tuning.tsallis_inf",
+    "Tuned": "tuning.tuned",
+    "TunedMultigrid": "tuning.tuned_multigrid",
     "Wave": "evolution.equations.wave",
     "bicgstab": "krylov.bicgstab",
     "cg": "krylov.cg",
@@ -166,6 +172,7 @@ __all__ = [
     "KortewegDeVries",
     "KuramotoSivashinsky",
     "Laplacian",
+    "LinUCB",
     "Linear",
     "LinearFlux",
     "Matrix",
@@ -188,6 +195,8 @@ __all__ = [
     "Trajectory",
     "Transport",
     "TsallisINF",
+    "Tuned",
+    "TunedMultigrid",
     "Wave",
     "bicgstab",
     "cg",

@@ -15,6 +15,7 @@ from .output import Json, emit, rows
 if TYPE_CHECKING:
     from ..solvers.choice.methods import Method
     from ..solvers.choice.system import System
+    from ..solvers.tuning.tuned_multigrid import TunedMultigrid
 
 log = logging.getLogger("pdeops")
 
@@ -27,6 +28,9 @@ MEANING = {
     "converged": "residual <= rtol in every column",
     "method": "the solver and M",
     "reason": "why the solver stopped",
+    "setting": "of algebraic multigrid, from the state of --tune",
+    "why": "why this setting was taken; costs are products with A",
+    "cost": "of set-up and solve, from which the state has learnt",
 }
 
 
@@ -79,6 +83,14 @@ def command(
         Path | None,
         typer.Option(metavar="RUN", help="Trained operator whose prediction is the initial guess."),
     ] = None,
+    tune: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STATE",
+            help="Use algebraic multigrid of PyAMG with settings that are learnt from call to "
+            "call; the file (.json) keeps what has been learnt, and is created if it is missing.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Output file for x (.npy); must not exist.")
     ] = None,
@@ -94,6 +106,9 @@ def command(
     matrices. All but direct methods run inside conjugate gradients. A preconditioner that is a
     network of search directions selects the method of conjugate directions.
 
+    With --tune the method is algebraic multigrid of PyAMG, whose coarsening, threshold of strength
+    and sweeps are chosen by features of the matrix and by what earlier solves cost.
+
     If A is singular (its rows sum to zero, as those of a pressure with Neumann conditions on all
     sides), A x = b has a solution only if b lies in the range of A (its entries sum to zero). b is
     first projected onto that range. If the rest of b, which no x can reach, exceeds RTOL |b|, the
@@ -104,6 +119,7 @@ def command(
     from ..solvers.choice.solve import solve
     from ..solvers.choice.system import System
 
+    tuned = None if tune is None else _tuned(tune, preconditioner, rtol, max_iterations)
     if sys.stdout is None and (list_ or out is None):
         raise ValueError("Standard output is closed, so the result would be lost. Give --out.")
     with _reserved(out):
@@ -123,7 +139,13 @@ def command(
         setup += _seconds() - begin
         method = None if preconditioner is None else _method(preconditioner, system)
         x0 = None if guess is None else _guess(guess, system, b)
-        result = solve(system, b, rtol=rtol, method=method, max_iterations=max_iterations, x0=x0)
+        if tuned is not None and tune is not None:
+            result = tuned(system, b, x0)
+            tuned.save(tune)
+        else:
+            result = solve(
+                system, b, rtol=rtol, method=method, max_iterations=max_iterations, x0=x0
+            )
         if out is not None:
             _write(out, result.x.numpy())
     report = {
@@ -136,11 +158,34 @@ def command(
         "method": result.method + (f", guess of {guess}" if guess else ""),
         "reason": result.reason,
     }
+    if tuned is not None:
+        choice = tuned.choices[-1]
+        report |= {
+            "setting": choice.text,
+            "why": choice.reason + (f"; it failed: {choice.failure}" if choice.failure else ""),
+            "cost": choice.cost,
+        }
     _report(report, str(matrix), json)
     if not result.converged:
         log.warning("not converged: %s", result.reason)
         raise typer.Exit(1)
     log.info("%s", result.reason)
+
+
+def _tuned(state: Path, method: str | None, rtol: float, limit: int) -> "TunedMultigrid":
+    from ..solvers.tuning.tuned_multigrid import TunedMultigrid
+
+    if method is not None:
+        raise ValueError(
+            f"--tune chooses a setting of algebraic multigrid, --method names another method "
+            f"({method}). Omit one of the two."
+        )
+    if not state.parent.is_dir():
+        raise ValueError(f"{state} would lie in a folder that does not exist; choose another file.")
+    tuned = TunedMultigrid(rtol=rtol, max_iterations=limit)
+    if state.exists():
+        tuned.load(state)
+    return tuned
 
 
 def _report(report: dict[str, Any], title: str, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from .relax import Tuner, need
+from .relax import Context, Tuner, need
 
 
 class ChebCB(Tuner):
@@ -35,9 +35,13 @@ class ChebCB(Tuner):
         ValueError: the range is empty, there are no features, or `choose` gets no context.
     """
 
+    LEARNT = (
+        "_gram", "_moment", "_square", "theta", "least", "largest", "count", "_online",
+    )  # fmt: skip
+
     def __init__(
         self,
-        arms: Sequence[float],
+        arms: Sequence[float | int],
         generator: torch.Generator,
         *,
         low: float | int,
@@ -58,12 +62,12 @@ class ChebCB(Tuner):
         # Per arm: Σ φ φᵀ, Σ φ y, Σ y² of the costs y - 1 in iterations; θ in the scaled ones.
         self._gram, self._moment, self._square = np.zeros((d, m, m)), np.zeros((d, m)), np.zeros(d)
         self.theta = np.zeros((d, m))
-        self.least, self.largest, self.count = math.inf, 0.0, 0
+        self.least, self.largest, self.count = 0.0, 0.0, 0
         self._online = 0.0  # Σ (prediction - y)² of the predictions made beforehand, in iterations
         self._last, self._features = 0, np.zeros(m)
         self._predicted = 0.0
 
-    def choose(self, context: float | int | None = None) -> float:
+    def choose(self, context: Context = None) -> float:
         c = min(max((2 * need(context) - self.low - self.high) / (self.high - self.low), -1.0), 1.0)
         self._features = np.cos(np.arange(self.num_features) * math.acos(c))
         costs = self.theta @ self._features
@@ -81,8 +85,9 @@ class ChebCB(Tuner):
         self._gram[i] += np.outer(phi, phi)
         self._moment[i] += phi * y
         self._square[i] += y * y
+        self.least = min(self.least, float(cost)) if self.count else float(cost)
+        self.largest = max(self.largest, float(cost))
         self.count += 1
-        self.least, self.largest = min(self.least, float(cost)), max(self.largest, float(cost))
         if self._scale() == before:
             self._fit(i)
         else:

@@ -1,11 +1,18 @@
 """Learning a scalar parameter of a solver while a sequence of systems is solved."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
 from ..result import SolveResult
+
+# What is known before a solve: a number, or several.
+Context = float | int | Sequence[float | int] | np.ndarray | None
 
 
 class Tuner(ABC):
@@ -18,32 +25,77 @@ class Tuner(ABC):
         arms: the values to choose from.
         generator: source of its random numbers.
 
+    Attributes:
+        LEARNT: names of the attributes that hold what has been learnt.
+        least_cost: of any solve; what counts is how much more a solve costs.
+        probability: of the last choice, when it was made.
+
     Raises:
         ValueError: `arms` is empty.
     """
 
-    def __init__(self, arms: Sequence[float], generator: torch.Generator) -> None:
+    LEARNT: ClassVar[tuple[str, ...]] = ()
+    least_cost: ClassVar[float] = 1.0
+
+    def __init__(self, arms: Sequence[float | int], generator: torch.Generator) -> None:
         if not arms:
             raise ValueError("A tuner needs values to choose from; got none.")
         self.arms = tuple(float(arm) for arm in arms)
         self.generator = generator
+        self.probability = 1.0
 
     @abstractmethod
-    def choose(self, context: float | int | None = None) -> float:
-        """The value for the next system; `context` is a number known before the solve."""
+    def choose(self, context: Context = None) -> float:
+        """The value for the next system; `context` is what is known before the solve."""
 
     @abstractmethod
     def observe(self, cost: float | int) -> None:
-        """Report the cost of the last chosen value, for example iterations; at least 1."""
+        """Report the cost of the last chosen value, for example iterations; at least
+        `least_cost`."""
+
+    def reason(self) -> str:
+        """Why the last value was chosen."""
+        return f"drawn from {len(self.arms)} with probability {self.probability:.2g}"
 
     def draw(self, probabilities: list[float]) -> int:
         """The index of an arm, drawn with these probabilities."""
         left = torch.rand((), generator=self.generator, dtype=torch.float64).item()
+        # Round-off may leave the sum below 1: then the most probable arm.
+        drawn = max(range(len(self.arms)), key=lambda i: probabilities[i])
         for i, p in enumerate(probabilities):
             left -= p
             if left < 0:
-                return i
-        return max(range(len(self.arms)), key=lambda i: probabilities[i])  # round-off of the sum
+                drawn = i
+                break
+        self.probability = probabilities[drawn]
+        return drawn
+
+    def state(self) -> dict[str, Any]:
+        """What has been learnt, as numbers and nested lists."""
+        return {name: np.asarray(getattr(self, name)).tolist() for name in self.LEARNT}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from the `state` of a tuner with the same arguments.
+
+        Raises:
+            ValueError: a name is missing or unknown, or an entry is not finite or of another shape.
+        """
+        if set(state) != set(self.LEARNT):
+            raise ValueError(f"expected {sorted(self.LEARNT)}, got {sorted(state)}")
+        found = {}
+        for name in self.LEARNT:
+            before = np.asarray(getattr(self, name))
+            try:
+                found[name] = np.asarray(state[name], dtype=before.dtype)
+            except (TypeError, ValueError):
+                raise ValueError(f"{name} holds no numbers") from None
+            if found[name].shape != before.shape or not np.isfinite(found[name]).all():
+                raise ValueError(
+                    f"{name} must hold finite numbers of shape {before.shape}; got shape "
+                    f"{found[name].shape}"
+                )
+        for name, value in found.items():
+            setattr(self, name, value if value.ndim else value.item())
 
 
 class Relaxation:
@@ -68,10 +120,15 @@ class Relaxation:
         result = solve(self.tuner.choose(context))
         cost = float(max(result.iterations, 1))
         if not result.converged:
-            cost = max([2 * max(self.costs, default=1.0), cost])
+            cost = cost_of_failure(cost, max(self.costs, default=1.0))
         self.costs.append(cost)
         self.tuner.observe(cost)
         return result
+
+
+def cost_of_failure(spent: float, largest: float) -> float:
+    """The cost of a solve that failed: what was spent, and at least twice the largest so far."""
+    return max(spent, 2 * largest)
 
 
 class Binned(Tuner):
@@ -98,7 +155,7 @@ class Binned(Tuner):
         self.low, self.high = low, high
         self._current = self.bins[0]
 
-    def choose(self, context: float | int | None = None) -> float:
+    def choose(self, context: Context = None) -> float:
         part = (need(context) - self.low) / (self.high - self.low)
         self._current = self.bins[min(max(int(part * len(self.bins)), 0), len(self.bins) - 1)]
         return self._current.choose()
@@ -106,10 +163,19 @@ class Binned(Tuner):
     def observe(self, cost: float | int) -> None:
         self._current.observe(cost)
 
+    def state(self) -> dict[str, Any]:
+        return {str(i): tuner.state() for i, tuner in enumerate(self.bins)}
 
-def need(context: float | int | None) -> float:
+    def restore(self, state: Mapping[str, Any]) -> None:
+        if set(state) != {str(i) for i in range(len(self.bins))}:
+            raise ValueError(f"expected the states of {len(self.bins)} bins, got {sorted(state)}")
+        for i, tuner in enumerate(self.bins):
+            tuner.restore(state[str(i)])
+
+
+def need(context: Context) -> float:
     """The context as a number; raises a ValueError if there is none."""
-    if context is None or context != context:
+    if not isinstance(context, Real) or math.isnan(context):
         raise ValueError(
             f"This tuner chooses by a context, a number known before the solve; got {context}. "
             f"Without one, use TsallisINF."

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from .relax import Tuner
+from .relax import Context, Tuner
 
 
 class TsallisINF(Tuner):
@@ -20,13 +20,15 @@ class TsallisINF(Tuner):
     Relax*. No context is used.
     """
 
-    def __init__(self, arms: Sequence[float], generator: torch.Generator) -> None:
+    LEARNT = ("losses", "total", "count")
+
+    def __init__(self, arms: Sequence[float | int], generator: torch.Generator) -> None:
         super().__init__(arms, generator)
         self.losses = np.zeros(len(self.arms))  # K, before division by the mean cost
         self.total, self.count = 0.0, 0
         self._last, self._p = 0, np.full(len(self.arms), 1 / len(self.arms))
 
-    def choose(self, context: float | int | None = None) -> float:
+    def choose(self, context: Context = None) -> float:
         self._p = self.probabilities()
         self._last = self.draw(self._p.tolist())
         return self.arms[self._last]

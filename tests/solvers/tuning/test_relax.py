@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -110,6 +111,29 @@ def test_the_same_generator_gives_the_same_choices():
     contexts = torch.rand(50, generator=rng(1)).tolist()
     runs = [play(ChebCB(ARMS, rng(5), low=0, high=1), valley, contexts)[0] for _ in range(2)]
     assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda g: TsallisINF(ARMS, g),
+        lambda g: ChebCB(ARMS, g, low=0, high=1),
+        lambda g: Binned(lambda: TsallisINF(ARMS, g), low=0, high=1),
+    ],
+    ids=["TsallisINF", "ChebCB", "Binned"],
+)
+def test_a_state_continues_as_if_never_interrupted(make):
+    contexts = torch.rand(60, generator=rng(1)).tolist()
+    whole = play(make(rng(5)), valley, contexts)[0]
+    generator = rng(5)
+    first, second = make(generator), make(generator)
+    before = play(first, valley, contexts[:30])[0]
+    second.restore(json.loads(json.dumps(first.state())))
+    assert before + play(second, valley, contexts[30:])[0] == whole
+    fresh = make(generator)
+    assert fresh.state() != first.state()
+    with pytest.raises(ValueError, match="expected"):
+        fresh.restore({"unknown": 1.0})
 
 
 def test_learns_omega_of_sor_on_real_solves():
