@@ -5,7 +5,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,18 @@ def processor_seconds() -> float:
     """Processor time of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def seconds_per_epoch(spent: Callable[[int], float], probe: tuple[int, int] = (1, 3)) -> float:
+    """Processor seconds of an epoch with its validation, once everything is warm: the difference of
+    two short trainings, in which the costs of the start and of the first epoch cancel.
+
+    Args:
+        spent: number of epochs -> processor seconds of a training.
+        probe: the two numbers of epochs.
+    """
+    few, more = (spent(epochs) for epochs in probe)
+    return max(more - few, 0.01) / (probe[1] - probe[0])
 
 
 def overrides(settings: Mapping[str, object]) -> list[str]:
