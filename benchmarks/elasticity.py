@@ -16,8 +16,10 @@ epochs in a checkpoint are not computed again.
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -25,14 +27,20 @@ import torch
 from pdeops.calculus.norms import Lp, relative_error
 from pdeops.compare import compare_points
 from pdeops.compare.point_comparison import PointComparison
-from pdeops.compare.tables import grid_name, markdown_table, percent, seconds_text, write_csv
+from pdeops.compare.tables import (
+    grid_name,
+    markdown_table,
+    percent,
+    read_csv,
+    seconds_text,
+    write_csv,
+)
 from pdeops.datasets.problems.elasticity import Elasticity
 from pdeops.tasks import load_recipe, load_run
 
 from .bench import RESULTS, machine
-from .search import search
 from .spacetime import trained
-from .trainings import pdeops
+from .trainings import overrides, pdeops
 
 ORDERS = {"linear": 1, "quadratic": 2}
 FINER = 4  # the reference is the solver's mesh refined twice
@@ -109,6 +117,29 @@ def files(folder: Path) -> dict[str, str]:
     return found
 
 
+def tried(
+    files: Mapping[str, str], common: Mapping[str, object], out: Path
+) -> list[dict[str, str]]:
+    """The rows of the CSV `out`, one for each trial of each recipe; missing ones are trained.
+
+    All trials of a recipe take the same seconds, since only the rate varies, and have the same
+    number of epochs.
+    """
+    rows = read_csv(out)
+    for trial, recipe in product(TRIALS, RECIPES):
+        settings = {**BRIEF, **common, **trial}
+        key = {"recipe": recipe, **{name: str(value) for name, value in settings.items()}}
+        if any(key.items() <= row.items() for row in rows):
+            continue
+        given, start = overrides({**settings, **files}), time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            report = pdeops("train", recipe, *given, "--out", f"{folder}/run")
+        error, seconds = report["validation"]["relative_l2"], time.perf_counter() - start
+        rows.append({**key, "validation_relative_l2": f"{error:.5f}", "seconds": f"{seconds:.0f}"})
+        write_csv(out, rows)
+    return rows
+
+
 def chosen(rows: Sequence[Mapping[str, str]], recipe: str) -> dict[str, str]:
     """The settings of the trial with the lowest error on held-out samples."""
     mine = [row for row in rows if row["recipe"] == recipe]
@@ -128,12 +159,7 @@ def compare(
     """
     given = files(data)
     common = dict(text.split("=", 1) for text in settings)
-    rows = search(
-        *(given["data.train"], given["data.test"], folder / "elasticity_search.csv"),
-        recipes=RECIPES,
-        trials=TRIALS,
-        common={**BRIEF, **common},
-    )
+    rows = tried(given, common, folder / "elasticity_search.csv")
     loaded = {}
     for recipe in RECIPES:
         best = chosen(rows, recipe)

@@ -1,76 +1,78 @@
-"""python -m benchmarks.search TRAIN TEST: search over the same hyperparameters for every model.
+"""python -m benchmarks.search TRAIN TEST: MgNO and FNO, each at its best of an equal search.
 
-Each of RECIPES is trained once with each of TRIALS. All have the same seed, epochs and held-out
-training samples, on which the error is measured. A recipe needs a test file; it is not
-evaluated here. A trial that is already in the CSV is not run again.
+For each of RECIPES it calls `pdeops.tasks.search.search` with the same number of trials and the
+same seconds of training per trial; learning rate, width and depth vary around those of the recipe.
+The error is that on held-out training samples; a recipe needs a test file, which is not used. It
+writes the trials of all searches to results/search_darcy16.csv. It can be interrupted and repeated:
+finished trials are not run again.
 """
 
 import argparse
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Sequence
 from pathlib import Path
 
-from pdeops.compare.tables import read_csv, write_csv
-from pdeops.compare.timing import Stopwatch
+import torch
 
-from .bench import RESULTS
-from .trainings import overrides, pdeops
+from pdeops.compare.tables import write_csv
+from pdeops.tasks.search import SearchReport, search
+
+from .bench import RESULTS, machine
 
 RECIPES = ("mgno_darcy16", "fno_darcy16")
-RATES = (1e-3, 2e-3, 4e-3)
-TRIALS = [
-    {"optimizer.lr": lr, "optimizer.weight_decay": decay, "model.dropout": dropout}
-    for decay, dropout, rates in (
-        (1e-2, 0.0, RATES),
-        (5e-2, 0.0, RATES[:1]),  # decay alone changed nothing, so the other rates were left out
-        (5e-2, 0.03, RATES),
-    )
-    for lr in rates
-]
-COMMON = {"data.validation": 100, "training.batch_size": 16, "training.epochs": 50, "seed": 0}
 
 
-def validation_error(recipe: str, settings: dict[str, object]) -> float:
-    """Relative L2 on the held-out samples at the best epoch of one training."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = pdeops("train", recipe, *overrides(settings), "--out", f"{folder}/run")
-    return report["validation"]["relative_l2"]
+def searches(
+    settings: Sequence[str], folder: Path, *, trials: int, seconds: float
+) -> dict[str, SearchReport]:
+    """Recipe -> its search, the same for all; the later ones are left out after an interrupt.
+
+    Args:
+        settings: key=value for every recipe.
+        folder: where each search has a folder.
+    """
+    found: dict[str, SearchReport] = {}
+    for recipe in RECIPES:
+        found[recipe] = search(
+            recipe,
+            trials=trials,
+            seconds=seconds,
+            overrides=settings,
+            out=folder / recipe,
+            device="cpu",
+            progress=lambda row: print(row, file=sys.stderr, flush=True),
+        )
+        if found[recipe].interrupted:
+            break
+    return found
 
 
-def search(
-    train: str,
-    test: str,
-    out: Path,
-    recipes: Sequence[str] = RECIPES,
-    *,
-    trials: Sequence[Mapping[str, object]] = TRIALS,
-    common: Mapping[str, object] = COMMON,
-) -> list[dict[str, str]]:
-    """The rows of the CSV `out`, one for each trial of each recipe; missing ones are trained."""
-    rows = read_csv(out)
-    for trial, recipe in product(trials, recipes):
-        settings = {**common, **trial}
-        key = {"recipe": recipe, **{name: str(value) for name, value in settings.items()}}
-        if any(key.items() <= row.items() for row in rows):
-            continue
-        watch, files = Stopwatch(), {"data.train": train, "data.test": test}
-        error = watch(validation_error, recipe, {**settings, **files})
-        seconds = watch.timing().wall.median
-        rows.append({**key, "validation_relative_l2": f"{error:.5f}", "seconds": f"{seconds:.0f}"})
-        write_csv(out, rows)
-        print(rows[-1], file=sys.stderr, flush=True)
-    return rows
+def lines(found: dict[str, SearchReport], seconds: float) -> list[dict[str, str]]:
+    """One line for each trial of each search."""
+    return [
+        {"recipe": recipe, **row, "seconds_planned": f"{seconds:g}", **machine()}
+        for recipe, report in found.items()
+        for row in report.rows
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search")
     parser.add_argument("train")
     parser.add_argument("test")
-    parser.add_argument("--out", type=Path, default=RESULTS / "search16.csv")
-    arguments = parser.parse_args()
-    search(arguments.train, arguments.test, arguments.out)
+    parser.add_argument("--trials", type=int, default=8, help="of each model")
+    parser.add_argument("--seconds", type=float, default=30, help="of training of each trial")
+    parser.add_argument("--set", action="append", default=[], help="key=value for every recipe")
+    parser.add_argument("--folder", type=Path, default=Path("runs/search16"), help="of the runs")
+    parser.add_argument("--out", type=Path, default=RESULTS / "search_darcy16.csv")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    files = [f"data.train='{given.train}'", f"data.test='{given.test}'"]
+    plan = {"trials": given.trials, "seconds": given.seconds}
+    found = searches([*files, *given.set], given.folder, **plan)
+    write_csv(given.out, lines(found, given.seconds))
+    for recipe, report in found.items():
+        print(f"## {recipe}\n\n{report.to_markdown()}\n")
 
 
 if __name__ == "__main__":

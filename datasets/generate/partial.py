@@ -1,6 +1,5 @@
 """Partial data files: locked, resumable, and renamed to the target when complete."""
 
-import fcntl
 import json
 import os
 import time
@@ -12,6 +11,7 @@ import numpy as np
 
 from ..layouts import native_file
 from ..layouts.variables import with_shared_points
+from ..lock import lock
 from ..ragged import RaggedSizes
 from ..spec import ROLES, DatasetSpec
 
@@ -97,12 +97,7 @@ def partial_file(
     path = native_file.part_of(target)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"{path} is being written by another process. Wait for it, or choose another name."
-            ) from None
+        lock(descriptor, path)
         try:
             native_file.refuse_existing(target)  # another process may have finished it meanwhile
             if differences(path, spec, dtype) is None:

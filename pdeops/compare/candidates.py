@@ -1,6 +1,5 @@
 """The candidates of a study: an operator or a classical method on one grid."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from ..domain.transfer import Transfer
 from .duel import Row
 from .fitted import Fitted
 from .methods import ClassicalMethod
+from .tables import spread
 from .timing import Quartiles
 
 
@@ -93,7 +93,7 @@ class Candidate(ABC):
             "tolerance": self.tolerance,
             "batch": self.batch,
             "error": float(errors.mean()),
-            "error_std": float(errors.std()) if np.isfinite(errors).all() else math.inf,
+            "error_std": spread(errors.tolist()),
             "error_max": float(errors.max()),
             "seconds": seconds.median,
             "seconds_low": seconds.q1,

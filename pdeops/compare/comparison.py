@@ -10,7 +10,7 @@ from .duel import MAX_LOAD_SPREAD, Cost, Duel, Row, as_accurate, most_favourable
 from .fairness import fairness_sentence
 from .fronts import classes_table, fronts
 from .shifted import ShiftedRow, shifted_table
-from .tables import grid_name, markdown_table, percent, seconds_text, write_csv
+from .tables import grid_name, markdown_table, percent, seconds_text, spread, write_csv
 from .timing import Quartiles
 from .verdict import (
     DUEL_HEADER,
@@ -24,6 +24,11 @@ from .verdict import (
 ROW_HEADER = (
     *("method", "grid", "tolerance", "batch", "error (mean ± std)", "max error"),
     *("per solve", "of it set-up", "iterations", "threads", "dtype"),
+)
+SHIFT_COLUMNS = ("shift", "change", "opponent_of")
+# Columns that a shifted row has in common with the row of the same method.
+METHOD_COLUMNS = (
+    *("method", "kind", "grid", "tolerance", "dt", "batch", "threads", "dtype", "device", "label"),
 )
 
 
@@ -172,31 +177,60 @@ class Comparison:
             "floor": self.floor.error if self.floor else None,
             "duels": [duel_figures(d) for name in self.operators for d in self.duels(name)],
             "fronts": {kind: [r.label for r in f] for kind, f in fronts(self.rows).items()},
-            "shifted": [dataclasses.asdict(row) for row in self.shifted],
+            "shifted": [row.to_dict() for row in self.shifted],
             "rows": [_plain(r) | {"grid": list(r.grid)} for r in self.rows],
             "load": dataclasses.asdict(self.load) if self.load else None,
             "context": dict(self.context),
             "notes": list(self.notes),
         }
 
-    def to_csv(self, path: str | Path) -> Path:
-        """Write one line for each row, with the machine in the last columns; returns the path.
+    def lines(self) -> list[dict[str, object]]:
+        """One line for each row, then one for each row of `shifted`; None where a column does not
+        apply.
 
-        The column `front` is "yes" for the rows of the Pareto front of their kind.
+        Columns, in addition to the attributes of `Row`: `label`; `front`, "yes" for the rows of the
+        Pareto front of their kind; the costs of the method; of an operator's row its opponent, the
+        ratio of seconds with its interval, whether it is decided, and `pays_after` solves;
+        `load_spread`; of a shifted row `shift`, `change` and `opponent_of`, and no seconds, since
+        nothing is timed there; the problem and the machine.
         """
         best = {id(row) for line in fronts(self.rows).values() for row in line}
-        columns = list(_plain(self.rows[0]))
-        shared = {"problem": self.problem, "test_grid": grid_name(self.grid, "x")}
-        shared |= {"reference_grid": grid_name(self.reference, "x")}
-        shared |= {"num_samples": str(self.num_samples), "seed": str(self.seed)}
-        shared |= {k: v for k, v in self.context.items() if k not in columns}
+        duels = {id(d.operator): d for name in self.operators for d in self.duels(name)}
         lines = [
-            {c: getattr(row, c) for c in columns}
-            | {"grid": grid_name(row.grid, "x"), "front": "yes" if id(row) in best else "no"}
-            | shared
+            self._figures(row)
+            | {"front": "yes" if id(row) in best else "no"}
+            | _duel_columns(duels.get(id(row)))
+            | dict.fromkeys(SHIFT_COLUMNS)
             for row in self.rows
         ]
-        return write_csv(path, lines)
+        for s in self.shifted:
+            figures = self._figures(s.row)
+            line = dict.fromkeys(lines[0]) | {k: figures[k] for k in METHOD_COLUMNS if k in figures}
+            line |= {"error": s.shifted_error, "error_max": max(s.errors)}
+            line |= {"error_std": spread(s.errors)}
+            lines.append(line | {name: getattr(s, name) for name in SHIFT_COLUMNS})
+        shared: dict[str, object] = {"load_spread": self.load_spread, "problem": self.problem}
+        shared |= {"test_grid": grid_name(self.grid, "x")}
+        shared |= {"reference_grid": grid_name(self.reference, "x")}
+        shared |= {"num_samples": self.num_samples, "seed": self.seed}
+        columns = lines[0] if lines else {}
+        shared |= {k: v for k, v in self.context.items() if k not in columns}
+        return [line | shared for line in lines]
+
+    def _figures(self, row: Row) -> dict[str, object]:
+        """The attributes of a row, its label and the costs of its method."""
+        cost = self.costs.get(row.method, Cost(0.0, 0.0))
+        return {
+            **_plain(row),
+            "grid": grid_name(row.grid, "x"),
+            "label": row.label,
+            "training_seconds": cost.training_seconds,
+            "data_seconds": cost.data_seconds,
+        }
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write `lines`; returns the path."""
+        return write_csv(path, self.lines())
 
     def to_markdown(self) -> str:
         """Verdict, duels, all rows and conditions as Markdown sections of level 3."""
@@ -247,6 +281,17 @@ class Comparison:
             )
             parts.append(f"{name}: training {training}, data {data}")
         return "Paid beforehand: " + "; ".join(parts) + "."
+
+
+def _duel_columns(duel: Duel | None) -> dict[str, object]:
+    """The columns of an operator's row on its opponent; None without one."""
+    columns = ("opponent", "ratio", "ratio_low", "ratio_high", "decided", "pays_after")
+    if duel is None or duel.opponent is None:
+        return dict.fromkeys(columns)
+    low, high = duel.interval or (None, None)
+    decided, after = "yes" if duel.decided else "no", duel.break_even_text
+    values = (duel.opponent.label, duel.ratio, low, high, decided, after)
+    return dict(zip(columns, values, strict=True))
 
 
 def _plain(row: Any) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from .duel import Row
 from .tables import markdown_table, percent
 
 SHIFTED = 8  # samples of each shift, at most
@@ -10,31 +12,53 @@ SHIFTED = 8  # samples of each shift, at most
 
 @dataclass(frozen=True)
 class ShiftedRow:
-    """The error of one method on the distribution of the training data and on another one.
+    """The errors of one method on another distribution of the inputs than that of its row.
 
     Attributes:
         shift: name of what changes.
         change: the parameter with its value before and after.
-        method: the operator, the surrogate, or the classical solve.
-        kind: as in `Row`.
-        error: on the distribution of the training data.
-        shifted_error: on the other one.
+        row: the operator, the surrogate, or the classical solve on the distribution of the training
+            data.
+        errors: of each sample of the other distribution.
         opponent_of: the operator whose cheapest classical solve of equal or better error on the
             distribution of the training data the row is; None for the others.
     """
 
     shift: str
     change: str
-    method: str
-    kind: str
-    error: float
-    shifted_error: float
+    row: Row
+    errors: tuple[float, ...]
     opponent_of: str | None = None
+
+    @property
+    def method(self) -> str:
+        """The label of the row."""
+        return self.row.label
+
+    @property
+    def kind(self) -> str:
+        """The kind of the row."""
+        return self.row.kind
+
+    @property
+    def error(self) -> float:
+        """The mean error on the distribution of the training data."""
+        return self.row.error
+
+    @property
+    def shifted_error(self) -> float:
+        """The mean error on the other distribution."""
+        return sum(self.errors) / len(self.errors)
 
     @property
     def growth(self) -> float:
         """shifted_error / error."""
         return self.shifted_error / self.error if self.error > 0 else float("inf")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        names = ("shift", "change", "method", "kind", "error", "shifted_error", "opponent_of")
+        return {name: getattr(self, name) for name in names} | {"errors": list(self.errors)}
 
 
 def shifted_table(rows: Sequence[ShiftedRow]) -> str:

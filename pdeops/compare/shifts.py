@@ -117,13 +117,8 @@ def shifted_rows(
             if row.kind == "reduced" and shift.name in ROLLOUTS_ONLY:
                 continue  # a surrogate has the frames of its training data
             if row.label not in errors:
-                errors[row.label] = _error(shifted.candidate(row), shifted.truth, norm)
-            found.append(
-                ShiftedRow(
-                    *(shift.name, shift.change, row.label, row.kind, row.error, errors[row.label]),
-                    opponent_of=owner,
-                )
-            )
+                errors[row.label] = _errors(shifted.candidate(row), shifted.truth, norm)
+            found.append(ShiftedRow(shift.name, shift.change, row, errors[row.label], owner))
     return found
 
 
@@ -141,9 +136,9 @@ def _compared(comparison: Comparison) -> list[tuple[Row, str | None]]:
     return pairs
 
 
-def _error(candidate: Candidate, truth: Tensor, norm: Lp) -> float:
-    """The mean error over all samples."""
+def _errors(candidate: Candidate, truth: Tensor, norm: Lp) -> tuple[float, ...]:
+    """The error of each sample."""
     for i in range(len(truth)):
         prediction = candidate.predict(candidate.prepare([i])).double()
         candidate.record([i], prediction, truth[[i]], norm)
-    return sum(candidate.errors.values()) / len(candidate.errors)
+    return tuple(candidate.errors[i] for i in range(len(truth)))

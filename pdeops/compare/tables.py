@@ -2,6 +2,7 @@
 
 import csv
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,11 @@ def metric_name(metric: str) -> str:
 def grid_name(shape: Sequence[int], times: str = "×") -> str:
     """(65, 65) -> "65×65"."""
     return times.join(map(str, shape))
+
+
+def spread(values: Sequence[float]) -> float:
+    """Population standard deviation; infinite where a value is."""
+    return statistics.pstdev(values) if all(map(math.isfinite, values)) else math.inf
 
 
 def percent(error: float) -> str:

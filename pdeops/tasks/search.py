@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 import torch
 
 from ..compare.tables import markdown_table, read_csv, write_csv
+from ..datasets.lock import lock
 from ..runs.recipe import put
 from ..runs.search_cost import forget_search_cost, write_search_cost
 from ..training import DivergedError, checkpoint
@@ -114,8 +117,8 @@ def search(
 
     Raises:
         ValueError: no axes, a key is twice, the recipe refuses a key, an end or a value of an axis,
-            trials or seconds are not positive, OUT holds another search, or the model or data
-            refuse the settings of the first trial.
+            trials or seconds are not positive, OUT holds another search, another process searches
+            there, or the model or data refuse the settings of the first trial.
         ImportError: optuna is not installed.
     """
     base = load_recipe(recipe, overrides)
@@ -129,6 +132,21 @@ def search(
         "seconds": seconds,
         "seed": seed,
     }
+    with _locked(folder):
+        return _continued(base, axes, folder, definition, trials, device, progress)
+
+
+def _continued(
+    base: TrainingRecipe,
+    axes: Sequence[Axis],
+    folder: Path,
+    definition: Mapping[str, Any],
+    trials: int,
+    device: str,
+    progress: Callable[[Mapping[str, str]], None],
+) -> SearchReport:
+    """The search after its trials that are not finished yet."""
+    seconds, seed = definition["seconds"], definition["seed"]
     rows = _opened(folder, definition, axes)
     rates: dict[str, float] = {}
     interrupted = False
@@ -142,7 +160,8 @@ def search(
             if not rows and isinstance(error, ValueError):
                 raise
             spent = f"{time.perf_counter() - start:.1f}"
-            found = {"error": "", "epochs": "", "seconds": spent, "failed": str(error)}
+            reason = str(error).replace(f"{folder}{os.sep}", "")  # the folder may be moved
+            found = {"error": "", "epochs": "", "seconds": spent, "failed": reason}
         except KeyboardInterrupt:  # outside of the training loop, which ends without it
             found = None
         if found is None:
@@ -154,6 +173,22 @@ def search(
             _state_cost(folder, rows)
             progress(rows[-1])
     return SearchReport(folder, rows, _state_cost(folder, rows), interrupted)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The folder, created if it is missing, with no other search in it.
+
+    Raises:
+        ValueError: another process searches there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _check(base: TrainingRecipe, axes: Sequence[Axis], trials: int, seconds: float | int) -> None:
@@ -224,7 +259,6 @@ def _opened(
                 f"{folder / ROWS} has the columns {', '.join(rows[0])}; expected "
                 f"{', '.join(columns)}. Restore the file, or choose another --out."
             )
-    folder.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     return rows
 

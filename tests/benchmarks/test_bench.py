@@ -119,7 +119,7 @@ def test_every_bench_has_a_name_of_its_own():
         "refinement_sphere",
         "relax_sor",
         "residual_floor",
-        "search16",
+        "search_darcy16",
         "superiority",
     }  # of commands of their own
     studies |= {f for f in files if f.endswith("_memory")}  # of benchmarks.peak_memory

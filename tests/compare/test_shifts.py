@@ -8,6 +8,7 @@ import torch
 from pdeops.compare.candidates import Candidate
 from pdeops.compare.shifted import ShiftedRow, shifted_table
 from pdeops.compare.shifts import SHIFTS, Shifted, shifted_rows, shifts_of
+from pdeops.compare.tables import read_csv
 from pdeops.datasets import problem_named
 from tests.compare.rows import CLASSICAL, comparison, fit, net
 
@@ -116,8 +117,30 @@ def test_a_shift_whose_reference_fails_is_left_out_and_named(caplog):
 
 
 def test_the_report_has_the_shifts():
-    row = ShiftedRow("contrast", "high 12 -> 24", "net", "operator", 0.05, 0.3)
+    row = ShiftedRow("contrast", "high 12 -> 24", net(0.05, 1e-3), (0.25, 0.35))
     study = comparison(net(0.05, 1e-3), shifted=[row])
     assert "### Other distributions of the inputs" in study.to_markdown()
-    assert study.to_dict()["shifted"][0]["shifted_error"] == 0.3
+    assert study.to_dict()["shifted"][0]["shifted_error"] == pytest.approx(0.3)
     assert "Other distributions" not in comparison(net(0.05, 1e-3)).to_markdown()
+
+
+def test_the_lines_of_the_csv_end_with_the_shifts(tmp_path):
+    rows = [
+        ShiftedRow("contrast", "high 12 -> 24", net(0.05, 1e-3), (0.25, 0.35)),
+        ShiftedRow("contrast", "high 12 -> 24", CLASSICAL[1], (0.04, 0.04), "net"),
+    ]
+    study = comparison(net(0.05, 1e-3), shifted=rows)
+    lines = read_csv(study.to_csv(tmp_path / "compare.csv"))
+    trained, (first, second) = lines[: len(study.rows)], lines[len(study.rows) :]
+    assert {line["shift"] for line in trained} == {""}
+    assert (first["shift"], first["change"]) == ("contrast", "high 12 -> 24")
+    figures = [float(first[name]) for name in ("error", "error_std", "error_max")]
+    assert figures == pytest.approx([0.3, 0.05, 0.35])
+    assert first["label"] == trained[0]["label"]
+    assert first["problem"] == "darcy"
+    assert {first[name] for name in ("seconds", "front", "opponent", "iterations")} == {""}
+    assert (second["method"], second["tolerance"]) == ("solver", "0.0001")
+    assert second["opponent_of"] == "net"
+    assert (trained[0]["opponent"], float(trained[0]["ratio"])) == (CLASSICAL[1].label, 2.5)
+    assert (trained[0]["training_seconds"], trained[0]["pays_after"]) == ("90.0", "never")
+    assert (trained[1]["opponent"], trained[1]["training_seconds"]) == ("", "0.0")

@@ -55,7 +55,7 @@ def trainings(monkeypatch):
         if width == 14 and epochs != search.PROBE:
             return {"reason": "interrupted"}
         if width == 15 and epochs != search.PROBE:
-            raise DivergedError("the loss is nan")
+            raise DivergedError(f"the loss is nan in {out}")
         (out / "recipe.toml").write_text(recipe.to_toml())
         lines = [f"{i},{0.01 * width * (i + 1)}" for i in range(epochs)]
         (out / "metrics.csv").write_text("\n".join(["epoch,seconds", *lines]) + "\n")
@@ -149,6 +149,22 @@ def test_goes_on_where_it_stopped(recipe, trainings, tmp_path, monkeypatch):
         run_search(recipe, axes, out=out, **given)
 
 
+def test_two_searches_do_not_write_the_same_folder(recipe, trainings, tmp_path):
+    """The second begins while the first one runs, and again after its end."""
+    axes, given = [Axis.parsed("optimizer.lr=1e-5..1e-1")], {"seconds": 0.2, "device": "cpu"}
+    refused = []
+
+    def second(row):
+        with pytest.raises(ValueError, match="another process") as error:
+            run_search(recipe, axes, trials=9, out=tmp_path / "s", **given)
+        refused.append(str(error.value))
+
+    first = run_search(recipe, axes, trials=2, out=tmp_path / "s", progress=second, **given)
+    assert len(refused) == len(first.rows) == 2
+    assert str(tmp_path / "s") in refused[0]
+    assert len(run_search(recipe, axes, trials=3, out=tmp_path / "s", **given).rows) == 3
+
+
 def test_a_deleted_run_is_passed_over(recipe, trainings, tmp_path):
     given = {"axes": [Axis.parsed("optimizer.lr=1e-5..1e-1")], "seconds": 0.2, "out": tmp_path}
     report = run_search(recipe, trials=4, device="cpu", **given)
@@ -166,8 +182,9 @@ def test_failures_are_recorded(recipe, trainings, tmp_path):
     axes = [Axis.parsed("model.hidden_channels=[4, 13, 15]")]
     given = {"seconds": 0.2, "device": "cpu"}
     report = run_search(recipe, axes, trials=12, out=tmp_path / "a", **given)
-    reasons = {"4": "", "13": "an unlucky width", "15": "the loss is nan"}
-    assert {row["model.hidden_channels"]: row["failed"] for row in report.rows} == reasons
+    reasons = {row["model.hidden_channels"]: row["failed"] for row in report.rows}
+    assert reasons.pop("15").startswith("the loss is nan in trials/")
+    assert reasons == {"4": "", "13": "an unlucky width"}
     assert all(bool(row["error"]) == (not row["failed"]) for row in report.rows)
 
     given["out"] = tmp_path / "b"
@@ -176,7 +193,7 @@ def test_failures_are_recorded(recipe, trainings, tmp_path):
     # A search without trials can be another one. That its first trial diverges is a result.
     first = ["model.hidden_channels=15"]
     report = run_search(recipe, axes, overrides=first, trials=1, **given)
-    assert report.rows[0]["failed"] == "the loss is nan"
+    assert report.rows[0]["failed"] == "the loss is nan in trials/0000"
     assert report.best is None
 
 
