@@ -3,8 +3,8 @@
 For each set of data it generates the samples, trains every model that fits them for `--seconds` of
 processor time on one thread, two trainings at a time, and compares all runs with the classical
 solvers and with surrogates without a network (`pdeops compare`: batch 1, 8 and 32, other grids,
-other distributions of the inputs). It writes results/zoo.csv, zoo_shifted.csv and zoo.md. Finished
-trainings and data in `--folder` are used again.
+other distributions of the inputs), all on one thread. It writes results/zoo.csv and zoo.md. Finished
+trainings and data in `--folder` are used again; delete the folder to measure anew.
 
 The number of epochs is that of the budget, from the processor time of an epoch on part of the
 samples; the schedules run their whole length. Settings are those of the recipes and were not
@@ -33,18 +33,17 @@ import torch
 
 from pdeops.compare.any_runs import Options, compare_any
 from pdeops.compare.comparison import Comparison
-from pdeops.compare.duel import Cost
-from pdeops.compare.fronts import fronts
-from pdeops.compare.tables import grid_name, read_csv, write_csv
+from pdeops.compare.tables import read_csv, write_csv
 from pdeops.datasets import generate, problem_named
 from pdeops.tasks import load_recipe, load_run, train
 
-from .bench import RESULTS, machine
+from .bench import RESULTS
 from .trainings import seconds_per_epoch
 
 Row = dict[str, str]
 PART = 0.2  # of the samples, to measure the seconds of an epoch
 COMPARED = 8  # unseen samples
+FINISHED = "finished"  # a file with the processor seconds of the training
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ def trained(name: str, model: str, folder: Path, seconds: float) -> Path:
     """The folder of the finished run of a model on a set, trained now if it is missing."""
     plan, entry = SETS[name], SETS[name].models[model]
     out = folder / f"{name}_{model}_{seconds:g}s"
-    if (out / "finished").exists():
+    if (out / FINISHED).exists():
         return out
     shutil.rmtree(out, ignore_errors=True)  # of an interrupted training
     settings = {
@@ -170,7 +169,7 @@ def trained(name: str, model: str, folder: Path, seconds: float) -> Path:
     _train(entry.recipe, {**settings, "training.epochs": epochs}, out)
     used = time.process_time() - start
     print(f"{name}: {model} took {used:.3g} s of a processor", file=sys.stderr, flush=True)
-    (out / "finished").write_text(f"{used:.3g}\n", encoding="utf-8")
+    (out / FINISHED).write_text(f"{used:.3g}\n", encoding="utf-8")
     return out
 
 
@@ -190,86 +189,48 @@ def all_trained(name: str, folder: Path, seconds: float, workers: int) -> dict[s
         return {model: job.result() for model, job in jobs.items()}
 
 
-def rows_of(name: str, study: Comparison, epochs: Mapping[str, int]) -> list[Row]:
-    """A line for each row of a study, with the opponent of an operator's row."""
-    best = {id(row) for line in fronts(study.rows).values() for row in line}
-    duels = {id(d.operator): d for n in study.operators for d in study.duels(n)}
-    found = []
-    for row in study.rows:
-        cost, duel = study.costs.get(row.method, Cost(0.0, 0.0)), duels.get(id(row))
-        versus = duel.opponent if duel else None
-        interval = duel.interval if duel else None
-        found.append(
-            {
-                "set": name,
-                "method": row.method,
-                "kind": row.kind,
-                "grid": grid_name(row.grid, "x"),
-                "label": row.label,
-                "batch": str(row.batch),
-                "epochs": str(epochs.get(row.method, "")),
-                "training_seconds": _figure(cost.training_seconds),
-                "data_seconds": _figure(cost.data_seconds),
-                "error": f"{row.error:.4e}",
-                "error_std": f"{row.error_std:.1e}",
-                "seconds_q1": f"{row.seconds_low:.3e}",
-                "seconds": f"{row.seconds:.3e}",
-                "seconds_q3": f"{row.seconds_high:.3e}",
-                "front": "yes" if id(row) in best else "no",
-                "opponent": versus.label if versus else "",
-                "ratio_of_seconds": _figure(duel.ratio if duel else None),
-                "ratio_low": _figure(interval[0] if interval else None),
-                "ratio_high": _figure(interval[1] if interval else None),
-                "decided": "" if versus is None or duel is None else str(duel.decided),
-                "pays_after": "" if duel is None else duel.break_even_text,
-                "threads": str(row.threads),
-                "dtype": row.dtype,
-                "load_spread": _figure(study.load_spread),
-                **machine(),
-            }
-        )
-    return found
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
-
-
-def compare(
-    name: str, folder: Path, seconds: float, workers: int
-) -> tuple[list[Row], list[Row], str]:
-    """Train the missing models of a set and compare all of them: the rows, those of the other
-    distributions, and the report."""
+def compare(name: str, folder: Path, seconds: float, workers: int) -> tuple[list[Row], str]:
+    """Train the missing models of a set and compare all of them: the rows and the report."""
     folder.mkdir(parents=True, exist_ok=True)
     SETS[name].generate(folder / f"{name}.h5")
     places = all_trained(name, folder, seconds, workers)
     runs = {model: load_run(place, device="cpu") for model, place in places.items()}
     options = Options(num_samples=COMPARED, shifted=True)
-    study = compare_any(runs, folder / f"report_{name}", options)
-    epochs = {m: run.recipe.training.epochs for m, run in runs.items()}
-    shifted = [
-        {
-            "set": name,
-            "shift": s.shift,
-            "change": s.change,
-            "method": s.method,
-            "kind": s.kind,
-            "for": s.opponent_of or "",
-            "error": f"{s.error:.4e}",
-            "shifted_error": f"{s.shifted_error:.4e}",
-        }
-        for s in study.shifted
-    ]
-    return rows_of(name, study, epochs), shifted, f"# {name}\n\n{study.to_markdown()}\n"
+    study = compare_any(runs, folder / f"report_{name}", options, progress=_show)
+    return lines(name, study, places), f"# {name}\n\n{study.to_markdown()}\n"
+
+
+def lines(name: str, study: Comparison, places: Mapping[str, Path]) -> list[Row]:
+    """The lines of a study with the set, and of a run its epochs and the processor time of its
+    training."""
+    found = []
+    for line in study.lines():
+        run = places.get(str(line["method"]))
+        epochs = None if run is None else load_recipe(run / "recipe.toml").training.epochs
+        used = None if run is None else (run / FINISHED).read_text(encoding="utf-8").strip()
+        more = {"set": name, "epochs": epochs, "training_processor_seconds": used}
+        kept = {k: v for k, v in line.items() if not k.startswith("device of ")}
+        found.append({k: _cell(v) for k, v in {**more, **kept}.items()})
+    return found
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def _show(done: int, total: int) -> None:
+    if done % 100 == 0:
+        print(f"{done} of {total} calls", file=sys.stderr, flush=True)
 
 
 def zoo(names: Sequence[str], folder: Path, out: Path, seconds: float, workers: int) -> None:
-    """Write the rows of the sets to zoo.csv, zoo_shifted.csv and zoo.md in `out`; those of other
+    """Write the rows of the sets to zoo.csv and their reports to zoo.md in `out`; those of other
     sets stay."""
     for name in names:
-        found, changed, report = compare(name, folder, seconds, workers)
-        for file, rows in (("zoo.csv", found), ("zoo_shifted.csv", changed)):
-            write_csv(out / file, placed(read_csv(out / file), rows))
+        rows, report = compare(name, folder, seconds, workers)
+        write_csv(out / "zoo.csv", placed(read_csv(out / "zoo.csv"), rows))
         file = out / "zoo.md"
         text = file.read_text(encoding="utf-8") if file.exists() else ""
         file.write_text(with_section(text, report), encoding="utf-8")
@@ -277,10 +238,13 @@ def zoo(names: Sequence[str], folder: Path, out: Path, seconds: float, workers: 
 
 
 def placed(rows: Sequence[Row], new: Sequence[Row]) -> list[Row]:
-    """The rows with those of the sets of `new` replaced, in the order of SETS."""
+    """The rows with those of the sets of `new` replaced, in the order of SETS; columns that a set
+    does not have are empty."""
     changed = {row["set"] for row in new}
     kept = [row for row in rows if row["set"] not in changed]
-    return sorted([*kept, *new], key=lambda row: list(SETS).index(row["set"]))
+    columns = dict.fromkeys(column for row in (*kept, *new) for column in row)
+    whole = [{column: row.get(column, "") for column in columns} for row in (*kept, *new)]
+    return sorted(whole, key=lambda row: list(SETS).index(row["set"]))
 
 
 def with_section(text: str, section: str) -> str:
@@ -301,7 +265,8 @@ def main() -> None:
     unknown = [name for name in given.names if name not in SETS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(SETS)}")
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    torch.set_num_threads(1)
     zoo(given.names or list(SETS), given.folder.absolute(), given.out, given.seconds, given.workers)
 
 
