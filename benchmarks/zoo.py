@@ -3,8 +3,8 @@
 For each set of data it generates the samples, trains every model that fits them for `--seconds` of
 processor time on one thread, two trainings at a time, and compares all runs with the classical
 solvers and with surrogates without a network (`pdeops compare`: batch 1, 8 and 32, other grids,
-other distributions of the inputs), all on one thread. It writes results/zoo.csv and zoo.md. Finished
-trainings and data in `--folder` are used again; delete the folder to measure anew.
+other distributions of the inputs), all on one thread. It writes results/zoo.csv and zoo.md.
+Finished trainings and data in `--folder` are used again; delete the folder to measure anew.
 
 The number of epochs is that of the budget, from the processor time of an epoch on part of the
 samples; the schedules run their whole length. Settings are those of the recipes and were not
@@ -41,7 +41,7 @@ from .bench import RESULTS
 from .trainings import seconds_per_epoch
 
 Row = dict[str, str]
-PART = 0.2  # of the samples, to measure the seconds of an epoch
+PART = 0.1  # of the samples, to measure the seconds of an epoch
 COMPARED = 8  # unseen samples
 FINISHED = "finished"  # a file with the processor seconds of the training
 
@@ -152,7 +152,7 @@ def trained(name: str, model: str, folder: Path, seconds: float) -> Path:
         "data.validation": plan.samples // 10,
         **entry.settings,
     }
-    part = max(round(PART * plan.samples), 10)
+    part = max(round(PART * plan.samples), 6)
     short = {**settings, "data.samples": part, "data.validation": max(part // 10, 2)}
 
     def spent(epochs: int) -> float:
@@ -182,11 +182,15 @@ def _train(recipe: str, settings: Mapping[str, object], out: Path) -> None:
 
 def all_trained(name: str, folder: Path, seconds: float, workers: int) -> dict[str, Path]:
     """The folders of the runs of all models of a set, several trainings at a time."""
-    with ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)
-    ) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _alone) as pool:
         jobs = {m: pool.submit(trained, name, m, folder, seconds) for m in SETS[name].models}
         return {model: job.result() for model, job in jobs.items()}
+
+
+def _alone() -> None:
+    """One thread, and errors alone in the log, which names the missing test files otherwise."""
+    torch.set_num_threads(1)
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
 
 
 def compare(name: str, folder: Path, seconds: float, workers: int) -> tuple[list[Row], str]:
@@ -257,7 +261,7 @@ def with_section(text: str, section: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.zoo")
     parser.add_argument("names", nargs="*", metavar="SET", help=", ".join(SETS))
-    parser.add_argument("--seconds", type=float, default=20, help="processor time of a training")
+    parser.add_argument("--seconds", type=float, default=15, help="processor time of a training")
     parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 2))
     parser.add_argument("--folder", type=Path, default=Path("runs/zoo"), help="of data and runs")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
@@ -265,8 +269,7 @@ def main() -> None:
     unknown = [name for name in given.names if name not in SETS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(SETS)}")
-    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
-    torch.set_num_threads(1)
+    _alone()
     zoo(given.names or list(SETS), given.folder.absolute(), given.out, given.seconds, given.workers)
 
 
