@@ -5,6 +5,7 @@ processor time on one thread, two trainings at a time, and compares all runs wit
 solvers and with surrogates without a network (`pdeops compare`: batch 1, 8 and 32, other grids,
 other distributions of the inputs), all on one thread. It writes results/zoo.csv and zoo.md.
 Finished trainings and data in `--folder` are used again; delete the folder to measure anew.
+`--table` prints what docs/figures.md states.
 
 The number of epochs is that of the budget, from the processor time of an epoch on part of the
 samples; the schedules run their whole length. Settings are those of the recipes and were not
@@ -38,7 +39,8 @@ from pdeops.datasets import generate, problem_named
 from pdeops.tasks import load_recipe, load_run, train
 
 from .bench import RESULTS
-from .trainings import seconds_per_epoch
+from .trainings import per_epoch
+from .zoo_table import summary
 
 Row = dict[str, str]
 PART = 0.1  # of the samples, to measure the seconds of an epoch
@@ -140,6 +142,12 @@ SETS = {
 }
 
 
+def settings_of(name: str, model: str, folder: Path) -> dict[str, object]:
+    """What is changed in the recipe of a model on a set whose data are in the folder."""
+    data = {"data.train": f"'{folder / name}.h5'", "data.validation": SETS[name].samples // 10}
+    return {**data, **SETS[name].models[model].settings}
+
+
 def trained(name: str, model: str, folder: Path, seconds: float) -> Path:
     """The folder of the finished run of a model on a set, trained now if it is missing."""
     plan, entry = SETS[name], SETS[name].models[model]
@@ -147,11 +155,7 @@ def trained(name: str, model: str, folder: Path, seconds: float) -> Path:
     if (out / FINISHED).exists():
         return out
     shutil.rmtree(out, ignore_errors=True)  # of an interrupted training
-    settings = {
-        "data.train": f"'{folder / name}.h5'",
-        "data.validation": plan.samples // 10,
-        **entry.settings,
-    }
+    settings = settings_of(name, model, folder)
     part = max(round(PART * plan.samples), 6)
     short = {**settings, "data.samples": part, "data.validation": max(part // 10, 2)}
 
@@ -162,7 +166,7 @@ def trained(name: str, model: str, folder: Path, seconds: float) -> Path:
             return time.process_time() - start
 
     spent(1)  # compiles
-    rate = seconds_per_epoch(spent) * plan.samples / part
+    rate = per_epoch(spent) * plan.samples / part
     epochs = max(round(seconds / rate), 1)
     print(f"{name}: {model}, {rate:.3g} s per epoch, {epochs} epochs", file=sys.stderr, flush=True)
     start = time.process_time()
@@ -238,7 +242,7 @@ def zoo(names: Sequence[str], folder: Path, out: Path, seconds: float, workers: 
         file = out / "zoo.md"
         text = file.read_text(encoding="utf-8") if file.exists() else ""
         file.write_text(with_section(text, report), encoding="utf-8")
-        print(report, flush=True)
+        print(report.partition("###")[0], flush=True)
 
 
 def placed(rows: Sequence[Row], new: Sequence[Row]) -> list[Row]:
@@ -265,7 +269,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 2))
     parser.add_argument("--folder", type=Path, default=Path("runs/zoo"), help="of data and runs")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    parser.add_argument("--table", action="store_true", help="print the table of --out and stop")
     given = parser.parse_args()
+    if given.table:
+        print(summary(read_csv(given.out / "zoo.csv")))
+        return
     unknown = [name for name in given.names if name not in SETS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(SETS)}")
