@@ -21,7 +21,8 @@ when they are loaded: `limit_threads` comes first.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -217,6 +218,40 @@ def symmetric_lu(given: Given) -> Solve:
         options={"SymmetricMode": True},
     )
     return lambda b: Found(lu.solve(b))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread of OpenMP and of MKL in libraries that are loaded inside the block."""
+    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(before, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({} if value is None else {name: value})
+
+
+def cholmod(A: "scipy.sparse.csr_array", grid: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """CHOLMOD for `pdeops compare --solver benchmarks/opponents.py:cholmod`, with one thread."""
+    solve = _started("CHOLMOD", A, grid, 0.0)
+    return lambda b: solve(b).x
+
+
+def boomeramg_cg(
+    A: "scipy.sparse.csr_array", grid: Any, rtol: float
+) -> Callable[[np.ndarray], tuple[np.ndarray, int]]:
+    """CG with BoomerAMG for `pdeops compare --solver benchmarks/opponents.py:boomeramg_cg`."""
+    solve = _started("BoomerAMG+CG", A, grid, rtol)
+    return lambda b: solve(b)[:2]
+
+
+def _started(name: str, A: "scipy.sparse.csr_array", grid: Any, rtol: float) -> Solve:
+    import scipy.sparse
+
+    with one_thread():
+        return OPPONENTS[name].set_up(Given(scipy.sparse.csr_matrix(A), rtol, grid.ndim))
 
 
 OPPONENTS = {

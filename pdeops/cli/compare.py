@@ -39,6 +39,13 @@ def command(
     compiled: Annotated[
         bool, typer.Option("--compiled", help="Also rows of the runs under torch.compile.")
     ] = False,
+    solver: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A classical solver of your own for matrices, file.py:function, in addition. "
+            "Repeatable."
+        ),
+    ] = None,
     device: Annotated[
         str,
         typer.Option(
@@ -75,6 +82,7 @@ def command(
         resolutions=_numbers(resolutions, int, "--resolutions takes whole numbers, as in 33,65"),
         shifted=shifted,
         compiled=compiled,
+        solver=tuple(solver or ()),
     )
     names = {task_of(run).name for run in runs}
     if names == {"equation"} and len(runs) == 1:

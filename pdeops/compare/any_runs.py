@@ -10,8 +10,10 @@ from torch import Tensor
 
 from ..datasets import problem_of
 from ..domain import Points
+from ..tasks.own_models import function_at
 from .comparison import Comparison
 from .learned import compare_learned
+from .methods import own_method
 from .point_runs import compare_points
 from .rollout_runs import compare_rollouts
 from .runs import compare_runs
@@ -32,6 +34,7 @@ class Options:
             ones.
         shifted: also compute errors on other distributions of the inputs.
         compiled: also measure each run under `torch.compile`.
+        solver: names of the user's classical solvers, file.py:function (`methods.own_method`).
     """
 
     num_samples: int = 16
@@ -40,6 +43,7 @@ class Options:
     resolutions: Sequence[int] = ()
     shifted: bool = False
     compiled: bool = False
+    solver: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         wrong = [t for t in self.tolerances if not MIN_TOLERANCE <= t < 1]
@@ -102,13 +106,14 @@ def compare_any(
         shared |= {"operator_scales": scales, "classical_scales": scales}
     if options.tolerances:
         shared["tolerances"] = tuple(options.tolerances)
-    return compare_runs(runs, against=options.against, **shared)
+    further = [own_method(function_at(name)) for name in options.solver]
+    return compare_runs(runs, against=options.against, further=further, **shared)
 
 
 def refuse(options: Options, what: str) -> None:
     """Raise a ValueError if an option is given that a kind of runs does not have."""
     given = [
-        name for name in ("against", "tolerances", "resolutions", "shifted", "compiled")
+        name for name in ("against", "tolerances", "resolutions", "shifted", "compiled", "solver")
         if getattr(options, name)
     ]  # fmt: skip
     if given:

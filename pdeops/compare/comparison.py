@@ -3,12 +3,14 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
 from .duel import MAX_LOAD_SPREAD, Cost, Duel, Row, as_accurate, most_favourable, opponent_of
 from .fairness import fairness_sentence
 from .fronts import classes_table, fronts
+from .seeds import SeedRow, seed_rows, seeds_sentence, seeds_table
 from .shifted import ShiftedRow, shifted_table
 from .tables import grid_name, markdown_table, percent, seconds_text, spread, write_csv
 from .timing import Quartiles
@@ -25,6 +27,7 @@ ROW_HEADER = (
     *("method", "grid", "tolerance", "batch", "error (mean ± std)", "max error"),
     *("per solve", "of it set-up", "iterations", "threads", "dtype"),
 )
+SEED_COLUMNS = ("seeds", "seconds_std")
 SHIFT_COLUMNS = ("shift", "change", "opponent_of")
 # Columns that a shifted row has in common with the row of the same method.
 METHOD_COLUMNS = (
@@ -48,6 +51,8 @@ class Comparison:
         load: seconds of a fixed load between the calls; None if it was not timed.
         against: names of the classical methods that the user asked to compare with.
         shifted: errors on other distributions of the inputs (`shifts.py`).
+        seeds: name -> {operator: seed} of trainings that differ by the seed only.
+        metric: of the errors, a key of `METRICS`.
     """
 
     rows: Sequence[Row]
@@ -62,6 +67,8 @@ class Comparison:
     load: Quartiles | None = None
     against: Sequence[str] = ()
     shifted: Sequence[ShiftedRow] = ()
+    seeds: dict[str, dict[str, int]] = field(default_factory=dict)
+    metric: str = "relative_l2"
 
     heading: ClassVar[str] = "Comparison with classical solvers"
     row_header: ClassVar[tuple[str, ...]] = ROW_HEADER
@@ -102,7 +109,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """The sentences on each operator, win or loss; then those on the opponents asked for, on
-        surrogates without a network, and on different hardware."""
+        surrogates without a network, on several seeds, and on different hardware."""
         return "\n".join([*self.sentences(), *self._further_sentences()])
 
     def sentences(self) -> list[str]:
@@ -123,7 +130,17 @@ class Comparison:
             found += [fairness_sentence(n, best, self.rows, self.grid) for n in self.against]
             if any(r.kind == "reduced" for r in self.rows):
                 found.append(surrogate_sentence(self.duels(name, kind="reduced"), self.rows))
+        by_group = groupby(self.seed_rows, key=lambda row: row.method)
+        for group, rows in by_group:
+            duels = [d for name in self.seeds[group] for d in self.duels(name)]
+            classical = any(r.kind == "classical" for r in self.rows)
+            found.append(seeds_sentence(list(rows), duels, classical))
         return found + places_sentence(self.rows)
+
+    @property
+    def seed_rows(self) -> list[SeedRow]:
+        """The means over trainings that differ by the seed only."""
+        return seed_rows(self.rows, self.seeds)
 
     @property
     def floor_sentence(self) -> str:
@@ -178,6 +195,7 @@ class Comparison:
             "duels": [duel_figures(d) for name in self.operators for d in self.duels(name)],
             "fronts": {kind: [r.label for r in f] for kind, f in fronts(self.rows).items()},
             "shifted": [row.to_dict() for row in self.shifted],
+            "seeds": [row.to_dict() for row in self.seed_rows],
             "rows": [_plain(r) | {"grid": list(r.grid)} for r in self.rows],
             "load": dataclasses.asdict(self.load) if self.load else None,
             "context": dict(self.context),
@@ -185,14 +203,15 @@ class Comparison:
         }
 
     def lines(self) -> list[dict[str, object]]:
-        """One line for each row, then one for each row of `shifted`; None where a column does not
-        apply.
+        """One line for each row, then one for each of `seed_rows`, whose kind is "seeds", then one
+        for each row of `shifted`; None where a column does not apply.
 
         Columns, in addition to the attributes of `Row`: `label`; `front`, "yes" for the rows of the
         Pareto front of their kind; the costs of the method; of an operator's row its opponent, the
         ratio of seconds with its interval, whether it is decided, and `pays_after` solves;
-        `load_spread`; of a shifted row `shift`, `change` and `opponent_of`, and no seconds, since
-        nothing is timed there; the problem and the machine.
+        `load_spread`; the problem and the machine. A row of `seed_rows` has `seeds` and
+        `seconds_std`, and its deviations are over the seeds. A row of `shifted` has `shift`,
+        `change` and `opponent_of`, and no seconds, since nothing is timed there.
         """
         best = {id(row) for line in fronts(self.rows).values() for row in line}
         duels = {id(d.operator): d for name in self.operators for d in self.duels(name)}
@@ -200,9 +219,10 @@ class Comparison:
             self._figures(row)
             | {"front": "yes" if id(row) in best else "no"}
             | _duel_columns(duels.get(id(row)))
-            | dict.fromkeys(SHIFT_COLUMNS)
+            | dict.fromkeys((*SEED_COLUMNS, *SHIFT_COLUMNS))
             for row in self.rows
         ]
+        lines += [dict.fromkeys(lines[0]) | row.to_dict() for row in self.seed_rows]
         for s in self.shifted:
             figures = self._figures(s.row)
             line = dict.fromkeys(lines[0]) | {k: figures[k] for k in METHOD_COLUMNS if k in figures}
@@ -245,6 +265,7 @@ class Comparison:
                 "### Which kind is fastest at each accuracy",
                 "From the Pareto fronts of error and seconds of each kind:",
                 classes_table(self.rows, self.load_spread),
+                *self._about_seeds(),
                 *self._about_shifts(),
                 "### All rows",
                 markdown_table(self.row_header, [self.row_cells(r) for r in self.rows]),
@@ -254,6 +275,11 @@ class Comparison:
                 + "\n".join(f"- {key}: {value}" for key, value in self.context.items()),
             ]
         )
+
+    def _about_seeds(self) -> list[str]:
+        if not self.seed_rows:
+            return []
+        return ["### Trainings that differ by the seed only", seeds_table(self.seed_rows)]
 
     def _about_shifts(self) -> list[str]:
         if not self.shifted:

@@ -96,7 +96,10 @@ class SpectrumMean:
 
 
 def sections(
-    folder: Path, runs: Mapping[str, Any], data: Mapping[str, str | Path] | None = None
+    folder: Path,
+    runs: Mapping[str, Any],
+    data: Mapping[str, str | Path] | None = None,
+    further: Sequence[SampleErrors] = (),
 ) -> list[str]:
     """The sections on runs as Markdown; their figures go to plots/ and their numbers to files in
     the folder.
@@ -104,10 +107,12 @@ def sections(
     Args:
         runs: name -> run.
         data: name -> file to evaluate on; by default the test file of each recipe.
+        further: errors on other samples, for the same table and files.
     """
     notes: list[str] = []
     found = measured(runs, data, notes)
-    parts = [*_problem(runs), *_errors(folder, found, notes), *_worst(folder, found)]
+    parts = [*_problem(runs), *_errors(folder, [*(m.errors for m in found), *further], notes)]
+    parts += [*_worst(folder, found)]
     parts += [*_spectra(folder, found), *_calibration(folder, found)]
     return [*parts, *_recipes(runs), *_environments(runs)]
 
@@ -133,10 +138,9 @@ def _problem(runs: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _errors(folder: Path, found: Sequence[Measured], notes: Sequence[str]) -> list[str]:
-    if not found:
+def _errors(folder: Path, errors: Sequence[SampleErrors], notes: Sequence[str]) -> list[str]:
+    if not errors:
         return ["## Errors of single samples", *notes]
-    errors = [m.errors for m in found]
     to_netcdf(errors, folder / "errors.nc")
     to_csv(errors, folder / "errors.csv")
     lines = [e.line(metric) for e in errors for metric in MAIN if metric in e.metrics]

@@ -20,7 +20,7 @@ from .fitted import Fits, fits_or_note, samples_of
 from .machine import describe_machine
 from .measure import measure
 from .report import write_report
-from .runs import annotate, curves_of, training_time
+from .runs import annotate, curves_of, once, training_time
 from .tables import percent, seconds_text
 from .timing import Clock
 
@@ -150,6 +150,7 @@ def compare_learned(
         context=describe_machine() | {"threads": f"up to {threads}"},
         notes=[f"Errors: {metric} on the first {count} samples of the test file.", *fits.notes],
         load=load,
+        metric=metric,
         reason=reason,
     )
     annotate(comparison, runs, [])
@@ -159,7 +160,7 @@ def compare_learned(
         title=title or f"{', '.join(runs)} without a classical solver",
         comparison=comparison,
         curves=curves_of(runs),
-        runs=runs,
+        runs=once(runs),
     )
     return comparison
 

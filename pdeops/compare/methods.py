@@ -1,14 +1,18 @@
 """The classical solvers for comparison with operators."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ..datasets.problems.problem import Problem
 from ..domain import Boundary, Grid
 from ..nearest import did_you_mean
+from ..solvers.direct.sparse import regular
 from ..solvers.operators.boundary import with_boundary
 from ..solvers.result import SolveResult
 
@@ -34,12 +38,51 @@ class ClassicalMethod:
 
 
 def methods_for(problem: Problem) -> list[ClassicalMethod]:
-    """The strongest solver of this package for the problem, and scipy's sparse LU.
+    """The strongest solver of this package for the problem, algebraic multigrid of PyAMG for a
+    problem of this package, and scipy's sparse LU.
 
     With only Neumann sides the matrix is singular; sparse LU does not apply and is omitted.
     """
-    strongest = STRONGEST.get(problem.name, ClassicalMethod("classical solver", _problem_solver))
-    return [strongest, SPARSE_DIRECT] if Boundary.DIRICHLET in problem.boundary else [strongest]
+    if problem.name in STRONGEST:
+        found = [STRONGEST[problem.name], PYAMG]
+    else:
+        found = [ClassicalMethod("classical solver", _problem_solver)]
+    return [*found, SPARSE_DIRECT] if Boundary.DIRICHLET in problem.boundary else found
+
+
+# (A, grid) or (A, grid, rtol) -> the solution of one right-hand side: b -> x, or b -> (x, number of
+# iterations). A is the matrix of the unknowns in CSR, b and x are vectors, all in float64.
+SetUp = Callable[..., Callable[[np.ndarray], Any]]
+
+
+def own_method(set_up: SetUp) -> ClassicalMethod:
+    """The classical method of a user's function, with its name in tables.
+
+    The function is the set-up for an assembled matrix (`SetUp`): of a direct method (A, grid), of
+    an iteration that stops at a relative residual (A, grid, rtol).
+
+    Raises:
+        ValueError: it has neither two nor three arguments.
+    """
+    number = len(inspect.signature(set_up).parameters)
+    if number not in (2, 3):
+        raise ValueError(
+            f"A solver of your own is a function (A, grid) or (A, grid, rtol) that returns b -> x; "
+            f"{set_up.__name__} has {number} arguments."
+        )
+
+    def prepared(problem: Problem, x: Tensor, grid: Grid, rtol: float = 1e-8) -> Any:
+        return set_up(regular(problem.operator(x, grid)), grid, *[rtol][: number - 2])
+
+    def solve(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:
+        b = problem.rhs(x, grid)
+        found = prepared(problem, x, grid, rtol)(b.double().numpy().ravel())
+        u, iterations = found if isinstance(found, tuple) else (found, 1)
+        inside = torch.as_tensor(u, dtype=torch.float64).reshape(b.shape)
+        field, reason = with_boundary(inside, grid), set_up.__name__
+        return SolveResult(field, True, int(iterations), [], reason)
+
+    return ClassicalMethod(set_up.__name__, solve, prepared, iterative=number == 3)
 
 
 def method_name(name: str, names: Sequence[str]) -> str:
@@ -67,6 +110,21 @@ def _multigrid_cg(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> Solve
 
     result = multigrid_cg(_diffusion(problem, x, grid), problem.rhs(x, grid), rtol)
     return replace(result, x=with_boundary(result.x, grid))
+
+
+def _pyamg_cg(problem: Problem, x: Tensor, grid: Grid, rtol: float) -> SolveResult:
+    """Assembly, hierarchy of PyAMG and conjugate gradients."""
+    from ..solvers import cg
+
+    A = problem.operator(x, grid)
+    result = cg(A, problem.rhs(x, grid), M=_pyamg(problem, x, grid), rtol=rtol)
+    return replace(result, x=with_boundary(result.x, grid))
+
+
+def _pyamg(problem: Problem, x: Tensor, grid: Grid) -> Any:
+    from ..solvers import RugeStueben
+
+    return RugeStueben(problem.operator(x, grid))
 
 
 def _hierarchy(problem: Problem, x: Tensor, grid: Grid) -> Any:
@@ -108,6 +166,7 @@ def _assembled(problem: Problem, x: Tensor, grid: Grid) -> Any:
 SPARSE_DIRECT = ClassicalMethod(
     "sparse direct", _sparse_direct, _assembled, iterative=False, max_nodes=70_000
 )
+PYAMG = ClassicalMethod("PyAMG RS+CG", _pyamg_cg, _pyamg)
 STRONGEST = {
     "darcy": ClassicalMethod("multigrid-CG", _multigrid_cg, _hierarchy),
     "poisson": ClassicalMethod("sine transform", _sine_transform, iterative=False),

@@ -115,14 +115,16 @@ def _surrogate_points(ax: "Axes", comparison: Comparison) -> None:
         ax.plot(
             [r.seconds for r in series],
             [r.error for r in series],
-            marker=("P", "X", "*", "p")[i % 4],
-            color="#5B4B8A",
-            lw=0.8,
-            ls=":",
-            ms=5.5,
             label=f"{name}, without a network",
             zorder=4,
+            **surrogate_style(i),
         )
+
+
+def surrogate_style(i: int) -> dict[str, Any]:
+    """The style of the series of the i-th surrogate without a network."""
+    marker = ("P", "X", "*", "p")[i % 4]
+    return {"marker": marker, "color": "#5B4B8A", "lw": 0.8, "ls": ":", "ms": 5.5}
 
 
 def _classical_lines(ax: "Axes", comparison: Comparison) -> None:

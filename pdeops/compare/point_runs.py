@@ -30,7 +30,7 @@ from .point_candidates import (
 )
 from .point_comparison import PointComparison
 from .report import write_report
-from .runs import UNSEEN, annotate, common, curves_of, data_cost, training_time
+from .runs import UNSEEN, annotate, common, curves_of, data_cost, once, training_time
 from .shifted import SHIFTED
 from .shifts import Shift, Shifted, shifted_rows
 from .tables import grid_name
@@ -112,7 +112,7 @@ def compare_points(
         comparison=comparison,
         samples=_samples(operators, problem, truth),
         curves=curves_of(runs),
-        runs=runs,
+        runs=once(runs),
     )
     return comparison
 

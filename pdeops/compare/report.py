@@ -9,6 +9,8 @@ from .evidence import sections
 from .field_plots import Samples, field_panel
 from .page import write_page
 from .plots import error_time, training_curves
+from .sample_errors import SampleErrors
+from .shifted import shifted_errors
 from .tables import markdown_table, read_csv, write_csv
 
 
@@ -80,7 +82,7 @@ def write_report(
             "The epochs: [training.csv](training.csv).",
         ]
     if runs:
-        parts += sections(folder, runs, data)
+        parts += sections(folder, runs, data, _shifted(comparison, runs))
     text = "\n\n".join(parts) + "\n"
     report = folder / "report.md"
     draft = report.with_name("report.md.part")
@@ -88,6 +90,15 @@ def write_report(
     draft.replace(report)
     write_page(report.with_suffix(".html"), title, text)
     return report
+
+
+def _shifted(comparison: Comparison | None, runs: Mapping[str, Any]) -> list[SampleErrors]:
+    """The errors of the runs on other distributions of the inputs."""
+    if comparison is None:
+        return []
+    seeds = {name: run.recipe.seed for name, run in runs.items()}
+    rows = [row for row in comparison.shifted if row.row.method in seeds]
+    return shifted_errors(rows, seeds, comparison.metric)
 
 
 def _epochs(curves: Mapping[str, str | Path], metric: str) -> list[dict[str, object]]:

@@ -17,13 +17,11 @@ class RolloutComparison(Comparison):
 
     Attributes:
         times: times of the predicted frames, from the last given frame on.
-        metric: of the errors, a key of `METRICS`.
         finest: nodes per axis of the finest classical grid; by default those of the test grid.
     """
 
     rows: Sequence[RolloutRow]
     times: tuple[float, ...] = ()
-    metric: str = "relative_l2"
     finest: tuple[int, ...] = ()
 
     row_header = (

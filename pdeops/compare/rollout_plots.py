@@ -1,13 +1,16 @@
 """The figure of a study of trajectories: error and correlation time over seconds."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .figures import CLASSICAL_MARKERS, OPERATOR_COLOURS, new_figure
-from .plots import log_limits, note_few
+from .plots import log_limits, note_few, surrogate_style
 from .rollout_candidates import THRESHOLD
 from .rollout_comparison import RolloutComparison
 from .tables import grid_name, metric_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 GRID_COLOURS = ("#1B3A57", "#0072B2", "#4393C3", "#56B4E9", "#9ECAE1")  # coarse to fine
 
@@ -16,7 +19,8 @@ def error_seconds(comparison: RolloutComparison, path: str | Path) -> Path:
     """Left the error at the last time (lower left is better), right the correlation time (upper
     left is better), over seconds per trajectory. Returns the path.
 
-    Steppers of batch 1 have one line for each grid, over dt; operators one for all batch sizes.
+    Steppers of batch 1 have one line for each grid, over dt; operators and surrogates without a
+    network one for all batch sizes.
     """
     classical = [r for r in comparison.rows if r.kind == "classical" and r.batch == 1]
     with new_figure(path, (10.6, 4.6)) as figure:
@@ -37,17 +41,13 @@ def error_seconds(comparison: RolloutComparison, path: str | Path) -> Path:
                         ms=4,
                         label=f"{method} on {grid_name(grid)}" if measure == "error" else None,
                     )
+            _surrogates(ax, comparison, measure)
             for i, name in enumerate(comparison.operators):
                 series = [r for r in comparison.rows if r.kind == "operator" and r.method == name]
-                ax.plot(
-                    [r.seconds for r in series],
-                    [getattr(r, measure) for r in series],
-                    color=OPERATOR_COLOURS[i % len(OPERATOR_COLOURS)],
-                    marker="o",
-                    ms=7,
-                    lw=0.9,
-                    label=name if measure == "error" else None,
-                )
+                colour = OPERATOR_COLOURS[i % len(OPERATOR_COLOURS)]
+                label = name if measure == "error" else None
+                points = [r.seconds for r in series], [getattr(r, measure) for r in series]
+                ax.plot(*points, color=colour, marker="o", ms=7, lw=0.9, label=label)
                 for k, r in enumerate(series):  # labels above and below by turns
                     ax.annotate(
                         f"batch {r.batch}",
@@ -74,3 +74,16 @@ def error_seconds(comparison: RolloutComparison, path: str | Path) -> Path:
         )
         figure.legend(loc="outside right upper", fontsize=7)
     return Path(path)
+
+
+def _surrogates(ax: "Axes", comparison: RolloutComparison, measure: str) -> None:
+    """The surrogates without a network: a series over batch sizes for each."""
+    rows = [r for r in comparison.rows if r.kind == "reduced"]
+    for i, name in enumerate(dict.fromkeys(r.method for r in rows)):
+        series = [r for r in rows if r.method == name]
+        ax.plot(
+            [r.seconds for r in series],
+            [getattr(r, measure) for r in series],
+            label=f"{name}, without a network" if measure == "error" else None,
+            **surrogate_style(i),
+        )

@@ -16,7 +16,7 @@ from .rollout_candidates import FittedRollout, LearnedRollout, Rollout, SteppedR
 from .rollout_comparison import RolloutComparison
 from .rollout_plots import error_seconds
 from .rollout_study import SCALES, STEPPERS, rollout_study, solve_truth
-from .runs import UNSEEN, annotate, common, curves_of, data_cost, training_time
+from .runs import UNSEEN, annotate, common, curves_of, data_cost, once, training_time
 from .shifted import SHIFTED
 from .shifts import Shift, Shifted, shifted_rows
 from .stepping_grids import GRIDS
@@ -117,9 +117,9 @@ def compare_rollouts(
         comparison=comparison,
         draw=error_seconds,
         metric=truth.metric,
-        films=_films(runs, truth, Path(folder)),
+        films=_films(once(runs), truth, Path(folder)),
         curves=curves_of(runs),
-        runs=runs,
+        runs=once(runs),
     )
     return comparison
 
@@ -163,7 +163,7 @@ def _shifted(
         )
         return SteppedRollout(row.method, there, dt=row.dt, stepping=stepping, **shared)
 
-    return Shifted(candidate, truth.frames, grid)
+    return Shifted(candidate, truth.frames, grid, truth.times[-1])
 
 
 def _rollout(run: Any) -> Rollout:

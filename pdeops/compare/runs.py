@@ -27,10 +27,11 @@ from .duel import Row
 from .error_time import reference_factor, solve_reference, study
 from .field_plots import SHOWN, Samples
 from .fitted import Fits, fits_or_note
-from .methods import methods_for
+from .methods import ClassicalMethod, methods_for
 from .plots import read_metrics
 from .projected import projection
 from .report import write_report
+from .seeds import groups_of
 from .shifted import SHIFTED
 from .shifts import Shift, Shifted, shifted_rows
 from .tables import grid_name, seconds_text
@@ -40,6 +41,11 @@ log = logging.getLogger("pdeops")
 
 UNSEEN = 1_000_003  # added to the seed of the training data to obtain unseen test problems
 TIMED = 4  # samples generated to estimate the cost of the training data
+NOT_MEASURED = (
+    "Not measured: CHOLMOD and BoomerAMG. Their package polyfem-polysolve is under the GPL in "
+    "parts, so pdeops never imports it; where it is installed, a checkout adds both by --solver "
+    "benchmarks/opponents.py:cholmod --solver benchmarks/opponents.py:boomeramg_cg."
+)
 
 
 def compare_runs(
@@ -51,6 +57,7 @@ def compare_runs(
     training_seconds: Mapping[str, float | None] | None = None,
     data_seconds: float | None = None,
     fits: Fits | None = None,
+    further: Sequence[ClassicalMethod] = (),
     shifts: Sequence[Shift] = (),
     title: str | None = None,
     introduction: str = "",
@@ -70,6 +77,7 @@ def compare_runs(
         data_seconds: seconds to generate the training data; by default estimated from a few
             samples.
         fits: surrogates without a network; by default those of `fits_or_note`.
+        further: classical methods in addition to those of `methods_for`.
         shifts: other distributions of the inputs on which errors are computed (`shifts_of`).
         title, introduction, evaluations, data: arguments of `write_report`.
 
@@ -100,12 +108,13 @@ def compare_runs(
         training_seconds=spent | dict(training_seconds or {}),
         data_seconds=costs,
         fits=fits,
+        classical=[*methods_for(problem), *further],
         progress=progress,
         **options,
     )
-    annotate(comparison, runs, notes)
+    annotate(comparison, runs, notes if further else [*notes, NOT_MEASURED])
     if shifts:
-        prepare = partial(_shifted, runs, fits, comparison, grid)
+        prepare = partial(_shifted, runs, fits, further, comparison, grid)
         comparison = replace(comparison, shifted=shifted_rows(comparison, shifts, prepare))
     log.info("writing %s", Path(folder) / "report.md")
     write_report(
@@ -113,9 +122,9 @@ def compare_runs(
         title=title or f"{', '.join(runs)} for {problem.name} at {grid_name(grid.shape)}",
         introduction=introduction,
         evaluations=evaluations,
-        samples=_samples(runs, problem, grid, seed),
+        samples=_samples(once(runs), problem, grid, seed),
         curves=curves_of(runs),
-        runs=runs,
+        runs=once(runs),
         data=data,
         comparison=comparison,
     )
@@ -123,11 +132,16 @@ def compare_runs(
 
 
 def _shifted(
-    runs: Mapping[str, Run], fits: Fits, comparison: Comparison, grid: Grid, shift: Shift
+    runs: Mapping[str, Run],
+    fits: Fits,
+    further: Sequence[ClassicalMethod],
+    comparison: Comparison,
+    grid: Grid,
+    shift: Shift,
 ) -> Shifted:
     """The methods of a study on the samples of a shift."""
     inputs = Inputs(shift.problem, comparison.seed)
-    classical = {method.name: method for method in methods_for(shift.problem)}
+    classical = {method.name: method for method in (*methods_for(shift.problem), *further)}
     fitted = {f.name: f for f in fits.fitted}
 
     def candidate(row: Row) -> Candidate:
@@ -178,8 +192,9 @@ def common(runs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def annotate(comparison: Comparison, runs: Mapping[str, Any], notes: Sequence[str]) -> None:
-    """Add the device of each run and the notes to a comparison, and what differs between the
-    training samples of the runs."""
+    """Add the device of each run, the runs that differ by the seed only and the notes to a
+    comparison, and what differs between the training samples of the runs."""
+    comparison.seeds.update(groups_of(runs))
     samples = {n: f"{_num_used(r)} of seed {r.spec.seed}" for n, r in runs.items() if r.spec}
     if len(set(samples.values())) > 1:
         each = ", ".join(f"{name} {text}" for name, text in samples.items())
@@ -189,9 +204,16 @@ def annotate(comparison: Comparison, runs: Mapping[str, Any], notes: Sequence[st
     comparison.notes.extend(notes)
 
 
+def once(runs: Mapping[str, Any]) -> dict[str, Any]:
+    """The runs without those of a folder that an earlier one has: a run on another device, or
+    compiled, has the same recipe, training and errors."""
+    names = {run.folder: name for name, run in reversed(runs.items())}
+    return {name: run for name, run in runs.items() if names[run.folder] == name}
+
+
 def curves_of(runs: Mapping[str, Any]) -> dict[str, Path]:
-    """The metrics.csv of the runs that have one, by name."""
-    files = {name: run.folder / "metrics.csv" for name, run in runs.items()}
+    """The metrics.csv of the runs that have one, by name; of each folder once."""
+    files = {name: run.folder / "metrics.csv" for name, run in once(runs).items()}
     return {name: file for name, file in files.items() if file.is_file()}
 
 

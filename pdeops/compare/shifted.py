@@ -1,11 +1,14 @@
 """Errors on other distributions of the inputs than that of the training data: the record."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .duel import Row
-from .tables import markdown_table, percent
+from .sample_errors import SampleErrors
+from .tables import grid_name, markdown_table, percent
 
 SHIFTED = 8  # samples of each shift, at most
 
@@ -22,6 +25,7 @@ class ShiftedRow:
         errors: of each sample of the other distribution.
         opponent_of: the operator whose cheapest classical solve of equal or better error on the
             distribution of the training data the row is; None for the others.
+        time: at which the errors are taken, from the last given frame on; 0.0 without frames.
     """
 
     shift: str
@@ -29,6 +33,7 @@ class ShiftedRow:
     row: Row
     errors: tuple[float, ...]
     opponent_of: str | None = None
+    time: float = 0.0
 
     @property
     def method(self) -> str:
@@ -59,6 +64,25 @@ class ShiftedRow:
         """Plain values for JSON."""
         names = ("shift", "change", "method", "kind", "error", "shifted_error", "opponent_of")
         return {name: getattr(self, name) for name in names} | {"errors": list(self.errors)}
+
+
+def shifted_errors(
+    rows: Sequence[ShiftedRow], seeds: Mapping[str, int], metric: str
+) -> list[SampleErrors]:
+    """The errors of the operators as entries of a file of sample errors, a data set for each shift.
+
+    Args:
+        seeds: operator -> the seed of its training.
+        metric: of the errors.
+    """
+    return [
+        SampleErrors(
+            *(row.row.method, f"{row.shift}: {row.change}", grid_name(row.row.grid, "x")),
+            *(seeds[row.row.method], (row.time,), {metric: np.array(row.errors)[:, None]}),
+        )
+        for row in rows
+        if row.kind == "operator"
+    ]
 
 
 def shifted_table(rows: Sequence[ShiftedRow]) -> str:

@@ -85,11 +85,13 @@ class Shifted:
         candidate: a row of the study -> the same method on the samples of the shift.
         truth: the reference (n, ...).
         grid: the test grid.
+        time: at which errors are taken, from the last given frame on; 0.0 without frames.
     """
 
     candidate: Callable[[Row], Candidate]
     truth: Tensor
     grid: Any
+    time: float = 0.0
 
 
 def shifted_rows(
@@ -118,7 +120,9 @@ def shifted_rows(
                 continue  # a surrogate has the frames of its training data
             if row.label not in errors:
                 errors[row.label] = _errors(shifted.candidate(row), shifted.truth, norm)
-            found.append(ShiftedRow(shift.name, shift.change, row, errors[row.label], owner))
+            found.append(
+                ShiftedRow(shift.name, shift.change, row, errors[row.label], owner, shifted.time)
+            )
     return found
 
 

@@ -1,13 +1,16 @@
 """Studies of trajectories: known errors and correlation times, starts, stability, duels."""
 
 import math
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 import torch
 
 from pdeops.calculus.fourier import resample
+from pdeops.compare import rollout_plots
 from pdeops.compare.duel import Cost, opponent_of
+from pdeops.compare.figures import new_figure
 from pdeops.compare.rollout_candidates import RolloutRow, keeps_correlation
 from pdeops.compare.rollout_comparison import RolloutComparison
 from pdeops.compare.rollout_plots import error_seconds
@@ -134,7 +137,6 @@ def test_the_report_has_both_duels(study, tmp_path):
     study.to_csv(tmp_path / "compare.csv")
     header = (tmp_path / "compare.csv").read_text().splitlines()[0]
     assert "correlation_time" in header
-    assert error_seconds(study, tmp_path / "a.png").stat().st_size > 10_000
 
 
 def row(kind, error, seconds, time, batch=1, censored=0):
@@ -144,6 +146,29 @@ def row(kind, error, seconds, time, batch=1, censored=0):
         setup_seconds=None, iterations=None, converged=True, threads=1, dtype="float32", dt=0.1,
         correlation_time=time, censored=censored,
     )  # fmt: skip
+
+
+def test_the_figure_has_every_kind(tmp_path, monkeypatch):
+    kinds = ("operator", "classical", "reduced")
+    found = RolloutComparison(
+        rows=[row(kind, 0.1 * i, float(i), 5.0) for i, kind in enumerate(kinds, start=1)],
+        costs={}, problem="p", grid=(16,), reference=(64,), num_samples=1, seed=0, times=(6.0,),
+    )  # fmt: skip
+    drawn = []
+
+    @contextmanager
+    def kept(path, size):
+        with new_figure(path, size) as figure:
+            yield figure
+            drawn.append(figure)
+
+    monkeypatch.setattr(rollout_plots, "new_figure", kept)
+    assert error_seconds(found, tmp_path / "a.png").stat().st_size > 10_000
+    left, right = drawn[0].axes
+    names = [line.get_label() for line in left.get_lines()]
+    assert sorted(names) == ["classical on 16", "operator", "reduced, without a network"]
+    points = {tuple(line.get_xydata()[0]) for line in right.get_lines()}
+    assert points == {(1.0, 5.0), (2.0, 5.0), (3.0, 5.0)}
 
 
 def test_opponents_by_error_and_by_correlation_time_differ():

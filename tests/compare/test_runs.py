@@ -41,6 +41,7 @@ def trained(tmp_path_factory):
 def reported(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     options = {"num_samples": 2, "repeats": 1, "batch_sizes": (1, 2), "clock": Clock(rest=0.0)}
+    options |= {"tolerances": (1e-2,)}
     return folder, compare_runs(trained, folder=folder, **options)
 
 
@@ -79,6 +80,22 @@ def test_the_report_has_all_its_pictures(reported):
     pictures = sorted(p.name for p in (folder / "plots").iterdir())
     assert pictures == ["error_time.png", "fields.png", "training.png"]
     assert all((folder / "plots" / name).stat().st_size > 10_000 for name in pictures)
+
+
+def test_what_was_not_measured_is_stated_once(reported):
+    folder, comparison = reported
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert text.count("CHOLMOD and BoomerAMG") == 1
+    assert {r.method for r in comparison.rows if r.kind == "classical"} == {
+        *("multigrid-CG", "PyAMG RS+CG", "sparse direct"),
+    }
+
+
+def test_a_folder_is_described_once():
+    """A compiled run, or one on another device, has the folder of its run."""
+    places = {"net": "a", "other": "b", "net, compiled": "a", "net on cuda": "a"}
+    runs_of = {name: SimpleNamespace(folder=folder) for name, folder in places.items()}
+    assert runs.once(runs_of) == {name: runs_of[name] for name in ("net", "other")}
 
 
 def test_the_truth_of_the_picture_is_the_finer_reference(trained):

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+import xarray
 
 from pdeops.compare.candidates import Candidate
-from pdeops.compare.shifted import ShiftedRow, shifted_table
+from pdeops.compare.sample_errors import to_netcdf
+from pdeops.compare.shifted import ShiftedRow, shifted_errors, shifted_table
 from pdeops.compare.shifts import SHIFTS, Shifted, shifted_rows, shifts_of
 from pdeops.compare.tables import read_csv
 from pdeops.datasets import problem_named
@@ -122,6 +124,19 @@ def test_the_report_has_the_shifts():
     assert "### Other distributions of the inputs" in study.to_markdown()
     assert study.to_dict()["shifted"][0]["shifted_error"] == pytest.approx(0.3)
     assert "Other distributions" not in comparison(net(0.05, 1e-3)).to_markdown()
+
+
+def test_every_sample_of_a_shift_is_in_the_file_of_errors(tmp_path):
+    rows = [
+        ShiftedRow("horizon", "t_end 1 -> 2", net(0.05, 1e-3), (0.25, 0.35), time=2.0),
+        ShiftedRow("horizon", "t_end 1 -> 2", CLASSICAL[1], (0.04, 0.04), "net"),
+    ]
+    (found,) = shifted_errors(rows, {"net": 7}, "vrmse")
+    to_netcdf([found], tmp_path / "errors.nc")
+    with xarray.open_dataset(tmp_path / "errors.nc") as file:
+        place = {"model": "net", "dataset": "horizon: t_end 1 -> 2", "resolution": "33x33"}
+        values = file["vrmse"].sel(place | {"seed": 7, "time": 2.0})
+        assert values.values.tolist() == [0.25, 0.35]
 
 
 def test_the_lines_of_the_csv_end_with_the_shifts(tmp_path):
