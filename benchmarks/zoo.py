@@ -3,9 +3,10 @@
 For each set of data it generates the samples, trains every model that fits them for `--seconds` of
 processor time on one thread, two trainings at a time, and compares all runs with the classical
 solvers and with surrogates without a network (`pdeops compare`: batch 1, 8 and 32, other grids,
-other distributions of the inputs), all on one thread. It writes results/zoo.csv and zoo.md.
-Finished trainings and data in `--folder` are used again; delete the folder to measure anew.
-`--table` prints what docs/figures.md states.
+other distributions of the inputs), on one thread; CHOLMOD and BoomerAMG are there if the extra
+`bench` is installed. It writes results/zoo.csv and zoo.md, and `--table` prints what
+docs/figures.md states. Finished trainings and data in `--folder` are used again; delete the folder
+to measure anew.
 
 The number of epochs is that of the budget, from the processor time of an epoch on part of the
 samples; the schedules run their whole length. Settings are those of the recipes and were not
@@ -27,6 +28,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,7 @@ class DataSet:
         shape: nodes per axis; () for points.
         samples: those of training and validation.
         models: name -> entry.
+        solvers: further classical solvers, as in `pdeops compare --solver`.
     """
 
     problem: str
@@ -73,6 +76,7 @@ class DataSet:
     samples: int
     models: Mapping[str, Entry]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    solvers: Sequence[str] = ()
 
     def generate(self, file: Path) -> None:
         """Write the training file unless it exists."""
@@ -112,24 +116,26 @@ BOX = {
     "NeuralopTFNO": _with("fno_quickstart", "NeuralopTFNO", **SPECTRAL, **PADDED),
     "NeuralopUNO": _with("fno_quickstart", "NeuralopUNO", **U_SHAPED, **PADDED),
 }
+SLICED = {"hidden_channels": 32, "n_layers": 2, "num_slices": 16, "num_heads": 4}
+SOLVERS = ("benchmarks.opponents:cholmod", "benchmarks.opponents:boomeramg_cg")
 STEP = "fno_navier_stokes_rollout"  # the recipe of a model of one step
-ALL_FRAMES = {"data.window": "{n_in = 1, n_out = 20}", "data.validation": 4}
+ALL_FRAMES = {"data.window": "{n_in = 1, n_out = 10}", "data.validation": 4}
 SETS = {
-    "darcy": DataSet("darcy", "piecewise", (32, 32), 300, BOX),
-    "poisson": DataSet("poisson", "gaussian", (32, 32), 300, BOX),
+    "darcy": DataSet("darcy", "piecewise", (32, 32), 300, BOX, solvers=SOLVERS),
+    "poisson": DataSet("poisson", "gaussian", (32, 32), 300, BOX, solvers=SOLVERS),
     "navier_stokes": DataSet(
         *("navier_stokes", "fno_1e-3", (32, 32), 48),
         {
             "FNO": Entry(STEP),
             "MgNO": Entry("mgno_navier_stokes_rollout"),
             "LSM": _with(STEP, "LSM", hidden_channels=16),
-            "Transolver": _with(STEP, "Transolver", hidden_channels=32, n_layers=4, num_slices=16),
+            "Transolver": _with(STEP, "Transolver", **SLICED),
             "SpatiotemporalFNO": Entry("stfno_ns1e-3", ALL_FRAMES),
             "NeuralopFNO": _with(STEP, "NeuralopFNO", **SPECTRAL),
             "NeuralopTFNO": _with(STEP, "NeuralopTFNO", **SPECTRAL),
             "NeuralopUNO": _with(STEP, "NeuralopUNO", **U_SHAPED),
         },
-        {"t_end": 20.0, "num_frames": 20, "dt": 0.05, "refinement": 2, "num_waves": 16},
+        {"t_end": 10.0, "num_frames": 10, "dt": 0.05, "refinement": 2, "num_waves": 16},
     ),
     "elasticity": DataSet(
         *("elasticity", "void", (), 300),
@@ -203,7 +209,8 @@ def compare(name: str, folder: Path, seconds: float, workers: int) -> tuple[list
     SETS[name].generate(folder / f"{name}.h5")
     places = all_trained(name, folder, seconds, workers)
     runs = {model: load_run(place, device="cpu") for model, place in places.items()}
-    options = Options(num_samples=COMPARED, shifted=True)
+    solvers = SETS[name].solvers if find_spec("polysolve") else ()
+    options = Options(num_samples=COMPARED, shifted=True, solver=solvers)
     study = compare_any(runs, folder / f"report_{name}", options, progress=_show)
     return lines(name, study, places), f"# {name}\n\n{study.to_markdown()}\n"
 

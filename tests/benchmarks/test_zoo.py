@@ -68,9 +68,8 @@ def test_the_words_follow_from_the_rows():
 
 def test_rows_and_reports_of_a_set_are_replaced():
     old = [line("old", "operator", name=n) for n in ("poisson", "elasticity")]
-    rows = placed(
-        old, [{**line("new", "operator"), "dt": "1"}, line("new", "operator", name="poisson")]
-    )
+    new = [{**line("new", "operator", name=n), "dt": n} for n in ("poisson", "darcy")]
+    rows = placed(old, new)
     found = [(row["set"], row["method"], row["dt"]) for row in rows]
     assert found == [
         ("darcy", "new", "darcy"),
