@@ -86,19 +86,21 @@ class DataSet:
             generate(problem, grid, num_samples=self.samples, seed=0, out=file)
 
 
-def _with(recipe: str, model: str, **arguments: object) -> Entry:
-    """A recipe with another model."""
+def _with(
+    recipe: str, model: str, further: Mapping[str, object] | None = None, **arguments: Any
+) -> Entry:
+    """A recipe with another model, and with further settings."""
     given = {"name": model, **arguments}
     table = ", ".join(f"{key} = {_toml(value)}" for key, value in given.items())
-    return Entry(recipe, {"model": f"{{{table}}}"})
+    return Entry(recipe, {"model": f"{{{table}}}", **(further or {})})
 
 
 def _toml(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-SPECTRAL = {"n_modes": [12, 12], "hidden_channels": 16}
-U_SHAPED = {
+SPECTRAL: dict[str, Any] = {"n_modes": [12, 12], "hidden_channels": 16}
+U_SHAPED: dict[str, Any] = {
     "hidden_channels": 16,
     "uno_out_channels": [16, 24, 24, 24, 16],
     "uno_n_modes": [[12, 12], [8, 8], [8, 8], [8, 8], [12, 12]],
@@ -106,7 +108,7 @@ U_SHAPED = {
     "lifting_channels": 64,
     "projection_channels": 64,
 }
-PADDED = {"domain_padding": 0.0625}  # the fields of a box are not periodic
+PADDED: dict[str, Any] = {"domain_padding": 0.0625}  # the fields of a box are not periodic
 BOX = {
     "FNO": Entry("fno_quickstart"),
     "MgNO": Entry("mgno_quickstart"),
@@ -116,9 +118,10 @@ BOX = {
     "NeuralopTFNO": _with("fno_quickstart", "NeuralopTFNO", **SPECTRAL, **PADDED),
     "NeuralopUNO": _with("fno_quickstart", "NeuralopUNO", **U_SHAPED, **PADDED),
 }
-SLICED = {"hidden_channels": 32, "n_layers": 2, "num_slices": 16, "num_heads": 4}
+SLICED: dict[str, Any] = {"hidden_channels": 32, "n_layers": 2, "num_slices": 16, "num_heads": 4}
 SOLVERS = ("benchmarks.opponents:cholmod", "benchmarks.opponents:boomeramg_cg")
 STEP = "fno_navier_stokes_rollout"  # the recipe of a model of one step
+SLOWER: dict[str, object] = {"optimizer.lr": 1e-3}  # the rate of the other recipes of these models
 ALL_FRAMES = {"data.window": "{n_in = 1, n_out = 10}", "data.validation": 4}
 SETS = {
     "darcy": DataSet("darcy", "piecewise", (32, 32), 300, BOX, solvers=SOLVERS),
@@ -128,8 +131,8 @@ SETS = {
         {
             "FNO": Entry(STEP),
             "MgNO": Entry("mgno_navier_stokes_rollout"),
-            "LSM": _with(STEP, "LSM", hidden_channels=16),
-            "Transolver": _with(STEP, "Transolver", **SLICED),
+            "LSM": _with(STEP, "LSM", SLOWER, hidden_channels=16),
+            "Transolver": _with(STEP, "Transolver", SLOWER, **SLICED),
             "SpatiotemporalFNO": Entry("stfno_ns1e-3", ALL_FRAMES),
             "NeuralopFNO": _with(STEP, "NeuralopFNO", **SPECTRAL),
             "NeuralopTFNO": _with(STEP, "NeuralopTFNO", **SPECTRAL),
