@@ -1,5 +1,6 @@
 """Comparison of finished runs of any kind: which study fits them, and the options of each."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,14 +13,14 @@ from ..datasets import problem_of
 from ..domain import Points
 from ..tasks.own_models import function_at
 from .comparison import Comparison
+from .error_time import MIN_NODES, check_tolerances
 from .learned import compare_learned
 from .methods import own_method
 from .point_runs import compare_points
 from .rollout_runs import compare_rollouts
 from .runs import compare_runs
 from .shifts import shifts_of
-
-MIN_TOLERANCE = 1e-14  # below it, round-off of float64 decides when an iteration stops
+from .stepping_grids import MIN_NODES as MIN_STEPPED
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,9 @@ class Options:
     solver: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        wrong = [t for t in self.tolerances if not MIN_TOLERANCE <= t < 1]
-        if wrong:
-            raise ValueError(
-                f"Tolerances are relative residuals in [{MIN_TOLERANCE:g}, 1); below that range "
-                f"round-off decides. Got {', '.join(f'{t:g}' for t in wrong)}."
-            )
+        check_tolerances(self.tolerances)
+        if self.num_samples < 1:
+            raise ValueError(f"A comparison needs one sample or more; got {self.num_samples}.")
 
 
 def compare_any(
@@ -98,9 +96,11 @@ def compare_any(
         refuse(replace(options, shifted=False, resolutions=()), "runs on trajectories")
         if options.resolutions:
             n = first.domain.shape[0]
+            _check_resolutions(options.resolutions, MIN_STEPPED, n)
             shared["scales"] = [m / n for m in options.resolutions]
         return compare_rollouts(runs, **shared)
     if options.resolutions:
+        _check_resolutions(options.resolutions, MIN_NODES)
         n, cells = first.domain.shape[0], first.domain.cells[0]
         scales = [(m - n + cells) / cells for m in options.resolutions]
         shared |= {"operator_scales": scales, "classical_scales": scales}
@@ -108,6 +108,16 @@ def compare_any(
         shared["tolerances"] = tuple(options.tolerances)
     further = [own_method(function_at(name)) for name in options.solver]
     return compare_runs(runs, against=options.against, further=further, **shared)
+
+
+def _check_resolutions(resolutions: Sequence[int], low: int, high: float = math.inf) -> None:
+    """Raise a ValueError if a number of nodes per axis is out of range."""
+    if wrong := [n for n in resolutions if not low <= n <= high]:
+        bound = "" if math.isinf(high) else f" and at most {high}, those of the data"
+        raise ValueError(
+            f"Resolutions are nodes per axis, at least {low}{bound}; got "
+            f"{', '.join(map(str, wrong))}."
+        )
 
 
 def refuse(options: Options, what: str) -> None:

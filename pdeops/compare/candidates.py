@@ -105,6 +105,7 @@ class Candidate(ABC):
             "dtype": str(self.dtype).removeprefix("torch."),
             "device": self.device,
             "calls": tuple(self.seconds),
+            "errors": tuple(errors.tolist()),
         }
 
 

@@ -1,6 +1,7 @@
 """The record of an error-time study: rows, verdict, CSV and Markdown."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -18,6 +19,7 @@ from .verdict import (
     DUEL_HEADER,
     duel_cells,
     duel_figures,
+    not_finite_sentence,
     places_sentence,
     sentence,
     surrogate_sentence,
@@ -72,6 +74,12 @@ class Comparison:
 
     heading: ClassVar[str] = "Comparison with classical solvers"
     row_header: ClassVar[tuple[str, ...]] = ROW_HEADER
+    samples: ClassVar[str] = "unseen samples"  # their name in a file of errors
+
+    @property
+    def end(self) -> float:
+        """The time at which errors are taken, from the last given frame on; 0.0 without frames."""
+        return 0.0
 
     @property
     def operators(self) -> list[str]:
@@ -89,11 +97,15 @@ class Comparison:
         able: Callable[[Any, Any], bool] = as_accurate,
         kind: str = "classical",
     ) -> list[Duel]:
-        """One duel for each row of an operator, with the opponent of `opponent_of`."""
+        """One duel for each row of an operator, with the opponent of `opponent_of`.
+
+        A row whose error is not finite has no duel by error: every solve is as accurate.
+        """
         cost, free = self.costs.get(operator, Cost()), Cost(0.0, 0.0)
         duels = []
         for row in self.rows:
-            if row.kind == "operator" and row.method == operator:
+            fits = able is not as_accurate or math.isfinite(row.error)
+            if row.kind == "operator" and row.method == operator and fits:
                 opponent = opponent_of(row, self.rows, able, kind)
                 before = self.costs.get(opponent.method, free) if opponent else free
                 duels.append(Duel(row, opponent, cost, self.load_spread, before))
@@ -116,17 +128,21 @@ class Comparison:
         """One sentence for each operator."""
         return [
             sentence(
-                self.duels(name),
+                duels,
                 states=lambda row: f"{percent(row.error)} error",
                 figure=lambda row: percent(row.error),
             )
+            if (duels := self.duels(name))
+            else not_finite_sentence(name)
             for name in self.operators
         ]
 
     def _further_sentences(self) -> list[str]:
         found = []
         for name in self.operators:
-            best = most_favourable(self.duels(name))
+            if not (duels := self.duels(name)):
+                continue
+            best = most_favourable(duels)
             found += [fairness_sentence(n, best, self.rows, self.grid) for n in self.against]
             if any(r.kind == "reduced" for r in self.rows):
                 found.append(surrogate_sentence(self.duels(name, kind="reduced"), self.rows))
@@ -134,7 +150,7 @@ class Comparison:
         for group, rows in by_group:
             duels = [d for name in self.seeds[group] for d in self.duels(name)]
             classical = any(r.kind == "classical" for r in self.rows)
-            found.append(seeds_sentence(list(rows), duels, classical))
+            found += [seeds_sentence(list(rows), duels, classical)] if duels else []
         return found + places_sentence(self.rows)
 
     @property
@@ -321,5 +337,5 @@ def _duel_columns(duel: Duel | None) -> dict[str, object]:
 
 
 def _plain(row: Any) -> dict[str, Any]:
-    """The figures of a row without the seconds of the rounds."""
-    return {k: v for k, v in dataclasses.asdict(row).items() if k != "calls"}
+    """The figures of a row without those of single rounds and samples."""
+    return {k: v for k, v in dataclasses.asdict(row).items() if k not in ("calls", "errors")}

@@ -41,6 +41,7 @@ class Row:
         dtype: dtype of the arithmetic.
         calls: the seconds per solve of each round, in which all rows have one call; () if unknown.
         device: type of the device of the arithmetic.
+        errors: the relative error of each sample; () if unknown.
     """
 
     method: str
@@ -61,6 +62,7 @@ class Row:
     dtype: str
     calls: tuple[float, ...] = field(default=(), kw_only=True, repr=False)
     device: str = field(default="cpu", kw_only=True)
+    errors: tuple[float, ...] = field(default=(), kw_only=True, repr=False)
 
     @property
     def place(self) -> str:

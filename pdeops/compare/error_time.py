@@ -26,6 +26,7 @@ log = logging.getLogger("pdeops")
 MIN_NODES = 9  # per axis; coarser grids do not resolve these problems
 REFERENCE_FACTOR = 4  # refinement of the reference relative to the finest grid compared
 REFERENCE_RTOL = 1e-10
+MIN_TOLERANCE = 1e-14  # below it, round-off of float64 decides when an iteration stops
 MAX_REFERENCE_NODES = 5_000_000  # about 1 GB during the solve
 
 
@@ -100,6 +101,7 @@ def study(
             f"got num_samples={num_samples}, repeats={repeats}, "
             f"batch_sizes={tuple(batch_sizes)}."
         )
+    check_tolerances(tolerances)
     operators = dict(operator) if isinstance(operator, Mapping) else {"operator": operator}
     fits = fits or Fits()
     methods = methods_for(problem) if classical is None else classical
@@ -144,6 +146,15 @@ def study(
         load=load,
         against=asked,
     )
+
+
+def check_tolerances(tolerances: Sequence[float]) -> None:
+    """Raise a ValueError if a tolerance is no relative residual that float64 can reach."""
+    if wrong := [t for t in tolerances if not MIN_TOLERANCE <= t < 1]:
+        raise ValueError(
+            f"Tolerances are relative residuals in [{MIN_TOLERANCE:g}, 1); below that range "
+            f"round-off decides. Got {', '.join(f'{t:g}' for t in wrong)}."
+        )
 
 
 def costs_of(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Okabe & Ito's palette, safe for colour-blind readers: warm colours for operators, blue ones for
 # classical solvers.
 OPERATOR_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00")
+OPERATOR_MARKERS = ("o", "h", "<")  # of the operators after those that have a colour alone
 CLASSICAL_COLOURS = ("#0072B2", "#56B4E9", "#1B3A57", "#7FA6C9")
 CLASSICAL_MARKERS = ("s", "D", "^", "v")
 DIRECT_COLOUR = "#7A7A7A"

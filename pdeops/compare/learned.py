@@ -38,6 +38,7 @@ class LearnedComparison(Comparison):
     reason: str = ""
 
     heading: ClassVar[str] = "Comparison without a classical solver"
+    samples: ClassVar[str] = ""  # of the test file, whose errors are those of the runs
 
     def sentences(self) -> list[str]:
         """One sentence for each operator, and why it has no classical opponent."""
@@ -157,7 +158,7 @@ def compare_learned(
     log.info("writing %s", Path(folder) / "report.md")
     write_report(
         folder,
-        title=title or f"{', '.join(runs)} without a classical solver",
+        title=title or f"{', '.join(once(runs))} without a classical solver",
         comparison=comparison,
         curves=curves_of(runs),
         runs=once(runs),

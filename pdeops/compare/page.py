@@ -30,6 +30,8 @@ pre { background: var(--soft); padding: .8rem; border-radius: 6px; overflow-x: a
 code { font-family: ui-monospace, monospace; }
 """
 KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
+_CELL = re.compile(r"<td>.*?</td>", re.DOTALL)
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|µs|ms|s|min|h)(?![\w-]))")  # no line ends between them
 _IMAGE = re.compile(r'<img src="([^"]+)"')
 
 
@@ -44,7 +46,8 @@ def write_page(path: str | Path, title: str, markdown: str) -> Path:
 
     path = Path(path)
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-    body = _IMAGE.sub(lambda m: f'<img src="{_inline(path.parent, m[1])}"', reader.render(markdown))
+    body = _CELL.sub(lambda m: _UNIT.sub("\u00a0", m[0]), reader.render(markdown))
+    body = _IMAGE.sub(lambda m: f'<img src="{_inline(path.parent, m[1])}"', body)
     page = (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'

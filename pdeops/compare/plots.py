@@ -15,9 +15,11 @@ from .figures import (
     DIRECT_COLOUR,
     DIRECT_MARKERS,
     OPERATOR_COLOURS,
+    OPERATOR_MARKERS,
 )
 from .figures import new_figure as _figure
 from .fronts import front
+from .labels import Label, place_labels
 from .tables import grid_name, percent, read_csv
 
 if TYPE_CHECKING:
@@ -29,10 +31,11 @@ FEW = 3  # rows of a kind from which its frontier is drawn
 def error_time(comparison: Comparison, path: str | Path) -> Path:
     """Relative error over seconds per solve, logarithmic; lower left is better. Returns the path.
 
-    Each classical method and tolerance has a line over its grids. Each operator and grid has a
-    series of points over its batch sizes, and each surrogate without a network a series of crosses.
-    The step lines are the Pareto fronts of the classical solvers and of the operators; a note takes
-    the place of the classical one if there are fewer than three classical rows.
+    A classical method has a colour, a tolerance a marker, and both together a line over the grids.
+    Each operator and grid has a series of points over its batch sizes, and each surrogate without a
+    network a series of crosses. Horizontal bars are the quartiles of the seconds. The step lines
+    are the Pareto fronts of the classical solvers and of the operators; a note takes the place of
+    the classical one if there are fewer than three classical rows.
     """
     with _figure(path, (7.6, 5.0)) as figure:
         ax = figure.add_subplot()
@@ -45,25 +48,14 @@ def error_time(comparison: Comparison, path: str | Path) -> Path:
         operators = [r for r in comparison.rows if r.kind == "operator"]
         if len(operators) >= FEW:
             _frontier(ax, operators, "#F3D9C6", "frontier of the operators")
-        _classical_lines(ax, comparison)
+        labels = _classical_lines(ax, comparison)
         _surrogate_points(ax, comparison)
-        _operator_points(ax, comparison)
+        labels = [*_operator_points(ax, comparison), *labels]
+        labels = labels if len({label.text for label in labels}) > 1 else []  # one grid
+        texts = [*ax.texts]
         if comparison.floor is not None:
-            floor = comparison.floor.error
-            ax.axhline(floor, color="#999999", lw=0.8, ls=(0, (4, 3)), zorder=0)
-            text = f"discretisation error of {grid_name(comparison.grid)}: {percent(floor)}"
-            ax.annotate(
-                text,
-                xy=(1, floor),
-                xycoords=("axes fraction", "data"),
-                xytext=(0, -3),
-                textcoords="offset points",
-                ha="right",
-                va="top",
-                fontsize=7,
-                color="#666666",
-            )
-        ax.set_xlabel("seconds per solve (median), s")
+            texts.append(_floor(ax, comparison, comparison.floor.error))
+        ax.set_xlabel("seconds per solve (median and quartiles), s")
         ax.set_ylabel(f"relative L2 error against {grid_name(comparison.reference)}")
         ax.set_title(
             f"{comparison.problem}: operators and classical solvers on the same "
@@ -73,7 +65,30 @@ def error_time(comparison: Comparison, path: str | Path) -> Path:
         ax.grid(which="major", color="#E6E6E6", lw=0.6)
         ax.set_axisbelow(True)
         figure.legend(loc="outside right upper", fontsize=7.5)
+        place_labels(ax, labels, texts)
     return Path(path)
+
+
+def _floor(ax: "Axes", comparison: Comparison, error: float) -> Any:
+    """The line of the discretisation error of the test grid; returns its text."""
+    ax.axhline(error, color="#999999", lw=0.8, ls=(0, (4, 3)), zorder=0)
+    return ax.annotate(
+        f"discretisation error of {grid_name(comparison.grid)}: {percent(error)}",
+        xy=(1, error),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, -3),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        fontsize=7,
+        color="#666666",
+    )
+
+
+def quartiles(ax: "Axes", rows: Sequence[Row], colour: str, measure: str = "error") -> None:
+    """Horizontal bars between the quartiles of the seconds of rows."""
+    low, high = [r.seconds_low for r in rows], [r.seconds_high for r in rows]
+    ax.hlines([getattr(r, measure) for r in rows], low, high, colors=colour, lw=2.2, alpha=0.45)
 
 
 def log_limits(values: Sequence[float]) -> tuple[float, float]:
@@ -111,13 +126,14 @@ def _surrogate_points(ax: "Axes", comparison: Comparison) -> None:
     """The rows without a network: a series over batch sizes for each surrogate."""
     rows = [r for r in comparison.rows if r.kind == "reduced"]
     for i, name in enumerate(dict.fromkeys(r.method for r in rows)):
-        series = [r for r in rows if r.method == name]
+        series, style = [r for r in rows if r.method == name], surrogate_style(i)
+        quartiles(ax, series, style["color"])
         ax.plot(
             [r.seconds for r in series],
             [r.error for r in series],
             label=f"{name}, without a network",
             zorder=4,
-            **surrogate_style(i),
+            **style,
         )
 
 
@@ -127,12 +143,17 @@ def surrogate_style(i: int) -> dict[str, Any]:
     return {"marker": marker, "color": "#5B4B8A", "lw": 0.8, "ls": ":", "ms": 5.5}
 
 
-def _classical_lines(ax: "Axes", comparison: Comparison) -> None:
+def _classical_lines(ax: "Axes", comparison: Comparison) -> list[Label]:
+    """The classical rows; returns labels of the grids along one line."""
     rows = [r for r in comparison.rows if r.kind == "classical"]
     lines = list(dict.fromkeys((r.method, r.tolerance) for r in rows))
     iterative = [line for line in lines if line[1] is not None]
+    methods = list(dict.fromkeys(method for method, _ in iterative))
+    tolerances = sorted({tolerance for _, tolerance in iterative if tolerance}, reverse=True)
     direct = [line for line in lines if line[1] is None]
-    named = min(iterative, key=lambda line: line[1] or 0, default=lines[-1] if lines else None)
+    first = [line for line in iterative if line[0] == methods[0]]
+    named = min(first, key=lambda line: line[1] or 0, default=lines[-1] if lines else None)
+    labels: list[Label] = []
     for method, tolerance in lines:
         series = sorted(
             (r for r in rows if (r.method, r.tolerance) == (method, tolerance)),
@@ -143,12 +164,13 @@ def _classical_lines(ax: "Axes", comparison: Comparison) -> None:
             style: dict[str, Any] = {"color": DIRECT_COLOUR, "marker": marker, "ls": ":"}
             label = method
         else:
-            i = iterative.index((method, tolerance))
+            i, k = methods.index(method), tolerances.index(tolerance)
             style = {
                 "color": CLASSICAL_COLOURS[i % len(CLASSICAL_COLOURS)],
-                "marker": CLASSICAL_MARKERS[i % len(CLASSICAL_MARKERS)],
+                "marker": CLASSICAL_MARKERS[k % len(CLASSICAL_MARKERS)],
             }
             label = f"{method}, to {tolerance:.0e}"
+        quartiles(ax, series, style["color"])
         ax.plot(
             [r.seconds for r in series],
             [r.error for r in series],
@@ -159,42 +181,41 @@ def _classical_lines(ax: "Axes", comparison: Comparison) -> None:
             **style,
         )
         if (method, tolerance) == named:
-            for r in series:
-                _note(ax, r, grid_name(r.grid), (5, 3), ha="left", va="bottom", color="#35506B")
+            labels += [Label((r.seconds, r.error), grid_name(r.grid), "#35506B") for r in series]
+    return labels
 
 
-def _operator_points(ax: "Axes", comparison: Comparison) -> None:
-    for i, (name, colour) in enumerate(
-        zip(comparison.operators, _cycle(OPERATOR_COLOURS), strict=False)
-    ):
-        rows = [r for r in comparison.rows if r.kind == "operator" and r.method == name]
-        batches = sorted({r.batch for r in rows})
-        sizes = {b: 30 + 45 * i for i, b in enumerate(batches)}
+def _operator_points(ax: "Axes", comparison: Comparison) -> list[Label]:
+    """The operators' rows; returns a label of each grid at its fastest point."""
+    labels: list[Label] = []
+    operators = [r for r in comparison.rows if r.kind == "operator"]
+    sizes = {b: 30 + 45 * i for i, b in enumerate(sorted({r.batch for r in operators}))}
+    for i, name in enumerate(comparison.operators):
+        colour = OPERATOR_COLOURS[i % len(OPERATOR_COLOURS)]
+        marker = OPERATOR_MARKERS[i // len(OPERATOR_COLOURS) % len(OPERATOR_MARKERS)]
+        rows = [r for r in operators if r.method == name]
+        quartiles(ax, rows, colour)
         for shape in dict.fromkeys(r.grid for r in rows):
             series = sorted((r for r in rows if r.grid == shape), key=lambda r: r.batch)
             seconds, errors = [r.seconds for r in series], [r.error for r in series]
             ax.plot(seconds, errors, color=colour, lw=0.9, alpha=0.6, zorder=4)
-            # Grids differ more in seconds than in error: labels are above or below the points.
             fastest = min(series, key=lambda r: r.seconds)
-            offset, va = ((0, 7), "bottom") if i % 2 else ((0, -7), "top")
-            _note(ax, fastest, grid_name(shape), offset, ha="center", va=va, color=colour)
-        for batch in batches:
-            series = [r for r in rows if r.batch == batch]
-            ax.scatter(
-                [r.seconds for r in series],
-                [r.error for r in series],
-                s=sizes[batch],
-                color=colour,
-                edgecolor="white",
-                lw=0.7,
-                zorder=5,
-                label=f"{name}, batch {batch}",
-            )
-
-
-def _note(ax: "Axes", row: Row, text: str, offset: tuple[int, int], **style: Any) -> None:
-    point = (row.seconds, row.error)
-    ax.annotate(text, point, offset, textcoords="offset points", fontsize=7, zorder=6, **style)
+            labels.append(Label((fastest.seconds, fastest.error), grid_name(shape), colour))
+        # A white edge, so that points of different operators stay apart.
+        ax.scatter(
+            [r.seconds for r in rows],
+            [r.error for r in rows],
+            s=[sizes[r.batch] for r in rows],
+            color=colour,
+            marker=marker,
+            edgecolor="white",
+            lw=0.7,
+            zorder=5,
+        )
+        ax.scatter([], [], color=colour, marker=marker, label=name)
+    for batch, size in sizes.items():
+        ax.scatter([], [], s=size, color="#BBBBBB", label=f"batch {batch}")
+    return labels
 
 
 def training_curves(

@@ -108,7 +108,7 @@ def compare_points(
         comparison = replace(comparison, shifted=shifted_rows(comparison, shifts, prepare))
     write_report(
         folder,
-        title=title or f"{', '.join(runs)} for {problem.name}",
+        title=title or f"{', '.join(once(runs))} for {problem.name}",
         comparison=comparison,
         samples=_samples(operators, problem, truth),
         curves=curves_of(runs),

@@ -10,7 +10,7 @@ from .field_plots import Samples, field_panel
 from .page import write_page
 from .plots import error_time, training_curves
 from .sample_errors import SampleErrors
-from .shifted import shifted_errors
+from .shifted import ShiftedRow, errors_of
 from .tables import markdown_table, read_csv, write_csv
 
 
@@ -82,7 +82,7 @@ def write_report(
             "The epochs: [training.csv](training.csv).",
         ]
     if runs:
-        parts += sections(folder, runs, data, _shifted(comparison, runs))
+        parts += sections(folder, runs, data, _compared(comparison, runs))
     text = "\n\n".join(parts) + "\n"
     report = folder / "report.md"
     draft = report.with_name("report.md.part")
@@ -92,13 +92,19 @@ def write_report(
     return report
 
 
-def _shifted(comparison: Comparison | None, runs: Mapping[str, Any]) -> list[SampleErrors]:
-    """The errors of the runs on other distributions of the inputs."""
+def _compared(comparison: Comparison | None, runs: Mapping[str, Any]) -> list[SampleErrors]:
+    """The errors of the runs in a study: on its samples, and on other distributions of the
+    inputs."""
     if comparison is None:
         return []
     seeds = {name: run.recipe.seed for name, run in runs.items()}
-    rows = [row for row in comparison.shifted if row.row.method in seeds]
-    return shifted_errors(rows, seeds, comparison.metric)
+    found = [
+        ShiftedRow(comparison.samples, "", row, row.errors, time=comparison.end)
+        for row in comparison.rows
+        if comparison.samples and row.method in seeds and row.batch == 1
+    ]
+    found += [row for row in comparison.shifted if row.row.method in seeds]
+    return errors_of(found, seeds, comparison.metric)
 
 
 def _epochs(curves: Mapping[str, str | Path], metric: str) -> list[dict[str, object]]:

@@ -8,7 +8,7 @@ from .comparison import Comparison
 from .duel import Duel
 from .rollout_candidates import THRESHOLD, RolloutRow, keeps_correlation
 from .tables import grid_name, markdown_table, percent, seconds_text
-from .verdict import DUEL_HEADER, duel_cells, duel_figures, sentence
+from .verdict import DUEL_HEADER, duel_cells, duel_figures, not_finite_sentence, sentence
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class RolloutComparison(Comparison):
         *(f"correlation > {THRESHOLD:g} for", "per trajectory", "steps", "threads", "dtype"),
     )
 
+    @property
+    def end(self) -> float:
+        """The last time."""
+        return self.times[-1]
+
     def duels_by_correlation(self, operator: str) -> list[Duel]:
         """One duel for each row of an operator, with the cheapest classical row of at least its
         correlation time as opponent."""
@@ -38,13 +43,16 @@ class RolloutComparison(Comparison):
         """Two sentences for each operator, by the error at the end and by correlation time."""
         lines = []
         for name in self.operators:
+            duels = self.duels(name)
             lines.append(
                 sentence(
-                    self.duels(name),
+                    duels,
                     states=lambda row: f"{percent(row.error)} error at t = {self.times[-1]:.4g}",
                     figure=lambda row: percent(row.error),
                     solve="trajectory",
                 )
+                if duels
+                else not_finite_sentence(name)
             )
             lines.append(
                 sentence(

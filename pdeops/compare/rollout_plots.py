@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .figures import CLASSICAL_MARKERS, OPERATOR_COLOURS, new_figure
-from .plots import log_limits, note_few, surrogate_style
+from .labels import Label, place_labels
+from .plots import log_limits, note_few, quartiles, surrogate_style
 from .rollout_candidates import THRESHOLD
 from .rollout_comparison import RolloutComparison
 from .tables import grid_name, metric_name
@@ -20,21 +21,24 @@ def error_seconds(comparison: RolloutComparison, path: str | Path) -> Path:
     left is better), over seconds per trajectory. Returns the path.
 
     Steppers of batch 1 have one line for each grid, over dt; operators and surrogates without a
-    network one for all batch sizes.
+    network one for all batch sizes. Horizontal bars are the quartiles of the seconds.
     """
     classical = [r for r in comparison.rows if r.kind == "classical" and r.batch == 1]
     with new_figure(path, (10.6, 4.6)) as figure:
         left, right = figure.subplots(1, 2)
         measures: list[tuple[Any, str]] = [(left, "error"), (right, "correlation_time")]
+        labels: dict[Any, list[Label]] = {left: [], right: []}
         for ax, measure in measures:
             for i, method in enumerate(dict.fromkeys(r.method for r in classical)):
                 grids = sorted({r.grid for r in classical if r.method == method})
                 for k, grid in enumerate(grids):
                     series = [r for r in classical if (r.method, r.grid) == (method, grid)]
+                    colour = GRID_COLOURS[k % len(GRID_COLOURS)]
+                    quartiles(ax, series, colour, measure)
                     ax.plot(
                         [r.seconds for r in series],
                         [getattr(r, measure) for r in series],
-                        color=GRID_COLOURS[k % len(GRID_COLOURS)],
+                        color=colour,
                         marker=CLASSICAL_MARKERS[i % len(CLASSICAL_MARKERS)],
                         ls=("-", ":")[i % 2],
                         lw=1.0,
@@ -47,16 +51,11 @@ def error_seconds(comparison: RolloutComparison, path: str | Path) -> Path:
                 colour = OPERATOR_COLOURS[i % len(OPERATOR_COLOURS)]
                 label = name if measure == "error" else None
                 points = [r.seconds for r in series], [getattr(r, measure) for r in series]
+                quartiles(ax, series, colour, measure)
                 ax.plot(*points, color=colour, marker="o", ms=7, lw=0.9, label=label)
-                for k, r in enumerate(series):  # labels above and below by turns
-                    ax.annotate(
-                        f"batch {r.batch}",
-                        (r.seconds, getattr(r, measure)),
-                        (4, 5 - 15 * (k % 2)),
-                        textcoords="offset points",
-                        fontsize=6.5,
-                    )
-            ax.set(xscale="log", xlabel="seconds per trajectory (median), s")
+                found = zip(series, *points, strict=True)
+                labels[ax] += [Label((x, y), f"batch {r.batch}", colour) for r, x, y in found]
+            ax.set(xscale="log", xlabel="seconds per trajectory (median and quartiles), s")
             ax.set(xlim=log_limits([r.seconds for r in comparison.rows]))
             ax.grid(which="major", color="#E6E6E6", lw=0.6)
         end = f"{comparison.times[-1]:.4g}"
@@ -73,6 +72,8 @@ def error_seconds(comparison: RolloutComparison, path: str | Path) -> Path:
             loc="left",
         )
         figure.legend(loc="outside right upper", fontsize=7)
+        for ax, mine in labels.items():
+            place_labels(ax, mine, ax.texts)
     return Path(path)
 
 
@@ -80,10 +81,11 @@ def _surrogates(ax: "Axes", comparison: RolloutComparison, measure: str) -> None
     """The surrogates without a network: a series over batch sizes for each."""
     rows = [r for r in comparison.rows if r.kind == "reduced"]
     for i, name in enumerate(dict.fromkeys(r.method for r in rows)):
-        series = [r for r in rows if r.method == name]
+        series, style = [r for r in rows if r.method == name], surrogate_style(i)
+        quartiles(ax, series, style["color"], measure)
         ax.plot(
             [r.seconds for r in series],
             [getattr(r, measure) for r in series],
             label=f"{name}, without a network" if measure == "error" else None,
-            **surrogate_style(i),
+            **style,
         )

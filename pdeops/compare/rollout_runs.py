@@ -112,7 +112,7 @@ def compare_rollouts(
         comparison = replace(comparison, shifted=shifted_rows(comparison, shifts, prepare))
     write_report(
         folder,
-        title=title or f"{', '.join(runs)} for {problem.name} at {grid_name(grid.shape)}",
+        title=title or f"{', '.join(once(runs))} for {problem.name} at {grid_name(grid.shape)}",
         introduction=introduction,
         comparison=comparison,
         draw=error_seconds,

@@ -119,7 +119,7 @@ def compare_runs(
     log.info("writing %s", Path(folder) / "report.md")
     write_report(
         folder,
-        title=title or f"{', '.join(runs)} for {problem.name} at {grid_name(grid.shape)}",
+        title=title or f"{', '.join(once(runs))} for {problem.name} at {grid_name(grid.shape)}",
         introduction=introduction,
         evaluations=evaluations,
         samples=_samples(once(runs), problem, grid, seed),
@@ -207,7 +207,7 @@ def annotate(comparison: Comparison, runs: Mapping[str, Any], notes: Sequence[st
 def once(runs: Mapping[str, Any]) -> dict[str, Any]:
     """The runs without those of a folder that an earlier one has: a run on another device, or
     compiled, has the same recipe, training and errors."""
-    names = {run.folder: name for name, run in reversed(runs.items())}
+    names = {run.folder: name for name, run in reversed(list(runs.items()))}
     return {name: run for name, run in runs.items() if names[run.folder] == name}
 
 

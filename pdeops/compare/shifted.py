@@ -66,10 +66,10 @@ class ShiftedRow:
         return {name: getattr(self, name) for name in names} | {"errors": list(self.errors)}
 
 
-def shifted_errors(
+def errors_of(
     rows: Sequence[ShiftedRow], seeds: Mapping[str, int], metric: str
 ) -> list[SampleErrors]:
-    """The errors of the operators as entries of a file of sample errors, a data set for each shift.
+    """The errors of the operators, a data set for each shift, as entries of a file of errors.
 
     Args:
         seeds: operator -> the seed of its training.
@@ -77,7 +77,11 @@ def shifted_errors(
     """
     return [
         SampleErrors(
-            *(row.row.method, f"{row.shift}: {row.change}", grid_name(row.row.grid, "x")),
+            *(
+                row.row.method,
+                f"{row.shift}: {row.change}".rstrip(": "),
+                grid_name(row.row.grid, "x"),
+            ),
             *(seeds[row.row.method], (row.time,), {metric: np.array(row.errors)[:, None]}),
         )
         for row in rows

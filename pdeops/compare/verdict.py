@@ -55,6 +55,14 @@ def sentence(
     )
 
 
+def not_finite_sentence(operator: str) -> str:
+    """That an operator without finite predictions is compared with nothing."""
+    return (
+        f"{operator} predicts values that are not finite, so it has no error to compare. See its "
+        f"training: pdeops runs shows the validation error."
+    )
+
+
 def _difference(row: Row, other: Row) -> str:
     """What differs in precision and hardware between two rows, as the end of a sentence."""
     parts = []

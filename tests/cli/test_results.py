@@ -101,6 +101,9 @@ def test_without_a_solver_the_report_has_the_learned_side(pdeops, flow, tmp_path
 def test_options_of_a_comparison_are_checked(pdeops, workshop):
     run = workshop.run
     refused(pdeops("compare", run, "--tolerances", "1e-20"), "[1e-14, 1)", "1e-20")
+    refused(pdeops("compare", run, "--samples", 0), "one sample or more", "got 0")
+    refused(pdeops("compare", run, "--resolutions", "17,5"), "nodes per axis, at least 9", "got 5")
+    refused(pdeops("compare", run, "--solver", "lost.py:f"), "lost.py does not import", "path")
     refused(pdeops("compare", run, "--tolerances", "small"), "--tolerances takes numbers")
     refused(pdeops("compare", run, "--against", "sine"), "classical methods", "sparse direct")
 

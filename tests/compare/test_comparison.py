@@ -11,7 +11,7 @@ import pytest
 
 from pdeops.compare.duel import Cost, Duel, most_favourable, opponent_of, ratio_interval
 from pdeops.compare.timing import Quartiles
-from tests.compare.rows import CLASSICAL, comparison, net, row
+from tests.compare.rows import CLASSICAL, comparison, fit, net, row
 
 
 def test_the_opponent_is_the_cheapest_of_equal_or_better_error():
@@ -104,6 +104,20 @@ def test_the_verdict_of_a_won_comparison():
 
 def test_the_verdict_where_no_classical_row_is_as_accurate():
     assert "no classical row measured reaches that error" in comparison(net(0.001, 1.0)).verdict
+
+
+def test_predictions_that_are_not_finite_win_nothing():
+    """The operator is fast, and every solve has a smaller error than infinity."""
+    broken = net(math.inf, 1e-6)
+    study = comparison(broken, fit(0.1, 1e-5), against=["solver"])
+    assert study.verdict == (
+        "net predicts values that are not finite, so it has no error to compare. See its "
+        "training: pdeops runs shows the validation error."
+    )
+    assert study.duels("net") == []
+    assert "| net | 33×33 | - | 1 | inf ± inf |" in study.to_markdown()
+    half = comparison(broken, net(0.05, 1e-4, grid=(17, 17)))
+    assert "net at its most favourable (on 17×17, batch 1) has 5.00 %" in half.verdict
 
 
 def test_the_floor_is_the_best_classical_row_on_the_test_grid():

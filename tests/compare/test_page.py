@@ -12,15 +12,21 @@ from pdeops.compare.page import write_page
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+# Without a display, and without requests of the browser itself.
+OFFLINE = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+    *("--disable-background-networking", "--disable-component-update", "--no-first-run"),
+)
 MARKDOWN = """# A *report*
 
 | method | error |
 |---|---|
+| c | 1.2 % in 3 ms (batch 8) |
 | a \\| b | 1e-3 <script>alert(1)</script> |
 
 ![Curve & more](plots/curve.png)
 
-All rows: [rows](rows.csv).
+All rows: [rows](rows.csv); all rows take 3 ms.
 
 ```toml
 lr = 0.001
@@ -73,6 +79,8 @@ def test_a_page_holds_its_figures(page):
     assert "rows.csv" in found.addresses
     assert "<title>A &lt;report&gt;</title>" in text
     assert "a | b" in text
+    assert "1.2\u00a0% in 3\u00a0ms (batch 8)" in text, "a line does not end between them"
+    assert "all rows take 3 ms." in text
     assert "prefers-color-scheme: dark" in text
 
 
@@ -102,7 +110,7 @@ def test_a_browser_draws_it(page, scheme, tmp_path):
     picture = tmp_path / "page.png"
     forced = ["--force-dark-mode", "--blink-settings=preferredColorScheme=0"]
     subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=800,600"]
+        [browser, *OFFLINE, "--window-size=800,600", f"--user-data-dir={tmp_path / 'profile'}"]
         + (forced if scheme == "dark" else ["--blink-settings=preferredColorScheme=1"])
         + [f"--screenshot={picture}", page.as_uri()],
         check=True,

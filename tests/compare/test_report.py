@@ -5,6 +5,8 @@ import math
 import re
 import shutil
 import sys
+from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -88,13 +90,32 @@ def count(path, colour):
 
 def test_both_sides_are_drawn(tmp_path, comparison):
     both = error_time(comparison, tmp_path / "both.png")
-    for colour in (*OPERATOR_COLOURS[:2], *CLASSICAL_COLOURS[:2]):
+    for colour in (*OPERATOR_COLOURS[:2], CLASSICAL_COLOURS[0]):
         assert count(both, colour) > 100
     alone = [r for r in comparison.rows if r.kind == "classical"]
     comparison.rows[:] = alone
     without = error_time(comparison, tmp_path / "alone.png")
     assert count(without, OPERATOR_COLOURS[0]) == 0
     assert count(without, CLASSICAL_COLOURS[0]) > 100
+
+
+def test_quartiles_are_drawn_and_labels_do_not_overlap(tmp_path, comparison, drawn):
+    """Of many operators at nearly the same point most labels have no place."""
+    crowd = [row(f"FNO {i}", "operator", 33, 0.02, 1e-3 * 1.01**i) for i in range(9)]
+    wide = replace(crowd[0], seconds_low=4e-4, seconds_high=3e-3)
+    comparison.rows[:] = [wide, *crowd[1:], *comparison.rows]
+    error_time(comparison, tmp_path / "crowd.png")
+    (ax,) = drawn[0].axes
+    bars = [
+        tuple(end[0] for end in segment)
+        for collection in ax.collections
+        if hasattr(collection, "get_segments")
+        for segment in collection.get_segments()
+    ]
+    assert (4e-4, 3e-3) in bars
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert 4 < len(boxes) < 18
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
 
 
 def test_few_runs_are_points_with_a_note(tmp_path, comparison, drawn):

@@ -1,12 +1,14 @@
 """Trainings that differ by the seed only: their means, deviations and sentence."""
 
 import statistics
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from pdeops.compare.seeds import groups_of
 from pdeops.compare.tables import read_csv
+from pdeops.compare.timing import Quartiles
 from tests.compare.rows import CLASSICAL, comparison, net
 
 
@@ -60,6 +62,9 @@ def test_the_verdict_counts_the_seeds_that_win(study):
         "of the 3 trainings 2 faster than the cheapest classical row of equal or better error, "
         "1 slower."
     )
+    timed = [replace(r, calls=(r.seconds,) * 9) for r in study.rows]
+    starved = replace(study, rows=timed, load=Quartiles(1e-3, 2e-3, 4e-3))
+    assert starved.verdict.splitlines()[-1].endswith("of the 3 trainings 3 undecided.")
     assert "| FNO, 3 seeds | 0, 1, 2 | 33×33 | 1 | 6.00 % ± 2.65 %" in study.to_markdown()
 
 

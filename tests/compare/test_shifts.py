@@ -8,7 +8,7 @@ import xarray
 
 from pdeops.compare.candidates import Candidate
 from pdeops.compare.sample_errors import to_netcdf
-from pdeops.compare.shifted import ShiftedRow, shifted_errors, shifted_table
+from pdeops.compare.shifted import ShiftedRow, errors_of, shifted_table
 from pdeops.compare.shifts import SHIFTS, Shifted, shifted_rows, shifts_of
 from pdeops.compare.tables import read_csv
 from pdeops.datasets import problem_named
@@ -131,7 +131,7 @@ def test_every_sample_of_a_shift_is_in_the_file_of_errors(tmp_path):
         ShiftedRow("horizon", "t_end 1 -> 2", net(0.05, 1e-3), (0.25, 0.35), time=2.0),
         ShiftedRow("horizon", "t_end 1 -> 2", CLASSICAL[1], (0.04, 0.04), "net"),
     ]
-    (found,) = shifted_errors(rows, {"net": 7}, "vrmse")
+    (found,) = errors_of(rows, {"net": 7}, "vrmse")
     to_netcdf([found], tmp_path / "errors.nc")
     with xarray.open_dataset(tmp_path / "errors.nc") as file:
         place = {"model": "net", "dataset": "horizon: t_end 1 -> 2", "resolution": "33x33"}
