@@ -3,8 +3,8 @@
 For each set of data it generates the samples, trains every model that fits them for `--seconds` of
 processor time on one thread, two trainings at a time, and compares all runs with the classical
 solvers and with surrogates without a network (`pdeops compare`: batch 1, 8 and 32, other grids,
-other distributions of the inputs), on one thread; CHOLMOD and BoomerAMG are there if the extra
-`bench` is installed. It writes results/zoo.csv and zoo.md, and `--table` prints what
+other distributions of the inputs), in processor time of one thread; CHOLMOD and BoomerAMG are there
+if the extra `bench` is installed. It writes results/zoo.csv and zoo.md, and `--table` prints what
 docs/figures.md states. Finished trainings and data in `--folder` are used again; delete the folder
 to measure anew.
 
@@ -37,10 +37,12 @@ import torch
 from pdeops.compare.any_runs import Options, compare_any
 from pdeops.compare.comparison import Comparison
 from pdeops.compare.tables import read_csv, write_csv
+from pdeops.compare.timing import Clock
 from pdeops.datasets import generate, problem_named
 from pdeops.tasks import load_recipe, load_run, train
 
 from .bench import RESULTS
+from .opponents import limit_threads
 from .trainings import per_epoch
 from .zoo_table import summary
 
@@ -195,7 +197,8 @@ def _train(recipe: str, settings: Mapping[str, object], out: Path) -> None:
 
 def all_trained(name: str, folder: Path, seconds: float, workers: int) -> dict[str, Path]:
     """The folders of the runs of all models of a set, several trainings at a time."""
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _alone) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, initializer=_alone) as pool:
         jobs = {m: pool.submit(trained, name, m, folder, seconds) for m in SETS[name].models}
         return {model: job.result() for model, job in jobs.items()}
 
@@ -214,8 +217,10 @@ def compare(name: str, folder: Path, seconds: float, workers: int) -> tuple[list
     runs = {model: load_run(place, device="cpu") for model, place in places.items()}
     solvers = SETS[name].solvers if find_spec("polysolve") else ()
     options = Options(num_samples=COMPARED, shifted=True, solver=solvers)
-    study = compare_any(runs, folder / f"report_{name}", options, progress=_show)
-    return lines(name, study, places), f"# {name}\n\n{study.to_markdown()}\n"
+    clock = Clock(wall=time.process_time, rest=0.0)  # of one thread, whatever else runs
+    study = compare_any(runs, folder / f"report_{name}", options, _show, clock)
+    text = study.to_markdown().replace("wall-clock", "processor time of one thread")
+    return lines(name, study, places), f"# {name}\n\n{text}\n"
 
 
 def lines(name: str, study: Comparison, places: Mapping[str, Path]) -> list[Row]:
@@ -247,7 +252,9 @@ def zoo(names: Sequence[str], folder: Path, out: Path, seconds: float, workers: 
     """Write the rows of the sets to zoo.csv and their reports to zoo.md in `out`; those of other
     sets stay."""
     for name in names:
-        rows, report = compare(name, folder, seconds, workers)
+        # A process of its own, whose libraries have one thread from their start.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_alone) as p:
+            rows, report = p.submit(compare, name, folder, seconds, workers).result()
         write_csv(out / "zoo.csv", placed(read_csv(out / "zoo.csv"), rows))
         file = out / "zoo.md"
         text = file.read_text(encoding="utf-8") if file.exists() else ""
@@ -287,7 +294,7 @@ def main() -> None:
     unknown = [name for name in given.names if name not in SETS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(SETS)}")
-    _alone()
+    limit_threads(1)  # of the processes below
     zoo(given.names or list(SETS), given.folder.absolute(), given.out, given.seconds, given.workers)
 
 

@@ -44,6 +44,11 @@ class Line:
         return int(self.cells["batch"])
 
     @property
+    def on_training_grid(self) -> bool:
+        """Whether it works on the grid or the points of the training data."""
+        return self.cells["grid"] == self.cells["test_grid"]
+
+    @property
     def error(self) -> float:
         """Mean relative error."""
         return float(self.cells["error"])
@@ -85,10 +90,12 @@ def timed(rows: Sequence[Row], name: str) -> list[Line]:
 
 
 def duels(lines: Sequence[Line]) -> dict[str, tuple[Line, Line]]:
-    """Network -> its row with the smallest ratio one problem at a time, and of all batches."""
+    """Network -> its row with the smallest ratio one problem at a time, and of all batches, on the
+    grid of its training."""
+    networks = [line for line in lines if line.kind == "operator" and line.on_training_grid]
     found = {}
-    for name in dict.fromkeys(line.method for line in lines if line.kind == "operator"):
-        mine = [line for line in lines if line.kind == "operator" and line.method == name]
+    for name in dict.fromkeys(line.method for line in networks):
+        mine = [line for line in networks if line.method == name]
         alone = [line for line in mine if line.batch == 1]
         found[name] = (_favourable(alone), _favourable(mine))
     return found

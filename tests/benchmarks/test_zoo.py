@@ -34,13 +34,14 @@ def test_every_operator_that_fits_a_set_is_trained_on_it(name):
         assert recipe.data.train == f"folder/{name}.h5"
 
 
-def line(method, kind, ratio="", *, batch=1, decided="yes", error=0.1, name="darcy", shift=""):
+def line(method, kind, ratio="", *, batch=1, decided="yes", error=0.1, **given):
     return {
-        "set": name, "method": method, "kind": kind, "label": method, "batch": str(batch),
+        "set": "darcy", "grid": "9", "test_grid": "9", "shift": "",
+        "method": method, "kind": kind, "label": method, "batch": str(batch),
         "error": str(error), "seconds": "0.001", "epochs": "3", "opponent": ratio and "cycle",
         "ratio": ratio, "ratio_low": ratio and str(float(ratio) / 2),
         "ratio_high": ratio and str(1.5 * float(ratio)), "decided": decided, "pays_after": "77",
-        "shift": shift,
+        **given,
     }  # fmt: skip
 
 
@@ -49,7 +50,7 @@ ROWS = [
     line("B", "operator", "9", error=0.2), line("B", "operator", "3", batch=32, error=0.2),
     line("C", "operator", "0.9", decided="no", error=0.4),
     line("D", "operator", "2", error=0.25), line("E", "operator", error=0.01),
-    line("A", "operator", error=0.9, shift="contrast"),
+    line("A", "operator", error=0.9, shift="contrast"), line("A", "operator", "0.1", grid="5"),
     line("cycle", "classical", error=0.02), line("POD", "reduced", error=0.21),
 ]  # fmt: skip
 
@@ -67,8 +68,8 @@ def test_the_words_follow_from_the_rows():
 
 
 def test_rows_and_reports_of_a_set_are_replaced():
-    old = [line("old", "operator", name=n) for n in ("poisson", "elasticity")]
-    new = [{**line("new", "operator", name=n), "dt": n} for n in ("poisson", "darcy")]
+    old = [line("old", "operator", set=n) for n in ("poisson", "elasticity")]
+    new = [{**line("new", "operator", set=n), "dt": n} for n in ("poisson", "darcy")]
     rows = placed(old, new)
     found = [(row["set"], row["method"], row["dt"]) for row in rows]
     assert found == [
