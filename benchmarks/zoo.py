@@ -220,7 +220,8 @@ def compare(name: str, folder: Path, seconds: float, workers: int) -> tuple[list
     clock = Clock(wall=time.process_time, rest=0.0)  # of one thread, whatever else runs
     study = compare_any(runs, folder / f"report_{name}", options, _show, clock)
     text = study.to_markdown().replace("wall-clock", "processor time of one thread")
-    return lines(name, study, places), f"# {name}\n\n{text}\n"
+    rows_of_csv = re.compile(r"### All rows\n.*?(?=### Conditions)", re.DOTALL)
+    return lines(name, study, places), f"# {name}\n\n{rows_of_csv.sub('', text)}\n"
 
 
 def lines(name: str, study: Comparison, places: Mapping[str, Path]) -> list[Row]:

@@ -121,10 +121,12 @@ def table(rows: Sequence[Row]) -> str:
 
 def sentences(rows: Sequence[Row]) -> list[str]:
     """One paragraph for each set."""
-    return [
-        f"**{TITLES[name]}.** {_outcome(timed(rows, name))} {_surrogates(timed(rows, name))}"
-        for name in dict.fromkeys(row["set"] for row in rows)
-    ]
+    found = []
+    for name in dict.fromkeys(row["set"] for row in rows):
+        lines = timed(rows, name)
+        parts = [f"**{TITLES[name]}.**", _outcome(lines), _in_equal_seconds(lines)]
+        found.append(" ".join([*parts, _surrogates(lines)]).strip())
+    return found
 
 
 def _outcome(lines: Sequence[Line]) -> str:
@@ -139,25 +141,45 @@ def _outcome(lines: Sequence[Line]) -> str:
         each = [f"{n} ({times_text(best.ratio)})" for n, (_, best) in groups["undecided"].items()]
         parts.append(f"Undecided on this machine: {', '.join(each)}.")
     if lost := groups["lost"]:
-        number = f"All {len(pairs)}" if len(lost) == len(pairs) else f"{len(lost)} of {len(pairs)}"
+        number = f"all {len(pairs)}" if len(lost) == len(pairs) else f"{len(lost)} of {len(pairs)}"
         parts.append(
             f"More seconds than the classical solve of equal or less error: {number} networks."
         )
         closest = min(lost, key=lambda name: lost[name][1].ratio or 0.0)
         alone, best = lost[closest]
+        further = "" if best is alone else f", and {alone.times} one problem at a time"
         parts.append(
             f"The closest is {closest}: for {percent(best.error)} it takes {best.times} the "
-            f"seconds of {best.cells['opponent']} in batches of {best.batch}, and {alone.times} "
-            f"those of {alone.cells['opponent']} one problem at a time."
+            f"seconds of {best.cells['opponent']} {_calls(best)}{further}."
         )
         accurate = min(lost, key=lambda name: lost[name][1].error)
         best = lost[accurate][1]
         if accurate != closest:
             parts.append(
                 f"The most accurate of them, {accurate} with {percent(best.error)}, takes "
-                f"{best.times} the seconds of {best.cells['opponent']}."
+                f"{best.times} the seconds of {best.cells['opponent']} {_calls(best)}."
             )
     return " ".join(parts)
+
+
+def _calls(line: Line) -> str:
+    return "one problem at a time" if line.batch == 1 else f"in batches of {line.batch}"
+
+
+def _in_equal_seconds(lines: Sequence[Line]) -> str:
+    """The most accurate classical solve in no more seconds than the most accurate network."""
+    network = min((alone for alone, _ in duels(lines).values()), key=lambda line: line.error)
+    within = [
+        line for line in lines if line.kind == "classical" and line.seconds <= network.seconds
+    ]
+    start = f"In the seconds of {network.method} ({percent(network.error)}), one problem at a time,"
+    if not within:
+        return f"{start} no classical solve measured ends."
+    best = min(within, key=lambda line: line.error)
+    return (
+        f"{start} the most accurate classical solve is {best.cells['label']}: "
+        f"{percent(best.error)}."
+    )
 
 
 def _won(name: str, best: Line) -> str:
@@ -168,7 +190,7 @@ def _won(name: str, best: Line) -> str:
         )
     after = best.cells["pays_after"]
     return (
-        f"{name} wins in batches of {best.batch}: for {percent(best.error)} it takes {best.times} "
+        f"{name} wins {_calls(best)}: for {percent(best.error)} it takes {best.times} "
         f"the seconds of {best.cells['opponent']}, and repays its data and training after {after} "
         f"solves."
     )

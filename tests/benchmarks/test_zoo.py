@@ -51,7 +51,8 @@ ROWS = [
     line("C", "operator", "0.9", decided="no", error=0.4),
     line("D", "operator", "2", error=0.25), line("E", "operator", error=0.01),
     line("A", "operator", error=0.9, shift="contrast"), line("A", "operator", "0.1", grid="5"),
-    line("cycle", "classical", error=0.02), line("POD", "reduced", error=0.21),
+    line("cycle", "classical", error=0.02), line("slow", "classical", error=0.01, seconds="0.002"),
+    line("POD", "reduced", error=0.21),
 ]  # fmt: skip
 
 
@@ -64,6 +65,8 @@ def test_the_words_follow_from_the_rows():
     assert "Undecided on this machine: C (0.9×)." in text
     assert "equal or less error: 2 of 5 networks. The closest is D: for 25.0 %" in text
     assert "The most accurate of them, B with 20.0 %, takes 3× (1.5× to 4.5×)" in text
+    assert "In the seconds of E (1.00 %), one problem at a time, the most accurate" in text
+    assert "classical solve is cycle: 2.00 %." in text
     assert "no more error than 3 of the 5 networks" in text
 
 
@@ -86,6 +89,9 @@ def test_rows_and_reports_of_a_set_are_replaced():
 def test_the_page_states_the_rows():
     rows = read_csv(RESULTS / "zoo.csv")
     page = Path(__file__).resolve().parents[2] / "docs" / "figures.md"
-    assert summary(rows) in page.read_text(encoding="utf-8")
+    assert summary(rows) in page.read_text(encoding="utf-8"), (
+        "docs/figures.md states other rows: replace its table and the sentences below it by what "
+        "`python -m benchmarks.zoo --table` prints, and read the paragraph after them."
+    )
     for name, plan in SETS.items():
         assert set(duels(timed(rows, name))) == set(plan.models)
