@@ -1,9 +1,12 @@
 """The table of the zoo: every model is in it, and docs/figures.md states what its rows say."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import BENCHES, main
 from benchmarks.bench import RESULTS
 from benchmarks.zoo import SETS, placed, settings_of, with_section
 from benchmarks.zoo_table import duels, sentences, summary, timed
@@ -84,6 +87,17 @@ def test_rows_and_reports_of_a_set_are_replaced():
     for report in ("# poisson\n\nold\n\n### Rows\n", "# darcy\n\nx\n", "# poisson\n\nnew\n"):
         text = with_section(text, report)
     assert text == "# darcy\n\nx\n\n# poisson\n\nnew\n"
+
+
+def test_all_benches_end_with_the_zoo(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: calls.append(command[1:]))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--out", str(tmp_path)])
+    main()
+    out = ["--out", str(tmp_path)]
+    assert calls == [["-m", "benchmarks", n, *out] for n in BENCHES] + [
+        ["-m", "benchmarks.zoo", *out]
+    ]
 
 
 def test_the_page_states_the_rows():
