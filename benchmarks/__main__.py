@@ -1,4 +1,7 @@
-"""python -m benchmarks [NAME ...]: run, print, write benchmarks/results/NAME.csv."""
+"""python -m benchmarks [NAME ...]: run, print, write benchmarks/results/NAME.csv.
+
+Without a name: all of BENCHES, then those of COMMANDS.
+"""
 
 import argparse
 import subprocess
@@ -28,6 +31,8 @@ BENCHES = {
     )
 }
 
+COMMANDS = ("zoo",)  # modules with a table of several rows; they have further options of their own
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -38,23 +43,24 @@ def main() -> None:
         "graph_preconditioner, implicit_steps, insr, lagrangian, learned_aggregation, "
         "lsm_study, matrices, mgno_gpu, mgno_rough, multigrid_gpu, peak_memory, "
         "preconditioners, refinement, refinement_sphere, relax, residual_floor, rollouts, "
-        "scaling, search, spacetime, spectral_gpu, steppers_gpu, study, superiority, winner, "
-        "zoo.",
+        "scaling, search, spacetime, spectral_gpu, steppers_gpu, study, superiority, winner.",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
+    choices = [*BENCHES, *COMMANDS]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(choices))
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV files")
     arguments = parser.parse_args()
-    unknown = [name for name in arguments.names if name not in BENCHES]
+    unknown = [name for name in arguments.names if name not in choices]
     if unknown:
-        parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(BENCHES)}")
-    if len(arguments.names) == 1:
+        parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(choices)}")
+    if len(arguments.names) == 1 and arguments.names[0] in BENCHES:
         measure(BENCHES[arguments.names[0]], arguments.out)
         return
     print(", ".join(f"{k} {v}" for k, v in describe_machine().items()), flush=True)
     # One process per bench: memory that one bench has freed makes allocations of the next cheaper,
     # and not equally for both sides.
-    for name in arguments.names or BENCHES:
-        command = [sys.executable, "-m", "benchmarks", name, "--out", str(arguments.out)]
+    for name in arguments.names or choices:
+        module = [f"benchmarks.{name}"] if name in COMMANDS else ["benchmarks", name]
+        command = [sys.executable, "-m", *module, "--out", str(arguments.out)]
         subprocess.run(command, check=True)
 
 

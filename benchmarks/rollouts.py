@@ -14,8 +14,7 @@ lower bound. Published errors follow, with the differences in the data and the b
 import argparse
 import statistics
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from pdeops.compare.tables import markdown_table, read_csv, write_csv
 
 from .bench import RESULTS
 from .study import train
-from .trainings import overrides, pdeops, processor_seconds
+from .trainings import overrides, pdeops, per_epoch, spent_by_command
 
 Row = dict[str, str]
 
@@ -119,18 +118,6 @@ SIZES = {
 }
 
 
-def seconds_per_epoch(recipe: str, settings: Mapping[str, object], threads: int) -> float:
-    """Processor seconds of an epoch with its validation: the difference of two short trainings."""
-    used = []
-    for epochs in PROBE:
-        with tempfile.TemporaryDirectory() as folder:
-            before = processor_seconds()
-            short = overrides({**settings, "training.epochs": epochs})
-            pdeops("train", recipe, *short, "--out", f"{folder}/run", threads=threads)
-            used.append(processor_seconds() - before)
-    return max(used[1] - used[0], 0.01) / (PROBE[1] - PROBE[0])
-
-
 def result(folder: Path) -> Row:
     """The figures of a finished run on its test file."""
     from pdeops.nn.parameters import num_parameters
@@ -176,7 +163,7 @@ def bench(name: str, *, threads: int, data: Path, runs: Path, out: Path) -> list
                 note = runs / f"{name}-{model}-{objective}.seconds_per_epoch"
                 if not note.exists():  # measured once, so that all seeds have the same epochs
                     runs.mkdir(parents=True, exist_ok=True)
-                    rate = seconds_per_epoch(recipe, settings, threads)
+                    rate = per_epoch(spent_by_command(recipe, settings, threads), PROBE)
                     note.write_text(f"{rate:.4g}\n", encoding="utf-8")
                 rate = float(note.read_text(encoding="utf-8"))
                 epochs = max(int(60 * size.minutes / rate), 1)

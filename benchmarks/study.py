@@ -16,7 +16,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from pathlib import Path
 from pdeops.compare.tables import markdown_table, read_csv, write_csv
 
 from .bench import RESULTS
-from .trainings import overrides, pdeops, processor_seconds
+from .trainings import overrides, pdeops, per_epoch, spent_by_command
 
 Row = dict[str, str]
 
@@ -88,34 +87,19 @@ STUDIES = {
     kind: Study(kind, tuple(f"{model}_{kind}128" for model in ("mgno", "fno", "tfno", "uno")))
     for kind in ("rough", "multiscale")
 }
-PROBE = (1, 3)  # epochs of the two short trainings from which a rate is measured
-PROBE_SHARE = 0.1  # of the samples
+PROBE_SHARE = 0.1  # of the samples, in the trainings from which a rate is measured
 
 
 def seconds_per_epoch(
     plan: Study, recipe: str, settings: Mapping[str, object], threads: int
 ) -> float:
-    """Processor seconds of one epoch with its validation, once everything is warm.
-
-    This is the difference of two short trainings on a share of the samples, in which the costs of
-    the start and of the first epoch cancel.
-    """
+    """Processor seconds of one epoch with its validation, from trainings on a share of the
+    samples."""
     samples = plan.training + plan.validation
     few = max(round(PROBE_SHARE * samples), 4)
     held_out = max(round(few * plan.validation / samples), 1)
-    used = []
-    for epochs in PROBE:
-        short = {
-            **settings,
-            "data.samples": few,
-            "data.validation": held_out,
-            "training.epochs": epochs,
-        }
-        with tempfile.TemporaryDirectory() as folder:
-            before = processor_seconds()
-            pdeops("train", recipe, *overrides(short), "--out", f"{folder}/run", threads=threads)
-            used.append(processor_seconds() - before)
-    return max(used[1] - used[0], 0.01) / (PROBE[1] - PROBE[0]) * samples / few
+    short = {**settings, "data.samples": few, "data.validation": held_out}
+    return per_epoch(spent_by_command(recipe, short, threads)) * samples / few
 
 
 def train(recipe: str, folder: Path, settings: Mapping[str, object], threads: int) -> None:

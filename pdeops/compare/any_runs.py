@@ -21,6 +21,7 @@ from .rollout_runs import compare_rollouts
 from .runs import compare_runs
 from .shifts import shifts_of
 from .stepping_grids import MIN_NODES as MIN_STEPPED
+from .timing import Clock
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,14 @@ def compare_any(
     folder: str | Path,
     options: Options,
     progress: Callable[[int, int], None] | None = None,
+    clock: Clock | None = None,
 ) -> Comparison:
     """Compare runs with the classical solvers of their problem, by the study for its kind; without
     such a solver, only with surrogates without a network (`compare_learned`).
+
+    Args:
+        progress: called with (calls done, total calls).
+        clock: source of the time; by default the clocks of this machine.
 
     Raises:
         ValueError: the runs differ in problem, grid or kind, or an option does not fit the problem.
@@ -72,6 +78,7 @@ def compare_any(
         "folder": folder,
         "num_samples": options.num_samples,
         "progress": progress,
+        "clock": clock,
     }
     problems = {name: run.spec and problem_of(run.spec) for name, run in runs.items()}
     lost = [name for name, problem in problems.items() if problem is None]

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from benchmarks import study as module
+from benchmarks import trainings
 from benchmarks.bench import RESULTS
 from benchmarks.study import STEP, STUDIES, Study, mean_and_range, seconds_per_epoch, study, table
 from pdeops.compare.tables import read_csv, write_csv
@@ -135,8 +136,8 @@ def test_the_rate_leaves_start_and_first_epoch_out(plan, tmp_path, monkeypatch):
         seen.append((settings["data.samples"], settings["data.validation"], threads))
         seconds += 7 + 2 * int(settings["training.epochs"])
 
-    monkeypatch.setattr(module, "pdeops", training)
-    monkeypatch.setattr(module, "processor_seconds", lambda: seconds)
+    monkeypatch.setattr(trainings, "pdeops", training)
+    monkeypatch.setattr(trainings, "processor_seconds", lambda: seconds)
     larger = Study("piecewise", plan.recipes, training=100, validation=10)
     rate = seconds_per_epoch(larger, plan.recipes[0], {"seed": 3}, threads=2)
     assert rate == pytest.approx(20.0)

@@ -6,6 +6,7 @@ import pytest
 
 from pdeops.cli import compare
 from pdeops.compare import compare_rollouts, rollout_runs
+from pdeops.compare.any_runs import Options, compare_any
 from pdeops.compare.timing import Clock
 from pdeops.datasets import generate, problem_named
 from pdeops.solvers.evolution.etdrk4 import ETDRK4
@@ -80,6 +81,10 @@ def test_the_command_compares_trajectories(trained, tmp_path, monkeypatch, capsy
     with pytest.raises(ValueError, match="seen"):
         compare.command([trained["frames"].folder], samples=2)
     assert seen[0]["num_samples"] == 2
+    clock = Clock(rest=0.0)
+    with pytest.raises(ValueError, match="seen"):
+        compare_any(trained, tmp_path, Options(), clock=clock)
+    assert seen[1]["clock"] is clock
 
 
 def test_runs_of_other_frames_or_without_equation_are_refused(trained, tmp_path):
