@@ -55,6 +55,7 @@ class Comparison:
         shifted: errors on other distributions of the inputs (`shifts.py`).
         seeds: name -> {operator: seed} of trainings that differ by the seed only.
         metric: of the errors, a key of `METRICS`.
+        trained_on: operator -> its training samples in words, where they are known.
     """
 
     rows: Sequence[Row]
@@ -71,6 +72,7 @@ class Comparison:
     shifted: Sequence[ShiftedRow] = ()
     seeds: dict[str, dict[str, int]] = field(default_factory=dict)
     metric: str = "relative_l2"
+    trained_on: dict[str, str] = field(default_factory=dict)
 
     heading: ClassVar[str] = "Comparison with classical solvers"
     row_header: ClassVar[tuple[str, ...]] = ROW_HEADER
@@ -145,7 +147,9 @@ class Comparison:
             best = most_favourable(duels)
             found += [fairness_sentence(n, best, self.rows, self.grid) for n in self.against]
             if any(r.kind == "reduced" for r in self.rows):
-                found.append(surrogate_sentence(self.duels(name, kind="reduced"), self.rows))
+                same = len(set(self.trained_on.values())) < 2
+                reduced = self.duels(name, kind="reduced")
+                found.append(surrogate_sentence(reduced, self.rows, same=same))
         by_group = groupby(self.seed_rows, key=lambda row: row.method)
         for group, rows in by_group:
             duels = [d for name in self.seeds[group] for d in self.duels(name)]

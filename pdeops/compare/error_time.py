@@ -86,8 +86,8 @@ def study(
         progress: called with (calls done, total calls).
 
     Raises:
-        ValueError: `problem` is None, the reference does not converge, or an argument is out of
-            range.
+        ValueError: `problem` is None, the reference does not converge, an argument is out of
+            range, or two classical methods have the same name.
     """
     if problem is None:
         raise ValueError(
@@ -105,7 +105,12 @@ def study(
     operators = dict(operator) if isinstance(operator, Mapping) else {"operator": operator}
     fits = fits or Fits()
     methods = methods_for(problem) if classical is None else classical
-    asked = [method_name(name, [m.name for m in methods]) for name in against]
+    names = [m.name for m in methods]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"Classical methods need different names; got {', '.join(names)}. Rename a function."
+        )
+    asked = [method_name(name, names) for name in against]
     notes: list[str] = []
     fitting = _scales_that_fit(grid, [*classical_scales, *operator_scales], notes)
     inputs = Inputs(problem, seed)

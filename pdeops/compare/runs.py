@@ -196,6 +196,7 @@ def annotate(comparison: Comparison, runs: Mapping[str, Any], notes: Sequence[st
     comparison, and what differs between the training samples of the runs."""
     comparison.seeds.update(groups_of(runs))
     samples = {n: f"{_num_used(r)} of seed {r.spec.seed}" for n, r in runs.items() if r.spec}
+    comparison.trained_on.update(samples)
     if len(set(samples.values())) > 1:
         each = ", ".join(f"{name} {text}" for name, text in samples.items())
         comparison.notes.append(f"The runs were trained on different samples: {each}.")

@@ -9,9 +9,8 @@ from typing import Any
 
 from .candidates import place_of
 from .duel import Duel, Row, most_favourable
-from .tables import grid_name, markdown_table, percent, seconds_text
+from .tables import grid_name, markdown_table, percent, seconds_text, spread
 
-FASTER = "faster than the cheapest classical row of equal or better error"
 HEADER = (
     *("trainings", "seeds", "grid", "batch", "error (mean ± std)", "largest"),
     "per solve (mean ± std)",
@@ -40,7 +39,7 @@ class SeedRow:
     @property
     def error_std(self) -> float:
         """Sample standard deviation of the mean errors."""
-        return statistics.stdev(r.error for r in self.rows)
+        return spread([r.error for r in self.rows], sample=True)
 
     @property
     def seconds(self) -> float:
@@ -50,7 +49,7 @@ class SeedRow:
     @property
     def seconds_std(self) -> float:
         """Sample standard deviation of the median seconds per solve."""
-        return statistics.stdev(r.seconds for r in self.rows)
+        return spread([r.seconds for r in self.rows], sample=True)
 
     @property
     def label(self) -> str:
@@ -141,13 +140,17 @@ def seeds_sentence(rows: Sequence[SeedRow], duels: Sequence[Duel], classical: bo
         return f"{text}."
     mine = [d for d in duels if d.operator in row.rows]
     counts = {
-        FASTER: sum(_wins(d) is True for d in mine),
+        "faster": sum(_wins(d) is True for d in mine),
         "slower": sum(_wins(d) is False for d in mine),
         "without such a row": sum(d.opponent is None for d in mine),
+        "without a finite error": len(row.rows) - len(mine),
     }
-    counts["undecided"] = len(mine) - sum(counts.values())
+    counts["undecided"] = len(row.rows) - sum(counts.values())
     each = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
-    return f"{text}; of the {len(mine)} trainings {each}."
+    return (
+        f"{text}; of the {len(row.rows)} trainings, each compared with the cheapest classical row "
+        f"of equal or better error: {each}."
+    )
 
 
 def seeds_table(rows: Sequence[SeedRow]) -> str:

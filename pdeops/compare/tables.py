@@ -17,9 +17,11 @@ def grid_name(shape: Sequence[int], times: str = "×") -> str:
     return times.join(map(str, shape))
 
 
-def spread(values: Sequence[float]) -> float:
-    """Population standard deviation; infinite where a value is."""
-    return statistics.pstdev(values) if all(map(math.isfinite, values)) else math.inf
+def spread(values: Sequence[float], *, sample: bool = False) -> float:
+    """Standard deviation of the values, or with `sample` its estimate from them as a sample;
+    infinite unless all are finite."""
+    deviation = statistics.stdev if sample else statistics.pstdev
+    return deviation(values) if all(map(math.isfinite, values)) else math.inf
 
 
 def percent(error: float) -> str:

@@ -73,22 +73,28 @@ def _difference(row: Row, other: Row) -> str:
     return f"; both differ in {' and in '.join(parts)}" if parts else ""
 
 
-def surrogate_sentence(duels: Sequence[Duel], rows: Sequence[Row]) -> str:
-    """An operator compared with the cheapest surrogate without a network of equal or better error,
-    fitted to the same training samples."""
+def surrogate_sentence(duels: Sequence[Duel], rows: Sequence[Row], *, same: bool = True) -> str:
+    """An operator compared with the cheapest surrogate without a network of equal or better error.
+
+    Args:
+        duels: of the operator, with surrogates.
+        rows: all rows.
+        same: whether all operators were trained on the samples of the surrogates.
+    """
+    samples = "the same training samples" if same else "the largest of the training sets"
     best = most_favourable(duels)
     op, versus = best.operator, best.opponent
     if versus is None:
         able = (r for r in rows if r.kind == "reduced" and r.batch <= op.batch)
         closest = min(able, key=lambda r: (r.error, r.seconds))
         return (
-            f"Without a network, on the same training samples, no surrogate reaches the "
+            f"Without a network, on {samples}, no surrogate reaches the "
             f"{percent(op.error)} of {op.label}; the most accurate is {closest.method} with "
             f"{percent(closest.error)} in {seconds_text(closest.seconds)}"
             f"{_difference(op, closest)}."
         )
     return (
-        f"Without a network, fitted to the same training samples in "
+        f"Without a network, fitted to {samples} in "
         f"{seconds_text(best.opponent_cost.training_seconds or 0.0)}, {versus.label} has "
         f"{percent(versus.error)} in {seconds_text(versus.seconds)}; {op.label} "
         f"({percent(op.error)}) takes {times_text(best.ratio)} its seconds"

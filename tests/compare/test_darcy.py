@@ -124,3 +124,5 @@ def test_solvers_of_a_matrix_solve_the_problem(kind):
 def test_a_solver_of_the_users_has_two_or_three_arguments():
     with pytest.raises(ValueError, match=r"\(A, grid\) or \(A, grid, rtol\).*average has 1"):
         own_method(average)
+    with pytest.raises(ValueError, match="different names; got lu, lu"):
+        study(average, Darcy(), Grid((9, 9)), seed=0, classical=[own_method(lu)] * 2)

@@ -88,6 +88,8 @@ def test_a_surrogate_of_equal_error_is_named_with_its_cost():
     study.costs["POD"] = Cost(20.0, 10.0)
     line = study.verdict.splitlines()[1]
     assert "fitted to the same training samples in 20.0 s, POD on 33×33, batch 1 has 1.50 %" in line
+    study.trained_on.update(net="24 of seed 0", other="8 of seed 2")
+    assert "fitted to the largest of the training sets in 20.0 s, POD" in study.verdict
     assert "takes 0.25× its seconds" in line
     assert "after 233,334 solves" in line
     (duel,) = study.duels("net", kind="reduced")

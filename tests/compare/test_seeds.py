@@ -1,5 +1,6 @@
 """Trainings that differ by the seed only: their means, deviations and sentence."""
 
+import math
 import statistics
 from dataclasses import replace
 from types import SimpleNamespace
@@ -59,13 +60,21 @@ def test_the_verdict_counts_the_seeds_that_win(study):
     assert "FNO, 3 seeds on 33×33, batch 1, mean ± standard deviation over the seeds" in text
     assert "6.00 % ± 2.65 % error, 400 µs ± 436 µs per solve" in text
     assert text.endswith(
-        "of the 3 trainings 2 faster than the cheapest classical row of equal or better error, "
-        "1 slower."
+        "of the 3 trainings, each compared with the cheapest classical row of equal or better "
+        "error: 2 faster, 1 slower."
     )
     timed = [replace(r, calls=(r.seconds,) * 9) for r in study.rows]
     starved = replace(study, rows=timed, load=Quartiles(1e-3, 2e-3, 4e-3))
-    assert starved.verdict.splitlines()[-1].endswith("of the 3 trainings 3 undecided.")
+    assert starved.verdict.splitlines()[-1].endswith("better error: 3 undecided.")
     assert "| FNO, 3 seeds | 0, 1, 2 | 33×33 | 1 | 6.00 % ± 2.65 %" in study.to_markdown()
+
+
+def test_a_training_without_finite_error_is_counted(study, tmp_path):
+    broken = [replace(r, error=math.inf) if "(c)" in r.method else r for r in study.rows]
+    some = replace(study, rows=broken)
+    assert "(0, 1, 2): inf ± inf error" in some.verdict
+    assert some.verdict.endswith("error: 2 faster, 1 without a finite error.")
+    read_csv(some.to_csv(tmp_path / "compare.csv"))
 
 
 def test_a_grid_that_one_seed_lacks_has_no_mean(study):
