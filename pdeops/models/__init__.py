@@ -17,6 +17,7 @@ Model(equation, u0, t_end, **hyperparameters) maps points and times to u.
 from torch import nn
 
 from ..nn.domains import KNOWN
+from .corrections.aggregation import LearnedAggregation
 from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
 from .corrections.graph_inverse import FactoredGraphInverse, GraphInverse
@@ -46,6 +47,7 @@ __all__ = [
     "DeepConjugate",
     "FactoredGraphInverse",
     "GraphInverse",
+    "LearnedAggregation",
     "MgNO",
     "NeuralFieldStepper",
     "NeuralopFNO",
@@ -85,6 +87,7 @@ CORRECTIONS: dict[str, type[nn.Module]] = {
     "VCyclePreconditioner": VCyclePreconditioner,
     "GraphInverse": GraphInverse,
     "FactoredGraphInverse": FactoredGraphInverse,
+    "LearnedAggregation": LearnedAggregation,
 }
 
 FIELDS: dict[str, type[nn.Module]] = {

@@ -94,9 +94,9 @@ class AlgebraicMultigrid(Preconditioner):
         self.sizes = [len(starts) - 1 for starts, _, _ in matrices]
         self.complexity = sum(len(values) for _, _, values in matrices) / len(matrices[0][2])
         coarsest = _sparse(last).toarray()
-        inverse = _inverse(coarsest)
+        inverse = inverse_of(coarsest)
         if dtype is None:
-            single = _condition(coarsest, inverse) < SINGLE
+            single = condition_of(coarsest, inverse) < SINGLE
             dtype = torch.float32 if single else torch.float64
         self.dtype = dtype
         numbers = torch.empty(0, dtype=dtype).numpy().dtype
@@ -197,7 +197,7 @@ def kind_for(block: int, num_modes: int) -> str:
     return "smoothed_aggregation" if block > 1 or num_modes > 1 else "ruge_stueben"
 
 
-def _inverse(matrix: ndarray) -> ndarray:
+def inverse_of(matrix: ndarray) -> ndarray:
     """The inverse of a positive definite matrix, the pseudo-inverse of a semidefinite one.
 
     By torch on one thread: LAPACK's threads wait for each other where cores are busy, and a matrix
@@ -215,7 +215,7 @@ def _inverse(matrix: ndarray) -> ndarray:
     return ((inverse + inverse.T) / 2).numpy()
 
 
-def _condition(matrix: ndarray, inverse: ndarray) -> float:
+def condition_of(matrix: ndarray, inverse: ndarray) -> float:
     """|S⁻¹ A S⁻¹| |S A⁻¹ S| in the norm of row sums, s_i² = a_ii: jumps of coefficients, which a
     diagonal scaling removes, do not count."""
     diagonal = matrix.diagonal()

@@ -131,7 +131,7 @@ class GraphInverse(nn.Module):
 
         scaled, _ = unit_diagonal(A)
         with one_thread():
-            graph = graph_of(scaled)
+            graph = MatrixGraph.of_matrix(scaled)
         if (far := self.network.outside(graph)) > _FEW:
             log.info(
                 "%.0f %% of the rows are unlike those of the matrices in training (row sums, "
@@ -217,13 +217,6 @@ def _classical(graph: MatrixGraph) -> tuple[Float[Tensor, " e"], Float[Tensor, "
     upper = np.where(graph.rows.numpy() < graph.columns.numpy(), transposed.data[found], 0.0)
     like = graph.values
     return torch.from_numpy(upper).to(like), torch.from_numpy(transposed.diagonal()).to(like)
-
-
-def graph_of(scaled: "scipy.sparse.csr_array") -> MatrixGraph:
-    """The graph of one matrix with unit diagonal."""
-    parts = (rows_of(scaled), scaled.indices.astype("int64"), scaled.data)
-    entries = [torch.from_numpy(part)[None] for part in parts]
-    return MatrixGraph.of(entries[0], entries[1], entries[2], scaled.shape[0])
 
 
 def rows_of(csr: "scipy.sparse.csr_array") -> Int[ndarray, " e"]:

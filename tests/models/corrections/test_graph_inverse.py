@@ -11,8 +11,8 @@ from pdeops.kernels.approximate_inverse import coefficients, reference
 from pdeops.models.corrections.graph_inverse import (
     FactoredGraphInverse,
     GraphInverse,
-    graph_of,
 )
+from pdeops.nn.matrix_graph import MatrixGraph
 from pdeops.solvers import FactoredApproximateInverse, IncompleteCholesky, Matrix
 from pdeops.solvers.krylov.approximate_inverse import ApproximateInverse, unit_diagonal
 
@@ -79,7 +79,7 @@ def iterations(A, b, model, rtol=1e-8):
 def exceeds(model, A):
     """Whether Gᵀ Â G has an eigenvalue beyond the interval of the polynomial."""
     scaled, _ = unit_diagonal(operator(A))
-    graph = graph_of(scaled)
+    graph = MatrixGraph.of_matrix(scaled)
     G = dense_factor(model, graph)
     B = G.T @ torch.from_numpy(scaled.toarray()) @ G
     return torch.linalg.eigvalsh(B)[-1] > 2 * graph.bound[0]
@@ -182,7 +182,7 @@ def test_loops_are_what_is_trained_and_the_plain_twin(degree):
     compiled = model.on(operator(A))
     torch.testing.assert_close(compiled @ r, r @ M, rtol=1e-3, atol=1e-4 * float(M.abs().max()))
     scaled, scale = unit_diagonal(operator(A))
-    graph = graph_of(scaled)
+    graph = MatrixGraph.of_matrix(scaled)
     G = dense_factor(model, graph)
     steps = coefficients(degree, graph.bound[0].item())
     twin = reference.inverse(

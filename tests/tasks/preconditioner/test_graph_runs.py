@@ -18,7 +18,7 @@ from pdeops.datasets.systems.matrices import KINDS
 from pdeops.domain import Grid
 from pdeops.linop import check_spd
 from pdeops.models import GraphInverse
-from pdeops.models.corrections.graph_inverse import graph_of
+from pdeops.nn.matrix_graph import MatrixGraph
 from pdeops.solvers import Laplacian, Matrix
 from pdeops.solvers.choice.system import System
 from pdeops.solvers.krylov.approximate_inverse import unit_diagonal
@@ -126,7 +126,7 @@ def test_a_kind_never_seen_is_used_with_a_note(caplog):
     for seed in range(3):
         seen = KINDS["triangles_jumps"](900, np.random.default_rng(seed))
         scaled, _ = unit_diagonal(Matrix(seen, symmetric=True))
-        model.network(graph_of(scaled))  # in training mode, which records what it sees
+        model.network(MatrixGraph.of_matrix(scaled))  # in training mode, which records what it sees
     model.eval()
     with caplog.at_level(logging.INFO, logger="pdeops"):
         model.on(Matrix(draw("triangles_jumps"), symmetric=True))
