@@ -1,6 +1,7 @@
 """A network on the graph of a symmetric matrix: numbers on its edges and nodes."""
 # Axes: e entries off the diagonal, n rows, f features, h hidden channels.
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,8 +14,11 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     import scipy.sparse
 
+log = logging.getLogger("pdeops")
+
 _SMALLEST = 1e-6  # entries below this fraction of the diagonal count as this
 _POWERS = 10
+_FEW = 0.05  # fraction of rows unlike those in training that calls for a note
 _MARGIN = 0.05  # by which inputs of nodes may leave the range of those in training
 
 
@@ -112,7 +116,7 @@ class MatrixGraph:
         places = (torch.cat([self.rows, diagonal]), torch.cat([self.columns, diagonal]))
         rows, columns = (x.numpy() for x in places)
         entries = torch.cat([off, on]).numpy()
-        found = scipy.sparse.csr_array((entries, (rows, columns)), shape=(len(on),) * 2)
+        found = scipy.sparse.coo_array((entries, (rows, columns)), shape=(len(on),) * 2).tocsr()
         found.eliminate_zeros()
         return found
 
@@ -203,7 +207,7 @@ class GraphNetwork(nn.Module):
         graph: MatrixGraph,
         more_edges: Sequence[Float[Tensor, " e"]] = (),
         more_nodes: Sequence[Float[Tensor, " n"]] = (),
-    ) -> tuple[Float[Tensor, "e k"], Float[Tensor, "n k"]]:
+    ) -> tuple[Float[Tensor, "e f"], Float[Tensor, "n g"]]:
         size, nodes = self._features(graph)
         if self.training:
             self._remember(nodes.detach())
@@ -227,6 +231,15 @@ class GraphNetwork(nn.Module):
         margin = _MARGIN * (1 + self.high - self.low)
         far = (nodes < self.low - margin) | (nodes > self.high + margin)
         return far.any(1).double().mean().item()
+
+    def note(self, graph: MatrixGraph) -> None:
+        """Log a note if many rows of a matrix are unlike those in training."""
+        if (far := self.outside(graph)) > _FEW:
+            log.info(
+                "%.0f %% of the rows are unlike those of the matrices in training (row sums, "
+                "number of entries). M is valid; its quality there was not measured.",
+                100 * far,
+            )
 
     def _remember(self, nodes: Tensor) -> None:
         """Extend the ranges of the inputs by those of rows with entries."""

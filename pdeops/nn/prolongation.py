@@ -88,7 +88,7 @@ class Pattern:
         """Π U = U - Ω (U B_c) G⁺ B_cᵀ on the pattern, G = B_cᵀ Ω B_c row by row and Ω = |size|: the
         change of U, least in the norm of Ω⁻¹, with (Π U) B_c = 0."""
         near = self.coarse[self.columns]
-        weight = size.detach().abs()
+        weight = size.abs()
         weight = weight + 1e-3 * weight.max() if len(weight) else weight
         n, k = self.B.shape
         moments = self._per_row(U[:, None] * near)
@@ -111,7 +111,7 @@ class Pattern:
         nodes: the fraction of Σ|a_ij| within the aggregate, and |(A B)_i| / Σ_j |a_ij| |b_j|.
         """
         i, j, a = graph.rows, graph.columns, graph.values.detach()
-        same = (self.aggregate[i] == self.aggregate[j]) & (self.aggregate[i] >= 0)
+        same = ((self.aggregate[i] == self.aggregate[j]) & (self.aggregate[i] >= 0)).to(a)
         B = self.B.detach()
         signed = a * (B[i] * B[j]).sum(1).sign()
         one = torch.ones_like(graph.scale)
@@ -127,4 +127,4 @@ class Pattern:
         import scipy.sparse
 
         places = (self.rows.numpy(), self.columns.numpy())
-        return scipy.sparse.csr_array((values.numpy(), places), shape=self.shape)
+        return scipy.sparse.coo_array((values.numpy(), places), shape=self.shape).tocsr()

@@ -98,12 +98,18 @@ class AggregationCycle(Preconditioner):
     c the Collatz bound of the eigenvalues of A. `chebyshev` has the polynomial of degree 2 on
     [0.3c, c] as smoother: S is a matrix with the pattern of A.
 
+    Attributes:
+        matrix: A with unit diagonal.
+        levels, sizes: fine to coarse; `sizes` includes the coarsest level.
+        complexity: entries of the matrices of all levels, relative to those of A.
+        products: products with A of one application, by entries; P is not counted.
+
     Args:
         A: symmetric, with `to_csr`.
         values: see above.
         near_nullspace: (n, k), vectors that A nearly maps to zero; by default the constants of each
             unknown of a node.
-        block: unknowns per node, numbered node by node.
+        block: unknowns per node, numbered node by node; by default read from the entries.
         theta: threshold of strong couplings for one unknown per node.
         dtype: precision of the cycle; by default float32 if it suffices.
 
@@ -118,13 +124,14 @@ class AggregationCycle(Preconditioner):
         values: "Values | None" = None,
         *,
         near_nullspace: Float[ndarray, "n k"] | None = None,
-        block: int = 1,
+        block: int | None = None,
         theta: float = THETA,
         dtype: torch.dtype | None = None,
     ) -> None:
         self.grid = A.grid
         self._project = A.project if knows_range(A) else None
         scaled, scale = unit_diagonal(Matrix(regular(A), symmetric=A.symmetric))
+        block = unknowns_per_node(scaled) if block is None else block
         B = constants(len(scale), block) if near_nullspace is None else near_nullspace
         if len(B) != len(scale):
             raise ValueError(
@@ -133,6 +140,7 @@ class AggregationCycle(Preconditioner):
             )
         B = B / scale[:, None]
         self.levels, last = hierarchy(scaled, B, values or jacobi, block, theta)
+        self.matrix = scaled
         matrices = [level.A for level in self.levels] + [last]
         self.sizes = [matrix.shape[0] for matrix in matrices]
         entries = sum(matrix.nnz for matrix in matrices)
@@ -209,6 +217,13 @@ def coarse_matrix(A: "Csr", P: "Csr") -> tuple["Csr", Float[ndarray, " m"]]:
     product.data *= s[product.indices] * np.repeat(s, np.diff(product.indptr))
     product.sort_indices()
     return product, s
+
+
+def unknowns_per_node(csr: "Csr") -> int:
+    """The size of the full blocks of which the matrix consists; 1 if there are none."""
+    from ..choice.system import System
+
+    return System(csr).blocks
 
 
 def constants(size: int, block: int) -> Float[ndarray, "n k"]:

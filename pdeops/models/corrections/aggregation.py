@@ -1,7 +1,6 @@
 """Smoothed aggregation whose smoothers and prolongations a graph network sets."""
 # Axes: b systems, e entries off the diagonal, n unknowns, m coarse unknowns, k near-null vectors.
 
-import logging
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from ...linop import LinearOperator
     from ...solvers.multigrid.aggregation import Aggregates, AggregationCycle
 
-log = logging.getLogger("pdeops")
-
-_FEW = 0.05  # fraction of rows unlike those in training that calls for a note
 _ROOM = 0.95  # of the distance to the limits of a convergent smoother that Δ may take
 _REACH = 2.0  # largest modulus of the change of a coupling in P, relative to the coupling
 
@@ -94,7 +90,7 @@ class LearnedAggregation(nn.Module):
         z = (edges[:, 0] + edges[graph.transpose(), 0]) / 2
         off = -z * graph.values
         room = _ROOM * torch.minimum(2 - largest, alpha * (1 - rho.clamp(min=0)))
-        scale = (room / graph.norm_bound(off.detach(), v.detach()).clamp(min=1e-30)).clamp(max=1)
+        scale = (room / graph.norm_bound(off, v).clamp(min=1e-30)).clamp(max=1)
         off = scale * off - alpha * rho * graph.values / c
         on = scale * v + alpha * (1 - rho / c)
         return off / c, on / c
@@ -132,11 +128,11 @@ class LearnedAggregation(nn.Module):
         """The cycle of one matrix, and the scaling to unit diagonal."""
         import scipy.sparse
 
-        from ...solvers.multigrid.aggregation import constants
+        from ...solvers.multigrid.aggregation import constants, unknowns_per_node
 
         n = int(rows.max()) + 1
         A = values.new_zeros(n, n).index_put((rows, columns), values, accumulate=True)
-        block = _blocks(scipy.sparse.csr_array(A.numpy()))
+        block = unknowns_per_node(scipy.sparse.csr_array(A.numpy()))
         scale = A.diagonal().rsqrt()
         B = torch.from_numpy(constants(n, block)).to(scale) / scale[:, None]
         return self._dense_cycle(A * scale[:, None] * scale, B, block), scale
@@ -179,51 +175,24 @@ class LearnedAggregation(nn.Module):
         return cycle
 
     @torch.no_grad()
+    def values(self, found: "Aggregates") -> "tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]":
+        """S and P of a level."""
+        graph = MatrixGraph.of_matrix(found.A)
+        pattern = Pattern.of(found.A, found.T, found.B, found.coarse)
+        off, on, p = self.level(graph, pattern)
+        return graph.matrix(off, on), pattern.matrix(p)
+
     def on(
-        self,
-        A: "LinearOperator",
-        *,
-        near_nullspace: Any = None,
-        block: int | None = None,
+        self, A: "LinearOperator", *, near_nullspace: Any = None, block: int | None = None
     ) -> "AggregationCycle":
-        """M for one matrix. The set-up uses one thread.
-
-        Args:
-            near_nullspace: as for `AggregationCycle`.
-            block: unknowns per node; by default read from the entries.
-
-        Raises:
-            ValueError: as for `AggregationCycle`.
-        """
+        """M for one matrix; arguments and errors are those of `AggregationCycle`. The set-up uses
+        one thread."""
         from ...solvers.multigrid.aggregation import AggregationCycle
-
-        if block is None:
-            block = _blocks(A.to_csr())
-        far: list[float] = []
-
-        def values(found: "Aggregates") -> tuple[Any, Any]:
-            graph = MatrixGraph.of_matrix(found.A)
-            if not far:
-                far.append(self.network.outside(graph))
-            pattern = Pattern.of(found.A, found.T, found.B, found.coarse)
-            off, on, p = self.level(graph, pattern)
-            return graph.matrix(off, on), pattern.matrix(p)
 
         with one_thread():
             M = AggregationCycle(
-                A, values, near_nullspace=near_nullspace, block=block, theta=self.theta
+                A, self.values, near_nullspace=near_nullspace, block=block, theta=self.theta
             )
-        if far and far[0] > _FEW:
-            log.info(
-                "%.0f %% of the rows are unlike those of the matrices in training (row sums, "
-                "number of entries). M is valid; its quality there was not measured.",
-                100 * far[0],
-            )
+            graph = MatrixGraph.of_matrix(M.matrix)
+        self.network.note(graph)
         return M
-
-
-def _blocks(csr: "scipy.sparse.csr_array") -> int:
-    """Unknowns per node."""
-    from ...solvers.choice.system import System
-
-    return System(csr).blocks

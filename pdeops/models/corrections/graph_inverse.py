@@ -1,7 +1,6 @@
 """Sparse approximate inverses whose values a graph network sets from the entries of the matrix."""
 # Axes: b systems, e entries, n unknowns.
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from ...linop import LinearOperator
     from ...solvers.krylov.approximate_inverse import ApproximateInverse
 
-log = logging.getLogger("pdeops")
-
-_FEW = 0.05  # fraction of rows unlike those in training that calls for a note
 _REACH = 2.0  # largest modulus of w
 
 
@@ -132,12 +128,7 @@ class GraphInverse(nn.Module):
         scaled, _ = unit_diagonal(A)
         with one_thread():
             graph = MatrixGraph.of_matrix(scaled)
-        if (far := self.network.outside(graph)) > _FEW:
-            log.info(
-                "%.0f %% of the rows are unlike those of the matrices in training (row sums, "
-                "number of entries). M is valid; its quality there was not measured.",
-                100 * far,
-            )
+        self.network.note(graph)
         with one_thread():
             off, on = self.factor(graph)
             bound = self.bound(graph, off, on)[0].item()
