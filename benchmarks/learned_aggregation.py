@@ -114,10 +114,8 @@ def page(rows: Sequence[Row]) -> Iterator[str]:
 def summary(kind: str, unknowns: str, of: dict[str, Row]) -> list[str]:
     """Iterations and seconds of one matrix."""
     learned = of["learned"]
-    cells = [
-        f"failed: {r['note']}" if r["note"] else f"{r['iterations']}, {r['setup_s']} + {r['solve_s']}"
-        for r in (of[name] for name in SUMMARY)
-    ]
+    parts = (of[name] for name in SUMMARY)
+    cells = [r["note"] or f"{r['iterations']}, {r['setup_s']} + {r['solve_s']}" for r in parts]
     return [kind, f"{int(unknowns):,}", learned["to_untrained"], learned["to_chebyshev"], *cells]
 
 

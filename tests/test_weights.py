@@ -72,6 +72,7 @@ TRAINED = {
     "dcdm_poisson": "58efebb8192ebd6ec1475fb0ddc40980f1926e1da9f3f7e49c94ccf24d7ff914",
     "dcdm_poisson3d": "8b2c4889c68ebc46137ca3607ebae5cb9fd5dac78093f0bf8ac496b74745c691",
     "graph_inverse": "b328d6dc25fee092a42bc300f141dec2c4ab7af8a7eb8f8d46b087b35a586fd3",
+    "learned_aggregation": "4f74bee1c4550e7e5d037834a61b3b7eb9d4353487efebfcafc0c883c8207f03",
     "vcycle_darcy": "b1a94cf241c605eed4ebf5ec5b190677ca0fd3af10c7fbc57e6c8b9e6a685203",
 }
 

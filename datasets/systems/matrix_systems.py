@@ -40,7 +40,8 @@ class MatrixSystems(torch.utils.data.Dataset):
         diagonal: "unit" or "given".
 
     Raises:
-        ValueError: the diagonal is neither, a kind is unknown, no kind is given, or the sizes are not 16 <= low <= high.
+        ValueError: the diagonal is neither, a kind is unknown, no kind is given, or the sizes are
+            not 16 <= low <= high.
     """
 
     ndim = 1  # a vector of unknowns has one axis

@@ -106,9 +106,7 @@ class MatrixGraph:
         the number of the entry (j, i)."""
         return (self.columns * self.size + self.rows).argsort()
 
-    def matrix(
-        self, off: Float[Tensor, " e"], on: Float[Tensor, " n"]
-    ) -> "scipy.sparse.csr_array":
+    def matrix(self, off: Float[Tensor, " e"], on: Float[Tensor, " n"]) -> "scipy.sparse.csr_array":
         """The matrix with these entries off and on the diagonal, without zeros."""
         import scipy.sparse
 

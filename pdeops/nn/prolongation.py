@@ -1,4 +1,4 @@
-"""Values of a prolongation on the pattern of smoothed aggregation, which keep the near-null space."""
+"""Values of a prolongation of smoothed aggregation, which keep the near-null space."""
 # Axes: e entries off the diagonal, n unknowns, m coarse unknowns, k near-null vectors, p entries.
 
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ class Pattern:
         """Π U = U - Ω (U B_c) G⁺ B_cᵀ on the pattern, G = B_cᵀ Ω B_c row by row and Ω = |size|: the
         change of U, least in the norm of Ω⁻¹, with (Π U) B_c = 0."""
         near = self.coarse[self.columns]
-        weight = size.abs()
+        weight = size.detach().abs()
         weight = weight + 1e-3 * weight.max() if len(weight) else weight
         n, k = self.B.shape
         moments = self._per_row(U[:, None] * near)

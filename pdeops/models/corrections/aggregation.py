@@ -14,7 +14,7 @@ from ...nn.matrix_graph import GraphNetwork, MatrixGraph
 from ...nn.prolongation import Pattern
 
 if TYPE_CHECKING:
-    import scipy.sparse
+    from scipy.sparse import csr_array as Csr
 
     from ...linop import LinearOperator
     from ...solvers.multigrid.aggregation import Aggregates, AggregationCycle
@@ -90,7 +90,7 @@ class LearnedAggregation(nn.Module):
         z = (edges[:, 0] + edges[graph.transpose(), 0]) / 2
         off = -z * graph.values
         room = _ROOM * torch.minimum(2 - largest, alpha * (1 - rho.clamp(min=0)))
-        scale = (room / graph.norm_bound(off, v).clamp(min=1e-30)).clamp(max=1)
+        scale = (room / graph.norm_bound(off.detach(), v.detach()).clamp(min=1e-30)).clamp(max=1)
         off = scale * off - alpha * rho * graph.values / c
         on = scale * v + alpha * (1 - rho / c)
         return off / c, on / c
@@ -175,7 +175,7 @@ class LearnedAggregation(nn.Module):
         return cycle
 
     @torch.no_grad()
-    def values(self, found: "Aggregates") -> "tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]":
+    def values(self, found: "Aggregates") -> "tuple[Csr, Csr]":
         """S and P of a level."""
         graph = MatrixGraph.of_matrix(found.A)
         pattern = Pattern.of(found.A, found.T, found.B, found.coarse)
