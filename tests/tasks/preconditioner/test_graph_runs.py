@@ -97,8 +97,9 @@ def test_solve_by_the_name_of_a_run(run):
         assert np.linalg.norm(b - system.csr @ solution.x.numpy()) < 2e-8 * np.linalg.norm(b)
 
 
-def test_bad_input(run, tmp_path):
-    A = draw("graph", 40)
+@pytest.mark.parametrize("shipped", ["", "learned_aggregation"])
+def test_bad_input(run, tmp_path, shipped):
+    A, run = draw("graph", 40), shipped or run
     skewed = A.tolil()
     skewed[0, 1] = 9.0
     negative = A - 100 * sp.diags_array(A.diagonal())
@@ -134,6 +135,12 @@ def test_a_kind_never_seen_is_used_with_a_note(caplog):
         M = model.on(Matrix(draw("elasticity3d"), symmetric=True))
     assert "of the rows are unlike those of the matrices in training" in caplog.text
     check_spd(M, rtol=1e-5)
+    caplog.clear()
+    for kind in ("triangles_jumps", "elasticity3d"):
+        assert "unlike those" not in caplog.text
+        with caplog.at_level(logging.INFO, logger="pdeops"):
+            pdeops.load_preconditioner("learned_aggregation", draw(kind))
+    assert "of the rows are unlike those of the matrices in training" in caplog.text
 
 
 def test_evaluation_has_iterations_products_and_seconds(run):
