@@ -35,8 +35,8 @@ def main() -> None:
         epilog="Commands that make one table each: python -m benchmarks.TABLE, with TABLE one of "
         "certificates, checkouts, classical, cold_start, cost, curriculum, deepxde, elasticity, "
         "expectation, gaussian_process, generalisation, graph_preconditioner, insr, lagrangian, "
-        "learned_aggregation, lsm_study, matrices, mgno_gpu, mgno_rough, multigrid_gpu, peak_memory, "
-        "preconditioners, refinement, refinement_sphere, relax, residual_floor, rollouts, "
+        "learned_aggregation, lsm_study, matrices, mgno_gpu, mgno_rough, multigrid_gpu, "
+        "peak_memory, preconditioners, refinement, refinement_sphere, relax, residual_floor, rollouts, "
         "scaling, search, spacetime, spectral_gpu, steppers_gpu, study, superiority, winner, "
         "zoo.",
     )
