@@ -16,7 +16,7 @@ from ..direct.sparse import regular
 from ..krylov.approximate_inverse import spectral_bound, unit_diagonal
 from ..krylov.loop import knows_range
 from ..operators.matrix import Matrix
-from .algebraic import COARSEST, SINGLE, condition_of, inverse_of
+from .algebraic import COARSEST, coarsest_inverse
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -135,10 +135,10 @@ class AggregationCycle(Preconditioner):
         scaled, scale = unit_diagonal(Matrix(regular(A), symmetric=A.symmetric))
         block = unknowns_per_node(scaled) if block is None else block
         B = constants(len(scale), block) if near_nullspace is None else near_nullspace
-        if len(B) != len(scale):
+        if B.ndim != 2 or len(B) != len(scale):
             raise ValueError(
-                f"The near-null space has one row per unknown; got {len(B)} rows for {len(scale)} "
-                f"unknowns."
+                f"The near-null space has one row per unknown and one column per vector; got shape "
+                f"{B.shape} for {len(scale)} unknowns, {block} per node."
             )
         B = B / scale[:, None]
         self.levels, last = hierarchy(scaled, B, values or jacobi, block, theta)
@@ -150,14 +150,9 @@ class AggregationCycle(Preconditioner):
         # Of a level: two residuals, and S twice where it is not diagonal.
         work = [2 * L.A.nnz + 2 * (L.S.nnz > L.S.shape[0]) * L.S.nnz for L in self.levels]
         self.products = sum(work, last.shape[0] ** 2) / scaled.nnz
-        dense = last.toarray()
-        inverse = inverse_of(dense)
-        if dtype is None:
-            single = condition_of(dense, inverse) < SINGLE
-            dtype = torch.float32 if single else torch.float64
-        self.dtype = dtype
-        number = torch.empty(0, dtype=dtype).numpy().dtype
-        self._scale, self._inverse = scale.astype(number), inverse.astype(number)
+        self._inverse, self.dtype = coarsest_inverse(last.toarray(), dtype)
+        number = self._inverse.dtype
+        self._scale = scale.astype(number)
         self._arrays = [
             tuple(matrix.astype(number) for matrix in (L.A, L.S, L.P, L.P.T.tocsr()))
             for L in self.levels
@@ -167,9 +162,11 @@ class AggregationCycle(Preconditioner):
         """M u in u's dtype; it carries no gradient."""
         b = u.detach().cpu()
         b = self._project(b) if self._project else b
-        columns = b.reshape(-1, self.grid.num_nodes).to(self.dtype).numpy()
-        images = [self._scale * self._cycle(self._scale * column, 0) for column in columns]
-        x = torch.from_numpy(np.stack(images)).to(u.dtype).reshape(u.shape)
+        fields = b.reshape(-1, self.grid.num_nodes).to(self.dtype)
+        x = torch.empty_like(fields)
+        for right, left in zip(fields.numpy(), x.numpy(), strict=True):
+            left[:] = self._scale * self._cycle(self._scale * right, 0)
+        x = x.to(u.dtype).reshape(u.shape)
         return (self._project(x) if self._project else x).to(u.device)
 
     def _cycle(self, b: ndarray, k: int) -> ndarray:
@@ -209,13 +206,17 @@ def hierarchy(
 
 
 def coarse_matrix(A: "Csr", P: "Csr") -> tuple["Csr", Float[ndarray, " m"]]:
-    """D^-1/2 Pᵀ A P D^-1/2 with a unit diagonal, and the diagonal of D^-1/2."""
+    """D^-1/2 Pᵀ A P D^-1/2 with a unit diagonal, and the diagonal of D^-1/2. A column of P is zero
+    where an aggregate has fewer unknowns than B has vectors; the diagonal is one there, too."""
     import scipy.sparse
 
     product = scipy.sparse.csr_array(P.T @ (A @ P))
     product = scipy.sparse.csr_array((product + product.T) / 2)
     d = product.diagonal()
-    s = 1 / np.sqrt(np.where(d > 0, d, 1.0))
+    if (zero := d <= 0).any():
+        product = product + scipy.sparse.diags_array(zero.astype(float), format="csr")
+        d = np.where(zero, 1.0, d)
+    s = 1 / np.sqrt(d)
     product.data *= s[product.indices] * np.repeat(s, np.diff(product.indptr))
     product.sort_indices()
     return product, s

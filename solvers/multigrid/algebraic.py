@@ -93,17 +93,8 @@ class AlgebraicMultigrid(Preconditioner):
         matrices = [*(A for A, _, _ in levels), last]
         self.sizes = [len(starts) - 1 for starts, _, _ in matrices]
         self.complexity = sum(len(values) for _, _, values in matrices) / len(matrices[0][2])
-        coarsest = _sparse(last).toarray()
-        inverse = inverse_of(coarsest)
-        if dtype is None:
-            single = condition_of(coarsest, inverse) < SINGLE
-            dtype = torch.float32 if single else torch.float64
-        self.dtype = dtype
-        numbers = torch.empty(0, dtype=dtype).numpy().dtype
-        self._cycle = amg.bind(
-            [amg.level(*arrays, numbers) for arrays in levels],
-            inverse.astype(numbers),
-        )
+        inverse, self.dtype = coarsest_inverse(_sparse(last).toarray(), dtype)
+        self._cycle = amg.bind([amg.level(*arrays, inverse.dtype) for arrays in levels], inverse)
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """M u in u's dtype; it carries no gradient."""
@@ -197,7 +188,17 @@ def kind_for(block: int, num_modes: int) -> str:
     return "smoothed_aggregation" if block > 1 or num_modes > 1 else "ruge_stueben"
 
 
-def inverse_of(matrix: ndarray) -> ndarray:
+def coarsest_inverse(matrix: ndarray, dtype: torch.dtype | None) -> tuple[ndarray, torch.dtype]:
+    """The inverse of the matrix of the coarsest level in the precision of the cycle; by default
+    this is single precision if it suffices."""
+    inverse = _inverse(matrix)
+    if dtype is None:
+        single = _condition(matrix, inverse) < SINGLE
+        dtype = torch.float32 if single else torch.float64
+    return inverse.astype(torch.empty(0, dtype=dtype).numpy().dtype), dtype
+
+
+def _inverse(matrix: ndarray) -> ndarray:
     """The inverse of a positive definite matrix, the pseudo-inverse of a semidefinite one.
 
     By torch on one thread: LAPACK's threads wait for each other where cores are busy, and a matrix
@@ -215,7 +216,7 @@ def inverse_of(matrix: ndarray) -> ndarray:
     return ((inverse + inverse.T) / 2).numpy()
 
 
-def condition_of(matrix: ndarray, inverse: ndarray) -> float:
+def _condition(matrix: ndarray, inverse: ndarray) -> float:
     """|S⁻¹ A S⁻¹| |S A⁻¹ S| in the norm of row sums, s_i² = a_ii: jumps of coefficients, which a
     diagonal scaling removes, do not count."""
     diagonal = matrix.diagonal()

@@ -162,7 +162,8 @@ class LearnedAggregation(nn.Module):
         P = A.new_zeros(len(A), found.T.shape[1]).index_put((pattern.rows, pattern.columns), p)
         product = P.T @ (A @ P)
         product = (product + product.T) / 2
-        s = torch.where(product.diagonal() > 0, product.diagonal(), 1).rsqrt()
+        product = product + torch.diag((product.diagonal() <= 0).to(product))
+        s = product.diagonal().rsqrt()
         P = P * s
         below = pattern.coarse / s.detach()[:, None]
         coarse = self._dense_cycle(product * s[:, None] * s, below, B.shape[1])

@@ -243,8 +243,9 @@ def test_refuses_what_is_not_definite_and_takes_what_is_small():
     skewed[0, 1] = 5.0
     with pytest.raises(ValueError, match="needs a symmetric A"):
         build().on(Matrix(skewed.tocsr()))
-    with pytest.raises(ValueError, match="one row per unknown; got 29 rows"):
-        build().on(Matrix(graph), near_nullspace=np.ones((29, 1)))
+    for modes in (np.ones((29, 1)), np.ones(30)):
+        with pytest.raises(ValueError, match="one row per unknown and one column per vector"):
+            build().on(Matrix(graph), near_nullspace=modes)
     one = build().on(Matrix(sp.csr_array([[4.0]])))
     assert one.apply(torch.ones(1, dtype=torch.float64)).item() == pytest.approx(0.25)
     hole = sp.block_diag([graph, sp.csr_array((1, 1))], format="csr")
@@ -255,6 +256,15 @@ def test_refuses_what_is_not_definite_and_takes_what_is_small():
     for arguments in ({"ndim": 2}, {"hidden_channels": 0}, {"theta": 1.0}):
         with pytest.raises(ValueError, match=r"must be|ndim = 2"):
             LearnedAggregation(**arguments)
+
+
+def test_takes_more_vectors_than_an_aggregate_has_unknowns():
+    """Pairs of unknowns and three vectors: one column of each aggregate is zero."""
+    pair = sp.csr_array([[2.0, -1.9], [-1.9, 2.0]])
+    A = Matrix(sp.block_diag([pair] * 30, format="csr"), symmetric=True, positive_definite=True)
+    B = np.random.default_rng(0).standard_normal((60, 3))
+    M = dense(in_double(A, build(), near_nullspace=B, block=1))
+    assert spectrum(M, A.to_csr())[0] > 1e-6
 
 
 def test_takes_a_singular_matrix_on_its_range():
