@@ -19,9 +19,7 @@ from ..operators.matrix import Matrix
 from .algebraic import COARSEST, coarsest_inverse
 
 if TYPE_CHECKING:
-    import scipy.sparse
-
-    Csr = scipy.sparse.csr_array
+    from scipy.sparse import csr_array as Csr
 
 DEEPEST = 25  # levels
 DAMPING = 4 / 3  # of Jacobi steps, relative to the largest eigenvalue
