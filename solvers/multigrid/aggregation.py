@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 DEEPEST = 25  # levels
 DAMPING = 4 / 3  # of Jacobi steps, relative to the largest eigenvalue
 THETA = 0.08  # a coupling is strong if |a_ij| >= θ √(a_ii a_jj); 0 for blocks
-# (1 - τ₁ x)(1 - τ₂ x) is the Chebyshev polynomial of degree 2 on [LOW, 1]. For 0.1, conjugate
-# gradients take fewer iterations than for 0.05 or 0.3.
+# (1 - τ₁ x)(1 - τ₂ x) is the Chebyshev polynomial of degree 2 on [LOW, 1].
 LOW = 0.1
 _ROOTS = (1 + LOW) / 2 + (1 - LOW) / 2 * np.sqrt(0.5) * np.array([1, -1])
 CHEBYSHEV = (float((1 / _ROOTS).sum()), float((1 / _ROOTS).prod()))
