@@ -243,9 +243,8 @@ def test_refuses_what_is_not_definite_and_takes_what_is_small():
     skewed[0, 1] = 5.0
     with pytest.raises(ValueError, match="needs a symmetric A"):
         build().on(Matrix(skewed.tocsr()))
-    for modes in (np.ones((29, 1)), np.ones(30)):
-        with pytest.raises(ValueError, match="one row per unknown and one column per vector"):
-            build().on(Matrix(graph), near_nullspace=modes)
+    with pytest.raises(ValueError, match="one row per unknown and one column per vector"):
+        build().on(Matrix(graph), near_nullspace=np.ones((29, 1)))
     one = build().on(Matrix(sp.csr_array([[4.0]])))
     assert one.apply(torch.ones(1, dtype=torch.float64)).item() == pytest.approx(0.25)
     hole = sp.block_diag([graph, sp.csr_array((1, 1))], format="csr")
