@@ -1,8 +1,10 @@
 """A network on the graph of a symmetric matrix: numbers on its edges and nodes."""
 # Axes: e entries off the diagonal, n rows, f features, h hidden channels.
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,8 +13,14 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    import scipy.sparse
+
+log = logging.getLogger("pdeops")
+
 _SMALLEST = 1e-6  # entries below this fraction of the diagonal count as this
 _POWERS = 10
+_FEW = 0.05  # fraction of rows unlike those in training that calls for a note
 _MARGIN = 0.05  # by which inputs of nodes may leave the range of those in training
 
 
@@ -60,6 +68,14 @@ class MatrixGraph:
         bound = spectral_bound(i, j, a, number, size)
         return cls(i, j, a, scale, bound.repeat_interleave(size), size)
 
+    @classmethod
+    def of_matrix(cls, scaled: "scipy.sparse.csr_array") -> "MatrixGraph":
+        """The graph of one matrix with unit diagonal."""
+        rows = np.repeat(np.arange(scaled.shape[0]), np.diff(scaled.indptr))
+        parts = (rows, scaled.indices.astype("int64"), scaled.data)
+        entries = [torch.from_numpy(part)[None] for part in parts]
+        return cls.of(entries[0], entries[1], entries[2], scaled.shape[0])
+
     def times(self, weights: Float[Tensor, " e"], u: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Σ_j w_ij u_j."""
         return torch.zeros_like(u).index_add(0, self.rows, weights * u[self.columns])
@@ -91,15 +107,52 @@ class MatrixGraph:
         i, j = key[self.rows], key[self.columns]
         return (j < i) | ((j == i) & (self.columns < self.rows))
 
+    def mean(self, u: Float[Tensor, " e"]) -> Float[Tensor, " n"]:
+        """For each row, the mean of u over the entries of its matrix, weighted by |â_ij|; 0 for a
+        matrix without entries."""
+        place, weight = self.rows // self.size, self.values.abs()
+        zero = u.new_zeros(len(self.scale) // self.size)
+        total = zero.index_add(0, place, weight)
+        means = zero.index_add(0, place, weight * u) / torch.where(total > 0, total, 1)
+        return means.repeat_interleave(self.size)
+
+    def norm_bound(self, off: Float[Tensor, " e"], on: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+        """An upper bound of |W| for one symmetric matrix W with these entries off and on the
+        diagonal: the Collatz bound of |W| + s I, minus s, the mean sum of a row of |W|."""
+        shift = ((off.abs().sum() + on.abs().sum()) / max(len(on), 1)).clamp(min=1e-30)
+        diagonal = on.abs() + shift
+        return spectral_bound(self.rows, self.columns, off, 1, self.size, diagonal)[0] - shift
+
+    def transpose(self) -> Int[Tensor, " e"]:
+        """For each entry (i, j) of one matrix, whose entries are in the order of rows and columns,
+        the number of the entry (j, i)."""
+        return (self.columns * self.size + self.rows).argsort()
+
+    def matrix(self, off: Float[Tensor, " e"], on: Float[Tensor, " n"]) -> "scipy.sparse.csr_array":
+        """The matrix with these entries off and on the diagonal."""
+        import scipy.sparse
+
+        diagonal = torch.arange(len(on))
+        places = (torch.cat([self.rows, diagonal]), torch.cat([self.columns, diagonal]))
+        rows, columns = (x.numpy() for x in places)
+        entries = torch.cat([off, on]).numpy()
+        return scipy.sparse.coo_array((entries, (rows, columns)), shape=(len(on),) * 2).tocsr()
+
 
 def spectral_bound(
-    i: Int[Tensor, " e"], j: Int[Tensor, " e"], a: Float[Tensor, " e"], number: int, size: int
+    i: Int[Tensor, " e"],
+    j: Int[Tensor, " e"],
+    a: Float[Tensor, " e"],
+    number: int,
+    size: int,
+    on: Float[Tensor, " n"] | float = 1.0,
 ) -> Float[Tensor, " number"]:
     """max_i (|Â| x)_i / x_i for x after ten steps of the power method from 1: an upper bound of the
-    largest eigenvalue of Â for every x > 0 (Collatz 1942, Wielandt 1950)."""
+    largest eigenvalue of Â for every x > 0 (Collatz 1942, Wielandt 1950). `on` is the diagonal of
+    |Â|, positive."""
     x, size_of = a.new_ones(number * size), a.abs()
     for _ in range(_POWERS):
-        y = x.index_add(0, i, size_of * x[j])  # |Â| has a unit diagonal
+        y = (on * x).index_add(0, i, size_of * x[j])
         ratio = (y / x).reshape(number, size).amax(1)
         x = y / ratio.repeat_interleave(size)
     return ratio
@@ -120,6 +173,7 @@ class GraphNetwork(nn.Module):
         hidden_channels: number of features of a node.
         n_layers: number of layers; the outputs of an edge depend on entries this far away.
         edge_outputs, node_outputs: number of outputs.
+        edge_inputs, node_inputs: number of further inputs, which `forward` receives.
 
     Raises:
         ValueError: a number is below 1.
@@ -129,7 +183,14 @@ class GraphNetwork(nn.Module):
     high: Tensor
 
     def __init__(
-        self, hidden_channels: int, n_layers: int, *, edge_outputs: int = 1, node_outputs: int = 1
+        self,
+        hidden_channels: int,
+        n_layers: int,
+        *,
+        edge_outputs: int = 1,
+        node_outputs: int = 1,
+        edge_inputs: int = 0,
+        node_inputs: int = 0,
     ) -> None:
         super().__init__()
         if min(hidden_channels, n_layers) < 1:
@@ -138,10 +199,10 @@ class GraphNetwork(nn.Module):
                 f"{n_layers}."
             )
         width = hidden_channels
-        self.lift = nn.Linear(5, width)
-        self.messages = nn.ModuleList(_Pair(width, width) for _ in range(n_layers))
+        self.lift = nn.Linear(5 + node_inputs, width)
+        self.messages = nn.ModuleList(_Pair(width, 2 + edge_inputs) for _ in range(n_layers))
         self.updates = nn.ModuleList(nn.Linear(width, width) for _ in range(n_layers))
-        self.last = _Pair(width, width)
+        self.last = _Pair(width, 2 + edge_inputs)
         self.edge_head = nn.Linear(width, edge_outputs)
         self.node_head = nn.Linear(width, node_outputs)
         for head in (self.edge_head, self.node_head):
@@ -150,11 +211,18 @@ class GraphNetwork(nn.Module):
         self.register_buffer("low", torch.full((5,), torch.inf))
         self.register_buffer("high", torch.full((5,), -torch.inf))
 
-    def forward(self, graph: MatrixGraph) -> tuple[Float[Tensor, "e k"], Float[Tensor, "n k"]]:
+    def forward(
+        self,
+        graph: MatrixGraph,
+        more_edges: Sequence[Float[Tensor, " e"]] = (),
+        more_nodes: Sequence[Float[Tensor, " n"]] = (),
+    ) -> tuple[Float[Tensor, "e f"], Float[Tensor, "n g"]]:
         size, nodes = self._features(graph)
         if self.training:
             self._remember(nodes.detach())
-        edges = torch.stack([size, size.clamp(min=_SMALLEST).log() / 5 + 1], dim=1)
+        extra = [x.to(size) for x in more_edges]
+        edges = torch.stack([size, size.clamp(min=_SMALLEST).log() / 5 + 1, *extra], dim=1)
+        nodes = torch.column_stack([nodes, *(x.to(size) for x in more_nodes)])
         h = F.relu(self.lift(nodes))
         for message, update in zip(self.messages, self.updates, strict=True):
             sent = size[:, None] * F.relu(message(h, edges, graph))
@@ -175,6 +243,16 @@ class GraphNetwork(nn.Module):
         margin = _MARGIN * (1 + high - low)
         far = (nodes < low - margin) | (nodes > high + margin)
         return float(far.any(1).mean())
+
+    def note(self, far: float) -> None:
+        """Log that this fraction of the rows (`outside`) is unlike those in training, if it is
+        large."""
+        if far > _FEW:
+            log.info(
+                "%.0f %% of the rows are unlike those of the matrices in training (row sums, "
+                "number of entries). M is valid; its quality there was not measured.",
+                100 * far,
+            )
 
     @torch.no_grad()
     def compiled(
@@ -237,10 +315,10 @@ class GraphNetwork(nn.Module):
 class _Pair(nn.Module):
     """U h_i + V h_j + W f_ij + b on each edge; U and V are applied to nodes."""
 
-    def __init__(self, width: int, outputs: int) -> None:
+    def __init__(self, width: int, inputs: int) -> None:
         super().__init__()
-        self.here, self.there = nn.Linear(width, outputs), nn.Linear(width, outputs, bias=False)
-        self.edge = nn.Linear(2, outputs, bias=False)
+        self.here, self.there = nn.Linear(width, width), nn.Linear(width, width, bias=False)
+        self.edge = nn.Linear(inputs, width, bias=False)
 
     def forward(self, h: Tensor, edges: Tensor, graph: MatrixGraph) -> Tensor:
         return self.here(h)[graph.rows] + self.there(h)[graph.columns] + self.edge(edges)

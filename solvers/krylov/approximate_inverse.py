@@ -66,9 +66,7 @@ class UnitDiagonal:
     @cached_property
     def bound(self) -> float:
         """An upper bound of the largest eigenvalue of Â (Collatz 1942, Wielandt 1950)."""
-        from ...kernels.approximate_inverse import cpu
-
-        return float(cpu.spectral_bound(self.starts, self.columns, self.values))
+        return spectral_bound(self.csr())
 
     def classical(self) -> Float[ndarray, " e"]:
         """The factor L of `kernel.factored`, a value for each entry of Â.
@@ -208,6 +206,20 @@ def estimated(power: Callable[[ndarray, int], float], order: Int[ndarray, " n"])
 def start(size: int) -> Float[ndarray, " n"]:
     """The vector with which the power method starts."""
     return np.random.default_rng(0).standard_normal(size)
+
+
+def unit_diagonal(A: LinearOperator) -> tuple["scipy.sparse.csr_array", Float[ndarray, " n"]]:
+    """Â and the diagonal of S as in `UnitDiagonal`, with the same errors, in the order of A."""
+    csr, s = _symmetric(A)
+    data = csr.data * s[csr.indices] * np.repeat(s, np.diff(csr.indptr))
+    return _csr(csr.indptr, csr.indices, data, len(s)), s
+
+
+def spectral_bound(scaled: "scipy.sparse.csr_array") -> float:
+    """`UnitDiagonal.bound` of a matrix with unit diagonal."""
+    from ...kernels.approximate_inverse import cpu
+
+    return float(cpu.spectral_bound(scaled.indptr, scaled.indices, scaled.data))
 
 
 def _csr(starts: ndarray, columns: ndarray, values: ndarray, size: int) -> "scipy.sparse.csr_array":
