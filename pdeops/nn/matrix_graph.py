@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor, nn
 
+from ..kernels import approximate_inverse as kernel
+
 if TYPE_CHECKING:
     import scipy.sparse
 
@@ -270,25 +272,29 @@ class GraphNetwork(nn.Module):
         Args:
             starts, columns, values: Â in CSR, with its unit diagonal.
             key, bound: as in `MatrixGraph`, for the whole matrix.
-        """
-        from ..kernels.approximate_inverse import messages
 
+        Raises:
+            ValueError: the network has further inputs, which only `forward` takes.
+        """
+        further = self.lift.in_features - 5, self.last.edge.in_features - 2
+        if any(further):
+            raise ValueError(
+                f"The compiled form has no further inputs; this network has {further[0]} on nodes "
+                f"and {further[1]} on edges. Use forward."
+            )
         size = np.abs(values).astype(np.float32)
         rows = np.repeat(np.arange(len(key), dtype=np.int32), np.diff(starts))
         size[rows == columns] = 0
         logs = np.log(np.maximum(size, np.float32(_SMALLEST))) / np.float32(5) + np.float32(1)
         nodes = np.empty((len(key), 5), np.float32)
-        messages.features(starts, columns, size, nodes)
-        nodes[:, 3], nodes[:, 4] = np.log(1 + nodes[:, 3]) / 2, bound
+        nodes[:, :4], nodes[:, 4] = kernel.features(starts, columns, size), bound
+        nodes[:, 3] = np.log(1 + nodes[:, 3]) / 2
         graph = starts, columns, size, logs
         h = np.maximum(_affine(self.lift, nodes), 0)
         for message, update in zip(self.messages, self.updates, strict=True):
-            total = np.empty_like(h)
-            messages.received(*graph, *_pair(message, h), total)
-            h += np.maximum(_affine(update, total), 0)
-        edges = np.empty_like(size)
+            h += np.maximum(_affine(update, kernel.received(graph, *_pair(message, h))), 0)
         head = _padded(self.edge_head.weight[0])
-        messages.on_edges(*graph, *_pair(self.last, h), head, key, edges)
+        edges = kernel.on_edges(graph, *_pair(self.last, h), head, key)
         edges += self.edge_head.bias.item()
         return edges, _affine(self.node_head, h)[:, 0], self._outside(nodes)
 
@@ -327,15 +333,11 @@ class _Pair(nn.Module):
 def _affine(layer: Any, x: Float[ndarray, "n f"]) -> Float[ndarray, "n h"]:
     """The linear layer in compiled loops; its channels are padded to whole vectors by zeros, and
     further channels of x are ignored."""
-    from ..kernels.approximate_inverse import messages
-
     weight = _padded(layer.weight)
     bias = np.zeros(len(weight), np.float32)
     if layer.bias is not None:
         bias[:] = _padded(layer.bias)
-    y = np.empty((len(x), len(weight)), np.float32)
-    messages.affine(x, np.ascontiguousarray(weight.T), bias, y)
-    return y
+    return kernel.affine(x, np.ascontiguousarray(weight.T), bias)
 
 
 def _pair(pair: Any, h: Float[ndarray, "n h"]) -> tuple[ndarray, ndarray, ndarray]:
@@ -346,9 +348,7 @@ def _pair(pair: Any, h: Float[ndarray, "n h"]) -> tuple[ndarray, ndarray, ndarra
 
 def _padded(weight: Tensor) -> Float[ndarray, "h ..."]:
     """The weights in single precision, with zeros behind the first axis up to a multiple of
-    `messages.CHANNELS`."""
-    from ..kernels.approximate_inverse.messages import CHANNELS
-
+    `kernel.CHANNELS`."""
     array = weight.detach().numpy().astype(np.float32)
-    padding = -len(array) % CHANNELS
+    padding = -len(array) % kernel.CHANNELS
     return np.pad(array, [(0, padding), *[(0, 0)] * (array.ndim - 1)]) if padding else array
