@@ -280,8 +280,8 @@ def test_refuses_what_is_not_definite_and_takes_what_is_small():
     B[0, 1] = 5.0
     with pytest.raises(ValueError, match="needs a symmetric A"):
         build().on(Matrix(B.tocsr()))
-    one = build().on(operator(sp.csr_array([[4.0]])))
-    assert one.apply(torch.ones(1, dtype=torch.float64)).item() > 0
+    single = build().on(operator(sp.csr_array([[4.0]])))
+    assert single.apply(torch.ones(1, dtype=torch.float64)).item() > 0
     hole = sp.block_diag([matrix("graph", 30), sp.csr_array((1, 1))], format="csr")
     M = ApproximateInverse(operator(hole), degree=2)
     r = torch.ones(31, dtype=torch.float64)
@@ -290,6 +290,6 @@ def test_refuses_what_is_not_definite_and_takes_what_is_small():
         with pytest.raises(ValueError, match=r"must be|ndim = 1"):
             GraphInverse(**arguments)
     for further in ({"node_inputs": 1}, {"edge_inputs": 1}):
+        network, one = GraphNetwork(4, 1, **further), np.ones(1)
         with pytest.raises(ValueError, match="no further inputs"):
-            network = GraphNetwork(4, 1, **further)
-            network.compiled(np.array([0, 1]), np.array([0]), np.ones(1), np.ones(1), 1.0)
+            network.compiled(np.array([0, 1]), np.array([0]), one, one, 1.0)
