@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .krylov.lanczos import condition
     from .krylov.race import RaceResult
     from .krylov.sor import SOR, SSOR, sor
+    from .multigrid.aggregation import AggregationCycle
     from .multigrid.algebraic import AlgebraicMultigrid
     from .multigrid.amg import RugeStueben, SmoothedAggregation
     from .multigrid.ghosts import GhostElimination
@@ -73,6 +74,7 @@ _HOME = {
     "SOR": "krylov.sor",
     "SSOR": "krylov.sor",
     "AdvectionDiffusion": "evolution.equations.heat",
+    "AggregationCycle": "multigrid.aggregation",
     "AlgebraicMultigrid": "multigrid.algebraic",
     "AllenCahn": "evolution.equations.allen_cahn",
     "ApproximateInverse": "krylov.approximate_inverse",
@@ -151,6 +153,7 @@ __all__ = [
     "SOR",
     "SSOR",
     "AdvectionDiffusion",
+    "AggregationCycle",
     "AlgebraicMultigrid",
     "AllenCahn",
     "ApproximateInverse",

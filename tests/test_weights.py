@@ -15,6 +15,7 @@ from pdeops.domain import Grid
 from pdeops.linop import check_spd
 from pdeops.models import VCyclePreconditioner
 from pdeops.solvers import (
+    AggregationCycle,
     Diffusion,
     IncompleteCholesky,
     Matrix,
@@ -23,6 +24,7 @@ from pdeops.solvers import (
     read_vector,
     recognise,
 )
+from pdeops.solvers.multigrid.aggregation import chebyshev
 from pdeops.tasks.preconditioner import load_correction, load_preconditioner
 from pdeops.tasks.shipped import shipped_weights
 
@@ -72,6 +74,7 @@ TRAINED = {
     "dcdm_poisson": "58efebb8192ebd6ec1475fb0ddc40980f1926e1da9f3f7e49c94ccf24d7ff914",
     "dcdm_poisson3d": "8b2c4889c68ebc46137ca3607ebae5cb9fd5dac78093f0bf8ac496b74745c691",
     "graph_inverse": "99fac0e9dad0c9caa718b0b63dc6ad0307ef29125091b742b7446e2d9f0c7595",
+    "learned_aggregation": "4f74bee1c4550e7e5d037834a61b3b7eb9d4353487efebfcafc0c883c8207f03",
     "vcycle_darcy": "b1a94cf241c605eed4ebf5ec5b190677ca0fd3af10c7fbc57e6c8b9e6a685203",
 }
 
@@ -213,3 +216,22 @@ def test_graph_inverse_takes_at_most_half_the_iterations_of_incomplete_cholesky(
     assert info == 0
     assert numpy.linalg.norm(b.numpy() - matrix @ x) <= 1.01e-8 * b.norm().item()
     assert len(steps) <= 0.5 * classical
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["triangles_jumps", "elasticity", pytest.param("tetrahedra", marks=pytest.mark.slow)],
+)
+def test_learned_aggregation_takes_three_quarters_of_the_untrained_iterations(kind):
+    """On meshes that training did not have, and on a kind that it did not have; and no more than
+    the best polynomial with as many products."""
+    matrix = KINDS[kind](3000, numpy.random.default_rng(2**40))
+    A = Matrix(matrix, symmetric=True, positive_definite=True)
+    b = torch.from_numpy(numpy.random.default_rng(0).standard_normal(A.grid.num_nodes))
+    M = load_correction("learned_aggregation").on(A)
+    learned, untrained, polynomial = (
+        cg(A, b, M=M, rtol=1e-8).iterations
+        for M in (M, AggregationCycle(A), AggregationCycle(A, chebyshev))
+    )
+    assert learned <= 0.75 * untrained
+    assert learned <= polynomial

@@ -24,8 +24,9 @@ TRAINED = (
 class MatrixSystems(torch.utils.data.Dataset):
     """Systems A x = b with symmetric positive definite matrices of many kinds, sizes and patterns.
 
-    Sample i of epoch e depends on (seed, e, i) alone. A is scaled to a unit diagonal, which changes
-    nothing for networks that are invariant to diagonal scaling, and the error e is white noise. A
+    Sample i of epoch e depends on (seed, e, i) alone. By default, A is scaled to a unit diagonal,
+    which changes nothing for networks that are invariant to diagonal scaling. Networks that assume
+    that A nearly maps constants to zero need it unscaled. The error e is white noise. A
     sample is `operator`, the rows, columns and values of the entries of A, and e as `target`.
     Samples of one batch are padded with entries 0 at (0, 0) and with zeros of e, so that the added
     rows are empty.
@@ -36,9 +37,11 @@ class MatrixSystems(torch.utils.data.Dataset):
         num_samples: number of samples per epoch.
         kinds: names in `matrices.KINDS`, drawn in turn.
         unseen: kinds of the second validation set, which training does not draw.
+        diagonal: "unit" or "given".
 
     Raises:
-        ValueError: a kind is unknown, no kind is given, or the sizes are not 16 <= low <= high.
+        ValueError: the diagonal is neither, a kind is unknown, no kind is given, or the sizes are
+            not 16 <= low <= high.
     """
 
     ndim = 1  # a vector of unknowns has one axis
@@ -50,8 +53,11 @@ class MatrixSystems(torch.utils.data.Dataset):
         num_samples: int = 64,
         kinds: Sequence[str] = TRAINED,
         unseen: Sequence[str] = ("nine_points", "tetrahedra", "grid3d"),
+        diagonal: str = "unit",
         seed: int = 0,
     ) -> None:
+        if diagonal not in ("unit", "given"):
+            raise ValueError(f'diagonal is "unit" or "given"; got {diagonal!r}.')
         for kind in (*kinds, *unseen):
             if kind not in KINDS:
                 raise ValueError(
@@ -65,6 +71,7 @@ class MatrixSystems(torch.utils.data.Dataset):
             )
         self.sizes, self.kinds, self.unseen = list(sizes), list(kinds), list(unseen)
         self.num_samples, self.seed, self.epoch = num_samples, seed, 0
+        self.diagonal = diagonal
 
     def __len__(self) -> int:
         return self.num_samples
@@ -87,12 +94,13 @@ class MatrixSystems(torch.utils.data.Dataset):
         return Batch(operator=operator, target=padded([s.target for s in samples]))
 
     def matrix(self, index: int) -> "scipy.sparse.csr_array":
-        """A of one sample, with unit diagonal."""
+        """A of one sample."""
         random = sample_generator(self.seed, self._number(index))
         low, high = np.log(self.sizes)
         size = sample_generator(self.seed + 2, self.epoch).uniform(low, high)
         kind = self.kinds[index % len(self.kinds)]
-        return unit_diagonal(KINDS[kind](round(np.exp(size)), random))
+        A = KINDS[kind](round(np.exp(size)), random)
+        return unit_diagonal(A) if self.diagonal == "unit" else A
 
     def set_epoch(self, epoch: int) -> None:
         """Switch to the samples and the size of this epoch."""
@@ -108,6 +116,7 @@ class MatrixSystems(torch.utils.data.Dataset):
 
     def _other(self, kinds: Sequence[str], num_samples: int) -> "MatrixSystems":
         arguments: dict[str, Any] = {"kinds": kinds, "unseen": (), "num_samples": num_samples}
+        arguments["diagonal"] = self.diagonal
         return type(self)(sizes=[self.sizes[1]] * 2, seed=self.seed + 2**31, **arguments)
 
     def _number(self, index: int) -> int:

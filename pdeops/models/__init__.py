@@ -17,6 +17,7 @@ Model(equation, u0, t_end, **hyperparameters) maps points and times to u.
 from torch import nn
 
 from ..nn.domains import KNOWN
+from .corrections.aggregation import LearnedAggregation
 from .corrections.deep_conjugate import DeepConjugate
 from .corrections.deep_conjugate_published import PublishedDeepConjugate
 from .corrections.graph_inverse import FactoredGraphInverse, GraphIncompleteFactor, GraphInverse
@@ -47,6 +48,7 @@ __all__ = [
     "FactoredGraphInverse",
     "GraphIncompleteFactor",
     "GraphInverse",
+    "LearnedAggregation",
     "MgNO",
     "NeuralFieldStepper",
     "NeuralopFNO",
@@ -87,6 +89,7 @@ CORRECTIONS: dict[str, type[nn.Module]] = {
     "GraphInverse": GraphInverse,
     "FactoredGraphInverse": FactoredGraphInverse,
     "GraphIncompleteFactor": GraphIncompleteFactor,
+    "LearnedAggregation": LearnedAggregation,
 }
 
 FIELDS: dict[str, type[nn.Module]] = {

@@ -1,8 +1,10 @@
 """A network on the graph of a symmetric matrix: numbers on its edges and nodes."""
 # Axes: e entries off the diagonal, n rows, f features, h hidden channels.
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,8 +13,16 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor, nn
 
+from ..kernels import approximate_inverse as kernel
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+log = logging.getLogger("pdeops")
+
 _SMALLEST = 1e-6  # entries below this fraction of the diagonal count as this
 _POWERS = 10
+_FEW = 0.05  # fraction of rows unlike those in training that calls for a note
 _MARGIN = 0.05  # by which inputs of nodes may leave the range of those in training
 
 
@@ -60,6 +70,14 @@ class MatrixGraph:
         bound = spectral_bound(i, j, a, number, size)
         return cls(i, j, a, scale, bound.repeat_interleave(size), size)
 
+    @classmethod
+    def of_matrix(cls, scaled: "scipy.sparse.csr_array") -> "MatrixGraph":
+        """The graph of one matrix with unit diagonal."""
+        rows = np.repeat(np.arange(scaled.shape[0]), np.diff(scaled.indptr))
+        parts = (rows, scaled.indices.astype("int64"), scaled.data)
+        entries = [torch.from_numpy(part)[None] for part in parts]
+        return cls.of(entries[0], entries[1], entries[2], scaled.shape[0])
+
     def times(self, weights: Float[Tensor, " e"], u: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Σ_j w_ij u_j."""
         return torch.zeros_like(u).index_add(0, self.rows, weights * u[self.columns])
@@ -91,15 +109,52 @@ class MatrixGraph:
         i, j = key[self.rows], key[self.columns]
         return (j < i) | ((j == i) & (self.columns < self.rows))
 
+    def mean(self, u: Float[Tensor, " e"]) -> Float[Tensor, " n"]:
+        """For each row, the mean of u over the entries of its matrix, weighted by |â_ij|; 0 for a
+        matrix without entries."""
+        place, weight = self.rows // self.size, self.values.abs()
+        zero = u.new_zeros(len(self.scale) // self.size)
+        total = zero.index_add(0, place, weight)
+        means = zero.index_add(0, place, weight * u) / torch.where(total > 0, total, 1)
+        return means.repeat_interleave(self.size)
+
+    def norm_bound(self, off: Float[Tensor, " e"], on: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+        """An upper bound of |W| for one symmetric matrix W with these entries off and on the
+        diagonal: the Collatz bound of |W| + s I, minus s, the mean sum of a row of |W|."""
+        shift = ((off.abs().sum() + on.abs().sum()) / max(len(on), 1)).clamp(min=1e-30)
+        diagonal = on.abs() + shift
+        return spectral_bound(self.rows, self.columns, off, 1, self.size, diagonal)[0] - shift
+
+    def transpose(self) -> Int[Tensor, " e"]:
+        """For each entry (i, j) of one matrix, whose entries are in the order of rows and columns,
+        the number of the entry (j, i)."""
+        return (self.columns * self.size + self.rows).argsort()
+
+    def matrix(self, off: Float[Tensor, " e"], on: Float[Tensor, " n"]) -> "scipy.sparse.csr_array":
+        """The matrix with these entries off and on the diagonal."""
+        import scipy.sparse
+
+        diagonal = torch.arange(len(on))
+        places = (torch.cat([self.rows, diagonal]), torch.cat([self.columns, diagonal]))
+        rows, columns = (x.numpy() for x in places)
+        entries = torch.cat([off, on]).numpy()
+        return scipy.sparse.coo_array((entries, (rows, columns)), shape=(len(on),) * 2).tocsr()
+
 
 def spectral_bound(
-    i: Int[Tensor, " e"], j: Int[Tensor, " e"], a: Float[Tensor, " e"], number: int, size: int
+    i: Int[Tensor, " e"],
+    j: Int[Tensor, " e"],
+    a: Float[Tensor, " e"],
+    number: int,
+    size: int,
+    on: Float[Tensor, " n"] | float = 1.0,
 ) -> Float[Tensor, " number"]:
     """max_i (|Â| x)_i / x_i for x after ten steps of the power method from 1: an upper bound of the
-    largest eigenvalue of Â for every x > 0 (Collatz 1942, Wielandt 1950)."""
+    largest eigenvalue of Â for every x > 0 (Collatz 1942, Wielandt 1950). `on` is the diagonal of
+    |Â|, positive."""
     x, size_of = a.new_ones(number * size), a.abs()
     for _ in range(_POWERS):
-        y = x.index_add(0, i, size_of * x[j])  # |Â| has a unit diagonal
+        y = (on * x).index_add(0, i, size_of * x[j])
         ratio = (y / x).reshape(number, size).amax(1)
         x = y / ratio.repeat_interleave(size)
     return ratio
@@ -120,6 +175,7 @@ class GraphNetwork(nn.Module):
         hidden_channels: number of features of a node.
         n_layers: number of layers; the outputs of an edge depend on entries this far away.
         edge_outputs, node_outputs: number of outputs.
+        edge_inputs, node_inputs: number of further inputs, which `forward` receives.
 
     Raises:
         ValueError: a number is below 1.
@@ -129,7 +185,14 @@ class GraphNetwork(nn.Module):
     high: Tensor
 
     def __init__(
-        self, hidden_channels: int, n_layers: int, *, edge_outputs: int = 1, node_outputs: int = 1
+        self,
+        hidden_channels: int,
+        n_layers: int,
+        *,
+        edge_outputs: int = 1,
+        node_outputs: int = 1,
+        edge_inputs: int = 0,
+        node_inputs: int = 0,
     ) -> None:
         super().__init__()
         if min(hidden_channels, n_layers) < 1:
@@ -138,10 +201,10 @@ class GraphNetwork(nn.Module):
                 f"{n_layers}."
             )
         width = hidden_channels
-        self.lift = nn.Linear(5, width)
-        self.messages = nn.ModuleList(_Pair(width, width) for _ in range(n_layers))
+        self.lift = nn.Linear(5 + node_inputs, width)
+        self.messages = nn.ModuleList(_Pair(width, 2 + edge_inputs) for _ in range(n_layers))
         self.updates = nn.ModuleList(nn.Linear(width, width) for _ in range(n_layers))
-        self.last = _Pair(width, width)
+        self.last = _Pair(width, 2 + edge_inputs)
         self.edge_head = nn.Linear(width, edge_outputs)
         self.node_head = nn.Linear(width, node_outputs)
         for head in (self.edge_head, self.node_head):
@@ -150,11 +213,18 @@ class GraphNetwork(nn.Module):
         self.register_buffer("low", torch.full((5,), torch.inf))
         self.register_buffer("high", torch.full((5,), -torch.inf))
 
-    def forward(self, graph: MatrixGraph) -> tuple[Float[Tensor, "e k"], Float[Tensor, "n k"]]:
+    def forward(
+        self,
+        graph: MatrixGraph,
+        more_edges: Sequence[Float[Tensor, " e"]] = (),
+        more_nodes: Sequence[Float[Tensor, " n"]] = (),
+    ) -> tuple[Float[Tensor, "e f"], Float[Tensor, "n g"]]:
         size, nodes = self._features(graph)
         if self.training:
             self._remember(nodes.detach())
-        edges = torch.stack([size, size.clamp(min=_SMALLEST).log() / 5 + 1], dim=1)
+        extra = [x.to(size) for x in more_edges]
+        edges = torch.stack([size, size.clamp(min=_SMALLEST).log() / 5 + 1, *extra], dim=1)
+        nodes = torch.column_stack([nodes, *(x.to(size) for x in more_nodes)])
         h = F.relu(self.lift(nodes))
         for message, update in zip(self.messages, self.updates, strict=True):
             sent = size[:, None] * F.relu(message(h, edges, graph))
@@ -176,6 +246,16 @@ class GraphNetwork(nn.Module):
         far = (nodes < low - margin) | (nodes > high + margin)
         return float(far.any(1).mean())
 
+    def note(self, far: float) -> None:
+        """Log that this fraction of the rows (`outside`) is unlike those in training, if it is
+        large."""
+        if far > _FEW:
+            log.info(
+                "%.0f %% of the rows are unlike those of the matrices in training (row sums, "
+                "number of entries). M is valid; its quality there was not measured.",
+                100 * far,
+            )
+
     @torch.no_grad()
     def compiled(
         self,
@@ -192,25 +272,29 @@ class GraphNetwork(nn.Module):
         Args:
             starts, columns, values: Â in CSR, with its unit diagonal.
             key, bound: as in `MatrixGraph`, for the whole matrix.
-        """
-        from ..kernels.approximate_inverse import messages
 
+        Raises:
+            ValueError: the network has further inputs, which only `forward` takes.
+        """
+        further = self.lift.in_features - 5, self.last.edge.in_features - 2
+        if any(further):
+            raise ValueError(
+                f"The compiled form has no further inputs; this network has {further[0]} on nodes "
+                f"and {further[1]} on edges. Use forward."
+            )
         size = np.abs(values).astype(np.float32)
         rows = np.repeat(np.arange(len(key), dtype=np.int32), np.diff(starts))
         size[rows == columns] = 0
         logs = np.log(np.maximum(size, np.float32(_SMALLEST))) / np.float32(5) + np.float32(1)
         nodes = np.empty((len(key), 5), np.float32)
-        messages.features(starts, columns, size, nodes)
-        nodes[:, 3], nodes[:, 4] = np.log(1 + nodes[:, 3]) / 2, bound
+        nodes[:, :4], nodes[:, 4] = kernel.features(starts, columns, size), bound
+        nodes[:, 3] = np.log(1 + nodes[:, 3]) / 2
         graph = starts, columns, size, logs
         h = np.maximum(_affine(self.lift, nodes), 0)
         for message, update in zip(self.messages, self.updates, strict=True):
-            total = np.empty_like(h)
-            messages.received(*graph, *_pair(message, h), total)
-            h += np.maximum(_affine(update, total), 0)
-        edges = np.empty_like(size)
+            h += np.maximum(_affine(update, kernel.received(graph, *_pair(message, h))), 0)
         head = _padded(self.edge_head.weight[0])
-        messages.on_edges(*graph, *_pair(self.last, h), head, key, edges)
+        edges = kernel.on_edges(graph, *_pair(self.last, h), head, key)
         edges += self.edge_head.bias.item()
         return edges, _affine(self.node_head, h)[:, 0], self._outside(nodes)
 
@@ -237,10 +321,10 @@ class GraphNetwork(nn.Module):
 class _Pair(nn.Module):
     """U h_i + V h_j + W f_ij + b on each edge; U and V are applied to nodes."""
 
-    def __init__(self, width: int, outputs: int) -> None:
+    def __init__(self, width: int, inputs: int) -> None:
         super().__init__()
-        self.here, self.there = nn.Linear(width, outputs), nn.Linear(width, outputs, bias=False)
-        self.edge = nn.Linear(2, outputs, bias=False)
+        self.here, self.there = nn.Linear(width, width), nn.Linear(width, width, bias=False)
+        self.edge = nn.Linear(inputs, width, bias=False)
 
     def forward(self, h: Tensor, edges: Tensor, graph: MatrixGraph) -> Tensor:
         return self.here(h)[graph.rows] + self.there(h)[graph.columns] + self.edge(edges)
@@ -249,15 +333,11 @@ class _Pair(nn.Module):
 def _affine(layer: Any, x: Float[ndarray, "n f"]) -> Float[ndarray, "n h"]:
     """The linear layer in compiled loops; its channels are padded to whole vectors by zeros, and
     further channels of x are ignored."""
-    from ..kernels.approximate_inverse import messages
-
     weight = _padded(layer.weight)
     bias = np.zeros(len(weight), np.float32)
     if layer.bias is not None:
         bias[:] = _padded(layer.bias)
-    y = np.empty((len(x), len(weight)), np.float32)
-    messages.affine(x, np.ascontiguousarray(weight.T), bias, y)
-    return y
+    return kernel.affine(x, np.ascontiguousarray(weight.T), bias)
 
 
 def _pair(pair: Any, h: Float[ndarray, "n h"]) -> tuple[ndarray, ndarray, ndarray]:
@@ -268,9 +348,7 @@ def _pair(pair: Any, h: Float[ndarray, "n h"]) -> tuple[ndarray, ndarray, ndarra
 
 def _padded(weight: Tensor) -> Float[ndarray, "h ..."]:
     """The weights in single precision, with zeros behind the first axis up to a multiple of
-    `messages.CHANNELS`."""
-    from ..kernels.approximate_inverse.messages import CHANNELS
-
+    `kernel.CHANNELS`."""
     array = weight.detach().numpy().astype(np.float32)
-    padding = -len(array) % CHANNELS
+    padding = -len(array) % kernel.CHANNELS
     return np.pad(array, [(0, padding), *[(0, 0)] * (array.ndim - 1)]) if padding else array

@@ -38,24 +38,12 @@ class UnitDiagonal:
     """
 
     def __init__(self, A: LinearOperator) -> None:
-        from ...kernels.approximate_inverse import cpu, layout
-
         self.A = A
         csr, scale = _symmetric(A)
-        starts, columns = csr.indptr.astype(np.int32), csr.indices.astype(np.int32)
-        n, entries = len(scale), len(columns)
-        key = np.empty(n)
-        cpu.squares(starts, columns, csr.data, scale, key)
-        before, after = np.empty((2, n), np.int32)
-        cpu.lengths(starts, columns, key, before, after)
-        self.order = layout.order_of(starts, columns, before, after)
+        given = _arrays(csr)
+        key = kernel.squares(given, scale)
+        self.order, (self.starts, self.columns, self.values) = kernel.renumbered(given, key, scale)
         self.key, self.scale = key[self.order], scale[self.order]
-        self.starts, self.columns = np.empty(n + 1, np.int32), np.empty(entries, np.int32)
-        self.values = np.empty(entries)
-        layout.renumbered(
-            starts, columns, csr.data, self.order, self.scale,
-            self.starts, self.columns, self.values,
-        )  # fmt: skip
 
     @cached_property
     def rows(self) -> Int[ndarray, " e"]:
@@ -66,9 +54,7 @@ class UnitDiagonal:
     @cached_property
     def bound(self) -> float:
         """An upper bound of the largest eigenvalue of Â (Collatz 1942, Wielandt 1950)."""
-        from ...kernels.approximate_inverse import cpu
-
-        return float(cpu.spectral_bound(self.starts, self.columns, self.values))
+        return kernel.spectral_bound((self.starts, self.columns, self.values))
 
     def classical(self) -> Float[ndarray, " e"]:
         """The factor L of `kernel.factored`, a value for each entry of Â.
@@ -87,19 +73,12 @@ class UnitDiagonal:
 
     def csr(self, values: Float[ndarray, " e"] | None = None) -> "scipy.sparse.csr_array":
         """Â, or the matrix with its pattern and these values."""
-        data = self.values if values is None else values
-        return _csr(self.starts, self.columns, data, len(self.key))
+        return _csr(self.starts, self.columns, self.values if values is None else values)
 
     def triangle(self, values: Float[ndarray, " e"]) -> "scipy.sparse.csr_array":
         """The matrix with these values on the diagonal and where the key of the column is smaller
         than that of the row."""
-        from ...kernels.approximate_inverse import cpu
-
-        n, entries = len(self.key), len(self.columns)
-        starts, columns = np.empty(n + 1, np.int32), np.empty(entries, np.int32)
-        kept = np.empty(entries, values.dtype)
-        end = cpu.triangle(self.starts, self.columns, values, self.key, starts, columns, kept)
-        return _csr(starts, columns[:end], kept[:end], n)
+        return _csr(*kernel.triangle((self.starts, self.columns, values), self.key))
 
 
 class ApproximateInverse(Preconditioner):
@@ -210,17 +189,27 @@ def start(size: int) -> Float[ndarray, " n"]:
     return np.random.default_rng(0).standard_normal(size)
 
 
-def _csr(starts: ndarray, columns: ndarray, values: ndarray, size: int) -> "scipy.sparse.csr_array":
+def unit_diagonal(A: LinearOperator) -> tuple["scipy.sparse.csr_array", Float[ndarray, " n"]]:
+    """Â and the diagonal of S as in `UnitDiagonal`, with the same errors, in the order of A."""
+    csr, s = _symmetric(A)
+    data = csr.data * s[csr.indices] * np.repeat(s, np.diff(csr.indptr))
+    return _csr(csr.indptr, csr.indices, data), s
+
+
+def spectral_bound(scaled: "scipy.sparse.csr_array") -> float:
+    """An upper bound of the largest eigenvalue (`kernels.approximate_inverse`)."""
+    return kernel.spectral_bound((scaled.indptr, scaled.indices, scaled.data))
+
+
+def _csr(starts: ndarray, columns: ndarray, values: ndarray) -> "scipy.sparse.csr_array":
     import scipy.sparse
 
-    return scipy.sparse.csr_array((values, columns, starts), shape=(size, size))
+    return scipy.sparse.csr_array((values, columns, starts), shape=(len(starts) - 1,) * 2)
 
 
 def _symmetric(A: LinearOperator) -> tuple["scipy.sparse.csr_array", Float[ndarray, " n"]]:
     """A with a full diagonal, a symmetric pattern and sorted columns, and 1 / √ of its diagonal."""
     import scipy.sparse
-
-    from ...kernels.approximate_inverse.layout import has_symmetric_pattern
 
     if not A.symmetric:
         raise ValueError(
@@ -241,7 +230,7 @@ def _symmetric(A: LinearOperator) -> tuple["scipy.sparse.csr_array", Float[ndarr
         d = np.where(filled, d, 1.0)
     if not csr.has_sorted_indices:
         csr = csr.sorted_indices()
-    if not has_symmetric_pattern(csr.indptr, csr.indices):  # entries at round-off
+    if not kernel.has_symmetric_pattern(csr.indptr, csr.indices):  # entries at round-off
         csr = scipy.sparse.csr_array((csr + csr.T) / 2)
         csr.sort_indices()
     return csr, 1 / np.sqrt(d)

@@ -93,17 +93,8 @@ class AlgebraicMultigrid(Preconditioner):
         matrices = [*(A for A, _, _ in levels), last]
         self.sizes = [len(starts) - 1 for starts, _, _ in matrices]
         self.complexity = sum(len(values) for _, _, values in matrices) / len(matrices[0][2])
-        coarsest = _sparse(last).toarray()
-        inverse = _inverse(coarsest)
-        if dtype is None:
-            single = _condition(coarsest, inverse) < SINGLE
-            dtype = torch.float32 if single else torch.float64
-        self.dtype = dtype
-        numbers = torch.empty(0, dtype=dtype).numpy().dtype
-        self._cycle = amg.bind(
-            [amg.level(*arrays, numbers) for arrays in levels],
-            inverse.astype(numbers),
-        )
+        inverse, self.dtype = coarsest_inverse(_sparse(last).toarray(), dtype)
+        self._cycle = amg.bind([amg.level(*arrays, inverse.dtype) for arrays in levels], inverse)
 
     def apply(self, u: Float[Tensor, "*batch_space"]) -> Float[Tensor, "*batch_space"]:
         """M u in u's dtype; it carries no gradient."""
@@ -195,6 +186,16 @@ KINDS: dict[str, Callable[..., Hierarchy]] = {
 def kind_for(block: int, num_modes: int) -> str:
     """The kind of hierarchy for so many unknowns per node and near-null vectors."""
     return "smoothed_aggregation" if block > 1 or num_modes > 1 else "ruge_stueben"
+
+
+def coarsest_inverse(matrix: ndarray, dtype: torch.dtype | None) -> tuple[ndarray, torch.dtype]:
+    """The inverse of the matrix of the coarsest level in the precision of the cycle; by default
+    this is single precision if it suffices."""
+    inverse = _inverse(matrix)
+    if dtype is None:
+        single = _condition(matrix, inverse) < SINGLE
+        dtype = torch.float32 if single else torch.float64
+    return inverse.astype(torch.empty(0, dtype=dtype).numpy().dtype), dtype
 
 
 def _inverse(matrix: ndarray) -> ndarray:

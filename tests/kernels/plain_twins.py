@@ -13,9 +13,11 @@ import torch
 import pdeops.kernels
 from pdeops.cli.kernels import forms_on, operations
 from pdeops.domain import Grid
+from pdeops.models import GraphInverse
 from pdeops.nn.multigrid import MultigridCycle
 from pdeops.solvers import (
     SSOR,
+    AggregationCycle,
     AlgebraicMultigrid,
     ApproximateInverse,
     Diffusion,
@@ -44,9 +46,11 @@ def systems():
     yield A, Multigrid(A), b
     yield constant, Multigrid(constant), torch.ones(63, 63, dtype=torch.float64)
     for M in (
+        AggregationCycle,
         AlgebraicMultigrid,
         ApproximateInverse,
         FactoredApproximateInverse,
+        GraphInverse().on,
         IncompleteCholesky,
     ):
         yield A, M(A), b

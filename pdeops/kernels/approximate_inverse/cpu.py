@@ -7,10 +7,10 @@ import numpy as np
 
 from ..runtime.jit import inner, jit
 from .layout import LANES, slices_of
+from .limits import LONGEST
 
 _U = np.uint64
 _POWERS = 10
-LONGEST = 256  # entries of a row of the factor; a longer one keeps its diagonal alone
 _NOTHING = (np.zeros(1, np.uint32), np.zeros(0, np.uint32))  # the slices of no matrix
 
 
@@ -109,9 +109,13 @@ def power(A, G, GT, work, powers):
         norm = math.sqrt(norm)
         for i in range(len(d)):
             d[i] /= norm
-        multiply(G[0], G[1], G[2], d, t)
-        multiply(A[0], A[1], A[2], t, w)
-        multiply(GT[0], GT[1], GT[2], w, d)
+        if len(G[1]) > 0:
+            multiply(G[0], G[1], G[2], d, t)
+            multiply(A[0], A[1], A[2], t, w)
+            multiply(GT[0], GT[1], GT[2], w, d)
+        else:
+            multiply(A[0], A[1], A[2], d, w)
+            d[:] = w
     norm = 0.0
     for i in range(len(d)):
         norm += d[i] * d[i]

@@ -13,10 +13,9 @@ for being negative.
 import numpy as np
 
 from ..runtime.jit import jit
+from .limits import LONGEST_SORTED, WINDOW
 
 LANES = 8  # rows of a slice; `cpu.py` writes them out
-_WINDOW = 512
-_LONGEST = 255  # rows are sorted by at most this number of entries
 
 
 def order_of(starts: np.ndarray, columns: np.ndarray, first: np.ndarray, second: np.ndarray):
@@ -29,7 +28,7 @@ def order_of(starts: np.ndarray, columns: np.ndarray, first: np.ndarray, second:
     n = len(starts) - 1
     order = np.empty(n, np.int32)
     breadth_first(starts, columns, order)
-    scratch, counts = np.empty(_WINDOW, np.int32), np.empty(_LONGEST + 2, np.int64)
+    scratch, counts = np.empty(WINDOW, np.int32), np.empty(LONGEST_SORTED + 2, np.int64)
     for lengths in (second, first):  # stable, so that the last one dominates
         sort_windows(lengths, order, scratch, counts)
     return order

@@ -1,6 +1,6 @@
 """A small network on the graph of a matrix, in compiled loops (numba), in single precision.
 
-The twin is `nn.matrix_graph.GraphNetwork`. Channels are padded to multiples of eight by zero
+The network is `nn.matrix_graph.GraphNetwork`. Channels are padded to multiples of CHANNELS by zero
 weights, because loops of constant length become vector instructions.
 """
 
@@ -8,8 +8,7 @@ import numpy as np
 
 from ..runtime.jit import jit
 from .cpu import precedes
-
-CHANNELS = 8
+from .limits import CHANNELS
 
 
 @jit

@@ -1,7 +1,6 @@
 """Sparse approximate inverses and factors whose values a graph network sets from the matrix."""
 # Axes: b systems, e entries, n unknowns.
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from ...solvers.krylov.approximate_inverse import ApproximateInverse, UnitDiagonal
     from ...solvers.krylov.incomplete_cholesky import IncompleteCholesky
 
-log = logging.getLogger("pdeops")
-
-_FEW = 0.05  # fraction of rows unlike those in training that calls for a note
 _REACH = 2.0  # largest modulus of w
 
 
@@ -156,21 +152,12 @@ class GraphInverse(nn.Module):
         edges, nodes, far = self.network.compiled(
             scaled.starts, scaled.columns, scaled.values, scaled.key, scaled.bound
         )
-        self.note(far)
+        self.network.note(far)
         L = scaled.triangle(self.entries(scaled, edges, np.exp(np.tanh(nodes))))
         bound = estimated if self.degree else 1.0
         return ApproximateInverse(
             scaled, L.T.tocsr(), degree=self.degree, bound=bound, epsilon=self.epsilon
         )
-
-    def note(self, far: float) -> None:
-        """Log that this fraction of the rows is outside the ranges of training, if it is large."""
-        if far > _FEW:
-            log.info(
-                "%.0f %% of the rows are unlike those of the matrices in training (row sums, "
-                "number of entries). M is valid; its quality there was not measured.",
-                100 * far,
-            )
 
 
 class FactoredGraphInverse(GraphInverse):
@@ -270,7 +257,7 @@ class GraphIncompleteFactor(GraphInverse):
         given = scaled.order.astype(float)  # as key: the order in which A is given
         graph = scaled.starts, scaled.columns, scaled.values, given
         edges, nodes, far = self.network.compiled(*graph, scaled.bound)
-        self.note(far)
+        self.network.note(far)
         factors = np.exp(np.tanh(edges))
         factors[scaled.rows == scaled.columns] = np.exp(np.tanh(nodes))
         places = scaled.order[scaled.columns], scaled.order[scaled.rows]
@@ -311,16 +298,11 @@ def _classical(graph: MatrixGraph) -> tuple[Float[Tensor, " e"], Float[Tensor, "
 def _incomplete(graph: MatrixGraph) -> Tensor:
     """The factors L = Uᵀ of IC(0) of the matrices of a graph, (b, n, n); padded rows are those of
     the identity."""
-    import scipy.sparse
-
     from ...solvers import IncompleteCholesky, Matrix
 
     n, number = graph.size, len(graph.scale) // graph.size
-    places = graph.rows.numpy(), graph.columns.numpy()
-    values = graph.values.double().numpy()
-    size = n * number
-    hat = scipy.sparse.coo_array((values, places), shape=(size, size)).tocsr()
-    whole = Matrix(hat + scipy.sparse.eye_array(size), symmetric=True)
-    U = IncompleteCholesky(whole).upper()
+    values = graph.values.double()
+    hat = graph.matrix(values, torch.ones_like(graph.scale).to(values))
+    U = IncompleteCholesky(Matrix(hat, symmetric=True)).upper()
     blocks = [U[i * n : i * n + n, i * n : i * n + n].toarray().T for i in range(number)]
     return torch.stack([torch.from_numpy(block) for block in blocks]).to(graph.values)

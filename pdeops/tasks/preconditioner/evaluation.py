@@ -76,12 +76,12 @@ def evaluate_systems(
     systems = held_out(recipe, num_systems, size)
     label = recipe.name if run.recipe is not None else run.source
     learned: LinearMethod[Recognised] = LinearMethod(lambda system: run.on(system.A))
-    last: Recognised
+    last = first = as_system(systems[0], rtol, max_iterations)
     passes = math.ceil(TURNS / num_systems)
 
     def draw(turn: int) -> Recognised:
         nonlocal last
-        last = as_system(systems[turn % num_systems], rtol, max_iterations)
+        last = as_system(systems[turn % num_systems], rtol, max_iterations) if turn else first
         return last
 
     def count(turns: int) -> None:
@@ -89,7 +89,6 @@ def evaluate_systems(
             progress(turns / passes)
 
     methods = {label: learned, **classical()}
-    first = as_system(systems[0], rtol, max_iterations)
     if _without_grid(first) and (best := tuned_pyamg(first, _preconditioned)) is not None:
         methods["PyAMG tuned"] = best
     tallies = measure(methods, draw, turns=passes * num_systems, progress=count)

@@ -29,9 +29,9 @@ def load_preconditioner(run: str | Path, A: Any) -> "scipy.sparse.linalg.LinearO
         run: a run's folder, a checkpoint, or the name of shipped weights.
         A: a `Diffusion` or `Laplacian`, or a sparse matrix of scipy. A network for grids needs one
             in which `recognise` finds a stencil; nodes may be missing. A network for matrices
-            (`GraphInverse`) takes any symmetric matrix with a positive diagonal; it assumes that
-            the matrix is positive definite, and logs a note if its kind is far from those in
-            training.
+            (`GraphInverse`, `LearnedAggregation`) takes any symmetric matrix with a positive
+            diagonal; it assumes that the matrix is positive definite, and logs a note if its kind
+            is far from those in training.
 
     Raises:
         ValueError: the file is not a pdeops checkpoint (nothing is ever unpickled), the run has

@@ -72,3 +72,14 @@ def test_bad_arguments():
     for sizes in ((10, 40), (50, 40), (50,)):
         with pytest.raises(ValueError, match="16 <= low <= high"):
             MatrixSystems(sizes=sizes)
+
+
+def test_the_diagonal_is_one_or_given():
+    options = {"sizes": (40, 40), "kinds": ("triangles_jumps",), "num_samples": 2}
+    unit, given = (MatrixSystems(diagonal=d, **options) for d in ("unit", "given"))
+    assert abs(given.matrix(0).diagonal() - 1).max() > 0.1
+    for A, B in ((unit, given), (unit.held_out(2), given.held_out(2))):
+        same = unit_diagonal(B.matrix(0)).toarray()
+        np.testing.assert_allclose(A.matrix(0).toarray(), same, atol=1e-12)
+    with pytest.raises(ValueError, match='"unit" or "given"'):
+        MatrixSystems(diagonal="one")

@@ -7,12 +7,12 @@ import scipy.sparse as sp
 import torch
 
 from pdeops.datasets.systems.matrices import KINDS
-from pdeops.kernels.approximate_inverse import coefficients, reference
+from pdeops.kernels.approximate_inverse import FORMS, coefficients
 from pdeops.models.corrections.graph_inverse import (
     FactoredGraphInverse,
     GraphInverse,
 )
-from pdeops.nn.matrix_graph import MatrixGraph
+from pdeops.nn.matrix_graph import GraphNetwork, MatrixGraph
 from pdeops.solvers import FactoredApproximateInverse, IncompleteCholesky, Matrix
 from pdeops.solvers.krylov.approximate_inverse import ApproximateInverse
 
@@ -181,11 +181,18 @@ def test_loops_are_what_is_trained_and_the_plain_twin(degree):
     M = dense(model, A)
     r = torch.randn(2, A.shape[0], dtype=torch.float64)
     compiled = model.on(operator(A))
-    torch.testing.assert_close(compiled @ r, r @ M, rtol=1e-4, atol=1e-5 * float(M.abs().max()))
-    L, hat, graph = dense_factor(model, A)
+    with FORMS.twin():
+        twin = model.on(operator(A))
+    for form in (compiled, twin):
+        torch.testing.assert_close(form @ r, r @ M, rtol=1e-4, atol=1e-5 * float(M.abs().max()))
+    L, _, graph = dense_factor(model, A)
     bound = model.bound(graph, L[graph.rows, graph.columns], L.diagonal())[0].item()
-    twin = reference.inverse(hat, L.T, graph.scale, 1e-3, coefficients(degree, bound))
-    torch.testing.assert_close(twin, M, rtol=1e-10, atol=1e-12)
+    with FORMS.twin():
+        double = ApproximateInverse(
+            operator(A), sp.csr_array(L.T.numpy()), degree=degree, bound=bound, dtype=r.dtype
+        )
+    one = torch.eye(A.shape[0], dtype=r.dtype)
+    torch.testing.assert_close(double @ one, M, rtol=1e-10, atol=1e-12)
 
 
 def test_a_batch_of_sizes_is_its_samples():
@@ -273,8 +280,8 @@ def test_refuses_what_is_not_definite_and_takes_what_is_small():
     B[0, 1] = 5.0
     with pytest.raises(ValueError, match="needs a symmetric A"):
         build().on(Matrix(B.tocsr()))
-    one = build().on(operator(sp.csr_array([[4.0]])))
-    assert one.apply(torch.ones(1, dtype=torch.float64)).item() > 0
+    single = build().on(operator(sp.csr_array([[4.0]])))
+    assert single.apply(torch.ones(1, dtype=torch.float64)).item() > 0
     hole = sp.block_diag([matrix("graph", 30), sp.csr_array((1, 1))], format="csr")
     M = ApproximateInverse(operator(hole), degree=2)
     r = torch.ones(31, dtype=torch.float64)
@@ -282,3 +289,7 @@ def test_refuses_what_is_not_definite_and_takes_what_is_small():
     for arguments in ({"ndim": 2}, {"hidden_channels": 0}, {"degree": -2}):
         with pytest.raises(ValueError, match=r"must be|ndim = 1"):
             GraphInverse(**arguments)
+    for further in ({"node_inputs": 1}, {"edge_inputs": 1}):
+        network, one = GraphNetwork(4, 1, **further), np.ones(1)
+        with pytest.raises(ValueError, match="no further inputs"):
+            network.compiled(np.array([0, 1]), np.array([0]), one, one, 1.0)

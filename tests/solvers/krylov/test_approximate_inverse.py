@@ -1,6 +1,7 @@
 """Sparse approximate inverses: FSAI against its definition, and the Chebyshev polynomial."""
 
 import itertools
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import scipy.sparse as sp
 import torch
 
 from pdeops.datasets.systems.matrices import KINDS
-from pdeops.kernels.approximate_inverse import cpu, layout, reference
+from pdeops.kernels import approximate_inverse as kernel
+from pdeops.kernels.approximate_inverse import layout
+from pdeops.kernels.approximate_inverse.limits import LONGEST
 from pdeops.linop import check_spd
 from pdeops.solvers import (
     ApproximateInverse,
@@ -17,7 +20,7 @@ from pdeops.solvers import (
     Matrix,
     cg,
 )
-from pdeops.solvers.krylov.approximate_inverse import UnitDiagonal
+from pdeops.solvers.krylov.approximate_inverse import UnitDiagonal, start
 
 SMALL = ("stencil_jumps", "triangles_jumps", "elasticity", "nine_points", "tetrahedra")
 
@@ -40,13 +43,19 @@ def dense(M):
 @pytest.mark.parametrize("kind", SMALL)
 def test_fsai_is_that_of_dense_solves(kind):
     scaled = UnitDiagonal(system(kind))
+    values, bound = scaled.classical(), scaled.bound
+    with kernel.FORMS.twin():
+        plain = UnitDiagonal(system(kind))
+        np.testing.assert_allclose(values, plain.classical(), rtol=1e-10, atol=1e-12)
+        assert bound == pytest.approx(plain.bound, rel=1e-12)
+    assert (scaled.order == plain.order).all()
+    assert abs(scaled.csr() - plain.csr()).max() < 1e-15
     A, L = factor(scaled)
     key = A.square().sum(1)
     torch.testing.assert_close(key, torch.from_numpy(scaled.key))
     order = np.lexsort((np.arange(len(key)), scaled.key))
     rank = torch.from_numpy(np.argsort(order))
-    pattern = (A != 0) & (rank[None] <= rank[:, None])
-    torch.testing.assert_close(L, reference.factored(A, pattern), rtol=1e-10, atol=1e-12)
+    assert not L[rank[None] > rank[:, None]].any()
     torch.testing.assert_close((L @ A @ L.T).diagonal(), torch.ones(len(A)).double())
 
 
@@ -80,13 +89,15 @@ def test_fsai_of_a_diagonal_and_of_a_full_pattern():
 
 def test_a_hub_keeps_its_diagonal_alone():
     """The row of an unknown with more neighbours than LONGEST."""
-    n = cpu.LONGEST + 10
+    n = LONGEST + 10
     hub = sp.lil_array((n, n))
     hub[0, 1:] = hub[1:, 0] = 0.5 / n
     A = hub.tocsr() + sp.eye_array(n)
-    L = factor(UnitDiagonal(Matrix(A)))[1]
-    assert ((L != 0).sum(1) == 1).all()
-    assert (L != 0).sum() == n
+    for form in (nullcontext(), kernel.FORMS.twin()):
+        with form:
+            L = factor(UnitDiagonal(Matrix(A)))[1]
+        assert ((L != 0).sum(1) == 1).all()
+        assert (L != 0).sum() == n
 
 
 @pytest.mark.parametrize("degree", [0, 2])
@@ -94,11 +105,10 @@ def test_a_hub_keeps_its_diagonal_alone():
 def test_loops_are_the_plain_twin(kind, degree):
     A = system(kind)
     M = FactoredApproximateInverse(A, degree=degree, dtype=torch.float64)
-    scaled = UnitDiagonal(A)
-    hat, L = factor(scaled)
-    scale = torch.from_numpy(scaled.scale)
-    twin, order = reference.inverse(hat, L.T, scale, 0.0, M.steps), np.argsort(scaled.order)
-    twin = twin[order][:, order]
+    with kernel.FORMS.twin():
+        plain = FactoredApproximateInverse(A, degree=degree, dtype=torch.float64)
+    np.testing.assert_allclose(M.steps, plain.steps, rtol=1e-10)
+    twin = dense(plain)
     torch.testing.assert_close(dense(M), twin, rtol=1e-11, atol=1e-13)
     single = FactoredApproximateInverse(A, degree=degree)
     torch.testing.assert_close(dense(single), twin, rtol=1e-3, atol=1e-5 * twin.abs().max())
@@ -137,10 +147,19 @@ def test_the_layout_is_the_matrix(size):
     order = layout.order_of(S.indptr, S.indices, length, length)
     assert (np.sort(order) == np.arange(size)).all()
     assert (np.diff(length[order[:512]]) <= 0).all()
-    assert layout.has_symmetric_pattern(S.indptr, S.indices)
     lower = sp.csr_array(sp.tril(S) if size > 1 else [[1.0]])
     lower.sort_indices()
-    assert layout.has_symmetric_pattern(lower.indptr, lower.indices) == (size == 1)
+    S = sp.csr_array(S + sp.eye_array(size))
+    key, scale = random.integers(0, 9, size).astype(float), random.random(size)
+    arrays, found = (S.indptr, S.indices, S.data), []
+    for form in (nullcontext(), kernel.FORMS.twin()):
+        with form:
+            assert kernel.has_symmetric_pattern(S.indptr, S.indices)
+            assert kernel.has_symmetric_pattern(lower.indptr, lower.indices) == (size == 1)
+            order, hat = kernel.renumbered(arrays, key, scale)
+            found.append((order, *hat, *kernel.triangle(hat, key[order])))
+    for loops, twin in zip(*found, strict=True):
+        np.testing.assert_allclose(loops, twin, rtol=1e-15)
 
 
 @pytest.mark.parametrize("kind", ["triangles_jumps", "elasticity"])
@@ -152,6 +171,17 @@ def test_iterations_decrease_with_the_degree(kind):
     assert two < 0.4 * plain
     assert eight < 0.5 * two
     assert cg(A, b, M=FactoredApproximateInverse(A)).iterations < 0.6 * plain
+
+
+def test_estimates_without_a_factor():
+    """|Â x| of the power method is below the largest eigenvalue, and near it."""
+    A = system("triangles_jumps")
+    M, largest = ApproximateInverse(A), np.linalg.eigvalsh(UnitDiagonal(A).csr().toarray())[-1]
+    with kernel.FORMS.twin():
+        plain = ApproximateInverse(A)
+    x = start(A.grid.num_nodes)
+    assert M._inverse.largest(x, 10) == pytest.approx(plain._inverse.largest(x, 10), rel=1e-5)
+    assert 0.8 * largest < M._inverse.largest(x, 10) < (1 + 1e-6) * largest
 
 
 def test_an_underestimated_bound_leaves_m_definite():
@@ -169,8 +199,9 @@ def test_bad_input():
     with pytest.raises(ValueError, match="needs a symmetric A"):
         FactoredApproximateInverse(Matrix(A.tocsr()))
     indefinite = sp.csr_array([[1.0, 2.0], [2.0, 1.0]])
-    with pytest.raises(ValueError, match="principal submatrix of row"):
-        FactoredApproximateInverse(Matrix(indefinite))
+    for form in (nullcontext(), kernel.FORMS.twin()):
+        with form, pytest.raises(ValueError, match="principal submatrix of row"):
+            FactoredApproximateInverse(Matrix(indefinite))
     with pytest.raises(ValueError, match="degree of the polynomial must be even"):
         ApproximateInverse(system("graph"), degree=3)
     one = FactoredApproximateInverse(Matrix(sp.csr_array([[4.0]])), dtype=torch.float64)

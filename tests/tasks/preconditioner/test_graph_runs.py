@@ -21,6 +21,7 @@ from pdeops.models import GraphInverse
 from pdeops.nn.matrix_graph import MatrixGraph
 from pdeops.solvers import Laplacian, Matrix
 from pdeops.solvers.choice.system import System
+from pdeops.solvers.krylov.approximate_inverse import unit_diagonal
 from pdeops.tasks import load_recipe, load_run, train
 from pdeops.tasks.preconditioner.conjugate_gradients import MEASURES, ConjugateGradients
 from pdeops.tasks.preconditioner.evaluation import evaluate_systems, to_markdown
@@ -96,8 +97,11 @@ def test_solve_by_the_name_of_a_run(run):
         assert np.linalg.norm(b - system.csr @ solution.x.numpy()) < 2e-8 * np.linalg.norm(b)
 
 
-def test_bad_input(run, tmp_path):
-    A = draw("graph", 40)
+@pytest.mark.parametrize(
+    "shipped", ["", pytest.param("learned_aggregation", marks=pytest.mark.slow)]
+)
+def test_bad_input(run, tmp_path, shipped):
+    A, run = draw("graph", 40), shipped or run
     skewed = A.tolil()
     skewed[0, 1] = 9.0
     negative = A - 100 * sp.diags_array(A.diagonal())
@@ -124,10 +128,8 @@ def test_a_kind_never_seen_is_used_with_a_note(caplog):
     model = GraphInverse(1, hidden_channels=4, n_layers=1)
     for seed in range(3):
         seen = KINDS["triangles_jumps"](900, np.random.default_rng(seed))
-        coo = sp.coo_array(seen)
-        places = [torch.from_numpy(i.astype(np.int64))[None] for i in coo.coords]
-        graph = MatrixGraph.of(*places, torch.from_numpy(coo.data)[None], seen.shape[0])
-        model.network(graph)  # in training mode, which records the ranges
+        scaled, _ = unit_diagonal(Matrix(seen, symmetric=True))
+        model.network(MatrixGraph.of_matrix(scaled))  # in training mode, which records the ranges
     model.eval()
     with caplog.at_level(logging.INFO, logger="pdeops"):
         model.on(Matrix(draw("triangles_jumps"), symmetric=True))
