@@ -83,7 +83,8 @@ class Tuned:
         choices: a `Choice` for each call of this object.
 
     Raises:
-        ValueError: there are no arms, more than 64, or two equal ones.
+        ValueError: the values of a parameter are no sequence; there are no arms, more than 64, or
+            two equal ones.
     """
 
     def __init__(
@@ -194,7 +195,9 @@ class Tuned:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path} is a damaged state of a tuner: {error!r}.") from None
         if count < 0 or not 0 <= largest < math.inf:
-            raise ValueError(f"{path} is a damaged state of a tuner: count {count}, largest {largest:g}.")
+            raise ValueError(
+                f"{path} is a damaged state of a tuner: count {count}, largest {largest:g}."
+            )
         self.count, self.largest, self._tuner = count, largest, tuner
         return self
 
@@ -222,7 +225,9 @@ def _difference(key: str, state: Mapping[str, Any], wanted: Any) -> str:
     if isinstance(found, list) and isinstance(wanted, list):
         if len(found) != len(wanted):
             return f"it has {len(found)} {key}, here there are {len(wanted)}"
-        i = next(i for i, (mine, other) in enumerate(zip(found, wanted, strict=True)) if mine != other)
+        i = next(
+            i for i, (mine, other) in enumerate(zip(found, wanted, strict=True)) if mine != other
+        )
         found, wanted, name = found[i], wanted[i], f"{key}[{i}]"
     return f"its {name} is {found!r}, here it is {wanted!r}"
 
@@ -230,6 +235,9 @@ def _difference(key: str, state: Mapping[str, Any], wanted: Any) -> str:
 def _arms(parameters: Any) -> list[dict[str, Any]]:
     if isinstance(parameters, Mapping):
         names = list(parameters)
+        for name, values in parameters.items():
+            if isinstance(values, str) or not isinstance(values, Iterable):
+                raise ValueError(f"Give a list of values of {name}; got {values!r}.")
         found = [dict(zip(names, values, strict=True)) for values in product(*parameters.values())]
     else:
         found = [dict(arm) for arm in parameters]

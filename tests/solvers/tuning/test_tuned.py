@@ -229,6 +229,11 @@ def test_arms_that_are_none_equal_or_too_many(parameters):
         Tuned(solve, parameters)
 
 
+def test_values_must_be_a_list():
+    with pytest.raises(ValueError, match="a list of values of cycle; got 'VW'"):
+        Tuned(solve, {"cycle": "VW"})
+
+
 def test_features_must_be_finite_and_as_many_as_before():
     solver = Tuned(solve, PARAMETERS, cost=work, features=lambda size: [size] * (1 + (size > 0.5)))
     solver(0.1)
