@@ -22,7 +22,7 @@ from pdeops.tasks import load_recipe
 from pdeops.tasks.rollout import RolloutRun
 
 PROBLEM = problem_named(
-    "burgers", "thin", viscosity=0.1, num_waves=4, t_end=0.3, num_frames=3, dt=0.02
+    "burgers", "thin", viscosity=0.1, num_waves=4, t_end=0.12, num_frames=3, dt=0.02
 )
 GRID = PROBLEM.grid((32,))
 
@@ -45,7 +45,7 @@ class Step(nn.Module):
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     out = tmp_path_factory.mktemp("data") / "thin.h5"
-    generate(PROBLEM, GRID, num_samples=2, seed=3, out=out)
+    generate(PROBLEM, GRID, num_samples=1, seed=3, out=out)
     return out
 
 
@@ -95,7 +95,7 @@ def test_effectivity_of_a_known_error(file, tmp_path):
             assert stored["relative_residual"][()].tolist() == found[factor].residuals
         assert open_dataset(out)[0].target.shape[-1] == 32
     exact, small, large = found.values()
-    assert max(exact.errors) < 1e-5
+    assert max(exact.errors) < 1e-2 * min(large.errors)
     assert max(exact.residuals) < 1e-3 * min(large.residuals)
     for one, ten in zip(small.effectivities, large.effectivities, strict=True):
         assert 0.1 < ten < 10
@@ -109,7 +109,7 @@ def test_effectivity_of_a_known_error(file, tmp_path):
 def test_residual_and_error_of_a_wave_that_does_not_decay(tmp_path):
     """v = a sin kx for u = exp(-νk²t) v, a so small that the equation is linear, in a file that
     states no equation: R = (exp(-νk²Δt) - 1)/Δt v in each of the three intervals."""
-    nu, k, dt, a = 0.1, 4 * math.pi, 0.1, 1e-3
+    nu, k, dt, a = 0.1, 4 * math.pi, 0.04, 1e-3
     x, t = GRID.nodes()[0].numpy(), dt * np.arange(4)
     u = a * np.exp(-nu * k**2 * t)[None, :, None] * np.sin(k * x)
     data = tmp_path / "wave.h5"
@@ -159,7 +159,7 @@ DENSE = problem_named(
 )
 
 
-@pytest.mark.parametrize("tol", [pytest.param(1e-2, marks=pytest.mark.slow), 1e-3])
+@pytest.mark.parametrize("tol", [1e-2, pytest.param(1e-3, marks=pytest.mark.slow)])
 def test_a_prediction_is_refined_to_the_tolerance(tmp_path, tol):
     """The stored fields have a residual below it, by a new evaluation, and a small error."""
     data, out = tmp_path / "dense.h5", tmp_path / "out.h5"

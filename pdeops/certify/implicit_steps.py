@@ -43,7 +43,7 @@ class ImplicitSteps:
         errors: after each step, an upper bound of the relative error that all solves so far
             have caused: against the steps with exact solves from the same initial state.
         bars: per guess and solve, the bars of conjugate gradients (`Polished.bars`).
-        exact: M is A⁻¹, because a is constant.
+        exact: a is a number, so that transforms give A⁻¹.
     """
 
     times: list[float]

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..compare.tables import grid_name
 from ..domain import Grid
 from ..polish import needed
 from ..solvers.evolution.evolution import Evolution
@@ -130,9 +131,10 @@ def both_refined(
     floor = estimate(torch.cat([given, truth], 1).double()).item()
     if floor > tol:
         raise ValueError(
-            f"{text} The frames of the file have {floor:.1e} themselves: {grid.shape} nodes do not "
-            f"resolve the equation to the tolerance, or its solver's steps or stored digits do "
-            f"not. Take data on a finer grid, or a tolerance above that."
+            f"{text} The frames of the file have {floor:.1e} themselves: "
+            f"{grid_name(grid.shape)} nodes do not resolve the equation to the tolerance, or its "
+            f"solver's steps or stored digits do not. Take data on a finer grid, or a tolerance "
+            f"above that."
         )
     accuracy, step = accuracy_for(len(times)), times[1] - times[0]
     raise ValueError(

@@ -139,15 +139,16 @@ def command(
         setup += _seconds() - begin
         method = None if preconditioner is None else _method(preconditioner, system)
         x0 = None if guess is None else _guess(guess, system, b)
-        if tuned is not None and tune is not None:
+        if tuned is not None:
             result = tuned(system, b, x0)
-            tuned.save(tune)
         else:
             result = solve(
                 system, b, rtol=rtol, method=method, max_iterations=max_iterations, x0=x0
             )
         if out is not None:
             _write(out, result.x.numpy())
+        if tuned is not None and tune is not None:
+            tuned.save(tune)
     report = {
         "setup_seconds": setup + result.setup_seconds,
         "solve_seconds": result.solve_seconds,

@@ -30,7 +30,7 @@ class SystemBounds:
         b: the right-hand side, at the unknowns of A.
         M: the preconditioner of conjugate gradients.
         majorant: G.
-        grid: all nodes, with those of known value; by default the unknowns.
+        grid: all nodes, with those of known value; `A.grid` if there are none.
         volume: the factor of |e|_A², h^d for integrals.
 
     Raises:
@@ -84,7 +84,9 @@ class InverseMajorant(LinearOperator):
 
     τ = k ∇φ and w = c φ with -k Δφ + c φ = r and k the harmonic mean of a: G r = P Ã P r, P the
     inverse of -k Δ + c by transforms and à the operator with coefficient k²/a. G is A⁻¹ for
-    constant a, and at most (max a / min a) A⁻¹, also if c is small.
+    constant a, and at most (1 + s)²/(4 s) A⁻¹, s = max a / min a, for any c, by Kantorovich's
+    inequality for matrices (Marshall & Olkin 1990): with CᵀC = -k Δ + c, A = CᵀWC and à = CᵀW⁻¹C,
+    where the entries of W, which are a/k and 1, lie in [min a / k, max a / k].
 
     Args:
         a, grid: as for `Diffusion`; A acts on `grid.interior`.

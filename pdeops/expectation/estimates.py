@@ -13,9 +13,10 @@ MIN_SAMPLES = 10  # of a variance
 
 @dataclass(frozen=True)
 class StandardError:
-    """The standard error of a sum of independent means, (Σ v_i)^½ with v_i = s_i²/n_i.
+    """The standard error of a sum of means, (Σ v_i)^½ with v_i = s_i²/n_i.
 
-    Its degrees of freedom are those of Welch and Satterthwaite, (Σ v_i)² / Σ v_i²/(n_i - 1).
+    Its degrees of freedom are those of Welch and Satterthwaite, (Σ v_i)² / Σ v_i²/(n_i - 1), which
+    are approximate unless there is one mean of normal samples.
     """
 
     value: float
@@ -56,8 +57,8 @@ class Estimate:
         return self.uncertainty.value
 
     def seconds_at(self, standard_error: float) -> float:
-        """Seconds for another standard error E, of the pilot and of samples in proportion to
-        E⁻²."""
+        """Seconds for another standard error E: those of the pilot, and those of the samples times
+        (standard error / E)², also where `MIN_SAMPLES` allows no smaller number."""
         return self.pilot_seconds + self.seconds * (self.standard_error / standard_error) ** 2
 
     @property
@@ -89,10 +90,11 @@ def require_positive(standard_error: float) -> None:
 def monte_carlo(
     sampler: Sampler, standard_error: float, *, first: int = 0, pilot: int = 50
 ) -> Estimate:
-    """The mean of independent samples, as many as a standard error of s/√N asks for.
+    """The mean of independent samples.
 
-    Samples first, first + 1, ... are used; the first `pilot` of them estimate s and are not part of
-    the mean.
+    Samples first, first + 1, ... are used; the first `pilot` of them estimate the standard
+    deviation s and so the number N of those that follow, of which the mean is taken, by s/√N = the
+    standard error to `aim` at.
     """
     require_positive(standard_error)
     before = sampler.seconds

@@ -13,7 +13,7 @@ from ..compare.tables import grid_name, markdown_table, seconds_text
 from ..datasets import Problem
 from ..domain import Grid
 from ..tasks.supervised import Run
-from .estimates import Estimate, monte_carlo, require_positive
+from .estimates import MIN_SAMPLES, Estimate, monte_carlo, require_positive
 from .multifidelity import Pair, multifidelity
 from .multilevel import multilevel
 from .quantities import Quantity, quantity_named
@@ -38,12 +38,12 @@ HEADER = (
 
 @dataclass(frozen=True)
 class ExpectationStudy:
-    """Estimates of one expectation by several methods at equal standard error.
+    """Estimates of one expectation by several methods, planned for the same standard error.
 
     Attributes:
         quantity: its name.
         grid: the grid on which the quantity is defined.
-        standard_error: what was asked for.
+        standard_error: what was asked for; those of the estimates differ by chance.
         estimates: one per method.
         pairs: by name of the cheap quantity, what the pilot run found.
         refused: by name, why a method was not used.
@@ -108,9 +108,10 @@ class ExpectationStudy:
             "",
             markdown_table(HEADER, cells),
             "",
-            f"The last column: seconds at the standard error of {self.standard_error:.3g} that was "
-            f"asked for. The samples are as many as the pilot run plans, since to draw more until "
-            f"the error is reached would bias the mean; a larger --pilot plans better.",
+            f"The last column: seconds in proportion, at the standard error of "
+            f"{self.standard_error:.3g} that was asked for. The pilot run alone fixes the numbers "
+            f"of samples, at least {MIN_SAMPLES} of each, since drawing until the error is reached "
+            f"would bias the mean: so the standard errors differ, less so with a larger --pilot.",
         ]
         for name, p in self.pairs.items():
             lines.append(
@@ -145,6 +146,7 @@ def expect(
     include the drawing of inputs.
 
     Args:
+        standard_error: what the numbers of samples are planned for (`estimates.aim`).
         quantity: a name of `quantities.QUANTITIES`, or `file.py:function`.
         resolution: nodes per axis of the solution; by default those of the training data.
         seed: of the random inputs; not that of the training data.

@@ -24,7 +24,7 @@ class LinUCB(Tuner):
 
     z the features, standardised by their mean and deviation so far. The slopes w are those that all
     arms have in common, v_i those by which arm i differs; a ridge penalty is larger for v_i. So a
-    cost of one arm also tells what the others would have cost, and few systems suffice. With the
+    cost of one arm also changes the estimates of the others, and few systems suffice. With the
     least-squares fit f, the choice is the arm of least
 
         f_i(x) - width s_i(x),    s_i(x)² = e_i(x)² + 0.3² / (1 + n_i),
@@ -93,7 +93,7 @@ class LinUCB(Tuner):
             return f"the first of {len(self.arms)}, nothing has been learnt"
         best = int(self.expected.argmin())
         least = "the least" if best == self._last else f"to learn: the least is {_text(self, best)}"
-        return f"expected cost {_text(self, self._last)}, {least}; {self.count} systems so far"
+        return f"expected cost {_text(self, self._last)}, {least}; systems so far: {self.count}"
 
     def _features(self, context: Context) -> ndarray:
         x = np.asarray([] if context is None else context, dtype="float64").ravel()

@@ -78,7 +78,8 @@ class Tuner(ABC):
         """Continue from the `state` of a tuner with the same arguments.
 
         Raises:
-            ValueError: a name is missing or unknown, or an entry is not finite or of another shape.
+            ValueError: a name is missing or unknown, an entry is not finite or of another shape, or
+                the number of observations is negative.
         """
         if set(state) != set(self.LEARNT):
             raise ValueError(f"expected {sorted(self.LEARNT)}, got {sorted(state)}")
@@ -94,6 +95,8 @@ class Tuner(ABC):
                     f"{name} must hold finite numbers of shape {before.shape}; got shape "
                     f"{found[name].shape}"
                 )
+        if found.get("count", 0) < 0:
+            raise ValueError(f"count must not be negative; got {found['count']}")
         for name, value in found.items():
             setattr(self, name, value if value.ndim else value.item())
 

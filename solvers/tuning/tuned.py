@@ -83,7 +83,8 @@ class Tuned:
         choices: a `Choice` for each call of this object.
 
     Raises:
-        ValueError: there are no arms, more than 64, or two equal ones.
+        ValueError: the values of a parameter are no sequence; there are no arms, more than 64, or
+            two equal ones.
     """
 
     def __init__(
@@ -182,8 +183,8 @@ class Tuned:
         for key, wanted in self._identity().items():
             if state.get(key) != wanted:
                 raise ValueError(
-                    f"{path} is the state of another tuner: its {key} is {state.get(key)!r}, here "
-                    f"it is {wanted!r}. Name another file, or begin a new one."
+                    f"{path} is the state of another tuner: {_difference(key, state, wanted)}. "
+                    f"Name another file; one that does not exist is created."
                 )
         try:
             count, largest = int(state["count"]), float(state["largest"])
@@ -194,7 +195,9 @@ class Tuned:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path} is a damaged state of a tuner: {error!r}.") from None
         if count < 0 or not 0 <= largest < math.inf:
-            raise ValueError(f"{path} is a damaged state of a tuner: count {count}.")
+            raise ValueError(
+                f"{path} is a damaged state of a tuner: count {count}, largest {largest:g}."
+            )
         self.count, self.largest, self._tuner = count, largest, tuner
         return self
 
@@ -216,9 +219,25 @@ class Tuned:
         }
 
 
+def _difference(key: str, state: Mapping[str, Any], wanted: Any) -> str:
+    """In words; of many arms the first that differs."""
+    found, name = state.get(key), key
+    if isinstance(found, list) and isinstance(wanted, list):
+        if len(found) != len(wanted):
+            return f"it has {len(found)} {key}, here there are {len(wanted)}"
+        i = next(
+            i for i, (mine, other) in enumerate(zip(found, wanted, strict=True)) if mine != other
+        )
+        found, wanted, name = found[i], wanted[i], f"{key}[{i}]"
+    return f"its {name} is {found!r}, here it is {wanted!r}"
+
+
 def _arms(parameters: Any) -> list[dict[str, Any]]:
     if isinstance(parameters, Mapping):
         names = list(parameters)
+        for name, values in parameters.items():
+            if isinstance(values, str) or not isinstance(values, Iterable):
+                raise ValueError(f"Give a list of values of {name}; got {values!r}.")
         found = [dict(zip(names, values, strict=True)) for values in product(*parameters.values())]
     else:
         found = [dict(arm) for arm in parameters]

@@ -26,7 +26,7 @@ def test_the_state_is_kept_between_calls(pdeops, write, tmp_path):
         reports.append(done.json)
     assert set(reports[0]) == {*KEYS, "setting", "why", "cost"}
     assert reports[0]["why"] == "the first of 8, nothing has been learnt"
-    assert reports[2]["why"].endswith("2 systems so far")
+    assert reports[2]["why"].endswith("systems so far: 2")
     # As one object that solves all.
     tuned = TunedMultigrid()
     for report in reports:

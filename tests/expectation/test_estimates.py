@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pdeops.expectation import Pair, Sampler, monte_carlo, multifidelity, multilevel
-from pdeops.expectation.estimates import Estimate, StandardError
+from pdeops.expectation.estimates import Estimate, StandardError, aim
 
 MEAN, DEVIATION = 3.0, 2.0
 
@@ -99,6 +99,20 @@ def test_few_samples_widen_the_interval():
     assert {e.counts["fine"] for e in found} == {10}
     missed = np.mean([not e.interval[0] <= MEAN <= e.interval[1] for e in found])
     assert abs(missed - 0.05) < 2.5 * math.sqrt(0.05 * 0.95 / 400)
+
+
+def test_plans_and_seconds_at_another_standard_error():
+    """Student's 97.5 % points of 4 and 19 degrees of freedom are 2.7764 and 2.0930; half the error
+    takes four times the samples, and the same pilot run."""
+    assert aim(0.1, 5) == pytest.approx(0.1 * 1.95996 / 2.7764, rel=1e-4)
+    assert aim(0.1, 20) == pytest.approx(0.1 * 1.95996 / 2.0930, rel=1e-4)
+    assert aim(0.1, math.inf) == pytest.approx(0.1)
+    exact, measured = (Pair(2.0, 0.9, 0.9, 1.0, 0.01, pilot=n) for n in (math.inf, 5))
+    ratio = measured.sizes(0.01)[0] / exact.sizes(0.01)[0]
+    assert ratio == pytest.approx((2.7764 / 1.95996) ** 2, rel=1e-3)
+    found = Estimate("samples", 1.0, StandardError(0.2, 30.0), seconds=3.0, pilot_seconds=1.0)
+    assert found.seconds_at(0.2) == 4.0
+    assert found.seconds_at(0.1) == pytest.approx(13.0)
 
 
 def test_skewed_samples_do_not_bias_the_mean():

@@ -181,13 +181,17 @@ def changed(state, *path, to):
         (lambda s: changed(s, "version", to=2), "state of version 2; this pdeops reads version 1"),
         (lambda s: changed(s, "learnt", "total", to=math.nan), "it holds NaN"),
         (lambda s: changed(s, "largest", to=math.inf), "it holds Infinity"),
-        (lambda s: changed(s, "largest", to=-1.0), "damaged"),
+        (lambda s: changed(s, "largest", to=-1.0), "damaged.*largest -1"),
+        (lambda s: changed(s, "count", to=-1), "damaged.*count -1"),
         (lambda s: changed(s, "count", to="many"), "damaged"),
         (lambda s: changed(s, "learnt", "gram", to=[[1.0]]), "damaged.*gram must hold finite"),
+        (lambda s: changed(s, "learnt", "count", to=-5), "damaged.*must not be negative"),
         (lambda s: changed(s, "learnt", "moment", to="x"), "damaged.*holds no numbers"),
         (lambda s: changed(s, "learnt", to={}), "damaged.*expected"),
         (lambda s: changed(s, "num_features", to=7), "damaged"),
-        (lambda s: changed(s, "arms", 0, "theta", to=0.5), "another tuner: its arms is"),
+        (lambda s: changed(s, "arms", 0, "theta", to=0.5), r"another tuner: its arms\[0\] is"),
+        (lambda s: json.dumps({**s, "arms": s["arms"][:3]}), "it has 3 arms, here there are 4"),
+        (lambda s: changed(s, "arms", to=None), "another tuner: its arms is None"),
         (lambda s: changed(s, "seed", to=5), "another tuner: its seed is 5, here it is 0"),
         (lambda s: changed(s, "contextual", to=False), "another tuner: its contextual is False"),
         (lambda s: changed(s, "cost", to="seconds"), "another tuner: its cost is 'seconds'"),
@@ -223,6 +227,11 @@ def test_arms_that_are_none_equal_or_too_many(parameters):
     parameters = [] if parameters == {} else parameters
     with pytest.raises(ValueError, match="1 to 64 different arms"):
         Tuned(solve, parameters)
+
+
+def test_values_must_be_a_list():
+    with pytest.raises(ValueError, match="a list of values of cycle; got 'VW'"):
+        Tuned(solve, {"cycle": "VW"})
 
 
 def test_features_must_be_finite_and_as_many_as_before():
