@@ -12,6 +12,7 @@ from numpy import ndarray
 from ..forms import ArrayForms
 
 FORMS = ArrayForms(__name__)
+NULL = 1e-8  # a pivot below this fraction of its diagonal is zero up to round-off: A is singular
 
 
 @FORMS.or_twin
@@ -64,7 +65,8 @@ def relax(
     tolerance: float,
     norms: ndarray,
 ) -> int:
-    """Sweeps x ← x + (D/ω + L)⁻¹ (b - A x) in place until |b - A x| <= tolerance.
+    """Sweeps x ← x + (D/ω + L)⁻¹ (b - A x) in place until |b - A x| <= tolerance, or this norm is
+    not finite.
 
     Args:
         norms: |b - A x| before the first and after each sweep is written here.
