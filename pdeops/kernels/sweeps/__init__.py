@@ -12,7 +12,6 @@ from numpy import ndarray
 from ..forms import ArrayForms
 
 FORMS = ArrayForms(__name__)
-NULL = 1e-8  # a pivot below this fraction of its diagonal is zero up to round-off: A is singular
 
 
 @FORMS.or_twin

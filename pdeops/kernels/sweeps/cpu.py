@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from ..runtime.jit import jit
-from . import NULL
+from .pivots import NULL
 
 
 @jit

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from . import NULL
+from .pivots import NULL
 
 
 def factor(starts: ndarray, columns: ndarray, values: ndarray, dropped: float) -> int:
