@@ -177,7 +177,7 @@ def multigrid_row(
     with tiled_multigrid.FORMS.twin():
         twin = cycle_time(solver, b, device, min(repeats, 3))
     row = {
-        "method": ", ".join(["MultigridCG", *([name] if name else [])]),
+        "method": f"MultigridCG, {name}" if name else "MultigridCG",
         **problem.words,
         "first_s": f"{first:.2f}",
         "setup_s": f"{setup:.3e}",

@@ -41,6 +41,17 @@ def pytest_sessionfinish():
 
 
 @pytest.fixture
+def shapes_unchecked():
+    """torch.export passes symbolic sizes, which the checks of shapes would fix, and torch.compile
+    cannot record the checks."""
+    import jaxtyping
+
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
 def fresh_messages():
     """Messages about forms, which appear once in a process, appear again."""
     from pdeops.kernels import forms

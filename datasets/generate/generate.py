@@ -51,11 +51,12 @@ def generate(
     If a worker is lost, other workers generate its samples again. `progress` is called with the
     number of finished samples.
 
-    On a GPU (`device`) samples are solved together, as many as fill it: those of darcy and poisson
-    by multigrid and conjugate gradients, those of navier_stokes and burgers by the steps of the
-    fastest flow of the batch. Their inputs are drawn on the CPU and are those of a file from the
-    CPU; solutions are those to the spec's tolerance, not to the last bit. The residuals are
-    computed on the CPU. The attribute `device` of the file names the GPU.
+    On a GPU (`device`) samples are solved together, as many as fill it and at most a quarter of
+    those that are missing: those of darcy and poisson by multigrid and conjugate gradients, those
+    of navier_stokes and burgers by the steps of the fastest flow of the batch. Their inputs are
+    drawn on the CPU and are those of a file from the CPU; solutions are those to the spec's
+    tolerance, not to the last bit. The residuals are computed on the CPU. The attribute `device` of
+    the file names the GPU.
 
     Raises:
         ValueError: an argument is out of range, `out` exists, an unfinished file with other

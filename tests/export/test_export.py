@@ -22,6 +22,8 @@ from pdeops.models import MODELS
 from pdeops.nn.operator import Operator
 from pdeops.normalizer import Normalizer
 
+pytestmark = pytest.mark.usefixtures("shapes_unchecked")
+
 SQUARE = Grid((32, 32))
 TORUS = Grid((32, 32), 2 * math.pi, "periodic")
 FRAMES = {"times_in": [-0.1, 0.0], "times_out": [0.1, 0.2, 0.3]}
@@ -86,16 +88,6 @@ assert "pdeops" not in {name.split(".")[0] for name in sys.modules if sys.module
 print(((program(x) - y).norm() / y.norm()).item())
 print(extra["pdeops"])
 """
-
-
-@pytest.fixture(autouse=True)
-def _shapes_unchecked():
-    """torch.export passes symbolic sizes, which the checks of shapes in tests would fix."""
-    import jaxtyping
-
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def finished(name, folder):

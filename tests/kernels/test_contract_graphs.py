@@ -4,6 +4,8 @@ the operation. The rows are those of the contract (`contract_rows.py`), and oper
 `traced_*.py` check that operations in Triton stay whole; here loops of a CPU give way to the twin.
 """
 
+from functools import partial
+
 import pytest
 import torch
 from torch.utils._pytree import tree_map
@@ -58,7 +60,7 @@ def bound(bind):
 GRAPHS = {
     **{name: row for name, row in ROWS.items() if "test_graph" not in row.exempt},
     "diffusion.apply": bound(lambda u: diffusion_of(u).apply),
-    "stencil.apply": bound(lambda u: lambda v: stencil.apply(stencil_of(u), v)),
+    "stencil.apply": bound(lambda u: partial(stencil.apply, stencil_of(u))),
     "cycle by points": bound(cycle_of(Chebyshev())),
     "cycle by lines": bound(cycle_of(LineGaussSeidel((0,)))),
 }
@@ -85,7 +87,7 @@ def exported(function, fields):
 @pytest.mark.slow
 @pytest.mark.parametrize("record", [compiled, exported])
 @pytest.mark.parametrize("name", GRAPHS)
-def test_graph(name, record, monkeypatch):
+def test_graph(name, record, shapes_unchecked):
     """A graph break or a value that is needed while the graph is recorded raises an error."""
     row = GRAPHS[name]
     torch.compiler.reset()

@@ -67,6 +67,11 @@ def sparse(csr: CSR, columns: int) -> Any:
     return scipy.sparse.csr_array((values, *indices), shape=(len(starts) - 1, columns))
 
 
+def block_of_each(rows: int, number: int) -> np.ndarray:
+    """The number of the block of each row."""
+    return np.repeat(np.arange(number), [hi - lo for lo, hi in blocks_of(rows, number)])
+
+
 def blocks_of(rows: int, number: int) -> list[tuple[int, int]]:
     """Consecutive ranges of rows."""
     return list(pairwise(rows * k // number for k in range(number + 1)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .layout import Level, blocks_of, sparse
+from .layout import Level, block_of_each, sparse
 from .setup_reference import hierarchy, level, near, transposed, within
 
 __all__ = ["Cycle", "bind", "hierarchy", "level", "near", "smoother", "transposed", "within"]
@@ -27,7 +27,8 @@ class Cycle:
         self.coarse, self.levels = coarse, []
         for one in levels:
             n, coarser = len(one.inverse), len(one.R[0]) - 1
-            self.levels.append((sparse(one.A, n), sparse(one.P, coarser), smoother(one)))
+            B = smoother(one)
+            self.levels.append((sparse(one.A, n), sparse(one.P, coarser), B, B.T.tocsr()))
 
     def run(self, b: ndarray, x: ndarray) -> None:
         """x = M b."""
@@ -38,10 +39,10 @@ class Cycle:
 
         if k == len(self.levels):
             return self.coarse @ b
-        A, P, B = self.levels[k]
+        A, P, B, BT = self.levels[k]
         x = spsolve_triangular(B, b, lower=True)
         x = x + P @ self._cycle(k + 1, P.T @ (b - A @ x))
-        return x + spsolve_triangular(B.T.tocsr(), b - A @ x, lower=False)
+        return x + spsolve_triangular(BT, b - A @ x, lower=False)
 
 
 def bind(levels: Sequence[Level], coarse: ndarray) -> Cycle:
@@ -54,9 +55,7 @@ def smoother(level: Level) -> Any:
     import scipy.sparse
 
     A = sparse(level.A, len(level.inverse)).tocoo()
-    block = np.empty(A.shape[0], np.int64)
-    for number, (lo, hi) in enumerate(blocks_of(A.shape[0], level.blocks)):
-        block[lo:hi] = number
+    block = block_of_each(A.shape[0], level.blocks)
     below = (A.col < A.row) & (block[A.row] == block[A.col])
     L = scipy.sparse.csr_array((A.data[below], (A.row[below], A.col[below])), shape=A.shape)
     E = scipy.sparse.diags_array(1 / level.inverse.astype(np.float64))

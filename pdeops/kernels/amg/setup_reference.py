@@ -17,7 +17,7 @@ from .layout import (
     SMALL,
     Level,
     arrays_of,
-    blocks_of,
+    block_of_each,
     sparse,
 )
 
@@ -192,7 +192,7 @@ def level(A: CSR, P: CSR, R: CSR, dtype: Any) -> Level:
     starts, columns, values = A
     n = len(starts) - 1
     blocks = BLOCKS if len(columns) >= layout.WIDE else 1
-    block = np.repeat(np.arange(blocks), [hi - lo for lo, hi in blocks_of(n, blocks)])
+    block = block_of_each(n, blocks)
     rows = np.repeat(np.arange(n), np.diff(starts))
     middle = np.flatnonzero(rows == columns)
     across = block[rows] != block[columns]

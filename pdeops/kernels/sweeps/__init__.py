@@ -64,7 +64,8 @@ def relax(
     tolerance: float,
     norms: ndarray,
 ) -> int:
-    """Sweeps x ← x + (D/ω + L)⁻¹ (b - A x) in place until |b - A x| <= tolerance.
+    """Sweeps x ← x + (D/ω + L)⁻¹ (b - A x) in place until |b - A x| <= tolerance, or this norm is
+    not finite.
 
     Args:
         norms: |b - A x| before the first and after each sweep is written here.

@@ -9,8 +9,7 @@ import math
 import numpy as np
 
 from ..runtime.jit import jit
-
-_NULL = 1e-8  # a pivot below this fraction of its diagonal is zero up to round-off: A is singular
+from .pivots import NULL
 
 
 @jit
@@ -21,7 +20,7 @@ def factor(starts, columns, values, dropped):
     for k in range(n):
         first, last = starts[k], starts[k + 1]
         pivot = values[first]
-        if abs(pivot) <= _NULL * original[k]:
+        if abs(pivot) <= NULL * original[k]:
             pivot = original[k] if original[k] > 0 else 1.0
         if not pivot > 0:
             return k
@@ -95,7 +94,7 @@ def sweep_from_zero(starts, columns, values, scale, symmetric, b, x):
 
 @jit
 def relax(starts, columns, values, scale, b, x, tolerance, norms):
-    """Same as `sweeps.relax`; also stops where the norm is not finite."""
+    """Same as `sweeps.relax`."""
     n = len(b)
     for count in range(len(norms)):
         if count > 0:

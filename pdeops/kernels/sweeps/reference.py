@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-NULL = 1e-8  # a pivot below this fraction of its diagonal is zero up to round-off: A is singular
+from .pivots import NULL
 
 
 def factor(starts: ndarray, columns: ndarray, values: ndarray, dropped: float) -> int:
