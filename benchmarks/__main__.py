@@ -43,9 +43,9 @@ def main() -> None:
         "graph_preconditioner, implicit_steps, insr, lagrangian, learned_aggregation, "
         "lsm_study, matrices, mgno_gpu, mgno_rough, multigrid_gpu, peak_memory, "
         "preconditioners, refinement, refinement_sphere, relax, residual_floor, rollouts, "
-        "scaling, search, spacetime, spectral_gpu, steppers_gpu, study, superiority, winner.",
+        "scaling, search, spacetime, spectral_gpu, steppers_gpu, study, superiority, winner, "
+        "zoo.",
     )
-    choices = [*BENCHES, *COMMANDS]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(choices))
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV files")
     arguments = parser.parse_args()
