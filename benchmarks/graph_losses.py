@@ -19,6 +19,7 @@ import copy
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def cases(
         for measure in (UNTRAINED, *losses):
             spent = 0.0 if measure == UNTRAINED else seconds
             key = {"network": name, "loss": measure, "seconds": f"{spent:.0f}"}
-            yield key, lambda n=name, m=measure: measured(n, m, seconds)
+            yield key, partial(measured, name, measure, seconds)
 
 
 def main() -> None:
