@@ -2,9 +2,10 @@
 
 For one matrix of about 250 unknowns of each kind, the entries of G on a pattern are optimised
 (Adam, the exact condition number κ of Gᵀ Â G by dense eigenvalues): the diagonal; the triangle in
-the order of `GraphInverse`; the whole pattern, symmetric. No network on that pattern can do better.
-`steps` is √κ relative to Jacobi's (G = I), and `products` this times the products with A in one
-application of Gᵀ Â G: 1, 2 and 3. The classical factor (`fsai`) has the pattern of the triangle.
+the order of `GraphInverse`; the whole pattern, symmetric. A network on that pattern can hardly do
+better. `steps` is √κ relative to Jacobi's (G = I), and `products` this times the products with A in
+one application of Gᵀ Â G: 1, 2 and 3. The classical factor (`fsai`) has the pattern of the
+triangle.
 
 Writes results/factor_ceiling.csv; kinds in that file are not measured again.
 """
