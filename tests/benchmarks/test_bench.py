@@ -135,6 +135,7 @@ def test_every_bench_has_a_name_of_its_own():
         "lsm_resolution",
     }
     prefixes = (
+        "amg_tuning",
         "deepxde",
         "elasticity",
         "expectation",
