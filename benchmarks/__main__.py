@@ -40,11 +40,11 @@ def main() -> None:
         epilog="Commands that make one table each: python -m benchmarks.TABLE, with TABLE one of "
         "amg_tuning, certificates, checkouts, classical, cold_start, cost, curriculum, deepxde, "
         "elasticity, expectation, factor_ceiling, gaussian_process, generalisation, "
-        "graph_preconditioner, implicit_steps, insr, lagrangian, learned_aggregation, "
-        "lsm_study, matrices, mgno_gpu, mgno_rough, multigrid_gpu, peak_memory, "
-        "preconditioners, refinement, refinement_sphere, relax, residual_floor, rollouts, "
-        "scaling, search, spacetime, spectral_gpu, steppers_gpu, study, superiority, winner, "
-        "zoo.",
+        "graph_losses, graph_preconditioner, implicit_steps, insr, lagrangian, "
+        "learned_aggregation, lsm_study, matrices, mgno_gpu, mgno_rough, multigrid_gpu, "
+        "peak_memory, preconditioners, refinement, refinement_sphere, relax, residual_floor, "
+        "rollouts, scaling, search, spacetime, spectral_gpu, steppers_gpu, study, superiority, "
+        "winner, zoo.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(choices))
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV files")

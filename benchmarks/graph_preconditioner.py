@@ -216,7 +216,7 @@ def advice(kind: str, rows: Sequence[Row]) -> str:
         if is_light(r):
             break
         start = size
-    lead = "never" if start is None else f"from {start:,} unknowns on"
+    lead = "from no measured size on" if start is None else f"from {start:,} unknowns on"
     largest = max(by_size)
     light = fastest([r for r in by_size[largest] if is_light(r)])
     ratios = [

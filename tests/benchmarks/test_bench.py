@@ -141,6 +141,7 @@ def test_every_bench_has_a_name_of_its_own():
         "expectation",
         "factor_ceiling",
         "gaussian_process",
+        "graph_losses",
         "graph_preconditioner",
         "implicit_steps",
         "insr_",
