@@ -149,8 +149,14 @@ def polysolve(options: dict[str, Any]) -> Callable[[Given], Solve]:
     """A solver of polyfem-polysolve with these options."""
 
     def set_up(given: Given) -> Solve:
-        import polysolve
         import scipy.sparse
+
+        try:
+            import polysolve
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "CHOLMOD and BoomerAMG need polyfem-polysolve: pip install -e '.[bench]'."
+            ) from error
 
         A = scipy.sparse.csc_matrix(given.A)
         solver = polysolve.LinearSolver(options, polysolve.LogLevel.off)
@@ -234,7 +240,8 @@ def one_thread() -> Iterator[None]:
 
 
 def cholmod(A: "scipy.sparse.csr_array", grid: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """CHOLMOD for `pdeops compare --solver benchmarks/opponents.py:cholmod`, with one thread."""
+    """CHOLMOD for `--solver benchmarks/opponents.py:cholmod` of `pdeops compare` and `pdeops
+    evaluate`, with one thread."""
     solve = _started("CHOLMOD", A, grid, 0.0)
     return lambda b: solve(b).x
 
@@ -242,7 +249,7 @@ def cholmod(A: "scipy.sparse.csr_array", grid: Any) -> Callable[[np.ndarray], np
 def boomeramg_cg(
     A: "scipy.sparse.csr_array", grid: Any, rtol: float
 ) -> Callable[[np.ndarray], tuple[np.ndarray, int]]:
-    """CG with BoomerAMG for `pdeops compare --solver benchmarks/opponents.py:boomeramg_cg`."""
+    """CG with BoomerAMG for `--solver benchmarks/opponents.py:boomeramg_cg`."""
     solve = _started("BoomerAMG+CG", A, grid, rtol)
     return lambda b: solve(b)[:2]
 

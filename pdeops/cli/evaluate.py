@@ -36,6 +36,13 @@ def command(
         int | None,
         typer.Option(help="Unknowns per axis of these systems. Default: last shape of the recipe."),
     ] = None,
+    solver: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Networks inside solvers: a solver of your own for matrices, file.py:function, in "
+            "addition, as in `pdeops compare`. Repeat the option for more."
+        ),
+    ] = None,
     plot: Annotated[
         bool,
         typer.Option(
@@ -72,7 +79,7 @@ def command(
     from .. import tasks
 
     task = tasks.task_of(run)
-    given = {"data": data, "systems": systems, "size": size}
+    given = {"data": data, "systems": systems, "size": size, "solver": solver}
     options: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
     for option in options:
         if option not in task.options:

@@ -76,13 +76,13 @@ class LinearMethod(Generic[S]):
 
     Attributes:
         setup: system -> M.
-        solve: (system, M) -> the result. A direct method returns only x; its residual is computed
-            outside the timed call.
+        solve: (system, M) -> the result. A method that returns only x, or x and its number of
+            iterations, has its residual computed outside the timed call.
         fits: system -> whether the method applies to it.
     """
 
     setup: Callable[[S], Any]
-    solve: Callable[[S, Any], SolveResult | Tensor] = conjugate
+    solve: Callable[[S, Any], SolveResult | Tensor | tuple[Tensor, int]] = conjugate
     fits: Callable[[S], bool] = lambda system: True
 
 
@@ -149,7 +149,10 @@ class Tally:
         except (ValueError, ImportError) as error:  # PyAMG is an extra
             self.failure = str(error).splitlines()[0]
             return None
-        result = found if isinstance(found, SolveResult) else _judged(system, found)
+        if isinstance(found, SolveResult):
+            result = found
+        else:
+            result = _judged(system, *(found if isinstance(found, tuple) else (found, 0)))
         if not result.converged:
             self.failure = result.reason
         self.iterations.append(result.iterations)
@@ -173,11 +176,11 @@ class Tally:
         return self.setup / solves + self.solve
 
 
-def _judged(system: LinearSystem, x: Tensor) -> SolveResult:
-    """The result record of a direct solution, with its residual."""
+def _judged(system: LinearSystem, x: Tensor, iterations: int) -> SolveResult:
+    """The result record of a solution, with its residual."""
     residual = relative_residual(system.A, x, system.b)
-    reason = f"direct: |b - A x| = {residual:.1e} |b|"
-    return SolveResult(x, residual <= system.rtol, 0, [residual], reason)
+    reason = f"|b - A x| = {residual:.1e} |b|"
+    return SolveResult(x, residual <= system.rtol, iterations, [residual], reason)
 
 
 def measure(

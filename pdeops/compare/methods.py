@@ -15,6 +15,7 @@ from ..nearest import did_you_mean
 from ..solvers.direct.sparse import regular
 from ..solvers.operators.boundary import with_boundary
 from ..solvers.result import SolveResult
+from .linear_methods import LinearMethod, LinearSystem
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ def methods_for(problem: Problem) -> list[ClassicalMethod]:
 SetUp = Callable[..., Callable[[np.ndarray], Any]]
 
 
+NOT_MEASURED = (
+    "Not measured: CHOLMOD and BoomerAMG. Their package polyfem-polysolve is under the GPL in "
+    "parts, so pdeops never imports it; where it is installed, a checkout adds both by --solver "
+    "benchmarks/opponents.py:cholmod --solver benchmarks/opponents.py:boomeramg_cg."
+)
+
+
 def own_method(set_up: SetUp) -> ClassicalMethod:
     """The classical method of a user's function, with its name in tables.
 
@@ -64,12 +72,7 @@ def own_method(set_up: SetUp) -> ClassicalMethod:
     Raises:
         ValueError: it has neither two nor three arguments.
     """
-    number = len(inspect.signature(set_up).parameters)
-    if number not in (2, 3):
-        raise ValueError(
-            f"A solver of your own is a function (A, grid) or (A, grid, rtol) that returns b -> x; "
-            f"{set_up.__name__} has {number} arguments."
-        )
+    number = _number_of_arguments(set_up)
 
     def prepared(problem: Problem, x: Tensor, grid: Grid, rtol: float = 1e-8) -> Any:
         return set_up(regular(problem.operator(x, grid)), grid, *[rtol][: number - 2])
@@ -83,6 +86,37 @@ def own_method(set_up: SetUp) -> ClassicalMethod:
         return SolveResult(field, True, int(iterations), [], reason)
 
     return ClassicalMethod(set_up.__name__, solve, prepared, iterative=number == 3)
+
+
+def own_linear_method(set_up: SetUp) -> LinearMethod[LinearSystem]:
+    """The same function for a linear system: its set-up and its solution are timed.
+
+    Raises:
+        ValueError: it has neither two nor three arguments.
+    """
+    number = _number_of_arguments(set_up)
+
+    def prepared(system: LinearSystem) -> Any:
+        A = system.A
+        return set_up(regular(A), A.grid, *[system.rtol][: number - 2])
+
+    def solve(system: LinearSystem, inverse: Any) -> tuple[Tensor, int]:
+        found = inverse(system.b.double().numpy().ravel())
+        u, iterations = found if isinstance(found, tuple) else (found, 0)
+        x = torch.as_tensor(u, dtype=torch.float64).reshape(system.b.shape)
+        return x, int(iterations)
+
+    return LinearMethod(prepared, solve)
+
+
+def _number_of_arguments(set_up: SetUp) -> int:
+    number = len(inspect.signature(set_up).parameters)
+    if number not in (2, 3):
+        raise ValueError(
+            f"A solver of your own is a function (A, grid) or (A, grid, rtol) that returns b -> x; "
+            f"{set_up.__name__} has {number} arguments."
+        )
+    return number
 
 
 def method_name(name: str, names: Sequence[str]) -> str:

@@ -41,11 +41,6 @@ log = logging.getLogger("pdeops")
 
 UNSEEN = 1_000_003  # added to the seed of the training data to obtain unseen test problems
 TIMED = 4  # samples generated to estimate the cost of the training data
-NOT_MEASURED = (
-    "Not measured: CHOLMOD and BoomerAMG. Their package polyfem-polysolve is under the GPL in "
-    "parts, so pdeops never imports it; where it is installed, a checkout adds both by --solver "
-    "benchmarks/opponents.py:cholmod --solver benchmarks/opponents.py:boomeramg_cg."
-)
 
 
 def compare_runs(

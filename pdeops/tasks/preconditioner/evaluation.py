@@ -1,7 +1,7 @@
 """A trained network inside a solver, compared with every classical preconditioner."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from ...compare.linear_methods import (
     tuned_pyamg,
 )
 from ...compare.linear_methods import to_markdown as table
+from ...compare.methods import NOT_MEASURED, own_linear_method
 from ...datasets.systems import SYSTEMS
 from ...domain import Grid
 from ...linop import LinearOperator
@@ -23,6 +24,7 @@ from ...runs.recipe import read_tables
 from ...solvers import Diffusion, Matrix, recognise
 from ...solvers.operators.recognise import Structure
 from ...solvers.preconditioners import CLASSICAL, FOR_STENCILS
+from ..own_models import function_at
 from .run import PreconditionerRecipe, SolverRun
 
 TURNS = 3  # the smallest number of times that a median is of
@@ -43,6 +45,7 @@ def evaluate_systems(
     size: int | None = None,
     rtol: float = 1e-8,
     max_iterations: int = 1000,
+    solver: Sequence[str] = (),
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
     """Iterations and seconds of a trained network inside its solver, of conjugate gradients with
@@ -65,10 +68,13 @@ def evaluate_systems(
         size: unknowns per axis, or of a sparse matrix; by default the largest of the recipe.
         rtol: relative residual to reach.
         max_iterations: maximum number of iterations; a method that needs more has failed.
+        solver: functions of the user's, `file.py:function`, that are solvers of matrices
+            (`compare.methods.own_linear_method`).
         progress: called with the number of systems done.
 
     Raises:
-        ValueError: `num_systems` is below 1, or the recipe's systems have no shapes.
+        ValueError: `num_systems` is below 1, the recipe's systems have no shapes, or a `solver` is
+            not found or has the name of another method.
     """
     if num_systems < 1:
         raise ValueError(f"At least one system is needed; got {num_systems}.")
@@ -89,6 +95,12 @@ def evaluate_systems(
             progress(turns / passes)
 
     methods = {label: learned, **classical()}
+    for function in map(function_at, solver):
+        if function.__name__ in methods:
+            raise ValueError(
+                f"There is a method {function.__name__!r} already; rename the function of --solver."
+            )
+        methods[function.__name__] = own_linear_method(function)
     if _without_grid(first) and (best := tuned_pyamg(first, _preconditioned)) is not None:
         methods["PyAMG tuned"] = best
     tallies = measure(methods, draw, turns=passes * num_systems, progress=count)
@@ -100,6 +112,7 @@ def evaluate_systems(
         "rtol": rtol,
         "training_seconds": trained,
         "learned": label,
+        "solver": list(solver),
         "methods": report(tallies, label, trained),
     }
 
@@ -196,10 +209,6 @@ def to_markdown(report: dict[str, Any]) -> str:
 
 def _not_measured(report: dict[str, Any]) -> str:
     """The opponents of a network for sparse matrices that pdeops does not import."""
-    if report["systems"] != "MatrixSystems":
+    if report["systems"] != "MatrixSystems" or report["solver"]:
         return ""
-    return (
-        "\n\nNot measured: CHOLMOD and BoomerAMG, whose package polyfem-polysolve is under the GPL "
-        "in parts. In a checkout with the extra `bench`, `python -m "
-        f"benchmarks.graph_preconditioner --learned {report['learned']}` measures them."
-    )
+    return f"\n\n{NOT_MEASURED}"

@@ -1,6 +1,6 @@
 """Networks inside iterative solvers, trained on linear systems without their solutions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class PreconditionerTask(Task):
     measured = "iterations and seconds against those of every classical preconditioner"
     recipe = PreconditionerRecipe
     loader = "pdeops.load_correction or pdeops.load_preconditioner"
-    options = ("systems", "size")
+    options = ("systems", "size", "solver")
 
     def job(self, recipe: PreconditionerRecipe, device: torch.device) -> Job:
         """Systems, network and objective; validation takes eight steps on held-out systems."""
@@ -66,11 +66,14 @@ class PreconditionerTask(Task):
         *,
         systems: int = 8,
         size: int | None = None,
+        solver: Sequence[str] = (),
         progress: Callable[[float], None] | None = None,
     ) -> dict[str, Any]:
         """Iterations and seconds of the network and of every classical preconditioner; see
         `evaluation.evaluate_systems`."""
-        return evaluate_systems(run, num_systems=systems, size=size, progress=progress)
+        return evaluate_systems(
+            run, num_systems=systems, size=size, solver=solver, progress=progress
+        )
 
     def text(self, report: Mapping[str, Any]) -> str:
         """A Markdown table of the methods."""

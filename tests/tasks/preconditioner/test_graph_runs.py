@@ -139,9 +139,34 @@ def test_a_kind_never_seen_is_used_with_a_note(caplog):
     check_spd(M, rtol=1e-5)
 
 
-def test_evaluation_has_iterations_products_and_seconds(run):
-    report = evaluate_systems(load_run(run), num_systems=1, size=60)
+OWN = """
+import numpy as np
+
+def inverse(A, grid):
+    dense = np.linalg.inv(A.toarray())
+    return lambda b: dense @ b
+
+def wrong(A, grid, rtol):
+    return lambda b: (0.9 * b, 7)
+
+def jacobi(A, grid):
+    return lambda b: b
+"""
+
+
+def test_evaluation_has_iterations_products_and_seconds(run, tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text(OWN)
+    solver = [f"{own}:{name}" for name in ("inverse", "wrong")]
+    with pytest.raises(ValueError, match="a method 'jacobi' already"):
+        evaluate_systems(load_run(run), num_systems=1, size=60, solver=[f"{own}:jacobi"])
+    report = evaluate_systems(load_run(run), num_systems=1, size=60, solver=solver)
     found = report["methods"]
+    assert found["inverse"]["iterations"] == 0
+    assert "failed" not in found["inverse"]
+    assert found["wrong"]["failed"].startswith("|b - A x| = ")
+    assert "Not measured" not in to_markdown(report)
+    report = {**report, "solver": []}
     names = {"small", "jacobi", "ic0", "chebyshev", "fsai", "amg", "PyAMG Ruge-Stueben"}
     assert names | {"PyAMG aggregation", "PyAMG tuned", "sparse LU"} <= set(found)
     assert "Not measured: CHOLMOD and BoomerAMG" in to_markdown(report)
