@@ -46,6 +46,7 @@ def main() -> None:
         "rollouts, scaling, search, spacetime, spectral_gpu, steppers_gpu, study, superiority, "
         "winner, zoo.",
     )
+    choices = (*BENCHES, *COMMANDS)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(choices))
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV files")
     arguments = parser.parse_args()

@@ -146,6 +146,7 @@ def test_every_bench_has_a_name_of_its_own():
         "implicit_steps",
         "insr_",
         "lagrangian",
+        "learned_aggregation",
         "rollouts",
     )
     prefixes += ("scaling", "trained_", "winner", "zoo")
