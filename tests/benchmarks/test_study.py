@@ -117,6 +117,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(
     assert (folder / "checkpoints" / "last.pt").exists()
 
 
+@pytest.mark.slow
 def test_seeds_share_a_rate_but_not_a_row(plan, tmp_path, calls, half_second_epochs):
     rows = run(Study(**{**vars(plan), "recipes": plan.recipes[:1]}), tmp_path, seeds=[0, 1])
     assert [row["seed"] for row in rows] == ["0", "1"]

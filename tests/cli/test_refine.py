@@ -97,6 +97,7 @@ def test_a_file_without_its_equation_needs_it(pdeops, flow, tmp_path):
     assert figures["model, refined"]["eta"][0] < figures["model"]["eta"][0] / 5
 
 
+@pytest.mark.slow
 def test_parameters_of_the_file_are_used(pdeops, flow, tmp_path):
     """A file that states the viscosity of its flow needs no --set: the truth has the same η
     with both; the default of the kind, 0.001, has another."""

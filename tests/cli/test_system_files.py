@@ -178,6 +178,7 @@ for out, status in ((), 1), (("--out", "x.npy"), None):
 """
 
 
+@pytest.mark.slow
 def test_a_result_that_nobody_reads_is_no_success(tmp_path):
     """Standard output is closed: x must go to a file."""
     sp.save_npz(tmp_path / "A.npz", A)

@@ -122,7 +122,10 @@ def imported_by(*arguments, folder):
     return set((folder / "modules").read_text().split())
 
 
-@pytest.mark.parametrize("verb", COMMANDS)
+@pytest.mark.parametrize(
+    "verb",
+    [pytest.param(v, marks=pytest.mark.slow) if v == "doctor" else v for v in COMMANDS],
+)
 def test_a_command_imports_only_what_it_needs(verb, tmp_path):
     refused, arguments = COMMANDS[verb]
     if verb == "solve":

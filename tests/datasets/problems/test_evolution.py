@@ -144,13 +144,11 @@ def test_other_grids_than_periodic_boxes_are_refused(name, kind):
 def test_a_file_of_trajectories(tmp_path):
     problem = NavierStokes("mcwilliams", **SMALL)
     grid = grid_of(problem)
-    paths = [tmp_path / f"{i}.h5" for i in range(2)]
-    for path, workers in zip(paths, (1, 2), strict=True):
-        report = generate(problem, grid, num_samples=3, seed=1, out=path, workers=workers)
-        assert 0 < report["largest_residual"] < 1e-3
-    assert paths[0].read_bytes() == paths[1].read_bytes()
+    path = tmp_path / "a.h5"
+    report = generate(problem, grid, num_samples=3, seed=1, out=path)
+    assert 0 < report["largest_residual"] < 1e-3
 
-    with h5py.File(paths[0]) as file:
+    with h5py.File(path) as file:
         assert file["vorticity"].shape == (3, 3, 24, 24)
         assert file["vorticity"].attrs["role"] == "state"
         assert file["time"][()].tolist() == pytest.approx([0, 0.1, 0.2])
@@ -158,7 +156,7 @@ def test_a_file_of_trajectories(tmp_path):
             "/sample", "/time", "/x", "/y",
         ]  # fmt: skip
 
-    dataset = open_dataset(paths[0], dtype=torch.float64)
+    dataset = open_dataset(path, dtype=torch.float64)
     assert dataset.inputs == dataset.targets == ("vorticity",)
     assert (dataset.window, dataset.n_in, dataset.n_out) == (Window(1, 2), 1, 2)
     batch = dataset.read([2, 0])
@@ -167,13 +165,22 @@ def test_a_file_of_trajectories(tmp_path):
         frames = problem.solved_sample(dataset.spec, index).fields["vorticity"][:, None]
         got = torch.cat([batch.input[row], batch.target[row]])
         torch.testing.assert_close(got, frames, rtol=1e-6, atol=1e-6)
-    report = inspect(paths[0])
+    report = inspect(path)
     assert report["samples"] == 3
     assert report["times"] == "3 from 0 to 0.2"
     row = report["fields"]["vorticity"]
     assert (row["role"], row["axes"], row["shape"]) == ("state", "sample,time,x,y", [3, 3, 24, 24])
-    with h5py.File(paths[0]) as file:
+    with h5py.File(path) as file:
         assert row["max"] == file["vorticity"][()].max()
+
+
+@pytest.mark.slow
+def test_two_workers_write_the_same_bytes(tmp_path):
+    problem = NavierStokes("mcwilliams", **SMALL)
+    paths = [tmp_path / f"{i}.h5" for i in range(2)]
+    for path, workers in zip(paths, (1, 2), strict=True):
+        generate(problem, grid_of(problem), num_samples=3, seed=1, out=path, workers=workers)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_xarray_reads_the_time_axis(tmp_path):

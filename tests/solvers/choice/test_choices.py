@@ -133,7 +133,14 @@ def test_ghosts_are_eliminated_first_where_the_rest_is_exact(constant, generator
     assert "elimination" in names
 
 
-@pytest.mark.parametrize("name", [n for n in TABLE if "large" not in n])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=pytest.mark.slow) if n == "two spacings" else n
+        for n in TABLE
+        if "large" not in n
+    ],
+)
 def test_every_method_of_the_list_solves(name):
     """To the tolerance, on the matrix as given; those that do not apply say so."""
     A = TABLE[name][0]()

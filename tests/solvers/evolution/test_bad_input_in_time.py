@@ -251,6 +251,7 @@ if UNHOOKED:
 
 else:
 
+    @pytest.mark.slow
     def test_types_are_refused_without_the_checks_of_the_tests(passed_without_type_checks):
         number = len(EQUATIONS) * (len(TYPED) + 1) + 4
         assert passed_without_type_checks(__file__, "test_refused") == number
