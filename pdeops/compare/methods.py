@@ -88,7 +88,7 @@ def own_method(set_up: SetUp) -> ClassicalMethod:
     return ClassicalMethod(set_up.__name__, solve, prepared, iterative=number == 3)
 
 
-def own_linear_method(set_up: SetUp) -> LinearMethod[LinearSystem]:
+def own_linear_method(set_up: SetUp) -> LinearMethod[Any]:
     """The same function for a linear system: its set-up and its solution are timed.
 
     Raises:
