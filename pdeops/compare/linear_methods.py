@@ -8,6 +8,7 @@ its solution applies M. If k right-hand sides share one set-up, a solve takes
 with the medians of both phases. Iterations are counted and residuals taken in float64.
 """
 
+import inspect
 import math
 import statistics
 import time
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ..linop import LinearOperator
@@ -26,7 +29,7 @@ from ..solvers import (
     cg,
     deep_conjugate_direction,
 )
-from ..solvers.direct.sparse import factor
+from ..solvers.direct.sparse import factor, regular
 from ..solvers.result import relative_residual
 from .break_even import NEVER, break_even, break_even_text
 from .tables import markdown_table
@@ -34,6 +37,17 @@ from .timing import Clock, Side, Stopwatch, interleave
 
 AMORTISED = (1, 10, 100)  # numbers of solves per set-up
 SET_UP, SOLVE = "set-up", "solve"
+
+
+# (A, grid) or (A, grid, rtol) -> the solution of one right-hand side: b -> x, or b -> (x, number of
+# iterations). A is the matrix of the unknowns in CSR, b and x are vectors, all in float64.
+SetUp = Callable[..., Callable[[np.ndarray], Any]]
+
+NOT_MEASURED = (
+    "Not measured: CHOLMOD and BoomerAMG. Their package polyfem-polysolve is under the GPL in "
+    "parts, so pdeops never imports it; where it is installed, a checkout adds both by --solver "
+    "benchmarks/opponents.py:cholmod --solver benchmarks/opponents.py:boomeramg_cg."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +133,42 @@ def tuned_pyamg(
         if tally.failure is None and seconds < least:
             best, least = candidate, seconds
     return best
+
+
+def own_linear_method(set_up: SetUp) -> LinearMethod[Any]:
+    """The same function for a linear system: its set-up and its solution are timed.
+
+    Raises:
+        ValueError: it has neither two nor three arguments.
+    """
+    number = number_of_arguments(set_up)
+
+    def prepared(system: LinearSystem) -> Any:
+        A = system.A
+        return set_up(regular(A), A.grid, *[system.rtol][: number - 2])
+
+    def solve(system: LinearSystem, inverse: Any) -> tuple[Tensor, int]:
+        found = inverse(system.b.double().numpy().ravel())
+        u, iterations = found if isinstance(found, tuple) else (found, 0)
+        x = torch.as_tensor(u, dtype=torch.float64).reshape(system.b.shape)
+        return x, int(iterations)
+
+    return LinearMethod(prepared, solve)
+
+
+def number_of_arguments(set_up: SetUp) -> int:
+    """2 or 3.
+
+    Raises:
+        ValueError: it is another number.
+    """
+    number = len(inspect.signature(set_up).parameters)
+    if number not in (2, 3):
+        raise ValueError(
+            f"A solver of your own is a function (A, grid) or (A, grid, rtol) that returns b -> x; "
+            f"{set_up.__name__} has {number} arguments."
+        )
+    return number
 
 
 @dataclass

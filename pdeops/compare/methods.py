@@ -1,11 +1,9 @@
 """The classical solvers for comparison with operators."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +13,7 @@ from ..nearest import did_you_mean
 from ..solvers.direct.sparse import regular
 from ..solvers.operators.boundary import with_boundary
 from ..solvers.result import SolveResult
-from .linear_methods import LinearMethod, LinearSystem
+from .linear_methods import SetUp, number_of_arguments
 
 
 @dataclass(frozen=True)
@@ -51,18 +49,6 @@ def methods_for(problem: Problem) -> list[ClassicalMethod]:
     return [*found, SPARSE_DIRECT] if Boundary.DIRICHLET in problem.boundary else found
 
 
-# (A, grid) or (A, grid, rtol) -> the solution of one right-hand side: b -> x, or b -> (x, number of
-# iterations). A is the matrix of the unknowns in CSR, b and x are vectors, all in float64.
-SetUp = Callable[..., Callable[[np.ndarray], Any]]
-
-
-NOT_MEASURED = (
-    "Not measured: CHOLMOD and BoomerAMG. Their package polyfem-polysolve is under the GPL in "
-    "parts, so pdeops never imports it; where it is installed, a checkout adds both by --solver "
-    "benchmarks/opponents.py:cholmod --solver benchmarks/opponents.py:boomeramg_cg."
-)
-
-
 def own_method(set_up: SetUp) -> ClassicalMethod:
     """The classical method of a user's function, with its name in tables.
 
@@ -72,7 +58,7 @@ def own_method(set_up: SetUp) -> ClassicalMethod:
     Raises:
         ValueError: it has neither two nor three arguments.
     """
-    number = _number_of_arguments(set_up)
+    number = number_of_arguments(set_up)
 
     def prepared(problem: Problem, x: Tensor, grid: Grid, rtol: float = 1e-8) -> Any:
         return set_up(regular(problem.operator(x, grid)), grid, *[rtol][: number - 2])
@@ -86,37 +72,6 @@ def own_method(set_up: SetUp) -> ClassicalMethod:
         return SolveResult(field, True, int(iterations), [], reason)
 
     return ClassicalMethod(set_up.__name__, solve, prepared, iterative=number == 3)
-
-
-def own_linear_method(set_up: SetUp) -> LinearMethod[Any]:
-    """The same function for a linear system: its set-up and its solution are timed.
-
-    Raises:
-        ValueError: it has neither two nor three arguments.
-    """
-    number = _number_of_arguments(set_up)
-
-    def prepared(system: LinearSystem) -> Any:
-        A = system.A
-        return set_up(regular(A), A.grid, *[system.rtol][: number - 2])
-
-    def solve(system: LinearSystem, inverse: Any) -> tuple[Tensor, int]:
-        found = inverse(system.b.double().numpy().ravel())
-        u, iterations = found if isinstance(found, tuple) else (found, 0)
-        x = torch.as_tensor(u, dtype=torch.float64).reshape(system.b.shape)
-        return x, int(iterations)
-
-    return LinearMethod(prepared, solve)
-
-
-def _number_of_arguments(set_up: SetUp) -> int:
-    number = len(inspect.signature(set_up).parameters)
-    if number not in (2, 3):
-        raise ValueError(
-            f"A solver of your own is a function (A, grid) or (A, grid, rtol) that returns b -> x; "
-            f"{set_up.__name__} has {number} arguments."
-        )
-    return number
 
 
 def method_name(name: str, names: Sequence[str]) -> str:

@@ -27,7 +27,8 @@ from .duel import Row
 from .error_time import reference_factor, solve_reference, study
 from .field_plots import SHOWN, Samples
 from .fitted import Fits, fits_or_note
-from .methods import NOT_MEASURED, ClassicalMethod, methods_for
+from .linear_methods import NOT_MEASURED
+from .methods import ClassicalMethod, methods_for
 from .plots import read_metrics
 from .projected import projection
 from .report import write_report

@@ -7,16 +7,17 @@ from typing import Any
 
 from ...batch import Batch
 from ...compare.linear_methods import (
+    NOT_MEASURED,
     PYAMG,
     SPARSE_LU,
     LinearMethod,
     LinearSystem,
     measure,
+    own_linear_method,
     report,
     tuned_pyamg,
 )
 from ...compare.linear_methods import to_markdown as table
-from ...compare.methods import NOT_MEASURED, own_linear_method
 from ...datasets.systems import SYSTEMS
 from ...domain import Grid
 from ...linop import LinearOperator
@@ -69,7 +70,7 @@ def evaluate_systems(
         rtol: relative residual to reach.
         max_iterations: maximum number of iterations; a method that needs more has failed.
         solver: functions of the user's, `file.py:function`, that are solvers of matrices
-            (`compare.methods.own_linear_method`).
+            (`compare.linear_methods.own_linear_method`).
         progress: called with the number of systems done.
 
     Raises:
