@@ -29,7 +29,7 @@ MEASURED = {"figures"}
 # Pages of several seconds of processor time, which share their commands with faster ones or start
 # several processes.
 LONG = {"add_a_data_set", "certify", "expectation", "own_data", "own_equation", "points"}
-LONG |= {"refine", "scaling", "search", "tuning"}
+LONG |= {"add_a_model", "classical", "extend", "models", "refine", "scaling", "search", "tuning"}
 REGISTRIES: tuple[dict, ...] = (MODELS, DATASETS, EVOLUTIONS, DOMAINS, TASKS, CLASSICAL)
 PLAIN = re.compile(r"pdeops [^|&;<>`$\\*?~(){}]*")  # a command without the syntax of the shell
 FILE = re.compile(r"cat > (\S+) <<'END'\n(.*?)^END\n", re.MULTILINE | re.DOTALL)

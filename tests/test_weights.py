@@ -123,6 +123,7 @@ def test_2d_on_larger_boxes_and_walls_it_never_saw(plane, n, walls, generator):
     )
 
 
+@pytest.mark.slow
 def test_2d_does_not_slow_down_with_size(plane, generator):
     """From 64² to 512² at most half as many steps again: training ended at 64²."""
     steps = []
@@ -134,6 +135,7 @@ def test_2d_does_not_slow_down_with_size(plane, generator):
     assert steps[1] <= 1.5 * steps[0]
 
 
+@pytest.mark.slow
 def test_3d_on_real_frames_takes_fewer_than_a_fifth_of_the_steps_of_cg(shared_data):
     """CG takes 129 to 1e-4; the training never saw more than 9,000 cells at once."""
     folder = shared_data / "dcdm"

@@ -57,7 +57,10 @@ def test_work_of_a_cycle_counts_products_with_a():
 
 @pytest.mark.parametrize(
     "name",
-    ["Darcy 1e2", pytest.param("cells 20 %", marks=pytest.mark.slow), "empty, closed"],
+    [
+        "Darcy 1e2",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("cells 20 %", "empty, closed")),
+    ],
 )
 def test_every_method_solves(name):
     """A row for each, to the tolerance, whatever it is called; small, and one turn."""

@@ -71,6 +71,7 @@ def meshes(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_predictions_on_meshes(pdeops, meshes, drawn, tmp_path):
     out, plot = tmp_path / "out.h5", tmp_path / "out.png"
     file = meshes / "meshes.h5"
@@ -85,6 +86,7 @@ def test_predictions_on_meshes(pdeops, meshes, drawn, tmp_path):
         np.testing.assert_allclose(shown[3 * i + 1].get_array(), prediction)
 
 
+@pytest.mark.slow
 def test_evaluation_on_meshes(pdeops, meshes, drawn, tmp_path):
     done = pdeops("evaluate", meshes / "run", "--plot-folder", tmp_path)
     assert done.status == 0, done.stderr

@@ -124,7 +124,7 @@ def imported_by(*arguments, folder):
 
 @pytest.mark.parametrize(
     "verb",
-    [pytest.param(v, marks=pytest.mark.slow) if v == "doctor" else v for v in COMMANDS],
+    [pytest.param(v, marks=pytest.mark.slow) if v in ("doctor", "models") else v for v in COMMANDS],
 )
 def test_a_command_imports_only_what_it_needs(verb, tmp_path):
     refused, arguments = COMMANDS[verb]

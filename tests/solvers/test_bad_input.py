@@ -361,6 +361,7 @@ if UNHOOKED:
 
 else:
 
+    @pytest.mark.slow
     def test_cells_that_check_types(passed_without_type_checks):
         number = sum(needs_types(row, solver) for row in ROWS for solver in ROWS[row][2])
         assert passed_without_type_checks(__file__, "test_cell") == number + 4

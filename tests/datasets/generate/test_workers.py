@@ -141,6 +141,7 @@ def test_a_worker_that_dies_is_told_from_a_full_disk(tmp_path):
         generate(Deadly(), GRID, out=tmp_path / "a.h5", workers=2, num_samples=2, seed=0)
 
 
+@pytest.mark.slow
 def test_the_address_of_no_scheduler(monkeypatch):
     with (
         pytest.raises(ConnectionError, match="Start one with `dask scheduler`"),

@@ -193,6 +193,7 @@ def test_xarray_reads_the_time_axis(tmp_path):
         assert file["time"].values.tolist() == pytest.approx([0, 0.1, 0.2])
 
 
+@pytest.mark.slow
 def test_generation_goes_on_where_it_stopped(tmp_path):
     problem = Burgers(**SMALL)
     grid, whole, stopped = grid_of(problem), tmp_path / "a.h5", tmp_path / "b.h5"
